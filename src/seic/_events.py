@@ -1,0 +1,137 @@
+"""The typed events: what happened inside, for logs, metrics and a callback of the user's.
+
+An event holds numbers, host names, tracking ids and public certificate facts. No field may ever hold a secret: there is
+no field of a type that could carry one (a token, a credential, a request).
+Rooms that have something to say take an `emit` callable; who listens is decided above them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import ClassVar, TypeAlias
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """The base of all events."""
+
+    #: The word that a log line opens with.
+    name: ClassVar[str] = "event"
+    #: A level of the standard `logging` module.
+    level: ClassVar[int] = 20
+
+
+@attrs.frozen(kw_only=True)
+class TokenAcquired(Event):
+    """A token was had from the endpoint. `expires_in` and `took` are seconds; `ahead` tells an advisory renewal."""
+
+    name: ClassVar[str] = "token acquired"
+    host: str
+    expires_in: float | None
+    took: float
+    ahead: bool = False
+    tracking_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class TokenRefused(Event):
+    """The endpoint refused the request: credentials or grant."""
+
+    name: ClassVar[str] = "token refused"
+    level: ClassVar[int] = 40
+    host: str
+    status: int | None
+    code: str | None
+    tracking_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class TokenEndpointDown(Event):
+    """An attempt failed; `retry_in` is the pause before the next, in seconds, `serving` whether a live token bridges it."""
+
+    name: ClassVar[str] = "token endpoint down"
+    level: ClassVar[int] = 30
+    host: str
+    problem: str
+    retry_in: float
+    serving: bool
+    tracking_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class TokenEndpointBack(Event):
+    """The endpoint answers again after `failures` failed attempts."""
+
+    name: ClassVar[str] = "token endpoint back"
+    host: str
+    failures: int
+
+
+@attrs.frozen(kw_only=True)
+class CallReplayed(Event):
+    """An API call met a 401 that spoke of the token, and was sent once more with a renewed one."""
+
+    name: ClassVar[str] = "call replayed"
+    host: str
+    tracking_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CallNotReplayed(Event):
+    """An API call met a 401 and the 401 was handed on; `reason` says why."""
+
+    name: ClassVar[str] = "call not replayed"
+    level: ClassVar[int] = 30
+    host: str
+    reason: str
+    tracking_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class StoreDegraded(Event):
+    """The token store failed; it cost a token call, never a request."""
+
+    name: ClassVar[str] = "store degraded"
+    level: ClassVar[int] = 30
+    operation: str
+    problem: str
+
+
+@attrs.frozen(kw_only=True)
+class CertificateExpiring(Event):
+    """The client certificate ends soon."""
+
+    name: ClassVar[str] = "certificate expiring"
+    level: ClassVar[int] = 30
+    path: str
+    subject: str
+    not_after: dt.datetime
+    days_left: float
+
+
+@attrs.frozen(kw_only=True)
+class CertificateRotated(Event):
+    """A new certificate took over; new connections present it."""
+
+    name: ClassVar[str] = "certificate rotated"
+    path: str
+    subject: str
+    thumbprint: str
+    not_after: dt.datetime
+
+
+@attrs.frozen(kw_only=True)
+class CertificateRejected(Event):
+    """New key material did not load; the last good pair stays in service."""
+
+    name: ClassVar[str] = "certificate rejected"
+    level: ClassVar[int] = 30
+    path: str
+    reason: str
+    problem: str
+
+
+Emit: TypeAlias = Callable[[Event], None]
