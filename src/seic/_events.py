@@ -85,7 +85,6 @@ class CallNotReplayed(Event):
     """An API call met a 401 and the 401 was handed on; `reason` says why."""
 
     name: ClassVar[str] = "call not replayed"
-    level: ClassVar[int] = 30
     host: str
     reason: str
     tracking_id: str | None = None

@@ -157,6 +157,5 @@ class Held:
 def nothing_held() -> Held:
     """Return what stands in place of a token before the first: dead, so that every check fails on it."""
     held = Held(Token(access_token=""), now=0.0, wall=0.0, windows=Windows())
-    held.rejected = True
     held.renew_at = held.must_renew_at = held.dies_at = -math.inf
     return held
