@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -70,6 +71,15 @@ class AsyncClient(httpx.AsyncClient):
         """
         return await self._oauth.source.token(force=force)
 
+    async def revoke(self) -> None:
+        """End the token's life at the provider; the next call gets a new one.
+
+        Raises:
+            TokenError: The provider did not end it; it is dropped here all the same.
+            ConfigurationError: The provider has no way to.
+        """
+        await self._oauth.source.revoke()
+
     @property
     def stats(self) -> Stats:
         """A snapshot of the counters."""
@@ -78,13 +88,19 @@ class AsyncClient(httpx.AsyncClient):
     async def aclose(self) -> None:
         """Close the connections, and end background work unless the auth is shared."""
         if self._owns_auth:
-            self._oauth.close()
+            await self._oauth.aclose()
         await super().aclose()
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """Close the connections, and end background work unless the auth is shared."""
         if self._owns_auth:
-            self._oauth.close()
-        await super().__aexit__(*exc_info)
+            await self._oauth.aclose()
+        await super().__aexit__(exc_type, exc_value, traceback)
 
 
 class Client(httpx.Client):
@@ -120,6 +136,10 @@ class Client(httpx.Client):
         """Return a live token; see `AsyncClient.token`."""
         return self._oauth.source.token_sync(force=force)
 
+    def revoke(self) -> None:
+        """End the token's life at the provider; see `AsyncClient.revoke`."""
+        self._oauth.source.revoke_sync()
+
     @property
     def stats(self) -> Stats:
         """A snapshot of the counters."""
@@ -131,7 +151,13 @@ class Client(httpx.Client):
             self._oauth.close()
         super().close()
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """Close the connections, and end background work unless the auth is shared."""
         if self._owns_auth:
             self._oauth.close()
-        super().__exit__(*exc_info)
+        super().__exit__(exc_type, exc_value, traceback)

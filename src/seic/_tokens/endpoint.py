@@ -15,6 +15,7 @@ from seic._oauth.messages import (
     parse_invalidate_reply,
     parse_token_reply,
 )
+from seic._oauth.words import secrets_in
 from seic._tokens.sending import Reply, Sender
 
 
@@ -29,6 +30,7 @@ class TokenEndpoint(Secretive):
         client_secret: Its secret, where there is one.
         grant: How a token is asked for.
         sender: What puts a request on the wire.
+        timeout: Seconds for a fetch in all, each attempt at it and the pauses between them.
     """
 
     provider: Provider
@@ -37,6 +39,7 @@ class TokenEndpoint(Secretive):
     client_secret: str | None = attrs.field(repr=hide)
     grant: Grant
     sender: Sender = attrs.field(repr=False)
+    timeout: float
 
     @property
     def host(self) -> str:
@@ -53,18 +56,11 @@ class TokenEndpoint(Secretive):
             grant=self.grant,
         )
 
-    async def send(self, request: httpx.Request) -> Reply:
-        """Send a request of this endpoint's."""
-        return await self.sender.send(request)
-
-    def send_sync(self, request: httpx.Request) -> Reply:
-        """Send a request of this endpoint's, blocking."""
-        return self.sender.send_sync(request)
-
-    def parse(self, reply: Reply, *, obtained_at: float, now: float) -> Token:
+    def parse(self, request: httpx.Request, reply: Reply, *, obtained_at: float, now: float) -> Token:
         """Return the token of a reply.
 
         Args:
+            request: What was sent; its secrets never stand in an error, whatever a server echoes.
             reply: What came back.
             obtained_at: Wall clock just before the request was sent, in seconds since the epoch.
             now: Wall clock, for a Retry-After that is a date.
@@ -80,7 +76,7 @@ class TokenEndpoint(Secretive):
             obtained_at=obtained_at,
             host=self.host,
             now=now,
-            secrets=self._secrets(),
+            secrets=secrets_in(request),
         )
 
     def build_invalidation(self, token: Token) -> httpx.Request:
@@ -93,7 +89,7 @@ class TokenEndpoint(Secretive):
             access_token=token.access_token,
         )
 
-    def parse_invalidation(self, reply: Reply, *, now: float) -> None:
+    def parse_invalidation(self, request: httpx.Request, reply: Reply, *, now: float) -> None:
         """Read the reply to it.
 
         Raises:
@@ -106,9 +102,5 @@ class TokenEndpoint(Secretive):
             body=reply.body,
             host=self.host,
             now=now,
-            secrets=self._secrets(),
+            secrets=secrets_in(request),
         )
-
-    def _secrets(self) -> tuple[str, ...]:
-        """What a server might echo in an error text."""
-        return tuple(filter(None, (self.client_secret, *self.grant.fields(self.provider).values())))
