@@ -35,8 +35,10 @@ def test_a_value_shows_what_is_public() -> None:
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_no_pickle_takes_a_secret(protocol: int) -> None:
     """Each protocol is refused, with an error that names the class and the way out but not the secret."""
+    vault = _Vault(owner="svc-user", secret="hunter2")
+
     with pytest.raises(TypeError, match=r"_Vault holds secrets .*from_env\(\)") as caught:
-        pickle.dumps(_Vault(owner="svc-user", secret="hunter2"), protocol)
+        pickle.dumps(vault, protocol)
 
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
