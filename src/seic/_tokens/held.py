@@ -55,7 +55,7 @@ class Windows:
                 )
         if self.advisory is not None and self.mandatory is not None and self.advisory < self.mandatory:
             raise ConfigurationError(
-                f"advisory_refresh: {self.advisory:g} s must not be less than mandatory_refresh ({self.mandatory:g} s), "
+                f"advisory_refresh: {self.advisory:g} s is less than mandatory_refresh ({self.mandatory:g} s), "
                 "since calls would wait before anyone renews ahead",
                 field="advisory_refresh",
             )
