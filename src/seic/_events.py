@@ -8,6 +8,7 @@ Rooms that have something to say take an `emit` callable; who listens is decided
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Callable
 from typing import ClassVar, TypeAlias
 
@@ -135,3 +136,12 @@ class CertificateRejected(Event):
 
 
 Emit: TypeAlias = Callable[[Event], None]
+
+_logger = logging.getLogger("seic")
+
+
+def log_event(event: Event) -> None:
+    """Write an event to the `seic` logger: one line, its name first."""
+    if _logger.isEnabledFor(event.level):
+        facts = " ".join(f"{field.name}={getattr(event, field.name)}" for field in attrs.fields(type(event)))
+        _logger.log(event.level, "%s: %s", event.name, facts)
