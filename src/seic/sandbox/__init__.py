@@ -1,14 +1,14 @@
 """The far side, for tests and for trying things out: SEI's gateway in small, on loopback, over real mutual TLS.
 
-Nothing here is the SDK's own: of it the far side shares the values of `_model` alone, so that it cannot inherit the near
-side's mistakes. It is served by aiohttp, because that server hands the TLS object of a connection, and so the peer's
-certificate, to whoever answers the request (`request.transport.get_extra_info("ssl_object")`); ASGI servers do not.
+The far side shares the values of `_model` with the SDK and nothing else, so that it cannot inherit the near side's
+mistakes. It is served by aiohttp, because that server hands the TLS object of a connection, and so the peer's certificate,
+to whoever answers the request (`request.transport.get_extra_info("ssl_object")`); ASGI servers do not.
 """
 
 from __future__ import annotations
 
 try:
-    import aiohttp as _aiohttp  # noqa: F401 - asked for here, so that its absence is explained
+    import aiohttp as _aiohttp  # noqa: F401 - here its absence is explained
 except ImportError as error:
     raise ImportError('seic.sandbox needs aiohttp: run pip install "seic[sandbox]"') from error
 

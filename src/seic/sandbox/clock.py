@@ -21,6 +21,7 @@ class ManualClock:
         self._seconds = start
 
     def __call__(self) -> float:
+        """Return what it shows, in seconds."""
         with self._lock:
             return self._seconds
 

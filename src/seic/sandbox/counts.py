@@ -59,7 +59,7 @@ class Counter:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards _hosts
-        self._hosts: dict[HostName, collections.Counter[Counted]] = {
+        self._hosts: dict[HostName, collections.Counter[str]] = {
             "api": collections.Counter(),
             "mtls": collections.Counter(),
         }
@@ -72,6 +72,5 @@ class Counter:
     def snapshot(self) -> Counts:
         """Return the counts of this moment, consistent among themselves."""
         with self._lock:
-            api, mtls = HostCounts(**self._hosts["api"]), HostCounts(**self._hosts["mtls"])
-            totals = self._hosts["api"] + self._hosts["mtls"]
-        return Counts(api=api, mtls=mtls, **totals)
+            api, mtls = self._hosts["api"].copy(), self._hosts["mtls"].copy()
+        return Counts(api=HostCounts(**api), mtls=HostCounts(**mtls), **(api + mtls))

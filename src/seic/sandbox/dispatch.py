@@ -1,4 +1,4 @@
-"""One request from its arrival to its reply: who calls, what it counts as, who answers, and the tracking id on every reply."""
+"""One request from arrival to reply: who calls, what it counts as, who answers, and a tracking id on every reply."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ class Dispatcher:
             response = self._refuse(refusal, tracking_id)
         except web.RequestPayloadError:
             response = self._refuse(invalid_request("The body cannot be read."), tracking_id)
-        except Exception as error:
-            # The error's own words could repeat what was sent.
+        except Exception as error:  # noqa: BLE001 - a gateway answers whatever happens
+            # No traceback: the error's own words could repeat what was sent.
             _LOGGER.error("the sandbox failed: %s (tracking id %s)", type(error).__qualname__, tracking_id)  # noqa: TRY400
             response = self._refuse(internal_error(), tracking_id)
         _LOGGER.debug(

@@ -1,5 +1,6 @@
 """What goes wrong on purpose at the token endpoint: planned failures, slow answers, answers held back. Control in one thread,
-effect in another."""
+effect in another.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import attrs
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-#: Where a reverse proxy puts the client certificate: its PEM, percent-encoded, as nginx's `$ssl_client_escaped_cert` has it.
+#: Where a reverse proxy puts the client certificate: its PEM, percent-encoded, as in nginx's `$ssl_client_escaped_cert`.
 #: Empty or absent means that there was none. RFC 9440 has a standard header, `Client-Cert`, which nginx cannot write.
 FORWARDED_CERTIFICATE = "X-SSL-Client-Cert"
 

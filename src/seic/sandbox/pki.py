@@ -1,6 +1,6 @@
 """A throw-away certificate authority: mints certificates and revocation lists in memory, for tests and demonstrations.
 
-Nothing here is for production: keys are handed out as they are minted, and nothing is kept. No socket, no file, no HTTP.
+Not for production: keys are handed out in clear, and nothing is kept. No socket, no file, no HTTP.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class IssuedCertificate:
 class CertificateAuthority:
     """A self-signed root that issues end certificates and revokes them.
 
-    Its certificates carry what the strictest verifiers ask for (RFC 5280: key identifiers, critical key usage), so that a
-    refusal in a test has the reason that the test gave it.
+    Its certificates carry what the strictest verifiers ask for (RFC 5280: key identifiers, critical key usage), so that
+    a refusal in a test has the reason that the test gave it.
 
     Args:
         common_name: The root's subject.

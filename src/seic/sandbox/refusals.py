@@ -21,7 +21,7 @@ TOKEN_INVALID = "gateway.token.invalid"
 
 @attrs.frozen
 class Fault:
-    """One entry of the form's `errors`: a field of the request, where it stands (`header`, `query`, `body`), and why not.
+    """One entry of the form's `errors`: a field, where it stands (`header`, `query`, `body`), and what is wrong.
 
     None of the three may repeat a value that the caller sent: it could be a secret in the wrong place.
     """

@@ -22,7 +22,7 @@ from seic.sandbox.gateway import Registration, TokenEndpoint
 from seic.sandbox.ledger import Ledger
 from seic.sandbox.peer import Peer
 from seic.sandbox.pki import CertificateAuthority, IssuedCertificate, KeyType
-from seic.sandbox.server import Listener, Server, bind_loopback, server_context
+from seic.sandbox.server import Listener, Server, server_context
 
 if TYPE_CHECKING:
     from seic._config import Config
@@ -36,8 +36,8 @@ class Sandbox:
         with Sandbox() as sandbox:
             config = sandbox.config(certificate=True)
 
-    `async with` does the same; starting and stopping take some tens of milliseconds, wait for no caller, and so are done in
-    place. It runs once: a second start is an error. Everything else here may be called from any thread.
+    `async with` does the same; starting and stopping take some tens of milliseconds, wait for no caller, and so are done
+    in place. It runs once: a second start is an error. Everything else here may be called from any thread.
 
     Args:
         active_lifetime: Seconds that a token lives; 60 minutes at SEI.
@@ -46,10 +46,11 @@ class Sandbox:
         username: The service account, and the CN of its certificate.
         challenge: Send `WWW-Authenticate` with a 401 of an API call (RFC 6750 §3). Off by default: the documents do not
             say whether the gateway does.
-        behind_proxy: Serve one plain-HTTP host for a reverse proxy on this machine that ends TLS. The client certificate
-            is then taken from the header `X-SSL-Client-Cert`, percent-encoded PEM (nginx: `proxy_set_header
-            X-SSL-Client-Cert $ssl_client_escaped_cert;`), and its CN is believed unseen: the proxy has to verify the
-            certificate, and to set the header on every call, empty where there is none, so that no caller can.
+        behind_proxy: Serve one plain-HTTP host, `proxy_url`, for a reverse proxy on this machine that ends TLS. The
+            client certificate is then read from the header `X-SSL-Client-Cert`, percent-encoded PEM (nginx:
+            `proxy_set_header X-SSL-Client-Cert $ssl_client_escaped_cert;`), and believed: the proxy has to verify it, and
+            to set the header on every call, empty where there is none, so that no caller can. A call with a certificate
+            counts as the mtls host's, one without as the api host's.
     """
 
     def __init__(
@@ -231,14 +232,11 @@ class Sandbox:
             overrides: Arguments of `Config` in place of the sandbox's. Behind a proxy `hosts` has to be among them, and
                 `ca`, unless the proxy's own certificate is of this authority.
         """
-        # The far side runs without the SDK; only who asks for its settings needs it.
-        from seic.sandbox.settings import build_config  # noqa: PLC0415
+        from seic.sandbox.settings import build_config  # the far side itself stands on the values alone
 
-        if isinstance(certificate, bool):
-            chosen = self._client_certificate if certificate else None
-        else:
-            chosen = certificate
-        return build_config(self, chosen, overrides)
+        if certificate is True:
+            certificate = self._client_certificate
+        return build_config(self, certificate or None, overrides)
 
     # What it counted, and what goes wrong
 

@@ -1,8 +1,8 @@
 """Listeners on loopback, served by one event loop in one background thread; knows nothing of what is answered.
 
 The server is aiohttp's low-level one, because it hands the TLS object of a connection to whoever answers its requests
-(`transport.get_extra_info("ssl_object")`), and with it the client certificate. The ASGI servers do not: their interface has no
-place for it.
+(`transport.get_extra_info("ssl_object")`), and with it the client certificate. The ASGI servers do not: nothing in what
+they pass on has a place for it.
 """
 
 from __future__ import annotations
@@ -100,8 +100,7 @@ class Server:
         try:
             for listener, sockets in zip(self._listeners, self._sockets, strict=True):
                 factory = _Factory(listener, self._transports)
-                for sock in sockets:
-                    servers.append(await loop.create_server(factory, sock=sock, ssl=listener.context))
+                servers += [await loop.create_server(factory, sock=sock, ssl=listener.context) for sock in sockets]
             self._started.set_result(lambda: loop.call_soon_threadsafe(stopping.set))
             await stopping.wait()
         finally:
@@ -133,7 +132,12 @@ class _Protocol(web.RequestHandler):
     __slots__ = ("_factory", "_own_transport", "peer")
 
     def __init__(self, factory: _Factory) -> None:
-        super().__init__(factory, loop=asyncio.get_running_loop(), access_log=None, logger=_LOGGER)
+        super().__init__(
+            factory,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type] # documented: None turns it off, which would log whole URLs
+            logger=_LOGGER,
+        )
         self._factory = factory
         self._own_transport: asyncio.Transport | None = None
         self.peer: Peer | None = None

@@ -1,6 +1,6 @@
 """The SDK's settings for a running sandbox: the only module here that knows the near side beyond its values.
 
-It is imported when a `Config` is asked for, and not before, so that the far side runs without the SDK.
+It is imported when a `Config` is asked for, and not before: the far side itself stands on the values alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from seic._config import Config
 from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts
-from seic._providers import SEI_GATEWAY
+from seic._oauth.providers import SEI_GATEWAY
 from seic._tls.certificate import ClientCertificate
 
 if TYPE_CHECKING:
