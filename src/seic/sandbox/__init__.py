@@ -1,8 +1,8 @@
 """The far side, for tests and for trying things out: SEI's gateway in small, on loopback, over real mutual TLS.
 
 The far side shares the values of `_model` with the SDK and nothing else, so that it cannot inherit the near side's
-mistakes. It is served by aiohttp, because that server hands the TLS object of a connection, and so the peer's certificate,
-to whoever answers the request (`request.transport.get_extra_info("ssl_object")`); ASGI servers do not.
+mistakes. It is served by aiohttp, because that server hands the TLS object of a connection, and with it the certificate
+of the peer, to whoever answers the request (`request.transport.get_extra_info("ssl_object")`); ASGI servers do not.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The small API behind a live token: a list that is paged by cursor, and an echo. No socket and no counting here.
 
-What a page of the gateway's lists looks like is documented only in part: at most 50 records, and a cursor that is Base64
-of sequential properties. The names `accounts`, `cursor` and `nextCursor` are the sandbox's own.
+What a page of the gateway's lists looks like is documented in part only: at most 50 records, and a cursor that is
+Base64 of sequential properties. The names `accounts`, `cursor` and `nextCursor` are the sandbox's own.
 """
 
 from __future__ import annotations

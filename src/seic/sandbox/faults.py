@@ -1,5 +1,6 @@
-"""What goes wrong on purpose at the token endpoint: planned failures, slow answers, answers held back. Control in one thread,
-effect in another.
+"""What goes wrong on purpose at the token endpoint: planned failures, slow answers, answers held back.
+
+The control is in a test's thread, the effect in the server's.
 """
 
 from __future__ import annotations

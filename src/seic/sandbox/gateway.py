@@ -1,6 +1,6 @@
 """The token endpoint in the gateway's dialect, strict as its documents: `POST /v2/oauthtoken`.
 
-What is refused is refused with a reason that names the header or field and repeats no value. No socket and no counting here.
+A refusal names the header or field at fault and repeats no value. No socket and no counting here.
 """
 
 from __future__ import annotations

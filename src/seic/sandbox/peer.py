@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection: the client certificate, from the TLS object or from a reverse proxy's header."""
+"""Who is at the other end: the client certificate, from the connection's TLS or from a reverse proxy's header."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import attrs
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-#: Where a reverse proxy puts the client certificate: its PEM, percent-encoded, as in nginx's `$ssl_client_escaped_cert`.
-#: Empty or absent means that there was none. RFC 9440 has a standard header, `Client-Cert`, which nginx cannot write.
+#: Where a reverse proxy puts the client certificate: PEM, percent-encoded, as nginx's `$ssl_client_escaped_cert`. Empty
+#: or absent means that there was none. RFC 9440 has a standard header, `Client-Cert`, which nginx cannot write.
 FORWARDED_CERTIFICATE = "X-SSL-Client-Cert"
 
 

@@ -36,8 +36,8 @@ class Sandbox:
         with Sandbox() as sandbox:
             config = sandbox.config(certificate=True)
 
-    `async with` does the same; starting and stopping take some tens of milliseconds, wait for no caller, and so are done
-    in place. It runs once: a second start is an error. Everything else here may be called from any thread.
+    `async with` does the same; starting and stopping take some tens of milliseconds, wait for no caller, and so are
+    done in place. It runs once: a second start is an error. Everything else here may be called from any thread.
 
     Args:
         active_lifetime: Seconds that a token lives; 60 minutes at SEI.
@@ -48,9 +48,9 @@ class Sandbox:
             say whether the gateway does.
         behind_proxy: Serve one plain-HTTP host, `proxy_url`, for a reverse proxy on this machine that ends TLS. The
             client certificate is then read from the header `X-SSL-Client-Cert`, percent-encoded PEM (nginx:
-            `proxy_set_header X-SSL-Client-Cert $ssl_client_escaped_cert;`), and believed: the proxy has to verify it, and
-            to set the header on every call, empty where there is none, so that no caller can. A call with a certificate
-            counts as the mtls host's, one without as the api host's.
+            `proxy_set_header X-SSL-Client-Cert $ssl_client_escaped_cert;`), and believed: the proxy has to verify it,
+            and to set the header on every call, empty where there is none, so that no caller can. A call with a
+            certificate counts as the mtls host's, one without as the api host's.
     """
 
     def __init__(
