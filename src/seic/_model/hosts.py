@@ -98,7 +98,7 @@ def _is_host(host: str) -> bool:
 class Hosts:
     """The two hosts of an environment: `api` for calls without a client certificate, `mtls` for calls with one.
 
-    Either may be None where the provider has none; choosing a missing one is an error never a fall-back.
+    Either may be None where the provider has none; choosing a missing one is an error, never a fall-back.
 
     Args:
         api: `host`, `host:port` or `https://host:port`; None where there is none.
