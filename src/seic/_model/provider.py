@@ -42,6 +42,9 @@ class Provider:
         username_field: The form field of the service account in `client_credentials`; None where there is none.
         tracking_header: The response header that names a call, for the provider's support.
         idle_lifetime: Seconds after which an unused token is dead; None where there is no such limit.
+        invalidate_grant_type: The `grant_type` that kills a token at the token endpoint; None where there is none.
+        bare_401_means_token: Whether a 401 of the API that explains itself by neither challenge nor error body means a
+            bad token. Only where the provider's documents say so: each such 401 costs a token request.
     """
 
     token_url: str = attrs.field(validator=_is_path_or_url)
@@ -52,3 +55,5 @@ class Provider:
     username_field: str | None = None
     tracking_header: str | None = None
     idle_lifetime: float | None = None
+    invalidate_grant_type: str | None = None
+    bare_401_means_token: bool = False

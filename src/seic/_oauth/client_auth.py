@@ -1,0 +1,86 @@
+"""How the client proves itself to the token endpoint (RFC 6749 §2.3): one small frozen class for each method.
+
+A method writes into the headers and the form that it is handed; what is sent, and where, is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+from urllib.parse import quote
+
+import attrs
+
+from seic._errors import ConfigurationError
+from seic._model.provider import ClientAuthentication, Provider
+
+
+@attrs.frozen(kw_only=True)
+class ClientSecretBasic:
+    """`client_secret_basic`: id and secret in the Authorization header (RFC 6749 §2.3.1).
+
+    Args:
+        form_encoded: Whether id and secret are form-encoded before Base64, as the RFC demands; a space becomes `%20`,
+            which every decoder takes, and not `+`, which some leave as it is. False is for gateways that read the
+            pair as RFC 7617 has it, without decoding.
+    """
+
+    form_encoded: bool = True
+
+    def apply(
+        self, headers: dict[str, str], form: dict[str, str], *, client_id: str, client_secret: str | None
+    ) -> None:
+        """Set the Authorization header."""
+        secret = _required(client_secret)
+        if self.form_encoded:
+            pair = f"{_form_encode(client_id, 'client_id')}:{_form_encode(secret, 'client_secret')}"
+        elif ":" in client_id:
+            raise ConfigurationError(
+                "client_id: a colon cannot stand in a client id that is sent raw in Basic, the secret would begin there "
+                "(RFC 7617 §2); use ClientSecretBasic(form_encoded=True) if the provider decodes it",
+                field="client_id",
+            )
+        else:
+            pair = f"{client_id}:{secret}"
+        headers["Authorization"] = f"Basic {base64.b64encode(_utf8(pair, 'client_secret')).decode('ascii')}"
+
+
+@attrs.frozen
+class ClientSecretPost:
+    """`client_secret_post`: id and secret as fields of the form (RFC 6749 §2.3.1)."""
+
+    def apply(
+        self, headers: dict[str, str], form: dict[str, str], *, client_id: str, client_secret: str | None
+    ) -> None:
+        """Add `client_id` and `client_secret` to the form."""
+        form["client_id"] = client_id
+        form["client_secret"] = _required(client_secret)
+
+
+#: What a provider uses that names no method of its own: the one that every server must support (RFC 6749 §2.3.1).
+DEFAULT_CLIENT_AUTHENTICATION = ClientSecretBasic()
+
+
+def client_authentication_of(provider: Provider) -> ClientAuthentication:
+    """Return the provider's method, or the default."""
+    return provider.client_authentication or DEFAULT_CLIENT_AUTHENTICATION
+
+
+def _required(client_secret: str | None) -> str:
+    if not client_secret:
+        raise ConfigurationError(
+            "client_secret: the provider takes the client's id and secret, and the secret is missing",
+            field="client_secret",
+        )
+    return client_secret
+
+
+def _form_encode(text: str, field: str) -> str:
+    return quote(_utf8(text, field), safe="")
+
+
+def _utf8(text: str, field: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Not chained: a UnicodeEncodeError holds the text, and the text is the secret.
+        raise ConfigurationError(f"{field}: has a character that UTF-8 cannot carry", field=field) from None
