@@ -12,6 +12,7 @@ import attrs
 
 from seic._errors import ConfigurationError
 from seic._model.provider import ClientAuthentication, Provider
+from seic._oauth.words import is_text
 
 
 @attrs.frozen(kw_only=True)
@@ -79,8 +80,6 @@ def _form_encode(text: str, field: str) -> str:
 
 
 def _utf8(text: str, field: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        # Not chained: a UnicodeEncodeError holds the text, and the text is the secret.
-        raise ConfigurationError(f"{field}: has a character that UTF-8 cannot carry", field=field) from None
+    if not is_text(text):
+        raise ConfigurationError(f"{field}: has a character that UTF-8 cannot carry", field=field)
+    return text.encode()

@@ -19,6 +19,7 @@ from seic._oauth.client_auth import client_authentication_of
 from seic._oauth.documents import MAX_REPLY_BYTES, DefectiveDocument, read_document
 from seic._oauth.error_forms import error_in
 from seic._oauth.refusals import Reply, raise_for_status, said
+from seic._oauth.words import is_text
 
 __all__ = [
     "MAX_LIFETIME",
@@ -101,13 +102,11 @@ def _build(
         headers[provider.client_id_header] = _header_value(client_id)
     client_authentication_of(provider).apply(headers, form, client_id=client_id, client_secret=client_secret)
     for name, value in form.items():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            # Not chained: a UnicodeEncodeError holds the text, and the text may be a password.
+        if not is_text(value):
             raise ConfigurationError(
-                f"grant: the form's field {name!r} has a character that UTF-8 cannot carry", field=f"grant.{name}"
-            ) from None
+                f"the form's field {name!r} has a character that UTF-8 cannot carry",
+                field=name if name in ("client_id", "client_secret") else "grant",
+            )
     return httpx.Request("POST", url, headers=headers, data=form)
 
 
