@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,7 +106,5 @@ def test_a_defect_does_not_hold_the_document(body: bytes) -> None:
 @given(st.binary())
 def test_any_bytes_are_a_document_or_a_defect(body: bytes) -> None:
     """Expect no other exception for any bytes."""
-    try:
+    with contextlib.suppress(DefectiveDocument):
         assert isinstance(read_document(body), dict)
-    except DefectiveDocument as defect:
-        assert str(defect)

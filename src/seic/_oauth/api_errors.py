@@ -1,4 +1,4 @@
-"""Reads an API's refusal into an `ApiError`, whichever of the known forms it is written in; sends and decides nothing."""
+"""Reads an API's refusal into an `ApiError`, in whichever known form it is written; sends and decides nothing."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ class ClientSecretBasic:
             pair = f"{_form_encode(client_id, 'client_id')}:{_form_encode(secret, 'client_secret')}"
         elif ":" in client_id:
             raise ConfigurationError(
-                "client_id: a colon cannot stand in a client id that is sent raw in Basic, the secret would begin there "
-                "(RFC 7617 §2); use ClientSecretBasic(form_encoded=True) if the provider decodes it",
+                "client_id: a colon cannot stand in a client id that is sent raw in Basic, for the secret would begin "
+                "there (RFC 7617 §2); use ClientSecretBasic(form_encoded=True) if the provider decodes it",
                 field="client_id",
             )
         else:

@@ -197,19 +197,24 @@ def parse_invalidate_reply(
 
 
 def _read_success(reply: Reply) -> Mapping[str, object]:
-    try:
-        document = read_document(reply.body)
-    except DefectiveDocument as defect:
-        problem = str(defect)
-    else:
-        form = error_in(document)
-        # Beside a token only `error` counts: some servers say `"code": 0, "message": "success"`. A token that comes with
-        # an error is not taken: who says both cannot be trusted with either.
-        if not document.get("error") and (form is None or "access_token" in document):
-            return document
+    document = _document_or_problem(reply.body)
+    if isinstance(document, str):
+        reply.invalid(document)
+    form = error_in(document)
+    # Beside a token only `error` counts: some servers say `"code": 0, "message": "success"`. A token that comes with an
+    # error is not taken: who says both cannot be trusted with either.
+    if document.get("error") or (form is not None and "access_token" not in document):
         words = (form and said(reply, form)) or "without words"
         reply.invalid(f"the reply is an error: {words}", form=form, advice="do what the error asks for")
-    reply.invalid(problem)
+    return document
+
+
+def _document_or_problem(body: bytes) -> dict[str, object] | str:
+    # Handed out and not chained: the problem may quote a name from the reply, uncleaned.
+    try:
+        return read_document(body)
+    except DefectiveDocument as defect:
+        return str(defect)
 
 
 def _access_token(reply: Reply, document: Mapping[str, object]) -> str:
