@@ -63,7 +63,7 @@ class ConfigurationError(SeicError):
 
 
 class CertificateError(SeicError):
-    """A certificate or key cannot work; `path` names the file (or where the bytes came from), `reason` is a stable code.
+    """A certificate or key cannot work; `path` names the file (or the source), `reason` is a stable code.
 
     The codes stand in `seic._tls.certificate`; they are for programs, the message is for people.
     """

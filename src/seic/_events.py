@@ -8,6 +8,7 @@ Rooms that have something to say take an `emit` callable; who listens is decided
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Callable
 from typing import ClassVar, TypeAlias
 
@@ -50,7 +51,7 @@ class TokenRefused(Event):
 
 @attrs.frozen(kw_only=True)
 class TokenEndpointDown(Event):
-    """An attempt failed; `retry_in` is the pause before the next, in seconds, `serving` whether a live token bridges it."""
+    """An attempt failed; `retry_in` is the pause before the next in seconds, `serving` whether a token bridges it."""
 
     name: ClassVar[str] = "token endpoint down"
     level: ClassVar[int] = 30
@@ -84,7 +85,6 @@ class CallNotReplayed(Event):
     """An API call met a 401 and the 401 was handed on; `reason` says why."""
 
     name: ClassVar[str] = "call not replayed"
-    level: ClassVar[int] = 30
     host: str
     reason: str
     tracking_id: str | None = None
@@ -135,3 +135,12 @@ class CertificateRejected(Event):
 
 
 Emit: TypeAlias = Callable[[Event], None]
+
+_logger = logging.getLogger("seic")
+
+
+def log_event(event: Event) -> None:
+    """Write an event to the `seic` logger: one line, its name first."""
+    if _logger.isEnabledFor(event.level):
+        facts = " ".join(f"{field.name}={getattr(event, field.name)}" for field in attrs.fields(type(event)))
+        _logger.log(event.level, "%s: %s", event.name, facts)

@@ -1,0 +1,198 @@
+"""The auth flow: attach the token, guard the origin, replay one 401. It fetches nothing itself.
+
+No lock is held across a `yield`: httpx may close the generator from another task.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Generator
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from seic._config import Config
+from seic._events import CallNotReplayed, CallReplayed, Event, log_event
+from seic._oauth.challenges import speaks_of_token
+from seic._tokens.endpoint import TokenEndpoint
+from seic._tokens.held import Held
+from seic._tokens.sending import Sender
+from seic._tokens.source import TokenSource
+from seic._tokens.stats import Stats
+from seic._transport import OriginGuard, TokenConnector
+
+if TYPE_CHECKING:
+    _Auth = httpx.Auth
+else:
+    try:
+        import httpx2
+    except ModuleNotFoundError:
+        _Auth = httpx.Auth
+    else:
+
+        class _Auth(httpx.Auth, httpx2.Auth):
+            """One base for both kinds of client: each asks only whether its own Auth is among the bases."""
+
+
+_UNAUTHORIZED = 401
+_logger = logging.getLogger("seic.api")
+
+
+class OAuth2Auth(_Auth):
+    """Attaches a live token to each call of the configured origin, renews it, and replays a call once on a 401.
+
+    One instance serves any number of clients, tasks, threads and event loops, and all of them share one token.
+
+    Args:
+        config: Who asks, where, and how.
+        transport: What carries the token calls in place of the network, for tests.
+    """
+
+    def __init__(
+        self, config: Config, *, transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None = None
+    ) -> None:
+        provider = config.provider
+        self.config = config
+        sender = Sender(TokenConnector(config, transport), timeout=config.token_timeout)
+        endpoint = TokenEndpoint(
+            provider=provider,
+            url=config.token_url,
+            client_id=config.client_id,
+            client_secret=config.client_secret,
+            grant=config.grant,
+            sender=sender,
+        )
+        thumbprint = None if config.certificate is None else config.certificate.thumbprint
+        #: Where tokens come from.
+        self.source = TokenSource(
+            endpoint,
+            windows=config.windows,
+            idle_lifetime=provider.idle_lifetime,
+            store=config.store,
+            key=config.store_key,
+            identity=lambda: thumbprint,
+            emit=self._emit,
+        )
+        self._state = self.source.state
+        self._monotonic = self.source.clock.monotonic
+        self._wall = self.source.clock.wall
+        self._guard = OriginGuard(config.origin)
+        self._id_header = provider.client_id_header
+        self._client_id = config.client_id
+
+    def __repr__(self) -> str:
+        return f"OAuth2Auth({self.config.base_url}, client_id={self.config.client_id!r})"
+
+    @property
+    def stats(self) -> Stats:
+        """A snapshot of the counters."""
+        return self._state.stats
+
+    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+        """Drive one call of an async client; httpx calls this."""
+        self._guard.check(request.url)
+        held = self._state.held
+        now = self._monotonic()
+        if now >= held.renew_at or now >= held.idle_at or self._wall() - now > held.skew_limit:
+            held = await self.source.obtain()
+        self._attach(request, held)
+        response = yield request
+        if response.status_code != _UNAUTHORIZED:
+            held.used(now)
+            if _logger.isEnabledFor(logging.INFO):
+                self._log(response)
+            return
+        await response.aread()
+        if not self._should_replay(request, response, held):
+            return
+        held = await self.source.obtain(rejected=held)
+        self._attach(request, held)
+        self._state.count(replays=1)
+        response = yield request
+        self._after_replay(response, held)
+
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+        """Drive one call of a blocking client; httpx calls this."""
+        self._guard.check(request.url)
+        held = self._state.held
+        now = self._monotonic()
+        if now >= held.renew_at or now >= held.idle_at or self._wall() - now > held.skew_limit:
+            held = self.source.obtain_sync()
+        self._attach(request, held)
+        response = yield request
+        if response.status_code != _UNAUTHORIZED:
+            held.used(now)
+            if _logger.isEnabledFor(logging.INFO):
+                self._log(response)
+            return
+        response.read()
+        if not self._should_replay(request, response, held):
+            return
+        held = self.source.obtain_sync(rejected=held)
+        self._attach(request, held)
+        self._state.count(replays=1)
+        response = yield request
+        self._after_replay(response, held)
+
+    def close(self) -> None:
+        """End a token fetch that runs in the background."""
+        self.source.cancel_background()
+
+    def _attach(self, request: Any, held: Held) -> None:
+        headers = request.headers
+        headers["Authorization"] = held.authorization
+        if self._id_header is not None:
+            headers[self._id_header] = self._client_id
+
+    def _should_replay(self, request: Any, response: Any, held: Held) -> bool:
+        self._log(response)
+        reason = None
+        if not speaks_of_token(provider=self.config.provider, headers=response.headers, body=response.content):
+            reason = "the answer does not speak of the token"
+        elif not _is_repeatable(request):
+            reason = "the body was a stream and cannot be sent again"
+        elif not self._state.may_replace(held):
+            reason = "a new token was rejected just as the old one"
+        if reason is not None:
+            self._emit(
+                CallNotReplayed(host=self._host(request), reason=reason, tracking_id=self._tracking_id(response))
+            )
+            return False
+        self._emit(CallReplayed(host=self._host(request), tracking_id=self._tracking_id(response)))
+        return True
+
+    def _after_replay(self, response: Any, held: Held) -> None:
+        if response.status_code != _UNAUTHORIZED:
+            held.used(self._monotonic())
+        self._log(response)
+
+    def _tracking_id(self, response: Any) -> str | None:
+        header = self.config.provider.tracking_header
+        return None if header is None else response.headers.get(header)
+
+    @staticmethod
+    def _host(request: Any) -> str:
+        host: str = request.url.netloc.decode("ascii")
+        return host
+
+    def _log(self, response: Any) -> None:
+        request = response.request
+        # Without the query: what callers put there is theirs.
+        _logger.info(
+            "%s %s %s tracking_id=%s",
+            request.method,
+            request.url.copy_with(query=None, fragment=None),
+            response.status_code,
+            self._tracking_id(response),
+        )
+
+    def _emit(self, event: Event) -> None:
+        log_event(event)
+
+
+def _is_repeatable(request: Any) -> bool:
+    try:
+        request.content  # noqa: B018  # it raises where the body was never held in memory
+    except RuntimeError:
+        return False
+    return True
