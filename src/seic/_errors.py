@@ -65,7 +65,7 @@ class ConfigurationError(SeicError):
 class CertificateError(SeicError):
     """A certificate or key cannot work; `path` names the file (or the source), `reason` is a stable code.
 
-    The codes stand in `seic._tls.certificate`; they are for programs, the message is for people.
+    The codes stand in `seic._tls.reasons`; they are for programs, the message is for people.
     """
 
     def __init__(self, message: str, *, path: str | Path | None = None, reason: str | None = None) -> None:
