@@ -31,6 +31,17 @@ def test_anything_else_is_refused(token_url: object) -> None:
     assert caught.value.field == "provider.token_url"
 
 
+@pytest.mark.parametrize(
+    "token_url",
+    ["//idp.example/token", "https://", "https://user:pw@idp.example/token", "http://idp.example/token"],
+    ids=["a host in a path's clothes", "no host", "credentials", "clear text"],
+)
+def test_a_url_that_would_send_credentials_astray_is_refused(token_url: str) -> None:
+    """Two slashes make a host of what follows (RFC 3986 §4.2); a URL needs a host, https and no credentials."""
+    with pytest.raises(ConfigurationError):
+        Provider(token_url=token_url)
+
+
 def test_a_plain_provider_needs_no_more_than_its_endpoint() -> None:
     """Every other difference between dialects has the standard's answer as its default."""
     provider = Provider(token_url="/oauth/token")

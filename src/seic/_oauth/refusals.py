@@ -89,7 +89,7 @@ class Reply:
             f"{self.host} answered {self.status}, but not with a token: {words}; {advice}{_tracked(tracking_id)}",
             problem=words,
             tracking_id=tracking_id,
-        ) from None
+        )
 
 
 def raise_for_status(reply: Reply) -> None:
