@@ -21,21 +21,24 @@ from seic._tokens.source import TokenSource
 from seic._tokens.stats import Stats
 from seic._transport import OriginGuard, TokenConnector
 
-try:
-    import httpx2
-except ModuleNotFoundError:
-    _Base: Any = httpx.Auth
+if TYPE_CHECKING:
+    _Auth = httpx.Auth
 else:
-    # One class for both: each client asks only whether its own Auth is among the bases.
-    class _Base(httpx.Auth, httpx2.Auth):  # type: ignore[no-redef]
-        pass
+    try:
+        import httpx2
+    except ModuleNotFoundError:
+        _Auth = httpx.Auth
+    else:
+
+        class _Auth(httpx.Auth, httpx2.Auth):
+            """One base for both kinds of client: each asks only whether its own Auth is among the bases."""
 
 
 _UNAUTHORIZED = 401
 _logger = logging.getLogger("seic.api")
 
 
-class OAuth2Auth(_Base):
+class OAuth2Auth(_Auth):
     """Attaches a live token to each call of the configured origin, renews it, and replays a call once on a 401.
 
     One instance serves any number of clients, tasks, threads and event loops, and all of them share one token.

@@ -81,7 +81,7 @@ class AsyncClient(httpx.AsyncClient):
             self._oauth.close()
         await super().aclose()
 
-    async def __aexit__(self, *exc_info: Any) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         if self._owns_auth:
             self._oauth.close()
         await super().__aexit__(*exc_info)
@@ -131,7 +131,7 @@ class Client(httpx.Client):
             self._oauth.close()
         super().close()
 
-    def __exit__(self, *exc_info: Any) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         if self._owns_auth:
             self._oauth.close()
         super().__exit__(*exc_info)

@@ -156,7 +156,14 @@ class Config(Secretive):
         Secrets are left out: a digest of a guessable secret would give it away.
         """
         named = {name: value for name, value in _public_facts(self.grant).items() if value is not None}
-        facts = (self.token_url, self.base_url, self.client_id, thumbprint, self.grant.grant_type, sorted(named.items()))
+        facts = (
+            self.token_url,
+            self.base_url,
+            self.client_id,
+            thumbprint,
+            self.grant.grant_type,
+            sorted(named.items()),
+        )
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
     def _environment_hosts(self) -> Hosts:
@@ -181,13 +188,14 @@ class Config(Secretive):
         # A whole URL: its origin is checked like every host, so that no secret is sent in clear.
         scheme, _, rest = url.partition("://")
         authority = rest.partition("/")[0]
-        Origin.parse(f"{scheme}://{authority}", field="provider.token_url", allow_http_on_loopback=origin.scheme == "http")
+        Origin.parse(
+            f"{scheme}://{authority}", field="provider.token_url", allow_http_on_loopback=origin.scheme == "http"
+        )
         return url
 
 
 def _public_facts(grant: Grant) -> dict[str, object]:
-    if not attrs.has(type(grant)):
+    kind: type = type(grant)
+    if not attrs.has(kind):
         return {}
-    return {
-        field.name: getattr(grant, field.name) for field in attrs.fields(type(grant)) if field.repr is True
-    }
+    return {field.name: getattr(grant, field.name) for field in attrs.fields(kind) if field.repr is True}

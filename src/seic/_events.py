@@ -51,7 +51,7 @@ class TokenRefused(Event):
 
 @attrs.frozen(kw_only=True)
 class TokenEndpointDown(Event):
-    """An attempt failed; `retry_in` is the pause before the next, in seconds, `serving` whether a live token bridges it."""
+    """An attempt failed; `retry_in` is the pause before the next in seconds, `serving` whether a token bridges it."""
 
     name: ClassVar[str] = "token endpoint down"
     level: ClassVar[int] = 30
@@ -85,7 +85,6 @@ class CallNotReplayed(Event):
     """An API call met a 401 and the 401 was handed on; `reason` says why."""
 
     name: ClassVar[str] = "call not replayed"
-    level: ClassVar[int] = 30
     host: str
     reason: str
     tracking_id: str | None = None

@@ -85,7 +85,9 @@ def _read_table(path: Path, profile: str) -> dict[str, str]:
     for name, value in table.items():
         field = f"{profile}.{name}"
         if name not in _NAMES:
-            raise ConfigurationError(f"{path}: {field} is no setting; known are {', '.join(sorted(_NAMES))}", field=field)
+            raise ConfigurationError(
+                f"{path}: {field} is no setting; known are {', '.join(sorted(_NAMES))}", field=field
+            )
         if not isinstance(value, str) or not value:
             raise ConfigurationError(f"{path}: {field} must be a text that is not empty", field=field)
     return table

@@ -12,6 +12,7 @@ import attrs
 
 from seic._errors import ConfigurationError
 from seic._model.provider import ClientAuthentication, Provider
+from seic._oauth.words import is_text
 
 
 @attrs.frozen(kw_only=True)
@@ -35,8 +36,8 @@ class ClientSecretBasic:
             pair = f"{_form_encode(client_id, 'client_id')}:{_form_encode(secret, 'client_secret')}"
         elif ":" in client_id:
             raise ConfigurationError(
-                "client_id: a colon cannot stand in a client id that is sent raw in Basic, the secret would begin there "
-                "(RFC 7617 §2); use ClientSecretBasic(form_encoded=True) if the provider decodes it",
+                "client_id: a colon cannot stand in a client id that is sent raw in Basic, for the secret would begin "
+                "there (RFC 7617 §2); use ClientSecretBasic(form_encoded=True) if the provider decodes it",
                 field="client_id",
             )
         else:
@@ -79,8 +80,6 @@ def _form_encode(text: str, field: str) -> str:
 
 
 def _utf8(text: str, field: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        # Not chained: a UnicodeEncodeError holds the text, and the text is the secret.
-        raise ConfigurationError(f"{field}: has a character that UTF-8 cannot carry", field=field) from None
+    if not is_text(text):
+        raise ConfigurationError(f"{field}: has a character that UTF-8 cannot carry", field=field)
+    return text.encode()

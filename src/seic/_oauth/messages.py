@@ -19,6 +19,7 @@ from seic._oauth.client_auth import client_authentication_of
 from seic._oauth.documents import MAX_REPLY_BYTES, DefectiveDocument, read_document
 from seic._oauth.error_forms import error_in
 from seic._oauth.refusals import Reply, raise_for_status, said
+from seic._oauth.words import is_text
 
 __all__ = [
     "MAX_LIFETIME",
@@ -101,13 +102,11 @@ def _build(
         headers[provider.client_id_header] = _header_value(client_id)
     client_authentication_of(provider).apply(headers, form, client_id=client_id, client_secret=client_secret)
     for name, value in form.items():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            # Not chained: a UnicodeEncodeError holds the text, and the text may be a password.
+        if not is_text(value):
             raise ConfigurationError(
-                f"grant: the form's field {name!r} has a character that UTF-8 cannot carry", field=f"grant.{name}"
-            ) from None
+                f"the form's field {name!r} has a character that UTF-8 cannot carry",
+                field=name if name in ("client_id", "client_secret") else "grant",
+            )
     return httpx.Request("POST", url, headers=headers, data=form)
 
 
@@ -198,19 +197,24 @@ def parse_invalidate_reply(
 
 
 def _read_success(reply: Reply) -> Mapping[str, object]:
-    try:
-        document = read_document(reply.body)
-    except DefectiveDocument as defect:
-        problem = str(defect)
-    else:
-        form = error_in(document)
-        # Beside a token only `error` counts: some servers say `"code": 0, "message": "success"`. A token that comes with
-        # an error is not taken: who says both cannot be trusted with either.
-        if not document.get("error") and (form is None or "access_token" in document):
-            return document
+    document = _document_or_problem(reply.body)
+    if isinstance(document, str):
+        reply.invalid(document)
+    form = error_in(document)
+    # Beside a token only `error` counts: some servers say `"code": 0, "message": "success"`. A token that comes with an
+    # error is not taken: who says both cannot be trusted with either.
+    if document.get("error") or (form is not None and "access_token" not in document):
         words = (form and said(reply, form)) or "without words"
         reply.invalid(f"the reply is an error: {words}", form=form, advice="do what the error asks for")
-    reply.invalid(problem)
+    return document
+
+
+def _document_or_problem(body: bytes) -> dict[str, object] | str:
+    # Handed out and not chained: the problem may quote a name from the reply, uncleaned.
+    try:
+        return read_document(body)
+    except DefectiveDocument as defect:
+        return str(defect)
 
 
 def _access_token(reply: Reply, document: Mapping[str, object]) -> str:

@@ -28,7 +28,7 @@ SEI_GATEWAY = Provider(
     invalidate_grant_type="invalidate_token",
 )
 
-#: The SEI platform, `/v2/oauth/*`. Which host serves it is not documented: the gateway's, unless `hosts` says otherwise.
+#: The SEI platform, `/v2/oauth/*`. No document names its host: the gateway's, unless `hosts` says otherwise.
 SEI_PLATFORM = Provider(
     name="SEI platform",
     token_url="/v2/oauth/token",

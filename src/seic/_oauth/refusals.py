@@ -69,7 +69,7 @@ class Reply:
     @property
     def is_success(self) -> bool:
         """Whether the status is 2xx; RFC 6749 §5.1 has 200 only, and some servers answer 201."""
-        return 200 <= self.status < 300  # noqa: PLR2004 the bounds are the standard's
+        return 200 <= self.status < 300
 
     def clean(self, text: str | None, limit: int) -> str | None:
         """Return a provider's words fit for a message; None where nothing is left of them."""
@@ -89,7 +89,7 @@ class Reply:
             f"{self.host} answered {self.status}, but not with a token: {words}; {advice}{_tracked(tracking_id)}",
             problem=words,
             tracking_id=tracking_id,
-        ) from None
+        )
 
 
 def raise_for_status(reply: Reply) -> None:
@@ -102,11 +102,11 @@ def raise_for_status(reply: Reply) -> None:
     """
     if reply.is_success:
         return
-    if reply.status in (408, 429) or 500 <= reply.status < 600:  # noqa: PLR2004 the bounds are the standard's
+    if reply.status in (408, 429) or 500 <= reply.status < 600:
         _raise_unavailable(reply)
-    if 400 <= reply.status < 500:  # noqa: PLR2004 the bounds are the standard's
+    if 400 <= reply.status < 500:
         _raise_refused(reply)
-    if 300 <= reply.status < 400:  # noqa: PLR2004 the bounds are the standard's
+    if 300 <= reply.status < 400:
         reply.invalid(
             f"a redirect to {_target(reply)}",
             advice="redirects of token calls are never followed, for the credentials would go along; set the host and "

@@ -39,6 +39,18 @@ def clean(text: str, *, secrets: Collection[str] = (), limit: int = MAX_WORDS) -
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
+def is_text(text: str) -> bool:
+    """Tell whether UTF-8 can carry the text: it has no half of a surrogate pair.
+
+    A question, for the UnicodeEncodeError that it spares holds the text, and the text may be a password.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def secrets_in(request: httpx.Request) -> tuple[str, ...]:
     """Return each secret of a token request, in each form in which a server could echo it."""
     plain = [value for name, value in parse_qsl(request.content.decode()) if name not in _PUBLIC_FIELDS]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seic._errors import TokenEndpointUnavailable, TokenError, TokenRequestRefused
+from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
 
 #: A first attempt that callers wait for is repeated once at once: most failures are a lost connection.
 EAGER_ATTEMPTS = 2
@@ -23,7 +23,7 @@ _PATIENCE = 2.0
 _FRUITLESS_MAX = 60.0
 
 
-def repeat_in(error: TokenError, chance: float) -> float | None:
+def repeat_in(error: SeicError, chance: float) -> float | None:
     """Return the pause before the same attempt is repeated, or None where it must not be.
 
     Args:
@@ -39,7 +39,7 @@ def repeat_in(error: TokenError, chance: float) -> float | None:
     return None
 
 
-def pauses(error: TokenError, failures: int, chance: float) -> tuple[float, float]:
+def pauses(error: SeicError, failures: int, chance: float) -> tuple[float, float]:
     """Return the pauses before the next attempt: while the old token lives, and while none does.
 
     Args:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import attrs
 import httpx
 
-from seic._errors import TokenError
 from seic._model.grants import Grant
 from seic._model.provider import Provider
 from seic._model.secrecy import Secretive, hide
 from seic._model.token import Token
-from seic._oauth.messages import build_invalidate_request, build_token_request, parse_invalidate_reply, parse_token_reply
+from seic._oauth.messages import (
+    build_invalidate_request,
+    build_token_request,
+    parse_invalidate_reply,
+    parse_token_reply,
+)
 from seic._tokens.sending import Reply, Sender
 
 
@@ -86,7 +90,23 @@ class TokenEndpoint(Secretive):
             token_url=self.url,
             client_id=self.client_id,
             client_secret=self.client_secret,
-            token=token,
+            access_token=token.access_token,
+        )
+
+    def parse_invalidation(self, reply: Reply, *, now: float) -> None:
+        """Read the reply to it.
+
+        Raises:
+            TokenError: The token was not revoked.
+        """
+        parse_invalidate_reply(
+            provider=self.provider,
+            status=reply.status,
+            headers=reply.headers,
+            body=reply.body,
+            host=self.host,
+            now=now,
+            secrets=self._secrets(),
         )
 
     def _secrets(self) -> tuple[str, ...]:

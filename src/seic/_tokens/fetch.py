@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from seic._errors import SeicError, TokenError
+from seic._errors import SeicError
 from seic._events import Emit, StoreDegraded
 from seic._model.token import Token
 from seic._runtime import in_thread, sleep
@@ -105,7 +105,7 @@ class Fetch:
                 failure = error
             self.count(failures=1)
             attempts -= 1
-            pause = repeat_in(failure, self.chance()) if isinstance(failure, TokenError) else None
+            pause = repeat_in(failure, self.chance())
             if attempts == 0 or pause is None:
                 # A fresh one, since the frames of the first hold the reply's body.
                 raise failure.fresh() from failure.__cause__

@@ -55,7 +55,7 @@ class Windows:
                 )
         if self.advisory is not None and self.mandatory is not None and self.advisory < self.mandatory:
             raise ConfigurationError(
-                f"advisory_refresh: {self.advisory:g} s must not be less than mandatory_refresh ({self.mandatory:g} s), "
+                f"advisory_refresh: {self.advisory:g} s is less than mandatory_refresh ({self.mandatory:g} s), "
                 "since calls would wait before anyone renews ahead",
                 field="advisory_refresh",
             )
@@ -157,6 +157,5 @@ class Held:
 def nothing_held() -> Held:
     """Return what stands in place of a token before the first: dead, so that every check fails on it."""
     held = Held(Token(access_token=""), now=0.0, wall=0.0, windows=Windows())
-    held.rejected = True
     held.renew_at = held.must_renew_at = held.dies_at = -math.inf
     return held

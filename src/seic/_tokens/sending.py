@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import time
 import zlib
-
 from typing import Protocol
 
 import attrs
@@ -196,5 +195,3 @@ class _BoundedBody:
 
     def _invalid(self, what: str, *, problem: str) -> InvalidTokenResponse:
         return InvalidTokenResponse(f"{self._host}: the token endpoint's reply is unusable: {what}", problem=problem)
-
-

@@ -97,7 +97,8 @@ class TokenState:
                     return Decision(held, self._flight, lead=True)
             if flight is not None:
                 return Decision(None, flight)
-            if self._error is not None and now < self._pause_ends(freshness):
+            pause_ends = self._retry_dead_at if force or freshness is Freshness.DEAD else self._retry_living_at
+            if self._error is not None and now < pause_ends:
                 error = self._error.fresh()
             else:
                 self._flight = self._depart(ahead=False, force=force)
@@ -219,9 +220,6 @@ class TokenState:
     def _clear(self, flight: Flight) -> None:
         if self._flight is flight:
             self._flight = None
-
-    def _pause_ends(self, freshness: Freshness) -> float:
-        return self._retry_dead_at if freshness is Freshness.DEAD else self._retry_living_at
 
     @staticmethod
     def _bridges(error: SeicError | None) -> bool:
