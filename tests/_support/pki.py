@@ -7,7 +7,7 @@ import functools
 import ipaddress
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ DAY = dt.timedelta(days=1)
 #: The passphrase of everything encrypted; easy to find where it should not be.
 PASSPHRASE = "pass-phrase-never-shown"
 
-_MAKERS = {
+_MAKERS: dict[str, Callable[[], Any]] = {
     "rsa": lambda: rsa.generate_private_key(65537, 2048),
     "rsa1024": lambda: rsa.generate_private_key(65537, 1024),
     "rsa3072": lambda: rsa.generate_private_key(65537, 3072),
@@ -101,7 +101,6 @@ def mint(
     usages: Sequence[x509.ObjectIdentifier] | None = (Usage.CLIENT_AUTH,),
     signs: bool | None = None,
     names: Sequence[str] = (),
-    digest: hashes.HashAlgorithm | None = None,
     subject: Sequence[x509.NameAttribute[Any]] | None = None,
     public_key: Any = None,
 ) -> Minted:
@@ -118,7 +117,6 @@ def mint(
         usages: The extended key usages; None for no such extension.
         signs: The digital-signature bit of a key usage extension; None for no such extension.
         names: Host names and IP addresses for the subject's alternative names.
-        digest: What it is signed over; None for the best.
         subject: The whole subject, in place of the CN.
         public_key: One that is not the key's.
     """
@@ -146,7 +144,7 @@ def mint(
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName([_name(text) for text in names]), critical=False)
     signer = issuer.key if issuer else secret
-    algorithm = None if isinstance(signer, ed25519.Ed25519PrivateKey) else digest or hashes.SHA256()
+    algorithm = None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     return Minted(builder.sign(signer, algorithm), secret, issuer)
 
 

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests._support.pki import PASSPHRASE, Minted, authority, mint
 
@@ -57,13 +58,7 @@ def _said_by(thing: object) -> list[str]:
 
 
 def _key_parts(minted: Minted) -> list[str]:
-    der = minted.key_bytes(encoding=_der())
+    der = minted.key_bytes(encoding=Encoding.DER)
     body = base64.b64encode(der).decode()
     secret = der[len(der) // 3 : len(der) // 2]
     return [body[40:100], secret.hex(), repr(secret)[2:-1]]
-
-
-def _der() -> object:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return Encoding.DER

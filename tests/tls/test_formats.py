@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from seic._tls.certificate import ClientCertificate
 from tests._support.pki import PASSPHRASE, Minted, authority, mint, openssl
 
+_LEGACY = ("-provider", "legacy", "-provider", "default")
 BOM = b"\xef\xbb\xbf"
 
 
@@ -87,7 +88,6 @@ KEYS: dict[str, tuple[str, Callable[[Minted], bytes]]] = {
     "sec1-proc-type": ("ec", lambda m: _traditional("ec", m, "-aes256")),
     "ed25519-encrypted": ("ed25519", lambda m: m.key_bytes(password=PASSPHRASE)),
 }
-_LEGACY = ("-provider", "legacy", "-provider", "default")
 
 
 def _pkcs8(minted: Minted, *how: str) -> bytes:
