@@ -174,7 +174,6 @@ def test_a_fresh_error_keeps_its_notes() -> None:
     assert error.fresh().__notes__ == ["after three attempts"]
 
 
-@pytest.mark.xfail(reason="fresh() hands its list of notes to the twin instead of a copy")
 def test_a_note_on_one_is_not_a_note_on_all() -> None:
     """What one waiter notes on its own error stays with that one."""
     error = TokenError("m")

@@ -41,7 +41,10 @@ class SeicError(Exception):
 
         One instance raised in many tasks would gather all their tracebacks. The cause is kept.
         """
-        twin = _rebuild(type(self), self.args, self.__dict__.copy())
+        state = self.__dict__.copy()
+        if notes := state.get("__notes__"):
+            state["__notes__"] = list(notes)
+        twin = _rebuild(type(self), self.args, state)
         twin.__cause__ = self.__cause__
         twin.__suppress_context__ = self.__suppress_context__
         return twin

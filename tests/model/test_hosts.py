@@ -91,7 +91,6 @@ def test_what_is_no_host_is_refused(text: object) -> None:
     assert str(caught.value).startswith("hosts.mtls: ")
 
 
-@pytest.mark.xfail(reason="what urllib refuses to split escapes as a bare ValueError", raises=ValueError)
 @pytest.mark.parametrize(
     "text",
     ["[2001:db8::7", "2001:db8::7]", "[api.example.com]", "api.ex℀mple.com", "https://user:hunter2@api.ex℀mple.com"],

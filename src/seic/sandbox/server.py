@@ -216,6 +216,7 @@ def server_context(authority: CertificateAuthority, *, demand_certificate: bool)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
+    context.sslobject_class = _AlertingObject
     if demand_certificate:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(cadata=authority.cert_pem.decode())
@@ -226,6 +227,27 @@ def server_context(authority: CertificateAuthority, *, demand_certificate: bool)
         path.write_bytes(issued.key_pem + issued.cert_pem)
         context.load_cert_chain(path)
     return context
+
+
+class _AlertingObject(ssl.SSLObject):
+    """A server's TLS that tells a refused client why.
+
+    asyncio drops a connection whose handshake fails, and with it the alert that OpenSSL has just written for the peer.
+    Asking for more to read has it sent first; then the client hangs up, or whatever else it sends ends the connection.
+    """
+
+    _has_failed = False
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except ssl.SSLWantReadError:
+            raise
+        except ssl.SSLError:
+            if self._has_failed:
+                raise
+            self._has_failed = True
+            raise ssl.SSLWantReadError from None
 
 
 def _log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
