@@ -42,7 +42,11 @@ class Origin:
         """
         if not isinstance(text, str) or not text.strip():
             raise ConfigurationError(f"{field}: a host is needed, such as 'api.example.com'", field=field)
-        parts = urlsplit(text if "://" in text else f"https://{text}")
+        try:
+            parts = urlsplit(text if "://" in text else f"https://{text}")
+        except ValueError:
+            # Not chained and not quoted: what cannot be split may hold a password.
+            raise ConfigurationError(f"{field}: is not a host such as 'api.example.com'", field=field) from None
         if parts.username is not None or parts.password is not None:
             raise ConfigurationError(f"{field}: a host carries no user name or password", field=field)
         if parts.path not in ("", "/") or parts.query or parts.fragment:

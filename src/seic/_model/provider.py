@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.hosts import Hosts
+from seic._model.hosts import Hosts, Origin
 
 
 class ClientAuthentication(Protocol):
@@ -22,13 +22,17 @@ class ClientAuthentication(Protocol):
 
 
 def _is_path_or_url(provider: Provider, attribute: attrs.Attribute[Any], value: object) -> None:
+    field = f"provider.{attribute.name}"
     if value is None and attribute.default is None:
         return
-    if not isinstance(value, str) or not value.startswith(("/", "https://", "http://")):
-        raise ConfigurationError(
-            f"provider.{attribute.name}: must be a path such as '/oauth/token' or an https URL",
-            field=f"provider.{attribute.name}",
-        )
+    # Two slashes make a host of what follows (RFC 3986 §4.2).
+    if isinstance(value, str) and value.startswith("/") and not value.startswith("//"):
+        return
+    if not isinstance(value, str) or not value.startswith(("https://", "http://")):
+        raise ConfigurationError(f"{field}: must be a path such as '/oauth/token' or an https URL", field=field)
+    scheme, _, rest = value.partition("://")
+    # Whether http on loopback is wanted is the configuration's to say, by its hosts.
+    Origin.parse(f"{scheme}://{rest.partition('/')[0]}", field=field, allow_http_on_loopback=True)
 
 
 @attrs.frozen(kw_only=True)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import copy
+import pickle
+import traceback
+
+import attrs
+import pytest
+
+from seic._model.secrecy import HIDDEN, Secretive, hide
+
+
+@attrs.frozen(kw_only=True)
+class _Vault(Secretive):
+    owner: str
+    secret: str | None = attrs.field(default=None, repr=hide)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("hunter2", HIDDEN), (b"hunter2", HIDDEN), ("", HIDDEN), (0, HIDDEN), (None, "None")],
+    ids=["text", "bytes", "empty", "zero", "none"],
+)
+def test_a_repr_shows_that_there_is_a_secret_and_no_more(value: object, shown: str) -> None:
+    """Only None shows as itself; what is there shows as hidden, its length and emptiness included."""
+    assert hide(value) == shown
+
+
+def test_a_value_shows_what_is_public() -> None:
+    """In a whole repr the public fields stay readable beside the hidden ones."""
+    assert repr(_Vault(owner="svc-user", secret="hunter2")) == "_Vault(owner='svc-user', secret=***)"
+    assert repr(_Vault(owner="svc-user")) == "_Vault(owner='svc-user', secret=None)"
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_no_pickle_takes_a_secret(protocol: int) -> None:
+    """Each protocol is refused, with an error that names the class and the way out but not the secret."""
+    vault = _Vault(owner="svc-user", secret="hunter2")
+
+    with pytest.raises(TypeError, match=r"_Vault holds secrets .*from_env\(\)") as caught:
+        pickle.dumps(vault, protocol)
+
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_secret_inside_another_value_is_refused_too() -> None:
+    """A container does not smuggle it out."""
+    with pytest.raises(TypeError, match="_Vault holds secrets"):
+        pickle.dumps({"vaults": [_Vault(owner="svc-user", secret="hunter2")]})
+
+
+@pytest.mark.parametrize("double", [copy.copy, copy.deepcopy], ids=["copy", "deepcopy"])
+def test_a_copy_is_the_value_itself(double: object) -> None:
+    """The value is immutable, so a copy makes no second place where the secret lies."""
+    vault = _Vault(owner="svc-user", secret="hunter2")
+
+    assert callable(double)
+    assert double(vault) is vault
+    assert double([vault])[0] is vault
