@@ -226,6 +226,17 @@ def test_what_is_no_http_is_refused_without_repeating_it(
     assert "a-secret" not in "".join(record.getMessage() for record in caplog.records)
 
 
+def test_errors_of_the_loop_are_logged_without_their_words(caplog: pytest.LogCaptureFixture) -> None:
+    """asyncio's message is told, and not what the exception beside it says."""
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(server_module._log_loop_error)
+    loop.call_exception_handler({"message": "Fatal error on transport", "exception": ValueError("a-secret")})
+    loop.close()
+    assert [record.name for record in caplog.records] == ["seic.sandbox"]
+    assert "Fatal error on transport" in caplog.text
+    assert "a-secret" not in caplog.text
+
+
 async def test_many_connections_at_once_are_served(sandbox: Sandbox) -> None:
     """A hundred connections of their own, all held open together, and every call answered."""
     context = client_context(sandbox.ca_pem, sandbox.issue_certificate())
