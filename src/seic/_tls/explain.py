@@ -270,8 +270,8 @@ def _about_ours(reason: Reason, meeting: Meeting, said: str) -> Explanation:
         )
     if reason == Reason.DEMANDED:
         text = (
-            f"{said}: it demands a client certificate, and {_ours(meeting)} did not reach it; a proxy that ends TLS may "
-            "stand between, or the server may not take this kind of key"
+            f"{said}: it demands a client certificate, and {_ours(meeting)} did not reach it; a proxy that ends TLS "
+            "may stand between, or the server may not take this kind of key"
         )
         return _explanation(meeting, reason, text, "client")
     by_date = _dates(meeting, said)
@@ -280,7 +280,7 @@ def _about_ours(reason: Reason, meeting: Meeting, said: str) -> Explanation:
     awaited = meeting.certificate.awaited_issuer
     chain = f"append the intermediate certificate of {awaited}, if that is one, or " if awaited else ""
     text = {
-        Reason.EXPIRED: f"it holds {_ours(meeting)} or a certificate above it to be expired, which by this machine's "
+        Reason.EXPIRED: f"it takes {_ours(meeting)} or a certificate above it for expired, which by this machine's "
         f"clock ({moment(meeting.now)}) it is not; compare the clocks, and replace an expired intermediate "
         "certificate in the file",
         Reason.REVOKED: f"{_ours(meeting)} was revoked; have {meeting.certificate.issuer} issue a new one",
