@@ -129,6 +129,7 @@ def test_every_error_carries_the_tracking_id(status: int) -> None:
         ("yes", False),
         (1, False),
     ],
+    ids=repr,
 )
 def test_transient(transient: object, expected: bool) -> None:
     """Expect the gateway's `transient`, a string or a boolean, and a refusal to be final otherwise."""
@@ -176,6 +177,7 @@ def test_logged_in_elsewhere_names_the_remedy_and_its_price() -> None:
         pytest.param("https://u:pw@idp.example:444/login?session=abc#f", "a redirect to idp.example;", id="elsewhere"),
         pytest.param("/login?session=abc", "a redirect to another path of api.example;", id="a path"),
         pytest.param("https://[::1", "a redirect to an unreadable location;", id="unreadable"),
+        pytest.param("https://xn--999999999/", "a redirect to xn--999999999;", id="no IDNA name"),
         pytest.param("https://hunter2.example/", "a redirect to ***.example;", id="a secret as a host"),
         pytest.param(None, "names no location", id="nowhere"),
     ],
