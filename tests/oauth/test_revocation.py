@@ -85,7 +85,7 @@ def test_the_gateway_asks_for_its_two_proofs() -> None:
 )
 def test_what_no_document_names_is_asked_for(provider: Provider, is_refresh_token: bool) -> None:
     """Expect an error that names the setting, and no guess."""
-    with pytest.raises(ConfigurationError, match="attrs.evolve") as caught:
+    with pytest.raises(ConfigurationError, match=r"attrs\.evolve") as caught:
         _build(provider, is_refresh_token=is_refresh_token)
     assert caught.value.field == "provider.revocation_url"
 
