@@ -17,7 +17,6 @@ from seic._model.saml import Document, document_ends_at, encode_document, is_at_
 from seic._model.secrecy import Secretive, hide
 from seic._model.secret import Secret, digest, is_stated, reveal
 
-
 #: The platform's name of the SAML grant; the word `client-assertion-type` in it is the platform's own.
 SAML2_BEARER = "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"
 
@@ -286,8 +285,8 @@ class SessionToken(Asking):
 class Saml2Bearer(Asking):
     """A signed SAML document, exchanged for a token (the platform's `saml2-bearer`); exactly one of the two is given.
 
-    Each is XML or Base64 of it, the path of a file that holds it, or a callable that returns it. Files and callables are
-    asked for each token, and so renew themselves; a document given as bytes lasts until its `NotOnOrAfter`.
+    Each is XML or Base64 of it, the path of a file that holds it, or a callable that returns it. Files and callables
+    are asked for each token, and so renew themselves; a document given as bytes lasts until its `NotOnOrAfter`.
 
     Args:
         saml_response: The whole response (`SAMLResponse`).
