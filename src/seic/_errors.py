@@ -116,14 +116,14 @@ class TokenRequestRefused(TokenError):
     """The token endpoint understood the request and said no; the same request will be refused again.
 
     `code` and `description` are the provider's own words (RFC 6749 §5.2 `error` and `error_description`, or the
-    gateway's `code` and `message`).
+    gateway's `code` and `message`). `status` is None where nothing was sent, for it could only have been refused.
     """
 
     def __init__(
         self,
         message: str,
         *,
-        status: int,
+        status: int | None,
         code: str | None = None,
         description: str | None = None,
         transient: bool = False,

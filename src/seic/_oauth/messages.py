@@ -24,8 +24,10 @@ from seic._oauth.words import is_text
 __all__ = [
     "MAX_LIFETIME",
     "MAX_REPLY_BYTES",
+    "build_form_request",
     "build_invalidate_request",
     "build_token_request",
+    "dialect_headers",
     "parse_invalidate_reply",
     "parse_token_reply",
 ]
@@ -74,7 +76,9 @@ def build_token_request(
         ConfigurationError: A credential is missing or cannot be sent.
     """
     form = {"grant_type": grant.grant_type, **grant.fields(provider)}
-    return _build(provider, token_url, client_id, client_secret, form)
+    return build_form_request(
+        provider=provider, url=token_url, client_id=client_id, client_secret=client_secret, form=form
+    )
 
 
 def build_invalidate_request(
@@ -91,15 +95,27 @@ def build_invalidate_request(
             field="provider.invalidate_grant_type",
         )
     form = {"grant_type": provider.invalidate_grant_type, "access_token": access_token}
-    return _build(provider, token_url, client_id, client_secret, form)
+    return build_form_request(
+        provider=provider, url=token_url, client_id=client_id, client_secret=client_secret, form=form
+    )
 
 
-def _build(
-    provider: Provider, url: str, client_id: str, client_secret: str | None, form: dict[str, str]
+def build_form_request(
+    *, provider: Provider, url: str, client_id: str, client_secret: str | None, form: dict[str, str]
 ) -> httpx.Request:
-    headers = {"Accept": "application/json"}
-    if provider.client_id_header is not None:
-        headers[provider.client_id_header] = _header_value(client_id)
+    """Build a request that posts a form to the provider, with the client's proof and the headers of the dialect.
+
+    Args:
+        provider: The dialect.
+        url: The whole URL.
+        client_id: Who asks.
+        client_secret: The proof of it, where the provider's method needs one.
+        form: What is asked; the client's proof may join it.
+
+    Raises:
+        ConfigurationError: A credential is missing or cannot be sent.
+    """
+    headers = dialect_headers(provider, client_id)
     client_authentication_of(provider).apply(headers, form, client_id=client_id, client_secret=client_secret)
     for name, value in form.items():
         if not is_text(value):
@@ -108,6 +124,18 @@ def _build(
                 field=name if name in ("client_id", "client_secret") else "grant",
             )
     return httpx.Request("POST", url, headers=headers, data=form)
+
+
+def dialect_headers(provider: Provider, client_id: str) -> dict[str, str]:
+    """Return the headers that every call to the provider's own endpoints carries.
+
+    Raises:
+        ConfigurationError: The client id travels in one, and cannot.
+    """
+    headers = {"Accept": "application/json"}
+    if provider.client_id_header is not None:
+        headers[provider.client_id_header] = _header_value(client_id)
+    return headers
 
 
 def _header_value(client_id: str) -> str:

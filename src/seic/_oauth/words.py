@@ -20,7 +20,21 @@ MAX_WORDS = 300
 _MAX_READ = 16 * MAX_WORDS
 
 # The form's fields that are no secret; whatever a grant adds beside them is one until it is listed here.
-_PUBLIC_FIELDS = frozenset({"grant_type", "client_id", "username", "email", "scope", "audience", "resource"})
+_PUBLIC_FIELDS = frozenset(
+    {
+        "grant_type",
+        "client_id",
+        "username",
+        "email",
+        "scope",
+        "audience",
+        "resource",
+        "redirect_uri",
+        "redirect_url",
+        "token_type_hint",
+        "endOtherSessions",
+    }
+)
 
 
 def clean(text: str, *, secrets: Collection[str] = (), limit: int = MAX_WORDS) -> str:
