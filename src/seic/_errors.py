@@ -41,7 +41,10 @@ class SeicError(Exception):
 
         One instance raised in many tasks would gather all their tracebacks. The cause is kept.
         """
-        twin = _rebuild(type(self), self.args, self.__dict__.copy())
+        state = self.__dict__.copy()
+        if notes := state.get("__notes__"):
+            state["__notes__"] = list(notes)
+        twin = _rebuild(type(self), self.args, state)
         twin.__cause__ = self.__cause__
         twin.__suppress_context__ = self.__suppress_context__
         return twin
@@ -63,9 +66,9 @@ class ConfigurationError(SeicError):
 
 
 class CertificateError(SeicError):
-    """A certificate or key cannot work; `path` names the file (or where the bytes came from), `reason` is a stable code.
+    """A certificate or key cannot work; `path` names the file (or the source), `reason` is a stable code.
 
-    The codes stand in `seic._tls.certificate`; they are for programs, the message is for people.
+    The codes stand in `seic._tls.reasons`; they are for programs, the message is for people.
     """
 
     def __init__(self, message: str, *, path: str | Path | None = None, reason: str | None = None) -> None:
@@ -113,14 +116,14 @@ class TokenRequestRefused(TokenError):
     """The token endpoint understood the request and said no; the same request will be refused again.
 
     `code` and `description` are the provider's own words (RFC 6749 §5.2 `error` and `error_description`, or the
-    gateway's `code` and `message`).
+    gateway's `code` and `message`). `status` is None where nothing was sent, for it could only have been refused.
     """
 
     def __init__(
         self,
         message: str,
         *,
-        status: int,
+        status: int | None,
         code: str | None = None,
         description: str | None = None,
         transient: bool = False,

@@ -1,4 +1,4 @@
-"""What a refused API call says about itself: the challenges of a 401, the pause it asks for, who is logged in elsewhere.
+"""What a refused API call says about itself: its challenges, the pause it asks for, who is logged in elsewhere.
 
 Everything here reads what a foreign server wrote: nothing raises, and nothing takes more than linear time.
 """

@@ -20,7 +20,21 @@ MAX_WORDS = 300
 _MAX_READ = 16 * MAX_WORDS
 
 # The form's fields that are no secret; whatever a grant adds beside them is one until it is listed here.
-_PUBLIC_FIELDS = frozenset({"grant_type", "client_id", "username", "email", "scope", "audience", "resource"})
+_PUBLIC_FIELDS = frozenset(
+    {
+        "grant_type",
+        "client_id",
+        "username",
+        "email",
+        "scope",
+        "audience",
+        "resource",
+        "redirect_uri",
+        "redirect_url",
+        "token_type_hint",
+        "endOtherSessions",
+    }
+)
 
 
 def clean(text: str, *, secrets: Collection[str] = (), limit: int = MAX_WORDS) -> str:
@@ -37,6 +51,18 @@ def clean(text: str, *, secrets: Collection[str] = (), limit: int = MAX_WORDS) -
     # Not printable are control characters, which forge log lines, and bidirectional marks, which turn them round.
     line = " ".join("".join(c if c.isprintable() else " " for c in text[:_MAX_READ]).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def is_text(text: str) -> bool:
+    """Tell whether UTF-8 can carry the text: it has no half of a surrogate pair.
+
+    A question, for the UnicodeEncodeError that it spares holds the text, and the text may be a password.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def secrets_in(request: httpx.Request) -> tuple[str, ...]:

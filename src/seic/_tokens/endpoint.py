@@ -9,13 +9,9 @@ from seic._model.grants import Grant
 from seic._model.provider import Provider
 from seic._model.secrecy import Secretive, hide
 from seic._model.token import Token
-from seic._oauth.messages import (
-    build_invalidate_request,
-    build_token_request,
-    parse_invalidate_reply,
-    parse_token_reply,
-)
-from seic._oauth.words import secrets_in
+from seic._oauth.client_auth import hint_for_refusal
+from seic._oauth.messages import build_token_request, parse_token_reply
+from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
 from seic._tokens.sending import Reply, Sender
 
 
@@ -56,11 +52,10 @@ class TokenEndpoint(Secretive):
             grant=self.grant,
         )
 
-    def parse(self, request: httpx.Request, reply: Reply, *, obtained_at: float, now: float) -> Token:
+    def parse(self, reply: Reply, *, obtained_at: float, now: float) -> Token:
         """Return the token of a reply.
 
         Args:
-            request: What was sent; its secrets never stand in an error, whatever a server echoes.
             reply: What came back.
             obtained_at: Wall clock just before the request was sent, in seconds since the epoch.
             now: Wall clock, for a Retry-After that is a date.
@@ -76,31 +71,32 @@ class TokenEndpoint(Secretive):
             obtained_at=obtained_at,
             host=self.host,
             now=now,
-            secrets=secrets_in(request),
+            secrets=reply.secrets,
+            hint=hint_for_refusal(self.provider, client_id=self.client_id, client_secret=self.client_secret),
         )
 
     def build_invalidation(self, token: Token) -> httpx.Request:
         """Return the request that ends a token's life."""
-        return build_invalidate_request(
+        return build_revocation_request(
             provider=self.provider,
             token_url=self.url,
             client_id=self.client_id,
             client_secret=self.client_secret,
-            access_token=token.access_token,
+            token=token.access_token,
         )
 
-    def parse_invalidation(self, request: httpx.Request, reply: Reply, *, now: float) -> None:
+    def parse_invalidation(self, reply: Reply, *, now: float) -> None:
         """Read the reply to it.
 
         Raises:
             TokenError: The token was not revoked.
         """
-        parse_invalidate_reply(
+        parse_revocation_reply(
             provider=self.provider,
             status=reply.status,
             headers=reply.headers,
             body=reply.body,
             host=self.host,
             now=now,
-            secrets=secrets_in(request),
+            secrets=reply.secrets,
         )

@@ -9,6 +9,7 @@ import attrs
 import httpx
 
 from seic._errors import SeicError
+from seic._events import Emit, TokenRequested
 from seic._model.token import Token
 from seic._runtime import sleep
 from seic._tokens.backoff import EAGER_ATTEMPTS, repeat_in
@@ -16,6 +17,7 @@ from seic._tokens.clock import Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.keeping import Keeper, Pause
 from seic._tokens.lifeline import Lifeline
+from seic._tokens.outcomes import name_failure
 from seic._tokens.sending import Reply, Sender
 
 _T = TypeVar("_T")
@@ -62,6 +64,7 @@ class Fetch:
         clock: The two clocks.
         chance: Returns a random number in [0, 1).
         count: Adds to the counters `requests` and `failures`.
+        emit: Hears of each request.
         keeper: Where tokens are kept, or None.
         key: What the store keeps this token under.
     """
@@ -70,6 +73,7 @@ class Fetch:
     clock: Clock
     chance: Callable[[], float]
     count: Callable[..., None]
+    emit: Emit
     keeper: Keeper | None
     key: str
 
@@ -98,12 +102,18 @@ class Fetch:
             request = self.endpoint.build()
             now, wall = self.clock.monotonic(), self.clock.wall()
             self.count(requests=1)
+            status = None
             try:
                 reply: Reply = yield Send(request, ends - now)
-                return Fetched(self.endpoint.parse(request, reply, obtained_at=wall, now=self.clock.wall()), now, wall)
+                status = reply.status
+                token = self.endpoint.parse(reply, obtained_at=wall, now=self.clock.wall())
             except SeicError as error:
                 failure = error
+            else:
+                self._tell("acquired", status, now, token.tracking_id)
+                return Fetched(token, now, wall)
             self.count(failures=1)
+            self._tell(name_failure(failure), status, now, getattr(failure, "tracking_id", None))
             attempts -= 1
             pause = repeat_in(failure, self.chance())
             left = ends - self.clock.monotonic()
@@ -111,6 +121,17 @@ class Fetch:
                 # A fresh one, since the frames of the first hold the reply's body.
                 raise failure.fresh() from failure.__cause__
             yield Sleep(pause)
+
+    def _tell(self, outcome: str, status: int | None, begun: float, tracking_id: str | None) -> None:
+        self.emit(
+            TokenRequested(
+                host=self.endpoint.host,
+                outcome=outcome,
+                status=status,
+                took=self.clock.monotonic() - begun,
+                tracking_id=tracking_id,
+            )
+        )
 
     def _since(self, stored: Token) -> Fetched:
         # A clock set back since would make the token younger than new, so its age is at least nothing.

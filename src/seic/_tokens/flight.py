@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 
 from seic._errors import SeicError, TokenEndpointUnavailable
 from seic._runtime import Job, Latch
 from seic._tokens.held import Held
+from seic._tokens.outcomes import name_failure
 
+_numbers = itertools.count(1)
 #: How often a waiter elsewhere looks whether whatever runs the fetch still lives, in seconds: up to twice as long, by
 #: chance, so that a thousand waiters do not look at one moment.
 _LOOK = 0.25
@@ -28,10 +31,14 @@ class Flight:
     """
 
     def __init__(self, *, host: str, ahead: bool, force: bool, patience: float) -> None:
+        #: Tells this process's flights apart in events.
+        self.number = next(_numbers)
         self.ahead = ahead
         self.force = force
         self.held: Held | None = None
         self.error: SeicError | None = None
+        #: Whether its token came out of a store.
+        self.stored = False
         #: What runs it; None for the moment before it starts.
         self.job: Job | None = None
         self._host = host
@@ -44,6 +51,20 @@ class Flight:
         """Whether it has ended, in whichever way."""
         return self._latch.is_set()
 
+    @property
+    def outcome(self) -> str:
+        """How it ended, in the words of `TokenFetchEnded`."""
+        if self.held is not None:
+            return "stored" if self.stored else "acquired"
+        return "abandoned" if self.error is None else name_failure(self.error)
+
+    @property
+    def tracking_id(self) -> str | None:
+        """The provider's id of the call that ended it."""
+        if self.held is not None:
+            return self.held.token.tracking_id
+        return getattr(self.error, "tracking_id", None)
+
     def is_stranded(self) -> bool:
         """Whether whatever ran it has died under it."""
         return not self.ended and self.job is not None and self.job.is_stranded()
@@ -52,9 +73,10 @@ class Flight:
         """Whether it runs in the event loop of this very thread."""
         return self.job is not None and self.job.is_here()
 
-    def land(self, held: Held) -> None:
+    def land(self, held: Held, *, stored: bool) -> None:
         """End it with a token."""
         self.held = held
+        self.stored = stored
         self._latch.set()
 
     def fail(self, error: SeicError) -> None:

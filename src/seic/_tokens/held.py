@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 from typing import TypeAlias
 
 import attrs
@@ -21,6 +22,8 @@ _JITTER = 0.25
 _WIDEST_SHARE = 0.5
 #: An idle token is given up this share of the idle lifetime early, for the call's own way to the server.
 _IDLE_MARGIN = 0.025
+
+_SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
 
 #: How long before expiry: seconds as a number, or a share of the lifetime as a text such as "20%".
 Margin: TypeAlias = "float | str"
@@ -46,22 +49,21 @@ class _Margin:
     def parse(cls, value: Margin | None, field: str) -> _Margin | None:
         if value is None:
             return None
-        is_share = isinstance(value, str) and value.endswith("%")
-        try:
-            amount = float(value[:-1]) / 100 if isinstance(value, str) and is_share else float(value)
-        except (TypeError, ValueError):
-            amount = math.nan
-        if (
-            isinstance(value, bool)
-            or not 0 <= amount <= (_WIDEST_SHARE if is_share else math.inf)
-            or amount == math.inf
-        ):
+        share = _SHARE.fullmatch(value) if isinstance(value, str) else None
+        if share is not None:
+            margin = cls(float(share[1]) / 100, is_share=True)
+            fits = margin.amount <= _WIDEST_SHARE
+        else:
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            margin = cls(float(value) if is_number else math.nan, is_share=False)
+            fits = 0 <= margin.amount < math.inf
+        if not fits:
             raise ConfigurationError(
-                f"{field}: must be seconds before expiry, 0 or more, or a share of the lifetime such as '20%', up to "
-                f"{_WIDEST_SHARE:.0%}; not {value!r}",
+                f"{field}: must be a number of seconds before expiry, 0 or more, or a share of the lifetime such as "
+                f"'20%', up to {_WIDEST_SHARE:.0%}; not {value!r}",
                 field=field,
             )
-        return cls(amount, is_share)
+        return margin
 
     def of(self, lifetime: float) -> float | None:
         """Return it in seconds; None where it would take too much of a short lifetime."""

@@ -23,11 +23,12 @@ from seic._tokens.lifeline import CallEnded, Lifeline
 
 @attrs.frozen
 class Reply:
-    """What came back, read whole; `body` is decompressed."""
+    """What came back, read whole and decompressed; `secrets` is what the request held, and no error may repeat."""
 
     status: int
     headers: httpx.Headers
     body: bytes = attrs.field(repr=False)
+    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
 
 
 class Connector(Protocol):
@@ -114,7 +115,7 @@ class Sender:
                 body = _BoundedBody(response.headers, str(request.url.host))
                 async for chunk in response.stream:  # type: ignore[union-attr]  # an async transport's stream is async
                     body.feed(chunk)
-                return Reply(response.status_code, response.headers, body.finish())
+                return Reply(response.status_code, response.headers, body.finish(), secrets_in(request))
             finally:
                 await response.aclose()
         finally:
@@ -129,7 +130,7 @@ class Sender:
                 body = _BoundedBody(response.headers, str(request.url.host))
                 for chunk in response.stream:  # type: ignore[union-attr]  # a sync transport's stream is sync
                     body.feed(chunk)
-                return Reply(response.status_code, response.headers, body.finish())
+                return Reply(response.status_code, response.headers, body.finish(), secrets_in(request))
             finally:
                 response.close()
         finally:

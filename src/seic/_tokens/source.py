@@ -5,13 +5,25 @@ What to do is decided in `state`, how a fetch goes in `fetch`; here callers wait
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
-from seic._events import Emit, Event, TokenAcquired, TokenEndpointBack, TokenEndpointDown, TokenRefused
+from seic._events import (
+    Emit,
+    Event,
+    TokenAcquired,
+    TokenEndpointBack,
+    TokenEndpointDown,
+    TokenFetchBegun,
+    TokenFetchEnded,
+    TokenRefused,
+    TokenWaitBegun,
+    TokenWaitEnded,
+)
 from seic._model.token import Token
 from seic._runtime import start_async, start_thread
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
@@ -83,6 +95,12 @@ class TokenSource:
         """The counters now."""
         return self.state.stats
 
+    @property
+    def current(self) -> Token | None:
+        """The token in hand if it lives, else None; looking at it fetches nothing and is no use of it."""
+        held = self.state.held
+        return None if self._freshness(held) is Freshness.DEAD else held.token
+
     async def token(self, *, force: bool = False) -> Token:
         """Return a live token, fetched or renewed if need be.
 
@@ -109,10 +127,11 @@ class TokenSource:
                     self._launch(decision.start, blocking=False)
                 return decision.held
             flight = decision.flight
-            if decision.start:
-                self._launch(flight, blocking=False)
-            while not await flight.wait_async():
-                self._look_after(flight)
+            with self._waiting_for(flight):
+                if decision.start:
+                    self._launch(flight, blocking=False)
+                while not await flight.wait_async():
+                    self._look_after(flight)
             if (held := self.state.outcome(flight, force=force)) is not None:
                 return held
 
@@ -125,13 +144,14 @@ class TokenSource:
                     self._launch(decision.start, blocking=True)
                 return decision.held
             flight = decision.flight
-            if decision.start:
-                self._launch(flight, blocking=True)
-            elif flight.is_here():
-                # A blocking call inside the event loop that fetches: to wait for it would be to wait for oneself.
-                self.state.abandon(flight)
-            while not flight.wait():
-                self._look_after(flight)
+            with self._waiting_for(flight):
+                if decision.start:
+                    self._launch(flight, blocking=True)
+                elif flight.is_here():
+                    # A blocking call inside the event loop that fetches: waiting for it would be waiting for oneself.
+                    self.state.abandon(flight)
+                while not flight.wait():
+                    self._look_after(flight)
             if (held := self.state.outcome(flight, force=force)) is not None:
                 return held
 
@@ -206,33 +226,61 @@ class TokenSource:
             flight.cancel()
 
     async def _fly_async(self, flight: Flight) -> None:
-        try:
-            identity = self._identity()
-            self._landed(flight, await run_async(self._steps(flight, identity), self.endpoint.sender), identity)
-        except Exception as error:  # noqa: BLE001  # whoever waits must hear of anything
-            self._failed(flight, error)
+        with self._flying(flight):
+            try:
+                identity = self._identity()
+                self._landed(flight, await run_async(self._steps(flight, identity), self.endpoint.sender), identity)
+            except Exception as error:  # noqa: BLE001  # whoever waits must hear of anything
+                self._failed(flight, error)
 
     def _fly_sync(self, flight: Flight, line: Lifeline) -> None:
+        with self._flying(flight):
+            try:
+                identity = self._identity()
+                self._landed(flight, run_sync(self._steps(flight, identity), self.endpoint.sender, line), identity)
+            except CallEnded:
+                pass
+            except Exception as error:  # noqa: BLE001  # whoever waits must hear of anything
+                self._failed(flight, error)
+
+    @contextlib.contextmanager
+    def _flying(self, flight: Flight) -> Iterator[None]:
+        host, begun = self.endpoint.host, self.clock.monotonic()
+        self._emit(TokenFetchBegun(host=host, fetch=flight.number, ahead=flight.ahead))
         try:
-            identity = self._identity()
-            self._landed(flight, run_sync(self._steps(flight, identity), self.endpoint.sender, line), identity)
-        except CallEnded:
-            pass
-        except Exception as error:  # noqa: BLE001  # whoever waits must hear of anything
-            self._failed(flight, error)
+            yield
+        finally:
+            self._emit(
+                TokenFetchEnded(
+                    host=host,
+                    fetch=flight.number,
+                    outcome=flight.outcome,
+                    took=self.clock.monotonic() - begun,
+                    tracking_id=flight.tracking_id,
+                )
+            )
+
+    @contextlib.contextmanager
+    def _waiting_for(self, flight: Flight) -> Iterator[None]:
+        host, begun = self.endpoint.host, self.clock.monotonic()
+        self._emit(TokenWaitBegun(host=host, fetch=flight.number))
+        try:
+            yield
+        finally:
+            self._emit(TokenWaitEnded(host=host, fetch=flight.number, took=self.clock.monotonic() - begun))
 
     def _steps(self, flight: Flight, identity: str | None) -> Steps[Fetched]:
         def is_usable(stored: Fetched) -> bool:
             if flight.force or stored.token.access_token == self.state.held.token.access_token:
                 return False
-            held = self._hold(stored)
-            return held.freshness(self.clock.monotonic(), self.clock.wall()) is Freshness.FRESH
+            return self._freshness(self._hold(stored)) is Freshness.FRESH
 
         fetch = Fetch(
             endpoint=self.endpoint,
             clock=self.clock,
             chance=self._chance,
             count=self.state.count,
+            emit=self._emit,
             keeper=self._keeper,
             key=self._key(identity),
         )
@@ -250,7 +298,7 @@ class TokenSource:
         if self._keeper is not None:
             self._keeper.delete(key)
         reply = yield Send(request, self.endpoint.timeout)
-        self.endpoint.parse_invalidation(request, reply, now=self.clock.wall())
+        self.endpoint.parse_invalidation(reply, now=self.clock.wall())
 
     # Events come before the callers go on, so that whoever listens knows first.
 
@@ -262,7 +310,7 @@ class TokenSource:
             self.renew()
         host = self.endpoint.host
         if failures:
-            self._emit(TokenEndpointBack(host=host, failures=failures))
+            self._emit(TokenEndpointBack(host=host, failures=failures, tracking_id=fetched.token.tracking_id))
         if not fetched.stored:
             self._emit(
                 TokenAcquired(
@@ -273,7 +321,7 @@ class TokenSource:
                     tracking_id=fetched.token.tracking_id,
                 )
             )
-        flight.land(held)
+        flight.land(held, stored=fetched.stored)
 
     def _failed(self, flight: Flight, error: Exception) -> None:
         host = self.endpoint.host
@@ -305,6 +353,9 @@ class TokenSource:
             idle_lifetime=self._idle_lifetime,
             chance=self._chance(),
         )
+
+    def _freshness(self, held: Held) -> Freshness:
+        return held.freshness(self.clock.monotonic(), self.clock.wall())
 
 
 def _after_fork() -> None:

@@ -1,0 +1,233 @@
+"""From an origin to one pair that can work: which certificate is ours, its key, its chain; what never can is refused.
+
+Dates are not looked at here: time passes without the file changing, see `checks`. Imports cryptography: import it
+inside a function.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import stat
+from typing import NoReturn
+
+import attrs
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from seic._model.secrecy import Secretive
+from seic._tls.facts import CertificateFacts
+from seic._tls.parsing import PUBLIC_KEY, REQUEST, Contents, SealedKey, SigningKey, parse
+from seic._tls.reading import extension, facts_of, is_issued_by
+from seic._tls.reasons import CertificateWarning, Reason, concern, fault
+from seic._tls.sources import Origin, Reveal, Source
+
+_CLIENT_USAGES = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Pair(Secretive):
+    """What was read, once and as a whole; `key` is PKCS#8 without encryption, `concerns` what deserves a warning."""
+
+    label: str
+    leaf: CertificateFacts
+    chain: tuple[CertificateFacts, ...]
+    key: bytes
+    concerns: tuple[CertificateWarning, ...]
+
+
+def read_pair(origin: Origin) -> Pair:
+    """Read, open and match.
+
+    Raises:
+        CertificateError: The files cannot be read or opened, or what they hold can never work as a client certificate.
+    """
+    reveal = functools.cache(origin.passphrase.reveal)
+    certificate_source, key_source, chain_source = origin.sources()
+    contents = parse(certificate_source.read(), certificate_source.label, reveal)
+    apart = parse(key_source.read(), key_source.label, reveal) if key_source is not None else None
+    if not contents.certificates:
+        _refuse_as_certificate(contents, apart)
+    keys = _keys(contents, apart)
+    leaf, sealed, key = _match(contents, keys, reveal)
+    facts = facts_of(leaf)
+    _check_usage(leaf, facts, contents.label)
+    pool = [*contents.certificates, *(apart.certificates if apart else [])]
+    if chain_source is not None:
+        pool += parse(chain_source.read(), chain_source.label, reveal).certificates
+    chain = _chain(leaf, pool)
+    concerns = [
+        *_exposed(sealed, key_source or certificate_source),
+        *_broken(leaf, facts, chain, contents),
+        *_self_signed_ca(facts, contents.label),
+    ]
+    return Pair(
+        label=contents.label,
+        leaf=facts,
+        chain=tuple(facts_of(link) for link in chain),
+        key=key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+        concerns=tuple(concerns),
+    )
+
+
+def _refuse_as_certificate(contents: Contents, apart: Contents | None) -> NoReturn:
+    label = contents.label
+    if REQUEST in contents.others:
+        raise fault(
+            Reason.CERTIFICATE_REQUEST,
+            label,
+            "it is a certificate request (CSR); pass the certificate that the authority returned for it",
+        )
+    if contents.keys:
+        swapped = "; certificate and key look swapped" if apart and apart.certificates else ""
+        raise fault(
+            Reason.KEY_AS_CERTIFICATE,
+            label,
+            f"it holds a private key where the certificate belongs{swapped}; pass the certificate first and the key as "
+            "key=…",
+        )
+    if PUBLIC_KEY in contents.others:
+        raise fault(
+            Reason.PUBLIC_KEY, label, "it is a bare public key; pass the certificate that was issued for this key"
+        )
+    held = f" (it holds: {', '.join(contents.others)})" if contents.others else ""
+    raise fault(Reason.NO_CERTIFICATE, label, f"there is no certificate in it{held}; pass the client certificate")
+
+
+def _keys(contents: Contents, apart: Contents | None) -> list[SealedKey]:
+    if apart is None:
+        if contents.keys:
+            return contents.keys
+        facts = _likely(contents)
+        if facts.is_ca:
+            _refuse_as_ca(facts, contents.label)
+        raise fault(
+            Reason.NO_KEY,
+            contents.label,
+            f"there is a certificate ({facts.inline}) but no private key in it; pass key=… with the key's file",
+        )
+    if apart.keys:
+        return apart.keys
+    if apart.certificates:
+        raise fault(
+            Reason.CERTIFICATE_AS_KEY,
+            apart.label,
+            "it holds a certificate where the private key belongs; pass the key's file as key=…",
+        )
+    if PUBLIC_KEY in apart.others:
+        raise fault(
+            Reason.PUBLIC_KEY, apart.label, "it is a public key where the private key belongs; pass the private key"
+        )
+    raise fault(Reason.NO_KEY, apart.label, "there is no private key in it; pass the key's file as key=…")
+
+
+def _match(contents: Contents, keys: list[SealedKey], reveal: Reveal) -> tuple[x509.Certificate, SealedKey, SigningKey]:
+    for sealed in keys:
+        key = sealed.open(reveal)
+        ours = [certificate for certificate in contents.certificates if _fits(certificate, key)]
+        if ours:
+            # A file that keeps the old certificate beside its renewal for the same key: the newer one counts.
+            return max(ours, key=lambda certificate: certificate.not_valid_before_utc), sealed, key
+    facts = _likely(contents)
+    if facts.is_ca:
+        _refuse_as_ca(facts, contents.label)
+    whose = "the key in the same file" if keys[0].label == contents.label else keys[0].label
+    raise fault(
+        Reason.KEY_MISMATCH,
+        contents.label,
+        f"the key does not match the certificate ({facts.inline}); {whose} belongs to another one; pass the key "
+        "that this certificate was requested with",
+    )
+
+
+def _likely(contents: Contents) -> CertificateFacts:
+    # Without a key that fits, the one that the user most likely means: the first that is no authority's.
+    everyone = [facts_of(certificate) for certificate in contents.certificates]
+    return next((facts for facts in everyone if not facts.is_ca), everyone[0])
+
+
+def _fits(certificate: x509.Certificate, key: SigningKey) -> bool:
+    try:
+        theirs = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except ValueError:  # a kind of key that cannot sign
+        return False
+    return theirs == key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _refuse_as_ca(facts: CertificateFacts, label: str) -> NoReturn:
+    raise fault(
+        Reason.IS_A_CA,
+        label,
+        f"it is the certificate of an authority ({facts.inline}), not of a client; pass the client certificate that it "
+        "issued; an authority to trust belongs in ca=…",
+    )
+
+
+def _check_usage(leaf: x509.Certificate, facts: CertificateFacts, label: str) -> None:
+    usage = extension(leaf, x509.KeyUsage)
+    signs = usage is None or usage.digital_signature or usage.key_agreement
+    # 'openssl req -x509' marks what it makes as an authority; self-signed and free to sign, it works as a client's.
+    if facts.is_ca and not (facts.is_self_signed and signs):
+        _refuse_as_ca(facts, label)
+    extended = extension(leaf, x509.ExtendedKeyUsage)
+    if signs and (extended is None or not _CLIENT_USAGES.isdisjoint(extended)):
+        return
+    wrong = "its key usage does not allow signatures" if not signs else "its extended key usage lacks clientAuth"
+    raise fault(
+        Reason.NOT_FOR_CLIENTS,
+        label,
+        f"the certificate is not made for clients ({facts.inline}): {wrong}, so servers refuse it; ask {facts.issuer} "
+        "for one with extended key usage clientAuth",
+    )
+
+
+def _chain(leaf: x509.Certificate, pool: list[x509.Certificate]) -> list[x509.Certificate]:
+    # In the order that TLS wants (RFC 8446 §4.4.2), whatever the file's; what does not belong is left out.
+    chain: list[x509.Certificate] = []
+    link = leaf
+    while link.subject != link.issuer:
+        issuers = (found for found in pool if found.subject == link.issuer and found not in chain)
+        above = next((found for found in issuers if is_issued_by(link, found)), None)
+        if above is None:
+            break
+        chain.append(above)
+        link = above
+    return chain
+
+
+def _exposed(sealed: SealedKey, source: Source) -> list[CertificateWarning]:
+    # A Kubernetes volume is 0644 by default and nobody else's: no warning there. Windows has no such bits.
+    if sealed.is_guarded or source.path is None or os.name != "posix" or source.path.resolve().parent.name[:2] == "..":
+        return []
+    try:
+        mode = stat.S_IMODE(source.path.stat().st_mode)
+    except OSError:  # replaced since it was read; the next look sees the new one
+        return []
+    if not mode & (stat.S_IROTH | stat.S_IWOTH):
+        return []
+    text = f"the private key is open to every user of this machine (mode {mode:04o}); run 'chmod 600 {source.path}'"
+    return [concern(Reason.KEY_EXPOSED, source.label, text)]
+
+
+def _broken(
+    leaf: x509.Certificate, facts: CertificateFacts, chain: list[x509.Certificate], contents: Contents
+) -> list[CertificateWarning]:
+    others = [facts_of(found).name for found in contents.certificates if found != leaf]
+    if not others or chain or facts.is_self_signed:
+        return []
+    text = (
+        f"the certificate ({facts.inline}) was issued by {facts.issuer}, whose own certificate is missing from the "
+        f"file, though it holds others ({', '.join(others)}); append the intermediate certificate of that issuer"
+    )
+    return [concern(Reason.CHAIN_BROKEN, contents.label, text)]
+
+
+def _self_signed_ca(facts: CertificateFacts, label: str) -> list[CertificateWarning]:
+    if not facts.is_ca:
+        return []
+    text = (
+        f"the certificate ({facts.inline}) signed itself and says that it is an authority; it works only where the "
+        "server trusts exactly this certificate"
+    )
+    return [concern(Reason.IS_A_CA, label, text)]

@@ -1,0 +1,303 @@
+"""Bytes to certificates and keys: PEM, DER, PKCS#12, PKCS#7, each told apart by what it is, never by its file's name.
+
+This module imports cryptography, which costs 36 ms: import it inside a function, and only where there is something to
+parse. What one certificate says is read in `reading`, which belongs to which key is decided in `pairing`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import attrs
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.decrepit.ciphers.algorithms import RC2
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+    load_der_public_key,
+    load_pem_private_key,
+)
+from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
+from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates, load_pkcs12
+
+from seic._errors import CertificateError
+from seic._model.secrecy import Secretive
+from seic._tls.pem import blocks, is_pem, unwrap
+from seic._tls.reasons import Reason, fault
+from seic._tls.sources import Reveal
+
+#: The keys that sign a TLS handshake.
+SigningKey: TypeAlias = (
+    rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+)
+_SIGNING_KEYS = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)
+
+#: What `Contents.others` calls a CSR and a bare public key.
+REQUEST = "certificate request"
+PUBLIC_KEY = "public key"
+_CERTIFICATE_LABELS = {"CERTIFICATE", "X509 CERTIFICATE"}
+_BAG_LABELS = {"PKCS7", "CMS"}
+# DER (X.690 §8.1): the tag of a SEQUENCE, and the length byte from which on the length takes several bytes.
+_SEQUENCE = b"\x30"
+_LONG_FORM = 0x80
+# Java's own key store formats: JKS and JCEKS.
+_KEYSTORE_MAGIC = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
+# PBE with RC2, RC4 or single DES (RFC 7292 appendix C: 1.2.840.113549.1.12.1.{1,2,5,6}; RFC 8018 §A.3:
+# 1.2.840.113549.1.5.{1,3,4,6,10,11}): OpenSSL 3 keeps these ciphers in its legacy provider.
+_LEGACY_PBE = tuple(
+    [bytes.fromhex("060a2a864886f70d010c01") + bytes([last]) for last in (1, 2, 5, 6)]
+    + [bytes.fromhex("06092a864886f70d0105") + bytes([last]) for last in (1, 3, 4, 6, 10, 11)]
+)
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class SealedKey(Secretive):
+    """A private key as it stood in the file, opened only when it is needed; `is_guarded`: it was encrypted there."""
+
+    label: str
+    is_guarded: bool
+    _data: bytes
+    _is_pem: bool = False
+
+    def open(self, reveal: Reveal) -> SigningKey:
+        """Return the key itself.
+
+        Args:
+            reveal: Called for the passphrase only where there is need of one.
+
+        Raises:
+            CertificateError: The passphrase is missing or wrong, the encryption or the kind of key is not supported.
+        """
+        try:
+            try:
+                key = self._load(lambda: None)
+            except TypeError:  # there is need of one
+                key = self._load(_demand(reveal, self.label))
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise self._explain(error, reveal) from None
+        if not isinstance(key, _SIGNING_KEYS):
+            kind = type(key).__name__.removesuffix("PrivateKey")
+            raise fault(
+                Reason.UNSUPPORTED_KEY,
+                self.label,
+                f"a {kind} key cannot sign a TLS handshake; use RSA, EC or Ed25519",
+            )
+        return key
+
+    def _load(self, reveal: Reveal) -> object:
+        # The passphrase is never bound to a local name, where a traceback would show it.
+        return (load_pem_private_key if self._is_pem else load_der_private_key)(self._data, reveal())
+
+    def _explain(self, error: Exception, reveal: Reveal) -> CertificateError:
+        if not self.is_guarded:
+            return fault(
+                Reason.UNSUPPORTED_KEY,
+                self.label,
+                "the private key is damaged or of a kind that is not supported; use RSA, EC on a named curve or "
+                "Ed25519",
+            )
+        if isinstance(error, UnsupportedAlgorithm) or "unknown cipher" in str(error):
+            return _unsupported_encryption(self.label)
+        return _wrong_passphrase(self.label, self._data, reveal)
+
+
+@attrs.define
+class Contents:
+    """What one file holds; `others` names what is neither a certificate nor a private key."""
+
+    label: str
+    certificates: list[x509.Certificate] = attrs.field(factory=list)
+    keys: list[SealedKey] = attrs.field(factory=list)
+    others: list[str] = attrs.field(factory=list)
+
+
+def parse(data: bytes, label: str, reveal: Reveal) -> Contents:
+    """Return what stands in the bytes.
+
+    Args:
+        data: The whole file.
+        label: What errors call it.
+        reveal: Called for the passphrase where a PKCS#12 file needs one.
+
+    Raises:
+        CertificateError: The bytes are cut off, damaged, or of no known format.
+    """
+    data = unwrap(data)
+    contents = Contents(label)
+    if not is_pem(data):
+        _parse_der(data, contents, reveal)
+        return contents
+    for block in blocks(data, label):
+        if block.label.endswith("PRIVATE KEY"):
+            contents.keys.append(
+                SealedKey(
+                    label=label,
+                    data=block.pem or block.der,
+                    is_pem=block.pem is not None,
+                    is_guarded=block.pem is not None or _is_sealed(block.der),
+                )
+            )
+        elif block.label in _CERTIFICATE_LABELS:
+            contents.certificates.append(_certificate(block.der, label))
+        elif block.label in _BAG_LABELS:
+            contents.certificates.extend(_bag(block.der, label))
+        elif not block.label.endswith("PARAMETERS"):
+            contents.others.append(_kind(block.label.lower()))
+    return contents
+
+
+def _kind(name: str) -> str:
+    # "new certificate request" and "rsa public key" are older spellings.
+    return next((kind for kind in (REQUEST, PUBLIC_KEY) if name.endswith(kind)), name)
+
+
+def _certificate(der: bytes, label: str) -> x509.Certificate:
+    try:
+        return x509.load_der_x509_certificate(der)
+    except ValueError:
+        raise _damaged(der, label, "the certificate") from None
+
+
+def _bag(der: bytes, label: str) -> list[x509.Certificate]:
+    try:
+        return load_der_pkcs7_certificates(der)
+    except (ValueError, UnsupportedAlgorithm):
+        raise _damaged(der, label, "the PKCS#7 bag") from None
+
+
+def _parse_der(data: bytes, contents: Contents, reveal: Reveal) -> None:
+    if data.startswith(_KEYSTORE_MAGIC):
+        raise fault(
+            Reason.UNKNOWN_FORMAT,
+            contents.label,
+            "it is a Java keystore; convert it with 'keytool -importkeystore -srckeystore FILE -destkeystore "
+            "client.p12 -deststoretype PKCS12'",
+        )
+    if _is_cut(data):
+        raise _damaged(data, contents.label, "the DER")
+    if _is_pkcs12(data):
+        _parse_pkcs12(data, contents, reveal)
+        return
+    kinds: list[tuple[Callable[[bytes], Any], Callable[[Any], None]]] = [
+        (x509.load_der_x509_certificate, contents.certificates.append),
+        (load_der_pkcs7_certificates, contents.certificates.extend),
+        (_load_der_key, lambda _: contents.keys.append(_der_key(data, contents.label))),
+        (x509.load_der_x509_csr, lambda _: contents.others.append(REQUEST)),
+        (load_der_public_key, lambda _: contents.others.append(PUBLIC_KEY)),
+    ]
+    for load, keep in kinds:
+        try:
+            loaded = load(data)
+        except (ValueError, UnsupportedAlgorithm):
+            continue
+        keep(loaded)
+        return
+    raise fault(
+        Reason.UNKNOWN_FORMAT,
+        contents.label,
+        "it is neither PEM, DER nor PKCS#12; check the path, and that the file was copied in binary mode",
+    )
+
+
+def _load_der_key(data: bytes) -> None:
+    with contextlib.suppress(TypeError):  # it is a key, and encrypted
+        load_der_private_key(data, None)
+
+
+def _der_key(data: bytes, label: str) -> SealedKey:
+    return SealedKey(label=label, data=data, is_guarded=_is_sealed(data))
+
+
+def _inside(der: bytes) -> bytes:
+    # What a SEQUENCE holds; in the long form the low bits of the length's first byte count the bytes that follow.
+    return der[2 + (der[1] & 0x7F if der[1] & _LONG_FORM else 0) :] if der[:1] == _SEQUENCE and der[1:] else b""
+
+
+def _is_sealed(der: bytes) -> bool:
+    # EncryptedPrivateKeyInfo opens with a SEQUENCE (RFC 5958 §3), every plain form with an INTEGER.
+    return _inside(der).startswith(_SEQUENCE)
+
+
+def _is_pkcs12(der: bytes) -> bool:
+    # PFX ::= SEQUENCE { version INTEGER {v3(3)}, authSafe SEQUENCE … } (RFC 7292 §4).
+    return _inside(der).startswith(b"\x02\x01\x03\x30")
+
+
+def _is_cut(data: bytes) -> bool:
+    if data[:1] != _SEQUENCE or not data[1:] or data[1] <= _LONG_FORM:
+        return False
+    size = data[1] & 0x7F
+    return len(data) < 2 + size + int.from_bytes(data[2 : 2 + size], "big")
+
+
+def _parse_pkcs12(data: bytes, contents: Contents, reveal: Reveal) -> None:
+    store = _open_pkcs12(data, lambda: None)
+    is_guarded = store is None
+    store = store or _open_pkcs12(data, _demand(reveal, contents.label))
+    if store is None:
+        raise _wrong_passphrase(contents.label, data, reveal)
+    if store.cert is not None:
+        contents.certificates.append(store.cert.certificate)
+    contents.certificates.extend(extra.certificate for extra in store.additional_certs)
+    if store.key is not None:
+        key = store.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        contents.keys.append(SealedKey(label=contents.label, data=key, is_guarded=is_guarded))
+
+
+def _open_pkcs12(data: bytes, reveal: Reveal) -> PKCS12KeyAndCertificates | None:
+    try:
+        return load_pkcs12(data, reveal())
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+
+
+def _demand(reveal: Reveal, label: str) -> Reveal:
+    def demand() -> bytes:
+        return reveal() or _no_passphrase(label)
+
+    return demand
+
+
+def _no_passphrase(label: str) -> bytes:
+    raise fault(Reason.PASSPHRASE_MISSING, label, "it is encrypted and there is no passphrase; pass password=… with it")
+
+
+def _wrong_passphrase(label: str, data: bytes, reveal: Reveal) -> CertificateError:
+    if any(oid in data for oid in _LEGACY_PBE) and not _has_legacy_ciphers():
+        return _unsupported_encryption(label)
+    # A passphrase read from a file brings the file's last newline along; this tells without showing it.
+    newline = " (the one given ends with a newline: strip it)" if (reveal() or b"").endswith((b"\n", b"\r")) else ""
+    return fault(Reason.PASSPHRASE_WRONG, label, f"the passphrase does not open it{newline}; check password=…")
+
+
+def _unsupported_encryption(label: str) -> CertificateError:
+    return fault(
+        Reason.UNSUPPORTED_ENCRYPTION,
+        label,
+        "it is encrypted with an old cipher (RC2, RC4 or DES) that this system's OpenSSL does not offer (no legacy "
+        "provider); encrypt it anew where the provider is at hand: 'openssl pkcs12 -legacy -in FILE -out client.pem', "
+        "or 'openssl pkcs8 -topk8 -provider legacy -provider default -in FILE -out client.key'",
+    )
+
+
+def _has_legacy_ciphers() -> bool:
+    try:
+        Cipher(RC2(bytes(16)), modes.CBC(bytes(8))).decryptor()
+    except UnsupportedAlgorithm:
+        return False
+    return True
+
+
+def _damaged(der: bytes, label: str, what: str) -> CertificateError:
+    if _is_cut(der):
+        return fault(
+            Reason.TRUNCATED, label, f"{what} is cut off or still being written; copy the file again as a whole"
+        )
+    return fault(Reason.UNKNOWN_FORMAT, label, f"{what} in it is damaged; copy the file again as a whole")

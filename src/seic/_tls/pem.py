@@ -1,0 +1,84 @@
+"""PEM (RFC 7468, RFC 1421 headers) taken apart, however it was mangled on its way; bytes in, blocks out.
+
+What the mangling looks like: CRLF line ends, a byte order mark, UTF-16 from a Windows shell, text before a block,
+newlines that an environment file turned into backslash and n, or into spaces, the whole of it in Base64 once more.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+import attrs
+
+from seic._tls.reasons import Reason, fault
+
+_BEGIN = b"-----BEGIN "
+_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9][A-Z0-9 ]*)-----(.*?)-----END \1-----", re.DOTALL)
+# RFC 1421 §4.6.1.3, as OpenSSL's traditional key format still uses it.
+_ENCRYPTED = re.compile(rb"\s*Proc-Type:\s*4,\s*ENCRYPTED\s+DEK-Info:\s*(\S+)\s+(.*)", re.DOTALL)
+_BASE64_OF_BEGIN = b"LS0tLS1CRUdJTi"
+
+
+@attrs.frozen(repr=False)
+class Block:
+    """One block: its label, and its content as DER; a traditionally encrypted key keeps its whole PEM form instead."""
+
+    label: str
+    der: bytes
+    pem: bytes | None = None
+
+
+def unwrap(data: bytes) -> bytes:
+    """Return the PEM that was saved as UTF-16 or as Base64 of itself; anything else as it is."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        data = data.decode("utf-16", "replace").encode()
+    if data.lstrip().startswith(_BASE64_OF_BEGIN):
+        try:
+            return base64.b64decode(b"".join(data.split()), validate=True)
+        except binascii.Error:
+            return data
+    return data
+
+
+def is_pem(data: bytes) -> bool:
+    """Whether there is the begin of a block anywhere."""
+    return _BEGIN in data
+
+
+def blocks(data: bytes, label: str) -> list[Block]:
+    """Return every block of the text.
+
+    Args:
+        data: What `is_pem` is true of.
+        label: What errors call the file.
+
+    Raises:
+        CertificateError: A block does not end, or its content is not Base64.
+    """
+    found = [_block(match.group(1).decode(), match.group(2), label) for match in _BLOCK.finditer(data)]
+    if len(found) < data.count(_BEGIN):
+        raise fault(
+            Reason.TRUNCATED,
+            label,
+            "a '-----BEGIN …-----' has no '-----END …-----': the file was cut off or is still being written; copy it "
+            "again as a whole",
+        )
+    return found
+
+
+def _block(kind: str, body: bytes, label: str) -> Block:
+    body = body.replace(b"\\r", b"").replace(b"\\n", b"\n")
+    header = _ENCRYPTED.fullmatch(body)
+    try:
+        der = base64.b64decode(b"".join((header.group(2) if header else body).split()), validate=True)
+    except binascii.Error:
+        raise fault(
+            Reason.TRUNCATED, label, f"the block '{kind}' is damaged (not Base64); copy the file again as a whole"
+        ) from None
+    if header is None:
+        return Block(kind, der)
+    name = kind.encode()
+    pem = b"-----BEGIN %b-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: %b\n\n%b-----END %b-----\n"
+    return Block(kind, der, pem % (name, header.group(1), base64.encodebytes(der), name))

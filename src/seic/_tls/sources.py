@@ -1,0 +1,192 @@
+"""Where certificates and keys come from: files, a directory as Kubernetes mounts it, bytes, text.
+
+Reading only: what the bytes mean stands in `pem` and `parsing`. Nothing here imports cryptography.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import attrs
+
+from seic._model.secrecy import HIDDEN, Secretive
+from seic._tls.reasons import Reason, fault
+
+#: A path, PEM text, or the material itself.
+Material: TypeAlias = str | os.PathLike[str] | bytes
+#: A passphrase, or what returns one when it is needed.
+Password: TypeAlias = str | bytes | Callable[[], str | bytes]
+Reveal: TypeAlias = Callable[[], bytes | None]
+
+# The whole of a system's CA bundle is 0.2 MiB; a limit keeps /dev/zero from filling memory.
+_MOST_BYTES = 10 * 1024 * 1024
+# DER and PEM in Base64 open with these letters ("MII…", "LS0tLS1CRUdJTi…"); such text is material, whatever it was
+# passed as, and must not be quoted as if it were a path.
+_LOOKS_LIKE_MATERIAL = re.compile(r"(M|LS0t)[A-Za-z0-9+/=\s]{39,}")
+_NAMES_IN_A_DIRECTORY = ("tls.crt", "tls.key", "ca.crt")
+
+
+@attrs.frozen(kw_only=True)
+class Source(Secretive):
+    """One file, or the bytes that stand for it; `label` is what errors call it."""
+
+    label: str
+    path: Path | None = None
+    data: bytes | None = attrs.field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, material: Material, role: str) -> Source:
+        """Tell a path from PEM text and bytes.
+
+        Args:
+            material: As the user gave it.
+            role: `certificate`, `key` or `CA`, for the label of what has no path.
+        """
+        if isinstance(material, bytes):
+            return cls(label=f"the {role} given as bytes", data=material)
+        if isinstance(material, str) and ("-----BEGIN" in material or _LOOKS_LIKE_MATERIAL.fullmatch(material)):
+            return cls(label=f"the {role} given as text", data=material.encode())
+        if not isinstance(material, str | os.PathLike):
+            raise TypeError(f"the {role} must be a path, PEM text or bytes, not {type(material).__name__}")
+        text = os.fspath(material)
+        if not text or "\0" in text or "\n" in text:
+            raise fault(
+                Reason.NOT_FOUND,
+                f"the {role} given as text",
+                "the text is neither a path nor PEM; PEM holds a line '-----BEGIN …-----'",
+            )
+        return cls(label=text, path=Path(text).expanduser())
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether the path is a directory now."""
+        return self.path is not None and _is_directory(self.path)
+
+    def read(self) -> bytes:
+        """Return the bytes.
+
+        Raises:
+            CertificateError: There is no such file, it may not be read, or it is a directory, empty or too large.
+        """
+        data = self._read_file(self.path) if self.path is not None else self.data or b""
+        if not data.strip():
+            raise fault(Reason.EMPTY, self.label, "it is empty; write the certificate or key again")
+        if len(data) > _MOST_BYTES:
+            raise fault(
+                Reason.UNKNOWN_FORMAT, self.label, "it is larger than 10 MiB, no certificate or key; check the path"
+            )
+        return data
+
+    def _read_file(self, path: Path) -> bytes:
+        try:
+            with path.open("rb") as file:
+                return file.read(_MOST_BYTES + 1)
+        except FileNotFoundError:
+            raise fault(Reason.NOT_FOUND, self.label, _why_missing(path)) from None
+        except OSError as error:
+            # Windows answers "permission denied" when a directory is opened.
+            if _is_directory(path):
+                raise fault(Reason.IS_A_DIRECTORY, self.label, "it is a directory; name the file in it") from None
+            if isinstance(error, PermissionError):
+                raise fault(
+                    Reason.UNREADABLE,
+                    self.label,
+                    f"this process{_who()} may not read it; give its user read permission",
+                ) from None
+            raise fault(Reason.UNREADABLE, self.label, f"it cannot be read: {error.strerror}") from None
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Passphrase(Secretive):
+    """A passphrase, or the callable that returns it; neither shows."""
+
+    _value: Password | None = None
+
+    def reveal(self) -> bytes | None:
+        """Return the passphrase itself; None where there is none."""
+        value = self._value() if callable(self._value) else self._value
+        if value is not None and not isinstance(value, str | bytes):
+            raise TypeError(f"a passphrase must be str or bytes, not {type(value).__name__}")
+        return (value.encode() if isinstance(value, str) else value) or None
+
+    def __repr__(self) -> str:
+        return f"Passphrase({HIDDEN})"
+
+
+@attrs.frozen(kw_only=True)
+class Origin(Secretive):
+    """What a client certificate was loaded from, so that it can be read again after a rotation."""
+
+    certificate: Source
+    key: Source | None = None
+    passphrase: Passphrase = attrs.field(factory=Passphrase)
+
+    @classmethod
+    def of(cls, certificate: Material, key: Material | None, password: Password | None) -> Origin:
+        """Take the arguments of `ClientCertificate.load`."""
+        return cls(
+            certificate=Source.of(certificate, "certificate"),
+            key=None if key is None else Source.of(key, "key"),
+            passphrase=Passphrase(value=password),
+        )
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files to watch; a directory stands for the three names that Kubernetes gives. Empty for bytes."""
+        found: list[Path] = []
+        for source in (self.certificate, self.key):
+            if source is None or source.path is None:
+                continue
+            if source.is_directory:
+                found.extend(source.path / name for name in _NAMES_IN_A_DIRECTORY)
+            else:
+                found.append(source.path)
+        return tuple(found)
+
+    def sources(self) -> tuple[Source, Source | None, Source | None]:
+        """Return what to read: the certificate, the key where it is apart, and the chain's `ca.crt` where there is one.
+
+        A Kubernetes volume is read through its `..data` link, resolved once: all files are of one version.
+        """
+        if not self.certificate.is_directory:
+            return self.certificate, self.key, None
+        directory = self.certificate.path
+        assert directory is not None  # what is_directory says; for the type checker
+        data = directory / "..data"
+        real = data.resolve() if _is_directory(data) else directory
+
+        def within(name: str) -> Source:
+            return Source(label=str(Path(self.certificate.label) / name), path=real / name)
+
+        certificate, key, chain = (within(name) for name in _NAMES_IN_A_DIRECTORY)
+        if not os.path.lexists(real / "tls.crt"):
+            raise fault(
+                Reason.IS_A_DIRECTORY,
+                self.certificate.label,
+                "it is a directory without tls.crt; name the certificate's file, or a directory with tls.crt and "
+                "tls.key",
+            )
+        return certificate, self.key or key, chain if os.path.lexists(real / "ca.crt") else None
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a folder above may not be entered; reading the file then says so
+        return False
+
+
+def _why_missing(path: Path) -> str:
+    if path.is_symlink():
+        return f"it is a link to {path.readlink()}, which does not exist; restore the link's target"
+    where = "" if path.is_absolute() else f" in the working directory {Path.cwd()}"
+    return f"there is no such file{where}; check the path"
+
+
+def _who() -> str:
+    # Windows has no user ids.
+    return f" (user id {os.geteuid()})" if hasattr(os, "geteuid") else ""
