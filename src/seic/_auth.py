@@ -18,6 +18,7 @@ from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
 from seic._replay import NOT_REPLAYED, Body
 from seic._tls.certificate import ClientCertificate
+from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.held import Held
 from seic._tokens.sending import Sender
@@ -57,6 +58,7 @@ class OAuth2Auth(_Auth):
         config: Who asks, where, and how.
         transport: What carries the token calls in place of the network, for tests.
         on_event: A function or coroutine function of one event; see `listen`.
+        clock: The two clocks that lifetimes are counted by, for tests.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class OAuth2Auth(_Auth):
         *,
         transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None = None,
         on_event: Listener | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         provider = config.provider
         self.config = config
@@ -89,10 +92,11 @@ class OAuth2Auth(_Auth):
             key=config.store_key,
             identity=lambda: thumbprint,
             emit=self._emit,
+            clock=clock,
         )
         self._state = self.source.state
-        self._monotonic = self.source.clock.monotonic
-        self._wall = self.source.clock.wall
+        self._monotonic = clock.monotonic
+        self._wall = clock.wall
         self._guard = OriginGuard(config.origin)
         self._id_header = provider.client_id_header
         self._client_id = config.client_id

@@ -13,6 +13,7 @@ from seic._config import Config
 from seic._errors import ConfigurationError
 from seic._listeners import Listener
 from seic._model.token import Token
+from seic._retry import Retry, RetryTransport
 from seic._tokens.stats import Stats
 from seic._transport import AsyncTransport, Transport
 
@@ -53,6 +54,7 @@ class AsyncClient(httpx.AsyncClient):
         transport: What carries API and token calls in place of the network, for tests.
         on_event: A function or coroutine function of one event, told until the client is closed; see
             `OAuth2Auth.listen`.
+        retry: How often idempotent calls are repeated when that may help; None is never.
         options: Keywords of `httpx.AsyncClient`.
     """
 
@@ -63,12 +65,15 @@ class AsyncClient(httpx.AsyncClient):
         auth: OAuth2Auth | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         on_event: Listener | None = None,
+        retry: Retry | None = None,
         **options: Any,
     ) -> None:
         self._oauth, self._leave_auth = _join_auth(config, auth, transport, on_event)
         carrier = AsyncTransport(config, transport=transport, **_take_transport_options(options))
         options.setdefault("base_url", config.base_url)
-        super().__init__(auth=self._oauth, transport=carrier, **options)
+        super().__init__(
+            auth=self._oauth, transport=carrier if retry is None else RetryTransport(carrier, retry), **options
+        )
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:
@@ -136,6 +141,7 @@ class Client(httpx.Client):
         transport: What carries API and token calls in place of the network, for tests.
         on_event: A function or coroutine function of one event, told until the client is closed; see
             `OAuth2Auth.listen`.
+        retry: How often idempotent calls are repeated when that may help; None is never.
         options: Keywords of `httpx.Client`.
     """
 
@@ -146,12 +152,15 @@ class Client(httpx.Client):
         auth: OAuth2Auth | None = None,
         transport: httpx.BaseTransport | None = None,
         on_event: Listener | None = None,
+        retry: Retry | None = None,
         **options: Any,
     ) -> None:
         self._oauth, self._leave_auth = _join_auth(config, auth, transport, on_event)
         carrier = Transport(config, transport=transport, **_take_transport_options(options))
         options.setdefault("base_url", config.base_url)
-        super().__init__(auth=self._oauth, transport=carrier, **options)
+        super().__init__(
+            auth=self._oauth, transport=carrier if retry is None else RetryTransport(carrier, retry), **options
+        )
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:

@@ -55,21 +55,23 @@ class Body:
             except Exception:  # noqa: BLE001  # closed, or no file after all: httpx meets it next, and says so
                 self.problem = _NO_WAY_BACK
 
-    def rewind(self) -> None:
-        """Put its files back to where they stood; `problem` says whether that went well."""
+    def rewind(self) -> bool:
+        """Put its files back to where they stood; return whether it can be sent again."""
         try:
             for source, start in self._starts:
                 source.seek(start)
-        except Exception:  # noqa: BLE001  # whatever the file says, the answer to the first call is better than an error
+        except Exception:  # noqa: BLE001  # whatever the file says, the first answer is better than an error
             self.problem = _NO_WAY_BACK
+        return self.problem is None
 
-    async def rewind_async(self) -> None:
-        """Put its files back to where they stood; `problem` says whether that went well."""
+    async def rewind_async(self) -> bool:
+        """Put its files back to where they stood; return whether it can be sent again."""
         try:
             for source, start in self._starts:
                 await _result(source.seek(start))
-        except Exception:  # noqa: BLE001  # whatever the file says, the answer to the first call is better than an error
+        except Exception:  # noqa: BLE001  # whatever the file says, the first answer is better than an error
             self.problem = _NO_WAY_BACK
+        return self.problem is None
 
     def _look(self) -> list[Any]:
         """Return the files that have to be rewound."""
