@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from seic import events
 from seic._auth import OAuth2Auth
 from seic._client import AsyncClient, Client
 from seic._config import Config
@@ -49,6 +50,8 @@ __all__ = [
     "Token",
     "TokenSource",
     "MemoryStore",
+    # What happens
+    "events",
     # Errors
     "SeicError",
     "ConfigurationError",

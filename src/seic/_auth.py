@@ -6,14 +6,16 @@ No lock is held across a `yield`: httpx may close the generator from another tas
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from seic._config import Config
-from seic._events import CallNotReplayed, CallReplayed, Event, log_event
+from seic._events import CallNotReplayed, CallReplayed
+from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
+from seic._tls.certificate import ClientCertificate
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.held import Held
 from seic._tokens.sending import Sender
@@ -46,13 +48,20 @@ class OAuth2Auth(_Auth):
     Args:
         config: Who asks, where, and how.
         transport: What carries the token calls in place of the network, for tests.
+        on_event: A function or coroutine function of one event; see `listen`.
     """
 
     def __init__(
-        self, config: Config, *, transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None = None
+        self,
+        config: Config,
+        *,
+        transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None = None,
+        on_event: Listener | None = None,
     ) -> None:
         provider = config.provider
         self.config = config
+        self._listeners = Listeners(on_event)
+        self._emit = self._listeners.emit
         sender = Sender(TokenConnector(config, transport), timeout=config.token_timeout)
         endpoint = TokenEndpoint(
             provider=provider,
@@ -84,9 +93,29 @@ class OAuth2Auth(_Auth):
         return f"OAuth2Auth({self.config.base_url}, client_id={self.config.client_id!r})"
 
     @property
+    def certificate(self) -> ClientCertificate | None:
+        """The client certificate in use."""
+        return self.config.certificate
+
+    @property
     def stats(self) -> Stats:
         """A snapshot of the counters."""
         return self._state.stats
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell a listener of each event of this token from now on; the events stand in `seic.events`.
+
+        A function is called in place, where the event happens, so it should return at once. A coroutine function runs
+        beside, in the event loop where the event happens; in a thread without one it is run to its end there. What a
+        listener raises is logged once and never reaches a call.
+
+        Args:
+            listener: A function or coroutine function of one event.
+
+        Returns:
+            What ends it.
+        """
+        return self._listeners.add(listener)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Drive one call of an async client; httpx calls this."""
@@ -185,9 +214,6 @@ class OAuth2Auth(_Auth):
             response.status_code,
             self._tracking_id(response),
         )
-
-    def _emit(self, event: Event) -> None:
-        log_event(event)
 
 
 def _is_repeatable(request: Any) -> bool:

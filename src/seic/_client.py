@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import httpx
@@ -9,6 +10,7 @@ import httpx
 from seic._auth import OAuth2Auth
 from seic._config import Config
 from seic._errors import ConfigurationError
+from seic._listeners import Listener
 from seic._model.token import Token
 from seic._tokens.stats import Stats
 from seic._transport import AsyncTransport, Transport
@@ -27,6 +29,19 @@ def _take_transport_options(options: dict[str, Any]) -> dict[str, Any]:
     return {name: options.pop(name) for name in _TRANSPORT_OPTIONS if name in options}
 
 
+def _join_auth(
+    config: Config,
+    auth: OAuth2Auth | None,
+    transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None,
+    on_event: Listener | None,
+) -> tuple[OAuth2Auth, Callable[[], None]]:
+    """Return a client's auth, and what the client does to it at its end: its own is closed, a shared one goes on."""
+    if auth is None:
+        own = OAuth2Auth(config, transport=transport, on_event=on_event)
+        return own, own.close
+    return auth, (lambda: None) if on_event is None else auth.listen(on_event)
+
+
 class AsyncClient(httpx.AsyncClient):
     """An `httpx.AsyncClient` that carries the identity and the token of a configuration.
 
@@ -36,6 +51,8 @@ class AsyncClient(httpx.AsyncClient):
         config: Who asks, where, and how.
         auth: An `OAuth2Auth` to share its token with other clients; None is one of its own.
         transport: What carries API and token calls in place of the network, for tests.
+        on_event: A function or coroutine function of one event, told until the client is closed; see
+            `OAuth2Auth.listen`.
         options: Keywords of `httpx.AsyncClient`.
     """
 
@@ -45,10 +62,10 @@ class AsyncClient(httpx.AsyncClient):
         *,
         auth: OAuth2Auth | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        on_event: Listener | None = None,
         **options: Any,
     ) -> None:
-        self._owns_auth = auth is None
-        self._oauth = OAuth2Auth(config, transport=transport) if auth is None else auth
+        self._oauth, self._leave_auth = _join_auth(config, auth, transport, on_event)
         carrier = AsyncTransport(config, transport=transport, **_take_transport_options(options))
         options.setdefault("base_url", config.base_url)
         super().__init__(auth=self._oauth, transport=carrier, **options)
@@ -75,15 +92,17 @@ class AsyncClient(httpx.AsyncClient):
         """A snapshot of the counters."""
         return self._oauth.stats
 
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell a listener of each event from now on; see `OAuth2Auth.listen`."""
+        return self._oauth.listen(listener)
+
     async def aclose(self) -> None:
         """Close the connections, and end background work unless the auth is shared."""
-        if self._owns_auth:
-            self._oauth.close()
+        self._leave_auth()
         await super().aclose()
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._owns_auth:
-            self._oauth.close()
+        self._leave_auth()
         await super().__aexit__(*exc_info)
 
 
@@ -94,6 +113,8 @@ class Client(httpx.Client):
         config: Who asks, where, and how.
         auth: An `OAuth2Auth` to share its token with other clients; None is one of its own.
         transport: What carries API and token calls in place of the network, for tests.
+        on_event: A function or coroutine function of one event, told until the client is closed; see
+            `OAuth2Auth.listen`.
         options: Keywords of `httpx.Client`.
     """
 
@@ -103,10 +124,10 @@ class Client(httpx.Client):
         *,
         auth: OAuth2Auth | None = None,
         transport: httpx.BaseTransport | None = None,
+        on_event: Listener | None = None,
         **options: Any,
     ) -> None:
-        self._owns_auth = auth is None
-        self._oauth = OAuth2Auth(config, transport=transport) if auth is None else auth
+        self._oauth, self._leave_auth = _join_auth(config, auth, transport, on_event)
         carrier = Transport(config, transport=transport, **_take_transport_options(options))
         options.setdefault("base_url", config.base_url)
         super().__init__(auth=self._oauth, transport=carrier, **options)
@@ -125,13 +146,15 @@ class Client(httpx.Client):
         """A snapshot of the counters."""
         return self._oauth.stats
 
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell a listener of each event from now on; see `OAuth2Auth.listen`."""
+        return self._oauth.listen(listener)
+
     def close(self) -> None:
         """Close the connections, and end background work unless the auth is shared."""
-        if self._owns_auth:
-            self._oauth.close()
+        self._leave_auth()
         super().close()
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._owns_auth:
-            self._oauth.close()
+        self._leave_auth()
         super().__exit__(*exc_info)

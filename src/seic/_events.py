@@ -26,6 +26,76 @@ class Event:
 
 
 @attrs.frozen(kw_only=True)
+class TokenFetchBegun(Event):
+    """A fetch began, for all who need a token now; `fetch` numbers it, `ahead` tells that nobody waits for it.
+
+    It is told in the context of what fetches, so that a tracer can make its span current there.
+    """
+
+    name: ClassVar[str] = "token fetch begun"
+    level: ClassVar[int] = 10
+    host: str
+    fetch: int
+    ahead: bool
+
+
+@attrs.frozen(kw_only=True)
+class TokenFetchEnded(Event):
+    """A fetch ended, in the context in which it began.
+
+    `outcome` is `acquired`, `stored` (a store had it), `refused`, `unavailable`, `invalid`, `failed` (anything else, as
+    an unusable certificate) or `abandoned` (whoever fetched was cancelled; the waiting calls begin anew). `took` is
+    seconds.
+    """
+
+    name: ClassVar[str] = "token fetch ended"
+    level: ClassVar[int] = 10
+    host: str
+    fetch: int
+    outcome: str
+    took: float
+    tracking_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class TokenWaitBegun(Event):
+    """A call began to wait for a fetch; it is told in the context of the call."""
+
+    name: ClassVar[str] = "token wait begun"
+    level: ClassVar[int] = 10
+    host: str
+    fetch: int
+
+
+@attrs.frozen(kw_only=True)
+class TokenWaitEnded(Event):
+    """The call waits no more, whether it has a token, an error, or was cancelled; `took` is seconds."""
+
+    name: ClassVar[str] = "token wait ended"
+    level: ClassVar[int] = 10
+    host: str
+    fetch: int
+    took: float
+
+
+@attrs.frozen(kw_only=True)
+class TokenRequested(Event):
+    """One token request was answered, or failed; a fetch makes one or two.
+
+    `outcome` is one of `acquired`, `refused`, `unavailable`, `invalid`, `failed`; `status` is the HTTP status where the
+    endpoint answered and it matters; `took` is seconds.
+    """
+
+    name: ClassVar[str] = "token requested"
+    level: ClassVar[int] = 10
+    host: str
+    outcome: str
+    status: int | None
+    took: float
+    tracking_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class TokenAcquired(Event):
     """A token was had from the endpoint. `expires_in` and `took` are seconds; `ahead` tells an advisory renewal."""
 
@@ -69,6 +139,7 @@ class TokenEndpointBack(Event):
     name: ClassVar[str] = "token endpoint back"
     host: str
     failures: int
+    tracking_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -137,10 +208,20 @@ class CertificateRejected(Event):
 Emit: TypeAlias = Callable[[Event], None]
 
 _logger = logging.getLogger("seic")
+# Quiet until the application sets its logging up: without a handler, Python prints warnings to stderr by itself.
+_logger.addHandler(logging.NullHandler())
 
 
 def log_event(event: Event) -> None:
     """Write an event to the `seic` logger: one line, its name first."""
     if _logger.isEnabledFor(event.level):
-        facts = " ".join(f"{field.name}={getattr(event, field.name)}" for field in attrs.fields(type(event)))
+        facts = " ".join(f"{field.name}={_in_line(getattr(event, field.name))}" for field in attrs.fields(type(event)))
         _logger.log(event.level, "%s: %s", event.name, facts)
+
+
+def _in_line(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    text = value.isoformat() if isinstance(value, dt.datetime) else str(value)
+    # A line end in what a server wrote would begin a line of its own, and forge an entry of the log.
+    return text if text.isprintable() and " " not in text and text else repr(text)

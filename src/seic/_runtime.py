@@ -11,7 +11,7 @@ import contextvars
 import sys
 import threading
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import trio
@@ -23,6 +23,17 @@ def current_trio() -> Any | None:
     """Return the trio module if the caller runs in a trio task, else None (asyncio)."""
     module = sys.modules.get("trio")
     return module if module is not None and module.lowlevel.in_trio_task() else None
+
+
+def is_in_event_loop() -> bool:
+    """Tell whether the caller runs in an event loop of either library."""
+    if current_trio() is not None:
+        return True
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def sleep(seconds: float) -> None:
@@ -70,9 +81,14 @@ class Job(Protocol):
 
 
 class _AsyncioJob:
+    #: An event loop holds its tasks by weak references only.
+    _running: ClassVar[set[asyncio.Task[None]]] = set()
+
     def __init__(self, call: Callable[[], Awaitable[None]]) -> None:
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] = self._loop.create_task(_as_coroutine(call))
+        self._running.add(self._task)
+        self._task.add_done_callback(self._running.discard)
 
     def is_stranded(self) -> bool:
         return self._task.done() or self._loop.is_closed() or not self._loop.is_running()

@@ -22,11 +22,16 @@ def client_context(ca_pem: bytes, certificate: IssuedCertificate | None = None) 
     """Trust one CA, and present a certificate where there is one."""
     context = ssl.create_default_context(cadata=ca_pem.decode())
     if certificate is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "client.pem")
-            path.write_bytes(certificate.key_pem + certificate.cert_pem)
-            context.load_cert_chain(path)
+        load_pair(context, certificate)
     return context
+
+
+def load_pair(context: ssl.SSLContext, certificate: IssuedCertificate) -> None:
+    """Have a context present a certificate; the ssl module reads it from a file only."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "pair.pem")
+        path.write_bytes(certificate.key_pem + certificate.cert_pem)
+        context.load_cert_chain(path)
 
 
 def api_client(sandbox: Sandbox) -> httpx.Client:

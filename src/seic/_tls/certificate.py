@@ -7,6 +7,7 @@ How files are read stands in `sources` and `parsing`, how a pair is matched in `
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from pathlib import Path
 
 import attrs
@@ -143,6 +144,16 @@ class ClientCertificate(Secretive):
     def key_type(self) -> str:
         """`RSA 2048`, `EC P-256`, `Ed25519`."""
         return self.leaf.key_type
+
+    @property
+    def chain_pem(self) -> str:
+        """What is sent to the server, as PEM: the leaf first."""
+        return "".join(facts.pem for facts in (self.leaf, *self.chain))
+
+    @property
+    def content(self) -> str:
+        """A digest of all that a handshake uses: it changes with the certificate, the chain and the key."""
+        return hashlib.sha256(self.chain_pem.encode() + self._key).hexdigest()
 
     @property
     def awaited_issuer(self) -> str | None:

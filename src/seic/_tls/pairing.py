@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import stat
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import attrs
 from cryptography import x509
@@ -18,11 +18,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from seic._model.secrecy import Secretive
 from seic._tls.facts import CertificateFacts
-from seic._tls.parsing import PUBLIC_KEY, REQUEST, Contents, SealedKey, SigningKey, facts_of, is_issued_by, parse
+from seic._tls.parsing import PUBLIC_KEY, REQUEST, Contents, SealedKey, SigningKey, parse
+from seic._tls.reading import extension, facts_of, is_issued_by
 from seic._tls.reasons import CertificateWarning, Reason, concern, fault
 from seic._tls.sources import Origin, Reveal, Source
 
-_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 _CLIENT_USAGES = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 
 
@@ -165,12 +165,12 @@ def _refuse_as_ca(facts: CertificateFacts, label: str) -> NoReturn:
 
 
 def _check_usage(leaf: x509.Certificate, facts: CertificateFacts, label: str) -> None:
-    usage = _extension(leaf, x509.KeyUsage)
+    usage = extension(leaf, x509.KeyUsage)
     signs = usage is None or usage.digital_signature or usage.key_agreement
     # 'openssl req -x509' marks what it makes as an authority; self-signed and free to sign, it works as a client's.
     if facts.is_ca and not (facts.is_self_signed and signs):
         _refuse_as_ca(facts, label)
-    extended = _extension(leaf, x509.ExtendedKeyUsage)
+    extended = extension(leaf, x509.ExtendedKeyUsage)
     if signs and (extended is None or not _CLIENT_USAGES.isdisjoint(extended)):
         return
     wrong = "its key usage does not allow signatures" if not signs else "its extended key usage lacks clientAuth"
@@ -180,13 +180,6 @@ def _check_usage(leaf: x509.Certificate, facts: CertificateFacts, label: str) ->
         f"the certificate is not made for clients ({facts.inline}): {wrong}, so servers refuse it; ask {facts.issuer} "
         "for one with extended key usage clientAuth",
     )
-
-
-def _extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except (x509.ExtensionNotFound, ValueError):
-        return None
 
 
 def _chain(leaf: x509.Certificate, pool: list[x509.Certificate]) -> list[x509.Certificate]:

@@ -1,19 +1,18 @@
 """Bytes to certificates and keys: PEM, DER, PKCS#12, PKCS#7, each told apart by what it is, never by its file's name.
 
 This module imports cryptography, which costs 36 ms: import it inside a function, and only where there is something to
-parse. Which certificate belongs to which key is decided in `pairing`.
+parse. What one certificate says is read in `reading`, which belongs to which key is decided in `pairing`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import attrs
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.decrepit.ciphers.algorithms import RC2
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
@@ -30,7 +29,6 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCert
 
 from seic._errors import CertificateError
 from seic._model.secrecy import Secretive
-from seic._tls.facts import CertificateFacts
 from seic._tls.pem import blocks, is_pem, unwrap
 from seic._tls.reasons import Reason, fault
 from seic._tls.sources import Reveal
@@ -46,7 +44,6 @@ REQUEST = "certificate request"
 PUBLIC_KEY = "public key"
 _CERTIFICATE_LABELS = {"CERTIFICATE", "X509 CERTIFICATE"}
 _BAG_LABELS = {"PKCS7", "CMS"}
-_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 # DER (X.690 §8.1): the tag of a SEQUENCE, and the length byte from which on the length takes several bytes.
 _SEQUENCE = b"\x30"
 _LONG_FORM = 0x80
@@ -103,7 +100,8 @@ class SealedKey(Secretive):
             return fault(
                 Reason.UNSUPPORTED_KEY,
                 self.label,
-                "the private key is damaged or of a kind that is not supported; use RSA, EC on a named curve or Ed25519",
+                "the private key is damaged or of a kind that is not supported; use RSA, EC on a named curve or "
+                "Ed25519",
             )
         if isinstance(error, UnsupportedAlgorithm) or "unknown cipher" in str(error):
             return _unsupported_encryption(self.label)
@@ -303,57 +301,3 @@ def _damaged(der: bytes, label: str, what: str) -> CertificateError:
             Reason.TRUNCATED, label, f"{what} is cut off or still being written; copy the file again as a whole"
         )
     return fault(Reason.UNKNOWN_FORMAT, label, f"{what} in it is damaged; copy the file again as a whole")
-
-
-def facts_of(certificate: x509.Certificate) -> CertificateFacts:
-    """Return the facts of a certificate."""
-    names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return CertificateFacts(
-        der=certificate.public_bytes(Encoding.DER),
-        subject=certificate.subject.rfc4514_string(),
-        # The last is the most specific (X.501 §8.3).
-        common_name=str(names[-1].value) if names else None,
-        issuer=certificate.issuer.rfc4514_string(),
-        serial_number=_hex(certificate.serial_number),
-        not_before=_utc(certificate.not_valid_before_utc),
-        not_after=_utc(certificate.not_valid_after_utc),
-        key_type=_key_type(certificate),
-        is_ca=_is_ca(certificate),
-        is_self_signed=certificate.subject == certificate.issuer and is_issued_by(certificate, certificate),
-    )
-
-
-def _hex(number: int) -> str:
-    digits = f"{number:X}"
-    return digits.zfill(len(digits) + len(digits) % 2)
-
-
-def _utc(moment: dt.datetime) -> dt.datetime:
-    return moment.astimezone(dt.UTC)
-
-
-def _key_type(certificate: x509.Certificate) -> str:
-    try:
-        key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        return "unknown"
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return f"EC {_CURVES.get(key.curve.name, key.curve.name)}"
-    name = type(key).__name__.removesuffix("PublicKey")
-    return f"{name} {key.key_size}" if isinstance(key, rsa.RSAPublicKey) else name
-
-
-def _is_ca(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
-        return False
-
-
-def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Whether `issuer` signed `certificate`."""
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True

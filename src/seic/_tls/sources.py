@@ -64,7 +64,7 @@ class Source(Secretive):
     @property
     def is_directory(self) -> bool:
         """Whether the path is a directory now."""
-        return self.path is not None and self.path.is_dir()
+        return self.path is not None and _is_directory(self.path)
 
     def read(self) -> bytes:
         """Return the bytes.
@@ -89,7 +89,7 @@ class Source(Secretive):
             raise fault(Reason.NOT_FOUND, self.label, _why_missing(path)) from None
         except OSError as error:
             # Windows answers "permission denied" when a directory is opened.
-            if path.is_dir():
+            if _is_directory(path):
                 raise fault(Reason.IS_A_DIRECTORY, self.label, "it is a directory; name the file in it") from None
             if isinstance(error, PermissionError):
                 raise fault(
@@ -157,20 +157,27 @@ class Origin(Secretive):
         directory = self.certificate.path
         assert directory is not None  # what is_directory says; for the type checker
         data = directory / "..data"
-        real = data.resolve() if data.is_dir() else directory
+        real = data.resolve() if _is_directory(data) else directory
 
         def within(name: str) -> Source:
             return Source(label=str(Path(self.certificate.label) / name), path=real / name)
 
         certificate, key, chain = (within(name) for name in _NAMES_IN_A_DIRECTORY)
-        if not (real / "tls.crt").exists():
+        if not os.path.lexists(real / "tls.crt"):
             raise fault(
                 Reason.IS_A_DIRECTORY,
                 self.certificate.label,
                 "it is a directory without tls.crt; name the certificate's file, or a directory with tls.crt and "
                 "tls.key",
             )
-        return certificate, self.key or key, chain if (real / "ca.crt").exists() else None
+        return certificate, self.key or key, chain if os.path.lexists(real / "ca.crt") else None
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a folder above may not be entered; reading the file then says so
+        return False
 
 
 def _why_missing(path: Path) -> str:

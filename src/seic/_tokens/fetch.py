@@ -9,12 +9,13 @@ from typing import Any
 import attrs
 
 from seic._errors import SeicError
-from seic._events import Emit, StoreDegraded
+from seic._events import Emit, StoreDegraded, TokenRequested
 from seic._model.token import Token
 from seic._runtime import in_thread, sleep
 from seic._tokens.backoff import EAGER_ATTEMPTS, repeat_in
 from seic._tokens.clock import Clock
 from seic._tokens.endpoint import TokenEndpoint
+from seic._tokens.outcomes import name_failure
 from seic._tokens.sending import Reply
 from seic._tokens.store import TokenStore
 
@@ -61,7 +62,7 @@ class Fetch:
         clock: The two clocks.
         chance: Returns a random number in [0, 1).
         count: Adds to the counters `requests` and `failures`.
-        emit: Hears of a failing store.
+        emit: Hears of each request, and of a failing store.
         store: Where tokens are kept, or None.
         key: What the store keeps this token under.
     """
@@ -98,11 +99,17 @@ class Fetch:
         while True:
             now, wall = self.clock.monotonic(), self.clock.wall()
             self.count(requests=1)
+            status = None
             try:
                 reply: Reply = yield Send()
-                return Fetched(self.endpoint.parse(reply, obtained_at=wall, now=self.clock.wall()), now, wall)
+                status = reply.status
+                token = self.endpoint.parse(reply, obtained_at=wall, now=self.clock.wall())
             except SeicError as error:
                 failure = error
+            else:
+                self._tell("acquired", status, now, token.tracking_id)
+                return Fetched(token, now, wall)
+            self._tell(name_failure(failure), status, now, getattr(failure, "tracking_id", None))
             self.count(failures=1)
             attempts -= 1
             pause = repeat_in(failure, self.chance())
@@ -110,6 +117,17 @@ class Fetch:
                 # A fresh one, since the frames of the first hold the reply's body.
                 raise failure.fresh() from failure.__cause__
             yield Sleep(pause)
+
+    def _tell(self, outcome: str, status: int | None, begun: float, tracking_id: str | None) -> None:
+        self.emit(
+            TokenRequested(
+                host=self.endpoint.host,
+                outcome=outcome,
+                status=status,
+                took=self.clock.monotonic() - begun,
+                tracking_id=tracking_id,
+            )
+        )
 
     def _ask(self, operation: str, store: TokenStore, call: Callable[..., Any], *args: Any) -> Generator[Ask, Any, Any]:
         try:

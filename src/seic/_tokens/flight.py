@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 from seic._errors import SeicError, TokenEndpointUnavailable
 from seic._runtime import Job, Latch
 from seic._tokens.held import Held
+from seic._tokens.outcomes import name_failure
 
+_numbers = itertools.count(1)
 #: How often a waiter elsewhere looks whether the one who fetches is still alive, in seconds.
 _LOOK = 0.25
 
@@ -26,11 +29,15 @@ class Flight:
     """
 
     def __init__(self, *, host: str, ahead: bool, force: bool, patience: float) -> None:
+        #: Tells this process's flights apart in events.
+        self.number = next(_numbers)
         self.ahead = ahead
         self.force = force
         self.held: Held | None = None
         self.error: SeicError | None = None
         self.job: Job | None = None
+        #: Whether its token came out of a store.
+        self.stored = False
         self._host = host
         self._overdue_at = time.monotonic() + patience
         self._patience = patience
@@ -40,6 +47,20 @@ class Flight:
     def ended(self) -> bool:
         """Whether it has ended, in whichever way."""
         return self._latch.is_set()
+
+    @property
+    def outcome(self) -> str:
+        """How it ended, in the words of `TokenFetchEnded`."""
+        if self.held is not None:
+            return "stored" if self.stored else "acquired"
+        return "abandoned" if self.error is None else name_failure(self.error)
+
+    @property
+    def tracking_id(self) -> str | None:
+        """The provider's id of the call that ended it."""
+        if self.held is not None:
+            return self.held.token.tracking_id
+        return getattr(self.error, "tracking_id", None)
 
     def is_stranded(self) -> bool:
         """Whether whatever ran it has died under it."""

@@ -5,13 +5,25 @@ What to do is decided in `state`, how a fetch goes in `fetch`; here callers wait
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
-from seic._events import Emit, Event, TokenAcquired, TokenEndpointBack, TokenEndpointDown, TokenRefused
+from seic._events import (
+    Emit,
+    Event,
+    TokenAcquired,
+    TokenEndpointBack,
+    TokenEndpointDown,
+    TokenFetchBegun,
+    TokenFetchEnded,
+    TokenRefused,
+    TokenWaitBegun,
+    TokenWaitEnded,
+)
 from seic._model.token import Token
 from seic._runtime import start_async, start_thread
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
@@ -76,6 +88,12 @@ class TokenSource:
         """The counters now."""
         return self.state.stats
 
+    @property
+    def current(self) -> Token | None:
+        """The token in hand if it lives, else None; looking at it fetches nothing and is no use of it."""
+        held = self.state.held
+        return None if self._freshness(held) is Freshness.DEAD else held.token
+
     async def token(self, *, force: bool = False) -> Token:
         """Return a live token, fetched or renewed if need be.
 
@@ -96,13 +114,16 @@ class TokenSource:
         """Return a token with its deadlines; never the `rejected` one."""
         while True:
             decision = self.state.decide(rejected, force=force)
-            if decision.lead and decision.flight is not None:
-                self._launch(decision.flight, blocking=False)
             if decision.held is not None:
+                if decision.lead and decision.flight is not None:
+                    self._launch(decision.flight, blocking=False)
                 return decision.held
             if decision.flight is not None:
-                while not await decision.flight.wait_async():
-                    self._look_after(decision.flight)
+                with self._waiting_for(decision.flight):
+                    if decision.lead:
+                        self._launch(decision.flight, blocking=False)
+                    while not await decision.flight.wait_async():
+                        self._look_after(decision.flight)
                 if (held := self.state.outcome(decision.flight, force=force)) is not None:
                     return held
 
@@ -110,13 +131,16 @@ class TokenSource:
         """Return a token with its deadlines, blocking; see `obtain`."""
         while True:
             decision = self.state.decide(rejected, force=force)
-            if decision.lead and decision.flight is not None:
-                self._launch(decision.flight, blocking=True)
             if decision.held is not None:
+                if decision.lead and decision.flight is not None:
+                    self._launch(decision.flight, blocking=True)
                 return decision.held
             if decision.flight is not None:
-                while not decision.flight.wait():
-                    self._look_after(decision.flight)
+                with self._waiting_for(decision.flight):
+                    if decision.lead:
+                        self._launch(decision.flight, blocking=True)
+                    while not decision.flight.wait():
+                        self._look_after(decision.flight)
                 if (held := self.state.outcome(decision.flight, force=force)) is not None:
                     return held
 
@@ -154,24 +178,48 @@ class TokenSource:
 
     async def _fly_async(self, flight: Flight) -> None:
         identity = self._identity()
+        with self._flying(flight):
+            try:
+                self._landed(flight, await run_async(self._steps(flight, identity), self.endpoint), identity)
+            except Exception as error:  # noqa: BLE001  # whoever waits must hear of anything
+                self._failed(flight, error)
+
+    def _fly_sync(self, flight: Flight) -> None:
+        identity = self._identity()
+        with self._flying(flight):
+            try:
+                self._landed(flight, run_sync(self._steps(flight, identity), self.endpoint), identity)
+            except Exception as error:  # noqa: BLE001  # whoever waits must hear of anything
+                self._failed(flight, error)
+
+    @contextlib.contextmanager
+    def _flying(self, flight: Flight) -> Iterator[None]:
+        host, begun = self.endpoint.host, self.clock.monotonic()
+        self._emit(TokenFetchBegun(host=host, fetch=flight.number, ahead=flight.ahead))
         try:
-            self._landed(flight, await run_async(self._steps(flight, identity), self.endpoint), identity)
-        except Exception as error:  # noqa: BLE001  # whoever waits must hear of anything
-            self._failed(flight, error)
+            yield
         finally:
             # Cancelled, or its loop has gone: whoever waits takes over.
             if not flight.ended:
                 self.state.abandoned(flight)
+            self._emit(
+                TokenFetchEnded(
+                    host=host,
+                    fetch=flight.number,
+                    outcome=flight.outcome,
+                    took=self.clock.monotonic() - begun,
+                    tracking_id=flight.tracking_id,
+                )
+            )
 
-    def _fly_sync(self, flight: Flight) -> None:
-        identity = self._identity()
+    @contextlib.contextmanager
+    def _waiting_for(self, flight: Flight) -> Iterator[None]:
+        host, begun = self.endpoint.host, self.clock.monotonic()
+        self._emit(TokenWaitBegun(host=host, fetch=flight.number))
         try:
-            self._landed(flight, run_sync(self._steps(flight, identity), self.endpoint), identity)
-        except Exception as error:  # noqa: BLE001  # whoever waits must hear of anything
-            self._failed(flight, error)
+            yield
         finally:
-            if not flight.ended:
-                self.state.abandoned(flight)
+            self._emit(TokenWaitEnded(host=host, fetch=flight.number, took=self.clock.monotonic() - begun))
 
     def _steps(self, flight: Flight, identity: str | None) -> Steps:
         def is_usable(stored: Fetched) -> bool:
@@ -191,12 +239,13 @@ class TokenSource:
         return fetch.steps(eager=self.state.eager() and not flight.ahead, is_usable=is_usable)
 
     def _landed(self, flight: Flight, fetched: Fetched, identity: str | None) -> None:
+        flight.stored = fetched.stored
         failures = self.state.landed(flight, self._hold(fetched))
         if identity != self._identity():
             self.renew()
         host = self.endpoint.host
         if failures:
-            self._emit(TokenEndpointBack(host=host, failures=failures))
+            self._emit(TokenEndpointBack(host=host, failures=failures, tracking_id=fetched.token.tracking_id))
         if not fetched.stored:
             self._emit(
                 TokenAcquired(

@@ -1,0 +1,64 @@
+"""What the tests of the identity room share: an authority, a client certificate, and a search for secrets."""
+
+from __future__ import annotations
+
+import base64
+import pickle
+import traceback
+from collections.abc import Callable
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tests._support.pki import PASSPHRASE, Minted, authority, mint
+
+
+@pytest.fixture
+def root() -> Minted:
+    """An authority."""
+    return authority()
+
+
+@pytest.fixture
+def client(root: Minted) -> Minted:
+    """A client certificate that works, CN=svc-user."""
+    return mint(issuer=root)
+
+
+@pytest.fixture
+def assert_no_leak(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> Callable[..., None]:
+    """A check that neither the passphrase nor a private key shows in things, their tracebacks, output, logs or warnings."""
+    caplog.set_level(0)
+
+    def check(*things: object, keys: tuple[Minted, ...] = ()) -> None:
+        said = [text for thing in things for text in _said_by(thing)]
+        captured = capfd.readouterr()
+        said += [captured.out, captured.err, caplog.text, *(str(warning.message) for warning in recwarn.list)]
+        for secret in (PASSPHRASE, *(part for key in keys for part in _key_parts(key))):
+            for text in said:
+                assert secret not in text, text
+
+    return check
+
+
+def _said_by(thing: object) -> list[str]:
+    said = [repr(thing), str(thing), f"{thing!a}", repr(vars(thing)) if hasattr(thing, "__dict__") else ""]
+    if isinstance(thing, BaseException):
+        chain = traceback.TracebackException.from_exception(thing, capture_locals=True)
+        # The test's own frame knows the secrets, and prints them.
+        for part in (chain, chain.__cause__, chain.__context__):
+            if part is not None:
+                part.stack = traceback.StackSummary.from_list(
+                    [frame for frame in part.stack if "/tests/" not in frame.filename]
+                )
+        said += ["".join(chain.format()), repr(pickle.dumps(thing))]
+    return said
+
+
+def _key_parts(minted: Minted) -> list[str]:
+    der = minted.key_bytes(encoding=Encoding.DER)
+    body = base64.b64encode(der).decode()
+    secret = der[len(der) // 3 : len(der) // 2]
+    return [body[40:100], secret.hex(), repr(secret)[2:-1]]

@@ -1,0 +1,349 @@
+"""Every format in which people hold a client certificate loads, from files and from memory."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    pkcs12,
+)
+
+from seic._tls.certificate import ClientCertificate
+from tests._support.pki import PASSPHRASE, Minted, authority, mint, openssl
+
+_LEGACY = ("-provider", "legacy", "-provider", "default")
+BOM = b"\xef\xbb\xbf"
+
+
+def _intermediate() -> Minted:
+    return mint("Test Intermediate", issuer=authority(), ca=True, number=71)
+
+
+COMBINED: dict[str, Callable[[Minted], bytes]] = {
+    "certificate-first": lambda m: m.pem + m.key_pem,
+    "key-first": lambda m: m.key_pem + m.pem,
+    "crlf": lambda m: m.pair.replace(b"\n", b"\r\n"),
+    "mac-line-ends": lambda m: m.pair.replace(b"\n", b"\r"),
+    "bom": lambda m: BOM + m.pair,
+    "utf-16": lambda m: m.pair.decode().encode("utf-16"),
+    "text-before": lambda m: b"Bag Attributes\n    friendlyName: x\nsubject=CN = svc-user\n\n" + m.pair,
+    "text-between": lambda m: m.pem + b"\nKey Attributes: <No Attributes>\n" + m.key_pem,
+    "no-last-newline": lambda m: m.pair.rstrip(),
+    "escaped-newlines": lambda m: m.pair.replace(b"\n", b"\\n"),
+    "spaces-for-newlines": lambda m: m.pair.replace(b"\n", b" "),
+    "base64-once-more": lambda m: base64.b64encode(m.pair),
+    "authority-first": lambda m: authority().pem + m.pair,
+    "key-in-the-middle": lambda m: authority().pem + m.key_pem + m.pem,
+    "with-parameters": lambda m: (
+        b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n" + m.pair
+    ),
+    "pkcs7-bag": lambda m: openssl("crl2pkcs7", "-nocrl", "-certfile", "@", given=m.pem) + m.key_pem,
+}
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ec", "ec384", "ed25519"])
+@pytest.mark.parametrize("form", COMBINED)
+def test_one_file_with_both_loads_in_any_shape(form: str, kind: str, root: Minted, tmp_path: Path) -> None:
+    """Certificate and key in one PEM load whatever order, line ends and text around them there are."""
+    minted = mint(issuer=root, key=kind)
+    path = tmp_path / "client.pem"
+    path.write_bytes(COMBINED[form](minted))
+    path.chmod(0o600)
+
+    certificate = ClientCertificate.load(path)
+
+    assert certificate.leaf.der == minted.der
+    assert certificate.reveal_key() == minted.key_bytes(encoding=Encoding.DER)
+    assert certificate == ClientCertificate.load(COMBINED[form](minted))
+
+
+KEYS: dict[str, tuple[str, Callable[[Minted], bytes]]] = {
+    "pkcs8": ("rsa", lambda m: m.key_pem),
+    "pkcs8-der": ("rsa", lambda m: m.key_bytes(encoding=Encoding.DER)),
+    "pkcs8-encrypted": ("rsa", lambda m: m.key_bytes(password=PASSPHRASE)),
+    "pkcs8-encrypted-der": ("rsa", lambda m: m.key_bytes(password=PASSPHRASE, encoding=Encoding.DER)),
+    "pkcs8-scrypt": ("ec", lambda m: _pkcs8(m, "-scrypt")),
+    "pkcs8-3des": ("ec", lambda m: _pkcs8(m, "-v2", "des3")),
+    "pkcs8-v1-3des": ("rsa", lambda m: _pkcs8(m, "-v1", "PBE-SHA1-3DES")),
+    "pkcs8-v1-rc2": ("rsa", lambda m: _pkcs8(m, "-v1", "PBE-SHA1-RC2-40", *_LEGACY)),
+    "pkcs8-v1-des": ("rsa", lambda m: _pkcs8(m, "-v1", "PBE-MD5-DES", *_LEGACY)),
+    "pkcs1": ("rsa", lambda m: m.key_bytes("TraditionalOpenSSL")),
+    "pkcs1-der": ("rsa", lambda m: m.key_bytes("TraditionalOpenSSL", encoding=Encoding.DER)),
+    "pkcs1-proc-type": ("rsa", lambda m: _traditional("rsa", m, "-aes256")),
+    "pkcs1-proc-type-3des": ("rsa", lambda m: _traditional("rsa", m, "-des3")),
+    "pkcs1-proc-type-crlf": ("rsa", lambda m: _traditional("rsa", m, "-aes128").replace(b"\n", b"\r\n")),
+    "pkcs1-proc-type-escaped": ("rsa", lambda m: _traditional("rsa", m, "-aes128").replace(b"\n", b"\\n")),
+    "sec1": ("ec", lambda m: m.key_bytes("TraditionalOpenSSL")),
+    "sec1-der": ("ec", lambda m: m.key_bytes("TraditionalOpenSSL", encoding=Encoding.DER)),
+    "sec1-proc-type": ("ec", lambda m: _traditional("ec", m, "-aes256")),
+    "ed25519-encrypted": ("ed25519", lambda m: m.key_bytes(password=PASSPHRASE)),
+}
+
+
+def _pkcs8(minted: Minted, *how: str) -> bytes:
+    return openssl("pkcs8", "-topk8", "-in", "@", "-passout", f"pass:{PASSPHRASE}", *how, given=minted.key_pem)
+
+
+def _traditional(command: str, minted: Minted, cipher: str) -> bytes:
+    old = ("-traditional",) if command == "rsa" else ()
+    made = openssl(
+        command,
+        "-in",
+        "@",
+        *old,
+        cipher,
+        "-passout",
+        f"pass:{PASSPHRASE}",
+        given=minted.key_bytes("TraditionalOpenSSL"),
+    )
+    assert b"Proc-Type: 4,ENCRYPTED" in made
+    return made
+
+
+@pytest.mark.parametrize("form", KEYS)
+def test_a_key_of_its_own_loads_in_any_form(form: str, root: Minted, tmp_path: Path) -> None:
+    """A key file of every kind opens, with the passphrase where it is encrypted, and from bytes as well."""
+    kind, make = KEYS[form]
+    minted = mint(issuer=root, key=kind)
+    written = make(minted)
+    certificate_path, key_path = minted.write(tmp_path)
+    key_path.write_bytes(written)
+
+    for key in (key_path, str(key_path), written):
+        loaded = ClientCertificate.load(certificate_path, key=key, password=PASSPHRASE)
+        assert loaded.reveal_key() == minted.key_bytes(encoding=Encoding.DER)
+
+
+def test_a_certificate_in_der_loads(client: Minted, tmp_path: Path) -> None:
+    """A DER certificate loads from a file and from bytes, with a key in any other encoding."""
+    path = tmp_path / "client.cer"
+    path.write_bytes(client.der)
+
+    assert ClientCertificate.load(path, key=client.key_pem).leaf.der == client.der
+    assert ClientCertificate.load(client.der, key=client.key_pem).leaf.der == client.der
+
+
+def test_a_pkcs7_bag_in_der_loads(client: Minted) -> None:
+    """A binary .p7b carries the certificate and its chain."""
+    bag = openssl("crl2pkcs7", "-nocrl", "-certfile", "@", "-outform", "DER", given=client.pem)
+
+    assert ClientCertificate.load(bag, key=client.key_pem).leaf.der == client.der
+
+
+def _pkcs12(minted: Minted, *how: str, password: str = PASSPHRASE) -> bytes:
+    chain = minted.issuer.pem if minted.issuer else b""
+    return openssl("pkcs12", "-export", "-in", "@", "-passout", f"pass:{password}", *how, given=minted.pair + chain)
+
+
+STORES: dict[str, tuple[str, ...]] = {
+    "modern": (),
+    "legacy-rc2-and-3des": ("-legacy",),
+    "3des": ("-keypbe", "PBE-SHA1-3DES", "-certpbe", "PBE-SHA1-3DES", "-macalg", "sha1"),
+    "without-mac": ("-nomac",),
+    "in-clear": ("-keypbe", "NONE", "-certpbe", "NONE", "-nomac"),
+}
+
+
+@pytest.mark.parametrize("form", STORES)
+@pytest.mark.parametrize("kind", ["rsa", "ec"])
+def test_a_pkcs12_store_loads_with_its_chain(form: str, kind: str, tmp_path: Path) -> None:
+    """A PKCS#12 file brings certificate, key and intermediate, modern or as old as RC2."""
+    between = _intermediate()
+    minted = mint(issuer=between, key=kind)
+    path = tmp_path / "client.p12"
+    path.write_bytes(_pkcs12(minted, *STORES[form]))
+
+    certificate = ClientCertificate.load(path, password=PASSPHRASE)
+
+    assert certificate.leaf.der == minted.der
+    assert [link.der for link in certificate.chain] == [between.der]
+    assert certificate.reveal_key() == minted.key_bytes(encoding=Encoding.DER)
+
+
+@pytest.mark.parametrize("password", [None, "", b"", lambda: ""], ids=["none", "text", "bytes", "callable"])
+def test_a_pkcs12_store_without_a_passphrase_loads(password: Any, client: Minted) -> None:
+    """An empty passphrase and none at all open a store that was made with an empty one."""
+    assert ClientCertificate.load(_pkcs12(client, password=""), password=password).leaf.der == client.der
+
+
+def test_a_pkcs12_store_made_by_a_program_in_java_style_loads(client: Minted) -> None:
+    """A store with a friendly name and the best encryption of the cryptography library loads."""
+    made = pkcs12.serialize_key_and_certificates(
+        b"alias", client.key, client.certificate, None, BestAvailableEncryption(PASSPHRASE.encode())
+    )
+    assert ClientCertificate.load(made, password=PASSPHRASE).leaf.der == client.der
+
+
+@pytest.mark.parametrize("password", [PASSPHRASE, PASSPHRASE.encode(), lambda: PASSPHRASE, lambda: PASSPHRASE.encode()])
+def test_a_passphrase_may_be_text_bytes_or_a_callable(password: Any, client: Minted) -> None:
+    """The passphrase is taken in each of its types."""
+    sealed = client.key_bytes(password=PASSPHRASE)
+    assert ClientCertificate.load(client.pem, key=sealed, password=password).leaf.der == client.der
+
+
+def test_a_passphrase_callable_is_asked_once_and_only_if_needed(client: Minted) -> None:
+    """A callable that may cost a round trip to a vault is called once for an encrypted key and never for a plain one."""
+    asked: list[int] = []
+
+    def password() -> str:
+        asked.append(1)
+        return PASSPHRASE
+
+    ClientCertificate.load(client.pair, password=password)
+    assert not asked
+    ClientCertificate.load(client.pem, key=client.key_bytes(password=PASSPHRASE), password=password)
+    assert len(asked) == 1
+
+
+def test_pem_text_loads_as_an_environment_variable_holds_it(client: Minted) -> None:
+    """A str with a BEGIN line is the PEM itself, not a path."""
+    certificate = ClientCertificate.load(client.pem.decode(), key=client.key_pem.decode())
+    assert certificate.leaf.der == client.der
+    assert certificate.path == "the certificate given as text"
+    assert certificate.files == ()
+
+
+def test_base64_text_loads_as_a_pipeline_variable_holds_it(client: Minted) -> None:
+    """A str that is the Base64 of a PEM is material as well."""
+    text = base64.b64encode(client.pair).decode()
+    assert ClientCertificate.load(text).leaf.der == client.der
+
+
+@pytest.mark.parametrize("extra", ["nothing", "intermediate", "root"])
+def test_a_directory_loads_as_kubernetes_mounts_it(extra: str, tmp_path: Path) -> None:
+    """tls.crt and tls.key are read through the ..data link; ca.crt lends the chain what tls.crt lacks."""
+    between = _intermediate()
+    minted = mint(issuer=between)
+    version = tmp_path / "..2026_01_01"
+    version.mkdir()
+    (version / "tls.crt").write_bytes(minted.pem)
+    (version / "tls.key").write_bytes(minted.key_pem)
+    if extra != "nothing":
+        (version / "ca.crt").write_bytes(between.pem if extra == "intermediate" else authority().pem)
+    (tmp_path / "..data").symlink_to(version.name)
+    for file in version.iterdir():
+        (tmp_path / file.name).symlink_to(f"..data/{file.name}")
+
+    certificate = ClientCertificate.load(tmp_path)
+
+    assert certificate.leaf.der == minted.der
+    assert certificate.path == str(tmp_path / "tls.crt")
+    assert [link.der for link in certificate.chain] == ([between.der] if extra == "intermediate" else [])
+    assert not certificate.check()
+
+
+def test_a_plain_directory_loads_too(client: Minted, tmp_path: Path) -> None:
+    """A directory without the ..data link is read by the same three names."""
+    (tmp_path / "tls.crt").write_bytes(client.pem)
+    (tmp_path / "tls.key").write_bytes(client.key_pem)
+    assert ClientCertificate.load(str(tmp_path)).leaf.der == client.der
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_the_chain_is_put_in_order(order: tuple[int, ...], root: Minted) -> None:
+    """Whatever the order in the file, the chain runs from the leaf upwards, and strangers are left out."""
+    between = _intermediate()
+    minted = mint(issuer=between)
+    parts = [minted.pem, between.pem, root.pem]
+    stranger = mint("Stranger", ca=True, number=72).pem
+
+    certificate = ClientCertificate.load(stranger + b"".join(parts[i] for i in order) + minted.key_pem)
+
+    assert [link.der for link in certificate.chain] == [between.der, root.der]
+    assert certificate.awaited_issuer is None
+
+
+def test_an_intermediate_of_the_same_name_and_another_key_is_no_link(root: Minted) -> None:
+    """A link of the chain is known by its signature: an older intermediate of the same name does not count."""
+    between = _intermediate()
+    other = mint("Test Intermediate", issuer=root, ca=True, number=73)
+    minted = mint(issuer=between)
+
+    certificate = ClientCertificate.load(minted.pair + other.pem + between.pem)
+
+    assert [link.der for link in certificate.chain] == [between.der]
+    assert certificate.awaited_issuer == "CN=Test Root"
+
+
+def test_a_renewal_beside_the_old_certificate_of_the_same_key_wins(root: Minted) -> None:
+    """Where two certificates fit the key, the one that was issued later is ours."""
+    from tests._support.pki import DAY, NOW
+
+    old = mint(issuer=root, not_before=NOW - 300 * DAY, not_after=NOW + DAY)
+    new = mint(issuer=root)
+
+    assert ClientCertificate.load(old.pem + new.pem + new.key_pem).leaf.der == new.der
+    assert ClientCertificate.load(new.pem + old.pem + new.key_pem).leaf.der == new.der
+
+
+def test_among_several_keys_the_one_that_fits_is_taken(client: Minted) -> None:
+    """A PEM with two keys loads by the one that belongs to the certificate."""
+    other = mint("other", number=5)
+    assert ClientCertificate.load(other.key_pem + client.pair).reveal_key() == client.key_bytes(encoding=Encoding.DER)
+
+
+def test_a_path_below_the_home_directory_may_begin_with_a_tilde(
+    client: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`~` stands for the home directory, as configuration files write it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    client.write(tmp_path)
+    assert ClientCertificate.load("~/client.pem", key="~/client.key").leaf.der == client.der
+
+
+def test_old_ciphers_that_openssl_does_not_offer_are_named(client: Minted, tmp_path: Path) -> None:
+    """Where OpenSSL has no legacy provider, an RC2 store is an error that says so and how to convert it."""
+    rsa = mint(issuer=client.issuer, key="rsa")
+    store, key, pem = tmp_path / "old.p12", tmp_path / "old.key", tmp_path / "client.pem"
+    store.write_bytes(_pkcs12(rsa, "-legacy"))
+    key.write_bytes(_pkcs8(rsa, "-v1", "PBE-SHA1-RC2-40", *_LEGACY))
+    pem.write_bytes(rsa.pem)
+    program = (
+        "import sys; from seic._tls.certificate import ClientCertificate as C; from seic._errors import CertificateError\n"
+        "for arguments in ((sys.argv[1], None), (sys.argv[3], sys.argv[2])):\n"
+        "    try: C.load(arguments[0], key=arguments[1], password=sys.argv[4])\n"
+        "    except CertificateError as error: print(error.reason, error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, store, key, pem, PASSPHRASE],
+        env={"CRYPTOGRAPHY_OPENSSL_NO_LEGACY": "1", "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, second = done.stdout.splitlines()
+    assert first.startswith(f"unsupported-encryption {store}: ")
+    assert second.startswith(f"unsupported-encryption {key}: ")
+    assert "openssl pkcs12 -legacy" in first
+    assert PASSPHRASE not in done.stdout + done.stderr
+
+
+def test_a_single_des_proc_type_key_is_an_unsupported_encryption(root: Minted) -> None:
+    """The one old key cipher that no provider brings back is named as such, not as a wrong passphrase."""
+    from seic._errors import CertificateError
+
+    minted = mint(issuer=root, key="rsa")
+    sealed = openssl(
+        "rsa", "-in", "@", "-traditional", "-des", "-passout", f"pass:{PASSPHRASE}", *_LEGACY, given=minted.key_pem
+    )
+    with pytest.raises(CertificateError) as caught:
+        ClientCertificate.load(minted.pem, key=sealed, password=PASSPHRASE)
+    assert caught.value.reason == "unsupported-encryption"
+
+
+def test_a_key_without_encryption_ignores_a_passphrase(client: Minted) -> None:
+    """A passphrase that is not needed does no harm: settings outlive the files they were made for."""
+    assert ClientCertificate.load(client.pair, password=PASSPHRASE).leaf.der == client.der
+    plain = pkcs12.serialize_key_and_certificates(None, client.key, client.certificate, None, NoEncryption())
+    assert ClientCertificate.load(plain, password=PASSPHRASE).leaf.der == client.der
+    assert client.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
