@@ -15,6 +15,7 @@ from seic._config import Config
 from seic._events import CallNotReplayed, CallReplayed
 from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
+from seic._tls.certificate import ClientCertificate
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.held import Held
 from seic._tokens.sending import Sender
@@ -91,6 +92,11 @@ class OAuth2Auth(_Auth):
 
     def __repr__(self) -> str:
         return f"OAuth2Auth({self.config.base_url}, client_id={self.config.client_id!r})"
+
+    @property
+    def certificate(self) -> ClientCertificate | None:
+        """The client certificate in use."""
+        return self.config.certificate
 
     @property
     def stats(self) -> Stats:
