@@ -7,7 +7,8 @@ import traceback
 import attrs
 import pytest
 
-from seic._model.secrecy import HIDDEN, Secretive, hide
+from seic._errors import ConfigurationError, TokenEndpointUnavailable
+from seic._model.secrecy import HIDDEN, Secretive, hide, traceless
 
 
 @attrs.frozen(kw_only=True)
@@ -57,3 +58,59 @@ def test_a_copy_is_the_value_itself(double: object) -> None:
     assert callable(double)
     assert double(vault) is vault
     assert double([vault])[0] is vault
+
+
+@traceless
+def _open(secret: str, *, wrong: Exception | None = None) -> str:
+    """Return the secret, or raise what is wrong with it."""
+    try:
+        int("no number")
+    except ValueError:
+        if wrong is not None:
+            raise wrong from OSError("the cause")
+    return secret
+
+
+def test_a_traceless_callable_is_still_itself() -> None:
+    """It returns what it returns, under its own name and docstring."""
+    assert _open("hunter2") == "hunter2"
+    assert (_open.__name__, _open.__doc__) == ("_open", "Return the secret, or raise what is wrong with it.")
+
+
+def test_a_typed_error_leaves_the_frames_below_behind() -> None:
+    """Neither a frame nor a context that held the secret comes along; the cause does, as its words alone."""
+    wrong = TokenEndpointUnavailable("out of order", retry_after=3)
+    with pytest.raises(TokenEndpointUnavailable) as caught:
+        _open("hunter2", wrong=wrong)
+
+    assert caught.value is wrong
+    assert [entry.name for entry in caught.traceback] == [
+        "test_a_typed_error_leaves_the_frames_below_behind",
+        "called",
+    ]
+    assert "hunter2" not in repr(caught.traceback[1].frame.f_locals)
+    assert caught.value.__context__ is None
+    assert repr(caught.value.__cause__) == "OSError('the cause')"
+    assert caught.value.__cause__ is not None
+    assert caught.value.__cause__.__traceback__ is None
+
+
+def test_a_typed_error_is_handled_within_another() -> None:
+    """What its caller is handling just then stays its context, as with any error."""
+    outer = KeyError("outer")
+    try:
+        raise outer
+    except KeyError:
+        with pytest.raises(ConfigurationError) as caught:
+            _open("hunter2", wrong=ConfigurationError("wrong"))
+
+    assert caught.value.__cause__ is not None
+    assert caught.value.__context__ is outer
+
+
+def test_another_error_keeps_its_frames() -> None:
+    """A mistake in the code itself has to be found."""
+    with pytest.raises(ZeroDivisionError) as caught:
+        _open("hunter2", wrong=ZeroDivisionError())
+
+    assert caught.traceback[-1].name == "_open"

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Self
+import functools
+from collections.abc import Callable
+from typing import Any, NoReturn, ParamSpec, Self, TypeVar
+
+from seic._errors import SeicError
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 #: What stands in a repr where a secret would.
 HIDDEN = "***"
@@ -14,6 +21,29 @@ def hide(value: object) -> str:
     Made for `attrs.field(repr=hide)`.
     """
     return "None" if value is None else HIDDEN
+
+
+def traceless(call: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Let the typed errors of a callable begin at its caller, without the frames below and what they came from.
+
+    Those frames hold secrets in their variables, and crash reporters write down the variables of every frame: those of
+    an error's context too, which `from None` keeps and only hides.
+    """
+
+    @functools.wraps(call)
+    def called(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return call(*args, **kwargs)
+        except SeicError as error:
+            failure = error.with_traceback(None)
+        # This frame stays in the traceback.
+        del args, kwargs
+        failure.__context__ = None
+        if failure.__cause__ is not None:
+            failure.__cause__.__traceback__ = failure.__cause__.__context__ = None
+        raise failure
+
+    return called
 
 
 class Secretive:
