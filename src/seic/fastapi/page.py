@@ -33,6 +33,7 @@ h2 { display: flex; justify-content: space-between; align-items: baseline; font-
 dl { display: grid; grid-template-columns: 1fr 1fr; gap: 1.4rem; margin: 0; }
 dt { color: var(--soft); font-size: 0.85rem; }
 dd { margin: 0; }
+.figure, .note { display: block; }
 .figure { font-size: 1.5rem; font-weight: 600; font-variant-numeric: tabular-nums; letter-spacing: -0.01em; }
 .note { color: var(--soft); font-size: 0.85rem; }
 progress { appearance: none; width: 100%; height: 0.45rem; border: 0; border-radius: 1rem; overflow: hidden;
@@ -40,7 +41,6 @@ progress { appearance: none; width: 100%; height: 0.45rem; border: 0; border-rad
 progress::-webkit-progress-bar { background: var(--line); }
 progress::-webkit-progress-value { background: currentColor; }
 progress::-moz-progress-bar { background: currentColor; }
-.bar { display: block; }
 .trouble { grid-column: 1 / -1; border-top: 1px solid var(--line); padding-top: 1.1rem; }
 code { font-size: 0.85em; overflow-wrap: anywhere; }
 @media (max-width: 34rem) { dl { grid-template-columns: 1fr; } }
@@ -111,7 +111,7 @@ def _token(token: TokenHealth) -> str:
 
 def _certificate(certificate: CertificateHealth | None) -> str:
     if certificate is None:
-        return _fact("Client certificate", "pass", "none", "calls go without one", "")
+        return _fact("Client certificate", "none", "none", "calls go without one", "")
     expired = certificate.days_left <= 0
     figure = "expired" if expired else f"{_span(certificate.days_left * _DAY)} left"
     note = f"{'ended' if expired else 'ends'} {certificate.expires_at[:10]}"
@@ -127,7 +127,7 @@ def _fact(name: str, word: str, figure: str, note: str, bar: str) -> str:
 
 
 def _bar(share: float) -> str:
-    return f'<progress class="bar" max="1" value="{min(max(share, 0.0), 1.0):.3f}"></progress>'
+    return f'<progress max="1" value="{min(max(share, 0.0), 1.0):.3f}"></progress>'
 
 
 def _span(seconds: float) -> str:
