@@ -161,6 +161,18 @@ def authority(common_name: str = "Test Root", number: int = 70) -> Minted:
     return mint(common_name, ca=True, number=number)
 
 
+def signed_over_sha1(minted: Minted) -> Minted:
+    """Return a certificate for the same key and for localhost, signed over SHA-1, which only the openssl program does."""
+    assert minted.issuer is not None
+    with tempfile.TemporaryDirectory() as folder:
+        certificate, key = minted.issuer.write(Path(folder))
+        extensions = Path(folder) / "extensions"
+        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
+        signed = ("-CA", str(certificate), "-CAkey", str(key), "-sha1", "-days", "30", "-extfile", str(extensions))
+        pem = openssl("x509", "-req", "-in", "@", *signed, given=request(minted))
+    return Minted(x509.load_pem_x509_certificate(pem), minted.key, minted.issuer)
+
+
 def request(minted: Minted) -> bytes:
     """Return a certificate request (CSR) for the key, as PEM."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(minted.certificate.subject)

@@ -71,15 +71,16 @@ def build_context(certificate: ClientCertificate | None, trust: Trust, *, alpn: 
     if certificate is not None:
         try:
             hand_over(context, certificate.chain_pem, certificate.reveal_key())
+        # The frames below hold the key in their locals: the cause comes without its traceback.
         except ssl.SSLError as error:
-            raise _translate(error, certificate, context.security_level) from error
+            raise _translate(error, certificate, context.security_level) from error.with_traceback(None)
         except OSError as error:
             raise fault(
                 Reason.UNREADABLE,
                 certificate.path,
                 "this system offers neither anonymous memory nor a temporary file to hand the key to OpenSSL "
                 f"({error.strerror or error}); set TMPDIR to a directory that this user can write",
-            ) from error
+            ) from error.with_traceback(None)
     return context
 
 

@@ -1,0 +1,320 @@
+"""Why a TLS connection failed: which side refused which certificate, as far as that can be known.
+
+Pure: exceptions and bytes go in, an explanation comes out. It knows the exceptions of `ssl` and of sockets, wherever
+they stand in a chain of causes, and no HTTP client's. Under TLS 1.3 the server judges our certificate after our side of
+the handshake is done, so its alert arrives with the first read, or is lost when the server resets the connection.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import ssl
+from collections.abc import Iterator
+from typing import Literal, TypeAlias
+
+import attrs
+
+from seic._errors import CertificateError
+from seic._tls.certificate import ClientCertificate
+from seic._tls.facts import moment
+from seic._tls.reasons import Reason
+
+#: Whose certificate, configuration or server it is about.
+Side: TypeAlias = Literal["client", "server", "unknown"]
+
+# X509_V_ERR_* of OpenSSL's x509_vfy.h, as `SSLCertVerificationError.verify_code` carries them.
+_VERIFY_CODES = {
+    2: Reason.SERVER_UNKNOWN_CA,
+    9: Reason.SERVER_NOT_YET_VALID,
+    10: Reason.SERVER_EXPIRED,
+    18: Reason.SERVER_SELF_SIGNED,
+    19: Reason.SERVER_UNKNOWN_CA,
+    20: Reason.SERVER_UNKNOWN_CA,
+    21: Reason.SERVER_UNKNOWN_CA,
+    23: Reason.SERVER_REVOKED,
+    26: Reason.SERVER_WRONG_USAGE,
+    62: Reason.SERVER_WRONG_HOST,
+    64: Reason.SERVER_WRONG_HOST,
+    66: Reason.SERVER_WEAK,
+    67: Reason.SERVER_WEAK,
+    68: Reason.SERVER_WEAK,
+}
+# The verifiers of macOS and Windows have codes of their own; their words are the same.
+_VERIFY_WORDS = (
+    (re.compile(r"expired|validity period", re.IGNORECASE), Reason.SERVER_EXPIRED),
+    (re.compile(r"name does not match|mismatch|not valid for", re.IGNORECASE), Reason.SERVER_WRONG_HOST),
+    (re.compile(r"revoked", re.IGNORECASE), Reason.SERVER_REVOKED),
+    (re.compile(r"not trusted|untrusted|local issuer|self.signed", re.IGNORECASE), Reason.SERVER_UNKNOWN_CA),
+)
+_VERDICTS = {
+    Reason.SERVER_EXPIRED: "the server's certificate has expired; whoever runs the server must renew it ({clock})",
+    Reason.SERVER_NOT_YET_VALID: "the server's certificate is not valid yet; set this machine's clock if it is wrong "
+    "({clock}), or tell whoever runs the server",
+    Reason.SERVER_WRONG_HOST: "the server's certificate was issued for another host name; check the host and port, and "
+    "whether something else answers in its place",
+    Reason.SERVER_SELF_SIGNED: "the server's certificate is self-signed, and not one of the trusted authorities; if "
+    "this is the right server, pass its certificate as ca=…",
+    Reason.SERVER_UNKNOWN_CA: "the server's certificate comes from an authority that is not trusted here, or the "
+    "server leaves out an intermediate certificate (which of the two cannot be told); pass a private authority as "
+    "ca=…, and have whoever runs the server check its chain; a proxy that inspects TLS looks the same",
+    Reason.SERVER_REVOKED: "the server's certificate was revoked; whoever runs the server must replace it",
+    Reason.SERVER_WRONG_USAGE: "the server's certificate is not made for servers (extended key usage without "
+    "serverAuth); whoever runs the server must replace it",
+    Reason.SERVER_WEAK: "the server's certificate, or one above it, has a key or a signature that is too weak for this "
+    "system's OpenSSL; whoever runs the server must replace it",
+    Reason.SERVER_UNTRUSTED: "the server's certificate could not be verified; tell whoever runs the server",
+}
+_OLD_PROTOCOL = re.compile(r"PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL|WRONG_SSL_VERSION|NO_PROTOCOLS_AVAILABLE")
+_NO_TLS = re.compile(
+    r"WRONG_VERSION_NUMBER|HTTP_REQUEST|HTTPS_PROXY_REQUEST|RECORD_LAYER_FAILURE|PACKET_LENGTH_TOO_LONG"
+)
+_WEAK = re.compile(r"KEY_TOO_SMALL|WRONG_SIGNATURE_TYPE|MD_TOO_WEAK|UNSAFE_LEGACY_RENEGOTIATION")
+_ALERT = re.compile(r"ALERT_([A-Z_]+)")
+_RESETS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+# What web servers answer over HTTP when they hold the certificate against us: nginx (400, or its own 495 to 497), IIS
+# (403.7, 403.13, 403.16, 403.17).
+_REPLIES = (
+    (re.compile(rb"no required ssl certificate was sent|\b403\.7\b", re.IGNORECASE), Reason.DEMANDED),
+    (re.compile(rb"\b403\.13\b", re.IGNORECASE), Reason.REVOKED),
+    (re.compile(rb"\b403\.16\b", re.IGNORECASE), Reason.UNKNOWN_TO_SERVER),
+    (re.compile(rb"\b403\.17\b", re.IGNORECASE), Reason.EXPIRED),
+    (re.compile(rb"the ssl certificate error", re.IGNORECASE), Reason.REFUSED),
+    (re.compile(rb"plain http request was sent to https port", re.IGNORECASE), Reason.NOT_TLS),
+)
+_STATUSES = {495: Reason.REFUSED, 496: Reason.DEMANDED, 497: Reason.NOT_TLS}
+# Their pages are short; the body of an API's own 400 or 403 need not be searched whole.
+_MOST_BYTES = 4096
+
+
+@attrs.frozen(kw_only=True)
+class Explanation:
+    """What went wrong, for a person; `certain` tells what was said from what was guessed."""
+
+    reason: Reason
+    text: str
+    side: Side
+    certain: bool = True
+    path: str | None = None
+
+    def as_error(self) -> CertificateError | None:
+        """Return the error where it is our certificate that cannot work; None where it is the server or unknown."""
+        if self.side != "client":
+            return None
+        return CertificateError(self.text, path=self.path, reason=self.reason.value)
+
+
+@attrs.frozen(kw_only=True)
+class Meeting:
+    """Who met whom when; what every explanation needs beside the failure itself.
+
+    Args:
+        host: The server's name as it was checked against its certificate.
+        port: Its port.
+        certificate: What we presented; None for none.
+        now: Aware; this machine's clock, or a test's.
+    """
+
+    host: str
+    port: int
+    certificate: ClientCertificate | None
+    now: dt.datetime
+
+
+def explain_failure(error: BaseException, meeting: Meeting) -> Explanation | None:
+    """Explain an exception by what stands in its chain of causes.
+
+    Returns:
+        None where TLS has no part in it: a name that does not resolve, a refused connection, a timeout.
+    """
+    for link in _chain(error):
+        if isinstance(link, ssl.SSLCertVerificationError):
+            return _by_us(link, meeting)
+        if isinstance(link, _RESETS):
+            return explain_close(meeting)
+        if isinstance(link, ssl.SSLError):
+            return _by_openssl(link, meeting)
+    return None
+
+
+def explain_close(meeting: Meeting) -> Explanation:
+    """Explain a connection that the server closed without a word: over TLS 1.3 a refused certificate can look so."""
+    closed = "the server closed the connection without an answer"
+    if meeting.certificate is None:
+        return _explanation(
+            meeting,
+            Reason.CLOSED_EARLY,
+            f"{closed}; no client certificate is configured: if it demands one, pass certificate=…; or this machine's "
+            "address is not on its allow-list, or it is out of order",
+            "unknown",
+            certain=False,
+        )
+    return _dates(meeting, closed) or _explanation(
+        meeting,
+        Reason.CLOSED_EARLY,
+        f"{closed}, after {_ours(meeting)} was presented; why cannot be told: it may not know the certificate or its "
+        "issuer, the certificate may be revoked, this machine's address may not be on its allow-list, or the server "
+        "is out of order; ask whoever runs the server",
+        "unknown",
+        certain=False,
+    )
+
+
+def explain_reply(status: int, body: bytes, meeting: Meeting) -> Explanation | None:
+    """Explain an HTTP reply by which a web server holds the client certificate against us.
+
+    Args:
+        status: The reply's status.
+        body: Its body, or the beginning of it.
+        meeting: Who answered whom.
+
+    Returns:
+        None for every other reply.
+    """
+    reason = _STATUSES.get(status)
+    if reason is None and status in (400, 403):
+        reason = next((found for pattern, found in _REPLIES if pattern.search(body[:_MOST_BYTES])), None)
+    if reason is None:
+        return None
+    if reason == Reason.NOT_TLS:
+        return _explanation(meeting, reason, "the request went to a TLS port in clear; write https://", "unknown")
+    return _about_ours(reason, meeting, f"the server answered {status}")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _by_us(error: ssl.SSLCertVerificationError, meeting: Meeting) -> Explanation:
+    # An error that Python code raised lacks the attributes that OpenSSL's have.
+    said = str(getattr(error, "verify_message", "") or error).rstrip(".")
+    reason = _VERIFY_CODES.get(getattr(error, "verify_code", 0)) or next(
+        (found for pattern, found in _VERIFY_WORDS if pattern.search(said)), Reason.SERVER_UNTRUSTED
+    )
+    verdict = _VERDICTS[reason].format(clock=f"this machine's clock says {moment(meeting.now)}")
+    return _explanation(meeting, reason, f"{verdict}; the check says: {said}", "server")
+
+
+def _by_openssl(error: ssl.SSLError, meeting: Meeting) -> Explanation:
+    name = (error.reason or str(error)).upper().replace(" ", "_")
+    if _OLD_PROTOCOL.search(name):
+        text = "the server speaks neither TLS 1.2 nor TLS 1.3; whoever runs it must enable one of them"
+        return _explanation(meeting, Reason.PROTOCOL_TOO_OLD, text, "server")
+    if _NO_TLS.search(name):
+        text = "what answers there does not speak TLS; check the port, and whether a proxy stands between"
+        return _explanation(meeting, Reason.NOT_TLS, text, "server")
+    if _WEAK.search(name):
+        text = f"the server's side of the handshake is too weak for this system's OpenSSL ({_words(name)})"
+        return _explanation(meeting, Reason.SERVER_WEAK, f"{text}; whoever runs it must correct that", "server")
+    alert = _ALERT.search(name)
+    if alert is None:
+        return _explanation(
+            meeting,
+            Reason.NO_COMMON_GROUND,
+            f"the TLS handshake failed ({_words(name)}); tell whoever runs the server",
+            "unknown",
+            certain=False,
+        )
+    return _by_alert(alert.group(1), meeting)
+
+
+def _by_alert(alert: str, meeting: Meeting) -> Explanation:
+    said = f"the server refused the handshake with the TLS alert '{_words(alert)}'"
+    # RFC 8446 §6.2 and RFC 5246 §7.2.2.
+    reason = {
+        "CERTIFICATE_REQUIRED": Reason.DEMANDED,
+        "NO_CERTIFICATE": Reason.DEMANDED,
+        "CERTIFICATE_EXPIRED": Reason.EXPIRED,
+        "CERTIFICATE_REVOKED": Reason.REVOKED,
+        "UNKNOWN_CA": Reason.UNKNOWN_TO_SERVER,
+        "CERTIFICATE_UNKNOWN": Reason.REFUSED,
+        "BAD_CERTIFICATE": Reason.REFUSED,
+        "UNSUPPORTED_CERTIFICATE": Reason.NOT_FOR_CLIENTS,
+        "ACCESS_DENIED": Reason.REFUSED,
+    }.get(alert)
+    if reason is not None:
+        return _about_ours(reason, meeting, said)
+    if alert == "UNRECOGNIZED_NAME":
+        text = f"{said}: it serves no host of this name; check the host and port"
+        return _explanation(meeting, Reason.SERVER_WRONG_HOST, text, "server")
+    if alert != "HANDSHAKE_FAILURE":
+        text = f"{said}; ask whoever runs the server"
+        return _explanation(meeting, Reason.NO_COMMON_GROUND, text, "unknown", certain=False)
+    if meeting.certificate is None:
+        text = (
+            f"{said}: it may demand a client certificate, and none is configured (pass certificate=…), or there is no "
+            "cipher that both sides allow"
+        )
+    else:
+        text = (
+            f"{said}: it may not accept {_ours(meeting)} or its kind of key, or there is no cipher that both sides "
+            "allow; ask whoever runs the server"
+        )
+    return _dates(meeting, said) or _explanation(meeting, Reason.NO_COMMON_GROUND, text, "unknown", certain=False)
+
+
+def _about_ours(reason: Reason, meeting: Meeting, said: str) -> Explanation:
+    if meeting.certificate is None:
+        return _explanation(
+            meeting,
+            Reason.DEMANDED,
+            f"{said}: it demands a client certificate, and none is configured; pass certificate=…",
+            "client",
+            certain=reason == Reason.DEMANDED,
+        )
+    if reason == Reason.DEMANDED:
+        text = (
+            f"{said}: it demands a client certificate, and {_ours(meeting)} did not reach it; a proxy that ends TLS "
+            "may stand between, or the server may not take this kind of key"
+        )
+        return _explanation(meeting, reason, text, "client")
+    by_date = _dates(meeting, said)
+    if by_date is not None:
+        return by_date
+    awaited = meeting.certificate.awaited_issuer
+    chain = f"append the intermediate certificate of {awaited}, if that is one, or " if awaited else ""
+    text = {
+        Reason.EXPIRED: f"it takes {_ours(meeting)} or a certificate above it for expired, which by this machine's "
+        f"clock ({moment(meeting.now)}) it is not; compare the clocks, and replace an expired intermediate "
+        "certificate in the file",
+        Reason.REVOKED: f"{_ours(meeting)} was revoked; have {meeting.certificate.issuer} issue a new one",
+        Reason.UNKNOWN_TO_SERVER: f"it does not know the authority behind {_ours(meeting)}; {chain}ask whoever runs "
+        "the server which authorities it accepts, and check that the certificate is for this environment",
+        Reason.NOT_FOR_CLIENTS: f"it does not take {_ours(meeting)} for a client's; ask {meeting.certificate.issuer} "
+        "for one with extended key usage clientAuth",
+        Reason.REFUSED: f"it does not accept {_ours(meeting)}, and does not say why: it may be revoked, unknown, or "
+        f"issued by an authority that the server does not know; {chain}ask whoever runs the server",
+    }[reason]
+    return _explanation(meeting, reason, f"{said}: {text}", "client", certain=reason != Reason.REFUSED)
+
+
+def _dates(meeting: Meeting, said: str) -> Explanation | None:
+    if meeting.certificate is None:
+        return None
+    try:
+        meeting.certificate.check(meeting.now)
+    except CertificateError as error:
+        return _explanation(meeting, Reason(error.reason or Reason.REFUSED), f"{said}: {error}", "client")
+    return None
+
+
+def _ours(meeting: Meeting) -> str:
+    certificate = meeting.certificate
+    assert certificate is not None  # asked for only where there is one; for the type checker
+    return f"our certificate {certificate.path} ({certificate.leaf.inline}, issuer {certificate.issuer})"
+
+
+def _words(name: str) -> str:
+    return name.lower().replace("_", " ")
+
+
+def _explanation(meeting: Meeting, reason: Reason, text: str, side: Side, *, certain: bool = True) -> Explanation:
+    host = f"[{meeting.host}]" if ":" in meeting.host else meeting.host
+    path = meeting.certificate.path if meeting.certificate is not None and side == "client" else None
+    return Explanation(reason=reason, text=f"{host}:{meeting.port}: {text}", side=side, certain=certain, path=path)
