@@ -12,6 +12,7 @@ from seic._errors import (
     ConfigurationError,
     HostNotAllowed,
     InvalidTokenResponse,
+    LoggedInElsewhere,
     SeicError,
     TokenEndpointUnavailable,
     TokenError,
@@ -22,6 +23,8 @@ from seic._model.hosts import Hosts
 from seic._model.provider import Provider
 from seic._model.token import Token
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
+from seic._replies import raise_for_status
+from seic._retry import Retry, RetryTransport
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import create_ssl_context
 from seic._tokens.source import TokenSource
@@ -46,6 +49,10 @@ __all__ = [
     "AsyncClient",
     "Client",
     "OAuth2Auth",
+    # API replies
+    "raise_for_status",
+    "Retry",
+    "RetryTransport",
     # Tokens
     "Token",
     "TokenSource",
@@ -62,4 +69,5 @@ __all__ = [
     "TokenRequestRefused",
     "InvalidTokenResponse",
     "ApiError",
+    "LoggedInElsewhere",
 ]

@@ -13,6 +13,7 @@ from seic._config import Config
 from seic._errors import ConfigurationError
 from seic._listeners import Listener
 from seic._model.token import Token
+from seic._retry import Retry, RetryTransport
 from seic._tokens.stats import Stats
 from seic._transport import AsyncTransport, Transport
 
@@ -71,6 +72,7 @@ class AsyncClient(httpx.AsyncClient):
         transport: What carries API calls in place of the network, for tests; token calls too, unless `auth` is given.
         on_event: A function or coroutine function of one event, told until the client is closed; see
             `OAuth2Auth.listen`.
+        retry: How often idempotent calls are repeated when that may help; None is never.
         options: Keywords of `httpx.AsyncClient`, all but `verify`, `cert` and `proxy`.
 
     Raises:
@@ -84,6 +86,7 @@ class AsyncClient(httpx.AsyncClient):
         auth: OAuth2Auth | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         on_event: Listener | None = None,
+        retry: Retry | None = None,
         **options: Any,
     ) -> None:
         carrier = AsyncTransport(config, transport=transport, **_for_transport(options))
@@ -94,7 +97,9 @@ class AsyncClient(httpx.AsyncClient):
                 pattern: None if mount is None else AsyncTransport(config, transport=mount)
                 for pattern, mount in mounts.items()
             }
-        super().__init__(auth=self._oauth, transport=carrier, **options)
+        super().__init__(
+            auth=self._oauth, transport=carrier if retry is None else RetryTransport(carrier, retry), **options
+        )
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:
@@ -162,6 +167,7 @@ class Client(httpx.Client):
         transport: What carries API calls in place of the network, for tests; token calls too, unless `auth` is given.
         on_event: A function or coroutine function of one event, told until the client is closed; see
             `OAuth2Auth.listen`.
+        retry: How often idempotent calls are repeated when that may help; None is never.
         options: Keywords of `httpx.Client`, all but `verify`, `cert` and `proxy`.
 
     Raises:
@@ -175,6 +181,7 @@ class Client(httpx.Client):
         auth: OAuth2Auth | None = None,
         transport: httpx.BaseTransport | None = None,
         on_event: Listener | None = None,
+        retry: Retry | None = None,
         **options: Any,
     ) -> None:
         carrier = Transport(config, transport=transport, **_for_transport(options))
@@ -185,7 +192,9 @@ class Client(httpx.Client):
                 pattern: None if mount is None else Transport(config, transport=mount)
                 for pattern, mount in mounts.items()
             }
-        super().__init__(auth=self._oauth, transport=carrier, **options)
+        super().__init__(
+            auth=self._oauth, transport=carrier if retry is None else RetryTransport(carrier, retry), **options
+        )
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:
