@@ -17,16 +17,17 @@ from seic._model.grants import ClientCredentials, Grant
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider
 from seic._model.secrecy import Secretive, hide, traceless
+from seic._network import Network, ProxyLike, show_proxy
 from seic._oauth.messages import build_token_request
 from seic._settings import named, read_environment, read_file
 from seic._tls.certificate import ClientCertificate
-from seic._tokens.held import Windows
+from seic._tokens.held import Margin, Windows
 from seic._tokens.store import TokenStore
 
 #: What names trust anchors: a path, PEM bytes, or None for the system's.
 CA: TypeAlias = "str | os.PathLike[str] | bytes | None"
 
-#: Seconds for one token request in all; an answer takes well under one, and callers may be waiting.
+#: Seconds for getting a token in all; an answer takes well under one, and callers may be waiting.
 _TOKEN_TIMEOUT = 10.0
 
 _Validator: TypeAlias = "Callable[[Config, attrs.Attribute[Any], object], None]"
@@ -108,10 +109,14 @@ class Config(Secretive):
         certificate: The client certificate; with one, token and API calls go to the mutual-TLS host.
         ca: Whom to trust: None is the system's trust, a path or PEM bytes are exactly these.
         store: Where tokens are kept beyond this process's clients; None is nowhere.
-        advisory_refresh: Seconds before expiry from which a token is renewed in the background; None is a share of its
-            lifetime.
-        mandatory_refresh: Seconds before expiry from which calls wait for the renewal; None is a share of its lifetime.
-        token_timeout: Seconds for one token request in all.
+        advisory_refresh: From when before expiry a token is renewed in the background: seconds, or a share of its
+            lifetime such as `"20%"`, the default.
+        mandatory_refresh: From when before expiry calls wait for the renewal: seconds, or a share of the lifetime; by
+            default `"2.5%"`.
+        token_timeout: Seconds for getting a token in all: each attempt, and the pauses between them.
+        proxy: The proxy for token and API calls; None leaves that to `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+        local_address: The address of this machine that calls leave from, where the provider's allow-list knows one.
+        trust_env: Whether those variables count.
 
     Raises:
         ConfigurationError: A setting is missing, malformed or contradicts another; its `field` names it.
@@ -132,13 +137,18 @@ class Config(Secretive):
     store: TokenStore | None = attrs.field(
         default=None, validator=_offers("load", "save", "delete", wanted="a store such as seic.MemoryStore()")
     )
-    advisory_refresh: float | None = attrs.field(default=None, validator=_seconds)
-    mandatory_refresh: float | None = attrs.field(default=None, validator=_seconds)
+    advisory_refresh: Margin | None = None
+    mandatory_refresh: Margin | None = None
     token_timeout: float = attrs.field(default=_TOKEN_TIMEOUT, validator=_seconds)
+    proxy: ProxyLike | None = attrs.field(default=None, repr=show_proxy)
+    local_address: str | None = None
+    trust_env: bool = attrs.field(default=True, validator=_is(bool, wanted="True or False"))
     #: Where API calls go, and the token with them.
     origin: Origin = attrs.field(init=False, repr=False, eq=False)
     #: The token endpoint's whole URL.
     token_url: str = attrs.field(init=False, repr=False, eq=False)
+    #: How calls leave this machine.
+    network: Network = attrs.field(init=False, repr=False, eq=False)
     #: When tokens are renewed.
     windows: Windows = attrs.field(init=False, repr=False, eq=False)
 
@@ -155,6 +165,7 @@ class Config(Secretive):
         object.__setattr__(self, "windows", Windows(self.advisory_refresh, self.mandatory_refresh))
         object.__setattr__(self, "origin", self._choose_origin())
         object.__setattr__(self, "token_url", self._choose_token_url())
+        object.__setattr__(self, "network", self._choose_network())
         # A credential that is missing or cannot be sent is found here, and not by the first call. The grant's own are
         # left alone: a callable that supplies one is asked when it is needed.
         build_token_request(
@@ -259,6 +270,11 @@ class Config(Secretive):
                 field="environment",
             )
         return known[self.environment]
+
+    def _choose_network(self) -> Network:
+        network = Network.of(proxy=self.proxy, local_address=self.local_address, trust_env=self.trust_env)
+        network.check(self.origin)
+        return network
 
     def _choose_token_url(self) -> str:
         field = "provider.token_url"
