@@ -211,6 +211,7 @@ def test_a_token_url_that_cannot_be_trusted_is_refused(token_url: str, hosts: Ho
         ({"store": "redis://localhost"}, "store", "seic.MemoryStore()"),
         ({"store": MemoryStore}, "store", "the class MemoryStore"),
         ({"advisory_refresh": "300"}, "advisory_refresh", "number of seconds"),
+        ({"advisory_refresh": "51%"}, "advisory_refresh", "up to 50%"),
         ({"advisory_refresh": -1}, "advisory_refresh", "0 or more"),
         ({"mandatory_refresh": True}, "mandatory_refresh", "number of seconds"),
         ({"mandatory_refresh": math.inf}, "mandatory_refresh", "0 or more"),

@@ -62,14 +62,14 @@ class OAuth2Auth(_Auth):
         self.config = config
         self._listeners = Listeners(on_event)
         self._emit = self._listeners.emit
-        sender = Sender(TokenConnector(config, transport), timeout=config.token_timeout)
         endpoint = TokenEndpoint(
             provider=provider,
             url=config.token_url,
             client_id=config.client_id,
             client_secret=config.client_secret,
             grant=config.grant,
-            sender=sender,
+            sender=Sender(TokenConnector(config, transport)),
+            timeout=config.token_timeout,
         )
         thumbprint = None if config.certificate is None else config.certificate.thumbprint
         #: Where tokens come from.
@@ -121,13 +121,13 @@ class OAuth2Auth(_Auth):
         """Drive one call of an async client; httpx calls this."""
         self._guard.check(request.url)
         held = self._state.held
-        now = self._monotonic()
-        if now >= held.renew_at or now >= held.idle_at or self._wall() - now > held.skew_limit:
+        now, wall = self._monotonic(), self._wall()
+        if now >= held.renew_at or now >= held.idle_at or wall >= held.wall_until:
             held = await self.source.obtain()
         self._attach(request, held)
         response = yield request
         if response.status_code != _UNAUTHORIZED:
-            held.used(now)
+            held.used(now, wall)
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
@@ -144,13 +144,13 @@ class OAuth2Auth(_Auth):
         """Drive one call of a blocking client; httpx calls this."""
         self._guard.check(request.url)
         held = self._state.held
-        now = self._monotonic()
-        if now >= held.renew_at or now >= held.idle_at or self._wall() - now > held.skew_limit:
+        now, wall = self._monotonic(), self._wall()
+        if now >= held.renew_at or now >= held.idle_at or wall >= held.wall_until:
             held = self.source.obtain_sync()
         self._attach(request, held)
         response = yield request
         if response.status_code != _UNAUTHORIZED:
-            held.used(now)
+            held.used(now, wall)
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
@@ -163,9 +163,13 @@ class OAuth2Auth(_Auth):
         response = yield request
         self._after_replay(response, held)
 
+    async def aclose(self) -> None:
+        """End what runs in the background; calls that come later start it anew."""
+        await self.source.aclose()
+
     def close(self) -> None:
-        """End a token fetch that runs in the background."""
-        self.source.cancel_background()
+        """End what runs in the background, blocking; see `aclose`."""
+        self.source.close()
 
     def _attach(self, request: Any, held: Held) -> None:
         headers = request.headers
@@ -192,7 +196,7 @@ class OAuth2Auth(_Auth):
 
     def _after_replay(self, response: Any, held: Held) -> None:
         if response.status_code != _UNAUTHORIZED:
-            held.used(self._monotonic())
+            held.used(self._monotonic(), self._wall())
         self._log(response)
 
     def _tracking_id(self, response: Any) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -34,11 +35,10 @@ def _join_auth(
     auth: OAuth2Auth | None,
     transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None,
     on_event: Listener | None,
-) -> tuple[OAuth2Auth, Callable[[], None]]:
-    """Return a client's auth, and what the client does to it at its end: its own is closed, a shared one goes on."""
+) -> tuple[OAuth2Auth, Callable[[], None] | None]:
+    """Return a client's auth, and how the client leaves a shared one at its end; None for its own, which is closed."""
     if auth is None:
-        own = OAuth2Auth(config, transport=transport, on_event=on_event)
-        return own, own.close
+        return OAuth2Auth(config, transport=transport, on_event=on_event), None
     return auth, (lambda: None) if on_event is None else auth.listen(on_event)
 
 
@@ -87,6 +87,15 @@ class AsyncClient(httpx.AsyncClient):
         """
         return await self._oauth.source.token(force=force)
 
+    async def revoke(self) -> None:
+        """End the token's life at the provider; the next call gets a new one.
+
+        Raises:
+            TokenError: The provider did not end it; it is dropped here all the same.
+            ConfigurationError: The provider has no way to.
+        """
+        await self._oauth.source.revoke()
+
     @property
     def stats(self) -> Stats:
         """A snapshot of the counters."""
@@ -98,12 +107,24 @@ class AsyncClient(httpx.AsyncClient):
 
     async def aclose(self) -> None:
         """Close the connections, and end background work unless the auth is shared."""
-        self._leave_auth()
+        if self._leave_auth is None:
+            await self._oauth.aclose()
+        else:
+            self._leave_auth()
         await super().aclose()
 
-    async def __aexit__(self, *exc_info: object) -> None:
-        self._leave_auth()
-        await super().__aexit__(*exc_info)
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """Close the connections, and end background work unless the auth is shared."""
+        if self._leave_auth is None:
+            await self._oauth.aclose()
+        else:
+            self._leave_auth()
+        await super().__aexit__(exc_type, exc_value, traceback)
 
 
 class Client(httpx.Client):
@@ -141,6 +162,10 @@ class Client(httpx.Client):
         """Return a live token; see `AsyncClient.token`."""
         return self._oauth.source.token_sync(force=force)
 
+    def revoke(self) -> None:
+        """End the token's life at the provider; see `AsyncClient.revoke`."""
+        self._oauth.source.revoke_sync()
+
     @property
     def stats(self) -> Stats:
         """A snapshot of the counters."""
@@ -152,9 +177,15 @@ class Client(httpx.Client):
 
     def close(self) -> None:
         """Close the connections, and end background work unless the auth is shared."""
-        self._leave_auth()
+        (self._leave_auth or self._oauth.close)()
         super().close()
 
-    def __exit__(self, *exc_info: object) -> None:
-        self._leave_auth()
-        super().__exit__(*exc_info)
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """Close the connections, and end background work unless the auth is shared."""
+        (self._leave_auth or self._oauth.close)()
+        super().__exit__(exc_type, exc_value, traceback)

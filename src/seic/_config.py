@@ -20,13 +20,13 @@ from seic._model.secrecy import Secretive, hide, traceless
 from seic._oauth.messages import build_token_request
 from seic._settings import named, read_environment, read_file
 from seic._tls.certificate import ClientCertificate
-from seic._tokens.held import Windows
+from seic._tokens.held import Margin, Windows
 from seic._tokens.store import TokenStore
 
 #: What names trust anchors: a path, PEM bytes, or None for the system's.
 CA: TypeAlias = "str | os.PathLike[str] | bytes | None"
 
-#: Seconds for one token request in all; an answer takes well under one, and callers may be waiting.
+#: Seconds for getting a token in all; an answer takes well under one, and callers may be waiting.
 _TOKEN_TIMEOUT = 10.0
 
 _Validator: TypeAlias = "Callable[[Config, attrs.Attribute[Any], object], None]"
@@ -108,10 +108,11 @@ class Config(Secretive):
         certificate: The client certificate; with one, token and API calls go to the mutual-TLS host.
         ca: Whom to trust: None is the system's trust, a path or PEM bytes are exactly these.
         store: Where tokens are kept beyond this process's clients; None is nowhere.
-        advisory_refresh: Seconds before expiry from which a token is renewed in the background; None is a share of its
-            lifetime.
-        mandatory_refresh: Seconds before expiry from which calls wait for the renewal; None is a share of its lifetime.
-        token_timeout: Seconds for one token request in all.
+        advisory_refresh: From when before expiry a token is renewed in the background: seconds, or a share of its
+            lifetime such as `"20%"`, the default.
+        mandatory_refresh: From when before expiry calls wait for the renewal: seconds, or a share of the lifetime; by
+            default `"2.5%"`.
+        token_timeout: Seconds for getting a token in all: each attempt, and the pauses between them.
 
     Raises:
         ConfigurationError: A setting is missing, malformed or contradicts another; its `field` names it.
@@ -132,8 +133,8 @@ class Config(Secretive):
     store: TokenStore | None = attrs.field(
         default=None, validator=_offers("load", "save", "delete", wanted="a store such as seic.MemoryStore()")
     )
-    advisory_refresh: float | None = attrs.field(default=None, validator=_seconds)
-    mandatory_refresh: float | None = attrs.field(default=None, validator=_seconds)
+    advisory_refresh: Margin | None = None
+    mandatory_refresh: Margin | None = None
     token_timeout: float = attrs.field(default=_TOKEN_TIMEOUT, validator=_seconds)
     #: Where API calls go, and the token with them.
     origin: Origin = attrs.field(init=False, repr=False, eq=False)

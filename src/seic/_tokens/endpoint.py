@@ -12,7 +12,6 @@ from seic._model.token import Token
 from seic._oauth.client_auth import hint_for_refusal
 from seic._oauth.messages import build_token_request, parse_token_reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
-from seic._oauth.words import secrets_in
 from seic._tokens.sending import Reply, Sender
 
 
@@ -27,6 +26,7 @@ class TokenEndpoint(Secretive):
         client_secret: Its secret, where there is one.
         grant: How a token is asked for.
         sender: What puts a request on the wire.
+        timeout: Seconds for a fetch in all, each attempt at it and the pauses between them.
     """
 
     provider: Provider
@@ -35,6 +35,7 @@ class TokenEndpoint(Secretive):
     client_secret: str | None = attrs.field(repr=hide)
     grant: Grant
     sender: Sender = attrs.field(repr=False)
+    timeout: float
 
     @property
     def host(self) -> str:
@@ -50,14 +51,6 @@ class TokenEndpoint(Secretive):
             client_secret=self.client_secret,
             grant=self.grant,
         )
-
-    async def send(self, request: httpx.Request) -> Reply:
-        """Send a request of this endpoint's."""
-        return attrs.evolve(await self.sender.send(request), secrets=secrets_in(request))
-
-    def send_sync(self, request: httpx.Request) -> Reply:
-        """Send a request of this endpoint's, blocking."""
-        return attrs.evolve(self.sender.send_sync(request), secrets=secrets_in(request))
 
     def parse(self, reply: Reply, *, obtained_at: float, now: float) -> Token:
         """Return the token of a reply.

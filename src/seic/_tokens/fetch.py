@@ -1,28 +1,37 @@
-"""The steps of one fetch, as a generator without I/O, and the two thin shells that carry them out."""
+"""The steps of a fetch, as a generator without I/O, and the two thin shells that carry steps out."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
+import httpx
 
 from seic._errors import SeicError
-from seic._events import Emit, StoreDegraded, TokenRequested
+from seic._events import Emit, TokenRequested
 from seic._model.token import Token
-from seic._runtime import in_thread, sleep
+from seic._runtime import sleep
 from seic._tokens.backoff import EAGER_ATTEMPTS, repeat_in
 from seic._tokens.clock import Clock
 from seic._tokens.endpoint import TokenEndpoint
+from seic._tokens.keeping import Keeper, Pause
+from seic._tokens.lifeline import Lifeline
 from seic._tokens.outcomes import name_failure
-from seic._tokens.sending import Reply
-from seic._tokens.store import TokenStore
+from seic._tokens.sending import Reply, Sender
+
+_T = TypeVar("_T")
+
+#: A repetition needs this share of the fetch's time, or it would ask only to hang up on the answer.
+_WORTHWHILE = 0.25
 
 
 @attrs.frozen
 class Send:
-    """A step: send a token request; its result is a `Reply`."""
+    """A step: send a request, within `seconds`; its result is a `Reply`."""
+
+    request: httpx.Request
+    seconds: float
 
 
 @attrs.frozen
@@ -32,15 +41,8 @@ class Sleep:
     seconds: float
 
 
-@attrs.frozen
-class Ask:
-    """A step: call the store; its result is what the call returns."""
-
-    call: Callable[[], Any]
-    blocking: bool
-
-
-Steps = Generator[Send | Sleep | Ask, Any, "Fetched"]
+Step: TypeAlias = "Send | Sleep | Pause"
+Steps: TypeAlias = Generator[Step, Any, _T]
 
 
 @attrs.frozen
@@ -62,8 +64,8 @@ class Fetch:
         clock: The two clocks.
         chance: Returns a random number in [0, 1).
         count: Adds to the counters `requests` and `failures`.
-        emit: Hears of each request, and of a failing store.
-        store: Where tokens are kept, or None.
+        emit: Hears of each request.
+        keeper: Where tokens are kept, or None.
         key: What the store keeps this token under.
     """
 
@@ -72,36 +74,37 @@ class Fetch:
     chance: Callable[[], float]
     count: Callable[..., None]
     emit: Emit
-    store: TokenStore | None
+    keeper: Keeper | None
     key: str
 
-    def steps(self, *, eager: bool, is_usable: Callable[[Fetched], bool]) -> Steps:
+    def steps(self, *, eager: bool, is_usable: Callable[[Fetched], bool]) -> Steps[Fetched]:
         """Yield the steps and return what was had.
 
         Args:
             eager: Whether a failed attempt may be repeated at once.
-            is_usable: Whether a stored token is worth serving.
+            is_usable: Whether a stored token will do.
 
         Raises:
             SeicError: No token could be had.
         """
-        if self.store is not None:
-            stored = yield from self._ask("load", self.store, self.store.load, self.key)
-            fetched = self._as_fetched(stored)
-            if fetched is not None and is_usable(fetched):
+        ends = self.clock.monotonic() + self.endpoint.timeout
+        if self.keeper is not None:
+            stored = yield from self.keeper.load(self.key)
+            if stored is not None and is_usable(fetched := self._since(stored)):
                 return fetched
-        fetched = yield from self._request(EAGER_ATTEMPTS if eager else 1)
-        if self.store is not None:
-            yield from self._ask("save", self.store, self.store.save, self.key, fetched.token)
+        fetched = yield from self._request(EAGER_ATTEMPTS if eager else 1, ends)
+        if self.keeper is not None:
+            self.keeper.save(self.key, fetched.token)
         return fetched
 
-    def _request(self, attempts: int) -> Generator[Send | Sleep, Any, Fetched]:
+    def _request(self, attempts: int, ends: float) -> Steps[Fetched]:
         while True:
+            request = self.endpoint.build()
             now, wall = self.clock.monotonic(), self.clock.wall()
             self.count(requests=1)
             status = None
             try:
-                reply: Reply = yield Send()
+                reply: Reply = yield Send(request, ends - now)
                 status = reply.status
                 token = self.endpoint.parse(reply, obtained_at=wall, now=self.clock.wall())
             except SeicError as error:
@@ -109,11 +112,12 @@ class Fetch:
             else:
                 self._tell("acquired", status, now, token.tracking_id)
                 return Fetched(token, now, wall)
-            self._tell(name_failure(failure), status, now, getattr(failure, "tracking_id", None))
             self.count(failures=1)
+            self._tell(name_failure(failure), status, now, getattr(failure, "tracking_id", None))
             attempts -= 1
             pause = repeat_in(failure, self.chance())
-            if attempts == 0 or pause is None:
+            left = ends - self.clock.monotonic()
+            if attempts == 0 or pause is None or left - pause < _WORTHWHILE * self.endpoint.timeout:
                 # A fresh one, since the frames of the first hold the reply's body.
                 raise failure.fresh() from failure.__cause__
             yield Sleep(pause)
@@ -129,25 +133,13 @@ class Fetch:
             )
         )
 
-    def _ask(self, operation: str, store: TokenStore, call: Callable[..., Any], *args: Any) -> Generator[Ask, Any, Any]:
-        try:
-            return (yield Ask(lambda: call(*args), store.blocking))
-        except Exception as error:  # noqa: BLE001  # whatever a store throws costs a token call, never a request
-            self.emit(StoreDegraded(operation=operation, problem=type(error).__name__))
-            return None
-
-    def _as_fetched(self, stored: object) -> Fetched | None:
-        if stored is None:
-            return None
-        if not isinstance(stored, Token) or not stored.access_token:
-            self.emit(StoreDegraded(operation="load", problem="what it holds is no token"))
-            return None
+    def _since(self, stored: Token) -> Fetched:
         # A clock set back since would make the token younger than new, so its age is at least nothing.
         age = max(0.0, self.clock.wall() - stored.obtained_at)
         return Fetched(stored, self.clock.monotonic() - age, self.clock.wall() - age, stored=True)
 
 
-async def run_async(steps: Steps, endpoint: TokenEndpoint) -> Fetched:
+async def run_async(steps: Steps[_T], sender: Sender) -> _T:
     """Carry the steps out in an event loop."""
     result: Any = None
     error: Exception | None = None
@@ -159,17 +151,21 @@ async def run_async(steps: Steps, endpoint: TokenEndpoint) -> Fetched:
         result = error = None
         try:
             if isinstance(step, Send):
-                result = await endpoint.send(endpoint.build())
+                result = await sender.send(step.request, step.seconds)
             elif isinstance(step, Sleep):
                 await sleep(step.seconds)
             else:
-                result = await in_thread(step.call) if step.blocking else step.call()
-        except Exception as failure:  # noqa: BLE001  # the steps decide what a failure means
+                await step.latch.wait_async(step.seconds)
+        except SeicError as failure:
             error = failure
 
 
-def run_sync(steps: Steps, endpoint: TokenEndpoint) -> Fetched:
-    """Carry the steps out in a thread."""
+def run_sync(steps: Steps[_T], sender: Sender, line: Lifeline) -> _T:
+    """Carry the steps out in a thread that `line` can end.
+
+    Raises:
+        CallEnded: The line was cut.
+    """
     result: Any = None
     error: Exception | None = None
     while True:
@@ -180,10 +176,10 @@ def run_sync(steps: Steps, endpoint: TokenEndpoint) -> Fetched:
         result = error = None
         try:
             if isinstance(step, Send):
-                result = endpoint.send_sync(endpoint.build())
+                result = sender.send_sync(step.request, step.seconds, line)
             elif isinstance(step, Sleep):
-                time.sleep(step.seconds)
+                line.sleep(step.seconds)
             else:
-                result = step.call()
-        except Exception as failure:  # noqa: BLE001  # the steps decide what a failure means
+                step.latch.wait(step.seconds)
+        except SeicError as failure:
             error = failure
