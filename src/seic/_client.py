@@ -13,6 +13,7 @@ from seic._config import Config
 from seic._errors import ConfigurationError
 from seic._listeners import Listener
 from seic._model.token import Token
+from seic._model.token_info import TokenInfo
 from seic._retry import Retry, RetryTransport
 from seic._tokens.stats import Stats
 from seic._transport import AsyncTransport, Transport
@@ -118,6 +119,15 @@ class AsyncClient(httpx.AsyncClient):
         """
         return await self._oauth.source.token(force=force)
 
+    async def token_info(self) -> TokenInfo:
+        """Ask the provider what the token is good for, getting one first if need be.
+
+        Raises:
+            ConfigurationError: The provider has no call that describes a token.
+            TokenError: No token could be had, or the provider did not describe it.
+        """
+        return await self._oauth.source.token_info()
+
     async def revoke(self) -> None:
         """End the token's life at the provider; the next call gets a new one.
 
@@ -204,6 +214,10 @@ class Client(httpx.Client):
     def token(self, *, force: bool = False) -> Token:
         """Return a live token; see `AsyncClient.token`."""
         return self._oauth.source.token_sync(force=force)
+
+    def token_info(self) -> TokenInfo:
+        """Ask the provider what the token is good for; see `AsyncClient.token_info`."""
+        return self._oauth.source.token_info_sync()
 
     def revoke(self) -> None:
         """End the token's life at the provider; see `AsyncClient.revoke`."""

@@ -161,6 +161,12 @@ class Config(Secretive):
                 "token_timeout: must be more than 0 seconds, and not endless", field="token_timeout"
             )
         self.grant.check(self.provider)
+        if self.store is not None and getattr(self.grant, "subject", "") is None:
+            raise ConfigurationError(
+                "grant.subject: must say whose token it is: the grant's secret is a callable, and the store could not "
+                "tell one person's token from another's",
+                field="grant.subject",
+            )
         # attrs' own way to set a derived value of a frozen class.
         object.__setattr__(self, "windows", Windows(self.advisory_refresh, self.mandatory_refresh))
         object.__setattr__(self, "origin", self._choose_origin())
