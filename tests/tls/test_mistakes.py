@@ -264,7 +264,7 @@ ROWS: dict[str, Row] = {
         ["does not match the certificate (CN=odd"],
     ),
     "damaged-name": (
-        lambda m: _pem("CERTIFICATE", m.der.replace(b"\x0c\x08svc-user", b"\x1f\x08svc-user")),
+        lambda m: _pem("CERTIFICATE", m.der.replace(b"\x0c\x08svc-user", b"\x0b\x08svc-user")),
         lambda m: m.key_pem,
         None,
         Reason.UNKNOWN_FORMAT,
