@@ -223,7 +223,7 @@ def _attacks() -> list[Any]:
 
 @pytest.mark.parametrize("attack", _attacks())
 def test_a_bad_token_is_refused_without_a_reason(attack: Any, issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
-    """The answer is the same for all, so that whoever tries keys learns nothing. The log has the reason, not the token."""
+    """The answer is the same for all: whoever tries keys learns nothing. The log has the reason, not the token."""
     token = attack(issuer)
     with caplog.at_level(logging.DEBUG, logger="seic"):
         reply = ask(bearer_of(issuer), token)
