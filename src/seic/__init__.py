@@ -12,6 +12,7 @@ from seic._errors import (
     ConfigurationError,
     HostNotAllowed,
     InvalidTokenResponse,
+    LoggedInElsewhere,
     SeicError,
     TokenEndpointUnavailable,
     TokenError,
@@ -32,6 +33,8 @@ from seic._model.token_info import TokenInfo
 from seic._oauth.authorize import Login
 from seic._oauth.client_auth import ClientIdOnly, ClientSecretBasic, ClientSecretPost
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
+from seic._replies import raise_for_status
+from seic._retry import Retry, RetryTransport
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import create_ssl_context
 from seic._tokens.source import TokenSource
@@ -67,6 +70,10 @@ __all__ = [
     "AsyncClient",
     "Client",
     "OAuth2Auth",
+    # API replies
+    "raise_for_status",
+    "Retry",
+    "RetryTransport",
     # Tokens
     "Token",
     "TokenInfo",
@@ -84,4 +91,5 @@ __all__ = [
     "TokenRequestRefused",
     "InvalidTokenResponse",
     "ApiError",
+    "LoggedInElsewhere",
 ]

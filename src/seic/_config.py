@@ -13,10 +13,11 @@ import attrs
 import httpx
 
 from seic._errors import ConfigurationError
-from seic._model.grants import Grant
+from seic._model.grants import ClientCredentials, Grant
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider
 from seic._model.secrecy import Secretive, hide, traceless
+from seic._network import Network, ProxyLike, show_proxy
 from seic._oauth.messages import build_token_request
 from seic._settings import named, read_environment, read_file
 from seic._tls.certificate import ClientCertificate
@@ -113,6 +114,9 @@ class Config(Secretive):
         mandatory_refresh: From when before expiry calls wait for the renewal: seconds, or a share of the lifetime; by
             default `"2.5%"`.
         token_timeout: Seconds for getting a token in all: each attempt, and the pauses between them.
+        proxy: The proxy for token and API calls; None leaves that to `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+        local_address: The address of this machine that calls leave from, where the provider's allow-list knows one.
+        trust_env: Whether those variables count.
 
     Raises:
         ConfigurationError: A setting is missing, malformed or contradicts another; its `field` names it.
@@ -136,10 +140,15 @@ class Config(Secretive):
     advisory_refresh: Margin | None = None
     mandatory_refresh: Margin | None = None
     token_timeout: float = attrs.field(default=_TOKEN_TIMEOUT, validator=_seconds)
+    proxy: ProxyLike | None = attrs.field(default=None, repr=show_proxy)
+    local_address: str | None = None
+    trust_env: bool = attrs.field(default=True, validator=_is(bool, wanted="True or False"))
     #: Where API calls go, and the token with them.
     origin: Origin = attrs.field(init=False, repr=False, eq=False)
     #: The token endpoint's whole URL.
     token_url: str = attrs.field(init=False, repr=False, eq=False)
+    #: How calls leave this machine.
+    network: Network = attrs.field(init=False, repr=False, eq=False)
     #: When tokens are renewed.
     windows: Windows = attrs.field(init=False, repr=False, eq=False)
 
@@ -162,13 +171,15 @@ class Config(Secretive):
         object.__setattr__(self, "windows", Windows(self.advisory_refresh, self.mandatory_refresh))
         object.__setattr__(self, "origin", self._choose_origin())
         object.__setattr__(self, "token_url", self._choose_token_url())
-        # A credential that is missing or cannot be sent is found here, and not by the first call.
+        object.__setattr__(self, "network", self._choose_network())
+        # A credential that is missing or cannot be sent is found here, and not by the first call. The grant's own are
+        # left alone: a callable that supplies one is asked when it is needed.
         build_token_request(
             provider=self.provider,
             token_url=self.token_url,
             client_id=self.client_id,
             client_secret=self.client_secret,
-            grant=self.grant,
+            grant=ClientCredentials(),
         )
 
     @classmethod
@@ -247,6 +258,11 @@ class Config(Secretive):
             field = "hosts.mtls" if with_certificate else "hosts.api"
             raise ConfigurationError(f"{field}: {origin.host!r} is no host name or IP address", field=field) from None
         return origin
+
+    def _choose_network(self) -> Network:
+        network = Network.of(proxy=self.proxy, local_address=self.local_address, trust_env=self.trust_env)
+        network.check(self.origin)
+        return network
 
     def _choose_token_url(self) -> str:
         field = "provider.token_url"

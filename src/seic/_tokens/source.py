@@ -122,10 +122,10 @@ class TokenSource:
         """Return a live token, blocking; see `token`."""
         return self.obtain_sync(force=force).token
 
-    async def obtain(self, *, rejected: Held | None = None, force: bool = False) -> Held:
-        """Return a token with its deadlines; never the `rejected` one."""
+    async def obtain(self, *, force: bool = False) -> Held:
+        """Return a token with its deadlines; see `token`."""
         while True:
-            decision = self.state.decide(rejected, force=force)
+            decision = self.state.decide(force=force)
             if isinstance(decision, Serve):
                 if decision.start is not None:
                     self._launch(decision.start, blocking=False)
@@ -139,10 +139,10 @@ class TokenSource:
             if (held := self.state.outcome(flight, force=force)) is not None:
                 return held
 
-    def obtain_sync(self, *, rejected: Held | None = None, force: bool = False) -> Held:
+    def obtain_sync(self, *, force: bool = False) -> Held:
         """Return a token with its deadlines, blocking; see `obtain`."""
         while True:
-            decision = self.state.decide(rejected, force=force)
+            decision = self.state.decide(force=force)
             if isinstance(decision, Serve):
                 if decision.start is not None:
                     self._launch(decision.start, blocking=True)
