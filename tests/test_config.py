@@ -9,8 +9,6 @@ from typing import Any
 
 import attrs
 import pytest
-from tests._support.identities import certificate
-from tests._support.reports import report
 
 from seic._config import Config
 from seic._errors import ConfigurationError
@@ -19,6 +17,8 @@ from seic._model.hosts import Hosts
 from seic._model.provider import Provider
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._tokens.store import MemoryStore
+from tests._support.identities import certificate
+from tests._support.reports import report
 
 _SECRET = "app-Secret-5f1d"
 _PASSWORD = "pass-Word-9c2e"

@@ -18,10 +18,20 @@ from seic._errors import (
     TokenError,
     TokenRequestRefused,
 )
-from seic._model.grants import ClientCredentials
+from seic._model.grants import (
+    AuthorizationCode,
+    ClientCredentials,
+    Password,
+    RefreshToken,
+    Saml2Bearer,
+    SessionToken,
+)
 from seic._model.hosts import Hosts
 from seic._model.provider import Provider
 from seic._model.token import Token
+from seic._model.token_info import TokenInfo
+from seic._oauth.authorize import Login
+from seic._oauth.client_auth import ClientIdOnly, ClientSecretBasic, ClientSecretPost
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._replies import raise_for_status
 from seic._retry import Retry, RetryTransport
@@ -39,7 +49,18 @@ __all__ = [
     "SEI_GATEWAY",
     "SEI_PLATFORM",
     "OAUTH2",
+    # Grants
     "ClientCredentials",
+    "Password",
+    "RefreshToken",
+    "AuthorizationCode",
+    "Saml2Bearer",
+    "SessionToken",
+    "Login",
+    # How the client proves itself
+    "ClientSecretBasic",
+    "ClientSecretPost",
+    "ClientIdOnly",
     # Identity
     "ClientCertificate",
     "create_ssl_context",
@@ -55,6 +76,7 @@ __all__ = [
     "RetryTransport",
     # Tokens
     "Token",
+    "TokenInfo",
     "TokenSource",
     "MemoryStore",
     # What happens

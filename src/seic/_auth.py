@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 
 from seic._config import Config
-from seic._errors import HostNotAllowed
 from seic._events import CallNotReplayed, CallReplayed
 from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
@@ -24,7 +23,7 @@ from seic._tokens.held import Held
 from seic._tokens.sending import Sender
 from seic._tokens.source import TokenSource
 from seic._tokens.stats import Stats
-from seic._transport import OriginGuard, TokenConnector
+from seic._transport import AsyncTrace, BlockingTrace, HopTrace, OriginGuard, TokenConnector
 
 #: The streams whose bytes are in memory: they can always be sent again, and nothing needs to be noted of them.
 _IN_MEMORY: set[type] = {httpx.ByteStream}
@@ -98,6 +97,7 @@ class OAuth2Auth(_Auth):
         self._monotonic = clock.monotonic
         self._wall = clock.wall
         self._guard = OriginGuard(config.origin)
+        self._async_trace, self._blocking_trace = AsyncTrace(self._guard), BlockingTrace(self._guard)
         self._id_header = provider.client_id_header
         self._client_id = config.client_id
 
@@ -136,12 +136,13 @@ class OAuth2Auth(_Auth):
         now, wall = self._monotonic(), self._wall()
         if now >= held.renew_at or now >= held.idle_at or wall >= held.wall_until:
             held = await self.source.obtain()
-        self._attach(request, held)
+        self._attach(request, held, self._async_trace)
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
             body = Body(request.stream)
             await body.mark_async()
         response = yield request
+        self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
             if response.status_code < _SERVER_ERROR:
                 held.used(now, wall)
@@ -154,10 +155,11 @@ class OAuth2Auth(_Auth):
         held = await self.source.obtain()
         if body is not None:
             await body.rewind_async()
-        if (replay := self._replay(response, held, body)) is None:
+        if (replay := self._replay(response, held, body, self._async_trace)) is None:
             return
         now, wall = self._monotonic(), self._wall()
         response = yield replay
+        self._check_hops(replay, response)
         self._after_replay(response, held, now, wall)
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
@@ -167,12 +169,13 @@ class OAuth2Auth(_Auth):
         now, wall = self._monotonic(), self._wall()
         if now >= held.renew_at or now >= held.idle_at or wall >= held.wall_until:
             held = self.source.obtain_sync()
-        self._attach(request, held)
+        self._attach(request, held, self._blocking_trace)
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
             body = Body(request.stream)
             body.mark()
         response = yield request
+        self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
             if response.status_code < _SERVER_ERROR:
                 held.used(now, wall)
@@ -185,10 +188,11 @@ class OAuth2Auth(_Auth):
         held = self.source.obtain_sync()
         if body is not None:
             body.rewind()
-        if (replay := self._replay(response, held, body)) is None:
+        if (replay := self._replay(response, held, body, self._blocking_trace)) is None:
             return
         now, wall = self._monotonic(), self._wall()
         response = yield replay
+        self._check_hops(replay, response)
         self._after_replay(response, held, now, wall)
 
     async def aclose(self) -> None:
@@ -199,16 +203,24 @@ class OAuth2Auth(_Auth):
         """End what runs in the background, blocking; see `aclose`."""
         self.source.close()
 
-    def _attach(self, request: Any, held: Held) -> None:
+    def _attach(self, request: Any, held: Held, trace: HopTrace) -> None:
         headers = request.headers
         headers["Authorization"] = held.authorization
         if self._id_header is not None:
             headers[self._id_header] = self._client_id
+            # httpx takes the token off a redirect to another origin, but not this header.
+            trace.watch(request)
+
+    def _check_hops(self, request: Any, response: Any) -> None:
+        """Refuse the answer of a foreign origin, for transports that did not heed the trace."""
+        if self._id_header is not None and response.request is not request:
+            for hop in (*response.history, response):
+                self._guard.check(hop.request.url)
 
     def _should_replay(self, response: Any, held: Held, body: Body | None) -> bool:
         """Tell whether a 401 is worth a new token and a second call; where it is not, the response says why."""
         self._log(response)
-        if not self._is_own(response.request.url):
+        if not self._guard.allows(response.request.url):
             return self._hand_on(response, "the call was redirected, and another origin answered")
         if not speaks_of_token(provider=self.config.provider, headers=response.headers, body=response.content):
             return self._hand_on(response, "the answer does not speak of the token")
@@ -219,14 +231,14 @@ class OAuth2Auth(_Auth):
             return self._hand_on(response, f"{body.problem}; the next call gets a new token")
         return True
 
-    def _replay(self, response: Any, held: Held, body: Body | None) -> Any | None:
+    def _replay(self, response: Any, held: Held, body: Body | None, trace: HopTrace) -> Any | None:
         """Return the request to send again; None where its body turned out to be lost."""
         # The one that was answered: after a redirect, what came before it has been done and must not be done twice.
         request = response.request
         if body is not None and body.stream is request.stream and body.problem is not None:
             self._hand_on(response, body.problem)
             return None
-        self._attach(request, held)
+        self._attach(request, held, trace)
         self._state.count(replays=1)
         self._emit(CallReplayed(host=_host(response), tracking_id=self._tracking_id(response)))
         return request
@@ -243,24 +255,20 @@ class OAuth2Auth(_Auth):
         self._emit(CallNotReplayed(host=_host(response), reason=reason, tracking_id=self._tracking_id(response)))
         return False
 
-    def _is_own(self, url: Any) -> bool:
-        try:
-            self._guard.check(url)
-        except HostNotAllowed:
-            return False
-        return True
-
     def _tracking_id(self, response: Any) -> str | None:
         header = self.config.provider.tracking_header
         return None if header is None else response.headers.get(header)
 
     def _log(self, response: Any) -> None:
         request = response.request
-        # Without the query: what callers put there is theirs.
+        # Without query and user: what callers put there is theirs.
+        path = request.url.raw_path.partition(b"?")[0].decode("ascii")
         _logger.info(
-            "%s %s %s tracking_id=%s",
+            "%s %s://%s%s %s tracking_id=%s",
             request.method,
-            request.url.copy_with(query=None, fragment=None),
+            request.url.scheme,
+            _host(response),
+            path,
             response.status_code,
             self._tracking_id(response),
         )

@@ -13,22 +13,28 @@ from seic._config import Config
 from seic._errors import ConfigurationError
 from seic._listeners import Listener
 from seic._model.token import Token
+from seic._model.token_info import TokenInfo
 from seic._retry import Retry, RetryTransport
 from seic._tokens.stats import Stats
 from seic._transport import AsyncTransport, Transport
 
-#: Keywords that httpx would give to the transport that it builds itself.
+#: Keywords of a client that httpx hands on to the transport that it makes itself.
 _TRANSPORT_OPTIONS = ("http1", "http2", "limits")
 
 
-def _take_transport_options(options: dict[str, Any]) -> dict[str, Any]:
-    for name in ("verify", "cert"):
-        if name in options:
-            raise ConfigurationError(
-                f"{name}: whom to trust and which certificate to present stand in seic.Config (ca, certificate)",
-                field=name,
-            )
-    return {name: options.pop(name) for name in _TRANSPORT_OPTIONS if name in options}
+def _for_transport(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that are the transport's.
+
+    They stay among the client's, which checks them (is there a package for `http2`?) and makes nothing of them.
+    """
+    if options.get("proxy") is not None:
+        # httpx would make a transport of its own for it, without this identity and without the guard.
+        raise ConfigurationError(
+            "proxy: would carry the API calls alone; pass a transport, which carries the token calls too: "
+            "transport=httpx.AsyncHTTPTransport(proxy=..., verify=seic.create_ssl_context(...))",
+            field="proxy",
+        )
+    return {name: options[name] for name in (*_TRANSPORT_OPTIONS, "verify", "cert") if name in options}
 
 
 def _join_auth(
@@ -40,6 +46,19 @@ def _join_auth(
     """Return a client's auth, and how the client leaves a shared one at its end; None for its own, which is closed."""
     if auth is None:
         return OAuth2Auth(config, transport=transport, on_event=on_event), None
+    if not isinstance(auth, OAuth2Auth):
+        raise ConfigurationError(
+            f"auth: must be a seic.OAuth2Auth, whose token is shared, not {type(auth).__name__}; give another kind of "
+            "auth to the single call",
+            field="auth",
+        )
+    for fact in ("base_url", "client_id", "certificate"):
+        if getattr(auth.config, fact) != getattr(config, fact):
+            raise ConfigurationError(
+                f"auth: its {fact} is another than this client's; a token is never shared between two identities, so "
+                "make both of one Config",
+                field="auth",
+            )
     return auth, (lambda: None) if on_event is None else auth.listen(on_event)
 
 
@@ -50,12 +69,15 @@ class AsyncClient(httpx.AsyncClient):
 
     Args:
         config: Who asks, where, and how.
-        auth: An `OAuth2Auth` to share its token with other clients; None is one of its own.
-        transport: What carries API and token calls in place of the network, for tests.
+        auth: An `OAuth2Auth` of the same identity, to share its token with other clients; None is one of its own.
+        transport: What carries API calls in place of the network, for tests; token calls too, unless `auth` is given.
         on_event: A function or coroutine function of one event, told until the client is closed; see
             `OAuth2Auth.listen`.
         retry: How often idempotent calls are repeated when that may help; None is never.
-        options: Keywords of `httpx.AsyncClient`.
+        options: Keywords of `httpx.AsyncClient`, all but `verify`, `cert` and `proxy`.
+
+    Raises:
+        ConfigurationError: An option contradicts the configuration.
     """
 
     def __init__(
@@ -68,9 +90,14 @@ class AsyncClient(httpx.AsyncClient):
         retry: Retry | None = None,
         **options: Any,
     ) -> None:
+        carrier = AsyncTransport(config, transport=transport, **_for_transport(options))
         self._oauth, self._leave_auth = _join_auth(config, auth, transport, on_event)
-        carrier = AsyncTransport(config, transport=transport, **_take_transport_options(options))
         options.setdefault("base_url", config.base_url)
+        if mounts := options.get("mounts"):
+            options["mounts"] = {
+                pattern: None if mount is None else AsyncTransport(config, transport=mount)
+                for pattern, mount in mounts.items()
+            }
         super().__init__(
             auth=self._oauth, transport=carrier if retry is None else RetryTransport(carrier, retry), **options
         )
@@ -91,6 +118,15 @@ class AsyncClient(httpx.AsyncClient):
             CertificateError: The client certificate cannot work.
         """
         return await self._oauth.source.token(force=force)
+
+    async def token_info(self) -> TokenInfo:
+        """Ask the provider what the token is good for, getting one first if need be.
+
+        Raises:
+            ConfigurationError: The provider has no call that describes a token.
+            TokenError: No token could be had, or the provider did not describe it.
+        """
+        return await self._oauth.source.token_info()
 
     async def revoke(self) -> None:
         """End the token's life at the provider; the next call gets a new one.
@@ -124,7 +160,7 @@ class AsyncClient(httpx.AsyncClient):
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        """Close the connections, and end background work unless the auth is shared."""
+        """Close as `aclose` does."""
         if self._leave_auth is None:
             await self._oauth.aclose()
         else:
@@ -137,12 +173,15 @@ class Client(httpx.Client):
 
     Args:
         config: Who asks, where, and how.
-        auth: An `OAuth2Auth` to share its token with other clients; None is one of its own.
-        transport: What carries API and token calls in place of the network, for tests.
+        auth: An `OAuth2Auth` of the same identity, to share its token with other clients; None is one of its own.
+        transport: What carries API calls in place of the network, for tests; token calls too, unless `auth` is given.
         on_event: A function or coroutine function of one event, told until the client is closed; see
             `OAuth2Auth.listen`.
         retry: How often idempotent calls are repeated when that may help; None is never.
-        options: Keywords of `httpx.Client`.
+        options: Keywords of `httpx.Client`, all but `verify`, `cert` and `proxy`.
+
+    Raises:
+        ConfigurationError: An option contradicts the configuration.
     """
 
     def __init__(
@@ -155,9 +194,14 @@ class Client(httpx.Client):
         retry: Retry | None = None,
         **options: Any,
     ) -> None:
+        carrier = Transport(config, transport=transport, **_for_transport(options))
         self._oauth, self._leave_auth = _join_auth(config, auth, transport, on_event)
-        carrier = Transport(config, transport=transport, **_take_transport_options(options))
         options.setdefault("base_url", config.base_url)
+        if mounts := options.get("mounts"):
+            options["mounts"] = {
+                pattern: None if mount is None else Transport(config, transport=mount)
+                for pattern, mount in mounts.items()
+            }
         super().__init__(
             auth=self._oauth, transport=carrier if retry is None else RetryTransport(carrier, retry), **options
         )
@@ -170,6 +214,10 @@ class Client(httpx.Client):
     def token(self, *, force: bool = False) -> Token:
         """Return a live token; see `AsyncClient.token`."""
         return self._oauth.source.token_sync(force=force)
+
+    def token_info(self) -> TokenInfo:
+        """Ask the provider what the token is good for; see `AsyncClient.token_info`."""
+        return self._oauth.source.token_info_sync()
 
     def revoke(self) -> None:
         """End the token's life at the provider; see `AsyncClient.revoke`."""
@@ -195,6 +243,6 @@ class Client(httpx.Client):
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        """Close the connections, and end background work unless the auth is shared."""
+        """Close as `close` does."""
         (self._leave_auth or self._oauth.close)()
         super().__exit__(exc_type, exc_value, traceback)

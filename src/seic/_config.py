@@ -13,10 +13,11 @@ import attrs
 import httpx
 
 from seic._errors import ConfigurationError
-from seic._model.grants import Grant
+from seic._model.grants import ClientCredentials, Grant
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider
 from seic._model.secrecy import Secretive, hide, traceless
+from seic._network import Network, ProxyLike, show_proxy
 from seic._oauth.messages import build_token_request
 from seic._settings import named, read_environment, read_file
 from seic._tls.certificate import ClientCertificate
@@ -113,6 +114,9 @@ class Config(Secretive):
         mandatory_refresh: From when before expiry calls wait for the renewal: seconds, or a share of the lifetime; by
             default `"2.5%"`.
         token_timeout: Seconds for getting a token in all: each attempt, and the pauses between them.
+        proxy: The proxy for token and API calls; None leaves that to `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+        local_address: The address of this machine that calls leave from, where the provider's allow-list knows one.
+        trust_env: Whether those variables count.
 
     Raises:
         ConfigurationError: A setting is missing, malformed or contradicts another; its `field` names it.
@@ -136,10 +140,15 @@ class Config(Secretive):
     advisory_refresh: Margin | None = None
     mandatory_refresh: Margin | None = None
     token_timeout: float = attrs.field(default=_TOKEN_TIMEOUT, validator=_seconds)
+    proxy: ProxyLike | None = attrs.field(default=None, repr=show_proxy)
+    local_address: str | None = None
+    trust_env: bool = attrs.field(default=True, validator=_is(bool, wanted="True or False"))
     #: Where API calls go, and the token with them.
     origin: Origin = attrs.field(init=False, repr=False, eq=False)
     #: The token endpoint's whole URL.
     token_url: str = attrs.field(init=False, repr=False, eq=False)
+    #: How calls leave this machine.
+    network: Network = attrs.field(init=False, repr=False, eq=False)
     #: When tokens are renewed.
     windows: Windows = attrs.field(init=False, repr=False, eq=False)
 
@@ -152,17 +161,25 @@ class Config(Secretive):
                 "token_timeout: must be more than 0 seconds, and not endless", field="token_timeout"
             )
         self.grant.check(self.provider)
+        if self.store is not None and getattr(self.grant, "subject", "") is None:
+            raise ConfigurationError(
+                "grant.subject: must say whose token it is: the grant's secret is a callable, and the store could not "
+                "tell one person's token from another's",
+                field="grant.subject",
+            )
         # attrs' own way to set a derived value of a frozen class.
         object.__setattr__(self, "windows", Windows(self.advisory_refresh, self.mandatory_refresh))
         object.__setattr__(self, "origin", self._choose_origin())
         object.__setattr__(self, "token_url", self._choose_token_url())
-        # A credential that is missing or cannot be sent is found here, and not by the first call.
+        object.__setattr__(self, "network", self._choose_network())
+        # A credential that is missing or cannot be sent is found here, and not by the first call. The grant's own are
+        # left alone: a callable that supplies one is asked when it is needed.
         build_token_request(
             provider=self.provider,
             token_url=self.token_url,
             client_id=self.client_id,
             client_secret=self.client_secret,
-            grant=self.grant,
+            grant=ClientCredentials(),
         )
 
     @classmethod
@@ -232,10 +249,9 @@ class Config(Secretive):
 
     def _choose_origin(self) -> Origin:
         with_certificate = self.certificate is not None
-        if self.hosts is not None:
-            origin = self.hosts.choose(certificate=with_certificate)
-        else:
-            origin = self._environment_hosts().choose(certificate=with_certificate, environment=self.environment)
+        environment = self.environment if self.hosts is None else None
+        hosts = self.provider.hosts_of(self.environment, self.hosts)
+        origin = hosts.choose(certificate=with_certificate, environment=environment)
         try:
             httpx.URL(str(origin))
         except httpx.InvalidURL:
@@ -243,22 +259,10 @@ class Config(Secretive):
             raise ConfigurationError(f"{field}: {origin.host!r} is no host name or IP address", field=field) from None
         return origin
 
-    def _environment_hosts(self) -> Hosts:
-        known = self.provider.environments
-        if not known:
-            raise ConfigurationError(
-                f"hosts: {self.provider.name} has no hosts of its own; name them: hosts=seic.Hosts(api=..., mtls=...), "
-                "or SEIC_API_HOST and SEIC_MTLS_HOST",
-                field="hosts",
-            )
-        if self.environment not in known:
-            names = " or ".join(repr(name) for name in known)
-            raise ConfigurationError(
-                f"environment: {self.provider.name} has no {self.environment!r}; take {names}, or name the hosts "
-                "yourself: hosts=seic.Hosts(api=..., mtls=...), or SEIC_API_HOST and SEIC_MTLS_HOST",
-                field="environment",
-            )
-        return known[self.environment]
+    def _choose_network(self) -> Network:
+        network = Network.of(proxy=self.proxy, local_address=self.local_address, trust_env=self.trust_env)
+        network.check(self.origin)
+        return network
 
     def _choose_token_url(self) -> str:
         field = "provider.token_url"

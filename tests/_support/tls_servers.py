@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import struct
 import tempfile
 import threading
 from collections.abc import Callable
@@ -29,7 +30,7 @@ class TlsServer:
         chain: PEM that it sends after its certificate.
         crl: Client certificates that were revoked, as PEM.
         prepare: Alters its context.
-        reset: Break the connection off after a failed handshake, instead of ending it in good order.
+        reset: Read the request and break the connection off without an answer, as when a reset overtakes an alert.
         reply: What it answers.
     """
 
@@ -97,13 +98,13 @@ class TlsServer:
                 stream.do_handshake()
                 self.peers.append(stream.getpeercert(binary_form=True))
                 stream.recv(65536)
+                if self.reset:
+                    # SO_LINGER of 0 seconds makes closing a reset.
+                    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    return
                 stream.sendall(self.reply)
             except OSError as failure:
                 self.failures.append(failure)
-                if self.reset:
-                    # SO_LINGER of 0 seconds makes closing a reset.
-                    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                    return
             with contextlib.suppress(OSError):
                 # The alert or the reply arrives only if nothing that the client sent stays unread.
                 stream.shutdown(socket.SHUT_WR)

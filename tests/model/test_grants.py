@@ -243,7 +243,7 @@ def test_a_field_that_no_document_names_is_asked_for() -> None:
     provider = attrs.evolve(_OPEN, session_token_field=None)
 
     for use in (grant.check, grant.fields):
-        with pytest.raises(ConfigurationError, match="attrs.evolve") as caught:
+        with pytest.raises(ConfigurationError, match=r"attrs\.evolve") as caught:
             use(provider)
         assert caught.value.field == "provider.session_token_field"
 

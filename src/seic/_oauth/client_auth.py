@@ -12,6 +12,7 @@ import attrs
 
 from seic._errors import ConfigurationError
 from seic._model.provider import ClientAuthentication, Provider
+from seic._model.secrecy import HiddenText
 from seic._oauth.words import is_text
 
 
@@ -42,7 +43,8 @@ class ClientSecretBasic:
             )
         else:
             pair = f"{client_id}:{secret}"
-        headers["Authorization"] = f"Basic {base64.b64encode(_utf8(pair, 'client_secret')).decode('ascii')}"
+        encoded = base64.b64encode(_utf8(pair, "client_secret")).decode("ascii")
+        headers["Authorization"] = HiddenText(f"Basic {encoded}")
 
 
 @attrs.frozen

@@ -131,8 +131,6 @@ def number_in(value: object) -> float | None:
 
 
 def kind_of(value: object) -> str:
-    """Name a JSON type."""
-    if value is None:
-        return "null"
+    """Name the type of a JSON value that is not null."""
     kinds = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list", dict: "an object"}
     return kinds.get(type(value), "something else")

@@ -70,7 +70,8 @@ _NO_TLS = re.compile(
     r"WRONG_VERSION_NUMBER|HTTP_REQUEST|HTTPS_PROXY_REQUEST|RECORD_LAYER_FAILURE|PACKET_LENGTH_TOO_LONG"
 )
 _WEAK = re.compile(r"KEY_TOO_SMALL|WRONG_SIGNATURE_TYPE|MD_TOO_WEAK|UNSAFE_LEGACY_RENEGOTIATION")
-_ALERT = re.compile(r"ALERT_([A-Z_]+)")
+# OpenSSL writes the alerts of TLS 1.0's extensions (RFC 6066 §9) without the word.
+_ALERT = re.compile(r"(?:ALERT_|TLSV1_(?!ALERT))([A-Z]+(?:_[A-Z]+)*)")
 _RESETS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 # What web servers answer over HTTP when they hold the certificate against us: nginx (400, or its own 495 to 497), IIS
@@ -283,7 +284,7 @@ def _about_ours(reason: Reason, meeting: Meeting, said: str) -> Explanation:
         Reason.EXPIRED: f"it takes {_ours(meeting)} or a certificate above it for expired, which by this machine's "
         f"clock ({moment(meeting.now)}) it is not; compare the clocks, and replace an expired intermediate "
         "certificate in the file",
-        Reason.REVOKED: f"{_ours(meeting)} was revoked; have {meeting.certificate.issuer} issue a new one",
+        Reason.REVOKED: f"it says that {_ours(meeting)} was revoked; have {meeting.certificate.issuer} issue a new one",
         Reason.UNKNOWN_TO_SERVER: f"it does not know the authority behind {_ours(meeting)}; {chain}ask whoever runs "
         "the server which authorities it accepts, and check that the certificate is for this environment",
         Reason.NOT_FOR_CLIENTS: f"it does not take {_ours(meeting)} for a client's; ask {meeting.certificate.issuer} "

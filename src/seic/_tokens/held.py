@@ -10,6 +10,7 @@ from typing import TypeAlias
 import attrs
 
 from seic._errors import ConfigurationError
+from seic._model.secrecy import HiddenText
 from seic._model.token import Token
 
 #: Renewal ahead begins with a fifth of the lifetime left: long enough for several attempts and a slow endpoint.
@@ -164,7 +165,7 @@ class Held:
             chance: A random number in [0, 1).
         """
         self.token = token
-        self.authorization = f"Bearer {token.access_token}"
+        self.authorization = HiddenText(f"Bearer {token.access_token}")
         #: Whether the API has taken it, and whether it has refused it since.
         self.accepted = self.rejected = False
         if token.expires_in is None:
