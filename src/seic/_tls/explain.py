@@ -308,7 +308,7 @@ def _dates(meeting: Meeting, said: str) -> Explanation | None:
 def _ours(meeting: Meeting) -> str:
     certificate = meeting.certificate
     assert certificate is not None  # asked for only where there is one; for the type checker
-    return f"our certificate {certificate.path} ({certificate.leaf.inline}, issuer {certificate.issuer})"
+    return f"our certificate ({certificate.leaf.inline}, issuer {certificate.issuer}, from {certificate.path})"
 
 
 def _words(name: str) -> str:
