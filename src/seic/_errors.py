@@ -9,6 +9,7 @@
     │   ├── TokenRequestRefused         400, 401, 403: credentials, grant
     │   └── InvalidTokenResponse        an answer that is no token
     └── ApiError                        an API reply in the provider's error form
+        └── LoggedInElsewhere           the account's one session was taken over
 
 Attributes are strings and numbers, never a client, a credential, a request or a whole response: an error is logged,
 pickled and sent to trackers, so what it holds is public.
@@ -41,7 +42,10 @@ class SeicError(Exception):
 
         One instance raised in many tasks would gather all their tracebacks. The cause is kept.
         """
-        twin = _rebuild(type(self), self.args, self.__dict__.copy())
+        state = self.__dict__.copy()
+        if notes := state.get("__notes__"):
+            state["__notes__"] = list(notes)
+        twin = _rebuild(type(self), self.args, state)
         twin.__cause__ = self.__cause__
         twin.__suppress_context__ = self.__suppress_context__
         return twin
@@ -63,7 +67,7 @@ class ConfigurationError(SeicError):
 
 
 class CertificateError(SeicError):
-    """A certificate or key cannot work; `path` names the file (or where the bytes came from), `reason` is a stable code.
+    """A certificate or key cannot work; `path` names the file (or the source), `reason` is a stable code.
 
     The codes stand in `seic._tls.reasons`; they are for programs, the message is for people.
     """
@@ -113,14 +117,14 @@ class TokenRequestRefused(TokenError):
     """The token endpoint understood the request and said no; the same request will be refused again.
 
     `code` and `description` are the provider's own words (RFC 6749 §5.2 `error` and `error_description`, or the
-    gateway's `code` and `message`).
+    gateway's `code` and `message`). `status` is None where nothing was sent, for it could only have been refused.
     """
 
     def __init__(
         self,
         message: str,
         *,
-        status: int,
+        status: int | None,
         code: str | None = None,
         description: str | None = None,
         transient: bool = False,
@@ -174,3 +178,11 @@ class ApiError(SeicError):
         self.transient = transient
         self.retry_after = retry_after
         self.errors = tuple(errors)
+
+
+class LoggedInElsewhere(ApiError):
+    """The platform ended the session, since the account allows one and its user logged in elsewhere (403, subcode 018).
+
+    The remedy, `endOtherSessions` on the token call, has a price, so it is never applied unasked: it ends the other
+    session, whoever works in it.
+    """

@@ -8,6 +8,7 @@ Rooms that have something to say take an `emit` callable; who listens is decided
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Callable
 from typing import ClassVar, TypeAlias
 
@@ -22,6 +23,76 @@ class Event:
     name: ClassVar[str] = "event"
     #: A level of the standard `logging` module.
     level: ClassVar[int] = 20
+
+
+@attrs.frozen(kw_only=True)
+class TokenFetchBegun(Event):
+    """A fetch began, for all who need a token now; `fetch` numbers it, `ahead` tells that nobody waits for it.
+
+    It is told in the context of what fetches, so that a tracer can make its span current there.
+    """
+
+    name: ClassVar[str] = "token fetch begun"
+    level: ClassVar[int] = 10
+    host: str
+    fetch: int
+    ahead: bool
+
+
+@attrs.frozen(kw_only=True)
+class TokenFetchEnded(Event):
+    """A fetch ended, in the context in which it began.
+
+    `outcome` is `acquired`, `stored` (a store had it), `refused`, `unavailable`, `invalid`, `failed` (anything else, as
+    an unusable certificate) or `abandoned` (whoever fetched was cancelled; the waiting calls begin anew). `took` is
+    seconds.
+    """
+
+    name: ClassVar[str] = "token fetch ended"
+    level: ClassVar[int] = 10
+    host: str
+    fetch: int
+    outcome: str
+    took: float
+    tracking_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class TokenWaitBegun(Event):
+    """A call began to wait for a fetch; it is told in the context of the call."""
+
+    name: ClassVar[str] = "token wait begun"
+    level: ClassVar[int] = 10
+    host: str
+    fetch: int
+
+
+@attrs.frozen(kw_only=True)
+class TokenWaitEnded(Event):
+    """The call waits no more, whether it has a token, an error, or was cancelled; `took` is seconds."""
+
+    name: ClassVar[str] = "token wait ended"
+    level: ClassVar[int] = 10
+    host: str
+    fetch: int
+    took: float
+
+
+@attrs.frozen(kw_only=True)
+class TokenRequested(Event):
+    """One token request was answered, or failed; a fetch makes one or two.
+
+    `outcome` is one of `acquired`, `refused`, `unavailable`, `invalid`, `failed`; `status` is the HTTP status where the
+    endpoint answered and it matters; `took` is seconds.
+    """
+
+    name: ClassVar[str] = "token requested"
+    level: ClassVar[int] = 10
+    host: str
+    outcome: str
+    status: int | None
+    took: float
+    tracking_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -50,7 +121,7 @@ class TokenRefused(Event):
 
 @attrs.frozen(kw_only=True)
 class TokenEndpointDown(Event):
-    """An attempt failed; `retry_in` is the pause before the next, in seconds, `serving` whether a live token bridges it."""
+    """An attempt failed; `retry_in` is the pause before the next in seconds, `serving` whether a token bridges it."""
 
     name: ClassVar[str] = "token endpoint down"
     level: ClassVar[int] = 30
@@ -68,6 +139,7 @@ class TokenEndpointBack(Event):
     name: ClassVar[str] = "token endpoint back"
     host: str
     failures: int
+    tracking_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -84,7 +156,6 @@ class CallNotReplayed(Event):
     """An API call met a 401 and the 401 was handed on; `reason` says why."""
 
     name: ClassVar[str] = "call not replayed"
-    level: ClassVar[int] = 30
     host: str
     reason: str
     tracking_id: str | None = None
@@ -135,3 +206,22 @@ class CertificateRejected(Event):
 
 
 Emit: TypeAlias = Callable[[Event], None]
+
+_logger = logging.getLogger("seic")
+# Quiet until the application sets its logging up: without a handler, Python prints warnings to stderr by itself.
+_logger.addHandler(logging.NullHandler())
+
+
+def log_event(event: Event) -> None:
+    """Write an event to the `seic` logger: one line, its name first."""
+    if _logger.isEnabledFor(event.level):
+        facts = " ".join(f"{field.name}={in_line(getattr(event, field.name))}" for field in attrs.fields(type(event)))
+        _logger.log(event.level, "%s: %s", event.name, facts)
+
+
+def in_line(value: object) -> str:
+    """Return a value as a log line can hold it: no text can end the line, or pass for another fact."""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    text = value.isoformat() if isinstance(value, dt.datetime) else str(value)
+    return text if text.isprintable() and " " not in text and text else repr(text)

@@ -12,7 +12,9 @@ from seic._errors import ConfigurationError
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 # RFC 1123 labels; an internationalised name has to come in its ASCII form, as it stands in a certificate.
-_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?")
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?"
+)
 
 
 @attrs.frozen
@@ -40,7 +42,11 @@ class Origin:
         """
         if not isinstance(text, str) or not text.strip():
             raise ConfigurationError(f"{field}: a host is needed, such as 'api.example.com'", field=field)
-        parts = urlsplit(text if "://" in text else f"https://{text}")
+        try:
+            parts = urlsplit(text if "://" in text else f"https://{text}")
+        except ValueError:
+            # Not chained and not quoted: what cannot be split may hold a password.
+            raise ConfigurationError(f"{field}: is not a host such as 'api.example.com'", field=field) from None
         if parts.username is not None or parts.password is not None:
             raise ConfigurationError(f"{field}: a host carries no user name or password", field=field)
         if parts.path not in ("", "/") or parts.query or parts.fragment:
@@ -96,7 +102,7 @@ def _is_host(host: str) -> bool:
 class Hosts:
     """The two hosts of an environment: `api` for calls without a client certificate, `mtls` for calls with one.
 
-    Either may be None where the provider has none; choosing a missing one is an error and never falls back to the other.
+    Either may be None where the provider has none; choosing a missing one is an error, never a fall-back.
 
     Args:
         api: `host`, `host:port` or `https://host:port`; None where there is none.

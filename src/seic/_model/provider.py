@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.hosts import Hosts
+from seic._model.hosts import Hosts, Origin
 
 
 class ClientAuthentication(Protocol):
@@ -21,34 +21,121 @@ class ClientAuthentication(Protocol):
         ...
 
 
-def _is_path_or_url(provider: Provider, attribute: attrs.Attribute[str], value: str) -> None:
-    if not isinstance(value, str) or not value.startswith(("/", "https://", "http://")):
-        raise ConfigurationError(
-            f"provider.{attribute.name}: must be a path such as '/oauth/token' or an https URL",
-            field=f"provider.{attribute.name}",
-        )
+def _is_path_or_url(provider: Provider, attribute: attrs.Attribute[Any], value: object) -> None:
+    field = f"provider.{attribute.name}"
+    if value is None and attribute.default is None:
+        return
+    # Two slashes make a host of what follows (RFC 3986 §4.2).
+    if isinstance(value, str) and value.startswith("/") and not value.startswith("//"):
+        return
+    if not isinstance(value, str) or not value.startswith(("https://", "http://")):
+        raise ConfigurationError(f"{field}: must be a path such as '/oauth/token' or an https URL", field=field)
+    scheme, _, rest = value.partition("://")
+    # Whether http on loopback is wanted is the configuration's to say, by its hosts.
+    Origin.parse(f"{scheme}://{rest.partition('/')[0]}", field=field, allow_http_on_loopback=True)
 
 
 @attrs.frozen(kw_only=True)
 class Provider:
     """One dialect of OAuth 2.0; a new one is a new value, no code.
 
+    What a provider's documents leave open stays None here, and asking for it is an error that names the setting;
+    `attrs.evolve(seic.SEI_PLATFORM, revocation_url="/...")` fills it in. A URL is a path below the chosen host, or a
+    whole https URL.
+
     Args:
-        token_url: The token endpoint: a path below the chosen host, or a whole https URL.
+        token_url: The token endpoint.
         name: What errors and logs call it.
         environments: The known hosts by environment; empty where the user must pass `hosts`.
+        grants: The `grant_type` of each grant that it offers; None where that is not known, and all are tried.
         client_authentication: How the client proves itself; None is `client_secret_basic` (RFC 6749 §2.3.1).
         client_id_header: A header that carries the client id on token and API calls (the gateway's `AppKey`).
         username_field: The form field of the service account in `client_credentials`; None where there is none.
+        session_token_field: The form field of the session token in the `sessionToken` grant.
+        end_other_sessions_field: The field that ends the account's other sessions; None where there is no such thing.
         tracking_header: The response header that names a call, for the provider's support.
         idle_lifetime: Seconds after which an unused token is dead; None where there is no such limit.
+        invalidate_grant_type: The `grant_type` that kills a token at the token endpoint; None where there is none.
+        bare_401_means_token: Whether a 401 of the API that explains itself by neither challenge nor error body means a
+            bad token. Only where the provider's documents say so: each such 401 costs a token request.
+        authorize_url: Where a person logs in (RFC 6749 §3.1).
+        authorize_scope: The scope of a login that names none.
+        redirect_field: What the login calls the address that it returns to.
+        redirect_on_token_call: Whether the token call repeats that address (RFC 6749 §4.1.3).
+        takes_pkce: Whether login and token call take a code challenge and its verifier (RFC 7636).
+        code_lifetime: Seconds for which an authorization code lives, for messages.
+        token_info_url: Where a token is described to who holds it, as on the SEI platform.
+        introspection_url: Where a token is described to the client (RFC 7662).
+        revocation_url: Where a token is revoked (RFC 7009).
+        revocation_refresh_field: The form field of a refresh token that is revoked; None is the RFC's `token` with a
+            hint.
+        revocation_cascades: Whether revoking one token of a pair surely ends the other.
     """
 
     token_url: str = attrs.field(validator=_is_path_or_url)
     name: str = "the provider"
     environments: Mapping[str, Hosts] = attrs.field(factory=dict, hash=False)
+    grants: frozenset[str] | None = None
     client_authentication: ClientAuthentication | None = None
     client_id_header: str | None = None
     username_field: str | None = None
+    session_token_field: str | None = None
+    end_other_sessions_field: str | None = None
     tracking_header: str | None = None
     idle_lifetime: float | None = None
+    invalidate_grant_type: str | None = None
+    bare_401_means_token: bool = False
+    authorize_url: str | None = attrs.field(default=None, validator=_is_path_or_url)
+    authorize_scope: str | None = None
+    redirect_field: str = "redirect_uri"
+    redirect_on_token_call: bool = True
+    takes_pkce: bool = True
+    code_lifetime: float | None = None
+    token_info_url: str | None = attrs.field(default=None, validator=_is_path_or_url)
+    introspection_url: str | None = attrs.field(default=None, validator=_is_path_or_url)
+    revocation_url: str | None = attrs.field(default=None, validator=_is_path_or_url)
+    revocation_refresh_field: str | None = None
+    revocation_cascades: bool = False
+
+    def hosts_of(self, environment: str, hosts: Hosts | None) -> Hosts:
+        """Return the hosts that a user names, or else those of an environment.
+
+        Raises:
+            ConfigurationError: There are none.
+        """
+        if hosts is not None:
+            return hosts
+        known = self.environments
+        if not known:
+            raise ConfigurationError(
+                f"hosts: {self.name} has no hosts of its own; name them: hosts=seic.Hosts(api=..., mtls=...), "
+                "or SEIC_API_HOST and SEIC_MTLS_HOST",
+                field="hosts",
+            )
+        if environment not in known:
+            names = " or ".join(repr(name) for name in known)
+            raise ConfigurationError(
+                f"environment: {self.name} has no {environment!r}; take {names}, or name the hosts "
+                "yourself: hosts=seic.Hosts(api=..., mtls=...), or SEIC_API_HOST and SEIC_MTLS_HOST",
+                field="environment",
+            )
+        return known[environment]
+
+    def require(self, setting: str, purpose: str) -> str:
+        """Return a setting that may be None.
+
+        Args:
+            setting: The attribute's name.
+            purpose: What it is needed for, for the error.
+
+        Raises:
+            ConfigurationError: It is None; the message names it and how to fill it in.
+        """
+        value = getattr(self, setting)
+        if not isinstance(value, str):
+            raise ConfigurationError(
+                f"provider.{setting}: {purpose} needs it, and no document of {self.name} names it; set it with "
+                f"attrs.evolve(provider, {setting}=...)",
+                field=f"provider.{setting}",
+            )
+        return value

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Self
+import functools
+from collections.abc import Callable
+from typing import Any, NoReturn, ParamSpec, Self, TypeVar
+
+from seic._errors import SeicError
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 #: What stands in a repr where a secret would.
 HIDDEN = "***"
@@ -14,6 +21,59 @@ def hide(value: object) -> str:
     Made for `attrs.field(repr=hide)`.
     """
     return "None" if value is None else HIDDEN
+
+
+class HiddenText(str):
+    """A text that travels in a header; it and its encoded form show and pickle as hidden.
+
+    Requests hold their headers for as long as anybody holds a response or an error, and HTTP libraries keep them in
+    the variables of their frames.
+    """
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """Return the bytes, which are as shy."""
+        return _HiddenBytes(super().encode(encoding, errors))
+
+    def __repr__(self) -> str:
+        return repr(HIDDEN)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return str, (HIDDEN,)
+
+
+class _HiddenBytes(bytes):
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(HIDDEN.encode())
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return bytes, (HIDDEN.encode(),)
+
+
+def traceless(call: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Let the typed errors of a callable begin at its caller, without the frames below and what they came from.
+
+    Those frames hold secrets in their variables, and crash reporters write down the variables of every frame: those of
+    an error's context too, which `from None` keeps and only hides.
+    """
+
+    @functools.wraps(call)
+    def called(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return call(*args, **kwargs)
+        except SeicError as error:
+            failure = error.with_traceback(None)
+        # This frame stays in the traceback.
+        del args, kwargs
+        failure.__context__ = None
+        if failure.__cause__ is not None:
+            failure.__cause__.__traceback__ = failure.__cause__.__context__ = None
+        raise failure
+
+    return called
 
 
 class Secretive:

@@ -11,6 +11,10 @@ import attrs
 from seic._model.secrecy import Secretive, hide
 
 
+def _fingerprint(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()[:8]
+
+
 @attrs.frozen(kw_only=True)
 class Token(Secretive):
     """An access token and what the provider said about it (RFC 6749 §5.1).
@@ -30,7 +34,7 @@ class Token(Secretive):
         extra: Every other member of the reply, unread.
     """
 
-    access_token: str = attrs.field(repr=False)
+    access_token: str = attrs.field(repr=lambda secret: f"<sha256 {_fingerprint(secret)}>")
     token_type: str = "Bearer"
     expires_in: float | None = None
     obtained_at: float = 0.0
@@ -44,7 +48,7 @@ class Token(Secretive):
     @property
     def fingerprint(self) -> str:
         """Eight hex digits that tell tokens apart in a log; they say nothing of the token."""
-        return hashlib.sha256(self.access_token.encode()).hexdigest()[:8]
+        return _fingerprint(self.access_token)
 
     @property
     def expires_at(self) -> dt.datetime | None:

@@ -1,0 +1,145 @@
+"""What a contributor and the CI run: `nox -l` is the menu, `nox` runs the checks of every day.
+
+Each session makes an environment of its own with plain pip; nothing but Python and `pip install nox` is needed first.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nox
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+SUPPORTED = nox.project.python_versions(PROJECT)
+
+nox.options.sessions = ["lint", "layers", "types", "tests"]
+nox.options.default_venv_backend = "virtualenv"
+# A Python that is not here is no error, in CI neither: `tests` fails when it finds none at all.
+nox.options.error_on_missing_interpreters = False
+
+
+def _candidates(version: str) -> Iterator[str]:
+    if sys.version.startswith(f"{version}."):
+        yield sys.executable
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        if found := shutil.which(f"python{version}", path=folder):
+            yield found
+
+
+def _runs(python: str, version: str) -> bool:
+    """Tell whether `python` starts and is `version`: a version manager's shim on PATH may do neither."""
+    probe = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        answer = subprocess.run([python, "-c", probe], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.returncode == 0 and answer.stdout.strip() == version
+
+
+FOUND = [version for version in SUPPORTED if any(_runs(python, version) for python in _candidates(version))]
+MISSING = [version for version in SUPPORTED if version not in FOUND]
+#: The package with all its extras.
+EVERYTHING = f".[{','.join(PROJECT['project']['optional-dependencies'])}]"
+#: For what needs one Python only: the oldest supported one that is here.
+ONE = FOUND[0] if FOUND else None
+
+
+def _group(name: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+def _requirements() -> list[str]:
+    extras: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
+    return [*PROJECT["project"]["dependencies"], *(line for lines in extras.values() for line in lines)]
+
+
+@nox.session(python=ONE)
+def lint(session: nox.Session) -> None:
+    """Check style and formatting with ruff (`nox -s lint -- --fix` repairs what it can)."""
+    session.install(*_group("lint"))
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", *([] if "--fix" in session.posargs else ["--check", "--diff"]))
+
+
+@nox.session(python=ONE)
+def layers(session: nox.Session) -> None:
+    """Check that each room imports only the rooms below it."""
+    session.install("--no-deps", "--editable", ".")
+    session.install(*_group("layers"))
+    session.run("lint-imports", *session.posargs)
+
+
+@nox.session(python=ONE)
+def types(session: nox.Session) -> None:
+    """Check the types with mypy (strict) and pyright."""
+    session.install("--editable", EVERYTHING, *_group("types"))
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session(python=FOUND or False)
+def tests(session: nox.Session) -> None:
+    """Run the test suite on every supported Python found on PATH (arguments after `--` go to pytest)."""
+    if not FOUND:
+        session.error(f"none of Python {', '.join(SUPPORTED)} runs here; install one and put it on PATH")
+    if MISSING:
+        session.log(f"not found on PATH, so not tested: Python {', '.join(MISSING)}")
+    session.install(EVERYTHING, *_group("tests"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=ONE)
+def oldest(session: nox.Session) -> None:
+    """Run the test suite with the oldest dependencies that pyproject.toml admits."""
+    floors = [line.split(",")[0].replace(">=", "==") for line in _requirements()]
+    session.install(EVERYTHING, *floors, *_group("tests"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=ONE)
+def coverage(session: nox.Session) -> None:
+    """Measure the branches that the suite takes, and fail below the threshold."""
+    session.install(EVERYTHING, *_group("coverage"))
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine")
+    session.run("coverage", "report")
+
+
+@nox.session(python=ONE)
+def demo(session: nox.Session) -> None:
+    """Run the main job against a gateway on this machine, and print what happened."""
+    session.install(".[sandbox]")
+    session.run("python", "-m", "seic.sandbox.demo", *session.posargs)
+
+
+@nox.session(python=ONE)
+def certs(session: nox.Session) -> None:
+    """Make the sample certificates in certs-sample/ anew."""
+    session.install("cryptography")
+    session.run("python", "certs-sample/mint.py", *session.posargs)
+
+
+@nox.session(python=ONE)
+def build(session: nox.Session) -> None:
+    """Build the wheel and the sdist, and import the wheel with and without extras."""
+    dist = Path("dist")
+    shutil.rmtree(dist, ignore_errors=True)
+    session.install("build", "twine")
+    session.run("python", "-m", "build", "--outdir", str(dist))
+    session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
+    (wheel,) = dist.glob("*.whl")
+    doors = "seic, seic.sandbox, seic.otel, httpx2"
+    for extras, modules in {"": "seic", EVERYTHING.removeprefix("."): doors}.items():
+        folder = session.create_tmp()
+        python = Path(folder, f"venv{len(extras)}", "Scripts" if os.name == "nt" else "bin", "python")
+        session.run("python", "-m", "venv", "--clear", str(python.parent.parent))
+        session.run(str(python), "-m", "pip", "install", "--quiet", f"{wheel}{extras}", external=True)
+        # -I: the source beside us must not stand in for what the wheel forgot.
+        probe = f"import {modules}, importlib.resources as r; assert r.files('seic').joinpath('py.typed').is_file()"
+        session.run(str(python), "-I", "-W", "error", "-c", probe, external=True)

@@ -1,0 +1,95 @@
+"""seic: OAuth 2.0 tokens and API calls over mutual TLS, async first."""
+
+from __future__ import annotations
+
+from seic import events
+from seic._auth import OAuth2Auth
+from seic._client import AsyncClient, Client
+from seic._config import Config
+from seic._errors import (
+    ApiError,
+    CertificateError,
+    ConfigurationError,
+    HostNotAllowed,
+    InvalidTokenResponse,
+    LoggedInElsewhere,
+    SeicError,
+    TokenEndpointUnavailable,
+    TokenError,
+    TokenRequestRefused,
+)
+from seic._model.grants import (
+    AuthorizationCode,
+    ClientCredentials,
+    Password,
+    RefreshToken,
+    Saml2Bearer,
+    SessionToken,
+)
+from seic._model.hosts import Hosts
+from seic._model.provider import Provider
+from seic._model.token import Token
+from seic._model.token_info import TokenInfo
+from seic._oauth.authorize import Login
+from seic._oauth.client_auth import ClientIdOnly, ClientSecretBasic, ClientSecretPost
+from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
+from seic._replies import raise_for_status
+from seic._retry import Retry, RetryTransport
+from seic._tls.certificate import ClientCertificate
+from seic._tls.context import create_ssl_context
+from seic._tokens.source import TokenSource
+from seic._tokens.store import MemoryStore
+from seic._transport import AsyncTransport, Transport
+
+__all__ = [
+    # What a user states
+    "Config",
+    "Hosts",
+    "Provider",
+    "SEI_GATEWAY",
+    "SEI_PLATFORM",
+    "OAUTH2",
+    # Grants
+    "ClientCredentials",
+    "Password",
+    "RefreshToken",
+    "AuthorizationCode",
+    "Saml2Bearer",
+    "SessionToken",
+    "Login",
+    # How the client proves itself
+    "ClientSecretBasic",
+    "ClientSecretPost",
+    "ClientIdOnly",
+    # Identity
+    "ClientCertificate",
+    "create_ssl_context",
+    "AsyncTransport",
+    "Transport",
+    # Clients
+    "AsyncClient",
+    "Client",
+    "OAuth2Auth",
+    # API replies
+    "raise_for_status",
+    "Retry",
+    "RetryTransport",
+    # Tokens
+    "Token",
+    "TokenInfo",
+    "TokenSource",
+    "MemoryStore",
+    # What happens
+    "events",
+    # Errors
+    "SeicError",
+    "ConfigurationError",
+    "CertificateError",
+    "HostNotAllowed",
+    "TokenError",
+    "TokenEndpointUnavailable",
+    "TokenRequestRefused",
+    "InvalidTokenResponse",
+    "ApiError",
+    "LoggedInElsewhere",
+]

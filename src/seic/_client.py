@@ -1,0 +1,248 @@
+"""The ready clients: the only place that wires everything together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from seic._auth import OAuth2Auth
+from seic._config import Config
+from seic._errors import ConfigurationError
+from seic._listeners import Listener
+from seic._model.token import Token
+from seic._model.token_info import TokenInfo
+from seic._retry import Retry, RetryTransport
+from seic._tokens.stats import Stats
+from seic._transport import AsyncTransport, Transport
+
+#: Keywords of a client that httpx hands on to the transport that it makes itself.
+_TRANSPORT_OPTIONS = ("http1", "http2", "limits")
+
+
+def _for_transport(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that are the transport's.
+
+    They stay among the client's, which checks them (is there a package for `http2`?) and makes nothing of them.
+    """
+    if options.get("proxy") is not None:
+        # httpx would make a transport of its own for it, without this identity and without the guard.
+        raise ConfigurationError(
+            "proxy: would carry the API calls alone; pass a transport, which carries the token calls too: "
+            "transport=httpx.AsyncHTTPTransport(proxy=..., verify=seic.create_ssl_context(...))",
+            field="proxy",
+        )
+    return {name: options[name] for name in (*_TRANSPORT_OPTIONS, "verify", "cert") if name in options}
+
+
+def _join_auth(
+    config: Config,
+    auth: OAuth2Auth | None,
+    transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None,
+    on_event: Listener | None,
+) -> tuple[OAuth2Auth, Callable[[], None] | None]:
+    """Return a client's auth, and how the client leaves a shared one at its end; None for its own, which is closed."""
+    if auth is None:
+        return OAuth2Auth(config, transport=transport, on_event=on_event), None
+    if not isinstance(auth, OAuth2Auth):
+        raise ConfigurationError(
+            f"auth: must be a seic.OAuth2Auth, whose token is shared, not {type(auth).__name__}; give another kind of "
+            "auth to the single call",
+            field="auth",
+        )
+    for fact in ("base_url", "client_id", "certificate"):
+        if getattr(auth.config, fact) != getattr(config, fact):
+            raise ConfigurationError(
+                f"auth: its {fact} is another than this client's; a token is never shared between two identities, so "
+                "make both of one Config",
+                field="auth",
+            )
+    return auth, (lambda: None) if on_event is None else auth.listen(on_event)
+
+
+class AsyncClient(httpx.AsyncClient):
+    """An `httpx.AsyncClient` that carries the identity and the token of a configuration.
+
+    Calls go to the configuration's origin only: any other raises `HostNotAllowed`, on redirects too.
+
+    Args:
+        config: Who asks, where, and how.
+        auth: An `OAuth2Auth` of the same identity, to share its token with other clients; None is one of its own.
+        transport: What carries API calls in place of the network, for tests; token calls too, unless `auth` is given.
+        on_event: A function or coroutine function of one event, told until the client is closed; see
+            `OAuth2Auth.listen`.
+        retry: How often idempotent calls are repeated when that may help; None is never.
+        options: Keywords of `httpx.AsyncClient`, all but `verify`, `cert` and `proxy`.
+
+    Raises:
+        ConfigurationError: An option contradicts the configuration.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        auth: OAuth2Auth | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        on_event: Listener | None = None,
+        retry: Retry | None = None,
+        **options: Any,
+    ) -> None:
+        carrier = AsyncTransport(config, transport=transport, **_for_transport(options))
+        self._oauth, self._leave_auth = _join_auth(config, auth, transport, on_event)
+        options.setdefault("base_url", config.base_url)
+        if mounts := options.get("mounts"):
+            options["mounts"] = {
+                pattern: None if mount is None else AsyncTransport(config, transport=mount)
+                for pattern, mount in mounts.items()
+            }
+        super().__init__(
+            auth=self._oauth, transport=carrier if retry is None else RetryTransport(carrier, retry), **options
+        )
+
+    @classmethod
+    def from_env(cls, **options: Any) -> Self:
+        """Return a client for the settings in the `SEIC_*` variables; see `Config.from_env`."""
+        return cls(Config.from_env(), **options)
+
+    async def token(self, *, force: bool = False) -> Token:
+        """Return a live token.
+
+        Args:
+            force: Fetch a new one although the old one is fresh.
+
+        Raises:
+            TokenError: No token could be had.
+            CertificateError: The client certificate cannot work.
+        """
+        return await self._oauth.source.token(force=force)
+
+    async def token_info(self) -> TokenInfo:
+        """Ask the provider what the token is good for, getting one first if need be.
+
+        Raises:
+            ConfigurationError: The provider has no call that describes a token.
+            TokenError: No token could be had, or the provider did not describe it.
+        """
+        return await self._oauth.source.token_info()
+
+    async def revoke(self) -> None:
+        """End the token's life at the provider; the next call gets a new one.
+
+        Raises:
+            TokenError: The provider did not end it; it is dropped here all the same.
+            ConfigurationError: The provider has no way to.
+        """
+        await self._oauth.source.revoke()
+
+    @property
+    def stats(self) -> Stats:
+        """A snapshot of the counters."""
+        return self._oauth.stats
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell a listener of each event from now on; see `OAuth2Auth.listen`."""
+        return self._oauth.listen(listener)
+
+    async def aclose(self) -> None:
+        """Close the connections, and end background work unless the auth is shared."""
+        if self._leave_auth is None:
+            await self._oauth.aclose()
+        else:
+            self._leave_auth()
+        await super().aclose()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """Close as `aclose` does."""
+        if self._leave_auth is None:
+            await self._oauth.aclose()
+        else:
+            self._leave_auth()
+        await super().__aexit__(exc_type, exc_value, traceback)
+
+
+class Client(httpx.Client):
+    """The blocking twin of `AsyncClient`, for scripts, Django and Celery.
+
+    Args:
+        config: Who asks, where, and how.
+        auth: An `OAuth2Auth` of the same identity, to share its token with other clients; None is one of its own.
+        transport: What carries API calls in place of the network, for tests; token calls too, unless `auth` is given.
+        on_event: A function or coroutine function of one event, told until the client is closed; see
+            `OAuth2Auth.listen`.
+        retry: How often idempotent calls are repeated when that may help; None is never.
+        options: Keywords of `httpx.Client`, all but `verify`, `cert` and `proxy`.
+
+    Raises:
+        ConfigurationError: An option contradicts the configuration.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        auth: OAuth2Auth | None = None,
+        transport: httpx.BaseTransport | None = None,
+        on_event: Listener | None = None,
+        retry: Retry | None = None,
+        **options: Any,
+    ) -> None:
+        carrier = Transport(config, transport=transport, **_for_transport(options))
+        self._oauth, self._leave_auth = _join_auth(config, auth, transport, on_event)
+        options.setdefault("base_url", config.base_url)
+        if mounts := options.get("mounts"):
+            options["mounts"] = {
+                pattern: None if mount is None else Transport(config, transport=mount)
+                for pattern, mount in mounts.items()
+            }
+        super().__init__(
+            auth=self._oauth, transport=carrier if retry is None else RetryTransport(carrier, retry), **options
+        )
+
+    @classmethod
+    def from_env(cls, **options: Any) -> Self:
+        """Return a client for the settings in the `SEIC_*` variables; see `Config.from_env`."""
+        return cls(Config.from_env(), **options)
+
+    def token(self, *, force: bool = False) -> Token:
+        """Return a live token; see `AsyncClient.token`."""
+        return self._oauth.source.token_sync(force=force)
+
+    def token_info(self) -> TokenInfo:
+        """Ask the provider what the token is good for; see `AsyncClient.token_info`."""
+        return self._oauth.source.token_info_sync()
+
+    def revoke(self) -> None:
+        """End the token's life at the provider; see `AsyncClient.revoke`."""
+        self._oauth.source.revoke_sync()
+
+    @property
+    def stats(self) -> Stats:
+        """A snapshot of the counters."""
+        return self._oauth.stats
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell a listener of each event from now on; see `OAuth2Auth.listen`."""
+        return self._oauth.listen(listener)
+
+    def close(self) -> None:
+        """Close the connections, and end background work unless the auth is shared."""
+        (self._leave_auth or self._oauth.close)()
+        super().close()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """Close as `close` does."""
+        (self._leave_auth or self._oauth.close)()
+        super().__exit__(exc_type, exc_value, traceback)

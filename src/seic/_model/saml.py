@@ -1,0 +1,141 @@
+"""SAML documents on their way into a form: had from where the user keeps them, as XML or as Base64 of it.
+
+A file or a callable is asked each time a document is needed, for the next login has another one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import datetime as dt
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+from xml.parsers import expat
+
+from seic._errors import ConfigurationError
+
+#: The document itself, the path of a file that holds it, or a callable that returns it.
+Document: TypeAlias = "bytes | str | os.PathLike[str] | Callable[[], bytes | str]"
+
+#: The longest document that is taken, in bytes; signed responses have tens of kilobytes.
+MAX_DOCUMENT_BYTES = 1024 * 1024
+
+_ASSERTION = "urn:oasis:names:tc:SAML:2.0:assertion"
+# The two places in which an assertion names its end (SAML core §2.5.1, §2.4.1.2).
+_ENDING = frozenset({f"{_ASSERTION} Conditions", f"{_ASSERTION} SubjectConfirmationData"})
+_XML_STARTS = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe<\x00", b"\xfe\xff\x00<")
+
+
+def encode_document(source: Document, *, field: str) -> str:
+    """Return a document as the Base64 text of a form.
+
+    Args:
+        source: Where it is: XML, or Base64 of XML with or without line breaks. A text that is neither is a path.
+        field: The setting's name, for the error.
+
+    Raises:
+        ConfigurationError: There is no such document. The message quotes nothing of it: it is a credential.
+    """
+    return base64.b64encode(_decode(_content(source, field), field)).decode("ascii")
+
+
+def is_at_hand(source: object) -> bool:
+    """Tell whether a source is the document itself, and so the same each time."""
+    return isinstance(source, bytes) or (isinstance(source, str) and _is_document(source.encode(errors="replace")))
+
+
+def document_ends_at(source: Document, *, field: str) -> dt.datetime | None:
+    """Return when a document stops being accepted: the earliest `NotOnOrAfter`, in UTC.
+
+    None where it names none, where it is encrypted, or where it cannot be read: the provider judges it, not this.
+    A document type, and with it every entity, ends the reading at once.
+
+    Raises:
+        ConfigurationError: As `encode_document`.
+    """
+    ends: list[dt.datetime] = []
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        if name in _ENDING and "NotOnOrAfter" in attributes:
+            with contextlib.suppress(ValueError, OverflowError):
+                ends.append(_instant(attributes["NotOnOrAfter"]))
+
+    document = _decode(_content(source, field), field)
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.StartElementHandler = start
+    parser.StartDoctypeDeclHandler = _refuse
+    try:
+        parser.Parse(document, True)  # noqa: FBT003  # expat takes it by position only
+    except (expat.ExpatError, ValueError, LookupError):
+        # ValueError and LookupError also stand for encodings that Python cannot give the parser.
+        return None
+    return min(ends, default=None)
+
+
+def _refuse(*_: object) -> None:
+    raise ValueError("the document declares a type")
+
+
+def _instant(text: str) -> dt.datetime:
+    moment = dt.datetime.fromisoformat(text.strip())
+    # SAML core §1.3.3: times are in UTC and need not say so.
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+
+
+def _content(source: Document, field: str) -> bytes:
+    if callable(source):
+        try:
+            value: object = source()
+        except Exception as error:
+            raise ConfigurationError(
+                f"{field}: the callable that supplies it raised {type(error).__name__}", field=field
+            ) from error
+        if not isinstance(value, (bytes, str)):
+            raise ConfigurationError(
+                f"{field}: the callable that supplies it must be a plain function that returns bytes, not "
+                f"{type(value).__name__}",
+                field=field,
+            )
+        return value if isinstance(value, bytes) else value.encode(errors="replace")
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, str) and is_at_hand(source):
+        return source.encode(errors="replace")
+    problem = "is not a path"
+    with contextlib.suppress(ValueError):
+        try:
+            with Path(source).open("rb") as file:
+                return file.read(MAX_DOCUMENT_BYTES + 1)
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+    # The path is not quoted: a damaged document that was given as a text would be taken for one.
+    raise ConfigurationError(f"{field}: neither a SAML document nor a file that can be read: {problem}", field=field)
+
+
+def _decode(content: bytes, field: str) -> bytes:
+    if len(content) > MAX_DOCUMENT_BYTES:
+        raise ConfigurationError(f"{field}: is longer than {MAX_DOCUMENT_BYTES} bytes", field=field)
+    document = _xml(content)
+    if document is None:
+        raise ConfigurationError(
+            f"{field}: must be signed XML, or Base64 of it (not compressed, as the redirect binding has it)",
+            field=field,
+        )
+    return document
+
+
+def _is_document(content: bytes) -> bool:
+    return _xml(content) is not None
+
+
+def _xml(content: bytes) -> bytes | None:
+    document = content.strip()
+    if not document.startswith(_XML_STARTS):
+        try:
+            document = base64.b64decode(b"".join(document.split()), validate=True).strip()
+        except binascii.Error:
+            return None
+    return document if document.startswith(_XML_STARTS) else None

@@ -1,0 +1,269 @@
+"""What asyncio, trio and plain threads have in common: a latch, a sleep, a deadline, a job. No protocol, no policy.
+
+httpx runs on both libraries, so seic does. trio is never imported here unless the program itself already runs in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import trio
+
+_T = TypeVar("_T")
+
+
+def current_trio() -> Any | None:
+    """Return the trio module if the caller runs in a trio task, else None (asyncio)."""
+    module = sys.modules.get("trio")
+    return module if module is not None and module.lowlevel.in_trio_task() else None
+
+
+def is_in_event_loop() -> bool:
+    """Tell whether the caller runs in an event loop of either library."""
+    if current_trio() is not None:
+        return True
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def sleep(seconds: float) -> None:
+    """Sleep in whichever library runs."""
+    library = current_trio() or asyncio
+    await library.sleep(seconds)
+
+
+async def in_thread(call: Callable[..., _T], *args: Any) -> _T:
+    """Run a blocking call off the event loop; a cancelled caller leaves it to end by itself."""
+    if (library := current_trio()) is not None:
+        result: _T = await library.to_thread.run_sync(call, *args, abandon_on_cancel=True)
+        return result
+    return await asyncio.to_thread(call, *args)
+
+
+async def within(seconds: float, call: Callable[[], Awaitable[_T]]) -> _T:
+    """Await `call()` for at most `seconds`, then cancel it.
+
+    Raises:
+        TimeoutError: The time ran out.
+    """
+    if (library := current_trio()) is not None:
+        with library.move_on_after(seconds):
+            return await call()
+        raise TimeoutError
+    async with asyncio.timeout(seconds):
+        return await call()
+
+
+class Job(Protocol):
+    """Something that runs beside its starter, and outlives the starter's cancellation."""
+
+    def is_stranded(self) -> bool:
+        """Whether it can no longer make progress: its loop is closed or stands still, its thread is gone."""
+        ...
+
+    def is_here(self) -> bool:
+        """Whether it runs in the caller's own event loop, so that it moves whenever the caller does."""
+        ...
+
+    def cancel(self) -> None:
+        """Have it ended; safe from any thread, and more than once is the same as once."""
+        ...
+
+
+class _AsyncioJob:
+    #: An event loop holds its tasks by weak references only.
+    _running: ClassVar[set[asyncio.Task[None]]] = set()
+
+    def __init__(self, call: Callable[[], Awaitable[None]], ended: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] = self._loop.create_task(_as_coroutine(call))
+        self._running.add(self._task)
+        self._task.add_done_callback(self._running.discard)
+        # Not a `finally`: a task that is cancelled before its first step never gets to one.
+        self._task.add_done_callback(lambda _task: ended())
+
+    def is_stranded(self) -> bool:
+        return self._task.done() or self._loop.is_closed() or not self._loop.is_running()
+
+    def is_here(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    def cancel(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to cancel
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+
+class _TrioJob:
+    def __init__(self, library: Any, call: Callable[[], Awaitable[None]], ended: Callable[[], None]) -> None:
+        self._library = library
+        self._token: trio.lowlevel.TrioToken = library.lowlevel.current_trio_token()
+        self._scope = library.CancelScope()
+        self._ended = ended
+        self._running = True
+        # Not a child of the caller's nursery: whoever starts a job may be cancelled.
+        library.lowlevel.spawn_system_task(self._run, call)
+
+    async def _run(self, call: Callable[[], Awaitable[None]]) -> None:
+        # A system task that raises takes the whole trio run down, so the call must settle its own failures.
+        try:
+            with self._scope:
+                await call()
+        finally:
+            self._running = False
+            self._ended()
+
+    def is_stranded(self) -> bool:
+        return not self._running
+
+    def is_here(self) -> bool:
+        return current_trio() is not None and self._library.lowlevel.current_trio_token() is self._token
+
+    def cancel(self) -> None:
+        with contextlib.suppress(self._library.RunFinishedError):
+            self._token.run_sync_soon(self._scope.cancel)
+
+
+class _ThreadJob:
+    def __init__(self, call: Callable[[], None], ended: Callable[[], None], cancel: Callable[[], None]) -> None:
+        self._call = call
+        self._ended = ended
+        self._cancel = cancel
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=context.run, args=(self._run,), name="seic", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # no new threads while the interpreter shuts down: then the starter does the work itself
+            self._run()
+
+    def _run(self) -> None:
+        try:
+            self._call()
+        finally:
+            self._ended()
+
+    def is_stranded(self) -> bool:
+        return not self._thread.is_alive()
+
+    def is_here(self) -> bool:
+        return False
+
+    def cancel(self) -> None:
+        self._cancel()
+
+
+async def _as_coroutine(call: Callable[[], Awaitable[None]]) -> None:
+    await call()
+
+
+def _nothing() -> None:
+    pass
+
+
+def start_async(call: Callable[[], Awaitable[None]], *, ended: Callable[[], None] = _nothing) -> Job:
+    """Start an async call beside the caller, in the caller's event loop.
+
+    Args:
+        call: What to await; it settles its own failures.
+        ended: Called when it is over, in whichever way.
+    """
+    library = current_trio()
+    return _AsyncioJob(call, ended) if library is None else _TrioJob(library, call, ended)
+
+
+def start_thread(
+    call: Callable[[], None], *, ended: Callable[[], None] = _nothing, cancel: Callable[[], None] = _nothing
+) -> Job:
+    """Start a blocking call in a daemon thread, with the caller's context variables.
+
+    Args:
+        call: What blocks; it settles its own failures.
+        ended: Called when it is over, in whichever way.
+        cancel: What gets the thread out of the call.
+    """
+    return _ThreadJob(call, ended, cancel)
+
+
+class Latch:
+    """A flag that is set once and wakes everyone who waits for it: threads, asyncio tasks of any loop, trio tasks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._set = False
+        self._thread_event: threading.Event | None = None
+        # One event a loop, however many tasks wait there: setting wakes each loop once.
+        self._loops: dict[Any, tuple[Any, Callable[[], object]]] = {}
+
+    def is_set(self) -> bool:
+        """Whether it was set."""
+        return self._set
+
+    def set(self) -> None:
+        """Set it and wake all who wait; more than once is the same as once."""
+        with self._lock:
+            self._set = True
+            wakers = [wake for _, wake in self._loops.values()]
+            self._loops.clear()
+            if self._thread_event is not None:
+                self._thread_event.set()
+        for wake in wakers:
+            wake()
+
+    def wait(self, seconds: float | None) -> bool:
+        """Block the thread until it is set, for at most `seconds`; return whether it is."""
+        with self._lock:
+            if self._set:
+                return True
+            if self._thread_event is None:
+                self._thread_event = threading.Event()
+            event = self._thread_event
+        return event.wait(seconds)
+
+    async def wait_async(self, seconds: float | None) -> bool:
+        """Wait until it is set, for at most `seconds`; return whether it is."""
+        with self._lock:
+            if self._set:
+                return True
+            event = self._event_here()
+        if seconds is None:
+            await event.wait()
+        else:
+            with contextlib.suppress(TimeoutError):
+                await within(seconds, event.wait)
+        return self._set
+
+    def _event_here(self) -> Any:
+        library = current_trio()
+        if library is not None:
+            token = library.lowlevel.current_trio_token()
+            if token not in self._loops:
+                trio_event = library.Event()
+
+                def wake_trio() -> None:
+                    with contextlib.suppress(library.RunFinishedError):
+                        token.run_sync_soon(trio_event.set)
+
+                self._loops[token] = (trio_event, wake_trio)
+            return self._loops[token][0]
+        loop = asyncio.get_running_loop()
+        if loop not in self._loops:
+            event = asyncio.Event()
+
+            def wake() -> None:
+                with contextlib.suppress(RuntimeError):  # a closed loop has nobody left to wake
+                    loop.call_soon_threadsafe(event.set)
+
+            self._loops[loop] = (event, wake)
+        return self._loops[loop][0]

@@ -1,0 +1,143 @@
+"""The token endpoint of one configuration: builds its requests, sends them, reads its replies."""
+
+from __future__ import annotations
+
+import attrs
+import httpx
+
+from seic._model.grants import Grant
+from seic._model.provider import Provider
+from seic._model.secrecy import Secretive, hide
+from seic._model.token import Token
+from seic._model.token_info import TokenInfo
+from seic._oauth.client_auth import hint_for_refusal
+from seic._oauth.messages import build_token_request, parse_token_reply
+from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
+from seic._oauth.token_info import build_token_info_request, parse_token_info_reply
+from seic._tokens.sending import Reply, Sender
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class TokenEndpoint(Secretive):
+    """Where the tokens of one configuration come from.
+
+    Args:
+        provider: The dialect.
+        url: The endpoint's whole URL; the one place that chose the host chose it.
+        client_id: The client's id (the gateway's AppKey).
+        client_secret: Its secret, where there is one.
+        grant: How a token is asked for.
+        sender: What puts a request on the wire.
+        timeout: Seconds for a fetch in all, each attempt at it and the pauses between them.
+    """
+
+    provider: Provider
+    url: str
+    client_id: str
+    client_secret: str | None = attrs.field(repr=hide)
+    grant: Grant
+    sender: Sender = attrs.field(repr=False)
+    timeout: float
+
+    @property
+    def host(self) -> str:
+        """The endpoint's host and port, for messages."""
+        return httpx.URL(self.url).netloc.decode("ascii")
+
+    def build(self, grant: Grant | None = None) -> httpx.Request:
+        """Return a request for a new token, by another grant than the configured one where that is given."""
+        return build_token_request(
+            provider=self.provider,
+            token_url=self.url,
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            grant=grant or self.grant,
+        )
+
+    def parse(self, reply: Reply, *, obtained_at: float, now: float) -> Token:
+        """Return the token of a reply.
+
+        Args:
+            reply: What came back.
+            obtained_at: Wall clock just before the request was sent, in seconds since the epoch.
+            now: Wall clock, for a Retry-After that is a date.
+
+        Raises:
+            TokenError: The reply holds none.
+        """
+        return parse_token_reply(
+            provider=self.provider,
+            status=reply.status,
+            headers=reply.headers,
+            body=reply.body,
+            obtained_at=obtained_at,
+            host=self.host,
+            now=now,
+            secrets=reply.secrets,
+            hint=hint_for_refusal(self.provider, client_id=self.client_id, client_secret=self.client_secret),
+        )
+
+    def build_revocations(self, token: Token) -> list[httpx.Request]:
+        """Return the requests that end a token and the refresh token that came with it.
+
+        Where one of the pair takes the other along (the platform) there is one; elsewhere the refresh token dies first,
+        so that nothing new comes of it. The gateway ends access tokens only.
+        """
+        tokens = [(token.access_token, False)]
+        if token.refresh_token is not None and self.provider.invalidate_grant_type is None:
+            tokens.insert(0, (token.refresh_token, True))
+        if self.provider.revocation_cascades:
+            del tokens[1:]
+        return [
+            build_revocation_request(
+                provider=self.provider,
+                token_url=self.url,
+                client_id=self.client_id,
+                client_secret=self.client_secret,
+                token=secret,
+                is_refresh_token=is_refresh_token,
+            )
+            for secret, is_refresh_token in tokens
+        ]
+
+    def parse_revocation(self, reply: Reply, *, now: float) -> None:
+        """Read the reply to one of them.
+
+        Raises:
+            TokenError: The token was not revoked.
+        """
+        parse_revocation_reply(
+            provider=self.provider,
+            status=reply.status,
+            headers=reply.headers,
+            body=reply.body,
+            host=self.host,
+            now=now,
+            secrets=reply.secrets,
+        )
+
+    def build_token_info(self, token: Token) -> httpx.Request:
+        """Return the request that has a token described."""
+        return build_token_info_request(
+            provider=self.provider,
+            token_url=self.url,
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            access_token=token.access_token,
+        )
+
+    def parse_token_info(self, reply: Reply, *, now: float) -> TokenInfo:
+        """Return the description.
+
+        Raises:
+            TokenError: The reply holds none.
+        """
+        return parse_token_info_reply(
+            provider=self.provider,
+            status=reply.status,
+            headers=reply.headers,
+            body=reply.body,
+            host=self.host,
+            now=now,
+            secrets=reply.secrets,
+        )

@@ -1,0 +1,220 @@
+"""One token call on the wire: sent once, never redirected, read through a limit, within a deadline of its own.
+
+httpx's exceptions end here: what leaves is a typed error whose cause has been freed of the request, which holds the
+client's secrets in its headers and form.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from collections.abc import Collection
+from typing import Protocol
+
+import attrs
+import httpx
+
+from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable
+from seic._oauth.messages import MAX_REPLY_BYTES
+from seic._oauth.words import clean, secrets_in
+from seic._runtime import within
+from seic._tokens.lifeline import CallEnded, Lifeline
+
+
+@attrs.frozen
+class Reply:
+    """What came back, read whole and decompressed; `secrets` is what the request held, and no error may repeat."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes = attrs.field(repr=False)
+    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
+
+
+class Connector(Protocol):
+    """Opens what carries a token call; above this room stands the choice of TLS identity, proxy and test transport."""
+
+    async def open_async(self) -> httpx.AsyncBaseTransport:
+        """Return a transport for one call in the running event loop."""
+        ...
+
+    def open_sync(self) -> httpx.BaseTransport:
+        """Return a transport for one call in this thread."""
+        ...
+
+    @property
+    def owned(self) -> bool:
+        """Whether the transport is closed after the call."""
+        ...
+
+    def explain(self, error: Exception, request: httpx.Request) -> SeicError | None:
+        """Return a better account of a failed connection, or None."""
+        ...
+
+
+class Sender:
+    """Sends token calls over fresh connections.
+
+    A connection a call, rather than a pool: calls are an hour apart, longer than any server keeps a connection, and a
+    pool would tie the token to one event loop and to one certificate.
+
+    Args:
+        connector: What opens a transport.
+    """
+
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+
+    async def send(self, request: httpx.Request, seconds: float) -> Reply:
+        """Send the request and read the reply.
+
+        Args:
+            request: What to send.
+            seconds: The deadline for the whole call: connecting, sending, and reading the reply to its end.
+
+        Raises:
+            TokenEndpointUnavailable: The connection failed or the deadline passed.
+            InvalidTokenResponse: The reply is too large or cannot be decompressed.
+        """
+        _set_timeouts(request, seconds)
+        try:
+            return await within(seconds, lambda: self._exchange(request))
+        except SeicError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a transport of the user's may raise anything
+            failure, cause = self._translate(error, request, seconds)
+        raise failure from cause
+
+    def send_sync(self, request: httpx.Request, seconds: float, line: Lifeline) -> Reply:
+        """Send the request and read the reply, blocking; see `send`.
+
+        Args:
+            request: What to send.
+            seconds: The deadline.
+            line: What ends the call from outside.
+
+        Raises:
+            CallEnded: The line was cut.
+        """
+        _set_timeouts(request, seconds)
+        request.extensions["trace"] = line.watch
+        try:
+            with line.within(seconds):
+                return self._exchange_sync(request)
+        except (SeicError, CallEnded):
+            raise
+        except Exception as error:  # noqa: BLE001  # a transport of the user's may raise anything
+            failure, cause = self._translate(error, request, seconds)
+        raise failure from cause
+
+    async def _exchange(self, request: httpx.Request) -> Reply:
+        transport = await self._connector.open_async()
+        try:
+            response = await transport.handle_async_request(request)
+            try:
+                body = _BoundedBody(response.headers, str(request.url.host))
+                async for chunk in response.stream:  # type: ignore[union-attr]  # an async transport's stream is async
+                    body.feed(chunk)
+                return Reply(response.status_code, response.headers, body.finish(), secrets_in(request))
+            finally:
+                await response.aclose()
+        finally:
+            if self._connector.owned:
+                await transport.aclose()
+
+    def _exchange_sync(self, request: httpx.Request) -> Reply:
+        transport = self._connector.open_sync()
+        try:
+            response = transport.handle_request(request)
+            try:
+                body = _BoundedBody(response.headers, str(request.url.host))
+                for chunk in response.stream:  # type: ignore[union-attr]  # a sync transport's stream is sync
+                    body.feed(chunk)
+                return Reply(response.status_code, response.headers, body.finish(), secrets_in(request))
+            finally:
+                response.close()
+        finally:
+            if self._connector.owned:
+                transport.close()
+
+    def _translate(
+        self, error: Exception, request: httpx.Request, seconds: float
+    ) -> tuple[SeicError, Exception | None]:
+        host = request.url.netloc.decode("ascii")
+        explained = self._connector.explain(error, request)
+        secrets = secrets_in(request)
+        cause = free_of_secrets(error, secrets)
+        if explained is not None:
+            return explained, cause
+        if isinstance(error, (TimeoutError, httpx.TimeoutException)):
+            problem = f"no whole answer within {seconds:.3g} s"
+        else:
+            problem = ": ".join(filter(None, (type(error).__name__, clean(str(error), secrets=secrets))))
+        return TokenEndpointUnavailable(f"{host}: the token endpoint could not be reached: {problem}"), cause
+
+
+def _set_timeouts(request: httpx.Request, seconds: float) -> None:
+    # A request built by hand carries none, and would wait for ever.
+    request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), seconds)
+
+
+def free_of_secrets(error: Exception, secrets: Collection[str]) -> Exception | None:
+    """Strip a foreign exception and its causes of requests and frames, in place, and return it.
+
+    An `httpx.RequestError` holds the request, and the frames of the libraries hold the raw headers and form: crash
+    reporters and pickles would take them along. One whose very words hold a secret, since the server echoed what it was
+    sent, cannot be kept: then it is None.
+    """
+    seen: set[int] = set()
+    queue: list[BaseException | None] = [error]
+    fit = True
+    while queue:
+        link = queue.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        link.__traceback__ = None
+        fit = fit and not any(secret in str(link) for secret in secrets)
+        if isinstance(link, httpx.RequestError):
+            with contextlib.suppress(RuntimeError):  # it never had a request
+                link.request = httpx.Request(link.request.method, link.request.url.copy_with(query=None))
+        queue += [link.__cause__, link.__context__]
+    return error if fit else None
+
+
+class _BoundedBody:
+    """Gathers a body up to the limit, decompressing in bounded steps, so that a bomb costs no more than the limit."""
+
+    def __init__(self, headers: httpx.Headers, host: str) -> None:
+        self._host = host
+        self._parts: list[bytes] = []
+        self._size = 0
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        if encoding in ("", "identity"):
+            self._inflater = None
+        elif encoding in ("gzip", "x-gzip", "deflate"):
+            self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32 if encoding != "deflate" else zlib.MAX_WBITS)
+        else:
+            # The name of the encoding is the server's text, so it stays out of the message.
+            raise self._invalid("it is compressed in a way that was not asked for", problem="content-encoding")
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next chunk off the wire."""
+        if self._inflater is not None:
+            try:
+                chunk = self._inflater.decompress(chunk, MAX_REPLY_BYTES - self._size + 1)
+            except zlib.error:
+                raise self._invalid("it cannot be decompressed", problem="content-encoding") from None
+        self._size += len(chunk)
+        if self._size > MAX_REPLY_BYTES:
+            raise self._invalid(f"it is larger than {MAX_REPLY_BYTES} bytes", problem="size")
+        self._parts.append(chunk)
+
+    def finish(self) -> bytes:
+        """Return the body."""
+        if self._inflater is not None and self._parts and not self._inflater.eof:
+            raise self._invalid("its compressed body ends too early", problem="content-encoding")
+        return b"".join(self._parts)
+
+    def _invalid(self, what: str, *, problem: str) -> InvalidTokenResponse:
+        return InvalidTokenResponse(f"{self._host}: the token endpoint's reply is unusable: {what}", problem=problem)

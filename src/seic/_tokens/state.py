@@ -1,0 +1,233 @@
+"""What a source knows, and what follows from it: serve, renew ahead, fetch, wait, or fail. No I/O, no waiting.
+
+All state that changes stands here beside the one lock that guards it; the lock is held for a few comparisons, never
+while anything is awaited.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+
+from seic._errors import SeicError
+from seic._tokens.backoff import fruitless_pause, is_refusal, pauses
+from seic._tokens.clock import Clock
+from seic._tokens.flight import Flight
+from seic._tokens.held import Freshness, Held, nothing_held
+from seic._tokens.stats import Stats
+
+
+@attrs.frozen
+class Serve:
+    """Go on with this token; and start this fetch in the background, where there is one."""
+
+    held: Held
+    start: Flight | None = None
+
+
+@attrs.frozen
+class Wait:
+    """Wait for this fetch, having started it if that falls to the caller."""
+
+    flight: Flight
+    start: bool = False
+
+
+class Depart(Protocol):
+    """Makes the flight for a fetch that begins."""
+
+    def __call__(self, *, ahead: bool, force: bool) -> Flight:
+        """Return a flight that renews ahead or not, and passes over the store or not."""
+        ...
+
+
+class TokenState:
+    """The token in hand, the fetch under way, and what is remembered of failures.
+
+    Args:
+        clock: The two clocks.
+        chance: Returns a random number in [0, 1).
+        depart: Makes the flight for a fetch.
+    """
+
+    def __init__(self, *, clock: Clock, chance: Callable[[], float], depart: Depart) -> None:
+        #: Read without the lock: a store of one reference is atomic.
+        self.held = nothing_held()
+        self._clock = clock
+        self._chance = chance
+        self._depart = depart
+        # Reentrant, for the garbage collector and signals may run a finalizer of a user's that makes a call.
+        self._lock = threading.RLock()
+        self._flight: Flight | None = None
+        self._error: SeicError | None = None
+        self._failures = 0
+        self._retry_living_at = -math.inf
+        self._retry_dead_at = -math.inf
+        self._fruitless = 0
+        self._fruitless_until = -math.inf
+        self._stats = Stats()
+
+    def decide(self, *, force: bool = False) -> Serve | Wait:
+        """Decide for one caller.
+
+        Args:
+            force: Whether the caller wants a new one although the old one is fresh.
+
+        Raises:
+            SeicError: No token lives, and the last attempt failed so recently that the next has to wait.
+        """
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        with self._lock:
+            held = self.held
+            freshness = Freshness.DEAD if force else held.freshness(now, wall)
+            flight = self._flight_in_the_air()
+            if freshness is Freshness.FRESH:
+                return Serve(held)
+            if freshness is Freshness.ADVISORY or (freshness is Freshness.MANDATORY and _bridges(self._error)):
+                if flight is not None or now < self._retry_living_at:
+                    return Serve(held)
+                self._flight = self._depart(ahead=True, force=False)
+                return Serve(held, self._flight)
+            if flight is not None:
+                return Wait(flight)
+            if self._error is None or now >= self._retry_dead_at:
+                self._flight = self._depart(ahead=False, force=force)
+                return Wait(self._flight, start=True)
+            error = self._error.fresh()
+        raise error from error.__cause__
+
+    def outcome(self, flight: Flight, *, force: bool = False) -> Held | None:
+        """Return how a flight ended for one who waited: a token, or None where it is to be decided anew.
+
+        Raises:
+            SeicError: The flight failed; each caller gets an error of its own.
+        """
+        if flight.error is None:
+            # One that started before the caller asked for a new token may bring an older one.
+            return flight.held if flight.force or not force else None
+        if _bridges(flight.error):
+            held = self.held
+            if not force and held.freshness(self._clock.monotonic(), self._clock.wall()) is not Freshness.DEAD:
+                return held
+            if flight.ahead:
+                return None
+        error = flight.error.fresh()
+        raise error from error.__cause__
+
+    def eager(self) -> bool:
+        """Whether the endpoint is not known to be failing, so that one failed attempt may be repeated at once."""
+        return self._failures == 0
+
+    def landed(self, flight: Flight, held: Held) -> int | None:
+        """Put a new token in hand.
+
+        Returns:
+            How many attempts had failed before it; None where the flight had been given up, and the token with it.
+        """
+        now = self._clock.monotonic()
+        with self._lock:
+            if not self._clear(flight):
+                return None
+            failures, self._failures, self._error = self._failures, 0, None
+            self._retry_living_at = self._retry_dead_at = -math.inf
+            if self.held.accepted:
+                self._fruitless = 0
+            elif self.held.rejected and self.held.token.access_token:
+                # Its forerunner was rejected, and never taken before that: perhaps the token is not the trouble.
+                self._fruitless += 1
+            self._fruitless_until = now + fruitless_pause(self._fruitless)
+            self.held = held
+            if flight.ahead:
+                self._stats = attrs.evolve(self._stats, renewals_ahead=self._stats.renewals_ahead + 1)
+        return failures
+
+    def failed(self, flight: Flight, error: SeicError) -> tuple[float, bool] | None:
+        """Remember a failure.
+
+        Returns:
+            The pause in seconds and whether a live token bridges it; None where the flight had been given up.
+        """
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        with self._lock:
+            if not self._clear(flight):
+                return None
+            self._failures += 1
+            self._error = error
+            pause = pauses(error, failures=self._failures, ahead=flight.ahead, chance=self._chance())
+            self._retry_living_at, self._retry_dead_at = now + pause.living, now + pause.dead
+            serving = self.held.freshness(now, wall) is not Freshness.DEAD
+        return (pause.living if serving else pause.dead), serving
+
+    def abandon(self, flight: Flight) -> None:
+        """Give a flight up without counting it as a failure: whoever waits for it starts anew."""
+        with self._lock:
+            self._clear(flight)
+        flight.abandon()
+
+    def may_replace(self, rejected: Held) -> bool:
+        """Whether a renewal can help after the API rejected this token.
+
+        Where the API has rejected two tokens in a row without ever taking one, the token is not the trouble: renewals
+        then pause, so that each call does not cost a token.
+        """
+        return rejected is not self.held or rejected.accepted or self._clock.monotonic() >= self._fruitless_until
+
+    def age(self) -> None:
+        """Let the token in hand be renewed before the next call: what it was bound to has changed."""
+        with self._lock:
+            self.held.age()
+
+    def forget(self, held: Held) -> None:
+        """Drop a token, unless another has taken its place."""
+        with self._lock:
+            if self.held is held:
+                self.held = nothing_held()
+
+    def count(self, *, requests: int = 0, failures: int = 0, replays: int = 0) -> None:
+        """Add to the counters."""
+        with self._lock:
+            stats = self._stats
+            self._stats = attrs.evolve(
+                stats,
+                token_requests=stats.token_requests + requests,
+                token_failures=stats.token_failures + failures,
+                replays=stats.replays + replays,
+            )
+
+    @property
+    def stats(self) -> Stats:
+        """The counters now."""
+        return self._stats
+
+    @property
+    def flight(self) -> Flight | None:
+        """The fetch under way, if any."""
+        return self._flight
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: the lock may have been held, and the flight's runner stayed in the parent."""
+        self._lock = threading.RLock()
+        self._flight = None
+
+    def _flight_in_the_air(self) -> Flight | None:
+        flight = self._flight
+        if flight is not None and flight.is_stranded():
+            self._flight = None
+            flight.abandon()
+        return self._flight
+
+    def _clear(self, flight: Flight) -> bool:
+        """Take a flight down; return whether it was in the air."""
+        if self._flight is not flight:
+            return False
+        self._flight = None
+        return True
+
+
+def _bridges(error: SeicError | None) -> bool:
+    """Whether a living token goes on serving over this error: all but a refusal, which will not pass by itself."""
+    return error is not None and not is_refusal(error)

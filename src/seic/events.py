@@ -1,0 +1,47 @@
+"""The events by their public names, for `isinstance` and `match` in a listener; they are made in `seic._events`."""
+
+from __future__ import annotations
+
+from seic._events import (
+    CallNotReplayed,
+    CallReplayed,
+    CertificateExpiring,
+    CertificateRejected,
+    CertificateRotated,
+    Event,
+    StoreDegraded,
+    TokenAcquired,
+    TokenEndpointBack,
+    TokenEndpointDown,
+    TokenFetchBegun,
+    TokenFetchEnded,
+    TokenRefused,
+    TokenRequested,
+    TokenWaitBegun,
+    TokenWaitEnded,
+)
+from seic._listeners import Listener
+
+__all__ = [
+    "Event",
+    "Listener",
+    # Tokens
+    "TokenAcquired",
+    "TokenRefused",
+    "TokenEndpointDown",
+    "TokenEndpointBack",
+    "StoreDegraded",
+    # Calls
+    "CallReplayed",
+    "CallNotReplayed",
+    # Identity
+    "CertificateExpiring",
+    "CertificateRotated",
+    "CertificateRejected",
+    # For tracers and meters
+    "TokenFetchBegun",
+    "TokenFetchEnded",
+    "TokenWaitBegun",
+    "TokenWaitEnded",
+    "TokenRequested",
+]

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import copy
+import pickle
+import traceback
+from types import ModuleType
+
+import attrs
+import httpx
+import httpx2
+import pytest
+
+from seic._errors import ConfigurationError, TokenEndpointUnavailable
+from seic._model.secrecy import HIDDEN, HiddenText, Secretive, hide, traceless
+
+
+@attrs.frozen(kw_only=True)
+class _Vault(Secretive):
+    owner: str
+    secret: str | None = attrs.field(default=None, repr=hide)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("hunter2", HIDDEN), (b"hunter2", HIDDEN), ("", HIDDEN), (0, HIDDEN), (None, "None")],
+    ids=["text", "bytes", "empty", "zero", "none"],
+)
+def test_a_repr_shows_that_there_is_a_secret_and_no_more(value: object, shown: str) -> None:
+    """Only None shows as itself; what is there shows as hidden, its length and emptiness included."""
+    assert hide(value) == shown
+
+
+def test_a_value_shows_what_is_public() -> None:
+    """In a whole repr the public fields stay readable beside the hidden ones."""
+    assert repr(_Vault(owner="svc-user", secret="hunter2")) == "_Vault(owner='svc-user', secret=***)"
+    assert repr(_Vault(owner="svc-user")) == "_Vault(owner='svc-user', secret=None)"
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_no_pickle_takes_a_secret(protocol: int) -> None:
+    """Each protocol is refused, with an error that names the class and the way out but not the secret."""
+    vault = _Vault(owner="svc-user", secret="hunter2")
+
+    with pytest.raises(TypeError, match=r"_Vault holds secrets .*from_env\(\)") as caught:
+        pickle.dumps(vault, protocol)
+
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_secret_inside_another_value_is_refused_too() -> None:
+    """A container does not smuggle it out."""
+    with pytest.raises(TypeError, match="_Vault holds secrets"):
+        pickle.dumps({"vaults": [_Vault(owner="svc-user", secret="hunter2")]})
+
+
+@pytest.mark.parametrize("double", [copy.copy, copy.deepcopy], ids=["copy", "deepcopy"])
+def test_a_copy_is_the_value_itself(double: object) -> None:
+    """The value is immutable, so a copy makes no second place where the secret lies."""
+    vault = _Vault(owner="svc-user", secret="hunter2")
+
+    assert callable(double)
+    assert double(vault) is vault
+    assert double([vault])[0] is vault
+
+
+@traceless
+def _open(secret: str, *, wrong: Exception | None = None) -> str:
+    """Return the secret, or raise what is wrong with it."""
+    try:
+        int("no number")
+    except ValueError:
+        if wrong is not None:
+            raise wrong from OSError("the cause")
+    return secret
+
+
+def test_a_traceless_callable_is_still_itself() -> None:
+    """It returns what it returns, under its own name and docstring."""
+    assert _open("hunter2") == "hunter2"
+    assert (_open.__name__, _open.__doc__) == ("_open", "Return the secret, or raise what is wrong with it.")
+
+
+def test_a_typed_error_leaves_the_frames_below_behind() -> None:
+    """Neither a frame nor a context that held the secret comes along; the cause does, as its words alone."""
+    wrong = TokenEndpointUnavailable("out of order", retry_after=3)
+    with pytest.raises(TokenEndpointUnavailable) as caught:
+        _open("hunter2", wrong=wrong)
+
+    assert caught.value is wrong
+    assert [entry.name for entry in caught.traceback] == [
+        "test_a_typed_error_leaves_the_frames_below_behind",
+        "called",
+    ]
+    assert "hunter2" not in repr(caught.traceback[1].frame.f_locals)
+    assert caught.value.__context__ is None
+    assert repr(caught.value.__cause__) == "OSError('the cause')"
+    assert caught.value.__cause__ is not None
+    assert caught.value.__cause__.__traceback__ is None
+
+
+def test_a_typed_error_is_handled_within_another() -> None:
+    """What its caller is handling just then stays its context, as with any error."""
+    outer = KeyError("outer")
+    try:
+        raise outer
+    except KeyError:
+        with pytest.raises(ConfigurationError) as caught:
+            _open("hunter2", wrong=ConfigurationError("wrong"))
+
+    assert caught.value.__cause__ is not None
+    assert caught.value.__context__ is outer
+
+
+def test_another_error_keeps_its_frames() -> None:
+    """A mistake in the code itself has to be found."""
+    with pytest.raises(ZeroDivisionError) as caught:
+        _open("hunter2", wrong=ZeroDivisionError())
+
+    assert caught.traceback[-1].name == "_open"
+
+
+def test_a_header_shows_as_hidden_and_travels_as_it_is() -> None:
+    """Neither the text nor its bytes show or pickle, and what goes on the wire is the value."""
+    header = HiddenText("Bearer hunter2")
+    raw = header.encode("ascii")
+
+    assert header == "Bearer hunter2"
+    assert raw == b"Bearer hunter2"
+    assert b"%s\r\n" % raw == b"Bearer hunter2\r\n"
+    for value in (header, raw, [("Authorization", header)], {"headers": [(b"Authorization", raw)]}):
+        assert "hunter2" not in repr(value)
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            assert b"hunter2" not in pickle.dumps(value, protocol)
+    assert pickle.loads(pickle.dumps(raw)) == HIDDEN.encode()  # noqa: S301  # written one line above
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+def test_a_request_keeps_its_header_to_itself(library: ModuleType) -> None:
+    """Set or passed, the header stays hidden in what the request is printed and pickled as, and readable by name."""
+    request = library.Request(
+        "GET", "https://api.example/", headers={"AppKey": "k", "Authorization": HiddenText("x y")}
+    )
+    set_later = library.Request("GET", "https://api.example/")
+    set_later.headers["Authorization"] = HiddenText("x y")
+    copied = library.Headers(set_later.headers)
+
+    assert request.headers["authorization"] == copied["authorization"] == "x y"
+    for headers in (request.headers, set_later.headers, copied):
+        assert "x y" not in repr(headers.raw)
+    assert b"x y" not in pickle.dumps(request) + pickle.dumps(library.Response(200, request=set_later))

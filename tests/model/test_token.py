@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import datetime as dt
+import pickle
+
+import attrs
+import pytest
+
+from seic._model.token import Token
+
+_FULL = Token(
+    access_token="s3cret-access",
+    token_type="BearerToken",
+    expires_in=3599.0,
+    obtained_at=1_700_000_000.0,
+    scope="read",
+    refresh_token="s3cret-refresh",
+    refresh_expires_in=86_400.0,
+    tracking_id="t-1",
+    extra={"id_token": "s3cret-extra"},
+)
+
+
+@pytest.mark.parametrize("show", [repr, str, "{}".format], ids=["repr", "str", "format"])
+def test_no_secret_is_shown(show: object) -> None:
+    """However a token is printed, neither it nor what came along shows, while the public facts do."""
+    assert callable(show)
+    shown = show(_FULL)
+
+    assert "s3cret" not in shown
+    for fact in ("BearerToken", "3599.0", "1700000000.0", "read", "t-1"):
+        assert fact in shown
+
+
+def test_the_repr_tells_tokens_apart() -> None:
+    """The fingerprint stands in the repr, in place of the token."""
+    assert _FULL.fingerprint in repr(_FULL)
+
+
+@pytest.mark.parametrize(
+    ("refresh_token", "shown"), [("s3cret", "***"), (None, "None")], ids=["with one", "without one"]
+)
+def test_the_repr_tells_whether_there_is_a_refresh_token(refresh_token: str | None, shown: str) -> None:
+    """Whether a token renews itself is no secret."""
+    assert f"refresh_token={shown}" in repr(Token(access_token="a", refresh_token=refresh_token))
+
+
+def test_a_fingerprint_tells_tokens_apart_and_says_nothing_of_them() -> None:
+    """Equal tokens share a fingerprint of eight hex digits, others do not, and only the token itself makes it."""
+    assert Token(access_token="a").fingerprint == Token(access_token="a", scope="other").fingerprint
+    assert Token(access_token="a").fingerprint != Token(access_token="b").fingerprint
+    assert len(_FULL.fingerprint) == 8
+    assert set(_FULL.fingerprint) <= set("0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    ("obtained_at", "expires_in", "expected"),
+    [
+        (0.0, 3599.0, dt.datetime(1970, 1, 1, 0, 59, 59, tzinfo=dt.UTC)),
+        (1_700_000_000.5, 0.25, dt.datetime(2023, 11, 14, 22, 13, 20, 750_000, tzinfo=dt.UTC)),
+        (0.0, 0.0, dt.datetime(1970, 1, 1, tzinfo=dt.UTC)),
+        (0.0, None, None),
+    ],
+    ids=["an hour", "fractions", "no lifetime at all", "lifetime not said"],
+)
+def test_the_end_is_told_in_utc(obtained_at: float, expires_in: float | None, expected: dt.datetime | None) -> None:
+    """Zero seconds is a time and not the same as a lifetime that nobody told."""
+    token = Token(access_token="a", obtained_at=obtained_at, expires_in=expires_in)
+
+    assert token.expires_at == expected
+    assert token.expires_at is None or token.expires_at.tzinfo is dt.UTC
+
+
+def test_what_the_provider_did_not_say_has_the_standards_answer() -> None:
+    """A bare token is a Bearer of unknown life."""
+    token = Token(access_token="a")
+
+    assert token.token_type == "Bearer"
+    assert token.scope == ""
+    assert token.expires_in is None
+    assert token.issued_at is None
+    assert token.refresh_token is None
+    assert dict(token.extra) == {}
+
+
+def test_what_else_came_along_does_not_tell_tokens_apart() -> None:
+    """`extra` is left out of comparison, which also lets a token with a list in it be hashed."""
+    other = attrs.evolve(_FULL, extra={"api_product_list_json": ["Investors"]})
+
+    assert other == _FULL
+    assert hash(other) == hash(_FULL)
+    assert attrs.evolve(_FULL, access_token="b") != _FULL
+
+
+def test_a_token_cannot_be_pickled() -> None:
+    """A pickle of a token would be a token on disk."""
+    with pytest.raises(TypeError, match="Token holds secrets"):
+        pickle.dumps(_FULL)
+
+
+def test_a_token_cannot_change() -> None:
+    """Many callers share one token."""
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        _FULL.access_token = "other"  # type: ignore[misc]

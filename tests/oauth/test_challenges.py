@@ -1,0 +1,226 @@
+"""What a refused API call says about itself."""
+
+from __future__ import annotations
+
+import json
+
+import attrs
+import httpx
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from seic._model.provider import Provider
+from seic._oauth.challenges import (
+    MAX_RETRY_AFTER,
+    Challenge,
+    is_logged_in_elsewhere,
+    parse_challenges,
+    parse_retry_after,
+    speaks_of_token,
+)
+from seic._oauth.providers import OAUTH2, SEI_GATEWAY
+
+# Seven seconds before the date that RFC 9110 §5.6.7 has for its examples.
+NOW = 784111770.0
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        pytest.param(None, None, id="no header"),
+        pytest.param("", None, id="empty"),
+        pytest.param("120", 120.0, id="seconds"),
+        pytest.param(" 120 ", 120.0, id="space around"),
+        pytest.param("0", 0.0, id="zero"),
+        pytest.param("1.5", 1.5, id="fraction"),
+        pytest.param("-1", None, id="negative"),
+        pytest.param("+1", None, id="sign"),
+        pytest.param("1e3", None, id="exponent"),
+        pytest.param("nan", None, id="nan"),
+        pytest.param("inf", None, id="infinity"),
+        pytest.param("1_0", None, id="underscore"),
+        pytest.param("٣", None, id="digits of another script"),
+        pytest.param("120, 120", None, id="two headers"),
+        pytest.param("31536000", MAX_RETRY_AFTER, id="a year"),
+        pytest.param("31536001", MAX_RETRY_AFTER, id="over a year"),
+        pytest.param("9" * 1_000, MAX_RETRY_AFTER, id="endless digits"),
+        pytest.param("Sun, 06 Nov 1994 08:49:37 GMT", 7.0, id="IMF date"),
+        pytest.param("Sunday, 06-Nov-94 08:49:37 GMT", 7.0, id="RFC 850 date"),
+        pytest.param("Sun Nov  6 08:49:37 1994", 7.0, id="asctime date"),
+        pytest.param("Sun, 06 Nov 1994 08:49:30 GMT", 0.0, id="now"),
+        pytest.param("Sun, 06 Nov 1994 08:49:29 GMT", 0.0, id="past"),
+        pytest.param("Sun, 06 Nov 2094 08:49:37 GMT", MAX_RETRY_AFTER, id="far future"),
+        pytest.param("Sun, 99 Nov 1994 08:49:37 GMT", None, id="no such day"),
+        pytest.param("Sun, 06 Nov 1994 25:49:37 GMT", None, id="no such hour"),
+        pytest.param("soon", None, id="word"),
+        pytest.param("Sun, 06 Nov 1994 08:49:37 GMT" + " " * 50 + "x", None, id="longer than any date"),
+    ],
+)
+def test_retry_after(value: str | None, seconds: float | None) -> None:
+    """Expect seconds and each form of an HTTP-date, at most a year, and None for nonsense."""
+    assert parse_retry_after(value, now=NOW) == seconds
+
+
+@given(st.text() | st.from_regex(r"\A[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} -?\d+ \d+:\d+:\d+ (GMT|[+-]\d{4})\Z"))
+@example("Mon, 1 Jan 1 00:00:00 +9999")
+@example("Fri, 31 Dec 9999 23:59:59 -2359")
+def test_retry_after_never_raises(value: str) -> None:
+    """Expect any text to be a pause within the bounds, or none."""
+    seconds = parse_retry_after(value, now=NOW)
+    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER
+
+
+@pytest.mark.parametrize(
+    ("values", "challenges"),
+    [
+        pytest.param([], [], id="no header"),
+        pytest.param([""], [], id="empty"),
+        pytest.param(["Bearer"], [Challenge("bearer")], id="bare"),
+        pytest.param(["bEARER  "], [Challenge("bearer")], id="any case"),
+        pytest.param(
+            ['Bearer realm="a, b", error="invalid_token",error_description="It \\"expired\\""'],
+            [Challenge("bearer", {"realm": "a, b", "error": "invalid_token", "error_description": 'It "expired"'})],
+            id="strings with commas and quotes",
+        ),
+        pytest.param(
+            ["Bearer ERROR = invalid_token"], [Challenge("bearer", {"error": "invalid_token"})], id="plain, with space"
+        ),
+        pytest.param(
+            ['Basic realm="x", Bearer error="invalid_token"'],
+            [Challenge("basic", {"realm": "x"}), Challenge("bearer", {"error": "invalid_token"})],
+            id="two in one header",
+        ),
+        pytest.param(
+            ["Basic", 'Bearer realm="x"'],
+            [Challenge("basic"), Challenge("bearer", {"realm": "x"})],
+            id="two headers",
+        ),
+        pytest.param(
+            ["Negotiate abc==, Bearer"], [Challenge("negotiate"), Challenge("bearer")], id="a token68 is no scheme"
+        ),
+        pytest.param(
+            ["Negotiate, Basic, Bearer"], [Challenge(s) for s in ("negotiate", "basic", "bearer")], id="bare list"
+        ),
+        pytest.param(["Bearer a=1, a=2"], [Challenge("bearer", {"a": "1"})], id="the first of two counts"),
+        pytest.param(['Bearer realm="open'], [Challenge("bearer", {"realm": "open"})], id="unclosed string"),
+        pytest.param(['a="1", Bearer'], [Challenge("bearer")], id="a parameter of nothing"),
+        pytest.param([",,, ;;Bearer,,"], [Challenge("bearer")], id="garbage around"),
+        pytest.param(['Bearer error="x\\'], [Challenge("bearer", {"error": "x"})], id="ends in a backslash"),
+    ],
+)
+def test_challenges(values: list[str], challenges: list[Challenge]) -> None:
+    """Expect each challenge with its parameters, and garbage to be skipped."""
+    assert list(parse_challenges(values)) == challenges
+
+
+@given(st.lists(st.text() | st.text(alphabet='Bearer="\\, a=1;\t'), max_size=3))
+def test_challenges_never_raise(values: list[str]) -> None:
+    """Expect any text to be read, into schemes in lower case."""
+    for challenge in parse_challenges(values):
+        assert challenge.scheme == challenge.scheme.lower() != ""
+
+
+@pytest.mark.parametrize("unit", ['"', '\\"', 'a="', "a ", "a=", ",", " ", "=", "a\t", 'a="\\', "é"])
+def test_challenges_are_read_in_linear_steps(unit: str) -> None:
+    """Expect a header made to be slow to end; were it quadratic, this test would not come back."""
+    parse_challenges([unit * 500_000])
+
+
+def _unauthorized(*challenges: str, body: object = None, provider: Provider = SEI_GATEWAY) -> bool:
+    return speaks_of_token(
+        provider=provider,
+        headers=httpx.Headers([("WWW-Authenticate", challenge) for challenge in challenges]),
+        body=b"" if body is None else json.dumps(body).encode(),
+    )
+
+
+_GATEWAY = {"message": "m", "trackingId": "t", "transient": "false"}
+
+
+@pytest.mark.parametrize(
+    ("challenges", "body"),
+    [
+        pytest.param(['Bearer error="invalid_token"'], None, id="invalid_token"),
+        pytest.param(['Bearer realm="x", error="invalid_token", error_description="expired"'], None, id="with more"),
+        pytest.param(["Bearer"], None, id="bare Bearer"),
+        pytest.param(['Bearer realm="x", error=""'], None, id="empty error"),
+        pytest.param(['Basic realm="x"', "Bearer"], None, id="Basic and Bearer"),
+        pytest.param(['Bearer error="insufficient_scope", Bearer error="invalid_token"'], None, id="one of two"),
+        pytest.param([], {"code": "gateway.authentication.failure", **_GATEWAY}, id="the gateway's code"),
+        pytest.param([], {"code": "gateway.token.expired", **_GATEWAY}, id="a code that names the token"),
+        pytest.param(['Basic realm="x"'], {"code": "invalid_access_token", **_GATEWAY}, id="the code, beside Basic"),
+        pytest.param([], {"error": "invalid_token"}, id="RFC 6750 in the body"),
+        pytest.param([], {"error": {"code": 401, "message": "Invalid access token"}}, id="a message beside a number"),
+        pytest.param([], {"ErrorCode": "InvalidToken", "Error": "e", "Hint": "h"}, id="the platform's other form"),
+    ],
+)
+def test_it_speaks_of_the_token(challenges: list[str], body: object) -> None:
+    """Expect a Bearer challenge, or a code that names token or authentication, to call for a new token."""
+    assert _unauthorized(*challenges, body=body) is True
+
+
+@pytest.mark.parametrize(
+    ("challenges", "body"),
+    [
+        pytest.param([], None, id="nothing"),
+        pytest.param(['Bearer error="insufficient_scope"'], None, id="insufficient_scope"),
+        pytest.param(['Bearer error="invalid_request"'], None, id="invalid_request"),
+        pytest.param(['Bearer error="insufficient_scope"'], {"error": "invalid_token"}, id="the challenge decides"),
+        pytest.param(['Basic realm="token"'], None, id="Basic"),
+        pytest.param(["Negotiate Bearer"], None, id="Bearer as data of another scheme"),
+        pytest.param(['Digest realm="Bearer error=invalid_token"'], None, id="Bearer within a string"),
+        pytest.param([], {"code": "gateway.authorization.failure", **_GATEWAY}, id="what the caller may do"),
+        pytest.param([], {"code": "account.locked", **_GATEWAY, "message": "no token"}, id="a word beside the code"),
+        pytest.param([], {"error": "insufficient_scope"}, id="insufficient_scope in the body"),
+        pytest.param([], {"error": {"code": 401, "message": "Not yours"}}, id="a message of something else"),
+        pytest.param([], {"token": "invalid"}, id="JSON in no known form"),
+    ],
+)
+def test_it_does_not_speak_of_the_token(challenges: list[str], body: object) -> None:
+    """Expect everything else to be handed on: a new token would not help, and would cost a token request."""
+    assert _unauthorized(*challenges, body=body) is False
+
+
+@pytest.mark.parametrize(
+    ("challenges", "body", "expected"),
+    [
+        pytest.param([], None, True, id="bare"),
+        pytest.param([], "no form", True, id="a body in no form"),
+        pytest.param(["Basic"], None, False, id="Basic"),
+        pytest.param(['Bearer error="insufficient_scope"'], None, False, id="insufficient_scope"),
+        pytest.param([], {"error": "insufficient_scope"}, False, id="insufficient_scope in the body"),
+    ],
+)
+def test_a_provider_may_document_the_bare_status(challenges: list[str], body: object, expected: bool) -> None:
+    """Expect a bare 401 to mean the token where the provider's documents say so, and only a bare one."""
+    assert _unauthorized(*challenges, body=body, provider=OAUTH2) is expected
+    strict = attrs.evolve(OAUTH2, bare_401_means_token=False)
+    assert _unauthorized(*challenges, body=body, provider=strict) is False
+
+
+@given(body=st.binary(), challenge=st.text(st.characters(max_codepoint=255)))
+def test_any_reply_speaks_or_does_not(body: bytes, challenge: str) -> None:
+    """Expect a plain answer for any reply."""
+    headers = httpx.Headers([(b"WWW-Authenticate", challenge.encode("latin-1"))])
+    assert speaks_of_token(provider=SEI_GATEWAY, headers=headers, body=body) in (True, False)
+
+
+def _elsewhere(subcode: object) -> bytes:
+    return json.dumps({"error": {"code": 403, "message": "logged out", "subcode": subcode, "errorid": ""}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        pytest.param(403, _elsewhere("018"), True, id="as documented"),
+        pytest.param(401, _elsewhere("018"), False, id="another status"),
+        pytest.param(403, _elsewhere("019"), False, id="another subcode"),
+        pytest.param(403, _elsewhere(None), False, id="no subcode"),
+        pytest.param(403, b"", False, id="no body"),
+        pytest.param(403, b"<html>018</html>", False, id="HTML"),
+    ],
+)
+def test_logged_in_elsewhere(status: int, body: bytes, expected: bool) -> None:
+    """Expect the platform's 403 with subcode 018, and nothing else."""
+    assert is_logged_in_elsewhere(status=status, body=body) is expected

@@ -1,0 +1,240 @@
+"""Answers of the token endpoint that are no success, as errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenRequestRefused
+from seic._model.provider import Provider
+from seic._oauth.messages import parse_token_reply
+from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
+
+REFUSED = {
+    "code": "gateway.authentication.failure",
+    "message": "The credentials are wrong",
+    "trackingId": "body-id",
+    "transient": "false",
+    "errors": [{"field": "", "location": "", "reason": ""}],
+}
+
+
+def _error(
+    status: int,
+    body: bytes | dict[str, Any] = b"",
+    *,
+    headers: dict[str, str] | None = None,
+    provider: Provider = SEI_GATEWAY,
+    hint: str | None = None,
+) -> SeicError:
+    with pytest.raises(SeicError) as caught:
+        parse_token_reply(
+            provider=provider,
+            status=status,
+            headers=httpx.Headers(headers or {}),
+            body=body if isinstance(body, bytes) else json.dumps(body).encode(),
+            obtained_at=0.0,
+            host="api.example",
+            now=784111770.0,
+            secrets=("hunter2",),
+            hint=hint,
+        )
+    return caught.value
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 599])
+def test_unavailable(status: int) -> None:
+    """Expect what may pass by itself to be told from a refusal, with its status and the host."""
+    error = _error(status)
+    assert isinstance(error, TokenEndpointUnavailable)
+    assert (error.status, error.retry_after, error.tracking_id) == (status, None, None)
+    assert "api.example" in error.message
+    assert "try again later" in error.message
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("12", 12.0),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 7.0),
+        ("soon", None),
+    ],
+)
+def test_unavailable_names_the_pause(value: str, seconds: float | None) -> None:
+    """Expect a `Retry-After` in seconds, as a date, and none where it makes no sense."""
+    error = _error(503, headers={"Retry-After": value})
+    assert isinstance(error, TokenEndpointUnavailable)
+    assert error.retry_after == seconds
+    assert ("try again in" in error.message) == (seconds is not None)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 407, 409, 428, 430, 499])
+def test_refused(status: int) -> None:
+    """Expect every other 4xx to be a refusal that names host and status and what to check."""
+    error = _error(status)
+    assert isinstance(error, TokenRequestRefused)
+    assert (error.status, error.code, error.description, error.transient) == (status, None, None, False)
+    assert "api.example" in error.message
+    assert "check" in error.message
+
+
+def test_refused_in_the_gateways_words() -> None:
+    """Expect code, message and tracking id of the gateway, and what a person can do."""
+    error = _error(401, REFUSED)
+    assert isinstance(error, TokenRequestRefused)
+    assert error.code == "gateway.authentication.failure"
+    assert error.description == "The credentials are wrong"
+    assert error.tracking_id == "body-id"
+    for words in ("gateway.authentication.failure", "The credentials are wrong", "body-id", "AppSecret"):
+        assert words in error.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "provider", "tracking_id"),
+    [
+        pytest.param({"requesttrackingid": "header-id"}, SEI_GATEWAY, "header-id", id="header before body"),
+        pytest.param({"RequestTrackingID": "header-id"}, SEI_GATEWAY, "header-id", id="in any case"),
+        pytest.param({}, SEI_GATEWAY, "body-id", id="body"),
+        pytest.param({"requesttrackingid": "header-id"}, OAUTH2, "body-id", id="a header the provider does not know"),
+        pytest.param({"requesttrackingid": "a\x1b[1mb"}, SEI_GATEWAY, "a [1mb", id="cleaned"),
+    ],
+)
+def test_the_tracking_id(headers: dict[str, str], provider: Provider, tracking_id: str) -> None:
+    """Expect the provider's header, else the body's member."""
+    error = _error(401, REFUSED, headers=headers, provider=provider)
+    assert isinstance(error, TokenRequestRefused)
+    assert error.tracking_id == tracking_id
+
+
+@pytest.mark.parametrize("status", [302, 404, 503])
+def test_every_error_carries_the_tracking_id(status: int) -> None:
+    """Expect the id on each kind of error and in its message."""
+    error = _error(status, headers={"requesttrackingid": "header-id"})
+    assert getattr(error, "tracking_id", None) == "header-id"
+    assert "header-id" in error.message
+
+
+@pytest.mark.parametrize(
+    ("transient", "expected"),
+    [
+        ("true", True),
+        ("True", True),
+        (True, True),
+        ("false", False),
+        (False, False),
+        (None, False),
+        ("yes", False),
+        (1, False),
+    ],
+    ids=repr,
+)
+def test_transient(transient: object, expected: bool) -> None:
+    """Expect the gateway's `transient`, a string or a boolean, and a refusal to be final otherwise."""
+    error = _error(400, {**REFUSED, "transient": transient})
+    assert isinstance(error, TokenRequestRefused)
+    assert error.transient is expected
+
+
+@pytest.mark.parametrize(
+    ("body", "advice"),
+    [
+        ({"error": "invalid_client"}, "client_secret"),
+        ({"error": "invalid_grant"}, "password"),
+        ({"error": "unauthorized_client"}, "not registered"),
+        ({"error": "unsupported_grant_type"}, "does not offer"),
+        ({"error": "invalid_scope"}, "scope"),
+        ({"error": "something_new"}, "check the grant"),
+    ],
+)
+def test_advice_follows_the_code(body: dict[str, str], advice: str) -> None:
+    """Expect each code of RFC 6749 §5.2 to come with what to do about it."""
+    error = _error(400, body)
+    assert isinstance(error, TokenRequestRefused)
+    assert error.code == body["error"]
+    assert advice in error.message
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "hinted"),
+    [
+        pytest.param(401, b"", True, id="401"),
+        pytest.param(400, {"error": "invalid_client"}, True, id="invalid_client"),
+        pytest.param(400, {"error": "invalid_grant"}, False, id="another cause"),
+        pytest.param(403, b"", False, id="403"),
+        pytest.param(503, b"", False, id="unavailable"),
+    ],
+)
+def test_a_hint_is_for_refused_credentials(status: int, body: bytes | dict[str, str], hinted: bool) -> None:
+    """Expect the caller's hint where the client's credentials are in doubt, and nowhere else."""
+    assert ("perhaps raw" in _error(status, body, hint="perhaps raw").message) is hinted
+
+
+@pytest.mark.parametrize(("provider", "named"), [(SEI_PLATFORM, True), (OAUTH2, False)], ids=["platform", "plain"])
+def test_the_life_of_a_code_is_named(provider: Provider, named: bool) -> None:
+    """Expect a refused grant to recall how short a code lives, where that is known."""
+    message = _error(400, {"error": "invalid_grant"}, provider=provider).message
+    assert ("a code lives 20 s" in message) is named
+
+
+def test_logged_in_elsewhere_names_the_remedy_and_its_price() -> None:
+    """Expect the platform's single session to be explained, with what ending the other one means."""
+    error = _error(403, {"error": {"code": 403, "message": "logged out", "subcode": "018", "errorid": "e-1"}})
+    assert isinstance(error, TokenRequestRefused)
+    assert error.tracking_id == "e-1"
+    assert "endOtherSessions" in error.message
+    assert "ends the other session" in error.message
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        pytest.param("https://u:pw@idp.example:444/login?session=abc#f", "a redirect to idp.example;", id="elsewhere"),
+        pytest.param("/login?session=abc", "a redirect to another path of api.example;", id="a path"),
+        pytest.param("https://[::1", "a redirect to an unreadable location;", id="unreadable"),
+        pytest.param("https://xn--999999999/", "a redirect to xn--999999999;", id="no IDNA name"),
+        pytest.param("https://hunter2.example/", "a redirect to ***.example;", id="a secret as a host"),
+        pytest.param(None, "names no location", id="nowhere"),
+    ],
+)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_named_and_not_followed(status: int, location: str | None, target: str) -> None:
+    """Expect to whom it leads, without path, query or user, and that it is not followed."""
+    error = _error(status, headers={} if location is None else {"Location": location})
+    assert isinstance(error, InvalidTokenResponse)
+    assert target in error.message
+    assert "never followed" in error.message
+    for leak in ("session", "abc", "pw", "login"):
+        assert leak not in error.message
+
+
+@pytest.mark.parametrize("status", [0, 100, 199, 600, 999])
+def test_a_status_that_ends_nothing(status: int) -> None:
+    """Expect what is no final answer to be no token."""
+    error = _error(status)
+    assert isinstance(error, InvalidTokenResponse)
+    assert "no final answer" in error.problem
+
+
+@pytest.mark.parametrize("status", [400, 503])
+def test_the_providers_words_are_cleaned(status: int) -> None:
+    """Expect no secret, no forged line and no flood in an error's message or attributes."""
+    error = _error(status, {"error": "c\nhunter2", "error_description": "was hunter2\n" + "x" * 5_000})
+    shown = repr(vars(error)) + str(error)
+    assert "hunter2" not in shown
+    assert "\\n" not in shown
+    assert "was *** xxx" in error.message
+    assert len(error.message) < 900
+
+
+@pytest.mark.parametrize("status", [401, 503])
+@pytest.mark.parametrize(
+    "body", [b"<html>hunter2</html>", b"\xff\xfe", b"[" * 100_000, b"[]", b'{"error": {"code": []}}']
+)
+def test_a_body_in_no_known_form_is_not_quoted(status: int, body: bytes) -> None:
+    """Expect an error page to be an error by its status alone."""
+    error = _error(status, body)
+    assert getattr(error, "status", None) == status
+    assert "hunter2" not in error.message

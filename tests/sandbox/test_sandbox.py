@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from seic._model.token import Token
+from seic.sandbox import Sandbox
+from tests._support.far_side import api_client, ask_token, call, client_context, get_token
+
+
+async def test_it_is_an_asynchronous_context_too() -> None:
+    """It serves the same inside `async with`, and its thread is gone afterwards."""
+    async with (
+        Sandbox() as sandbox,
+        httpx.AsyncClient(base_url=sandbox.api_url, verify=client_context(sandbox.ca_pem)) as client,
+    ):
+        reply = await client.get("/")
+    assert reply.status_code == 401
+    assert "seic-sandbox" not in {thread.name for thread in threading.enumerate()}
+
+
+async def test_error_in_an_asynchronous_block_stops_it() -> None:
+    """The error comes out, and the hosts are gone."""
+    sandbox = Sandbox()
+    with pytest.raises(ZeroDivisionError):
+        async with sandbox:
+            raise ZeroDivisionError
+    with pytest.raises(RuntimeError, match="does not run"):
+        _ = sandbox.api_url
+
+
+def test_it_runs_once() -> None:
+    """A second start is an error, running or stopped; a second stop is none."""
+    sandbox = Sandbox()
+    with sandbox, pytest.raises(RuntimeError, match="runs once"):
+        sandbox.start()
+    sandbox.stop()
+    with pytest.raises(RuntimeError, match="runs once"):
+        sandbox.start()
+
+
+def test_stop_before_the_start_changes_nothing() -> None:
+    """There is nothing to stop yet, and it can still start."""
+    sandbox = Sandbox()
+    sandbox.stop()
+    with sandbox:
+        assert sandbox.api_url
+
+
+@pytest.mark.parametrize("name", ["api_url", "mtls_url", "proxy_url"])
+@pytest.mark.parametrize("behind_proxy", [False, True])
+def test_urls_are_there_only_while_it_runs(name: str, behind_proxy: bool) -> None:
+    """Before and after there is no port to name."""
+    sandbox = Sandbox(behind_proxy=behind_proxy)
+    with pytest.raises(RuntimeError, match="does not run"):
+        getattr(sandbox, name)
+    with sandbox:
+        pass
+    with pytest.raises(RuntimeError, match="does not run"):
+        getattr(sandbox, name)
+
+
+def test_hosts_are_two_behind_tls_or_one_behind_a_proxy() -> None:
+    """Each kind says what it has."""
+    with Sandbox() as sandbox:
+        assert sandbox.api_url.startswith("https://localhost:")
+        assert sandbox.mtls_url.startswith("https://localhost:")
+        assert sandbox.api_url != sandbox.mtls_url
+        with pytest.raises(RuntimeError, match="no proxy_url"):
+            _ = sandbox.proxy_url
+    with Sandbox(behind_proxy=True) as sandbox:
+        assert sandbox.proxy_url.startswith("http://localhost:")
+        for name in ("api_url", "mtls_url"):
+            with pytest.raises(RuntimeError, match="proxy_url alone"):
+                getattr(sandbox, name)
+
+
+def test_two_sandboxes_know_nothing_of_each_other() -> None:
+    """Credentials and tokens of one are nothing to the other."""
+    with Sandbox() as one, Sandbox() as other, api_client(one) as client, api_client(other) as stranger:
+        token = get_token(client, one)
+        assert ask_token(stranger, one).status_code == 401
+        assert call(stranger, other, token).status_code == 401
+        assert call(client, one, token).status_code == 200
+
+
+def test_client_certificate_is_the_service_accounts() -> None:
+    """Its CN is the user name, also one of the caller's choice."""
+    sandbox = Sandbox(username="my-service")
+    certificate = x509.load_pem_x509_certificate(sandbox.client_certificate_pem)
+    certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(sandbox.ca_pem))
+    assert certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "my-service"
+    assert sandbox.client_key_pem.startswith(b"-----BEGIN PRIVATE KEY-----")
+
+
+def test_revoking_takes_a_token_of_the_sdk_as_well(sandbox: Sandbox, api: httpx.Client) -> None:
+    """The value that a client holds names its token."""
+    assert sandbox.revoke(Token(access_token=get_token(api, sandbox)))
+    assert not sandbox.revoke(Token(access_token="unknown"))
+
+
+def test_repr_shows_no_secret(sandbox: Sandbox) -> None:
+    """Neither the sandbox nor what it knows tells a secret."""
+    text = f"{sandbox!r} {vars(sandbox)!r}"
+    assert sandbox.client_secret not in text
+    assert sandbox.password not in text
+
+
+def test_missing_aiohttp_is_explained() -> None:
+    """The error says what to install."""
+    script = "import sys; sys.modules['aiohttp'] = None; import seic.sandbox"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert 'pip install "seic[sandbox]"' in result.stderr.splitlines()[-1]

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import datetime as dt
+import inspect
+import logging
+import subprocess
+import sys
+import typing
+
+import attrs
+import pytest
+
+from seic import _events, events
+from seic._events import Event
+
+_KINDS = [
+    kind
+    for _, kind in inspect.getmembers(_events, inspect.isclass)
+    if issubclass(kind, Event) and kind.__module__ == _events.__name__
+]
+# Types whose values cannot hold a token, a credential or a request.
+_HARMLESS = {str, int, float, bool, dt.datetime, type(None)}
+
+each_kind = pytest.mark.parametrize("kind", _KINDS, ids=lambda kind: kind.__name__)
+
+
+@each_kind
+def test_an_event_has_fields_of_harmless_types_only(kind: type[Event]) -> None:
+    """No field is of a type that could carry a secret along."""
+    for name, hint in typing.get_type_hints(kind).items():
+        if typing.get_origin(hint) is typing.ClassVar:
+            continue
+        assert set(typing.get_args(hint) or (hint,)) <= _HARMLESS, name
+
+
+@each_kind
+def test_an_event_has_no_field_named_after_a_secret(kind: type[Event]) -> None:
+    """A string could still be a secret, so no field is called like one."""
+    suspicious = ("access_token", "authorization", "body", "header", "key", "passphrase", "password", "secret", "url")
+    for field in attrs.fields(kind):
+        assert not any(word in field.name for word in suspicious), field.name
+
+
+@each_kind
+def test_an_event_is_named_and_graded_for_a_log(kind: type[Event]) -> None:
+    """Each kind has a name in plain words, a level that logging knows, and a sentence that explains it."""
+    assert kind.name == kind.name.lower().strip() != ""
+    assert logging.getLevelName(kind.level) in {"DEBUG", "INFO", "WARNING", "ERROR"}
+    assert kind.__doc__
+
+
+def test_no_two_events_share_a_name() -> None:
+    """Who counts events by name counts one kind."""
+    names = [kind.name for kind in _KINDS]
+
+    assert len(set(names)) == len(names)
+
+
+def test_an_event_is_a_value() -> None:
+    """Events compare by content and cannot be changed on their way through several listeners."""
+    event = _events.TokenEndpointBack(host="api.example.com", failures=3)
+
+    assert event == _events.TokenEndpointBack(host="api.example.com", failures=3)
+    assert event != _events.TokenEndpointBack(host="api.example.com", failures=4)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        event.failures = 4  # type: ignore[misc]
+
+
+def emitted(event: Event, caplog: pytest.LogCaptureFixture, level: int = logging.DEBUG) -> list[logging.LogRecord]:
+    """Log the event and return what was written."""
+    with caplog.at_level(level, logger="seic"):
+        _events.log_event(event)
+    return caplog.records
+
+
+def test_an_event_is_one_line_with_its_tracking_id(caplog: pytest.LogCaptureFixture) -> None:
+    """The name comes first, then each fact as name=value, seconds to the millisecond."""
+    event = _events.TokenAcquired(host="api.example.com", expires_in=3599.0, took=0.05149, tracking_id="abc-1")
+    (record,) = emitted(event, caplog)
+
+    assert record.name == "seic"
+    assert record.levelno == logging.INFO
+    assert record.getMessage() == (
+        "token acquired: host=api.example.com expires_in=3599.000 took=0.051 ahead=False tracking_id=abc-1"
+    )
+
+
+def test_a_time_is_written_as_iso_8601(caplog: pytest.LogCaptureFixture) -> None:
+    """A log is read by programs, too."""
+    event = _events.CertificateExpiring(
+        path="client.pem",
+        subject="CN=svc-user",
+        not_after=dt.datetime(2027, 1, 31, 12, tzinfo=dt.UTC),
+        days_left=9.5,
+    )
+    (record,) = emitted(event, caplog)
+
+    assert "not_after=2027-01-31T12:00:00+00:00 days_left=9.500" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        pytest.param("invalid_client", "invalid_client", id="plain"),
+        pytest.param("two words", "'two words'", id="space"),
+        pytest.param("", "''", id="empty"),
+        pytest.param("x\nERROR:root:forged", r"'x\nERROR:root:forged'", id="line end"),
+        pytest.param("x\x1b[2J", r"'x\x1b[2J'", id="terminal escape"),
+        pytest.param("x\u2028y", r"'x\u2028y'", id="line separator"),
+    ],
+)
+def test_what_a_server_wrote_cannot_forge_a_log_entry(
+    text: str, written: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A text that would break the line, or the reading of it, is quoted."""
+    event = _events.TokenRefused(host="api.example.com", status=401, code=text, tracking_id="abc-1")
+    (record,) = emitted(event, caplog)
+
+    assert record.getMessage() == f"token refused: host=api.example.com status=401 code={written} tracking_id=abc-1"
+
+
+@pytest.mark.parametrize(
+    ("level", "lines"),
+    [pytest.param(logging.INFO, 1, id="at its level"), pytest.param(logging.WARNING, 0, id="above")],
+)
+def test_a_logger_above_the_level_writes_nothing(level: int, lines: int, caplog: pytest.LogCaptureFixture) -> None:
+    """The application's logging decides what is written."""
+    event = _events.TokenEndpointBack(host="api.example.com", failures=3)
+
+    assert len(emitted(event, caplog, level)) == lines
+
+
+def test_without_logging_set_up_nothing_is_printed() -> None:
+    """A library is quiet: not even an error reaches stderr by Python's last resort."""
+    script = "import logging, seic; logging.getLogger('seic.api').error('x'); logging.getLogger('seic').error('y')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout == done.stderr == ""
+
+
+def test_every_event_has_its_public_name() -> None:
+    """Whoever listens can import each kind."""
+    assert {kind.__name__ for kind in _KINDS} == set(events.__all__) - {"Listener"}
+    assert all(getattr(events, kind.__name__) is kind for kind in _KINDS)

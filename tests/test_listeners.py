@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+import pytest
+import trio
+import trio.testing
+
+from seic._events import Event, TokenEndpointBack
+from seic._listeners import Listeners
+
+EVENT = TokenEndpointBack(host="api.example.com", failures=1)
+OTHER = TokenEndpointBack(host="api.example.com", failures=2)
+
+
+def failures_in(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return what was written about failing listeners."""
+    return [record for record in caplog.records if record.name == "seic.events"]
+
+
+def test_every_listener_hears_every_event_in_order() -> None:
+    """The first and the added ones are told alike, as often as something happens."""
+    first: list[Event] = []
+    second: list[Event] = []
+    listeners = Listeners(first.append)
+    listeners.add(second.append)
+
+    listeners.emit(EVENT)
+    listeners.emit(OTHER)
+
+    assert first == second == [EVENT, OTHER]
+
+
+def test_a_removed_listener_hears_no_more_and_others_go_on() -> None:
+    """Ending a subscription twice is the same as once, and ends no other of the same function."""
+    heard: list[Event] = []
+    listeners = Listeners(heard.append)
+    remove = listeners.add(heard.append)
+
+    remove()
+    remove()
+    listeners.emit(EVENT)
+
+    assert heard == [EVENT]
+
+
+async def test_a_coroutine_function_runs_beside_in_the_running_loop() -> None:
+    """Emitting returns at once; the listener runs when the loop comes to it, and is kept alive until it ends."""
+    heard: list[tuple[Event, object]] = []
+    done, go_on = asyncio.Event(), asyncio.Event()
+
+    async def listener(event: Event) -> None:
+        await go_on.wait()
+        heard.append((event, asyncio.get_running_loop()))
+        done.set()
+
+    Listeners(listener).emit(EVENT)
+    assert heard == []
+
+    go_on.set()
+    await done.wait()
+
+    assert heard == [(EVENT, asyncio.get_running_loop())]
+
+
+def test_a_coroutine_function_runs_to_its_end_where_there_is_no_loop() -> None:
+    """In a plain thread, as a blocking client's, the event is not lost."""
+    heard: list[Event] = []
+
+    async def listener(event: Event) -> None:
+        await asyncio.sleep(0)
+        heard.append(event)
+
+    thread = threading.Thread(target=Listeners(listener).emit, args=(EVENT,))
+    thread.start()
+    thread.join()
+
+    assert heard == [EVENT]
+
+
+def test_a_coroutine_function_runs_in_trio() -> None:
+    """Under trio it runs as a task of trio's, and may use trio."""
+    heard: list[Event] = []
+
+    async def main() -> None:
+        done = trio.Event()
+
+        async def listener(event: Event) -> None:
+            await trio.lowlevel.checkpoint()
+            heard.append(event)
+            done.set()
+
+        Listeners(listener).emit(EVENT)
+        await done.wait()
+
+    trio.run(main)
+
+    assert heard == [EVENT]
+
+
+def broken(event: Event) -> None:
+    """Fail on each event."""
+    raise LookupError(f"not ready for {event.name}")
+
+
+def test_a_raising_function_is_logged_once_and_keeps_nobody_from_hearing(caplog: pytest.LogCaptureFixture) -> None:
+    """The error is the listener's own; who emits and who else listens see nothing of it."""
+    heard: list[Event] = []
+    listeners = Listeners(broken)
+    listeners.add(heard.append)
+
+    listeners.emit(EVENT)
+    listeners.emit(OTHER)
+
+    assert heard == [EVENT, OTHER]
+    (record,) = failures_in(caplog)
+    assert record.levelno == logging.ERROR
+    assert "broken" in record.getMessage()
+    assert record.exc_info is not None
+    assert record.exc_info[0] is LookupError
+
+
+def test_each_raising_listener_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Once means once for each, or the second would hide behind the first."""
+    listeners = Listeners(broken)
+    listeners.add(broken)
+
+    listeners.emit(EVENT)
+
+    assert len(failures_in(caplog)) == 2
+
+
+async def test_a_raising_coroutine_function_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Its task leaves no exception that nobody retrieved."""
+    runs = 0
+
+    async def listener(event: Event) -> None:
+        nonlocal runs
+        runs += 1
+        raise LookupError(event.name)
+
+    listeners = Listeners(listener)
+    listeners.emit(EVENT)
+    listeners.emit(OTHER)
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+
+    assert runs == 2
+    assert len(failures_in(caplog)) == 1
+
+
+def test_a_raising_coroutine_function_does_not_take_trio_down(caplog: pytest.LogCaptureFixture) -> None:
+    """A system task of trio's that raises ends the whole run, so nothing may leave it."""
+
+    async def listener(event: Event) -> None:
+        raise LookupError(event.name)
+
+    async def main() -> None:
+        Listeners(listener).emit(EVENT)
+        await trio.testing.wait_all_tasks_blocked()
+
+    trio.run(main)
+
+    assert len(failures_in(caplog)) == 1
+
+
+async def test_a_cancelled_listener_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """A loop that ends cancels what still runs in it; that is not the listener's fault."""
+    never = asyncio.Event()
+
+    async def listener(event: Event) -> None:
+        await never.wait()
+
+    Listeners(listener).emit(EVENT)
+    await asyncio.sleep(0)
+    (task,) = asyncio.all_tasks() - {asyncio.current_task()}
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert task.cancelled()
+    assert failures_in(caplog) == []
+
+
+def test_the_log_hears_without_listeners(caplog: pytest.LogCaptureFixture) -> None:
+    """Logging needs no callback."""
+    with caplog.at_level(logging.INFO, logger="seic"):
+        Listeners().emit(EVENT)
+
+    assert caplog.messages == ["token endpoint back: host=api.example.com failures=1 tracking_id=None"]
+
+
+@pytest.mark.parametrize("kind", [list, tuple], ids=["list", "tuple"])
+def test_what_a_function_returns_is_ignored(kind: Callable[[], object]) -> None:
+    """Only an awaitable means something."""
+    Listeners(lambda event: kind()).emit(EVENT)
