@@ -36,6 +36,24 @@ class Face(Protocol):
         ...
 
 
+class _Async:
+    def __init__(self, client: seic.AsyncClient) -> None:
+        self._client = client
+
+    async def request(self, method: str, url: str, **options: Any) -> httpx.Response:
+        return await self._client.request(method, url, **options)
+
+    async def get(self, url: str, **options: Any) -> httpx.Response:
+        return await self._client.get(url, **options)
+
+    async def token(self, *, force: bool = False) -> seic.Token:
+        return await self._client.token(force=force)
+
+    @property
+    def stats(self) -> Any:
+        return self._client.stats
+
+
 class _Blocking:
     def __init__(self, client: seic.Client) -> None:
         self._client = client
@@ -59,7 +77,7 @@ async def open_client(kind: Kind, config: seic.Config, **options: Any) -> AsyncI
     """Open a client of the kind; a blocking one runs in threads."""
     if kind == "async":
         async with seic.AsyncClient(config, **options) as client:
-            yield client
+            yield _Async(client)
         return
     with seic.Client(config, **options) as blocking:
         yield _Blocking(blocking)

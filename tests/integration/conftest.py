@@ -10,7 +10,7 @@ import pytest
 
 from seic._tokens.clock import Clock
 from seic.sandbox import ManualClock, Sandbox
-from seic.sandbox import sandbox as sandbox_module
+from seic.sandbox.server import server_context
 
 
 @pytest.fixture(params=["TLSv1.2", "TLSv1.3"])
@@ -49,13 +49,12 @@ def timed_sandbox(manual: ManualClock) -> Iterator[Sandbox]:
 def versioned_sandbox(tls: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """Run a sandbox that speaks one version of TLS."""
     version = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}[tls]
-    build = sandbox_module.server_context
 
     def pinned(*args: Any, **options: Any) -> ssl.SSLContext:
-        context = build(*args, **options)
+        context = server_context(*args, **options)
         context.minimum_version = context.maximum_version = version
         return context
 
-    monkeypatch.setattr(sandbox_module, "server_context", pinned)
+    monkeypatch.setattr("seic.sandbox.sandbox.server_context", pinned)
     with Sandbox() as sandbox:
         yield sandbox

@@ -141,7 +141,7 @@ async def test_the_auth_works_on_a_client_of_ones_own(sandbox: Sandbox) -> None:
     auth = seic.OAuth2Auth(config)
     context = seic.create_ssl_context(certificate=config.certificate, ca=config.ca)
     for options in ({"verify": context}, {"transport": seic.AsyncTransport(config)}):
-        async with httpx.AsyncClient(auth=auth, base_url=config.base_url, **options) as client:  # type: ignore[arg-type]
+        async with httpx.AsyncClient(auth=auth, base_url=config.base_url, **options) as client:
             assert (await client.get(ECHO_PATH)).json()["certificate_common_name"] == sandbox.username
 
     assert sandbox.counts.token_requests == 1
