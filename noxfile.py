@@ -43,6 +43,8 @@ def _runs(python: str, version: str) -> bool:
 
 FOUND = [version for version in SUPPORTED if any(_runs(python, version) for python in _candidates(version))]
 MISSING = [version for version in SUPPORTED if version not in FOUND]
+#: The package with all its extras.
+EVERYTHING = f".[{','.join(PROJECT['project']['optional-dependencies'])}]"
 #: For what needs one Python only: the oldest supported one that is here.
 ONE = FOUND[0] if FOUND else None
 
@@ -75,7 +77,7 @@ def layers(session: nox.Session) -> None:
 @nox.session(python=ONE)
 def types(session: nox.Session) -> None:
     """Check the types with mypy (strict) and pyright."""
-    session.install("--editable", ".[sandbox,httpx2]", *_group("types"))
+    session.install("--editable", EVERYTHING, *_group("types"))
     session.run("mypy")
     session.run("pyright")
 
@@ -87,7 +89,7 @@ def tests(session: nox.Session) -> None:
         session.error(f"none of Python {', '.join(SUPPORTED)} runs here; install one and put it on PATH")
     if MISSING:
         session.log(f"not found on PATH, so not tested: Python {', '.join(MISSING)}")
-    session.install(".[sandbox,httpx2]", *_group("tests"))
+    session.install(EVERYTHING, *_group("tests"))
     session.run("pytest", *session.posargs)
 
 
@@ -95,14 +97,14 @@ def tests(session: nox.Session) -> None:
 def oldest(session: nox.Session) -> None:
     """Run the test suite with the oldest dependencies that pyproject.toml admits."""
     floors = [line.split(",")[0].replace(">=", "==") for line in _requirements()]
-    session.install(".[sandbox,httpx2]", *floors, *_group("tests"))
+    session.install(EVERYTHING, *floors, *_group("tests"))
     session.run("pytest", *session.posargs)
 
 
 @nox.session(python=ONE)
 def coverage(session: nox.Session) -> None:
     """Measure the branches that the suite takes, and fail below the threshold."""
-    session.install(".[sandbox,httpx2]", *_group("coverage"))
+    session.install(EVERYTHING, *_group("coverage"))
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
     session.run("coverage", "combine")
@@ -132,7 +134,8 @@ def build(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(dist))
     session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
     (wheel,) = dist.glob("*.whl")
-    for extras, modules in {"": "seic", "[sandbox,httpx2]": "seic, seic.sandbox, httpx2"}.items():
+    doors = "seic, seic.sandbox, seic.otel, httpx2"
+    for extras, modules in {"": "seic", EVERYTHING.removeprefix("."): doors}.items():
         folder = session.create_tmp()
         python = Path(folder, f"venv{len(extras)}", "Scripts" if os.name == "nt" else "bin", "python")
         session.run("python", "-m", "venv", "--clear", str(python.parent.parent))

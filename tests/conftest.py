@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from hypothesis import HealthCheck, settings
 from tests._support.skips import pytest_make_collect_report, pytest_runtest_makereport
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
+
+# A busy machine is no defect of what is tested: properties are judged by their outcome, never by how long they took.
+settings.register_profile("seic", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("seic")

@@ -15,12 +15,13 @@ from seic._config import Config
 from seic._events import CallNotReplayed, CallReplayed
 from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
+from seic._tls.certificate import ClientCertificate
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.held import Held
 from seic._tokens.sending import Sender
 from seic._tokens.source import TokenSource
 from seic._tokens.stats import Stats
-from seic._transport import OriginGuard, TokenConnector
+from seic._transport import AsyncTrace, BlockingTrace, HopTrace, OriginGuard, TokenConnector
 
 if TYPE_CHECKING:
     _Auth = httpx.Auth
@@ -85,11 +86,17 @@ class OAuth2Auth(_Auth):
         self._monotonic = self.source.clock.monotonic
         self._wall = self.source.clock.wall
         self._guard = OriginGuard(config.origin)
+        self._async_trace, self._blocking_trace = AsyncTrace(self._guard), BlockingTrace(self._guard)
         self._id_header = provider.client_id_header
         self._client_id = config.client_id
 
     def __repr__(self) -> str:
         return f"OAuth2Auth({self.config.base_url}, client_id={self.config.client_id!r})"
+
+    @property
+    def certificate(self) -> ClientCertificate | None:
+        """The client certificate in use."""
+        return self.config.certificate
 
     @property
     def stats(self) -> Stats:
@@ -118,8 +125,9 @@ class OAuth2Auth(_Auth):
         now = self._monotonic()
         if now >= held.renew_at or now >= held.idle_at or self._wall() - now > held.skew_limit:
             held = await self.source.obtain()
-        self._attach(request, held)
+        self._attach(request, held, self._async_trace)
         response = yield request
+        self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
             held.used(now)
             if _logger.isEnabledFor(logging.INFO):
@@ -129,9 +137,10 @@ class OAuth2Auth(_Auth):
         if not self._should_replay(request, response, held):
             return
         held = await self.source.obtain(rejected=held)
-        self._attach(request, held)
+        self._attach(request, held, self._async_trace)
         self._state.count(replays=1)
         response = yield request
+        self._check_hops(request, response)
         self._after_replay(response, held)
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
@@ -141,8 +150,9 @@ class OAuth2Auth(_Auth):
         now = self._monotonic()
         if now >= held.renew_at or now >= held.idle_at or self._wall() - now > held.skew_limit:
             held = self.source.obtain_sync()
-        self._attach(request, held)
+        self._attach(request, held, self._blocking_trace)
         response = yield request
+        self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
             held.used(now)
             if _logger.isEnabledFor(logging.INFO):
@@ -152,25 +162,36 @@ class OAuth2Auth(_Auth):
         if not self._should_replay(request, response, held):
             return
         held = self.source.obtain_sync(rejected=held)
-        self._attach(request, held)
+        self._attach(request, held, self._blocking_trace)
         self._state.count(replays=1)
         response = yield request
+        self._check_hops(request, response)
         self._after_replay(response, held)
 
     def close(self) -> None:
         """End a token fetch that runs in the background."""
         self.source.cancel_background()
 
-    def _attach(self, request: Any, held: Held) -> None:
+    def _attach(self, request: Any, held: Held, trace: HopTrace) -> None:
         headers = request.headers
         headers["Authorization"] = held.authorization
         if self._id_header is not None:
             headers[self._id_header] = self._client_id
+            # httpx takes the token off a redirect to another origin, but not this header.
+            trace.watch(request)
+
+    def _check_hops(self, request: Any, response: Any) -> None:
+        """Refuse the answer of a foreign origin, for transports that did not heed the trace."""
+        if self._id_header is not None and response.request is not request:
+            for hop in (*response.history, response):
+                self._guard.check(hop.request.url)
 
     def _should_replay(self, request: Any, response: Any, held: Held) -> bool:
         self._log(response)
         reason = None
-        if not speaks_of_token(provider=self.config.provider, headers=response.headers, body=response.content):
+        if not self._guard.allows(response.request.url):
+            reason = "another origin answered, to which a redirect led"
+        elif not speaks_of_token(provider=self.config.provider, headers=response.headers, body=response.content):
             reason = "the answer does not speak of the token"
         elif not _is_repeatable(request):
             reason = "the body was a stream and cannot be sent again"
@@ -200,11 +221,14 @@ class OAuth2Auth(_Auth):
 
     def _log(self, response: Any) -> None:
         request = response.request
-        # Without the query: what callers put there is theirs.
+        # Without query and user: what callers put there is theirs.
+        path = request.url.raw_path.partition(b"?")[0].decode("ascii")
         _logger.info(
-            "%s %s %s tracking_id=%s",
+            "%s %s://%s%s %s tracking_id=%s",
             request.method,
-            request.url.copy_with(query=None, fragment=None),
+            request.url.scheme,
+            self._host(request),
+            path,
             response.status_code,
             self._tracking_id(response),
         )

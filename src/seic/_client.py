@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -15,18 +16,23 @@ from seic._model.token import Token
 from seic._tokens.stats import Stats
 from seic._transport import AsyncTransport, Transport
 
-#: Keywords that httpx would give to the transport that it builds itself.
+#: Keywords of a client that httpx hands on to the transport that it makes itself.
 _TRANSPORT_OPTIONS = ("http1", "http2", "limits")
 
 
-def _take_transport_options(options: dict[str, Any]) -> dict[str, Any]:
-    for name in ("verify", "cert"):
-        if name in options:
-            raise ConfigurationError(
-                f"{name}: whom to trust and which certificate to present stand in seic.Config (ca, certificate)",
-                field=name,
-            )
-    return {name: options.pop(name) for name in _TRANSPORT_OPTIONS if name in options}
+def _for_transport(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that are the transport's.
+
+    They stay among the client's, which checks them (is there a package for `http2`?) and makes nothing of them.
+    """
+    if options.get("proxy") is not None:
+        # httpx would make a transport of its own for it, without this identity and without the guard.
+        raise ConfigurationError(
+            "proxy: would carry the API calls alone; pass a transport, which carries the token calls too: "
+            "transport=httpx.AsyncHTTPTransport(proxy=..., verify=seic.create_ssl_context(...))",
+            field="proxy",
+        )
+    return {name: options[name] for name in (*_TRANSPORT_OPTIONS, "verify", "cert") if name in options}
 
 
 def _join_auth(
@@ -39,6 +45,19 @@ def _join_auth(
     if auth is None:
         own = OAuth2Auth(config, transport=transport, on_event=on_event)
         return own, own.close
+    if not isinstance(auth, OAuth2Auth):
+        raise ConfigurationError(
+            f"auth: must be a seic.OAuth2Auth, whose token is shared, not {type(auth).__name__}; give another kind of "
+            "auth to the single call",
+            field="auth",
+        )
+    for fact in ("base_url", "client_id", "certificate"):
+        if getattr(auth.config, fact) != getattr(config, fact):
+            raise ConfigurationError(
+                f"auth: its {fact} is another than this client's; a token is never shared between two identities, so "
+                "make both of one Config",
+                field="auth",
+            )
     return auth, (lambda: None) if on_event is None else auth.listen(on_event)
 
 
@@ -49,11 +68,14 @@ class AsyncClient(httpx.AsyncClient):
 
     Args:
         config: Who asks, where, and how.
-        auth: An `OAuth2Auth` to share its token with other clients; None is one of its own.
-        transport: What carries API and token calls in place of the network, for tests.
+        auth: An `OAuth2Auth` of the same identity, to share its token with other clients; None is one of its own.
+        transport: What carries API calls in place of the network, for tests; token calls too, unless `auth` is given.
         on_event: A function or coroutine function of one event, told until the client is closed; see
             `OAuth2Auth.listen`.
-        options: Keywords of `httpx.AsyncClient`.
+        options: Keywords of `httpx.AsyncClient`, all but `verify`, `cert` and `proxy`.
+
+    Raises:
+        ConfigurationError: An option contradicts the configuration.
     """
 
     def __init__(
@@ -65,9 +87,14 @@ class AsyncClient(httpx.AsyncClient):
         on_event: Listener | None = None,
         **options: Any,
     ) -> None:
+        carrier = AsyncTransport(config, transport=transport, **_for_transport(options))
         self._oauth, self._leave_auth = _join_auth(config, auth, transport, on_event)
-        carrier = AsyncTransport(config, transport=transport, **_take_transport_options(options))
         options.setdefault("base_url", config.base_url)
+        if mounts := options.get("mounts"):
+            options["mounts"] = {
+                pattern: None if mount is None else AsyncTransport(config, transport=mount)
+                for pattern, mount in mounts.items()
+            }
         super().__init__(auth=self._oauth, transport=carrier, **options)
 
     @classmethod
@@ -101,9 +128,15 @@ class AsyncClient(httpx.AsyncClient):
         self._leave_auth()
         await super().aclose()
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """Close as `aclose` does."""
         self._leave_auth()
-        await super().__aexit__(*exc_info)
+        await super().__aexit__(exc_type, exc_value, traceback)
 
 
 class Client(httpx.Client):
@@ -111,11 +144,14 @@ class Client(httpx.Client):
 
     Args:
         config: Who asks, where, and how.
-        auth: An `OAuth2Auth` to share its token with other clients; None is one of its own.
-        transport: What carries API and token calls in place of the network, for tests.
+        auth: An `OAuth2Auth` of the same identity, to share its token with other clients; None is one of its own.
+        transport: What carries API calls in place of the network, for tests; token calls too, unless `auth` is given.
         on_event: A function or coroutine function of one event, told until the client is closed; see
             `OAuth2Auth.listen`.
-        options: Keywords of `httpx.Client`.
+        options: Keywords of `httpx.Client`, all but `verify`, `cert` and `proxy`.
+
+    Raises:
+        ConfigurationError: An option contradicts the configuration.
     """
 
     def __init__(
@@ -127,9 +163,14 @@ class Client(httpx.Client):
         on_event: Listener | None = None,
         **options: Any,
     ) -> None:
+        carrier = Transport(config, transport=transport, **_for_transport(options))
         self._oauth, self._leave_auth = _join_auth(config, auth, transport, on_event)
-        carrier = Transport(config, transport=transport, **_take_transport_options(options))
         options.setdefault("base_url", config.base_url)
+        if mounts := options.get("mounts"):
+            options["mounts"] = {
+                pattern: None if mount is None else Transport(config, transport=mount)
+                for pattern, mount in mounts.items()
+            }
         super().__init__(auth=self._oauth, transport=carrier, **options)
 
     @classmethod
@@ -155,6 +196,12 @@ class Client(httpx.Client):
         self._leave_auth()
         super().close()
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """Close as `close` does."""
         self._leave_auth()
-        super().__exit__(*exc_info)
+        super().__exit__(exc_type, exc_value, traceback)

@@ -13,7 +13,7 @@ import attrs
 import httpx
 
 from seic._errors import ConfigurationError
-from seic._model.grants import Grant
+from seic._model.grants import ClientCredentials, Grant
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider
 from seic._model.secrecy import Secretive, hide, traceless
@@ -165,13 +165,14 @@ class Config(Secretive):
         object.__setattr__(self, "origin", self._choose_origin())
         object.__setattr__(self, "token_url", self._choose_token_url())
         object.__setattr__(self, "network", self._choose_network())
-        # A credential that is missing or cannot be sent is found here, and not by the first call.
+        # A credential that is missing or cannot be sent is found here, and not by the first call. The grant's own are
+        # left alone: a callable that supplies one is asked when it is needed.
         build_token_request(
             provider=self.provider,
             token_url=self.token_url,
             client_id=self.client_id,
             client_secret=self.client_secret,
-            grant=self.grant,
+            grant=ClientCredentials(),
         )
 
     @classmethod

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ssl
 import threading
+import warnings
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,44 +18,146 @@ import httpx
 from seic._config import Config
 from seic._errors import ConfigurationError, HostNotAllowed, SeicError
 from seic._model.hosts import Origin
-from seic._runtime import in_thread
+from seic._runtime import Latch, in_thread
 from seic._tls.context import shared_context
+
+_HTTP_1 = ("http/1.1",)
 
 
 class OriginGuard:
-    """Tells whether a URL lies in one origin; made to be cheap, since it is asked on each call and each hop."""
+    """Keeps calls within one origin; made to be cheap, since it is asked on each call and each hop.
+
+    URLs are compared as they go on the wire, so there is no second reading of one that could differ.
+    """
 
     __slots__ = ("_host", "_port", "_scheme", "origin")
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
         url = httpx.URL(str(origin))
-        self._scheme, self._host, self._port = url.scheme, url.host, url.port
+        self._scheme, self._host, self._port = url.scheme, url.raw_host, url.port
+
+    def allows(self, url: Any) -> bool:
+        """Tell whether a URL of httpx or httpx2 lies in the origin."""
+        return bool(url.raw_host == self._host and url.scheme == self._scheme and url.port == self._port)
 
     def check(self, url: Any) -> None:
-        """Raise unless the URL (of httpx or httpx2) lies in the origin.
+        """Raise unless a URL of httpx or httpx2 lies in the origin.
 
         Raises:
             HostNotAllowed: It lies elsewhere.
         """
-        if url.host == self._host and url.scheme == self._scheme and url.port == self._port:
-            return
-        foreign = url.netloc.decode("ascii")
-        if not foreign:
-            raise HostNotAllowed(
+        if not self.allows(url):
+            raise self._refusal(url.scheme, url.raw_host, url.port)
+
+    def check_hop(self, url: Any) -> None:
+        """Raise unless a URL of httpcore or httpcore2 lies in the origin, whose parts are bytes.
+
+        Raises:
+            HostNotAllowed: It lies elsewhere.
+        """
+        if url.host != self._host or url.scheme.decode() != self._scheme or url.port != self._port:
+            raise self._refusal(url.scheme.decode(), url.host, url.port)
+
+    def _refusal(self, scheme: str, raw_host: bytes, port: int | None) -> HostNotAllowed:
+        host = raw_host.decode("ascii")
+        if not host:
+            return HostNotAllowed(
                 f"the URL names no host; give the client base_url={str(self.origin)!r}, or call whole URLs", host=""
             )
-        if url.host == self._host:
-            foreign = f"{url.scheme}://{foreign}"
-        raise HostNotAllowed(
-            f"{foreign} is not {self.origin}, the only origin that this token, key and certificate may be sent to; "
-            "use a client of its own for that host",
-            host=foreign,
+        netloc = f"[{host}]" if ":" in host else host
+        if port is not None:
+            netloc = f"{netloc}:{port}"
+        return HostNotAllowed(
+            f"{scheme}://{netloc} is not {self.origin}, the only origin that this token, key and certificate may be "
+            "sent to; use a client of its own for that host",
+            host=netloc,
         )
 
 
-def _context(config: Config) -> ssl.SSLContext:
-    return shared_context(config.certificate, config.ca)
+class HopTrace:
+    """httpcore's `trace` extension: told of each step of a request, it stops a foreign hop before its head is sent.
+
+    It is for transports that have no guard of their own: an extension goes along with a redirect as headers do.
+    """
+
+    __slots__ = ("_guard", "then")
+
+    def __init__(self, guard: OriginGuard, then: Callable[[str, Any], Any] | None = None) -> None:
+        self._guard = guard
+        #: The user's own trace.
+        self.then = then
+
+    def watch(self, request: Any) -> None:
+        """Have each hop of the request checked, beside what else traces it."""
+        present = request.extensions.get("trace")
+        if present is None:
+            request.extensions["trace"] = self
+        elif present is not self:
+            own = present.then if isinstance(present, HopTrace) else present
+            request.extensions["trace"] = type(self)(self._guard, own)
+
+    def _check(self, step: str, info: Any) -> None:
+        # What is asked of a proxy first, CONNECT, carries nothing of the request.
+        if step.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
+            self._guard.check_hop(info["request"].url)
+
+
+class BlockingTrace(HopTrace):
+    """The trace of a blocking client's request."""
+
+    __slots__ = ()
+
+    def __call__(self, step: str, info: Any) -> None:
+        """Raise where the hop is foreign; httpcore calls this."""
+        self._check(step, info)
+        if self.then is not None:
+            self.then(step, info)
+
+
+class AsyncTrace(HopTrace):
+    """The trace of an async client's request."""
+
+    __slots__ = ()
+
+    async def __call__(self, step: str, info: Any) -> None:
+        """Raise where the hop is foreign; httpcore calls this."""
+        self._check(step, info)
+        if self.then is not None:
+            await self.then(step, info)
+
+
+def _drop_trace(request: httpx.Request) -> None:
+    """Spare a request the trace, where a transport guards each hop itself."""
+    trace = request.extensions.get("trace")
+    if isinstance(trace, HopTrace):
+        del request.extensions["trace"]
+        if trace.then is not None:
+            request.extensions["trace"] = trace.then
+
+
+def _context(config: Config, alpn: tuple[str, ...]) -> ssl.SSLContext:
+    if config.certificate is not None:
+        for warning in config.certificate.check():
+            warnings.warn(warning, stacklevel=2)
+    return shared_context(config.certificate, config.ca, alpn=alpn)
+
+
+def _check(config: object, options: dict[str, Any]) -> tuple[str, ...]:
+    """Refuse what cannot be; return the protocols that the TLS context offers."""
+    if not isinstance(config, Config):
+        raise ConfigurationError(
+            f"config: must be a seic.Config, such as seic.Config.from_env(), not {type(config).__name__}",
+            field="config",
+        )
+    for name in ("verify", "cert"):
+        if name in options:
+            raise ConfigurationError(
+                f"{name}: whom to trust and which certificate to present stand in seic.Config (ca, certificate)",
+                field=name,
+            )
+    # As httpcore writes them into the context that it is given, so that who differs in them shares none.
+    return ("http/1.1", "h2") if options.get("http2") else _HTTP_1
 
 
 class AsyncTransport(httpx.AsyncBaseTransport):
@@ -64,30 +168,60 @@ class AsyncTransport(httpx.AsyncBaseTransport):
     Args:
         config: Whose identity it is.
         transport: What to send through in place of the network, for tests.
-        options: Keywords of `httpx.AsyncHTTPTransport` (`http2`, `limits`, `retries`, …).
+        options: Keywords of `httpx.AsyncHTTPTransport` (`http2`, `limits`, `retries`, …), all but `verify` and `cert`.
+
+    Raises:
+        ConfigurationError: An option would replace what the configuration says.
     """
 
     def __init__(self, config: Config, *, transport: httpx.AsyncBaseTransport | None = None, **options: Any) -> None:
-        _refuse_tls_options(options)
+        self._alpn = _check(config, options)
         self._config = config
         self._guard = OriginGuard(config.origin)
         self._options = options
         self._inner = transport
+        self._opening: Latch | None = None
+        self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request, if it stays in the origin."""
+        """Send the request, if it stays in the origin.
+
+        Raises:
+            HostNotAllowed: It does not.
+            CertificateError: The client certificate or the authorities cannot work.
+        """
         self._guard.check(request.url)
-        inner = self._inner
-        if inner is None:
-            context = await in_thread(_context, self._config)
-            # Another task may have been faster; two pools would each hold connections.
-            inner = self._inner = self._inner or httpx.AsyncHTTPTransport(verify=context, **self._options)
-        return await inner.handle_async_request(request)
+        _drop_trace(request)
+        return await (self._inner or await self._open()).handle_async_request(request)
+
+    async def _open(self) -> httpx.AsyncBaseTransport:
+        # One builds and the others wait, since each build holds a thread; whoever is next takes over from one who was
+        # cancelled.
+        while self._inner is None:
+            if self._opening is not None:
+                await self._opening.wait_async(None)
+                continue
+            opening = self._opening = Latch()
+            try:
+                context = await in_thread(_context, self._config, self._alpn)
+                if self._closed:
+                    raise RuntimeError("the transport was closed before its first call was sent")
+                self._inner = httpx.AsyncHTTPTransport(verify=context, **self._options)
+            finally:
+                self._opening = None
+                opening.set()
+        return self._inner
 
     async def aclose(self) -> None:
         """Close the connections."""
+        self._closed = True
         if self._inner is not None:
             await self._inner.aclose()
+
+    async def __aenter__(self) -> Self:
+        if self._inner is not None:
+            await self._inner.__aenter__()
+        return self
 
     async def __aexit__(
         self,
@@ -96,7 +230,9 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close the connections."""
-        await self.aclose()
+        self._closed = True
+        if self._inner is not None:
+            await self._inner.__aexit__(exc_type, exc_value, traceback)
 
 
 class Transport(httpx.BaseTransport):
@@ -105,34 +241,45 @@ class Transport(httpx.BaseTransport):
     Args:
         config: Whose identity it is.
         transport: What to send through in place of the network, for tests.
-        options: Keywords of `httpx.HTTPTransport`.
+        options: Keywords of `httpx.HTTPTransport`, all but `verify` and `cert`.
+
+    Raises:
+        ConfigurationError: An option would replace what the configuration says.
     """
 
     def __init__(self, config: Config, *, transport: httpx.BaseTransport | None = None, **options: Any) -> None:
-        _refuse_tls_options(options)
+        self._alpn = _check(config, options)
         self._config = config
         self._guard = OriginGuard(config.origin)
         self._options = options
         self._inner = transport
         self._lock = threading.Lock()
+        self._closed = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request, if it stays in the origin."""
+        """Send the request, if it stays in the origin; raises as `AsyncTransport.handle_async_request` does."""
         self._guard.check(request.url)
-        inner = self._inner
-        if inner is None:
-            with self._lock:
-                if self._inner is None:
-                    self._inner = httpx.HTTPTransport(verify=_context(self._config), **self._options)
-                inner = self._inner
-        return inner.handle_request(request)
+        _drop_trace(request)
+        return (self._inner or self._open()).handle_request(request)
+
+    def _open(self) -> httpx.BaseTransport:
+        with self._lock:
+            if self._inner is None:
+                context = _context(self._config, self._alpn)
+                if self._closed:
+                    raise RuntimeError("the transport was closed before its first call was sent")
+                self._inner = httpx.HTTPTransport(verify=context, **self._options)
+            return self._inner
 
     def close(self) -> None:
         """Close the connections."""
+        self._closed = True
         if self._inner is not None:
             self._inner.close()
 
     def __enter__(self) -> Self:
+        if self._inner is not None:
+            self._inner.__enter__()
         return self
 
     def __exit__(
@@ -142,16 +289,9 @@ class Transport(httpx.BaseTransport):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close the connections."""
-        self.close()
-
-
-def _refuse_tls_options(options: dict[str, Any]) -> None:
-    for name in ("verify", "cert"):
-        if name in options:
-            raise ConfigurationError(
-                f"{name}: whom to trust and which certificate to present stand in seic.Config (ca, certificate)",
-                field=name,
-            )
+        self._closed = True
+        if self._inner is not None:
+            self._inner.__exit__(exc_type, exc_value, traceback)
 
 
 class TokenConnector:
@@ -174,7 +314,7 @@ class TokenConnector:
     async def open_async(self) -> httpx.AsyncBaseTransport:
         """Return a transport for one call in the running event loop."""
         if self._transport is None:
-            return httpx.AsyncHTTPTransport(verify=await in_thread(_context, self._config))
+            return httpx.AsyncHTTPTransport(verify=await in_thread(_context, self._config, _HTTP_1))
         if isinstance(self._transport, httpx.AsyncBaseTransport):
             return self._transport
         raise ConfigurationError(
@@ -184,7 +324,7 @@ class TokenConnector:
     def open_sync(self) -> httpx.BaseTransport:
         """Return a transport for one call in this thread."""
         if self._transport is None:
-            return httpx.HTTPTransport(verify=_context(self._config))
+            return httpx.HTTPTransport(verify=_context(self._config, _HTTP_1))
         if isinstance(self._transport, httpx.BaseTransport):
             return self._transport
         raise ConfigurationError(

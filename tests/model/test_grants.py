@@ -1,10 +1,23 @@
 from __future__ import annotations
 
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
 import attrs
 import pytest
 
 from seic._errors import ConfigurationError
-from seic._model.grants import ClientCredentials, Grant
+from seic._model.grants import (
+    SAML2_BEARER,
+    AuthorizationCode,
+    ClientCredentials,
+    Grant,
+    Password,
+    RefreshToken,
+    Saml2Bearer,
+    SessionToken,
+)
 from seic._model.provider import Provider
 
 _GATEWAY = Provider(token_url="/v2/oauthtoken", name="the gateway", username_field="username")
@@ -101,3 +114,229 @@ def test_a_grant_cannot_change() -> None:
 
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         grant.username = "other"  # type: ignore[misc]
+
+
+_OPEN = Provider(
+    token_url="/t", name="the open one", session_token_field="session", end_other_sessions_field="endOtherSessions"
+)
+_SAML = (
+    b'<a:Assertion xmlns:a="urn:oasis:names:tc:SAML:2.0:assertion">'
+    b'<a:Conditions NotOnOrAfter="2030-01-01T00:00:00Z"/></a:Assertion>'
+)
+
+_EVERY_GRANT: list[Grant] = [
+    ClientCredentials(),
+    Password(username="u", password="hunter2"),
+    RefreshToken(refresh_token="hunter2"),
+    AuthorizationCode(code="hunter2", code_verifier="hunter2"),
+    SessionToken(session_token="hunter2"),
+    Saml2Bearer(saml_assertion=_SAML),
+]
+
+
+@pytest.mark.parametrize(
+    ("grant", "grant_type", "fields"),
+    [
+        (Password(username="u", password="p"), "password", {"username": "u", "password": "p"}),
+        (RefreshToken(refresh_token="r"), "refresh_token", {"refresh_token": "r"}),
+        (AuthorizationCode(code="c"), "authorization_code", {"code": "c"}),
+        (
+            AuthorizationCode(code="c", redirect_uri="https://app/back", code_verifier="v"),
+            "authorization_code",
+            {"code": "c", "redirect_uri": "https://app/back", "code_verifier": "v"},
+        ),
+        (SessionToken(session_token="s"), "sessionToken", {"session": "s"}),
+        (Saml2Bearer(saml_response=b"<a/>"), SAML2_BEARER, {"SAMLResponse": "PGEvPg=="}),
+        (Saml2Bearer(saml_assertion=b"<a/>"), SAML2_BEARER, {"SAMLAssertion": "PGEvPg=="}),
+    ],
+    ids=["password", "refresh", "code", "code with all it is bound to", "session", "response", "assertion"],
+)
+def test_each_grant_becomes_its_form(grant: Grant, grant_type: str, fields: dict[str, str]) -> None:
+    """Each grant passes the check of a provider that offers it, and names its fields as the documents do."""
+    grant.check(_OPEN)
+
+    assert grant.grant_type == grant_type
+    assert grant.fields(_OPEN) == fields
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ClientCredentials,
+        lambda **asked: Password(username="u", password="p", **asked),
+        lambda **asked: RefreshToken(refresh_token="r", **asked),
+        lambda **asked: AuthorizationCode(code="c", **asked),
+        lambda **asked: SessionToken(session_token="s", **asked),
+        lambda **asked: Saml2Bearer(saml_response=b"<a/>", **asked),
+    ],
+    ids=["client credentials", "password", "refresh", "code", "session", "SAML"],
+)
+def test_each_grant_may_ask_for_more(kind: Any) -> None:
+    """Scope, audience, resource and the end of other sessions join the form of any grant, and only on request."""
+    asked = {"scope": "a b", "audience": "api", "resource": "https://api"}
+    grant = kind(**asked, end_other_sessions=True)
+    grant.check(_OPEN)
+
+    assert dict(grant.fields(_OPEN).items() - kind().fields(_OPEN).items()) == {**asked, "endOtherSessions": "true"}
+
+
+@pytest.mark.parametrize("grant", _EVERY_GRANT, ids=lambda grant: type(grant).__name__)
+def test_a_grant_that_the_provider_does_not_offer_is_refused(grant: Grant) -> None:
+    """The error names both the grant and what the provider offers instead."""
+    provider = attrs.evolve(_OPEN, grants=frozenset({"a", "b"}))
+
+    with pytest.raises(ConfigurationError, match="; it offers a, b") as caught:
+        grant.check(provider)
+
+    assert caught.value.field == "grant"
+    grant.check(attrs.evolve(_OPEN, grants=frozenset({grant.grant_type})))
+
+
+@pytest.mark.parametrize("grant", _EVERY_GRANT, ids=lambda grant: type(grant).__name__)
+def test_other_sessions_end_only_where_the_provider_can(grant: Any) -> None:
+    """A wish that the provider has no field for is an error rather than silence."""
+    with pytest.raises(ConfigurationError) as caught:
+        attrs.evolve(grant, end_other_sessions=True).check(attrs.evolve(_OPEN, end_other_sessions_field=None))
+
+    assert caught.value.field == "grant.end_other_sessions"
+
+
+@pytest.mark.parametrize(
+    ("grant", "field"),
+    [
+        (Password(username="", password="p"), "grant.username"),
+        (Password(username="u", password=""), "grant.password"),
+        (Password(username="u", password=None), "grant.password"),  # type: ignore[arg-type]
+        (RefreshToken(refresh_token=""), "grant.refresh_token"),
+        (AuthorizationCode(code=""), "grant.code"),
+        (SessionToken(session_token=""), "grant.session_token"),
+        (Saml2Bearer(), "grant.saml_response"),
+        (Saml2Bearer(saml_response=b"<a/>", saml_assertion=b"<a/>"), "grant.saml_response"),
+        (Saml2Bearer(saml_response=b"hunter2"), "grant.saml_response"),
+        (Saml2Bearer(saml_assertion=b"hunter2"), "grant.saml_assertion"),
+    ],
+    ids=[
+        "no username",
+        "no password",
+        "None for a password",
+        "no refresh token",
+        "no code",
+        "no session",
+        "no document",
+        "two documents",
+        "no response",
+        "no assertion",
+    ],
+)
+def test_what_a_grant_lacks_is_named(grant: Grant, field: str) -> None:
+    """The check finds it before anything is sent."""
+    with pytest.raises(ConfigurationError) as caught:
+        grant.check(_OPEN)
+
+    assert caught.value.field == field
+    assert field in str(caught.value)
+
+
+def test_a_field_that_no_document_names_is_asked_for() -> None:
+    """The session token's field is nobody's to guess."""
+    grant = SessionToken(session_token="s")
+    provider = attrs.evolve(_OPEN, session_token_field=None)
+
+    for use in (grant.check, grant.fields):
+        with pytest.raises(ConfigurationError, match=r"attrs\.evolve") as caught:
+            use(provider)
+        assert caught.value.field == "provider.session_token_field"
+
+
+def test_a_verifier_needs_a_provider_that_takes_it() -> None:
+    """A verifier sent to a provider that ignores it would only seem to protect."""
+    grant = AuthorizationCode(code="c", code_verifier="v")
+    grant.check(_OPEN)
+
+    with pytest.raises(ConfigurationError) as caught:
+        grant.check(attrs.evolve(_OPEN, takes_pkce=False))
+
+    assert caught.value.field == "grant.code_verifier"
+
+
+def test_the_token_call_repeats_the_redirect_where_the_provider_wants_it() -> None:
+    """RFC 6749 §4.1.3 demands it; the platform's documents have no such field."""
+    grant = AuthorizationCode(code="c", redirect_uri="https://app/back")
+
+    assert grant.fields(attrs.evolve(_OPEN, redirect_on_token_call=False)) == {"code": "c"}
+    assert grant.fields(attrs.evolve(_OPEN, redirect_field="redirect_url"))["redirect_url"] == "https://app/back"
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda ask: ClientCredentials(username="u", password=ask), "password"),
+        (lambda ask: Password(username="u", password=ask), "password"),
+        (lambda ask: RefreshToken(refresh_token=ask), "refresh_token"),
+        (lambda ask: AuthorizationCode(code=ask), "code"),
+        (lambda ask: SessionToken(session_token=ask), "session"),
+    ],
+    ids=["client credentials", "password", "refresh", "code", "session"],
+)
+def test_what_changes_is_asked_for_once_a_form(make: Any, field: str) -> None:
+    """A callable is left alone by the check and the repr, and asked by each form."""
+    asked = iter(["first", "second"])
+    grant = make(lambda: next(asked))
+    provider = attrs.evolve(_OPEN, username_field="username")
+    grant.check(provider)
+    repr(grant)
+
+    assert [grant.fields(provider)[field] for _ in range(2)] == ["first", "second"]
+
+
+@pytest.mark.parametrize("grant", _EVERY_GRANT, ids=lambda grant: type(grant).__name__)
+def test_no_secret_stands_in_a_repr(grant: Grant) -> None:
+    """Neither the secret nor the document."""
+    assert "hunter2" not in repr(grant)
+    assert "Assertion xmlns" not in repr(grant)
+
+
+@pytest.mark.parametrize(
+    ("grant", "repeatable"),
+    [
+        (ClientCredentials(), True),
+        (Password(username="u", password="p"), True),
+        (SessionToken(session_token="s"), True),
+        (Saml2Bearer(saml_response=b"<a/>"), True),
+        (RefreshToken(refresh_token="r"), False),
+        (RefreshToken(refresh_token=lambda: "r"), True),
+        (AuthorizationCode(code="c"), False),
+        (AuthorizationCode(code=lambda: "c"), True),
+    ],
+    ids=["client credentials", "password", "session", "SAML", "refresh", "refresh callable", "code", "code callable"],
+)
+def test_what_works_once_says_so(grant: Grant, repeatable: bool) -> None:
+    """A code and a refresh token are spent by their use; a callable has the next one."""
+    assert grant.is_repeatable is repeatable
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (RefreshToken(refresh_token="a"), RefreshToken(refresh_token="b")),
+        (AuthorizationCode(code="a"), AuthorizationCode(code="b")),
+        (SessionToken(session_token="a"), SessionToken(session_token="b")),
+        (Saml2Bearer(saml_response=b"<a/>"), Saml2Bearer(saml_response=b"<b/>")),
+        (Saml2Bearer(saml_assertion="a.xml"), Saml2Bearer(saml_assertion="b.xml")),
+    ],
+    ids=["refresh", "code", "session", "document", "path"],
+)
+def test_two_people_are_told_apart(one: Any, other: Any) -> None:
+    """Without a subject a digest stands for whose token it is, and shows in the repr; a stated subject wins."""
+    assert one.subject is not None
+    assert one.subject != other.subject
+    assert one.subject in repr(one)
+    assert attrs.evolve(one, subject="me").subject == "me"
+
+
+def test_only_a_document_at_hand_shows_its_end() -> None:
+    """What is had anew each time has no end of its own, and is not read for it."""
+    assert Saml2Bearer(saml_assertion=_SAML).ends_at == dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
+    assert Saml2Bearer(saml_assertion=b"<a/>").ends_at is None
+    assert Saml2Bearer(saml_assertion=Path("no-such-file")).ends_at is None
+    assert Password(username="u", password="p").ends_at is None

@@ -68,3 +68,25 @@ def test_a_provider_is_a_value() -> None:
 def test_one_providers_environments_are_not_anothers() -> None:
     """The default is made anew for each."""
     assert Provider(token_url="/a").environments is not Provider(token_url="/b").environments
+
+
+@pytest.mark.parametrize("name", ["authorize_url", "token_info_url", "introspection_url", "revocation_url"])
+def test_the_other_endpoints_may_be_missing_but_not_malformed(name: str) -> None:
+    """Each is a path, a URL or None, by the rules of the token endpoint."""
+    for url in (None, "/v2/some", "https://idp.example/some"):
+        assert getattr(Provider(token_url="/t", **{name: url}), name) == url  # type: ignore[arg-type]
+    for url in ("", "some", "//idp.example/some", "http://idp.example/some"):
+        with pytest.raises(ConfigurationError) as caught:
+            Provider(token_url="/t", **{name: url})  # type: ignore[arg-type]
+        assert caught.value.field == f"provider.{name}" or name in str(caught.value)
+
+
+def test_what_is_required_is_returned_or_named() -> None:
+    """A setting that no document names is asked for by its name, its purpose and the way to set it."""
+    provider = Provider(token_url="/t", name="mine", revocation_url="/revoke")
+    assert provider.require("revocation_url", "revoking") == "/revoke"
+
+    with pytest.raises(ConfigurationError, match=r"revoking needs it.*mine.*attrs\.evolve") as caught:
+        attrs.evolve(provider, revocation_url=None).require("revocation_url", "revoking")
+
+    assert caught.value.field == "provider.revocation_url"

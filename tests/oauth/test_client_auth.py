@@ -10,9 +10,11 @@ from seic._errors import ConfigurationError
 from seic._model.provider import ClientAuthentication, Provider
 from seic._oauth.client_auth import (
     DEFAULT_CLIENT_AUTHENTICATION,
+    ClientIdOnly,
     ClientSecretBasic,
     ClientSecretPost,
     client_authentication_of,
+    hint_for_refusal,
 )
 
 
@@ -97,3 +99,40 @@ def test_the_default_is_basic_form_encoded() -> None:
     assert client_authentication_of(Provider(token_url="/t")) is DEFAULT_CLIENT_AUTHENTICATION
     post = ClientSecretPost()
     assert client_authentication_of(Provider(token_url="/t", client_authentication=post)) is post
+
+
+@pytest.mark.parametrize("client_secret", [None, "s"])
+def test_the_id_alone(client_secret: str | None) -> None:
+    """Expect a public client, or one that its certificate proves, to send its id and never a secret."""
+    headers: dict[str, str] = {}
+    form: dict[str, str] = {}
+    ClientIdOnly().apply(headers, form, client_id="id", client_secret=client_secret)
+    assert (headers, form) == ({}, {"client_id": "id"})
+
+
+@pytest.mark.parametrize(
+    ("method", "client_id", "client_secret", "words"),
+    [
+        pytest.param(None, "id", "plain-1._~", None, id="both readings alike"),
+        pytest.param(None, "id", "a/b", "client_secret went form-encoded", id="the secret differs"),
+        pytest.param(None, "my id", "s", "client_id went form-encoded", id="the id differs"),
+        pytest.param(None, "my id", "a/b", "client_id and client_secret went", id="both differ"),
+        pytest.param(ClientSecretBasic(form_encoded=False), "id", "a/b", "client_secret went raw", id="raw"),
+        pytest.param(ClientSecretPost(), "id", "a/b", None, id="no Basic"),
+        pytest.param(None, "id", None, None, id="no secret"),
+        pytest.param(None, "id", "\ud800", "client_secret went", id="no text"),
+    ],
+)
+def test_the_hint_for_refused_credentials(
+    method: ClientAuthentication | None, client_id: str, client_secret: str | None, words: str | None
+) -> None:
+    """Expect the other reading of Basic to be named exactly where it makes a difference, and no credential with it."""
+    provider = Provider(token_url="/t", client_authentication=method)
+    hint = hint_for_refusal(provider, client_id=client_id, client_secret=client_secret)
+    if words is None:
+        assert hint is None
+    else:
+        assert hint is not None
+        assert words in hint
+        assert "a/b" not in hint
+        assert f"form_encoded={method is not None}" in hint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 from typing import Any
@@ -20,9 +21,7 @@ from seic._oauth.client_auth import ClientSecretPost
 from seic._oauth.messages import (
     MAX_LIFETIME,
     MAX_REPLY_BYTES,
-    build_invalidate_request,
     build_token_request,
-    parse_invalidate_reply,
     parse_token_reply,
 )
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY
@@ -126,46 +125,6 @@ def test_a_value_that_is_no_text_is_not_repeated(changes: dict[str, Any], field:
     assert caught.value.__context__ is None
 
 
-def test_invalidating_at_the_gateway() -> None:
-    """Expect the documented form, with the client's proof and the AppKey."""
-    request = build_invalidate_request(
-        provider=SEI_GATEWAY,
-        token_url="https://api.example/v2/oauthtoken",
-        client_id="AppKey",
-        client_secret="AppSecret",
-        access_token="abc",
-    )
-    assert request.content == b"grant_type=invalidate_token&access_token=abc"
-    assert request.headers["AppKey"] == "AppKey"
-    assert request.headers["Authorization"].startswith("Basic ")
-    assert "abc" not in str(request.url)
-
-
-def test_invalidating_where_there_is_no_such_call() -> None:
-    """Expect a clear error where the provider has no way to revoke."""
-    with pytest.raises(ConfigurationError, match="revoke"):
-        build_invalidate_request(
-            provider=OAUTH2, token_url="https://idp.example/t", client_id="a", client_secret="b", access_token="c"
-        )
-
-
-@pytest.mark.parametrize("body", [b"", b"{}", b"<html>", b"\xff"])
-def test_any_success_means_that_the_token_is_dead(body: bytes) -> None:
-    """Expect the status alone to count, as in RFC 7009 §2.2."""
-    parse_invalidate_reply(
-        provider=SEI_GATEWAY, status=200, headers=httpx.Headers(), body=body, host="api.example", now=0.0
-    )
-
-
-@pytest.mark.parametrize("status", [302, 401, 500])
-def test_a_failed_invalidation_is_an_error(status: int) -> None:
-    """Expect every other status to raise."""
-    with pytest.raises(TokenError):
-        parse_invalidate_reply(
-            provider=SEI_GATEWAY, status=status, headers=httpx.Headers(), body=b"", host="api.example", now=0.0
-        )
-
-
 def test_the_gateways_reply() -> None:
     """Expect the documented reply, all strings, to be read into numbers and times, and the rest kept."""
     token = _parse(GATEWAY_REPLY, headers={"requesttrackingid": "67e1ff68"})
@@ -262,21 +221,23 @@ def test_a_missing_expires_in_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["soon", "", None, True, [], {}, -1, 0, "0", 1529525648, "1529525648", 10**350, 1e300, "-1529525648451"]
+    "value",
+    ["soon", "", None, True, [], {}, -1, 0, "0", 1529525648, "1529525648", 10**350, 1e300, "-1529525648451"],
+    ids=lambda value: repr(value)[:20],
 )
 def test_an_issued_at_without_sense_is_left_out(value: object) -> None:
     """Expect nonsense, seconds, and times before and beyond all tokens to be ignored: it serves people only."""
     assert _parse({"access_token": "a", "issued_at": value}).issued_at is None
 
 
-@pytest.mark.parametrize("value", [1529525648451, "1529525648451", 1529525648451.0])
+@pytest.mark.parametrize("value", [1529525648451, "1529525648451", 1529525648451.0], ids=repr)
 def test_issued_at_in_milliseconds(value: object) -> None:
     """Expect a string and a number to be read alike."""
     issued_at = _parse({"access_token": "a", "issued_at": value}).issued_at
     assert issued_at == dt.datetime(2018, 6, 20, 20, 14, 8, 451000, tzinfo=dt.UTC)
 
 
-@pytest.mark.parametrize("value", ["0", 0, -1, "soon", None, True, [], {}])
+@pytest.mark.parametrize("value", ["0", 0, -1, "soon", None, True, [], {}], ids=repr)
 def test_a_refresh_lifetime_without_sense_is_left_out(value: object) -> None:
     """Expect a lifetime that is none to cost nothing but itself."""
     token = _parse({"access_token": "a", "refresh_token": "r", "refresh_token_expires_in": value})
@@ -296,7 +257,7 @@ def test_scopes_that_are_understood(value: object, scope: str) -> None:
     assert _parse({"access_token": "a", "scope": value}).scope == scope
 
 
-@pytest.mark.parametrize("value", ["", None, False, 0, {}, []])
+@pytest.mark.parametrize("value", ["", None, False, 0, {}, []], ids=repr)
 def test_an_empty_error_is_no_error(value: object) -> None:
     """Expect a success that says "error: none" to be a success."""
     assert _parse({"access_token": "a", "error": value}).access_token == "a"
@@ -394,6 +355,26 @@ def test_an_echoed_secret_is_not_repeated(body: bytes | dict[str, Any]) -> None:
     with pytest.raises(InvalidTokenResponse) as caught:
         _parse(body)
     assert "hunter2" not in repr(vars(caught.value)) + str(caught.value) + repr(caught.value.args)
+
+
+def _jwt(claims: dict[str, Any]) -> str:
+    parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims))
+    return ".".join([*(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts), "c2ln"])
+
+
+@pytest.mark.parametrize(
+    ("stated", "claims", "expected"),
+    [
+        pytest.param(3600, {"iat": 1000, "exp": 2800}, 1800.0, id="the shorter counts"),
+        pytest.param(3600, {"iat": 1000, "exp": 9999}, 3600.0, id="the longer does not"),
+        pytest.param(None, {"iat": 1000, "exp": 2800}, 1800.0, id="the only one counts"),
+        pytest.param(3600, {"exp": 2800}, 3600.0, id="an end without a beginning"),
+        pytest.param(None, {"iat": 1000, "exp": 10**12}, MAX_LIFETIME, id="a year at most"),
+    ],
+)
+def test_a_jwt_gives_a_second_opinion(stated: int | None, claims: dict[str, Any], expected: float) -> None:
+    """Expect a JWT's own life to count where it is shorter, or the only one that is named."""
+    assert _parse({"access_token": _jwt(claims), "expires_in": stated}).expires_in == expected
 
 
 def _only_a_token_or_a_token_error(**arguments: Any) -> None:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import base64
 
+import attrs
 import pytest
 
 from seic._errors import ConfigurationError
-from seic._model.grants import ClientCredentials
+from seic._model.grants import (
+    AuthorizationCode,
+    ClientCredentials,
+    Grant,
+    Password,
+    RefreshToken,
+    Saml2Bearer,
+    SessionToken,
+)
+from seic._model.provider import Provider
 from seic._oauth.messages import build_token_request
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 
@@ -94,3 +104,91 @@ def test_idle_lifetimes() -> None:
 def test_the_plain_provider_has_no_hosts() -> None:
     """Expect its hosts to be the user's."""
     assert OAUTH2.environments == {}
+
+
+_CODE = AuthorizationCode(code="c", redirect_uri="https://app.example/back")
+_SAML = Saml2Bearer(saml_response=b"<a/>")
+_SAML_FORM = (
+    "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Asaml2-bearer&SAMLResponse=PGEvPg%3D%3D"
+    "&client_id=id&client_secret=s"
+)
+
+
+@pytest.mark.parametrize(
+    ("provider", "grant", "form"),
+    [
+        pytest.param(
+            SEI_GATEWAY,
+            Password(username="u", password="p"),
+            "grant_type=password&username=u&password=p",
+            id="gateway, password",
+        ),
+        pytest.param(
+            SEI_GATEWAY,
+            RefreshToken(refresh_token="r"),
+            "grant_type=refresh_token&refresh_token=r",
+            id="gateway, refresh",
+        ),
+        pytest.param(
+            attrs.evolve(SEI_GATEWAY, session_token_field="session"),
+            SessionToken(session_token="s"),
+            "grant_type=sessionToken&session=s",
+            id="gateway, session",
+        ),
+        pytest.param(
+            SEI_PLATFORM,
+            _CODE,
+            "grant_type=authorization_code&code=c&client_id=id&client_secret=s",
+            id="platform, code",
+        ),
+        pytest.param(
+            SEI_PLATFORM,
+            RefreshToken(refresh_token="r", end_other_sessions=True),
+            "grant_type=refresh_token&refresh_token=r&endOtherSessions=true&client_id=id&client_secret=s",
+            id="platform, refresh",
+        ),
+        pytest.param(SEI_PLATFORM, _SAML, _SAML_FORM, id="platform, SAML"),
+        pytest.param(
+            OAUTH2,
+            ClientCredentials(scope="a b", audience="api", resource="https://api.example"),
+            "grant_type=client_credentials&scope=a+b&audience=api&resource=https%3A%2F%2Fapi.example",
+            id="plain, client credentials",
+        ),
+        pytest.param(
+            OAUTH2,
+            attrs.evolve(_CODE, code_verifier="v"),
+            "grant_type=authorization_code&code=c&redirect_uri=https%3A%2F%2Fapp.example%2Fback&code_verifier=v",
+            id="plain, code",
+        ),
+    ],
+)
+def test_each_grant_that_a_provider_offers(provider: Provider, grant: Grant, form: str) -> None:
+    """Expect the documented form, whole, with nothing in the URL."""
+    grant.check(provider)
+    request = build_token_request(
+        provider=provider, token_url="https://api.example/t", client_id="id", client_secret="s", grant=grant
+    )
+    assert (str(request.url), request.content.decode()) == ("https://api.example/t", form)
+
+
+@pytest.mark.parametrize(
+    ("provider", "grant"),
+    [
+        pytest.param(SEI_GATEWAY, _CODE, id="gateway, code"),
+        pytest.param(SEI_GATEWAY, _SAML, id="gateway, SAML"),
+        pytest.param(SEI_PLATFORM, Password(username="u", password="p"), id="platform, password"),
+        pytest.param(SEI_PLATFORM, SessionToken(session_token="s"), id="platform, session"),
+    ],
+)
+def test_a_grant_that_is_not_documented_is_refused(provider: Provider, grant: Grant) -> None:
+    """Expect an error before anything is sent, that lists what the provider offers."""
+    with pytest.raises(ConfigurationError, match=r"it offers .*client_credentials") as caught:
+        grant.check(provider)
+    assert caught.value.field == "grant"
+
+
+def test_the_gateways_session_token_has_no_documented_field() -> None:
+    """Expect the setting to be asked for."""
+    with pytest.raises(ConfigurationError) as caught:
+        SessionToken(session_token="s").check(SEI_GATEWAY)
+    assert caught.value.field == "provider.session_token_field"

@@ -11,7 +11,7 @@ import pytest
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenRequestRefused
 from seic._model.provider import Provider
 from seic._oauth.messages import parse_token_reply
-from seic._oauth.providers import OAUTH2, SEI_GATEWAY
+from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 
 REFUSED = {
     "code": "gateway.authentication.failure",
@@ -129,6 +129,7 @@ def test_every_error_carries_the_tracking_id(status: int) -> None:
         ("yes", False),
         (1, False),
     ],
+    ids=repr,
 )
 def test_transient(transient: object, expected: bool) -> None:
     """Expect the gateway's `transient`, a string or a boolean, and a refusal to be final otherwise."""
@@ -156,9 +157,26 @@ def test_advice_follows_the_code(body: dict[str, str], advice: str) -> None:
     assert advice in error.message
 
 
-def test_a_hint_is_added() -> None:
-    """Expect the caller's hint in the message of a refusal."""
-    assert "perhaps raw" in _error(401, hint="perhaps raw").message
+@pytest.mark.parametrize(
+    ("status", "body", "hinted"),
+    [
+        pytest.param(401, b"", True, id="401"),
+        pytest.param(400, {"error": "invalid_client"}, True, id="invalid_client"),
+        pytest.param(400, {"error": "invalid_grant"}, False, id="another cause"),
+        pytest.param(403, b"", False, id="403"),
+        pytest.param(503, b"", False, id="unavailable"),
+    ],
+)
+def test_a_hint_is_for_refused_credentials(status: int, body: bytes | dict[str, str], hinted: bool) -> None:
+    """Expect the caller's hint where the client's credentials are in doubt, and nowhere else."""
+    assert ("perhaps raw" in _error(status, body, hint="perhaps raw").message) is hinted
+
+
+@pytest.mark.parametrize(("provider", "named"), [(SEI_PLATFORM, True), (OAUTH2, False)], ids=["platform", "plain"])
+def test_the_life_of_a_code_is_named(provider: Provider, named: bool) -> None:
+    """Expect a refused grant to recall how short a code lives, where that is known."""
+    message = _error(400, {"error": "invalid_grant"}, provider=provider).message
+    assert ("a code lives 20 s" in message) is named
 
 
 def test_logged_in_elsewhere_names_the_remedy_and_its_price() -> None:
@@ -176,6 +194,7 @@ def test_logged_in_elsewhere_names_the_remedy_and_its_price() -> None:
         pytest.param("https://u:pw@idp.example:444/login?session=abc#f", "a redirect to idp.example;", id="elsewhere"),
         pytest.param("/login?session=abc", "a redirect to another path of api.example;", id="a path"),
         pytest.param("https://[::1", "a redirect to an unreadable location;", id="unreadable"),
+        pytest.param("https://xn--999999999/", "a redirect to xn--999999999;", id="no IDNA name"),
         pytest.param("https://hunter2.example/", "a redirect to ***.example;", id="a secret as a host"),
         pytest.param(None, "names no location", id="nowhere"),
     ],

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._model.grants import ClientCredentials
+from seic._model.grants import AuthorizationCode, ClientCredentials
 from seic._oauth.messages import build_token_request
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._oauth.words import MAX_WORDS, clean, secrets_in
@@ -101,3 +101,15 @@ def test_secrets_in_takes_credentials_that_are_no_basic_pair() -> None:
     )
     request.headers["Authorization"] = "Bearer not.base64"
     assert set(secrets_in(request)) == {"not.base64"}
+
+
+def test_secrets_in_takes_every_field_that_is_not_known_to_be_public() -> None:
+    """Expect code and verifier to count as secrets, and neither redirect, scope nor a flag."""
+    request = build_token_request(
+        provider=SEI_PLATFORM,
+        token_url="https://api.example/token",
+        client_id="id",
+        client_secret="s",
+        grant=AuthorizationCode(code="c", code_verifier="v", scope="a", end_other_sessions=True),
+    )
+    assert set(secrets_in(request)) == {"c", "v", "s"}

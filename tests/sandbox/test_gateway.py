@@ -164,6 +164,13 @@ def test_token_call_takes_a_form_and_nothing_else(
         assert assert_refused(reply, 400, INVALID)["errors"][0]["field"] == "Content-Type"
 
 
+def test_content_type_stands_once(api: httpx.Client, sandbox: Sandbox) -> None:
+    """Of two nobody knows which counts."""
+    headers = [*token_headers(sandbox).items(), ("Content-Type", FORM), ("Content-Type", "text/plain")]
+    content = httpx.Request("POST", "https://x", data=token_form(sandbox)).content
+    assert_refused(api.post(TOKEN_PATH, headers=headers, content=content), 400, INVALID)
+
+
 @pytest.mark.parametrize("in_query", [["password"], ["grant_type"], ["grant_type", "username", "password"]])
 def test_token_call_takes_nothing_in_the_query(in_query: list[str], api: httpx.Client, sandbox: Sandbox) -> None:
     """A query string is refused even beside a whole form, and its values are not repeated."""

@@ -141,6 +141,32 @@ def test_mtls_host_refuses_a_defective_certificate(defect: str, alert: str, sand
         pass
 
 
+@pytest.mark.parametrize("host", ["api_url", "mtls_url"])
+def test_what_is_no_tls_is_hung_up_on(host: str, sandbox: Sandbox) -> None:
+    """Plain HTTP is not waited upon."""
+    with socket.create_connection(("localhost", port_of(getattr(sandbox, host))), timeout=30) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert plain.recv(65536) == b""
+
+
+def test_client_that_ignores_the_alert_is_hung_up_on(sandbox: Sandbox) -> None:
+    """It is told once, and what it sends after that ends the connection."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("aNULL:@SECLEVEL=0")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    hello = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), hello).do_handshake()
+    with socket.create_connection(("localhost", port_of(sandbox.api_url)), timeout=30) as raw:
+        raw.sendall(hello.read())
+        alert = raw.recv(65536)
+        assert (alert[0], alert[6]) == (21, 40)  # a record of type alert: handshake_failure (RFC 5246 §7.2)
+        raw.sendall(b"and yet")
+        assert raw.recv(65536) == b""
+
+
 def test_api_host_asks_for_no_certificate(sandbox: Sandbox) -> None:
     """One that a client could show there is not seen."""
     context = client_context(sandbox.ca_pem, sandbox.issue_certificate("somebody-else"))
@@ -159,17 +185,21 @@ def test_peer_stays_known_over_a_resumed_session(sandbox: Sandbox) -> None:
         context.wrap_socket(raw, server_hostname="localhost", session=session) as secure,
     ):
         assert secure.session_reused
-        form = str(httpx.QueryParams(token_form(sandbox))).encode()
-        headers = {
-            **token_headers(sandbox),
-            "Host": "localhost",
-            "Connection": "close",
-            "Content-Type": "application/x-www-form-urlencoded",
-            "Content-Length": str(len(form)),
-        }
-        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        secure.sendall(f"POST /v2/oauthtoken HTTP/1.1\r\n{head}\r\n".encode() + form)
+        secure.sendall(_post(sandbox))
         assert b" 403 " in secure.recv(65536).partition(b"\r\n")[0]
+
+
+def _post(sandbox: Sandbox) -> bytes:
+    form = str(httpx.QueryParams(token_form(sandbox))).encode()
+    headers = {
+        **token_headers(sandbox),
+        "Host": "localhost",
+        "Connection": "close",
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Content-Length": str(len(form)),
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"POST /v2/oauthtoken HTTP/1.1\r\n{head}\r\n".encode() + form
 
 
 # HTTP
@@ -194,6 +224,17 @@ def test_what_is_no_http_is_refused_without_repeating_it(
     assert b"gateway.request.invalid" in body
     assert b"a-secret" not in body
     assert "a-secret" not in "".join(record.getMessage() for record in caplog.records)
+
+
+def test_errors_of_the_loop_are_logged_without_their_words(caplog: pytest.LogCaptureFixture) -> None:
+    """asyncio's message is told, and not what the exception beside it says."""
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(server_module._log_loop_error)
+    loop.call_exception_handler({"message": "Fatal error on transport", "exception": ValueError("a-secret")})
+    loop.close()
+    assert [record.name for record in caplog.records] == ["seic.sandbox"]
+    assert "Fatal error on transport" in caplog.text
+    assert "a-secret" not in caplog.text
 
 
 async def test_many_connections_at_once_are_served(sandbox: Sandbox) -> None:
@@ -292,6 +333,18 @@ def test_stop_cuts_calls_in_flight() -> None:
             sandbox.stop()
             with pytest.raises(httpx.TransportError):
                 call.result(timeout=30)
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_stop_ends_calls_whose_client_has_gone() -> None:
+    """A held answer keeps nothing alive once nobody waits for it."""
+    with Sandbox() as sandbox, sandbox.hold_tokens() as hold:
+        with tls_socket(sandbox.api_url, client_context(sandbox.ca_pem)) as impatient:
+            impatient.sendall(_post(sandbox))
+            hold.wait_for(1)
+        # Once a later connection is served, the end of the first has been seen.
+        exchange(sandbox.api_url, client_context(sandbox.ca_pem), b"GARBAGE\r\n\r\n")
+        sandbox.stop()
 
 
 @pytest.mark.usefixtures("nothing_left")

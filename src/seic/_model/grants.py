@@ -17,7 +17,6 @@ from seic._model.saml import Document, document_ends_at, encode_document, is_at_
 from seic._model.secrecy import Secretive, hide
 from seic._model.secret import Secret, digest, is_stated, reveal
 
-
 #: The platform's name of the SAML grant; the word `client-assertion-type` in it is the platform's own.
 SAML2_BEARER = "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"
 
@@ -25,19 +24,14 @@ SAML2_BEARER = "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"
 class Grant(Protocol):
     """What every grant offers."""
 
-    @property
-    def grant_type(self) -> str:
-        """The `grant_type` of the form."""
-        ...
+    #: The `grant_type` of the form.
+    grant_type: ClassVar[str]
+    #: Whether its tokens are renewed by their refresh tokens, where they come with any.
+    is_refreshed: ClassVar[bool]
 
     @property
     def is_repeatable(self) -> bool:
         """Whether it can ask for another token after the first."""
-        ...
-
-    @property
-    def is_refreshed(self) -> bool:
-        """Whether its tokens are renewed by their refresh tokens, where they come with any."""
         ...
 
     @property
@@ -71,6 +65,11 @@ class Asking(Secretive):
     audience: str | None = None
     resource: str | None = None
     end_other_sessions: bool = False
+
+    @property
+    def is_repeatable(self) -> bool:
+        """True: most grants carry nothing that is spent by its use."""
+        return True
 
     @property
     def ends_at(self) -> dt.datetime | None:
@@ -115,7 +114,6 @@ class ClientCredentials(Asking):
     """
 
     grant_type: ClassVar[str] = "client_credentials"
-    is_repeatable: ClassVar[bool] = True
     is_refreshed: ClassVar[bool] = False
     username: str | None = None
     password: Secret | None = attrs.field(default=None, repr=hide)
@@ -159,7 +157,6 @@ class Password(Asking):
     """
 
     grant_type: ClassVar[str] = "password"
-    is_repeatable: ClassVar[bool] = True
     username: str
     password: Secret = attrs.field(repr=hide)
 
@@ -266,7 +263,6 @@ class SessionToken(Asking):
     """
 
     grant_type: ClassVar[str] = "sessionToken"
-    is_repeatable: ClassVar[bool] = True
     session_token: Secret = attrs.field(repr=hide)
     subject: str | None = attrs.field(default=attrs.Factory(lambda self: digest(self.session_token), takes_self=True))
 
@@ -286,8 +282,8 @@ class SessionToken(Asking):
 class Saml2Bearer(Asking):
     """A signed SAML document, exchanged for a token (the platform's `saml2-bearer`); exactly one of the two is given.
 
-    Each is XML or Base64 of it, the path of a file that holds it, or a callable that returns it. Files and callables are
-    asked for each token, and so renew themselves; a document given as bytes lasts until its `NotOnOrAfter`.
+    Each is XML or Base64 of it, the path of a file that holds it, or a callable that returns it. Files and callables
+    are asked for each token, and so renew themselves; a document given as bytes lasts until its `NotOnOrAfter`.
 
     Args:
         saml_response: The whole response (`SAMLResponse`).
@@ -297,7 +293,6 @@ class Saml2Bearer(Asking):
     """
 
     grant_type: ClassVar[str] = SAML2_BEARER
-    is_repeatable: ClassVar[bool] = True
     saml_response: Document | None = attrs.field(default=None, repr=hide)
     saml_assertion: Document | None = attrs.field(default=None, repr=hide)
     subject: str | None = attrs.field(

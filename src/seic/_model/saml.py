@@ -68,7 +68,7 @@ def document_ends_at(source: Document, *, field: str) -> dt.datetime | None:
     parser.StartElementHandler = start
     parser.StartDoctypeDeclHandler = _refuse
     try:
-        parser.Parse(document, True)
+        parser.Parse(document, True)  # noqa: FBT003  # expat takes it by position only
     except (expat.ExpatError, ValueError, LookupError):
         # ValueError and LookupError also stand for encodings that Python cannot give the parser.
         return None

@@ -23,6 +23,36 @@ def hide(value: object) -> str:
     return "None" if value is None else HIDDEN
 
 
+class HiddenText(str):
+    """A text that travels in a header; it and its encoded form show and pickle as hidden.
+
+    Requests hold their headers for as long as anybody holds a response or an error, and HTTP libraries keep them in
+    the variables of their frames.
+    """
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """Return the bytes, which are as shy."""
+        return _HiddenBytes(super().encode(encoding, errors))
+
+    def __repr__(self) -> str:
+        return repr(HIDDEN)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return str, (HIDDEN,)
+
+
+class _HiddenBytes(bytes):
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(HIDDEN.encode())
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return bytes, (HIDDEN.encode(),)
+
+
 def traceless(call: Callable[_P, _T]) -> Callable[_P, _T]:
     """Let the typed errors of a callable begin at its caller, without the frames below and what they came from.
 

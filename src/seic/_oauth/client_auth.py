@@ -12,6 +12,7 @@ import attrs
 
 from seic._errors import ConfigurationError
 from seic._model.provider import ClientAuthentication, Provider
+from seic._model.secrecy import HiddenText
 from seic._oauth.words import is_text
 
 
@@ -42,7 +43,8 @@ class ClientSecretBasic:
             )
         else:
             pair = f"{client_id}:{secret}"
-        headers["Authorization"] = f"Basic {base64.b64encode(_utf8(pair, 'client_secret')).decode('ascii')}"
+        encoded = base64.b64encode(_utf8(pair, "client_secret")).decode("ascii")
+        headers["Authorization"] = HiddenText(f"Basic {encoded}")
 
 
 @attrs.frozen
@@ -57,6 +59,21 @@ class ClientSecretPost:
         form["client_secret"] = _required(client_secret)
 
 
+@attrs.frozen
+class ClientIdOnly:
+    """`none` and `tls_client_auth`: the id alone, as a field of the form.
+
+    For public clients, which have no secret (RFC 6749 §3.2.1), and for clients whose proof is their certificate, on the
+    mutual-TLS host (RFC 8705 §2). A secret that is there is not sent.
+    """
+
+    def apply(
+        self, headers: dict[str, str], form: dict[str, str], *, client_id: str, client_secret: str | None
+    ) -> None:
+        """Add `client_id` to the form."""
+        form["client_id"] = client_id
+
+
 #: What a provider uses that names no method of its own: the one that every server must support (RFC 6749 §2.3.1).
 DEFAULT_CLIENT_AUTHENTICATION = ClientSecretBasic()
 
@@ -64,6 +81,28 @@ DEFAULT_CLIENT_AUTHENTICATION = ClientSecretBasic()
 def client_authentication_of(provider: Provider) -> ClientAuthentication:
     """Return the provider's method, or the default."""
     return provider.client_authentication or DEFAULT_CLIENT_AUTHENTICATION
+
+
+def hint_for_refusal(provider: Provider, *, client_id: str, client_secret: str | None) -> str | None:
+    """Return what may be wrong with refused credentials: Basic in the other of its two readings.
+
+    None where both readings are the same bytes, or the credentials do not travel in Basic.
+    """
+    method = client_authentication_of(provider)
+    if not isinstance(method, ClientSecretBasic) or client_secret is None:
+        return None
+    named = [
+        name
+        for name, value in (("client_id", client_id), ("client_secret", client_secret))
+        if quote(value, safe="", errors="replace") != value
+    ]
+    if not named:
+        return None
+    which = "form-encoded (RFC 6749 §2.3.1)" if method.form_encoded else "raw"
+    return (
+        f"{' and '.join(named)} went {which}, and the other way is not the same; if the provider reads Basic that way, "
+        f"set provider.client_authentication to ClientSecretBasic(form_encoded={not method.form_encoded})"
+    )
 
 
 def _required(client_secret: str | None) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 from seic._oauth.words import is_text
@@ -22,6 +23,9 @@ MAX_DEPTH = 32
 # Beyond it a whole number is read as a float: turning digits into an int takes quadratic time, and the limit that
 # Python sets against it can be switched off.
 _MAX_DIGITS = 400
+
+# More digits than the largest float has.
+_NUMBER = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?")
 
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xfe\xff", b"\xff\xfe")
 
@@ -111,3 +115,22 @@ def _check(name: str, value: object) -> None:
 
 def _name(name: str) -> str:
     return name if len(name) <= 40 and name.isidentifier() else "a property"
+
+
+def number_in(value: object) -> float | None:
+    """Read a number or a string of digits; None for anything else. What a float cannot hold is infinite."""
+    if isinstance(value, str):
+        # float() alone would take underscores, "nan" and the digits of every script.
+        return float(value.strip()) if _NUMBER.fullmatch(value.strip()) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
+
+
+def kind_of(value: object) -> str:
+    """Name the type of a JSON value that is not null."""
+    kinds = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list", dict: "an object"}
+    return kinds.get(type(value), "something else")

@@ -1,8 +1,8 @@
-"""Turns an answer of the token endpoint that is no success into the error that says what to do about it."""
+"""Turns an answer of a provider's own endpoint that is no success into the error that says what to do about it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NoReturn
 
 import attrs
@@ -11,7 +11,8 @@ import httpx
 from seic._errors import InvalidTokenResponse, TokenEndpointUnavailable, TokenRequestRefused
 from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
-from seic._oauth.error_forms import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorForm, read_error
+from seic._oauth.documents import DefectiveDocument, read_document
+from seic._oauth.error_forms import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorForm, error_in, read_error
 from seic._oauth.words import MAX_WORDS, clean
 
 # A tracking id is a UUID of 36 characters; some providers make theirs of two or three.
@@ -44,7 +45,7 @@ _ADVICE = "check the host, provider.token_url and the credentials"
 
 @attrs.frozen(kw_only=True)
 class Reply:
-    """An answer of the token endpoint, and what is needed to speak of it.
+    """An answer of one of the provider's own endpoints, and what is needed to speak of it.
 
     Args:
         provider: The dialect.
@@ -54,7 +55,7 @@ class Reply:
         host: Where it came from, for messages.
         now: Seconds since the epoch, for a `Retry-After` that is a date.
         secrets: What no message may repeat.
-        hint: What to add to a refusal.
+        hint: What to add where the credentials are refused.
     """
 
     provider: Provider
@@ -86,7 +87,7 @@ class Reply:
         tracking_id = self.tracking_id(form)
         advice = advice or "check the host and provider.token_url, and that no proxy or login page stands before it"
         raise InvalidTokenResponse(
-            f"{self.host} answered {self.status}, but not with a token: {words}; {advice}{_tracked(tracking_id)}",
+            f"{self.host} answered {self.status}, which cannot be used: {words}; {advice}{_tracked(tracking_id)}",
             problem=words,
             tracking_id=tracking_id,
         )
@@ -105,7 +106,7 @@ def raise_for_status(reply: Reply) -> None:
     if reply.status in (408, 429) or 500 <= reply.status < 600:
         _raise_unavailable(reply)
     if 400 <= reply.status < 500:
-        _raise_refused(reply)
+        refuse(reply, read_error(reply.body) or ErrorForm())
     if 300 <= reply.status < 400:
         reply.invalid(
             f"a redirect to {_target(reply)}",
@@ -115,37 +116,20 @@ def raise_for_status(reply: Reply) -> None:
     reply.invalid("a status that is no final answer")
 
 
-def said(reply: Reply, form: ErrorForm) -> str:
-    """Return code and description of an error for a message, cleaned."""
-    words = (reply.clean(form.code, _LONGEST_CODE), reply.clean(form.description, MAX_WORDS))
-    return ": ".join(filter(None, words))
-
-
-def _raise_unavailable(reply: Reply) -> NoReturn:
-    form = read_error(reply.body) or ErrorForm()
-    retry_after = parse_retry_after(reply.headers.get("Retry-After"), now=reply.now)
-    tracking_id = reply.tracking_id(form)
-    pause = "try again later" if retry_after is None else f"try again in {retry_after:.0f} s"
-    raise TokenEndpointUnavailable(
-        f"the token endpoint at {reply.host} is unavailable: it answered {reply.status}{_quoted(reply, form)}; {pause}"
-        f"{_tracked(tracking_id)}",
-        retry_after=retry_after,
-        status=reply.status,
-        tracking_id=tracking_id,
-    )
-
-
-def _raise_refused(reply: Reply) -> NoReturn:
-    form = read_error(reply.body) or ErrorForm()
+def refuse(reply: Reply, form: ErrorForm) -> NoReturn:
+    """Raise TokenRequestRefused in the words of the form, with what to do about it."""
     tracking_id = reply.tracking_id(form)
     if form.subcode == LOGGED_IN_ELSEWHERE:
         advice = END_OTHER_SESSIONS
     else:
         advice = _ADVICE_BY_CODE.get(form.code or "") or _ADVICE_BY_STATUS.get(reply.status) or _ADVICE
-    hint = f"; {reply.hint}" if reply.hint else ""
+    if form.code == "invalid_grant" and reply.provider.code_lifetime is not None:
+        advice += f" (a code lives {reply.provider.code_lifetime:g} s)"
+    if reply.hint and (form.code == "invalid_client" or reply.status == httpx.codes.UNAUTHORIZED):
+        advice += f"; {reply.hint}"
     raise TokenRequestRefused(
-        f"{reply.provider.name} at {reply.host} refused the token request: it answered {reply.status}"
-        f"{_quoted(reply, form)}; {advice}{hint}{_tracked(tracking_id)}",
+        f"{reply.provider.name} at {reply.host} refused the request: it answered {reply.status}"
+        f"{_quoted(reply, form)}; {advice}{_tracked(tracking_id)}",
         status=reply.status,
         code=reply.clean(form.code, _LONGEST_CODE),
         description=reply.clean(form.description, MAX_WORDS),
@@ -154,8 +138,54 @@ def _raise_refused(reply: Reply) -> NoReturn:
     )
 
 
+def read_success(reply: Reply) -> Mapping[str, object]:
+    """Return the JSON object of a success.
+
+    Raises:
+        InvalidTokenResponse: It is none, or it is an error under a success's status.
+    """
+    document = _document_or_problem(reply.body)
+    if isinstance(document, str):
+        reply.invalid(document)
+    form = error_in(document)
+    # Beside a token only `error` counts: some servers say `"code": 0, "message": "success"`. A token that comes with an
+    # error is not taken: who says both cannot be trusted with either.
+    if document.get("error") or (form is not None and "access_token" not in document):
+        words = (form and _said(reply, form)) or "without words"
+        reply.invalid(f"the reply is an error: {words}", form=form, advice="do what the error asks for")
+    return document
+
+
+def _said(reply: Reply, form: ErrorForm) -> str:
+    """Return code and description of an error for a message, cleaned."""
+    words = (reply.clean(form.code, _LONGEST_CODE), reply.clean(form.description, MAX_WORDS))
+    return ": ".join(filter(None, words))
+
+
+def _document_or_problem(body: bytes) -> dict[str, object] | str:
+    # Handed out and not chained: the problem may quote a name from the reply, uncleaned.
+    try:
+        return read_document(body)
+    except DefectiveDocument as defect:
+        return str(defect)
+
+
+def _raise_unavailable(reply: Reply) -> NoReturn:
+    form = read_error(reply.body) or ErrorForm()
+    retry_after = parse_retry_after(reply.headers.get("Retry-After"), now=reply.now)
+    tracking_id = reply.tracking_id(form)
+    pause = "try again later" if retry_after is None else f"try again in {retry_after:.0f} s"
+    raise TokenEndpointUnavailable(
+        f"{reply.provider.name} at {reply.host} is unavailable: it answered {reply.status}{_quoted(reply, form)}; "
+        f"{pause}{_tracked(tracking_id)}",
+        retry_after=retry_after,
+        status=reply.status,
+        tracking_id=tracking_id,
+    )
+
+
 def _quoted(reply: Reply, form: ErrorForm) -> str:
-    words = said(reply, form)
+    words = _said(reply, form)
     return f" ({words})" if words else ""
 
 
@@ -169,7 +199,7 @@ def _target(reply: Reply) -> str:
     if not location:
         return "nowhere: it names no location"
     try:
-        host = httpx.URL(location).host
+        host = httpx.URL(location).raw_host.decode("ascii")
     except httpx.InvalidURL:
         return "an unreadable location"
     return reply.clean(host, _LONGEST_HOST) or f"another path of {reply.host}"

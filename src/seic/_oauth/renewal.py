@@ -1,4 +1,4 @@
-"""Which grant asks for the next token, once there has been one: the refresh token, the same grant again, or a person."""
+"""Which grant asks for the next token once there was one: the refresh token, the same grant again, or a person."""
 
 from __future__ import annotations
 

@@ -9,12 +9,10 @@ from seic._model.grants import Grant
 from seic._model.provider import Provider
 from seic._model.secrecy import Secretive, hide
 from seic._model.token import Token
-from seic._oauth.messages import (
-    build_invalidate_request,
-    build_token_request,
-    parse_invalidate_reply,
-    parse_token_reply,
-)
+from seic._oauth.client_auth import hint_for_refusal
+from seic._oauth.messages import build_token_request, parse_token_reply
+from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
+from seic._oauth.words import secrets_in
 from seic._tokens.sending import Reply, Sender
 
 
@@ -55,11 +53,11 @@ class TokenEndpoint(Secretive):
 
     async def send(self, request: httpx.Request) -> Reply:
         """Send a request of this endpoint's."""
-        return await self.sender.send(request)
+        return attrs.evolve(await self.sender.send(request), secrets=secrets_in(request))
 
     def send_sync(self, request: httpx.Request) -> Reply:
         """Send a request of this endpoint's, blocking."""
-        return self.sender.send_sync(request)
+        return attrs.evolve(self.sender.send_sync(request), secrets=secrets_in(request))
 
     def parse(self, reply: Reply, *, obtained_at: float, now: float) -> Token:
         """Return the token of a reply.
@@ -80,17 +78,18 @@ class TokenEndpoint(Secretive):
             obtained_at=obtained_at,
             host=self.host,
             now=now,
-            secrets=self._secrets(),
+            secrets=reply.secrets,
+            hint=hint_for_refusal(self.provider, client_id=self.client_id, client_secret=self.client_secret),
         )
 
     def build_invalidation(self, token: Token) -> httpx.Request:
         """Return the request that ends a token's life."""
-        return build_invalidate_request(
+        return build_revocation_request(
             provider=self.provider,
             token_url=self.url,
             client_id=self.client_id,
             client_secret=self.client_secret,
-            access_token=token.access_token,
+            token=token.access_token,
         )
 
     def parse_invalidation(self, reply: Reply, *, now: float) -> None:
@@ -99,16 +98,12 @@ class TokenEndpoint(Secretive):
         Raises:
             TokenError: The token was not revoked.
         """
-        parse_invalidate_reply(
+        parse_revocation_reply(
             provider=self.provider,
             status=reply.status,
             headers=reply.headers,
             body=reply.body,
             host=self.host,
             now=now,
-            secrets=self._secrets(),
+            secrets=reply.secrets,
         )
-
-    def _secrets(self) -> tuple[str, ...]:
-        """What a server might echo in an error text."""
-        return tuple(filter(None, (self.client_secret, *self.grant.fields(self.provider).values())))

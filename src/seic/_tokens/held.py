@@ -8,6 +8,7 @@ import math
 import attrs
 
 from seic._errors import ConfigurationError
+from seic._model.secrecy import HiddenText
 from seic._model.token import Token
 
 #: Renewal ahead begins with a fifth of the lifetime left: long enough for several attempts and a slow endpoint.
@@ -120,7 +121,7 @@ class Held:
             after_rejection: Whether it replaces a token that the API rejected.
         """
         self.token = token
-        self.authorization = f"Bearer {token.access_token}"
+        self.authorization = HiddenText(f"Bearer {token.access_token}")
         self.after_rejection = after_rejection
         self.accepted = False
         self.rejected = False

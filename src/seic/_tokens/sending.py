@@ -21,11 +21,12 @@ from seic._runtime import within
 
 @attrs.frozen
 class Reply:
-    """What came back, read whole; `body` is decompressed."""
+    """What came back, read whole and decompressed; `secrets` is what the request held, and no error may repeat."""
 
     status: int
     headers: httpx.Headers
     body: bytes = attrs.field(repr=False)
+    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
 
 
 class Connector(Protocol):

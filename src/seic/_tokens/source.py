@@ -114,12 +114,14 @@ class TokenSource:
         """Return a token with its deadlines; never the `rejected` one."""
         while True:
             decision = self.state.decide(rejected, force=force)
-            if decision.lead and decision.flight is not None:
-                self._launch(decision.flight, blocking=False)
             if decision.held is not None:
+                if decision.lead and decision.flight is not None:
+                    self._launch(decision.flight, blocking=False)
                 return decision.held
             if decision.flight is not None:
                 with self._waiting_for(decision.flight):
+                    if decision.lead:
+                        self._launch(decision.flight, blocking=False)
                     while not await decision.flight.wait_async():
                         self._look_after(decision.flight)
                 if (held := self.state.outcome(decision.flight, force=force)) is not None:
@@ -129,12 +131,14 @@ class TokenSource:
         """Return a token with its deadlines, blocking; see `obtain`."""
         while True:
             decision = self.state.decide(rejected, force=force)
-            if decision.lead and decision.flight is not None:
-                self._launch(decision.flight, blocking=True)
             if decision.held is not None:
+                if decision.lead and decision.flight is not None:
+                    self._launch(decision.flight, blocking=True)
                 return decision.held
             if decision.flight is not None:
                 with self._waiting_for(decision.flight):
+                    if decision.lead:
+                        self._launch(decision.flight, blocking=True)
                     while not decision.flight.wait():
                         self._look_after(decision.flight)
                 if (held := self.state.outcome(decision.flight, force=force)) is not None:

@@ -10,6 +10,7 @@ import asyncio
 import operator
 import os
 import sys
+import textwrap
 from collections.abc import Awaitable, Callable
 from typing import TextIO
 
@@ -21,6 +22,7 @@ from seic.sandbox import Sandbox
 
 _PATH = "/v1/echo"
 _CROWD = 100
+_WIDTH = 100
 _GREEN, _RED, _BOLD = "32", "31", "1"
 
 
@@ -43,7 +45,7 @@ class Transcript:
 
     def say(self, text: str) -> None:
         """Tell something that cannot be wrong."""
-        self._print(f"  {text}")
+        self._print(textwrap.fill(text, _WIDTH, initial_indent="  ", subsequent_indent="        "))
 
     def check(self, what: str, actual: object, expected: object) -> None:
         """Tell a fact, and whether it is the right one."""
@@ -107,7 +109,7 @@ async def present_a_wrong_certificate(sandbox: Sandbox, transcript: Transcript) 
         except seic.SeicError as caught:
             error = caught
     transcript.check("the error", type(error).__name__, seic.TokenRequestRefused.__name__)
-    transcript.say(f'      "{error}"')
+    transcript.say(f"      {error}")
 
 
 @attrs.frozen

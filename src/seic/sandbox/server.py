@@ -58,7 +58,6 @@ class Server:
         self._sockets: list[list[socket.socket]] = []  # of each listener, one for each family of addresses
         self._thread = threading.Thread(target=self._run, name="seic-sandbox", daemon=True)
         self._started: concurrent.futures.Future[Callable[[], object]] = concurrent.futures.Future()
-        self._transports: set[asyncio.Transport] = set()  # of the loop's thread alone
 
     def start(self) -> list[int]:
         """Return the listeners' ports once all accept connections; what keeps one from it is raised here."""
@@ -87,9 +86,8 @@ class Server:
         try:
             # Ends with cancelling what still runs: answers held back, and handshakes that nobody finishes.
             asyncio.run(self._serve())
-        except BaseException as error:
-            if self._started.done():
-                raise
+        except BaseException as error:  # noqa: BLE001 - start() raises it in the caller's thread
+            # Raised in its turn, should the start be over: then nobody waits for it, and the thread's end tells of it.
             self._started.set_exception(error)
 
     async def _serve(self) -> None:
@@ -97,27 +95,28 @@ class Server:
         loop.set_exception_handler(_log_loop_error)
         stopping = asyncio.Event()
         servers: list[asyncio.Server] = []
+        factories = [_Factory(listener) for listener in self._listeners]
         try:
-            for listener, sockets in zip(self._listeners, self._sockets, strict=True):
-                factory = _Factory(listener, self._transports)
-                servers += [await loop.create_server(factory, sock=sock, ssl=listener.context) for sock in sockets]
+            for factory, sockets in zip(factories, self._sockets, strict=True):
+                context = factory.listener.context
+                servers += [await loop.create_server(factory, sock=sock, ssl=context) for sock in sockets]
             self._started.set_result(lambda: loop.call_soon_threadsafe(stopping.set))
             await stopping.wait()
         finally:
             for server in servers:
                 server.close()
             # An orderly TLS end waits for the other side, which may never read again.
-            for transport in self._transports:
-                transport.abort()
+            for connection in itertools.chain(*(factory.connections for factory in factories)):
+                if connection.transport is not None:
+                    connection.transport.abort()
 
 
 class _Factory(web.Server):
     """Makes a protocol for each connection of one listener."""
 
-    def __init__(self, listener: Listener, transports: set[asyncio.Transport]) -> None:
+    def __init__(self, listener: Listener) -> None:
         super().__init__(self._answer)
         self.listener = listener
-        self.transports = transports
 
     def __call__(self) -> _Protocol:
         return _Protocol(self)
@@ -129,7 +128,7 @@ class _Factory(web.Server):
 class _Protocol(web.RequestHandler):
     """One connection. Its peer is read once, when the handshake is done."""
 
-    __slots__ = ("_factory", "_own_transport", "peer")
+    __slots__ = ("_listener", "peer")
 
     def __init__(self, factory: _Factory) -> None:
         super().__init__(
@@ -138,21 +137,13 @@ class _Protocol(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type] # documented: None turns it off, which would log whole URLs
             logger=_LOGGER,
         )
-        self._factory = factory
-        self._own_transport: asyncio.Transport | None = None
+        self._listener = factory.listener
         self.peer: Peer | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._own_transport = cast("asyncio.Transport", transport)
-        self._factory.transports.add(self._own_transport)
         self.peer = peer_of_transport(transport)
-        self._factory.listener.connected()
+        self._listener.connected()
         super().connection_made(transport)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        if self._own_transport is not None:
-            self._factory.transports.discard(self._own_transport)
-        super().connection_lost(exc)
 
     def handle_error(
         self,
@@ -162,7 +153,7 @@ class _Protocol(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         # The base class logs, and answers with, the line that it could not parse: it may hold a secret.
-        response = self._factory.listener.reject()
+        response = self._listener.reject()
         response.force_close()
         return response
 
@@ -177,15 +168,19 @@ def bind_loopback() -> list[socket.socket]:
     """
     if not _has_ipv6():
         return [_bind(socket.AF_INET, "127.0.0.1", 0)]
-    for attempt in itertools.count(1):
-        first = _bind(socket.AF_INET, "127.0.0.1", 0)
-        try:
-            return [first, _bind(socket.AF_INET6, "::1", first.getsockname()[1])]
-        except BaseException as error:
-            first.close()
-            if not isinstance(error, OSError) or attempt == _BIND_ATTEMPTS:
-                raise
-    raise AssertionError("unreachable")
+    for _ in range(_BIND_ATTEMPTS - 1):
+        with contextlib.suppress(OSError):
+            return _bind_both()
+    return _bind_both()
+
+
+def _bind_both() -> list[socket.socket]:
+    first = _bind(socket.AF_INET, "127.0.0.1", 0)
+    try:
+        return [first, _bind(socket.AF_INET6, "::1", first.getsockname()[1])]
+    except BaseException:
+        first.close()
+        raise
 
 
 def _has_ipv6() -> bool:
@@ -206,6 +201,41 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
     return sock
 
 
+class _AlertingObject(ssl.SSLObject):
+    """A server's side of a handshake that tells a refused client why.
+
+    asyncio drops a connection whose handshake fails, and with it the alert that OpenSSL has just written for the peer.
+    Asking for more to read has it sent first; then the client hangs up, or whatever else it sends ends the connection.
+    """
+
+    outgoing: ssl.MemoryBIO
+    _refusal: ssl.SSLError | None = None
+
+    def do_handshake(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal
+        try:
+            super().do_handshake()
+        except ssl.SSLWantReadError:
+            raise
+        except ssl.SSLError as error:
+            if not self.outgoing.pending:
+                raise
+            self._refusal = error.with_traceback(None)
+            raise ssl.SSLWantReadError from None
+
+
+class _AlertingContext(ssl.SSLContext):
+    """Hands each handshake what it needs to know: whether there is something left to send."""
+
+    sslobject_class = _AlertingObject
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **options: Any) -> ssl.SSLObject:
+        handshake = cast("_AlertingObject", super().wrap_bio(incoming, outgoing, *args, **options))
+        handshake.outgoing = outgoing
+        return handshake
+
+
 def server_context(authority: CertificateAuthority, *, demand_certificate: bool) -> ssl.SSLContext:
     """Build a server's TLS for the names of loopback: 1.2 at least, with a fresh certificate of the authority.
 
@@ -213,10 +243,9 @@ def server_context(authority: CertificateAuthority, *, demand_certificate: bool)
         authority: Issues the server's certificate, and vouches for clients.
         demand_certificate: Refuse the handshake of a client without a certificate of the authority.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = _AlertingContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    context.sslobject_class = _AlertingObject
     if demand_certificate:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(cadata=authority.cert_pem.decode())
@@ -227,27 +256,6 @@ def server_context(authority: CertificateAuthority, *, demand_certificate: bool)
         path.write_bytes(issued.key_pem + issued.cert_pem)
         context.load_cert_chain(path)
     return context
-
-
-class _AlertingObject(ssl.SSLObject):
-    """A server's TLS that tells a refused client why.
-
-    asyncio drops a connection whose handshake fails, and with it the alert that OpenSSL has just written for the peer.
-    Asking for more to read has it sent first; then the client hangs up, or whatever else it sends ends the connection.
-    """
-
-    _has_failed = False
-
-    def do_handshake(self) -> None:
-        try:
-            super().do_handshake()
-        except ssl.SSLWantReadError:
-            raise
-        except ssl.SSLError:
-            if self._has_failed:
-                raise
-            self._has_failed = True
-            raise ssl.SSLWantReadError from None
 
 
 def _log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -1,0 +1,71 @@
+"""What all requests to a provider's own endpoints share: headers, form, proof of the client, and where they go."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+
+from seic._errors import ConfigurationError
+from seic._model.provider import Provider
+from seic._oauth.client_auth import client_authentication_of
+from seic._oauth.words import is_text
+
+# RFC 6750 §2.1 allows fewer characters; these are all that a header carries without a way to break out of it.
+_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
+
+
+def is_header_safe(text: str) -> bool:
+    """Tell whether a text can stand in a header: visible ASCII, at least one character of it."""
+    return _HEADER_SAFE.fullmatch(text) is not None
+
+
+def url_beside(token_url: str, path_or_url: str) -> str:
+    """Return another endpoint's whole URL: a path lies on the token endpoint's host, a URL stays as it is."""
+    return str(httpx.URL(token_url).join(path_or_url))
+
+
+def build_form_request(
+    *, provider: Provider, url: str, client_id: str, client_secret: str | None, form: dict[str, str]
+) -> httpx.Request:
+    """Build a request that posts a form to the provider, with the client's proof and the headers of the dialect.
+
+    Args:
+        provider: The dialect.
+        url: The whole URL.
+        client_id: Who asks.
+        client_secret: The proof of it, where the provider's method needs one.
+        form: What is asked; the client's proof may join it.
+
+    Raises:
+        ConfigurationError: A credential is missing or cannot be sent.
+    """
+    headers = dialect_headers(provider, client_id)
+    client_authentication_of(provider).apply(headers, form, client_id=client_id, client_secret=client_secret)
+    for name, value in form.items():
+        if not is_text(value):
+            raise ConfigurationError(
+                f"the form's field {name!r} has a character that UTF-8 cannot carry",
+                field=name if name in ("client_id", "client_secret") else "grant",
+            )
+    return httpx.Request("POST", url, headers=headers, data=form)
+
+
+def dialect_headers(provider: Provider, client_id: str) -> dict[str, str]:
+    """Return the headers that every call to the provider's own endpoints carries.
+
+    Raises:
+        ConfigurationError: The client id travels in one, and cannot.
+    """
+    headers = {"Accept": "application/json"}
+    if provider.client_id_header is not None:
+        headers[provider.client_id_header] = _header_value(client_id)
+    return headers
+
+
+def _header_value(client_id: str) -> str:
+    if not is_header_safe(client_id):
+        raise ConfigurationError(
+            "client_id: it travels in a header, where only visible ASCII characters can stand", field="client_id"
+        )
+    return client_id

@@ -1,0 +1,151 @@
+"""Asking what a token is good for, a pair: the platform's tokeninfo, and introspection (RFC 7662) elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import httpx
+
+from seic._errors import ConfigurationError
+from seic._model.provider import Provider
+from seic._model.token_info import TokenInfo
+from seic._oauth.documents import kind_of, number_in
+from seic._oauth.refusals import Reply, raise_for_status, read_success
+from seic._oauth.requests import build_form_request, dialect_headers, is_header_safe, url_beside
+
+# Members that are read into the value, and the tokens themselves, which are not repeated.
+_READ = frozenset(
+    {
+        "active",
+        "scope",
+        "token_type",
+        "client_id",
+        "username",
+        "email",
+        "app_name",
+        "status",
+        "expires_in",
+        "exp",
+        "refresh_token_expires_in",
+        "access_token",
+        "refresh_token",
+    }
+)
+
+
+def build_token_info_request(
+    *, provider: Provider, token_url: str, client_id: str, client_secret: str | None, access_token: str
+) -> httpx.Request:
+    """Build the request that describes an access token.
+
+    The platform's call is a GET that carries the token as any API call does; the client's id, which is no secret, is
+    all that stands in its URL. Introspection posts the token in the form, with the client's proof.
+
+    Args:
+        provider: The dialect.
+        token_url: The whole URL of the token endpoint; the other lies beside it.
+        client_id: Who asks.
+        client_secret: The proof of it, where the provider's method needs one.
+        access_token: The token to describe.
+
+    Raises:
+        ConfigurationError: The provider has neither call, or a credential is missing or cannot be sent.
+    """
+    if provider.token_info_url is not None:
+        if not is_header_safe(access_token):
+            raise ConfigurationError("access_token: has characters that no header can carry", field="access_token")
+        return httpx.Request(
+            "GET",
+            url_beside(token_url, provider.token_info_url),
+            params={"client_id": client_id},
+            headers={**dialect_headers(provider, client_id), "Authorization": f"Bearer {access_token}"},
+        )
+    if provider.introspection_url is not None:
+        return build_form_request(
+            provider=provider,
+            url=url_beside(token_url, provider.introspection_url),
+            client_id=client_id,
+            client_secret=client_secret,
+            form={"token": access_token},
+        )
+    raise ConfigurationError(
+        f"provider.introspection_url: {provider.name} has no call that describes a token; if yours has one, set it "
+        "with attrs.evolve(provider, introspection_url=...)",
+        field="provider.introspection_url",
+    )
+
+
+def parse_token_info_reply(
+    *,
+    provider: Provider,
+    status: int,
+    headers: httpx.Headers,
+    body: bytes,
+    host: str,
+    now: float,
+    secrets: Collection[str] = (),
+) -> TokenInfo:
+    """Read the description of a token.
+
+    Introspection must say whether the token is active (RFC 7662 §2.2); the platform has no such word, and describes
+    live tokens only: there a token is active unless its life is over. Other members that make no sense are left out.
+
+    Args:
+        provider: The dialect.
+        status: The HTTP status.
+        headers: The headers.
+        body: The body, decompressed.
+        host: Where the reply came from, for messages.
+        now: Seconds since the epoch, for times that the reply names.
+        secrets: What no message may repeat, should the server echo it.
+
+    Raises:
+        TokenEndpointUnavailable: 5xx, 429 or 408.
+        TokenRequestRefused: Another 4xx: the credentials, or on the platform the token itself.
+        InvalidTokenResponse: A redirect, or a success that is no description.
+    """
+    describes_itself = provider.token_info_url is not None
+    reply = Reply(
+        provider=provider,
+        status=status,
+        headers=headers,
+        body=body,
+        host=host,
+        now=now,
+        secrets=secrets,
+        hint="or the token that was asked about is dead" if describes_itself else None,
+    )
+    raise_for_status(reply)
+    document = read_success(reply)
+    expires_in = number_in(document.get("expires_in"))
+    if expires_in is None and (ends := number_in(document.get("exp"))) is not None:
+        expires_in = ends - now
+    active = (expires_in is None or expires_in > 0) if describes_itself else _active(reply, document)
+    return TokenInfo(
+        active=active,
+        expires_in=expires_in,
+        scope=_text(document.get("scope")) or "",
+        token_type=_text(document.get("token_type")),
+        client_id=_text(document.get("client_id")),
+        username=_text(document.get("username")) or _text(document.get("email")),
+        app_name=_text(document.get("app_name")),
+        status=_text(document.get("status")),
+        refresh_expires_in=number_in(document.get("refresh_token_expires_in")),
+        tracking_id=reply.tracking_id(),
+        extra={name: value for name, value in document.items() if name not in _READ},
+    )
+
+
+def _active(reply: Reply, document: Mapping[str, object]) -> bool:
+    value = document.get("active")
+    if isinstance(value, bool):
+        return value
+    # Gateways write each value as a string.
+    word = value.lower() if isinstance(value, str) else ""
+    if word not in ("true", "false"):
+        reply.invalid("active is missing" if value is None else f"active must be a boolean, not {kind_of(value)}")
+    return word == "true"
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry import metrics
+
+from seic import events
+from seic.sandbox import Sandbox
+from tests._support.documents import ROOT, run_blocks, set_environment
+
+_FILE = "docs/seeing.md"
+_TEXT = (ROOT / _FILE).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """The gateway of a reader."""
+    with Sandbox() as sandbox:
+        set_environment(sandbox, monkeypatch)
+        yield sandbox
+
+
+def test_the_examples_run_and_the_exposition_is_as_shown(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each series that the page shows, or alerts on, is one that Prometheus would read."""
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+    try:
+        exposition = run_blocks(_FILE)["exposition"]
+    finally:
+        metrics.get_meter_provider().shutdown()  # type: ignore[attr-defined]
+
+    assert 'seic_client_name="investments"' in exposition
+    shown = set(re.findall(r"^((?:seic|http_client)_[a-z_]+)\{", _TEXT, re.MULTILINE))
+    assert len(shown) >= 5
+    for series in shown:
+        assert re.search(rf"^{series}\{{", exposition, re.MULTILINE), series
+
+
+def test_every_event_stands_in_the_table_with_its_level() -> None:
+    """The table is what a reader chooses levels by."""
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([A-Z]+) \|", _TEXT, re.MULTILINE))
+    kinds = [getattr(events, name) for name in events.__all__]
+    told = {
+        kind.__name__: logging.getLevelName(kind.level)
+        for kind in kinds
+        if inspect.isclass(kind) and issubclass(kind, events.Event) and kind is not events.Event
+    }
+
+    assert rows == told

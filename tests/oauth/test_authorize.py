@@ -1,0 +1,200 @@
+"""A person's login."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seic._errors import ConfigurationError, InvalidTokenResponse, TokenError, TokenRequestRefused
+from seic._model.provider import Provider
+from seic._oauth.authorize import Login, build_authorize_url, parse_callback
+from seic._oauth.pkce import challenge_of
+from seic._oauth.providers import OAUTH2, SEI_PLATFORM
+
+VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+STATE = "67e1ff68-164f-43ad-8f2d-5cbbfda56ec9"
+
+
+def _build(provider: Provider, **changes: Any) -> dict[str, list[str]]:
+    arguments = {
+        "authorize_url": "https://login.example/authorize?tenant=1",
+        "client_id": "my id",
+        "redirect_uri": "https://app.example/back?x=1",
+        "state": STATE,
+        **changes,
+    }
+    url = build_authorize_url(provider=provider, **arguments)
+    assert url.startswith("https://login.example/authorize?tenant=1&")
+    return parse_qs(urlsplit(url).query, strict_parsing=True, keep_blank_values=True)
+
+
+def test_the_platforms_login() -> None:
+    """Expect the platform's name of the redirect, its scope, and no challenge, which no document of it knows."""
+    assert _build(SEI_PLATFORM) == {
+        "tenant": ["1"],
+        "response_type": ["code"],
+        "client_id": ["my id"],
+        "state": [STATE],
+        "redirect_url": ["https://app.example/back?x=1"],
+        "scope": ["ilservices"],
+    }
+
+
+def test_the_standards_login() -> None:
+    """Expect RFC 6749 §4.1.1 and RFC 7636 §4.3: of the verifier only the challenge."""
+    assert _build(OAUTH2, scope="a b", code_verifier=VERIFIER) == {
+        "tenant": ["1"],
+        "response_type": ["code"],
+        "client_id": ["my id"],
+        "state": [STATE],
+        "redirect_uri": ["https://app.example/back?x=1"],
+        "scope": ["a b"],
+        "code_challenge": [challenge_of(VERIFIER)],
+        "code_challenge_method": ["S256"],
+    }
+
+
+def test_a_login_that_says_less() -> None:
+    """Expect neither redirect nor scope where none is named."""
+    assert _build(OAUTH2, redirect_uri=None).keys() == {"tenant", "response_type", "client_id", "state"}
+
+
+def test_other_sessions_end_only_when_asked() -> None:
+    """Expect the platform's parameter on request, and never unasked."""
+    assert _build(SEI_PLATFORM, end_other_sessions=True)["endOtherSessions"] == ["true"]
+    assert "endOtherSessions" not in _build(SEI_PLATFORM)
+
+
+@pytest.mark.parametrize(
+    ("provider", "changes", "field"),
+    [
+        pytest.param(SEI_PLATFORM, {"code_verifier": VERIFIER}, "code_verifier", id="PKCE at the platform"),
+        pytest.param(OAUTH2, {"code_verifier": "short"}, "code_verifier", id="a weak verifier"),
+        pytest.param(OAUTH2, {"end_other_sessions": True}, "provider.end_other_sessions_field", id="other sessions"),
+    ],
+)
+def test_what_a_provider_does_not_take(provider: Provider, changes: dict[str, Any], field: str) -> None:
+    """Expect an error that names the setting."""
+    with pytest.raises(ConfigurationError) as caught:
+        _build(provider, **changes)
+    assert caught.value.field == field
+
+
+def _code(callback: str, state: str = STATE) -> str:
+    return parse_callback(callback, provider=SEI_PLATFORM, state=state)
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        f"https://app.example/back?code=a%2Fb&state={STATE}",
+        f"https://app.example/back?x=1&state={STATE}&code=a%2Fb#_=_",
+        f"/back?code=a%2Fb&state={STATE}",
+        f"code=a%2Fb&state={STATE}",
+    ],
+    ids=["URL", "URL with more", "path", "query"],
+)
+def test_the_code_of_a_callback(callback: str) -> None:
+    """Expect the code from a URL, a path or a bare query."""
+    assert _code(callback) == "a/b"
+
+
+@pytest.mark.parametrize(
+    ("callback", "problem"),
+    [
+        pytest.param("https://app.example/back", "state", id="no query"),
+        pytest.param("https://app.example/back?code=a", "state", id="no state"),
+        pytest.param("https://app.example/back?code=a&state=", "state", id="empty state"),
+        pytest.param("https://app.example/back?code=a&state=other", "state", id="another state"),
+        pytest.param(f"https://app.example/back?code=a&state={STATE}&state={STATE}", "state", id="state twice"),
+        pytest.param("https://app.example/back?error=access_denied&state=other", "state", id="another's error"),
+        pytest.param(f"https://app.example/back?state={STATE}", "code", id="no code"),
+        pytest.param(f"https://app.example/back?code=&state={STATE}", "code", id="empty code"),
+        pytest.param(f"https://app.example/back?code=a&code=b&state={STATE}", "code", id="code twice"),
+        pytest.param("https://[::1/?code=a", "state", id="no URL"),
+        pytest.param("?" + "a=1&" * 200 + f"code=a&state={STATE}", "state", id="a flood of parameters"),
+    ],
+)
+def test_a_callback_that_is_no_answer(callback: str, problem: str) -> None:
+    """Expect the state to be judged before all else, and a parameter that stands twice to count as missing."""
+    with pytest.raises(InvalidTokenResponse) as caught:
+        _code(callback)
+    assert caught.value.problem == problem
+    assert STATE not in str(caught.value)
+
+
+def test_an_empty_state_matches_nothing() -> None:
+    """Expect a state that was forgotten not to let every callback in."""
+    with pytest.raises(InvalidTokenResponse):
+        _code("https://app.example/back?code=a", state="")
+
+
+def test_a_login_that_failed() -> None:
+    """Expect the provider's code and words, cleaned, for a callback that is ours."""
+    with pytest.raises(TokenRequestRefused, match="access_denied: no\\? thanks") as caught:
+        _code(f"https://app.example/back?error=access_denied&error_description=no%3F%0Athanks&state={STATE}")
+    assert (caught.value.status, caught.value.code) == (None, "access_denied")
+    assert caught.value.description == "no? thanks"
+
+
+@given(st.text())
+def test_any_callback_is_a_code_or_an_error(callback: str) -> None:
+    """Expect no other exception for any text."""
+    for text in (callback, f"{callback}&state={STATE}", f"https://app.example/?state={STATE}&code={callback}"):
+        with contextlib.suppress(TokenError):
+            assert _code(text)
+
+
+def _begin(provider: Provider, **changes: Any) -> Login:
+    return Login.begin(
+        provider=provider,
+        authorize_url="https://login.example/authorize",
+        client_id="id",
+        redirect_uri="https://app.example/back",
+        **changes,
+    )
+
+
+def test_a_whole_login() -> None:
+    """Expect the grant to carry the code, the redirect, the verifier behind the challenge, and the subject."""
+    login = _begin(OAUTH2)
+    query = parse_qs(urlsplit(login.url).query)
+    grant = login.finish(f"https://app.example/back?code=c&state={query['state'][0]}", subject="me")
+    assert grant.code == "c"
+    assert grant.redirect_uri == "https://app.example/back"
+    assert grant.code_verifier is not None
+    assert [challenge_of(grant.code_verifier)] == query["code_challenge"]
+    assert grant.subject == "me"
+
+
+def test_a_login_at_the_platform() -> None:
+    """Expect no verifier, and the wish to end other sessions to reach the token call."""
+    login = _begin(SEI_PLATFORM, end_other_sessions=True)
+    grant = login.finish(f"code=c&state={login.state}")
+    assert grant.code_verifier is None
+    assert grant.fields(SEI_PLATFORM) == {"code": "c", "endOtherSessions": "true"}
+    assert grant.subject is not None
+
+
+@pytest.mark.parametrize("first", ["code=c&state={}", "code=c&state=other", "error=access_denied&state={}"])
+def test_a_login_finishes_once(first: str) -> None:
+    """Expect a state to be spent by its first use, whether that succeeded or not."""
+    login = _begin(SEI_PLATFORM)
+    with contextlib.suppress(TokenError):
+        login.finish(first.format(login.state))
+    with pytest.raises(InvalidTokenResponse, match="used before"):
+        login.finish(f"code=c&state={login.state}")
+
+
+def test_logins_differ_and_keep_their_secrets() -> None:
+    """Expect a state and a verifier of its own for each, neither in a repr."""
+    one, two = _begin(OAUTH2), _begin(OAUTH2)
+    assert one.state != two.state
+    assert one.code_verifier != two.code_verifier
+    assert one.state not in repr(one)
+    assert str(one.code_verifier) not in repr(one)

@@ -1,0 +1,58 @@
+"""What all requests to a provider's own endpoints share."""
+
+from __future__ import annotations
+
+import pytest
+
+from seic._errors import ConfigurationError
+from seic._model.provider import Provider
+from seic._oauth.requests import build_form_request, dialect_headers, is_header_safe, url_beside
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [("a", True), ("!~", True), ("", False), ("a b", False), ("a\n", False), ("\x7f", False), ("ä", False)],
+    ids=repr,
+)
+def test_what_a_header_carries(text: str, safe: bool) -> None:
+    """Expect visible ASCII and nothing else."""
+    assert is_header_safe(text) is safe
+
+
+@pytest.mark.parametrize(
+    ("path_or_url", "url"),
+    [
+        pytest.param("/v2/info", "https://mtls.example:444/v2/info", id="path"),
+        pytest.param("/v2/info?x=1", "https://mtls.example:444/v2/info?x=1", id="path with a query"),
+        pytest.param("https://idp.example/info", "https://idp.example/info", id="URL"),
+    ],
+)
+def test_endpoints_lie_beside_the_token_endpoint(path_or_url: str, url: str) -> None:
+    """Expect a path on the same origin, without the token endpoint's own path and query."""
+    assert url_beside("https://mtls.example:444/v2/token?tenant=1", path_or_url) == url
+
+
+def test_headers_of_a_dialect() -> None:
+    """Expect the client id in its header where the provider has one, and JSON asked for."""
+    assert dialect_headers(Provider(token_url="/t"), "id") == {"Accept": "application/json"}
+    keyed = Provider(token_url="/t", client_id_header="AppKey")
+    assert dialect_headers(keyed, "id") == {"Accept": "application/json", "AppKey": "id"}
+
+
+def test_a_client_id_that_breaks_out_of_its_header_is_refused() -> None:
+    """Expect the setting's name, for the provider that puts it in a header."""
+    with pytest.raises(ConfigurationError) as caught:
+        dialect_headers(Provider(token_url="/t", client_id_header="AppKey"), "a\r\nb")
+    assert caught.value.field == "client_id"
+
+
+def test_a_form_is_posted() -> None:
+    """Expect a POST whose body is the form, in its order."""
+    request = build_form_request(
+        provider=Provider(token_url="/t"),
+        url="https://idp.example/t",
+        client_id="id",
+        client_secret="s",
+        form={"b": "1", "a": "2 3"},
+    )
+    assert (request.method, request.content) == ("POST", b"b=1&a=2+3")

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import attrs
+import pytest
+
+import seic
+from seic.sandbox import Sandbox, demo
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Return True."""
+        return True
+
+
+def test_demo_finds_every_count_right() -> None:
+    """A process of its own prints every step, without colour into a pipe, and ends with 0."""
+    result = subprocess.run(
+        [sys.executable, "-m", "seic.sandbox.demo"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    for step in demo.STEPS:
+        assert step.title in result.stdout
+    assert "TokenRequestRefused" in result.stdout
+    assert "WRONG" not in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_wrong_count_ends_it_with_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The line says what it should have been, and the steps after it still run."""
+    first, *others = demo.STEPS
+    wrong = attrs.evolve(first, counts={"api.token_requests": 7})
+    monkeypatch.setattr(demo, "STEPS", (wrong, *others))
+    assert demo.main() == 1
+    out = capsys.readouterr().out
+    assert "WRONG token requests at the api host: 1, and it should be 7" in out
+    assert others[-1].title in out
+
+
+def test_unexpected_error_ends_it_with_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An error of the SDK's that no step awaits is told in its own words."""
+
+    async def fail(_sandbox: Sandbox, _transcript: demo.Transcript) -> None:
+        raise seic.ConfigurationError("nothing fits")
+
+    monkeypatch.setattr(demo, "STEPS", (demo.Step("fails", fail, {}),))
+    assert demo.main() == 1
+    assert "ConfigurationError: nothing fits" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("out", "no_color", "coloured"),
+    [
+        pytest.param(Terminal, None, True, id="terminal"),
+        pytest.param(Terminal, "", True, id="terminal, NO_COLOR empty"),
+        pytest.param(Terminal, "1", False, id="terminal, NO_COLOR"),
+        pytest.param(io.StringIO, None, False, id="pipe"),
+    ],
+)
+def test_colour_is_for_terminals_that_want_it(
+    out: type[io.StringIO], no_color: str | None, coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """no-color.org: set and not empty turns it off."""
+    if no_color is None:
+        monkeypatch.delenv("NO_COLOR", raising=False)
+    else:
+        monkeypatch.setenv("NO_COLOR", no_color)
+    stream = out()
+    demo.Transcript(stream).check("fact", 1, 1)
+    assert ("\x1b" in stream.getvalue()) is coloured
+    assert "fact: 1" in stream.getvalue()

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+import seic
+from seic.sandbox import Sandbox
+
+
+def test_without_a_certificate_the_settings_reach_the_api_host(sandbox: Sandbox) -> None:
+    """Every credential is the sandbox's own."""
+    config = sandbox.config()
+    assert config.base_url == sandbox.api_url
+    assert config.provider is seic.SEI_GATEWAY
+    assert (config.client_id, config.client_secret) == (sandbox.client_id, sandbox.client_secret)
+    assert config.grant == seic.ClientCredentials(username=sandbox.username, password=sandbox.password)
+    assert (config.certificate, config.ca) == (None, sandbox.ca_pem)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_certificate_chooses_the_mtls_host(own: bool, sandbox: Sandbox) -> None:
+    """True is the service account's; a minted one is taken as it is."""
+    config = sandbox.config(certificate=True if own else sandbox.issue_certificate("somebody-else"))
+    assert config.base_url == sandbox.mtls_url
+    assert config.certificate is not None
+    assert config.certificate.common_name == (sandbox.username if own else "somebody-else")
+
+
+def test_overrides_take_the_place_of_the_sandboxs_own(sandbox: Sandbox) -> None:
+    """One changed setting leaves the others."""
+    config = sandbox.config(client_secret="another", token_timeout=1.0)
+    assert (config.client_id, config.client_secret, config.token_timeout) == (sandbox.client_id, "another", 1.0)
+
+
+def test_behind_a_proxy_the_hosts_are_the_callers_to_name() -> None:
+    """The sandbox cannot know where the proxy listens, and says so."""
+    with Sandbox(behind_proxy=True) as sandbox:
+        with pytest.raises(RuntimeError, match="proxy's"):
+            sandbox.config()
+        config = sandbox.config(certificate=True, hosts=seic.Hosts(mtls="localhost:8443"))
+    assert config.base_url == "https://localhost:8443"
+
+
+async def test_sdk_gets_a_token_and_makes_a_call_on_each_host(sandbox: Sandbox) -> None:
+    """Both peers in one test: near side and far side agree."""
+    for certificate in (False, True):
+        async with seic.AsyncClient(sandbox.config(certificate=certificate)) as client:
+            reply = await client.get("/v1/echo")
+        assert reply.json()["certificate_common_name"] == (sandbox.username if certificate else None)
+    counts = sandbox.counts
+    assert [(host.tokens_issued, host.api_calls) for host in (counts.api, counts.mtls)] == [(1, 1), (1, 1)]
