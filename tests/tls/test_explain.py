@@ -48,6 +48,16 @@ def by_async_httpx(context: ssl.SSLContext, port: int, host: str) -> object:
     return asyncio.run(get())
 
 
+def by_strict_socket(context: ssl.SSLContext, port: int, host: str) -> object:
+    """Call on a socket that takes no end of the stream for an answer; ssl's own default hides one without an alert."""
+    with (
+        socket.create_connection((host, port), timeout=10) as raw,
+        context.wrap_socket(raw, server_hostname=host, suppress_ragged_eofs=False) as stream,
+    ):
+        stream.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        return stream.recv(65536)
+
+
 STYLES = [by_socket, by_httpx, by_async_httpx]
 
 
@@ -331,7 +341,7 @@ def test_no_common_cipher_is_guessed_with_a_certificate(style: Any, client: Mint
         ),
     ],
 )
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", [by_strict_socket, by_async_httpx])
 def test_a_lost_alert_is_told_from_the_certificate_we_hold(
     style: Any, row: str | None, reason: Reason, side: str, words: list[str], root: Minted
 ) -> None:
@@ -344,6 +354,19 @@ def test_a_lost_alert_is_told_from_the_certificate_we_hold(
     assert explained.certain is (row == "expired")
     for word in words:
         assert word in explained.text
+
+
+def test_a_quiet_end_that_a_client_reports_itself_is_explained_on_demand(client: Minted, root: Minted) -> None:
+    """httpx on a thread sees only a stream that ended; its own error has no cause, so the caller asks for the words."""
+    certificate = load(client)
+    context = build_context(certificate, read_trust(root.pem))
+    with (
+        TlsServer(server(root), version=TLS13, reset=True) as far,
+        pytest.raises(httpx.TransportError) as caught,
+    ):
+        by_httpx(context, far.port, "localhost")
+    explained = explain_failure(caught.value, meeting(certificate)) or explain_close(meeting(certificate))
+    assert explained.reason == Reason.CLOSED_EARLY
 
 
 def meeting(certificate: ClientCertificate | None = None, host: str = "mtls.example", now: Any = NOW) -> Meeting:
