@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from seic._config import Config
-from seic._events import CallNotReplayed, CallReplayed
+from seic._connector import TokenConnector
+from seic._events import CallNotReplayed, CallReplayed, CertificateRotated, Event
 from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
+from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.held import Held
 from seic._tokens.sending import Sender
 from seic._tokens.source import TokenSource
 from seic._tokens.stats import Stats
-from seic._transport import AsyncTrace, BlockingTrace, HopTrace, OriginGuard, TokenConnector
+from seic._transport import AsyncTrace, BlockingTrace, HopTrace, OriginGuard
 
 if TYPE_CHECKING:
     _Auth = httpx.Auth
@@ -70,8 +72,11 @@ class OAuth2Auth(_Auth):
             client_secret=config.client_secret,
             grant=config.grant,
             sender=sender,
+            hint=config.presenter.hint,
         )
-        thumbprint = None if config.certificate is None else config.certificate.thumbprint
+        self._presenter = config.presenter
+        self._presenter.tell(self._listeners)
+        self._listeners.add(self._follow_rotation)
         #: Where tokens come from.
         self.source = TokenSource(
             endpoint,
@@ -79,7 +84,7 @@ class OAuth2Auth(_Auth):
             idle_lifetime=provider.idle_lifetime,
             store=config.store,
             key=config.store_key,
-            identity=lambda: thumbprint,
+            identity=self._presenter.thumbprint,
             emit=self._emit,
         )
         self._state = self.source.state
@@ -95,8 +100,8 @@ class OAuth2Auth(_Auth):
 
     @property
     def certificate(self) -> ClientCertificate | None:
-        """The client certificate in use."""
-        return self.config.certificate
+        """The client certificate in service; the first look at one from a callback calls it."""
+        return self._presenter.certificate()
 
     @property
     def stats(self) -> Stats:
@@ -124,7 +129,7 @@ class OAuth2Auth(_Auth):
         held = self._state.held
         now = self._monotonic()
         if now >= held.renew_at or now >= held.idle_at or self._wall() - now > held.skew_limit:
-            held = await self.source.obtain()
+            held = await self._obtain()
         self._attach(request, held, self._async_trace)
         response = yield request
         self._check_hops(request, response)
@@ -142,6 +147,12 @@ class OAuth2Auth(_Auth):
         response = yield request
         self._check_hops(request, response)
         self._after_replay(response, held)
+
+    async def _obtain(self) -> Held:
+        if not self._presenter.is_ready:
+            # A callback may block, and the token's key needs the certificate.
+            await in_thread(self._presenter.certificate)
+        return await self.source.obtain()
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Drive one call of a blocking client; httpx calls this."""
@@ -171,6 +182,11 @@ class OAuth2Auth(_Auth):
     def close(self) -> None:
         """End a token fetch that runs in the background."""
         self.source.cancel_background()
+
+    def _follow_rotation(self, event: Event) -> None:
+        if isinstance(event, CertificateRotated):
+            # The token was bound to the old certificate (RFC 8705 §3).
+            self.source.renew()
 
     def _attach(self, request: Any, held: Held, trace: HopTrace) -> None:
         headers = request.headers

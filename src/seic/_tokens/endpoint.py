@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 import httpx
 
@@ -15,6 +17,12 @@ from seic._oauth.revocation import build_revocation_request, parse_revocation_re
 from seic._oauth.words import secrets_in
 from seic._tokens.sending import Reply, Sender
 
+_CREDENTIALS_REFUSED = (401, 403)
+
+
+def _no_hint() -> None:
+    return None
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class TokenEndpoint(Secretive):
@@ -27,6 +35,7 @@ class TokenEndpoint(Secretive):
         client_secret: Its secret, where there is one.
         grant: How a token is asked for.
         sender: What puts a request on the wire.
+        hint: Gives a likely cause of a refusal that lies outside the credentials, or None.
     """
 
     provider: Provider
@@ -35,6 +44,7 @@ class TokenEndpoint(Secretive):
     client_secret: str | None = attrs.field(repr=hide)
     grant: Grant
     sender: Sender = attrs.field(repr=False)
+    hint: Callable[[], str | None] = attrs.field(default=_no_hint, repr=False)
 
     @property
     def host(self) -> str:
@@ -79,8 +89,13 @@ class TokenEndpoint(Secretive):
             host=self.host,
             now=now,
             secrets=reply.secrets,
-            hint=hint_for_refusal(self.provider, client_id=self.client_id, client_secret=self.client_secret),
+            hint=self._hint(reply.status),
         )
+
+    def _hint(self, status: int) -> str | None:
+        known = hint_for_refusal(self.provider, client_id=self.client_id, client_secret=self.client_secret)
+        causes = filter(None, (self.hint() if status in _CREDENTIALS_REFUSED else None, known))
+        return "; ".join(causes) or None
 
     def build_invalidation(self, token: Token) -> httpx.Request:
         """Return the request that ends a token's life."""
