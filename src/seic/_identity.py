@@ -77,7 +77,9 @@ class Presenter:
         self._warned: set[tuple[str, str | None]] = set()
         #: Those who are told; each auth of the configuration has one, and goes when the auth goes.
         self._audience: weakref.WeakSet[Listeners] = weakref.WeakSet()
-        self._identity = None if source is None else Identity(source, ca=ca, alpn=_HTTP1, emit=self._emit)
+        self._identity = (
+            None if source is None else Identity(source, ca=ca, alpn=_HTTP1, emit=self._emit, accept=self._check_name)
+        )
         #: Whose `generation` a pool compares with its own.
         self.rotation: Rotation = self._identity or _Nobody()
 
