@@ -9,8 +9,6 @@ from typing import Any
 
 import attrs
 import pytest
-from tests._support.identities import certificate
-from tests._support.reports import report
 
 from seic._config import Config
 from seic._errors import ConfigurationError
@@ -19,6 +17,8 @@ from seic._model.hosts import Hosts
 from seic._model.provider import Provider
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._tokens.store import MemoryStore
+from tests._support.identities import certificate
+from tests._support.reports import report
 
 _SECRET = "app-Secret-5f1d"
 _PASSWORD = "pass-Word-9c2e"
@@ -211,6 +211,7 @@ def test_a_token_url_that_cannot_be_trusted_is_refused(token_url: str, hosts: Ho
         ({"store": "redis://localhost"}, "store", "seic.MemoryStore()"),
         ({"store": MemoryStore}, "store", "the class MemoryStore"),
         ({"advisory_refresh": "300"}, "advisory_refresh", "number of seconds"),
+        ({"advisory_refresh": "51%"}, "advisory_refresh", "up to 50%"),
         ({"advisory_refresh": -1}, "advisory_refresh", "0 or more"),
         ({"mandatory_refresh": True}, "mandatory_refresh", "number of seconds"),
         ({"mandatory_refresh": math.inf}, "mandatory_refresh", "0 or more"),

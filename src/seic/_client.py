@@ -13,6 +13,8 @@ from seic._config import Config
 from seic._errors import ConfigurationError
 from seic._listeners import Listener
 from seic._model.token import Token
+from seic._model.token_info import TokenInfo
+from seic._retry import Retry, RetryTransport
 from seic._runtime import in_thread
 from seic._tokens.stats import Stats
 from seic._transport import DECIDED_BY_CONFIG, AsyncTransport, Transport
@@ -26,7 +28,9 @@ def _for_transport(options: dict[str, Any]) -> dict[str, Any]:
 
     They stay among the client's, which checks them (is there a package for `http2`?) and makes nothing of them.
     """
-    return {name: options[name] for name in (*_TRANSPORT_OPTIONS, *DECIDED_BY_CONFIG) if name in options}
+    names = (*_TRANSPORT_OPTIONS, *DECIDED_BY_CONFIG)
+    # None is httpx's own default.
+    return {name: options[name] for name in names if options.get(name) is not None}
 
 
 def _join_auth(
@@ -34,11 +38,10 @@ def _join_auth(
     auth: OAuth2Auth | None,
     transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None,
     on_event: Listener | None,
-) -> tuple[OAuth2Auth, Callable[[], None]]:
-    """Return a client's auth, and what the client does to it at its end: its own is closed, a shared one goes on."""
+) -> tuple[OAuth2Auth, Callable[[], None] | None]:
+    """Return a client's auth, and how the client leaves a shared one at its end; None for its own, which is closed."""
     if auth is None:
-        own = OAuth2Auth(config, transport=transport, on_event=on_event)
-        return own, own.close
+        return OAuth2Auth(config, transport=transport, on_event=on_event), None
     if not isinstance(auth, OAuth2Auth):
         raise ConfigurationError(
             f"auth: must be a seic.OAuth2Auth, whose token is shared, not {type(auth).__name__}; give another kind of "
@@ -66,6 +69,7 @@ class AsyncClient(httpx.AsyncClient):
         transport: What carries API calls in place of the network, for tests; token calls too, unless `auth` is given.
         on_event: A function or coroutine function of one event, told until the client is closed; see
             `OAuth2Auth.listen`.
+        retry: How often idempotent calls are repeated when that may help; None is never.
         options: Keywords of `httpx.AsyncClient`, all but those that the configuration decides: `verify`,
             `cert`, `proxy`, `trust_env`.
 
@@ -80,6 +84,7 @@ class AsyncClient(httpx.AsyncClient):
         auth: OAuth2Auth | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         on_event: Listener | None = None,
+        retry: Retry | None = None,
         **options: Any,
     ) -> None:
         carrier = AsyncTransport(config, transport=transport, **_for_transport(options))
@@ -90,7 +95,9 @@ class AsyncClient(httpx.AsyncClient):
                 pattern: None if mount is None else AsyncTransport(config, transport=mount)
                 for pattern, mount in mounts.items()
             }
-        super().__init__(auth=self._oauth, transport=carrier, **options)
+        super().__init__(
+            auth=self._oauth, transport=carrier if retry is None else RetryTransport(carrier, retry), **options
+        )
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:
@@ -118,6 +125,24 @@ class AsyncClient(httpx.AsyncClient):
         """
         return await in_thread(self._oauth.config.presenter.reload)
 
+    async def token_info(self) -> TokenInfo:
+        """Ask the provider what the token is good for, getting one first if need be.
+
+        Raises:
+            ConfigurationError: The provider has no call that describes a token.
+            TokenError: No token could be had, or the provider did not describe it.
+        """
+        return await self._oauth.source.token_info()
+
+    async def revoke(self) -> None:
+        """End the token's life at the provider; the next call gets a new one.
+
+        Raises:
+            TokenError: The provider did not end it; it is dropped here all the same.
+            ConfigurationError: The provider has no way to.
+        """
+        await self._oauth.source.revoke()
+
     @property
     def stats(self) -> Stats:
         """A snapshot of the counters."""
@@ -129,7 +154,10 @@ class AsyncClient(httpx.AsyncClient):
 
     async def aclose(self) -> None:
         """Close the connections, and end background work unless the auth is shared."""
-        self._leave_auth()
+        if self._leave_auth is None:
+            await self._oauth.aclose()
+        else:
+            self._leave_auth()
         await super().aclose()
 
     async def __aexit__(
@@ -139,7 +167,10 @@ class AsyncClient(httpx.AsyncClient):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close as `aclose` does."""
-        self._leave_auth()
+        if self._leave_auth is None:
+            await self._oauth.aclose()
+        else:
+            self._leave_auth()
         await super().__aexit__(exc_type, exc_value, traceback)
 
 
@@ -152,6 +183,7 @@ class Client(httpx.Client):
         transport: What carries API calls in place of the network, for tests; token calls too, unless `auth` is given.
         on_event: A function or coroutine function of one event, told until the client is closed; see
             `OAuth2Auth.listen`.
+        retry: How often idempotent calls are repeated when that may help; None is never.
         options: Keywords of `httpx.Client`, all but those that the configuration decides: `verify`,
             `cert`, `proxy`, `trust_env`.
 
@@ -166,6 +198,7 @@ class Client(httpx.Client):
         auth: OAuth2Auth | None = None,
         transport: httpx.BaseTransport | None = None,
         on_event: Listener | None = None,
+        retry: Retry | None = None,
         **options: Any,
     ) -> None:
         carrier = Transport(config, transport=transport, **_for_transport(options))
@@ -176,7 +209,9 @@ class Client(httpx.Client):
                 pattern: None if mount is None else Transport(config, transport=mount)
                 for pattern, mount in mounts.items()
             }
-        super().__init__(auth=self._oauth, transport=carrier, **options)
+        super().__init__(
+            auth=self._oauth, transport=carrier if retry is None else RetryTransport(carrier, retry), **options
+        )
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:
@@ -191,6 +226,14 @@ class Client(httpx.Client):
         """Read the certificate again now; see `AsyncClient.reload_certificate`."""
         return self._oauth.config.presenter.reload()
 
+    def token_info(self) -> TokenInfo:
+        """Ask the provider what the token is good for; see `AsyncClient.token_info`."""
+        return self._oauth.source.token_info_sync()
+
+    def revoke(self) -> None:
+        """End the token's life at the provider; see `AsyncClient.revoke`."""
+        self._oauth.source.revoke_sync()
+
     @property
     def stats(self) -> Stats:
         """A snapshot of the counters."""
@@ -202,7 +245,7 @@ class Client(httpx.Client):
 
     def close(self) -> None:
         """Close the connections, and end background work unless the auth is shared."""
-        self._leave_auth()
+        (self._leave_auth or self._oauth.close)()
         super().close()
 
     def __exit__(
@@ -212,5 +255,5 @@ class Client(httpx.Client):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close as `close` does."""
-        self._leave_auth()
+        (self._leave_auth or self._oauth.close)()
         super().__exit__(exc_type, exc_value, traceback)

@@ -24,13 +24,13 @@ from seic._oauth.messages import build_token_request
 from seic._settings import named, read_environment, read_file
 from seic._tls.certificate import ClientCertificate
 from seic._tls.rotation import CertificateSource
-from seic._tokens.held import Windows
+from seic._tokens.held import Margin, Windows
 from seic._tokens.store import TokenStore
 
 #: What names trust anchors: a path, PEM bytes, or None for the system's.
 CA: TypeAlias = "str | os.PathLike[str] | bytes | None"
 
-#: Seconds for one token request in all; an answer takes well under one, and callers may be waiting.
+#: Seconds for getting a token in all; an answer takes well under one, and callers may be waiting.
 _TOKEN_TIMEOUT = 10.0
 
 _Validator: TypeAlias = "Callable[[Config, attrs.Attribute[Any], object], None]"
@@ -124,10 +124,11 @@ class Config(Secretive):
             mutual-TLS host, and follow it when its files are renewed.
         ca: Whom to trust: None is the system's trust, a path or PEM bytes are exactly these.
         store: Where tokens are kept beyond this process's clients; None is nowhere.
-        advisory_refresh: Seconds before expiry from which a token is renewed in the background; None is a share of its
-            lifetime.
-        mandatory_refresh: Seconds before expiry from which calls wait for the renewal; None is a share of its lifetime.
-        token_timeout: Seconds for one token request in all.
+        advisory_refresh: From when before expiry a token is renewed in the background: seconds, or a share of its
+            lifetime such as `"20%"`, the default.
+        mandatory_refresh: From when before expiry calls wait for the renewal: seconds, or a share of the lifetime; by
+            default `"2.5%"`.
+        token_timeout: Seconds for getting a token in all: each attempt, and the pauses between them.
         proxy: The proxy for token and API calls; None leaves that to `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
         local_address: The address of this machine that calls leave from, where the provider's allow-list knows one.
         trust_env: Whether those variables count.
@@ -151,8 +152,8 @@ class Config(Secretive):
     store: TokenStore | None = attrs.field(
         default=None, validator=_offers("load", "save", "delete", wanted="a store such as seic.MemoryStore()")
     )
-    advisory_refresh: float | None = attrs.field(default=None, validator=_seconds)
-    mandatory_refresh: float | None = attrs.field(default=None, validator=_seconds)
+    advisory_refresh: Margin | None = None
+    mandatory_refresh: Margin | None = None
     token_timeout: float = attrs.field(default=_TOKEN_TIMEOUT, validator=_seconds)
     proxy: ProxyLike | None = attrs.field(default=None, repr=show_proxy)
     local_address: str | None = None
@@ -178,6 +179,12 @@ class Config(Secretive):
                 "token_timeout: must be more than 0 seconds, and not endless", field="token_timeout"
             )
         self.grant.check(self.provider)
+        if self.store is not None and getattr(self.grant, "subject", "") is None:
+            raise ConfigurationError(
+                "grant.subject: must say whose token it is: the grant's secret is a callable, and the store could not "
+                "tell one person's token from another's",
+                field="grant.subject",
+            )
         # attrs' own way to set a derived value of a frozen class.
         object.__setattr__(self, "windows", Windows(self.advisory_refresh, self.mandatory_refresh))
         object.__setattr__(self, "origin", self._choose_origin())

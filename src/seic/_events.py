@@ -215,13 +215,13 @@ _logger.addHandler(logging.NullHandler())
 def log_event(event: Event) -> None:
     """Write an event to the `seic` logger: one line, its name first."""
     if _logger.isEnabledFor(event.level):
-        facts = " ".join(f"{field.name}={_in_line(getattr(event, field.name))}" for field in attrs.fields(type(event)))
+        facts = " ".join(f"{field.name}={in_line(getattr(event, field.name))}" for field in attrs.fields(type(event)))
         _logger.log(event.level, "%s: %s", event.name, facts)
 
 
-def _in_line(value: object) -> str:
+def in_line(value: object) -> str:
+    """Return a value as a log line can hold it: no text can end the line, or pass for another fact."""
     if isinstance(value, float):
         return f"{value:.3f}"
     text = value.isoformat() if isinstance(value, dt.datetime) else str(value)
-    # A line end in what a server wrote would begin a line of its own, and forge an entry of the log.
     return text if text.isprintable() and " " not in text and text else repr(text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import datetime as dt
+from collections.abc import Collection
 
 import attrs
 import httpx
@@ -14,6 +15,7 @@ import httpx
 from seic._errors import CertificateError, TokenEndpointUnavailable
 from seic._model.hosts import Origin
 from seic._network import Network
+from seic._oauth.words import clean, secrets_in
 from seic._tls.certificate import ClientCertificate
 from seic._tls.explain import Explanation, Meeting, explain_close, explain_failure, explain_reply
 from seic._tokens.sending import free_of_secrets
@@ -75,6 +77,10 @@ class Failures(abc.ABC):
     def _unavailable(self, error: Exception, text: str, request: httpx.Request) -> Exception:
         """Return the error where the server is, or nobody knows."""
 
+    @abc.abstractmethod
+    def _secrets(self, request: httpx.Request) -> Collection[str]:
+        """Return what nothing that is raised may repeat."""
+
     def of(self, error: Exception, request: httpx.Request, certificate: ClientCertificate | None) -> Exception | None:
         """Return what is raised in place of a failure; None where the failure says all that is known.
 
@@ -93,7 +99,7 @@ class Failures(abc.ABC):
         else:
             failure = self._unavailable(error, self._text(explanation), request)
         if failure is not None:
-            failure.__cause__ = free_of_secrets(error)
+            failure.__cause__ = free_of_secrets(error, self._secrets(request))
         return failure
 
     def of_page(
@@ -126,7 +132,8 @@ class Failures(abc.ABC):
         if not through or not isinstance(error, _UNREACHED):
             return None
         where = request.url.netloc.decode("ascii")
-        problem = str(error) or type(error).__name__
+        # A proxy's own words, and it was told the host only; still they are a stranger's.
+        problem = clean(str(error), secrets=self._secrets(request)) or type(error).__name__
         return (
             f"{where}: could not be reached {through}: {problem}; check that the proxy is there, takes its credentials "
             "and lets this host through, or add the host to NO_PROXY"
@@ -139,6 +146,10 @@ class CallFailures(Failures):
     def _refused(self, explanation: Explanation, text: str, request: httpx.Request) -> CertificateError:
         return CertificateConnectError(text, path=explanation.path, reason=explanation.reason.value, request=request)
 
+    def _secrets(self, request: httpx.Request) -> Collection[str]:
+        credentials = request.headers.get("Authorization", "").partition(" ")[2]
+        return (credentials,) if credentials else ()
+
     def _unavailable(self, error: Exception, text: str, request: httpx.Request) -> Exception:
         kind = type(error) if isinstance(error, httpx.TransportError) else httpx.ReadError
         return kind(text, request=request)
@@ -149,6 +160,9 @@ class TokenCallFailures(Failures):
 
     def _refused(self, explanation: Explanation, text: str, request: httpx.Request) -> CertificateError:
         return CertificateError(text, path=explanation.path, reason=explanation.reason.value)
+
+    def _secrets(self, request: httpx.Request) -> Collection[str]:
+        return secrets_in(request)
 
     def _unavailable(self, error: Exception, text: str, request: httpx.Request) -> Exception:
         return TokenEndpointUnavailable(text)

@@ -70,6 +70,7 @@ class Presenter:
     def __init__(
         self, source: CertificateSource | None, *, ca: Material | None, account: str | None, strict: bool
     ) -> None:
+        self._source = source
         self._ca = ca
         self._account = account
         self._strict = strict
@@ -86,15 +87,19 @@ class Presenter:
     @property
     def is_ready(self) -> bool:
         """Whether the certificate is in hand, so that `thumbprint` does not block."""
-        return self._identity is None or self._identity.generation > 0
+        return not callable(self._source) or (self._identity is not None and self._identity.generation > 0)
 
     def certificate(self) -> ClientCertificate | None:
-        """Return the certificate in service.
+        """Return the certificate in service, whatever its dates; before the first connection the one that was stated.
 
         Raises:
-            CertificateError: The first one cannot work.
+            CertificateError: A callback gave none that works.
         """
-        return None if self._identity is None else self._hold(self._identity).certificate
+        if self._identity is None:
+            return None
+        if self._identity.generation == 0 and isinstance(self._source, ClientCertificate):
+            return self._source
+        return self._hold(self._identity).certificate
 
     def thumbprint(self) -> str | None:
         """Return what tokens are bound to: the thumbprint of the certificate in service, None where there is none."""

@@ -76,7 +76,7 @@ class Job(Protocol):
         ...
 
     def cancel(self) -> None:
-        """Ask it to end; safe from any thread. A thread cannot be asked and ends by its own deadline."""
+        """Have it ended; safe from any thread, and more than once is the same as once."""
         ...
 
 
@@ -84,11 +84,13 @@ class _AsyncioJob:
     #: An event loop holds its tasks by weak references only.
     _running: ClassVar[set[asyncio.Task[None]]] = set()
 
-    def __init__(self, call: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, call: Callable[[], Awaitable[None]], ended: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] = self._loop.create_task(_as_coroutine(call))
         self._running.add(self._task)
         self._task.add_done_callback(self._running.discard)
+        # Not a `finally`: a task that is cancelled before its first step never gets to one.
+        self._task.add_done_callback(lambda _task: ended())
 
     def is_stranded(self) -> bool:
         return self._task.done() or self._loop.is_closed() or not self._loop.is_running()
@@ -105,11 +107,13 @@ class _AsyncioJob:
 
 
 class _TrioJob:
-    def __init__(self, library: Any, call: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, library: Any, call: Callable[[], Awaitable[None]], ended: Callable[[], None]) -> None:
         self._library = library
         self._token: trio.lowlevel.TrioToken = library.lowlevel.current_trio_token()
         self._scope = library.CancelScope()
-        self._ended = False
+        self._ended = ended
+        self._running = True
+        # Not a child of the caller's nursery: whoever starts a job may be cancelled.
         library.lowlevel.spawn_system_task(self._run, call)
 
     async def _run(self, call: Callable[[], Awaitable[None]]) -> None:
@@ -118,10 +122,11 @@ class _TrioJob:
             with self._scope:
                 await call()
         finally:
-            self._ended = True
+            self._running = False
+            self._ended()
 
     def is_stranded(self) -> bool:
-        return self._ended
+        return not self._running
 
     def is_here(self) -> bool:
         return current_trio() is not None and self._library.lowlevel.current_trio_token() is self._token
@@ -132,13 +137,22 @@ class _TrioJob:
 
 
 class _ThreadJob:
-    def __init__(self, call: Callable[[], None]) -> None:
+    def __init__(self, call: Callable[[], None], ended: Callable[[], None], cancel: Callable[[], None]) -> None:
+        self._call = call
+        self._ended = ended
+        self._cancel = cancel
         context = contextvars.copy_context()
-        self._thread = threading.Thread(target=context.run, args=(call,), name="seic-token", daemon=True)
+        self._thread = threading.Thread(target=context.run, args=(self._run,), name="seic", daemon=True)
         try:
             self._thread.start()
         except RuntimeError:  # no new threads while the interpreter shuts down: then the starter does the work itself
-            call()
+            self._run()
+
+    def _run(self) -> None:
+        try:
+            self._call()
+        finally:
+            self._ended()
 
     def is_stranded(self) -> bool:
         return not self._thread.is_alive()
@@ -147,22 +161,39 @@ class _ThreadJob:
         return False
 
     def cancel(self) -> None:
-        return
+        self._cancel()
 
 
 async def _as_coroutine(call: Callable[[], Awaitable[None]]) -> None:
     await call()
 
 
-def start_async(call: Callable[[], Awaitable[None]]) -> Job:
-    """Start an async call beside the caller, in the caller's event loop."""
+def _nothing() -> None:
+    pass
+
+
+def start_async(call: Callable[[], Awaitable[None]], *, ended: Callable[[], None] = _nothing) -> Job:
+    """Start an async call beside the caller, in the caller's event loop.
+
+    Args:
+        call: What to await; it settles its own failures.
+        ended: Called when it is over, in whichever way.
+    """
     library = current_trio()
-    return _AsyncioJob(call) if library is None else _TrioJob(library, call)
+    return _AsyncioJob(call, ended) if library is None else _TrioJob(library, call, ended)
 
 
-def start_thread(call: Callable[[], None]) -> Job:
-    """Start a blocking call in a daemon thread, with the caller's context variables."""
-    return _ThreadJob(call)
+def start_thread(
+    call: Callable[[], None], *, ended: Callable[[], None] = _nothing, cancel: Callable[[], None] = _nothing
+) -> Job:
+    """Start a blocking call in a daemon thread, with the caller's context variables.
+
+    Args:
+        call: What blocks; it settles its own failures.
+        ended: Called when it is over, in whichever way.
+        cancel: What gets the thread out of the call.
+    """
+    return _ThreadJob(call, ended, cancel)
 
 
 class Latch:
@@ -190,7 +221,7 @@ class Latch:
         for wake in wakers:
             wake()
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, seconds: float | None) -> bool:
         """Block the thread until it is set, for at most `seconds`; return whether it is."""
         with self._lock:
             if self._set:

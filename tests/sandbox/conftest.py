@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from tests._support.far_side import api_client, mtls_client
 
 from seic.sandbox import ManualClock, Sandbox
+from tests._support.far_side import api_client, mtls_client
 
 
 @pytest.fixture

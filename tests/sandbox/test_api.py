@@ -6,6 +6,8 @@ import json
 
 import httpx
 import pytest
+
+from seic.sandbox import ManualClock, Sandbox
 from tests._support.far_side import (
     ACCOUNTS_PATH,
     ECHO_PATH,
@@ -17,8 +19,6 @@ from tests._support.far_side import (
     get_token,
     mtls_client,
 )
-
-from seic.sandbox import ManualClock, Sandbox
 
 AUTHENTICATION = "gateway.authentication.failure"
 DEAD = "gateway.token.invalid"

@@ -3,10 +3,10 @@ from __future__ import annotations
 import threading
 
 import httpx
-from tests._support.far_side import api_client, ask_token, call, get_token, token_form
 
 from seic.sandbox import Counts, HostCounts, Sandbox
 from seic.sandbox.counts import Counter
+from tests._support.far_side import api_client, ask_token, call, get_token, token_form
 
 
 def test_counts_start_at_nothing(sandbox: Sandbox) -> None:

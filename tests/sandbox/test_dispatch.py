@@ -6,6 +6,9 @@ import uuid
 
 import httpx
 import pytest
+
+from seic.sandbox import Sandbox
+from seic.sandbox.ledger import Ledger
 from tests._support.far_side import (
     ACCOUNTS_PATH,
     ECHO_PATH,
@@ -18,9 +21,6 @@ from tests._support.far_side import (
     token_form,
     token_headers,
 )
-
-from seic.sandbox import Sandbox
-from seic.sandbox.ledger import Ledger
 
 
 def test_every_reply_carries_a_tracking_id_of_its_own(api: httpx.Client, sandbox: Sandbox) -> None:

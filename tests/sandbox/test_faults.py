@@ -5,10 +5,10 @@ import concurrent.futures
 
 import httpx
 import pytest
-from tests._support.far_side import api_client, ask_token, assert_refused, call, get_token
 
 from seic.sandbox import Hold, Sandbox
 from seic.sandbox import faults as faults_module
+from tests._support.far_side import api_client, ask_token, assert_refused, call, get_token
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import uuid
 
 import httpx
 import pytest
+
+from seic.sandbox import ManualClock, Sandbox
 from tests._support.far_side import (
     TOKEN_PATH,
     api_client,
@@ -17,8 +19,6 @@ from tests._support.far_side import (
     token_form,
     token_headers,
 )
-
-from seic.sandbox import ManualClock, Sandbox
 
 FORM = "application/x-www-form-urlencoded"
 AUTHENTICATION = "gateway.authentication.failure"

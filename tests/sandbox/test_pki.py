@@ -10,9 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from tests._support.far_side import client_context, load_pair
 
 from seic.sandbox import CertificateAuthority, IssuedCertificate
+from tests._support.far_side import client_context, load_pair
 
 NOW = dt.datetime.now(dt.UTC)
 

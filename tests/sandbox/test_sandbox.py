@@ -8,10 +8,10 @@ import httpx
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
-from tests._support.far_side import api_client, ask_token, call, client_context, get_token
 
 from seic._model.token import Token
 from seic.sandbox import Sandbox
+from tests._support.far_side import api_client, ask_token, call, client_context, get_token
 
 
 async def test_it_is_an_asynchronous_context_too() -> None:

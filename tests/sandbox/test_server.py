@@ -14,6 +14,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from seic.sandbox import CertificateAuthority, Sandbox
+from seic.sandbox import server as server_module
 from tests._support.far_side import (
     ECHO_PATH,
     ask_token,
@@ -23,9 +26,6 @@ from tests._support.far_side import (
     token_form,
     token_headers,
 )
-
-from seic.sandbox import CertificateAuthority, Sandbox
-from seic.sandbox import server as server_module
 
 NOW = dt.datetime.now(dt.UTC)
 _OPEN_FILES = Path("/proc/self/fd")
@@ -227,7 +227,7 @@ def test_what_is_no_http_is_refused_without_repeating_it(
 
 
 def test_errors_of_the_loop_are_logged_without_their_words(caplog: pytest.LogCaptureFixture) -> None:
-    """asyncio's message is told, and not what the exception beside it says."""
+    """Asyncio's message is told, and not what the exception beside it says."""
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(server_module._log_loop_error)
     loop.call_exception_handler({"message": "Fatal error on transport", "exception": ValueError("a-secret")})

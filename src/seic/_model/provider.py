@@ -70,6 +70,7 @@ class Provider:
         revocation_url: Where a token is revoked (RFC 7009).
         revocation_refresh_field: The form field of a refresh token that is revoked; None is the RFC's `token` with a
             hint.
+        revocation_cascades: Whether revoking one token of a pair surely ends the other.
     """
 
     token_url: str = attrs.field(validator=_is_path_or_url)
@@ -96,6 +97,7 @@ class Provider:
     introspection_url: str | None = attrs.field(default=None, validator=_is_path_or_url)
     revocation_url: str | None = attrs.field(default=None, validator=_is_path_or_url)
     revocation_refresh_field: str | None = None
+    revocation_cascades: bool = False
 
     def require(self, setting: str, purpose: str) -> str:
         """Return a setting that may be None.

@@ -55,6 +55,8 @@ SEI_PLATFORM = Provider(
     # Revocation is documented, its path is not.
     revocation_url=None,
     revocation_refresh_field="refresh_token",
+    # "cascade": "true" in the answer: either token takes the other along.
+    revocation_cascades=True,
 )
 
 #: A plain OAuth 2.0 provider whose tokens are JWTs, `POST /oauth/v2/token`; the hosts are the user's.

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
 
 #: A first attempt that callers wait for is repeated once at once: most failures are a lost connection.
 EAGER_ATTEMPTS = 2
 #: The upper end of the pause before that repetition, in seconds; the pause is drawn from all below it (full jitter).
 _REPEAT_WITHIN = 0.5
-#: While no token lives, one attempt each 0.76 to 0.8 s: an outage of 3 s costs five requests, and the first success
-#: comes within a second of the recovery.
-_PROBE_MIN, _PROBE_MAX = 0.76, 0.80
-#: While the old token lives nobody waits, so the pauses double from one second to half a minute.
-_AHEAD_FIRST, _AHEAD_MAX = 1.0, 30.0
+#: The longest Retry-After that a waiting caller sits out; a longer one fails the attempt and sets the pause.
+_PATIENCE = 2.0
+#: The shortest pause between attempts: with it an outage of 3 s costs five requests at most.
+_SHORTEST = 0.76
+#: The cap of the pauses while no token lives: the first success comes within a second of the recovery.
+_DEAD_MAX = 0.80
+#: While the old token lives nobody waits, so the upper end of the pause doubles from one second to half a minute.
+_LIVING_FIRST, _LIVING_MAX = 1.0, 30.0
 #: Refused credentials are remembered: a hot loop must not lock the service account out.
 _REFUSED_FIRST, _REFUSED_MAX = 30.0, 300.0
 #: The longest pause that an endpoint's Retry-After may impose, in seconds.
 RETRY_AFTER_MAX = 60.0
-#: The longest Retry-After that a waiting caller sits out; a longer one fails the attempt and sets the pause.
-_PATIENCE = 2.0
 #: The longest pause between renewals that do not help, in seconds.
 _FRUITLESS_MAX = 60.0
+
+
+class Pauses(NamedTuple):
+    """Seconds before the next attempt: while the old token lives, and while none does."""
+
+    living: float
+    dead: float
+
+
+def is_refusal(error: SeicError) -> bool:
+    """Whether the endpoint said no for good: the same request will be refused again."""
+    return isinstance(error, TokenRequestRefused) and not error.transient
 
 
 def repeat_in(error: SeicError, chance: float) -> float | None:
@@ -39,30 +54,32 @@ def repeat_in(error: SeicError, chance: float) -> float | None:
     return None
 
 
-def pauses(error: SeicError, failures: int, chance: float) -> tuple[float, float]:
-    """Return the pauses before the next attempt: while the old token lives, and while none does.
+def pauses(error: SeicError, *, failures: int, ahead: bool, chance: float) -> Pauses:
+    """Return the pauses before the next attempt.
 
     Args:
         error: What the attempt failed with.
-        failures: How many attempts in a row have failed so, this one included.
+        failures: How many attempts in a row have failed, this one included.
+        ahead: Whether it was made ahead of need. It is then no verdict for those who come in need: they may try at
+            once, unless the endpoint itself said otherwise.
         chance: A random number in [0, 1).
     """
-    steps = min(failures - 1, 16)  # beyond, every schedule has long reached its cap
-    if isinstance(error, TokenRequestRefused) and not error.transient:
-        pause = min(_REFUSED_FIRST * 2**steps, _REFUSED_MAX)
-        return pause, pause
-    living = min(_AHEAD_FIRST * 2**steps, _AHEAD_MAX) * (0.75 + 0.25 * chance)
-    probing = _PROBE_MIN + (_PROBE_MAX - _PROBE_MIN) * chance
+    doubled = 2 ** min(failures - 1, 16)  # beyond, every schedule has long reached its cap
+    if is_refusal(error):
+        pause = min(_REFUSED_FIRST * doubled, _REFUSED_MAX)
+        return Pauses(pause, pause)
+    living = _SHORTEST + (min(_LIVING_FIRST * doubled, _LIVING_MAX) - _SHORTEST) * chance
+    dead = 0.0 if ahead else _SHORTEST + (_DEAD_MAX - _SHORTEST) * chance
     if isinstance(error, TokenEndpointUnavailable) and error.retry_after is not None:
         asked = min(error.retry_after, RETRY_AFTER_MAX)
-        return max(living, asked), max(probing, asked)
-    return living, probing
+        return Pauses(max(living, asked), max(dead, asked))
+    return Pauses(living, dead)
 
 
 def fruitless_pause(times: int) -> float:
     """Return the pause in seconds before a token is renewed again that the API rejects whatever its age.
 
     Args:
-        times: How often in a row that has been seen.
+        times: How often in a row that has been seen; none is no pause.
     """
-    return min(2.0 ** min(times - 1, 16), _FRUITLESS_MAX)
+    return min(2.0 ** min(times - 1, 16), _FRUITLESS_MAX) if times else 0.0

@@ -11,10 +11,11 @@ from seic._model.grants import Grant
 from seic._model.provider import Provider
 from seic._model.secrecy import Secretive, hide
 from seic._model.token import Token
+from seic._model.token_info import TokenInfo
 from seic._oauth.client_auth import hint_for_refusal
 from seic._oauth.messages import build_token_request, parse_token_reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
-from seic._oauth.words import secrets_in
+from seic._oauth.token_info import build_token_info_request, parse_token_info_reply
 from seic._tokens.sending import Reply, Sender
 
 _CREDENTIALS_REFUSED = (401, 403)
@@ -35,6 +36,7 @@ class TokenEndpoint(Secretive):
         client_secret: Its secret, where there is one.
         grant: How a token is asked for.
         sender: What puts a request on the wire.
+        timeout: Seconds for a fetch in all, each attempt at it and the pauses between them.
         hint: Gives a likely cause of a refusal that lies outside the credentials, or None.
     """
 
@@ -44,6 +46,7 @@ class TokenEndpoint(Secretive):
     client_secret: str | None = attrs.field(repr=hide)
     grant: Grant
     sender: Sender = attrs.field(repr=False)
+    timeout: float
     hint: Callable[[], str | None] = attrs.field(default=_no_hint, repr=False)
 
     @property
@@ -51,23 +54,15 @@ class TokenEndpoint(Secretive):
         """The endpoint's host and port, for messages."""
         return httpx.URL(self.url).netloc.decode("ascii")
 
-    def build(self) -> httpx.Request:
-        """Return a request for a new token."""
+    def build(self, grant: Grant | None = None) -> httpx.Request:
+        """Return a request for a new token, by another grant than the configured one where that is given."""
         return build_token_request(
             provider=self.provider,
             token_url=self.url,
             client_id=self.client_id,
             client_secret=self.client_secret,
-            grant=self.grant,
+            grant=grant or self.grant,
         )
-
-    async def send(self, request: httpx.Request) -> Reply:
-        """Send a request of this endpoint's."""
-        return attrs.evolve(await self.sender.send(request), secrets=secrets_in(request))
-
-    def send_sync(self, request: httpx.Request) -> Reply:
-        """Send a request of this endpoint's, blocking."""
-        return attrs.evolve(self.sender.send_sync(request), secrets=secrets_in(request))
 
     def parse(self, reply: Reply, *, obtained_at: float, now: float) -> Token:
         """Return the token of a reply.
@@ -97,23 +92,62 @@ class TokenEndpoint(Secretive):
         causes = filter(None, (self.hint() if status in _CREDENTIALS_REFUSED else None, known))
         return "; ".join(causes) or None
 
-    def build_invalidation(self, token: Token) -> httpx.Request:
-        """Return the request that ends a token's life."""
-        return build_revocation_request(
-            provider=self.provider,
-            token_url=self.url,
-            client_id=self.client_id,
-            client_secret=self.client_secret,
-            token=token.access_token,
-        )
+    def build_revocations(self, token: Token) -> list[httpx.Request]:
+        """Return the requests that end a token and the refresh token that came with it.
 
-    def parse_invalidation(self, reply: Reply, *, now: float) -> None:
-        """Read the reply to it.
+        Where one of the pair takes the other along (the platform) there is one; elsewhere the refresh token dies first,
+        so that nothing new comes of it. The gateway ends access tokens only.
+        """
+        tokens = [(token.access_token, False)]
+        if token.refresh_token is not None and self.provider.invalidate_grant_type is None:
+            tokens.insert(0, (token.refresh_token, True))
+        if self.provider.revocation_cascades:
+            del tokens[1:]
+        return [
+            build_revocation_request(
+                provider=self.provider,
+                token_url=self.url,
+                client_id=self.client_id,
+                client_secret=self.client_secret,
+                token=secret,
+                is_refresh_token=is_refresh_token,
+            )
+            for secret, is_refresh_token in tokens
+        ]
+
+    def parse_revocation(self, reply: Reply, *, now: float) -> None:
+        """Read the reply to one of them.
 
         Raises:
             TokenError: The token was not revoked.
         """
         parse_revocation_reply(
+            provider=self.provider,
+            status=reply.status,
+            headers=reply.headers,
+            body=reply.body,
+            host=self.host,
+            now=now,
+            secrets=reply.secrets,
+        )
+
+    def build_token_info(self, token: Token) -> httpx.Request:
+        """Return the request that has a token described."""
+        return build_token_info_request(
+            provider=self.provider,
+            token_url=self.url,
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            access_token=token.access_token,
+        )
+
+    def parse_token_info(self, reply: Reply, *, now: float) -> TokenInfo:
+        """Return the description.
+
+        Raises:
+            TokenError: The reply holds none.
+        """
+        return parse_token_info_reply(
             provider=self.provider,
             status=reply.status,
             headers=reply.headers,

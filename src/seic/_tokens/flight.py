@@ -1,31 +1,34 @@
-"""One token request under way: who waits for it, and how it ended. It belongs to no task, thread or event loop."""
+"""One fetch under way: who waits for it, and how it ended. It belongs to no task, thread or event loop."""
 
 from __future__ import annotations
 
 import itertools
+import random
 import time
 
 from seic._errors import SeicError, TokenEndpointUnavailable
 from seic._runtime import Job, Latch
 from seic._tokens.held import Held
 from seic._tokens.outcomes import name_failure
+from seic._tokens.spending import Spending
 
 _numbers = itertools.count(1)
-#: How often a waiter elsewhere looks whether the one who fetches is still alive, in seconds.
+#: How often a waiter elsewhere looks whether whatever runs the fetch still lives, in seconds: up to twice as long, by
+#: chance, so that a thousand waiters do not look at one moment.
 _LOOK = 0.25
 
 
 class Flight:
     """A fetch that many may wait for and that none of them owns.
 
-    It ends in one of three ways: a token, an error for all who waited, or abandoned, after which the next caller
-    starts anew.
+    It ends in one of three ways: a token, an error for all who waited, or abandoned, after which whoever waits starts
+    anew.
 
     Args:
         host: The token endpoint, for the error.
         ahead: Whether it renews ahead while calls go on, so that nobody waits for it.
         force: Whether it passes over the store.
-        patience: Seconds after which waiters stop believing in it, above everything that it may take by itself.
+        patience: Seconds after which waiters stop believing in it: more than it may take by its own deadlines.
     """
 
     def __init__(self, *, host: str, ahead: bool, force: bool, patience: float) -> None:
@@ -35,12 +38,15 @@ class Flight:
         self.force = force
         self.held: Held | None = None
         self.error: SeicError | None = None
-        self.job: Job | None = None
         #: Whether its token came out of a store.
         self.stored = False
+        #: What runs it; None for the moment before it starts.
+        self.job: Job | None = None
+        #: The refresh token or code that it has sent, and has no answer to yet.
+        self.spending: Spending | None = None
         self._host = host
-        self._overdue_at = time.monotonic() + patience
         self._patience = patience
+        self._overdue_at = time.monotonic() + patience
         self._latch = Latch()
 
     @property
@@ -66,21 +72,42 @@ class Flight:
         """Whether whatever ran it has died under it."""
         return not self.ended and self.job is not None and self.job.is_stranded()
 
-    def land(self, held: Held) -> None:
+    def spends(self, spending: Spending) -> None:
+        """Note what it has sent that can be sent once only."""
+        self.spending = spending
+
+    @property
+    def is_spending(self) -> bool:
+        """Whether ending it now would lose the answer to what can be sent once only."""
+        return self.spending is not None and not self.spending.ended.is_set()
+
+    def is_here(self) -> bool:
+        """Whether it runs in the event loop of this very thread."""
+        return self.job is not None and self.job.is_here()
+
+    def land(self, held: Held, *, stored: bool) -> None:
         """End it with a token."""
-        if not self.ended:
-            self.held = held
-            self._latch.set()
+        self.held = held
+        self.stored = stored
+        self._latch.set()
 
     def fail(self, error: SeicError) -> None:
         """End it with an error."""
-        if not self.ended:
-            self.error = error
-            self._latch.set()
+        self.error = error
+        self._latch.set()
 
     def abandon(self) -> None:
-        """End it with nothing: whoever waits starts anew."""
+        """End it with nothing, and have what may still run of it ended."""
         self._latch.set()
+        self.cancel()
+        if self.spending is not None:
+            # Nobody is left who would see the answer.
+            self.spending.end()
+
+    def cancel(self) -> None:
+        """Have it ended from outside."""
+        if self.job is not None:
+            self.job.cancel()
 
     def overdue(self) -> TokenEndpointUnavailable | None:
         """Return the error to fail with if it has taken longer than it ever may, else None."""
@@ -88,11 +115,16 @@ class Flight:
             return None
         return TokenEndpointUnavailable(f"{self._host}: the token endpoint gave no answer within {self._patience:g} s")
 
-    def wait(self) -> bool:
-        """Block for a moment; return whether it has ended."""
-        return self._latch.wait(_LOOK)
+    def wait(self, seconds: float | None = None) -> bool:
+        """Block for `seconds`, or for a moment; return whether it has ended."""
+        return self._latch.wait(_a_moment() if seconds is None else seconds)
 
-    async def wait_async(self) -> bool:
-        """Wait until it ends; return whether it has. Beside a foreign loop or thread, wait for a moment only."""
-        here = self.job is not None and self.job.is_here()
-        return await self._latch.wait_async(None if here else _LOOK)
+    async def wait_async(self, seconds: float | None = None) -> bool:
+        """Wait for `seconds`, or until it ends; return whether it has. In a foreign loop, wait for a moment only."""
+        if seconds is None and not self.is_here():
+            seconds = _a_moment()
+        return await self._latch.wait_async(seconds)
+
+
+def _a_moment() -> float:
+    return _LOOK * (1 + random.random())  # noqa: S311  # chance, no secret

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import math
+import re
+from typing import TypeAlias
 
 import attrs
 
@@ -17,10 +19,15 @@ _ADVISORY_SHARE = 0.20
 _MANDATORY_SHARE = 0.025
 #: The advisory window opens up to a quarter earlier, by chance, so that a fleet does not renew in step.
 _JITTER = 0.25
+#: No window is wider, or a token would be renewed almost as soon as it is there.
+_WIDEST_SHARE = 0.5
 #: An idle token is given up this share of the idle lifetime early, for the call's own way to the server.
 _IDLE_MARGIN = 0.025
-#: Seconds by which the wall clock may run ahead of the monotonic one: far above NTP's slewing in a token's life.
-_SKEW = 5.0
+
+_SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
+
+#: How long before expiry: seconds as a number, or a share of the lifetime as a text such as "20%".
+Margin: TypeAlias = "float | str"
 
 
 class Freshness(enum.Enum):
@@ -33,33 +40,67 @@ class Freshness(enum.Enum):
 
 
 @attrs.frozen
-class Windows:
-    """When to renew, counted back from expiry: in seconds, or by default as a share of the lifetime.
+class _Margin:
+    """A margin as it was stated."""
 
-    Seconds that do not fit into a short lifetime give way to the shares, so that no window swallows a whole token.
+    amount: float
+    is_share: bool
+
+    @classmethod
+    def parse(cls, value: Margin | None, field: str) -> _Margin | None:
+        if value is None:
+            return None
+        share = _SHARE.fullmatch(value) if isinstance(value, str) else None
+        if share is not None:
+            margin = cls(float(share[1]) / 100, is_share=True)
+            fits = margin.amount <= _WIDEST_SHARE
+        else:
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            margin = cls(float(value) if is_number else math.nan, is_share=False)
+            fits = 0 <= margin.amount < math.inf
+        if not fits:
+            raise ConfigurationError(
+                f"{field}: must be a number of seconds before expiry, 0 or more, or a share of the lifetime such as "
+                f"'20%', up to {_WIDEST_SHARE:.0%}; not {value!r}",
+                field=field,
+            )
+        return margin
+
+    def of(self, lifetime: float) -> float | None:
+        """Return it in seconds; None where it would take too much of a short lifetime."""
+        seconds = self.amount * lifetime if self.is_share else self.amount
+        return seconds if seconds <= lifetime * _WIDEST_SHARE else None
+
+    def __str__(self) -> str:
+        return f"{self.amount:.4g} of the lifetime" if self.is_share else f"{self.amount:g} s"
+
+
+@attrs.frozen(init=False)
+class Windows:
+    """When to renew, counted back from expiry: in seconds or as a share of the lifetime, by default as shares.
+
+    Seconds that would take more than half of a short lifetime give way to the default shares.
 
     Args:
-        advisory: Seconds before expiry from which one background renewal runs while calls go on.
-        mandatory: Seconds before expiry from which calls wait for the renewal.
+        advisory: From when one background renewal runs while calls go on.
+        mandatory: From when calls wait for the renewal.
+
+    Raises:
+        ConfigurationError: A margin is none, or calls would wait before anyone renews ahead.
     """
 
-    advisory: float | None = None
-    mandatory: float | None = None
+    _advisory: _Margin | None
+    _mandatory: _Margin | None
 
-    def __attrs_post_init__(self) -> None:
-        """Refuse windows that could not be."""
-        for name in ("advisory", "mandatory"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < math.inf:
-                raise ConfigurationError(
-                    f"{name}_refresh: must be seconds before expiry, 0 or more, not {value!r}", field=f"{name}_refresh"
-                )
-        if self.advisory is not None and self.mandatory is not None and self.advisory < self.mandatory:
+    def __init__(self, advisory: Margin | None = None, mandatory: Margin | None = None) -> None:
+        first, last = _Margin.parse(advisory, "advisory_refresh"), _Margin.parse(mandatory, "mandatory_refresh")
+        if first and last and first.is_share == last.is_share and first.amount < last.amount:
             raise ConfigurationError(
-                f"advisory_refresh: {self.advisory:g} s is less than mandatory_refresh ({self.mandatory:g} s), "
-                "since calls would wait before anyone renews ahead",
+                f"advisory_refresh: {first} must not be less than mandatory_refresh ({last}), since calls would wait "
+                "before anyone renews ahead",
                 field="advisory_refresh",
             )
+        self.__attrs_init__(first, last)
 
     def margins(self, lifetime: float, chance: float) -> tuple[float, float]:
         """Return the advisory and the mandatory margin for a lifetime, in seconds before expiry.
@@ -68,34 +109,39 @@ class Windows:
             lifetime: Seconds of life.
             chance: A random number in [0, 1) that spreads the advisory window.
         """
-        mandatory = lifetime * _MANDATORY_SHARE
-        if self.mandatory is not None and self.mandatory <= lifetime / 2:
-            mandatory = self.mandatory
-        advisory = lifetime * _ADVISORY_SHARE
-        if self.advisory is not None and self.advisory <= lifetime / 2:
-            advisory = self.advisory
+        advisory = self._advisory.of(lifetime) if self._advisory else None
+        mandatory = self._mandatory.of(lifetime) if self._mandatory else None
+        # One that is stated pushes a default of the other aside, so that there is always time to renew ahead.
+        if advisory is None:
+            advisory = min(max(lifetime * _ADVISORY_SHARE, 2 * (mandatory or 0.0)), lifetime * _WIDEST_SHARE)
+        if mandatory is None:
+            mandatory = min(lifetime * _MANDATORY_SHARE, advisory / 2)
         return max(advisory * (1 + _JITTER * chance), mandatory), mandatory
 
 
 class Held:
-    """A token with its deadlines on the monotonic clock.
+    """A token with its deadlines on both clocks.
+
+    The monotonic clock decides over life and death. The wall clock, which alone moves while a machine sleeps, and which
+    people step, can only ask for a renewal: a token that it calls dead is renewed before the next call, and where that
+    fails it serves to its monotonic end.
 
     Mutable on purpose: the flow that carried it notes the use here, without a lock, since each note is one store of a
     value that may also be a little old.
     """
 
     __slots__ = (
+        "_idle",
+        "_wall_end",
         "accepted",
-        "after_rejection",
         "authorization",
         "dies_at",
-        "idle",
         "idle_at",
         "must_renew_at",
         "rejected",
         "renew_at",
-        "skew_limit",
         "token",
+        "wall_until",
     )
 
     def __init__(
@@ -107,7 +153,6 @@ class Held:
         windows: Windows,
         idle_lifetime: float | None = None,
         chance: float = 0.0,
-        after_rejection: bool = False,
     ) -> None:
         """Set the deadlines.
 
@@ -118,39 +163,46 @@ class Held:
             windows: When to renew.
             idle_lifetime: Seconds without use that kill it; None for no such limit.
             chance: A random number in [0, 1).
-            after_rejection: Whether it replaces a token that the API rejected.
         """
         self.token = token
         self.authorization = HiddenText(f"Bearer {token.access_token}")
-        self.after_rejection = after_rejection
-        self.accepted = False
-        self.rejected = False
+        #: Whether the API has taken it, and whether it has refused it since.
+        self.accepted = self.rejected = False
         if token.expires_in is None:
             # No expiry is known: it serves until the API rejects it.
-            self.renew_at = self.must_renew_at = self.dies_at = math.inf
+            self.renew_at = self.must_renew_at = self.dies_at = self._wall_end = math.inf
         else:
             advisory, mandatory = windows.margins(token.expires_in, chance)
             self.dies_at = now + token.expires_in
             self.renew_at = self.dies_at - advisory
             self.must_renew_at = self.dies_at - mandatory
-        self.idle = math.inf if idle_lifetime is None else idle_lifetime * (1 - _IDLE_MARGIN)
-        self.idle_at = now + self.idle
-        self.skew_limit = wall - now + _SKEW
+            self._wall_end = wall + token.expires_in - mandatory
+        self._idle = math.inf if idle_lifetime is None else idle_lifetime * (1 - _IDLE_MARGIN)
+        self._touch(now, wall)
 
-    def used(self, now: float) -> None:
-        """Note that a call carried it at `now` and the API took it."""
+    def used(self, now: float, wall: float) -> None:
+        """Note that a call carried it and the API took it; the clocks are those from before the call."""
         self.accepted = True
-        self.idle_at = now + self.idle
+        self._touch(now, wall)
+
+    def _touch(self, now: float, wall: float) -> None:
+        self.idle_at = now + self._idle
+        self.wall_until = min(wall + self._idle, self._wall_end)
+
+    def reject(self) -> None:
+        """Note that the API refused it: it is never served again."""
+        self.rejected = True
+        self.renew_at = -math.inf
+
+    def age(self) -> None:
+        """Have it renewed before the next call."""
+        self.renew_at = self.must_renew_at = -math.inf
 
     def freshness(self, now: float, wall: float) -> Freshness:
-        """Return what may be done with it.
-
-        A wall clock that ran ahead means that the machine slept, or that someone set the clock; nothing here can tell
-        which. So it is renewed at once, and where that fails it goes on to its monotonic end.
-        """
+        """Return what may be done with it."""
         if self.rejected or now >= self.dies_at or now >= self.idle_at:
             return Freshness.DEAD
-        if now >= self.must_renew_at or wall - now > self.skew_limit:
+        if now >= self.must_renew_at or wall >= self.wall_until:
             return Freshness.MANDATORY
         return Freshness.ADVISORY if now >= self.renew_at else Freshness.FRESH
 
@@ -158,5 +210,5 @@ class Held:
 def nothing_held() -> Held:
     """Return what stands in place of a token before the first: dead, so that every check fails on it."""
     held = Held(Token(access_token=""), now=0.0, wall=0.0, windows=Windows())
-    held.renew_at = held.must_renew_at = held.dies_at = -math.inf
+    held.reject()
     return held

@@ -7,8 +7,8 @@ client's secrets in its headers and form.
 from __future__ import annotations
 
 import contextlib
-import time
 import zlib
+from collections.abc import Collection
 from typing import Protocol
 
 import attrs
@@ -16,7 +16,9 @@ import httpx
 
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable
 from seic._oauth.messages import MAX_REPLY_BYTES
+from seic._oauth.words import clean, secrets_in
 from seic._runtime import within
+from seic._tokens.lifeline import CallEnded, Lifeline
 
 
 @attrs.frozen
@@ -58,34 +60,51 @@ class Sender:
 
     Args:
         connector: What opens a transport.
-        timeout: Seconds for the whole call: connecting, sending, and reading the reply to its end.
     """
 
-    def __init__(self, connector: Connector, *, timeout: float) -> None:
+    def __init__(self, connector: Connector) -> None:
         self._connector = connector
-        self.timeout = timeout
 
-    async def send(self, request: httpx.Request) -> Reply:
+    async def send(self, request: httpx.Request, seconds: float) -> Reply:
         """Send the request and read the reply.
+
+        Args:
+            request: What to send.
+            seconds: The deadline for the whole call: connecting, sending, and reading the reply to its end.
 
         Raises:
             TokenEndpointUnavailable: The connection failed or the deadline passed.
             InvalidTokenResponse: The reply is too large or cannot be decompressed.
         """
-        self._set_timeouts(request)
+        _set_timeouts(request, seconds)
         try:
-            return await within(self.timeout, lambda: self._exchange(request))
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
-            failure, cause = self._translate(error, request)
+            return await within(seconds, lambda: self._exchange(request))
+        except SeicError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a transport of the user's may raise anything
+            failure, cause = self._translate(error, request, seconds)
         raise failure from cause
 
-    def send_sync(self, request: httpx.Request) -> Reply:
-        """Send the request and read the reply, blocking; see `send`."""
-        self._set_timeouts(request)
+    def send_sync(self, request: httpx.Request, seconds: float, line: Lifeline) -> Reply:
+        """Send the request and read the reply, blocking; see `send`.
+
+        Args:
+            request: What to send.
+            seconds: The deadline.
+            line: What ends the call from outside.
+
+        Raises:
+            CallEnded: The line was cut.
+        """
+        _set_timeouts(request, seconds)
+        request.extensions["trace"] = line.watch
         try:
-            return self._exchange_sync(request)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
-            failure, cause = self._translate(error, request)
+            with line.within(seconds):
+                return self._exchange_sync(request)
+        except (SeicError, CallEnded):
+            raise
+        except Exception as error:  # noqa: BLE001  # a transport of the user's may raise anything
+            failure, cause = self._translate(error, request, seconds)
         raise failure from cause
 
     async def _exchange(self, request: httpx.Request) -> Reply:
@@ -96,7 +115,7 @@ class Sender:
                 body = _BoundedBody(response.headers, str(request.url.host))
                 async for chunk in response.stream:  # type: ignore[union-attr]  # an async transport's stream is async
                     body.feed(chunk)
-                return Reply(response.status_code, response.headers, body.finish())
+                return Reply(response.status_code, response.headers, body.finish(), secrets_in(request))
             finally:
                 await response.aclose()
         finally:
@@ -104,8 +123,6 @@ class Sender:
                 await transport.aclose()
 
     def _exchange_sync(self, request: httpx.Request) -> Reply:
-        # A server that drips bytes outlives every read timeout, so the clock is looked at between the chunks, too.
-        ends = time.monotonic() + self.timeout
         transport = self._connector.open_sync()
         try:
             response = transport.handle_request(request)
@@ -113,51 +130,56 @@ class Sender:
                 body = _BoundedBody(response.headers, str(request.url.host))
                 for chunk in response.stream:  # type: ignore[union-attr]  # a sync transport's stream is sync
                     body.feed(chunk)
-                    if time.monotonic() > ends:
-                        raise TimeoutError
-                return Reply(response.status_code, response.headers, body.finish())
+                return Reply(response.status_code, response.headers, body.finish(), secrets_in(request))
             finally:
                 response.close()
         finally:
             if self._connector.owned:
                 transport.close()
 
-    def _set_timeouts(self, request: httpx.Request) -> None:
-        # A request built by hand carries none, and would wait for ever.
-        request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), self.timeout)
-
-    def _translate(self, error: Exception, request: httpx.Request) -> tuple[SeicError, Exception]:
+    def _translate(
+        self, error: Exception, request: httpx.Request, seconds: float
+    ) -> tuple[SeicError, Exception | None]:
         host = request.url.netloc.decode("ascii")
         explained = self._connector.explain(error, request)
-        cause = free_of_secrets(error)
+        secrets = secrets_in(request)
+        cause = free_of_secrets(error, secrets)
         if explained is not None:
             return explained, cause
         if isinstance(error, (TimeoutError, httpx.TimeoutException)):
-            problem = f"no whole answer within {self.timeout:g} s"
+            problem = f"no whole answer within {seconds:.3g} s"
         else:
-            problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            problem = ": ".join(filter(None, (type(error).__name__, clean(str(error), secrets=secrets))))
         return TokenEndpointUnavailable(f"{host}: the token endpoint could not be reached: {problem}"), cause
 
 
-def free_of_secrets(error: Exception) -> Exception:
+def _set_timeouts(request: httpx.Request, seconds: float) -> None:
+    # A request built by hand carries none, and would wait for ever.
+    request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), seconds)
+
+
+def free_of_secrets(error: Exception, secrets: Collection[str]) -> Exception | None:
     """Strip a foreign exception and its causes of requests and frames, in place, and return it.
 
     An `httpx.RequestError` holds the request, and the frames of the libraries hold the raw headers and form: crash
-    reporters and pickles would take them along.
+    reporters and pickles would take them along. One whose very words hold a secret, since the server echoed what it was
+    sent, cannot be kept: then it is None.
     """
     seen: set[int] = set()
     queue: list[BaseException | None] = [error]
+    fit = True
     while queue:
         link = queue.pop()
         if link is None or id(link) in seen:
             continue
         seen.add(id(link))
         link.__traceback__ = None
+        fit = fit and not any(secret in str(link) for secret in secrets)
         if isinstance(link, httpx.RequestError):
             with contextlib.suppress(RuntimeError):  # it never had a request
                 link.request = httpx.Request(link.request.method, link.request.url.copy_with(query=None))
         queue += [link.__cause__, link.__context__]
-    return error
+    return error if fit else None
 
 
 class _BoundedBody:

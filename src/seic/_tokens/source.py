@@ -25,16 +25,26 @@ from seic._events import (
     TokenWaitEnded,
 )
 from seic._model.token import Token
+from seic._model.token_info import TokenInfo
 from seic._runtime import start_async, start_thread
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
+from seic._tokens.errands import description, revocation
 from seic._tokens.fetch import Fetch, Fetched, Steps, run_async, run_sync
 from seic._tokens.flight import Flight
 from seic._tokens.held import Freshness, Held, Windows
-from seic._tokens.sending import free_of_secrets
-from seic._tokens.state import TokenState
+from seic._tokens.keeping import PATIENCE, Keeper
+from seic._tokens.lifeline import CallEnded, Lifeline
+from seic._tokens.spending import spendings_of
+from seic._tokens.state import Serve, TokenState
 from seic._tokens.stats import Stats
 from seic._tokens.store import TokenStore
+
+#: How much longer than by its own deadlines a fetch may take before its waiters give it up, in seconds: only one whose
+#: runner is stuck comes that far, in a name server's silence or beside code that blocks its event loop.
+_GRACE = 1.0
+#: The longest that closing waits for background work to end, in seconds.
+_CLOSING = 1.0
 
 _sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
 
@@ -76,7 +86,8 @@ class TokenSource:
         self.state = TokenState(clock=clock, chance=chance, depart=self._depart)
         self._windows = windows or Windows()
         self._idle_lifetime = idle_lifetime
-        self._store = store
+        self._keeper = None if store is None else Keeper(store, emit=emit, clock=clock)
+        self._spendings = spendings_of(endpoint.grant if store is None else store)
         self._key = key or (lambda thumbprint: thumbprint or "")
         self._identity = identity
         self._emit = emit
@@ -98,7 +109,8 @@ class TokenSource:
         """Return a live token, fetched or renewed if need be.
 
         Args:
-            force: Fetch a new one although the old one is fresh.
+            force: Fetch a new one although the old one is fresh. Credentials that were just refused are not sent again
+                for that.
 
         Raises:
             TokenError: No token could be had.
@@ -110,85 +122,146 @@ class TokenSource:
         """Return a live token, blocking; see `token`."""
         return self.obtain_sync(force=force).token
 
-    async def obtain(self, *, rejected: Held | None = None, force: bool = False) -> Held:
-        """Return a token with its deadlines; never the `rejected` one."""
+    async def obtain(self, *, force: bool = False) -> Held:
+        """Return a token with its deadlines; see `token`."""
         while True:
-            decision = self.state.decide(rejected, force=force)
-            if decision.held is not None:
-                if decision.lead and decision.flight is not None:
-                    self._launch(decision.flight, blocking=False)
+            decision = self.state.decide(force=force)
+            if isinstance(decision, Serve):
+                if decision.start is not None:
+                    self._launch(decision.start, blocking=False)
                 return decision.held
-            if decision.flight is not None:
-                with self._waiting_for(decision.flight):
-                    if decision.lead:
-                        self._launch(decision.flight, blocking=False)
-                    while not await decision.flight.wait_async():
-                        self._look_after(decision.flight)
-                if (held := self.state.outcome(decision.flight, force=force)) is not None:
-                    return held
+            flight = decision.flight
+            with self._waiting_for(flight):
+                if decision.start:
+                    self._launch(flight, blocking=False)
+                while not await flight.wait_async():
+                    self._look_after(flight)
+            if (held := self.state.outcome(flight, force=force)) is not None:
+                return held
 
-    def obtain_sync(self, *, rejected: Held | None = None, force: bool = False) -> Held:
+    def obtain_sync(self, *, force: bool = False) -> Held:
         """Return a token with its deadlines, blocking; see `obtain`."""
         while True:
-            decision = self.state.decide(rejected, force=force)
-            if decision.held is not None:
-                if decision.lead and decision.flight is not None:
-                    self._launch(decision.flight, blocking=True)
+            decision = self.state.decide(force=force)
+            if isinstance(decision, Serve):
+                if decision.start is not None:
+                    self._launch(decision.start, blocking=True)
                 return decision.held
-            if decision.flight is not None:
-                with self._waiting_for(decision.flight):
-                    if decision.lead:
-                        self._launch(decision.flight, blocking=True)
-                    while not decision.flight.wait():
-                        self._look_after(decision.flight)
-                if (held := self.state.outcome(decision.flight, force=force)) is not None:
-                    return held
+            flight = decision.flight
+            with self._waiting_for(flight):
+                if decision.start:
+                    self._launch(flight, blocking=True)
+                elif flight.is_here():
+                    # A blocking call inside the event loop that fetches: waiting for it would be waiting for oneself.
+                    self.state.abandon(flight)
+                while not flight.wait():
+                    self._look_after(flight)
+            if (held := self.state.outcome(flight, force=force)) is not None:
+                return held
+
+    async def revoke(self) -> None:
+        """End the life of the token in hand, or else of the stored one; there may be none.
+
+        It is dropped here and in the store first, so that no call takes it up while the provider is told.
+
+        Raises:
+            TokenError: The provider did not end it.
+            ConfigurationError: The provider has no way to.
+        """
+        await run_async(self._revocation(), self.endpoint.sender)
+
+    def revoke_sync(self) -> None:
+        """End the life of the token in hand or in the store, blocking; see `revoke`."""
+        run_sync(self._revocation(), self.endpoint.sender, Lifeline())
+
+    async def token_info(self) -> TokenInfo:
+        """Ask the provider what a live token is good for; the token is had first if need be.
+
+        Raises:
+            ConfigurationError: The provider has no call that describes a token.
+            TokenError: No token could be had, or the provider did not describe it.
+        """
+        return await run_async(description(self.endpoint, await self.token(), self.clock), self.endpoint.sender)
+
+    def token_info_sync(self) -> TokenInfo:
+        """Ask the provider what a live token is good for, blocking; see `token_info`."""
+        return run_sync(description(self.endpoint, self.token_sync(), self.clock), self.endpoint.sender, Lifeline())
 
     def renew(self) -> None:
         """Have the token renewed before the next call: what it was bound to has changed."""
         self.state.age()
 
-    def cancel_background(self) -> None:
-        """End a fetch under way; whoever still waits for it starts anew."""
-        flight = self.state.flight
-        if flight is not None and flight.job is not None:
-            flight.job.cancel()
+    async def aclose(self) -> None:
+        """End background work; whoever still waits for a fetch starts it anew."""
+        if (flight := self.state.flight) is not None:
+            if flight.is_spending:
+                await flight.wait_async(_CLOSING)
+            flight.cancel()
+            await flight.wait_async(_CLOSING)
+        if self._keeper is not None and (pending := self._keeper.pending) is not None:
+            await pending.wait_async(_CLOSING)
+
+    def close(self) -> None:
+        """End background work, blocking; see `aclose`."""
+        if (flight := self.state.flight) is not None:
+            if flight.is_spending and not flight.is_here():
+                flight.wait(_CLOSING)
+            flight.cancel()
+            if not flight.is_here():
+                flight.wait(_CLOSING)
+        if self._keeper is not None and (pending := self._keeper.pending) is not None:
+            pending.wait(_CLOSING)
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child."""
+        self.state.after_fork()
+        self._spendings.after_fork()
+        if self._keeper is not None:
+            self._keeper.after_fork()
 
     def _depart(self, *, ahead: bool, force: bool) -> Flight:
-        # Two attempts, the pause between them, and slack for a store: beyond that whatever ran it must be gone.
-        patience = 3 * self.endpoint.sender.timeout + 5
+        patience = self.endpoint.timeout + PATIENCE + _GRACE
         return Flight(host=self.endpoint.host, ahead=ahead, force=force, patience=patience)
 
     def _launch(self, flight: Flight, *, blocking: bool) -> None:
+        def ended() -> None:
+            # Cancelled, or its loop is going: whoever waits takes over.
+            if not flight.ended:
+                self.state.abandon(flight)
+
         try:
             if blocking:
-                flight.job = start_thread(lambda: self._fly_sync(flight))
+                line = Lifeline()
+                flight.job = start_thread(lambda: self._fly_sync(flight, line), ended=ended, cancel=line.cut)
             else:
-                flight.job = start_async(lambda: self._fly_async(flight))
+                flight.job = start_async(lambda: self._fly_async(flight), ended=ended)
         except BaseException:
-            self.state.abandoned(flight)
+            ended()
             raise
 
     def _look_after(self, flight: Flight) -> None:
         """Bury a flight whose runner has died, and fail one that has taken longer than it ever may."""
         if flight.is_stranded():
-            self.state.abandoned(flight)
+            self.state.abandon(flight)
         elif (error := flight.overdue()) is not None:
             self._failed(flight, error)
+            flight.cancel()
 
     async def _fly_async(self, flight: Flight) -> None:
-        identity = self._identity()
         with self._flying(flight):
             try:
-                self._landed(flight, await run_async(self._steps(flight, identity), self.endpoint), identity)
+                identity = self._identity()
+                self._landed(flight, await run_async(self._steps(flight, identity), self.endpoint.sender), identity)
             except Exception as error:  # noqa: BLE001  # whoever waits must hear of anything
                 self._failed(flight, error)
 
-    def _fly_sync(self, flight: Flight) -> None:
-        identity = self._identity()
+    def _fly_sync(self, flight: Flight, line: Lifeline) -> None:
         with self._flying(flight):
             try:
-                self._landed(flight, run_sync(self._steps(flight, identity), self.endpoint), identity)
+                identity = self._identity()
+                self._landed(flight, run_sync(self._steps(flight, identity), self.endpoint.sender, line), identity)
+            except CallEnded:
+                pass
             except Exception as error:  # noqa: BLE001  # whoever waits must hear of anything
                 self._failed(flight, error)
 
@@ -199,9 +272,6 @@ class TokenSource:
         try:
             yield
         finally:
-            # Cancelled, or its loop has gone: whoever waits takes over.
-            if not flight.ended:
-                self.state.abandoned(flight)
             self._emit(
                 TokenFetchEnded(
                     host=host,
@@ -221,11 +291,11 @@ class TokenSource:
         finally:
             self._emit(TokenWaitEnded(host=host, fetch=flight.number, took=self.clock.monotonic() - begun))
 
-    def _steps(self, flight: Flight, identity: str | None) -> Steps:
+    def _steps(self, flight: Flight, identity: str | None) -> Steps[Fetched]:
         def is_usable(stored: Fetched) -> bool:
-            known = self.state.held.token.access_token == stored.token.access_token
-            held = self._hold(stored)
-            return not flight.force and not known and self._freshness(held) is Freshness.FRESH
+            if flight.force or stored.token.access_token == self.state.held.token.access_token:
+                return False
+            return self._freshness(self._hold(stored)) is Freshness.FRESH
 
         fetch = Fetch(
             endpoint=self.endpoint,
@@ -233,14 +303,34 @@ class TokenSource:
             chance=self._chance,
             count=self.state.count,
             emit=self._emit,
-            store=self._store,
+            keeper=self._keeper,
             key=self._key(identity),
+            last=self.state.held.token if self.state.held.token.access_token else None,
+            lives=self._freshness(self.state.held) is not Freshness.DEAD,
+            spendings=self._spendings,
+            spends=flight.spends,
         )
         return fetch.steps(eager=self.state.eager() and not flight.ahead, is_usable=is_usable)
 
+    def _revocation(self) -> Steps[None]:
+        held, key = self.state.held, self._key(self._identity())
+        token = held.token if held.token.access_token else None
+        if token is None and self._keeper is not None:
+            token = yield from self._keeper.load(key)
+        if token is None:
+            return
+        errand = revocation(self.endpoint, token, self.clock)
+        self.state.forget(held)
+        if self._keeper is not None:
+            self._keeper.delete(key)
+        yield from errand
+
+    # Events come before the callers go on, so that whoever listens knows first.
+
     def _landed(self, flight: Flight, fetched: Fetched, identity: str | None) -> None:
-        flight.stored = fetched.stored
-        failures = self.state.landed(flight, self._hold(fetched))
+        held = self._hold(fetched)
+        if (failures := self.state.landed(flight, held)) is None:
+            return
         if identity != self._identity():
             self.renew()
         host = self.endpoint.host
@@ -256,16 +346,19 @@ class TokenSource:
                     tracking_id=fetched.token.tracking_id,
                 )
             )
+        flight.land(held, stored=fetched.stored)
 
     def _failed(self, flight: Flight, error: Exception) -> None:
+        host = self.endpoint.host
         if not isinstance(error, SeicError):
-            # A callback or a transport of the user's. Its words may hold anything, so only its kind is named.
-            cause = free_of_secrets(error)
-            kind = type(cause).__name__
-            error = TokenEndpointUnavailable(f"{self.endpoint.host}: the token request failed with {kind}")
-            error.__cause__ = cause
-        pause, serving = self.state.failed(flight, error)
-        host, tracking_id = self.endpoint.host, getattr(error, "tracking_id", None)
+            # A callback of the user's. Its words may hold anything, so only its kind is named.
+            error = TokenEndpointUnavailable(f"{host}: the token request failed with {type(error).__name__}")
+        # A fresh one, since the frames of the first hold what was under way.
+        error = error.fresh()
+        if (verdict := self.state.failed(flight, error)) is None:
+            return
+        pause, serving = verdict
+        tracking_id = getattr(error, "tracking_id", None)
         if isinstance(error, TokenRequestRefused):
             self._emit(TokenRefused(host=host, status=error.status, code=error.code, tracking_id=tracking_id))
         else:
@@ -274,6 +367,7 @@ class TokenSource:
                     host=host, problem=error.message, retry_in=pause, serving=serving, tracking_id=tracking_id
                 )
             )
+        flight.fail(error)
 
     def _hold(self, fetched: Fetched) -> Held:
         return Held(
@@ -283,7 +377,6 @@ class TokenSource:
             windows=self._windows,
             idle_lifetime=self._idle_lifetime,
             chance=self._chance(),
-            after_rejection=self.state.held.rejected,
         )
 
     def _freshness(self, held: Held) -> Freshness:
@@ -292,7 +385,7 @@ class TokenSource:
 
 def _after_fork() -> None:
     for source in list(_sources):
-        source.state.after_fork()
+        source.after_fork()
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork

@@ -13,8 +13,8 @@ from typing import Protocol
 
 import attrs
 
-from seic._errors import SeicError, TokenRequestRefused
-from seic._tokens.backoff import fruitless_pause, pauses
+from seic._errors import SeicError
+from seic._tokens.backoff import fruitless_pause, is_refusal, pauses
 from seic._tokens.clock import Clock
 from seic._tokens.flight import Flight
 from seic._tokens.held import Freshness, Held, nothing_held
@@ -22,25 +22,26 @@ from seic._tokens.stats import Stats
 
 
 @attrs.frozen
-class Decision:
-    """What a caller does next.
+class Serve:
+    """Go on with this token; and start this fetch in the background, where there is one."""
 
-    Args:
-        held: The token to go on with, or None where the caller waits for `flight`.
-        flight: The fetch to wait for, or to start.
-        lead: Whether this caller starts it.
-    """
+    held: Held
+    start: Flight | None = None
 
-    held: Held | None
-    flight: Flight | None = None
-    lead: bool = False
+
+@attrs.frozen
+class Wait:
+    """Wait for this fetch, having started it if that falls to the caller."""
+
+    flight: Flight
+    start: bool = False
 
 
 class Depart(Protocol):
     """Makes the flight for a fetch that begins."""
 
     def __call__(self, *, ahead: bool, force: bool) -> Flight:
-        """Return a flight that renews ahead or not, and asks the store or not."""
+        """Return a flight that renews ahead or not, and passes over the store or not."""
         ...
 
 
@@ -59,7 +60,8 @@ class TokenState:
         self._clock = clock
         self._chance = chance
         self._depart = depart
-        self._lock = threading.Lock()
+        # Reentrant, for the garbage collector and signals may run a finalizer of a user's that makes a call.
+        self._lock = threading.RLock()
         self._flight: Flight | None = None
         self._error: SeicError | None = None
         self._failures = 0
@@ -69,11 +71,10 @@ class TokenState:
         self._fruitless_until = -math.inf
         self._stats = Stats()
 
-    def decide(self, rejected: Held | None = None, *, force: bool = False) -> Decision:
+    def decide(self, *, force: bool = False) -> Serve | Wait:
         """Decide for one caller.
 
         Args:
-            rejected: The token that the API refused, which is then not served again.
             force: Whether the caller wants a new one although the old one is fresh.
 
         Raises:
@@ -82,43 +83,38 @@ class TokenState:
         now, wall = self._clock.monotonic(), self._clock.wall()
         with self._lock:
             held = self.held
-            if rejected is held:
-                held.rejected = True
-                held.renew_at = -math.inf
-            freshness = held.freshness(now, wall)
+            freshness = Freshness.DEAD if force else held.freshness(now, wall)
             flight = self._flight_in_the_air()
-            if not force and freshness is not Freshness.DEAD:
-                if freshness is Freshness.FRESH:
-                    return Decision(held)
-                if freshness is Freshness.ADVISORY or self._bridges(self._error):
-                    if flight is not None or now < self._retry_living_at:
-                        return Decision(held)
-                    self._flight = self._depart(ahead=True, force=False)
-                    return Decision(held, self._flight, lead=True)
+            if freshness is Freshness.FRESH:
+                return Serve(held)
+            if freshness is Freshness.ADVISORY or (freshness is Freshness.MANDATORY and _bridges(self._error)):
+                if flight is not None or now < self._retry_living_at:
+                    return Serve(held)
+                self._flight = self._depart(ahead=True, force=False)
+                return Serve(held, self._flight)
             if flight is not None:
-                return Decision(None, flight)
-            pause_ends = self._retry_dead_at if force or freshness is Freshness.DEAD else self._retry_living_at
-            if self._error is not None and now < pause_ends:
-                error = self._error.fresh()
-            else:
+                return Wait(flight)
+            if self._error is None or now >= self._retry_dead_at:
                 self._flight = self._depart(ahead=False, force=force)
-                return Decision(None, self._flight, lead=True)
+                return Wait(self._flight, start=True)
+            error = self._error.fresh()
         raise error from error.__cause__
 
     def outcome(self, flight: Flight, *, force: bool = False) -> Held | None:
-        """Return how a flight ended for one who waited: its token, or None where it was abandoned.
-
-        A failure to reach the endpoint takes nobody down whose token still lives.
+        """Return how a flight ended for one who waited: a token, or None where it is to be decided anew.
 
         Raises:
             SeicError: The flight failed; each caller gets an error of its own.
         """
         if flight.error is None:
-            return flight.held
-        held = self.held
-        alive = held.freshness(self._clock.monotonic(), self._clock.wall()) is not Freshness.DEAD
-        if alive and not force and self._bridges(flight.error):
-            return held
+            # One that started before the caller asked for a new token may bring an older one.
+            return flight.held if flight.force or not force else None
+        if _bridges(flight.error):
+            held = self.held
+            if not force and held.freshness(self._clock.monotonic(), self._clock.wall()) is not Freshness.DEAD:
+                return held
+            if flight.ahead:
+                return None
         error = flight.error.fresh()
         raise error from error.__cause__
 
@@ -126,33 +122,48 @@ class TokenState:
         """Whether the endpoint is not known to be failing, so that one failed attempt may be repeated at once."""
         return self._failures == 0
 
-    def landed(self, flight: Flight, held: Held) -> int:
-        """Put a new token in hand and end the flight; return how many attempts had failed before it."""
+    def landed(self, flight: Flight, held: Held) -> int | None:
+        """Put a new token in hand.
+
+        Returns:
+            How many attempts had failed before it; None where the flight had been given up, and the token with it.
+        """
+        now = self._clock.monotonic()
         with self._lock:
-            self._clear(flight)
+            if not self._clear(flight):
+                return None
             failures, self._failures, self._error = self._failures, 0, None
             self._retry_living_at = self._retry_dead_at = -math.inf
+            if self.held.accepted:
+                self._fruitless = 0
+            elif self.held.rejected and self.held.token.access_token:
+                # Its forerunner was rejected, and never taken before that: perhaps the token is not the trouble.
+                self._fruitless += 1
+            self._fruitless_until = now + fruitless_pause(self._fruitless)
             self.held = held
             if flight.ahead:
                 self._stats = attrs.evolve(self._stats, renewals_ahead=self._stats.renewals_ahead + 1)
-        flight.land(held)
         return failures
 
-    def failed(self, flight: Flight, error: SeicError) -> tuple[float, bool]:
-        """Remember a failure and end the flight; return the pause in seconds, and whether a live token bridges it."""
+    def failed(self, flight: Flight, error: SeicError) -> tuple[float, bool] | None:
+        """Remember a failure.
+
+        Returns:
+            The pause in seconds and whether a live token bridges it; None where the flight had been given up.
+        """
         now, wall = self._clock.monotonic(), self._clock.wall()
         with self._lock:
-            self._clear(flight)
+            if not self._clear(flight):
+                return None
             self._failures += 1
             self._error = error
-            living, dead = pauses(error, self._failures, self._chance())
-            self._retry_living_at, self._retry_dead_at = now + living, now + dead
+            pause = pauses(error, failures=self._failures, ahead=flight.ahead, chance=self._chance())
+            self._retry_living_at, self._retry_dead_at = now + pause.living, now + pause.dead
             serving = self.held.freshness(now, wall) is not Freshness.DEAD
-        flight.fail(error)
-        return (living if serving else dead), serving
+        return (pause.living if serving else pause.dead), serving
 
-    def abandoned(self, flight: Flight) -> None:
-        """End a flight whose runner died, without counting it as a failure."""
+    def abandon(self, flight: Flight) -> None:
+        """Give a flight up without counting it as a failure: whoever waits for it starts anew."""
         with self._lock:
             self._clear(flight)
         flight.abandon()
@@ -160,29 +171,21 @@ class TokenState:
     def may_replace(self, rejected: Held) -> bool:
         """Whether a renewal can help after the API rejected this token.
 
-        A token that was minted because its forerunner was rejected, and that the API never took either, shows that the
-        token is not the trouble: renewals then pause, so that each call does not cost a token.
+        Where the API has rejected two tokens in a row without ever taking one, the token is not the trouble: renewals
+        then pause, so that each call does not cost a token.
         """
-        with self._lock:
-            if rejected is not self.held or rejected.accepted or not rejected.after_rejection:
-                self._fruitless = 0 if rejected.accepted else self._fruitless
-                return True
-            now = self._clock.monotonic()
-            if now < self._fruitless_until:
-                return False
-            self._fruitless += 1
-            self._fruitless_until = now + fruitless_pause(self._fruitless)
-            return self._fruitless > 1
+        return rejected is not self.held or rejected.accepted or self._clock.monotonic() >= self._fruitless_until
 
     def age(self) -> None:
         """Let the token in hand be renewed before the next call: what it was bound to has changed."""
         with self._lock:
-            self.held.renew_at = self.held.must_renew_at = -math.inf
+            self.held.age()
 
-    def forget(self) -> None:
-        """Drop the token in hand."""
+    def forget(self, held: Held) -> None:
+        """Drop a token, unless another has taken its place."""
         with self._lock:
-            self.held = nothing_held()
+            if self.held is held:
+                self.held = nothing_held()
 
     def count(self, *, requests: int = 0, failures: int = 0, replays: int = 0) -> None:
         """Add to the counters."""
@@ -206,8 +209,8 @@ class TokenState:
         return self._flight
 
     def after_fork(self) -> None:
-        """Begin anew in a forked child: the lock may have been held and the flight's runner stayed in the parent."""
-        self._lock = threading.Lock()
+        """Begin anew in a forked child: the lock may have been held, and the flight's runner stayed in the parent."""
+        self._lock = threading.RLock()
         self._flight = None
 
     def _flight_in_the_air(self) -> Flight | None:
@@ -217,11 +220,14 @@ class TokenState:
             flight.abandon()
         return self._flight
 
-    def _clear(self, flight: Flight) -> None:
-        if self._flight is flight:
-            self._flight = None
+    def _clear(self, flight: Flight) -> bool:
+        """Take a flight down; return whether it was in the air."""
+        if self._flight is not flight:
+            return False
+        self._flight = None
+        return True
 
-    @staticmethod
-    def _bridges(error: SeicError | None) -> bool:
-        """Whether a living token goes on serving over this error: all but a refusal, which will not pass by itself."""
-        return error is not None and not isinstance(error, TokenRequestRefused)
+
+def _bridges(error: SeicError | None) -> bool:
+    """Whether a living token goes on serving over this error: all but a refusal, which will not pass by itself."""
+    return error is not None and not is_refusal(error)

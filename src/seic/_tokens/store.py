@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Protocol
 
 from seic._model.token import Token
@@ -11,7 +10,8 @@ from seic._model.token import Token
 class TokenStore(Protocol):
     """What a store offers; it may fail, and a failure costs a token call, never a request.
 
-    Methods block; one that waits for a disk or a network says so by `blocking`, and is then called off the event loop.
+    Methods block; one that waits for a disk or a network says so by `blocking`, and is then called in a thread of its
+    own and waited for briefly. Calls come one at a time.
     Keys are opaque hex digests of everything that a token is bound to, so two identities never share one.
     """
 
@@ -42,7 +42,7 @@ class MemoryStore:
     blocking = False
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Single operations of a dict are atomic; a lock could be held by another thread when the process forks.
         self._tokens: dict[str, Token] = {}
 
     def __repr__(self) -> str:
@@ -50,15 +50,12 @@ class MemoryStore:
 
     def load(self, key: str) -> Token | None:
         """Return the token kept under the key, or None."""
-        with self._lock:
-            return self._tokens.get(key)
+        return self._tokens.get(key)
 
     def save(self, key: str, token: Token) -> None:
         """Keep the token under the key."""
-        with self._lock:
-            self._tokens[key] = token
+        self._tokens[key] = token
 
     def delete(self, key: str) -> None:
         """Forget what is kept under the key, if anything."""
-        with self._lock:
-            self._tokens.pop(key, None)
+        self._tokens.pop(key, None)

@@ -173,6 +173,7 @@ def check_certificate(peer: Peer | None, *, owner: str) -> None:
 
 
 async def _read_form(request: web.BaseRequest) -> _Form:
+    # A second content type never gets here with a recent aiohttp; older ones take the first.
     if request.content_type != _FORM_TYPE or len(request.headers.getall("Content-Type", [])) != 1:
         raise invalid_request(
             f"The content type must be {_FORM_TYPE}.", Fault("Content-Type", "header", f"must be {_FORM_TYPE}")

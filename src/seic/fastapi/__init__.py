@@ -1,0 +1,51 @@
+"""The door for FastAPI and Starlette: clients that live as long as the application, and answers for errors.
+
+Starlette alone will do, but for the `Annotated` aliases. `seic.fastapi.settings` needs pydantic-settings besides.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+try:
+    import starlette as _starlette  # noqa: F401  # here its absence is explained
+except ModuleNotFoundError as error:
+    raise ImportError('seic.fastapi needs fastapi or starlette: run pip install "seic[fastapi]"') from error
+
+from seic._client import AsyncClient
+from seic.fastapi.clients import Clients, client_named, clients_of, get_client, lifespan
+from seic.fastapi.problems import Problem, add_exception_handlers, problem_of
+from seic.fastapi.readiness import readiness_route
+
+__all__ = [
+    # Clients
+    "lifespan",
+    "SeicClient",
+    "get_client",
+    "client_named",
+    "Clients",
+    "clients_of",
+    # Errors
+    "add_exception_handlers",
+    "Problem",
+    "problem_of",
+    # Readiness
+    "readiness_route",
+]
+
+if TYPE_CHECKING:
+    from fastapi import Depends
+
+    #: The application's client, as a parameter of a handler or a dependency.
+    SeicClient = Annotated[AsyncClient, Depends(get_client)]
+else:
+    try:
+        from fastapi import Depends
+    except ModuleNotFoundError:
+
+        def __getattr__(name: str) -> Any:
+            if name == "SeicClient":
+                raise ImportError('SeicClient needs fastapi: run pip install "seic[fastapi]"')
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    else:
+        SeicClient = Annotated[AsyncClient, Depends(get_client)]

@@ -1,0 +1,163 @@
+"""The clients of an application: opened and closed with it, found by whoever handles a request."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
+
+from seic._client import AsyncClient
+from seic._config import Config
+from seic._errors import ConfigurationError, TokenError
+from seic._listeners import Listener
+from seic.fastapi.journal import Journal
+
+#: The name of the client where an application has only one.
+DEFAULT = "default"
+#: Where an application and a request keep them.
+_KEY = "seic"
+
+_logger = logging.getLogger("seic.fastapi")
+
+#: One configuration, several by name, or what makes either when the application starts.
+Configs: TypeAlias = Config | Mapping[str, Config] | Callable[[], Config | Mapping[str, Config]]
+Lifespan: TypeAlias = Callable[[Any], contextlib.AbstractAsyncContextManager[Any]]
+
+
+class Clients(Mapping[str, AsyncClient]):
+    """The open clients by name."""
+
+    def __init__(self, clients: Mapping[str, AsyncClient]) -> None:
+        self._clients = dict(clients)
+        #: What each went through.
+        self.journals: dict[str, Journal] = {}
+        for name, client in self._clients.items():
+            self.journals[name] = Journal()
+            client.listen(self.journals[name])
+
+    def __getitem__(self, name: str) -> AsyncClient:
+        """Return the client of that name.
+
+        Raises:
+            ConfigurationError: There is none.
+        """
+        try:
+            return self._clients[name]
+        except KeyError:
+            names = ", ".join(map(repr, self._clients))
+            raise ConfigurationError(
+                f"there is no client named {name!r}; the lifespan was given {names}", field="name"
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._clients)
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+
+def lifespan(
+    configs: Configs = Config.from_env,
+    *,
+    also: Lifespan | None = None,
+    warm: bool = False,
+    on_event: Listener | None = None,
+    **options: Any,
+) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[dict[str, Any]]]:
+    """Return a lifespan that opens a client for each configuration and closes it when the application stops.
+
+    It goes into `FastAPI(lifespan=…)` as it is, or a lifespan of your own enters it, and yields what it gave:
+
+        async with seic_lifespan(app) as state, database() as db:
+            yield {**state, "db": db}
+
+    Args:
+        configs: One configuration (its client is named `default`), several by name, or a function that returns either
+            when the application starts; by default the `SEIC_*` variables.
+        also: A lifespan of your own, entered when the clients are open and left before they are closed.
+        warm: Get the tokens before the first request. An endpoint that is down, or refuses, does not keep the
+            application from starting: it is logged, and the readiness route is red until a token is there.
+        on_event: A listener of every client; see `OAuth2Auth.listen`.
+        options: Keywords of `AsyncClient`, for every client.
+
+    Raises:
+        ConfigurationError: On start, a setting is missing or wrong.
+        CertificateError: On start, a certificate cannot work.
+    """
+
+    @contextlib.asynccontextmanager
+    async def run(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+        given = configs() if callable(configs) else configs
+        named = {DEFAULT: given} if isinstance(given, Config) else given
+        async with contextlib.AsyncExitStack() as stack:
+            opened: dict[str, AsyncClient] = {}
+            for name, config in named.items():
+                client = AsyncClient(config, on_event=on_event, **options)
+                opened[name] = await stack.enter_async_context(client)
+            clients = Clients(opened)
+            # A lifespan's state reaches mounted applications, too; the application's own stands in where a user's
+            # lifespan does not pass it on.
+            setattr(app.state, _KEY, clients)
+            stack.callback(delattr, app.state, _KEY)
+            if warm:
+                await _warm(clients)
+            state = None if also is None else await stack.enter_async_context(also(app))
+            yield {**(state or {}), _KEY: clients}
+
+    return run
+
+
+async def _warm(clients: Clients) -> None:
+    for name, client in clients.items():
+        try:
+            await client.token()
+        except TokenError as error:
+            _logger.warning("%s: started without a token: %s", name, error)
+
+
+def find_clients(connection: HTTPConnection) -> Clients | None:
+    """Return the clients of the application that a request or web socket came to, or None where it has none."""
+    found = getattr(connection.state, _KEY, None) or getattr(connection.app.state, _KEY, None)
+    return found if isinstance(found, Clients) else None
+
+
+def clients_of(connection: HTTPConnection) -> Clients:
+    """Return the clients of the application that a request or web socket came to.
+
+    Raises:
+        ConfigurationError: Its lifespan opened none.
+    """
+    clients = find_clients(connection)
+    if clients is None:
+        raise ConfigurationError(
+            "the application has no clients: give it lifespan=seic.fastapi.lifespan(...); in tests, enter it with "
+            "`with TestClient(app)`",
+            field="lifespan",
+        )
+    return clients
+
+
+def get_client(connection: HTTPConnection) -> AsyncClient:
+    """Return the client of an application that has one; what `SeicClient` depends on.
+
+    In tests it is replaced by `app.dependency_overrides[seic.fastapi.get_client]`.
+    """
+    return clients_of(connection)[DEFAULT]
+
+
+@functools.cache
+def client_named(name: str) -> Callable[[HTTPConnection], AsyncClient]:
+    """Return the dependency that gives the client of a name; for one name always the same, so that it can be replaced.
+
+    An alias like `SeicClient` is `Annotated[seic.AsyncClient, Depends(client_named("platform"))]`.
+    """
+
+    def get_named_client(connection: HTTPConnection) -> AsyncClient:
+        return clients_of(connection)[name]
+
+    return get_client if name == DEFAULT else get_named_client

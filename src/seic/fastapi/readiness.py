@@ -1,0 +1,200 @@
+"""Whether the application is ready to call its provider: gathered from the clients, fetched from nowhere."""
+
+from __future__ import annotations
+
+import enum
+import time
+from typing import Any
+
+import attrs
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from seic._auth import OAuth2Auth
+from seic._client import AsyncClient
+from seic._tls.certificate import ClientCertificate
+from seic.fastapi.clients import Clients, clients_of
+from seic.fastapi.journal import Journal, Trouble
+from seic.fastapi.page import CONTENT_SECURITY_POLICY, render
+
+#: A certificate that ends sooner than this share of its lifetime makes red, however many days were asked for: one that
+#: lives for a day would never be ready otherwise.
+_RED_SHARE = 0.05
+_SECONDS_A_DAY = 86400.0
+
+
+class Health(enum.IntEnum):
+    """How well something is; the worst of its parts is the whole's."""
+
+    PASS = 0
+    WARN = 1
+    FAIL = 2
+
+    @property
+    def word(self) -> str:
+        """The word in JSON."""
+        return self.name.lower()
+
+
+@attrs.frozen(kw_only=True)
+class TokenHealth:
+    """The token in hand; `age` and `expires_in` are seconds, None where there is none or its end is not known."""
+
+    health: Health
+    age: float | None = None
+    expires_in: float | None = None
+    lifetime: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CertificateHealth:
+    """The client certificate; `lifetime` is days, too."""
+
+    health: Health
+    days_left: float
+    expires_at: str
+    lifetime: float
+
+
+@attrs.frozen(kw_only=True)
+class ClientHealth:
+    """One client by its parts."""
+
+    name: str
+    token: TokenHealth
+    certificate: CertificateHealth | None
+    trouble: Trouble | None
+
+    @property
+    def health(self) -> Health:
+        """The worst of its parts."""
+        return self.token.health if self.certificate is None else max(self.token.health, self.certificate.health)
+
+
+def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = "seic-readiness") -> Route:
+    """Return a route that tells whether the application's clients can call their provider.
+
+        app.routes.append(readiness_route())
+
+    It answers 200, or 503 when a client cannot work: the last fetch of a token failed and no token lives, or the client
+    certificate is about to end. A certificate that ends soon is a warning first (`ClientCertificate.expires_soon`).
+    JSON for machines, a page for whoever prefers HTML. No host, account, subject or secret is shown. It fetches nothing
+    by itself, so asking often costs nothing.
+
+    Args:
+        path: Where it answers.
+        red_days: Days before the end of the certificate from which the answer is 503; for a short-lived one at most a
+            twentieth of its lifetime. An orchestrator takes a red instance out of service, so this is the last call,
+            not the first.
+        name: The route's name, for `url_path_for`.
+    """
+
+    async def answer(request: Request) -> Response:
+        clients = clients_of(request)
+        states = [examine(name, clients, red_days=red_days, now=time.time()) for name in clients]
+        health = max((state.health for state in states), default=Health.PASS)
+        status = 503 if health is Health.FAIL else 200
+        headers = {"Cache-Control": "no-store", "Vary": "Accept"}
+        if _prefers_html(request.headers.get("accept", "")):
+            headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+            return HTMLResponse(render(health, states), status, headers)
+        document = {"status": health.word, "clients": {state.name: _as_json(state) for state in states}}
+        return JSONResponse(document, status, headers)
+
+    return Route(path, answer, name=name)
+
+
+def examine(name: str, clients: Clients, *, red_days: float, now: float) -> ClientHealth:
+    """Return how well a client is.
+
+    Args:
+        name: Which.
+        clients: All.
+        red_days: See `readiness_route`.
+        now: Seconds since the epoch.
+    """
+    journal = clients.journals[name]
+    auth = _auth_of(clients[name])
+    certificate = auth.certificate
+    return ClientHealth(
+        name=name,
+        token=_examine_token(auth, journal, now),
+        certificate=None if certificate is None else _examine_certificate(certificate, red_days),
+        trouble=journal.trouble,
+    )
+
+
+def _auth_of(client: AsyncClient) -> OAuth2Auth:
+    auth = client.auth
+    assert isinstance(auth, OAuth2Auth)  # noqa: S101  # AsyncClient takes no other; for the type checker
+    return auth
+
+
+def _examine_token(auth: OAuth2Auth, journal: Journal, now: float) -> TokenHealth:
+    token = auth.source.current
+    if token is None:
+        # None yet, or none any more: the next call fetches one, unless the last attempt says otherwise.
+        return TokenHealth(health=Health.FAIL if journal.fetch_failed else Health.PASS)
+    age = max(0.0, now - token.obtained_at)
+    return TokenHealth(
+        health=Health.WARN if journal.fetch_failed else Health.PASS,
+        age=age,
+        expires_in=None if token.expires_in is None else max(0.0, token.expires_in - age),
+        lifetime=token.expires_in,
+    )
+
+
+def _examine_certificate(certificate: ClientCertificate, red_days: float) -> CertificateHealth:
+    days_left = certificate.days_left()
+    lifetime = (certificate.not_after - certificate.not_before).total_seconds() / _SECONDS_A_DAY
+    if days_left < min(red_days, lifetime * _RED_SHARE):
+        health = Health.FAIL
+    else:
+        health = Health.WARN if certificate.expires_soon() else Health.PASS
+    return CertificateHealth(
+        health=health, days_left=days_left, expires_at=certificate.not_after.isoformat(), lifetime=lifetime
+    )
+
+
+def _as_json(state: ClientHealth) -> dict[str, Any]:
+    token, certificate, trouble = state.token, state.certificate, state.trouble
+    return {
+        "status": state.health.word,
+        "token": {
+            "status": token.health.word,
+            "age_seconds": _rounded(token.age),
+            "expires_in_seconds": _rounded(token.expires_in),
+        },
+        "certificate": None
+        if certificate is None
+        else {
+            "status": certificate.health.word,
+            "days_left": _rounded(certificate.days_left),
+            "expires_at": certificate.expires_at,
+        },
+        "last_error": None
+        if trouble is None
+        else {"what": trouble.what, "at": trouble.at.isoformat(), "tracking_id": trouble.tracking_id},
+    }
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 1)
+
+
+def _prefers_html(accept: str) -> bool:
+    """Whether HTML is asked for by name, and JSON is not liked as well (RFC 9110 §12.5.1)."""
+    qualities: dict[str, float] = {}
+    for entry in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in entry.split(";"))
+        qualities[kind] = next((_quality(text[2:]) for text in parameters if text.startswith("q=")), 1.0)
+    json = next((qualities[kind] for kind in ("application/json", "application/*", "*/*") if kind in qualities), 0.0)
+    return qualities.get("text/html", 0.0) > json
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run(script: str) -> str:
+    """Run a script in a fresh Python and return what it printed."""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("missing", "statement", "told"),
+    [
+        pytest.param(
+            "starlette",
+            "import seic.fastapi",
+            'seic.fastapi needs fastapi or starlette: run pip install "seic[fastapi]"',
+            id="no Starlette",
+        ),
+        pytest.param(
+            "fastapi",
+            "from seic.fastapi import SeicClient",
+            'SeicClient needs fastapi: run pip install "seic[fastapi]"',
+            id="Starlette alone",
+        ),
+        pytest.param(
+            "pydantic_settings",
+            "import seic.fastapi.settings",
+            'seic.fastapi.settings needs pydantic-settings: run pip install "seic[settings]"',
+            id="no pydantic-settings",
+        ),
+    ],
+)
+def test_a_missing_extra_names_the_command(missing: str, statement: str, told: str) -> None:
+    """Whoever imports what is not installed is told how to install it."""
+    script = f"import sys; sys.modules['{missing}'] = None\ntry:\n {statement}\nexcept ImportError as e: print(e)"
+
+    assert run(script) == told
+
+
+def test_with_starlette_alone_everything_else_is_there() -> None:
+    """Lifespan, handlers and readiness route need no FastAPI."""
+    names = "lifespan, clients_of, add_exception_handlers, readiness_route"
+    script = f"import sys; sys.modules['fastapi'] = None\nfrom seic.fastapi import {names}\nprint('there')"
+
+    assert run(script) == "there"
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    """As for any module, so that `hasattr` works."""
+    script = "import sys; sys.modules['fastapi'] = None\nimport seic.fastapi\nprint(hasattr(seic.fastapi, 'Nothing'))"
+
+    assert run(script) == "False"
+
+
+def test_the_root_imports_no_framework() -> None:
+    """`import seic` costs nobody a web framework."""
+    script = "import sys, seic; print({'starlette', 'fastapi', 'pydantic'} & set(sys.modules))"
+
+    assert run(script) == "set()"
