@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -40,9 +40,11 @@ class _Pool(Generic[_Transport]):
     #: When what is still open is closed, on the monotonic clock.
     ends: float = 0.0
 
-    def idle(self) -> list[Any]:
-        """Return the open connections that carry no request and are about to get none."""
-        return [] if self.entering else [one for one in self._connections() if one.is_idle() and not one.is_closed()]
+    def idle(self) -> Iterator[Any]:
+        """Yield the open connections that carry no request, each seen at the moment when it is asked for."""
+        for one in self._connections():
+            if not self.entering and one.is_idle() and not one.is_closed():
+                yield one
 
     def is_drained(self) -> bool:
         """Whether every connection is closed, or it is time to close what is left."""
@@ -148,6 +150,7 @@ class AsyncPools(httpx.AsyncBaseTransport):
     async def _drain(self) -> None:
         while self._retired:
             for pool in [*self._retired]:
+                # One that was given a request and has not begun it counts as idle; httpcore then finds it another.
                 for connection in pool.idle():
                     with contextlib.suppress(Exception):  # the server may have closed it first, in whatever way
                         await connection.aclose()
