@@ -134,7 +134,8 @@ def explain_failure(error: BaseException, meeting: Meeting) -> Explanation | Non
             return _by_us(link, meeting)
         if isinstance(link, _RESETS):
             return explain_close(meeting)
-        if isinstance(link, ssl.SSLError):
+        # That more bytes are awaited is no failure; asyncio's streams leave it in the chain of what is one.
+        if isinstance(link, ssl.SSLError) and not isinstance(link, (ssl.SSLWantReadError, ssl.SSLWantWriteError)):
             return _by_openssl(link, meeting)
     return None
 
