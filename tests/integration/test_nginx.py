@@ -15,6 +15,7 @@ from seic.sandbox import CertificateAuthority, Sandbox
 from tests._support.faces import KINDS, Kind, open_client
 from tests._support.far_side import ECHO_PATH
 from tests._support.nginx import Nginx, Seen
+from tests._support.planted import Planted, all_logs
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
 Serve = Callable[..., Nginx]
@@ -175,6 +176,19 @@ async def test_http2_carries_the_calls(kind: Kind, sandbox: Sandbox, serve: Serv
 
     assert reply.http_version == "HTTP/2"
     assert [(line.http, line.verify) for line in nginx.seen] == [("HTTP/1.1", "SUCCESS"), ("HTTP/2.0", "SUCCESS")]
+
+
+async def test_http2_logs_no_secret(sandbox: Sandbox, serve: Serve) -> None:
+    """Its packages say at DEBUG which headers they pack; the token is not among them."""
+    planted = Planted()
+    planted.add_sandbox(sandbox)
+    nginx = serve(http2=True)
+    with all_logs() as logs:
+        async with seic.AsyncClient(config_of(sandbox, nginx, certificate=True), http2=True) as client:
+            assert (await client.get(ECHO_PATH)).http_version == "HTTP/2"
+
+    assert "hpack.hpack" in logs.names
+    assert [line for line in logs.text if planted.find(line)] == []
 
 
 async def test_a_crowd_makes_one_token_request(sandbox: Sandbox, serve: Serve) -> None:
