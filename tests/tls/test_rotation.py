@@ -561,6 +561,15 @@ def test_a_renewal_ends_the_notices(client: Minted, bench: Bench, root: Minted) 
     assert [type(event) for event in bench.events] == [CertificateExpiring, CertificateRotated]
 
 
+def test_the_end_of_each_certificate_is_told_by_itself(client: Minted, bench: Bench, root: Minted) -> None:
+    """A renewal that ends soon itself is told at once, whenever the last one was told."""
+    bench.now = client.certificate.not_valid_after_utc - 3 * DAY
+    bench.look()
+    replace(bench.folder, mint(issuer=root, number=8, not_after=bench.now + 2 * DAY))
+    bench.look()
+    assert [type(event) for event in bench.events] == [CertificateExpiring, CertificateRotated, CertificateExpiring]
+
+
 def test_a_listener_may_use_the_identity(client: Minted, root: Minted, tmp_path: Path) -> None:
     """Events are told outside the lock: a listener that holds or reloads does not wait for itself."""
     client.write(tmp_path)

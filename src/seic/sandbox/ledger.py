@@ -1,4 +1,4 @@
-"""The tokens that live: whose they are, what they came from, when they die. Knows no HTTP, and no time but its clock."""
+"""The tokens that live: whose they are, what they came from, when they die. No HTTP, and no time but its clock."""
 
 from __future__ import annotations
 
