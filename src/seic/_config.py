@@ -268,33 +268,15 @@ class Config(Secretive):
 
     def _choose_origin(self) -> Origin:
         with_certificate = self.certificate is not None
-        if self.hosts is not None:
-            origin = self.hosts.choose(certificate=with_certificate)
-        else:
-            origin = self._environment_hosts().choose(certificate=with_certificate, environment=self.environment)
+        environment = self.environment if self.hosts is None else None
+        hosts = self.provider.hosts_of(self.environment, self.hosts)
+        origin = hosts.choose(certificate=with_certificate, environment=environment)
         try:
             httpx.URL(str(origin))
         except httpx.InvalidURL:
             field = "hosts.mtls" if with_certificate else "hosts.api"
             raise ConfigurationError(f"{field}: {origin.host!r} is no host name or IP address", field=field) from None
         return origin
-
-    def _environment_hosts(self) -> Hosts:
-        known = self.provider.environments
-        if not known:
-            raise ConfigurationError(
-                f"hosts: {self.provider.name} has no hosts of its own; name them: hosts=seic.Hosts(api=..., mtls=...), "
-                "or SEIC_API_HOST and SEIC_MTLS_HOST",
-                field="hosts",
-            )
-        if self.environment not in known:
-            names = " or ".join(repr(name) for name in known)
-            raise ConfigurationError(
-                f"environment: {self.provider.name} has no {self.environment!r}; take {names}, or name the hosts "
-                "yourself: hosts=seic.Hosts(api=..., mtls=...), or SEIC_API_HOST and SEIC_MTLS_HOST",
-                field="environment",
-            )
-        return known[self.environment]
 
     def _make_presenter(self) -> Presenter:
         account = getattr(self.grant, "username", None) if self.provider.common_name_is_username else None

@@ -1,4 +1,4 @@
-"""Rotation: a new pair is taken up whole whatever the order of its writing, and a bad one leaves the good one in service."""
+"""Rotation: a new pair is taken up whole whatever the order of its writing; a bad one leaves the good one in service."""
 
 from __future__ import annotations
 
@@ -495,7 +495,7 @@ def test_a_callback_that_fails_at_first_is_an_error(client: Minted, root: Minted
 
 def test_a_callback_that_returns_something_else_is_told_what_to_return(root: Minted, tmp_path: Path) -> None:
     """The error names the type that came and the one that should."""
-    bench = Bench(tmp_path, root, lambda: b"PEM")  # type: ignore[arg-type,return-value]
+    bench = Bench(tmp_path, root, lambda: b"PEM")  # type: ignore[arg-type]
     with pytest.raises(CertificateError, match=r"must return what ClientCertificate\.load returns, not bytes"):
         bench.identity.hold()
 
@@ -518,7 +518,7 @@ def test_a_failing_passphrase_is_reported_without_its_text(client: Minted, root:
     certificate, key = client.write(tmp_path)
     key.write_bytes(client.key_bytes(password=PASSPHRASE))
     answers: list[str] = [PASSPHRASE]
-    bench = Bench(tmp_path, root, ClientCertificate.load(certificate, key=key, password=lambda: answers.pop()))
+    bench = Bench(tmp_path, root, ClientCertificate.load(certificate, key=key, password=answers.pop))
     bench.identity.hold()
     os.utime(key)
     bench.look(BELIEVED)

@@ -99,6 +99,30 @@ class Provider:
     revocation_refresh_field: str | None = None
     revocation_cascades: bool = False
 
+    def hosts_of(self, environment: str, hosts: Hosts | None) -> Hosts:
+        """Return the hosts that a user names, or else those of an environment.
+
+        Raises:
+            ConfigurationError: There are none.
+        """
+        if hosts is not None:
+            return hosts
+        known = self.environments
+        if not known:
+            raise ConfigurationError(
+                f"hosts: {self.name} has no hosts of its own; name them: hosts=seic.Hosts(api=..., mtls=...), "
+                "or SEIC_API_HOST and SEIC_MTLS_HOST",
+                field="hosts",
+            )
+        if environment not in known:
+            names = " or ".join(repr(name) for name in known)
+            raise ConfigurationError(
+                f"environment: {self.name} has no {environment!r}; take {names}, or name the hosts "
+                "yourself: hosts=seic.Hosts(api=..., mtls=...), or SEIC_API_HOST and SEIC_MTLS_HOST",
+                field="environment",
+            )
+        return known[environment]
+
     def require(self, setting: str, purpose: str) -> str:
         """Return a setting that may be None.
 

@@ -16,18 +16,21 @@ from seic._model.token import Token
 from seic.sandbox.api import Api
 from seic.sandbox.clock import Clock
 from seic.sandbox.counts import Counter, Counts, HostName
-from seic.sandbox.dispatch import Dispatcher
+from seic.sandbox.dispatch import Dispatcher, Route
 from seic.sandbox.faults import Faults, Hold, PlannedFailure
-from seic.sandbox.gateway import Registration, TokenEndpoint
+from seic.sandbox.gateway import TOKEN_PATH, TokenEndpoint
 from seic.sandbox.ledger import Ledger
 from seic.sandbox.peer import Peer
 from seic.sandbox.pki import CertificateAuthority, IssuedCertificate, KeyType
+from seic.sandbox.refusals import gateway_form
+from seic.sandbox.registration import Registration
 from seic.sandbox.server import Listener, Server, server_context
 
 if TYPE_CHECKING:
     from seic._config import Config
 
 _MINUTE = 60.0
+_DAY = 86400.0
 
 
 class Sandbox:
@@ -43,7 +46,11 @@ class Sandbox:
         active_lifetime: Seconds that a token lives; 60 minutes at SEI.
         idle_lifetime: Seconds after which an unused token is dead; 30 minutes at SEI.
         clock: What counts them; a `ManualClock` lets a test move on.
-        username: The service account, and the CN of its certificate.
+        refresh_lifetime: Seconds that a refresh token lives; 30 days on the platform.
+        username: The account, and the CN of its certificate.
+        client_secret: The application's secret; by default one that reads the same raw and form-encoded, for whether
+            the gateway decodes what RFC 6749 §2.3.1 has clients encode is not documented.
+        session_token_field: What the gateway's form calls a session's token; no document says.
         challenge: Send `WWW-Authenticate` with a 401 of an API call (RFC 6750 §3). Off by default: the documents do not
             say whether the gateway does.
         behind_proxy: Serve one plain-HTTP host, `proxy_url`, for a reverse proxy on this machine that ends TLS. The
@@ -59,24 +66,38 @@ class Sandbox:
         active_lifetime: float = 60 * _MINUTE,
         idle_lifetime: float = 30 * _MINUTE,
         clock: Clock = time.monotonic,
+        refresh_lifetime: float = 30 * _DAY,
         username: str = "svc-sandbox",
+        client_secret: str | None = None,
+        session_token_field: str = "sessionToken",
         challenge: bool = False,
         behind_proxy: bool = False,
     ) -> None:
-        # A password that breaks whoever forgets to encode the form. Basic has no such trap: whether the gateway decodes
-        # what RFC 6749 §2.3.1 has clients encode is not documented, so the AppSecret reads the same either way.
+        # A password that breaks whoever forgets to encode the form.
         self._registration = Registration(
             client_id=secrets.token_hex(8),
-            client_secret=secrets.token_hex(16),
+            client_secret=secrets.token_hex(16) if client_secret is None else client_secret,
             username=username,
             password=f"{secrets.token_urlsafe(12)} +&=%é",
+            session_token_field=session_token_field,
         )
-        self._ledger = Ledger(clock=clock, active_lifetime=active_lifetime, idle_lifetime=idle_lifetime)
+        self._ledger = Ledger(
+            clock=clock,
+            active_lifetime=active_lifetime,
+            idle_lifetime=idle_lifetime,
+            refresh_lifetime=refresh_lifetime,
+        )
         self._counter = Counter()
         self._faults = Faults()
         self._behind_proxy = behind_proxy
         self._dispatcher = Dispatcher(
-            token_endpoint=TokenEndpoint(self._registration, self._ledger),
+            routes={
+                TOKEN_PATH: Route(
+                    answer=TokenEndpoint(self._registration, self._ledger).answer,
+                    form=gateway_form,
+                    counted="token_requests",
+                ),
+            },
             api=Api(self._registration.client_id, self._ledger),
             counter=self._counter,
             faults=self._faults,
@@ -183,6 +204,21 @@ class Sandbox:
     def password(self) -> str:
         """The service account's password; it holds what a form has to encode."""
         return self._registration.password
+
+    @property
+    def email(self) -> str:
+        """The account as the platform knows it."""
+        return self._registration.email
+
+    @property
+    def session_token(self) -> str:
+        """The token of the one session that the gateway knows, for its `sessionToken` grant."""
+        return self._registration.session_token
+
+    @property
+    def session_token_field(self) -> str:
+        """What the gateway's form calls it."""
+        return self._registration.session_token_field
 
     @property
     def authority(self) -> CertificateAuthority:
