@@ -85,7 +85,7 @@ def test_tls_1_1_is_refused(root: Minted) -> None:
     old = TlsServer(
         server(root), version=ssl.TLSVersion.TLSv1_1, prepare=lambda far: far.set_ciphers("ALL:@SECLEVEL=0")
     )
-    with old as far, pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION|protocol version"):
+    with old as far, pytest.raises(ssl.SSLError, match=r"PROTOCOL_VERSION|protocol version"):
         call(create_ssl_context(ca=root.pem), far.port)
 
 
