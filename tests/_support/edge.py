@@ -109,7 +109,7 @@ class Edge:
         program = shutil.which("nginx", path=_PLACES)
         if program is None:
             pytest.skip("nginx is not installed")
-        self._folder = folder
+        self.folder = folder
         self._command = [program, "-p", str(folder), "-c", "nginx.conf", "-e", "error.log"]
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._socket = socket.create_server((address, 0), family=family, backlog=512)
@@ -170,10 +170,10 @@ class Edge:
             raise
         # Its signal may come before nginx has a handler for it.
         if code not in (0, -signal.SIGTERM):
-            pytest.fail(f"nginx ended with {code}:\n{(self._folder / 'error.log').read_text(encoding='utf-8')}")
+            pytest.fail(f"nginx ended with {code}:\n{(self.folder / 'error.log').read_text(encoding='utf-8')}")
 
     def log(self) -> list[Line]:
         """What it has answered; it writes a call down after the answer, so it is stopped first."""
         self.stop()
-        text = (self._folder / "access.log").read_text(encoding="utf-8")
+        text = (self.folder / "access.log").read_text(encoding="utf-8")
         return [Line(**json.loads(line)) for line in text.splitlines()]

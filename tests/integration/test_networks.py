@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 import seic
 from tests._support.connect_proxy import ConnectProxy
 from tests._support.edge import Edge, Line
-from tests._support.pki import Minted, authority, mint, openssl
+from tests._support.pki import Minted, authority, mint, openssl, server
 from tests._support.reports import report
 from tests._support.swapping import settings_for
 from tests._support.wire import wire
@@ -50,6 +50,12 @@ def edge(root: Minted, tmp_path: Path) -> Iterator[Edge]:
 
 
 @pytest.fixture
+def made(edge: Edge, root: Minted, certificate: seic.ClientCertificate) -> Callable[..., seic.Config]:
+    """What makes settings that reach the gateway with our certificate."""
+    return lambda **changes: settings_for(edge, root, **{"certificate": certificate, **changes})
+
+
+@pytest.fixture
 def proxy() -> Iterator[ConnectProxy]:
     """A proxy that takes everybody."""
     with ConnectProxy() as running:
@@ -78,14 +84,13 @@ def assert_served_by_mutual_tls(log: list[Line]) -> None:
 async def test_the_environments_proxy_carries_token_and_api_calls(
     variable: str,
     edge: Edge,
-    root: Minted,
-    certificate: seic.ClientCertificate,
+    made: Callable[..., seic.Config],
     proxy: ConnectProxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each connection is a tunnel of its own to the host; what goes through it is TLS, with no secret to be read."""
     monkeypatch.setenv(variable, proxy.url)
-    await call(settings_for(edge, root, certificate=certificate))
+    await call(made())
 
     assert_served_by_mutual_tls(edge.log())
     assert proxy.targets == [edge.host] * 4
@@ -96,15 +101,14 @@ async def test_the_environments_proxy_carries_token_and_api_calls(
 async def test_no_proxy_exempts(
     exempt: str,
     edge: Edge,
-    root: Minted,
-    certificate: seic.ClientCertificate,
+    made: Callable[..., seic.Config],
     proxy: ConnectProxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A host that NO_PROXY names is reached straight."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     monkeypatch.setenv("NO_PROXY", exempt.format(port=edge.port))
-    await call(settings_for(edge, root, certificate=certificate))
+    await call(made())
 
     assert_served_by_mutual_tls(edge.log())
     assert proxy.heads == []
@@ -112,14 +116,13 @@ async def test_no_proxy_exempts(
 
 async def test_the_environment_counts_only_where_it_is_trusted(
     edge: Edge,
-    root: Minted,
-    certificate: seic.ClientCertificate,
+    made: Callable[..., seic.Config],
     proxy: ConnectProxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`trust_env=False` goes straight."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-    await call(settings_for(edge, root, certificate=certificate, trust_env=False))
+    await call(made(trust_env=False))
 
     assert_served_by_mutual_tls(edge.log())
     assert proxy.heads == []
@@ -129,8 +132,7 @@ async def test_the_environment_counts_only_where_it_is_trusted(
 async def test_a_stated_proxy_stands_above_the_environment(
     kind: str,
     edge: Edge,
-    root: Minted,
-    certificate: seic.ClientCertificate,
+    made: Callable[..., seic.Config],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -141,7 +143,7 @@ async def test_a_stated_proxy_stands_above_the_environment(
     with ConnectProxy(_CREDENTIALS) as proxy:
         text = proxy.url.replace("//", f"//{_CREDENTIALS}@")
         stated: Any = {"text": text, "httpx.URL": httpx.URL(text), "httpx.Proxy": httpx.Proxy(text)}[kind]
-        config = settings_for(edge, root, certificate=certificate, proxy=stated)
+        config = made(proxy=stated)
         await call(config)
 
     assert_served_by_mutual_tls(edge.log())
@@ -153,13 +155,11 @@ async def test_a_stated_proxy_stands_above_the_environment(
     assert f"proxy='{proxy.url}'" in repr(config)
 
 
-async def test_a_proxy_that_refuses_is_named(
-    edge: Edge, root: Minted, certificate: seic.ClientCertificate
-) -> None:
+async def test_a_proxy_that_refuses_is_named(edge: Edge, made: Callable[..., seic.Config]) -> None:
     """Its place and its answer stand in the error, its credentials nowhere near it."""
     with ConnectProxy(_CREDENTIALS) as proxy:
         wrong = proxy.url.replace("//", "//proxy-user:another-Secret-88@")
-        config = settings_for(edge, root, certificate=certificate, proxy=wrong)
+        config = made(proxy=wrong)
         async with seic.AsyncClient(config) as client:
             with pytest.raises(seic.TokenEndpointUnavailable) as token_error:
                 await client.token()
@@ -173,10 +173,10 @@ async def test_a_proxy_that_refuses_is_named(
 
 
 async def test_a_proxy_that_is_not_there_is_named(
-    edge: Edge, root: Minted, certificate: seic.ClientCertificate, proxy: ConnectProxy
+    edge: Edge, made: Callable[..., seic.Config], proxy: ConnectProxy
 ) -> None:
     """A connection that fails on the way to the proxy is not blamed on the provider."""
-    config = settings_for(edge, root, certificate=certificate, proxy="http://127.0.0.1:1")
+    config = made(proxy="http://127.0.0.1:1")
     async with httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as client:
         with pytest.raises(httpx.ConnectError, match=r"through the proxy http://127\.0\.0\.1:1: .*NO_PROXY"):
             await client.get("/")
@@ -206,11 +206,9 @@ async def test_nothing_goes_in_clear_to_a_proxy(proxy: ConnectProxy, monkeypatch
     assert proxy.heads == []
 
 
-async def test_calls_leave_from_the_stated_address(
-    edge: Edge, root: Minted, certificate: seic.ClientCertificate
-) -> None:
+async def test_calls_leave_from_the_stated_address(edge: Edge, made: Callable[..., seic.Config]) -> None:
     """The address that a provider's allow-list knows is the one it sees, of token and API calls alike."""
-    await call(settings_for(edge, root, certificate=certificate, local_address="127.0.0.2"))
+    await call(made(local_address="127.0.0.2"))
 
     log = edge.log()
     assert_served_by_mutual_tls(log)
@@ -219,28 +217,21 @@ async def test_calls_leave_from_the_stated_address(
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
 async def test_the_environment_names_the_authorities(
-    variable: str,
-    edge: Edge,
-    root: Minted,
-    certificate: seic.ClientCertificate,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    variable: str, edge: Edge, made: Callable[..., seic.Config], root: Minted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bundle, or a folder of names that are hashes; the system's own authorities do not know this server."""
-    folder = tmp_path / "trusted"
+    folder = edge.folder / "trusted"
     folder.mkdir()
-    name = openssl("x509", "-hash", "-noout", given=root.pem).decode().strip()
+    name = openssl("x509", "-in", "@", "-hash", "-noout", given=root.pem).decode().strip()
     (folder / f"{name}.0").write_bytes(root.pem)
     monkeypatch.setenv(variable, str(folder / f"{name}.0" if variable == "SSL_CERT_FILE" else folder))
-    await call(settings_for(edge, root, certificate=certificate, ca=None))
+    await call(made(ca=None))
 
     assert_served_by_mutual_tls(edge.log())
 
 
 async def test_an_ipv6_host_is_called(root: Minted, certificate: seic.ClientCertificate, tmp_path: Path) -> None:
     """`[::1]:port`, whose certificate names the address."""
-    from tests._support.pki import server
-
     with Edge(tmp_path / "nginx", root, address="::1", identity=server(root, "::1")) as edge:
         hosts = seic.Hosts(mtls=f"[::1]:{edge.port}")
         await call(settings_for(edge, root, certificate=certificate, hosts=hosts))

@@ -112,7 +112,7 @@ async def refusal(call: Any, config: seic.Config, kind: type[Exception]) -> Any:
     ],
 )
 async def test_nginx_refuses_by_a_page(call: Any, case: Case, protocol: str, tmp_path: Path) -> None:
-    """nginx's 400 becomes an error that names the file, the verdict and the remedy, for token and API calls."""
+    """Nginx's 400 becomes an error that names the file, the verdict and the remedy, for token and API calls."""
     root, pair = authority(), case.certificate()
     revoked = (pair,) if case.certificate is _revoked and pair else ()
     disk = None if pair is None else PairOnDisk(tmp_path / "pair", pair)
@@ -185,9 +185,7 @@ def seic_config(far: TlsServer, root: Minted, certificate: seic.ClientCertificat
         pytest.param(Case(_unknown, "unknown-to-server", "which authorities it accepts"), False, id="unknown"),
     ],
 )
-async def test_a_server_refuses_by_an_alert(
-    call: Any, case: Case, reset: bool, protocol: str, tmp_path: Path
-) -> None:
+async def test_a_server_refuses_by_an_alert(call: Any, case: Case, reset: bool, protocol: str, tmp_path: Path) -> None:
     """Over TLS 1.2 the alert ends the handshake, over 1.3 it comes with the first read: the same error for both."""
     root, pair = authority(), case.certificate()
     assert pair is not None

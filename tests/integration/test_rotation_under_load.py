@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import threading
 import time
@@ -64,7 +65,7 @@ def assert_each_came_at_once(calls: list[Line], used: list[Minted], swapped_at: 
     first = {name: min(line.at for line in calls if line.serial == name) for name in order}
     late = {name: first[name] - at for name, at in zip(order[1:], swapped_at, strict=True)}
     assert max(late.values()) <= _AT_ONCE, late
-    for old, new in zip(order, order[1:], strict=False):
+    for old, new in itertools.pairwise(order):
         last = max(line.at for line in calls if line.serial == old)
         assert last <= first[new] + _AT_ONCE
 
@@ -96,7 +97,7 @@ async def crowd(client: seic.AsyncClient, callers: int, rotate: Callable[[], obj
     ],
 )
 async def test_fifty_callers_notice_nothing(protocols: str, seconds: float, rotations: int, tmp_path: Path) -> None:
-    """Every call is answered 200, nginx sees each new certificate within a second, and tokens follow their certificate."""
+    """Every call is answered 200, nginx sees each new certificate within a second, tokens follow theirs."""
     root = authority()
     used = pairs(root, rotations + 1)
     disk = PairOnDisk(tmp_path / "pair", used[0])
