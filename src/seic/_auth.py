@@ -80,6 +80,7 @@ class OAuth2Auth(_Auth):
             grant=config.grant,
             sender=Sender(TokenConnector(config, transport)),
             timeout=config.token_timeout,
+            certificate=lambda: config.certificate,
         )
         thumbprint = None if config.certificate is None else config.certificate.thumbprint
         #: Where tokens come from.

@@ -265,8 +265,17 @@ class Config(Secretive):
         return network
 
     def _choose_token_url(self) -> str:
-        field = "provider.token_url"
-        path_or_url = self.provider.token_url
+        field, path_or_url = "provider.token_url", self.provider.token_url
+        if self.certificate is not None and self.provider.mtls_endpoint_aliases:
+            field = "provider.mtls_endpoint_aliases"
+            if "token_endpoint" not in self.provider.mtls_endpoint_aliases:
+                # The usual endpoint would hand out tokens that are bound to nothing, and nobody would see it.
+                raise ConfigurationError(
+                    f"{field}: names no token_endpoint, and there is a client certificate; add it, or leave the "
+                    "certificate out",
+                    field=field,
+                )
+            path_or_url = self.provider.mtls_endpoint_aliases["token_endpoint"]
         text = f"{self.origin}{path_or_url}" if path_or_url.startswith("/") else path_or_url
         try:
             # What sends the request reads the URL by the same rules, so there is no second reading of it to exploit.
