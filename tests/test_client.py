@@ -75,7 +75,6 @@ async def test_httpx_keywords_work(gateway: FakeGateway) -> None:
         event_hooks={"request": [hook]},
         limits=httpx.Limits(max_connections=5),
         default_encoding="latin-1",
-        trust_env=False,
         http1=True,
         http2=False,
         mounts=None,
@@ -155,13 +154,13 @@ def test_http2_asks_for_its_package_at_once(kind: Any, gateway: FakeGateway, mon
 
 
 @KINDS
-@pytest.mark.parametrize("option", ["verify", "cert"])
+@pytest.mark.parametrize("option", ["verify", "cert", "proxy", "trust_env", "local_address"])
 def test_trust_and_identity_are_the_configurations_to_say(kind: Any, option: str, gateway: FakeGateway) -> None:
     """Each is refused, with the place where it belongs."""
     error = refused(kind, gateway.config(), **{option: False})
 
     assert error.field == option
-    assert "seic.Config (ca, certificate)" in str(error)
+    assert "say it for both: seic.Config(" in str(error)
 
 
 @KINDS

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 
 from seic._config import Config
-from seic._events import CallNotReplayed, CallReplayed
+from seic._connector import TokenConnector
+from seic._events import CallNotReplayed, CallReplayed, CertificateRotated, Event
 from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
 from seic._replay import NOT_REPLAYED, Body
+from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
@@ -23,7 +25,7 @@ from seic._tokens.held import Held
 from seic._tokens.sending import Sender
 from seic._tokens.source import TokenSource
 from seic._tokens.stats import Stats
-from seic._transport import AsyncTrace, BlockingTrace, HopTrace, OriginGuard, TokenConnector
+from seic._transport import AsyncTrace, BlockingTrace, HopTrace, OriginGuard
 
 #: The streams whose bytes are in memory: they can always be sent again, and nothing needs to be noted of them.
 _IN_MEMORY: set[type] = {httpx.ByteStream}
@@ -80,9 +82,12 @@ class OAuth2Auth(_Auth):
             grant=config.grant,
             sender=Sender(TokenConnector(config, transport)),
             timeout=config.token_timeout,
-            certificate=lambda: config.certificate,
+            certificate=config.presenter.certificate,
+            hint=config.presenter.hint,
         )
-        thumbprint = None if config.certificate is None else config.certificate.thumbprint
+        self._presenter = config.presenter
+        self._presenter.tell(self._listeners)
+        self._listeners.add(self._follow_rotation)
         #: Where tokens come from.
         self.source = TokenSource(
             endpoint,
@@ -90,7 +95,7 @@ class OAuth2Auth(_Auth):
             idle_lifetime=provider.idle_lifetime,
             store=config.store,
             key=config.store_key,
-            identity=lambda: thumbprint,
+            identity=self._presenter.thumbprint,
             emit=self._emit,
             clock=clock,
         )
@@ -107,8 +112,8 @@ class OAuth2Auth(_Auth):
 
     @property
     def certificate(self) -> ClientCertificate | None:
-        """The client certificate in use."""
-        return self.config.certificate
+        """The client certificate in service; the first look at one from a callback calls it."""
+        return self._presenter.certificate()
 
     @property
     def stats(self) -> Stats:
@@ -136,7 +141,7 @@ class OAuth2Auth(_Auth):
         held = self._state.held
         now, wall = self._monotonic(), self._wall()
         if now >= held.renew_at or now >= held.idle_at or wall >= held.wall_until:
-            held = await self.source.obtain()
+            held = await self._obtain()
         self._attach(request, held, self._async_trace)
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
@@ -162,6 +167,12 @@ class OAuth2Auth(_Auth):
         response = yield replay
         self._check_hops(replay, response)
         self._after_replay(response, held, now, wall)
+
+    async def _obtain(self) -> Held:
+        if not self._presenter.is_ready:
+            # A callback may block, and the token's key needs the certificate.
+            await in_thread(self._presenter.certificate)
+        return await self.source.obtain()
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Drive one call of a blocking client; httpx calls this."""
@@ -203,6 +214,11 @@ class OAuth2Auth(_Auth):
     def close(self) -> None:
         """End what runs in the background, blocking; see `aclose`."""
         self.source.close()
+
+    def _follow_rotation(self, event: Event) -> None:
+        if isinstance(event, CertificateRotated):
+            # The token was bound to the old certificate (RFC 8705 §3).
+            self.source.renew()
 
     def _attach(self, request: Any, held: Held, trace: HopTrace) -> None:
         headers = request.headers

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import base64
+import hashlib
+import ssl
 import urllib.parse
 from collections.abc import Iterator
 
@@ -44,7 +47,17 @@ def test_subject_has_to_have_one_cn(common_names: list[str]) -> None:
         .sign(issued.key, hashes.SHA256())
     )
     pem = IssuedCertificate(certificate=certificate, key=issued.key).cert_pem
-    assert peer_of_header(urllib.parse.quote(pem.decode())) == Peer(common_name=None)
+    peer = peer_of_header(urllib.parse.quote(pem.decode()))
+    assert peer is not None
+    assert peer.common_name is None
+
+
+def test_thumbprint_is_that_of_rfc_8705() -> None:
+    """SHA-256 over the DER bytes, base64url without padding."""
+    issued = CertificateAuthority().issue("x")
+    digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(issued.cert_pem.decode())).digest()
+    peer = peer_of_header(urllib.parse.quote(issued.cert_pem.decode()))
+    assert peer == Peer(common_name="x", thumbprint=base64.urlsafe_b64encode(digest).decode().rstrip("="))
 
 
 def test_proxy_vouches_for_the_certificate(proxied: Sandbox) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
+from hypothesis import given, settings, strategies
 
 from seic._errors import CertificateError, ConfigurationError
 from seic._tls.certificate import ClientCertificate
@@ -253,6 +255,30 @@ ROWS: dict[str, Row] = {
         "c.key",
         ["EC on a named curve"],
     ),
+    "certificate-on-an-unknown-curve": (
+        lambda m: _certificate_on_an_unknown_curve(),
+        lambda m: m.key_pem,
+        None,
+        Reason.KEY_MISMATCH,
+        "c.pem",
+        ["does not match the certificate (CN=odd"],
+    ),
+    "damaged-name": (
+        lambda m: _pem("CERTIFICATE", m.der.replace(b"\x0c\x08svc-user", b"\x0b\x08svc-user")),
+        lambda m: m.key_pem,
+        None,
+        Reason.UNKNOWN_FORMAT,
+        "c.pem",
+        ["a certificate in it is damaged"],
+    ),
+    "unknown-version": (
+        lambda m: m.der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x63"),
+        lambda m: m.key_pem,
+        None,
+        Reason.UNKNOWN_FORMAT,
+        "c.pem",
+        ["neither PEM, DER"],
+    ),
     "damaged-key": (
         lambda m: m.pem,
         lambda m: _damage(m.key_pem),
@@ -363,6 +389,24 @@ ROWS: dict[str, Row] = {
 
 def _pem(label: str, der: bytes) -> bytes:
     return b"-----BEGIN %b-----\n%b-----END %b-----\n" % (label.encode(), base64.encodebytes(der), label.encode())
+
+
+def _certificate_on_an_unknown_curve() -> bytes:
+    key = openssl("ecparam", "-name", "wap-wsg-idm-ecid-wtls12", "-genkey", "-noout", given=b"")
+    return openssl(
+        "req",
+        "-x509",
+        "-new",
+        "-key",
+        "@",
+        "-subj",
+        "/CN=odd",
+        "-days",
+        "30",
+        "-addext",
+        "basicConstraints=CA:FALSE",
+        given=key,
+    )
 
 
 def _damage(pem: bytes) -> bytes:
@@ -537,3 +581,29 @@ def test_bytes_cannot_be_read_again(client: Minted) -> None:
     with pytest.raises(ConfigurationError, match="load it from files, or give a callback") as caught:
         ClientCertificate.load(client.pair).reload()
     assert caught.value.field == "certificate"
+
+
+WHOLE = {
+    "pem": (OTHER.pair, None),
+    "der": (OTHER.der, OTHER.key_pem),
+    "key": (OTHER.pem, OTHER.key_bytes(encoding=Encoding.DER)),
+    "store": (_store(OTHER), None),
+}
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(data=strategies.data())
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("form", WHOLE)
+def test_damage_of_any_kind_is_a_certificate_error(form: str, data: strategies.DataObject) -> None:
+    """Whatever bytes are changed, lost or added, what is raised is a CertificateError and nothing else."""
+    certificate, key = WHOLE[form]
+    whole = key if form == "key" and key is not None else certificate
+    start = data.draw(strategies.integers(0, len(whole) - 1))
+    end = data.draw(strategies.integers(start, min(len(whole), start + 8)))
+    damaged = whole[:start] + data.draw(strategies.binary(max_size=8)) + whole[end:]
+    with contextlib.suppress(CertificateError):
+        if form == "key":
+            ClientCertificate.load(certificate, key=damaged)
+        else:
+            ClientCertificate.load(damaged, key=key, password=PASSPHRASE)

@@ -1,4 +1,4 @@
-"""Rotation: a new pair is taken up whole whatever the order of its writing, and a bad one leaves the good one in service."""
+"""Rotation: a new pair is taken up whole whatever the order of its writing; a bad one leaves the good one in service."""
 
 from __future__ import annotations
 
@@ -495,7 +495,7 @@ def test_a_callback_that_fails_at_first_is_an_error(client: Minted, root: Minted
 
 def test_a_callback_that_returns_something_else_is_told_what_to_return(root: Minted, tmp_path: Path) -> None:
     """The error names the type that came and the one that should."""
-    bench = Bench(tmp_path, root, lambda: b"PEM")  # type: ignore[arg-type,return-value]
+    bench = Bench(tmp_path, root, lambda: b"PEM")  # type: ignore[arg-type]
     with pytest.raises(CertificateError, match=r"must return what ClientCertificate\.load returns, not bytes"):
         bench.identity.hold()
 
@@ -518,7 +518,7 @@ def test_a_failing_passphrase_is_reported_without_its_text(client: Minted, root:
     certificate, key = client.write(tmp_path)
     key.write_bytes(client.key_bytes(password=PASSPHRASE))
     answers: list[str] = [PASSPHRASE]
-    bench = Bench(tmp_path, root, ClientCertificate.load(certificate, key=key, password=lambda: answers.pop()))
+    bench = Bench(tmp_path, root, ClientCertificate.load(certificate, key=key, password=answers.pop))
     bench.identity.hold()
     os.utime(key)
     bench.look(BELIEVED)
@@ -559,6 +559,15 @@ def test_a_renewal_ends_the_notices(client: Minted, bench: Bench, root: Minted) 
     bench.now += 2 * DAY
     bench.look()
     assert [type(event) for event in bench.events] == [CertificateExpiring, CertificateRotated]
+
+
+def test_the_end_of_each_certificate_is_told_by_itself(client: Minted, bench: Bench, root: Minted) -> None:
+    """A renewal that ends soon itself is told at once, whenever the last one was told."""
+    bench.now = client.certificate.not_valid_after_utc - 3 * DAY
+    bench.look()
+    replace(bench.folder, mint(issuer=root, number=8, not_after=bench.now + 2 * DAY))
+    bench.look()
+    assert [type(event) for event in bench.events] == [CertificateExpiring, CertificateRotated, CertificateExpiring]
 
 
 def test_a_listener_may_use_the_identity(client: Minted, root: Minted, tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ class Provider:
             for them, such as `token_endpoint` (RFC 8705 §5).
         client_authentication: How the client proves itself; None is `client_secret_basic` (RFC 6749 §2.3.1).
         client_id_header: A header that carries the client id on token and API calls (the gateway's `AppKey`).
+        common_name_is_username: Whether a client certificate's CN has to be the service account's name.
         username_field: The form field of the service account in `client_credentials`; None where there is none.
         session_token_field: The form field of the session token in the `sessionToken` grant.
         end_other_sessions_field: The field that ends the account's other sessions; None where there is no such thing.
@@ -132,6 +133,7 @@ class Provider:
     mtls_endpoint_aliases: Mapping[str, str] = attrs.field(factory=dict, hash=False, validator=_are_urls)
     client_authentication: ClientAuthentication | None = None
     client_id_header: str | None = None
+    common_name_is_username: bool = False
     username_field: str | None = None
     session_token_field: str | None = None
     end_other_sessions_field: str | None = None

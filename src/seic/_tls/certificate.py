@@ -74,7 +74,8 @@ class ClientCertificate(Secretive):
         try:
             pair = read_pair(origin)
         except CertificateError as error:
-            # The frames below hold the file's bytes in their locals.
+            # The frames below hold the file's bytes in their locals, those of a library's error underneath as well.
+            error.__context__ = None
             raise error.with_traceback(None) from None
         return cls(
             leaf=pair.leaf, chain=pair.chain, path=pair.label, key=pair.key, origin=origin, concerns=pair.concerns

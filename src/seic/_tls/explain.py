@@ -134,7 +134,8 @@ def explain_failure(error: BaseException, meeting: Meeting) -> Explanation | Non
             return _by_us(link, meeting)
         if isinstance(link, _RESETS):
             return explain_close(meeting)
-        if isinstance(link, ssl.SSLError):
+        # That more bytes are awaited is no failure; asyncio's streams leave it in the chain of what is one.
+        if isinstance(link, ssl.SSLError) and not isinstance(link, (ssl.SSLWantReadError, ssl.SSLWantWriteError)):
             return _by_openssl(link, meeting)
     return None
 
@@ -308,7 +309,7 @@ def _dates(meeting: Meeting, said: str) -> Explanation | None:
 def _ours(meeting: Meeting) -> str:
     certificate = meeting.certificate
     assert certificate is not None  # asked for only where there is one; for the type checker
-    return f"our certificate {certificate.path} ({certificate.leaf.inline}, issuer {certificate.issuer})"
+    return f"our certificate ({certificate.leaf.inline}, issuer {certificate.issuer}, from {certificate.path})"
 
 
 def _words(name: str) -> str:

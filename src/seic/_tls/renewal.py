@@ -6,7 +6,6 @@ What becomes of it is decided in `rotation`.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -15,9 +14,9 @@ from seic._errors import CertificateError, ConfigurationError
 from seic._tls.certificate import ClientCertificate
 from seic._tls.reasons import Reason, fault
 
-#: A certificate's state on disk: per file its real path, times, size and inode; None where there is none. A rename, a
-#: write in place and a swapped link all change it.
-Signature: TypeAlias = tuple[tuple[str, tuple[int, int, int, int] | None], ...]
+#: The files' state on disk, behind all links: times, size, inode and device of each; None where there is none. A
+#: rename, a write in place and a swapped link all change it.
+Signature: TypeAlias = tuple[tuple[int, ...] | None, ...]
 
 # How many looks new files may stay in disagreement before that is believed: writing key and certificate one after the
 # other takes a moment.
@@ -154,16 +153,15 @@ def _guarded(read: Callable[[], ClientCertificate], label: str) -> ClientCertifi
 
 
 def _signature(files: tuple[Path, ...]) -> Signature:
-    found: list[tuple[str, tuple[int, int, int, int] | None]] = []
-    for file in files:
-        real = os.path.realpath(file)
-        try:
-            stat = os.stat(real)  # noqa: PTH116 - it runs some times a second, and Path.stat costs as much again
-        except OSError:
-            found.append((real, None))
-        else:
-            found.append((real, (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)))
-    return tuple(found)
+    return tuple(_state(file) for file in files)
+
+
+def _state(file: Path) -> tuple[int, ...] | None:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino, stat.st_dev
 
 
 def _digest(file: Path) -> str | None:

@@ -43,6 +43,10 @@ def _ignore(event: Event) -> None:
     pass
 
 
+def _take_any(certificate: ClientCertificate) -> None:
+    pass
+
+
 @attrs.frozen(kw_only=True)
 class Held:
     """The pair in service: what belongs together and is swapped together."""
@@ -62,6 +66,7 @@ class Identity:
         source: Where the certificate comes from.
         ca: The authorities to trust, as for `create_ssl_context`.
         alpn: The protocols that the contexts offer.
+        accept: Raises CertificateError for a certificate that must not come into service, whatever its dates.
         emit: Told what happens; called on whatever thread found out.
         now: The clock that certificates are dated by.
         monotonic: The clock that the pauses between calls of a callback go by, in seconds.
@@ -74,6 +79,7 @@ class Identity:
         *,
         ca: Material | None = None,
         alpn: Sequence[str] = (),
+        accept: Callable[[ClientCertificate], None] = _take_any,
         emit: Emit = _ignore,
         now: Callable[[], dt.datetime] = _utc_now,
         monotonic: Callable[[], float] = time.monotonic,
@@ -87,6 +93,7 @@ class Identity:
         )
         self._ca = ca
         self._alpn = alpn
+        self._accept = accept
         self._emit = emit
         self._now = now
         self.generation = 0
@@ -161,9 +168,11 @@ class Identity:
                 if not self._first.files:
                     raise
             else:
+                self._accept(self._first)
                 return self._first
         certificate = self._renewal.read()
         certificate.check(self._now())
+        self._accept(certificate)
         return certificate
 
     def _renew(self, events: list[Event]) -> bool:
@@ -175,6 +184,7 @@ class Identity:
             # It is looked at again when its time has come, though its file stays the same.
             self._valid_from = fresh.not_before
         fresh.check(now)
+        self._accept(fresh)
         is_new = fresh.content != self._held.certificate.content
         if is_new:
             self._put(fresh)

@@ -18,6 +18,12 @@ from seic._oauth.revocation import build_revocation_request, parse_revocation_re
 from seic._oauth.token_info import build_token_info_request, parse_token_info_reply
 from seic._tokens.sending import Reply, Sender
 
+_CREDENTIALS_REFUSED = (401, 403)
+
+
+def _no_hint() -> None:
+    return None
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class TokenEndpoint(Secretive):
@@ -32,6 +38,7 @@ class TokenEndpoint(Secretive):
         sender: What puts a request on the wire.
         timeout: Seconds for a fetch in all, each attempt at it and the pauses between them.
         certificate: Gives the client's certificate in use, where it presents one.
+        hint: Gives a likely cause of a refusal that lies outside the credentials, or None.
     """
 
     provider: Provider
@@ -42,6 +49,7 @@ class TokenEndpoint(Secretive):
     sender: Sender = attrs.field(repr=False)
     timeout: float
     certificate: Callable[[], KeyedCertificate | None] = attrs.field(default=lambda: None, repr=False)
+    hint: Callable[[], str | None] = attrs.field(default=_no_hint, repr=False)
 
     @property
     def host(self) -> str:
@@ -85,8 +93,13 @@ class TokenEndpoint(Secretive):
             host=self.host,
             now=now,
             secrets=reply.secrets,
-            hint=hint_for_refusal(self.provider, client_id=self.client_id, client_secret=self.client_secret),
+            hint=self._hint(reply.status),
         )
+
+    def _hint(self, status: int) -> str | None:
+        known = hint_for_refusal(self.provider, client_id=self.client_id, client_secret=self.client_secret)
+        causes = filter(None, (self.hint() if status in _CREDENTIALS_REFUSED else None, known))
+        return "; ".join(causes) or None
 
     def build_revocations(self, token: Token, *, now: float) -> list[httpx.Request]:
         """Return the requests that end a token and the refresh token that came with it.

@@ -15,9 +15,17 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from seic.sandbox.gateway import APP_KEY, check_app_key, check_certificate
-from seic.sandbox.ledger import DeadToken, Ledger
+from seic.sandbox.ledger import DeadToken, Dialect, Family, Ledger
 from seic.sandbox.peer import FORWARDED_CERTIFICATE, Peer
-from seic.sandbox.refusals import Fault, authentication_failure, invalid_request, invalid_token, unknown_resource
+from seic.sandbox.refusals import (
+    Fault,
+    authentication_failure,
+    insufficient_scope,
+    invalid_request,
+    invalid_token,
+    logged_in_elsewhere,
+    unknown_resource,
+)
 
 ACCOUNTS_PATH = "/v1/investments/accounts"
 ECHO_PATH = "/v1/echo"
@@ -60,11 +68,24 @@ class Api:
             return _accounts(request)
         raise unknown_resource()
 
+    def dialect_of(self, request: web.BaseRequest) -> Dialect:
+        """Tell by whose rules a call is judged: its token says so, even a dead one.
+
+        A token that was never issued says nothing; then it is the gateway, whose calls alone carry an AppKey, and the
+        plain provider for a bearer token without one.
+        """
+        token = _bearer_token(request)
+        family = None if token is None else self._ledger.family_of(token)
+        if family is not None:
+            return family.dialect
+        return "gateway" if token is None or APP_KEY in request.headers else "plain"
+
     def _authorize(self, request: web.BaseRequest, peer: Peer | None) -> None:
-        check_app_key(request, self._client_id)
-        values = request.headers.getall(hdrs.AUTHORIZATION, [])
-        scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
-        if scheme.lower() != _SCHEME or not token:
+        dialect = self.dialect_of(request)
+        if dialect == "gateway":
+            check_app_key(request, self._client_id)
+        token = _bearer_token(request)
+        if token is None:
             # RFC 6750 §3.1: a call without a token is told the scheme and no error.
             raise authentication_failure(
                 "The call carries no bearer token, or more than one.",
@@ -74,12 +95,30 @@ class Api:
         try:
             lease = self._ledger.find(token)
         except DeadToken as death:
-            raise invalid_token(str(death)) from None
+            raise (logged_in_elsewhere() if death.elsewhere else invalid_token(str(death))) from None
         if lease.bound and peer is None:
             # RFC 8705 §3. A token minted on this host would do, so the refusal speaks of the token.
             raise invalid_token("The access token is bound to a client certificate, and this call has none.")
-        check_certificate(peer, owner=lease.username)
+        if dialect == "plain":
+            _check_standards(request, lease.family, peer)
+        else:
+            check_certificate(peer, owner=lease.username)
         self._ledger.touch(token)
+
+
+def _bearer_token(request: web.BaseRequest) -> str | None:
+    values = request.headers.getall(hdrs.AUTHORIZATION, [])
+    scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
+    return token if scheme.lower() == _SCHEME and token else None
+
+
+def _check_standards(request: web.BaseRequest, family: Family, peer: Peer | None) -> None:
+    if family.thumbprint is not None and (peer is None or peer.thumbprint != family.thumbprint):
+        # RFC 8705 §3: any other certificate is wrong, one for the same subject too.
+        raise invalid_token("The access token is bound to another client certificate.")
+    needed = "read" if request.method in (hdrs.METH_GET, hdrs.METH_HEAD) else "write"
+    if needed not in family.scope.split():
+        raise insufficient_scope(needed)
 
 
 def _accounts(request: web.BaseRequest) -> Mapping[str, Any]:

@@ -16,6 +16,9 @@ Counted: TypeAlias = Literal[
     "tokens_invalidated",
     "token_refusals",
     "token_faults",
+    "login_requests",
+    "revocation_requests",
+    "info_requests",
     "api_calls",
     "api_refusals",
 ]
@@ -27,11 +30,14 @@ class HostCounts:
 
     Args:
         connections: Finished TLS handshakes (TCP connections behind a proxy, all counted as the api host's).
-        token_requests: Calls of the token endpoint, of every grant type and outcome; counted as they arrive.
+        token_requests: Calls of a token endpoint, of every grant type and outcome; counted as they arrive.
         tokens_issued: Token calls that got a token.
-        tokens_invalidated: Token calls that killed one.
+        tokens_invalidated: Calls that killed one, at the gateway's token endpoint or at a revocation endpoint.
         token_refusals: Token calls that broke a rule.
         token_faults: Token calls that were answered by a fault planned with `fail_tokens`.
+        login_requests: Calls of the pages that a login takes.
+        revocation_requests: Calls of a revocation endpoint.
+        info_requests: Calls that ask about a token or about the provider: tokeninfo, introspection, metadata, keys.
         api_calls: All other calls, whatever their outcome; counted as they arrive.
         api_refusals: API calls turned away with 401 or 403.
     """
@@ -42,6 +48,9 @@ class HostCounts:
     tokens_invalidated: int = 0
     token_refusals: int = 0
     token_faults: int = 0
+    login_requests: int = 0
+    revocation_requests: int = 0
+    info_requests: int = 0
     api_calls: int = 0
     api_refusals: int = 0
 

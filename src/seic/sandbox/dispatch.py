@@ -4,54 +4,83 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
 
+import attrs
 from aiohttp import hdrs, web
 
 from seic.sandbox.api import Api
-from seic.sandbox.counts import Counter, HostName
+from seic.sandbox.counts import Counted, Counter, HostName
 from seic.sandbox.faults import Faults, PlannedFailure
-from seic.sandbox.gateway import TOKEN_PATH, TokenEndpoint
+from seic.sandbox.ledger import Dialect
 from seic.sandbox.peer import FORWARDED_CERTIFICATE, Peer, peer_of_header
 from seic.sandbox.refusals import (
     AUTHENTICATION_FAILURE,
     INTERNAL_ERROR,
     REQUEST_INVALID,
+    ErrorForm,
     Refusal,
+    gateway_form,
     internal_error,
     invalid_request,
+    platform_form,
+    standard_form,
 )
 
 TRACKING_HEADER = "requesttrackingid"
 
 _LOGGER = logging.getLogger("seic.sandbox")
 _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 401, 403, 429, 500
+_API_FORMS: Mapping[Dialect, ErrorForm] = {
+    "gateway": gateway_form,
+    "platform": platform_form,
+    "plain": standard_form,
+}
+
+Answer: TypeAlias = "Mapping[str, Any] | web.Response"
+
+
+@attrs.frozen(kw_only=True)
+class Route:
+    """What stands at one path.
+
+    Args:
+        answer: Returns the body of a 200, or a whole response; raises Refusal.
+        form: How its refusals are written.
+        counted: What a call of it counts as.
+        kills: Whether a success killed a token.
+    """
+
+    answer: Callable[[web.BaseRequest, Peer | None], Awaitable[Answer]]
+    form: ErrorForm
+    counted: Counted
+    kills: bool = False
 
 
 class Dispatcher:
     """Answers every request of both hosts.
 
     Args:
-        token_endpoint: Answers the token calls.
-        api: Answers all others.
+        routes: Who answers, by path.
+        api: Answers all else.
         counter: Counts both.
-        faults: What goes wrong on purpose.
-        challenge: Send `WWW-Authenticate` with a 401 of an API call; the documents do not say whether the gateway does.
+        faults: What goes wrong on purpose at the token endpoints.
+        challenge: Send `WWW-Authenticate` with a 401 of an API call; SEI's documents do not say whether SEI does.
         behind_proxy: Take the client certificate from the proxy's header, not from the connection.
     """
 
     def __init__(
         self,
         *,
-        token_endpoint: TokenEndpoint,
+        routes: Mapping[str, Route],
         api: Api,
         counter: Counter,
         faults: Faults,
         challenge: bool,
         behind_proxy: bool,
     ) -> None:
-        self._token_endpoint = token_endpoint
+        self._routes = routes
         self._api = api
         self._counter = counter
         self._faults = faults
@@ -67,25 +96,29 @@ class Dispatcher:
             peer: Who finished the TLS handshake with a certificate.
         """
         tracking_id = str(uuid.uuid4())
-        is_token_call = request.path == TOKEN_PATH
+        route = self._routes.get(request.path)
+        form = _API_FORMS[self._api.dialect_of(request)] if route is None else route.form
         try:
             if self._behind_proxy:
                 peer = _forwarded_peer(request)
                 host = "api" if peer is None else "mtls"
-            answer = self._answer_token_call if is_token_call else self._answer_api_call
-            response = await answer(request, host, peer, tracking_id)
+            if route is None:
+                response = await self._answer_api_call(request, host, peer)
+            else:
+                response = await self._answer_route(route, request, host, peer, tracking_id)
         except Refusal as refusal:
-            response = self._refuse(refusal, tracking_id)
+            response = self._refuse(refusal, form, tracking_id)
         except web.RequestPayloadError:
-            response = self._refuse(invalid_request("The body cannot be read."), tracking_id)
-        except Exception as error:  # noqa: BLE001 - a gateway answers whatever happens
+            response = self._refuse(invalid_request("The body cannot be read."), form, tracking_id)
+        except Exception as error:  # noqa: BLE001 - a server answers whatever happens
             # No traceback: the error's own words could repeat what was sent.
             _LOGGER.error("the sandbox failed: %s (tracking id %s)", type(error).__qualname__, tracking_id)  # noqa: TRY400
-            response = self._refuse(internal_error(), tracking_id)
+            response = self._refuse(internal_error(), form, tracking_id)
+        response.headers.setdefault(TRACKING_HEADER, tracking_id)
         _LOGGER.debug(
             "%s: %s call answered %d (tracking id %s)",
             host,
-            "token" if is_token_call else "api",
+            "api" if route is None else route.counted.partition("_")[0],
             response.status,
             tracking_id,
         )
@@ -93,39 +126,44 @@ class Dispatcher:
 
     def reject(self) -> web.Response:
         """Return the reply to what is no HTTP request."""
-        return self._refuse(invalid_request("This is no HTTP request."), str(uuid.uuid4()))
+        tracking_id = str(uuid.uuid4())
+        response = self._refuse(invalid_request("This is no HTTP request."), gateway_form, tracking_id)
+        response.headers[TRACKING_HEADER] = tracking_id
+        return response
 
-    async def _answer_token_call(
-        self, request: web.BaseRequest, host: HostName, peer: Peer | None, tracking_id: str
+    async def _answer_route(
+        self, route: Route, request: web.BaseRequest, host: HostName, peer: Peer | None, tracking_id: str
     ) -> web.Response:
-        self._counter.add(host, "token_requests")
-        failure = await self._faults.next_failure()
-        if failure is not None:
+        self._counter.add(host, route.counted)
+        is_token_call = route.counted == "token_requests"
+        if is_token_call and (failure := await self._faults.next_failure()) is not None:
             self._counter.add(host, "token_faults")
-            return _fail(failure, tracking_id)
+            return _fail(failure, route.form, tracking_id)
         try:
-            body = await self._token_endpoint.answer(request, peer)
+            answer = await route.answer(request, peer)
         except Refusal:
-            self._counter.add(host, "token_refusals")
+            if is_token_call:
+                self._counter.add(host, "token_refusals")
             raise
-        self._counter.add(host, "tokens_issued" if "access_token" in body else "tokens_invalidated")
-        return _json(200, body, tracking_id)
+        if is_token_call and isinstance(answer, Mapping) and "access_token" in answer:
+            self._counter.add(host, "tokens_issued")
+        elif is_token_call or route.kills:
+            self._counter.add(host, "tokens_invalidated")
+        return answer if isinstance(answer, web.Response) else _json(200, answer)
 
-    async def _answer_api_call(
-        self, request: web.BaseRequest, host: HostName, peer: Peer | None, tracking_id: str
-    ) -> web.Response:
+    async def _answer_api_call(self, request: web.BaseRequest, host: HostName, peer: Peer | None) -> web.Response:
         self._counter.add(host, "api_calls")
         try:
-            body = await self._api.answer(request, peer)
+            return _json(200, await self._api.answer(request, peer))
         except Refusal as refusal:
             if refusal.status in (_UNAUTHORIZED, _FORBIDDEN):
                 self._counter.add(host, "api_refusals")
             raise
-        return _json(200, body, tracking_id)
 
-    def _refuse(self, refusal: Refusal, tracking_id: str) -> web.Response:
-        response = _json(refusal.status, refusal.form(tracking_id), tracking_id)
-        if self._challenge and refusal.challenge is not None:
+    def _refuse(self, refusal: Refusal, form: ErrorForm, tracking_id: str) -> web.Response:
+        response = _json(refusal.status, form(refusal, tracking_id))
+        # The standard demands it (RFC 6750 §3, RFC 6749 §5.2); of SEI nobody knows.
+        if refusal.challenge is not None and (self._challenge or form is standard_form):
             response.headers[hdrs.WWW_AUTHENTICATE] = refusal.challenge
         return response
 
@@ -143,9 +181,9 @@ def _forwarded_peer(request: web.BaseRequest) -> Peer | None:
         raise invalid_request(f"The {FORWARDED_CERTIFICATE} header is no percent-encoded PEM.") from None
 
 
-def _fail(failure: PlannedFailure, tracking_id: str) -> web.Response:
+def _fail(failure: PlannedFailure, form: ErrorForm, tracking_id: str) -> web.Response:
     if failure.body is not None:
-        headers = {TRACKING_HEADER: tracking_id, hdrs.CONTENT_TYPE: "text/plain; charset=utf-8", **failure.headers}
+        headers = {hdrs.CONTENT_TYPE: "text/plain; charset=utf-8", **failure.headers}
         return web.Response(status=failure.status, body=failure.body.encode(), headers=headers)
     if failure.status == _UNAUTHORIZED:
         code = AUTHENTICATION_FAILURE
@@ -155,10 +193,11 @@ def _fail(failure: PlannedFailure, tracking_id: str) -> web.Response:
         code = REQUEST_INVALID
     transient = failure.status >= _SERVER_ERROR or failure.status == _TOO_MANY
     refusal = Refusal(failure.status, code, "This failure was planned.", transient=transient)
-    response = _json(failure.status, refusal.form(tracking_id), tracking_id)
+    response = _json(failure.status, form(refusal, tracking_id))
     response.headers.update(failure.headers)
     return response
 
 
-def _json(status: int, body: Mapping[str, Any], tracking_id: str) -> web.Response:
-    return web.json_response(body, status=status, headers={TRACKING_HEADER: tracking_id})
+def _json(status: int, body: Mapping[str, Any]) -> web.Response:
+    # RFC 6749 §5.1: what may hold a token is kept by nobody on its way.
+    return web.json_response(body, status=status, headers={hdrs.CACHE_CONTROL: "no-store"})

@@ -5,17 +5,13 @@ A refusal names the header or field at fault and repeats no value. No socket and
 
 from __future__ import annotations
 
-import base64
-import hmac
-import urllib.parse
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-import attrs
 from aiohttp import web
 
-from seic.sandbox.ledger import DeadToken, Ledger
+from seic.sandbox.forms import Form, read_basic, read_post, required, same
+from seic.sandbox.ledger import DeadToken, Family, Ledger, whole_seconds
 from seic.sandbox.peer import Peer
 from seic.sandbox.refusals import (
     TOKEN_INVALID,
@@ -24,28 +20,16 @@ from seic.sandbox.refusals import (
     authentication_failure,
     certificate_mismatch,
     invalid_request,
-    unknown_resource,
+    unknown_grant_type,
 )
+from seic.sandbox.registration import Registration
 
 TOKEN_PATH = "/v2/oauthtoken"
 APP_KEY = "AppKey"
 
-_FORM_TYPE = "application/x-www-form-urlencoded"
 _PRODUCTS = ["Investors"]
 
-_Form: TypeAlias = Mapping[str, str]
 _Answer: TypeAlias = Mapping[str, Any]
-
-
-@attrs.frozen(kw_only=True)
-class Registration:
-    """The one application and the one service account that the gateway knows."""
-
-    client_id: str
-    client_secret: str = attrs.field(repr=False)
-    username: str
-    password: str = attrs.field(repr=False)
-    application_name: str = attrs.field(factory=lambda: str(uuid.uuid4()))
 
 
 class TokenEndpoint:
@@ -54,8 +38,11 @@ class TokenEndpoint:
     def __init__(self, registration: Registration, ledger: Ledger) -> None:
         self._registration = registration
         self._ledger = ledger
-        self._grants: Mapping[str, Callable[[_Form, Peer | None], _Answer]] = {
+        self._grants: Mapping[str, Callable[[Form, Peer | None], _Answer]] = {
             "client_credentials": self._client_credentials,
+            "password": self._password,
+            "refresh_token": self._refresh_token,
+            "sessionToken": self._session_token,
             "invalidate_token": self._invalidate_token,
         }
 
@@ -69,50 +56,95 @@ class TokenEndpoint:
         Raises:
             Refusal: The request breaks one of the documented rules.
         """
-        if request.method != "POST":
-            raise unknown_resource("Tokens are asked for by POST.")
-        if request.query_string:
-            raise invalid_request(
-                "The form belongs in the body: a query string ends in access logs.",
-                Fault("", "query", "the token endpoint takes no query string"),
-            )
+        form = await read_post(request)
         self._authenticate_client(request)
-        form = await _read_form(request)
-        grant_type = _required(form, "grant_type")[0]
+        if "client_secret" in form:
+            # RFC 6749 §2.3: a client authenticates in one way only.
+            raise invalid_request(
+                "The AppSecret belongs in the Authorization header alone.",
+                Fault("client_secret", "body", "must not stand in the form"),
+            )
+        grant_type = required(form, "grant_type")[0]
         grant = self._grants.get(grant_type)
         if grant is None:
-            known = ", ".join(self._grants)
-            raise invalid_request("The grant type is unknown.", Fault("grant_type", "body", f"must be one of: {known}"))
+            raise unknown_grant_type(list(self._grants))
         return grant(form, peer)
 
     def _authenticate_client(self, request: web.BaseRequest) -> None:
         check_app_key(request, self._registration.client_id)
-        values = request.headers.getall("Authorization", [])
-        if len(values) != 1:
-            raise authentication_failure(
-                "The call carries no Authorization header, or more than one.",
-                Fault("Authorization", "header", "Basic base64(AppKey:AppSecret) is required"),
-            )
-        client_id, client_secret = _decode_basic(values[0])
+        client_id, client_secret = read_basic(request, expected="Basic base64(AppKey:AppSecret)")
         # The AppKey header is right by now, so this is also what makes the two agree.
-        if not _same(client_id, self._registration.client_id):
+        if not same(client_id, self._registration.client_id):
             raise authentication_failure(
                 "The Authorization header speaks of another application than the AppKey header.",
                 Fault("Authorization", "header", "its user must be the AppKey"),
             )
-        if not _same(client_secret, self._registration.client_secret):
+        if not same(client_secret, self._registration.client_secret):
             raise authentication_failure(
                 "The AppSecret is wrong.", Fault("Authorization", "header", "its password must be the AppSecret")
             )
 
-    def _client_credentials(self, form: _Form, peer: Peer | None) -> _Answer:
-        username, password = _required(form, "username", "password")
+    def _client_credentials(self, form: Form, peer: Peer | None) -> _Answer:
+        # Never with a refresh token: a new token is minted instead.
+        return self._answer(self._log_in(form, peer))
+
+    def _password(self, form: Form, peer: Peer | None) -> _Answer:
+        return self._refreshable(self._log_in(form, peer))
+
+    def _log_in(self, form: Form, peer: Peer | None) -> Family:
+        username, password = required(form, "username", "password")
         known = self._registration
         # Both are compared, whatever the first says, and the refusal does not tell which was wrong.
-        if not (_same(username, known.username) & _same(password, known.password)):
+        if not (same(username, known.username) & same(password, known.password)):
             raise authentication_failure("The user name or the password of the service account is wrong.")
+        return self._family(peer)
+
+    def _session_token(self, form: Form, peer: Peer | None) -> _Answer:
+        (session_token,) = required(form, self._registration.session_token_field)
+        if not same(session_token, self._registration.session_token):
+            raise authentication_failure(
+                "There is no such session.",
+                Fault(self._registration.session_token_field, "body", "must be the token of a session"),
+            )
+        return self._answer(self._family(peer))
+
+    def _refresh_token(self, form: Form, peer: Peer | None) -> _Answer:
+        (refresh_token,) = required(form, "refresh_token")
+        try:
+            family = self._ledger.spend(refresh_token, "gateway", admit=lambda family: check_bound(family, peer))
+        except DeadToken as death:
+            raise _dead(death, "refresh_token") from None
+        return self._refreshable(family)
+
+    def _invalidate_token(self, form: Form, peer: Peer | None) -> _Answer:
+        (token,) = required(form, "access_token")
+        family = self._ledger.family_of(token)
+        try:
+            if family is None or family.dialect != "gateway":
+                raise DeadToken("The access token is unknown or was revoked.")
+            self._ledger.find(token)
+        except DeadToken as death:
+            raise _dead(death, "access_token") from None
+        check_certificate(peer, owner=family.username)
+        # Whether its refresh token dies along is not documented; who relies on its life has lost nothing but a login.
+        self._ledger.kill(family)
+        # What a successful invalidation answers is not documented; this keeps to the members that a token reply has.
+        return {"client_id": self._registration.client_id, "status": "revoked"}
+
+    def _family(self, peer: Peer | None) -> Family:
+        username = self._registration.username
         check_certificate(peer, owner=username)
-        token, lease = self._ledger.issue(username=username, bound=peer is not None)
+        return Family(dialect="gateway", username=username, thumbprint=None if peer is None else peer.thumbprint)
+
+    def _refreshable(self, family: Family) -> _Answer:
+        return {
+            **self._answer(family),
+            "refresh_token": self._ledger.issue_refresh_token(family),
+            "refresh_token_expires_in": str(whole_seconds(self._ledger.refresh_lifetime)),
+        }
+
+    def _answer(self, family: Family) -> _Answer:
+        token, lease = self._ledger.issue(family)
         return {
             "refresh_token_expires_in": "0",
             "api_product_list": f"[{', '.join(_PRODUCTS)}]",
@@ -121,28 +153,14 @@ class TokenEndpoint:
             "developer.email": "developer@example.com",
             "token_type": "BearerToken",
             "issued_at": str(lease.issued_at),
-            "client_id": known.client_id,
+            "client_id": self._registration.client_id,
             "access_token": token,
-            "application_name": known.application_name,
+            "application_name": self._registration.application_name,
             "scope": "",
-            "expires_in": str(lease.expires_in),
-            "refresh_count": "0",
+            "expires_in": str(whole_seconds(lease.seconds_left)),
+            "refresh_count": str(family.refresh_count),
             "status": "approved",
         }
-
-    def _invalidate_token(self, form: _Form, peer: Peer | None) -> _Answer:
-        (token,) = _required(form, "access_token")
-        try:
-            lease = self._ledger.find(token)
-        except DeadToken as death:
-            # Not 401: the caller is known, it is the form's value that is wrong.
-            raise Refusal(
-                400, TOKEN_INVALID, str(death), faults=[Fault("access_token", "body", "must be a valid token")]
-            ) from None
-        check_certificate(peer, owner=lease.username)
-        self._ledger.revoke(token)
-        # What a successful invalidation answers is not documented; this keeps to the members that a token reply has.
-        return {"client_id": self._registration.client_id, "status": "revoked"}
 
 
 def check_app_key(request: web.BaseRequest, client_id: str) -> None:
@@ -156,7 +174,7 @@ def check_app_key(request: web.BaseRequest, client_id: str) -> None:
         raise authentication_failure(
             "The call carries no AppKey header, or more than one.", Fault(APP_KEY, "header", "is required, once")
         )
-    if not _same(values[0], client_id):
+    if not same(values[0], client_id):
         raise authentication_failure("The AppKey is unknown.", Fault(APP_KEY, "header", "names no application"))
 
 
@@ -172,59 +190,17 @@ def check_certificate(peer: Peer | None, *, owner: str) -> None:
         )
 
 
-async def _read_form(request: web.BaseRequest) -> _Form:
-    # A second content type never gets here with a recent aiohttp; older ones take the first.
-    if request.content_type != _FORM_TYPE or len(request.headers.getall("Content-Type", [])) != 1:
-        raise invalid_request(
-            f"The content type must be {_FORM_TYPE}.", Fault("Content-Type", "header", f"must be {_FORM_TYPE}")
-        )
-    try:
-        body = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise invalid_request("The body is too large for a form.", Fault("", "body", "is too large")) from None
-    try:
-        pairs = urllib.parse.parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict"
-        )
-    except ValueError:
-        # The cause repeats what was sent.
-        raise invalid_request("The body is no form.", Fault("", "body", f"must be {_FORM_TYPE}")) from None
-    form = dict(pairs)
-    if len(form) != len(pairs):
-        # RFC 6749 §3.2: a parameter stands once.
-        raise invalid_request("A field stands in the form more than once.", Fault("", "body", "each field stands once"))
-    if "client_secret" in form:
-        # RFC 6749 §2.3: a client authenticates in one way only.
-        raise invalid_request(
-            "The AppSecret belongs in the Authorization header alone.",
-            Fault("client_secret", "body", "must not stand in the form"),
-        )
-    return form
+def check_bound(family: Family, peer: Peer | None) -> None:
+    """Demand of a refresh what was demanded of the login: a certificate where there was one, and the account's own.
+
+    Raises:
+        Refusal: There is none, or it is another's.
+    """
+    if family.thumbprint is not None and peer is None:
+        raise certificate_mismatch("The refresh token is bound to a client certificate, and this call has none.")
+    check_certificate(peer, owner=family.username)
 
 
-def _required(form: _Form, *fields: str) -> list[str]:
-    missing = [field for field in fields if not form.get(field)]
-    if missing:
-        faults = [Fault(field, "body", "is required") for field in missing]
-        raise invalid_request(f"The form lacks {' and '.join(missing)}.", *faults)
-    return [form[field] for field in fields]
-
-
-def _decode_basic(value: str) -> tuple[str, str]:
-    scheme, _, credentials = value.partition(" ")
-    try:
-        if scheme.lower() != "basic":
-            raise ValueError
-        user, colon, password = base64.b64decode(credentials, validate=True).decode().partition(":")
-        if not colon:
-            raise ValueError
-    except ValueError:
-        raise authentication_failure(
-            "The Authorization header is not Basic authentication.",
-            Fault("Authorization", "header", "Basic base64(AppKey:AppSecret) is required"),
-        ) from None
-    return user, password
-
-
-def _same(given: str, known: str) -> bool:
-    return hmac.compare_digest(given.encode(errors="surrogateescape"), known.encode())
+def _dead(death: DeadToken, field: str) -> Refusal:
+    # Not 401: the caller is known, it is the form's value that is wrong.
+    return Refusal(400, TOKEN_INVALID, str(death), faults=[Fault(field, "body", "must be a valid token")])

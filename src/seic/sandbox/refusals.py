@@ -1,27 +1,51 @@
-"""The gateway's error form: what is refused, with which status and code, and how it is written.
+"""What is refused, with which status, and the forms in which each dialect writes it.
 
-Of the codes only `gateway.authentication.failure` is documented; the others follow its pattern. The documented statuses
-are 400, 401, 403, 404 and 500.
+A refusal is raised without regard to the dialect; whoever answers the request writes it in the form of its endpoint.
+
+Of the gateway's codes only `gateway.authentication.failure` is documented; the others follow its pattern. Its statuses
+are the documented 400, 401, 403, 404 and 500. Of the platform's general form one example is documented, that of
+LOGGED_IN_ELSEWHERE; its other errors are written alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import attrs
 
 AUTHENTICATION_FAILURE = "gateway.authentication.failure"
 CERTIFICATE_MISMATCH = "gateway.certificate.mismatch"
+GRANT_INVALID = "gateway.grant.invalid"
+GRANT_TYPE_UNKNOWN = "gateway.granttype.unknown"
 INTERNAL_ERROR = "gateway.internal.error"
+LOGGED_IN_ELSEWHERE = "gateway.session.elsewhere"
 REQUEST_INVALID = "gateway.request.invalid"
 RESOURCE_UNKNOWN = "gateway.resource.unknown"
+SCOPE_INSUFFICIENT = "gateway.scope.insufficient"
+SCOPE_INVALID = "gateway.scope.invalid"
+TARGET_INVALID = "gateway.target.invalid"
 TOKEN_INVALID = "gateway.token.invalid"
+
+# RFC 6749 §5.2, RFC 6750 §3.1, RFC 8707 §2. Where the RFCs have no word, the nearest of theirs: clients know no other.
+_STANDARD_CODES = {
+    AUTHENTICATION_FAILURE: "invalid_client",
+    CERTIFICATE_MISMATCH: "invalid_client",
+    GRANT_INVALID: "invalid_grant",
+    GRANT_TYPE_UNKNOWN: "unsupported_grant_type",
+    INTERNAL_ERROR: "server_error",
+    REQUEST_INVALID: "invalid_request",
+    RESOURCE_UNKNOWN: "invalid_request",
+    SCOPE_INSUFFICIENT: "insufficient_scope",
+    SCOPE_INVALID: "invalid_scope",
+    TARGET_INVALID: "invalid_target",
+    TOKEN_INVALID: "invalid_token",
+}
 
 
 @attrs.frozen
 class Fault:
-    """One entry of the form's `errors`: a field, where it stands (`header`, `query`, `body`), and what is wrong.
+    """One thing that is wrong: a field, where it stands (`header`, `query`, `body`), and what is wrong with it.
 
     None of the three may repeat a value that the caller sent: it could be a secret in the wrong place.
     """
@@ -32,15 +56,15 @@ class Fault:
 
 
 class Refusal(Exception):
-    """The gateway says no; whoever answers the request turns it into the error form.
+    """The far side says no; whoever answers the request turns it into the endpoint's error form.
 
     Args:
         status: The HTTP status.
         code: One of this module's codes.
-        message: For people; repeats nothing that the caller sent.
-        faults: The entries of `errors`.
+        message: For people, in ASCII; repeats nothing that the caller sent.
+        faults: What is wrong, one by one.
         transient: Whether the same request may be sent again unmodified.
-        challenge: A `WWW-Authenticate` value (RFC 6750 §3) for a gateway that sends one.
+        challenge: A `WWW-Authenticate` value (RFC 6750 §3) for who sends one.
     """
 
     def __init__(
@@ -61,15 +85,41 @@ class Refusal(Exception):
         self.transient = transient
         self.challenge = challenge
 
-    def form(self, tracking_id: str) -> Mapping[str, Any]:
-        """Return the body: every value a string, `transient` too, and `errors` a list of objects."""
-        return {
-            "code": self.code,
-            "message": self.message,
-            "trackingId": tracking_id,
-            "transient": "true" if self.transient else "false",
-            "errors": [attrs.asdict(fault) for fault in self.faults],
-        }
+
+# The forms: each writes a refusal and the tracking id of its reply.
+
+ErrorForm: TypeAlias = Callable[[Refusal, str], Mapping[str, Any]]
+
+
+def gateway_form(refusal: Refusal, tracking_id: str) -> Mapping[str, Any]:
+    """Return the gateway's body: every value a string, `transient` too, and `errors` a list of objects."""
+    return {
+        "code": refusal.code,
+        "message": refusal.message,
+        "trackingId": tracking_id,
+        "transient": "true" if refusal.transient else "false",
+        "errors": [attrs.asdict(fault) for fault in refusal.faults],
+    }
+
+
+def platform_form(refusal: Refusal, _tracking_id: str) -> Mapping[str, Any]:
+    """Return the platform's body; `errorid` is empty, as in the documents."""
+    subcode = "018" if refusal.code == LOGGED_IN_ELSEWHERE else ""
+    return {"error": {"code": refusal.status, "message": refusal.message, "subcode": subcode, "errorid": ""}}
+
+
+def revocation_form(refusal: Refusal, _tracking_id: str) -> Mapping[str, Any]:
+    """Return the body of the platform's revocation; which codes it has is not documented: here, the status."""
+    hint = "; ".join(f"{fault.field}: {fault.reason}" for fault in refusal.faults)
+    return {"ErrorCode": str(refusal.status), "Error": refusal.message, "Hint": hint}
+
+
+def standard_form(refusal: Refusal, _tracking_id: str) -> Mapping[str, Any]:
+    """Return the body of RFC 6749 §5.2."""
+    return {"error": _STANDARD_CODES[refusal.code], "error_description": refusal.message}
+
+
+# What is refused, in words that fit every dialect.
 
 
 def authentication_failure(message: str, *faults: Fault, challenge: str | None = None) -> Refusal:
@@ -82,12 +132,35 @@ def invalid_request(message: str, *faults: Fault) -> Refusal:
     return Refusal(400, REQUEST_INVALID, message, faults=faults)
 
 
+def unknown_grant_type(known: Sequence[str]) -> Refusal:
+    """The grant type is none of those that the endpoint knows."""
+    fault = Fault("grant_type", "body", f"must be one of: {', '.join(known)}")
+    return Refusal(400, GRANT_TYPE_UNKNOWN, "The grant type is unknown.", faults=[fault])
+
+
+def invalid_grant(message: str, field: str) -> Refusal:
+    """What the grant carries is wrong, used up or too old: a password, a code, an assertion, a refresh token."""
+    return Refusal(400, GRANT_INVALID, message, faults=[Fault(field, "body", "is wrong, used up or too old")])
+
+
 def invalid_token(message: str) -> Refusal:
     """The token of an API call is unknown, revoked, past a lifetime, or bound to a certificate that is not there.
 
     A new token helps, which the code says: RFC 6750 §3.1 has one word, `invalid_token`, for all of them.
     """
     return Refusal(401, TOKEN_INVALID, message, challenge='Bearer error="invalid_token"')
+
+
+def insufficient_scope(scope: str) -> Refusal:
+    """The token lives and may not do this; a new one of the same kind may not either (RFC 6750 §3.1)."""
+    challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
+    return Refusal(403, SCOPE_INSUFFICIENT, f"The call needs the scope {scope}.", challenge=challenge)
+
+
+def logged_in_elsewhere() -> Refusal:
+    """Another session of the same account ended this one, or stands in its way; the words are the documents'."""
+    message = "Your session has been logged out as the same user is logged in elsewhere."
+    return Refusal(403, LOGGED_IN_ELSEWHERE, message)
 
 
 def certificate_mismatch(message: str) -> Refusal:
@@ -102,4 +175,4 @@ def unknown_resource(message: str = "There is no resource of this method and pat
 
 def internal_error() -> Refusal:
     """The sandbox itself failed."""
-    return Refusal(500, INTERNAL_ERROR, "The gateway failed.", transient=True)
+    return Refusal(500, INTERNAL_ERROR, "The server failed.", transient=True)

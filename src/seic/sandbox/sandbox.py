@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -15,19 +15,27 @@ from aiohttp import web
 from seic._model.token import Token
 from seic.sandbox.api import Api
 from seic.sandbox.clock import Clock
+from seic.sandbox.codes import Codes
 from seic.sandbox.counts import Counter, Counts, HostName
-from seic.sandbox.dispatch import Dispatcher
+from seic.sandbox.dispatch import Dispatcher, Route
 from seic.sandbox.faults import Faults, Hold, PlannedFailure
-from seic.sandbox.gateway import Registration, TokenEndpoint
+from seic.sandbox.gateway import TOKEN_PATH, TokenEndpoint
 from seic.sandbox.ledger import Ledger
+from seic.sandbox.login import AUTHORIZE_PATH, Login
+from seic.sandbox.pages import LOGIN_PATH
 from seic.sandbox.peer import Peer
 from seic.sandbox.pki import CertificateAuthority, IssuedCertificate, KeyType
+from seic.sandbox.refusals import gateway_form, platform_form, revocation_form
+from seic.sandbox.registration import Registration
+from seic.sandbox.saml import IdentityProvider
+from seic.sandbox.sei_platform import PLATFORM_TOKEN_PATH, TOKEN_INFO_PATH, PlatformEndpoints
 from seic.sandbox.server import Listener, Server, server_context
 
 if TYPE_CHECKING:
     from seic._config import Config
 
 _MINUTE = 60.0
+_DAY = 86400.0
 
 
 class Sandbox:
@@ -43,7 +51,16 @@ class Sandbox:
         active_lifetime: Seconds that a token lives; 60 minutes at SEI.
         idle_lifetime: Seconds after which an unused token is dead; 30 minutes at SEI.
         clock: What counts them; a `ManualClock` lets a test move on.
-        username: The service account, and the CN of its certificate.
+        refresh_lifetime: Seconds that a refresh token lives; 30 days on the platform.
+        username: The account, and the CN of its certificate.
+        client_secret: The application's secret; by default one that reads the same raw and form-encoded, for whether
+            the gateway decodes what RFC 6749 §2.3.1 has clients encode is not documented.
+        session_token_field: What the gateway's form calls a session's token; no document says.
+        redirect_urls: Where logins may return to, exactly; `http` on loopback they may without (RFC 8252 §7.3).
+        refresh_enabled: Whether the application gets refresh tokens on the platform.
+        one_session: Whether a token call on the platform is refused while the account has another session, unless it
+            ends it; without, sessions live side by side until one of them ends the others.
+        revocation_path: Where the platform revokes tokens; no document says.
         challenge: Send `WWW-Authenticate` with a 401 of an API call (RFC 6750 §3). Off by default: the documents do not
             say whether the gateway does.
         behind_proxy: Serve one plain-HTTP host, `proxy_url`, for a reverse proxy on this machine that ends TLS. The
@@ -59,34 +76,69 @@ class Sandbox:
         active_lifetime: float = 60 * _MINUTE,
         idle_lifetime: float = 30 * _MINUTE,
         clock: Clock = time.monotonic,
+        refresh_lifetime: float = 30 * _DAY,
         username: str = "svc-sandbox",
+        client_secret: str | None = None,
+        session_token_field: str = "sessionToken",
+        redirect_urls: Iterable[str] = (),
+        refresh_enabled: bool = True,
+        one_session: bool = False,
+        revocation_path: str = "/v2/oauth/revoke",
         challenge: bool = False,
         behind_proxy: bool = False,
     ) -> None:
-        # A password that breaks whoever forgets to encode the form. Basic has no such trap: whether the gateway decodes
-        # what RFC 6749 §2.3.1 has clients encode is not documented, so the AppSecret reads the same either way.
+        # A password that breaks whoever forgets to encode the form.
         self._registration = Registration(
             client_id=secrets.token_hex(8),
-            client_secret=secrets.token_hex(16),
+            client_secret=secrets.token_hex(16) if client_secret is None else client_secret,
             username=username,
             password=f"{secrets.token_urlsafe(12)} +&=%é",
+            session_token_field=session_token_field,
+            redirect_urls=tuple(redirect_urls),
+            refresh_enabled=refresh_enabled,
+            one_session=one_session,
         )
-        self._ledger = Ledger(clock=clock, active_lifetime=active_lifetime, idle_lifetime=idle_lifetime)
+        self._ledger = Ledger(
+            clock=clock,
+            active_lifetime=active_lifetime,
+            idle_lifetime=idle_lifetime,
+            refresh_lifetime=refresh_lifetime,
+        )
+        self._authority = CertificateAuthority()
+        self._client_certificate = self._authority.issue(username)
+        self._identity_provider = IdentityProvider(
+            certificate=self._authority.issue("seic sandbox identity provider", client=False), ledger=self._ledger
+        )
         self._counter = Counter()
         self._faults = Faults()
         self._behind_proxy = behind_proxy
         self._dispatcher = Dispatcher(
-            token_endpoint=TokenEndpoint(self._registration, self._ledger),
+            routes=self._routes(clock, revocation_path),
             api=Api(self._registration.client_id, self._ledger),
             counter=self._counter,
             faults=self._faults,
             challenge=challenge,
             behind_proxy=behind_proxy,
         )
-        self._authority = CertificateAuthority()
-        self._client_certificate = self._authority.issue(username)
         self._ports: dict[HostName, int] = {}
         self._server: Server | None = None
+
+    def _routes(self, clock: Clock, revocation_path: str) -> dict[str, Route]:
+        known, ledger = self._registration, self._ledger
+        gateway = TokenEndpoint(known, ledger)
+        codes = Codes(clock=clock, ledger=ledger)
+        login = Login(known, codes, clock=clock)
+        platform = PlatformEndpoints(known, ledger, codes, self._identity_provider)
+        return {
+            TOKEN_PATH: Route(answer=gateway.answer, form=gateway_form, counted="token_requests"),
+            AUTHORIZE_PATH: Route(answer=login.authorize, form=platform_form, counted="login_requests"),
+            LOGIN_PATH: Route(answer=login.page, form=platform_form, counted="login_requests"),
+            PLATFORM_TOKEN_PATH: Route(answer=platform.token, form=platform_form, counted="token_requests"),
+            TOKEN_INFO_PATH: Route(answer=platform.token_info, form=platform_form, counted="info_requests"),
+            revocation_path: Route(
+                answer=platform.revoke, form=revocation_form, counted="revocation_requests", kills=True
+            ),
+        }
 
     # Start and stop
 
@@ -185,6 +237,21 @@ class Sandbox:
         return self._registration.password
 
     @property
+    def email(self) -> str:
+        """The account as the platform knows it."""
+        return self._registration.email
+
+    @property
+    def session_token(self) -> str:
+        """The token of the one session that the gateway knows, for its `sessionToken` grant."""
+        return self._registration.session_token
+
+    @property
+    def session_token_field(self) -> str:
+        """What the gateway's form calls it."""
+        return self._registration.session_token_field
+
+    @property
     def authority(self) -> CertificateAuthority:
         """The throw-away authority behind every certificate here."""
         return self._authority
@@ -237,6 +304,19 @@ class Sandbox:
         if certificate is True:
             certificate = self._client_certificate
         return build_config(self, certificate or None, overrides)
+
+    def saml_assertion(self, email: str | None = None, *, lifetime: float = 300.0) -> bytes:
+        """Sign a SAML assertion that a person has logged in, as the identity provider that the platform trusts.
+
+        Args:
+            email: The person; the account's own by default.
+            lifetime: Seconds until it ends, by the sandbox's clock.
+        """
+        return self._identity_provider.assertion(email or self.email, lifetime=lifetime)
+
+    def saml_response(self, email: str | None = None, *, lifetime: float = 300.0) -> bytes:
+        """Return a SAML response around such an assertion; the arguments are the same."""
+        return self._identity_provider.response(email or self.email, lifetime=lifetime)
 
     # What it counted, and what goes wrong
 
