@@ -95,6 +95,7 @@ class OAuth2Auth(_Auth):
             grant=config.grant,
             sender=Sender(TokenConnector(config, transport)),
             timeout=config.token_timeout,
+            certificate=config.presenter.certificate,
             hint=config.presenter.hint,
         )
         self._presenter = config.presenter
