@@ -81,10 +81,12 @@ async def test_the_mtls_host_takes_nobody_without_a_certificate(
     sandbox = versioned_sandbox
     hosts = seic.Hosts(api=sandbox.mtls_url)
     async with open_client(kind, sandbox.config(hosts=hosts)) as client:
-        with pytest.raises(seic.CertificateError) as caught:
+        with pytest.raises((seic.CertificateError, seic.TokenEndpointUnavailable)) as caught:
             await client.get(ECHO_PATH)
 
-    assert caught.value.reason in {"demanded", "closed-early"}
+    # TLS 1.2 has no alert for it: there it is a guess among others.
+    assert isinstance(caught.value, seic.CertificateError) == (tls == "TLSv1.3")
+    assert "client certificate" in str(caught.value)
     assert sandbox.mtls_url.removeprefix("https://") in str(caught.value)
     assert sandbox.counts.token_requests == 0
 
