@@ -340,7 +340,7 @@ async def _holders(run: Run) -> dict[str, object]:
     reply = await client.get(ECHO_PATH)
     await client.aclose()
     blocking.close()
-    request = auth.source.endpoint.build(auth.source.endpoint.grant)
+    request = auth.source.endpoint.build(auth.source.endpoint.grant, now=0.0)
     return {
         "config": config,
         "grant": config.grant,

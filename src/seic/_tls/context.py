@@ -18,6 +18,7 @@ from seic._errors import CertificateError
 from seic._tls.certificate import ClientCertificate
 from seic._tls.handover import hand_over
 from seic._tls.reasons import Reason, fault
+from seic._tls.renewal import ask
 from seic._tls.sources import Material
 from seic._tls.trust import Trust, read_trust
 
@@ -34,7 +35,7 @@ def create_ssl_context(
     files; a seic client does.
 
     Args:
-        certificate: What the client presents, or a function that returns it, as `Config` has it; None for none.
+        certificate: What the client presents, or a function that returns it; None for none.
         ca: The authorities to trust, exactly: a bundle's path, PEM text or bytes, or a directory. None is the system's
             trust, or what SSL_CERT_FILE and SSL_CERT_DIR name.
 
@@ -45,8 +46,8 @@ def create_ssl_context(
     Warns:
         CertificateWarning: The certificate ends soon, its key is open to others, its chain is incomplete.
     """
-    if callable(certificate):
-        certificate = certificate()
+    if certificate is not None and not isinstance(certificate, ClientCertificate):
+        certificate = ask(certificate)
     if certificate is not None:
         for warning in certificate.check():
             warnings.warn(warning, stacklevel=2)
