@@ -118,9 +118,7 @@ async def test_a_blocking_reply_under_way_outlives_a_rotation(
 ) -> None:
     """Threads share a client: one reads the old connection to its end while another calls over a new one."""
     with seic.Client(make()) as client:
-        under_way = asyncio.create_task(
-            asyncio.to_thread(_call_in_a_thread, client, far, asyncio.get_running_loop())
-        )
+        under_way = asyncio.create_task(asyncio.to_thread(_call_in_a_thread, client, far, asyncio.get_running_loop()))
         await far.half_sent.wait()
         disk.put(new)
         assert await asyncio.to_thread(client.reload_certificate)
@@ -161,9 +159,7 @@ async def test_a_client_that_closes_takes_its_old_connections_along(
     await reply.aclose()
 
 
-async def test_a_bad_new_pair_changes_nothing(
-    far: HoldingServer, make: Make, disk: PairOnDisk, old: Minted
-) -> None:
+async def test_a_bad_new_pair_changes_nothing(far: HoldingServer, make: Make, disk: PairOnDisk, old: Minted) -> None:
     """The last good pair goes on, its connections stay, and who asked for the reload learns why."""
     heard: list[Event] = []
     async with seic.AsyncClient(make(), on_event=heard.append) as client:
