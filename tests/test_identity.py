@@ -194,7 +194,7 @@ def test_without_a_certificate_nothing_rotates(root: Minted) -> None:
 
     assert one.present().certificate is None
     assert one.present().generation == one.rotation.generation
-    assert one.thumbprint() is one.certificate() is one.hint() is None
+    assert (one.thumbprint(), one.certificate(), one.hint()) == (None, None, None)
     assert not one.look(0)
 
 

@@ -167,7 +167,7 @@ def test_a_proxy_behind_tls_sees_no_client_certificate() -> None:
 
 
 def test_a_socks_proxy_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """httpx's own error would name it too, but as an ImportError in the middle of a call."""
+    """The error of httpx would name it too, but as an ImportError in the middle of a call."""
     import ssl
     import sys
 

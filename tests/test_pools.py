@@ -206,7 +206,7 @@ async def test_all_clients_of_a_configuration_rotate_together(
 
 
 async def test_http2_offers_itself_in_a_context_of_its_own(make: Make) -> None:
-    """httpx writes what it offers into the context, so token calls and API calls over HTTP/2 must not share one."""
+    """What is offered is written into the context, so token calls and API calls over HTTP/2 must not share one."""
     presenter = make().presenter
 
     assert presenter.present().context is presenter.present().context

@@ -1,4 +1,4 @@
-"""A TLS server in the test's own event loop that keeps connections, and holds a reply back until the test lets it go."""
+"""A TLS server in the test's own event loop that keeps connections, and holds a reply until the test lets it go."""
 
 from __future__ import annotations
 
@@ -94,15 +94,8 @@ class HoldingServer:
 @contextlib.asynccontextmanager
 async def holding_server(root: Minted) -> AsyncIterator[HoldingServer]:
     """Serve until the block ends, with mutual TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    identity = server(root)
-    with tempfile.NamedTemporaryFile() as file:
-        Path(file.name).write_bytes(identity.pair)
-        context.load_cert_chain(file.name)
-    context.load_verify_locations(cadata=root.der)
-    context.verify_mode = ssl.CERT_REQUIRED
     held = HoldingServer()
-    listening = await asyncio.start_server(held.serve, "127.0.0.1", 0, ssl=context)
+    listening = await asyncio.start_server(held.serve, "127.0.0.1", 0, ssl=_context(root))
     held.port = listening.sockets[0].getsockname()[1]
     try:
         yield held
@@ -110,3 +103,13 @@ async def holding_server(root: Minted) -> AsyncIterator[HoldingServer]:
         listening.close()
         held.go_on.set()
         await held.until_open(0)
+
+
+def _context(root: Minted) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(server(root).pair)
+        context.load_cert_chain(file.name)
+    context.load_verify_locations(cadata=root.der)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
