@@ -30,8 +30,15 @@ from seic._model.hosts import Hosts
 from seic._model.provider import Provider
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
+from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
 from seic._oauth.authorize import Login
-from seic._oauth.client_auth import ClientIdOnly, ClientSecretBasic, ClientSecretPost
+from seic._oauth.client_auth import (
+    ClientIdOnly,
+    ClientSecretBasic,
+    ClientSecretPost,
+    SelfSignedTlsClientAuth,
+    TlsClientAuth,
+)
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._replies import raise_for_status
 from seic._retry import Retry, RetryTransport
@@ -61,6 +68,10 @@ __all__ = [
     "ClientSecretBasic",
     "ClientSecretPost",
     "ClientIdOnly",
+    "PrivateKeyJwt",
+    "ClientSecretJwt",
+    "TlsClientAuth",
+    "SelfSignedTlsClientAuth",
     # Identity
     "ClientCertificate",
     "create_ssl_context",

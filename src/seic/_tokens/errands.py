@@ -16,7 +16,7 @@ def revocation(endpoint: TokenEndpoint, token: Token, clock: Clock) -> Steps[Non
         ConfigurationError: The provider has no way to.
         TokenError: It did not end it; by the steps.
     """
-    requests = endpoint.build_revocations(token)
+    requests = endpoint.build_revocations(token, now=clock.wall())
 
     def steps() -> Steps[None]:
         for request in requests:
@@ -33,5 +33,5 @@ def description(endpoint: TokenEndpoint, token: Token, clock: Clock) -> Steps[To
         ConfigurationError: The provider has no call for it.
         TokenError: It did not describe it.
     """
-    reply = yield Send(endpoint.build_token_info(token), endpoint.timeout)
+    reply = yield Send(endpoint.build_token_info(token, now=clock.wall()), endpoint.timeout)
     return endpoint.parse_token_info(reply, now=clock.wall())

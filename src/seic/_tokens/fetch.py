@@ -114,7 +114,7 @@ class Fetch:
                 last = _newer(last, stored)
             looks = False
             grant = self._choose(last, refusal)
-            request = self.endpoint.build(grant)
+            request = self.endpoint.build(grant, now=self.clock.wall())
             spending = None
             if (secret := spent_by(grant)) is not None:
                 spending = yield from self._begin_spending(secret, ends)
