@@ -34,10 +34,12 @@ async def test_a_strangers_certificate_is_a_typed_error(kind: Kind, tls: str, ve
     sandbox = versioned_sandbox
     stranger = CertificateAuthority("stranger").issue(sandbox.username)
     async with open_client(kind, sandbox.config(certificate=stranger)) as client:
-        with pytest.raises((seic.CertificateError, seic.TokenEndpointUnavailable)) as caught:
+        with pytest.raises(seic.CertificateError) as caught:
             await client.get(ECHO_PATH)
 
-    assert sandbox.mtls_url.removeprefix("https://").split(":")[0] in str(caught.value)
+    # A server of TLS 1.3 may cut the connection before its alert is read: then the reason is lost on the way.
+    assert caught.value.reason in {"unknown-to-server", "closed-early"}
+    assert sandbox.mtls_url.removeprefix("https://") in str(caught.value)
     assert sandbox.counts.token_requests == 0
 
 
@@ -79,10 +81,11 @@ async def test_the_mtls_host_takes_nobody_without_a_certificate(
     sandbox = versioned_sandbox
     hosts = seic.Hosts(api=sandbox.mtls_url)
     async with open_client(kind, sandbox.config(hosts=hosts)) as client:
-        with pytest.raises((seic.CertificateError, seic.TokenEndpointUnavailable)) as caught:
+        with pytest.raises(seic.CertificateError) as caught:
             await client.get(ECHO_PATH)
 
-    assert "localhost" in str(caught.value)
+    assert caught.value.reason in {"demanded", "closed-early"}
+    assert sandbox.mtls_url.removeprefix("https://") in str(caught.value)
     assert sandbox.counts.token_requests == 0
 
 

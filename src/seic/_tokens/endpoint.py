@@ -50,10 +50,11 @@ class TokenEndpoint(Secretive):
     timeout: float
     certificate: Callable[[], KeyedCertificate | None] = attrs.field(default=lambda: None, repr=False)
     hint: Callable[[], str | None] = attrs.field(default=_no_hint, repr=False)
+    #: The endpoint's host and port, for messages and events; read once, since each call that waits has an event.
+    host: str = attrs.field(init=False, repr=False)
 
-    @property
-    def host(self) -> str:
-        """The endpoint's host and port, for messages."""
+    @host.default
+    def _read_host(self) -> str:
         return httpx.URL(self.url).netloc.decode("ascii")
 
     def build(self, grant: Grant, *, now: float) -> httpx.Request:
