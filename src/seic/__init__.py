@@ -6,6 +6,7 @@ from seic import events
 from seic._auth import OAuth2Auth
 from seic._client import AsyncClient, Client
 from seic._config import Config
+from seic._discovery import discover, discover_sync
 from seic._errors import (
     ApiError,
     CertificateError,
@@ -56,6 +57,8 @@ __all__ = [
     "SEI_GATEWAY",
     "SEI_PLATFORM",
     "OAUTH2",
+    "discover",
+    "discover_sync",
     # Grants
     "ClientCredentials",
     "Password",
