@@ -17,7 +17,7 @@ def decode(text: str) -> bytes:
 
 
 def test_token_verifies_with_the_public_key() -> None:
-    """Signature, header and claims are those of RFC 7515 and RFC 7518 §3.4; many times, for short numbers are padded."""
+    """Signature, header and claims are those of RFC 7515 and RFC 7518 §3.4, with short numbers padded."""
     signer = Signer()
     jwk = signer.public_jwk
     x, y = (int.from_bytes(decode(jwk[name]), "big") for name in ("x", "y"))
@@ -35,7 +35,7 @@ def test_token_verifies_with_the_public_key() -> None:
 def test_key_is_named_by_its_thumbprint() -> None:
     """RFC 7638, so that nobody takes one key for another."""
     jwk = Signer().public_jwk
-    canonical = '{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}' % (jwk["x"], jwk["y"])
+    canonical = f'{{"crv":"P-256","kty":"EC","x":"{jwk["x"]}","y":"{jwk["y"]}"}}'
     assert jwk["kid"] == encode(hashlib.sha256(canonical.encode()).digest())
     assert (jwk["alg"], jwk["use"]) == ("ES256", "sig")
     assert Signer().public_jwk["kid"] != jwk["kid"]

@@ -69,7 +69,7 @@ def test_token_call_is_checked_field_by_field(
 
 
 def test_secrets_belong_in_the_form_alone(api: httpx.Client, sandbox: Sandbox) -> None:
-    """The documents allow parameters in the URL, where logs keep them; here they are refused, beside a whole form too."""
+    """The documents allow them in the URL, where logs keep them; here they are refused, beside a whole form too."""
     form = {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret, "grant_type": "client_credentials"}
     for path in (TOKEN, REVOKE):
         reply = api.post(path, params=form, data=form)
