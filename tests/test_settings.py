@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests._support.identities import authority, certificate, issued
-from tests._support.reports import report
 
 from seic._config import Config
 from seic._errors import CertificateError, ConfigurationError
@@ -15,6 +13,8 @@ from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._tokens.store import MemoryStore
+from tests._support.identities import authority, certificate, issued
+from tests._support.reports import report
 
 _SECRET = "app-Secret-5f1d"
 _PASSWORD = "pass-Word-9c2e"

@@ -12,16 +12,36 @@ from seic._errors import (
     ConfigurationError,
     HostNotAllowed,
     InvalidTokenResponse,
+    LoggedInElsewhere,
     SeicError,
     TokenEndpointUnavailable,
     TokenError,
     TokenRequestRefused,
 )
-from seic._model.grants import ClientCredentials
+from seic._model.grants import (
+    AuthorizationCode,
+    ClientCredentials,
+    Password,
+    RefreshToken,
+    Saml2Bearer,
+    SessionToken,
+)
 from seic._model.hosts import Hosts
 from seic._model.provider import Provider
 from seic._model.token import Token
+from seic._model.token_info import TokenInfo
+from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
+from seic._oauth.authorize import Login
+from seic._oauth.client_auth import (
+    ClientIdOnly,
+    ClientSecretBasic,
+    ClientSecretPost,
+    SelfSignedTlsClientAuth,
+    TlsClientAuth,
+)
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
+from seic._replies import raise_for_status
+from seic._retry import Retry, RetryTransport
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import create_ssl_context
 from seic._tokens.source import TokenSource
@@ -36,7 +56,22 @@ __all__ = [
     "SEI_GATEWAY",
     "SEI_PLATFORM",
     "OAUTH2",
+    # Grants
     "ClientCredentials",
+    "Password",
+    "RefreshToken",
+    "AuthorizationCode",
+    "Saml2Bearer",
+    "SessionToken",
+    "Login",
+    # How the client proves itself
+    "ClientSecretBasic",
+    "ClientSecretPost",
+    "ClientIdOnly",
+    "PrivateKeyJwt",
+    "ClientSecretJwt",
+    "TlsClientAuth",
+    "SelfSignedTlsClientAuth",
     # Identity
     "ClientCertificate",
     "create_ssl_context",
@@ -46,8 +81,13 @@ __all__ = [
     "AsyncClient",
     "Client",
     "OAuth2Auth",
+    # API replies
+    "raise_for_status",
+    "Retry",
+    "RetryTransport",
     # Tokens
     "Token",
+    "TokenInfo",
     "TokenSource",
     "MemoryStore",
     # What happens
@@ -62,4 +102,5 @@ __all__ = [
     "TokenRequestRefused",
     "InvalidTokenResponse",
     "ApiError",
+    "LoggedInElsewhere",
 ]

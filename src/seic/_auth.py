@@ -7,21 +7,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import attrs
 import httpx
 
 from seic._config import Config
-from seic._events import CallNotReplayed, CallReplayed
+from seic._connector import TokenConnector
+from seic._events import CallNotReplayed, CallReplayed, CertificateRotated, Event
 from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
+from seic._replay import NOT_REPLAYED, Body
+from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
+from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.held import Held
 from seic._tokens.sending import Sender
 from seic._tokens.source import TokenSource
 from seic._tokens.stats import Stats
-from seic._transport import AsyncTrace, BlockingTrace, HopTrace, OriginGuard, TokenConnector
+from seic._transport import AsyncTrace, BlockingTrace, HopTrace, OriginGuard
+
+#: The streams whose bytes are in memory: they can always be sent again, and nothing needs to be noted of them.
+_IN_MEMORY: set[type] = {httpx.ByteStream}
 
 if TYPE_CHECKING:
     _Auth = httpx.Auth
@@ -31,13 +39,28 @@ else:
     except ModuleNotFoundError:
         _Auth = httpx.Auth
     else:
+        _IN_MEMORY.add(httpx2.ByteStream)
 
         class _Auth(httpx.Auth, httpx2.Auth):
             """One base for both kinds of client: each asks only whether its own Auth is among the bases."""
 
 
 _UNAUTHORIZED = 401
+#: From here on an answer may come from something before the API that never saw the token: no use of it is noted.
+_SERVER_ERROR = 500
 _logger = logging.getLogger("seic.api")
+
+
+@attrs.frozen(eq=False, repr=False)
+class _Attached:
+    """What attaching a token made of the headers of the last call: most calls bring the same, and a copy is cheap.
+
+    Setting each header anew would cost more than all the rest that is done to a call whose token is fresh.
+    """
+
+    held: Held | None = None
+    before: list[tuple[bytes, bytes]] | None = None
+    after: Any = None
 
 
 class OAuth2Auth(_Auth):
@@ -49,6 +72,7 @@ class OAuth2Auth(_Auth):
         config: Who asks, where, and how.
         transport: What carries the token calls in place of the network, for tests.
         on_event: A function or coroutine function of one event; see `listen`.
+        clock: The two clocks that lifetimes are counted by, for tests.
     """
 
     def __init__(
@@ -57,6 +81,7 @@ class OAuth2Auth(_Auth):
         *,
         transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None = None,
         on_event: Listener | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         provider = config.provider
         self.config = config
@@ -70,8 +95,12 @@ class OAuth2Auth(_Auth):
             grant=config.grant,
             sender=Sender(TokenConnector(config, transport)),
             timeout=config.token_timeout,
+            certificate=config.presenter.certificate,
+            hint=config.presenter.hint,
         )
-        thumbprint = None if config.certificate is None else config.certificate.thumbprint
+        self._presenter = config.presenter
+        self._presenter.tell(self._listeners)
+        self._listeners.add(self._follow_rotation)
         #: Where tokens come from.
         self.source = TokenSource(
             endpoint,
@@ -79,24 +108,26 @@ class OAuth2Auth(_Auth):
             idle_lifetime=provider.idle_lifetime,
             store=config.store,
             key=config.store_key,
-            identity=lambda: thumbprint,
+            identity=self._presenter.thumbprint,
             emit=self._emit,
+            clock=clock,
         )
         self._state = self.source.state
-        self._monotonic = self.source.clock.monotonic
-        self._wall = self.source.clock.wall
+        self._monotonic = clock.monotonic
+        self._wall = clock.wall
         self._guard = OriginGuard(config.origin)
         self._async_trace, self._blocking_trace = AsyncTrace(self._guard), BlockingTrace(self._guard)
         self._id_header = provider.client_id_header
         self._client_id = config.client_id
+        self._attached = _Attached()
 
     def __repr__(self) -> str:
         return f"OAuth2Auth({self.config.base_url}, client_id={self.config.client_id!r})"
 
     @property
     def certificate(self) -> ClientCertificate | None:
-        """The client certificate in use."""
-        return self.config.certificate
+        """The client certificate in service; the first look at one from a callback calls it."""
+        return self._presenter.certificate()
 
     @property
     def stats(self) -> Stats:
@@ -124,24 +155,38 @@ class OAuth2Auth(_Auth):
         held = self._state.held
         now, wall = self._monotonic(), self._wall()
         if now >= held.renew_at or now >= held.idle_at or wall >= held.wall_until:
-            held = await self.source.obtain()
+            held = await self._obtain()
         self._attach(request, held, self._async_trace)
+        body = None
+        if request.stream.__class__ not in _IN_MEMORY:
+            body = Body(request.stream)
+            await body.mark_async()
         response = yield request
         self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
-            held.used(now, wall)
+            if response.status_code < _SERVER_ERROR:
+                held.used(now, wall)
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
         await response.aread()
-        if not self._should_replay(request, response, held):
+        if not self._should_replay(response, held, body):
             return
-        held = await self.source.obtain(rejected=held)
-        self._attach(request, held, self._async_trace)
-        self._state.count(replays=1)
-        response = yield request
-        self._check_hops(request, response)
-        self._after_replay(response, held)
+        held = await self.source.obtain()
+        if body is not None:
+            await body.rewind_async()
+        if (replay := self._replay(response, held, body, self._async_trace)) is None:
+            return
+        now, wall = self._monotonic(), self._wall()
+        response = yield replay
+        self._check_hops(replay, response)
+        self._after_replay(response, held, now, wall)
+
+    async def _obtain(self) -> Held:
+        if not self._presenter.is_ready:
+            # A callback may block, and the token's key needs the certificate.
+            await in_thread(self._presenter.certificate)
+        return await self.source.obtain()
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Drive one call of a blocking client; httpx calls this."""
@@ -151,22 +196,30 @@ class OAuth2Auth(_Auth):
         if now >= held.renew_at or now >= held.idle_at or wall >= held.wall_until:
             held = self.source.obtain_sync()
         self._attach(request, held, self._blocking_trace)
+        body = None
+        if request.stream.__class__ not in _IN_MEMORY:
+            body = Body(request.stream)
+            body.mark()
         response = yield request
         self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
-            held.used(now, wall)
+            if response.status_code < _SERVER_ERROR:
+                held.used(now, wall)
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
         response.read()
-        if not self._should_replay(request, response, held):
+        if not self._should_replay(response, held, body):
             return
-        held = self.source.obtain_sync(rejected=held)
-        self._attach(request, held, self._blocking_trace)
-        self._state.count(replays=1)
-        response = yield request
-        self._check_hops(request, response)
-        self._after_replay(response, held)
+        held = self.source.obtain_sync()
+        if body is not None:
+            body.rewind()
+        if (replay := self._replay(response, held, body, self._blocking_trace)) is None:
+            return
+        now, wall = self._monotonic(), self._wall()
+        response = yield replay
+        self._check_hops(replay, response)
+        self._after_replay(response, held, now, wall)
 
     async def aclose(self) -> None:
         """End what runs in the background; calls that come later start it anew."""
@@ -176,11 +229,25 @@ class OAuth2Auth(_Auth):
         """End what runs in the background, blocking; see `aclose`."""
         self.source.close()
 
+    def _follow_rotation(self, event: Event) -> None:
+        if isinstance(event, CertificateRotated):
+            # The token was bound to the old certificate (RFC 8705 §3).
+            self.source.renew()
+
     def _attach(self, request: Any, held: Held, trace: HopTrace) -> None:
-        headers = request.headers
-        headers["Authorization"] = held.authorization
+        headers, last = request.headers, self._attached
+        before = headers.raw
+        if before == last.before and held is last.held and type(headers) is type(last.after):
+            request.headers = last.after.copy()
+        else:
+            headers["Authorization"] = held.authorization
+            if self._id_header is not None:
+                headers[self._id_header] = self._client_id
+            if _is_ascii(before):
+                # It reads the same as UTF-8, and httpx need not find that out on each call.
+                headers.encoding = "utf-8"
+                self._attached = _Attached(held, before, headers.copy())
         if self._id_header is not None:
-            headers[self._id_header] = self._client_id
             # httpx takes the token off a redirect to another origin, but not this header.
             trace.watch(request)
 
@@ -190,38 +257,47 @@ class OAuth2Auth(_Auth):
             for hop in (*response.history, response):
                 self._guard.check(hop.request.url)
 
-    def _should_replay(self, request: Any, response: Any, held: Held) -> bool:
+    def _should_replay(self, response: Any, held: Held, body: Body | None) -> bool:
+        """Tell whether a 401 is worth a new token and a second call; where it is not, the response says why."""
         self._log(response)
-        reason = None
         if not self._guard.allows(response.request.url):
-            reason = "another origin answered, to which a redirect led"
-        elif not speaks_of_token(provider=self.config.provider, headers=response.headers, body=response.content):
-            reason = "the answer does not speak of the token"
-        elif not _is_repeatable(request):
-            reason = "the body was a stream and cannot be sent again"
-        elif not self._state.may_replace(held):
-            reason = "a new token was rejected just as the old one"
-        if reason is not None:
-            self._emit(
-                CallNotReplayed(host=self._host(request), reason=reason, tracking_id=self._tracking_id(response))
-            )
-            return False
-        self._emit(CallReplayed(host=self._host(request), tracking_id=self._tracking_id(response)))
+            return self._hand_on(response, "the call was redirected, and another origin answered")
+        if not speaks_of_token(provider=self.config.provider, headers=response.headers, body=response.content):
+            return self._hand_on(response, "the answer does not speak of the token")
+        if not self._state.may_replace(held):
+            return self._hand_on(response, "the API rejects new tokens as well as old ones")
+        held.reject()
+        if body is not None and body.stream is response.request.stream and body.problem is not None:
+            return self._hand_on(response, f"{body.problem}; the next call gets a new token")
         return True
 
-    def _after_replay(self, response: Any, held: Held) -> None:
-        if response.status_code != _UNAUTHORIZED:
-            held.used(self._monotonic(), self._wall())
+    def _replay(self, response: Any, held: Held, body: Body | None, trace: HopTrace) -> Any | None:
+        """Return the request to send again; None where its body turned out to be lost."""
+        # The one that was answered: after a redirect, what came before it has been done and must not be done twice.
+        request = response.request
+        if body is not None and body.stream is request.stream and body.problem is not None:
+            self._hand_on(response, body.problem)
+            return None
+        self._attach(request, held, trace)
+        self._state.count(replays=1)
+        self._emit(CallReplayed(host=_host(response), tracking_id=self._tracking_id(response)))
+        return request
+
+    def _after_replay(self, response: Any, held: Held, now: float, wall: float) -> None:
         self._log(response)
+        if response.status_code == _UNAUTHORIZED:
+            self._hand_on(response, "it was replayed with a new token, which was rejected too")
+        elif response.status_code < _SERVER_ERROR:
+            held.used(now, wall)
+
+    def _hand_on(self, response: Any, reason: str) -> Literal[False]:
+        response.extensions[NOT_REPLAYED] = reason
+        self._emit(CallNotReplayed(host=_host(response), reason=reason, tracking_id=self._tracking_id(response)))
+        return False
 
     def _tracking_id(self, response: Any) -> str | None:
         header = self.config.provider.tracking_header
         return None if header is None else response.headers.get(header)
-
-    @staticmethod
-    def _host(request: Any) -> str:
-        host: str = request.url.netloc.decode("ascii")
-        return host
 
     def _log(self, response: Any) -> None:
         request = response.request
@@ -231,16 +307,17 @@ class OAuth2Auth(_Auth):
             "%s %s://%s%s %s tracking_id=%s",
             request.method,
             request.url.scheme,
-            self._host(request),
+            _host(response),
             path,
             response.status_code,
             self._tracking_id(response),
         )
 
 
-def _is_repeatable(request: Any) -> bool:
-    try:
-        request.content  # noqa: B018  # it raises where the body was never held in memory
-    except RuntimeError:
-        return False
-    return True
+def _host(response: Any) -> str:
+    host: str = response.request.url.netloc.decode("ascii")
+    return host
+
+
+def _is_ascii(headers: list[tuple[bytes, bytes]]) -> bool:
+    return b"".join(map(b"".join, headers)).isascii()

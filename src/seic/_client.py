@@ -13,8 +13,11 @@ from seic._config import Config
 from seic._errors import ConfigurationError
 from seic._listeners import Listener
 from seic._model.token import Token
+from seic._model.token_info import TokenInfo
+from seic._retry import Retry, RetryTransport
+from seic._runtime import in_thread
 from seic._tokens.stats import Stats
-from seic._transport import AsyncTransport, Transport
+from seic._transport import DECIDED_BY_CONFIG, AsyncTransport, Transport
 
 #: Keywords of a client that httpx hands on to the transport that it makes itself.
 _TRANSPORT_OPTIONS = ("http1", "http2", "limits")
@@ -25,14 +28,9 @@ def _for_transport(options: dict[str, Any]) -> dict[str, Any]:
 
     They stay among the client's, which checks them (is there a package for `http2`?) and makes nothing of them.
     """
-    if options.get("proxy") is not None:
-        # httpx would make a transport of its own for it, without this identity and without the guard.
-        raise ConfigurationError(
-            "proxy: would carry the API calls alone; pass a transport, which carries the token calls too: "
-            "transport=httpx.AsyncHTTPTransport(proxy=..., verify=seic.create_ssl_context(...))",
-            field="proxy",
-        )
-    return {name: options[name] for name in (*_TRANSPORT_OPTIONS, "verify", "cert") if name in options}
+    names = (*_TRANSPORT_OPTIONS, *DECIDED_BY_CONFIG)
+    # None is httpx's own default.
+    return {name: options[name] for name in names if options.get(name) is not None}
 
 
 def _join_auth(
@@ -71,7 +69,9 @@ class AsyncClient(httpx.AsyncClient):
         transport: What carries API calls in place of the network, for tests; token calls too, unless `auth` is given.
         on_event: A function or coroutine function of one event, told until the client is closed; see
             `OAuth2Auth.listen`.
-        options: Keywords of `httpx.AsyncClient`, all but `verify`, `cert` and `proxy`.
+        retry: How often idempotent calls are repeated when that may help; None is never.
+        options: Keywords of `httpx.AsyncClient`, all but those that the configuration decides: `verify`,
+            `cert`, `proxy`, `trust_env`.
 
     Raises:
         ConfigurationError: An option contradicts the configuration.
@@ -84,6 +84,7 @@ class AsyncClient(httpx.AsyncClient):
         auth: OAuth2Auth | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         on_event: Listener | None = None,
+        retry: Retry | None = None,
         **options: Any,
     ) -> None:
         carrier = AsyncTransport(config, transport=transport, **_for_transport(options))
@@ -94,7 +95,9 @@ class AsyncClient(httpx.AsyncClient):
                 pattern: None if mount is None else AsyncTransport(config, transport=mount)
                 for pattern, mount in mounts.items()
             }
-        super().__init__(auth=self._oauth, transport=carrier, **options)
+        super().__init__(
+            auth=self._oauth, transport=carrier if retry is None else RetryTransport(carrier, retry), **options
+        )
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:
@@ -112,6 +115,24 @@ class AsyncClient(httpx.AsyncClient):
             CertificateError: The client certificate cannot work.
         """
         return await self._oauth.source.token(force=force)
+
+    async def reload_certificate(self) -> bool:
+        """Read the certificate again now, without waiting for the next look; return whether it was a new one.
+
+        Raises:
+            CertificateError: What is there now cannot work; the last good one stays in service.
+            ConfigurationError: There is no certificate, or it was given as bytes.
+        """
+        return await in_thread(self._oauth.config.presenter.reload)
+
+    async def token_info(self) -> TokenInfo:
+        """Ask the provider what the token is good for, getting one first if need be.
+
+        Raises:
+            ConfigurationError: The provider has no call that describes a token.
+            TokenError: No token could be had, or the provider did not describe it.
+        """
+        return await self._oauth.source.token_info()
 
     async def revoke(self) -> None:
         """End the token's life at the provider; the next call gets a new one.
@@ -162,7 +183,9 @@ class Client(httpx.Client):
         transport: What carries API calls in place of the network, for tests; token calls too, unless `auth` is given.
         on_event: A function or coroutine function of one event, told until the client is closed; see
             `OAuth2Auth.listen`.
-        options: Keywords of `httpx.Client`, all but `verify`, `cert` and `proxy`.
+        retry: How often idempotent calls are repeated when that may help; None is never.
+        options: Keywords of `httpx.Client`, all but those that the configuration decides: `verify`,
+            `cert`, `proxy`, `trust_env`.
 
     Raises:
         ConfigurationError: An option contradicts the configuration.
@@ -175,6 +198,7 @@ class Client(httpx.Client):
         auth: OAuth2Auth | None = None,
         transport: httpx.BaseTransport | None = None,
         on_event: Listener | None = None,
+        retry: Retry | None = None,
         **options: Any,
     ) -> None:
         carrier = Transport(config, transport=transport, **_for_transport(options))
@@ -185,7 +209,9 @@ class Client(httpx.Client):
                 pattern: None if mount is None else Transport(config, transport=mount)
                 for pattern, mount in mounts.items()
             }
-        super().__init__(auth=self._oauth, transport=carrier, **options)
+        super().__init__(
+            auth=self._oauth, transport=carrier if retry is None else RetryTransport(carrier, retry), **options
+        )
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:
@@ -195,6 +221,14 @@ class Client(httpx.Client):
     def token(self, *, force: bool = False) -> Token:
         """Return a live token; see `AsyncClient.token`."""
         return self._oauth.source.token_sync(force=force)
+
+    def reload_certificate(self) -> bool:
+        """Read the certificate again now; see `AsyncClient.reload_certificate`."""
+        return self._oauth.config.presenter.reload()
+
+    def token_info(self) -> TokenInfo:
+        """Ask the provider what the token is good for; see `AsyncClient.token_info`."""
+        return self._oauth.source.token_info_sync()
 
     def revoke(self) -> None:
         """End the token's life at the provider; see `AsyncClient.revoke`."""

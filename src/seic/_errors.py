@@ -9,6 +9,7 @@
     │   ├── TokenRequestRefused         400, 401, 403: credentials, grant
     │   └── InvalidTokenResponse        an answer that is no token
     └── ApiError                        an API reply in the provider's error form
+        └── LoggedInElsewhere           the account's one session was taken over
 
 Attributes are strings and numbers, never a client, a credential, a request or a whole response: an error is logged,
 pickled and sent to trackers, so what it holds is public.
@@ -177,3 +178,11 @@ class ApiError(SeicError):
         self.transient = transient
         self.retry_after = retry_after
         self.errors = tuple(errors)
+
+
+class LoggedInElsewhere(ApiError):
+    """The platform ended the session, since the account allows one and its user logged in elsewhere (403, subcode 018).
+
+    The remedy, `endOtherSessions` on the token call, has a price, so it is never applied unasked: it ends the other
+    session, whoever works in it.
+    """

@@ -102,8 +102,10 @@ class _AsyncioJob:
             return False
 
     def cancel(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to cancel
+        try:
             self._loop.call_soon_threadsafe(self._task.cancel)
+        except RuntimeError:  # the loop is closed: the task can never end, and is let go
+            self._running.discard(self._task)
 
 
 class _TrioJob:

@@ -32,7 +32,9 @@ def test_they_are_read_from_the_environment(environment: pytest.MonkeyPatch) -> 
 
 def test_they_are_read_from_a_dotenv_file(tmp_path: Path) -> None:
     """What pydantic-settings adds, works."""
-    (tmp_path / ".env").write_text("SEIC_PROVIDER=oauth2\nSEIC_CLIENT_ID=id-1\nSEIC_API_HOST=api.example.com\n")
+    (tmp_path / ".env").write_text(
+        "SEIC_PROVIDER=oauth2\nSEIC_CLIENT_ID=id-1\nSEIC_CLIENT_SECRET=secret-1\nSEIC_CLIENT_SECRET=x\nSEIC_API_HOST=api.example.com\n"
+    )
 
     config = SeicSettings(_env_file=".env").config()  # type: ignore[call-arg]  # pydantic-settings' own argument
 
@@ -51,6 +53,8 @@ def test_they_may_be_a_part_of_ones_own(environment: pytest.MonkeyPatch) -> None
     environment.setenv("APP_DEBUG", "1")
     environment.setenv("SEIC_PROVIDER", "oauth2")
     environment.setenv("SEIC_CLIENT_ID", "id-1")
+    environment.setenv("SEIC_CLIENT_SECRET", "secret-1")
+    environment.setenv("SEIC_CLIENT_SECRET", "secret-1")
     environment.setenv("SEIC_API_HOST", "api.example.com")
 
     settings = Settings()
@@ -72,6 +76,8 @@ def test_changes_stand_above_the_settings(environment: pytest.MonkeyPatch) -> No
     store = seic.MemoryStore()
     environment.setenv("SEIC_PROVIDER", "oauth2")
     environment.setenv("SEIC_CLIENT_ID", "id-1")
+    environment.setenv("SEIC_CLIENT_SECRET", "secret-1")
+    environment.setenv("SEIC_CLIENT_SECRET", "secret-1")
     environment.setenv("SEIC_API_HOST", "api.example.com")
 
     assert SeicSettings().config(store=store).store is store

@@ -3,12 +3,15 @@ from __future__ import annotations
 import copy
 import pickle
 import traceback
+from types import ModuleType
 
 import attrs
+import httpx
+import httpx2
 import pytest
 
 from seic._errors import ConfigurationError, TokenEndpointUnavailable
-from seic._model.secrecy import HIDDEN, Secretive, hide, traceless
+from seic._model.secrecy import HIDDEN, HiddenText, Secretive, hide, traceless
 
 
 @attrs.frozen(kw_only=True)
@@ -114,3 +117,34 @@ def test_another_error_keeps_its_frames() -> None:
         _open("hunter2", wrong=ZeroDivisionError())
 
     assert caught.traceback[-1].name == "_open"
+
+
+def test_a_header_shows_as_hidden_and_travels_as_it_is() -> None:
+    """Neither the text nor its bytes show or pickle, and what goes on the wire is the value."""
+    header = HiddenText("Bearer hunter2")
+    raw = header.encode("ascii")
+
+    assert header == "Bearer hunter2"
+    assert raw == b"Bearer hunter2"
+    assert b"%s\r\n" % raw == b"Bearer hunter2\r\n"
+    for value in (header, raw, [("Authorization", header)], {"headers": [(b"Authorization", raw)]}):
+        assert "hunter2" not in repr(value)
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            assert b"hunter2" not in pickle.dumps(value, protocol)
+    assert pickle.loads(pickle.dumps(raw)) == HIDDEN.encode()  # noqa: S301  # written one line above
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+def test_a_request_keeps_its_header_to_itself(library: ModuleType) -> None:
+    """Set or passed, the header stays hidden in what the request is printed and pickled as, and readable by name."""
+    request = library.Request(
+        "GET", "https://api.example/", headers={"AppKey": "k", "Authorization": HiddenText("x y")}
+    )
+    set_later = library.Request("GET", "https://api.example/")
+    set_later.headers["Authorization"] = HiddenText("x y")
+    copied = library.Headers(set_later.headers)
+
+    assert request.headers["authorization"] == copied["authorization"] == "x y"
+    for headers in (request.headers, set_later.headers, copied):
+        assert "x y" not in repr(headers.raw)
+    assert b"x y" not in pickle.dumps(request) + pickle.dumps(library.Response(200, request=set_later))

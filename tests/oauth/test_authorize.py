@@ -6,15 +6,17 @@ import contextlib
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seic._errors import ConfigurationError, InvalidTokenResponse, TokenError, TokenRequestRefused
+from seic._model.hosts import Hosts
 from seic._model.provider import Provider
 from seic._oauth.authorize import Login, build_authorize_url, parse_callback
 from seic._oauth.pkce import challenge_of
-from seic._oauth.providers import OAUTH2, SEI_PLATFORM
+from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 STATE = "67e1ff68-164f-43ad-8f2d-5cbbfda56ec9"
@@ -152,8 +154,7 @@ def test_any_callback_is_a_code_or_an_error(callback: str) -> None:
 
 def _begin(provider: Provider, **changes: Any) -> Login:
     return Login.begin(
-        provider=provider,
-        authorize_url="https://login.example/authorize",
+        provider=attrs.evolve(provider, authorize_url="https://login.example/authorize"),
         client_id="id",
         redirect_uri="https://app.example/back",
         **changes,
@@ -198,3 +199,35 @@ def test_logins_differ_and_keep_their_secrets() -> None:
     assert one.code_verifier != two.code_verifier
     assert one.state not in repr(one)
     assert str(one.code_verifier) not in repr(one)
+
+
+@pytest.mark.parametrize(
+    ("where", "url"),
+    [
+        ({}, "https://api.seic.com/v2/oauth/authorize"),
+        ({"environment": "test"}, "https://test.api.seic.com/v2/oauth/authorize"),
+        ({"hosts": Hosts(api="idp.example", mtls="mtls.idp.example")}, "https://idp.example/v2/oauth/authorize"),
+    ],
+    ids=["production", "test", "own hosts"],
+)
+def test_where_a_person_logs_in(where: dict[str, Any], url: str) -> None:
+    """Expect the API host, for a browser has no client certificate."""
+    login = Login.begin(provider=SEI_PLATFORM, client_id="id", redirect_uri=None, **where)
+    assert login.url.partition("?")[0] == url
+
+
+@pytest.mark.parametrize(
+    ("provider", "where", "field"),
+    [
+        (SEI_GATEWAY, {}, "provider.authorize_url"),
+        (OAUTH2, {}, "provider.authorize_url"),
+        (SEI_PLATFORM, {"environment": "moon"}, "environment"),
+        (SEI_PLATFORM, {"hosts": Hosts(mtls="mtls.idp.example")}, "hosts.api"),
+        (attrs.evolve(OAUTH2, authorize_url="/authorize"), {}, "hosts"),
+    ],
+)
+def test_nowhere_to_log_in(provider: Provider, where: dict[str, Any], field: str) -> None:
+    """Expect what is missing to be named."""
+    with pytest.raises(ConfigurationError) as caught:
+        Login.begin(provider=provider, client_id="id", redirect_uri=None, **where)
+    assert caught.value.field == field

@@ -24,7 +24,7 @@ def test_a_certificate_chooses_the_mtls_host(own: bool, sandbox: Sandbox) -> Non
     """True is the service account's; a minted one is taken as it is."""
     config = sandbox.config(certificate=True if own else sandbox.issue_certificate("somebody-else"))
     assert config.base_url == sandbox.mtls_url
-    assert config.certificate is not None
+    assert isinstance(config.certificate, seic.ClientCertificate)
     assert config.certificate.common_name == (sandbox.username if own else "somebody-else")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import httpx
 
-from seic._errors import ApiError, FieldError
+from seic._errors import ApiError, FieldError, LoggedInElsewhere
 from seic._oauth.challenges import parse_challenges, parse_retry_after
 from seic._oauth.error_forms import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorForm, read_error
 from seic._oauth.words import clean
@@ -44,10 +44,11 @@ def parse_api_error(
     words = ": ".join(filter(None, (code, clean(form.description or ""))))
     header = headers.get(tracking_header) if tracking_header else None
     tracking_id = clean(header or form.tracking_id or "", limit=_LONGEST_ID) or None
-    return ApiError(
+    elsewhere = status == httpx.codes.FORBIDDEN and form.subcode == LOGGED_IN_ELSEWHERE
+    return (LoggedInElsewhere if elsewhere else ApiError)(
         f"the API answered {status}"
         + (f" ({words})" if words else "")
-        + (f"; {END_OTHER_SESSIONS}" if form.subcode == LOGGED_IN_ELSEWHERE else "")
+        + (f"; {END_OTHER_SESSIONS}" if elsewhere else "")
         + (f" (tracking id {tracking_id})" if tracking_id else ""),
         status=status,
         code=code,

@@ -10,6 +10,7 @@ import httpx
 
 from seic._errors import ConfigurationError, InvalidTokenResponse, TokenRequestRefused
 from seic._model.grants import AuthorizationCode
+from seic._model.hosts import Hosts
 from seic._model.provider import Provider
 from seic._model.secrecy import Secretive, hide
 from seic._oauth.pkce import CHALLENGE_METHOD, challenge_of, is_same_state, new_state, new_verifier
@@ -127,17 +128,36 @@ class Login(Secretive):
         cls,
         *,
         provider: Provider,
-        authorize_url: str,
         client_id: str,
         redirect_uri: str | None,
+        environment: str = "production",
+        hosts: Hosts | None = None,
         scope: str | None = None,
         end_other_sessions: bool = False,
     ) -> Login:
-        """Begin a login, with PKCE where the provider takes it; see `build_authorize_url` for the arguments.
+        """Begin a login, with PKCE where the provider takes it.
+
+        A person's browser has no client certificate, so it is sent to the API host where `provider.authorize_url` is a
+        path.
+
+        Args:
+            provider: The dialect.
+            client_id: Who asks.
+            redirect_uri: Where the login returns to; None where the provider knows it.
+            environment: One of the provider's environments. Unused where `hosts` is given.
+            hosts: Hosts of your own in place of the environment's.
+            scope: What is asked for; None is the provider's own.
+            end_other_sessions: Whether to end the person's other sessions, at the price of what is done in them.
 
         Raises:
-            ConfigurationError: The provider does not take what is asked for.
+            ConfigurationError: The provider has no login, or does not take what is asked for.
         """
+        authorize_url = provider.require("authorize_url", "a login")
+        if authorize_url.startswith("/"):
+            origin = provider.hosts_of(environment, hosts).choose(
+                certificate=False, environment=environment if hosts is None else None
+            )
+            authorize_url = f"{origin}{authorize_url}"
         state = new_state()
         code_verifier = new_verifier() if provider.takes_pkce else None
         url = build_authorize_url(

@@ -7,13 +7,19 @@ import datetime as dt
 import attrs
 
 from seic._errors import TokenRequestRefused
-from seic._model.grants import Asking, Grant, RefreshToken
+from seic._model.grants import Asking, AuthorizationCode, Grant, RefreshToken
 from seic._model.provider import Provider
 from seic._model.token import Token
 
 
 def next_grant(
-    grant: Grant, token: Token | None, *, provider: Provider, now: float, refresh_refused: bool = False
+    grant: Grant,
+    token: Token | None,
+    *,
+    provider: Provider,
+    now: float,
+    refresh_refused: bool = False,
+    refusal: TokenRequestRefused | None = None,
 ) -> Grant:
     """Return the grant for the next token.
 
@@ -26,7 +32,8 @@ def next_grant(
         token: The last token; None before the first.
         provider: The dialect.
         now: Seconds since the epoch.
-        refresh_refused: Whether the provider refused this token's refresh token.
+        refresh_refused: Whether the provider refused this token's refresh token, or would.
+        refusal: In which words it did; they become the error's cause and end.
 
     Raises:
         TokenRequestRefused: Nothing is left to ask with, and a person must log in again.
@@ -37,10 +44,10 @@ def next_grant(
             end_other_sessions=isinstance(grant, Asking) and grant.end_other_sessions,
         )
     if token is not None and not grant.is_repeatable:
-        raise _login_required("the grant can be used once only, and there is no refresh token that lives")
+        raise login_required("the grant can be used once only, and there is no refresh token that lives", refusal)
     ends_at = grant.ends_at
     if ends_at is not None and ends_at.timestamp() <= now:
-        raise _login_required(f"what the grant carries ended at {ends_at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC")
+        raise login_required(f"what the grant carries ended at {ends_at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC")
     return grant
 
 
@@ -68,10 +75,30 @@ def _refreshes(token: Token, provider: Provider, now: float) -> bool:
     return token.refresh_expires_in is None or token.obtained_at + token.refresh_expires_in > now
 
 
-def _login_required(reason: str) -> TokenRequestRefused:
+def spent_by(grant: Grant) -> str | None:
+    """Return the secret that a grant spends for good when it is used: a refresh token or a code that was given as text.
+
+    A provider that does not rotate its refresh tokens takes them again; that shows in its reply only.
+    """
+    if isinstance(grant, RefreshToken):
+        secret = grant.refresh_token
+    elif isinstance(grant, AuthorizationCode):
+        secret = grant.code
+    else:
+        return None
+    return secret if isinstance(secret, str) else None
+
+
+def login_required(reason: str, refusal: TokenRequestRefused | None = None) -> TokenRequestRefused:
+    """Return the error that says that a person must log in again, having been refused or not."""
     # The code is OpenID Connect's word for it (Core §3.1.2.6).
-    return TokenRequestRefused(
-        f"a person must log in again: {reason}; pass a new grant, or one whose code, token or document is a callable",
-        status=None,
+    error = TokenRequestRefused(
+        f"a person must log in again: {reason}; pass a new grant, or one whose code, token or document is a callable"
+        + (f" ({refusal.message})" if refusal is not None else ""),
+        status=None if refusal is None else refusal.status,
         code="login_required",
+        description=None if refusal is None else refusal.description,
+        tracking_id=None if refusal is None else refusal.tracking_id,
     )
+    error.__cause__ = refusal
+    return error

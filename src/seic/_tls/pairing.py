@@ -19,7 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from seic._model.secrecy import Secretive
 from seic._tls.facts import CertificateFacts
 from seic._tls.parsing import PUBLIC_KEY, REQUEST, Contents, SealedKey, SigningKey, parse
-from seic._tls.reading import extension, facts_of, is_issued_by
+from seic._tls.reading import UNPARSABLE, extension, facts_of, is_issued_by
 from seic._tls.reasons import CertificateWarning, Reason, concern, fault
 from seic._tls.sources import Origin, Reveal, Source
 
@@ -150,7 +150,7 @@ def _likely(contents: Contents) -> CertificateFacts:
 def _fits(certificate: x509.Certificate, key: SigningKey) -> bool:
     try:
         theirs = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except ValueError:  # a kind of key that cannot sign
+    except UNPARSABLE:  # a kind of key that nobody could sign with here
         return False
     return theirs == key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 

@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCert
 from seic._errors import CertificateError
 from seic._model.secrecy import Secretive
 from seic._tls.pem import blocks, is_pem, unwrap
+from seic._tls.reading import UNPARSABLE, facts_of
 from seic._tls.reasons import Reason, fault
 from seic._tls.sources import Reveal
 
@@ -63,8 +64,8 @@ class SealedKey(Secretive):
 
     label: str
     is_guarded: bool
-    _data: bytes
-    _is_pem: bool = False
+    _data: bytes = attrs.field(alias="data")
+    _is_pem: bool = attrs.field(default=False, alias="is_pem")
 
     def open(self, reveal: Reveal) -> SigningKey:
         """Return the key itself.
@@ -80,7 +81,7 @@ class SealedKey(Secretive):
                 key = self._load(lambda: None)
             except TypeError:  # there is need of one
                 key = self._load(_demand(reveal, self.label))
-        except (ValueError, UnsupportedAlgorithm) as error:
+        except UNPARSABLE as error:
             raise self._explain(error, reveal) from None
         if not isinstance(key, _SIGNING_KEYS):
             kind = type(key).__name__.removesuffix("PrivateKey")
@@ -131,9 +132,27 @@ def parse(data: bytes, label: str, reveal: Reveal) -> Contents:
     """
     data = unwrap(data)
     contents = Contents(label)
-    if not is_pem(data):
+    if is_pem(data):
+        _parse_pem(data, contents)
+    else:
         _parse_der(data, contents, reveal)
-        return contents
+    for certificate in contents.certificates:
+        _read_through(certificate, label)
+    return contents
+
+
+def _read_through(certificate: x509.Certificate, label: str) -> None:
+    # cryptography parses names when they are asked for: ask here, where a damaged one has its error.
+    try:
+        facts_of(certificate)
+    except UNPARSABLE:
+        raise fault(
+            Reason.UNKNOWN_FORMAT, label, "a certificate in it is damaged; copy the file again as a whole"
+        ) from None
+
+
+def _parse_pem(data: bytes, contents: Contents) -> None:
+    label = contents.label
     for block in blocks(data, label):
         if block.label.endswith("PRIVATE KEY"):
             contents.keys.append(
@@ -150,7 +169,6 @@ def parse(data: bytes, label: str, reveal: Reveal) -> Contents:
             contents.certificates.extend(_bag(block.der, label))
         elif not block.label.endswith("PARAMETERS"):
             contents.others.append(_kind(block.label.lower()))
-    return contents
 
 
 def _kind(name: str) -> str:
@@ -161,14 +179,14 @@ def _kind(name: str) -> str:
 def _certificate(der: bytes, label: str) -> x509.Certificate:
     try:
         return x509.load_der_x509_certificate(der)
-    except ValueError:
+    except UNPARSABLE:
         raise _damaged(der, label, "the certificate") from None
 
 
 def _bag(der: bytes, label: str) -> list[x509.Certificate]:
     try:
         return load_der_pkcs7_certificates(der)
-    except (ValueError, UnsupportedAlgorithm):
+    except UNPARSABLE:
         raise _damaged(der, label, "the PKCS#7 bag") from None
 
 
@@ -195,7 +213,7 @@ def _parse_der(data: bytes, contents: Contents, reveal: Reveal) -> None:
     for load, keep in kinds:
         try:
             loaded = load(data)
-        except (ValueError, UnsupportedAlgorithm):
+        except UNPARSABLE:
             continue
         keep(loaded)
         return
@@ -254,7 +272,7 @@ def _parse_pkcs12(data: bytes, contents: Contents, reveal: Reveal) -> None:
 def _open_pkcs12(data: bytes, reveal: Reveal) -> PKCS12KeyAndCertificates | None:
     try:
         return load_pkcs12(data, reveal())
-    except (ValueError, UnsupportedAlgorithm):
+    except UNPARSABLE:
         return None
 
 

@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from seic._tls.facts import CertificateFacts
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
+#: What cryptography raises at bytes that it cannot make sense of.
+UNPARSABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 
@@ -46,7 +48,7 @@ def _utc(moment: dt.datetime) -> dt.datetime:
 def _key_type(certificate: x509.Certificate) -> str:
     try:
         key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except UNPARSABLE:
         return "unknown"
     if isinstance(key, ec.EllipticCurvePublicKey):
         return f"EC {_CURVES.get(key.curve.name, key.curve.name)}"
@@ -63,7 +65,7 @@ def extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extensi
     """Return the extension of that kind; None where there is none, or none that can be read."""
     try:
         return certificate.extensions.get_extension_for_class(kind).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNPARSABLE):
         return None
 
 
@@ -71,6 +73,6 @@ def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
     """Whether `issuer` signed `certificate`."""
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (TypeError, InvalidSignature, *UNPARSABLE):
         return False
     return True

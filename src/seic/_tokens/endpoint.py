@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 import httpx
 
 from seic._model.grants import Grant
-from seic._model.provider import Provider
+from seic._model.provider import KeyedCertificate, Provider
 from seic._model.secrecy import Secretive, hide
 from seic._model.token import Token
+from seic._model.token_info import TokenInfo
 from seic._oauth.client_auth import hint_for_refusal
 from seic._oauth.messages import build_token_request, parse_token_reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
+from seic._oauth.token_info import build_token_info_request, parse_token_info_reply
 from seic._tokens.sending import Reply, Sender
+
+_CREDENTIALS_REFUSED = (401, 403)
+
+
+def _no_hint() -> None:
+    return None
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -27,6 +37,8 @@ class TokenEndpoint(Secretive):
         grant: How a token is asked for.
         sender: What puts a request on the wire.
         timeout: Seconds for a fetch in all, each attempt at it and the pauses between them.
+        certificate: Gives the client's certificate in use, where it presents one.
+        hint: Gives a likely cause of a refusal that lies outside the credentials, or None.
     """
 
     provider: Provider
@@ -36,20 +48,30 @@ class TokenEndpoint(Secretive):
     grant: Grant
     sender: Sender = attrs.field(repr=False)
     timeout: float
+    certificate: Callable[[], KeyedCertificate | None] = attrs.field(default=lambda: None, repr=False)
+    hint: Callable[[], str | None] = attrs.field(default=_no_hint, repr=False)
+    #: The endpoint's host and port, for messages and events; read once, since each call that waits has an event.
+    host: str = attrs.field(init=False, repr=False)
 
-    @property
-    def host(self) -> str:
-        """The endpoint's host and port, for messages."""
+    @host.default
+    def _read_host(self) -> str:
         return httpx.URL(self.url).netloc.decode("ascii")
 
-    def build(self) -> httpx.Request:
-        """Return a request for a new token."""
+    def build(self, grant: Grant, *, now: float) -> httpx.Request:
+        """Return a request for a new token, by the configured grant or the one that renews it.
+
+        Args:
+            grant: How to ask.
+            now: Wall clock, in seconds since the epoch.
+        """
         return build_token_request(
             provider=self.provider,
             token_url=self.url,
             client_id=self.client_id,
             client_secret=self.client_secret,
-            grant=self.grant,
+            grant=grant,
+            now=now,
+            certificate=self.certificate(),
         )
 
     def parse(self, reply: Reply, *, obtained_at: float, now: float) -> Token:
@@ -72,26 +94,74 @@ class TokenEndpoint(Secretive):
             host=self.host,
             now=now,
             secrets=reply.secrets,
-            hint=hint_for_refusal(self.provider, client_id=self.client_id, client_secret=self.client_secret),
+            hint=self._hint(reply.status),
         )
 
-    def build_invalidation(self, token: Token) -> httpx.Request:
-        """Return the request that ends a token's life."""
-        return build_revocation_request(
-            provider=self.provider,
-            token_url=self.url,
-            client_id=self.client_id,
-            client_secret=self.client_secret,
-            token=token.access_token,
-        )
+    def _hint(self, status: int) -> str | None:
+        known = hint_for_refusal(self.provider, client_id=self.client_id, client_secret=self.client_secret)
+        causes = filter(None, (self.hint() if status in _CREDENTIALS_REFUSED else None, known))
+        return "; ".join(causes) or None
 
-    def parse_invalidation(self, reply: Reply, *, now: float) -> None:
-        """Read the reply to it.
+    def build_revocations(self, token: Token, *, now: float) -> list[httpx.Request]:
+        """Return the requests that end a token and the refresh token that came with it.
+
+        Where one of the pair takes the other along (the platform) there is one; elsewhere the refresh token dies first,
+        so that nothing new comes of it. The gateway ends access tokens only.
+        """
+        tokens = [(token.access_token, False)]
+        if token.refresh_token is not None and self.provider.invalidate_grant_type is None:
+            tokens.insert(0, (token.refresh_token, True))
+        if self.provider.revocation_cascades:
+            del tokens[1:]
+        return [
+            build_revocation_request(
+                provider=self.provider,
+                token_url=self.url,
+                client_id=self.client_id,
+                client_secret=self.client_secret,
+                token=secret,
+                is_refresh_token=is_refresh_token,
+                now=now,
+                certificate=self.certificate(),
+            )
+            for secret, is_refresh_token in tokens
+        ]
+
+    def parse_revocation(self, reply: Reply, *, now: float) -> None:
+        """Read the reply to one of them.
 
         Raises:
             TokenError: The token was not revoked.
         """
         parse_revocation_reply(
+            provider=self.provider,
+            status=reply.status,
+            headers=reply.headers,
+            body=reply.body,
+            host=self.host,
+            now=now,
+            secrets=reply.secrets,
+        )
+
+    def build_token_info(self, token: Token, *, now: float) -> httpx.Request:
+        """Return the request that has a token described."""
+        return build_token_info_request(
+            provider=self.provider,
+            token_url=self.url,
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            access_token=token.access_token,
+            now=now,
+            certificate=self.certificate(),
+        )
+
+    def parse_token_info(self, reply: Reply, *, now: float) -> TokenInfo:
+        """Return the description.
+
+        Raises:
+            TokenError: The reply holds none.
+        """
+        return parse_token_info_reply(
             provider=self.provider,
             status=reply.status,
             headers=reply.headers,

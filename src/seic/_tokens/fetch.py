@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator
 from typing import Any, TypeAlias, TypeVar
 
 import attrs
 import httpx
 
-from seic._errors import SeicError
+from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
 from seic._events import Emit, TokenRequested
+from seic._model.grants import Grant, RefreshToken
 from seic._model.token import Token
+from seic._oauth.renewal import keep_refresh_token, login_required, next_grant, spent_by
 from seic._runtime import sleep
 from seic._tokens.backoff import EAGER_ATTEMPTS, repeat_in
 from seic._tokens.clock import Clock
 from seic._tokens.endpoint import TokenEndpoint
-from seic._tokens.keeping import Keeper, Pause
+from seic._tokens.keeping import PATIENCE, Keeper, Pause
 from seic._tokens.lifeline import Lifeline
-from seic._tokens.outcomes import name_failure
+from seic._tokens.outcomes import fate_after, name_failure, refuses_refresh
 from seic._tokens.sending import Reply, Sender
+from seic._tokens.spending import Fate, Spending, Spendings
 
 _T = TypeVar("_T")
 
@@ -59,6 +63,10 @@ class Fetched:
 class Fetch:
     """One fetch: the store first, then the endpoint, repeated once where that may help.
 
+    A refresh token, where there is one, asks before the grant does. It is spent once: whoever else is about to waits
+    for how that ends; and where its reply was lost, the grant itself asks, or, if it cannot, the token in hand serves
+    to its end before the refresh token is sent again. By then a provider that takes it for stolen has nothing to end.
+
     Args:
         endpoint: Where tokens come from.
         clock: The two clocks.
@@ -67,6 +75,10 @@ class Fetch:
         emit: Hears of each request.
         keeper: Where tokens are kept, or None.
         key: What the store keeps this token under.
+        last: The token in hand, dead or alive, for its refresh token; None before the first.
+        lives: Whether it still serves.
+        spendings: Who spends which refresh token or code.
+        spends: Hears of a spending that begins, to end it with the fetch.
     """
 
     endpoint: TokenEndpoint
@@ -76,6 +88,10 @@ class Fetch:
     emit: Emit
     keeper: Keeper | None
     key: str
+    last: Token | None
+    lives: bool
+    spendings: Spendings
+    spends: Callable[[Spending], None]
 
     def steps(self, *, eager: bool, is_usable: Callable[[Fetched], bool]) -> Steps[Fetched]:
         """Yield the steps and return what was had.
@@ -88,39 +104,105 @@ class Fetch:
             SeicError: No token could be had.
         """
         ends = self.clock.monotonic() + self.endpoint.timeout
-        if self.keeper is not None:
-            stored = yield from self.keeper.load(self.key)
-            if stored is not None and is_usable(fetched := self._since(stored)):
-                return fetched
-        fetched = yield from self._request(EAGER_ATTEMPTS if eager else 1, ends)
-        if self.keeper is not None:
-            self.keeper.save(self.key, fetched.token)
-        return fetched
-
-    def _request(self, attempts: int, ends: float) -> Steps[Fetched]:
+        attempts = EAGER_ATTEMPTS if eager else 1
+        last, refusal, looks = self.last, None, True
         while True:
-            request = self.endpoint.build()
-            now, wall = self.clock.monotonic(), self.clock.wall()
-            self.count(requests=1)
-            status = None
+            if self.keeper is not None and looks:
+                stored = yield from self.keeper.load(self.key)
+                if stored is not None and is_usable(fetched := self._since(stored)):
+                    return fetched
+                last = _newer(last, stored)
+            looks = False
+            grant = self._choose(last, refusal)
+            request = self.endpoint.build(grant, now=self.clock.wall())
+            spending = None
+            if (secret := spent_by(grant)) is not None:
+                spending = yield from self._begin_spending(secret, ends)
+                if spending is None:
+                    looks = True
+                    continue
             try:
-                reply: Reply = yield Send(request, ends - now)
-                status = reply.status
-                token = self.endpoint.parse(reply, obtained_at=wall, now=self.clock.wall())
+                return (yield from self._ask(request, grant, last, spending, ends))
             except SeicError as error:
-                failure = error
-            else:
-                self._tell("acquired", status, now, token.tracking_id)
-                return Fetched(token, now, wall)
-            self.count(failures=1)
-            self._tell(name_failure(failure), status, now, getattr(failure, "tracking_id", None))
+                # A fresh one, since the frames of the first hold the reply's body.
+                failure, cause = error.fresh(), error.__cause__
+            finally:
+                if spending is not None:
+                    spending.end()
+            if isinstance(failure, TokenRequestRefused) and refuses_refresh(grant, failure):
+                # Another process may have been faster; else the grant itself asks, or a person has to.
+                refusal, looks = failure, True
+                continue
             attempts -= 1
             pause = repeat_in(failure, self.chance())
             left = ends - self.clock.monotonic()
             if attempts == 0 or pause is None or left - pause < _WORTHWHILE * self.endpoint.timeout:
-                # A fresh one, since the frames of the first hold the reply's body.
-                raise failure.fresh() from failure.__cause__
+                raise failure from cause
             yield Sleep(pause)
+
+    def _begin_spending(self, secret: str, ends: float) -> Steps[Spending | None]:
+        """Return the spending of a secret, or None once somebody else's has ended."""
+        spending, is_ours = self.spendings.begin(secret)
+        if is_ours:
+            self.spends(spending)
+            return spending
+        yield Pause(spending.ended, max(0.0, ends - self.clock.monotonic()))
+        if not spending.ended.is_set():
+            raise TokenEndpointUnavailable(
+                f"{self.endpoint.host}: another call that spends the same refresh token or code got no answer in time"
+            )
+        return None
+
+    def _choose(self, last: Token | None, refusal: TokenRequestRefused | None) -> Grant:
+        configured = self.endpoint.grant
+        refresh_token = None if last is None else last.refresh_token
+        fate = Fate.UNSPENT if refresh_token is None else self.spendings.fate(refresh_token)
+        grant = next_grant(
+            configured,
+            last,
+            provider=self.endpoint.provider,
+            now=self.clock.wall(),
+            refresh_refused=fate is Fate.SPENT or (fate is Fate.IN_DOUBT and configured.is_repeatable),
+            refusal=refusal,
+        )
+        if (secret := spent_by(grant)) is not None:
+            fate = self.spendings.fate(secret)
+            if fate is Fate.SPENT:
+                raise login_required("what the grant carries was used, and works once", refusal)
+            if fate is Fate.IN_DOUBT and self.lives:
+                raise TokenEndpointUnavailable(
+                    f"{self.endpoint.host}: the answer to the last refresh was lost, and a second could end the token "
+                    "in hand; it serves to its end, and then the refresh token is sent again"
+                )
+        return grant
+
+    def _ask(
+        self, request: httpx.Request, grant: Grant, last: Token | None, spending: Spending | None, ends: float
+    ) -> Steps[Fetched]:
+        now, wall = self.clock.monotonic(), self.clock.wall()
+        self.count(requests=1)
+        status = None
+        try:
+            reply: Reply = yield Send(request, ends - now)
+            status = reply.status
+            token = self.endpoint.parse(reply, obtained_at=wall, now=self.clock.wall())
+        except SeicError as error:
+            self.count(failures=1)
+            self._tell(name_failure(error), status, now, getattr(error, "tracking_id", None))
+            if spending is not None:
+                spending.end(fate_after(error))
+            raise
+        self._tell("acquired", status, now, token.tracking_id)
+        kept = keep_refresh_token(token, used=grant, previous=last)
+        if self.keeper is not None:
+            saved = self.keeper.save(self.key, kept)
+            if kept.refresh_token is not None and saved is not None:
+                # The one before is forgotten only when this one is safe.
+                yield Pause(saved, PATIENCE)
+        if spending is not None:
+            is_kept = isinstance(grant, RefreshToken) and kept.refresh_token == grant.refresh_token
+            spending.end(Fate.UNSPENT if is_kept else Fate.SPENT)
+        return Fetched(kept, now, wall)
 
     def _tell(self, outcome: str, status: int | None, begun: float, tracking_id: str | None) -> None:
         self.emit(
@@ -139,47 +221,56 @@ class Fetch:
         return Fetched(stored, self.clock.monotonic() - age, self.clock.wall() - age, stored=True)
 
 
+def _newer(one: Token | None, other: Token | None) -> Token | None:
+    if one is None or other is None:
+        return one or other
+    return other if other.obtained_at > one.obtained_at else one
+
+
 async def run_async(steps: Steps[_T], sender: Sender) -> _T:
     """Carry the steps out in an event loop."""
     result: Any = None
     error: Exception | None = None
-    while True:
-        try:
-            step = steps.send(result) if error is None else steps.throw(error)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
-        result = error = None
-        try:
-            if isinstance(step, Send):
-                result = await sender.send(step.request, step.seconds)
-            elif isinstance(step, Sleep):
-                await sleep(step.seconds)
-            else:
-                await step.latch.wait_async(step.seconds)
-        except SeicError as failure:
-            error = failure
+    # Closed at once, whatever ends it: what was sent and is unanswered is lost from here on.
+    with contextlib.closing(steps):
+        while True:
+            try:
+                step = steps.send(result) if error is None else steps.throw(error)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
+            result = error = None
+            try:
+                if isinstance(step, Send):
+                    result = await sender.send(step.request, step.seconds)
+                elif isinstance(step, Sleep):
+                    await sleep(step.seconds)
+                else:
+                    await step.latch.wait_async(step.seconds)
+            except SeicError as failure:
+                error = failure
 
 
 def run_sync(steps: Steps[_T], sender: Sender, line: Lifeline) -> _T:
     """Carry the steps out in a thread that `line` can end.
 
     Raises:
-        CallEnded: The line was cut.
+            CallEnded: The line was cut.
     """
     result: Any = None
     error: Exception | None = None
-    while True:
-        try:
-            step = steps.send(result) if error is None else steps.throw(error)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
-        result = error = None
-        try:
-            if isinstance(step, Send):
-                result = sender.send_sync(step.request, step.seconds, line)
-            elif isinstance(step, Sleep):
-                line.sleep(step.seconds)
-            else:
-                step.latch.wait(step.seconds)
-        except SeicError as failure:
-            error = failure
+    with contextlib.closing(steps):
+        while True:
+            try:
+                step = steps.send(result) if error is None else steps.throw(error)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
+            result = error = None
+            try:
+                if isinstance(step, Send):
+                    result = sender.send_sync(step.request, step.seconds, line)
+                elif isinstance(step, Sleep):
+                    line.sleep(step.seconds)
+                else:
+                    step.latch.wait(step.seconds)
+            except SeicError as failure:
+                error = failure

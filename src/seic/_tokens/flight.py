@@ -10,6 +10,7 @@ from seic._errors import SeicError, TokenEndpointUnavailable
 from seic._runtime import Job, Latch
 from seic._tokens.held import Held
 from seic._tokens.outcomes import name_failure
+from seic._tokens.spending import Spending
 
 _numbers = itertools.count(1)
 #: How often a waiter elsewhere looks whether whatever runs the fetch still lives, in seconds: up to twice as long, by
@@ -41,6 +42,8 @@ class Flight:
         self.stored = False
         #: What runs it; None for the moment before it starts.
         self.job: Job | None = None
+        #: The refresh token or code that it has sent, and has no answer to yet.
+        self.spending: Spending | None = None
         self._host = host
         self._patience = patience
         self._overdue_at = time.monotonic() + patience
@@ -69,6 +72,15 @@ class Flight:
         """Whether whatever ran it has died under it."""
         return not self.ended and self.job is not None and self.job.is_stranded()
 
+    def spends(self, spending: Spending) -> None:
+        """Note what it has sent that can be sent once only."""
+        self.spending = spending
+
+    @property
+    def is_spending(self) -> bool:
+        """Whether ending it now would lose the answer to what can be sent once only."""
+        return self.spending is not None and not self.spending.ended.is_set()
+
     def is_here(self) -> bool:
         """Whether it runs in the event loop of this very thread."""
         return self.job is not None and self.job.is_here()
@@ -88,6 +100,9 @@ class Flight:
         """End it with nothing, and have what may still run of it ended."""
         self._latch.set()
         self.cancel()
+        if self.spending is not None:
+            # Nobody is left who would see the answer.
+            self.spending.end()
 
     def cancel(self) -> None:
         """Have it ended from outside."""

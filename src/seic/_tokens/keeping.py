@@ -92,9 +92,10 @@ class Keeper:
             return None
         return token
 
-    def save(self, key: str, token: Token) -> None:
-        """Keep the token under the key; nobody waits for it."""
-        self._begin("save", self._store.save, key, token)
+    def save(self, key: str, token: Token) -> Latch | None:
+        """Keep the token under the key; return what is set when that is done, None where the store hangs."""
+        call = self._begin("save", self._store.save, key, token)
+        return None if call is None else call.done
 
     def delete(self, key: str) -> None:
         """Forget the token under the key; nobody waits for it."""

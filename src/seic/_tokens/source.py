@@ -25,14 +25,17 @@ from seic._events import (
     TokenWaitEnded,
 )
 from seic._model.token import Token
+from seic._model.token_info import TokenInfo
 from seic._runtime import start_async, start_thread
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
-from seic._tokens.fetch import Fetch, Fetched, Send, Steps, run_async, run_sync
+from seic._tokens.errands import description, revocation
+from seic._tokens.fetch import Fetch, Fetched, Steps, run_async, run_sync
 from seic._tokens.flight import Flight
 from seic._tokens.held import Freshness, Held, Windows
 from seic._tokens.keeping import PATIENCE, Keeper
 from seic._tokens.lifeline import CallEnded, Lifeline
+from seic._tokens.spending import spendings_of
 from seic._tokens.state import Serve, TokenState
 from seic._tokens.stats import Stats
 from seic._tokens.store import TokenStore
@@ -84,6 +87,7 @@ class TokenSource:
         self._windows = windows or Windows()
         self._idle_lifetime = idle_lifetime
         self._keeper = None if store is None else Keeper(store, emit=emit, clock=clock)
+        self._spendings = spendings_of(endpoint.grant if store is None else store)
         self._key = key or (lambda thumbprint: thumbprint or "")
         self._identity = identity
         self._emit = emit
@@ -118,10 +122,10 @@ class TokenSource:
         """Return a live token, blocking; see `token`."""
         return self.obtain_sync(force=force).token
 
-    async def obtain(self, *, rejected: Held | None = None, force: bool = False) -> Held:
-        """Return a token with its deadlines; never the `rejected` one."""
+    async def obtain(self, *, force: bool = False) -> Held:
+        """Return a token with its deadlines; see `token`."""
         while True:
-            decision = self.state.decide(rejected, force=force)
+            decision = self.state.decide(force=force)
             if isinstance(decision, Serve):
                 if decision.start is not None:
                     self._launch(decision.start, blocking=False)
@@ -135,10 +139,10 @@ class TokenSource:
             if (held := self.state.outcome(flight, force=force)) is not None:
                 return held
 
-    def obtain_sync(self, *, rejected: Held | None = None, force: bool = False) -> Held:
+    def obtain_sync(self, *, force: bool = False) -> Held:
         """Return a token with its deadlines, blocking; see `obtain`."""
         while True:
-            decision = self.state.decide(rejected, force=force)
+            decision = self.state.decide(force=force)
             if isinstance(decision, Serve):
                 if decision.start is not None:
                     self._launch(decision.start, blocking=True)
@@ -170,6 +174,19 @@ class TokenSource:
         """End the life of the token in hand or in the store, blocking; see `revoke`."""
         run_sync(self._revocation(), self.endpoint.sender, Lifeline())
 
+    async def token_info(self) -> TokenInfo:
+        """Ask the provider what a live token is good for; the token is had first if need be.
+
+        Raises:
+            ConfigurationError: The provider has no call that describes a token.
+            TokenError: No token could be had, or the provider did not describe it.
+        """
+        return await run_async(description(self.endpoint, await self.token(), self.clock), self.endpoint.sender)
+
+    def token_info_sync(self) -> TokenInfo:
+        """Ask the provider what a live token is good for, blocking; see `token_info`."""
+        return run_sync(description(self.endpoint, self.token_sync(), self.clock), self.endpoint.sender, Lifeline())
+
     def renew(self) -> None:
         """Have the token renewed before the next call: what it was bound to has changed."""
         self.state.age()
@@ -177,6 +194,8 @@ class TokenSource:
     async def aclose(self) -> None:
         """End background work; whoever still waits for a fetch starts it anew."""
         if (flight := self.state.flight) is not None:
+            if flight.is_spending:
+                await flight.wait_async(_CLOSING)
             flight.cancel()
             await flight.wait_async(_CLOSING)
         if self._keeper is not None and (pending := self._keeper.pending) is not None:
@@ -185,6 +204,8 @@ class TokenSource:
     def close(self) -> None:
         """End background work, blocking; see `aclose`."""
         if (flight := self.state.flight) is not None:
+            if flight.is_spending and not flight.is_here():
+                flight.wait(_CLOSING)
             flight.cancel()
             if not flight.is_here():
                 flight.wait(_CLOSING)
@@ -194,6 +215,7 @@ class TokenSource:
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
         self.state.after_fork()
+        self._spendings.after_fork()
         if self._keeper is not None:
             self._keeper.after_fork()
 
@@ -283,6 +305,10 @@ class TokenSource:
             emit=self._emit,
             keeper=self._keeper,
             key=self._key(identity),
+            last=self.state.held.token if self.state.held.token.access_token else None,
+            lives=self._freshness(self.state.held) is not Freshness.DEAD,
+            spendings=self._spendings,
+            spends=flight.spends,
         )
         return fetch.steps(eager=self.state.eager() and not flight.ahead, is_usable=is_usable)
 
@@ -293,12 +319,11 @@ class TokenSource:
             token = yield from self._keeper.load(key)
         if token is None:
             return
-        request = self.endpoint.build_invalidation(token)
+        errand = revocation(self.endpoint, token, self.clock)
         self.state.forget(held)
         if self._keeper is not None:
             self._keeper.delete(key)
-        reply = yield Send(request, self.endpoint.timeout)
-        self.endpoint.parse_invalidation(reply, now=self.clock.wall())
+        yield from errand
 
     # Events come before the callers go on, so that whoever listens knows first.
 

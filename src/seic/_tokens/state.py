@@ -71,11 +71,10 @@ class TokenState:
         self._fruitless_until = -math.inf
         self._stats = Stats()
 
-    def decide(self, rejected: Held | None = None, *, force: bool = False) -> Serve | Wait:
+    def decide(self, *, force: bool = False) -> Serve | Wait:
         """Decide for one caller.
 
         Args:
-            rejected: The token that the API refused, which is then not served again.
             force: Whether the caller wants a new one although the old one is fresh.
 
         Raises:
@@ -84,8 +83,6 @@ class TokenState:
         now, wall = self._clock.monotonic(), self._clock.wall()
         with self._lock:
             held = self.held
-            if rejected is held:
-                held.reject()
             freshness = Freshness.DEAD if force else held.freshness(now, wall)
             flight = self._flight_in_the_air()
             if freshness is Freshness.FRESH:

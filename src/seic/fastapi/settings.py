@@ -12,6 +12,7 @@ except ModuleNotFoundError as error:
     raise ImportError('seic.fastapi.settings needs pydantic-settings: run pip install "seic[settings]"') from error
 
 from seic._config import Config
+from seic._model.secrecy import traceless
 
 _PREFIX = "SEIC_"
 
@@ -42,6 +43,7 @@ class SeicSettings(BaseSettings):
     mtls_host: str | None = None
     store: str | None = None
 
+    @traceless
     def config(self, **changes: Any) -> Config:
         """Return the configuration that the settings state.
 

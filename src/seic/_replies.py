@@ -1,0 +1,53 @@
+"""An opt-in for those who want an API's errors raised. It reads replies and sends nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, TypeVar
+
+from seic._errors import ApiError
+from seic._model.provider import Provider
+from seic._oauth.api_errors import parse_api_error
+from seic._oauth.challenges import parse_retry_after
+from seic._oauth.providers import SEI_GATEWAY
+from seic._replay import NOT_REPLAYED
+
+_R = TypeVar("_R")
+
+_FIRST_ERROR = 400
+
+
+def raise_for_status(reply: _R, *, provider: Provider = SEI_GATEWAY) -> _R:
+    """Return an API's reply, unless it is an error: then raise what the provider says.
+
+    A redirect is no error here. A reply that is being streamed is judged by its status and headers, unless its body was
+    read before.
+
+    Args:
+        reply: A response of httpx or httpx2.
+        provider: Whose reply it is; it names the header of the tracking id.
+
+    Raises:
+        LoggedInElsewhere: The account's one session was ended by a login elsewhere.
+        ApiError: Any other answer of 400 and above, in the provider's form or not.
+    """
+    response: Any = reply
+    status: int = response.status_code
+    if status < _FIRST_ERROR:
+        return reply
+    try:
+        body: bytes = response.content
+    except RuntimeError:  # it is being streamed
+        body = b""
+    header = provider.tracking_header
+    error = parse_api_error(
+        tracking_header=header, status=status, headers=response.headers, body=body, now=time.time()
+    ) or ApiError(
+        f"the API answered {status} {response.reason_phrase}".rstrip(),
+        status=status,
+        tracking_id=response.headers.get(header) if header else None,
+        retry_after=parse_retry_after(response.headers.get("Retry-After"), now=time.time()),
+    )
+    if NOT_REPLAYED in response.extensions:
+        error.add_note(f"It was not sent again with a new token: {response.extensions[NOT_REPLAYED]}.")
+    raise error

@@ -1,0 +1,220 @@
+"""An opt-in for those who want idempotent calls repeated when the API says that this may help.
+
+A transport and no auth flow, so that it serves any client, and repeats a call with the token that it has.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import time
+from types import TracebackType
+from typing import Any
+
+import attrs
+import httpx
+
+from seic._errors import ConfigurationError
+from seic._oauth.challenges import parse_retry_after
+from seic._oauth.error_forms import read_error
+from seic._replay import Body
+from seic._runtime import sleep
+
+#: RFC 9110 §9.2.2: sent twice, they do what they do once.
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+#: What passes by itself, where the provider does not say: RFC 9110 §15.5.9, §15.6.3 to §15.6.5, RFC 6585 §4.
+_PASSING = frozenset({408, 429, 502, 503, 504})
+_UNAUTHORIZED = 401
+_FIRST_ERROR = 400
+#: The upper end of the first pause, in seconds; it doubles with each, and the pause is drawn from all below (full
+#: jitter).
+_FIRST_PAUSE = 0.5
+
+#: A connection that failed, or an answer that did not come. A pool without a free connection is none of these: more
+#: calls would not help it.
+_LOST: tuple[type[Exception], ...] = (
+    httpx.NetworkError,
+    httpx.RemoteProtocolError,
+    httpx.ConnectTimeout,
+    httpx.ReadTimeout,
+    httpx.WriteTimeout,
+)
+try:
+    import httpx2
+except ModuleNotFoundError:
+    pass
+else:
+    _LOST += (
+        httpx2.NetworkError,
+        httpx2.RemoteProtocolError,
+        httpx2.ConnectTimeout,
+        httpx2.ReadTimeout,
+        httpx2.WriteTimeout,
+    )
+
+_logger = logging.getLogger("seic.api")
+
+
+@attrs.frozen(kw_only=True)
+class Retry:
+    """How often a call is sent, and how long it may pause in between.
+
+    Repeated are the idempotent methods (GET, HEAD, OPTIONS, TRACE, PUT, DELETE) with a body that can be sent again. The
+    provider's `transient` decides; where it says nothing, a lost connection, a timeout, and 408, 429, 502, 503 and 504
+    are repeated. Pauses grow and are drawn by chance; `Retry-After` is kept to.
+
+    Args:
+        attempts: How often a call is sent at most, the first time included.
+        longest_pause: Seconds. A call whose `Retry-After` asks for more is handed on at once.
+
+    Raises:
+        ConfigurationError: A number makes no sense.
+    """
+
+    attempts: int = 3
+    longest_pause: float = 10.0
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse numbers that make no sense."""
+        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
+            raise ConfigurationError("retry.attempts: must be a whole number, 1 or more", field="retry.attempts")
+        if not isinstance(self.longest_pause, int | float) or not 0 <= self.longest_pause < math.inf:
+            raise ConfigurationError("retry.longest_pause: must be seconds, 0 or more", field="retry.longest_pause")
+
+    def pause_after(self, attempt: int, *, asked: float | None, chance: float) -> float | None:
+        """Return the pause before the next attempt, in seconds; None where there is none.
+
+        Args:
+            attempt: How often the call has been sent.
+            asked: What `Retry-After` asks for, or None.
+            chance: A random number in [0, 1).
+        """
+        if attempt >= self.attempts:
+            return None
+        if asked is not None:
+            return asked if asked <= self.longest_pause else None
+        return float(min(_FIRST_PAUSE * 2 ** (attempt - 1), self.longest_pause)) * chance
+
+
+class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
+    """A transport of httpx or httpx2 that repeats idempotent calls through another one.
+
+    Args:
+        transport: What sends: an async transport for an async client, a blocking one for a blocking client.
+        retry: How often.
+    """
+
+    def __init__(self, transport: Any, retry: Retry | None = None) -> None:
+        self._transport = transport
+        self._retry = retry or Retry()
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """Send the request, more than once if need be."""
+        if request.method not in _IDEMPOTENT:
+            return await self._transport.handle_async_request(request)
+        body = Body(request.stream)
+        await body.mark_async()
+        attempt = 1
+        while True:
+            try:
+                response = await self._transport.handle_async_request(request)
+            except _LOST as error:
+                pause = self._after_loss(error, attempt, request)
+                if pause is None or not await body.rewind_async():
+                    raise
+            else:
+                if _explains_itself(response):
+                    await response.aread()
+                pause = self._after_answer(response, attempt, request)
+                if pause is None or not await body.rewind_async():
+                    return response
+                await response.aclose()
+            await sleep(pause)
+            attempt += 1
+
+    def handle_request(self, request: Any) -> Any:
+        """Send the request, more than once if need be."""
+        if request.method not in _IDEMPOTENT:
+            return self._transport.handle_request(request)
+        body = Body(request.stream)
+        body.mark()
+        attempt = 1
+        while True:
+            try:
+                response = self._transport.handle_request(request)
+            except _LOST as error:
+                pause = self._after_loss(error, attempt, request)
+                if pause is None or not body.rewind():
+                    raise
+            else:
+                if _explains_itself(response):
+                    response.read()
+                pause = self._after_answer(response, attempt, request)
+                if pause is None or not body.rewind():
+                    return response
+                response.close()
+            time.sleep(pause)
+            attempt += 1
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """Close the connections."""
+        await self.aclose()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """Close the connections."""
+        self.close()
+
+    def _after_loss(self, error: Exception, attempt: int, request: Any) -> float | None:
+        return self._pause(type(error).__name__, None, attempt, request)
+
+    def _after_answer(self, response: Any, attempt: int, request: Any) -> float | None:
+        status = response.status_code
+        if not _may_pass(status, response.content if _explains_itself(response) else b""):
+            return None
+        asked = parse_retry_after(response.headers.get("Retry-After"), now=time.time())
+        return self._pause(str(status), asked, attempt, request)
+
+    def _pause(self, reason: str, asked: float | None, attempt: int, request: Any) -> float | None:
+        pause = self._retry.pause_after(attempt, asked=asked, chance=random.random())  # noqa: S311  # no secret
+        if pause is not None:
+            _logger.info(
+                "%s %s met %s, and is sent again in %.2f s unless its body cannot be (attempt %d of %d)",
+                request.method,
+                request.url.copy_with(query=None, fragment=None),
+                reason,
+                pause,
+                attempt,
+                self._retry.attempts,
+            )
+        return pause
+
+
+def _explains_itself(response: Any) -> bool:
+    """Whether the body of an error is worth reading: it is in a form that may speak of `transient`."""
+    return response.status_code >= _FIRST_ERROR and "json" in response.headers.get("Content-Type", "").lower()
+
+
+def _may_pass(status: int, body: bytes) -> bool:
+    if status < _FIRST_ERROR or status == _UNAUTHORIZED:  # a bad token does not get better
+        return False
+    form = read_error(body)
+    return status in _PASSING if form is None or form.transient is None else form.transient

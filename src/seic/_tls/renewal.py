@@ -1,0 +1,180 @@
+"""Where a new certificate comes from, and when there is one to read: files on disk, or a callback of the user's.
+
+What becomes of it is decided in `rotation`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from seic._errors import CertificateError, ConfigurationError
+from seic._tls.certificate import ClientCertificate
+from seic._tls.reasons import Reason, fault
+
+#: The files' state on disk, behind all links: times, size, inode and device of each; None where there is none. A
+#: rename, a write in place and a swapped link all change it.
+Signature: TypeAlias = tuple[tuple[int, ...] | None, ...]
+
+# How many looks new files may stay in disagreement before that is believed: writing key and certificate one after the
+# other takes a moment.
+_PATIENCE = 4
+# Seconds between two calls of a callback that refused handshakes ask for, however many are refused.
+_BETWEEN_URGENT_CALLS = 1.0
+
+
+class Renewal(Protocol):
+    """What `rotation` asks of a source."""
+
+    def is_due(self, *, urgent: bool) -> bool:
+        """Whether there may be something new to read; every look asks once."""
+        ...
+
+    def read(self) -> ClientCertificate:
+        """Return what is there now; raise CertificateError where it cannot work."""
+        ...
+
+    def is_settled(self) -> bool:
+        """Whether a failure to read is to be believed, or may pass by the next look."""
+        ...
+
+    def dealt_with(self) -> None:
+        """Take note that what was read last was taken or reported: it is not due again until it changes."""
+        ...
+
+    def version(self) -> object:
+        """Return what tells the content that was read last from other content, good or bad."""
+        ...
+
+
+class FileRenewal:
+    """The files that a certificate was loaded from; one that was given as bytes has none, and is never due."""
+
+    def __init__(self, certificate: ClientCertificate) -> None:
+        self._certificate = certificate
+        self._files = certificate.files
+        self._dealt_with: Signature | None = None
+        self._latest: Signature | None = None
+        self._looks = 0
+
+    def is_due(self, *, urgent: bool) -> bool:
+        """Compare what is on disk with what was dealt with last, and let it settle for one look."""
+        if not self._files:
+            return False
+        signature = _signature(self._files)
+        if signature == self._dealt_with:
+            return False
+        if signature != self._latest:
+            # A file that is still being written may look whole but for the end of its chain.
+            self._latest = signature
+            self._looks = 0
+            return urgent
+        self._looks += 1
+        return True
+
+    def read(self) -> ClientCertificate:
+        """Read the pair once."""
+        before = _signature(self._files)
+        fresh = _guarded(self._certificate.reload, self._certificate.path)
+        if _signature(self._files) != before:
+            self._looks = 0
+            raise fault(
+                Reason.SOURCE_FAILED,
+                self._certificate.path,
+                "the files changed while they were read; they are read again at the next look",
+            )
+        self._latest = before
+        return fresh
+
+    def is_settled(self) -> bool:
+        """Believe it when the files have stayed as they are for some looks."""
+        return self._looks >= _PATIENCE
+
+    def dealt_with(self) -> None:
+        """Remember the files as they were when they were read."""
+        self._dealt_with = self._latest
+
+    def version(self) -> object:
+        """Digest the files."""
+        return tuple(_digest(file) for file in self._files)
+
+
+def ask(callback: Callable[[], ClientCertificate]) -> ClientCertificate:
+    """Call a callback.
+
+    Raises:
+        CertificateError: It failed, or returned something else.
+    """
+    certificate = _guarded(callback, "the certificate callback")
+    if not isinstance(certificate, ClientCertificate):
+        raise fault(
+            Reason.SOURCE_FAILED,
+            "the certificate callback",
+            f"it must return what ClientCertificate.load returns, not {type(certificate).__name__}",
+        )
+    return certificate
+
+
+class CallbackRenewal:
+    """A callback that returns the present certificate, asked from time to time."""
+
+    def __init__(
+        self, callback: Callable[[], ClientCertificate], *, interval: float, monotonic: Callable[[], float]
+    ) -> None:
+        self._callback = callback
+        self._interval = interval
+        self._monotonic = monotonic
+        self._called_at = monotonic()
+
+    def is_due(self, *, urgent: bool) -> bool:
+        """Whether the pause since the last call is over."""
+        return self._monotonic() - self._called_at >= (_BETWEEN_URGENT_CALLS if urgent else self._interval)
+
+    def read(self) -> ClientCertificate:
+        """Call it."""
+        self._called_at = self._monotonic()
+        return ask(self._callback)
+
+    def is_settled(self) -> bool:
+        """Believe it at once: a callback returns a whole pair or none."""
+        return True
+
+    def dealt_with(self) -> None:
+        """Do nothing: time alone makes the next call due."""
+
+    def version(self) -> object:
+        """Tell nothing: what a callback would have returned is not known."""
+        return None
+
+
+def _guarded(read: Callable[[], ClientCertificate], label: str) -> ClientCertificate:
+    try:
+        return read()
+    except (CertificateError, ConfigurationError):
+        raise
+    except Exception as error:
+        # The user's own code (a vault's client, a callable password) may fail in any way, and say a secret in it.
+        raise fault(
+            Reason.SOURCE_FAILED, label, f"the new certificate could not be had: {type(error).__name__}"
+        ) from error
+
+
+def _signature(files: tuple[Path, ...]) -> Signature:
+    return tuple(_state(file) for file in files)
+
+
+def _state(file: Path) -> tuple[int, ...] | None:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino, stat.st_dev
+
+
+def _digest(file: Path) -> str | None:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return None

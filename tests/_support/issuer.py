@@ -1,0 +1,94 @@
+"""An issuer of JWTs in memory: keys that rotate, tokens of every kind, a key set behind a transport that counts."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import httpx
+from joserfc import jwt
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry
+
+URL = "https://idp.example"
+JWKS_URL = f"{URL}/jwks"
+AUDIENCE = "accounts"
+NOW = 1_800_000_000
+
+
+def encode(part: object) -> str:
+    """Return a part of a token by hand, for what no library would make."""
+    return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+
+
+class Issuer:
+    """Signs tokens with `key`; the set that it publishes is `published`.
+
+    Attributes:
+        fetches: How often the key set was asked for.
+        reply: What is answered in place of the key set.
+        gate: Where it is set, the answer waits for it.
+    """
+
+    def __init__(self) -> None:
+        self.key: RSAKey | ECKey | OKPKey = RSAKey.generate_key(2048, {"kid": "key-1"})
+        self.published: list[dict[str, Any]] = [self.public(self.key)]
+        self.fetches = 0
+        self.reply: httpx.Response | Exception | None = None
+        self.gate: asyncio.Event | None = None
+        self.arrived = asyncio.Event()
+
+    @staticmethod
+    def public(key: RSAKey | ECKey | OKPKey, **members: Any) -> dict[str, Any]:
+        """Return the public half of a key, as it is published."""
+        return {**key.as_dict(private=False), **members}
+
+    def rotate(self, kid: str, *, keep: bool = True) -> None:
+        """Sign with a new key from now on, and publish it beside the old ones or in their place."""
+        self.key = ECKey.generate_key("P-256", {"kid": kid})
+        self.published = [*(self.published if keep else []), self.public(self.key)]
+
+    def claims(self, **changes: Any) -> dict[str, Any]:
+        """Return the claims of a good token; a change to None leaves a claim out."""
+        claims: dict[str, Any] = {
+            "iss": URL,
+            "aud": AUDIENCE,
+            "sub": "user-1",
+            "client_id": "client-1",
+            "scope": "read write",
+            "iat": NOW - 10,
+            "exp": NOW + 300,
+        }
+        return {name: value for name, value in {**claims, **changes}.items() if value is not None}
+
+    def token(self, *, header: dict[str, Any] | None = None, key: Any = None, **changes: Any) -> str:
+        """Return a signed token.
+
+        Args:
+            header: Changes of its header; None leaves a parameter out.
+            key: What to sign with in place of the issuer's own.
+            changes: Changes of its claims.
+        """
+        key = key or self.key
+        algorithm = {"RSA": "RS256", "EC": "ES256", "OKP": "Ed25519", "oct": "HS256"}[key.key_type]
+        whole = {"alg": algorithm, "typ": "at+jwt", "kid": self.key.kid, **(header or {})}
+        whole = {name: value for name, value in whole.items() if value is not None}
+        registry = JWSRegistry(algorithms=[whole["alg"]], strict_check_header=False)
+        return jwt.encode(whole, self.claims(**changes), key, registry=registry)
+
+    @property
+    def transport(self) -> httpx.MockTransport:
+        """What carries the fetch of the key set."""
+        return httpx.MockTransport(self._answer)
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        assert (request.method, str(request.url)) == ("GET", JWKS_URL)
+        self.fetches += 1
+        self.arrived.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        if isinstance(self.reply, Exception):
+            raise self.reply
+        return self.reply or httpx.Response(200, json={"keys": self.published})

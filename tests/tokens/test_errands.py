@@ -1,0 +1,216 @@
+"""Ending a token and having it described, in each dialect, as users ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs
+
+import attrs
+import httpx
+import pytest
+
+import seic
+
+PLAIN = attrs.evolve(seic.OAUTH2, revocation_url="/oauth/v2/revoke", introspection_url="/oauth/v2/introspect")
+PLATFORM = attrs.evolve(seic.SEI_PLATFORM, revocation_url="/v2/oauth/revoke")
+HOSTS = seic.Hosts(api="idp.example")
+
+TOKEN = {"access_token": "access-1", "token_type": "Bearer", "expires_in": 3600}
+PAIR = {**TOKEN, "refresh_token": "refresh-1"}
+
+
+class Recorder:
+    """Answers token calls with a token and other calls as the test says, and remembers those."""
+
+    def __init__(self, token: dict[str, object], answer: Callable[[], httpx.Response]) -> None:
+        self.calls: list[httpx.Request] = []
+        self._token = token
+        self._answer = answer
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer one call."""
+        form = parse_qs(request.content.decode())
+        if request.method == "POST" and form.get("grant_type", [""])[0] in {"password", "authorization_code"}:
+            return httpx.Response(200, json=self._token)
+        self.calls.append(request)
+        return self._answer()
+
+    @property
+    def sent(self) -> list[tuple[str, dict[str, str]]]:
+        """Each call's path and the parts of its form that tell of the token."""
+        return [
+            (
+                call.url.path,
+                {
+                    name: values[0]
+                    for name, values in parse_qs(call.content.decode()).items()
+                    if name not in {"client_id", "client_secret"}
+                },
+            )
+            for call in self.calls
+        ]
+
+
+def config(provider: seic.Provider) -> seic.Config:
+    """Settings of a person's token at a provider."""
+    is_platform = provider.name == PLATFORM.name
+    grant = seic.AuthorizationCode(code="c") if is_platform else seic.Password(username="u", password="p")
+    return seic.Config(provider=provider, hosts=HOSTS, client_id="client-1", client_secret="s-1", grant=grant)
+
+
+def cascade() -> httpx.Response:
+    """The platform's answer to a revocation."""
+    return httpx.Response(200, json={"message": "revoked", "token": "access-1", "cascade": "true"})
+
+
+def nothing() -> httpx.Response:
+    """The answer of RFC 7009."""
+    return httpx.Response(200)
+
+
+_REVOCATIONS: list[Any] = [
+    pytest.param(
+        seic.SEI_GATEWAY,
+        TOKEN,
+        nothing,
+        [("/v2/oauthtoken", {"grant_type": "invalidate_token", "access_token": "access-1"})],
+        id="gateway",
+    ),
+    pytest.param(
+        seic.SEI_GATEWAY,
+        PAIR,
+        nothing,
+        [("/v2/oauthtoken", {"grant_type": "invalidate_token", "access_token": "access-1"})],
+        id="gateway, pair",
+    ),
+    pytest.param(PLATFORM, TOKEN, cascade, [("/v2/oauth/revoke", {"token": "access-1"})], id="platform"),
+    pytest.param(
+        PLATFORM, PAIR, cascade, [("/v2/oauth/revoke", {"refresh_token": "refresh-1"})], id="platform, one kills both"
+    ),
+    pytest.param(PLAIN, TOKEN, nothing, [("/oauth/v2/revoke", {"token": "access-1"})], id="RFC 7009"),
+    pytest.param(
+        PLAIN,
+        PAIR,
+        nothing,
+        [
+            ("/oauth/v2/revoke", {"token": "refresh-1", "token_type_hint": "refresh_token"}),
+            ("/oauth/v2/revoke", {"token": "access-1"}),
+        ],
+        id="RFC 7009, pair",
+    ),
+]
+
+
+@pytest.mark.parametrize(("provider", "token", "answer", "sent"), _REVOCATIONS)
+async def test_revoking(
+    provider: seic.Provider, token: dict[str, object], answer: Callable[[], httpx.Response], sent: object
+) -> None:
+    """Expect each dialect's own call, and the token to be gone here as well."""
+    recorder = Recorder(token, answer)
+    async with seic.AsyncClient(config(provider), transport=httpx.MockTransport(recorder)) as client:
+        await client.token()
+        await client.revoke()
+        assert recorder.sent == sent
+        await client.revoke()
+    assert recorder.sent == sent
+
+
+@pytest.mark.parametrize(("provider", "token", "answer", "sent"), _REVOCATIONS)
+def test_revoking_while_blocking(
+    provider: seic.Provider, token: dict[str, object], answer: Callable[[], httpx.Response], sent: object
+) -> None:
+    """Expect the same of the blocking twin."""
+    recorder = Recorder(token, answer)
+    with seic.Client(config(provider), transport=httpx.MockTransport(recorder)) as client:
+        client.token()
+        client.revoke()
+    assert recorder.sent == sent
+
+
+async def test_a_revocation_that_the_platform_refuses() -> None:
+    """Expect its own form of an error to be read, and the token to be dropped here all the same."""
+
+    def refuse() -> httpx.Response:
+        return httpx.Response(400, json={"ErrorCode": "invalid_token", "Error": "Unknown token", "Hint": "log in"})
+
+    recorder = Recorder(PAIR, refuse)
+    async with seic.AsyncClient(config(PLATFORM), transport=httpx.MockTransport(recorder)) as client:
+        await client.token()
+        with pytest.raises(seic.TokenRequestRefused) as caught:
+            await client.revoke()
+        assert (caught.value.code, caught.value.description) == ("invalid_token", "Unknown token; log in")
+        assert len(recorder.calls) == 1
+        await client.revoke()
+    assert len(recorder.calls) == 1
+
+
+async def test_a_provider_that_cannot_revoke() -> None:
+    """Expect the setting to be named, and a token that could not be revoked to stay in use."""
+    recorder = Recorder(PAIR, nothing)
+    async with seic.AsyncClient(config(seic.SEI_PLATFORM), transport=httpx.MockTransport(recorder)) as client:
+        token = await client.token()
+        with pytest.raises(seic.ConfigurationError) as caught:
+            await client.revoke()
+        assert caught.value.field == "provider.revocation_url"
+        assert await client.token() is token
+    assert recorder.calls == []
+
+
+def _tokeninfo() -> httpx.Response:
+    return httpx.Response(
+        200,
+        json={"status": "approved", "expires_in": 100, "email": "ann@example.com", "app_name": "App", "scope": "x"},
+    )
+
+
+def _introspection() -> httpx.Response:
+    return httpx.Response(200, json={"active": True, "scope": "x", "username": "ann@example.com"})
+
+
+@pytest.mark.parametrize(
+    ("provider", "answer", "expires_in"),
+    [pytest.param(PLATFORM, _tokeninfo, 100, id="platform"), pytest.param(PLAIN, _introspection, None, id="RFC 7662")],
+)
+async def test_describing_a_token(
+    provider: seic.Provider, answer: Callable[[], httpx.Response], expires_in: float | None
+) -> None:
+    """Expect one typed value of each dialect, and no secret in a URL."""
+    recorder = Recorder(PAIR, answer)
+    async with seic.AsyncClient(config(provider), transport=httpx.MockTransport(recorder)) as client:
+        info = await client.token_info()
+    assert isinstance(info, seic.TokenInfo)
+    assert (info.active, info.username, info.scope, info.expires_in) == (True, "ann@example.com", "x", expires_in)
+    (call,) = recorder.calls
+    assert "access-1" not in str(call.url)
+    assert "s-1" not in str(call.url)
+
+
+@pytest.mark.parametrize(("provider", "answer"), [(PLATFORM, _tokeninfo), (PLAIN, _introspection)])
+def test_describing_a_token_while_blocking(provider: seic.Provider, answer: Callable[[], httpx.Response]) -> None:
+    """Expect the same of the blocking twin."""
+    recorder = Recorder(PAIR, answer)
+    with seic.Client(config(provider), transport=httpx.MockTransport(recorder)) as client:
+        assert client.token_info().username == "ann@example.com"
+
+
+@pytest.mark.parametrize("provider", [seic.SEI_GATEWAY, seic.OAUTH2], ids=lambda provider: provider.name)
+async def test_a_provider_that_describes_nothing(provider: seic.Provider) -> None:
+    """Expect an error that names the setting, and no call."""
+    recorder = Recorder(PAIR, nothing)
+    async with seic.AsyncClient(config(provider), transport=httpx.MockTransport(recorder)) as client:
+        with pytest.raises(seic.ConfigurationError) as caught:
+            await client.token_info()
+    assert caught.value.field == "provider.introspection_url"
+    assert recorder.calls == []
+
+
+async def test_a_login_that_was_revoked_does_not_send_its_code_again() -> None:
+    """Expect a person to have to log in: a code that is sent twice ends what it brought (RFC 6749 §4.1.2)."""
+    recorder = Recorder(PAIR, cascade)
+    async with seic.AsyncClient(config(PLATFORM), transport=httpx.MockTransport(recorder)) as client:
+        await client.token()
+        await client.revoke()
+        with pytest.raises(seic.TokenRequestRefused) as caught:
+            await client.token()
+    assert caught.value.code == "login_required"

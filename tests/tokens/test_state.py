@@ -1,0 +1,378 @@
+"""What follows from what a source knows, one decision at a time."""
+
+from __future__ import annotations
+
+import pytest
+
+from seic import SeicError, Token, TokenEndpointUnavailable, TokenRequestRefused
+from seic._tokens.flight import Flight
+from seic._tokens.held import Held, Windows
+from seic._tokens.state import Serve, TokenState, Wait
+from tests._support.clocks import FakeClock
+
+DOWN = TokenEndpointUnavailable("down")
+REFUSED = TokenRequestRefused("no", status=401)
+
+
+class State(TokenState):
+    """A state with chance at its worst, and short names for what tests do."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock=clock.clock, chance=lambda: 0.999, depart=self._new)
+        self.fake = clock
+
+    @staticmethod
+    def _new(*, ahead: bool, force: bool) -> Flight:
+        return Flight(host="idp.example", ahead=ahead, force=force, patience=10)
+
+    def hold(self, name: str = "old", *, accepted: bool = True) -> Held:
+        """Return a token of an hour, as of now."""
+        held = Held(
+            Token(access_token=name, expires_in=3600), now=self.fake.now, wall=self.fake.wall, windows=Windows()
+        )
+        held.accepted = accepted
+        return held
+
+    def land(self, held: Held, *, ahead: bool = False) -> Held:
+        """Put a token in hand."""
+        flight = self.start(ahead=ahead)
+        assert self.landed(flight, held) is not None
+        flight.land(held, stored=False)
+        return held
+
+    def start(self, *, ahead: bool = False) -> Flight:
+        """Begin a fetch."""
+        self._flight = self._new(ahead=ahead, force=False)
+        return self._flight
+
+    def fail(self, flight: Flight, error: SeicError = DOWN) -> None:
+        """End a fetch with an error."""
+        assert self.failed(flight, error) is not None
+        flight.fail(error)
+
+    def wait(self, *, force: bool = False) -> Wait:
+        """Decide, and have it be to wait."""
+        decision = self.decide(force=force)
+        assert isinstance(decision, Wait)
+        return decision
+
+    def serve(self) -> Serve:
+        """Decide, and have it be to go on."""
+        decision = self.decide()
+        assert isinstance(decision, Serve)
+        return decision
+
+
+@pytest.fixture
+def state(clock: FakeClock) -> State:
+    """A state without a token."""
+    return State(clock)
+
+
+def test_the_first_caller_fetches_and_the_others_wait(state: State) -> None:
+    """One flight for all."""
+    first, second = state.wait(), state.wait()
+
+    assert first.start
+    assert not second.start
+    assert second.flight is first.flight
+    assert not first.flight.ahead
+
+
+def test_a_fresh_token_is_served(state: State) -> None:
+    """Nothing is started for it."""
+    held = state.land(state.hold())
+    assert state.serve() == Serve(held)
+
+
+def test_in_the_advisory_window_one_renews_and_all_go_on(state: State, clock: FakeClock) -> None:
+    """The first caller starts a flight that nobody waits for."""
+    held = state.land(state.hold())
+    clock.advance(3000)
+
+    first, second = state.serve(), state.serve()
+
+    assert first.held is second.held is held
+    assert first.start is not None
+    assert first.start.ahead
+    assert second.start is None
+
+
+def test_in_the_mandatory_window_all_wait(state: State, clock: FakeClock) -> None:
+    """One starts it, also where a renewal ahead is under way already."""
+    state.land(state.hold())
+    clock.advance(3000)
+    ahead = state.serve().start
+    clock.advance(550)
+
+    assert state.wait() == Wait(ahead) if ahead else pytest.fail("no renewal ahead")
+
+
+def test_a_failed_renewal_ahead_is_invisible_and_backs_off(state: State, clock: FakeClock) -> None:
+    """Calls go on with the old token, and the next attempt waits: longer each time."""
+    held = state.land(state.hold())
+    clock.advance(2880)
+    pauses = []
+    for _ in range(4):
+        start = state.serve().start
+        assert start is not None
+        state.fail(start)
+        pause = 0.0
+        while state.serve() == Serve(held):
+            clock.advance(0.25)
+            pause += 0.25
+        # The decision that ended the pause has begun the next flight: end it as if it had not been.
+        state.abandon(state.flight or pytest.fail("no flight"))
+        pauses.append(pause)
+
+    assert pauses == [1, 2, 4, 8]
+
+
+def test_while_the_endpoint_is_down_the_old_token_serves_to_its_end(state: State, clock: FakeClock) -> None:
+    """The mandatory window makes nobody wait for an endpoint that is known to be down; the end does."""
+    held = state.land(state.hold())
+    clock.advance(3000)
+    state.fail(state.serve().start or pytest.fail("no renewal ahead"))
+    clock.advance(599.9)
+    decision = state.serve()
+    assert decision.held is held
+    assert decision.start is not None
+    state.fail(decision.start)
+
+    clock.advance(0.1)
+    assert state.wait().start
+
+
+def test_a_refusal_ends_the_mandatory_window_early(state: State, clock: FakeClock) -> None:
+    """Whoever must renew and may not is told so, while there is still time for a person to act."""
+    held = state.land(state.hold())
+    clock.advance(3505)
+    state.fail(state.serve().start or pytest.fail("no renewal ahead"), REFUSED)
+    assert state.serve() == Serve(held)
+
+    clock.advance(5)
+    with pytest.raises(TokenRequestRefused):
+        state.decide()
+
+
+def test_without_a_token_a_failure_is_remembered_for_a_moment(state: State, clock: FakeClock) -> None:
+    """Callers fail at once with the cause, until the pause is over."""
+    state.fail(state.wait().flight)
+
+    for _ in range(3):
+        with pytest.raises(TokenEndpointUnavailable):
+            state.decide()
+        clock.advance(0.79 / 3)
+    clock.advance(0.02)
+    assert state.wait().start
+
+
+def test_the_clock_set_back_does_not_stretch_a_pause(state: State, clock: FakeClock) -> None:
+    """Pauses go by the monotonic clock."""
+    state.fail(state.wait().flight)
+    clock.advance(0.9)
+    clock.step(-3600)
+    assert state.wait().start
+
+
+def test_each_error_is_an_error_of_its_own(state: State) -> None:
+    """Raised in many tasks, one instance would gather all their tracebacks; the cause is the same for all."""
+    cause = OSError("connection reset")
+    error = TokenEndpointUnavailable("down")
+    error.__cause__ = cause
+    state.fail(state.wait().flight, error)
+
+    caught = []
+    for _ in range(2):
+        with pytest.raises(TokenEndpointUnavailable) as info:
+            state.decide()
+        caught.append(info.value)
+
+    assert caught[0] is not caught[1]
+    assert caught[0].__cause__ is caught[1].__cause__ is cause
+    assert error.__traceback__ is None
+
+
+@pytest.mark.parametrize(("held_for", "asks"), [(29.9, False), (30, True)])
+def test_a_refusal_is_remembered_for_half_a_minute(state: State, clock: FakeClock, held_for: float, asks: bool) -> None:
+    """A hot loop sends bad credentials once, also where it asks for a new token by force."""
+    state.fail(state.wait().flight, REFUSED)
+    clock.advance(held_for)
+    if asks:
+        assert state.wait(force=True).start
+    else:
+        with pytest.raises(TokenRequestRefused):
+            state.decide(force=True)
+
+
+def test_a_success_forgets_the_failures(state: State, clock: FakeClock) -> None:
+    """The next trouble starts from the shortest pause again."""
+    for _ in range(5):
+        state.fail(state.wait().flight)
+        clock.advance(1)
+    assert not state.eager()
+
+    flight = state.wait().flight
+    assert state.landed(flight, state.hold()) == 5
+    assert state.eager()
+
+
+def test_a_caller_in_need_is_not_failed_by_a_renewal_ahead(state: State, clock: FakeClock) -> None:
+    """It was one attempt that nobody waited for when it began; whoever needs a token gets a fetch of his own."""
+    state.land(state.hold())
+    clock.advance(3000)
+    ahead = state.serve().start or pytest.fail("no renewal ahead")
+    clock.advance(600)
+    assert state.wait() == Wait(ahead)
+    state.fail(ahead)
+
+    assert state.outcome(ahead) is None
+    assert state.wait().start
+
+
+def test_whoever_waited_goes_on_with_a_token_that_still_lives(state: State, clock: FakeClock) -> None:
+    """In the mandatory window a failure to reach the endpoint takes nobody down."""
+    held = state.land(state.hold())
+    clock.advance(3550)
+    flight = state.wait().flight
+    state.fail(flight)
+
+    assert state.outcome(flight) is held
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_refusal_is_raised_to_whoever_waited(state: State, clock: FakeClock, lives: bool) -> None:
+    """Whether a token still lives or not."""
+    if lives:
+        state.land(state.hold())
+        clock.advance(3550)
+    flight = state.wait().flight
+    state.fail(flight, REFUSED)
+    with pytest.raises(TokenRequestRefused):
+        state.outcome(flight)
+
+
+def test_force_fetches_although_the_token_is_fresh(state: State) -> None:
+    """And all who force at one moment share that fetch."""
+    state.land(state.hold())
+    first, second = state.wait(force=True), state.wait(force=True)
+    assert first.start
+    assert first.flight.force
+    assert second == Wait(first.flight)
+
+
+def test_force_does_not_take_a_token_that_was_asked_for_before(state: State) -> None:
+    """What changed at the provider may not be in it: the caller waits for that fetch, and then starts another."""
+    earlier = state.wait().flight
+    assert state.wait(force=True) == Wait(earlier)
+    held = state.hold()
+    state.landed(earlier, held)
+    earlier.land(held, stored=False)
+
+    assert state.outcome(earlier, force=True) is None
+    assert state.wait(force=True).start
+
+
+def test_an_abandoned_flight_is_no_failure(state: State) -> None:
+    """The next caller starts anew at once, and nothing is remembered of it."""
+    flight = state.wait().flight
+    state.abandon(flight)
+
+    assert flight.ended
+    assert state.outcome(flight) is None
+    assert state.wait().start
+    assert state.eager()
+
+
+def test_what_a_given_up_flight_brings_is_not_taken(state: State) -> None:
+    """A flight that was given up may end much later, with a token older than the one in hand."""
+    late = state.wait().flight
+    state.abandon(late)
+    current = state.land(state.hold("new"))
+
+    assert state.landed(late, state.hold("late")) is None
+    assert state.failed(late, DOWN) is None
+    assert state.held is current
+    assert state.serve() == Serve(current)
+
+
+def test_a_rejected_token_is_not_served_again(state: State) -> None:
+    """The next caller waits for a new one."""
+    state.land(state.hold()).reject()
+    assert state.wait().start
+
+
+# The API rejects whatever it is given
+
+
+def reject(state: State) -> bool:
+    """Have the API reject the token in hand; return whether that led to a new one."""
+    held = state.held
+    if not state.may_replace(held):
+        return False
+    held.reject()
+    state.land(state.hold("next", accepted=False))
+    return True
+
+
+def test_a_token_that_was_taken_once_is_replaced_whenever_it_is_rejected(state: State) -> None:
+    """It was good, so it was revoked: a new one helps."""
+    for number in range(5):
+        state.land(state.hold(f"token-{number}"))
+        assert reject(state)
+
+
+def test_a_second_token_that_is_rejected_unused_makes_renewals_pause(state: State, clock: FakeClock) -> None:
+    """Where new tokens are rejected like old ones, each call would cost a token; so they grow rare."""
+    state.land(state.hold(accepted=False))
+    assert reject(state)
+    pauses = []
+    for _ in range(4):
+        pause = 0.0
+        while not reject(state):
+            clock.advance(0.5)
+            pause += 0.5
+        pauses.append(pause)
+    assert pauses == [1, 2, 4, 8]
+
+    state.held.used(clock.now, clock.wall)
+    assert reject(state)
+    assert state.may_replace(state.held) is True
+
+
+def test_a_token_that_was_replaced_already_is_no_reason_to_renew_again(state: State) -> None:
+    """Of two hundred calls with one dead token, each but the first finds the new one in hand."""
+    old = state.land(state.hold(accepted=False))
+    assert reject(state)
+    assert state.may_replace(old)
+    assert state.serve().held is state.held
+
+
+# Counters
+
+
+def test_counters_count(state: State) -> None:
+    """They only grow, and a snapshot does not change."""
+    before = state.stats
+    state.count(requests=2, failures=1)
+    state.count(replays=3)
+    state.land(state.hold(), ahead=True)
+
+    assert before.token_requests == 0
+    assert (state.stats.token_requests, state.stats.token_failures) == (2, 1)
+    assert (state.stats.replays, state.stats.renewals_ahead) == (3, 1)
+
+
+def test_a_child_process_starts_with_the_token_and_without_the_flight(state: State, clock: FakeClock) -> None:
+    """Whatever ran it stayed in the parent; so did whoever held the lock."""
+    held = state.land(state.hold())
+    clock.advance(3550)
+    flight = state.wait().flight
+    lock = state._lock
+    state.after_fork()
+
+    assert state._lock is not lock
+    assert state.held is held
+    decision = state.wait()
+    assert decision.start
+    assert decision.flight is not flight
