@@ -6,6 +6,7 @@ from seic import events
 from seic._auth import OAuth2Auth
 from seic._client import AsyncClient, Client
 from seic._config import Config
+from seic._discovery import discover, discover_sync
 from seic._errors import (
     ApiError,
     CertificateError,
@@ -30,8 +31,15 @@ from seic._model.hosts import Hosts
 from seic._model.provider import Provider
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
+from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
 from seic._oauth.authorize import Login
-from seic._oauth.client_auth import ClientIdOnly, ClientSecretBasic, ClientSecretPost
+from seic._oauth.client_auth import (
+    ClientIdOnly,
+    ClientSecretBasic,
+    ClientSecretPost,
+    SelfSignedTlsClientAuth,
+    TlsClientAuth,
+)
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._replies import raise_for_status
 from seic._retry import Retry, RetryTransport
@@ -49,6 +57,8 @@ __all__ = [
     "SEI_GATEWAY",
     "SEI_PLATFORM",
     "OAUTH2",
+    "discover",
+    "discover_sync",
     # Grants
     "ClientCredentials",
     "Password",
@@ -61,6 +71,10 @@ __all__ = [
     "ClientSecretBasic",
     "ClientSecretPost",
     "ClientIdOnly",
+    "PrivateKeyJwt",
+    "ClientSecretJwt",
+    "TlsClientAuth",
+    "SelfSignedTlsClientAuth",
     # Identity
     "ClientCertificate",
     "create_ssl_context",

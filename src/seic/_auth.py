@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any, Literal
 
+import attrs
 import httpx
 
 from seic._config import Config
@@ -50,6 +51,18 @@ _SERVER_ERROR = 500
 _logger = logging.getLogger("seic.api")
 
 
+@attrs.frozen(eq=False, repr=False)
+class _Attached:
+    """What attaching a token made of the headers of the last call: most calls bring the same, and a copy is cheap.
+
+    Setting each header anew would cost more than all the rest that is done to a call whose token is fresh.
+    """
+
+    held: Held | None = None
+    before: list[tuple[bytes, bytes]] | None = None
+    after: Any = None
+
+
 class OAuth2Auth(_Auth):
     """Attaches a live token to each call of the configured origin, renews it, and replays a call once on a 401.
 
@@ -82,6 +95,7 @@ class OAuth2Auth(_Auth):
             grant=config.grant,
             sender=Sender(TokenConnector(config, transport)),
             timeout=config.token_timeout,
+            certificate=config.presenter.certificate,
             hint=config.presenter.hint,
         )
         self._presenter = config.presenter
@@ -105,6 +119,7 @@ class OAuth2Auth(_Auth):
         self._async_trace, self._blocking_trace = AsyncTrace(self._guard), BlockingTrace(self._guard)
         self._id_header = provider.client_id_header
         self._client_id = config.client_id
+        self._attached = _Attached()
 
     def __repr__(self) -> str:
         return f"OAuth2Auth({self.config.base_url}, client_id={self.config.client_id!r})"
@@ -220,10 +235,19 @@ class OAuth2Auth(_Auth):
             self.source.renew()
 
     def _attach(self, request: Any, held: Held, trace: HopTrace) -> None:
-        headers = request.headers
-        headers["Authorization"] = held.authorization
+        headers, last = request.headers, self._attached
+        before = headers.raw
+        if before == last.before and held is last.held and type(headers) is type(last.after):
+            request.headers = last.after.copy()
+        else:
+            headers["Authorization"] = held.authorization
+            if self._id_header is not None:
+                headers[self._id_header] = self._client_id
+            if _is_ascii(before):
+                # It reads the same as UTF-8, and httpx need not find that out on each call.
+                headers.encoding = "utf-8"
+                self._attached = _Attached(held, before, headers.copy())
         if self._id_header is not None:
-            headers[self._id_header] = self._client_id
             # httpx takes the token off a redirect to another origin, but not this header.
             trace.watch(request)
 
@@ -293,3 +317,7 @@ class OAuth2Auth(_Auth):
 def _host(response: Any) -> str:
     host: str = response.request.url.netloc.decode("ascii")
     return host
+
+
+def _is_ascii(headers: list[tuple[bytes, bytes]]) -> bool:
+    return b"".join(map(b"".join, headers)).isascii()

@@ -20,6 +20,8 @@ from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider
 from seic._model.secrecy import Secretive, hide, traceless
 from seic._network import Network, ProxyLike, show_proxy
+from seic._oauth.assertion_auth import PrivateKeyJwt
+from seic._oauth.client_auth import TlsClientAuth
 from seic._oauth.messages import build_token_request
 from seic._settings import named, read_environment, read_file
 from seic._tls.certificate import ClientCertificate
@@ -193,13 +195,17 @@ class Config(Secretive):
         object.__setattr__(self, "presenter", self._make_presenter())
         # A credential that is missing or cannot be sent is found here, and not by the first call. The grant's own are
         # left alone: a callable that supplies one is asked when it is needed.
-        build_token_request(
-            provider=self.provider,
-            token_url=self.token_url,
-            client_id=self.client_id,
-            client_secret=self.client_secret,
-            grant=ClientCredentials(),
-        )
+        certificate = None if callable(self.certificate) else self.certificate
+        by_certificate = isinstance(self.provider.client_authentication, (TlsClientAuth, PrivateKeyJwt))
+        if not (callable(self.certificate) and by_certificate):
+            build_token_request(
+                provider=self.provider,
+                token_url=self.token_url,
+                client_id=self.client_id,
+                client_secret=self.client_secret,
+                grant=ClientCredentials(),
+                certificate=certificate,
+            )
 
     @classmethod
     @traceless
@@ -290,8 +296,17 @@ class Config(Secretive):
         return network
 
     def _choose_token_url(self) -> str:
-        field = "provider.token_url"
-        path_or_url = self.provider.token_url
+        field, path_or_url = "provider.token_url", self.provider.token_url
+        if self.certificate is not None and self.provider.mtls_endpoint_aliases:
+            field = "provider.mtls_endpoint_aliases"
+            if "token_endpoint" not in self.provider.mtls_endpoint_aliases:
+                # The usual endpoint would hand out tokens that are bound to nothing, and nobody would see it.
+                raise ConfigurationError(
+                    f"{field}: names no token_endpoint, and there is a client certificate; add it, or leave the "
+                    "certificate out",
+                    field=field,
+                )
+            path_or_url = self.provider.mtls_endpoint_aliases["token_endpoint"]
         text = f"{self.origin}{path_or_url}" if path_or_url.startswith("/") else path_or_url
         try:
             # What sends the request reads the URL by the same rules, so there is no second reading of it to exploit.

@@ -32,7 +32,8 @@ events { worker_connections 1024; }
 http {
     log_format seen escape=json '{"at":$$msec,"verify":"$$ssl_client_verify","serial":"$$ssl_client_serial",'
         '"protocol":"$$ssl_protocol","resumed":"$$ssl_session_reused","path":"$$uri","status":$$status,'
-        '"authorization":"$$http_authorization"}';
+        '"authorization":"$$http_authorization",'
+        '"address":"$$remote_addr"}';
     access_log access.log seen;
     client_body_temp_path temp; proxy_temp_path temp; fastcgi_temp_path temp; uwsgi_temp_path temp; scgi_temp_path temp;
     ssl_certificate server.pem;
@@ -43,7 +44,7 @@ http {
     $crl
     default_type application/json;
     server {
-        listen 127.0.0.1:$port ssl;
+        listen $address:$port ssl;
         location = /v2/oauthtoken {
             return 200 '{"access_token":"token-$$ssl_client_serial","token_type":"BearerToken","expires_in":"3600"}';
         }
@@ -67,6 +68,7 @@ class Line:
         path: The path.
         status: What was answered.
         authorization: The header.
+        address: Whence it came.
     """
 
     at: float
@@ -77,6 +79,7 @@ class Line:
     path: str
     status: int
     authorization: str
+    address: str
 
 
 class Edge:
@@ -89,6 +92,7 @@ class Edge:
         protocols: The versions of TLS that it speaks.
         revoked: Client certificates that were revoked; None for no revocation list.
         identity: Its own certificate; None for a good one.
+        address: Where it listens.
     """
 
     def __init__(
@@ -100,13 +104,15 @@ class Edge:
         protocols: str = "TLSv1.2 TLSv1.3",
         revoked: tuple[Minted, ...] | None = None,
         identity: Minted | None = None,
+        address: Literal["127.0.0.1", "::1"] = "127.0.0.1",
     ) -> None:
         program = shutil.which("nginx", path=_PLACES)
         if program is None:
             pytest.skip("nginx is not installed")
-        self._folder = folder
+        self.folder = folder
         self._command = [program, "-p", str(folder), "-c", "nginx.conf", "-e", "error.log"]
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=512)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._socket = socket.create_server((address, 0), family=family, backlog=512)
         self._process: subprocess.Popen[bytes] | None = None
         self.port: int = self._socket.getsockname()[1]
         folder.mkdir(parents=True, exist_ok=True)
@@ -121,6 +127,7 @@ class Edge:
             "protocols": protocols,
             "verify": verify,
             "crl": "" if revoked is None else "ssl_crl clients.crl;",
+            "address": "[::1]" if ":" in address else address,
             "port": str(self.port),
         }
         (folder / "nginx.conf").write_text(_CONFIGURATION.substitute(settings), encoding="utf-8")
@@ -163,10 +170,10 @@ class Edge:
             raise
         # Its signal may come before nginx has a handler for it.
         if code not in (0, -signal.SIGTERM):
-            pytest.fail(f"nginx ended with {code}:\n{(self._folder / 'error.log').read_text(encoding='utf-8')}")
+            pytest.fail(f"nginx ended with {code}:\n{(self.folder / 'error.log').read_text(encoding='utf-8')}")
 
     def log(self) -> list[Line]:
         """What it has answered; it writes a call down after the answer, so it is stopped first."""
         self.stop()
-        text = (self._folder / "access.log").read_text(encoding="utf-8")
+        text = (self.folder / "access.log").read_text(encoding="utf-8")
         return [Line(**json.loads(line)) for line in text.splitlines()]

@@ -34,7 +34,7 @@ error_log error.log info;
 $user
 events { worker_connections 512; }
 http {
-    log_format seen escape=json '{"host":"$$seen_host","verify":"$$ssl_client_verify","subject":"$$ssl_client_s_dn",'
+    log_format seen escape=json '{"host":"$$server_port","verify":"$$ssl_client_verify","subject":"$$ssl_client_s_dn",'
         '"protocol":"$$ssl_protocol","http":"$$server_protocol","request":"$$request","status":$$status,'
         '"key":"$$http_appkey"}';
     access_log access.log seen;
@@ -50,14 +50,12 @@ http {
     server {
         listen 127.0.0.1:$api_port ssl $http2;
         $api_listen_6
-        set $$seen_host api;
         location / { proxy_pass $upstream; }
         $locations
     }
     server {
         listen 127.0.0.1:$mtls_port ssl $http2;
         $mtls_listen_6
-        set $$seen_host mtls;
         ssl_client_certificate clients.pem;
         ssl_verify_client $verify;
         ssl_crl clients.crl;
@@ -216,7 +214,8 @@ class Nginx:
         """What it has seen; it writes a call down after the answer, so stop it first."""
         self.stop()
         lines = (self._folder / "access.log").read_text(encoding="utf-8").splitlines()
-        return [Seen(**json.loads(line)) for line in lines]
+        hosts = {str(port): host for host, port in self._ports.items()}
+        return [Seen(**{**facts, "host": hosts[facts["host"]]}) for facts in map(json.loads, lines)]
 
     @property
     def error_log(self) -> str:

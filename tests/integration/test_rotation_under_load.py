@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import threading
 import time
@@ -64,14 +65,12 @@ def assert_each_came_at_once(calls: list[Line], used: list[Minted], swapped_at: 
     first = {name: min(line.at for line in calls if line.serial == name) for name in order}
     late = {name: first[name] - at for name, at in zip(order[1:], swapped_at, strict=True)}
     assert max(late.values()) <= _AT_ONCE, late
-    for old, new in zip(order, order[1:], strict=False):
+    for old, new in itertools.pairwise(order):
         last = max(line.at for line in calls if line.serial == old)
         assert last <= first[new] + _AT_ONCE
 
 
-async def crowd(
-    client: seic.AsyncClient, callers: int, rotate: Callable[[], object], between: float | None
-) -> Counter[int]:
+async def crowd(client: seic.AsyncClient, callers: int, rotate: Callable[[], object]) -> Counter[int]:
     """Call without a pause until `rotate`, on a thread, is through; return how often which status was answered."""
     statuses: Counter[int] = Counter()
     through = asyncio.Event()
@@ -98,27 +97,27 @@ async def crowd(
     ],
 )
 async def test_fifty_callers_notice_nothing(protocols: str, seconds: float, rotations: int, tmp_path: Path) -> None:
-    """Every call is answered 200, nginx sees each new certificate within a second, and tokens follow their certificate."""
+    """Every call is answered 200, nginx sees each new certificate within a second, tokens follow theirs."""
     root = authority()
     used = pairs(root, rotations + 1)
     disk = PairOnDisk(tmp_path / "pair", used[0])
     heard = Rotations()
     swapped_at: list[float] = []
-    pause = threading.Event()
+    # Never set: the load is what takes the time. Without a time to fill each swap follows the one before.
+    pause, between = threading.Event(), seconds / (rotations + 1)
 
     def rotate() -> None:
         for number, pair in enumerate(used[1:], start=1):
-            # The load is what takes the time; without a time to fill each swap follows the one before.
-            pause.wait(seconds / rotations)
+            pause.wait(between)
             disk.put(pair, key_first=bool(number % 2))
             swapped_at.append(time.time())
             heard.wait(number)
-        pause.wait(seconds / rotations)
+        pause.wait(between)
 
     with Edge(tmp_path / "nginx", root, protocols=protocols) as edge:
         config = settings_for(edge, root, certificate=disk.load())
         async with seic.AsyncClient(config, on_event=heard) as client:
-            statuses = await crowd(client, 50, rotate, None)
+            statuses = await crowd(client, 50, rotate)
             last = await client.get(_PATH)
         log = edge.log()
 

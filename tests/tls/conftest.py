@@ -29,7 +29,7 @@ def client(root: Minted) -> Minted:
 def assert_no_leak(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> Callable[..., None]:
-    """A check that neither the passphrase nor a private key shows in things, their tracebacks, output, logs or warnings."""
+    """Check that neither passphrase nor private key shows in things, their tracebacks, output, logs or warnings."""
     caplog.set_level(0)
 
     def check(*things: object, keys: tuple[Minted, ...] = ()) -> None:

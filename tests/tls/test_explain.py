@@ -343,9 +343,9 @@ def test_no_common_cipher_is_guessed_with_a_certificate(style: Any, client: Mint
 )
 @pytest.mark.parametrize("style", [by_strict_socket, by_async_httpx])
 def test_a_lost_alert_is_told_from_the_certificate_we_hold(
-    style: Any, row: str | None, reason: Reason, side: str, words: list[str], root: Minted
+    *, style: Any, row: str | None, reason: Reason, side: str, words: list[str], root: Minted
 ) -> None:
-    """Where a reset takes the alert of TLS 1.3 with it, the certificate's own dates tell, or the list of what it may be."""
+    """Where a reset takes the alert of TLS 1.3 with it, our certificate's dates tell, or a list of what it may be."""
     minted = CLIENTS[row].client(root) if row else None
     certificate = load(minted) if minted else None
     with TlsServer(server(root), version=TLS13, reset=True) as far:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 import httpx
 
 from seic._model.grants import Grant
-from seic._model.provider import Provider
+from seic._model.provider import KeyedCertificate, Occasion, Provider
 from seic._model.token import Token
 from seic._oauth.documents import MAX_REPLY_BYTES, kind_of, number_in
 from seic._oauth.jwt import lifetime_of
@@ -44,7 +44,14 @@ _READ = frozenset(
 
 
 def build_token_request(
-    *, provider: Provider, token_url: str, client_id: str, client_secret: str | None, grant: Grant
+    *,
+    provider: Provider,
+    token_url: str,
+    client_id: str,
+    client_secret: str | None,
+    grant: Grant,
+    now: float = 0.0,
+    certificate: KeyedCertificate | None = None,
 ) -> httpx.Request:
     """Build the request for a token (RFC 6749 §4).
 
@@ -56,13 +63,20 @@ def build_token_request(
         client_id: Who asks.
         client_secret: The proof of it, where the provider's method needs one.
         grant: How the token is asked for.
+        now: Seconds since the epoch, for a proof that is signed.
+        certificate: The client's certificate, where it presents one.
 
     Raises:
         ConfigurationError: A credential is missing or cannot be sent.
     """
     form = {"grant_type": grant.grant_type, **grant.fields(provider)}
     return build_form_request(
-        provider=provider, url=token_url, client_id=client_id, client_secret=client_secret, form=form
+        provider=provider,
+        url=token_url,
+        client_id=client_id,
+        client_secret=client_secret,
+        form=form,
+        occasion=Occasion(now=now, token_url=token_url, issuer=provider.issuer, certificate=certificate),
     )
 
 

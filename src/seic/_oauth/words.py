@@ -24,6 +24,7 @@ _PUBLIC_FIELDS = frozenset(
     {
         "grant_type",
         "client_id",
+        "client_assertion_type",
         "username",
         "email",
         "scope",

@@ -38,9 +38,9 @@ class ClientCertificate(Secretive):
     leaf: CertificateFacts
     chain: tuple[CertificateFacts, ...] = attrs.field(default=(), eq=False)
     path: str = attrs.field(eq=False)
-    _key: bytes
-    _origin: Origin = attrs.field(eq=False)
-    _concerns: tuple[CertificateWarning, ...] = attrs.field(default=(), eq=False)
+    _key: bytes = attrs.field(alias="key")
+    _origin: Origin = attrs.field(eq=False, alias="origin")
+    _concerns: tuple[CertificateWarning, ...] = attrs.field(default=(), eq=False, alias="concerns")
 
     @classmethod
     def load(

@@ -101,6 +101,22 @@ class FileRenewal:
         return tuple(_digest(file) for file in self._files)
 
 
+def ask(callback: Callable[[], ClientCertificate]) -> ClientCertificate:
+    """Call a callback.
+
+    Raises:
+        CertificateError: It failed, or returned something else.
+    """
+    certificate = _guarded(callback, "the certificate callback")
+    if not isinstance(certificate, ClientCertificate):
+        raise fault(
+            Reason.SOURCE_FAILED,
+            "the certificate callback",
+            f"it must return what ClientCertificate.load returns, not {type(certificate).__name__}",
+        )
+    return certificate
+
+
 class CallbackRenewal:
     """A callback that returns the present certificate, asked from time to time."""
 
@@ -119,14 +135,7 @@ class CallbackRenewal:
     def read(self) -> ClientCertificate:
         """Call it."""
         self._called_at = self._monotonic()
-        certificate = _guarded(self._callback, "the certificate callback")
-        if not isinstance(certificate, ClientCertificate):
-            raise fault(
-                Reason.SOURCE_FAILED,
-                "the certificate callback",
-                f"it must return what ClientCertificate.load returns, not {type(certificate).__name__}",
-            )
-        return certificate
+        return ask(self._callback)
 
     def is_settled(self) -> bool:
         """Believe it at once: a callback returns a whole pair or none."""

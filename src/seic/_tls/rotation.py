@@ -114,7 +114,7 @@ class Identity:
             with self._lock:
                 if self._held is None:
                     self._put(self._read_first())
-        assert self._held is not None  # once set it stays; for the type checker
+        assert self._held is not None  # noqa: S101 - once set it stays; for the type checker
         return self._held
 
     def look(self, *, urgent: bool = False) -> None:
@@ -176,7 +176,7 @@ class Identity:
         return certificate
 
     def _renew(self, events: list[Event]) -> bool:
-        assert self._held is not None  # hold comes first; for the type checker
+        assert self._held is not None  # noqa: S101 - hold comes first; for the type checker
         self._valid_from = None
         fresh = self._renewal.read()
         now = self._now()
@@ -220,7 +220,7 @@ class Identity:
         )
 
     def _notice_expiry(self, events: list[Event]) -> None:
-        assert self._held is not None  # look has made sure; for the type checker
+        assert self._held is not None  # noqa: S101 - look has made sure; for the type checker
         certificate, now = self._held.certificate, self._now()
         if not certificate.expires_soon(now):
             return

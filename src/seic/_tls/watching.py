@@ -43,7 +43,7 @@ class Watcher:
         self._changed = threading.Event()
         self._thread: threading.Thread | None = None
         if hasattr(os, "register_at_fork"):
-            reference = weakref.ref(self)
+            reference: weakref.ref[Watcher] = weakref.ref(self)
             os.register_at_fork(after_in_child=lambda: _after_fork(reference))
 
     @property

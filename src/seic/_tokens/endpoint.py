@@ -8,7 +8,7 @@ import attrs
 import httpx
 
 from seic._model.grants import Grant
-from seic._model.provider import Provider
+from seic._model.provider import KeyedCertificate, Provider
 from seic._model.secrecy import Secretive, hide
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
@@ -17,8 +17,6 @@ from seic._oauth.messages import build_token_request, parse_token_reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
 from seic._oauth.token_info import build_token_info_request, parse_token_info_reply
 from seic._tokens.sending import Reply, Sender
-
-_CREDENTIALS_REFUSED = (401, 403)
 
 
 def _no_hint() -> None:
@@ -37,6 +35,7 @@ class TokenEndpoint(Secretive):
         grant: How a token is asked for.
         sender: What puts a request on the wire.
         timeout: Seconds for a fetch in all, each attempt at it and the pauses between them.
+        certificate: Gives the client's certificate in use, where it presents one.
         hint: Gives a likely cause of a refusal that lies outside the credentials, or None.
     """
 
@@ -47,21 +46,30 @@ class TokenEndpoint(Secretive):
     grant: Grant
     sender: Sender = attrs.field(repr=False)
     timeout: float
+    certificate: Callable[[], KeyedCertificate | None] = attrs.field(default=lambda: None, repr=False)
     hint: Callable[[], str | None] = attrs.field(default=_no_hint, repr=False)
+    #: The endpoint's host and port, for messages and events; read once, since each call that waits has an event.
+    host: str = attrs.field(init=False, repr=False)
 
-    @property
-    def host(self) -> str:
-        """The endpoint's host and port, for messages."""
+    @host.default
+    def _read_host(self) -> str:
         return httpx.URL(self.url).netloc.decode("ascii")
 
-    def build(self, grant: Grant | None = None) -> httpx.Request:
-        """Return a request for a new token, by another grant than the configured one where that is given."""
+    def build(self, grant: Grant, *, now: float) -> httpx.Request:
+        """Return a request for a new token, by the configured grant or the one that renews it.
+
+        Args:
+            grant: How to ask.
+            now: Wall clock, in seconds since the epoch.
+        """
         return build_token_request(
             provider=self.provider,
             token_url=self.url,
             client_id=self.client_id,
             client_secret=self.client_secret,
-            grant=grant or self.grant,
+            grant=grant,
+            now=now,
+            certificate=self.certificate(),
         )
 
     def parse(self, reply: Reply, *, obtained_at: float, now: float) -> Token:
@@ -88,11 +96,13 @@ class TokenEndpoint(Secretive):
         )
 
     def _hint(self, status: int) -> str | None:
+        if status == httpx.codes.FORBIDDEN:
+            return self.hint()
         known = hint_for_refusal(self.provider, client_id=self.client_id, client_secret=self.client_secret)
-        causes = filter(None, (self.hint() if status in _CREDENTIALS_REFUSED else None, known))
-        return "; ".join(causes) or None
+        outside = self.hint() if status == httpx.codes.UNAUTHORIZED else None
+        return "; ".join(filter(None, (outside, known))) or None
 
-    def build_revocations(self, token: Token) -> list[httpx.Request]:
+    def build_revocations(self, token: Token, *, now: float) -> list[httpx.Request]:
         """Return the requests that end a token and the refresh token that came with it.
 
         Where one of the pair takes the other along (the platform) there is one; elsewhere the refresh token dies first,
@@ -111,6 +121,8 @@ class TokenEndpoint(Secretive):
                 client_secret=self.client_secret,
                 token=secret,
                 is_refresh_token=is_refresh_token,
+                now=now,
+                certificate=self.certificate(),
             )
             for secret, is_refresh_token in tokens
         ]
@@ -131,7 +143,7 @@ class TokenEndpoint(Secretive):
             secrets=reply.secrets,
         )
 
-    def build_token_info(self, token: Token) -> httpx.Request:
+    def build_token_info(self, token: Token, *, now: float) -> httpx.Request:
         """Return the request that has a token described."""
         return build_token_info_request(
             provider=self.provider,
@@ -139,6 +151,8 @@ class TokenEndpoint(Secretive):
             client_id=self.client_id,
             client_secret=self.client_secret,
             access_token=token.access_token,
+            now=now,
+            certificate=self.certificate(),
         )
 
     def parse_token_info(self, reply: Reply, *, now: float) -> TokenInfo:

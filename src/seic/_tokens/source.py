@@ -181,11 +181,15 @@ class TokenSource:
             ConfigurationError: The provider has no call that describes a token.
             TokenError: No token could be had, or the provider did not describe it.
         """
-        return await run_async(description(self.endpoint, await self.token(), self.clock), self.endpoint.sender)
+        return await run_async(
+            description(self.endpoint, await self.token(), self.clock, self._emit), self.endpoint.sender
+        )
 
     def token_info_sync(self) -> TokenInfo:
         """Ask the provider what a live token is good for, blocking; see `token_info`."""
-        return run_sync(description(self.endpoint, self.token_sync(), self.clock), self.endpoint.sender, Lifeline())
+        return run_sync(
+            description(self.endpoint, self.token_sync(), self.clock, self._emit), self.endpoint.sender, Lifeline()
+        )
 
     def renew(self) -> None:
         """Have the token renewed before the next call: what it was bound to has changed."""

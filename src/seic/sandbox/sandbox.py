@@ -15,20 +15,16 @@ from aiohttp import web
 from seic._model.token import Token
 from seic.sandbox.api import Api
 from seic.sandbox.clock import Clock
-from seic.sandbox.codes import Codes
 from seic.sandbox.counts import Counter, Counts, HostName
-from seic.sandbox.dispatch import Dispatcher, Route
+from seic.sandbox.dispatch import Dispatcher
 from seic.sandbox.faults import Faults, Hold, PlannedFailure
-from seic.sandbox.gateway import TOKEN_PATH, TokenEndpoint
 from seic.sandbox.ledger import Ledger
-from seic.sandbox.login import AUTHORIZE_PATH, Login
-from seic.sandbox.pages import LOGIN_PATH
 from seic.sandbox.peer import Peer
 from seic.sandbox.pki import CertificateAuthority, IssuedCertificate, KeyType
-from seic.sandbox.refusals import gateway_form, platform_form, revocation_form
+from seic.sandbox.plain import Addresses
 from seic.sandbox.registration import Registration
+from seic.sandbox.routes import build_routes
 from seic.sandbox.saml import IdentityProvider
-from seic.sandbox.sei_platform import PLATFORM_TOKEN_PATH, TOKEN_INFO_PATH, PlatformEndpoints
 from seic.sandbox.server import Listener, Server, server_context
 
 if TYPE_CHECKING:
@@ -112,8 +108,16 @@ class Sandbox:
         self._counter = Counter()
         self._faults = Faults()
         self._behind_proxy = behind_proxy
+        self._revocation_path = revocation_path
         self._dispatcher = Dispatcher(
-            routes=self._routes(clock, revocation_path),
+            routes=build_routes(
+                self._registration,
+                self._ledger,
+                self._identity_provider,
+                clock=clock,
+                addresses=self._addresses,
+                revocation_path=revocation_path,
+            ),
             api=Api(self._registration.client_id, self._ledger),
             counter=self._counter,
             faults=self._faults,
@@ -123,22 +127,11 @@ class Sandbox:
         self._ports: dict[HostName, int] = {}
         self._server: Server | None = None
 
-    def _routes(self, clock: Clock, revocation_path: str) -> dict[str, Route]:
-        known, ledger = self._registration, self._ledger
-        gateway = TokenEndpoint(known, ledger)
-        codes = Codes(clock=clock, ledger=ledger)
-        login = Login(known, codes, clock=clock)
-        platform = PlatformEndpoints(known, ledger, codes, self._identity_provider)
-        return {
-            TOKEN_PATH: Route(answer=gateway.answer, form=gateway_form, counted="token_requests"),
-            AUTHORIZE_PATH: Route(answer=login.authorize, form=platform_form, counted="login_requests"),
-            LOGIN_PATH: Route(answer=login.page, form=platform_form, counted="login_requests"),
-            PLATFORM_TOKEN_PATH: Route(answer=platform.token, form=platform_form, counted="token_requests"),
-            TOKEN_INFO_PATH: Route(answer=platform.token_info, form=platform_form, counted="info_requests"),
-            revocation_path: Route(
-                answer=platform.revoke, form=revocation_form, counted="revocation_requests", kills=True
-            ),
-        }
+    def _addresses(self, request: web.BaseRequest) -> Addresses:
+        if self._behind_proxy:
+            # The proxy's hosts are its own; the one that was called is known.
+            return Addresses(issuer=f"https://{request.host}", mtls=None)
+        return Addresses(issuer=self.api_url, mtls=self.mtls_url)
 
     # Start and stop
 
@@ -250,6 +243,11 @@ class Sandbox:
     def session_token_field(self) -> str:
         """What the gateway's form calls it."""
         return self._registration.session_token_field
+
+    @property
+    def revocation_path(self) -> str:
+        """Where the platform revokes tokens."""
+        return self._revocation_path
 
     @property
     def authority(self) -> CertificateAuthority:
