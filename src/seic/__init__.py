@@ -40,6 +40,7 @@ from seic._oauth.client_auth import (
     SelfSignedTlsClientAuth,
     TlsClientAuth,
 )
+from seic._oauth.dpop import DPoP
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._replies import raise_for_status
 from seic._retry import Retry, RetryTransport
@@ -75,6 +76,7 @@ __all__ = [
     "ClientSecretJwt",
     "TlsClientAuth",
     "SelfSignedTlsClientAuth",
+    "DPoP",
     # Identity
     "ClientCertificate",
     "create_ssl_context",

@@ -186,6 +186,10 @@ class Fetch:
         status = None
         try:
             reply: Reply = yield Send(request, ends - now)
+            if self.endpoint.should_resend(reply):
+                self.count(requests=1)
+                request = self.endpoint.build(grant, now=self.clock.wall())
+                reply = yield Send(request, ends - self.clock.monotonic())
             status = reply.status
             token = self.endpoint.parse(reply, obtained_at=wall, now=self.clock.wall())
             is_bound = is_token_bound_as_it_should(
