@@ -138,5 +138,5 @@ async def test_fifty_callers_notice_nothing(protocols: str, seconds: float, rota
         late = [first[serial(pair)] - at for pair, at in zip(used[1:], swapped_at, strict=True)]
         assert max(late) <= _AT_ONCE, late
         for old, new in itertools.pairwise(used):
-            last = max(line.at for line in calls if line.serial == serial(old))
-            assert last <= first[serial(new)] + _AT_ONCE
+            ended = max(line.at for line in calls if line.serial == serial(old))
+            assert ended <= first[serial(new)] + _AT_ONCE
