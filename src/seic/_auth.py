@@ -69,6 +69,12 @@ class OAuth2Auth(_Auth):
 
     One instance serves any number of clients, tasks, threads and event loops, and all of them share one token.
 
+    A client of your own that follows redirects should have `transport=AsyncTransport(config)` (or `Transport`), which
+    refuses to leave the origin. Without it, token and client id stay at home all the same where httpx's own transports
+    send; but a server to which a redirect leads sees the client certificate, if `verify=` presents one, and a transport
+    that does not know httpcore's `trace` extension sends the client id along, which comes to light only afterwards, as
+    HostNotAllowed.
+
     Args:
         config: Who asks, where, and how.
         transport: What carries the token calls in place of the network, for tests.

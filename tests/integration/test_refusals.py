@@ -77,14 +77,18 @@ async def test_a_server_under_another_name_gets_no_secret(kind: Kind, sandbox: S
 async def test_the_mtls_host_takes_nobody_without_a_certificate(
     kind: Kind, tls: str, versioned_sandbox: Sandbox
 ) -> None:
-    """A host that demands one ends the handshake; the error names it."""
+    """A host that demands one ends the handshake; the error names it, and what the alert of TLS 1.2 leaves open."""
     sandbox = versioned_sandbox
     hosts = seic.Hosts(api=sandbox.mtls_url)
     async with open_client(kind, sandbox.config(hosts=hosts)) as client:
-        with pytest.raises(seic.CertificateError) as caught:
+        with pytest.raises((seic.CertificateError, seic.TokenEndpointUnavailable)) as caught:
             await client.get(ECHO_PATH)
 
-    assert caught.value.reason in {"demanded", "closed-early"}
+    if isinstance(caught.value, seic.CertificateError):
+        assert caught.value.reason in {"demanded", "closed-early"}
+    else:  # TLS 1.2 has one alert for this and for a lack of common ciphers
+        assert tls == "TLSv1.2"
+    assert "client certificate" in str(caught.value)
     assert sandbox.mtls_url.removeprefix("https://") in str(caught.value)
     assert sandbox.counts.token_requests == 0
 

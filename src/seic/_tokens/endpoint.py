@@ -19,8 +19,6 @@ from seic._oauth.revocation import build_revocation_request, parse_revocation_re
 from seic._oauth.token_info import build_token_info_request, parse_token_info_reply
 from seic._tokens.sending import Reply, Sender
 
-_CREDENTIALS_REFUSED = (401, 403)
-
 
 def _no_hint() -> None:
     return None
@@ -115,9 +113,11 @@ class TokenEndpoint(Secretive):
         return token
 
     def _hint(self, status: int) -> str | None:
+        if status == httpx.codes.FORBIDDEN:
+            return self.hint()
         known = hint_for_refusal(self.provider, client_id=self.client_id, client_secret=self.client_secret)
-        causes = filter(None, (self.hint() if status in _CREDENTIALS_REFUSED else None, known))
-        return "; ".join(causes) or None
+        outside = self.hint() if status == httpx.codes.UNAUTHORIZED else None
+        return "; ".join(filter(None, (outside, known))) or None
 
     def build_revocations(self, token: Token, *, now: float) -> list[httpx.Request]:
         """Return the requests that end a token and the refresh token that came with it.

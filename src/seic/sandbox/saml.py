@@ -88,7 +88,8 @@ class IdentityProvider:
         }
         root = etree.fromstring(_ASSERTION_TEMPLATE.format(**parts))
         # Set on the tree, not in the text: a name may hold what XML escapes.
-        root.find(f"{_ASSERTION}Subject/{_ASSERTION}NameID").text = email
+        for name in root.iter(f"{_ASSERTION}NameID"):
+            name.text = email
         signer = XMLSigner(
             signature_algorithm=SignatureMethod.ECDSA_SHA256,
             c14n_algorithm=CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0,
