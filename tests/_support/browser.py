@@ -10,8 +10,9 @@ import re
 import shutil
 import socket
 import ssl
+import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -110,36 +111,28 @@ async def open_browser(url: str, ca_pem: bytes) -> AsyncIterator[Browser]:
             ],
         }
         capabilities = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}
-        async with (
-            _running(driver) as port,
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=_PATIENCE, trust_env=False) as client,
-        ):
-            created = _value(await client.post("/session", json={"capabilities": capabilities}))
-            client.base_url = httpx.URL(f"http://127.0.0.1:{port}/session/{created['sessionId']}/")
-            try:
-                yield Browser(client)
-            finally:
-                await client.delete("")
+        with _running(driver) as port:
+            address = f"http://127.0.0.1:{port}"
+            async with httpx.AsyncClient(timeout=_PATIENCE, trust_env=False) as client:
+                created = _value(await client.post(f"{address}/session", json={"capabilities": capabilities}))
+                client.base_url = httpx.URL(f"{address}/session/{created['sessionId']}/")
+                try:
+                    yield Browser(client)
+                finally:
+                    await client.delete("")
 
 
-@contextlib.asynccontextmanager
-async def _running(driver: str) -> AsyncIterator[int]:
-    process = await asyncio.create_subprocess_exec(
-        driver, "--port=0", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
-    assert process.stdout is not None
-    try:
-        yield await asyncio.wait_for(_port(process.stdout), _PATIENCE)
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-async def _port(stdout: asyncio.StreamReader) -> int:
-    async for line in stdout:
-        if started := _STARTED.search(line):
-            return int(started[1])
-    pytest.fail("chromedriver did not start")
+@contextlib.contextmanager
+def _running(driver: str) -> Iterator[int]:
+    # Not asyncio's own: it waits for the pipe to close, which the browser's helpers inherit.
+    with subprocess.Popen([driver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert process.stdout is not None
+            started = next(filter(None, map(_STARTED.search, process.stdout)), None)
+            assert started is not None, "chromedriver did not start"
+            yield int(started[1])
+        finally:
+            process.terminate()
 
 
 def _value(reply: httpx.Response) -> Any:
