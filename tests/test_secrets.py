@@ -202,6 +202,14 @@ async def broken_api(run: Run, kind: Kind) -> list[BaseException]:
         return errors
 
 
+async def unsent_call(run: Run, kind: Kind) -> list[BaseException]:
+    """A call that cannot be written: what was to be sent stands in the variables of whoever sends."""
+    async with open_client("async", run.config(), timeout=httpx.Timeout(10, write=0)) as client:
+        with pytest.raises(httpx.WriteTimeout) as caught:
+            await client.get(ECHO_PATH)
+    return [caught.value]
+
+
 async def broken_store(run: Run, kind: Kind) -> list[BaseException]:
     """A store that repeats in its errors what it was given."""
 
@@ -280,6 +288,7 @@ _SCENARIOS: list[Scenario] = [
     unknown_client,
     foreign_host,
     broken_api,
+    unsent_call,
     broken_store,
     broken_listener,
     cancelled_call,

@@ -86,7 +86,7 @@ class Failures(abc.ABC):
 
         Args:
             error: What the call failed with, and the cause of what is returned. It is stripped of its frames and its
-                request, for they hold the token or the client's secret.
+                request either way, for they hold the token or the client's secret.
             request: The call.
             certificate: What was presented.
         """
@@ -98,8 +98,9 @@ class Failures(abc.ABC):
             failure = self._refused(explanation, self._text(explanation), request)
         else:
             failure = self._unavailable(error, self._text(explanation), request)
+        cause = free_of_secrets(error, self._secrets(request))
         if failure is not None:
-            failure.__cause__ = free_of_secrets(error, self._secrets(request))
+            failure.__cause__ = cause
         return failure
 
     def of_page(

@@ -20,7 +20,7 @@ from seic._failures import FAILURES, Failures, is_page, unread
 from seic._identity import Presented, Presenter
 from seic._runtime import Job, Latch, in_thread, sleep, start_async, start_thread
 
-#: Seconds that requests on a replaced pool may take to end; what is still open then is closed.
+#: Seconds that the requests of an async client may take to end on a replaced pool; what is still open then is closed.
 DRAIN_LIMIT = 300.0
 #: Seconds between two looks at a pool that is being drained.
 _LOOK_EVERY = 0.05
@@ -37,7 +37,7 @@ class _Pool(Generic[_Transport]):
     presented: Presented
     #: An entry for each thread that is handing it a request. Lists grow and shrink without a lock.
     entering: list[None] = attrs.field(factory=list)
-    #: When what is still open is closed, on the monotonic clock.
+    #: When what is still open is closed, on the monotonic clock; 0 while it is in service.
     ends: float = 0.0
 
     def idle(self) -> Iterator[Any]:
@@ -47,9 +47,7 @@ class _Pool(Generic[_Transport]):
                 yield one
 
     def is_drained(self) -> bool:
-        """Whether every connection is closed, or it is time to close what is left."""
-        if time.monotonic() >= self.ends:
-            return True
+        """Whether every connection is closed, and no thread is about to open one."""
         return not self.entering and all(one.is_closed() for one in self._connections())
 
     def _connections(self) -> Iterable[Any]:
@@ -154,7 +152,7 @@ class AsyncPools(httpx.AsyncBaseTransport):
                 for connection in pool.idle():
                     with contextlib.suppress(Exception):  # the server may have closed it first, in whatever way
                         await connection.aclose()
-                if pool.is_drained():
+                if pool.is_drained() or time.monotonic() >= pool.ends:
                     self._retired.discard(pool)
                     await pool.transport.aclose()
             await sleep(_LOOK_EVERY)
@@ -253,7 +251,6 @@ class Pools(httpx.BaseTransport):
     def _retire(self, pool: _Pool[httpx.HTTPTransport]) -> None:
         if self._closed:
             return
-        pool.ends = pool.ends or time.monotonic() + DRAIN_LIMIT
         self._retired.add(pool)
         if not self._drains:
             self._drains = True
@@ -271,6 +268,8 @@ class Pools(httpx.BaseTransport):
                 for connection in pool.idle():
                     with contextlib.suppress(Exception):  # the server may have closed it first, in whatever way
                         connection.close()
+                # Without a limit: to close a socket in which another thread reads would hand its number to the next
+                # connection while that thread still reads from it. Its call ends by its own timeouts.
                 if pool.is_drained():
                     with self._lock:
                         self._retired.discard(pool)

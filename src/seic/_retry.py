@@ -10,7 +10,7 @@ import math
 import random
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import attrs
 import httpx
@@ -165,6 +165,10 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         """Close the connections."""
         self._transport.close()
 
+    async def __aenter__(self) -> Self:
+        await self._transport.__aenter__()
+        return self
+
     async def __aexit__(
         self,
         exc_type: type[BaseException] | None = None,
@@ -172,7 +176,11 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close the connections."""
-        await self.aclose()
+        await self._transport.__aexit__(exc_type, exc_value, traceback)
+
+    def __enter__(self) -> Self:
+        self._transport.__enter__()
+        return self
 
     def __exit__(
         self,
@@ -181,7 +189,7 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close the connections."""
-        self.close()
+        self._transport.__exit__(exc_type, exc_value, traceback)
 
     def _after_loss(self, error: Exception, attempt: int, request: Any) -> float | None:
         return self._pause(type(error).__name__, None, attempt, request)

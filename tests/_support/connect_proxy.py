@@ -28,6 +28,7 @@ class ConnectProxy:
         self.port = 0
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._tunnels: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
 
@@ -56,8 +57,13 @@ class ConnectProxy:
         self._ready.set()
         await self._end.wait()
         server.close()
+        # A tunnel ends with its client's connection; none is cut off.
+        await asyncio.gather(*self._tunnels)
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tunnels.add(task)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
             self.seen += head
@@ -73,7 +79,7 @@ class ConnectProxy:
                 far_reader, far_writer = await asyncio.open_connection(host.strip("[]"), int(port))
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 await asyncio.gather(self._pass(reader, far_writer, keep=True), self._pass(far_reader, writer))
-        writer.close()
+        await _close(writer)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, keep: bool = False) -> None:
         with contextlib.suppress(OSError):
@@ -82,5 +88,10 @@ class ConnectProxy:
                     self.seen += data
                 writer.write(data)
                 await writer.drain()
-        with contextlib.suppress(OSError):
-            writer.close()
+        await _close(writer)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        writer.close()
+        await writer.wait_closed()

@@ -233,13 +233,13 @@ def test_aliases_without_another_endpoint() -> None:
     common: dict[str, Any] = {"client_id": "c", "client_secret": SECRET, "token": "t"}
     with_secret = settings(seic.ClientSecretBasic(), certificate=True, aliases=aliases)
     request = build_revocation_request(
-        **common, provider=with_secret.provider, token_url=TOKEN_URL, certificate=with_secret.certificate
+        **common, provider=with_secret.provider, token_url=TOKEN_URL, certificate=identities.certificate()
     )
     assert request.url == "https://idp.example/revoke"
     by_certificate = settings(TlsClientAuth(), certificate=True, aliases=aliases)
     with pytest.raises(seic.ConfigurationError) as caught:
         build_revocation_request(
-            **common, provider=by_certificate.provider, token_url=TOKEN_URL, certificate=by_certificate.certificate
+            **common, provider=by_certificate.provider, token_url=TOKEN_URL, certificate=identities.certificate()
         )
     assert caught.value.field == "provider.mtls_endpoint_aliases"
 

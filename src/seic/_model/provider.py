@@ -122,6 +122,9 @@ class Provider:
         revocation_url: Where a token is revoked (RFC 7009).
         revocation_refresh_field: The form field of a refresh token that is revoked; None is the RFC's `token` with a
             hint.
+        device_authorization_url: Where a login on another device begins (RFC 8628 §3.1).
+        certificate_bound_tokens: Whether the provider says that it binds tokens to the client's certificate (RFC 8705
+            §3.3), so that one that is not bound is told of.
         revocation_cascades: Whether revoking one token of a pair surely ends the other.
     """
 
@@ -152,6 +155,8 @@ class Provider:
     revocation_url: str | None = attrs.field(default=None, validator=_is_path_or_url)
     revocation_refresh_field: str | None = None
     revocation_cascades: bool = False
+    device_authorization_url: str | None = attrs.field(default=None, validator=_is_path_or_url)
+    certificate_bound_tokens: bool = False
 
     def hosts_of(self, environment: str, hosts: Hosts | None) -> Hosts:
         """Return the hosts that a user names, or else those of an environment.

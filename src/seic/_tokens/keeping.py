@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import threading
-import time
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -41,8 +40,8 @@ class _Call:
     operation: str
     call: Callable[[], Any]
     emit: Emit
+    begun: float
     result: Any = attrs.field(default=None, repr=False)
-    started: float = attrs.field(factory=time.monotonic)
     done: Latch = attrs.field(factory=Latch)
 
     def run(self) -> None:
@@ -54,8 +53,8 @@ class _Call:
         finally:
             self.done.set()
 
-    def hangs(self) -> bool:
-        return not self.done.is_set() and time.monotonic() - self.started > PATIENCE
+    def hangs(self, now: float) -> bool:
+        return not self.done.is_set() and now - self.begun > PATIENCE
 
 
 class Keeper:
@@ -114,13 +113,14 @@ class Keeper:
 
     def _begin(self, operation: str, method: Callable[..., Any], *args: Any) -> _Call | None:
         """Start a call of the store; return None where it still hangs in an earlier one."""
-        call = _Call(operation, lambda: method(*args), self._emit)
+        now = self._clock.monotonic()
+        call = _Call(operation, lambda: method(*args), self._emit, now)
         if not self._store.blocking:
             call.run()
             return call
         with self._lock:
             before = self._last
-            hangs = before is not None and before.hangs()
+            hangs = before is not None and before.hangs(now)
             if not hangs:
                 self._last = call
         if hangs:
@@ -139,6 +139,8 @@ class Keeper:
 def _is_sound(stored: object, wall: float) -> bool:
     """Whether what a store gave is a token that may be served; anyone may have written it."""
     if not isinstance(stored, Token) or not isinstance(stored.access_token, str):
+        return False
+    if not isinstance(stored.refresh_token, str | None):
         return False
     lifetime = 1.0 if stored.expires_in is None else stored.expires_in
     return (

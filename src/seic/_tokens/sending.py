@@ -21,6 +21,10 @@ from seic._runtime import within
 from seic._tokens.lifeline import CallEnded, Lifeline
 
 
+#: How much of the deadline one phase of a call may take.
+_PHASE = 0.9
+
+
 @attrs.frozen
 class Reply:
     """What came back, read whole and decompressed; `secrets` is what the request held, and no error may repeat."""
@@ -154,8 +158,9 @@ class Sender:
 
 
 def _set_timeouts(request: httpx.Request, seconds: float) -> None:
-    # A request built by hand carries none, and would wait for ever.
-    request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), seconds)
+    # A request built by hand carries none, and would wait for ever. They come before the deadline, since httpcore closes
+    # a connection whose handshake takes too long, and leaves one open whose handshake is cancelled.
+    request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), _PHASE * seconds)
 
 
 def free_of_secrets(error: Exception, secrets: Collection[str]) -> Exception | None:

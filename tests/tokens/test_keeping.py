@@ -1,0 +1,358 @@
+"""A store that is down, slow, corrupt or poisoned costs a moment and a token call, never a request."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from seic import MemoryStore, Token
+from seic._events import Event, StoreDegraded
+from seic._runtime import Latch
+from seic._tokens.keeping import Keeper
+from tests._support.clocks import FakeClock
+from tests._support.token_desk import PATIENCE, TokenDesk, name
+
+WALL = 1_700_000_000.0
+
+
+def token(**changes: Any) -> Token:
+    """Return a token of an hour that was asked for now, with changes that a store could make."""
+    settings: dict[str, Any] = {"access_token": "stored", "obtained_at": WALL, "expires_in": 3600}
+    return Token(**{**settings, **changes})
+
+
+class Store:
+    """A store of the user's that does what a test wants.
+
+    Attributes:
+        gates: What each operation waits for.
+        errors: What each operation raises.
+        calls: The operations that began.
+        threads: The names of the threads that it was called in.
+    """
+
+    def __init__(self, held: Any = None, *, blocking: bool = True) -> None:
+        self.blocking = blocking
+        self.held = held
+        self.gates: dict[str, Latch] = {}
+        self.errors: dict[str, BaseException] = {}
+        self.calls: list[str] = []
+        self.threads: set[threading.Thread] = set()
+
+    def load(self, key: str) -> Any:
+        """Give what is held."""
+        self._enter("load")
+        return self.held
+
+    def save(self, key: str, token: Token) -> None:
+        """Hold a token."""
+        self._enter("save")
+        self.held = token
+
+    def delete(self, key: str) -> None:
+        """Hold nothing."""
+        self._enter("delete")
+        self.held = None
+
+    def hang(self, operation: str) -> Latch:
+        """Let an operation wait; return what lets it go on."""
+        gate = self.gates[operation] = Latch()
+        return gate
+
+    def _enter(self, operation: str) -> None:
+        self.calls.append(operation)
+        self.threads.add(threading.current_thread())
+        if operation in self.gates:
+            assert self.gates[operation].wait(PATIENCE)
+        if operation in self.errors:
+            raise self.errors[operation]
+
+
+@pytest.fixture
+def heard() -> list[Event]:
+    """What the source emits."""
+    return []
+
+
+def degraded(heard: list[Event]) -> list[tuple[str, str]]:
+    """Return what was said of the store."""
+    return [(event.operation, event.problem) for event in heard if isinstance(event, StoreDegraded)]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for no store that does not answer at once."""
+    monkeypatch.setattr("seic._tokens.keeping.PATIENCE", 0.01)
+
+
+Obtain = Callable[[TokenDesk, Store, list[Event], FakeClock], str]
+
+
+def _async(desk: TokenDesk, store: Store, heard: list[Event], clock: FakeClock) -> str:
+    async def main() -> str:
+        source = desk.source(clock, store=store, key=lambda _: "key", emit=heard.append)
+        try:
+            return name(await source.obtain())
+        finally:
+            await source.aclose()
+
+    return asyncio.run(main())
+
+
+def _blocking(desk: TokenDesk, store: Store, heard: list[Event], clock: FakeClock) -> str:
+    source = desk.source(clock, store=store, key=lambda _: "key", emit=heard.append)
+    try:
+        return name(source.obtain_sync())
+    finally:
+        source.close()
+
+
+@pytest.fixture(params=[_async, _blocking], ids=["async", "blocking"])
+def obtain(request: pytest.FixtureRequest) -> Obtain:
+    """Get a token with a new source, and close it."""
+    way: Obtain = request.param
+    return way
+
+
+# What works
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_stored_token_spares_the_call(
+    desk: TokenDesk, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
+) -> None:
+    """Another process may have had it."""
+    assert obtain(desk, Store(token(), blocking=blocking), heard, clock) == "stored"
+    assert desk.calls == 0
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_new_token_is_stored(
+    desk: TokenDesk, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
+) -> None:
+    """For other processes; closing waits for it, so that a short script leaves it behind."""
+    store = Store(blocking=blocking)
+    assert obtain(desk, store, heard, clock) == "token-1"
+    assert store.held.access_token == "token-1"
+    assert (threading.current_thread() in store.threads) is (not blocking and obtain is _async)
+
+
+@pytest.mark.parametrize(
+    ("changes", "usable"),
+    [
+        pytest.param({"obtained_at": WALL - 2879}, True, id="fresh"),
+        pytest.param({"obtained_at": WALL - 2880}, False, id="to be renewed"),
+        pytest.param({"obtained_at": WALL - 3600}, False, id="dead"),
+        pytest.param({"obtained_at": WALL - 1e9, "expires_in": None}, True, id="of unknown life"),
+        pytest.param({"obtained_at": WALL + 60}, True, id="from a clock that is a little ahead"),
+        pytest.param({"obtained_at": WALL + 61}, False, id="from the future"),
+    ],
+)
+def test_a_stored_token_has_its_age(
+    desk: TokenDesk, heard: list[Event], clock: FakeClock, changes: dict[str, Any], usable: bool
+) -> None:
+    """Its life counts from when it was asked for, by the wall clock."""
+    expected = "stored" if usable else "token-1"
+    assert _blocking(desk, Store(token(**changes)), heard, clock) == expected
+
+
+def test_a_stored_token_that_nobody_used_for_long_is_dead(desk: TokenDesk, clock: FakeClock) -> None:
+    """When others used it is not known, so its idleness counts from its making."""
+    for age, expected in ((1754, "stored"), (1755, "token-1")):
+        store = Store(token(obtained_at=WALL - age))
+        source = desk.source(clock, store=store, key=lambda _: "key", idle_lifetime=1800)
+        assert name(source.obtain_sync()) == expected
+
+
+def test_a_stored_token_that_was_rejected_is_not_taken_again(
+    desk: TokenDesk, clock: FakeClock, heard: list[Event]
+) -> None:
+    """A poisoned store costs one wasted call, not each."""
+    store = Store(token())
+    source = desk.source(clock, store=store, key=lambda _: "key", emit=heard.append)
+    held = source.obtain_sync()
+    assert name(held) == "stored"
+    held.reject()
+    assert name(source.obtain_sync()) == "token-1"
+
+
+# What is in it
+
+
+class NoToken:
+    """Something else that looks like a token."""
+
+    access_token = "stored"
+    expires_in = 3600
+    obtained_at = WALL
+    refresh_token = None
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        pytest.param("stored", id="a string"),
+        pytest.param(NoToken(), id="something like a token"),
+        pytest.param(token(access_token=""), id="an empty token"),
+        pytest.param(token(access_token=b"stored"), id="bytes"),
+        pytest.param(token(access_token="stored\r\nX-Evil: 1"), id="a header of its own"),
+        pytest.param(token(access_token="störed"), id="not ASCII"),
+        pytest.param(token(access_token="two words"), id="a blank"),
+        pytest.param(token(expires_in="3600"), id="a lifetime in letters"),
+        pytest.param(token(expires_in=True), id="a lifetime that is a flag"),
+        pytest.param(token(expires_in=0), id="no lifetime"),
+        pytest.param(token(expires_in=-1), id="a negative lifetime"),
+        pytest.param(token(expires_in=float("inf")), id="an endless lifetime"),
+        pytest.param(token(expires_in=float("nan")), id="a lifetime that is no number"),
+        pytest.param(token(expires_in=365 * 86_400 + 1), id="a lifetime of more than a year"),
+        pytest.param(token(obtained_at=None), id="no time"),
+        pytest.param(token(obtained_at=float("nan")), id="a time that is no number"),
+        pytest.param(token(refresh_token=7), id="a refresh token that is no string"),
+    ],
+)
+def test_what_makes_no_sense_is_not_believed(
+    desk: TokenDesk, heard: list[Event], clock: FakeClock, obtain: Obtain, held: Any
+) -> None:
+    """Anyone may have written it; a token is asked for as if there were none."""
+    assert obtain(desk, Store(held), heard, clock) == "token-1"
+    assert degraded(heard) == [("load", "what it holds is no token")]
+
+
+# What fails
+
+
+@pytest.mark.parametrize("store", [Store(blocking=True), Store(blocking=False)], ids=["blocking", "at once"])
+@pytest.mark.parametrize("operation", ["load", "save"])
+def test_a_store_that_is_down_costs_a_token_call(
+    desk: TokenDesk, clock: FakeClock, obtain: Obtain, operation: str, store: Store
+) -> None:
+    """The error's kind is told, not its words: they may hold anything."""
+    heard: list[Event] = []
+    store.held, store.errors = None, {}
+    store.errors[operation] = ConnectionError("redis://user:secret@host is down")
+    assert obtain(desk, store, heard, clock) == "token-1"
+    assert degraded(heard) == [(operation, "ConnectionError")]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_store_that_hangs_costs_a_moment_and_a_token_call(
+    desk: TokenDesk, heard: list[Event], clock: FakeClock, obtain: Obtain
+) -> None:
+    """It is not waited for, and it is not asked again while it hangs."""
+    store = Store(token())
+    gate = store.hang("load")
+    assert obtain(desk, store, heard, clock) == "token-1"
+    assert degraded(heard)[0] == ("load", "no answer within 0.01 s")
+    assert store.calls == ["load"]
+    gate.set()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_store_that_hung_is_asked_again_once_it_answers(
+    desk: TokenDesk, heard: list[Event], clock: FakeClock
+) -> None:
+    """Its trouble may pass; while it lasts, no thread is added to the one that hangs."""
+    store = Store()
+    gate = store.hang("load")
+    source = desk.source(clock, store=store, key=lambda _: "key", emit=heard.append)
+    source.token_sync()
+    clock.advance(3600)
+    source.token_sync()
+    assert store.calls == ["load"]
+    assert degraded(heard)[-2:] == [(what, "it still hangs in an earlier call") for what in ("load", "save")]
+    assert len(store.threads) == 1
+
+    gate.set()
+    keeper = source._keeper
+    assert keeper is not None
+    while (pending := keeper.pending) is not None:
+        assert pending.wait(PATIENCE)
+    clock.advance(3600)
+    source.token_sync()
+    source.close()
+    assert store.calls[-2:] == ["load", "save"]
+    assert store.held.access_token == "token-3"
+
+
+def test_nobody_waits_for_a_save(desk: TokenDesk, clock: FakeClock) -> None:
+    """The token is served while the store still writes."""
+    store = Store()
+    gate = store.hang("save")
+    source = desk.source(clock, store=store, key=lambda _: "key")
+    assert name(source.obtain_sync()) == "token-1"
+    kept = [store.held]
+    gate.set()
+    source.close()
+    assert [*kept, store.held.access_token] == [None, "token-1"]
+
+
+def test_calls_of_a_store_come_one_at_a_time_and_in_order(clock: FakeClock) -> None:
+    """A deletion right after a save must not be overtaken by it."""
+    store = Store()
+    gate = store.hang("save")
+    keeper = Keeper(store, emit=lambda _: None, clock=clock.clock)
+    keeper.save("key", token())
+    keeper.delete("key")
+    pending = keeper.pending
+    assert pending is not None
+    gate.set()
+    assert pending.wait(PATIENCE)
+    assert keeper.pending is None
+    assert store.calls == ["save", "delete"]
+    assert store.held is None
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_loop_that_ends_does_not_wait_for_a_store_that_hangs(desk: TokenDesk, clock: FakeClock) -> None:
+    """Its pool of threads would: the end of asyncio.run joins it. So the store has a thread of its own."""
+    store = Store()
+    gate = store.hang("load")
+    source = desk.source(clock, store=store, key=lambda _: "key")
+    await source.token()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    (thread,) = store.threads
+    assert thread.is_alive()
+    assert thread.daemon
+    gate.set()
+    thread.join(PATIENCE)
+
+
+def test_a_child_process_does_not_wait_for_its_parents_call(clock: FakeClock) -> None:
+    """The thread that made it stayed there."""
+    store = Store(token())
+    gate = store.hang("save")
+    keeper = Keeper(store, emit=lambda _: None, clock=clock.clock)
+    keeper.save("key", token())
+    keeper.after_fork()
+    assert keeper.pending is None
+    steps = keeper.load("key")
+    pause = next(steps)
+    assert pause.latch.wait(PATIENCE)
+    with pytest.raises(StopIteration) as stop:
+        next(steps)
+    assert stop.value.value is store.held
+    gate.set()
+
+
+# The one in memory
+
+
+def test_the_memory_store_keeps_and_forgets() -> None:
+    """A key for each identity, and none knows of another."""
+    store = MemoryStore()
+    store.save("one", token(access_token="first"))
+    store.save("two", token(access_token="second"))
+    store.save("one", token(access_token="third"))
+    assert [store.load(key) for key in ("one", "two", "three")] == [
+        token(access_token="third"),
+        token(access_token="second"),
+        None,
+    ]
+    store.delete("one")
+    store.delete("one")
+    assert store.load("one") is None
+    assert repr(store) == "MemoryStore(tokens=1)"
