@@ -14,7 +14,7 @@ from seic._config import Config
 from seic._errors import ConfigurationError
 from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts
-from seic._model.provider import Provider
+from seic._model.provider import Occasion, Provider
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._tokens.store import MemoryStore
 from tests._support.identities import certificate
@@ -263,7 +263,13 @@ def test_a_client_without_a_secret_is_for_the_provider_to_take() -> None:
 
     class ById:
         def apply(
-            self, headers: dict[str, str], form: dict[str, str], *, client_id: str, client_secret: str | None
+            self,
+            headers: dict[str, str],
+            form: dict[str, str],
+            *,
+            client_id: str,
+            client_secret: str | None,
+            occasion: Occasion,
         ) -> None:
             form["client_id"] = client_id
 

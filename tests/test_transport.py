@@ -13,12 +13,14 @@ import pytest
 import respx
 
 import seic
-from seic import _transport
+from seic import _identity
+from seic._connector import TokenConnector
 from seic._errors import CertificateError, ConfigurationError, HostNotAllowed
 from seic._model.hosts import Hosts, Origin
+from seic._tls import rotation
 from seic._tls.certificate import ClientCertificate
 from seic._tls.reasons import CertificateWarning
-from seic._transport import AsyncTrace, AsyncTransport, BlockingTrace, OriginGuard, TokenConnector, Transport
+from seic._transport import AsyncTrace, AsyncTransport, BlockingTrace, OriginGuard, Transport
 from tests._support.identities import authority, certificate
 from tests._support.wire import Wire, wire
 
@@ -368,7 +370,8 @@ class Contexts:
 def contexts(monkeypatch: pytest.MonkeyPatch) -> Contexts:
     """Replace the building of contexts."""
     contexts = Contexts()
-    monkeypatch.setattr(_transport, "shared_context", contexts)
+    for room in (_identity, rotation):
+        monkeypatch.setattr(room, "shared_context", contexts)
     return contexts
 
 
@@ -455,14 +458,14 @@ async def test_clients_that_offer_other_protocols_share_no_context(
         respx.get("https://api.example/").respond(200)
         async with httpx.AsyncClient(transport=AsyncTransport(config, **options)) as client:
             await client.get("https://api.example/")
-        async with await TokenConnector(config).open_async():
-            pass
+        async with httpx.AsyncClient(transport=await TokenConnector(config).open_async()) as client:
+            await client.get("https://api.example/")
 
     assert [asked[2] for asked in contexts.asked] == [alpn, ("http/1.1",)]
 
 
 @pytest.mark.parametrize("kind", [AsyncTransport, Transport])
-@pytest.mark.parametrize("option", ["verify", "cert"])
+@pytest.mark.parametrize("option", ["verify", "cert", "proxy", "trust_env", "local_address"])
 def test_the_identity_is_the_configurations_to_say(kind: Any, option: str) -> None:
     """`verify` and `cert` would go past it; even the harmless value is refused, so that nobody relies on it."""
     with pytest.raises(ConfigurationError, match=r"seic\.Config") as caught:
@@ -502,9 +505,9 @@ async def test_a_certificate_out_of_its_time_opens_no_connection(dates: dict[str
     with respx.mock(assert_all_called=False) as router:
         for attempt in (
             AsyncTransport(config).handle_async_request(request),
-            TokenConnector(config).open_async(),
+            (await TokenConnector(config).open_async()).handle_async_request(request),
             asyncio.to_thread(Transport(config).handle_request, request),
-            asyncio.to_thread(TokenConnector(config).open_sync),
+            asyncio.to_thread(TokenConnector(config).open_sync().handle_request, request),
         ):
             with pytest.raises(CertificateError) as caught:
                 await attempt
@@ -517,9 +520,11 @@ async def test_a_certificate_that_ends_soon_warns() -> None:
     """It still works, and says so in time."""
     config = make_config(certificate=_dated(not_before=dt.timedelta(days=-100), not_after=dt.timedelta(days=2)))
 
-    with pytest.warns(CertificateWarning, match="CN=svc-user"):
-        transport = await TokenConnector(config).open_async()
-    await transport.aclose()
+    with respx.mock:
+        respx.get("https://mtls.example/").respond(200)
+        async with httpx.AsyncClient(transport=AsyncTransport(config)) as client:
+            with pytest.warns(CertificateWarning, match="CN=svc-user"):
+                await client.get("https://mtls.example/")
 
 
 # Opening and closing

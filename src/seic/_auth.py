@@ -9,13 +9,17 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any, Literal
 
+import attrs
 import httpx
 
 from seic._config import Config
-from seic._events import CallNotReplayed, CallReplayed
+from seic._connector import TokenConnector
+from seic._events import CallNotReplayed, CallReplayed, CertificateRotated, Event
 from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
+from seic._proving import Prover
 from seic._replay import NOT_REPLAYED, Body
+from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
@@ -23,7 +27,7 @@ from seic._tokens.held import Held
 from seic._tokens.sending import Sender
 from seic._tokens.source import TokenSource
 from seic._tokens.stats import Stats
-from seic._transport import AsyncTrace, BlockingTrace, HopTrace, OriginGuard, TokenConnector
+from seic._transport import AsyncTrace, BlockingTrace, HopTrace, OriginGuard
 
 #: The streams whose bytes are in memory: they can always be sent again, and nothing needs to be noted of them.
 _IN_MEMORY: set[type] = {httpx.ByteStream}
@@ -48,10 +52,28 @@ _SERVER_ERROR = 500
 _logger = logging.getLogger("seic.api")
 
 
+@attrs.frozen(eq=False, repr=False)
+class _Attached:
+    """What attaching a token made of the headers of the last call: most calls bring the same, and a copy is cheap.
+
+    Setting each header anew would cost more than all the rest that is done to a call whose token is fresh.
+    """
+
+    held: Held | None = None
+    before: list[tuple[bytes, bytes]] | None = None
+    after: Any = None
+
+
 class OAuth2Auth(_Auth):
     """Attaches a live token to each call of the configured origin, renews it, and replays a call once on a 401.
 
     One instance serves any number of clients, tasks, threads and event loops, and all of them share one token.
+
+    A client of your own that follows redirects should have `transport=AsyncTransport(config)` (or `Transport`), which
+    refuses to leave the origin. Without it, token and client id stay at home all the same where httpx's own transports
+    send; but a server to which a redirect leads sees the client certificate, if `verify=` presents one, and a transport
+    that does not know httpcore's `trace` extension sends the client id along, which comes to light only afterwards, as
+    HostNotAllowed.
 
     Args:
         config: Who asks, where, and how.
@@ -80,8 +102,13 @@ class OAuth2Auth(_Auth):
             grant=config.grant,
             sender=Sender(TokenConnector(config, transport)),
             timeout=config.token_timeout,
+            certificate=config.presenter.certificate,
+            dpop=config.dpop,
+            hint=config.presenter.hint,
         )
-        thumbprint = None if config.certificate is None else config.certificate.thumbprint
+        self._presenter = config.presenter
+        self._presenter.tell(self._listeners)
+        self._listeners.add(self._follow_rotation)
         #: Where tokens come from.
         self.source = TokenSource(
             endpoint,
@@ -89,7 +116,7 @@ class OAuth2Auth(_Auth):
             idle_lifetime=provider.idle_lifetime,
             store=config.store,
             key=config.store_key,
-            identity=lambda: thumbprint,
+            identity=self._presenter.thumbprint,
             emit=self._emit,
             clock=clock,
         )
@@ -100,14 +127,17 @@ class OAuth2Auth(_Auth):
         self._async_trace, self._blocking_trace = AsyncTrace(self._guard), BlockingTrace(self._guard)
         self._id_header = provider.client_id_header
         self._client_id = config.client_id
+        self._attached = _Attached()
+        if config.dpop is not None:
+            self._prove_calls(Prover(config.dpop, clock.wall))
 
     def __repr__(self) -> str:
         return f"OAuth2Auth({self.config.base_url}, client_id={self.config.client_id!r})"
 
     @property
     def certificate(self) -> ClientCertificate | None:
-        """The client certificate in use."""
-        return self.config.certificate
+        """The client certificate in service; the first look at one from a callback calls it."""
+        return self._presenter.certificate()
 
     @property
     def stats(self) -> Stats:
@@ -135,7 +165,7 @@ class OAuth2Auth(_Auth):
         held = self._state.held
         now, wall = self._monotonic(), self._wall()
         if now >= held.renew_at or now >= held.idle_at or wall >= held.wall_until:
-            held = await self.source.obtain()
+            held = await self._obtain()
         self._attach(request, held, self._async_trace)
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
@@ -161,6 +191,12 @@ class OAuth2Auth(_Auth):
         response = yield replay
         self._check_hops(replay, response)
         self._after_replay(response, held, now, wall)
+
+    async def _obtain(self) -> Held:
+        if not self._presenter.is_ready:
+            # A callback may block, and the token's key needs the certificate.
+            await in_thread(self._presenter.certificate)
+        return await self.source.obtain()
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Drive one call of a blocking client; httpx calls this."""
@@ -203,11 +239,44 @@ class OAuth2Auth(_Auth):
         """End what runs in the background, blocking; see `aclose`."""
         self.source.close()
 
+    def _prove_calls(self, prover: Prover) -> None:
+        """Have each call carry a proof. Done to this instance, so that the way of calls without proofs is untouched."""
+        attach, flow, blocking_flow = self._attach, self.async_auth_flow, self.sync_auth_flow
+
+        def attach_and_prove(request: Any, held: Held, trace: HopTrace) -> None:
+            attach(request, held, trace)
+            prover.prove(request)
+
+        self._attach = attach_and_prove  # type: ignore[method-assign]
+
+        def prove_async(request: Any) -> AsyncGenerator[Any, Any]:
+            return prover.drive_async(flow(request), request)
+
+        def prove_blocking(request: Any) -> Generator[Any, Any, None]:
+            return prover.drive(blocking_flow(request), request)
+
+        self.async_auth_flow = prove_async  # type: ignore[method-assign]
+        self.sync_auth_flow = prove_blocking  # type: ignore[method-assign]
+
+    def _follow_rotation(self, event: Event) -> None:
+        if isinstance(event, CertificateRotated):
+            # The token was bound to the old certificate (RFC 8705 §3).
+            self.source.renew()
+
     def _attach(self, request: Any, held: Held, trace: HopTrace) -> None:
-        headers = request.headers
-        headers["Authorization"] = held.authorization
+        headers, last = request.headers, self._attached
+        before = headers.raw
+        if before == last.before and held is last.held and type(headers) is type(last.after):
+            request.headers = last.after.copy()
+        else:
+            headers["Authorization"] = held.authorization
+            if self._id_header is not None:
+                headers[self._id_header] = self._client_id
+            if _is_ascii(before):
+                # It reads the same as UTF-8, and httpx need not find that out on each call.
+                headers.encoding = "utf-8"
+                self._attached = _Attached(held, before, headers.copy())
         if self._id_header is not None:
-            headers[self._id_header] = self._client_id
             # httpx takes the token off a redirect to another origin, but not this header.
             trace.watch(request)
 
@@ -277,3 +346,7 @@ class OAuth2Auth(_Auth):
 def _host(response: Any) -> str:
     host: str = response.request.url.netloc.decode("ascii")
     return host
+
+
+def _is_ascii(headers: list[tuple[bytes, bytes]]) -> bool:
+    return b"".join(map(b"".join, headers)).isascii()

@@ -15,8 +15,9 @@ from seic._listeners import Listener
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._retry import Retry, RetryTransport
+from seic._runtime import in_thread
 from seic._tokens.stats import Stats
-from seic._transport import AsyncTransport, Transport
+from seic._transport import DECIDED_BY_CONFIG, AsyncTransport, Transport
 
 #: Keywords of a client that httpx hands on to the transport that it makes itself.
 _TRANSPORT_OPTIONS = ("http1", "http2", "limits")
@@ -27,14 +28,9 @@ def _for_transport(options: dict[str, Any]) -> dict[str, Any]:
 
     They stay among the client's, which checks them (is there a package for `http2`?) and makes nothing of them.
     """
-    if options.get("proxy") is not None:
-        # httpx would make a transport of its own for it, without this identity and without the guard.
-        raise ConfigurationError(
-            "proxy: would carry the API calls alone; pass a transport, which carries the token calls too: "
-            "transport=httpx.AsyncHTTPTransport(proxy=..., verify=seic.create_ssl_context(...))",
-            field="proxy",
-        )
-    return {name: options[name] for name in (*_TRANSPORT_OPTIONS, "verify", "cert") if name in options}
+    names = (*_TRANSPORT_OPTIONS, *DECIDED_BY_CONFIG)
+    # None is httpx's own default.
+    return {name: options[name] for name in names if options.get(name) is not None}
 
 
 def _join_auth(
@@ -74,7 +70,8 @@ class AsyncClient(httpx.AsyncClient):
         on_event: A function or coroutine function of one event, told until the client is closed; see
             `OAuth2Auth.listen`.
         retry: How often idempotent calls are repeated when that may help; None is never.
-        options: Keywords of `httpx.AsyncClient`, all but `verify`, `cert` and `proxy`.
+        options: Keywords of `httpx.AsyncClient`, all but those that the configuration decides: `verify`,
+            `cert`, `proxy`, `trust_env`.
 
     Raises:
         ConfigurationError: An option contradicts the configuration.
@@ -118,6 +115,15 @@ class AsyncClient(httpx.AsyncClient):
             CertificateError: The client certificate cannot work.
         """
         return await self._oauth.source.token(force=force)
+
+    async def reload_certificate(self) -> bool:
+        """Read the certificate again now, without waiting for the next look; return whether it was a new one.
+
+        Raises:
+            CertificateError: What is there now cannot work; the last good one stays in service.
+            ConfigurationError: There is no certificate, or it was given as bytes.
+        """
+        return await in_thread(self._oauth.config.presenter.reload)
 
     async def token_info(self) -> TokenInfo:
         """Ask the provider what the token is good for, getting one first if need be.
@@ -178,7 +184,8 @@ class Client(httpx.Client):
         on_event: A function or coroutine function of one event, told until the client is closed; see
             `OAuth2Auth.listen`.
         retry: How often idempotent calls are repeated when that may help; None is never.
-        options: Keywords of `httpx.Client`, all but `verify`, `cert` and `proxy`.
+        options: Keywords of `httpx.Client`, all but those that the configuration decides: `verify`,
+            `cert`, `proxy`, `trust_env`.
 
     Raises:
         ConfigurationError: An option contradicts the configuration.
@@ -214,6 +221,10 @@ class Client(httpx.Client):
     def token(self, *, force: bool = False) -> Token:
         """Return a live token; see `AsyncClient.token`."""
         return self._oauth.source.token_sync(force=force)
+
+    def reload_certificate(self) -> bool:
+        """Read the certificate again now; see `AsyncClient.reload_certificate`."""
+        return self._oauth.config.presenter.reload()
 
     def token_info(self) -> TokenInfo:
         """Ask the provider what the token is good for; see `AsyncClient.token_info`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -13,14 +14,19 @@ import attrs
 import httpx
 
 from seic._errors import ConfigurationError
+from seic._identity import Presenter
 from seic._model.grants import ClientCredentials, Grant
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider
 from seic._model.secrecy import Secretive, hide, traceless
 from seic._network import Network, ProxyLike, show_proxy
+from seic._oauth.assertion_auth import PrivateKeyJwt
+from seic._oauth.client_auth import TlsClientAuth
+from seic._oauth.dpop import DPoP
 from seic._oauth.messages import build_token_request
 from seic._settings import named, read_environment, read_file
 from seic._tls.certificate import ClientCertificate
+from seic._tls.rotation import CertificateSource
 from seic._tokens.held import Margin, Windows
 from seic._tokens.store import TokenStore
 
@@ -81,6 +87,16 @@ def _seconds(_config: Config, attribute: attrs.Attribute[Any], value: object) ->
         raise _unlike(attribute, value, "a number of seconds")
 
 
+def _gives_certificate(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is None or isinstance(value, ClientCertificate):
+        return
+    # A class is callable too, and is what stands there when `.load(...)` was forgotten.
+    if not callable(value) or isinstance(value, type) or inspect.iscoroutinefunction(value):
+        raise _unlike(
+            attribute, value, "seic.ClientCertificate.load(...), or a plain function without arguments that returns it"
+        )
+
+
 def _ca_repr(ca: CA) -> str:
     if isinstance(ca, bytes):
         return f"<{len(ca)} bytes>"
@@ -106,7 +122,10 @@ class Config(Secretive):
         client_id: The client's id (the gateway's AppKey).
         client_secret: Its secret.
         grant: How a token is asked for.
-        certificate: The client certificate; with one, token and API calls go to the mutual-TLS host.
+        certificate: The client certificate, or a function that returns the present one, from a vault say; it is asked
+            again each minute and should have a time limit of its own. With a certificate token and API calls go to the
+            mutual-TLS host, and follow it when its files are renewed.
+        dpop: The key that tokens are bound to (RFC 9449), where the provider and its APIs offer that; None is none.
         ca: Whom to trust: None is the system's trust, a path or PEM bytes are exactly these.
         store: Where tokens are kept beyond this process's clients; None is nowhere.
         advisory_refresh: From when before expiry a token is renewed in the background: seconds, or a share of its
@@ -117,6 +136,8 @@ class Config(Secretive):
         proxy: The proxy for token and API calls; None leaves that to `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
         local_address: The address of this machine that calls leave from, where the provider's allow-list knows one.
         trust_env: Whether those variables count.
+        strict_common_name: Refuse a certificate whose CN is not the service account's name, where the provider wants
+            the two equal; otherwise that is a warning.
 
     Raises:
         ConfigurationError: A setting is missing, malformed or contradicts another; its `field` names it.
@@ -130,9 +151,8 @@ class Config(Secretive):
     grant: Grant = attrs.field(
         validator=_offers("check", "fields", wanted="a grant such as seic.ClientCredentials(...)")
     )
-    certificate: ClientCertificate | None = attrs.field(
-        default=None, validator=_is(ClientCertificate, wanted="seic.ClientCertificate.load(...)")
-    )
+    certificate: CertificateSource | None = attrs.field(default=None, validator=_gives_certificate)
+    dpop: DPoP | None = attrs.field(default=None, validator=_is(DPoP, wanted="seic.DPoP()"))
     ca: CA = attrs.field(default=None, repr=_ca_repr, validator=_is(str, os.PathLike, bytes, wanted="a path or PEM"))
     store: TokenStore | None = attrs.field(
         default=None, validator=_offers("load", "save", "delete", wanted="a store such as seic.MemoryStore()")
@@ -142,6 +162,7 @@ class Config(Secretive):
     token_timeout: float = attrs.field(default=_TOKEN_TIMEOUT, validator=_seconds)
     proxy: ProxyLike | None = attrs.field(default=None, repr=show_proxy)
     local_address: str | None = None
+    strict_common_name: bool = attrs.field(default=False, validator=_is(bool, wanted="True or False"))
     trust_env: bool = attrs.field(default=True, validator=_is(bool, wanted="True or False"))
     #: Where API calls go, and the token with them.
     origin: Origin = attrs.field(init=False, repr=False, eq=False)
@@ -149,6 +170,8 @@ class Config(Secretive):
     token_url: str = attrs.field(init=False, repr=False, eq=False)
     #: How calls leave this machine.
     network: Network = attrs.field(init=False, repr=False, eq=False)
+    #: What its clients present, all of them the same.
+    presenter: Presenter = attrs.field(init=False, repr=False, eq=False)
     #: When tokens are renewed.
     windows: Windows = attrs.field(init=False, repr=False, eq=False)
 
@@ -172,15 +195,20 @@ class Config(Secretive):
         object.__setattr__(self, "origin", self._choose_origin())
         object.__setattr__(self, "token_url", self._choose_token_url())
         object.__setattr__(self, "network", self._choose_network())
+        object.__setattr__(self, "presenter", self._make_presenter())
         # A credential that is missing or cannot be sent is found here, and not by the first call. The grant's own are
         # left alone: a callable that supplies one is asked when it is needed.
-        build_token_request(
-            provider=self.provider,
-            token_url=self.token_url,
-            client_id=self.client_id,
-            client_secret=self.client_secret,
-            grant=ClientCredentials(),
-        )
+        certificate = None if callable(self.certificate) else self.certificate
+        by_certificate = isinstance(self.provider.client_authentication, (TlsClientAuth, PrivateKeyJwt))
+        if not (callable(self.certificate) and by_certificate):
+            build_token_request(
+                provider=self.provider,
+                token_url=self.token_url,
+                client_id=self.client_id,
+                client_secret=self.client_secret,
+                grant=ClientCredentials(),
+                certificate=certificate,
+            )
 
     @classmethod
     @traceless
@@ -242,6 +270,7 @@ class Config(Secretive):
             self.base_url,
             self.client_id,
             thumbprint,
+            None if self.dpop is None else self.dpop.thumbprint,
             self.grant.grant_type,
             sorted(named.items()),
         )
@@ -259,14 +288,29 @@ class Config(Secretive):
             raise ConfigurationError(f"{field}: {origin.host!r} is no host name or IP address", field=field) from None
         return origin
 
+    def _make_presenter(self) -> Presenter:
+        account = getattr(self.grant, "username", None) if self.provider.common_name_is_username else None
+        if self.strict_common_name and account is not None and isinstance(self.certificate, ClientCertificate):
+            self.certificate.check_common_name(account, strict=True)
+        return Presenter(self.certificate, ca=self.ca, account=account, strict=self.strict_common_name)
+
     def _choose_network(self) -> Network:
         network = Network.of(proxy=self.proxy, local_address=self.local_address, trust_env=self.trust_env)
         network.check(self.origin)
         return network
 
     def _choose_token_url(self) -> str:
-        field = "provider.token_url"
-        path_or_url = self.provider.token_url
+        field, path_or_url = "provider.token_url", self.provider.token_url
+        if self.certificate is not None and self.provider.mtls_endpoint_aliases:
+            field = "provider.mtls_endpoint_aliases"
+            if "token_endpoint" not in self.provider.mtls_endpoint_aliases:
+                # The usual endpoint would hand out tokens that are bound to nothing, and nobody would see it.
+                raise ConfigurationError(
+                    f"{field}: names no token_endpoint, and there is a client certificate; add it, or leave the "
+                    "certificate out",
+                    field=field,
+                )
+            path_or_url = self.provider.mtls_endpoint_aliases["token_endpoint"]
         text = f"{self.origin}{path_or_url}" if path_or_url.startswith("/") else path_or_url
         try:
             # What sends the request reads the URL by the same rules, so there is no second reading of it to exploit.

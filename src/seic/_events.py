@@ -108,6 +108,19 @@ class TokenAcquired(Event):
 
 
 @attrs.frozen(kw_only=True)
+class TokenNotBound(Event):
+    """The provider binds tokens to the client's certificate (RFC 8705 §3), and this token is bound to none.
+
+    Whoever steals it can use it. A proxy that ends TLS before the provider is the usual cause.
+    """
+
+    name: ClassVar[str] = "token not bound"
+    level: ClassVar[int] = 30
+    host: str
+    tracking_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class TokenRefused(Event):
     """The endpoint refused the request: credentials or grant."""
 

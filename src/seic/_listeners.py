@@ -48,8 +48,12 @@ class Listeners:
         return remove
 
     def emit(self, event: Event) -> None:
-        """Tell everyone; never raises."""
+        """Tell the log and every listener; never raises."""
         log_event(event)
+        self.tell(event)
+
+    def tell(self, event: Event) -> None:
+        """Tell every listener, of an event that is in the log already; never raises."""
         for subscription in self._subscriptions:
             subscription.tell(event)
 

@@ -112,7 +112,7 @@ class Network:
     def describe(self, origin: Origin) -> str:
         """Return a word about the proxy for a message about a failed connection; empty where there is none."""
         proxy = self.choose_proxy(origin)
-        return "" if proxy is None else f" through the proxy {_place(proxy)}"
+        return "" if proxy is None else f"through the proxy {_place(proxy)}"
 
     def new_async_transport(
         self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]
@@ -179,7 +179,7 @@ def _is_address(text: str) -> bool:
 
 
 def _is_exempt(origin: Origin, no_proxy: str) -> bool:
-    """Tell whether `NO_PROXY` names it: `*`, a domain with all below it, an address or a network; each with any port."""
+    """Tell whether `NO_PROXY` names it: `*`, a domain with all below it, an address or a network; a port narrows it."""
     entries = (entry.strip().lower() for entry in no_proxy.split(","))
     return any(_covers(entry, origin) for entry in entries if entry)
 

@@ -1,4 +1,4 @@
-"""What carries calls: the identity's TLS under httpx, the guard that sees every hop, and the way to the token endpoint.
+"""What carries API calls: the guard that sees every hop, over the network with the identity in service.
 
 Redirects are followed below an auth flow, so a flow sees only the first hop; a transport sees each. httpx strips
 `Authorization` on the way to another origin but leaves the AppKey, and a TLS client certificate goes to whoever asks.
@@ -6,9 +6,6 @@ Redirects are followed below an auth flow, so a flow sees only the first hop; a 
 
 from __future__ import annotations
 
-import ssl
-import threading
-import warnings
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
@@ -16,12 +13,19 @@ from typing import Any, Self
 import httpx
 
 from seic._config import Config
-from seic._errors import ConfigurationError, HostNotAllowed, SeicError
+from seic._errors import ConfigurationError, HostNotAllowed
+from seic._failures import CallFailures
 from seic._model.hosts import Origin
-from seic._runtime import Latch, in_thread
-from seic._tls.context import shared_context
+from seic._pools import AsyncPools, Pools
 
-_HTTP_1 = ("http/1.1",)
+#: Keywords of httpx, and the setting of the configuration that decides instead, for token and API calls alike.
+DECIDED_BY_CONFIG = {
+    "verify": "ca",
+    "cert": "certificate",
+    "proxy": "proxy",
+    "local_address": "local_address",
+    "trust_env": "trust_env",
+}
 
 
 class OriginGuard:
@@ -136,91 +140,62 @@ def _drop_trace(request: httpx.Request) -> None:
             request.extensions["trace"] = trace.then
 
 
-def _context(config: Config, alpn: tuple[str, ...]) -> ssl.SSLContext:
-    if config.certificate is not None:
-        for warning in config.certificate.check():
-            warnings.warn(warning, stacklevel=2)
-    return shared_context(config.certificate, config.ca, alpn=alpn)
-
-
-def _check(config: object, options: dict[str, Any]) -> tuple[str, ...]:
-    """Refuse what cannot be; return the protocols that the TLS context offers."""
+def _check(config: object, options: dict[str, Any]) -> None:
     if not isinstance(config, Config):
         raise ConfigurationError(
             f"config: must be a seic.Config, such as seic.Config.from_env(), not {type(config).__name__}",
             field="config",
         )
-    for name in ("verify", "cert"):
+    for name, setting in DECIDED_BY_CONFIG.items():
         if name in options:
             raise ConfigurationError(
-                f"{name}: whom to trust and which certificate to present stand in seic.Config (ca, certificate)",
+                f"{name}: would hold for API calls alone, and token calls go the same way; say it for both: "
+                f"seic.Config({setting}=...)",
                 field=name,
             )
-    # As httpcore writes them into the context that it is given, so that who differs in them shares none.
-    return ("http/1.1", "h2") if options.get("http2") else _HTTP_1
 
 
 class AsyncTransport(httpx.AsyncBaseTransport):
     """An httpx transport that presents the configuration's certificate, and refuses every other origin.
 
-    The TLS context is built at the first call, off the event loop, once for all transports of one credential.
+    The TLS context is built at the first call, off the event loop. When the certificate is renewed, new calls present
+    the new one and those under way end as they began; none fails for it.
 
     Args:
         config: Whose identity it is.
         transport: What to send through in place of the network, for tests.
-        options: Keywords of `httpx.AsyncHTTPTransport` (`http2`, `limits`, `retries`, …), all but `verify` and `cert`.
+        options: Keywords of `httpx.AsyncHTTPTransport` (`http2`, `limits`, `retries`, …), all but those that
+            the configuration decides: `verify`, `cert`, `proxy`, `local_address`, `trust_env`.
 
     Raises:
         ConfigurationError: An option would replace what the configuration says.
     """
 
     def __init__(self, config: Config, *, transport: httpx.AsyncBaseTransport | None = None, **options: Any) -> None:
-        self._alpn = _check(config, options)
-        self._config = config
+        _check(config, options)
         self._guard = OriginGuard(config.origin)
-        self._options = options
-        self._inner = transport
-        self._opening: Latch | None = None
-        self._closed = False
+        failures = CallFailures(origin=config.origin, network=config.network)
+        self._inner = AsyncPools(config.presenter, failures, **options) if transport is None else transport
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request, if it stays in the origin.
 
         Raises:
             HostNotAllowed: It does not.
-            CertificateError: The client certificate or the authorities cannot work.
+            CertificateError: The client certificate or the authorities cannot work, or the server refuses the
+                certificate; the latter is an `httpx.ConnectError` too.
+            httpx.TransportError: The connection failed otherwise.
         """
         self._guard.check(request.url)
         _drop_trace(request)
-        return await (self._inner or await self._open()).handle_async_request(request)
-
-    async def _open(self) -> httpx.AsyncBaseTransport:
-        # One builds and the others wait, since each build holds a thread; whoever is next takes over from one who was
-        # cancelled.
-        while self._inner is None:
-            if self._opening is not None:
-                await self._opening.wait_async(None)
-                continue
-            opening = self._opening = Latch()
-            try:
-                context = await in_thread(_context, self._config, self._alpn)
-                if self._closed:
-                    raise RuntimeError("the transport was closed before its first call was sent")
-                self._inner = httpx.AsyncHTTPTransport(verify=context, **self._options)
-            finally:
-                self._opening = None
-                opening.set()
-        return self._inner
+        return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close the connections."""
-        self._closed = True
-        if self._inner is not None:
-            await self._inner.aclose()
+        await self._inner.aclose()
 
     async def __aenter__(self) -> Self:
-        if self._inner is not None:
-            await self._inner.__aenter__()
+        await self._inner.__aenter__()
         return self
 
     async def __aexit__(
@@ -230,9 +205,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close the connections."""
-        self._closed = True
-        if self._inner is not None:
-            await self._inner.__aexit__(exc_type, exc_value, traceback)
+        await self._inner.__aexit__(exc_type, exc_value, traceback)
 
 
 class Transport(httpx.BaseTransport):
@@ -241,45 +214,30 @@ class Transport(httpx.BaseTransport):
     Args:
         config: Whose identity it is.
         transport: What to send through in place of the network, for tests.
-        options: Keywords of `httpx.HTTPTransport`, all but `verify` and `cert`.
+        options: Keywords of `httpx.HTTPTransport`, all but those that the configuration decides.
 
     Raises:
         ConfigurationError: An option would replace what the configuration says.
     """
 
     def __init__(self, config: Config, *, transport: httpx.BaseTransport | None = None, **options: Any) -> None:
-        self._alpn = _check(config, options)
-        self._config = config
+        _check(config, options)
         self._guard = OriginGuard(config.origin)
-        self._options = options
-        self._inner = transport
-        self._lock = threading.Lock()
-        self._closed = False
+        failures = CallFailures(origin=config.origin, network=config.network)
+        self._inner = Pools(config.presenter, failures, **options) if transport is None else transport
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request, if it stays in the origin; raises as `AsyncTransport.handle_async_request` does."""
         self._guard.check(request.url)
         _drop_trace(request)
-        return (self._inner or self._open()).handle_request(request)
-
-    def _open(self) -> httpx.BaseTransport:
-        with self._lock:
-            if self._inner is None:
-                context = _context(self._config, self._alpn)
-                if self._closed:
-                    raise RuntimeError("the transport was closed before its first call was sent")
-                self._inner = httpx.HTTPTransport(verify=context, **self._options)
-            return self._inner
+        return self._inner.handle_request(request)
 
     def close(self) -> None:
         """Close the connections."""
-        self._closed = True
-        if self._inner is not None:
-            self._inner.close()
+        self._inner.close()
 
     def __enter__(self) -> Self:
-        if self._inner is not None:
-            self._inner.__enter__()
+        self._inner.__enter__()
         return self
 
     def __exit__(
@@ -289,48 +247,4 @@ class Transport(httpx.BaseTransport):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close the connections."""
-        self._closed = True
-        if self._inner is not None:
-            self._inner.__exit__(exc_type, exc_value, traceback)
-
-
-class TokenConnector:
-    """Opens what carries a token call: the network with the configuration's identity, or a test's transport.
-
-    Args:
-        config: Whose identity it is.
-        transport: What to send through in place of the network, for tests.
-    """
-
-    def __init__(self, config: Config, transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None = None) -> None:
-        self._config = config
-        self._transport = transport
-
-    @property
-    def owned(self) -> bool:
-        """Whether the transport is closed after the call: a test's is the test's."""
-        return self._transport is None
-
-    async def open_async(self) -> httpx.AsyncBaseTransport:
-        """Return a transport for one call in the running event loop."""
-        if self._transport is None:
-            return httpx.AsyncHTTPTransport(verify=await in_thread(_context, self._config, _HTTP_1))
-        if isinstance(self._transport, httpx.AsyncBaseTransport):
-            return self._transport
-        raise ConfigurationError(
-            f"transport: {type(self._transport).__name__} is for blocking clients only", field="transport"
-        )
-
-    def open_sync(self) -> httpx.BaseTransport:
-        """Return a transport for one call in this thread."""
-        if self._transport is None:
-            return httpx.HTTPTransport(verify=_context(self._config, _HTTP_1))
-        if isinstance(self._transport, httpx.BaseTransport):
-            return self._transport
-        raise ConfigurationError(
-            f"transport: {type(self._transport).__name__} is for async clients only", field="transport"
-        )
-
-    def explain(self, error: Exception, request: httpx.Request) -> SeicError | None:
-        """Return a better account of a failed connection, or None."""
-        return None
+        self._inner.__exit__(exc_type, exc_value, traceback)

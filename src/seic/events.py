@@ -15,6 +15,7 @@ from seic._events import (
     TokenEndpointDown,
     TokenFetchBegun,
     TokenFetchEnded,
+    TokenNotBound,
     TokenRefused,
     TokenRequested,
     TokenWaitBegun,
@@ -28,6 +29,7 @@ __all__ = [
     # Tokens
     "TokenAcquired",
     "TokenRefused",
+    "TokenNotBound",
     "TokenEndpointDown",
     "TokenEndpointBack",
     "StoreDegraded",

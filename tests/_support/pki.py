@@ -32,7 +32,7 @@ PASSPHRASE = "pass-phrase-never-shown"
 
 _MAKERS: dict[str, Callable[[], Any]] = {
     "rsa": lambda: rsa.generate_private_key(65537, 2048),
-    "rsa1024": lambda: rsa.generate_private_key(65537, 1024),
+    "rsa1024": lambda: rsa.generate_private_key(65537, 1024),  # noqa: S505 - weak on purpose
     "rsa3072": lambda: rsa.generate_private_key(65537, 3072),
     "ec": lambda: ec.generate_private_key(ec.SECP256R1()),
     "ec384": lambda: ec.generate_private_key(ec.SECP384R1()),
@@ -162,7 +162,7 @@ def authority(common_name: str = "Test Root", number: int = 70) -> Minted:
 
 
 def signed_over_sha1(minted: Minted) -> Minted:
-    """Return a certificate for the same key and for localhost, signed over SHA-1, which only the openssl program does."""
+    """Return a certificate for the key and for localhost, signed over SHA-1, which only the openssl program does."""
     assert minted.issuer is not None
     with tempfile.TemporaryDirectory() as folder:
         certificate, key = minted.issuer.write(Path(folder))

@@ -18,8 +18,16 @@ class Heard:
     headers: Mapping[str, str]
 
 
+#: Paths that break off, and how.
+_BROKEN = {
+    "/break-off": b"",
+    "/no-http": b"this is no HTTP\r\n\r\n",
+    "/half": b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+}
+
+
 class Wire(ThreadingHTTPServer):
-    """Answers 200, or a redirect where `redirects` has one for the path."""
+    """Answers 200, or a redirect where `redirects` has one for the path, or breaks off at a path made for that."""
 
     daemon_threads = True
 
@@ -47,6 +55,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.heard.append(Heard(self.path, {name.lower(): value for name, value in self.headers.items()}))
+        if (raw := _BROKEN.get(self.path)) is not None:
+            self.wfile.write(raw)
+            self.close_connection = True
+            return
         target = self.server.redirects.get(self.path)
         self.send_response(200 if target is None else 302)
         if target is not None:

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from seic._errors import ConfigurationError
-from seic._model.provider import ClientAuthentication, Provider
+from seic._model.provider import ClientAuthentication, Occasion, Provider
 from seic._oauth.client_auth import (
     DEFAULT_CLIENT_AUTHENTICATION,
     ClientIdOnly,
@@ -17,11 +17,13 @@ from seic._oauth.client_auth import (
     hint_for_refusal,
 )
 
+OCCASION = Occasion(now=1_700_000_000.0, token_url="https://idp.example/token")
+
 
 def _basic(method: ClientSecretBasic, client_id: str, client_secret: str) -> bytes:
     headers: dict[str, str] = {}
     form: dict[str, str] = {}
-    method.apply(headers, form, client_id=client_id, client_secret=client_secret)
+    method.apply(headers, form, client_id=client_id, client_secret=client_secret, occasion=OCCASION)
     assert form == {}
     scheme, _, credentials = headers["Authorization"].partition(" ")
     assert scheme == "Basic"
@@ -68,7 +70,7 @@ def test_post_writes_the_form_only() -> None:
     """Expect client_secret_post to touch the form and leave the headers alone."""
     headers: dict[str, str] = {}
     form = {"grant_type": "client_credentials"}
-    ClientSecretPost().apply(headers, form, client_id="id", client_secret="s e")
+    ClientSecretPost().apply(headers, form, client_id="id", client_secret="s e", occasion=OCCASION)
     assert headers == {}
     assert form == {"grant_type": "client_credentials", "client_id": "id", "client_secret": "s e"}
 
@@ -78,7 +80,7 @@ def test_post_writes_the_form_only() -> None:
 def test_a_missing_secret_is_named(method: ClientAuthentication, missing: str | None) -> None:
     """Expect each method that needs a secret to name the setting that is missing."""
     with pytest.raises(ConfigurationError, match="client_secret") as caught:
-        method.apply({}, {}, client_id="id", client_secret=missing)
+        method.apply({}, {}, client_id="id", client_secret=missing, occasion=OCCASION)
     assert caught.value.field == "client_secret"
 
 
@@ -106,7 +108,7 @@ def test_the_id_alone(client_secret: str | None) -> None:
     """Expect a public client, or one that its certificate proves, to send its id and never a secret."""
     headers: dict[str, str] = {}
     form: dict[str, str] = {}
-    ClientIdOnly().apply(headers, form, client_id="id", client_secret=client_secret)
+    ClientIdOnly().apply(headers, form, client_id="id", client_secret=client_secret, occasion=OCCASION)
     assert (headers, form) == ({}, {"client_id": "id"})
 
 

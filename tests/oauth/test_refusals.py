@@ -163,12 +163,12 @@ def test_advice_follows_the_code(body: dict[str, str], advice: str) -> None:
         pytest.param(401, b"", True, id="401"),
         pytest.param(400, {"error": "invalid_client"}, True, id="invalid_client"),
         pytest.param(400, {"error": "invalid_grant"}, False, id="another cause"),
-        pytest.param(403, b"", False, id="403"),
+        pytest.param(403, b"", True, id="403"),
         pytest.param(503, b"", False, id="unavailable"),
     ],
 )
 def test_a_hint_is_for_refused_credentials(status: int, body: bytes | dict[str, str], hinted: bool) -> None:
-    """Expect the caller's hint where the client's credentials are in doubt, and nowhere else."""
+    """Expect the caller's hint where the client or its credentials are in doubt, and nowhere else."""
     assert ("perhaps raw" in _error(status, body, hint="perhaps raw").message) is hinted
 
 

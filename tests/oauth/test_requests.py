@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from seic._errors import ConfigurationError
-from seic._model.provider import Provider
+from seic._model.provider import Occasion, Provider
 from seic._oauth.requests import build_form_request, dialect_headers, is_header_safe, url_beside
+
+OCCASION = Occasion(now=1_700_000_000.0, token_url="https://idp.example/token")
 
 
 @pytest.mark.parametrize(
@@ -54,5 +56,6 @@ def test_a_form_is_posted() -> None:
         client_id="id",
         client_secret="s",
         form={"b": "1", "a": "2 3"},
+        occasion=OCCASION,
     )
     assert (request.method, request.content) == ("POST", b"b=1&a=2+3")

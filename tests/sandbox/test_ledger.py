@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from seic.sandbox.clock import ManualClock
-from seic.sandbox.ledger import DeadToken, Dialect, Family, Ledger
+from seic.sandbox.ledger import DeadToken, Dialect, Family, Ledger, whole_seconds
 
 
 @pytest.fixture
@@ -111,3 +111,102 @@ def test_lifetime_is_more_than_nothing(name: str, seconds: float, clock: ManualC
     lifetimes = {"active_lifetime": 1.0, "idle_lifetime": 1.0, name: seconds}
     with pytest.raises(ValueError, match=name):
         Ledger(clock=clock, **lifetimes)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(3600.0, 3599), (3500.5, 3500), (2.0, 1), (1.5, 1), (1.0, 0), (0.5, 0)]
+)
+def test_whole_seconds_are_just_under_the_life_that_is_left(seconds: float, expected: int) -> None:
+    """As SEI writes it."""
+    assert whole_seconds(seconds) == expected
+
+
+def test_killed_family_takes_all_its_tokens_along(ledger: Ledger) -> None:
+    """Access and refresh tokens, of each generation; another family of the same account lives."""
+    login, other = family(), family()
+    tokens = [ledger.issue(login)[0] for _ in range(2)]
+    refresh_token = ledger.issue_refresh_token(login)
+    alive, _ = ledger.issue(other)
+    ledger.kill(login)
+    assert [lives(ledger, token) for token in (*tokens, alive)] == [False, False, True]
+    with pytest.raises(DeadToken, match="unknown or was revoked"):
+        ledger.find_refresh_token(refresh_token, "gateway")
+
+
+def test_refusal_to_admit_spends_nothing(ledger: Ledger) -> None:
+    """The refresh token waits for its owner."""
+    login = family()
+    refresh_token = ledger.issue_refresh_token(login)
+
+    def refuse(_family: Family) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        ledger.spend(refresh_token, "gateway", admit=refuse)
+    assert ledger.spend(refresh_token, "gateway", admit=lambda _: None) is login
+
+
+def test_refresh_token_is_spent_in_its_own_dialect(ledger: Ledger) -> None:
+    """Elsewhere it is unknown, and neither use nor reuse there kills anything."""
+    login = family()
+    refresh_token = ledger.issue_refresh_token(login)
+    for _ in range(2):
+        with pytest.raises(DeadToken, match="unknown"):
+            ledger.spend(refresh_token, "platform", admit=lambda _: None)
+    assert ledger.spend(refresh_token, "gateway", admit=lambda _: None) is login
+    with pytest.raises(DeadToken, match="unknown"):
+        ledger.spend(refresh_token, "platform", admit=lambda _: None)
+    assert login.end is None
+
+
+def test_ended_session_cannot_outlive_a_revocation(ledger: Ledger) -> None:
+    """What is revoked stays so, whatever session ends or takes over."""
+    login, other = family(dialect="platform"), family(dialect="platform")
+    refresh_token = ledger.issue_refresh_token(login)
+    ledger.issue(other)
+    ledger.kill(login)
+    ledger.end_other_sessions(other)
+    assert login.end == "revoked"
+    with pytest.raises(DeadToken, match="unknown or was revoked"):
+        ledger.spend(refresh_token, "platform", admit=lambda _: None, take_over=True)
+
+
+def test_sessions_are_those_of_the_same_account_and_dialect(ledger: Ledger, clock: ManualClock) -> None:
+    """They count while a token of theirs lives."""
+    mine, yours, elsewhere = family(dialect="platform"), family("v", "platform"), family()
+    for each in (yours, elsewhere):
+        ledger.issue(each)
+    assert not ledger.has_other_session(mine)
+    other = family(dialect="platform")
+    ledger.issue(other)
+    assert ledger.has_other_session(mine)
+    clock.advance(60)
+    assert not ledger.has_other_session(mine)
+    ledger.issue_refresh_token(other)
+    assert ledger.has_other_session(mine)
+    ledger.end_other_sessions(mine)
+    assert not ledger.has_other_session(mine)
+    assert (yours.end, elsewhere.end) == (None, None)
+
+
+def test_token_remembers_its_family_after_its_death(ledger: Ledger) -> None:
+    """So that its refusal can be written in the right form; one that was never issued has none."""
+    login = family()
+    token, _ = ledger.issue(login)
+    ledger.revoke(token)
+    assert ledger.family_of(token) is login
+    assert ledger.family_of("unknown") is None
+
+
+def test_token_can_be_of_the_callers_making(ledger: Ledger) -> None:
+    """It is told what the token will be."""
+    token, lease = ledger.issue(family("someone"), lambda lease: f"{lease.username} {lease.seconds_left}")
+    assert token == "someone 60"
+    assert ledger.find(token) == lease
+
+
+def test_wall_time_moves_with_the_clock(ledger: Ledger, clock: ManualClock) -> None:
+    """A test that moves the clock moves dates too."""
+    before = ledger.now()
+    clock.advance(100)
+    assert ledger.now() - before == pytest.approx(100)

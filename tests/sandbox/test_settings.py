@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import attrs
 import pytest
 
 import seic
@@ -21,7 +24,7 @@ def test_a_certificate_chooses_the_mtls_host(own: bool, sandbox: Sandbox) -> Non
     """True is the service account's; a minted one is taken as it is."""
     config = sandbox.config(certificate=True if own else sandbox.issue_certificate("somebody-else"))
     assert config.base_url == sandbox.mtls_url
-    assert config.certificate is not None
+    assert isinstance(config.certificate, seic.ClientCertificate)
     assert config.certificate.common_name == (sandbox.username if own else "somebody-else")
 
 
@@ -48,3 +51,41 @@ async def test_sdk_gets_a_token_and_makes_a_call_on_each_host(sandbox: Sandbox) 
         assert reply.json()["certificate_common_name"] == (sandbox.username if certificate else None)
     counts = sandbox.counts
     assert [(host.tokens_issued, host.api_calls) for host in (counts.api, counts.mtls)] == [(1, 1), (1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("provider", "grant"),
+    [
+        (seic.SEI_PLATFORM, lambda s: seic.ClientCredentials(username=s.email, password=s.password)),
+        (seic.OAUTH2, lambda _: seic.ClientCredentials()),
+    ],
+    ids=["platform", "plain"],
+)
+@pytest.mark.parametrize("certificate", [False, True])
+async def test_each_dialect_has_its_settings(
+    provider: seic.Provider,
+    grant: Callable[[Sandbox], seic.ClientCredentials],
+    certificate: bool,
+    sandbox: Sandbox,
+) -> None:
+    """The grant is the one that the dialect's form has fields for; the SDK gets a token, uses it, and renews it."""
+    config = sandbox.config(provider=provider, certificate=certificate)
+    assert config.provider.token_url == provider.token_url
+    assert config.grant == grant(sandbox)
+    async with seic.AsyncClient(config) as client:
+        reply = await client.get("/v1/echo")
+        assert reply.json()["certificate_common_name"] == (sandbox.username if certificate else None)
+        sandbox.revoke_all()
+        assert (await client.get("/v1/echo")).status_code == 200
+    assert sandbox.counts.tokens_issued == 2
+
+
+def test_what_documents_leave_open_is_filled_in(sandbox: Sandbox) -> None:
+    """Where the sandbox had to decide it, and the caller has not."""
+    assert sandbox.config(provider=seic.SEI_PLATFORM).provider.revocation_url == "/v2/oauth/revoke"
+    stated = attrs.evolve(seic.SEI_PLATFORM, revocation_url="/elsewhere")
+    assert sandbox.config(provider=stated).provider is stated
+    plain = sandbox.config(provider=seic.OAUTH2).provider
+    assert (plain.revocation_url, plain.introspection_url) == ("/oauth/v2/revoke", "/oauth/v2/introspect")
+    foreign = seic.Provider(token_url="/oauth/elsewhere")
+    assert sandbox.config(provider=foreign).provider is foreign

@@ -29,7 +29,7 @@ def client(root: Minted) -> Minted:
 def assert_no_leak(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> Callable[..., None]:
-    """A check that neither the passphrase nor a private key shows in things, their tracebacks, output, logs or warnings."""
+    """Check that neither passphrase nor private key shows in things, their tracebacks, output, logs or warnings."""
     caplog.set_level(0)
 
     def check(*things: object, keys: tuple[Minted, ...] = ()) -> None:
@@ -46,14 +46,16 @@ def assert_no_leak(
 def _said_by(thing: object) -> list[str]:
     said = [repr(thing), str(thing), f"{thing!a}", repr(vars(thing)) if hasattr(thing, "__dict__") else ""]
     if isinstance(thing, BaseException):
-        chain = traceback.TracebackException.from_exception(thing, capture_locals=True)
-        # The test's own frame knows the secrets, and prints them.
-        for part in (chain, chain.__cause__, chain.__context__):
-            if part is not None:
-                part.stack = traceback.StackSummary.from_list(
-                    [frame for frame in part.stack if "/tests/" not in frame.filename]
-                )
-        said += ["".join(chain.format()), repr(pickle.dumps(thing))]
+        said.append(repr(pickle.dumps(thing)))
+    links = [thing] if isinstance(thing, BaseException) else []
+    while links:
+        # What a report shows of an error: every link, a suppressed one too, each with its frames' locals; but for the
+        # tests' own frames, which know the secrets.
+        link = links.pop()
+        told = traceback.TracebackException.from_exception(link, capture_locals=True)
+        frames = [frame for frame in told.stack if "/tests/" not in frame.filename]
+        said += [repr(link), str(link), *traceback.StackSummary.from_list(frames).format()]
+        links += [part for part in (link.__cause__, link.__context__) if part is not None]
     return said
 
 

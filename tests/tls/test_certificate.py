@@ -89,7 +89,7 @@ def test_a_certificate_without_a_cn_is_still_named(
 def test_it_prints_its_facts_and_never_its_key(
     client: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
 ) -> None:
-    """str and repr hold what people need and neither key nor passphrase."""
+    """Str and repr hold what people need and neither key nor passphrase."""
     certificate_path, key = client.write(tmp_path)
     key.write_bytes(client.key_bytes(password=PASSPHRASE))
     certificate = ClientCertificate.load(certificate_path, key=key, password=PASSPHRASE)
@@ -129,7 +129,7 @@ def test_two_are_equal_by_certificate_and_key(client: Minted, root: Minted, tmp_
 
 
 def test_it_reads_its_files_again(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """reload returns what stands in the files now, and leaves the old value as it was."""
+    """Reload returns what stands in the files now, and leaves the old value as it was."""
     old = load(client, tmp_path)
     renewed = mint(issuer=root, number=8)
     renewed.write(tmp_path)
@@ -320,7 +320,7 @@ def test_a_certificate_without_a_cn_differs_from_every_account() -> None:
 def test_a_warning_keeps_its_facts_through_a_pickle(client: Minted) -> None:
     """A warning may cross processes: it holds text only."""
     warned = ClientCertificate.load(client.pair).check_common_name("svc-other")
-    twin = pickle.loads(pickle.dumps(warned))
+    twin = pickle.loads(pickle.dumps(warned))  # noqa: S301 - its own bytes
     assert (str(twin), twin.path, twin.reason) == (str(warned), warned.path, warned.reason)  # type: ignore[union-attr]
 
 

@@ -37,6 +37,14 @@ def test_the_client_presents_its_certificate_and_chain(kind: str, version: ssl.T
     assert far.peers == [client.der]
 
 
+def test_a_function_may_give_the_certificate(root: Minted, client: Minted) -> None:
+    """What a configuration takes, a context takes, too: it is asked once."""
+    loaded = ClientCertificate.load(client.pair)
+    with TlsServer(server(root), trusts=root) as far:
+        assert call(create_ssl_context(certificate=lambda: loaded, ca=root.pem), far.port).endswith(b"ok")
+    assert far.peers == [client.der]
+
+
 def test_without_a_certificate_none_is_presented(root: Minted) -> None:
     """A context for the plain host presents nothing, even where it is asked."""
     with TlsServer(server(root), trusts=root, demand=False) as far:
@@ -85,7 +93,7 @@ def test_tls_1_1_is_refused(root: Minted) -> None:
     old = TlsServer(
         server(root), version=ssl.TLSVersion.TLSv1_1, prepare=lambda far: far.set_ciphers("ALL:@SECLEVEL=0")
     )
-    with old as far, pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION|protocol version"):
+    with old as far, pytest.raises(ssl.SSLError, match=r"PROTOCOL_VERSION|protocol version"):
         call(create_ssl_context(ca=root.pem), far.port)
 
 

@@ -190,7 +190,10 @@ def plain_server(reply: bytes) -> Iterator[int]:
     """Run a server without TLS that answers whatever comes, once."""
 
     def serve() -> None:
-        connection, _ = listener.accept()
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # nobody connected
+            return
         with connection:
             connection.recv(65536)
             connection.sendall(reply)
@@ -202,8 +205,11 @@ def plain_server(reply: bytes) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)
         thread.start()
-        yield listener.getsockname()[1]
-        thread.join()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)  # wakes a thread that nobody connected to
+            thread.join()
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -343,9 +349,9 @@ def test_no_common_cipher_is_guessed_with_a_certificate(style: Any, client: Mint
 )
 @pytest.mark.parametrize("style", [by_strict_socket, by_async_httpx])
 def test_a_lost_alert_is_told_from_the_certificate_we_hold(
-    style: Any, row: str | None, reason: Reason, side: str, words: list[str], root: Minted
+    *, style: Any, row: str | None, reason: Reason, side: str, words: list[str], root: Minted
 ) -> None:
-    """Where a reset takes the alert of TLS 1.3 with it, the certificate's own dates tell, or the list of what it may be."""
+    """Where a reset takes the alert of TLS 1.3 with it, our certificate's dates tell, or a list of what it may be."""
     minted = CLIENTS[row].client(root) if row else None
     certificate = load(minted) if minted else None
     with TlsServer(server(root), version=TLS13, reset=True) as far:
@@ -357,7 +363,7 @@ def test_a_lost_alert_is_told_from_the_certificate_we_hold(
 
 
 def test_a_quiet_end_that_a_client_reports_itself_is_explained_on_demand(client: Minted, root: Minted) -> None:
-    """httpx on a thread sees only a stream that ended; its own error has no cause, so the caller asks for the words."""
+    """Httpx on a thread sees only a stream that ended; its own error has no cause, so the caller asks for the words."""
     certificate = load(client)
     context = build_context(certificate, read_trust(root.pem))
     with (
@@ -518,7 +524,7 @@ def test_a_page_against_a_client_without_a_certificate_asks_for_one(row: str) ->
 
 
 def test_nginx_says_an_expired_certificate_is_an_error_of_ours(root: Minted) -> None:
-    """nginx's page does not say why; the certificate's own dates do."""
+    """Nginx's page does not say why; the certificate's own dates do."""
     status, body, _ = REPLIES["nginx-refused"]
     old = load(mint(issuer=root, not_before=NOW - 9 * DAY, not_after=NOW - DAY))
     explained = explain_reply(status, body, meeting(old))

@@ -21,7 +21,7 @@ from tests._support.tls_servers import TlsServer, call
 
 
 def _descriptors() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
 def _works(client: Minted, root: Minted) -> bool:
@@ -69,6 +69,7 @@ def _unmount_proc(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("without", [_forbid_memfd, _forget_memfd, _unmount_proc])
 @pytest.mark.parametrize("kind", ["rsa", "ec", "ed25519"])
 def test_elsewhere_it_is_a_private_encrypted_file_that_is_wiped(
+    *,
     kind: str,
     without: Callable[[pytest.MonkeyPatch], None],
     root: Minted,

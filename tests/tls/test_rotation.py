@@ -1,4 +1,4 @@
-"""Rotation: a new pair is taken up whole whatever the order of its writing; a bad one leaves the good one in service."""
+"""Rotation: a new pair is taken up whole, however it was written; a bad one leaves the good one in service."""
 
 from __future__ import annotations
 
@@ -15,66 +15,21 @@ from seic._errors import CertificateError, ConfigurationError
 from seic._events import CertificateExpiring, CertificateRejected, CertificateRotated, Event
 from seic._tls.certificate import ClientCertificate
 from seic._tls.reasons import Reason
-from seic._tls.rotation import CertificateSource, Identity
+from seic._tls.rotation import Identity
 from tests._support.pki import DAY, NOW, PASSPHRASE, Minted, authority, mint, server
+from tests._support.rotating import BELIEVED, NEW, Bench, Vault, replace
 from tests._support.tls_servers import TLS12, TLS13, TlsServer, call
-
-#: Looks until a change is taken up, and until a bad pair is believed to be bad.
-SETTLED = 2
-BELIEVED = 5
-
-
-class Bench:
-    """An identity with its files, its clocks in hand and its events in a list."""
-
-    def __init__(self, folder: Path, root: Minted, source: CertificateSource | None = None) -> None:
-        self.folder = folder
-        self.root = root
-        self.now = NOW
-        self.seconds = 1000.0
-        self.events: list[Event] = []
-        if source is None:
-            source = ClientCertificate.load(folder / "client.pem", key=folder / "client.key")
-        self.identity = Identity(
-            source,
-            ca=root.pem,
-            emit=self.events.append,
-            now=lambda: self.now,
-            monotonic=lambda: self.seconds,
-        )
-
-    def look(self, times: int = SETTLED) -> None:
-        """Look some times, as the watching thread does."""
-        for _ in range(times):
-            self.identity.look()
-
-    @property
-    def presented(self) -> bytes:
-        """The certificate in service."""
-        return self.identity.hold().certificate.leaf.der
-
-
-def replace(folder: Path, minted: Minted, *names: str) -> None:
-    """Put files of the pair in place by renaming, the named ones or both."""
-    staged = folder / "staged"
-    staged.mkdir(exist_ok=True)
-    minted.write(staged)
-    for name in names or ("client.key", "client.pem"):
-        (staged / name).replace(folder / name)
 
 
 @pytest.fixture
 def bench(client: Minted, root: Minted, tmp_path: Path) -> Bench:
-    """An identity that holds the client certificate, with nothing to take up."""
+    """Hold the client certificate, with nothing to take up."""
     client.write(tmp_path)
     made = Bench(tmp_path, root)
     made.identity.hold()
     made.look()
     assert made.events == []
     return made
-
-
-NEW = mint(issuer=authority(), key="rsa", number=6)
 
 
 def test_holding_gives_certificate_context_and_generation(bench: Bench, client: Minted) -> None:
@@ -285,7 +240,7 @@ def test_each_distinct_bad_content_is_reported_once(bench: Bench, client: Minted
     path = bench.folder / "client.pem"
 
     def reported() -> int:
-        bench.look(10)
+        bench.look(BELIEVED)
         return len(bench.events)
 
     path.write_bytes(b"garbage")
@@ -303,7 +258,7 @@ def test_each_distinct_bad_content_is_reported_once(bench: Bench, client: Minted
 def test_after_a_bad_pair_the_next_good_one_is_taken_up(bench: Bench) -> None:
     """A rejection ends with the next change."""
     (bench.folder / "client.pem").write_bytes(b"garbage")
-    bench.look(10)
+    bench.look(BELIEVED)
     replace(bench.folder, NEW)
     bench.look()
     assert bench.presented == NEW.der
@@ -313,7 +268,7 @@ def test_a_certificate_ahead_of_its_time_is_taken_up_when_its_time_has_come(benc
     """A renewal that is not valid yet is reported, and served from its first second without another change."""
     coming = mint(issuer=bench.root, number=7, not_before=NOW + DAY)
     replace(bench.folder, coming)
-    bench.look(10)
+    bench.look(BELIEVED)
     assert [event.reason for event in bench.events if isinstance(event, CertificateRejected)] == [Reason.NOT_YET_VALID]
     bench.now = NOW + DAY - dt.timedelta(seconds=1)
     bench.look()
@@ -361,7 +316,7 @@ def test_reload_raises_what_is_wrong_and_reports_it_once(bench: Bench, client: M
         with pytest.raises(CertificateError) as caught:
             bench.identity.reload()
         assert caught.value.reason == Reason.UNKNOWN_FORMAT
-    bench.look(10)
+    bench.look(BELIEVED)
     assert bench.presented == client.der
     assert [type(event) for event in bench.events] == [CertificateRejected]
 
@@ -409,124 +364,6 @@ def test_files_renewed_before_the_first_use_are_taken_up(client: Minted, root: M
     assert bench.presented == NEW.der
 
 
-class Vault:
-    """A callback that returns what it is told to, and counts its calls."""
-
-    def __init__(self, minted: Minted) -> None:
-        self.minted = minted
-        self.error: Exception | None = None
-        self.calls = 0
-
-    def __call__(self) -> ClientCertificate:
-        self.calls += 1
-        if self.error is not None:
-            raise self.error
-        return ClientCertificate.load(self.minted.pair)
-
-
-def test_a_callback_is_asked_once_a_minute(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """It is called for the first pair, then whenever its pause is over, and what it returns is taken up at once."""
-    vault = Vault(client)
-    bench = Bench(tmp_path, root, vault)
-    assert vault.calls == 0
-    assert bench.presented == client.der
-    assert vault.calls == 1
-
-    vault.minted = NEW
-    bench.seconds += 59.9
-    bench.look()
-    assert vault.calls == 1
-    bench.seconds += 0.1
-    bench.look()
-    assert vault.calls == 2
-    assert bench.presented == NEW.der
-    assert [type(event) for event in bench.events] == [CertificateRotated]
-
-
-def test_refused_handshakes_ask_a_callback_early_and_not_all_of_them(
-    client: Minted, root: Minted, tmp_path: Path
-) -> None:
-    """A thousand handshakes refused at once make one call; a second later there may be another."""
-    vault = Vault(client)
-    bench = Bench(tmp_path, root, vault)
-    bench.identity.hold()
-    vault.minted = NEW
-    bench.seconds += 1
-    for _ in range(1000):
-        bench.identity.look(urgent=True)
-    assert vault.calls == 2
-    assert bench.presented == NEW.der
-    bench.seconds += 1
-    bench.identity.look(urgent=True)
-    assert vault.calls == 3
-
-
-def test_a_failing_callback_leaves_the_pair_in_service(
-    client: Minted, root: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
-) -> None:
-    """Its failure is one event that names the kind of the exception and not its text, which may hold a secret."""
-    vault = Vault(client)
-    bench = Bench(tmp_path, root, vault)
-    bench.identity.hold()
-    vault.error = RuntimeError(f"token {PASSPHRASE} was refused")
-    for _ in range(3):
-        bench.seconds += 60
-        bench.look()
-
-    assert bench.presented == client.der
-    (event,) = bench.events
-    assert isinstance(event, CertificateRejected)
-    assert (event.path, event.reason) == ("the certificate callback", Reason.SOURCE_FAILED)
-    assert event.problem.endswith("the new certificate could not be had: RuntimeError")
-    assert_no_leak(event)
-
-    with pytest.raises(CertificateError) as caught:
-        bench.identity.reload()
-    assert caught.value.__cause__ is vault.error
-
-
-def test_a_callback_that_fails_at_first_is_an_error(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """Without a first pair there is nothing to serve."""
-    vault = Vault(client)
-    vault.error = OSError("down")
-    with pytest.raises(CertificateError, match="OSError"):
-        Bench(tmp_path, root, vault).identity.hold()
-
-
-def test_a_callback_that_returns_something_else_is_told_what_to_return(root: Minted, tmp_path: Path) -> None:
-    """The error names the type that came and the one that should."""
-    bench = Bench(tmp_path, root, lambda: b"PEM")  # type: ignore[arg-type]
-    with pytest.raises(CertificateError, match=r"must return what ClientCertificate\.load returns, not bytes"):
-        bench.identity.hold()
-
-
-def test_a_callback_that_returns_what_cannot_work_is_reported_with_its_reason(
-    client: Minted, root: Minted, tmp_path: Path
-) -> None:
-    """An error of load inside the callback keeps its own reason."""
-    vault = Vault(client)
-    bench = Bench(tmp_path, root, vault)
-    bench.identity.hold()
-    vault.minted = mint(issuer=root, not_after=NOW - DAY / 2)
-    bench.seconds += 60
-    bench.look()
-    assert [event.reason for event in bench.events if isinstance(event, CertificateRejected)] == [Reason.EXPIRED]
-
-
-def test_a_failing_passphrase_is_reported_without_its_text(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """A callable passphrase that fails at a reload is the source's failure."""
-    certificate, key = client.write(tmp_path)
-    key.write_bytes(client.key_bytes(password=PASSPHRASE))
-    answers: list[str] = [PASSPHRASE]
-    bench = Bench(tmp_path, root, ClientCertificate.load(certificate, key=key, password=answers.pop))
-    bench.identity.hold()
-    os.utime(key)
-    bench.look(BELIEVED)
-    assert [event.problem for event in bench.events if isinstance(event, CertificateRejected)] == [
-        f"{certificate}: the new certificate could not be had: IndexError"
-    ]
-
-
 def test_the_approaching_end_is_told_once_a_day(client: Minted, bench: Bench) -> None:
     """From 30 days before the end there is one event a day, with the days that are left."""
     bench.now = client.certificate.not_valid_after_utc - 30 * DAY
@@ -559,6 +396,15 @@ def test_a_renewal_ends_the_notices(client: Minted, bench: Bench, root: Minted) 
     bench.now += 2 * DAY
     bench.look()
     assert [type(event) for event in bench.events] == [CertificateExpiring, CertificateRotated]
+
+
+def test_the_end_of_each_certificate_is_told_by_itself(client: Minted, bench: Bench, root: Minted) -> None:
+    """A renewal that ends soon itself is told at once, whenever the last one was told."""
+    bench.now = client.certificate.not_valid_after_utc - 3 * DAY
+    bench.look()
+    replace(bench.folder, mint(issuer=root, number=8, not_after=bench.now + 2 * DAY))
+    bench.look()
+    assert [type(event) for event in bench.events] == [CertificateExpiring, CertificateRotated, CertificateExpiring]
 
 
 def test_a_listener_may_use_the_identity(client: Minted, root: Minted, tmp_path: Path) -> None:

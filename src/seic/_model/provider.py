@@ -11,20 +11,63 @@ from seic._errors import ConfigurationError
 from seic._model.hosts import Hosts, Origin
 
 
+class KeyedCertificate(Protocol):
+    """What a proof needs of the client's certificate."""
+
+    @property
+    def x5t_s256(self) -> str:
+        """SHA-256 of it, as base64url without padding (RFC 8705 §3.1)."""
+        ...
+
+    def reveal_key(self) -> bytes:
+        """Return the private key: PKCS#8 in DER, not encrypted."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class Occasion:
+    """The circumstances of one request, for proofs that are made anew for each.
+
+    Args:
+        now: Seconds since the epoch.
+        token_url: The whole URL of the token endpoint, whichever endpoint the request goes to.
+        issuer: Who the provider is; None where that is not known.
+        certificate: The certificate that the client presents on the connection; None where it presents none.
+    """
+
+    now: float = 0.0
+    token_url: str = ""
+    issuer: str | None = None
+    certificate: KeyedCertificate | None = attrs.field(default=None, repr=False)
+
+    @property
+    def audience(self) -> str:
+        """For whom a signed proof is (RFC 7523 §3): the issuer, or else the token endpoint."""
+        return self.issuer or self.token_url
+
+
 class ClientAuthentication(Protocol):
     """How the client proves itself to the token endpoint (RFC 6749 §2.3): one small function over headers and form."""
 
     def apply(
-        self, headers: dict[str, str], form: dict[str, str], *, client_id: str, client_secret: str | None
+        self,
+        headers: dict[str, str],
+        form: dict[str, str],
+        *,
+        client_id: str,
+        client_secret: str | None,
+        occasion: Occasion,
     ) -> None:
         """Add what proves the client to `headers` or `form`, in place."""
         ...
 
 
 def _is_path_or_url(provider: Provider, attribute: attrs.Attribute[Any], value: object) -> None:
-    field = f"provider.{attribute.name}"
-    if value is None and attribute.default is None:
-        return
+    if value is not None or attribute.default is not None:
+        _check_url(f"provider.{attribute.name}", value)
+
+
+def _check_url(field: str, value: object) -> None:
     # Two slashes make a host of what follows (RFC 3986 §4.2).
     if isinstance(value, str) and value.startswith("/") and not value.startswith("//"):
         return
@@ -33,6 +76,11 @@ def _is_path_or_url(provider: Provider, attribute: attrs.Attribute[Any], value: 
     scheme, _, rest = value.partition("://")
     # Whether http on loopback is wanted is the configuration's to say, by its hosts.
     Origin.parse(f"{scheme}://{rest.partition('/')[0]}", field=field, allow_http_on_loopback=True)
+
+
+def _are_urls(provider: Provider, attribute: attrs.Attribute[Any], value: Mapping[str, str]) -> None:
+    for name, url in value.items():
+        _check_url(f"provider.{attribute.name}[{name!r}]", url)
 
 
 @attrs.frozen(kw_only=True)
@@ -48,8 +96,13 @@ class Provider:
         name: What errors and logs call it.
         environments: The known hosts by environment; empty where the user must pass `hosts`.
         grants: The `grant_type` of each grant that it offers; None where that is not known, and all are tried.
+        issuer: Who the provider is, as its metadata says it (RFC 8414 §2): the audience of signed proofs. None is the
+            token endpoint's URL in its place.
+        mtls_endpoint_aliases: Where a client with a certificate finds the endpoints, by the names that the metadata has
+            for them, such as `token_endpoint` (RFC 8705 §5).
         client_authentication: How the client proves itself; None is `client_secret_basic` (RFC 6749 §2.3.1).
         client_id_header: A header that carries the client id on token and API calls (the gateway's `AppKey`).
+        common_name_is_username: Whether a client certificate's CN has to be the service account's name.
         username_field: The form field of the service account in `client_credentials`; None where there is none.
         session_token_field: The form field of the session token in the `sessionToken` grant.
         end_other_sessions_field: The field that ends the account's other sessions; None where there is no such thing.
@@ -69,6 +122,9 @@ class Provider:
         revocation_url: Where a token is revoked (RFC 7009).
         revocation_refresh_field: The form field of a refresh token that is revoked; None is the RFC's `token` with a
             hint.
+        device_authorization_url: Where a login on another device begins (RFC 8628 §3.1).
+        certificate_bound_tokens: Whether the provider says that it binds tokens to the client's certificate (RFC 8705
+            §3.3), so that one that is not bound is told of.
         revocation_cascades: Whether revoking one token of a pair surely ends the other.
     """
 
@@ -76,8 +132,11 @@ class Provider:
     name: str = "the provider"
     environments: Mapping[str, Hosts] = attrs.field(factory=dict, hash=False)
     grants: frozenset[str] | None = None
+    issuer: str | None = None
+    mtls_endpoint_aliases: Mapping[str, str] = attrs.field(factory=dict, hash=False, validator=_are_urls)
     client_authentication: ClientAuthentication | None = None
     client_id_header: str | None = None
+    common_name_is_username: bool = False
     username_field: str | None = None
     session_token_field: str | None = None
     end_other_sessions_field: str | None = None
@@ -96,6 +155,8 @@ class Provider:
     revocation_url: str | None = attrs.field(default=None, validator=_is_path_or_url)
     revocation_refresh_field: str | None = None
     revocation_cascades: bool = False
+    device_authorization_url: str | None = attrs.field(default=None, validator=_is_path_or_url)
+    certificate_bound_tokens: bool = False
 
     def hosts_of(self, environment: str, hosts: Hosts | None) -> Hosts:
         """Return the hosts that a user names, or else those of an environment.

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.provider import ClientAuthentication, Provider
+from seic._model.provider import ClientAuthentication, Occasion, Provider
 from seic._model.secrecy import HiddenText
 from seic._oauth.words import is_text
 
@@ -29,7 +29,13 @@ class ClientSecretBasic:
     form_encoded: bool = True
 
     def apply(
-        self, headers: dict[str, str], form: dict[str, str], *, client_id: str, client_secret: str | None
+        self,
+        headers: dict[str, str],
+        form: dict[str, str],
+        *,
+        client_id: str,
+        client_secret: str | None,
+        occasion: Occasion,
     ) -> None:
         """Set the Authorization header."""
         secret = _required(client_secret)
@@ -52,7 +58,13 @@ class ClientSecretPost:
     """`client_secret_post`: id and secret as fields of the form (RFC 6749 §2.3.1)."""
 
     def apply(
-        self, headers: dict[str, str], form: dict[str, str], *, client_id: str, client_secret: str | None
+        self,
+        headers: dict[str, str],
+        form: dict[str, str],
+        *,
+        client_id: str,
+        client_secret: str | None,
+        occasion: Occasion,
     ) -> None:
         """Add `client_id` and `client_secret` to the form."""
         form["client_id"] = client_id
@@ -61,17 +73,50 @@ class ClientSecretPost:
 
 @attrs.frozen
 class ClientIdOnly:
-    """`none` and `tls_client_auth`: the id alone, as a field of the form.
-
-    For public clients, which have no secret (RFC 6749 §3.2.1), and for clients whose proof is their certificate, on the
-    mutual-TLS host (RFC 8705 §2). A secret that is there is not sent.
-    """
+    """`none`: the id alone, as a field of the form, for public clients (RFC 6749 §3.2.1); a secret is not sent."""
 
     def apply(
-        self, headers: dict[str, str], form: dict[str, str], *, client_id: str, client_secret: str | None
+        self,
+        headers: dict[str, str],
+        form: dict[str, str],
+        *,
+        client_id: str,
+        client_secret: str | None,
+        occasion: Occasion,
     ) -> None:
         """Add `client_id` to the form."""
         form["client_id"] = client_id
+
+
+@attrs.frozen
+class TlsClientAuth:
+    """`tls_client_auth`: the client's certificate is the proof, by its chain and subject (RFC 8705 §2.1).
+
+    The form carries the id alone, and a secret that is there is not sent. Without a certificate there is no request.
+    """
+
+    def apply(
+        self,
+        headers: dict[str, str],
+        form: dict[str, str],
+        *,
+        client_id: str,
+        client_secret: str | None,
+        occasion: Occasion,
+    ) -> None:
+        """Add `client_id` to the form."""
+        if occasion.certificate is None:
+            raise ConfigurationError(
+                "certificate: the client's certificate is the proof that the provider takes (RFC 8705 §2); pass "
+                "certificate=seic.ClientCertificate.load(...)",
+                field="certificate",
+            )
+        form["client_id"] = client_id
+
+
+@attrs.frozen
+class SelfSignedTlsClientAuth(TlsClientAuth):
+    """`self_signed_tls_client_auth`: as `tls_client_auth`, by a certificate that the provider knows (RFC 8705 §2.2)."""
 
 
 #: What a provider uses that names no method of its own: the one that every server must support (RFC 6749 §2.3.1).

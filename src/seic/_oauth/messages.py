@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 import httpx
 
 from seic._model.grants import Grant
-from seic._model.provider import Provider
+from seic._model.provider import KeyedCertificate, Occasion, Provider
 from seic._model.token import Token
 from seic._oauth.documents import MAX_REPLY_BYTES, kind_of, number_in
 from seic._oauth.jwt import lifetime_of
@@ -44,7 +44,14 @@ _READ = frozenset(
 
 
 def build_token_request(
-    *, provider: Provider, token_url: str, client_id: str, client_secret: str | None, grant: Grant
+    *,
+    provider: Provider,
+    token_url: str,
+    client_id: str,
+    client_secret: str | None,
+    grant: Grant,
+    now: float = 0.0,
+    certificate: KeyedCertificate | None = None,
 ) -> httpx.Request:
     """Build the request for a token (RFC 6749 §4).
 
@@ -56,13 +63,20 @@ def build_token_request(
         client_id: Who asks.
         client_secret: The proof of it, where the provider's method needs one.
         grant: How the token is asked for.
+        now: Seconds since the epoch, for a proof that is signed.
+        certificate: The client's certificate, where it presents one.
 
     Raises:
         ConfigurationError: A credential is missing or cannot be sent.
     """
     form = {"grant_type": grant.grant_type, **grant.fields(provider)}
     return build_form_request(
-        provider=provider, url=token_url, client_id=client_id, client_secret=client_secret, form=form
+        provider=provider,
+        url=token_url,
+        client_id=client_id,
+        client_secret=client_secret,
+        form=form,
+        occasion=Occasion(now=now, token_url=token_url, issuer=provider.issuer, certificate=certificate),
     )
 
 
@@ -77,6 +91,7 @@ def parse_token_reply(
     now: float,
     secrets: Collection[str] = (),
     hint: str | None = None,
+    takes_dpop: bool = False,
 ) -> Token:
     """Read the answer to a request for a token (RFC 6749 §5).
 
@@ -97,6 +112,7 @@ def parse_token_reply(
         now: Seconds since the epoch, for a `Retry-After` that is a date.
         secrets: What no message may repeat, should the server echo it; see `seic._oauth.words.secrets_in`.
         hint: What a message about refused credentials should add.
+        takes_dpop: Whether the request carried a DPoP proof, so that a token of that type can be used.
 
     Raises:
         TokenEndpointUnavailable: 5xx, 429 or 408.
@@ -115,7 +131,7 @@ def parse_token_reply(
     ]
     return Token(
         access_token=access_token,
-        token_type=_token_type(reply, document),
+        token_type=_token_type(reply, document, takes_dpop=takes_dpop),
         expires_in=min(MAX_LIFETIME, *lifetimes) if lifetimes else None,
         obtained_at=obtained_at,
         scope=_scope(reply, document),
@@ -140,13 +156,13 @@ def _access_token(reply: Reply, document: Mapping[str, object]) -> str:
     return value
 
 
-def _token_type(reply: Reply, document: Mapping[str, object]) -> str:
+def _token_type(reply: Reply, document: Mapping[str, object], *, takes_dpop: bool) -> str:
     value = document.get("token_type")
     if value is None:
         return "Bearer"
     if not isinstance(value, str):
         reply.invalid(f"token_type must be a string, not {kind_of(value)}")
-    if value.lower() not in _BEARER:
+    if value.lower() not in _BEARER and not (takes_dpop and value.lower() == "dpop"):
         # RFC 6749 §7.1: a client must not use a token whose type it does not understand.
         reply.invalid(f"token_type must be Bearer, not {value[:40]!r}", advice="such tokens are not supported")
     return value

@@ -23,6 +23,8 @@ SEI_GATEWAY = Provider(
     # that its portal hands out, letters and digits, the two readings are the same bytes.
     client_authentication=ClientSecretBasic(form_encoded=False),
     client_id_header="AppKey",
+    # "The CN of the client certificate is the service account's username" (SEI's developer portal).
+    common_name_is_username=True,
     username_field="username",
     tracking_header="requesttrackingid",
     # "60 minutes active time to live and 30 minutes inactive" (SEI's authorization guide).
@@ -37,6 +39,7 @@ SEI_PLATFORM = Provider(
     environments=_SEI_ENVIRONMENTS,
     grants=frozenset({"authorization_code", "client_credentials", "refresh_token", SAML2_BEARER}),
     client_authentication=ClientSecretPost(),
+    common_name_is_username=True,
     username_field="email",
     end_other_sessions_field="endOtherSessions",
     tracking_header="requesttrackingid",

@@ -125,7 +125,9 @@ def refuse(reply: Reply, form: ErrorForm) -> NoReturn:
         advice = _ADVICE_BY_CODE.get(form.code or "") or _ADVICE_BY_STATUS.get(reply.status) or _ADVICE
     if form.code == "invalid_grant" and reply.provider.code_lifetime is not None:
         advice += f" (a code lives {reply.provider.code_lifetime:g} s)"
-    if reply.hint and (form.code == "invalid_client" or reply.status == httpx.codes.UNAUTHORIZED):
+    if reply.hint and (
+        form.code == "invalid_client" or reply.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+    ):
         advice += f"; {reply.hint}"
     raise TokenRequestRefused(
         f"{reply.provider.name} at {reply.host} refused the request: it answered {reply.status}"

@@ -7,8 +7,8 @@ import re
 import httpx
 
 from seic._errors import ConfigurationError
-from seic._model.provider import Provider
-from seic._oauth.client_auth import client_authentication_of
+from seic._model.provider import Occasion, Provider
+from seic._oauth.client_auth import TlsClientAuth, client_authentication_of
 from seic._oauth.words import is_text
 
 # RFC 6750 §2.1 allows fewer characters; these are all that a header carries without a way to break out of it.
@@ -25,8 +25,42 @@ def url_beside(token_url: str, path_or_url: str) -> str:
     return str(httpx.URL(token_url).join(path_or_url))
 
 
+def endpoint_url(provider: Provider, setting: str, purpose: str, occasion: Occasion) -> str:
+    """Return the whole URL of one of the provider's endpoints: of its mutual-TLS alias where there is a certificate.
+
+    Args:
+        provider: The dialect.
+        setting: The provider's attribute.
+        purpose: What it is needed for, for the error.
+        occasion: The certificate, and the token endpoint beside which a path lies.
+
+    Raises:
+        ConfigurationError: The provider has no such endpoint, or none that takes the certificate as a proof.
+    """
+    path_or_url = provider.require(setting, purpose)
+    aliases = provider.mtls_endpoint_aliases
+    if occasion.certificate is not None and aliases:
+        name = setting.removesuffix("_url") + "_endpoint"
+        if name in aliases:
+            path_or_url = aliases[name]
+        elif isinstance(provider.client_authentication, TlsClientAuth):
+            # RFC 8705 §5 has the usual endpoint here; where the certificate is the only proof it cannot work there.
+            raise ConfigurationError(
+                f"provider.mtls_endpoint_aliases: {name} is missing, and the usual endpoint takes no certificate; add "
+                "it with attrs.evolve(provider, mtls_endpoint_aliases=...)",
+                field="provider.mtls_endpoint_aliases",
+            )
+    return url_beside(occasion.token_url, path_or_url)
+
+
 def build_form_request(
-    *, provider: Provider, url: str, client_id: str, client_secret: str | None, form: dict[str, str]
+    *,
+    provider: Provider,
+    url: str,
+    client_id: str,
+    client_secret: str | None,
+    form: dict[str, str],
+    occasion: Occasion,
 ) -> httpx.Request:
     """Build a request that posts a form to the provider, with the client's proof and the headers of the dialect.
 
@@ -36,12 +70,15 @@ def build_form_request(
         client_id: Who asks.
         client_secret: The proof of it, where the provider's method needs one.
         form: What is asked; the client's proof may join it.
+        occasion: The circumstances, for proofs that are made anew for each request.
 
     Raises:
         ConfigurationError: A credential is missing or cannot be sent.
     """
     headers = dialect_headers(provider, client_id)
-    client_authentication_of(provider).apply(headers, form, client_id=client_id, client_secret=client_secret)
+    client_authentication_of(provider).apply(
+        headers, form, client_id=client_id, client_secret=client_secret, occasion=occasion
+    )
     for name, value in form.items():
         if not is_text(value):
             raise ConfigurationError(

@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 import httpx
 
-from seic._model.provider import Provider
+from seic._model.provider import KeyedCertificate, Occasion, Provider
 from seic._oauth.error_forms import read_error
 from seic._oauth.refusals import Reply, raise_for_status, refuse
-from seic._oauth.requests import build_form_request, url_beside
+from seic._oauth.requests import build_form_request, endpoint_url
 
 
 def build_revocation_request(
@@ -20,6 +20,8 @@ def build_revocation_request(
     client_secret: str | None,
     token: str,
     is_refresh_token: bool = False,
+    now: float = 0.0,
+    certificate: KeyedCertificate | None = None,
 ) -> httpx.Request:
     """Build the request that ends a token.
 
@@ -33,22 +35,27 @@ def build_revocation_request(
         client_secret: The proof of it, where the provider's method needs one.
         token: The token that is to die.
         is_refresh_token: Whether it is a refresh token; the gateway ends access tokens only.
+        now: Seconds since the epoch, for a proof that is signed.
+        certificate: The client's certificate, where it presents one.
 
     Raises:
         ConfigurationError: The provider names no way to end the token, or a credential is missing or cannot be sent.
     """
+    occasion = Occasion(now=now, token_url=token_url, issuer=provider.issuer, certificate=certificate)
     if provider.invalidate_grant_type is not None and not is_refresh_token:
         url = token_url
         form = {"grant_type": provider.invalidate_grant_type, "access_token": token}
     else:
-        url = url_beside(token_url, provider.require("revocation_url", "revoking a token"))
+        url = endpoint_url(provider, "revocation_url", "revoking a token", occasion)
         if not is_refresh_token:
             form = {"token": token}
         elif provider.revocation_refresh_field is not None:
             form = {provider.revocation_refresh_field: token}
         else:
             form = {"token": token, "token_type_hint": "refresh_token"}
-    return build_form_request(provider=provider, url=url, client_id=client_id, client_secret=client_secret, form=form)
+    return build_form_request(
+        provider=provider, url=url, client_id=client_id, client_secret=client_secret, form=form, occasion=occasion
+    )
 
 
 def parse_revocation_reply(

@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping
 import httpx
 
 from seic._errors import ConfigurationError
-from seic._model.provider import Provider
+from seic._model.provider import KeyedCertificate, Occasion, Provider
 from seic._model.token_info import TokenInfo
 from seic._oauth.documents import kind_of, number_in
 from seic._oauth.refusals import Reply, raise_for_status, read_success
-from seic._oauth.requests import build_form_request, dialect_headers, is_header_safe, url_beside
+from seic._oauth.requests import build_form_request, dialect_headers, endpoint_url, is_header_safe
 
 # Members that are read into the value, and the tokens themselves, which are not repeated.
 _READ = frozenset(
@@ -34,7 +34,14 @@ _READ = frozenset(
 
 
 def build_token_info_request(
-    *, provider: Provider, token_url: str, client_id: str, client_secret: str | None, access_token: str
+    *,
+    provider: Provider,
+    token_url: str,
+    client_id: str,
+    client_secret: str | None,
+    access_token: str,
+    now: float = 0.0,
+    certificate: KeyedCertificate | None = None,
 ) -> httpx.Request:
     """Build the request that describes an access token.
 
@@ -47,26 +54,30 @@ def build_token_info_request(
         client_id: Who asks.
         client_secret: The proof of it, where the provider's method needs one.
         access_token: The token to describe.
+        now: Seconds since the epoch, for a proof that is signed.
+        certificate: The client's certificate, where it presents one.
 
     Raises:
         ConfigurationError: The provider has neither call, or a credential is missing or cannot be sent.
     """
+    occasion = Occasion(now=now, token_url=token_url, issuer=provider.issuer, certificate=certificate)
     if provider.token_info_url is not None:
         if not is_header_safe(access_token):
             raise ConfigurationError("access_token: has characters that no header can carry", field="access_token")
         return httpx.Request(
             "GET",
-            url_beside(token_url, provider.token_info_url),
+            endpoint_url(provider, "token_info_url", "describing a token", occasion),
             params={"client_id": client_id},
             headers={**dialect_headers(provider, client_id), "Authorization": f"Bearer {access_token}"},
         )
     if provider.introspection_url is not None:
         return build_form_request(
             provider=provider,
-            url=url_beside(token_url, provider.introspection_url),
+            url=endpoint_url(provider, "introspection_url", "describing a token", occasion),
             client_id=client_id,
             client_secret=client_secret,
             form={"token": access_token},
+            occasion=occasion,
         )
     raise ConfigurationError(
         f"provider.introspection_url: {provider.name} has no call that describes a token; if yours has one, set it "

@@ -24,6 +24,7 @@ _PUBLIC_FIELDS = frozenset(
     {
         "grant_type",
         "client_id",
+        "client_assertion_type",
         "username",
         "email",
         "scope",
@@ -32,6 +33,9 @@ _PUBLIC_FIELDS = frozenset(
         "redirect_uri",
         "redirect_url",
         "token_type_hint",
+        "subject_token_type",
+        "actor_token_type",
+        "requested_token_type",
         "endOtherSessions",
     }
 )

@@ -38,9 +38,9 @@ class ClientCertificate(Secretive):
     leaf: CertificateFacts
     chain: tuple[CertificateFacts, ...] = attrs.field(default=(), eq=False)
     path: str = attrs.field(eq=False)
-    _key: bytes
-    _origin: Origin = attrs.field(eq=False)
-    _concerns: tuple[CertificateWarning, ...] = attrs.field(default=(), eq=False)
+    _key: bytes = attrs.field(alias="key")
+    _origin: Origin = attrs.field(eq=False, alias="origin")
+    _concerns: tuple[CertificateWarning, ...] = attrs.field(default=(), eq=False, alias="concerns")
 
     @classmethod
     def load(
@@ -74,7 +74,8 @@ class ClientCertificate(Secretive):
         try:
             pair = read_pair(origin)
         except CertificateError as error:
-            # The frames below hold the file's bytes in their locals.
+            # The frames below hold the file's bytes in their locals, those of a library's error underneath as well.
+            error.__context__ = None
             raise error.with_traceback(None) from None
         return cls(
             leaf=pair.leaf, chain=pair.chain, path=pair.label, key=pair.key, origin=origin, concerns=pair.concerns

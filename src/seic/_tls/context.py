@@ -11,20 +11,23 @@ import threading
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from seic._errors import CertificateError
 from seic._tls.certificate import ClientCertificate
 from seic._tls.handover import hand_over
 from seic._tls.reasons import Reason, fault
+from seic._tls.renewal import ask
 from seic._tls.sources import Material
 from seic._tls.trust import Trust, read_trust
 
 _Key: TypeAlias = tuple[str | None, Trust, tuple[str, ...]]
 
 
-def create_ssl_context(*, certificate: ClientCertificate | None = None, ca: Material | None = None) -> ssl.SSLContext:
+def create_ssl_context(
+    *, certificate: ClientCertificate | Callable[[], ClientCertificate] | None = None, ca: Material | None = None
+) -> ssl.SSLContext:
     """Return a context for mutual TLS with any client of the `ssl` module: httpx, aiohttp, urllib3.
 
     TLS 1.2 is the floor, the server's certificate and host name are always checked, and nothing turns that off. It
@@ -32,7 +35,7 @@ def create_ssl_context(*, certificate: ClientCertificate | None = None, ca: Mate
     files; a seic client does.
 
     Args:
-        certificate: What the client presents; None for none.
+        certificate: What the client presents, or a function that returns it; None for none.
         ca: The authorities to trust, exactly: a bundle's path, PEM text or bytes, or a directory. None is the system's
             trust, or what SSL_CERT_FILE and SSL_CERT_DIR name.
 
@@ -43,6 +46,8 @@ def create_ssl_context(*, certificate: ClientCertificate | None = None, ca: Mate
     Warns:
         CertificateWarning: The certificate ends soon, its key is open to others, its chain is incomplete.
     """
+    if certificate is not None and not isinstance(certificate, ClientCertificate):
+        certificate = ask(certificate)
     if certificate is not None:
         for warning in certificate.check():
             warnings.warn(warning, stacklevel=2)

@@ -134,7 +134,8 @@ def explain_failure(error: BaseException, meeting: Meeting) -> Explanation | Non
             return _by_us(link, meeting)
         if isinstance(link, _RESETS):
             return explain_close(meeting)
-        if isinstance(link, ssl.SSLError):
+        # That more bytes are awaited is no failure; asyncio's streams leave it in the chain of what is one.
+        if isinstance(link, ssl.SSLError) and not isinstance(link, (ssl.SSLWantReadError, ssl.SSLWantWriteError)):
             return _by_openssl(link, meeting)
     return None
 
@@ -151,10 +152,11 @@ def explain_close(meeting: Meeting) -> Explanation:
             "unknown",
             certain=False,
         )
+    ours = _ours(meeting.certificate)
     return _dates(meeting, closed) or _explanation(
         meeting,
         Reason.CLOSED_EARLY,
-        f"{closed}, after {_ours(meeting)} was presented; why cannot be told: it may not know the certificate or its "
+        f"{closed}, after {ours} was presented; why cannot be told: it may not know the certificate or its "
         "issuer, the certificate may be revoked, this machine's address may not be on its allow-list, or the server "
         "is out of order; ask whoever runs the server",
         "unknown",
@@ -253,8 +255,9 @@ def _by_alert(alert: str, meeting: Meeting) -> Explanation:
             "cipher that both sides allow"
         )
     else:
+        ours = _ours(meeting.certificate)
         text = (
-            f"{said}: it may not accept {_ours(meeting)} or its kind of key, or there is no cipher that both sides "
+            f"{said}: it may not accept {ours} or its kind of key, or there is no cipher that both sides "
             "allow; ask whoever runs the server"
         )
     return _dates(meeting, said) or _explanation(meeting, Reason.NO_COMMON_GROUND, text, "unknown", certain=False)
@@ -269,9 +272,10 @@ def _about_ours(reason: Reason, meeting: Meeting, said: str) -> Explanation:
             "client",
             certain=reason == Reason.DEMANDED,
         )
+    ours = _ours(meeting.certificate)
     if reason == Reason.DEMANDED:
         text = (
-            f"{said}: it demands a client certificate, and {_ours(meeting)} did not reach it; a proxy that ends TLS "
+            f"{said}: it demands a client certificate, and {ours} did not reach it; a proxy that ends TLS "
             "may stand between, or the server may not take this kind of key"
         )
         return _explanation(meeting, reason, text, "client")
@@ -281,15 +285,15 @@ def _about_ours(reason: Reason, meeting: Meeting, said: str) -> Explanation:
     awaited = meeting.certificate.awaited_issuer
     chain = f"append the intermediate certificate of {awaited}, if that is one, or " if awaited else ""
     text = {
-        Reason.EXPIRED: f"it takes {_ours(meeting)} or a certificate above it for expired, which by this machine's "
+        Reason.EXPIRED: f"it takes {ours} or a certificate above it for expired, which by this machine's "
         f"clock ({moment(meeting.now)}) it is not; compare the clocks, and replace an expired intermediate "
         "certificate in the file",
-        Reason.REVOKED: f"it says that {_ours(meeting)} was revoked; have {meeting.certificate.issuer} issue a new one",
-        Reason.UNKNOWN_TO_SERVER: f"it does not know the authority behind {_ours(meeting)}; {chain}ask whoever runs "
+        Reason.REVOKED: f"it says that {ours} was revoked; have {meeting.certificate.issuer} issue a new one",
+        Reason.UNKNOWN_TO_SERVER: f"it does not know the authority behind {ours}; {chain}ask whoever runs "
         "the server which authorities it accepts, and check that the certificate is for this environment",
-        Reason.NOT_FOR_CLIENTS: f"it does not take {_ours(meeting)} for a client's; ask {meeting.certificate.issuer} "
+        Reason.NOT_FOR_CLIENTS: f"it does not take {ours} for a client's; ask {meeting.certificate.issuer} "
         "for one with extended key usage clientAuth",
-        Reason.REFUSED: f"it does not accept {_ours(meeting)}, and does not say why: it may be revoked, unknown, or "
+        Reason.REFUSED: f"it does not accept {ours}, and does not say why: it may be revoked, unknown, or "
         f"issued by an authority that the server does not know; {chain}ask whoever runs the server",
     }[reason]
     return _explanation(meeting, reason, f"{said}: {text}", "client", certain=reason != Reason.REFUSED)
@@ -305,10 +309,8 @@ def _dates(meeting: Meeting, said: str) -> Explanation | None:
     return None
 
 
-def _ours(meeting: Meeting) -> str:
-    certificate = meeting.certificate
-    assert certificate is not None  # asked for only where there is one; for the type checker
-    return f"our certificate {certificate.path} ({certificate.leaf.inline}, issuer {certificate.issuer})"
+def _ours(certificate: ClientCertificate) -> str:
+    return f"our certificate ({certificate.leaf.inline}, issuer {certificate.issuer}, from {certificate.path})"
 
 
 def _words(name: str) -> str:

@@ -64,8 +64,8 @@ class SealedKey(Secretive):
 
     label: str
     is_guarded: bool
-    _data: bytes
-    _is_pem: bool = False
+    _data: bytes = attrs.field(alias="data")
+    _is_pem: bool = attrs.field(default=False, alias="is_pem")
 
     def open(self, reveal: Reveal) -> SigningKey:
         """Return the key itself.

@@ -6,7 +6,6 @@ What becomes of it is decided in `rotation`.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -15,13 +14,13 @@ from seic._errors import CertificateError, ConfigurationError
 from seic._tls.certificate import ClientCertificate
 from seic._tls.reasons import Reason, fault
 
-#: A certificate's state on disk: per file its real path, times, size and inode; None where there is none. A rename, a
-#: write in place and a swapped link all change it.
-Signature: TypeAlias = tuple[tuple[str, tuple[int, int, int, int] | None], ...]
+#: The files' state on disk, behind all links: times, size, inode and device of each; None where there is none. A
+#: rename, a write in place and a swapped link all change it.
+Signature: TypeAlias = tuple[tuple[int, ...] | None, ...]
 
-# How many looks new files may stay in disagreement before that is believed: writing key and certificate one after the
-# other takes a moment.
-_PATIENCE = 4
+# How many looks new files may stay in disagreement before that is believed, about a second: writing key and certificate
+# one after the other takes a moment.
+_PATIENCE = 10
 # Seconds between two calls of a callback that refused handshakes ask for, however many are refused.
 _BETWEEN_URGENT_CALLS = 1.0
 
@@ -102,6 +101,22 @@ class FileRenewal:
         return tuple(_digest(file) for file in self._files)
 
 
+def ask(callback: Callable[[], ClientCertificate]) -> ClientCertificate:
+    """Call a callback.
+
+    Raises:
+        CertificateError: It failed, or returned something else.
+    """
+    certificate = _guarded(callback, "the certificate callback")
+    if not isinstance(certificate, ClientCertificate):
+        raise fault(
+            Reason.SOURCE_FAILED,
+            "the certificate callback",
+            f"it must return what ClientCertificate.load returns, not {type(certificate).__name__}",
+        )
+    return certificate
+
+
 class CallbackRenewal:
     """A callback that returns the present certificate, asked from time to time."""
 
@@ -120,14 +135,7 @@ class CallbackRenewal:
     def read(self) -> ClientCertificate:
         """Call it."""
         self._called_at = self._monotonic()
-        certificate = _guarded(self._callback, "the certificate callback")
-        if not isinstance(certificate, ClientCertificate):
-            raise fault(
-                Reason.SOURCE_FAILED,
-                "the certificate callback",
-                f"it must return what ClientCertificate.load returns, not {type(certificate).__name__}",
-            )
-        return certificate
+        return ask(self._callback)
 
     def is_settled(self) -> bool:
         """Believe it at once: a callback returns a whole pair or none."""
@@ -154,16 +162,15 @@ def _guarded(read: Callable[[], ClientCertificate], label: str) -> ClientCertifi
 
 
 def _signature(files: tuple[Path, ...]) -> Signature:
-    found: list[tuple[str, tuple[int, int, int, int] | None]] = []
-    for file in files:
-        real = os.path.realpath(file)
-        try:
-            stat = os.stat(real)  # noqa: PTH116 - it runs some times a second, and Path.stat costs as much again
-        except OSError:
-            found.append((real, None))
-        else:
-            found.append((real, (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)))
-    return tuple(found)
+    return tuple(_state(file) for file in files)
+
+
+def _state(file: Path) -> tuple[int, ...] | None:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino, stat.st_dev
 
 
 def _digest(file: Path) -> str | None:

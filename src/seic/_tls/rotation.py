@@ -43,6 +43,10 @@ def _ignore(event: Event) -> None:
     pass
 
 
+def _take_any(certificate: ClientCertificate) -> None:
+    pass
+
+
 @attrs.frozen(kw_only=True)
 class Held:
     """The pair in service: what belongs together and is swapped together."""
@@ -62,6 +66,7 @@ class Identity:
         source: Where the certificate comes from.
         ca: The authorities to trust, as for `create_ssl_context`.
         alpn: The protocols that the contexts offer.
+        accept: Raises CertificateError for a certificate that must not come into service, whatever its dates.
         emit: Told what happens; called on whatever thread found out.
         now: The clock that certificates are dated by.
         monotonic: The clock that the pauses between calls of a callback go by, in seconds.
@@ -74,6 +79,7 @@ class Identity:
         *,
         ca: Material | None = None,
         alpn: Sequence[str] = (),
+        accept: Callable[[ClientCertificate], None] = _take_any,
         emit: Emit = _ignore,
         now: Callable[[], dt.datetime] = _utc_now,
         monotonic: Callable[[], float] = time.monotonic,
@@ -87,6 +93,7 @@ class Identity:
         )
         self._ca = ca
         self._alpn = alpn
+        self._accept = accept
         self._emit = emit
         self._now = now
         self.generation = 0
@@ -107,7 +114,7 @@ class Identity:
             with self._lock:
                 if self._held is None:
                     self._put(self._read_first())
-        assert self._held is not None  # once set it stays; for the type checker
+        assert self._held is not None  # noqa: S101 - once set it stays; for the type checker
         return self._held
 
     def look(self, *, urgent: bool = False) -> None:
@@ -161,13 +168,15 @@ class Identity:
                 if not self._first.files:
                     raise
             else:
+                self._accept(self._first)
                 return self._first
         certificate = self._renewal.read()
         certificate.check(self._now())
+        self._accept(certificate)
         return certificate
 
     def _renew(self, events: list[Event]) -> bool:
-        assert self._held is not None  # hold comes first; for the type checker
+        assert self._held is not None  # noqa: S101 - hold comes first; for the type checker
         self._valid_from = None
         fresh = self._renewal.read()
         now = self._now()
@@ -175,6 +184,7 @@ class Identity:
             # It is looked at again when its time has come, though its file stays the same.
             self._valid_from = fresh.not_before
         fresh.check(now)
+        self._accept(fresh)
         is_new = fresh.content != self._held.certificate.content
         if is_new:
             self._put(fresh)
@@ -210,7 +220,7 @@ class Identity:
         )
 
     def _notice_expiry(self, events: list[Event]) -> None:
-        assert self._held is not None  # look has made sure; for the type checker
+        assert self._held is not None  # noqa: S101 - look has made sure; for the type checker
         certificate, now = self._held.certificate, self._now()
         if not certificate.expires_soon(now):
             return

@@ -62,9 +62,9 @@ class Source(Secretive):
         return cls(label=text, path=Path(text).expanduser())
 
     @property
-    def is_directory(self) -> bool:
-        """Whether the path is a directory now."""
-        return self.path is not None and _is_directory(self.path)
+    def directory(self) -> Path | None:
+        """The path where it is a directory now."""
+        return self.path if self.path is not None and _is_directory(self.path) else None
 
     def read(self) -> bytes:
         """Return the bytes.
@@ -104,7 +104,7 @@ class Source(Secretive):
 class Passphrase(Secretive):
     """A passphrase, or the callable that returns it; neither shows."""
 
-    _value: Password | None = None
+    _value: Password | None = attrs.field(default=None, alias="value")
 
     def reveal(self) -> bytes | None:
         """Return the passphrase itself; None where there is none."""
@@ -141,8 +141,8 @@ class Origin(Secretive):
         for source in (self.certificate, self.key):
             if source is None or source.path is None:
                 continue
-            if source.is_directory:
-                found.extend(source.path / name for name in _NAMES_IN_A_DIRECTORY)
+            if source.directory is not None:
+                found.extend(source.directory / name for name in _NAMES_IN_A_DIRECTORY)
             else:
                 found.append(source.path)
         return tuple(found)
@@ -152,10 +152,9 @@ class Origin(Secretive):
 
         A Kubernetes volume is read through its `..data` link, resolved once: all files are of one version.
         """
-        if not self.certificate.is_directory:
+        directory = self.certificate.directory
+        if directory is None:
             return self.certificate, self.key, None
-        directory = self.certificate.path
-        assert directory is not None  # what is_directory says; for the type checker
         data = directory / "..data"
         real = data.resolve() if _is_directory(data) else directory
 

@@ -109,7 +109,7 @@ def _named(source: Source, now: dt.datetime) -> Trust:
 
     held: list[str] = []
     found: dict[bytes, CertificateFacts] = {}
-    for one in _files(source) if source.is_directory else [source]:
+    for one in [source] if source.directory is None else _files(source.directory):
         contents = parse(one.read(), one.label, lambda: None)
         held += [*contents.others, *("private key" for _ in contents.keys)]
         for facts in map(facts_of, contents.certificates):
@@ -125,10 +125,9 @@ def _named(source: Source, now: dt.datetime) -> Trust:
     return Trust(label=source.label, authorities=tuple(_usable(found.values(), source.label, now)))
 
 
-def _files(source: Source) -> list[Source]:
+def _files(directory: Path) -> list[Source]:
     # Hashed names and links to one file are common; what is read twice counts once.
-    assert source.path is not None  # what is_directory says; for the type checker
-    names = sorted(source.path.iterdir())
+    names = sorted(directory.iterdir())
     real = {path.resolve(): path for path in names if path.suffix in _SUFFIXES or _HASHED_NAME.fullmatch(path.name)}
     return [Source(label=str(path), path=path) for path in real.values()]
 

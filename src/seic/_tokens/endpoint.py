@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 import httpx
 
 from seic._model.grants import Grant
-from seic._model.provider import Provider
+from seic._model.provider import KeyedCertificate, Provider
 from seic._model.secrecy import Secretive, hide
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.client_auth import hint_for_refusal
+from seic._oauth.dpop import DPoP, wants_nonce
 from seic._oauth.messages import build_token_request, parse_token_reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
 from seic._oauth.token_info import build_token_info_request, parse_token_info_reply
 from seic._tokens.sending import Reply, Sender
+
+
+def _no_hint() -> None:
+    return None
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -29,6 +36,9 @@ class TokenEndpoint(Secretive):
         grant: How a token is asked for.
         sender: What puts a request on the wire.
         timeout: Seconds for a fetch in all, each attempt at it and the pauses between them.
+        certificate: Gives the client's certificate in use, where it presents one.
+        dpop: The key that tokens are bound to (RFC 9449); None where they are not.
+        hint: Gives a likely cause of a refusal that lies outside the credentials, or None.
     """
 
     provider: Provider
@@ -38,21 +48,42 @@ class TokenEndpoint(Secretive):
     grant: Grant
     sender: Sender = attrs.field(repr=False)
     timeout: float
+    certificate: Callable[[], KeyedCertificate | None] = attrs.field(default=lambda: None, repr=False)
+    dpop: DPoP | None = attrs.field(default=None, repr=False)
+    hint: Callable[[], str | None] = attrs.field(default=_no_hint, repr=False)
+    #: The endpoint's host and port, for messages and events; read once, since each call that waits has an event.
+    host: str = attrs.field(init=False, repr=False)
 
-    @property
-    def host(self) -> str:
-        """The endpoint's host and port, for messages."""
+    @host.default
+    def _read_host(self) -> str:
         return httpx.URL(self.url).netloc.decode("ascii")
 
-    def build(self, grant: Grant | None = None) -> httpx.Request:
-        """Return a request for a new token, by another grant than the configured one where that is given."""
-        return build_token_request(
+    def build(self, grant: Grant | None = None, *, now: float = 0.0) -> httpx.Request:
+        """Return a request for a new token.
+
+        Args:
+            grant: How to ask; None is the configured grant.
+            now: Wall clock, in seconds since the epoch, for what is signed.
+        """
+        request = build_token_request(
             provider=self.provider,
             token_url=self.url,
             client_id=self.client_id,
             client_secret=self.client_secret,
             grant=grant or self.grant,
+            now=now,
+            certificate=self.certificate(),
         )
+        if self.dpop is not None:
+            request.headers["DPoP"] = self.dpop.prove(request.method, request.url, now=now)
+        return request
+
+    def should_resend(self, reply: Reply) -> bool:
+        """Tell whether the endpoint refused a request for want of a nonce, and sent one (RFC 9449 §8)."""
+        if self.dpop is None:
+            return False
+        is_new = self.dpop.heed(httpx.URL(self.url), reply.headers, api=False)
+        return is_new and wants_nonce(status=reply.status, headers=reply.headers, body=reply.body)
 
     def parse(self, reply: Reply, *, obtained_at: float, now: float) -> Token:
         """Return the token of a reply.
@@ -65,7 +96,7 @@ class TokenEndpoint(Secretive):
         Raises:
             TokenError: The reply holds none.
         """
-        return parse_token_reply(
+        token = parse_token_reply(
             provider=self.provider,
             status=reply.status,
             headers=reply.headers,
@@ -74,10 +105,21 @@ class TokenEndpoint(Secretive):
             host=self.host,
             now=now,
             secrets=reply.secrets,
-            hint=hint_for_refusal(self.provider, client_id=self.client_id, client_secret=self.client_secret),
+            hint=self._hint(reply.status),
+            takes_dpop=self.dpop is not None,
         )
+        if self.dpop is not None:
+            self.dpop.check(token.access_token, token.token_type, host=self.host)
+        return token
 
-    def build_revocations(self, token: Token) -> list[httpx.Request]:
+    def _hint(self, status: int) -> str | None:
+        if status == httpx.codes.FORBIDDEN:
+            return self.hint()
+        known = hint_for_refusal(self.provider, client_id=self.client_id, client_secret=self.client_secret)
+        outside = self.hint() if status == httpx.codes.UNAUTHORIZED else None
+        return "; ".join(filter(None, (outside, known))) or None
+
+    def build_revocations(self, token: Token, *, now: float) -> list[httpx.Request]:
         """Return the requests that end a token and the refresh token that came with it.
 
         Where one of the pair takes the other along (the platform) there is one; elsewhere the refresh token dies first,
@@ -96,6 +138,8 @@ class TokenEndpoint(Secretive):
                 client_secret=self.client_secret,
                 token=secret,
                 is_refresh_token=is_refresh_token,
+                now=now,
+                certificate=self.certificate(),
             )
             for secret, is_refresh_token in tokens
         ]
@@ -116,7 +160,7 @@ class TokenEndpoint(Secretive):
             secrets=reply.secrets,
         )
 
-    def build_token_info(self, token: Token) -> httpx.Request:
+    def build_token_info(self, token: Token, *, now: float) -> httpx.Request:
         """Return the request that has a token described."""
         return build_token_info_request(
             provider=self.provider,
@@ -124,6 +168,8 @@ class TokenEndpoint(Secretive):
             client_id=self.client_id,
             client_secret=self.client_secret,
             access_token=token.access_token,
+            now=now,
+            certificate=self.certificate(),
         )
 
     def parse_token_info(self, reply: Reply, *, now: float) -> TokenInfo:

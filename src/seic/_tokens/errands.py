@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from seic._events import Emit, TokenNotBound
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
+from seic._oauth.binding import is_bound_as_it_should
 from seic._tokens.clock import Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.fetch import Send, Steps
@@ -16,7 +18,7 @@ def revocation(endpoint: TokenEndpoint, token: Token, clock: Clock) -> Steps[Non
         ConfigurationError: The provider has no way to.
         TokenError: It did not end it; by the steps.
     """
-    requests = endpoint.build_revocations(token)
+    requests = endpoint.build_revocations(token, now=clock.wall())
 
     def steps() -> Steps[None]:
         for request in requests:
@@ -26,12 +28,21 @@ def revocation(endpoint: TokenEndpoint, token: Token, clock: Clock) -> Steps[Non
     return steps()
 
 
-def description(endpoint: TokenEndpoint, token: Token, clock: Clock) -> Steps[TokenInfo]:
+def description(endpoint: TokenEndpoint, token: Token, clock: Clock, emit: Emit) -> Steps[TokenInfo]:
     """Yield the steps that have a token described, and return the description.
 
     Raises:
         ConfigurationError: The provider has no call for it.
-        TokenError: It did not describe it.
+        TokenError: It did not describe it, or describes one that is bound to another certificate.
     """
-    reply = yield Send(endpoint.build_token_info(token), endpoint.timeout)
-    return endpoint.parse_token_info(reply, now=clock.wall())
+    certificate = endpoint.certificate()
+    reply = yield Send(endpoint.build_token_info(token, now=clock.wall()), endpoint.timeout)
+    info = endpoint.parse_token_info(reply, now=clock.wall())
+    # The platform's call knows no confirmation; only introspection does (RFC 8705 §3.2).
+    if info.active and endpoint.provider.token_info_url is None:
+        is_bound = is_bound_as_it_should(
+            info.extra, provider=endpoint.provider, certificate=certificate, host=endpoint.host
+        )
+        if not is_bound:
+            emit(TokenNotBound(host=endpoint.host, tracking_id=info.tracking_id))
+    return info

@@ -10,9 +10,10 @@ import attrs
 import httpx
 
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
-from seic._events import Emit, TokenRequested
+from seic._events import Emit, TokenNotBound, TokenRequested
 from seic._model.grants import Grant, RefreshToken
 from seic._model.token import Token
+from seic._oauth.binding import is_token_bound_as_it_should
 from seic._oauth.renewal import keep_refresh_token, login_required, next_grant, spent_by
 from seic._runtime import sleep
 from seic._tokens.backoff import EAGER_ATTEMPTS, repeat_in
@@ -109,12 +110,12 @@ class Fetch:
         while True:
             if self.keeper is not None and looks:
                 stored = yield from self.keeper.load(self.key)
-                if stored is not None and is_usable(fetched := self._since(stored)):
+                if stored is not None and is_usable(fetched := had_before(stored, self.clock)):
                     return fetched
                 last = _newer(last, stored)
             looks = False
             grant = self._choose(last, refusal)
-            request = self.endpoint.build(grant)
+            request = self.endpoint.build(grant, now=self.clock.wall())
             spending = None
             if (secret := spent_by(grant)) is not None:
                 spending = yield from self._begin_spending(secret, ends)
@@ -180,12 +181,23 @@ class Fetch:
         self, request: httpx.Request, grant: Grant, last: Token | None, spending: Spending | None, ends: float
     ) -> Steps[Fetched]:
         now, wall = self.clock.monotonic(), self.clock.wall()
+        certificate = self.endpoint.certificate()
         self.count(requests=1)
         status = None
         try:
             reply: Reply = yield Send(request, ends - now)
+            if self.endpoint.should_resend(reply):
+                self.count(requests=1)
+                request = self.endpoint.build(grant, now=self.clock.wall())
+                reply = yield Send(request, ends - self.clock.monotonic())
             status = reply.status
             token = self.endpoint.parse(reply, obtained_at=wall, now=self.clock.wall())
+            is_bound = is_token_bound_as_it_should(
+                token.access_token,
+                provider=self.endpoint.provider,
+                certificate=certificate,
+                host=self.endpoint.host,
+            )
         except SeicError as error:
             self.count(failures=1)
             self._tell(name_failure(error), status, now, getattr(error, "tracking_id", None))
@@ -193,6 +205,8 @@ class Fetch:
                 spending.end(fate_after(error))
             raise
         self._tell("acquired", status, now, token.tracking_id)
+        if not is_bound:
+            self.emit(TokenNotBound(host=self.endpoint.host, tracking_id=token.tracking_id))
         kept = keep_refresh_token(token, used=grant, previous=last)
         if self.keeper is not None:
             saved = self.keeper.save(self.key, kept)
@@ -215,10 +229,12 @@ class Fetch:
             )
         )
 
-    def _since(self, stored: Token) -> Fetched:
-        # A clock set back since would make the token younger than new, so its age is at least nothing.
-        age = max(0.0, self.clock.wall() - stored.obtained_at)
-        return Fetched(stored, self.clock.monotonic() - age, self.clock.wall() - age, stored=True)
+
+def had_before(token: Token, clock: Clock) -> Fetched:
+    """Return a token that was asked for some time ago, by its own account."""
+    # A clock set back since would make the token younger than new, so its age is at least nothing.
+    age = max(0.0, clock.wall() - token.obtained_at)
+    return Fetched(token, clock.monotonic() - age, clock.wall() - age, stored=True)
 
 
 def _newer(one: Token | None, other: Token | None) -> Token | None:

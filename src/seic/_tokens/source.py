@@ -26,11 +26,12 @@ from seic._events import (
 )
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
+from seic._oauth.renewal import given_token
 from seic._runtime import start_async, start_thread
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.errands import description, revocation
-from seic._tokens.fetch import Fetch, Fetched, Steps, run_async, run_sync
+from seic._tokens.fetch import Fetch, Fetched, Steps, had_before, run_async, run_sync
 from seic._tokens.flight import Flight
 from seic._tokens.held import Freshness, Held, Windows
 from seic._tokens.keeping import PATIENCE, Keeper
@@ -92,6 +93,8 @@ class TokenSource:
         self._identity = identity
         self._emit = emit
         self._chance = chance
+        if (token := given_token(endpoint.grant)) is not None:
+            self.state.held = self._hold(had_before(token, clock))
         _sources.add(self)
 
     @property
@@ -181,11 +184,15 @@ class TokenSource:
             ConfigurationError: The provider has no call that describes a token.
             TokenError: No token could be had, or the provider did not describe it.
         """
-        return await run_async(description(self.endpoint, await self.token(), self.clock), self.endpoint.sender)
+        return await run_async(
+            description(self.endpoint, await self.token(), self.clock, self._emit), self.endpoint.sender
+        )
 
     def token_info_sync(self) -> TokenInfo:
         """Ask the provider what a live token is good for, blocking; see `token_info`."""
-        return run_sync(description(self.endpoint, self.token_sync(), self.clock), self.endpoint.sender, Lifeline())
+        return run_sync(
+            description(self.endpoint, self.token_sync(), self.clock, self._emit), self.endpoint.sender, Lifeline()
+        )
 
     def renew(self) -> None:
         """Have the token renewed before the next call: what it was bound to has changed."""

@@ -1,6 +1,7 @@
 """The door for FastAPI and Starlette: clients that live as long as the application, and answers for errors.
 
-Starlette alone will do, but for the `Annotated` aliases. `seic.fastapi.settings` needs pydantic-settings besides.
+Starlette alone will do, but for the `Annotated` aliases. Two rooms need an extra of their own, and are imported by name:
+`seic.fastapi.settings` (pydantic-settings) and `seic.fastapi.bearer` (joserfc).
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ except ModuleNotFoundError as error:
 
 from seic._client import AsyncClient
 from seic.fastapi.clients import Clients, client_named, clients_of, get_client, lifespan
+from seic.fastapi.logins import Logins, Pocket, SessionPocket, User
 from seic.fastapi.problems import Problem, add_exception_handlers, problem_of
 from seic.fastapi.readiness import readiness_route
+from seic.fastapi.sessions import UserLogin
 
 __all__ = [
     # Clients
@@ -25,6 +28,12 @@ __all__ = [
     "client_named",
     "Clients",
     "clients_of",
+    # People who log in
+    "Logins",
+    "UserLogin",
+    "User",
+    "Pocket",
+    "SessionPocket",
     # Errors
     "add_exception_handlers",
     "Problem",

@@ -1,4 +1,4 @@
-"""The readiness page for people: one file, no script, nothing loaded from anywhere."""
+"""The pages for people: each one file, no script, nothing loaded from anywhere."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ progress::-webkit-progress-bar { background: var(--line); }
 progress::-webkit-progress-value { background: currentColor; }
 progress::-moz-progress-bar { background: currentColor; }
 .trouble { grid-column: 1 / -1; border-top: 1px solid var(--line); padding-top: 1.1rem; }
+a { color: inherit; font-weight: 600; }
 code { font-size: 0.85em; overflow-wrap: anywhere; }
 @media (max-width: 34rem) { dl { grid-template-columns: 1fr; } }
 """
@@ -71,6 +72,24 @@ def render(health: Health, clients: Sequence[ClientHealth]) -> str:
         f"<title>{title}</title><style>{_STYLE}</style></head><body><main>"
         f'<header><span class="lamp {health.word}"></span><div><h1>{title}</h1><p>{summary}</p></div></header>'
         f"{sections}</main></body></html>"
+    )
+
+
+def render_message(title: str, text: str, *, link: str, label: str) -> str:
+    """Return a page that says one thing, and leads on.
+
+    Args:
+        title: What happened.
+        text: What it means.
+        link: Where to go on.
+        label: What the link says.
+    """
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>"
+        f'<header><span class="lamp warn"></span><div><h1>{escape(title)}</h1><p>{escape(text)}</p></div></header>'
+        f'<p><a href="{escape(link)}">{escape(label)}</a></p></main></body></html>'
     )
 
 
@@ -112,10 +131,12 @@ def _token(token: TokenHealth) -> str:
 def _certificate(certificate: CertificateHealth | None) -> str:
     if certificate is None:
         return _fact("Client certificate", "none", "none", "calls go without one", "")
+    if certificate.days_left is None or certificate.expires_at is None or not certificate.lifetime:
+        return _fact("Client certificate", certificate.health.word, "unusable", "it cannot be had", "")
     expired = certificate.days_left <= 0
     figure = "expired" if expired else f"{_span(certificate.days_left * _DAY)} left"
     note = f"{'ended' if expired else 'ends'} {certificate.expires_at[:10]}"
-    share = certificate.days_left / certificate.lifetime if certificate.lifetime > 0 else 0.0
+    share = certificate.days_left / certificate.lifetime
     return _fact("Client certificate", certificate.health.word, figure, note, _bar(share))
 
 

@@ -32,7 +32,8 @@ class HostCounts:
         connections: Finished TLS handshakes (TCP connections behind a proxy, all counted as the api host's).
         token_requests: Calls of a token endpoint, of every grant type and outcome; counted as they arrive.
         tokens_issued: Token calls that got a token.
-        tokens_invalidated: Calls that killed one, at the gateway's token endpoint or at a revocation endpoint.
+        tokens_invalidated: Calls of the gateway's token endpoint, or of a revocation endpoint, that were promised a
+            token's death.
         token_refusals: Token calls that broke a rule.
         token_faults: Token calls that were answered by a fault planned with `fail_tokens`.
         login_requests: Calls of the pages that a login takes.

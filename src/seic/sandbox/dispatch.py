@@ -49,7 +49,7 @@ class Route:
         answer: Returns the body of a 200, or a whole response; raises Refusal.
         form: How its refusals are written.
         counted: What a call of it counts as.
-        kills: Whether a success killed a token.
+        kills: Whether a success means that a token is dead.
     """
 
     answer: Callable[[web.BaseRequest, Peer | None], Awaitable[Answer]]

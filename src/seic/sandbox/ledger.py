@@ -1,4 +1,4 @@
-"""The tokens that live: whose they are, what they came from, when they die. Knows no HTTP, and no time but its clock."""
+"""The tokens that live: whose they are, what they came from, when they die. No HTTP, and no time but its clock."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Ledger:
             if not value > 0:
                 raise ValueError(f"{name} must be more than 0 seconds, not {value}")
         self._clock = clock
-        self._active_lifetime = active_lifetime
+        self.active_lifetime = active_lifetime
         self._idle_lifetime = idle_lifetime
         self.refresh_lifetime = refresh_lifetime
         # Wall times move with the clock, so that a clock moved by hand moves them too.
@@ -140,7 +140,7 @@ class Ledger:
         """
         now = self._clock()
         lease = Lease(
-            family=family, issued_at=int((self._wall_at_zero + now) * 1000), seconds_left=self._active_lifetime
+            family=family, issued_at=int((self._wall_at_zero + now) * 1000), seconds_left=self.active_lifetime
         )
         token = secrets.token_urlsafe(24) if mint is None else mint(lease)
         with self._lock:
@@ -174,7 +174,7 @@ class Ledger:
             entry = self._entries.get(token)
             if entry is None or entry.revoked or entry.family.end == "revoked":
                 raise DeadToken("The access token is unknown or was revoked.")
-            if now - entry.issued >= self._active_lifetime:
+            if now - entry.issued >= self.active_lifetime:
                 raise DeadToken("The access token has expired.")
             if entry.family.dialect == "gateway" and now - entry.last_used >= self._idle_lifetime:
                 raise DeadToken("The access token was not used for too long.")
@@ -183,7 +183,7 @@ class Ledger:
             return Lease(
                 family=entry.family,
                 issued_at=int((self._wall_at_zero + entry.issued) * 1000),
-                seconds_left=self._active_lifetime - (now - entry.issued),
+                seconds_left=self.active_lifetime - (now - entry.issued),
             )
 
     def touch(self, token: str) -> None:
@@ -258,14 +258,16 @@ class Ledger:
                     other.end = "elsewhere"
 
     def _relatives(self, family: Family) -> list[Family]:
-        owned = {each.family for each in (*self._entries.values(), *self._refreshes.values())} - {family}
-        return [each for each in owned if (each.dialect, each.username) == (family.dialect, family.username)]
+        families = {entry.family for entry in self._entries.values()}
+        families |= {refresh.family for refresh in self._refreshes.values()}
+        owner = (family.dialect, family.username)
+        return [each for each in families if each is not family and (each.dialect, each.username) == owner]
 
     def _is_live(self, family: Family) -> bool:
         now = self._clock()
         return family.end is None and (
             any(
-                entry.family is family and not entry.revoked and now - entry.issued < self._active_lifetime
+                entry.family is family and not entry.revoked and now - entry.issued < self.active_lifetime
                 for entry in self._entries.values()
             )
             or any(

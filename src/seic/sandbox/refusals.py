@@ -2,8 +2,8 @@
 
 A refusal is raised without regard to the dialect; whoever answers the request writes it in the form of its endpoint.
 
-Of the gateway's codes only `gateway.authentication.failure` is documented; the others follow its pattern. Its documented
-statuses are 400, 401, 403, 404 and 500. Of the platform's general form one example is documented, that of
+Of the gateway's codes only `gateway.authentication.failure` is documented; the others follow its pattern. Its statuses
+are the documented 400, 401, 403, 404 and 500. Of the platform's general form one example is documented, that of
 LOGGED_IN_ELSEWHERE; its other errors are written alike.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,14 +16,15 @@ from seic._model.token import Token
 from seic.sandbox.api import Api
 from seic.sandbox.clock import Clock
 from seic.sandbox.counts import Counter, Counts, HostName
-from seic.sandbox.dispatch import Dispatcher, Route
+from seic.sandbox.dispatch import Dispatcher
 from seic.sandbox.faults import Faults, Hold, PlannedFailure
-from seic.sandbox.gateway import TOKEN_PATH, TokenEndpoint
 from seic.sandbox.ledger import Ledger
 from seic.sandbox.peer import Peer
 from seic.sandbox.pki import CertificateAuthority, IssuedCertificate, KeyType
-from seic.sandbox.refusals import gateway_form
+from seic.sandbox.plain import Addresses
 from seic.sandbox.registration import Registration
+from seic.sandbox.routes import build_routes
+from seic.sandbox.saml import IdentityProvider
 from seic.sandbox.server import Listener, Server, server_context
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ class Sandbox:
         client_secret: The application's secret; by default one that reads the same raw and form-encoded, for whether
             the gateway decodes what RFC 6749 §2.3.1 has clients encode is not documented.
         session_token_field: What the gateway's form calls a session's token; no document says.
+        redirect_urls: Where logins may return to, exactly; `http` on loopback they may without (RFC 8252 §7.3).
+        refresh_enabled: Whether the application gets refresh tokens on the platform.
+        one_session: Whether a token call on the platform is refused while the account has another session, unless it
+            ends it; without, sessions live side by side until one of them ends the others.
+        revocation_path: Where the platform revokes tokens; no document says.
         challenge: Send `WWW-Authenticate` with a 401 of an API call (RFC 6750 §3). Off by default: the documents do not
             say whether the gateway does.
         behind_proxy: Serve one plain-HTTP host, `proxy_url`, for a reverse proxy on this machine that ends TLS. The
@@ -70,6 +76,10 @@ class Sandbox:
         username: str = "svc-sandbox",
         client_secret: str | None = None,
         session_token_field: str = "sessionToken",
+        redirect_urls: Iterable[str] = (),
+        refresh_enabled: bool = True,
+        one_session: bool = False,
+        revocation_path: str = "/v2/oauth/revoke",
         challenge: bool = False,
         behind_proxy: bool = False,
     ) -> None:
@@ -80,6 +90,9 @@ class Sandbox:
             username=username,
             password=f"{secrets.token_urlsafe(12)} +&=%é",
             session_token_field=session_token_field,
+            redirect_urls=tuple(redirect_urls),
+            refresh_enabled=refresh_enabled,
+            one_session=one_session,
         )
         self._ledger = Ledger(
             clock=clock,
@@ -87,27 +100,38 @@ class Sandbox:
             idle_lifetime=idle_lifetime,
             refresh_lifetime=refresh_lifetime,
         )
+        self._authority = CertificateAuthority()
+        self._client_certificate = self._authority.issue(username)
+        self._identity_provider = IdentityProvider(
+            certificate=self._authority.issue("seic sandbox identity provider", client=False), ledger=self._ledger
+        )
         self._counter = Counter()
         self._faults = Faults()
         self._behind_proxy = behind_proxy
+        self._revocation_path = revocation_path
         self._dispatcher = Dispatcher(
-            routes={
-                TOKEN_PATH: Route(
-                    answer=TokenEndpoint(self._registration, self._ledger).answer,
-                    form=gateway_form,
-                    counted="token_requests",
-                ),
-            },
+            routes=build_routes(
+                self._registration,
+                self._ledger,
+                self._identity_provider,
+                clock=clock,
+                addresses=self._addresses,
+                revocation_path=revocation_path,
+            ),
             api=Api(self._registration.client_id, self._ledger),
             counter=self._counter,
             faults=self._faults,
             challenge=challenge,
             behind_proxy=behind_proxy,
         )
-        self._authority = CertificateAuthority()
-        self._client_certificate = self._authority.issue(username)
         self._ports: dict[HostName, int] = {}
         self._server: Server | None = None
+
+    def _addresses(self, request: web.BaseRequest) -> Addresses:
+        if self._behind_proxy:
+            # The proxy's hosts are its own; the one that was called is known.
+            return Addresses(issuer=f"https://{request.host}", mtls=None)
+        return Addresses(issuer=self.api_url, mtls=self.mtls_url)
 
     # Start and stop
 
@@ -221,6 +245,11 @@ class Sandbox:
         return self._registration.session_token_field
 
     @property
+    def revocation_path(self) -> str:
+        """Where the platform revokes tokens."""
+        return self._revocation_path
+
+    @property
     def authority(self) -> CertificateAuthority:
         """The throw-away authority behind every certificate here."""
         return self._authority
@@ -273,6 +302,19 @@ class Sandbox:
         if certificate is True:
             certificate = self._client_certificate
         return build_config(self, certificate or None, overrides)
+
+    def saml_assertion(self, email: str | None = None, *, lifetime: float = 300.0) -> bytes:
+        """Sign a SAML assertion that a person has logged in, as the identity provider that the platform trusts.
+
+        Args:
+            email: The person; the account's own by default.
+            lifetime: Seconds until it ends, by the sandbox's clock.
+        """
+        return self._identity_provider.assertion(email or self.email, lifetime=lifetime)
+
+    def saml_response(self, email: str | None = None, *, lifetime: float = 300.0) -> bytes:
+        """Return a SAML response around such an assertion; the arguments are the same."""
+        return self._identity_provider.response(email or self.email, lifetime=lifetime)
 
     # What it counted, and what goes wrong
 

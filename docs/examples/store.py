@@ -1,0 +1,44 @@
+"""A token store that the workers of one machine share: a folder of sealed files. A store is any class of this shape."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import attrs
+from cryptography.fernet import Fernet
+
+import seic
+
+
+class SealedFolder:
+    """Keeps each token in a file of its own, sealed by a key of Fernet's."""
+
+    blocking = True  # so that it is called off the event loop
+
+    def __init__(self, folder: str | os.PathLike[str], *, key: str) -> None:
+        self._folder = Path(folder)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._fernet = Fernet(key)
+
+    def load(self, key: str) -> seic.Token | None:
+        """Return the token kept under the key, or None."""
+        try:
+            sealed = (self._folder / key).read_bytes()
+        except FileNotFoundError:
+            return None
+        return seic.Token(**json.loads(self._fernet.decrypt(sealed)))
+
+    def save(self, key: str, token: seic.Token) -> None:
+        """Keep the token under the key; whoever reads meanwhile sees the old one whole or the new one whole."""
+        document = attrs.asdict(token)
+        del document["issued_at"]  # a time, and for people only
+        with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+            file.write(self._fernet.encrypt(json.dumps(document).encode()))
+        Path(file.name).replace(self._folder / key)
+
+    def delete(self, key: str) -> None:
+        """Forget what is kept under the key, if anything."""
+        (self._folder / key).unlink(missing_ok=True)

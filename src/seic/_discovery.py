@@ -1,0 +1,190 @@
+"""Discovery: an issuer's metadata is fetched, checked and remembered; what it may say stands in `_oauth.metadata`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import attrs
+import httpx
+
+from seic._errors import ConfigurationError, SeicError, TokenEndpointUnavailable
+from seic._model.hosts import Origin
+from seic._model.provider import ClientAuthentication, Provider
+from seic._network import Network
+from seic._oauth.metadata import metadata_urls, parse_metadata
+from seic._runtime import in_thread
+from seic._tls.certificate import ClientCertificate
+from seic._tls.context import shared_context
+from seic._tls.sources import Material
+from seic._tokens.fetch import Send, Steps, run_async, run_sync
+from seic._tokens.lifeline import Lifeline
+from seic._tokens.sending import Reply, Sender
+
+#: Seconds for which metadata is remembered: endpoints move rarely, and with notice.
+_MAX_AGE = 3600.0
+_TIMEOUT = 10.0
+
+_Transport: TypeAlias = "httpx.AsyncBaseTransport | httpx.BaseTransport"
+
+
+@attrs.frozen
+class _Known:
+    body: bytes
+    until: float
+
+
+#: By issuer and by who was trusted to speak for it.
+_known: dict[tuple[str, Material | None, str | None], _Known] = {}
+_lock = threading.Lock()
+
+
+@attrs.frozen(kw_only=True)
+class _Question:
+    """One issuer, and how it is asked."""
+
+    issuer: str
+    ca: Material | None
+    certificate: ClientCertificate | None
+    transport: _Transport | None
+    allow_http_on_loopback: bool
+    max_age: float
+    clock: Callable[[], float]
+
+    # What a connector is to a sender.
+
+    @property
+    def owned(self) -> bool:
+        return self.transport is None
+
+    async def open_async(self) -> httpx.AsyncBaseTransport:
+        if self.transport is None:
+            context = await in_thread(shared_context, self.certificate, self.ca)
+            return Network().new_async_transport(self._origin, context, {})
+        if isinstance(self.transport, httpx.AsyncBaseTransport):
+            return self.transport
+        raise ConfigurationError("transport: is for blocking calls only", field="transport")
+
+    def open_sync(self) -> httpx.BaseTransport:
+        if self.transport is None:
+            return Network().new_transport(self._origin, shared_context(self.certificate, self.ca), {})
+        if isinstance(self.transport, httpx.BaseTransport):
+            return self.transport
+        raise ConfigurationError("transport: is for async calls only", field="transport")
+
+    def explain(self, error: Exception, request: httpx.Request) -> SeicError | None:
+        return None
+
+    @property
+    def _origin(self) -> Origin:
+        url = httpx.URL(self.issuer)
+        authority = f"{url.scheme}://{url.netloc.decode('ascii')}"
+        return Origin.parse(authority, field="issuer", allow_http_on_loopback=True)
+
+    @property
+    def _key(self) -> tuple[str, Material | None, str | None]:
+        return self.issuer, self.ca, None if self.certificate is None else self.certificate.thumbprint
+
+    def steps(self, read: Callable[[bytes], Provider]) -> Steps[Provider]:
+        """Yield the calls, and return what `read` makes of the document; what it refuses is not remembered."""
+        urls = metadata_urls(self.issuer, allow_http_on_loopback=self.allow_http_on_loopback)
+        with _lock:
+            known = _known.get(self._key) if self.transport is None else None
+        if known is not None and self.clock() < known.until:
+            return read(known.body)
+        for url in urls:
+            reply: Reply = yield Send(httpx.Request("GET", url, headers={"Accept": "application/json"}), _TIMEOUT)
+            if reply.status == httpx.codes.OK:
+                provider = read(reply.body)
+                if self.transport is None:
+                    with _lock:
+                        _known[self._key] = _Known(reply.body, self.clock() + self.max_age)
+                return provider
+            if not httpx.codes.is_client_error(reply.status):
+                raise TokenEndpointUnavailable(
+                    f"{httpx.URL(url).host}: answered {reply.status} when asked for its metadata; redirects are not "
+                    "followed, for the metadata decides where secrets go",
+                    status=reply.status,
+                )
+        raise ConfigurationError(
+            f"issuer: {self.issuer} has no metadata at {' or '.join(urls)}; check its spelling, or name the endpoints "
+            "yourself: seic.Provider(token_url=...)",
+            field="issuer",
+        )
+
+
+async def discover(
+    issuer: str,
+    *,
+    base: Provider | None = None,
+    client_authentication: ClientAuthentication | None = None,
+    **options: Any,
+) -> Provider:
+    """Ask an issuer for its metadata (RFC 8414, OpenID Connect Discovery) and return the provider that it describes.
+
+    The answer is remembered for an hour. It is taken only where it names exactly this issuer, and where its endpoints
+    are https URLs that can be meant. It has no hosts for API calls: those stay `Config(hosts=...)`.
+
+    Args:
+        issuer: The issuer's https URL, exactly as the provider writes it: a slash at the end counts.
+        base: A provider whose other settings are kept, such as `tracking_header`.
+        client_authentication: How the client proves itself; None takes one that the provider offers.
+        options: `ca` and `certificate`, as in `Config`; `max_age`, seconds for which the answer is remembered;
+            `allow_http_on_loopback`, for tests on this machine; `transport`, in place of the network, for tests:
+            nothing is remembered then.
+
+    Raises:
+        ConfigurationError: The issuer is no https URL or has no metadata, or does not take the client authentication.
+        InvalidTokenResponse: The answer cannot be used; `problem` names the member.
+        TokenEndpointUnavailable: There was none.
+    """
+    question, read = _question(issuer, base, client_authentication, **options)
+    return await run_async(question.steps(read), Sender(question))
+
+
+def discover_sync(
+    issuer: str,
+    *,
+    base: Provider | None = None,
+    client_authentication: ClientAuthentication | None = None,
+    **options: Any,
+) -> Provider:
+    """Ask an issuer for its metadata, blocking; see `discover`."""
+    question, read = _question(issuer, base, client_authentication, **options)
+    return run_sync(question.steps(read), Sender(question), Lifeline())
+
+
+def _question(
+    issuer: str,
+    base: Provider | None,
+    client_authentication: ClientAuthentication | None,
+    *,
+    ca: Material | None = None,
+    certificate: ClientCertificate | None = None,
+    transport: _Transport | None = None,
+    allow_http_on_loopback: bool = False,
+    max_age: float = _MAX_AGE,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[_Question, Callable[[bytes], Provider]]:
+    question = _Question(
+        issuer=issuer,
+        ca=ca,
+        certificate=certificate,
+        transport=transport,
+        allow_http_on_loopback=allow_http_on_loopback,
+        max_age=max_age,
+        clock=clock,
+    )
+
+    def read(body: bytes) -> Provider:
+        return parse_metadata(
+            body,
+            issuer=issuer,
+            base=base,
+            client_authentication=client_authentication,
+            allow_http_on_loopback=allow_http_on_loopback,
+        )
+
+    return question, read

@@ -1,0 +1,196 @@
+"""Failed connections in words: httpx's exceptions, and the pages of web servers, turned into what seic raises for them.
+
+What a failure means is decided in `seic._tls.explain`; here stands which exception carries it.
+"""
+
+from __future__ import annotations
+
+import abc
+import datetime as dt
+from collections.abc import Collection
+
+import attrs
+import httpx
+
+from seic._errors import CertificateError, TokenEndpointUnavailable
+from seic._model.hosts import Origin
+from seic._network import Network
+from seic._oauth.words import clean, secrets_in
+from seic._tls.certificate import ClientCertificate
+from seic._tls.explain import Explanation, Meeting, explain_close, explain_failure, explain_reply
+from seic._tokens.sending import free_of_secrets
+
+#: What a broken connection raises: httpx's exceptions, and what anyio lets through as it is, an alert under TLS 1.3.
+FAILURES = (httpx.TransportError, OSError)
+
+#: The pages by which web servers refuse a certificate are short and name their length.
+_LONGEST_PAGE = 4096
+_PAGE_STATUSES = frozenset({400, 403, 495, 496})
+_CLOSED = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+_UNREACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
+
+
+class CertificateConnectError(CertificateError, httpx.ConnectError):
+    """Our client certificate cannot work for an API call; caught as seic's error and as httpx's alike.
+
+    It knows the request's method and URL only: headers hold the token.
+    """
+
+    def __init__(
+        self, message: str, *, path: str | None = None, reason: str | None = None, request: httpx.Request | None = None
+    ) -> None:
+        CertificateError.__init__(self, message, path=path, reason=reason)
+        self._request = None
+        if request is not None:
+            self.request = request
+
+    @property
+    def request(self) -> httpx.Request:
+        """The request's method and URL, in a request of their own."""
+        if self._request is None:
+            raise RuntimeError("The .request property has not been set.")
+        return self._request
+
+    @request.setter
+    def request(self, request: httpx.Request) -> None:
+        # httpx sets it to the whole request on the way out.
+        self._request = httpx.Request(request.method, request.url.copy_with(query=None))
+
+
+@attrs.frozen(kw_only=True)
+class Failures(abc.ABC):
+    """Explains the failures of one way, and says what is raised for them.
+
+    Args:
+        origin: Where calls go.
+        network: Through what.
+    """
+
+    origin: Origin
+    network: Network
+
+    @abc.abstractmethod
+    def _refused(self, explanation: Explanation, text: str, request: httpx.Request) -> CertificateError:
+        """Return the error where our certificate is at fault."""
+
+    @abc.abstractmethod
+    def _unavailable(self, error: Exception, text: str, request: httpx.Request) -> Exception:
+        """Return the error where the server is, or nobody knows."""
+
+    @abc.abstractmethod
+    def _secrets(self, request: httpx.Request) -> Collection[str]:
+        """Return what nothing that is raised may repeat."""
+
+    def of(self, error: Exception, request: httpx.Request, certificate: ClientCertificate | None) -> Exception | None:
+        """Return what is raised in place of a failure; None where the failure says all that is known.
+
+        Args:
+            error: What the call failed with, and the cause of what is returned. It is stripped of its frames and its
+                request either way, for they hold the token or the client's secret.
+            request: The call.
+            certificate: What was presented.
+        """
+        explanation = self._explain(error, request, certificate)
+        if explanation is None:
+            text = self._unreached(error, request)
+            failure = None if text is None else self._unavailable(error, text, request)
+        elif explanation.side == "client":
+            failure = self._refused(explanation, self._text(explanation), request)
+        else:
+            failure = self._unavailable(error, self._text(explanation), request)
+        cause = free_of_secrets(error, self._secrets(request))
+        if failure is not None:
+            failure.__cause__ = cause
+        return failure
+
+    def of_page(
+        self, status: int, body: bytes, request: httpx.Request, certificate: ClientCertificate | None
+    ) -> CertificateError | None:
+        """Return what is raised in place of a page by which a web server refuses our certificate; None for others."""
+        explanation = explain_reply(status, body, _meeting(request, certificate))
+        if explanation is None or explanation.side != "client":
+            return None
+        return self._refused(explanation, self._text(explanation), request)
+
+    def _explain(
+        self, error: Exception, request: httpx.Request, certificate: ClientCertificate | None
+    ) -> Explanation | None:
+        if request.url.scheme != "https" or isinstance(error, (httpx.TimeoutException, httpx.ProxyError)):
+            return None
+        meeting = _meeting(request, certificate)
+        explanation = explain_failure(error, meeting)
+        if explanation is None and isinstance(error, _CLOSED):
+            # Over TLS 1.3 a refusal can end so, its alert lost on the way.
+            return explain_close(meeting)
+        return explanation
+
+    def _text(self, explanation: Explanation) -> str:
+        through = self.network.describe(self.origin)
+        return f"{explanation.text} ({through})" if through else explanation.text
+
+    def _unreached(self, error: Exception, request: httpx.Request) -> str | None:
+        through = self.network.describe(self.origin)
+        if not through or not isinstance(error, _UNREACHED):
+            return None
+        where = request.url.netloc.decode("ascii")
+        # A proxy's own words, and it was told the host only; still they are a stranger's.
+        problem = clean(str(error), secrets=self._secrets(request)) or type(error).__name__
+        return (
+            f"{where}: could not be reached {through}: {problem}; check that the proxy is there, takes its credentials "
+            "and lets this host through, or add the host to NO_PROXY"
+        )
+
+
+class CallFailures(Failures):
+    """The failures of API calls: httpx's own kinds of error with more in their text, for that is what callers catch."""
+
+    def _refused(self, explanation: Explanation, text: str, request: httpx.Request) -> CertificateError:
+        return CertificateConnectError(text, path=explanation.path, reason=explanation.reason.value, request=request)
+
+    def _secrets(self, request: httpx.Request) -> Collection[str]:
+        credentials = request.headers.get("Authorization", "").partition(" ")[2]
+        return (credentials,) if credentials else ()
+
+    def _unavailable(self, error: Exception, text: str, request: httpx.Request) -> Exception:
+        kind = type(error) if isinstance(error, httpx.TransportError) else httpx.ReadError
+        return kind(text, request=request)
+
+
+class TokenCallFailures(Failures):
+    """The failures of token calls."""
+
+    def _refused(self, explanation: Explanation, text: str, request: httpx.Request) -> CertificateError:
+        return CertificateError(text, path=explanation.path, reason=explanation.reason.value)
+
+    def _secrets(self, request: httpx.Request) -> Collection[str]:
+        return secrets_in(request)
+
+    def _unavailable(self, error: Exception, text: str, request: httpx.Request) -> Exception:
+        return TokenEndpointUnavailable(text)
+
+
+def is_page(response: httpx.Response) -> bool:
+    """Whether a reply may be a web server's own page about certificates, short enough to be read here."""
+    headers = response.headers
+    length = headers.get("content-length", "")
+    return (
+        response.status_code in _PAGE_STATUSES
+        and headers.get("content-type", "").startswith("text/html")
+        and length.isdecimal()
+        and int(length) <= _LONGEST_PAGE
+    )
+
+
+def unread(response: httpx.Response, body: bytes) -> httpx.Response:
+    """Return a reply whose body was read off the wire as one whose body has yet to be read."""
+    return httpx.Response(
+        response.status_code,
+        headers=response.headers.raw,
+        stream=httpx.ByteStream(body),
+        extensions=response.extensions,
+    )
+
+
+def _meeting(request: httpx.Request, certificate: ClientCertificate | None) -> Meeting:
+    url = request.url
+    return Meeting(host=url.host, port=url.port or 443, certificate=certificate, now=dt.datetime.now(dt.UTC))

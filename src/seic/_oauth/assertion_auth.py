@@ -1,0 +1,139 @@
+"""How a client proves itself by a signature: `private_key_jwt` and `client_secret_jwt` (RFC 7523 §2.2, §3)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import attrs
+
+from seic._errors import ConfigurationError
+from seic._model.provider import Occasion
+from seic._model.secrecy import Secretive, hide
+from seic._oauth.jose import KeyMaterial, SigningKey, read_key, read_secret
+
+#: The form's `client_assertion_type` (RFC 7523 §2.2).
+JWT_BEARER_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+#: Seconds for which a proof is good: for one call, and clocks that differ a little.
+_LIFETIME = 60
+
+
+@attrs.frozen(kw_only=True)
+class PrivateKeyJwt(Secretive):
+    """`private_key_jwt`: a JWT that the client's private key signs anew for each request; no secret travels.
+
+    Needs the extra `jose`.
+
+    Args:
+        key: The private key: a path, PEM, or DER as bytes. None is the client certificate's, whose thumbprint then
+            stands in the header (`x5t#S256`, RFC 7515 §4.1.8).
+        password: The passphrase of the key.
+        key_id: The `kid` that the provider knows the key by.
+        algorithm: What to sign with; by default `RS256` for RSA, and for other keys the one that fits.
+        audience: For whom the proof is; None is the provider's issuer, or the token endpoint where none is known.
+    """
+
+    key: KeyMaterial | None = attrs.field(default=None, repr=hide)
+    password: str | None = attrs.field(default=None, repr=hide)
+    key_id: str | None = None
+    algorithm: str | None = None
+    audience: str | None = None
+    # Read once: a key is a file, and a request may be waiting.
+    _read: list[SigningKey] = attrs.field(init=False, repr=False, eq=False, hash=False, factory=list)
+
+    def apply(
+        self,
+        headers: dict[str, str],
+        form: dict[str, str],
+        *,
+        client_id: str,
+        client_secret: str | None,
+        occasion: Occasion,
+    ) -> None:
+        """Add the signed proof to the form."""
+        header: dict[str, Any] = {"typ": "JWT"}
+        if self.key_id is not None:
+            header["kid"] = self.key_id
+        if self.key is not None:
+            if not self._read:
+                self._read.append(
+                    read_key(
+                        self.key,
+                        field="provider.client_authentication.key",
+                        password=self.password,
+                        algorithm=self.algorithm,
+                    )
+                )
+            key = self._read[0]
+        elif occasion.certificate is not None:
+            key = read_key(
+                occasion.certificate.reveal_key(),
+                field="provider.client_authentication",
+                algorithm=self.algorithm,
+            )
+            header["x5t#S256"] = occasion.certificate.x5t_s256
+        else:
+            raise ConfigurationError(
+                "provider.client_authentication: private_key_jwt needs a key: PrivateKeyJwt(key=...), or a client "
+                "certificate whose key signs",
+                field="provider.client_authentication",
+            )
+        _add_assertion(form, key, header, client_id=client_id, audience=self.audience, occasion=occasion)
+
+
+@attrs.frozen(kw_only=True)
+class ClientSecretJwt:
+    """`client_secret_jwt`: a JWT that the client's secret signs anew for each request; the secret does not travel.
+
+    Needs the extra `jose`, and a secret as long as the hash (RFC 7518 §3.2).
+
+    Args:
+        algorithm: `HS256`, `HS384` or `HS512`.
+        audience: For whom the proof is; None is the provider's issuer, or the token endpoint where none is known.
+    """
+
+    algorithm: str = "HS256"
+    audience: str | None = None
+
+    def apply(
+        self,
+        headers: dict[str, str],
+        form: dict[str, str],
+        *,
+        client_id: str,
+        client_secret: str | None,
+        occasion: Occasion,
+    ) -> None:
+        """Add the signed proof to the form."""
+        if not client_secret:
+            raise ConfigurationError(
+                "client_secret: signs the client's proof (client_secret_jwt), and is missing", field="client_secret"
+            )
+        key = read_secret(client_secret, algorithm=self.algorithm)
+        _add_assertion(form, key, {"typ": "JWT"}, client_id=client_id, audience=self.audience, occasion=occasion)
+
+
+def _add_assertion(
+    form: dict[str, str],
+    key: SigningKey,
+    header: dict[str, Any],
+    *,
+    client_id: str,
+    audience: str | None,
+    occasion: Occasion,
+) -> None:
+    now = int(occasion.now)
+    claims = {
+        "iss": client_id,
+        "sub": client_id,
+        "aud": audience or occasion.audience,
+        "iat": now,
+        "exp": now + _LIFETIME,
+        # Good for one use: a server that keeps them refuses a copy.
+        "jti": str(uuid.uuid4()),
+    }
+    # RFC 7521 §4.2: optional beside an assertion, and some servers look the client up by it.
+    form["client_id"] = client_id
+    form["client_assertion_type"] = JWT_BEARER_ASSERTION
+    form["client_assertion"] = key.sign(claims, **header)

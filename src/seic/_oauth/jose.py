@@ -1,0 +1,227 @@
+"""The one door to JOSE (RFC 7515, 7517, 7518): keys are read and claims are signed here, by joserfc, an extra.
+
+Nothing is imported before something has to be signed.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import attrs
+
+from seic._errors import ConfigurationError
+from seic._model.secrecy import Secretive
+
+if TYPE_CHECKING:
+    from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+
+    _Key: TypeAlias = "RSAKey | ECKey | OKPKey | OctKey"
+
+#: A private key: the path of a PEM or DER file, or PEM itself, or PEM or DER as bytes.
+KeyMaterial: TypeAlias = "str | os.PathLike[str] | bytes"
+
+#: What each kind of key may sign with, its first by default. RSA begins with the one that every server takes.
+_ALGORITHMS = {
+    "RSA": ("RS256", "PS256", "RS384", "PS384", "RS512", "PS512"),
+    "EC P-256": ("ES256",),
+    "EC P-384": ("ES384",),
+    "EC P-521": ("ES512",),
+    # RFC 9864 has a name for each curve; servers know the older one.
+    "OKP Ed25519": ("EdDSA", "Ed25519"),
+    "OKP Ed448": ("EdDSA", "Ed448"),
+    "oct": ("HS256", "HS384", "HS512"),
+}
+#: Bytes that a secret needs at least: as many as the hash has (RFC 7518 §3.2).
+_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+
+_RSA_BITS = 2048
+_CURVES = frozenset({"secp256r1", "secp384r1", "secp521r1"})
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class SigningKey(Secretive):
+    """A key and the algorithm that it signs with.
+
+    Args:
+        key: joserfc's own; it holds the private part.
+        algorithm: The `alg` of what it signs (RFC 7518 §3.1).
+    """
+
+    key: Any = attrs.field(repr=False)
+    algorithm: str
+
+    @property
+    def public(self) -> dict[str, Any]:
+        """The public part as a JWK (RFC 7517 §4)."""
+        found: dict[str, Any] = self.key.as_dict(private=False)
+        return {name: value for name, value in found.items() if name in {"kty", "crv", "x", "y", "n", "e"}}
+
+    @property
+    def thumbprint(self) -> str:
+        """The JWK's SHA-256 thumbprint (RFC 7638)."""
+        found: str = self.key.thumbprint()
+        return found
+
+    def sign(self, claims: dict[str, Any], **header: Any) -> str:
+        """Return a signed JWT (RFC 7519) in the compact form.
+
+        Args:
+            claims: What it says.
+            header: What its header says beside `alg`.
+        """
+        from joserfc import jwt
+
+        return jwt.encode({**header, "alg": self.algorithm}, claims, self.key, registry=_registry())
+
+
+@functools.cache
+def _registry() -> Any:
+    from joserfc.jws import JWSRegistry
+
+    class Registry(JWSRegistry):
+        """Warns of no algorithm: `EdDSA` is deprecated (RFC 9864), and the name that servers know."""
+
+        def get_alg(self, name: str) -> Any:
+            return self.algorithms[name]
+
+    return Registry()
+
+
+def require_jose(field: str) -> None:
+    """Raise where the extra is missing, naming the command that installs it."""
+    try:
+        import joserfc  # noqa: F401
+    except ModuleNotFoundError:
+        missing = True
+    else:
+        missing = False
+    if missing:
+        raise ConfigurationError(f'{field}: needs the extra `jose`: pip install "seic[jose]"', field=field)
+
+
+def read_key(
+    material: KeyMaterial, *, field: str, password: str | None = None, algorithm: str | None = None
+) -> SigningKey:
+    """Read a private key, PEM or DER.
+
+    Args:
+        material: The key, or its file's path.
+        field: The setting's name, for the error.
+        password: What opens it, where it is sealed.
+        algorithm: What to sign with; None is the key's own first.
+
+    Raises:
+        ConfigurationError: It cannot be read or opened, or does not fit the algorithm; or the extra is missing.
+    """
+    require_jose(field)
+    content = _content(material, field)
+    problem = _fault(content, password)
+    if problem is not None:
+        raise ConfigurationError(f"{field}: {problem}", field=field)
+    return _signing_key(_import(_load(content, password)), algorithm, field)
+
+
+def read_secret(secret: str, *, algorithm: str) -> SigningKey:
+    """Return a client's secret as the key of an HMAC (RFC 7518 §3.2).
+
+    Raises:
+        ConfigurationError: It is too short for that, or the extra is missing.
+    """
+    require_jose("provider.client_authentication")
+    from joserfc.jwk import OctKey
+
+    needed = _SECRET_BYTES.get(algorithm)
+    if needed is not None and len(secret.encode(errors="replace")) < needed:
+        raise ConfigurationError(
+            f"client_secret: is shorter than the {needed} bytes that {algorithm} demands of a key (RFC 7518 §3.2); "
+            "have the provider issue a longer one, or take another client authentication",
+            field="client_secret",
+        )
+    return _signing_key(OctKey.import_key(secret), algorithm, "provider.client_authentication")
+
+
+def new_key() -> SigningKey:
+    """Make a key of the kind that every server with DPoP takes: ES256.
+
+    Raises:
+        ConfigurationError: The extra is missing.
+    """
+    require_jose("dpop")
+    from joserfc.jwk import ECKey
+
+    return SigningKey(key=ECKey.generate_key("P-256"), algorithm="ES256")
+
+
+def _content(material: KeyMaterial, field: str) -> bytes:
+    if isinstance(material, bytes):
+        return material
+    if isinstance(material, str) and "-----BEGIN" in material:
+        return material.encode(errors="replace")
+    try:
+        return Path(material).read_bytes()
+    except (OSError, ValueError) as error:
+        # The path is not quoted: a damaged key that was given as a text would be taken for one.
+        problem = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+    raise ConfigurationError(f"{field}: neither a private key nor a file that can be read: {problem}", field=field)
+
+
+def _fault(content: bytes, password: str | None) -> str | None:
+    """Return what is wrong with a key, if anything; what the library raises may hold some of it."""
+    try:
+        key = _load(content, password)
+    except TypeError:
+        if password is None:
+            return "is sealed with a passphrase; pass it as password=..."
+        return "is not sealed, and there is a passphrase for it; leave the passphrase out"
+    except Exception as error:  # noqa: BLE001  # OpenSSL's errors are of several kinds
+        return f"is no private key that can be opened: {type(error).__name__}; check the file and its passphrase"
+    return _unfit(key)
+
+
+def _unfit(key: object) -> str | None:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+    if isinstance(key, RSAPrivateKey):
+        weak = key.key_size < _RSA_BITS
+        return (
+            f"is an RSA key of less than {_RSA_BITS} bits, too weak for a signature (RFC 7518 §3.3)" if weak else None
+        )
+    if isinstance(key, EllipticCurvePrivateKey):
+        return (
+            None if key.curve.name in _CURVES else f"is of the curve {key.curve.name}, which has no algorithm in JOSE"
+        )
+    return None if isinstance(key, (Ed25519PrivateKey, Ed448PrivateKey)) else "is of a kind that signs no JWT"
+
+
+def _load(content: bytes, password: str | None) -> object:
+    from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
+
+    load = load_pem_private_key if b"-----BEGIN" in content else load_der_private_key
+    return load(content, None if password is None else password.encode())
+
+
+def _import(key: Any) -> _Key:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+    if isinstance(key, RSAPrivateKey):
+        return RSAKey.import_key(key)
+    return ECKey.import_key(key) if isinstance(key, EllipticCurvePrivateKey) else OKPKey.import_key(key)
+
+
+def _signing_key(key: _Key, algorithm: str | None, field: str) -> SigningKey:
+    curve = "" if key.key_type == "oct" else key.as_dict(private=False).get("crv")
+    kind = f"{key.key_type} {curve}" if curve else key.key_type
+    fitting = _ALGORITHMS[kind]
+    if algorithm is not None and algorithm not in fitting:
+        raise ConfigurationError(
+            f"{field}: a key of the kind {kind} signs with {' or '.join(fitting)}, not {algorithm}", field=field
+        )
+    return SigningKey(key=key, algorithm=algorithm or fitting[0])

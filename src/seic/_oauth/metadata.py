@@ -1,0 +1,223 @@
+"""What a provider says about itself (RFC 8414, OpenID Connect Discovery): where it stands, and what may be believed.
+
+Nothing is sent here. Metadata decides where secrets go, so whatever looks wrong in it is an error and never left out.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import attrs
+import httpx
+
+from seic._errors import ConfigurationError, InvalidTokenResponse
+from seic._model.hosts import Origin
+from seic._model.provider import ClientAuthentication, Provider
+from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
+from seic._oauth.client_auth import (
+    ClientIdOnly,
+    ClientSecretBasic,
+    ClientSecretPost,
+    SelfSignedTlsClientAuth,
+    TlsClientAuth,
+)
+from seic._oauth.documents import DefectiveDocument, read_document
+from seic._oauth.words import clean
+
+#: The provider's settings and the names that the metadata has for them.
+_ENDPOINTS = {
+    "token_url": "token_endpoint",
+    "authorize_url": "authorization_endpoint",
+    "revocation_url": "revocation_endpoint",
+    "introspection_url": "introspection_endpoint",
+    "device_authorization_url": "device_authorization_endpoint",
+}
+#: The methods by their names (RFC 8414 §2, OpenID Connect Core §9), in the order in which one is taken unasked: first
+#: what needs nothing but id and secret, for that is what most users have.
+_METHODS: dict[str, ClientAuthentication] = {
+    "client_secret_basic": ClientSecretBasic(),
+    "client_secret_post": ClientSecretPost(),
+    "tls_client_auth": TlsClientAuth(),
+    "self_signed_tls_client_auth": SelfSignedTlsClientAuth(),
+    "private_key_jwt": PrivateKeyJwt(),
+    "client_secret_jwt": ClientSecretJwt(),
+    "none": ClientIdOnly(),
+}
+
+
+def metadata_urls(issuer: str, *, allow_http_on_loopback: bool = False) -> tuple[str, str]:
+    """Return where an issuer's metadata stands: by RFC 8414 §3.1, and by OpenID Connect Discovery §4.
+
+    Args:
+        issuer: The issuer, exactly as the provider writes it.
+        allow_http_on_loopback: Whether `http://` is taken for a loopback address.
+
+    Raises:
+        ConfigurationError: It is no https URL, or has a query or a fragment (RFC 8414 §2).
+    """
+    _check_url("issuer", issuer, allow_http=allow_http_on_loopback)
+    url = httpx.URL(issuer)
+    if "?" in issuer or "#" in issuer:
+        raise ConfigurationError("issuer: has a query or a fragment, which no issuer may (RFC 8414 §2)", field="issuer")
+    path = url.path.rstrip("/")
+    return (
+        str(url.copy_with(path=f"/.well-known/oauth-authorization-server{path}")),
+        str(url.copy_with(path=f"{path}/.well-known/openid-configuration")),
+    )
+
+
+def parse_metadata(
+    body: bytes,
+    *,
+    issuer: str,
+    base: Provider | None = None,
+    client_authentication: ClientAuthentication | None = None,
+    allow_http_on_loopback: bool = False,
+) -> Provider:
+    """Read an issuer's metadata into a provider.
+
+    Args:
+        body: The document.
+        issuer: Whom it was asked of: the document must name exactly this one (RFC 8414 §3.3).
+        base: A provider whose other settings are kept.
+        client_authentication: How the client proves itself; None takes one that the provider offers.
+        allow_http_on_loopback: Whether `http://` is taken for a loopback address.
+
+    Raises:
+        InvalidTokenResponse: It is no metadata, or another issuer's, or names an endpoint that cannot be meant.
+        ConfigurationError: The provider does not take the client authentication.
+    """
+    problem = None
+    document: Mapping[str, object] = {}
+    try:
+        document = read_document(body)
+    except DefectiveDocument as defect:
+        problem = str(defect)
+    if problem is not None:
+        _invalid(issuer, problem)
+    if document.get("issuer") != issuer:
+        said = document.get("issuer")
+        named = clean(said) if isinstance(said, str) else "none"
+        _invalid(
+            issuer, f"issuer must be exactly {issuer!r}, and is {named!r}; ask the provider for its exact spelling"
+        )
+    reader = _Reader(document, issuer, allow_http=allow_http_on_loopback)
+    endpoints = {setting: url for setting, name in _ENDPOINTS.items() if (url := reader.url(name)) is not None}
+    if "token_url" not in endpoints:
+        _invalid(issuer, "token_endpoint is missing")
+    methods = reader.texts("token_endpoint_auth_methods_supported")
+    grants = reader.texts("grant_types_supported")
+    stated = client_authentication or (None if base is None else base.client_authentication)
+    provider = attrs.evolve(
+        base or Provider(token_url=endpoints["token_url"], name=httpx.URL(issuer).host),
+        issuer=issuer,
+        grants=None if grants is None else frozenset(grants),
+        client_authentication=_choose(stated, methods),
+        mtls_endpoint_aliases=reader.aliases(),
+        certificate_bound_tokens=reader.flag("tls_client_certificate_bound_access_tokens"),
+    )
+    changes: dict[str, Any] = dict(endpoints)
+    return attrs.evolve(provider, **changes)
+
+
+@attrs.frozen
+class _Reader:
+    document: Mapping[str, object]
+    issuer: str
+    allow_http: bool = attrs.field(kw_only=True)
+
+    def url(self, name: str) -> str | None:
+        return self._checked(name, self.document.get(name))
+
+    def aliases(self) -> dict[str, str]:
+        value = self.document.get("mtls_endpoint_aliases")
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            _invalid(self.issuer, "mtls_endpoint_aliases must be an object")
+        wanted = set(_ENDPOINTS.values())
+        found = {
+            name: self._checked(f"mtls_endpoint_aliases.{name}", url) for name, url in value.items() if name in wanted
+        }
+        return {name: url for name, url in found.items() if url is not None}
+
+    def texts(self, name: str) -> Sequence[str] | None:
+        value = self.document.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            _invalid(self.issuer, f"{name} must be a list of strings")
+        texts = [each for each in value if isinstance(each, str)]
+        if len(texts) != len(value):
+            _invalid(self.issuer, f"{name} must be a list of strings")
+        return texts
+
+    def flag(self, name: str) -> bool:
+        value = self.document.get(name, False)
+        if not isinstance(value, bool):
+            _invalid(self.issuer, f"{name} must be a boolean")
+        return value
+
+    def _checked(self, name: str, value: object) -> str | None:
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            _invalid(self.issuer, f"{name} must be a string")
+        problem = None
+        try:
+            endpoint = _check_url(name, value, allow_http=self.allow_http)
+        except ConfigurationError as error:
+            problem = error.message
+        else:
+            if "#" in value:
+                problem = f"{name}: has a fragment (RFC 6749 §3.2)"
+            elif _is_inside(endpoint.host) and not _is_inside(httpx.URL(self.issuer).host):
+                # A document from outside must not send the client's credentials to machines behind the firewall.
+                problem = f"{name}: leads to {endpoint.host}, which is no public address, and the issuer is"
+        if problem is not None:
+            _invalid(self.issuer, problem)
+        return value
+
+
+def _choose(stated: ClientAuthentication | None, methods: Sequence[str] | None) -> ClientAuthentication | None:
+    if methods is None:
+        # RFC 8414 §2: where none is named it is client_secret_basic, the default of a provider.
+        return stated
+    if stated is None:
+        return next((method for name, method in _METHODS.items() if name in methods), None)
+    name = next((name for name, method in _METHODS.items() if type(method) is type(stated)), None)
+    if name is not None and name not in methods:
+        offered = ", ".join(clean(each) for each in methods)
+        raise ConfigurationError(
+            f"client_authentication: the provider does not take {name}; it takes {offered}",
+            field="client_authentication",
+        )
+    return stated
+
+
+def _check_url(field: str, value: str, *, allow_http: bool) -> Origin:
+    scheme, separator, rest = value.partition("://")
+    try:
+        host = httpx.URL(value).host
+    except httpx.InvalidURL:
+        host = ""
+    if not separator or not host:
+        raise ConfigurationError(f"{field}: must be an https URL", field=field)
+    authority = rest.partition("/")[0].partition("?")[0].partition("#")[0]
+    return Origin.parse(f"{scheme}://{authority}", field=field, allow_http_on_loopback=allow_http)
+
+
+def _is_inside(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return False
+
+
+def _invalid(issuer: str, problem: str) -> NoReturn:
+    words = clean(problem)
+    raise InvalidTokenResponse(f"the metadata of {issuer} cannot be used: {words}", problem=words)

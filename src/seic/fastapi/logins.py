@@ -1,0 +1,382 @@
+"""Login, callback and logout of people, by the authorization code flow (RFC 6749 §4.1, RFC 7636, RFC 9700 §2.1).
+
+What is guarded against: a login that somebody else began (login CSRF), by a `state` that only this browser can bring
+back; a session that somebody else set (fixation), by a new name at each login; a callback of another provider (mix-up),
+by cookies that are good for one login at one callback, and by `iss` (RFC 9207); an address of somebody else's to go on
+to (open redirect), by taking paths of this application only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, urlencode, urlsplit
+
+import attrs
+import httpx
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from seic._client import AsyncClient
+from seic._config import Config
+from seic._errors import CertificateError, ConfigurationError, InvalidTokenResponse, TokenError, TokenRequestRefused
+from seic._oauth import authorize
+from seic._oauth.pkce import is_same_state
+from seic.fastapi.page import CONTENT_SECURITY_POLICY, render_message
+from seic.fastapi.problems import problem_of
+from seic.fastapi.sealing import Keys, Seal
+from seic.fastapi.sessions import Sessions
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+#: Seconds that a person may take to log in at the provider.
+_LOGIN_TAKES = 600.0
+#: Seconds after which a person logs in again: a working day.
+_SESSION_LASTS = 12 * 3600.0
+_LONGEST_PATH = 1000
+_logger = logging.getLogger("seic.fastapi")
+
+
+@attrs.frozen(kw_only=True)
+class User:
+    """Who is logged in: `id` is the session's, `name` what the provider told (the platform's `email`)."""
+
+    id: str
+    name: str | None
+    since: dt.datetime
+
+
+class Pocket(Protocol):
+    """Where a login under way is kept between its two requests; what is put there is sealed already."""
+
+    def put(self, request: Request, response: Response, name: str, sealed: str) -> None:
+        """Keep a text for this browser."""
+        ...
+
+    def take(self, request: Request, response: Response, name: str) -> str | None:
+        """Return the text, and forget it."""
+        ...
+
+
+@attrs.frozen
+class CookiePocket:
+    """A cookie of its own: HttpOnly, SameSite=Lax, and of this host alone by the prefix `__Host-` (RFC 6265bis §4.1.3).
+
+    Lax and not Strict: the browser comes back from the provider's site. The prefix keeps other hosts of the domain from
+    setting it. `secure=False` is for plain http on one's own machine.
+    """
+
+    secure: bool = True
+
+    def name_of(self, name: str) -> str:
+        """Return the cookie's name."""
+        return f"__Host-{name}" if self.secure else name
+
+    def put(self, request: Request, response: Response, name: str, sealed: str, max_age: float = _LOGIN_TAKES) -> None:
+        """Set the cookie."""
+        response.set_cookie(
+            self.name_of(name),
+            sealed,
+            max_age=int(max_age),
+            path="/",
+            secure=self.secure,
+            httponly=True,
+            samesite="lax",
+        )
+
+    def look(self, connection: HTTPConnection, name: str) -> str | None:
+        """Return the cookie's text."""
+        return connection.cookies.get(self.name_of(name))
+
+    def take(self, request: Request, response: Response, name: str) -> str | None:
+        """Return the cookie's text, and have the browser forget it."""
+        response.delete_cookie(self.name_of(name), path="/", secure=self.secure, httponly=True, samesite="lax")
+        return self.look(request, name)
+
+
+@attrs.frozen
+class SessionPocket:
+    """The application's own session store, `request.session`, as Starlette's SessionMiddleware provides it."""
+
+    def put(self, request: Request, response: Response, name: str, sealed: str) -> None:
+        """Put it into the session."""
+        request.session[name] = sealed
+
+    def take(self, request: Request, response: Response, name: str) -> str | None:
+        """Take it out of the session."""
+        sealed = request.session.pop(name, None)
+        return sealed if isinstance(sealed, str) else None
+
+
+class Logins:
+    """Lets people log in at a provider, and gives handlers the client of whoever is logged in.
+
+        logins = Logins(config, callback_url="https://app.example/login/callback", key=os.environ["COOKIE_KEY"])
+        app = FastAPI(lifespan=seic.fastapi.lifespan(config, also=logins.lifespan))
+        app.include_router(logins.router)
+
+        @app.get("/me")
+        async def me(client: Annotated[seic.AsyncClient, Depends(logins.client)]): ...
+
+    Tokens are kept in `config.store`, one for each session; the browser has a sealed name of it, and no token. Whoever
+    is not logged in is sent to log in, or told 401 where a program asks. Several of these in one application need names
+    and callbacks of their own.
+
+    Args:
+        config: Who the application is; its grant may be `UserLogin()`, its store has to be one that all workers see.
+        callback_url: Where the provider sends people back to, exactly as it is registered there.
+        key: What seals cookies: a key of Fernet's, or several, of which the first seals and each opens.
+        name: Tells several logins of one application apart.
+        login_path: Where people begin; `?next=` takes a path of this application to go on to.
+        logout_path: Where they end; POST only, so that no foreign page can log anybody out.
+        after_login: Where they go on without a `next`.
+        after_logout: Where they go after that.
+        scope: What is asked for; None is the provider's own.
+        end_other_sessions: End a person's sessions elsewhere (the platform's `endOtherSessions`).
+        issuer: What the callback's `iss` has to be, where the provider sends one (RFC 9207).
+        lasts: Seconds after which a person has to log in again.
+        pocket: Where a login under way is kept: a cookie, or `SessionPocket()`.
+        secure: False takes plain http, for a machine of one's own.
+        transport: What carries API and token calls in place of the network, for tests.
+        options: Keywords of `AsyncClient`, for every person's client.
+
+    Raises:
+        ConfigurationError: A setting is missing or makes no sense.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        callback_url: str,
+        key: Keys,
+        name: str = "seic",
+        login_path: str = "/login",
+        logout_path: str = "/logout",
+        after_login: str = "/",
+        after_logout: str = "/",
+        scope: str | None = None,
+        end_other_sessions: bool = False,
+        issuer: str | None = None,
+        lasts: float = _SESSION_LASTS,
+        pocket: Pocket | None = None,
+        secure: bool = True,
+        transport: httpx.AsyncBaseTransport | None = None,
+        **options: Any,
+    ) -> None:
+        if not name.replace("-", "").isalnum():
+            raise ConfigurationError("name: must be letters, digits and '-', for it names cookies", field="name")
+        if urlsplit(callback_url).scheme not in (("https",) if secure else ("https", "http")):
+            raise ConfigurationError("callback_url: must be a whole https URL", field="callback_url")
+        self._config = config
+        self._callback_url = callback_url
+        self._paths = (login_path, urlsplit(callback_url).path, logout_path)
+        self._after_login, self._after_logout = after_login, after_logout
+        self._scope = scope
+        self._end_other_sessions = end_other_sessions
+        config.provider.require("authorize_url", "a login")
+        self._issuer = issuer
+        self._lasts = lasts
+        self._seal = Seal(key)
+        self._cookie = CookiePocket(secure=secure)
+        self._pocket: Pocket = pocket or self._cookie
+        # What was sealed for another login, or another callback, is worth nothing here.
+        self._name = name
+        self._purpose = hashlib.sha256(f"{name} {callback_url} {config.client_id}".encode()).hexdigest()
+        self._sessions = Sessions(
+            config,
+            redirect_uri=callback_url,
+            end_other_sessions=end_other_sessions,
+            transport=transport,
+            **options,
+        )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: object) -> AsyncIterator[None]:
+        """Open people's connections, and close them at the end; for `lifespan(..., also=logins.lifespan)`."""
+        self._sessions.open()
+        try:
+            yield
+        finally:
+            await self._sessions.aclose()
+
+    @property
+    def routes(self) -> list[Route]:
+        """Login, callback and logout, for Starlette: `Starlette(routes=[*login.routes])`."""
+        begin, callback, end = self._paths
+        return [
+            Route(begin, self._begin, name=f"{self._name}-login"),
+            Route(callback, self._finish, name=f"{self._name}-callback"),
+            Route(end, self._end, methods=["POST"], name=f"{self._name}-logout"),
+        ]
+
+    @property
+    def router(self) -> APIRouter:
+        """The same for FastAPI: `app.include_router(login.router)`."""
+        from fastapi import APIRouter
+
+        return APIRouter(routes=[*self.routes])
+
+    # What handlers depend on
+
+    async def client(self, connection: HTTPConnection) -> AsyncClient:
+        """Return the client of whoever is logged in; a dependency.
+
+        Raises:
+            HTTPException: Nobody is. People are sent to log in, programs are told 401.
+        """
+        opened = self._open(connection)
+        client = None if opened is None else await self._sessions.find(opened["session"])
+        if client is not None:
+            with contextlib.suppress(TokenRequestRefused):  # its refresh token is at its end
+                await client.token()
+                return client
+        raise self._send_to_login(connection)
+
+    async def user(self, connection: HTTPConnection) -> User:
+        """Return who is logged in; a dependency.
+
+        Raises:
+            HTTPException: Nobody is; see `client`.
+        """
+        await self.client(connection)
+        opened = self._open(connection)
+        if opened is None:
+            raise self._send_to_login(connection)
+        return User(
+            id=hashlib.sha256(opened["session"].encode()).hexdigest()[:16],
+            name=opened["name"] or None,
+            since=dt.datetime.fromisoformat(opened["since"]),
+        )
+
+    def _open(self, connection: HTTPConnection) -> dict[str, str] | None:
+        sealed = self._cookie.look(connection, f"{self._name}-session")
+        return self._seal.open(f"session {self._purpose}", sealed, max_age=self._lasts)
+
+    def _send_to_login(self, connection: HTTPConnection) -> HTTPException:
+        wants_page = "text/html" in connection.headers.get("accept", "")
+        if connection.scope["type"] != "http" or connection.scope["method"] != "GET" or not wants_page:
+            return HTTPException(HTTPStatus.UNAUTHORIZED)
+        here = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
+        return HTTPException(HTTPStatus.SEE_OTHER, headers={"Location": self._login_url(connection, here)})
+
+    def _login_url(self, connection: HTTPConnection, following: str | None = None) -> str:
+        path = connection.scope.get("root_path", "") + self._paths[0]
+        return f"{path}?{urlencode({'next': following})}" if following else path
+
+    # The three routes
+
+    async def _begin(self, request: Request) -> Response:
+        login = authorize.Login.begin(
+            provider=self._config.provider,
+            client_id=self._config.client_id,
+            redirect_uri=self._callback_url,
+            environment=self._config.environment,
+            hosts=self._config.hosts,
+            scope=self._scope,
+            end_other_sessions=self._end_other_sessions,
+        )
+        document = {
+            "state": login.state,
+            "verifier": login.code_verifier or "",
+            "next": _own_path(request.query_params.get("next")) or self._after_login,
+        }
+        response = _redirect(login.url)
+        sealed = self._seal.seal(f"login {self._purpose}", document)
+        self._pocket.put(request, response, f"{self._name}-login", sealed)
+        return response
+
+    async def _finish(self, request: Request) -> Response:
+        response = _redirect(self._after_login)
+        taken = self._pocket.take(request, response, f"{self._name}-login")
+        begun = self._seal.open(f"login {self._purpose}", taken, max_age=_LOGIN_TAKES)
+        try:
+            session, token = await self._exchange(request, begun)
+        except (TokenRequestRefused, InvalidTokenResponse) as error:
+            _logger.warning("a login failed: %s", error)
+            return self._explain(request, response, error)
+        except (TokenError, CertificateError) as error:
+            _logger.error("a login failed: %s", error)  # noqa: TRY400  # frames and all would hold the code
+            return _answer(problem_of(error).response(), response)
+        previous = self._open(request)
+        if previous is not None:
+            await self._sessions.end(previous["session"])
+        document = {
+            "session": session,
+            "name": _text(token.extra.get("email")),
+            "since": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        }
+        sealed = self._seal.seal(f"session {self._purpose}", document)
+        self._cookie.put(request, response, f"{self._name}-session", sealed, self._lasts)
+        response.headers["Location"] = begun["next"] if begun is not None else self._after_login
+        return response
+
+    async def _exchange(self, request: Request, begun: Mapping[str, str] | None) -> tuple[str, Any]:
+        # Without a login of this browser's the state cannot be right, whatever it is.
+        state = "" if begun is None else begun["state"]
+        code = authorize.parse_callback(request.url.query, provider=self._config.provider, state=state)
+        if self._issuer is not None and not is_same_state(self._issuer, request.query_params.get("iss", "")):
+            raise InvalidTokenResponse("the callback is of another provider (RFC 9207)", problem="iss")
+        verifier = None if begun is None else begun["verifier"] or None
+        return await self._sessions.begin(code=code, code_verifier=verifier)
+
+    def _explain(self, request: Request, response: Response, error: TokenError) -> Response:
+        cancelled = isinstance(error, TokenRequestRefused) and error.code == "access_denied"
+        page = render_message(
+            "Nobody was logged in" if cancelled else "The login did not work",
+            "The login was given up." if cancelled else "It may have taken too long, or was begun in another window.",
+            link=self._login_url(request),
+            label="Log in",
+        )
+        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-store"}
+        return _answer(HTMLResponse(page, HTTPStatus.BAD_REQUEST, headers), response)
+
+    async def _end(self, request: Request) -> Response:
+        # Lax cookies do not come along with a foreign page's POST; this also stops a host of the same site.
+        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            raise HTTPException(HTTPStatus.FORBIDDEN)
+        opened = self._open(request)
+        if opened is not None:
+            await self._sessions.end(opened["session"])
+        response = _redirect(self._after_logout)
+        self._cookie.take(request, response, f"{self._name}-session")
+        return response
+
+
+def _redirect(url: str) -> Response:
+    # 303: whatever the method was, the next is a GET. The address holds a code or a state, which a cache must not keep
+    # and the next page must not be told.
+    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+    return RedirectResponse(url, HTTPStatus.SEE_OTHER, headers)
+
+
+def _answer(answer: Response, with_cookies_of: Response) -> Response:
+    """Return an answer that also forgets the login under way."""
+    for value in with_cookies_of.headers.getlist("set-cookie"):
+        answer.headers.append("set-cookie", value)
+    return answer
+
+
+def _own_path(text: str | None) -> str | None:
+    """Return a path of this application, or None for anything that a browser might take for another host.
+
+    Browsers read a backslash as a slash, and drop tabs and line ends, so more begins with two slashes than shows.
+    """
+    if text is None or not text.startswith("/") or len(text) > _LONGEST_PATH:
+        return None
+    if text.startswith("//") or "\\" in text or not text.isprintable():
+        return None
+    # Encoded again, so that a header takes it; what is encoded already stays as it is.
+    return quote(text, safe="/%?&=#:@!$'()*+,;~-._[]")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,220 @@
+"""Who is logged in: a session of each person, whose token is in the store and whose cookie holds a name for it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import attrs
+import httpx
+
+from seic._auth import OAuth2Auth
+from seic._client import AsyncClient
+from seic._config import Config
+from seic._errors import ConfigurationError, TokenError
+from seic._model.grants import AuthorizationCode
+from seic._model.provider import Provider
+from seic._model.secrecy import hide
+from seic._model.secret import Secret
+from seic._model.token import Token
+from seic._oauth.renewal import login_required
+from seic._runtime import in_thread, within
+from seic._tokens.store import TokenStore
+from seic._transport import AsyncTransport
+
+#: How many people's clients a worker keeps at hand; the others' are made again of what the store has.
+_AT_HAND = 1000
+#: Seconds that a store may take to say whether a session lives; see `Sessions.find`.
+_PATIENCE = 1.0
+
+_logger = logging.getLogger("seic.fastapi")
+
+
+@attrs.frozen(kw_only=True)
+class UserLogin(AuthorizationCode):
+    """The grant of a person who logs in, for the `Config` that `Logins` is made with: there is nothing to state.
+
+    A login fills in the rest. It is never repeated: when its refresh token is at its end, the person logs in again.
+    """
+
+    is_refreshed: ClassVar[bool] = True
+    code: Secret = attrs.field(default="", repr=hide)
+    subject: str | None = ""
+
+    @property
+    def is_repeatable(self) -> bool:
+        """False: a code works once."""
+        return False
+
+    def check(self, provider: Provider) -> None:
+        """Require a provider that people can log in at."""
+        self._check_asking(provider, self.grant_type)
+        provider.require("authorize_url", "a login")
+
+    def fields(self, provider: Provider) -> dict[str, str]:
+        """Return the code and what it is bound to.
+
+        Raises:
+            TokenRequestRefused: Nobody has logged in, or the session is over.
+        """
+        if not self.code:
+            raise login_required("there is no login whose token could be renewed")
+        return super().fields(provider)
+
+
+class _Shared(httpx.AsyncBaseTransport):
+    """The connections of all people's clients: closing one client closes none of them."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self.inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self.inner.handle_async_request(request)
+
+
+class Sessions:
+    """The sessions of one application at one provider.
+
+    A session lives as long as its token is in the store, so that a logout in one worker counts in all of them.
+
+    Args:
+        config: Who the application is; its grant is replaced by each person's.
+        redirect_uri: Where logins return to.
+        transport: What carries API and token calls in place of the network, for tests.
+        options: Keywords of `AsyncClient`, for every person's client.
+
+    Raises:
+        ConfigurationError: There is no store.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        redirect_uri: str,
+        end_other_sessions: bool = False,
+        transport: httpx.AsyncBaseTransport | None = None,
+        **options: Any,
+    ) -> None:
+        if config.store is None:
+            raise ConfigurationError(
+                "store: people's tokens need a place that all workers see, such as seic.FileStore(...); "
+                "seic.MemoryStore() will do for one worker",
+                field="store",
+            )
+        self._store: TokenStore = config.store
+        self._grant = UserLogin(redirect_uri=redirect_uri, end_other_sessions=end_other_sessions)
+        self._config = attrs.evolve(config, grant=self._grant)
+        self._given = transport
+        self._options = options
+        self._carrier: _Shared | None = None
+        self._clients: OrderedDict[str, AsyncClient] = OrderedDict()
+
+    def open(self) -> None:
+        """Begin: connections are shared from now on."""
+        self._carrier = _Shared(AsyncTransport(self._config, transport=self._given))
+
+    async def aclose(self) -> None:
+        """Close every client, and the connections."""
+        carrier, self._carrier = self._carrier, None
+        clients = list(self._clients.values())
+        self._clients.clear()
+        for client in clients:
+            await _close(client)
+        if carrier is not None:
+            await carrier.inner.aclose()
+
+    async def begin(self, *, code: str, code_verifier: str | None) -> tuple[str, Token]:
+        """Exchange a login's code, and return the new session's name and its first token.
+
+        The name is new whatever the browser brought along, so nobody can have set it before (session fixation).
+
+        Raises:
+            TokenError: The code was not taken, or the endpoint cannot be reached.
+        """
+        session = secrets.token_urlsafe(32)
+        client = self._make(session, code=code, code_verifier=code_verifier)
+        try:
+            token = await client.token()
+        except BaseException:
+            await _close(client)
+            raise
+        # The next request may come to another worker.
+        await self._try("keep a token", self._store.save, self._key(client), token)
+        self._keep(session, client)
+        return session, token
+
+    async def find(self, session: str) -> AsyncClient | None:
+        """Return the client of a session; None where the session is over.
+
+        A store that fails or takes too long ends no session whose client is at hand.
+        """
+        client = self._clients.get(session) or self._make(session)
+        answered, token = await self._try("look for a token", self._store.load, self._key(client))
+        at_hand = self._clients.get(session)
+        if token is None and (answered or at_hand is None):
+            self._clients.pop(session, None)
+            await _close(client)
+            return None
+        self._keep(session, at_hand or client)
+        return at_hand or client
+
+    async def end(self, session: str) -> None:
+        """End a session: its token is forgotten in the store, and revoked where the provider can."""
+        client = self._clients.pop(session, None) or self._make(session)
+        try:
+            await client.revoke()
+        except (ConfigurationError, TokenError) as error:
+            # The person is logged out here all the same.
+            _logger.warning("a logout was not told to the provider: %s", error)
+        await self._try("forget a token", self._store.delete, self._key(client))
+        await _close(client)
+
+    def _make(self, session: str, *, code: str = "", code_verifier: str | None = None) -> AsyncClient:
+        if self._carrier is None:
+            raise ConfigurationError(
+                "logins are not open: give the application lifespan=seic.fastapi.lifespan(..., also=logins.lifespan)",
+                field="lifespan",
+            )
+        # Not the session's own name, which is the cookie's: a subject may be printed.
+        subject = hashlib.sha256(session.encode()).hexdigest()
+        grant = attrs.evolve(self._grant, code=code, code_verifier=code_verifier, subject=subject)
+        config = attrs.evolve(self._config, grant=grant)
+        # One identity, however many people: each would watch the certificate's files for itself.
+        object.__setattr__(config, "presenter", self._config.presenter)
+        auth = OAuth2Auth(config, transport=self._given)
+        return AsyncClient(config, auth=auth, transport=self._carrier, **self._options)
+
+    def _keep(self, session: str, client: AsyncClient) -> None:
+        self._clients[session] = client
+        self._clients.move_to_end(session)
+        while len(self._clients) > _AT_HAND:
+            # Not closed: a request may be using it. It holds no connection of its own.
+            self._clients.popitem(last=False)
+
+    def _key(self, client: AsyncClient) -> str:
+        auth = client.auth
+        assert isinstance(auth, OAuth2Auth)  # noqa: S101  # as it was made; for the type checker
+        return auth.config.store_key(None if auth.certificate is None else auth.certificate.thumbprint)
+
+    async def _try(self, purpose: str, call: Callable[..., Any], *args: Any) -> tuple[bool, Any]:
+        """Call the store; return whether it answered, and what."""
+        try:
+            if not self._store.blocking:
+                return True, call(*args)
+            return True, await within(_PATIENCE, lambda: in_thread(call, *args))
+        except Exception as error:  # noqa: BLE001  # a store may throw anything
+            kind = type(error).__name__
+            _logger.error("the store could not %s: %s", purpose, kind)  # noqa: TRY400  # its words may hold anything
+            return False, None
+
+
+async def _close(client: AsyncClient) -> None:
+    # A client leaves a shared auth alone; this one is shared with nobody.
+    assert isinstance(client.auth, OAuth2Auth)  # noqa: S101  # as it was made; for the type checker
+    await client.auth.aclose()
+    await client.aclose()

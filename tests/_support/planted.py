@@ -1,0 +1,121 @@
+"""Secrets planted in a run, and the search for them in whatever the run leaves behind: as they are, or encoded."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import logging
+import pickle
+import traceback
+import urllib.parse
+from collections.abc import Iterator
+
+from seic.sandbox import IssuedCertificate, Sandbox
+from tests._support.reports import report
+
+_SHORTEST = 8
+
+
+class Planted:
+    """What must not be found anywhere."""
+
+    def __init__(self) -> None:
+        self._needles: dict[str, str] = {}
+
+    def add(self, name: str, secret: str) -> str:
+        """Plant a secret; return it."""
+        # Anything shorter would be found by chance.
+        assert len(secret) >= _SHORTEST
+        for form, text in _forms(secret):
+            self._needles[text] = f"{name} ({form})"
+        return secret
+
+    def add_key(self, pair: IssuedCertificate, pem: bytes) -> None:
+        """Plant a private key: the lines of its PEM, and its bytes as Python shows them."""
+        for text in (pair.key_pem.decode(), pem.decode()):
+            for line in text.splitlines():
+                if "-----" not in line and len(line) >= _SHORTEST:
+                    self._needles[line] = "a line of the private key"
+        der = base64.b64decode(b"".join(pair.key_pem.splitlines()[1:-1]))
+        for start in range(0, len(der) - 16, 16):
+            self._needles[repr(der[start : start + 16])[2:-1]] = "bytes of the private key"
+
+    def add_sandbox(self, sandbox: Sandbox) -> None:
+        """Plant what the sandbox knows, and each token that it will issue."""
+        self.add("client secret", sandbox.client_secret)
+        self.add("password", sandbox.password)
+        basic = base64.b64encode(f"{sandbox.client_id}:{sandbox.client_secret}".encode()).decode()
+        self.add("Basic credentials", basic)
+        issue = sandbox._ledger.issue
+
+        def recorded(*args: object, **options: object) -> object:
+            token, lease = issue(*args, **options)  # type: ignore[arg-type]  # as they came
+            self.add("access token", token)
+            return token, lease
+
+        sandbox._ledger.issue = recorded  # type: ignore[assignment,method-assign]  # the test's own eyes
+
+    def find(self, text: str | bytes) -> list[str]:
+        """Return the names of what is found, each once."""
+        haystack = text if isinstance(text, str) else text.decode("latin-1")
+        return sorted({name for needle, name in self._needles.items() if needle in haystack})
+
+    def find_in_error(self, error: BaseException) -> list[str]:
+        """Look into everything that may be made of an error: its words, its whole report, a pickle."""
+        found = {*self.find(str(error)), *self.find(repr(error)), *self.find(repr(vars(error)))}
+        found |= {*self.find("".join(traceback.format_exception(error))), *self.find(report(error))}
+        # What cannot be pickled ends in no pickle.
+        with contextlib.suppress(TypeError, AttributeError, pickle.PicklingError):
+            found |= {*self.find(pickle.dumps(error))}
+        return sorted(found)
+
+
+def _forms(secret: str) -> Iterator[tuple[str, str]]:
+    raw = secret.encode()
+    yield "as it is", secret
+    yield "as Python shows it", repr(secret)[1:-1]
+    yield "as bytes", repr(raw)[2:-1]
+    yield "backslashes", secret.encode("unicode_escape").decode()
+    yield "JSON", json.dumps(secret)[1:-1]
+    yield "url", urllib.parse.quote(secret, safe="")
+    yield "url path", urllib.parse.quote(secret)
+    yield "form", urllib.parse.quote_plus(secret)
+    yield "hex", raw.hex()
+    yield "utf-8 read as latin-1", raw.decode("latin-1")
+    for before in range(3):
+        # What comes before it shifts its place in Base64; the edges, which depend on the neighbours, are left out.
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            yield "Base64", encode(b"\0" * before + raw).decode()[4 if before else 0 : -4]
+
+
+class _Everything(logging.Handler):
+    """Writes each record down with all that a formatter could make of it."""
+
+    def __init__(self) -> None:
+        super().__init__(level=1)
+        self.text: list[str] = []
+        self.names: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.names.add(record.name)
+        self.text.append(f"{record.getMessage()} {vars(record)!r}")
+        if record.exc_info is not None and record.exc_info[1] is not None:
+            self.text.append(report(record.exc_info[1]))
+
+
+@contextlib.contextmanager
+def all_logs() -> Iterator[_Everything]:
+    """Listen to every logger at every level."""
+    handler = _Everything()
+    root = logging.getLogger()
+    levels = {logger: logger.level for logger in (root, *map(logging.getLogger, root.manager.loggerDict))}
+    for logger in levels:
+        logger.setLevel(1)
+    root.addHandler(handler)
+    try:
+        yield handler
+    finally:
+        root.removeHandler(handler)
+        for logger, level in levels.items():
+            logger.setLevel(level)

@@ -1,0 +1,118 @@
+"""The example application under a real uvicorn with several workers, and what it says while it runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Self
+
+from tests._support.documents import ROOT
+
+EXAMPLES = ROOT / "docs" / "examples"
+_PATIENCE = 60.0
+_COMPLAINT = re.compile(r"\b(WARNING|ERROR|CRITICAL|Traceback|\w*Warning)\b")
+
+
+class Served:
+    """`uvicorn app:app` on a socket of the file system, between entry and exit; warnings of Python's end it.
+
+    Args:
+        socket: Where it listens.
+        workers: How many processes serve.
+        environment: The application's settings.
+    """
+
+    def __init__(self, socket: Path, *, workers: int, environment: dict[str, str]) -> None:
+        self._socket = socket
+        self._workers = workers
+        self._command = [
+            *(sys.executable, "-W", "error", "-X", "dev", "-m", "uvicorn", "app:app"),
+            *("--uds", str(socket), "--workers", str(workers), "--timeout-graceful-shutdown", "30"),
+        ]
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SEIC_")}
+        paths = [str(ROOT / "src"), str(EXAMPLES), os.environ.get("PYTHONPATH", "")]
+        self._environment = {**inherited, **environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        self._process: subprocess.Popen[str] | None = None
+        self._said = threading.Condition()
+        self._ended = False
+        # Read all the time: a pipe that is full would hold the application up.
+        self._reader = threading.Thread(target=self._read)
+        #: What it has said, line by line.
+        self.lines: list[str] = []
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._command,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader.start()
+        try:
+            self.wait_for("Application startup complete", times=self._workers)
+        except BaseException:
+            self._process.kill()
+            self.wait()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.terminate()
+        self.wait()
+
+    def terminate(self) -> None:
+        """Ask it to stop, as an orchestrator does; it then waits for the requests that it has."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """Wait for its end, and return its exit code."""
+        assert self._process is not None
+        try:
+            code = self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
+        finally:
+            self._reader.join()
+        return code
+
+    def wait_for(self, words: str, *, times: int = 1) -> None:
+        """Wait until it has said something so often."""
+
+        def is_said() -> bool:
+            return self._ended or sum(words in line for line in self.lines) >= times
+
+        with self._said:
+            in_time = self._said.wait_for(is_said, _PATIENCE)
+            said = sum(words in line for line in self.lines)
+        assert in_time, f"{words!r} came {said} times of {times}:\n" + "\n".join(self.lines)
+        assert said >= times, "it has ended:\n" + "\n".join(self.lines)
+
+    @property
+    def complaints(self) -> list[str]:
+        """What it said that nobody wants to read.
+
+        uvicorn's own parent leaves the socket that it listens on to the interpreter's end, which is not the
+        application's doing.
+        """
+        return [line for line in self.lines if _COMPLAINT.search(line) and f"laddr={self._socket}" not in line]
+
+    def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            for line in output:
+                with self._said:
+                    self.lines.append(line.rstrip("\n"))
+                    self._said.notify_all()
+        with self._said:
+            self._ended = True
+            self._said.notify_all()

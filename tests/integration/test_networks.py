@@ -1,0 +1,241 @@
+"""Proxies, addresses and trust as banks have them, for token and API calls with mutual TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import seic
+from tests._support.connect_proxy import ConnectProxy
+from tests._support.edge import Edge, Line
+from tests._support.pki import Minted, authority, mint, openssl, server
+from tests._support.reports import report
+from tests._support.swapping import settings_for
+from tests._support.wire import wire
+
+_CREDENTIALS = "proxy-user:proxy-Secret-77"
+_SECRETS = ("AppSecret-1", "password-1", "AppKey-1", "token-")
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def root() -> Minted:
+    """The authority of both sides."""
+    return authority()
+
+
+@pytest.fixture
+def certificate(root: Minted) -> seic.ClientCertificate:
+    """Ours."""
+    return seic.ClientCertificate.load(mint(issuer=root, number=41).pair)
+
+
+@pytest.fixture
+def edge(root: Minted, tmp_path: Path) -> Iterator[Edge]:
+    """A gateway that demands a certificate."""
+    with Edge(tmp_path / "nginx", root) as running:
+        yield running
+
+
+@pytest.fixture
+def made(edge: Edge, root: Minted, certificate: seic.ClientCertificate) -> Callable[..., seic.Config]:
+    """What makes settings that reach the gateway with our certificate."""
+    return lambda **changes: settings_for(edge, root, **{"certificate": certificate, **changes})
+
+
+@pytest.fixture
+def proxy() -> Iterator[ConnectProxy]:
+    """A proxy that takes everybody."""
+    with ConnectProxy() as running:
+        yield running
+
+
+async def call(config: seic.Config) -> None:
+    """One API call of each kind of client, each with a token call of its own."""
+
+    def block() -> None:
+        with seic.Client(config) as client:
+            assert client.get("/v1/echo").status_code == 200
+
+    async with seic.AsyncClient(config) as client:
+        assert (await client.get("/v1/echo")).status_code == 200
+    await asyncio.to_thread(block)
+
+
+def assert_served_by_mutual_tls(log: list[Line]) -> None:
+    """Both clients made a token and an API call, each with the certificate."""
+    assert sorted(line.path for line in log) == ["/v1/echo"] * 2 + ["/v2/oauthtoken"] * 2
+    assert {line.verify for line in log} == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+async def test_the_environments_proxy_carries_token_and_api_calls(
+    variable: str,
+    edge: Edge,
+    made: Callable[..., seic.Config],
+    proxy: ConnectProxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each connection is a tunnel of its own to the host; what goes through it is TLS, with no secret to be read."""
+    monkeypatch.setenv(variable, proxy.url)
+    await call(made())
+
+    assert_served_by_mutual_tls(edge.log())
+    assert proxy.targets == [edge.host] * 4
+    assert not [secret for secret in _SECRETS if secret.encode() in proxy.seen]
+
+
+@pytest.mark.parametrize("exempt", ["*", "localhost", "LOCALHOST:{port}", "other.example, localhost"])
+async def test_no_proxy_exempts(
+    exempt: str,
+    edge: Edge,
+    made: Callable[..., seic.Config],
+    proxy: ConnectProxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A host that NO_PROXY names is reached straight."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    monkeypatch.setenv("NO_PROXY", exempt.format(port=edge.port))
+    await call(made())
+
+    assert_served_by_mutual_tls(edge.log())
+    assert proxy.heads == []
+
+
+async def test_the_environment_counts_only_where_it_is_trusted(
+    edge: Edge,
+    made: Callable[..., seic.Config],
+    proxy: ConnectProxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`trust_env=False` goes straight."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    await call(made(trust_env=False))
+
+    assert_served_by_mutual_tls(edge.log())
+    assert proxy.heads == []
+
+
+@pytest.mark.parametrize("kind", ["text", "httpx.URL", "httpx.Proxy"])
+async def test_a_stated_proxy_stands_above_the_environment(
+    kind: str,
+    edge: Edge,
+    made: Callable[..., seic.Config],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It gets its credentials, and nothing else does: no repr, no log at DEBUG, nothing beyond the tunnel."""
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "*")
+    with ConnectProxy(_CREDENTIALS) as proxy:
+        text = proxy.url.replace("//", f"//{_CREDENTIALS}@")
+        stated: Any = {"text": text, "httpx.URL": httpx.URL(text), "httpx.Proxy": httpx.Proxy(text)}[kind]
+        config = made(proxy=stated)
+        await call(config)
+
+    assert_served_by_mutual_tls(edge.log())
+    assert proxy.targets == [edge.host] * 4
+    assert all(b"proxy-authorization: basic" in head.lower() for head in proxy.heads)
+    assert not [secret for secret in _SECRETS if secret.encode() in proxy.seen]
+    for shown in (repr(config), str(config), repr(config.network), caplog.text):
+        assert "proxy-Secret-77" not in shown
+    assert f"proxy='{proxy.url}'" in repr(config)
+
+
+async def test_a_proxy_that_refuses_is_named(edge: Edge, made: Callable[..., seic.Config]) -> None:
+    """Its place and its answer stand in the error, its credentials nowhere near it."""
+    with ConnectProxy(_CREDENTIALS) as proxy:
+        wrong = proxy.url.replace("//", "//proxy-user:another-Secret-88@")
+        config = made(proxy=wrong)
+        async with seic.AsyncClient(config) as client:
+            with pytest.raises(seic.TokenEndpointUnavailable) as token_error:
+                await client.token()
+        async with httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as plain:
+            with pytest.raises(httpx.ProxyError) as api_error:
+                await plain.get("/")
+
+    for error in (token_error.value, api_error.value):
+        assert f"through the proxy {proxy.url}: 407 Proxy Authentication Required" in str(error)
+        assert "another-Secret-88" not in report(error)
+
+
+async def test_a_proxy_that_is_not_there_is_named(
+    edge: Edge, made: Callable[..., seic.Config], proxy: ConnectProxy
+) -> None:
+    """A connection that fails on the way to the proxy is not blamed on the provider."""
+    config = made(proxy="http://127.0.0.1:1")
+    async with httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as client:
+        with pytest.raises(httpx.ConnectError, match=r"through the proxy http://127\.0\.0\.1:1: .*NO_PROXY"):
+            await client.get("/")
+
+
+async def test_nothing_goes_in_clear_to_a_proxy(proxy: ConnectProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For an http host a stated proxy is refused, and the environment's is passed by."""
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    monkeypatch.setenv("ALL_PROXY", proxy.url)
+    with wire() as server:
+        settings: dict[str, Any] = {
+            "provider": seic.SEI_GATEWAY,
+            "hosts": seic.Hosts(api=server.url, allow_http_on_loopback=True),
+            "client_id": "AppKey-1",
+            "client_secret": "AppSecret-1",
+            "grant": seic.ClientCredentials(username="svc-user", password="password-1"),
+        }
+        with pytest.raises(seic.ConfigurationError) as caught:
+            seic.Config(**settings, proxy=proxy.url)
+        config = seic.Config(**settings)
+        async with httpx.AsyncClient(transport=seic.AsyncTransport(config)) as client:
+            await client.get(f"{server.url}/v1/echo")
+        heard = [one.path for one in server.heard]
+
+    assert caught.value.field == "proxy"
+    assert heard == ["/v1/echo"]
+    assert proxy.heads == []
+
+
+async def test_calls_leave_from_the_stated_address(edge: Edge, made: Callable[..., seic.Config]) -> None:
+    """The address that a provider's allow-list knows is the one it sees, of token and API calls alike."""
+    await call(made(local_address="127.0.0.2"))
+
+    log = edge.log()
+    assert_served_by_mutual_tls(log)
+    assert {line.address for line in log} == {"127.0.0.2"}
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+async def test_the_environment_names_the_authorities(
+    variable: str, edge: Edge, made: Callable[..., seic.Config], root: Minted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle, or a folder of names that are hashes; the system's own authorities do not know this server."""
+    folder = edge.folder / "trusted"
+    folder.mkdir()
+    name = openssl("x509", "-in", "@", "-hash", "-noout", given=root.pem).decode().strip()
+    (folder / f"{name}.0").write_bytes(root.pem)
+    monkeypatch.setenv(variable, str(folder / f"{name}.0" if variable == "SSL_CERT_FILE" else folder))
+    await call(made(ca=None))
+
+    assert_served_by_mutual_tls(edge.log())
+
+
+async def test_an_ipv6_host_is_called(root: Minted, certificate: seic.ClientCertificate, tmp_path: Path) -> None:
+    """`[::1]:port`, whose certificate names the address."""
+    with Edge(tmp_path / "nginx", root, address="::1", identity=server(root, "::1")) as edge:
+        hosts = seic.Hosts(mtls=f"[::1]:{edge.port}")
+        await call(settings_for(edge, root, certificate=certificate, hosts=hosts))
+        log = edge.log()
+
+    assert_served_by_mutual_tls(log)
+    assert {line.address for line in log} == {"::1"}

@@ -1,0 +1,278 @@
+"""Who refused which certificate, and why: from real servers to the error that a user reads."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+
+import seic
+from tests._support.edge import Edge
+from tests._support.pki import DAY, NOW, Minted, authority, mint, server
+from tests._support.pki import revocation_list as crl
+from tests._support.reports import report
+from tests._support.swapping import PairOnDisk, settings_for
+from tests._support.tls_servers import TLS12, TLS13, TlsServer
+
+_SECRETS = ("password-1", "AppSecret-1", "token-of-the-test")
+_VERSIONS = {"TLSv1.2": TLS12, "TLSv1.3": TLS13}
+
+
+@attrs.frozen
+class Case:
+    """A client certificate, and what has to be said of it."""
+
+    certificate: Callable[[], Minted | None]
+    reason: str
+    remedy: str
+
+
+def _revoked() -> Minted:
+    return mint(issuer=authority(), number=31)
+
+
+def _unknown() -> Minted:
+    return mint(issuer=authority("Another Root", 71), number=32)
+
+
+@pytest.fixture(params=["TLSv1.2", "TLSv1.3"])
+def protocol(request: pytest.FixtureRequest) -> str:
+    """The only version that the server speaks."""
+    return str(request.param)
+
+
+def _signed(request: httpx.Request) -> httpx.Request:
+    # As an auth does it: the token stands in the request and in no frame.
+    request.headers["Authorization"] = "Bearer token-of-the-test"
+    return request
+
+
+async def api_call(config: seic.Config) -> httpx.Response:
+    """Call without a token."""
+    async with httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as client:
+        return await client.get("/v1/echo", auth=_signed)
+
+
+async def api_call_blocking(config: seic.Config) -> httpx.Response:
+    """The same from a thread."""
+
+    def call() -> httpx.Response:
+        with httpx.Client(transport=seic.Transport(config), base_url=config.base_url) as client:
+            return client.get("/v1/echo", auth=_signed)
+
+    return await asyncio.to_thread(call)
+
+
+async def token_call(config: seic.Config) -> seic.Token:
+    """Ask for a token."""
+    async with seic.AsyncClient(config) as client:
+        return await client.token()
+
+
+async def token_call_blocking(config: seic.Config) -> seic.Token:
+    """The same from a thread."""
+
+    def call() -> seic.Token:
+        with seic.Client(config) as client:
+            return client.token()
+
+    return await asyncio.to_thread(call)
+
+
+CALLS = pytest.mark.parametrize("call", [api_call, api_call_blocking, token_call, token_call_blocking])
+
+
+async def refusal(call: Any, config: seic.Config, kind: type[Exception]) -> Any:
+    """What a call raises; neither it nor what it came from tells a secret."""
+    with pytest.raises(kind) as caught:
+        await call(config)
+    text = report(caught.value)
+    assert not [secret for secret in _SECRETS if secret in text]
+    if isinstance(caught.value, seic.SeicError):
+        assert not [secret for secret in _SECRETS if secret.encode() in pickle.dumps(caught.value)]
+    return caught.value
+
+
+# Ours, refused by a web server's page
+
+
+@CALLS
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(Case(_revoked, "refused", "it may be revoked"), id="revoked"),
+        pytest.param(Case(_unknown, "refused", "ask whoever runs the server"), id="unknown"),
+        pytest.param(Case(lambda: None, "demanded", "pass certificate=…"), id="absent"),
+    ],
+)
+async def test_nginx_refuses_by_a_page(call: Any, case: Case, protocol: str, tmp_path: Path) -> None:
+    """Nginx's 400 becomes an error that names the file, the verdict and the remedy, for token and API calls."""
+    root, pair = authority(), case.certificate()
+    revoked = (pair,) if case.certificate is _revoked and pair else ()
+    disk = None if pair is None else PairOnDisk(tmp_path / "pair", pair)
+    with Edge(tmp_path / "nginx", root, protocols=protocol, revoked=revoked) as edge:
+        error = await refusal(
+            call, settings_for(edge, root, certificate=None if disk is None else disk.load()), seic.CertificateError
+        )
+        log = edge.log()
+
+    assert error.reason == case.reason
+    assert error.path == (None if disk is None else str(disk.certificate))
+    assert case.remedy in str(error)
+    assert f"{edge.host}: the server answered 400" in str(error)
+    assert isinstance(error, httpx.ConnectError) == ("api" in call.__name__)
+    assert {line.status for line in log} == {400}
+    assert {line.protocol for line in log} == {protocol}
+
+
+async def test_optional_verification_lets_the_call_through(protocol: str, tmp_path: Path) -> None:
+    """Who has no certificate is served, and who has one is seen with it."""
+    root, pair = authority(), mint(issuer=authority(), number=33)
+    disk = PairOnDisk(tmp_path / "pair", pair)
+    with Edge(tmp_path / "nginx", root, verify="optional", protocols=protocol, revoked=()) as edge:
+        for certificate in (None, disk.load()):
+            assert (await api_call(settings_for(edge, root, certificate=certificate))).status_code == 200
+        log = edge.log()
+
+    assert [line.verify for line in log] == ["NONE", "SUCCESS"]
+
+
+async def test_a_page_of_the_api_is_left_alone(tmp_path: Path) -> None:
+    """A 403 in HTML that speaks of something else arrives whole, its body still to be read."""
+    root = authority()
+    page = b"<h1>closed on Sundays</h1>"
+    reply = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nX-Of: api\r\nContent-Length: %d\r\n\r\n%s"
+    with TlsServer(server(root), reply=reply % (len(page), page)) as far:
+        config = seic_config(far, root, None)
+        async with (
+            httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as client,
+            client.stream("GET", "/") as response,
+        ):
+            raw = b"".join([part async for part in response.aiter_raw()])
+        blocking = await api_call_blocking(config)
+
+    assert (response.status_code, raw, response.headers["X-Of"]) == (403, page, "api")
+    assert blocking.content == page
+
+
+# Ours, refused by an alert
+
+
+def seic_config(far: TlsServer, root: Minted, certificate: seic.ClientCertificate | None) -> seic.Config:
+    """Settings that reach a server on a thread."""
+    return seic.Config(
+        provider=seic.SEI_GATEWAY,
+        hosts=seic.Hosts(mtls=f"localhost:{far.port}", api=f"localhost:{far.port}"),
+        client_id="AppKey-1",
+        client_secret="AppSecret-1",
+        grant=seic.ClientCredentials(username="svc-user", password="password-1"),
+        certificate=certificate,
+        ca=root.pem,
+    )
+
+
+@CALLS
+@pytest.mark.parametrize(
+    ("case", "reset"),
+    [
+        pytest.param(Case(_revoked, "revoked", "have CN=Test Root issue a new one"), False, id="revoked"),
+        pytest.param(Case(_unknown, "unknown-to-server", "which authorities it accepts"), False, id="unknown"),
+    ],
+)
+async def test_a_server_refuses_by_an_alert(call: Any, case: Case, reset: bool, protocol: str, tmp_path: Path) -> None:
+    """Over TLS 1.2 the alert ends the handshake, over 1.3 it comes with the first read: the same error for both."""
+    root, pair = authority(), case.certificate()
+    assert pair is not None
+    disk = PairOnDisk(tmp_path, pair)
+    revoked = crl(root, pair) if case.certificate is _revoked else None
+    with TlsServer(server(root), trusts=root, version=_VERSIONS[protocol], crl=revoked, reset=reset) as far:
+        error = await refusal(call, seic_config(far, root, disk.load()), seic.CertificateError)
+
+    assert error.reason == case.reason
+    assert error.path == str(disk.certificate)
+    assert case.remedy in str(error)
+    assert error.__cause__ is not None
+
+
+@CALLS
+async def test_a_server_demands_a_certificate_by_an_alert(call: Any) -> None:
+    """`certificate required`, and none is configured: the remedy is to pass one."""
+    root = authority()
+    with TlsServer(server(root), trusts=root, version=TLS13) as far:
+        error = await refusal(call, seic_config(far, root, None), seic.CertificateError)
+
+    assert error.reason == "demanded"
+    assert "pass certificate=…" in str(error)
+
+
+# Ours, judged before any connection
+
+
+@CALLS
+@pytest.mark.parametrize(
+    ("dates", "reason"),
+    [
+        pytest.param({"not_before": NOW - 9 * DAY, "not_after": NOW - DAY}, "expired", id="expired"),
+        pytest.param({"not_before": NOW + DAY}, "not-yet-valid", id="not yet valid"),
+    ],
+)
+async def test_dates_are_judged_before_the_handshake(
+    call: Any, dates: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    """No connection is opened, and the error names the file and this machine's clock."""
+    root = authority()
+    disk = PairOnDisk(tmp_path / "pair", mint(issuer=root, number=34, **dates))
+    with Edge(tmp_path / "nginx", root) as edge:
+        error = await refusal(call, settings_for(edge, root, certificate=disk.load()), seic.CertificateError)
+        log = edge.log()
+
+    assert (error.reason, error.path) == (reason, str(disk.certificate))
+    assert "this machine's clock says" in str(error)
+    assert log == []
+
+
+# The server's
+
+
+def _servers() -> Iterator[Any]:
+    root = authority()
+    dated = {"not_before": NOW - 9 * DAY, "not_after": NOW - DAY}
+    yield pytest.param(lambda: server(root, **dated), "has expired", id="expired")
+    yield pytest.param(lambda: server(root, "elsewhere.example"), "another host name", id="wrong host")
+    yield pytest.param(lambda: server(authority("Another Root", 71)), "authority that is not trusted", id="unknown CA")
+    yield pytest.param(lambda: mint("server", names=("localhost",), number=90), "self-signed", id="self-signed")
+
+
+@CALLS
+@pytest.mark.parametrize(("identity", "words"), list(_servers()))
+async def test_the_servers_certificate_is_refused_by_name(
+    call: Any, identity: Callable[[], Minted], words: str, tmp_path: Path
+) -> None:
+    """Not our certificate's fault: httpx's ConnectError for API calls, TokenEndpointUnavailable for token calls."""
+    root = authority()
+    kind = httpx.ConnectError if "api" in call.__name__ else seic.TokenEndpointUnavailable
+    disk = PairOnDisk(tmp_path / "pair", mint(issuer=root, number=35))
+    with Edge(tmp_path / "nginx", root, identity=identity()) as edge:
+        error = await refusal(call, settings_for(edge, root, certificate=disk.load()), kind)
+
+    assert words in str(error)
+    assert edge.host in str(error)
+    assert not isinstance(error, seic.CertificateError)
+
+
+@CALLS
+async def test_what_has_no_part_in_tls_stays_as_it_was(call: Any, tmp_path: Path) -> None:
+    """A port where nobody listens is no matter of certificates."""
+    root = authority()
+    with Edge(tmp_path / "nginx", root) as edge:
+        pass
+    kind = httpx.ConnectError if "api" in call.__name__ else seic.TokenEndpointUnavailable
+    error = await refusal(call, settings_for(edge, root, certificate=None), kind)
+
+    assert "certificate" not in str(error)

@@ -1,0 +1,142 @@
+"""Certificates are replaced while callers call: nginx sees each new one at once, and nobody loses a request."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import seic
+from tests._support.edge import Edge, Line
+from tests._support.pki import Minted, authority, mint
+from tests._support.swapping import PairOnDisk, settings_for
+
+_IN_CI = os.environ.get("CI", "").lower() == "true"
+_PATH = "/v1/echo"
+_CALLERS = 50
+#: Seconds between two calls of one caller in the long run: load, but not all that the machine can bear, or the promise
+#: of a second would measure the machine.
+_CALLERS_PAUSE = 0.1
+#: What the promise says: seconds from the swap on disk to the first call with the new certificate.
+_AT_ONCE = 1.0
+#: How long a test waits for something that should come at once.
+_PATIENCE = 30
+
+
+def pairs(root: Minted, count: int) -> list[Minted]:
+    """Certificates of one account, RSA and EC by turns."""
+    return [mint(issuer=root, key="ec" if index % 2 else "rsa", number=index % 4) for index in range(count)]
+
+
+def serial(pair: Minted) -> str:
+    """As nginx writes it."""
+    number = f"{pair.certificate.serial_number:X}"
+    return number.rjust(len(number) + len(number) % 2, "0")
+
+
+class Answered:
+    """The certificates with which calls were answered."""
+
+    def __init__(self) -> None:
+        self._serials: set[str] = set()
+        self._more = threading.Condition()
+
+    def note(self, name: str) -> None:
+        """Take note of one."""
+        if name not in self._serials:
+            with self._more:
+                self._serials.add(name)
+                self._more.notify_all()
+
+    def wait(self, name: str) -> None:
+        """Block until it has answered a call."""
+        with self._more:
+            assert self._more.wait_for(lambda: name in self._serials, _PATIENCE)
+
+
+def first_calls(calls: list[Line]) -> dict[str, float]:
+    """When each certificate made its first call."""
+    first: dict[str, float] = {}
+    for line in calls:
+        first.setdefault(line.serial, line.at)
+    return first
+
+
+async def crowd(
+    client: seic.AsyncClient, answered: Answered, rotate: Callable[[], object], pause: float
+) -> Counter[int]:
+    """Call, with a pause after each call, until `rotate` is through on its thread; count the statuses."""
+    statuses: Counter[int] = Counter()
+    through = asyncio.Event()
+
+    async def call() -> None:
+        while not through.is_set():
+            reply = await client.get(_PATH)
+            statuses[reply.status_code] += 1
+            answered.note(reply.json()["serial"])
+            await asyncio.sleep(pause)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(_CALLERS):
+            group.create_task(call())
+        await asyncio.to_thread(rotate)
+        through.set()
+    return statuses
+
+
+@pytest.mark.parametrize(
+    ("protocols", "seconds", "rotations"),
+    [
+        pytest.param("TLSv1.2", 0, 4, id="TLS 1.2"),
+        pytest.param("TLSv1.3", 0, 4, id="TLS 1.3"),
+        pytest.param("TLSv1.2 TLSv1.3", 60, 20, id="a minute", marks=pytest.mark.skipif("not _IN_CI")),
+    ],
+)
+async def test_fifty_callers_notice_nothing(protocols: str, seconds: float, rotations: int, tmp_path: Path) -> None:
+    """Every call is answered 200, and nginx sees each new certificate; in the long run within a second."""
+    root = authority()
+    used = pairs(root, rotations + 1)
+    disk = PairOnDisk(tmp_path / "pair", used[0])
+    answered = Answered()
+    swapped_at: list[float] = []
+    # Never set: the load is what takes the time. Without a time to fill each swap follows the one before.
+    pause, between = threading.Event(), seconds / (rotations + 1)
+
+    def rotate() -> None:
+        for number, pair in enumerate(used[1:], start=1):
+            pause.wait(between)
+            disk.put(pair, key_first=bool(number % 2))
+            swapped_at.append(time.time())
+            answered.wait(serial(pair))
+        pause.wait(between)
+
+    with Edge(tmp_path / "nginx", root, protocols=protocols) as edge:
+        config = settings_for(edge, root, certificate=disk.load())
+        async with seic.AsyncClient(config) as client:
+            statuses = await crowd(client, answered, rotate, pause=_CALLERS_PAUSE if seconds else 0)
+            last = await client.get(_PATH)
+        log = edge.log()
+
+    calls = [line for line in log if line.path == _PATH]
+    assert set(statuses) == {200}
+    assert len(calls) == statuses[200] + 1
+    assert {line.status for line in log} == {200}
+    assert {line.verify for line in log} == {"SUCCESS"}
+    assert {line.resumed for line in log} == {"."}
+    assert last.json()["serial"] == serial(used[-1])
+    assert calls[-1].authorization == f"Bearer token-{serial(used[-1])}"
+    first = first_calls(calls)
+    assert list(first) == [serial(pair) for pair in used]
+    if seconds:
+        late = [first[serial(pair)] - at for pair, at in zip(used[1:], swapped_at, strict=True)]
+        assert max(late) <= _AT_ONCE, late
+        for old, new in itertools.pairwise(used):
+            ended = max(line.at for line in calls if line.serial == serial(old))
+            assert ended <= first[serial(new)] + _AT_ONCE

@@ -1,0 +1,258 @@
+"""Clients that prove themselves by a signature or by their certificate."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+import attrs
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+import seic
+from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
+from seic._oauth.client_auth import SelfSignedTlsClientAuth, TlsClientAuth
+from seic._oauth.messages import build_token_request
+from seic._oauth.revocation import build_revocation_request
+from seic._oauth.token_info import build_token_info_request
+from seic._oauth.words import secrets_in
+from tests._support import identities
+from tests._support.jwts import EC_KEY, parts, pem
+
+NOW = 1_700_000_000.5
+TOKEN_URL = "https://idp.example/token"
+SECRET = "a-secret-that-is-long-enough-for-a-hash"
+
+
+def provider(method: Any, **changes: Any) -> seic.Provider:
+    """A provider that takes a method of client authentication."""
+    return seic.Provider(
+        token_url="/token",
+        revocation_url="/revoke",
+        introspection_url="/introspect",
+        client_authentication=method,
+        **changes,
+    )
+
+
+def form_of(method: Any, *, certificate: Any = None, **changes: Any) -> dict[str, str]:
+    """The form of a token call."""
+    request = build_token_request(
+        provider=provider(method, **changes),
+        token_url=TOKEN_URL,
+        client_id="client-1",
+        client_secret=SECRET,
+        grant=seic.ClientCredentials(),
+        now=NOW,
+        certificate=certificate,
+    )
+    assert "Authorization" not in request.headers
+    assert SECRET not in request.content.decode()
+    return dict(parse_qsl(request.content.decode()))
+
+
+@pytest.mark.parametrize("method", [PrivateKeyJwt(key=pem(EC_KEY)), ClientSecretJwt()], ids=["key", "secret"])
+def test_a_signed_proof(method: Any) -> None:
+    """Expect what RFC 7523 §3 demands, for a minute and for one use, and nothing else that proves the client."""
+    form = form_of(method)
+    _, claims, _, _ = parts(form.pop("client_assertion"))
+    assert form == {
+        "grant_type": "client_credentials",
+        "client_id": "client-1",
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+    }
+    assert claims.pop("jti") != parts(form_of(method)["client_assertion"])[1]["jti"]
+    assert claims == {
+        "iss": "client-1",
+        "sub": "client-1",
+        "aud": TOKEN_URL,
+        "iat": 1_700_000_000,
+        "exp": 1_700_000_060,
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "audience"),
+    [
+        (ClientSecretJwt(), {}, TOKEN_URL),
+        (ClientSecretJwt(), {"issuer": "https://idp.example"}, "https://idp.example"),
+        (ClientSecretJwt(audience="urn:else"), {"issuer": "https://idp.example"}, "urn:else"),
+        (PrivateKeyJwt(key=pem(EC_KEY), audience="urn:else"), {}, "urn:else"),
+    ],
+)
+def test_for_whom_a_proof_is(method: Any, changes: dict[str, str], audience: str) -> None:
+    """Expect the issuer where it is known, the token endpoint where it is not, and the user's word above both."""
+    assert parts(form_of(method, **changes)["client_assertion"])[1]["aud"] == audience
+
+
+def test_the_audience_stays_the_same_at_other_endpoints() -> None:
+    """Expect a revocation's and an introspection's proof to be for the provider, not for that endpoint."""
+    common: dict[str, Any] = {
+        "provider": provider(ClientSecretJwt()),
+        "token_url": TOKEN_URL,
+        "client_id": "client-1",
+        "client_secret": SECRET,
+        "now": NOW,
+    }
+    for request in (
+        build_revocation_request(**common, token="t"),
+        build_token_info_request(**common, access_token="t"),
+    ):
+        form = dict(parse_qsl(request.content.decode()))
+        assert parts(form["client_assertion"])[1]["aud"] == TOKEN_URL
+
+
+def test_the_key_and_its_name() -> None:
+    """Expect the key's own algorithm and the name that the provider knows it by, and a signature that holds."""
+    form = form_of(PrivateKeyJwt(key=pem(EC_KEY), key_id="key-1"))
+    header, _, signature, signed = parts(form["client_assertion"])
+    assert header == {"typ": "JWT", "kid": "key-1", "alg": "ES256"}
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+    der = encode_dss_signature(int.from_bytes(signature[:32]), int.from_bytes(signature[32:]))
+    EC_KEY.public_key().verify(der, signed, ec.ECDSA(SHA256()))
+
+
+def test_the_certificates_key() -> None:
+    """Expect the client certificate's own key to sign, and its thumbprint to stand in the header."""
+    certificate = identities.certificate()
+    header, _, signature, signed = parts(form_of(PrivateKeyJwt(), certificate=certificate)["client_assertion"])
+    assert header["x5t#S256"] == certificate.x5t_s256
+    key: Any = load_der_private_key(certificate.reveal_key(), None)
+    if header["alg"] == "RS256":
+        key.public_key().verify(signature, signed, padding.PKCS1v15(), SHA256())
+    else:
+        from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+        der = encode_dss_signature(int.from_bytes(signature[:32]), int.from_bytes(signature[32:]))
+        key.public_key().verify(der, signed, ec.ECDSA(SHA256()))
+
+
+def test_a_key_of_its_own_has_no_thumbprint() -> None:
+    """Expect the certificate to stay out of a proof that another key signs."""
+    form = form_of(PrivateKeyJwt(key=pem(EC_KEY)), certificate=identities.certificate())
+    assert "x5t#S256" not in parts(form["client_assertion"])[0]
+
+
+def test_a_proof_is_a_secret() -> None:
+    """Expect no error to repeat it, should the server echo what it was sent."""
+    request = build_token_request(
+        provider=provider(ClientSecretJwt()),
+        token_url=TOKEN_URL,
+        client_id="client-1",
+        client_secret=SECRET,
+        grant=seic.ClientCredentials(),
+    )
+    assertion = dict(parse_qsl(request.content.decode()))["client_assertion"]
+    assert secrets_in(request) == (assertion,)
+
+
+@pytest.mark.parametrize(
+    ("method", "secret", "field"),
+    [
+        pytest.param(PrivateKeyJwt(), None, "provider.client_authentication", id="no key"),
+        pytest.param(PrivateKeyJwt(key="no.pem"), None, "provider.client_authentication.key", id="no file"),
+        pytest.param(ClientSecretJwt(), None, "client_secret", id="no secret"),
+        pytest.param(ClientSecretJwt(), "short", "client_secret", id="short secret"),
+        pytest.param(TlsClientAuth(), SECRET, "certificate", id="no certificate"),
+        pytest.param(SelfSignedTlsClientAuth(), SECRET, "certificate", id="no self-signed certificate"),
+    ],
+)
+def test_what_is_missing_is_found_when_the_configuration_is_made(method: Any, secret: str | None, field: str) -> None:
+    """Expect no other method in its place, and no call."""
+    with pytest.raises(seic.ConfigurationError) as caught:
+        seic.Config(
+            provider=provider(method),
+            hosts=seic.Hosts(api="idp.example"),
+            client_id="client-1",
+            client_secret=secret,
+            grant=seic.ClientCredentials(),
+        )
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("method", [TlsClientAuth(), SelfSignedTlsClientAuth()], ids=["authority", "self-signed"])
+def test_a_certificate_as_the_proof(method: Any) -> None:
+    """Expect the id alone in the form (RFC 8705 §2), although there is a secret."""
+    form = form_of(method, certificate=identities.certificate())
+    assert form == {"grant_type": "client_credentials", "client_id": "client-1"}
+
+
+ALIASES = {
+    "token_endpoint": "https://mtls.idp.example/token",
+    "revocation_endpoint": "https://mtls.idp.example/revoke",
+    "introspection_endpoint": "https://mtls.idp.example/introspect",
+}
+
+
+def settings(method: Any, *, certificate: bool, aliases: dict[str, str]) -> seic.Config:
+    """Settings of a client at a provider with aliases."""
+    return seic.Config(
+        provider=attrs.evolve(provider(method, mtls_endpoint_aliases=aliases), token_url=TOKEN_URL),
+        hosts=seic.Hosts(api="api.example", mtls="mtls.api.example"),
+        client_id="client-1",
+        client_secret=SECRET,
+        grant=seic.ClientCredentials(),
+        certificate=identities.certificate() if certificate else None,
+    )
+
+
+@pytest.mark.parametrize("method", [TlsClientAuth(), seic.ClientSecretBasic()], ids=["certificate", "secret"])
+def test_the_mutual_tls_aliases(method: Any) -> None:
+    """Expect a client with a certificate to use the aliases (RFC 8705 §5), however it proves itself."""
+    config = settings(method, certificate=True, aliases=ALIASES)
+    assert config.token_url == ALIASES["token_endpoint"]
+    common: dict[str, Any] = {
+        "provider": config.provider,
+        "token_url": config.token_url,
+        "client_id": "client-1",
+        "client_secret": SECRET,
+        "certificate": config.certificate,
+    }
+    assert build_revocation_request(**common, token="t").url == ALIASES["revocation_endpoint"]
+    assert build_token_info_request(**common, access_token="t").url == ALIASES["introspection_endpoint"]
+
+
+def test_a_client_without_a_certificate_stays_at_the_usual_endpoint() -> None:
+    """Expect the aliases to be left alone."""
+    assert settings(seic.ClientSecretBasic(), certificate=False, aliases=ALIASES).token_url == TOKEN_URL
+
+
+def test_aliases_without_a_token_endpoint() -> None:
+    """Expect an error and no fall-back, for its tokens would be bound to nothing."""
+    with pytest.raises(seic.ConfigurationError) as caught:
+        settings(seic.ClientSecretBasic(), certificate=True, aliases={"revocation_endpoint": "https://a.example/r"})
+    assert caught.value.field == "provider.mtls_endpoint_aliases"
+
+
+def test_aliases_without_another_endpoint() -> None:
+    """Expect the usual one for a client with a secret, and an error where the certificate is the only proof."""
+    aliases = {"token_endpoint": ALIASES["token_endpoint"]}
+    common: dict[str, Any] = {"client_id": "c", "client_secret": SECRET, "token": "t"}
+    with_secret = settings(seic.ClientSecretBasic(), certificate=True, aliases=aliases)
+    request = build_revocation_request(
+        **common, provider=with_secret.provider, token_url=TOKEN_URL, certificate=identities.certificate()
+    )
+    assert request.url == "https://idp.example/revoke"
+    by_certificate = settings(TlsClientAuth(), certificate=True, aliases=aliases)
+    with pytest.raises(seic.ConfigurationError) as caught:
+        build_revocation_request(
+            **common, provider=by_certificate.provider, token_url=TOKEN_URL, certificate=identities.certificate()
+        )
+    assert caught.value.field == "provider.mtls_endpoint_aliases"
+
+
+def test_an_alias_has_to_be_https() -> None:
+    """Expect it to be judged as every URL of a provider is."""
+    with pytest.raises(seic.ConfigurationError) as caught:
+        provider(None, mtls_endpoint_aliases={"token_endpoint": "http://idp.example/token"})
+    assert caught.value.field == "provider.mtls_endpoint_aliases['token_endpoint']"
+
+
+def test_methods_keep_their_keys() -> None:
+    """Expect neither key nor passphrase in a repr, and no pickle."""
+    method = PrivateKeyJwt(key=pem(EC_KEY, "pass-phrase"), password="pass-phrase")
+    assert "BEGIN" not in repr(method)
+    assert "pass-phrase" not in repr(method)

@@ -1,0 +1,144 @@
+"""Keys and signatures, each checked by cryptography alone, not by what made them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+
+from seic._errors import ConfigurationError
+from seic._oauth.jose import new_key, read_key, read_secret, require_jose
+from tests._support.jwts import EC_KEY, RSA_KEY, parts, pem
+
+_HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"])
+def test_rsa(algorithm: str) -> None:
+    """Expect a signature that the public key proves, of the algorithm that was asked for."""
+    header, claims, signature, signed = parts(
+        read_key(pem(RSA_KEY), field="key", algorithm=algorithm).sign({"a": 1}, kid="k")
+    )
+    digest = _HASHES[algorithm[2:]]
+    scheme = padding.PKCS1v15() if algorithm[0] == "R" else padding.PSS(padding.MGF1(digest), digest.digest_size)
+    RSA_KEY.public_key().verify(signature, signed, scheme, digest)
+    assert (header, claims) == ({"alg": algorithm, "kid": "k", "typ": "JWT"}, {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("curve", "algorithm"), [(ec.SECP256R1(), "ES256"), (ec.SECP384R1(), "ES384"), (ec.SECP521R1(), "ES512")]
+)
+def test_elliptic_curves(curve: ec.EllipticCurve, algorithm: str) -> None:
+    """Expect the algorithm of the curve, and the two halves of the signature side by side (RFC 7518 §3.4)."""
+    key = ec.generate_private_key(curve)
+    header, _, signature, signed = parts(read_key(pem(key), field="key").sign({}))
+    half = len(signature) // 2
+    der = encode_dss_signature(*(int.from_bytes(each) for each in (signature[:half], signature[half:])))
+    key.public_key().verify(der, signed, ec.ECDSA(_HASHES[algorithm[2:]]))
+    assert header["alg"] == algorithm
+
+
+@pytest.mark.parametrize("kind", [ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey])
+def test_edwards_curves(kind: Any) -> None:
+    """Expect the name that servers know, without a warning."""
+    key = kind.generate()
+    header, _, signature, signed = parts(read_key(pem(key), field="key").sign({}))
+    key.public_key().verify(signature, signed)
+    assert header["alg"] == "EdDSA"
+
+
+def test_a_secret() -> None:
+    """Expect the HMAC of the secret's bytes."""
+    secret = "s" * 32
+    header, _, signature, signed = parts(read_secret(secret, algorithm="HS256").sign({}))
+    assert signature == hmac.digest(secret.encode(), signed, hashlib.sha256)
+    assert header["alg"] == "HS256"
+
+
+@pytest.mark.parametrize(("algorithm", "needed"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
+def test_a_short_secret(algorithm: str, needed: int) -> None:
+    """Expect as many bytes to be demanded as the hash has (RFC 7518 §3.2)."""
+    assert read_secret("s" * needed, algorithm=algorithm).algorithm == algorithm
+    with pytest.raises(ConfigurationError, match=f"{needed} bytes") as caught:
+        read_secret("s" * (needed - 1), algorithm=algorithm)
+    assert caught.value.field == "client_secret"
+
+
+def test_where_a_key_may_stand(tmp_path: Path) -> None:
+    """Expect a file of PEM or DER, PEM as text, and bytes of either to be the same key."""
+    der = EC_KEY.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "key.pem").write_bytes(pem(EC_KEY))
+    (tmp_path / "key.der").write_bytes(der)
+    for material in (tmp_path / "key.pem", str(tmp_path / "key.der"), pem(EC_KEY).decode(), pem(EC_KEY), der):
+        assert read_key(material, field="key").public == read_key(pem(EC_KEY), field="key").public
+    assert read_key(pem(EC_KEY, "pass"), field="key", password="pass").algorithm == "ES256"
+
+
+@pytest.mark.parametrize(
+    ("material", "options", "words"),
+    [
+        pytest.param("missing.pem", {}, "No such file", id="no file"),
+        pytest.param(b"-----BEGIN PRIVATE KEY-----\nxx", {}, "no private key", id="damaged"),
+        pytest.param(b"", {}, "no private key", id="empty"),
+        pytest.param(pem(EC_KEY, "pass"), {}, "sealed with a passphrase", id="sealed"),
+        pytest.param(pem(EC_KEY, "pass"), {"password": "wrong"}, "passphrase", id="wrong passphrase"),
+        pytest.param(pem(EC_KEY), {"password": "pass"}, "not sealed", id="needless passphrase"),
+        pytest.param(pem(EC_KEY), {"algorithm": "RS256"}, "ES256, not RS256", id="another algorithm"),
+        pytest.param(pem(RSA_KEY), {"algorithm": "none"}, "not none", id="no signature at all"),
+        pytest.param(pem(RSA_KEY), {"algorithm": "HS256"}, "not HS256", id="a key as a secret"),
+        pytest.param(pem(rsa.generate_private_key(65537, 1024)), {}, "2048 bits", id="weak RSA"),  # noqa: S505  # meant
+        pytest.param(pem(ec.generate_private_key(ec.SECP256K1())), {}, "secp256k1", id="another curve"),
+        pytest.param(pem(x25519.X25519PrivateKey.generate()), {}, "signs no JWT", id="for agreement"),
+        pytest.param(pem(dsa.generate_private_key(1024)), {}, "signs no JWT", id="DSA"),  # noqa: S505  # meant
+    ],
+)
+def test_a_key_that_cannot_sign(material: Any, options: dict[str, str], words: str) -> None:
+    """Expect the setting, what is wrong, and nothing of the key or of OpenSSL's exception."""
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        read_key(material, field="key", **options)
+    assert caught.value.field == "key"
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    assert "BEGIN" not in str(caught.value)
+
+
+def test_the_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Expect the command that installs it."""
+    monkeypatch.setitem(sys.modules, "joserfc", None)
+    for call in (
+        lambda: require_jose("key"),
+        lambda: read_key(pem(EC_KEY), field="key"),
+        lambda: read_secret("s" * 32, algorithm="HS256"),
+        new_key,
+    ):
+        with pytest.raises(ConfigurationError, match=r'pip install "seic\[jose\]"'):
+            call()
+
+
+def test_a_key_keeps_its_secret() -> None:
+    """Expect the public part alone in `public`, and nothing in a repr."""
+    key = new_key()
+    assert set(key.public) == {"kty", "crv", "x", "y"}
+    private = key.key.as_dict(private=True)["d"]
+    assert private not in repr(key) + str(key.public)
+
+
+def test_a_thumbprint() -> None:
+    """Expect SHA-256 of the JWK's required members in their order (RFC 7638 §3)."""
+    key = new_key()
+    text = json.dumps({name: key.public[name] for name in ("crv", "kty", "x", "y")}, separators=(",", ":"))
+    expected = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+    assert key.thumbprint == expected

@@ -1,0 +1,216 @@
+"""What a provider says about itself."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seic._errors import ConfigurationError, InvalidTokenResponse
+from seic._model.provider import Provider
+from seic._oauth.assertion_auth import PrivateKeyJwt
+from seic._oauth.client_auth import ClientIdOnly, ClientSecretBasic, ClientSecretPost, TlsClientAuth
+from seic._oauth.metadata import metadata_urls, parse_metadata
+from seic._oauth.providers import OAUTH2
+
+ISSUER = "https://idp.example/tenant"
+DOCUMENT: dict[str, Any] = {
+    "issuer": ISSUER,
+    "token_endpoint": "https://idp.example/token",
+    "authorization_endpoint": "https://login.example/authorize",
+    "revocation_endpoint": "https://idp.example/revoke",
+    "introspection_endpoint": "https://idp.example/introspect",
+    "device_authorization_endpoint": "https://idp.example/device",
+    "grant_types_supported": ["client_credentials", "refresh_token"],
+    "token_endpoint_auth_methods_supported": ["private_key_jwt", "client_secret_post"],
+    "mtls_endpoint_aliases": {"token_endpoint": "https://mtls.idp.example/token", "userinfo_endpoint": 1},
+    "tls_client_certificate_bound_access_tokens": True,
+    "jwks_uri": "https://idp.example/keys",
+}
+
+
+def read(document: Any, **options: Any) -> Provider:
+    """Read a document of the issuer."""
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return parse_metadata(body, **{"issuer": ISSUER, **options})
+
+
+def test_a_whole_document() -> None:
+    """Expect each of its endpoints, what it offers, and the aliases that a client may need."""
+    assert read(DOCUMENT) == Provider(
+        name="idp.example",
+        issuer=ISSUER,
+        token_url="https://idp.example/token",
+        authorize_url="https://login.example/authorize",
+        revocation_url="https://idp.example/revoke",
+        introspection_url="https://idp.example/introspect",
+        device_authorization_url="https://idp.example/device",
+        grants=frozenset({"client_credentials", "refresh_token"}),
+        client_authentication=ClientSecretPost(),
+        mtls_endpoint_aliases={"token_endpoint": "https://mtls.idp.example/token"},
+        certificate_bound_tokens=True,
+    )
+
+
+def test_the_least_document() -> None:
+    """Expect Basic, the RFC's default, and every grant to be tried where the document is silent."""
+    provider = read({"issuer": ISSUER, "token_endpoint": "https://idp.example/token"})
+    assert (provider.client_authentication, provider.grants) == (None, None)
+    assert (provider.mtls_endpoint_aliases, provider.certificate_bound_tokens) == ({}, False)
+
+
+def test_the_settings_of_a_base() -> None:
+    """Expect what no metadata speaks of to come from the provider that one begins with."""
+    base = attrs.evolve(OAUTH2, tracking_header="x-request-id", client_authentication=ClientSecretPost())
+    provider = read(DOCUMENT, base=base)
+    assert (provider.tracking_header, provider.name) == ("x-request-id", OAUTH2.name)
+    assert provider.token_url == "https://idp.example/token"
+    assert provider.client_authentication is base.client_authentication
+
+
+@pytest.mark.parametrize(
+    ("offered", "taken"),
+    [
+        (["client_secret_post", "client_secret_basic"], ClientSecretBasic()),
+        (["tls_client_auth", "client_secret_post"], ClientSecretPost()),
+        (["private_key_jwt", "tls_client_auth"], TlsClientAuth()),
+        (["private_key_jwt"], PrivateKeyJwt()),
+        (["none"], ClientIdOnly()),
+        (["something_new"], None),
+    ],
+)
+def test_a_method_that_is_offered(offered: list[str], taken: object) -> None:
+    """Expect the one that needs least, and the default where none of them is known."""
+    document = {**DOCUMENT, "token_endpoint_auth_methods_supported": offered}
+    assert read(document).client_authentication == taken
+
+
+def test_a_method_that_is_stated() -> None:
+    """Expect it where it is offered, and an error that names the others where it is not."""
+    assert read(DOCUMENT, client_authentication=PrivateKeyJwt(key_id="k")).client_authentication == PrivateKeyJwt(
+        key_id="k"
+    )
+    with pytest.raises(ConfigurationError, match="private_key_jwt, client_secret_post") as caught:
+        read(DOCUMENT, client_authentication=TlsClientAuth())
+    assert caught.value.field == "client_authentication"
+
+
+@pytest.mark.parametrize(
+    "said", ["https://idp.example/tenant/", "https://idp.example", "https://IDP.example/tenant", "", None, 1]
+)
+def test_another_issuer(said: object) -> None:
+    """Expect an exact match to be demanded (RFC 8414 §3.3), a slash at the end included."""
+    with pytest.raises(InvalidTokenResponse, match="issuer must be exactly"):
+        read({**DOCUMENT, "issuer": said})
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        pytest.param("token_endpoint", None, id="missing"),
+        pytest.param("token_endpoint", 1, id="number"),
+        pytest.param("token_endpoint", "", id="empty"),
+        pytest.param("token_endpoint", "/token", id="path"),
+        pytest.param("token_endpoint", "http://idp.example/token", id="http"),
+        pytest.param("token_endpoint", "ftp://idp.example/token", id="another scheme"),
+        pytest.param("token_endpoint", "https://user:secret@idp.example/token", id="with a password"),
+        pytest.param("token_endpoint", "https://idp.example/token#x", id="fragment"),
+        pytest.param("token_endpoint", "https://127.0.0.1/token", id="loopback"),
+        pytest.param("token_endpoint", "https://localhost/token", id="this machine"),
+        pytest.param("token_endpoint", "https://10.0.0.1/token", id="behind the firewall"),
+        pytest.param("token_endpoint", "https://[::1]/token", id="IPv6 loopback"),
+        pytest.param("token_endpoint", "https://169.254.169.254/latest", id="a cloud's own"),
+        pytest.param("revocation_endpoint", "http://idp.example/revoke", id="revocation"),
+        pytest.param("introspection_endpoint", ["https://idp.example"], id="introspection"),
+        pytest.param("mtls_endpoint_aliases", "https://idp.example", id="aliases"),
+        pytest.param("mtls_endpoint_aliases", {"token_endpoint": "http://idp.example/t"}, id="an alias"),
+        pytest.param("grant_types_supported", "client_credentials", id="grants"),
+        pytest.param("token_endpoint_auth_methods_supported", [1], id="methods"),
+        pytest.param("tls_client_certificate_bound_access_tokens", "yes", id="bound"),
+    ],
+)
+def test_a_member_that_cannot_be_meant(member: str, value: object) -> None:
+    """Expect an error that names it, and no password in it."""
+    with pytest.raises(InvalidTokenResponse) as caught:
+        read({**DOCUMENT, member: value})
+    assert member in caught.value.problem
+    assert "secret" not in str(caught.value)
+
+
+def test_an_issuer_on_this_machine() -> None:
+    """Expect its endpoints to be allowed there, too, and http where that was asked for."""
+    document = {"issuer": "http://127.0.0.1:9", "token_endpoint": "http://127.0.0.1:9/token"}
+    provider = read(document, issuer="http://127.0.0.1:9", allow_http_on_loopback=True)
+    assert provider.token_url == "http://127.0.0.1:9/token"
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"issuer": 1', b"x" * (1024 * 1024 + 1)])
+def test_no_document(body: bytes) -> None:
+    """Expect an error, and none of the parser's."""
+    with pytest.raises(InvalidTokenResponse):
+        read(body)
+
+
+@pytest.mark.parametrize(
+    ("issuer", "rfc8414", "openid"),
+    [
+        (
+            "https://idp.example",
+            "https://idp.example/.well-known/oauth-authorization-server",
+            "https://idp.example/.well-known/openid-configuration",
+        ),
+        (
+            "https://idp.example/a/b/",
+            "https://idp.example/.well-known/oauth-authorization-server/a/b",
+            "https://idp.example/a/b/.well-known/openid-configuration",
+        ),
+        (
+            "https://idp.example:8443/a",
+            "https://idp.example:8443/.well-known/oauth-authorization-server/a",
+            "https://idp.example:8443/a/.well-known/openid-configuration",
+        ),
+    ],
+)
+def test_where_metadata_stands(issuer: str, rfc8414: str, openid: str) -> None:
+    """Expect the well-known part between host and path (RFC 8414 §3.1), and behind the path (OpenID)."""
+    assert metadata_urls(issuer) == (rfc8414, openid)
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "idp.example",
+        "http://idp.example",
+        "http://127.0.0.1",
+        "https://",
+        "https://idp.example?x",
+        "https://idp.example/#x",
+        "https://u:p@idp.example",
+        "https://[x",
+        "",
+    ],
+)
+def test_no_issuer(issuer: str) -> None:
+    """Expect the setting to be named."""
+    with pytest.raises(ConfigurationError) as caught:
+        metadata_urls(issuer)
+    assert caught.value.field == "issuer"
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from(["https://a.example", "http://[", "//"]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(DOCUMENT)), _JSON))
+def test_any_document_is_a_provider_or_an_error(changes: dict[str, Any]) -> None:
+    """Expect no other exception, whatever stands in it."""
+    with contextlib.suppress(InvalidTokenResponse):
+        assert read({**DOCUMENT, **changes}).issuer == ISSUER

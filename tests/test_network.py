@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from seic._errors import ConfigurationError
+from seic._model.hosts import Origin
+from seic._network import Network, show_proxy
+from tests._support.reports import report
+
+_PROXY = "http://proxy.example:3128"
+_SECRET = "proxy-Secret-77"
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+def network(**stated: Any) -> Network:
+    """A network as a configuration states it."""
+    return Network.of(**{"proxy": None, "local_address": None, "trust_env": True, **stated})
+
+
+def origin(text: str) -> Origin:
+    """An https origin."""
+    return Origin.parse(text, field="hosts.api")
+
+
+def place(proxy: httpx.Proxy | None) -> str | None:
+    """Where it is."""
+    return None if proxy is None else str(proxy.url)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, None),
+        ({"HTTPS_PROXY": _PROXY}, _PROXY),
+        ({"https_proxy": _PROXY}, _PROXY),
+        ({"HTTPS_PROXY": "proxy.example:3128"}, _PROXY),
+        ({"ALL_PROXY": _PROXY}, _PROXY),
+        ({"HTTPS_PROXY": _PROXY, "ALL_PROXY": "http://other.example:1"}, _PROXY),
+        ({"HTTPS_PROXY": ""}, None),
+        ({"HTTP_PROXY": _PROXY}, None),
+        ({"ALL_PROXY": "socks5://proxy.example:1080"}, "socks5://proxy.example:1080"),
+    ],
+    ids=["none", "https", "lower case", "without a scheme", "all", "https before all", "empty", "http only", "socks"],
+)
+def test_the_environment_names_the_proxy(
+    variables: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the variables that every program knows."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert place(network().choose_proxy(origin("api.example"))) == expected
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "host", "exempt"),
+    [
+        ("*", "api.example", True),
+        ("api.example", "api.example", True),
+        ("api.example", "api.example:444", True),
+        ("example", "api.example", True),
+        (".example", "api.example", True),
+        ("*.example", "api.example", True),
+        ("API.Example", "api.example", True),
+        ("a, api.example ,b", "api.example", True),
+        ("api.example:443", "api.example", True),
+        ("api.example:444", "api.example", False),
+        ("pi.example", "api.example", False),
+        ("api.example.com", "api.example", False),
+        (",", "api.example", False),
+        ("10.0.0.0/8", "10.1.2.3", True),
+        ("10.0.0.0/8", "11.1.2.3", False),
+        ("10.1.2.3:8443", "10.1.2.3:8443", True),
+        ("10.1.2.3:8443", "10.1.2.3", False),
+        ("::1", "[::1]:8443", True),
+        ("[::1]", "[::1]:8443", True),
+        ("[::1]:8443", "[::1]:8443", True),
+        ("[::1]:8444", "[::1]:8443", False),
+        ("fd00::/8", "[fd00::1]", True),
+        ("example", "10.1.2.3", False),
+    ],
+)
+def test_no_proxy_exempts(no_proxy: str, host: str, exempt: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Domains with all below them, addresses, networks; a port narrows each."""
+    monkeypatch.setenv("HTTPS_PROXY", _PROXY)
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+
+    assert (network().choose_proxy(origin(host)) is None) is exempt
+
+
+@pytest.mark.parametrize(
+    ("stated", "field"),
+    [
+        ({"proxy": "ftp://proxy.example"}, "proxy"),
+        ({"proxy": f"user:{_SECRET}@proxy.example"}, "proxy"),
+        ({"proxy": ""}, "proxy"),
+        ({"proxy": 3128}, "proxy"),
+        ({"proxy": f"http://user:{_SECRET}@proxy.example:port"}, "proxy"),
+        ({"local_address": "eth0"}, "local_address"),
+        ({"local_address": 1}, "local_address"),
+        ({"local_address": "192.0.2.1", "proxy": _PROXY}, "local_address"),
+    ],
+)
+def test_what_cannot_be_is_refused(stated: dict[str, Any], field: str) -> None:
+    """The error names the setting, and quotes nothing of a proxy that may hold a password."""
+    with pytest.raises(ConfigurationError) as caught:
+        network(**stated)
+
+    assert caught.value.field == field
+    assert _SECRET not in str(caught.value)
+
+
+def test_a_malformed_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its own name; neither the error nor the frames that it passed hold what it says."""
+    monkeypatch.setenv("HTTPS_PROXY", f"gopher://user:{_SECRET}@proxy.example")
+    with pytest.raises(ConfigurationError) as caught:
+        network().choose_proxy(origin("api.example"))
+
+    assert caught.value.field == "HTTPS_PROXY"
+    assert _SECRET not in report(caught.value)
+
+
+def test_a_local_address_contradicts_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The allow-list would see the proxy's address: the error says how to go straight."""
+    monkeypatch.setenv("HTTPS_PROXY", _PROXY)
+    stated = network(local_address="192.0.2.1")
+    with pytest.raises(ConfigurationError, match=r"add api\.example to NO_PROXY"):
+        stated.choose_proxy(origin("api.example"))
+    monkeypatch.setenv("NO_PROXY", "api.example")
+
+    assert stated.choose_proxy(origin("api.example")) is None
+
+
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        (None, "None"),
+        (f"http://user:{_SECRET}@proxy.example:3128", "'http://proxy.example:3128'"),
+        (httpx.URL(f"http://user:{_SECRET}@proxy.example:3128"), "'http://proxy.example:3128'"),
+        (httpx.Proxy("http://proxy.example:3128", auth=("user", _SECRET)), "'http://proxy.example:3128'"),
+        (f"user:{_SECRET}@proxy", "***"),
+    ],
+)
+def test_a_proxy_shows_without_its_credentials(proxy: Any, shown: str) -> None:
+    """Its place is all that anyone needs to see."""
+    assert show_proxy(proxy) == shown
+
+
+def test_a_proxy_behind_tls_sees_no_client_certificate() -> None:
+    """The connection to it has a context of its own, with the system's trust."""
+    way = network(proxy="https://proxy.example:3129")._way(origin("api.example"))
+
+    assert way["proxy"].ssl_context is not None
+    assert way["proxy"].ssl_context.cert_store_stats()["x509"] >= 0
+    assert network(proxy="https://proxy.example:3129")._way(origin("b.example"))["proxy"].ssl_context is (
+        way["proxy"].ssl_context
+    )
+
+
+def test_a_socks_proxy_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of httpx would name it too, but as an ImportError in the middle of a call."""
+    import ssl
+    import sys
+
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    stated = network(proxy="socks5://proxy.example:1080")
+    context = ssl.create_default_context()
+    for build in (stated.new_async_transport, stated.new_transport):
+        with pytest.raises(ConfigurationError, match=r"httpx\[socks\]"):
+            build(origin("api.example"), context, {})

@@ -1,0 +1,512 @@
+"""No secret in anything that a run leaves behind: printed, logged at DEBUG, warned, raised, shown or pickled."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import copy
+import gc
+import json
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+import warnings
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+import httpx
+import pytest
+
+import seic
+from seic._tokens.held import Held
+from seic._tokens.store import MemoryStore
+from seic.sandbox import CertificateAuthority, Sandbox
+from tests._support.faces import KINDS, Kind, open_client
+from tests._support.far_side import ECHO_PATH
+from tests._support.planted import Planted, all_logs
+from tests._support.wire import wire
+
+_PASSPHRASE = "phrase-of/the+key=%&é"
+
+
+class Run:
+    """A sandbox, the secrets planted in it, and the settings of its client."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+        self.sandbox = sandbox
+        self.folder = folder
+        self.planted = Planted()
+        self.planted.add_sandbox(sandbox)
+        self.planted.add("passphrase", _PASSPHRASE)
+        pair = sandbox.issue_certificate()
+        self.encrypted = pair.encode_key(_PASSPHRASE.encode())
+        self.planted.add_key(pair, self.encrypted)
+        self.certificate = folder / "client.pem"
+        self.key = folder / "client.key"
+        self.certificate.write_bytes(pair.cert_pem)
+        self.key.write_bytes(self.encrypted)
+        self.key.chmod(0o600)
+
+    def load(self, password: str = _PASSPHRASE) -> seic.ClientCertificate:
+        """Load the certificate with its encrypted key."""
+        return seic.ClientCertificate.load(str(self.certificate), key=str(self.key), password=password)
+
+    def config(self, **changes: Any) -> seic.Config:
+        """The settings of the service account, with its certificate."""
+        certificate = changes.pop("certificate", None) or self.load()
+        return attrs.evolve(self.sandbox.config(certificate=True, **changes), certificate=certificate)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    """Plant the secrets."""
+    with Sandbox(challenge=True) as sandbox:
+        yield Run(sandbox, tmp_path)
+
+
+# What goes wrong, each returning the errors that a user would have met
+
+
+Scenario: TypeAlias = Callable[[Run, Kind], Coroutine[Any, Any, list[BaseException]]]
+
+
+async def _fail(kind: Kind, config: seic.Config, path: str = ECHO_PATH, **options: Any) -> list[BaseException]:
+    async with open_client(kind, config, **options) as client:
+        try:
+            await client.get(path)
+        except (seic.SeicError, httpx.HTTPError) as error:
+            return [error]
+    raise AssertionError("nothing went wrong")
+
+
+async def all_is_well(run: Run, kind: Kind) -> list[BaseException]:
+    """A token, calls, a revocation and a replay."""
+    async with open_client(kind, run.config(store=MemoryStore())) as client:
+        await client.get(ECHO_PATH)
+        run.sandbox.revoke_all()
+        assert (await client.request("POST", ECHO_PATH, content=b"x")).status_code == 200
+        assert (await client.get("/v1/nowhere")).status_code == 404
+        await client.token(force=True)
+    return []
+
+
+async def wrong_secret(run: Run, kind: Kind) -> list[BaseException]:
+    """The client secret is refused."""
+    return await _fail(kind, run.config(client_secret=run.planted.add("wrong secret", "wr/ong+se=cr&et %é")))
+
+
+async def wrong_password(run: Run, kind: Kind) -> list[BaseException]:
+    """The service account is refused."""
+    password = run.planted.add("wrong password", "wr/ong+pa=ss&word %é")
+    grant = seic.ClientCredentials(username=run.sandbox.username, password=password)
+    return await _fail(kind, run.config(grant=grant))
+
+
+async def echoing_endpoint(run: Run, kind: Kind) -> list[BaseException]:
+    """A token endpoint that repeats in its error what it was sent."""
+    said = f"{run.sandbox.client_secret} {run.sandbox.password}"
+    form = {"code": "x", "message": said, "trackingId": said, "transient": "false", "errors": [{"reason": said}]}
+    run.sandbox.fail_tokens(400, body=json.dumps(form))
+    return await _fail(kind, run.config())
+
+
+async def echoing_standard_endpoint(run: Run, kind: Kind) -> list[BaseException]:
+    """The same in the form of RFC 6749."""
+    said = f"{run.sandbox.client_secret} {run.sandbox.password}"
+    run.sandbox.fail_tokens(400, body=json.dumps({"error": "invalid_client", "error_description": said}))
+    return await _fail(kind, run.config())
+
+
+async def broken_endpoint(run: Run, kind: Kind) -> list[BaseException]:
+    """A token endpoint that is down, with a page that holds what was sent."""
+    run.sandbox.fail_tokens(503, times=9, body=f"<html>{run.sandbox.client_secret} {run.sandbox.password}</html>")
+    return await _fail(kind, run.config())
+
+
+async def malformed_token(run: Run, kind: Kind) -> list[BaseException]:
+    """A token in a reply that cannot be read."""
+    token = run.planted.add("malformed token", "tok/en+of=a&broken %reply")
+    bodies = (
+        json.dumps({"access_token": token, "token_type": "Bearer", "expires_in": []}),
+        json.dumps({"access_token": [token]}),
+        json.dumps({"access_token": f"{token}\n", "token_type": "Bearer"}),
+        json.dumps({"access_token": token, "token_type": token}),
+        f'{{"access_token": "{token}"',
+        json.dumps([token]),
+    )
+    errors: list[BaseException] = []
+    for body in bodies:
+        run.sandbox.fail_tokens(200, times=2, body=body)
+        errors += await _fail(kind, run.config())
+        while run.sandbox._faults._failures:
+            run.sandbox._faults._failures.pop()
+    return errors
+
+
+async def redirected_endpoint(run: Run, kind: Kind) -> list[BaseException]:
+    """A token endpoint that points elsewhere."""
+    run.sandbox.fail_tokens(307, times=9, headers={"Location": "https://elsewhere.example/v2/oauthtoken"})
+    return await _fail(kind, run.config())
+
+
+async def slow_endpoint(run: Run, kind: Kind) -> list[BaseException]:
+    """A token endpoint that does not answer in time."""
+    with run.sandbox.hold_tokens():
+        return await _fail(kind, run.config(token_timeout=0.3))
+
+
+async def nobody_there(run: Run, kind: Kind) -> list[BaseException]:
+    """A port that nobody listens on."""
+    with Sandbox() as other:
+        gone = other.mtls_url
+    return await _fail(kind, run.config(hosts=seic.Hosts(mtls=gone)))
+
+
+async def unknown_server(run: Run, kind: Kind) -> list[BaseException]:
+    """A server whose authority is not trusted."""
+    return await _fail(kind, run.config(ca=CertificateAuthority().cert_pem))
+
+
+async def unknown_client(run: Run, kind: Kind) -> list[BaseException]:
+    """A certificate whose authority the server does not know."""
+    pair = CertificateAuthority().issue(run.sandbox.username)
+    run.planted.add_key(pair, pair.key_pem)
+    return await _fail(kind, run.config(certificate=seic.ClientCertificate.load(pair.cert_pem, key=pair.key_pem)))
+
+
+async def foreign_host(run: Run, kind: Kind) -> list[BaseException]:
+    """A call that would take the token elsewhere, before and after there is one."""
+    async with open_client(kind, run.config()) as client:
+        await client.get(ECHO_PATH)
+        with pytest.raises(seic.HostNotAllowed) as caught:
+            await client.get("https://evil.example/")
+    return [*await _fail(kind, run.config(), "https://evil.example/"), caught.value]
+
+
+async def broken_api(run: Run, kind: Kind) -> list[BaseException]:
+    """An API that breaks off: httpx's own errors, which hold the request."""
+    with wire() as server:
+        token = run.planted.add("token of the wire", "tok-of-the-wire.1234")
+        answer = httpx.Response(200, json={"access_token": token, "token_type": "Bearer", "expires_in": 60})
+        transport = httpx.MockTransport(lambda _: answer)
+        hosts = seic.Hosts(api=server.url, allow_http_on_loopback=True)
+        config = run.sandbox.config(hosts=hosts)
+        auth = seic.OAuth2Auth(config, transport=transport)
+        errors = []
+        for path in ("/break-off", "/no-http", "/half"):
+            errors += await _fail(kind, config, path, auth=auth)
+        return errors
+
+
+async def unsent_call(run: Run, kind: Kind) -> list[BaseException]:
+    """A call that cannot be written: what was to be sent stands in the variables of whoever sends."""
+    async with open_client("async", run.config(), timeout=httpx.Timeout(10, write=0)) as client:
+        with pytest.raises(httpx.WriteTimeout) as caught:
+            await client.get(ECHO_PATH)
+    return [caught.value]
+
+
+async def broken_store(run: Run, kind: Kind) -> list[BaseException]:
+    """A store that repeats in its errors what it was given."""
+
+    class Leaky(MemoryStore):
+        def load(self, key: str) -> seic.Token | None:
+            raise RuntimeError(f"load {run.sandbox.client_secret}")
+
+        def save(self, key: str, token: seic.Token) -> None:
+            raise RuntimeError(f"save {token.access_token}")
+
+    async with open_client(kind, run.config(store=Leaky())) as client:
+        assert (await client.get(ECHO_PATH)).status_code == 200
+    return []
+
+
+async def broken_listener(run: Run, kind: Kind) -> list[BaseException]:
+    """A listener that fails."""
+
+    def listener(event: seic.events.Event) -> None:
+        raise RuntimeError(repr(event))
+
+    async with open_client(kind, run.config(), on_event=listener) as client:
+        assert (await client.get(ECHO_PATH)).status_code == 200
+    return []
+
+
+async def cancelled_call(run: Run, kind: Kind) -> list[BaseException]:
+    """A caller that gives up while the token is fetched."""
+    async with open_client("async", run.config()) as client:
+        with run.sandbox.hold_tokens() as hold:
+            call = asyncio.create_task(client.get(ECHO_PATH))
+            await asyncio.to_thread(hold.wait_for, 1)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await call
+        return [caught.value]
+
+
+async def wrong_material(run: Run, kind: Kind) -> list[BaseException]:
+    """A passphrase that is wrong or missing, a key that is another's, a key in the certificate's place."""
+    wrong = run.planted.add("wrong passphrase", "wr/ong+phr=ase&of %key")
+    other = CertificateAuthority().issue("other")
+    run.planted.add_key(other, other.key_pem)
+    errors: list[BaseException] = []
+    attempts: list[dict[str, Any]] = [
+        {"password": wrong},
+        {},
+        {"key": other.key_pem},
+        {"key": other.key_pem.decode()},
+        {"key": str(run.certificate)},
+        {"certificate": run.encrypted, "password": _PASSPHRASE},
+        {"certificate": run.encrypted.decode(), "password": wrong},
+        {"key": base64.b64encode(other.key_pem).decode(), "password": wrong},
+        {"key": other.key_pem[:100]},
+    ]
+    for attempt in attempts:
+        options = {"certificate": str(run.certificate), "key": str(run.key), **attempt}
+        with pytest.raises(seic.CertificateError) as caught:
+            seic.ClientCertificate.load(options.pop("certificate"), **options)
+        errors.append(caught.value)
+    return errors
+
+
+_SCENARIOS: list[Scenario] = [
+    all_is_well,
+    wrong_secret,
+    wrong_password,
+    echoing_endpoint,
+    echoing_standard_endpoint,
+    broken_endpoint,
+    malformed_token,
+    redirected_endpoint,
+    slow_endpoint,
+    nobody_there,
+    unknown_server,
+    unknown_client,
+    foreign_host,
+    broken_api,
+    unsent_call,
+    broken_store,
+    broken_listener,
+    cancelled_call,
+    wrong_material,
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scenario", _SCENARIOS, ids=lambda scenario: scenario.__name__)
+async def test_a_failing_run_leaves_no_secret_behind(
+    scenario: Scenario, kind: Kind, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Every logger at its lowest level, both streams, every warning, each error with its frames, causes and pickle."""
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0  # asyncio then logs what it runs
+    with all_logs() as logs, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        errors = await scenario(run, kind)
+        gc.collect()
+    loop.set_debug(False)
+    printed = capfd.readouterr()
+
+    assert logs.text or errors
+    for text in (*logs.text, printed.out, printed.err, *(str(vars(warning)) for warning in warned)):
+        assert run.planted.find(text) == [], text
+    for error in errors:
+        assert run.planted.find_in_error(error) == [], repr(error)
+
+
+async def test_the_logs_of_the_libraries_are_among_what_is_searched(run: Run) -> None:
+    """What says most at DEBUG says it here: the SDK, the HTTP libraries, the event loop."""
+    asyncio.get_running_loop().set_debug(True)
+    with all_logs() as logs:
+        await all_is_well(run, "async")
+
+    assert {"seic", "seic.api", "httpx", "httpcore.connection", "httpcore.http11", "seic.sandbox"} <= logs.names
+
+
+# What holds secrets
+
+
+async def _holders(run: Run) -> dict[str, object]:
+    config = run.config(store=MemoryStore())
+    client = seic.AsyncClient(config)
+    token = await client.token()
+    blocking = seic.Client(config)
+    auth = seic.OAuth2Auth(config)
+    reply = await client.get(ECHO_PATH)
+    await client.aclose()
+    blocking.close()
+    request = auth.source.endpoint.build(auth.source.endpoint.grant, now=0.0)
+    return {
+        "config": config,
+        "grant": config.grant,
+        "certificate": config.certificate,
+        "store": config.store,
+        "token": token,
+        "client": client,
+        "blocking client": blocking,
+        "auth": auth,
+        "source": auth.source,
+        "endpoint": auth.source.endpoint,
+        "held": Held(token, now=0, wall=0, windows=config.windows, idle_lifetime=None),
+        "transport": seic.AsyncTransport(config),
+        "reply": reply,
+        "the reply's request": reply.request,
+        "the request's headers": reply.request.headers.raw,
+        "a token request": request,
+        "a token request's headers": request.headers.raw,
+    }
+
+
+async def test_what_holds_a_secret_does_not_show_it(run: Run) -> None:
+    """Printed, formatted, copied, or as a variable in a report, each is safe."""
+    for name, holder in (await _holders(run)).items():
+        for text in (
+            repr(holder),
+            str(holder),
+            f"{holder}",
+            repr([holder]),
+            repr({"x": holder}),
+            repr(copy.copy(holder)),
+        ):
+            assert run.planted.find(text) == [], name
+
+
+async def test_what_holds_a_secret_is_not_pickled_with_it(run: Run) -> None:
+    """Each refuses, or leaves the secret out; a reply that a cache keeps is the second kind."""
+    for name, holder in (await _holders(run)).items():
+        if name == "a token request":
+            continue  # it holds the form, and never leaves the room that sends it
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            left: str | bytes
+            try:
+                left = pickle.dumps(holder, protocol)
+            except (TypeError, AttributeError, pickle.PicklingError) as refusal:
+                left = str(refusal)
+            assert run.planted.find(left) == [], name
+
+
+# A program that fails
+
+
+_PROGRAM = """
+import asyncio, logging, sys, warnings
+import seic
+
+logging.basicConfig(level=1, stream=sys.stdout)
+
+async def main():
+    async with seic.AsyncClient.from_env() as client:
+        print(repr(client), client._oauth.config)
+        (await client.get("/v1/echo")).raise_for_status()
+        await client.get("/v1/echo")
+        await client.get(sys.argv[1])
+
+asyncio.run(main(), debug=True)
+"""
+
+
+@pytest.mark.parametrize("wrong", ["SEIC_CLIENT_SECRET", "SEIC_PASSWORD", "SEIC_CERTIFICATE_PASSWORD", "the host"])
+def test_a_program_that_ends_with_a_traceback_prints_no_secret(wrong: str, run: Run) -> None:
+    """Python in its development mode, every logger on, an error that nobody caught: the screen shows none."""
+    variables = {
+        "SEIC_CLIENT_ID": run.sandbox.client_id,
+        "SEIC_CLIENT_SECRET": run.sandbox.client_secret,
+        "SEIC_USERNAME": run.sandbox.username,
+        "SEIC_PASSWORD": run.sandbox.password,
+        "SEIC_CERTIFICATE": str(run.certificate),
+        "SEIC_CERTIFICATE_KEY": run.encrypted.decode(),
+        "SEIC_CERTIFICATE_PASSWORD": _PASSPHRASE,
+        "SEIC_CA": run.sandbox.ca_pem.decode(),
+        "SEIC_MTLS_HOST": run.sandbox.mtls_url,
+    }
+    if wrong in variables:
+        variables[wrong] = run.planted.add("the wrong one", "wr/ong+on=e&%é")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("SEIC_")}
+    ended = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "always", "-c", textwrap.dedent(_PROGRAM), "https://evil.example/"],
+        env={**environ, **variables, "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert b"Traceback" in ended.stderr
+    assert b"seic._errors." in ended.stderr
+    assert run.planted.find(ended.stdout + ended.stderr) == []
+
+
+# The search itself
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        lambda secret: secret,
+        lambda secret: f"Authorization: Basic {base64.b64encode(f'id:{secret}'.encode()).decode()}",
+        lambda secret: f"Basic {base64.b64encode(f'an-id:{secret}'.encode()).decode()}",
+        lambda secret: f"Basic {base64.b64encode(f'app-id:{secret}'.encode()).decode()}",
+        lambda secret: base64.urlsafe_b64encode(f"{secret}...".encode()).decode(),
+        lambda secret: str(httpx.QueryParams({"password": secret})),
+        lambda secret: str(httpx.Request("POST", "https://x", data={"password": secret}).content),
+        lambda secret: str(httpx.URL("https://x", params={"p": secret})),
+        lambda secret: repr({"password": secret}),
+        lambda secret: repr(secret.encode()),
+        json.dumps,
+        lambda secret: secret.encode().hex(),
+        lambda secret: secret.encode().decode("latin-1"),
+    ],
+    ids=["plain", "basic", "basic+1", "basic+2", "urlsafe", "form", "body", "url", "repr", "bytes", "json", "hex",
+         "latin-1"],
+)  # fmt: skip
+@pytest.mark.parametrize("secret", ["pla/in+ascii=of&%20chars", "with é and ü %in it", "0123456789abcdef"])
+def test_the_search_finds_a_secret_in_each_form(leak: Callable[[str], str], secret: str) -> None:
+    """A search that finds nothing would prove nothing."""
+    planted = Planted()
+    planted.add("it", secret)
+
+    assert planted.find(f"before {leak(secret)} after")
+    assert planted.find(f"before {leak('something-else-1234')} after") == []
+
+
+_ELSEWHERE = """
+def fail(secret):
+    try:
+        int("x")
+    except ValueError:
+        raise KeyError("k") from None
+"""
+
+
+def test_the_search_finds_a_secret_in_an_errors_frames() -> None:
+    """Its report shows the variables of each frame, and of a context that is hidden."""
+    planted = Planted()
+    secret = planted.add("it", "a-variable-of-a-frame")
+    # Frames of the tests are left out of reports, so this one has to be from elsewhere.
+    namespace: dict[str, Any] = {}
+    exec(compile(_ELSEWHERE, "elsewhere.py", "exec"), namespace)  # noqa: S102  # written above
+    with pytest.raises(KeyError) as caught:
+        namespace["fail"](secret)
+    del secret
+
+    assert planted.find_in_error(caught.value)
+    caught.value.__traceback__ = None
+    assert planted.find_in_error(caught.value)  # the context has it, too
+
+
+def test_the_search_finds_a_key(run: Run) -> None:
+    """In its PEM, in a part of it, and as bytes."""
+    pair = CertificateAuthority().issue("x")
+    run.planted.add_key(pair, pair.key_pem)
+    der = base64.b64decode(b"".join(pair.key_pem.splitlines()[1:-1]))
+
+    assert run.planted.find(pair.key_pem)
+    assert run.planted.find(pair.key_pem.splitlines()[1])
+    assert run.planted.find(repr(der))
+    assert run.planted.find(run.encrypted)
+    assert run.planted.find(pair.cert_pem) == []

@@ -1,0 +1,119 @@
+"""Renewal by callback: asked now and then, and early when a server refuses; its failures change nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seic._errors import CertificateError
+from seic._events import CertificateRejected, CertificateRotated
+from seic._tls.certificate import ClientCertificate
+from seic._tls.reasons import Reason
+from tests._support.pki import DAY, NOW, PASSPHRASE, Minted, mint
+from tests._support.rotating import BELIEVED, NEW, Bench, Vault
+
+
+def test_a_callback_is_asked_once_a_minute(client: Minted, root: Minted, tmp_path: Path) -> None:
+    """It is called for the first pair, then whenever its pause is over, and what it returns is taken up at once."""
+    vault = Vault(client)
+    bench = Bench(tmp_path, root, vault)
+    assert vault.calls == 0
+    assert bench.presented == client.der
+    assert vault.calls == 1
+
+    vault.minted = NEW
+    bench.seconds += 59.9
+    bench.look()
+    assert vault.calls == 1
+    bench.seconds += 0.1
+    bench.look()
+    assert vault.calls == 2
+    assert bench.presented == NEW.der
+    assert [type(event) for event in bench.events] == [CertificateRotated]
+
+
+def test_refused_handshakes_ask_a_callback_early_and_not_all_of_them(
+    client: Minted, root: Minted, tmp_path: Path
+) -> None:
+    """A thousand handshakes refused at once make one call; a second later there may be another."""
+    vault = Vault(client)
+    bench = Bench(tmp_path, root, vault)
+    bench.identity.hold()
+    vault.minted = NEW
+    bench.seconds += 1
+    for _ in range(1000):
+        bench.identity.look(urgent=True)
+    assert vault.calls == 2
+    assert bench.presented == NEW.der
+    bench.seconds += 1
+    bench.identity.look(urgent=True)
+    assert vault.calls == 3
+
+
+def test_a_failing_callback_leaves_the_pair_in_service(
+    client: Minted, root: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
+) -> None:
+    """Its failure is one event that names the kind of the exception and not its text, which may hold a secret."""
+    vault = Vault(client)
+    bench = Bench(tmp_path, root, vault)
+    bench.identity.hold()
+    vault.error = RuntimeError(f"token {PASSPHRASE} was refused")
+    for _ in range(3):
+        bench.seconds += 60
+        bench.look()
+
+    assert bench.presented == client.der
+    (event,) = bench.events
+    assert isinstance(event, CertificateRejected)
+    assert (event.path, event.reason) == ("the certificate callback", Reason.SOURCE_FAILED)
+    assert event.problem.endswith("the new certificate could not be had: RuntimeError")
+    assert_no_leak(event)
+
+    with pytest.raises(CertificateError) as caught:
+        bench.identity.reload()
+    assert caught.value.__cause__ is vault.error
+
+
+def test_a_callback_that_fails_at_first_is_an_error(client: Minted, root: Minted, tmp_path: Path) -> None:
+    """Without a first pair there is nothing to serve."""
+    vault = Vault(client)
+    vault.error = OSError("down")
+    with pytest.raises(CertificateError, match="OSError"):
+        Bench(tmp_path, root, vault).identity.hold()
+
+
+def test_a_callback_that_returns_something_else_is_told_what_to_return(root: Minted, tmp_path: Path) -> None:
+    """The error names the type that came and the one that should."""
+    bench = Bench(tmp_path, root, lambda: b"PEM")  # type: ignore[arg-type]
+    with pytest.raises(CertificateError, match=r"must return what ClientCertificate\.load returns, not bytes"):
+        bench.identity.hold()
+
+
+def test_a_callback_that_returns_what_cannot_work_is_reported_with_its_reason(
+    client: Minted, root: Minted, tmp_path: Path
+) -> None:
+    """An error of load inside the callback keeps its own reason."""
+    vault = Vault(client)
+    bench = Bench(tmp_path, root, vault)
+    bench.identity.hold()
+    vault.minted = mint(issuer=root, not_after=NOW - DAY / 2)
+    bench.seconds += 60
+    bench.look()
+    assert [event.reason for event in bench.events if isinstance(event, CertificateRejected)] == [Reason.EXPIRED]
+
+
+def test_a_failing_passphrase_is_reported_without_its_text(client: Minted, root: Minted, tmp_path: Path) -> None:
+    """A callable passphrase that fails at a reload is the source's failure."""
+    certificate, key = client.write(tmp_path)
+    key.write_bytes(client.key_bytes(password=PASSPHRASE))
+    answers: list[str] = [PASSPHRASE]
+    bench = Bench(tmp_path, root, ClientCertificate.load(certificate, key=key, password=answers.pop))
+    bench.identity.hold()
+    os.utime(key)
+    bench.look(BELIEVED)
+    assert [event.problem for event in bench.events if isinstance(event, CertificateRejected)] == [
+        f"{certificate}: the new certificate could not be had: IndexError"
+    ]
