@@ -20,7 +20,6 @@ from seic._oauth.words import clean, secrets_in
 from seic._runtime import within
 from seic._tokens.lifeline import CallEnded, Lifeline
 
-
 #: How much of the deadline one phase of a call may take.
 _PHASE = 0.9
 
@@ -158,8 +157,8 @@ class Sender:
 
 
 def _set_timeouts(request: httpx.Request, seconds: float) -> None:
-    # A request built by hand carries none, and would wait for ever. They come before the deadline, since httpcore closes
-    # a connection whose handshake takes too long, and leaves one open whose handshake is cancelled.
+    # A request built by hand carries none, and would wait for ever. They come before the deadline, since httpcore
+    # closes a connection whose handshake takes too long, and leaves one open whose handshake is cancelled.
     request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), _PHASE * seconds)
 
 
