@@ -337,12 +337,12 @@ def test_a_single_des_proc_type_key_is_never_taken_for_a_wrong_passphrase(root: 
     sealed = openssl(
         "rsa", "-in", "@", "-traditional", "-des", "-passout", f"pass:{PASSPHRASE}", *_LEGACY, given=minted.key_pem
     )
+    outcome: bytes | str | None
     try:
-        loaded = ClientCertificate.load(minted.pem, key=sealed, password=PASSPHRASE)
+        outcome = ClientCertificate.load(minted.pem, key=sealed, password=PASSPHRASE).reveal_key()
     except CertificateError as error:
-        assert error.reason == Reason.UNSUPPORTED_ENCRYPTION
-    else:
-        assert loaded.reveal_key() == minted.key_bytes(encoding=Encoding.DER)
+        outcome = error.reason
+    assert outcome in {minted.key_bytes(encoding=Encoding.DER), Reason.UNSUPPORTED_ENCRYPTION}
 
 
 def test_a_key_without_encryption_ignores_a_passphrase(client: Minted) -> None:
