@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 import seic
 import seic.otel
 from seic._events import TokenFetchBegun, TokenFetchEnded, TokenWaitBegun, TokenWaitEnded
+from seic.sandbox import CertificateAuthority
 from tests._support.fake_gateway import FakeGateway
 
 AT = {"server.address": "api.seic.com", "server.port": 443}
@@ -319,6 +321,25 @@ async def test_seconds_to_expiry_are_read_from_the_token_in_hand(gateway: FakeGa
 
     assert 0 < point.value <= 3600
     assert point.attributes == AT
+
+
+async def test_days_to_expiry_are_read_from_the_certificate_in_service(gateway: FakeGateway, seen: Observatory) -> None:
+    """From the start, before any call; a client without a certificate has no such point, nor has one that gets none."""
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(days=20)
+    issued = CertificateAuthority().issue("svc-user", not_after=end, not_before=end - dt.timedelta(days=700))
+    certificate = seic.ClientCertificate.load(issued.cert_pem, key=issued.key_pem)
+
+    def from_vault() -> seic.ClientCertificate:
+        raise LookupError("sealed")
+
+    configs = [gateway.config(certificate=given) for given in (certificate, None, from_vault)]
+    auths = [seic.OAuth2Auth(config, transport=gateway.transport) for config in configs]
+    for auth in auths:
+        seen.instrument(auth)
+
+    point = seen.point("seic.certificate.time_to_expiry")
+    assert 19.9 < point.value <= 20
+    assert point.attributes == {"server.address": "mtls.api.seic.com", "server.port": 443}
 
 
 async def test_calls_are_timed_by_status_and_by_error(gateway: FakeGateway, seen: Observatory) -> None:

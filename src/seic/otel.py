@@ -11,6 +11,7 @@ Names of its own begin with `seic.`; all others, and the units, are those of the
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 import time
@@ -28,7 +29,7 @@ except ModuleNotFoundError as error:
     raise ImportError('seic.otel needs opentelemetry-api: run pip install "seic[otel]"') from error
 
 from seic._auth import OAuth2Auth
-from seic._errors import ConfigurationError
+from seic._errors import CertificateError, ConfigurationError
 from seic._events import (
     CallNotReplayed,
     CallReplayed,
@@ -165,8 +166,9 @@ class _Instruments:
 
     def _observe_certificates(self, _options: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
         for auth, attributes in self._each():
-            if auth.certificate is not None:
-                yield metrics.Observation(auth.certificate.days_left(), attributes)
+            with contextlib.suppress(CertificateError):  # a callback that gives none is told of by a rejection
+                if auth.certificate is not None:
+                    yield metrics.Observation(auth.certificate.days_left(), attributes)
 
     def _each(self) -> Iterator[tuple[OAuth2Auth, _Attributes]]:
         for auth, common in list(self._observed.items()):

@@ -155,6 +155,26 @@ def test_a_rejected_new_certificate_is_the_last_error(gateway: FakeGateway) -> N
     assert "client.pem" not in reply.text
 
 
+def test_a_certificate_that_cannot_be_had_is_red(gateway: FakeGateway) -> None:
+    """A vault that gives none leaves the client unable to connect."""
+
+    def from_vault() -> seic.ClientCertificate:
+        raise LookupError("vault.internal.example is sealed")
+
+    with TestClient(app_of(gateway, gateway.config(certificate=from_vault))) as browser:
+        reply = browser.get("/ready")
+        page = browser.get("/ready", headers=BROWSER).text
+
+    assert reply.status_code == 503
+    assert reply.json()["clients"]["default"]["certificate"] == {
+        "status": "fail",
+        "days_left": None,
+        "expires_at": None,
+    }
+    assert "unusable" in page
+    assert "vault" not in reply.text + page
+
+
 def test_the_worst_client_decides(gateway: FakeGateway) -> None:
     """One that cannot work makes the whole red; the others are shown as they are."""
     configs = {"good": gateway.config(), "bad": gateway.config(certificate=certificate(left=1))}

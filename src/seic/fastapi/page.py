@@ -131,10 +131,12 @@ def _token(token: TokenHealth) -> str:
 def _certificate(certificate: CertificateHealth | None) -> str:
     if certificate is None:
         return _fact("Client certificate", "none", "none", "calls go without one", "")
+    if certificate.days_left is None or certificate.expires_at is None or not certificate.lifetime:
+        return _fact("Client certificate", certificate.health.word, "unusable", "it cannot be had", "")
     expired = certificate.days_left <= 0
     figure = "expired" if expired else f"{_span(certificate.days_left * _DAY)} left"
     note = f"{'ended' if expired else 'ends'} {certificate.expires_at[:10]}"
-    share = certificate.days_left / certificate.lifetime if certificate.lifetime > 0 else 0.0
+    share = certificate.days_left / certificate.lifetime
     return _fact("Client certificate", certificate.health.word, figure, note, _bar(share))
 
 

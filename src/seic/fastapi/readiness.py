@@ -13,6 +13,8 @@ from starlette.routing import Route
 
 from seic._auth import OAuth2Auth
 from seic._client import AsyncClient
+from seic._errors import CertificateError
+from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
 from seic.fastapi.clients import Clients, clients_of
 from seic.fastapi.journal import Journal, Trouble
@@ -49,12 +51,12 @@ class TokenHealth:
 
 @attrs.frozen(kw_only=True)
 class CertificateHealth:
-    """The client certificate; `lifetime` is days, too."""
+    """The client certificate; `lifetime` is days, too; all are None for one that cannot be had."""
 
     health: Health
-    days_left: float
-    expires_at: str
-    lifetime: float
+    days_left: float | None = None
+    expires_at: str | None = None
+    lifetime: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -92,7 +94,10 @@ def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = 
 
     async def answer(request: Request) -> Response:
         clients = clients_of(request)
-        states = [examine(name, clients, red_days=red_days, now=time.time()) for name in clients]
+        # Off the event loop: a certificate from a callback may be called for.
+        states = await in_thread(
+            lambda: [examine(name, clients, red_days=red_days, now=time.time()) for name in clients]
+        )
         health = max((state.health for state in states), default=Health.PASS)
         status = 503 if health is Health.FAIL else 200
         headers = {"Cache-Control": "no-store", "Vary": "Accept"}
@@ -116,12 +121,13 @@ def examine(name: str, clients: Clients, *, red_days: float, now: float) -> Clie
     """
     journal = clients.journals[name]
     auth = _auth_of(clients[name])
-    certificate = auth.certificate
+    try:
+        certificate = auth.certificate
+        identity = None if certificate is None else _examine_certificate(certificate, red_days)
+    except CertificateError:
+        identity = CertificateHealth(health=Health.FAIL)
     return ClientHealth(
-        name=name,
-        token=_examine_token(auth, journal, now),
-        certificate=None if certificate is None else _examine_certificate(certificate, red_days),
-        trouble=journal.trouble,
+        name=name, token=_examine_token(auth, journal, now), certificate=identity, trouble=journal.trouble
     )
 
 

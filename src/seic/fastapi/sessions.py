@@ -184,6 +184,8 @@ class Sessions:
         subject = hashlib.sha256(session.encode()).hexdigest()
         grant = attrs.evolve(self._grant, code=code, code_verifier=code_verifier, subject=subject)
         config = attrs.evolve(self._config, grant=grant)
+        # One identity, however many people: each would watch the certificate's files for itself.
+        object.__setattr__(config, "presenter", self._config.presenter)
         auth = OAuth2Auth(config, transport=self._given)
         return AsyncClient(config, auth=auth, transport=self._carrier, **self._options)
 

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from seic import fastapi
+from seic.fastapi import bearer, forwarded
+from seic.sandbox import Sandbox
+from tests._support.documents import ROOT, run_blocks, set_environment
+
+_FILE = "docs/fastapi.md"
+_TEXT = (ROOT / _FILE).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """The gateway of a reader."""
+    with Sandbox() as sandbox:
+        set_environment(sandbox, monkeypatch)
+        yield sandbox
+
+
+def test_the_examples_run(sandbox: Sandbox) -> None:
+    """From top to bottom, in one namespace, as a reader would paste them."""
+    names = run_blocks(_FILE)
+
+    assert set(names["app"].openapi()["paths"]) >= {"/me", "/mine"}
+
+
+def test_every_public_name_is_told_of() -> None:
+    """What is not on the page is not found."""
+    for name in {*fastapi.__all__} - {"Clients", "Problem", "Pocket", "problem_of"}:
+        assert name in _TEXT, name
+    for name in ("BearerTokens", "Claims", "NginxHeader", "EnvoyHeader", "ClientCertHeader"):
+        assert hasattr(bearer, name) or hasattr(forwarded, name)
+        assert name in _TEXT
+
+
+@pytest.mark.parametrize("file", [_FILE, "docs/seeing.md", "docs/examples/README.md"])
+def test_every_relative_link_leads_somewhere(file: str) -> None:
+    """A link to a file of the project finds it."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert ((ROOT / file).parent / target).exists(), target
