@@ -19,10 +19,10 @@ import trio
 
 import seic
 from seic import InvalidTokenResponse, SeicError, TokenEndpointUnavailable
+from seic._connector import TokenConnector
 from seic._oauth.messages import MAX_REPLY_BYTES
 from seic._tokens.lifeline import CallEnded, Lifeline
 from seic._tokens.sending import Reply, Sender, _BoundedBody, free_of_secrets
-from seic._transport import TokenConnector
 from tests._support.loopback import PATIENCE, RawServer, server_context
 from tests._support.pki import Minted, authority
 from tests._support.pki import server as server_certificate
