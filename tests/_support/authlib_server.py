@@ -22,9 +22,9 @@ from urllib.parse import unquote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import attrs
-from authlib.integrations.flask_oauth2 import AuthorizationServer
-from authlib.oauth2 import rfc6749, rfc7009, rfc7523, rfc7636, rfc7662, rfc8414, rfc8628
-from authlib.oauth2.rfc6749 import grants
+from authlib.integrations.flask_oauth2 import AuthorizationServer  # type: ignore[import-untyped]  # it has no types
+from authlib.oauth2 import rfc6749, rfc7009, rfc7523, rfc7636, rfc7662, rfc8414, rfc8628  # type: ignore[import-untyped]
+from authlib.oauth2.rfc6749 import grants  # type: ignore[import-untyped]  # it has no types
 from cryptography import x509
 from flask import Flask, jsonify, redirect, request
 from joserfc import jwt
