@@ -220,7 +220,8 @@ class Config(Secretive):
         `SEIC_CERTIFICATE_KEY`, `SEIC_CERTIFICATE_PASSWORD`, `SEIC_CA`, `SEIC_API_HOST`, `SEIC_MTLS_HOST`, `SEIC_STORE`
         (`memory`), `SEIC_PROFILE`. A certificate, key or CA is a path or the PEM text itself, with line ends or with
         `\n` for each. A secret may stand in a file that the same name with `_FILE` at its end names. A variable that
-        is empty counts as not set. The profile is a table of `seic/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
+        is empty counts as not set; another name that begins with `SEIC_` is refused, lest a slip pass unseen. The
+        profile is a table of `seic/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
 
         Args:
             environ: The variables; None is the process's own.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
+import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -40,6 +42,9 @@ _NAMES = (
     *_SECRETS,
     *_PATHS,
 )
+_VARIABLES = sorted((_PROFILE, *(f"{_PREFIX}{name.upper()}" for name in _NAMES)))
+#: What Kubernetes sets in each pod for a service beside it that is called seic, or seic-something.
+_OF_KUBERNETES = re.compile(r"SEIC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
 #: What a variable replaces in a profile beside its own namesake: a new certificate has a key of its own.
 _REPLACES = {
     **{secret: (f"{secret}_file",) for secret in _SECRETS},
@@ -96,9 +101,10 @@ def read_environment(environ: Mapping[str, str], *, given: Collection[str] = ())
         given: Arguments of `Config` that the caller has, and that are not looked for.
 
     Raises:
-        ConfigurationError: A variable is missing or malformed.
+        ConfigurationError: A variable is missing, malformed or none that is known.
         CertificateError: The certificate cannot work.
     """
+    _refuse_unknown(environ)
     values: dict[str, _Value] = {}
     for setting in _NAMES:
         name = f"{_PREFIX}{setting.upper()}"
@@ -112,6 +118,19 @@ def read_environment(environ: Mapping[str, str], *, given: Collection[str] = ())
                 below.pop(replaced, None)
         values = {**below, **values}
     return _Reader(values, lambda setting: f"{_PREFIX}{setting.upper()}", given).settings()
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    """Refuse a name that is no setting's: a certificate that nobody reads means another host, not an error later."""
+    for name in sorted(environ):
+        spelt = name.upper()
+        if not spelt.startswith(_PREFIX) or name in _VARIABLES or not environ[name] or _OF_KUBERNETES.fullmatch(spelt):
+            continue
+        # A certificate, a key or a CA needs no variable for its file.
+        bare = spelt.removesuffix("_FILE")
+        near = [bare] if bare in _VARIABLES else difflib.get_close_matches(spelt, _VARIABLES, n=1, cutoff=0.7)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(_VARIABLES)}"
+        raise ConfigurationError(f"{name}: is no variable of seic; {hint}", field=name)
 
 
 def read_file(path: Path, profile: str, *, given: Collection[str] = ()) -> Settings:
