@@ -213,6 +213,9 @@ def test_a_token_url_that_cannot_be_trusted_is_refused(token_url: str, hosts: Ho
         ({"grant": ClientCredentials}, "grant", "the class ClientCredentials"),
         ({"grant": ClientCredentials()}, "grant.username", "service account"),
         ({"grant": ClientCredentials(username="svc")}, "grant.password", "service account"),
+        ({"grant": ClientCredentials(username=5, password="x")}, "grant.username", "a text, not int"),  # type: ignore[arg-type]
+        ({"grant": ClientCredentials(username="u", password=b"x")}, "grant.password", "not bytes"),  # type: ignore[arg-type]
+        ({"grant": ClientCredentials(username="u", password="x", scope=["a"])}, "grant.scope", "not list"),  # type: ignore[arg-type]
         ({"certificate": "client.pem"}, "certificate", "seic.ClientCertificate.load(...)"),
         ({"certificate": Path("client.pem")}, "certificate", "seic.ClientCertificate.load(...)"),
         ({"ca": 7}, "ca", "a path or PEM"),
@@ -283,7 +286,7 @@ def test_what_can_work_is_taken_as_it_is(changes: dict[str, Any]) -> None:
 )
 def test_a_ca_that_cannot_work_is_refused_at_once(ca: Any, reason: str) -> None:
     """The error is that of a certificate, and names the setting."""
-    with pytest.raises(CertificateError, match="^ca: ") as caught:
+    with pytest.raises(CertificateError, match=r"^ca: ") as caught:
         make(ca=ca)
 
     assert (caught.value.field, caught.value.reason) == ("ca", reason)

@@ -338,9 +338,9 @@ def test_a_passphrase_from_a_file_is_found_fault_with_under_the_files_name(tmp_p
 )
 def test_a_ca_that_cannot_work_names_the_variable(ca: str) -> None:
     """The authorities are looked at with everything else, and not by the first call."""
-    with pytest.raises(CertificateError, match="^SEIC_CA: "):
+    with pytest.raises(CertificateError, match=r"^SEIC_CA: "):
         Config.from_env({**_GATEWAY, "SEIC_CA": ca})
-    with pytest.raises(CertificateError, match="^ca: "):
+    with pytest.raises(CertificateError, match=r"^ca: "):
         Config.from_env(_GATEWAY, ca=ca)
 
 
@@ -581,7 +581,7 @@ def test_a_profile_with_a_path_that_there_cannot_be_is_refused(tmp_path: Path, p
             text += "password = 'p'\n"
         with pytest.raises((ConfigurationError, CertificateError), match=rf"^default\.{setting}: "):
             Config.from_file(write(tmp_path / "c.toml", text), client_secret=_SECRET)
-    with pytest.raises(ConfigurationError, match="^default: ") as caught:
+    with pytest.raises(ConfigurationError, match=r"^default: ") as caught:
         Config.from_file(path)
     assert caught.value.field == "default"
 

@@ -27,7 +27,7 @@ from seic._tokens.held import Held
 from seic._tokens.sending import Sender
 from seic._tokens.source import TokenSource
 from seic._tokens.stats import Stats
-from seic._transport import AsyncTrace, BlockingTrace, HopTrace, OriginGuard
+from seic._transport import AsyncTrace, BlockingTrace, HopTrace, OriginGuard, require_config
 
 #: The streams whose bytes are in memory: they can always be sent again, and nothing needs to be noted of them.
 _IN_MEMORY: set[type] = {httpx.ByteStream}
@@ -90,6 +90,7 @@ class OAuth2Auth(_Auth):
         on_event: Listener | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        require_config(config)
         provider = config.provider
         self.config = config
         self._listeners = Listeners(on_event)

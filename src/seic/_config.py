@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import attrs
 import httpx
@@ -18,7 +18,7 @@ from seic._identity import Presenter
 from seic._model.grants import ClientCredentials, Grant
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider
-from seic._model.secrecy import Secretive, hide, traceless
+from seic._model.secrecy import Secretive, hide, traceless, tracelessly_made
 from seic._network import Network, ProxyLike, show_proxy
 from seic._oauth.assertion_auth import PrivateKeyJwt
 from seic._oauth.client_auth import TlsClientAuth
@@ -38,7 +38,6 @@ CA: TypeAlias = "str | os.PathLike[str] | bytes | None"
 _TOKEN_TIMEOUT = 10.0
 
 _Validator: TypeAlias = "Callable[[Config, attrs.Attribute[Any], object], None]"
-_C = TypeVar("_C", bound=type)
 
 
 def _text(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -105,26 +104,13 @@ def _ca_repr(ca: CA) -> str:
     return "<PEM text>" if isinstance(ca, str) and "-----BEGIN" in ca else repr(ca)
 
 
-def _tracelessly_made(kind: _C) -> _C:
-    # The constructor's own frame holds the arguments, the client secret among them.
-    kind.__init__ = traceless(kind.__init__)  # type: ignore[misc]
-    show: Callable[[object], str] = vars(kind)["__repr__"]
-
-    def __repr__(self: object) -> str:  # noqa: N807  it becomes the class's
-        try:
-            return show(self)
-        except AttributeError:
-            # A check failed, and something shows what the check was given.
-            return f"<{kind.__name__}, half made>"
-
-    kind.__repr__ = __repr__  # type: ignore[assignment]
-    return kind
-
-
-@_tracelessly_made
+@tracelessly_made
 @attrs.frozen(kw_only=True)
 class Config(Secretive):
     """Everything that identifies an application to a provider: frozen, checked, its secrets never in a repr.
+
+    Who asks for its content has it, secrets included: by an attribute, by `attrs.asdict` or by `vars`. Log the value
+    itself.
 
     Args:
         provider: The dialect: `SEI_GATEWAY`, `SEI_PLATFORM`, `OAUTH2` or a `Provider` of your own.

@@ -69,7 +69,8 @@ class ConfigurationError(SeicError):
 class CertificateError(SeicError):
     """A certificate or key cannot work; `path` names the file (or the source), `reason` is a stable code.
 
-    `field` names the setting that led there, as in ConfigurationError, where one did. The codes stand in `seic._tls.reasons`; they are for programs, the message is for people.
+    `field` names the setting that led there, as in ConfigurationError, where one did. The codes stand in
+    `seic._tls.reasons`; they are for programs, the message is for people.
     """
 
     def __init__(

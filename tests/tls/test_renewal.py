@@ -115,5 +115,5 @@ def test_a_failing_passphrase_is_reported_without_its_text(client: Minted, root:
     os.utime(key)
     bench.look(BELIEVED)
     assert [event.problem for event in bench.events if isinstance(event, CertificateRejected)] == [
-        f"{certificate}: the new certificate could not be had: IndexError"
+        f"{key}: the callable that supplies its passphrase raised IndexError"
     ]

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from seic._errors import CertificateError
+from seic._errors import CertificateError, ConfigurationError
 from seic._tls.certificate import ClientCertificate
+from seic._tls.context import create_ssl_context
 from seic._tls.reasons import Reason
-from tests._support.pki import Minted
+from tests._support.pki import PASSPHRASE, Minted
+from tests._support.reports import report
 
 
 def test_a_key_that_is_missing_is_named(client: Minted, tmp_path: Path) -> None:
@@ -117,8 +119,58 @@ def test_a_bare_base64_key_is_never_quoted_as_a_path(client: Minted, assert_no_l
     assert_no_leak(caught.value, keys=(client,))
 
 
-@pytest.mark.parametrize("wrong", [None, 7, ["client.pem"]])
-def test_what_is_no_material_at_all_is_a_type_error(wrong: Any) -> None:
-    """Anything but a path, text or bytes is a mistake of the program's."""
-    with pytest.raises(TypeError, match="path, PEM text or bytes"):
-        ClientCertificate.load(wrong)
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"certificate": None}, "certificate"),
+        ({"certificate": ["client.pem"]}, "certificate"),
+        ({"certificate": "client.pem", "key": 7}, "key"),
+        ({"certificate": "client.pem", "password": 7}, "password"),
+    ],
+    ids=["none", "list", "key", "password"],
+)
+def test_what_is_no_material_at_all_is_refused_by_its_name(arguments: dict[str, Any], field: str) -> None:
+    """Anything but a path, text or bytes is a mistake in a setting, found before a file is read."""
+    with pytest.raises(ConfigurationError, match=rf"^{field}: must be .*, not (NoneType|list|int)$") as caught:
+        ClientCertificate.load(**arguments)
+    assert caught.value.field == field
+
+
+def test_a_context_wants_a_loaded_certificate() -> None:
+    """Who passes the path, as other libraries take it, is told how to load it; authorities are checked alike."""
+    with pytest.raises(ConfigurationError, match=r"^certificate: must be seic\.ClientCertificate\.load\("):
+        create_ssl_context(certificate="client.pem")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"^ca: must be .*, not int$"):
+        create_ssl_context(ca=7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("callback", "words"),
+    [(lambda: 1 // 0, "raised ZeroDivisionError"), (lambda: 7, "text or bytes, not int")],
+    ids=["fails", "number"],
+)
+def test_a_passphrase_that_cannot_be_had_names_the_file(
+    callback: Any, words: str, client: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
+) -> None:
+    """What the callable raised is the cause, without the frames that it came through."""
+    certificate, key = client.write(tmp_path)
+    key.write_bytes(client.key_bytes(password=PASSPHRASE))
+
+    with pytest.raises(CertificateError, match=words) as caught:
+        ClientCertificate.load(certificate, key=key, password=callback)
+
+    assert (caught.value.reason, caught.value.path) == (Reason.SOURCE_FAILED, str(key))
+    if "raised" in words:
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        assert caught.value.__cause__.__traceback__ is None
+    assert_no_leak(caught.value, keys=(client,))
+
+
+def test_a_key_that_stands_beside_a_mistake_is_in_no_frame(client: Minted) -> None:
+    """The key's text is an argument of what finds fault with the certificate."""
+    with pytest.raises(CertificateError) as caught:
+        ClientCertificate.load("two\nlines", key=client.key_pem.decode())
+    written = report(caught.value)
+
+    assert "in called" in written
+    assert client.key_pem.decode().splitlines()[1] not in written

@@ -11,6 +11,7 @@ from seic._errors import SeicError
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_C = TypeVar("_C", bound=type)
 
 #: What stands in a repr where a secret would.
 HIDDEN = "***"
@@ -82,6 +83,22 @@ def traceless(call: Callable[_P, _T]) -> Callable[_P, _T]:
     return called
 
 
+def tracelessly_made(kind: _C) -> _C:
+    """Make a class of attrs whose constructor is traceless, and whose half-made instances can be shown."""
+    kind.__init__ = traceless(kind.__init__)  # type: ignore[misc]
+    show: Callable[[object], str] = vars(kind)["__repr__"]
+
+    def __repr__(self: object) -> str:  # noqa: N807  it becomes the class's
+        try:
+            return show(self)
+        except AttributeError:
+            # A check failed, and something shows what the check was given.
+            return f"<{kind.__name__}, half made>"
+
+    kind.__repr__ = __repr__  # type: ignore[assignment]
+    return kind
+
+
 def _place(error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"raised by {last.name} ({last.filename}:{last.lineno})"
@@ -90,7 +107,8 @@ def _place(error: Exception) -> str:
 class Secretive:
     """A base for immutable values that hold secrets: they refuse to be pickled, and a copy is the value itself.
 
-    A pickle ends in queues, caches and crash reports, where nobody looks after it.
+    A pickle ends in queues, caches and crash reports, where nobody looks after it. Who asks for the fields has them:
+    `attrs.asdict`, `attrs.astuple` and `vars` show secrets as they are, so what they return must not be logged.
     """
 
     __slots__ = ()

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import attrs
 
+from seic._errors import ConfigurationError
 from seic._model.secrecy import HIDDEN, Secretive
 from seic._tls.reasons import Reason, fault
 
@@ -51,7 +52,7 @@ class Source(Secretive):
         if isinstance(material, str) and is_material(material):
             return cls(label=given_as_text(role), data=material.encode(errors="surrogatepass"))
         if not isinstance(material, str | os.PathLike):
-            raise TypeError(f"the {role} must be a path, PEM text or bytes, not {type(material).__name__}")
+            raise _unlike(role.lower(), "a path, PEM text or bytes", material)
         text = os.fspath(material)
         if not text or "\0" in text or "\n" in text:
             raise fault(
@@ -113,12 +114,30 @@ class Passphrase(Secretive):
 
     _value: Password | None = attrs.field(default=None, alias="value")
 
-    def reveal(self) -> bytes | None:
-        """Return the passphrase itself; None where there is none."""
-        value = self._value() if callable(self._value) else self._value
+    def reveal(self, label: str) -> bytes | None:
+        """Return the passphrase itself; None where there is none.
+
+        Args:
+            label: What is to be opened, for the error.
+
+        Raises:
+            CertificateError: The callable failed, or returned something else; what it raised is the cause.
+        """
+        try:
+            value = self._value() if callable(self._value) else self._value
+        except Exception as error:
+            raise fault(
+                Reason.SOURCE_FAILED,
+                label,
+                f"the callable that supplies its passphrase raised {type(error).__name__}",
+            ) from error
         if value is not None and not isinstance(value, str | bytes):
-            raise TypeError(f"a passphrase must be str or bytes, not {type(value).__name__}")
-        return (value.encode() if isinstance(value, str) else value) or None
+            raise fault(
+                Reason.SOURCE_FAILED,
+                label,
+                f"the callable that supplies its passphrase must return text or bytes, not {type(value).__name__}",
+            )
+        return (value.encode(errors="surrogatepass") if isinstance(value, str) else value) or None
 
     def __repr__(self) -> str:
         return f"Passphrase({HIDDEN})"
@@ -135,6 +154,8 @@ class Origin(Secretive):
     @classmethod
     def of(cls, certificate: Material, key: Material | None, password: Password | None) -> Origin:
         """Take the arguments of `ClientCertificate.load`."""
+        if password is not None and not callable(password) and not isinstance(password, str | bytes):
+            raise _unlike("password", "text, bytes or a callable that returns them", password)
         return cls(
             certificate=Source.of(certificate, "certificate"),
             key=None if key is None else Source.of(key, "key"),
@@ -177,6 +198,10 @@ class Origin(Secretive):
                 "tls.key",
             )
         return certificate, self.key or key, chain if os.path.lexists(real / "ca.crt") else None
+
+
+def _unlike(field: str, wanted: str, value: object) -> ConfigurationError:
+    return ConfigurationError(f"{field}: must be {wanted}, not {type(value).__name__}", field=field)
 
 
 def given_as_text(role: str) -> str:
