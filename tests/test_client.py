@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import Any
 
@@ -276,7 +277,8 @@ async def test_the_token_itself_can_be_had(gateway: FakeGateway) -> None:
 @KINDS
 def test_a_client_is_made_of_the_environment(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """`from_env` is `Config.from_env` and the client's own keywords."""
-    monkeypatch.delenv("SEIC_PROFILE", raising=False)
+    for name in [name for name in os.environ if name.startswith("SEIC_")]:
+        monkeypatch.delenv(name)
     for name in ("CLIENT_ID", "CLIENT_SECRET", "USERNAME", "PASSWORD"):
         monkeypatch.setenv(f"SEIC_{name}", "x")
     monkeypatch.setenv("SEIC_ENVIRONMENT", "test")

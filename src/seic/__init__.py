@@ -6,6 +6,7 @@ from seic import events
 from seic._auth import OAuth2Auth
 from seic._client import AsyncClient, Client
 from seic._config import Config
+from seic._device import DeviceLogin
 from seic._discovery import discover, discover_sync
 from seic._errors import (
     ApiError,
@@ -28,6 +29,13 @@ from seic._model.grants import (
     SessionToken,
 )
 from seic._model.hosts import Hosts
+from seic._model.more_grants import (
+    DeviceCode,
+    ExistingToken,
+    JwtBearer,
+    SamlBearer,
+    TokenExchange,
+)
 from seic._model.provider import Provider
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
@@ -40,6 +48,7 @@ from seic._oauth.client_auth import (
     SelfSignedTlsClientAuth,
     TlsClientAuth,
 )
+from seic._oauth.dpop import DPoP
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._replies import raise_for_status
 from seic._retry import Retry, RetryTransport
@@ -66,7 +75,13 @@ __all__ = [
     "AuthorizationCode",
     "Saml2Bearer",
     "SessionToken",
+    "TokenExchange",
+    "JwtBearer",
+    "SamlBearer",
+    "DeviceCode",
+    "ExistingToken",
     "Login",
+    "DeviceLogin",
     # How the client proves itself
     "ClientSecretBasic",
     "ClientSecretPost",
@@ -75,6 +90,7 @@ __all__ = [
     "ClientSecretJwt",
     "TlsClientAuth",
     "SelfSignedTlsClientAuth",
+    "DPoP",
     # Identity
     "ClientCertificate",
     "create_ssl_context",

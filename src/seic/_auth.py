@@ -17,6 +17,7 @@ from seic._connector import TokenConnector
 from seic._events import CallNotReplayed, CallReplayed, CertificateRotated, Event
 from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
+from seic._proving import Prover
 from seic._replay import NOT_REPLAYED, Body
 from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
@@ -68,6 +69,12 @@ class OAuth2Auth(_Auth):
 
     One instance serves any number of clients, tasks, threads and event loops, and all of them share one token.
 
+    A client of your own that follows redirects should have `transport=AsyncTransport(config)` (or `Transport`), which
+    refuses to leave the origin. Without it, token and client id stay at home all the same where httpx's own transports
+    send; but a server to which a redirect leads sees the client certificate, if `verify=` presents one, and a transport
+    that does not know httpcore's `trace` extension sends the client id along, which comes to light only afterwards, as
+    HostNotAllowed.
+
     Args:
         config: Who asks, where, and how.
         transport: What carries the token calls in place of the network, for tests.
@@ -96,6 +103,7 @@ class OAuth2Auth(_Auth):
             sender=Sender(TokenConnector(config, transport)),
             timeout=config.token_timeout,
             certificate=config.presenter.certificate,
+            dpop=config.dpop,
             hint=config.presenter.hint,
         )
         self._presenter = config.presenter
@@ -120,6 +128,8 @@ class OAuth2Auth(_Auth):
         self._id_header = provider.client_id_header
         self._client_id = config.client_id
         self._attached = _Attached()
+        if config.dpop is not None:
+            self._prove_calls(Prover(config.dpop, clock.wall))
 
     def __repr__(self) -> str:
         return f"OAuth2Auth({self.config.base_url}, client_id={self.config.client_id!r})"
@@ -228,6 +238,25 @@ class OAuth2Auth(_Auth):
     def close(self) -> None:
         """End what runs in the background, blocking; see `aclose`."""
         self.source.close()
+
+    def _prove_calls(self, prover: Prover) -> None:
+        """Have each call carry a proof. Done to this instance, so that the way of calls without proofs is untouched."""
+        attach, flow, blocking_flow = self._attach, self.async_auth_flow, self.sync_auth_flow
+
+        def attach_and_prove(request: Any, held: Held, trace: HopTrace) -> None:
+            attach(request, held, trace)
+            prover.prove(request)
+
+        self._attach = attach_and_prove  # type: ignore[method-assign]
+
+        def prove_async(request: Any) -> AsyncGenerator[Any, Any]:
+            return prover.drive_async(flow(request), request)
+
+        def prove_blocking(request: Any) -> Generator[Any, Any, None]:
+            return prover.drive(blocking_flow(request), request)
+
+        self.async_auth_flow = prove_async  # type: ignore[method-assign]
+        self.sync_auth_flow = prove_blocking  # type: ignore[method-assign]
 
     def _follow_rotation(self, event: Event) -> None:
         if isinstance(event, CertificateRotated):

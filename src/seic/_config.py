@@ -22,6 +22,7 @@ from seic._model.secrecy import Secretive, hide, traceless
 from seic._network import Network, ProxyLike, show_proxy
 from seic._oauth.assertion_auth import PrivateKeyJwt
 from seic._oauth.client_auth import TlsClientAuth
+from seic._oauth.dpop import DPoP
 from seic._oauth.messages import build_token_request
 from seic._settings import named, read_environment, read_file
 from seic._tls.certificate import ClientCertificate
@@ -124,6 +125,7 @@ class Config(Secretive):
         certificate: The client certificate, or a function that returns the present one, from a vault say; it is asked
             again each minute and should have a time limit of its own. With a certificate token and API calls go to the
             mutual-TLS host, and follow it when its files are renewed.
+        dpop: The key that tokens are bound to (RFC 9449), where the provider and its APIs offer that; None is none.
         ca: Whom to trust: None is the system's trust, a path or PEM bytes are exactly these.
         store: Where tokens are kept beyond this process's clients; None is nowhere.
         advisory_refresh: From when before expiry a token is renewed in the background: seconds, or a share of its
@@ -150,6 +152,7 @@ class Config(Secretive):
         validator=_offers("check", "fields", wanted="a grant such as seic.ClientCredentials(...)")
     )
     certificate: CertificateSource | None = attrs.field(default=None, validator=_gives_certificate)
+    dpop: DPoP | None = attrs.field(default=None, validator=_is(DPoP, wanted="seic.DPoP()"))
     ca: CA = attrs.field(default=None, repr=_ca_repr, validator=_is(str, os.PathLike, bytes, wanted="a path or PEM"))
     store: TokenStore | None = attrs.field(
         default=None, validator=_offers("load", "save", "delete", wanted="a store such as seic.MemoryStore()")
@@ -267,6 +270,7 @@ class Config(Secretive):
             self.base_url,
             self.client_id,
             thumbprint,
+            None if self.dpop is None else self.dpop.thumbprint,
             self.grant.grant_type,
             sorted(named.items()),
         )

@@ -11,7 +11,7 @@ from tests._support.pki import NOW, Minted, authority, mint
 
 #: Looks until a change is taken up, and until a bad pair is believed to be bad.
 SETTLED = 2
-BELIEVED = 5
+BELIEVED = 11
 #: What the rotations of the tests lead to: another kind of key than the one before.
 NEW = mint(issuer=authority(), key="rsa", number=6)
 

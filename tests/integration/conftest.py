@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,14 @@ import pytest
 from seic._tokens.clock import Clock
 from seic.sandbox import ManualClock, Sandbox
 from seic.sandbox.server import server_context
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings and proxies of whoever runs the tests out of them."""
+    for name in tuple(os.environ):
+        if name.startswith("SEIC_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture(params=["TLSv1.2", "TLSv1.3"])

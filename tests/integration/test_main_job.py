@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from pathlib import Path
 
 import httpx
 import pytest
+import trio
 
 import seic
 from seic.sandbox import IssuedCertificate, Sandbox
@@ -146,6 +148,42 @@ async def test_the_auth_works_on_a_client_of_ones_own(sandbox: Sandbox) -> None:
 
     assert sandbox.counts.token_requests == 1
     assert auth.stats.token_requests == 1
+
+
+def test_the_job_is_done_under_trio(sandbox: Sandbox) -> None:
+    """The other event loop that httpx runs on: a crowd of tasks, one token, and real TLS."""
+    statuses: list[int] = []
+
+    async def main() -> None:
+        async with seic.AsyncClient(sandbox.config(certificate=True)) as client, trio.open_nursery() as nursery:
+
+            async def call() -> None:
+                statuses.append((await client.get(ECHO_PATH)).status_code)
+
+            for _ in range(20):
+                nursery.start_soon(call)
+
+    trio.run(main)
+
+    assert statuses == [200] * 20
+    assert sandbox.counts.token_requests == 1
+
+
+def test_one_auth_serves_loop_after_loop_and_threads(sandbox: Sandbox) -> None:
+    """A client belongs to its event loop, its token does not."""
+    config = sandbox.config(certificate=True)
+    auth = seic.OAuth2Auth(config)
+
+    async def main() -> int:
+        async with seic.AsyncClient(config, auth=auth) as client:
+            return (await client.get(ECHO_PATH)).status_code
+
+    statuses = [asyncio.run(main()), asyncio.run(main()), trio.run(main)]
+    with seic.Client(config, auth=auth) as client:
+        statuses.append(client.get(ECHO_PATH).status_code)
+
+    assert statuses == [200] * 4
+    assert sandbox.counts.token_requests == 1
 
 
 async def test_a_list_is_paged_to_its_end(sandbox: Sandbox) -> None:

@@ -190,7 +190,10 @@ def plain_server(reply: bytes) -> Iterator[int]:
     """Run a server without TLS that answers whatever comes, once."""
 
     def serve() -> None:
-        connection, _ = listener.accept()
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # nobody connected
+            return
         with connection:
             connection.recv(65536)
             connection.sendall(reply)
@@ -202,8 +205,11 @@ def plain_server(reply: bytes) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)
         thread.start()
-        yield listener.getsockname()[1]
-        thread.join()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)  # wakes a thread that nobody connected to
+            thread.join()
 
 
 @pytest.mark.parametrize("style", STYLES)

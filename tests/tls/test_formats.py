@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+from seic._errors import CertificateError
 from seic._tls.certificate import ClientCertificate
+from seic._tls.reasons import Reason
 from tests._support.pki import PASSPHRASE, Minted, authority, mint, openssl
 
 _LEGACY = ("-provider", "legacy", "-provider", "default")
@@ -329,17 +331,18 @@ def test_old_ciphers_that_openssl_does_not_offer_are_named(client: Minted, tmp_p
     assert PASSPHRASE not in done.stdout + done.stderr
 
 
-def test_a_single_des_proc_type_key_is_an_unsupported_encryption(root: Minted) -> None:
-    """The one old key cipher that no provider brings back is named as such, not as a wrong passphrase."""
-    from seic._errors import CertificateError
-
+def test_a_single_des_proc_type_key_is_never_taken_for_a_wrong_passphrase(root: Minted) -> None:
+    """Newer versions of the cryptography library open it no longer: then the old cipher is named."""
     minted = mint(issuer=root, key="rsa")
     sealed = openssl(
         "rsa", "-in", "@", "-traditional", "-des", "-passout", f"pass:{PASSPHRASE}", *_LEGACY, given=minted.key_pem
     )
-    with pytest.raises(CertificateError) as caught:
-        ClientCertificate.load(minted.pem, key=sealed, password=PASSPHRASE)
-    assert caught.value.reason == "unsupported-encryption"
+    outcome: bytes | str | None
+    try:
+        outcome = ClientCertificate.load(minted.pem, key=sealed, password=PASSPHRASE).reveal_key()
+    except CertificateError as error:
+        outcome = error.reason
+    assert outcome in {minted.key_bytes(encoding=Encoding.DER), Reason.UNSUPPORTED_ENCRYPTION}
 
 
 def test_a_key_without_encryption_ignores_a_passphrase(client: Minted) -> None:

@@ -240,7 +240,7 @@ def test_each_distinct_bad_content_is_reported_once(bench: Bench, client: Minted
     path = bench.folder / "client.pem"
 
     def reported() -> int:
-        bench.look(10)
+        bench.look(BELIEVED)
         return len(bench.events)
 
     path.write_bytes(b"garbage")
@@ -258,7 +258,7 @@ def test_each_distinct_bad_content_is_reported_once(bench: Bench, client: Minted
 def test_after_a_bad_pair_the_next_good_one_is_taken_up(bench: Bench) -> None:
     """A rejection ends with the next change."""
     (bench.folder / "client.pem").write_bytes(b"garbage")
-    bench.look(10)
+    bench.look(BELIEVED)
     replace(bench.folder, NEW)
     bench.look()
     assert bench.presented == NEW.der
@@ -268,7 +268,7 @@ def test_a_certificate_ahead_of_its_time_is_taken_up_when_its_time_has_come(benc
     """A renewal that is not valid yet is reported, and served from its first second without another change."""
     coming = mint(issuer=bench.root, number=7, not_before=NOW + DAY)
     replace(bench.folder, coming)
-    bench.look(10)
+    bench.look(BELIEVED)
     assert [event.reason for event in bench.events if isinstance(event, CertificateRejected)] == [Reason.NOT_YET_VALID]
     bench.now = NOW + DAY - dt.timedelta(seconds=1)
     bench.look()
@@ -316,7 +316,7 @@ def test_reload_raises_what_is_wrong_and_reports_it_once(bench: Bench, client: M
         with pytest.raises(CertificateError) as caught:
             bench.identity.reload()
         assert caught.value.reason == Reason.UNKNOWN_FORMAT
-    bench.look(10)
+    bench.look(BELIEVED)
     assert bench.presented == client.der
     assert [type(event) for event in bench.events] == [CertificateRejected]
 

@@ -278,16 +278,50 @@ def test_a_store_that_hung_is_asked_again_once_it_answers(
     assert store.held.access_token == "token-3"
 
 
-def test_nobody_waits_for_a_save(desk: TokenDesk, clock: FakeClock) -> None:
-    """The token is served while the store still writes."""
+def test_nobody_but_the_close_waits_for_a_save(desk: TokenDesk, clock: FakeClock) -> None:
+    """The token is served while the store still writes; a short script ends when it has written."""
     store = Store()
     gate = store.hang("save")
     source = desk.source(clock, store=store, key=lambda _: "key")
     assert name(source.obtain_sync()) == "token-1"
-    kept = [store.held]
+
+    closing = threading.Thread(target=source.close)
+    closing.start()
+    closing.join(0.01)
+    assert closing.is_alive()
     gate.set()
+    closing.join(PATIENCE)
+    assert store.held.access_token == "token-1"
+
+
+async def test_an_async_close_waits_as_well(desk: TokenDesk, clock: FakeClock) -> None:
+    """Without blocking its loop."""
+    store = Store()
+    gate = store.hang("save")
+    source = desk.source(clock, store=store, key=lambda _: "key")
+    assert name(await source.obtain()) == "token-1"
+
+    closing = asyncio.create_task(source.aclose())
+    _, still = await asyncio.wait([closing], timeout=0.01)
+    assert still
+    gate.set()
+    await closing
+    assert store.held.access_token == "token-1"
+
+
+async def test_a_close_does_not_wait_for_ever(
+    desk: TokenDesk, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that hangs keeps no program from ending."""
+    monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
+    store = Store()
+    gate = store.hang("save")
+    source = desk.source(clock, store=store, key=lambda _: "key")
+    await source.obtain()
+    await source.aclose()
     source.close()
-    assert [*kept, store.held.access_token] == [None, "token-1"]
+    assert store.held is None
+    gate.set()
 
 
 def test_calls_of_a_store_come_one_at_a_time_and_in_order(clock: FakeClock) -> None:

@@ -8,6 +8,7 @@ import gzip
 import pickle
 import socket
 import threading
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,10 +19,10 @@ import trio
 
 import seic
 from seic import InvalidTokenResponse, SeicError, TokenEndpointUnavailable
+from seic._connector import TokenConnector
 from seic._oauth.messages import MAX_REPLY_BYTES
 from seic._tokens.lifeline import CallEnded, Lifeline
-from seic._tokens.sending import Reply, Sender, free_of_secrets
-from seic._transport import TokenConnector
+from seic._tokens.sending import Reply, Sender, _BoundedBody, free_of_secrets
 from tests._support.loopback import PATIENCE, RawServer, server_context
 from tests._support.pki import Minted, authority
 from tests._support.pki import server as server_certificate
@@ -195,7 +196,7 @@ def test_a_blocking_call_can_be_ended_from_outside(slow: Callable[..., tuple[Raw
 
     def call() -> None:
         with pytest.raises(CallEnded):
-            sender_to(settings).send_sync(request_to(settings.base_url), PATIENCE, line)
+            sender_to(settings).send_sync(request_to(settings.base_url), 10 * PATIENCE, line)
         ended.set()
 
     thread = threading.Thread(target=call)
@@ -219,7 +220,7 @@ def test_a_call_leaves_nothing_behind(send: Call) -> None:
     """Neither a thread that counts the time nor a socket; each of which would warn."""
     before = set(threading.enumerate())
     with answering(http(b"{}")) as server:
-        send(sender_to(config(server.url)), request_to(server.url), PATIENCE)
+        send(sender_to(config(server.url)), request_to(server.url), 10 * PATIENCE)
     for thread in set(threading.enumerate()) - before:
         thread.join(PATIENCE)
         assert not thread.is_alive()
@@ -275,6 +276,20 @@ def test_a_reply_that_cannot_be_read_is_an_error(send: Call, raw: bytes, problem
     with answering(raw) as server, pytest.raises(InvalidTokenResponse) as caught:
         send(sender_to(config(server.url)), request_to(server.url), PATIENCE)
     assert caught.value.problem == problem
+
+
+def test_a_bomb_costs_no_more_memory_than_the_limit() -> None:
+    """A chunk off the wire may inflate a thousandfold; it is inflated only as far as it is wanted."""
+    bomb = gzip.compress(b"x" * 100 * MAX_REPLY_BYTES)
+    body = _BoundedBody(httpx.Headers({"Content-Encoding": "gzip"}), "idp.example")
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidTokenResponse):
+            body.feed(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * MAX_REPLY_BYTES
 
 
 # Failures and secrets

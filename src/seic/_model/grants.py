@@ -82,6 +82,10 @@ class Asking(Secretive):
                 f"grant: {provider.name} does not offer {grant_type}; it offers {', '.join(sorted(provider.grants))}",
                 field="grant",
             )
+        if self.resource is not None and not _is_resource(self.resource):
+            raise ConfigurationError(
+                "grant.resource: must be an absolute URI without a fragment (RFC 8707 §2)", field="grant.resource"
+            )
         if self.end_other_sessions and provider.end_other_sessions_field is None:
             raise ConfigurationError(
                 f"grant.end_other_sessions: {provider.name} has no such thing; leave it out",
@@ -96,7 +100,13 @@ class Asking(Secretive):
         return fields
 
 
-def _require(grant: str, field: str, secret: object, what: str) -> None:
+def _is_resource(text: str) -> bool:
+    scheme, colon, rest = text.partition(":")
+    return bool(colon and rest) and scheme[:1].isalpha() and text.isprintable() and not set("# ") & set(text)
+
+
+def require_stated(grant: str, field: str, secret: object, what: str) -> None:
+    """Raise ConfigurationError where a secret is neither a text nor a callable."""
     if not is_stated(secret):
         raise ConfigurationError(f"grant.{field}: {grant} needs {what}", field=f"grant.{field}")
 
@@ -163,8 +173,8 @@ class Password(Asking):
     def check(self, provider: Provider) -> None:
         """Require both."""
         self._check_asking(provider, self.grant_type)
-        _require("the password grant", "username", self.username, "a username")
-        _require("the password grant", "password", self.password, "a password, or a callable that returns one")
+        require_stated("the password grant", "username", self.username, "a username")
+        require_stated("the password grant", "password", self.password, "a password, or a callable that returns one")
 
     def fields(self, provider: Provider) -> dict[str, str]:
         """Return name and password."""
@@ -198,7 +208,7 @@ class RefreshToken(Asking):
     def check(self, provider: Provider) -> None:
         """Require the token."""
         self._check_asking(provider, self.grant_type)
-        _require("the refresh_token grant", "refresh_token", self.refresh_token, "a refresh token")
+        require_stated("the refresh_token grant", "refresh_token", self.refresh_token, "a refresh token")
 
     def fields(self, provider: Provider) -> dict[str, str]:
         """Return the token."""
@@ -233,7 +243,7 @@ class AuthorizationCode(Asking):
     def check(self, provider: Provider) -> None:
         """Require the code, and a verifier only where the provider takes one."""
         self._check_asking(provider, self.grant_type)
-        _require("the authorization_code grant", "code", self.code, "the code that the login returned")
+        require_stated("the authorization_code grant", "code", self.code, "the code that the login returned")
         if self.code_verifier is not None and not provider.takes_pkce:
             raise ConfigurationError(
                 f"grant.code_verifier: {provider.name} is not known to take PKCE; leave it out, or set "
@@ -269,7 +279,7 @@ class SessionToken(Asking):
     def check(self, provider: Provider) -> None:
         """Require the token and the name of its field."""
         self._check_asking(provider, self.grant_type)
-        _require("the sessionToken grant", "session_token", self.session_token, "the session's token")
+        require_stated("the sessionToken grant", "session_token", self.session_token, "the session's token")
         provider.require("session_token_field", "the sessionToken grant")
 
     def fields(self, provider: Provider) -> dict[str, str]:

@@ -108,7 +108,7 @@ _SPEAKS_OF_TOKEN = re.compile(r"token|authentication|unauthenticated", re.IGNORE
 def speaks_of_token(*, provider: Provider, headers: httpx.Headers, body: bytes) -> bool:
     """Tell whether a 401 of the API says that the token is bad, so that a new one may help.
 
-    A Bearer challenge decides alone: `invalid_token`, or no error at all (RFC 6750 §3.1), speaks of the token;
+    A Bearer or DPoP challenge decides alone: `invalid_token`, or no error at all (RFC 6750 §3.1), speaks of the token;
     `insufficient_scope` and `invalid_request` do not. Without one, the provider's error decides: its code, or its
     message where the code is a mere number. A 401 that explains itself in neither way, or asks for Basic only, does not
     speak of the token: renewing on it would cost one token request for each refused call. The exception is a provider
@@ -120,7 +120,7 @@ def speaks_of_token(*, provider: Provider, headers: httpx.Headers, body: bytes) 
         body: The reply's body; empty where it was not read.
     """
     challenges = parse_challenges(headers.get_list("WWW-Authenticate"))
-    errors = [c.parameters.get("error") for c in challenges if c.scheme == "bearer"]
+    errors = [c.parameters.get("error") for c in challenges if c.scheme in ("bearer", "dpop")]
     if errors:
         return any(error in (None, "", "invalid_token") for error in errors)
     form = read_error(body)

@@ -91,6 +91,7 @@ def parse_token_reply(
     now: float,
     secrets: Collection[str] = (),
     hint: str | None = None,
+    takes_dpop: bool = False,
 ) -> Token:
     """Read the answer to a request for a token (RFC 6749 §5).
 
@@ -111,6 +112,7 @@ def parse_token_reply(
         now: Seconds since the epoch, for a `Retry-After` that is a date.
         secrets: What no message may repeat, should the server echo it; see `seic._oauth.words.secrets_in`.
         hint: What a message about refused credentials should add.
+        takes_dpop: Whether the request carried a DPoP proof, so that a token of that type can be used.
 
     Raises:
         TokenEndpointUnavailable: 5xx, 429 or 408.
@@ -129,7 +131,7 @@ def parse_token_reply(
     ]
     return Token(
         access_token=access_token,
-        token_type=_token_type(reply, document),
+        token_type=_token_type(reply, document, takes_dpop=takes_dpop),
         expires_in=min(MAX_LIFETIME, *lifetimes) if lifetimes else None,
         obtained_at=obtained_at,
         scope=_scope(reply, document),
@@ -154,13 +156,13 @@ def _access_token(reply: Reply, document: Mapping[str, object]) -> str:
     return value
 
 
-def _token_type(reply: Reply, document: Mapping[str, object]) -> str:
+def _token_type(reply: Reply, document: Mapping[str, object], *, takes_dpop: bool) -> str:
     value = document.get("token_type")
     if value is None:
         return "Bearer"
     if not isinstance(value, str):
         reply.invalid(f"token_type must be a string, not {kind_of(value)}")
-    if value.lower() not in _BEARER:
+    if value.lower() not in _BEARER and not (takes_dpop and value.lower() == "dpop"):
         # RFC 6749 §7.1: a client must not use a token whose type it does not understand.
         reply.invalid(f"token_type must be Bearer, not {value[:40]!r}", advice="such tokens are not supported")
     return value

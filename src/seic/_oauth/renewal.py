@@ -8,6 +8,7 @@ import attrs
 
 from seic._errors import TokenRequestRefused
 from seic._model.grants import Asking, AuthorizationCode, Grant, RefreshToken
+from seic._model.more_grants import DeviceCode, ExistingToken
 from seic._model.provider import Provider
 from seic._model.token import Token
 
@@ -45,6 +46,8 @@ def next_grant(
         )
     if token is not None and not grant.is_repeatable:
         raise login_required("the grant can be used once only, and there is no refresh token that lives", refusal)
+    if isinstance(grant, (DeviceCode, ExistingToken)):
+        raise login_required("the grant asks for no token by itself", refusal)
     ends_at = grant.ends_at
     if ends_at is not None and ends_at.timestamp() <= now:
         raise login_required(f"what the grant carries ended at {ends_at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC")
@@ -73,6 +76,11 @@ def _refreshes(token: Token, provider: Provider, now: float) -> bool:
     if token.refresh_token is None or (provider.grants is not None and "refresh_token" not in provider.grants):
         return False
     return token.refresh_expires_in is None or token.obtained_at + token.refresh_expires_in > now
+
+
+def given_token(grant: Grant) -> Token | None:
+    """Return the token that a grant begins with; None where it has to be asked for."""
+    return grant.token if isinstance(grant, ExistingToken) else None
 
 
 def spent_by(grant: Grant) -> str | None:

@@ -33,6 +33,9 @@ _PUBLIC_FIELDS = frozenset(
         "redirect_uri",
         "redirect_url",
         "token_type_hint",
+        "subject_token_type",
+        "actor_token_type",
+        "requested_token_type",
         "endOtherSessions",
     }
 )

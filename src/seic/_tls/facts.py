@@ -8,6 +8,8 @@ import hashlib
 
 import attrs
 
+from seic._tls.pem import encode
+
 
 @attrs.frozen(kw_only=True)
 class CertificateFacts:
@@ -50,8 +52,7 @@ class CertificateFacts:
     @property
     def pem(self) -> str:
         """The certificate as PEM; public."""
-        lines = base64.encodebytes(self.der).decode()
-        return f"-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n"
+        return encode("CERTIFICATE", self.der).decode()
 
     @property
     def name(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import secrets
@@ -10,6 +9,8 @@ import ssl
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from seic._tls.pem import encode
 
 
 def hand_over(context: ssl.SSLContext, certificates: str, key: bytes) -> None:
@@ -49,7 +50,7 @@ def _in_memory(certificates: str, key: bytes) -> Iterator[str | None]:
             return
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             file.write(certificates.encode())
-            file.write(b"-----BEGIN PRIVATE KEY-----\n%b-----END PRIVATE KEY-----\n" % base64.encodebytes(key))
+            file.write(encode("PRIVATE KEY", key))
         yield path
     finally:
         os.close(descriptor)

@@ -30,6 +30,13 @@ class Block:
     pem: bytes | None = None
 
 
+def encode(label: str, der: bytes, headers: bytes = b"") -> bytes:
+    """Return a block as RFC 7468 §2 writes it; OpenSSL does not read longer lines everywhere."""
+    text = base64.b64encode(der)
+    lines = b"".join(text[start : start + 64] + b"\n" for start in range(0, len(text), 64))
+    return b"-----BEGIN %b-----\n%b%b-----END %b-----\n" % (label.encode(), headers, lines, label.encode())
+
+
 def unwrap(data: bytes) -> bytes:
     """Return the PEM that was saved as UTF-16 or as Base64 of itself; anything else as it is."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -79,6 +86,4 @@ def _block(kind: str, body: bytes, label: str) -> Block:
         ) from None
     if header is None:
         return Block(kind, der)
-    name = kind.encode()
-    pem = b"-----BEGIN %b-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: %b\n\n%b-----END %b-----\n"
-    return Block(kind, der, pem % (name, header.group(1), base64.encodebytes(der), name))
+    return Block(kind, der, encode(kind, der, b"Proc-Type: 4,ENCRYPTED\nDEK-Info: %b\n\n" % header.group(1)))

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from seic._tls.facts import CertificateFacts
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
-#: What cryptography raises at bytes that it cannot make sense of.
-UNPARSABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
+#: What cryptography raises at bytes that it cannot make sense of; until version 44 a KeyError at an odd type of string.
+UNPARSABLE = (ValueError, KeyError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 

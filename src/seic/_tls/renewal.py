@@ -18,9 +18,9 @@ from seic._tls.reasons import Reason, fault
 #: rename, a write in place and a swapped link all change it.
 Signature: TypeAlias = tuple[tuple[int, ...] | None, ...]
 
-# How many looks new files may stay in disagreement before that is believed: writing key and certificate one after the
-# other takes a moment.
-_PATIENCE = 4
+# How many looks new files may stay in disagreement before that is believed, about a second: writing key and certificate
+# one after the other takes a moment.
+_PATIENCE = 10
 # Seconds between two calls of a callback that refused handshakes ask for, however many are refused.
 _BETWEEN_URGENT_CALLS = 1.0
 

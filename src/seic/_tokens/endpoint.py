@@ -13,6 +13,7 @@ from seic._model.secrecy import Secretive, hide
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.client_auth import hint_for_refusal
+from seic._oauth.dpop import DPoP, wants_nonce
 from seic._oauth.messages import build_token_request, parse_token_reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
 from seic._oauth.token_info import build_token_info_request, parse_token_info_reply
@@ -36,6 +37,7 @@ class TokenEndpoint(Secretive):
         sender: What puts a request on the wire.
         timeout: Seconds for a fetch in all, each attempt at it and the pauses between them.
         certificate: Gives the client's certificate in use, where it presents one.
+        dpop: The key that tokens are bound to (RFC 9449); None where they are not.
         hint: Gives a likely cause of a refusal that lies outside the credentials, or None.
     """
 
@@ -47,6 +49,7 @@ class TokenEndpoint(Secretive):
     sender: Sender = attrs.field(repr=False)
     timeout: float
     certificate: Callable[[], KeyedCertificate | None] = attrs.field(default=lambda: None, repr=False)
+    dpop: DPoP | None = attrs.field(default=None, repr=False)
     hint: Callable[[], str | None] = attrs.field(default=_no_hint, repr=False)
     #: The endpoint's host and port, for messages and events; read once, since each call that waits has an event.
     host: str = attrs.field(init=False, repr=False)
@@ -55,22 +58,32 @@ class TokenEndpoint(Secretive):
     def _read_host(self) -> str:
         return httpx.URL(self.url).netloc.decode("ascii")
 
-    def build(self, grant: Grant, *, now: float) -> httpx.Request:
-        """Return a request for a new token, by the configured grant or the one that renews it.
+    def build(self, grant: Grant | None = None, *, now: float = 0.0) -> httpx.Request:
+        """Return a request for a new token.
 
         Args:
-            grant: How to ask.
-            now: Wall clock, in seconds since the epoch.
+            grant: How to ask; None is the configured grant.
+            now: Wall clock, in seconds since the epoch, for what is signed.
         """
-        return build_token_request(
+        request = build_token_request(
             provider=self.provider,
             token_url=self.url,
             client_id=self.client_id,
             client_secret=self.client_secret,
-            grant=grant,
+            grant=grant or self.grant,
             now=now,
             certificate=self.certificate(),
         )
+        if self.dpop is not None:
+            request.headers["DPoP"] = self.dpop.prove(request.method, request.url, now=now)
+        return request
+
+    def should_resend(self, reply: Reply) -> bool:
+        """Tell whether the endpoint refused a request for want of a nonce, and sent one (RFC 9449 §8)."""
+        if self.dpop is None:
+            return False
+        is_new = self.dpop.heed(httpx.URL(self.url), reply.headers, api=False)
+        return is_new and wants_nonce(status=reply.status, headers=reply.headers, body=reply.body)
 
     def parse(self, reply: Reply, *, obtained_at: float, now: float) -> Token:
         """Return the token of a reply.
@@ -83,7 +96,7 @@ class TokenEndpoint(Secretive):
         Raises:
             TokenError: The reply holds none.
         """
-        return parse_token_reply(
+        token = parse_token_reply(
             provider=self.provider,
             status=reply.status,
             headers=reply.headers,
@@ -93,7 +106,11 @@ class TokenEndpoint(Secretive):
             now=now,
             secrets=reply.secrets,
             hint=self._hint(reply.status),
+            takes_dpop=self.dpop is not None,
         )
+        if self.dpop is not None:
+            self.dpop.check(token.access_token, token.token_type, host=self.host)
+        return token
 
     def _hint(self, status: int) -> str | None:
         if status == httpx.codes.FORBIDDEN:

@@ -110,7 +110,7 @@ class Fetch:
         while True:
             if self.keeper is not None and looks:
                 stored = yield from self.keeper.load(self.key)
-                if stored is not None and is_usable(fetched := self._since(stored)):
+                if stored is not None and is_usable(fetched := had_before(stored, self.clock)):
                     return fetched
                 last = _newer(last, stored)
             looks = False
@@ -186,6 +186,10 @@ class Fetch:
         status = None
         try:
             reply: Reply = yield Send(request, ends - now)
+            if self.endpoint.should_resend(reply):
+                self.count(requests=1)
+                request = self.endpoint.build(grant, now=self.clock.wall())
+                reply = yield Send(request, ends - self.clock.monotonic())
             status = reply.status
             token = self.endpoint.parse(reply, obtained_at=wall, now=self.clock.wall())
             is_bound = is_token_bound_as_it_should(
@@ -225,10 +229,12 @@ class Fetch:
             )
         )
 
-    def _since(self, stored: Token) -> Fetched:
-        # A clock set back since would make the token younger than new, so its age is at least nothing.
-        age = max(0.0, self.clock.wall() - stored.obtained_at)
-        return Fetched(stored, self.clock.monotonic() - age, self.clock.wall() - age, stored=True)
+
+def had_before(token: Token, clock: Clock) -> Fetched:
+    """Return a token that was asked for some time ago, by its own account."""
+    # A clock set back since would make the token younger than new, so its age is at least nothing.
+    age = max(0.0, clock.wall() - token.obtained_at)
+    return Fetched(token, clock.monotonic() - age, clock.wall() - age, stored=True)
 
 
 def _newer(one: Token | None, other: Token | None) -> Token | None:

@@ -165,7 +165,9 @@ class Held:
             chance: A random number in [0, 1).
         """
         self.token = token
-        self.authorization = HiddenText(f"Bearer {token.access_token}")
+        # SEI's BearerToken is used as Bearer; a DPoP token has a scheme of its own (RFC 9449 §7.1).
+        scheme = "DPoP" if token.token_type.lower() == "dpop" else "Bearer"
+        self.authorization = HiddenText(f"{scheme} {token.access_token}")
         #: Whether the API has taken it, and whether it has refused it since.
         self.accepted = self.rejected = False
         if token.expires_in is None:

@@ -17,6 +17,8 @@ _FAILURES: dict[type[SeicError], str] = {
 
 #: Answers to a grant that was looked at; any other 4xx says that the endpoint is another.
 _OF_THE_GRANT = frozenset({400, 401, 403})
+#: Errors of what proves the client: the grant was not looked at.
+_OF_THE_CLIENT = frozenset({"invalid_client", "invalid_dpop_proof", "use_dpop_nonce"})
 #: Answers that a server gives before it looks at what it was sent.
 _UNREAD = frozenset({408, 429, 503})
 #: Failures before the request went out.
@@ -36,7 +38,7 @@ def refuses_refresh(grant: Grant, error: TokenRequestRefused) -> bool:
 def fate_after(error: SeicError) -> Fate:
     """Return what has become of a refresh token or a code whose request failed."""
     if isinstance(error, TokenRequestRefused):
-        refused = is_refusal(error) and error.code != "invalid_client" and error.status in _OF_THE_GRANT
+        refused = is_refusal(error) and error.code not in _OF_THE_CLIENT and error.status in _OF_THE_GRANT
         return Fate.SPENT if refused else Fate.UNSPENT
     if isinstance(error, TokenEndpointUnavailable):
         unsent = error.status in _UNREAD or isinstance(error.__cause__, _UNSENT)

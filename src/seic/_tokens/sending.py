@@ -20,7 +20,6 @@ from seic._oauth.words import clean, secrets_in
 from seic._runtime import within
 from seic._tokens.lifeline import CallEnded, Lifeline
 
-
 #: How much of the deadline one phase of a call may take.
 _PHASE = 0.9
 
@@ -158,7 +157,7 @@ class Sender:
 
 
 def _set_timeouts(request: httpx.Request, seconds: float) -> None:
-    # A request built by hand carries none, and would wait for ever. They come before the deadline, since httpcore closes
+    # A request built by hand carries none, and would wait for ever. They come before the deadline: httpcore closes
     # a connection whose handshake takes too long, and leaves one open whose handshake is cancelled.
     request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), _PHASE * seconds)
 
@@ -210,6 +209,9 @@ class _BoundedBody:
                 chunk = self._inflater.decompress(chunk, MAX_REPLY_BYTES - self._size + 1)
             except zlib.error:
                 raise self._invalid("it cannot be decompressed", problem="content-encoding") from None
+            if self._inflater.unused_data:
+                # zlib would keep all of it, however long it goes on.
+                raise self._invalid("something follows its compressed body", problem="content-encoding")
         self._size += len(chunk)
         if self._size > MAX_REPLY_BYTES:
             raise self._invalid(f"it is larger than {MAX_REPLY_BYTES} bytes", problem="size")

@@ -26,11 +26,12 @@ from seic._events import (
 )
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
+from seic._oauth.renewal import given_token
 from seic._runtime import start_async, start_thread
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.errands import description, revocation
-from seic._tokens.fetch import Fetch, Fetched, Steps, run_async, run_sync
+from seic._tokens.fetch import Fetch, Fetched, Steps, had_before, run_async, run_sync
 from seic._tokens.flight import Flight
 from seic._tokens.held import Freshness, Held, Windows
 from seic._tokens.keeping import PATIENCE, Keeper
@@ -92,6 +93,8 @@ class TokenSource:
         self._identity = identity
         self._emit = emit
         self._chance = chance
+        if (token := given_token(endpoint.grant)) is not None:
+            self.state.held = self._hold(had_before(token, clock))
         _sources.add(self)
 
     @property
@@ -124,8 +127,10 @@ class TokenSource:
 
     async def obtain(self, *, force: bool = False) -> Held:
         """Return a token with its deadlines; see `token`."""
+        forced = self.state.forced
         while True:
-            decision = self.state.decide(force=force)
+            # One fetch serves all who asked for it before it began, in whichever order they wake.
+            decision = self.state.decide(force=force and self.state.forced == forced)
             if isinstance(decision, Serve):
                 if decision.start is not None:
                     self._launch(decision.start, blocking=False)
@@ -141,8 +146,10 @@ class TokenSource:
 
     def obtain_sync(self, *, force: bool = False) -> Held:
         """Return a token with its deadlines, blocking; see `obtain`."""
+        forced = self.state.forced
         while True:
-            decision = self.state.decide(force=force)
+            # One fetch serves all who asked for it before it began, in whichever order they wake.
+            decision = self.state.decide(force=force and self.state.forced == forced)
             if isinstance(decision, Serve):
                 if decision.start is not None:
                     self._launch(decision.start, blocking=True)

@@ -1,0 +1,153 @@
+"""A login on another device (RFC 8628): the call that begins it, and what each answer to a poll means."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import attrs
+import httpx
+
+from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
+from seic._model.more_grants import DeviceCode
+from seic._model.provider import KeyedCertificate, Occasion, Provider
+from seic._model.secrecy import Secretive, hide
+from seic._oauth.documents import number_in
+from seic._oauth.refusals import Reply, raise_for_status, read_success
+from seic._oauth.requests import build_form_request, endpoint_url
+
+#: Seconds between polls where the provider names none (§3.2), and what each `slow_down` adds (§3.5).
+_INTERVAL = 5.0
+#: The longest pause between polls, in seconds: whoever logs in waits for the program to notice.
+_SLOWEST = 60.0
+#: The longest that a login may take, in seconds, whatever the provider says.
+_LONGEST = 86400.0
+_LONGEST_CODE = 100
+
+
+@attrs.frozen(kw_only=True)
+class DeviceAuthorization(Secretive):
+    """What a login on another device begins with (§3.2).
+
+    Args:
+        device_code: What the polls carry.
+        user_code: What the person types.
+        verification_uri: Where.
+        verification_uri_complete: The same with the code in it, for a QR code; None where there is none.
+        expires_in: Seconds for the login.
+        interval: Seconds between polls.
+    """
+
+    device_code: str = attrs.field(repr=hide)
+    user_code: str
+    verification_uri: str
+    verification_uri_complete: str | None = None
+    expires_in: float
+    interval: float
+
+
+def build_device_request(
+    *,
+    provider: Provider,
+    token_url: str,
+    client_id: str,
+    client_secret: str | None,
+    grant: DeviceCode,
+    now: float = 0.0,
+    certificate: KeyedCertificate | None = None,
+) -> httpx.Request:
+    """Build the call that begins a login (§3.1).
+
+    Args:
+        provider: The dialect.
+        token_url: The whole URL of the token endpoint; the other lies beside it.
+        client_id: Who asks.
+        client_secret: The proof of it, where the provider's method needs one.
+        grant: What is asked for.
+        now: Seconds since the epoch, for a proof that is signed.
+        certificate: The client's certificate, where it presents one.
+
+    Raises:
+        ConfigurationError: The provider names no place for it, or a credential is missing or cannot be sent.
+    """
+    occasion = Occasion(now=now, token_url=token_url, issuer=provider.issuer, certificate=certificate)
+    # §3.1: the client's id stands in the form, and its proof as at the token endpoint.
+    form = {"client_id": client_id, **grant.asking(provider)}
+    return build_form_request(
+        provider=provider,
+        url=endpoint_url(provider, "device_authorization_url", "the device grant", occasion),
+        client_id=client_id,
+        client_secret=client_secret,
+        form=form,
+        occasion=occasion,
+    )
+
+
+def parse_device_reply(
+    *,
+    provider: Provider,
+    status: int,
+    headers: httpx.Headers,
+    body: bytes,
+    host: str,
+    now: float,
+    secrets: Collection[str] = (),
+) -> DeviceAuthorization:
+    """Read the answer (§3.2); an interval or a lifetime that makes no sense is the RFC's own, or the longest.
+
+    Args:
+        provider: The dialect.
+        status: The HTTP status.
+        headers: The headers.
+        body: The body, decompressed.
+        host: Where the reply came from, for messages.
+        now: Seconds since the epoch, for a `Retry-After` that is a date.
+        secrets: What no message may repeat, should the server echo it.
+
+    Raises:
+        TokenEndpointUnavailable: 5xx, 429 or 408.
+        TokenRequestRefused: Another 4xx.
+        InvalidTokenResponse: A redirect, or a success that begins no login.
+    """
+    reply = Reply(provider=provider, status=status, headers=headers, body=body, host=host, now=now, secrets=secrets)
+    raise_for_status(reply)
+    document = read_success(reply)
+
+    def text(name: str) -> str | None:
+        value = document.get(name)
+        return value if isinstance(value, str) and value and value.isprintable() else None
+
+    found = {name: text(name) for name in ("device_code", "user_code", "verification_uri")}
+    device_code, user_code = found["device_code"], found["user_code"]
+    # Drafts, and providers that began with one, wrote it with an L.
+    uri = found["verification_uri"] or text("verification_url")
+    if device_code is None or user_code is None or uri is None:
+        reply.invalid(f"{next(name for name, value in found.items() if value is None)} is missing or is no text")
+    if len(user_code) > _LONGEST_CODE or not uri.startswith(("https://", "http://")):
+        # A person is told to open it and to type it in.
+        reply.invalid("verification_uri or user_code is nothing that a person could use")
+    lifetime, interval = number_in(document.get("expires_in")), number_in(document.get("interval"))
+    return DeviceAuthorization(
+        device_code=device_code,
+        user_code=user_code,
+        verification_uri=uri,
+        verification_uri_complete=text("verification_uri_complete"),
+        expires_in=min(lifetime, _LONGEST) if lifetime is not None and lifetime > 0 else _LONGEST,
+        interval=min(interval, _SLOWEST) if interval is not None and interval >= 0 else _INTERVAL,
+    )
+
+
+def next_interval(error: SeicError, interval: float) -> float | None:
+    """Return the seconds before the next poll (§3.5); None where there must be none.
+
+    Args:
+        error: What the last poll ended with.
+        interval: The seconds before it.
+    """
+    if isinstance(error, TokenRequestRefused):
+        if error.code == "authorization_pending":
+            return interval
+        return min(interval + _INTERVAL, _SLOWEST) if error.code == "slow_down" else None
+    if isinstance(error, TokenEndpointUnavailable):
+        # §3.5 wants an exponential backoff after a timeout.
+        return min(max(interval * 2, error.retry_after or 0.0, 1.0), _SLOWEST)
+    return None

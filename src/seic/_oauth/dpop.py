@@ -1,0 +1,146 @@
+"""DPoP (RFC 9449): tokens that are bound to a key, and the proof that each request carries. Needs the extra `jose`."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import uuid
+from typing import Any
+
+import attrs
+import httpx
+
+from seic._errors import InvalidTokenResponse
+from seic._model.secrecy import Secretive, hide
+from seic._oauth.challenges import parse_challenges
+from seic._oauth.documents import DefectiveDocument, read_document
+from seic._oauth.jose import KeyMaterial, SigningKey, new_key, read_key
+from seic._oauth.jwt import claims_of
+from seic._oauth.requests import is_header_safe
+
+#: The error by which a server demands a nonce, at the token endpoint (§8) and at the API (§9).
+USE_NONCE = "use_dpop_nonce"
+
+# A nonce goes back in each proof; a longer one is no nonce.
+_LONGEST_NONCE = 1024
+
+
+def _make_key(dpop: DPoP) -> SigningKey:
+    if dpop.key is None:
+        return new_key()
+    return read_key(dpop.key, field="dpop.key", password=dpop.password, algorithm=dpop.algorithm)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class DPoP(Secretive):
+    """The key that a client's tokens are bound to, and what servers asked its proofs to carry.
+
+    Args:
+        key: The private key: a path, PEM, or DER as bytes. None makes a new one, for as long as this value lives; a
+            store's tokens are then of no use to the next process.
+        password: The passphrase of the key.
+        algorithm: What to sign with; None is the key's own.
+
+    Raises:
+        ConfigurationError: The key cannot be used, or the extra `jose` is missing.
+    """
+
+    key: KeyMaterial | None = attrs.field(default=None, repr=hide)
+    password: str | None = attrs.field(default=None, repr=hide)
+    algorithm: str | None = None
+    _signing: SigningKey = attrs.field(init=False, repr=False, default=attrs.Factory(_make_key, takes_self=True))
+    # The nonce of each server, and of its token endpoint apart from its API (§8.2). One step of a dict is atomic.
+    _nonces: dict[tuple[str, bool], str] = attrs.field(init=False, repr=False, factory=dict)
+
+    @property
+    def thumbprint(self) -> str:
+        """The public key's thumbprint, as a bound token carries it (`jkt`, §6.1)."""
+        return self._signing.thumbprint
+
+    def prove(self, method: str, url: Any, *, now: float, access_token: str | None = None) -> str:
+        """Return the proof for one request (§4.2).
+
+        Args:
+            method: The request's method.
+            url: Where it goes, of httpx or httpx2; query and fragment are left out.
+            now: Seconds since the epoch.
+            access_token: The token that an API call carries; None for a token call.
+        """
+        claims: dict[str, Any] = {
+            "jti": str(uuid.uuid4()),
+            "htm": method,
+            "htu": str(url.copy_with(query=None, fragment=None)),
+            "iat": int(now),
+        }
+        if access_token is not None:
+            digest = hashlib.sha256(access_token.encode("ascii")).digest()
+            claims["ath"] = base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+        nonce = self._nonces.get((_origin(url), access_token is not None))
+        if nonce is not None:
+            claims["nonce"] = nonce
+        return self._signing.sign(claims, typ="dpop+jwt", jwk=self._signing.public)
+
+    def heed(self, url: Any, headers: Any, *, api: bool) -> bool:
+        """Remember the nonce of an answer, if it brings one; return whether it is another than before.
+
+        Args:
+            url: Whose answer it is.
+            headers: The answer's.
+            api: Whether it answers an API call, and no token call.
+        """
+        nonce = headers.get("DPoP-Nonce")
+        if nonce is None or len(nonce) > _LONGEST_NONCE or not is_header_safe(nonce):
+            return False
+        key = (_origin(url), api)
+        is_new: bool = self._nonces.get(key) != nonce
+        self._nonces[key] = nonce
+        return is_new
+
+    def check(self, access_token: str, token_type: str, *, host: str) -> None:
+        """Refuse a token that is not bound to this key.
+
+        Args:
+            access_token: The token.
+            token_type: Its type, as the provider wrote it.
+            host: Where it came from, for messages.
+
+        Raises:
+            InvalidTokenResponse: It is a bearer token, or bound to another key.
+        """
+        if token_type.lower() != "dpop":
+            raise InvalidTokenResponse(
+                f"{host} answered with a token that is bound to nothing: its type is not DPoP (RFC 9449 §5); leave "
+                "dpop out of the configuration if the provider does not offer it",
+                problem="token_type",
+            )
+        confirmation = (claims_of(access_token) or {}).get("cnf")
+        bound_to = confirmation.get("jkt") if isinstance(confirmation, dict) else None
+        if bound_to not in (None, self.thumbprint):
+            raise InvalidTokenResponse(
+                f"{host} answered with a token that is bound to another key (RFC 9449 §6.1)", problem="cnf"
+            )
+
+
+def wants_nonce(*, status: int, headers: httpx.Headers, body: bytes = b"") -> bool:
+    """Tell whether an answer demands that the request be sent again with the nonce that it brings (§8, §9).
+
+    Args:
+        status: The HTTP status.
+        headers: The headers.
+        body: The body of a token call's answer; an API says it in its challenge.
+    """
+    if status == httpx.codes.UNAUTHORIZED and any(
+        challenge.scheme == "dpop" and challenge.parameters.get("error") == USE_NONCE
+        for challenge in parse_challenges(headers.get_list("WWW-Authenticate"))
+    ):
+        return True
+    if status not in (httpx.codes.BAD_REQUEST, httpx.codes.UNAUTHORIZED):
+        return False
+    try:
+        return read_document(body).get("error") == USE_NONCE
+    except DefectiveDocument:
+        return False
+
+
+def _origin(url: Any) -> str:
+    return f"{url.scheme}://{url.netloc.decode('ascii')}"

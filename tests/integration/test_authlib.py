@@ -1,0 +1,252 @@
+"""The plain provider and RFC 8705 against Authlib's server, behind an nginx that ends mutual TLS."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+import seic
+from seic.sandbox import CertificateAuthority
+from tests._support.authlib_server import PASSWORD, REDIRECT, AuthlibServer
+from tests._support.jwts import EC_KEY, pem
+from tests._support.nginx import Nginx
+
+# Raw, Authlib would read an A in it.
+SECRET = "a+secret with %41 that is long enough"
+PUBLIC_KEY = EC_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+@attrs.frozen(kw_only=True)
+class Site:
+    """The server, and the nginx before it."""
+
+    server: AuthlibServer
+    nginx: Nginx
+    authority: CertificateAuthority
+    certificate: seic.ClientCertificate
+    ca: bytes
+
+    def provider(self, method: Any = None, **changes: Any) -> seic.Provider:
+        """The plain provider, with what this one has beside it; paths lie below whichever host is chosen."""
+        return attrs.evolve(
+            seic.OAUTH2,
+            client_authentication=method,
+            authorize_url="/authorize",
+            revocation_url="/revoke",
+            introspection_url="/introspect",
+            device_authorization_url="/device",
+            certificate_bound_tokens=True,
+            **changes,
+        )
+
+    def config(self, method: Any = None, *, certificate: bool = False, **changes: Any) -> seic.Config:
+        """Settings of one of its clients."""
+        settings: dict[str, Any] = {
+            "provider": self.provider(method),
+            "hosts": seic.Hosts(api=self.nginx.api_url, mtls=self.nginx.mtls_url),
+            "client_id": "basic",
+            "client_secret": SECRET,
+            "grant": seic.ClientCredentials(scope="read"),
+            "certificate": self.certificate if certificate else None,
+            "ca": self.ca,
+        }
+        return seic.Config(**{**settings, **changes})
+
+    async def discover(self, **options: Any) -> seic.Provider:
+        """What it says of itself."""
+        return await seic.discover(self.nginx.api_url, ca=self.ca, max_age=0, **options)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """Run both, with a client of each kind registered."""
+    # TLS ends at nginx.
+    monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
+    authority = CertificateAuthority("Clients CA")
+    issued = authority.issue("svc-user")
+    certificate = seic.ClientCertificate.load(issued.cert_pem, key=issued.key_pem)
+    with (
+        AuthlibServer() as server,
+        Nginx(tmp_path / "nginx", upstream=server.url, authority=authority) as nginx,
+    ):
+        server.state.api_url, server.state.mtls_url = nginx.api_url, nginx.mtls_url
+        server.register("basic", "client_secret_basic", secret=SECRET)
+        server.register("post", "client_secret_post", secret=SECRET)
+        server.register("key", "private_key_jwt", public_key=PUBLIC_KEY)
+        server.register("hmac", "client_secret_jwt", secret=SECRET)
+        server.register("tls", "tls_client_auth", subject="CN=svc-user")
+        server.register("self-signed", "self_signed_tls_client_auth", thumbprint=certificate.x5t_s256)
+        server.register("public", "none")
+        yield Site(server=server, nginx=nginx, authority=authority, certificate=certificate, ca=authority.cert_pem)
+
+
+_METHODS: list[Any] = [
+    pytest.param("basic", seic.ClientSecretBasic(), id="client_secret_basic"),
+    pytest.param("post", seic.ClientSecretPost(), id="client_secret_post"),
+    pytest.param("key", seic.PrivateKeyJwt(key=pem(EC_KEY)), id="private_key_jwt"),
+    pytest.param("hmac", seic.ClientSecretJwt(), id="client_secret_jwt"),
+    pytest.param("tls", seic.TlsClientAuth(), id="tls_client_auth"),
+    pytest.param("self-signed", seic.SelfSignedTlsClientAuth(), id="self_signed_tls_client_auth"),
+]
+
+
+_WAYS: list[Any] = [
+    pytest.param(*row.values, certificate, id=f"{row.id}, {'mutual TLS' if certificate else 'plain host'}")
+    for row in _METHODS
+    for certificate in (False, True)
+    # The certificate is the only proof of these two.
+    if certificate or not isinstance(row.values[1], seic.TlsClientAuth)
+]
+
+
+@pytest.mark.parametrize(("client_id", "method", "certificate"), _WAYS)
+async def test_client_authentication(site: Site, client_id: str, method: Any, certificate: bool) -> None:
+    """Expect each method to be taken for a token, an API call, introspection and revocation; and bound tokens."""
+    async with seic.AsyncClient(site.config(method, client_id=client_id, certificate=certificate)) as client:
+        reply = await client.get("/api")
+        assert reply.json() == {"client_id": client_id, "user": None}
+        info = await client.token_info()
+        assert (info.active, info.scope, info.client_id) == (True, "read", client_id)
+        assert ("cnf" in info.extra) is certificate
+        await client.revoke()
+        assert (await client.get("/api")).status_code == 200
+        assert client.stats.token_requests == 2
+    name = "CN=svc-user" if certificate else "-"
+    assert site.server.state.calls == [
+        f"{path} {name}" for path in ("/oauth/v2/token", "/api", "/introspect", "/revoke", "/oauth/v2/token", "/api")
+    ]
+
+
+async def test_another_certificate_is_refused(site: Site) -> None:
+    """Expect a certificate of another name to be no proof, however well it is signed."""
+    issued = site.authority.issue("somebody-else")
+    other = seic.ClientCertificate.load(issued.cert_pem, key=issued.key_pem)
+    config = attrs.evolve(site.config(seic.TlsClientAuth(), client_id="tls", certificate=True), certificate=other)
+    async with seic.AsyncClient(config) as client:
+        with pytest.raises(seic.TokenRequestRefused) as caught:
+            await client.token()
+    assert caught.value.code == "invalid_client"
+
+
+async def test_a_bound_token_is_of_no_use_to_others(site: Site) -> None:
+    """Expect the server to refuse our token from a connection without our certificate (RFC 8705 §3)."""
+    async with seic.AsyncClient(site.config(certificate=True)) as client:
+        token = await client.token()
+        assert (await client.get("/api")).status_code == 200
+    context = seic.create_ssl_context(ca=site.ca)
+    async with httpx.AsyncClient(verify=context, base_url=site.nginx.api_url) as thief:
+        reply = await thief.get("/api", headers={"Authorization": f"Bearer {token.access_token}"})
+    assert reply.status_code == 401
+
+
+@pytest.mark.parametrize(("client_id", "method"), _METHODS)
+async def test_discovery(site: Site, client_id: str, method: Any) -> None:
+    """Expect the issuer's own metadata to lead a client with a certificate to the mutual-TLS aliases."""
+    provider = await site.discover(client_authentication=method)
+    assert provider.certificate_bound_tokens
+    config = site.config(client_id=client_id, provider=provider, certificate=True)
+    assert config.token_url == f"{site.nginx.mtls_url}/oauth/v2/token"
+    async with seic.AsyncClient(config) as client:
+        assert (await client.get("/api")).status_code == 200
+        await client.revoke()
+    assert [line for line in site.server.state.calls if line.startswith("/revoke")] == ["/revoke CN=svc-user"]
+
+
+async def test_a_discovered_provider_without_a_certificate(site: Site) -> None:
+    """Expect the usual endpoints."""
+    provider = await site.discover()
+    assert isinstance(provider.client_authentication, seic.ClientSecretBasic)
+    async with seic.AsyncClient(site.config(provider=provider)) as client:
+        assert (await client.get("/api")).status_code == 200
+
+
+async def test_the_password_grant_and_its_refresh_tokens(site: Site) -> None:
+    """Expect rotation as the server does it, and a fall-back to the password once it has ended the family."""
+    grant = seic.Password(username="ann", password=lambda: PASSWORD, scope="read")
+    async with seic.AsyncClient(site.config(grant=grant)) as client:
+        first = await client.token()
+        second = await client.token(force=True)
+        assert first.refresh_token != second.refresh_token
+        assert (await client.get("/api")).json()["user"] == "ann"
+        for issued in site.server.state.issued:
+            issued.revoked = True
+        assert (await client.get("/api")).status_code == 200
+        assert client.stats.replays == 1
+
+
+async def test_the_code_flow(site: Site) -> None:
+    """Expect a whole login with PKCE, a single use of its code, and its refresh tokens after it."""
+    provider = site.provider(seic.ClientIdOnly())
+    hosts = seic.Hosts(api=site.nginx.api_url)
+    login = seic.Login.begin(provider=provider, client_id="public", redirect_uri=REDIRECT, hosts=hosts, scope="read")
+    async with httpx.AsyncClient(verify=seic.create_ssl_context(ca=site.ca)) as browser:
+        callback = (await browser.get(login.url)).headers["Location"]
+    grant = login.finish(callback)
+    config = site.config(provider=provider, client_id="public", client_secret=None, grant=grant)
+    async with seic.AsyncClient(config) as client:
+        assert (await client.get("/api")).json() == {"client_id": "public", "user": "ann"}
+        await client.token(force=True)
+        assert (await client.get("/api")).status_code == 200
+    thief = attrs.evolve(config, grant=attrs.evolve(grant, subject="thief"))
+    async with seic.AsyncClient(thief) as client:
+        with pytest.raises(seic.TokenRequestRefused) as caught:
+            await client.token()
+    assert caught.value.code == "invalid_grant"
+
+
+def _assertion(site: Site) -> Callable[[], str]:
+    def make() -> str:
+        now = int(time.time())
+        claims = {"iss": "key", "sub": "ann", "aud": site.nginx.api_url, "iat": now, "exp": now + 60}
+        return jwt.encode({"alg": "ES256"}, claims, ECKey.import_key(pem(EC_KEY)))
+
+    return make
+
+
+async def test_the_jwt_bearer_grant(site: Site) -> None:
+    """Expect an assertion of the user's making to be taken, a new one for each token."""
+    grant = seic.JwtBearer(assertion=_assertion(site), subject="ann")
+    config = site.config(seic.PrivateKeyJwt(key=pem(EC_KEY)), client_id="key", grant=grant)
+    async with seic.AsyncClient(config) as client:
+        assert (await client.get("/api")).json() == {"client_id": "key", "user": "ann"}
+
+
+async def test_the_device_login(site: Site) -> None:
+    """Expect polls until the person agrees, and a token for the API then."""
+    config = site.config(
+        seic.ClientIdOnly(), client_id="public", client_secret=None, grant=seic.DeviceCode(scope="read")
+    )
+    login = await seic.DeviceLogin.begin(config)
+    assert login.verification_uri == f"{site.nginx.api_url}/activate"
+    site.server.state.approved.add(login.user_code)
+    async with seic.AsyncClient(attrs.evolve(config, grant=await login.finish())) as client:
+        assert (await client.get("/api")).json() == {"client_id": "public", "user": "ann"}
+
+
+def test_a_blocking_client(site: Site) -> None:
+    """Expect token, call, introspection and revocation of the blocking twin, over mutual TLS."""
+    config = site.config(seic.TlsClientAuth(), client_id="tls", certificate=True)
+    with seic.Client(config) as client:
+        assert client.get("/api").status_code == 200
+        assert client.token_info().active
+        client.revoke()
+    assert site.server.state.issued[0].revoked
+
+
+async def test_wrong_credentials(site: Site) -> None:
+    """Expect the server's word, and the hint of the other reading of Basic, for the secret has such characters."""
+    config = site.config(seic.ClientSecretBasic(form_encoded=False))
+    async with seic.AsyncClient(config) as client:
+        with pytest.raises(seic.TokenRequestRefused, match="form_encoded=True") as caught:
+            await client.token()
+    assert caught.value.code == "invalid_client"
+    assert SECRET not in str(caught.value)

@@ -1,0 +1,276 @@
+"""A login on another device (RFC 8628), with a clock whose hands the test moves."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+from urllib.parse import parse_qsl
+
+import attrs
+import httpx
+import pytest
+
+import seic
+from seic._tokens.fetch import Send, Sleep
+from seic._tokens.sending import Reply
+from tests._support.fake_provider import Hands
+
+HOST = "https://idp.example"
+PROVIDER = attrs.evolve(seic.OAUTH2, device_authorization_url="/device")
+BEGIN: dict[str, Any] = {
+    "device_code": "device-1",
+    "user_code": "WDJB-MJHT",
+    "verification_uri": "https://idp.example/activate",
+    "expires_in": 60,
+    "interval": 5,
+}
+TOKEN = {"access_token": "access-1", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "refresh-1"}
+
+
+def config(**changes: Any) -> seic.Config:
+    """Settings of a public client."""
+    settings: dict[str, Any] = {
+        "provider": attrs.evolve(PROVIDER, client_authentication=seic.ClientIdOnly()),
+        "hosts": seic.Hosts(api=HOST),
+        "client_id": "tv",
+        "grant": seic.DeviceCode(scope="read"),
+    }
+    return seic.Config(**{**settings, **changes})
+
+
+def refuse(code: str) -> httpx.Response:
+    """An answer to a poll that brings no token."""
+    return httpx.Response(400, json={"error": code})
+
+
+class Provider:
+    """Begins logins, and answers polls as planned; `forms` is what was sent to which path."""
+
+    def __init__(
+        self, *polls: httpx.Response | Exception, begin: dict[str, Any] | httpx.Response | None = None
+    ) -> None:
+        self.polls = deque(polls)
+        self.forms: list[tuple[str, dict[str, str]]] = []
+        self._begin = begin if isinstance(begin, httpx.Response) else httpx.Response(200, json=begin or BEGIN)
+
+    @property
+    def transport(self) -> httpx.MockTransport:
+        """What carries calls to it."""
+        return httpx.MockTransport(self.answer)
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer one call."""
+        self.forms.append((request.url.path, dict(parse_qsl(request.content.decode()))))
+        if request.url.path == "/device":
+            return self._begin
+        answer = self.polls.popleft()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def poll(login: seic.DeviceLogin, provider: Provider, hands: Hands) -> tuple[list[float], object]:
+    """Carry a login's steps out without waiting; return the pauses, and the token or what was raised."""
+    steps = login.polling()
+    pauses: list[float] = []
+    result: Any = None
+    error: Exception | None = None
+    while True:
+        try:
+            step = steps.send(result) if error is None else steps.throw(error)
+        except StopIteration as done:
+            return pauses, done.value
+        except seic.SeicError as failure:
+            return pauses, failure
+        result = error = None
+        if isinstance(step, Sleep):
+            pauses.append(step.seconds)
+            hands.now += step.seconds
+        else:
+            assert isinstance(step, Send)
+            try:
+                response = provider.answer(step.request)
+            except httpx.HTTPError:
+                error = seic.TokenEndpointUnavailable("lost")
+            else:
+                result = Reply(response.status_code, response.headers, response.content)
+
+
+async def begin(provider: Provider, hands: Hands, **changes: Any) -> seic.DeviceLogin:
+    """Begin a login."""
+    return await seic.DeviceLogin.begin(config(**changes), transport=provider.transport, clock=hands.clock)
+
+
+async def test_beginning() -> None:
+    """Expect the client's id and what is asked for, and what a person has to be shown."""
+    provider, hands = Provider(), Hands()
+    login = await begin(provider, hands)
+    assert provider.forms == [("/device", {"client_id": "tv", "scope": "read"})]
+    assert (login.user_code, login.verification_uri) == ("WDJB-MJHT", "https://idp.example/activate")
+    assert login.expires_in == 60
+    assert "device-1" not in repr(login)
+
+
+async def test_a_client_with_a_secret() -> None:
+    """Expect the proof at both endpoints."""
+    proofs: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        proofs.append(request.headers["Authorization"].partition(" ")[0])
+        return httpx.Response(200, json={**BEGIN, "interval": 0} if request.url.path == "/device" else TOKEN)
+
+    settings = config(provider=PROVIDER, client_secret="s")
+    login = await seic.DeviceLogin.begin(settings, transport=httpx.MockTransport(answer))
+    await login.finish()
+    assert proofs == ["Basic", "Basic"]
+
+
+async def test_polling() -> None:
+    """Expect a pause before each poll, longer by five seconds after each `slow_down`, doubled after a lost one."""
+    provider = Provider(
+        refuse("authorization_pending"),
+        refuse("slow_down"),
+        refuse("authorization_pending"),
+        httpx.ConnectTimeout("slow"),
+        httpx.Response(200, json=TOKEN),
+    )
+    hands = Hands()
+    login = await begin(provider, hands)
+    object.__setattr__(login, "_ends", hands.now + 1_000)
+    pauses, token = poll(login, provider, hands)
+    assert pauses == [5, 5, 10, 10, 20]
+    assert isinstance(token, seic.Token)
+    assert (
+        provider.forms[1:]
+        == [
+            (
+                "/oauth/v2/token",
+                {
+                    "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
+                    "device_code": "device-1",
+                    "client_id": "tv",
+                },
+            )
+        ]
+        * 5
+    )
+
+
+async def test_a_login_that_takes_too_long() -> None:
+    """Expect polls for as long as the provider allows, and then an error that says so, without another."""
+    provider, hands = Provider(*[refuse("authorization_pending")] * 20), Hands()
+    login = await begin(provider, hands)
+    pauses, failure = poll(login, provider, hands)
+    assert len(pauses) == 12
+    assert len(provider.forms) == 12
+    assert isinstance(failure, seic.TokenRequestRefused)
+    assert failure.code == "expired_token"
+
+
+@pytest.mark.parametrize("code", ["access_denied", "expired_token", "invalid_grant", "invalid_client"])
+async def test_a_login_that_is_refused(code: str) -> None:
+    """Expect the provider's word at once, and no poll after it."""
+    provider, hands = Provider(refuse(code)), Hands()
+    pauses, failure = poll(await begin(provider, hands), provider, hands)
+    assert pauses == [5]
+    assert isinstance(failure, seic.TokenRequestRefused)
+    assert failure.code == code
+
+
+@pytest.mark.parametrize(
+    ("changes", "expires_in", "interval"),
+    [
+        pytest.param({"interval": None}, 60, 5, id="no interval"),
+        pytest.param({"interval": "7"}, 60, 7, id="a text"),
+        pytest.param({"interval": -1}, 60, 5, id="negative"),
+        pytest.param({"interval": 1e9}, 60, 60, id="absurd"),
+        pytest.param({"expires_in": None}, 86400, 5, id="no end"),
+        pytest.param({"expires_in": 0}, 86400, 5, id="over at once"),
+        pytest.param({"expires_in": 1e12}, 86400, 5, id="for ever"),
+        pytest.param({"verification_uri": None, "verification_url": "https://idp.example/a"}, 60, 5, id="a draft's"),
+    ],
+)
+async def test_an_answer_that_leaves_things_open(changes: dict[str, Any], expires_in: float, interval: float) -> None:
+    """Expect the RFC's own numbers, and bounds to absurd ones."""
+    hands = Hands()
+    provider = Provider(refuse("access_denied"), begin={**BEGIN, **changes})
+    login = await begin(provider, hands)
+    assert login.expires_in == expires_in
+    assert poll(login, provider, hands)[0] == [interval]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        pytest.param({**BEGIN, "device_code": None}, seic.InvalidTokenResponse, id="no device code"),
+        pytest.param({**BEGIN, "user_code": 1}, seic.InvalidTokenResponse, id="no user code"),
+        pytest.param({**BEGIN, "user_code": "x" * 101}, seic.InvalidTokenResponse, id="nothing to type"),
+        pytest.param({**BEGIN, "user_code": "a\x1b[2J"}, seic.InvalidTokenResponse, id="a terminal's command"),
+        pytest.param({**BEGIN, "verification_uri": "javascript:x"}, seic.InvalidTokenResponse, id="nothing to open"),
+        pytest.param(httpx.Response(400, json={"error": "invalid_client"}), seic.TokenRequestRefused, id="refused"),
+        pytest.param(httpx.Response(503), seic.TokenEndpointUnavailable, id="unavailable"),
+        pytest.param(httpx.Response(200, text="<html>"), seic.InvalidTokenResponse, id="HTML"),
+    ],
+)
+async def test_an_answer_that_begins_nothing(answer: Any, kind: type[Exception]) -> None:
+    """Expect a typed error."""
+    with pytest.raises(kind):
+        await begin(Provider(begin=answer), Hands())
+
+
+async def test_from_the_login_to_the_api() -> None:
+    """Expect the token to serve at once, and its refresh token after it, without another login."""
+    provider, hands = Provider(begin={**BEGIN, "interval": 0}), Hands()
+    provider.polls.extend([httpx.Response(200, json=TOKEN), httpx.Response(200, json={**TOKEN, "access_token": "a2"})])
+    settings = config()
+    login = await seic.DeviceLogin.begin(settings, transport=provider.transport, clock=hands.clock)
+    grant = await login.finish()
+    auth = seic.OAuth2Auth(attrs.evolve(settings, grant=grant), transport=provider.transport, clock=hands.clock)
+    assert (await auth.source.token()).access_token == "access-1"
+    assert len(provider.forms) == 2
+    hands.now += 3_601
+    assert (await auth.source.token()).access_token == "a2"
+    assert provider.forms[-1][1]["refresh_token"] == "refresh-1"
+    await auth.aclose()
+
+
+def test_a_blocking_login() -> None:
+    """Expect the same of the blocking twin."""
+    provider = Provider(httpx.Response(200, json=TOKEN), begin={**BEGIN, "interval": 0})
+    login = seic.DeviceLogin.begin_sync(config(), transport=provider.transport)
+    assert login.finish_sync(subject="ann").subject == "ann"
+
+
+async def test_another_grant() -> None:
+    """Expect the setting to be named."""
+    with pytest.raises(seic.ConfigurationError) as caught:
+        await seic.DeviceLogin.begin(config(provider=PROVIDER, client_secret="s", grant=seic.ClientCredentials()))
+    assert caught.value.field == "grant"
+
+
+async def test_a_client_before_the_login() -> None:
+    """Expect the error that says that a person must log in, and no call."""
+    provider = Provider()
+    async with seic.AsyncClient(config(), transport=provider.transport) as client:
+        with pytest.raises(seic.TokenRequestRefused) as caught:
+            await client.token()
+    assert caught.value.code == "login_required"
+    assert provider.forms == []
+
+
+@pytest.mark.parametrize(("refresh_token", "code"), [(None, "login_required"), ("refresh-1", None)])
+async def test_a_token_in_hand(refresh_token: str | None, code: str | None) -> None:
+    """Expect it to serve while it lives, and a person to be needed where nothing renews it."""
+    hands, provider = Hands(), Provider(httpx.Response(200, json=TOKEN))
+    token = seic.Token(access_token="a", refresh_token=refresh_token, expires_in=100, obtained_at=hands.now - 50)
+    settings = config(grant=seic.ExistingToken(token=token))
+    auth = seic.OAuth2Auth(settings, transport=provider.transport, clock=hands.clock)
+    assert await auth.source.token() is token
+    hands.now += 51
+    if code is None:
+        assert (await auth.source.token()).access_token == "access-1"
+    else:
+        with pytest.raises(seic.TokenRequestRefused) as caught:
+            await auth.source.token()
+        assert caught.value.code == code
+    await auth.aclose()
