@@ -119,7 +119,7 @@ def _endpoint(config: Config, transport: _Transport | None) -> TokenEndpoint:
         client_id=config.client_id,
         client_secret=config.client_secret,
         grant=config.grant,
-        sender=Sender(TokenConnector(config, transport)),
+        sender=Sender(TokenConnector(config, transport), tracking_header=config.provider.tracking_header),
         timeout=config.token_timeout,
         certificate=config.presenter.certificate,
         dpop=config.dpop,
