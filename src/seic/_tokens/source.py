@@ -127,10 +127,8 @@ class TokenSource:
 
     async def obtain(self, *, force: bool = False) -> Held:
         """Return a token with its deadlines; see `token`."""
-        forced = self.state.forced
         while True:
-            # One fetch serves all who asked for it before it began, in whichever order they wake.
-            decision = self.state.decide(force=force and self.state.forced == forced)
+            decision = self.state.decide(force=force)
             if isinstance(decision, Serve):
                 if decision.start is not None:
                     self._launch(decision.start, blocking=False)
@@ -146,10 +144,8 @@ class TokenSource:
 
     def obtain_sync(self, *, force: bool = False) -> Held:
         """Return a token with its deadlines, blocking; see `obtain`."""
-        forced = self.state.forced
         while True:
-            # One fetch serves all who asked for it before it began, in whichever order they wake.
-            decision = self.state.decide(force=force and self.state.forced == forced)
+            decision = self.state.decide(force=force)
             if isinstance(decision, Serve):
                 if decision.start is not None:
                     self._launch(decision.start, blocking=True)
