@@ -168,8 +168,8 @@ class Sender:
 
 
 def _set_timeouts(request: httpx.Request, seconds: float) -> None:
-    # A request built by hand carries none, and would wait for ever. They come before the deadline: httpcore closes
-    # a connection whose handshake takes too long, and leaves one open whose handshake is cancelled.
+    # A request built by hand carries none, and would wait for ever. They come before the deadline, since httpcore
+    # closes a connection whose handshake takes too long, and leaves one open whose handshake is cancelled.
     request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), _PHASE * seconds)
 
 

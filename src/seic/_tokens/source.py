@@ -127,8 +127,9 @@ class TokenSource:
 
     async def obtain(self, *, force: bool = False) -> Held:
         """Return a token with its deadlines; see `token`."""
+        after = self.state.number_to_force() if force else 0
         while True:
-            decision = self.state.decide(force=force)
+            decision = self.state.decide(after=after)
             if isinstance(decision, Serve):
                 if decision.start is not None:
                     self._launch(decision.start, blocking=False)
@@ -139,13 +140,14 @@ class TokenSource:
                     self._launch(flight, blocking=False)
                 while not await flight.wait_async():
                     self._look_after(flight)
-            if (held := self.state.outcome(flight, force=force)) is not None:
+            if (held := self.state.outcome(flight, after=after)) is not None:
                 return held
 
     def obtain_sync(self, *, force: bool = False) -> Held:
         """Return a token with its deadlines, blocking; see `obtain`."""
+        after = self.state.number_to_force() if force else 0
         while True:
-            decision = self.state.decide(force=force)
+            decision = self.state.decide(after=after)
             if isinstance(decision, Serve):
                 if decision.start is not None:
                     self._launch(decision.start, blocking=True)
@@ -159,7 +161,7 @@ class TokenSource:
                     self.state.abandon(flight)
                 while not flight.wait():
                     self._look_after(flight)
-            if (held := self.state.outcome(flight, force=force)) is not None:
+            if (held := self.state.outcome(flight, after=after)) is not None:
                 return held
 
     async def revoke(self) -> None:
@@ -336,6 +338,7 @@ class TokenSource:
 
     def _landed(self, flight: Flight, fetched: Fetched, identity: str | None) -> None:
         held = self._hold(fetched)
+        held.asked = 0 if fetched.stored else flight.number
         if (failures := self.state.landed(flight, held)) is None:
             return
         if identity != self._identity():
