@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import math
-import random
-import time
+from random import random
+from time import sleep as block
+from time import time
 from types import TracebackType
 from typing import Any, Self
 
@@ -79,7 +80,8 @@ class Retry:
         """Refuse numbers that make no sense."""
         if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
             raise ConfigurationError("retry.attempts: must be a whole number, 1 or more", field="retry.attempts")
-        if not isinstance(self.longest_pause, int | float) or not 0 <= self.longest_pause < math.inf:
+        is_number = isinstance(self.longest_pause, int | float) and not isinstance(self.longest_pause, bool)
+        if not is_number or not 0 <= self.longest_pause < math.inf:
             raise ConfigurationError("retry.longest_pause: must be seconds, 0 or more", field="retry.longest_pause")
 
     def pause_after(self, attempt: int, *, asked: float | None, chance: float) -> float | None:
@@ -154,7 +156,7 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
                 if pause is None or not body.rewind():
                     return response
                 response.close()
-            time.sleep(pause)
+            block(pause)
             attempt += 1
 
     async def aclose(self) -> None:
@@ -198,11 +200,11 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         status = response.status_code
         if not _may_pass(status, response.content if _explains_itself(response) else b""):
             return None
-        asked = parse_retry_after(response.headers.get("Retry-After"), now=time.time())
+        asked = parse_retry_after(response.headers.get("Retry-After"), now=time())
         return self._pause(str(status), asked, attempt, request)
 
     def _pause(self, reason: str, asked: float | None, attempt: int, request: Any) -> float | None:
-        pause = self._retry.pause_after(attempt, asked=asked, chance=random.random())  # noqa: S311  # no secret
+        pause = self._retry.pause_after(attempt, asked=asked, chance=random())  # noqa: S311  # no secret
         if pause is not None:
             _logger.info(
                 "%s %s met %s, and is sent again in %.2f s unless its body cannot be (attempt %d of %d)",

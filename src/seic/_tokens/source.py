@@ -127,8 +127,10 @@ class TokenSource:
 
     async def obtain(self, *, force: bool = False) -> Held:
         """Return a token with its deadlines; see `token`."""
+        forced = self.state.forced
         while True:
-            decision = self.state.decide(force=force)
+            # One fetch serves all who asked for it before it began, in whichever order they wake.
+            decision = self.state.decide(force=force and self.state.forced == forced)
             if isinstance(decision, Serve):
                 if decision.start is not None:
                     self._launch(decision.start, blocking=False)
@@ -144,8 +146,10 @@ class TokenSource:
 
     def obtain_sync(self, *, force: bool = False) -> Held:
         """Return a token with its deadlines, blocking; see `obtain`."""
+        forced = self.state.forced
         while True:
-            decision = self.state.decide(force=force)
+            # One fetch serves all who asked for it before it began, in whichever order they wake.
+            decision = self.state.decide(force=force and self.state.forced == forced)
             if isinstance(decision, Serve):
                 if decision.start is not None:
                     self._launch(decision.start, blocking=True)

@@ -70,6 +70,8 @@ class TokenState:
         self._fruitless = 0
         self._fruitless_until = -math.inf
         self._stats = Stats()
+        #: How many fetches that were asked for by force have brought a token.
+        self.forced = 0
 
     def decide(self, *, force: bool = False) -> Serve | Wait:
         """Decide for one caller.
@@ -132,6 +134,7 @@ class TokenState:
         with self._lock:
             if not self._clear(flight):
                 return None
+            self.forced += flight.force
             failures, self._failures, self._error = self._failures, 0, None
             self._retry_living_at = self._retry_dead_at = -math.inf
             if self.held.accepted:

@@ -1,0 +1,161 @@
+"""An API behind the four kinds of client, which reads bodies as they come and refuses the tokens that a test names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import attrs
+import httpx
+import httpx2
+
+from seic import SEI_GATEWAY, ClientCredentials, Config, Hosts, OAuth2Auth
+from tests._support.clocks import FakeClock
+from tests._support.token_desk import TokenDesk
+
+CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+BASE = "https://api.example"
+
+
+@attrs.define
+class Call:
+    """A call as the API saw it."""
+
+    method: str
+    path: str
+    token: str
+    app_key: str
+    body: bytes
+
+
+class Api:
+    """Takes calls and answers them.
+
+    Attributes:
+        calls: What came in.
+        dead: Tokens that are refused.
+        answer: What to answer a call with whose token is taken; None is 200.
+        refusal: What to answer a call with whose token is refused: status, headers, body.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.dead: set[str] = set()
+        self.answer: Callable[[Call], tuple[int, dict[str, str], bytes] | None] = lambda _: None
+        self.refusal: tuple[int, dict[str, str], bytes] = (401, CHALLENGE, b"")
+
+    @property
+    def tokens(self) -> list[str]:
+        """The tokens that calls carried."""
+        return [call.token for call in self.calls]
+
+    @property
+    def bodies(self) -> list[bytes]:
+        """The bodies that calls carried."""
+        return [call.body for call in self.calls]
+
+    def take(self, request: Any, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        """Answer one call."""
+        call = Call(
+            request.method,
+            str(request.url),
+            request.headers.get("Authorization", "").removeprefix("Bearer "),
+            request.headers.get("AppKey", ""),
+            body,
+        )
+        self.calls.append(call)
+        if call.token in self.dead:
+            return self.refusal
+        return self.answer(call) or (200, {"requesttrackingid": f"track-{len(self.calls)}"}, b"")
+
+
+class Blocking(httpx.BaseTransport):
+    """Carries blocking calls; the body is read as a connection does it, so that it stays a stream."""
+
+    def __init__(self, api: Api, library: Any) -> None:
+        self._api, self._library = api, library
+
+    def handle_request(self, request: Any) -> Any:
+        """Carry one call."""
+        status, headers, content = self._api.take(request, b"".join(request.stream))
+        return self._library.Response(status, headers=headers, stream=_stream(self._library, content))
+
+
+class Async(httpx.AsyncBaseTransport):
+    """Carries async calls."""
+
+    def __init__(self, api: Api, library: Any) -> None:
+        self._api, self._library = api, library
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """Carry one call."""
+        body = b"".join([part async for part in request.stream])
+        await asyncio.sleep(0)  # other calls get their turn, as on a network
+        status, headers, content = self._api.take(request, body)
+        return self._library.Response(status, headers=headers, stream=_stream(self._library, content))
+
+
+@attrs.frozen
+class Kind:
+    """A kind of client."""
+
+    name: str
+    library: Any
+    is_async: bool
+
+    def request(self, api: Api, auth: OAuth2Auth, method: str, url: str, **options: Any) -> Any:
+        """Make one call with a client of its own."""
+        follow = options.pop("follow_redirects", False)
+        if not self.is_async:
+            with self.client(api, auth, follow_redirects=follow) as client:
+                return client.request(method, url, **options)
+
+        async def call() -> Any:
+            async with self.client(api, auth, follow_redirects=follow) as client:
+                return await client.request(method, url, **options)
+
+        return asyncio.run(call())
+
+    def client(self, api: Api, auth: OAuth2Auth, **options: Any) -> Any:
+        """Return a client."""
+        if self.is_async:
+            return self.library.AsyncClient(auth=auth, base_url=BASE, transport=Async(api, self.library), **options)
+        return self.library.Client(auth=auth, base_url=BASE, transport=Blocking(api, self.library), **options)
+
+
+KINDS = [
+    Kind(f"{library.__name__}.{'AsyncClient' if is_async else 'Client'}", library, is_async)
+    for library in (httpx, httpx2)
+    for is_async in (True, False)
+]
+
+
+def config(**changes: Any) -> Config:
+    """Return the settings of these tests."""
+    settings: dict[str, Any] = {
+        "provider": SEI_GATEWAY,
+        "hosts": Hosts(api=BASE),
+        "client_id": "AppKey-1",
+        "client_secret": "AppSecret-1",
+        "grant": ClientCredentials(username="svc-user", password="password-1"),
+    }
+    return Config(**{**settings, **changes})
+
+
+def auth_for(desk: TokenDesk, clock: FakeClock | None = None, **changes: Any) -> OAuth2Auth:
+    """Return an auth whose tokens come from the desk."""
+    return OAuth2Auth(config(**changes), transport=desk, clock=(clock or FakeClock()).clock)
+
+
+def _stream(library: Any, content: bytes) -> Any:
+    class Stream(library.SyncByteStream, library.AsyncByteStream):  # type: ignore[misc]
+        """A body that comes off a network."""
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield content
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield content
+
+    return Stream()

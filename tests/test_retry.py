@@ -1,0 +1,404 @@
+"""Idempotent calls are repeated when that may help, and nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import math
+from collections import deque
+from typing import Any
+
+import httpx
+import pytest
+import trio
+
+import seic
+from seic import ConfigurationError, Retry, RetryTransport
+from tests._support.api import KINDS, Api, Async, Blocking, Kind, auth_for, config
+from tests._support.clocks import FakeClock
+from tests._support.token_desk import TokenDesk
+
+IDEMPOTENT = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]
+PAYLOAD = b"the whole body"
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+class Plan:
+    """An API that answers by plan, and then well."""
+
+    def __init__(self, *answers: Answer | Exception) -> None:
+        self.api = Api()
+        self.left = deque(answers)
+        self.api.answer = self._next
+
+    @property
+    def calls(self) -> int:
+        """How many calls came in."""
+        return len(self.api.calls)
+
+    def _next(self, _: Any) -> Answer | None:
+        answer = self.left.popleft() if self.left else None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that were made, none of which takes any time; chance is a half."""
+    made: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        made.append(seconds)
+
+    monkeypatch.setattr("seic._retry.sleep", sleep)
+    monkeypatch.setattr("seic._retry.block", made.append)
+    monkeypatch.setattr("seic._retry.random", lambda: 0.5)
+    return made
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of client."""
+    way: Kind = request.param
+    return way
+
+
+def send(kind: Kind, plan: Plan, method: str = "GET", retry: Retry | None = None, **options: Any) -> Any:
+    """Make a call with a client that retries."""
+    if not kind.is_async:
+        transport = RetryTransport(Blocking(plan.api, kind.library), retry)
+        with kind.library.Client(transport=transport) as client:
+            return client.request(method, "https://api.example/v1?q=secret", **options)
+
+    async def call() -> Any:
+        transport = RetryTransport(Async(plan.api, kind.library), retry)
+        async with kind.library.AsyncClient(transport=transport) as client:
+            return await client.request(method, "https://api.example/v1?q=secret", **options)
+
+    return asyncio.run(call())
+
+
+def busy(status: int = 503, body: bytes = b"", **headers: str) -> Answer:
+    """Return an answer that may pass."""
+    return status, {name.replace("_", "-"): value for name, value in headers.items()}, body
+
+
+def says(transient: str, status: int = 400) -> Answer:
+    """Return the gateway's error form."""
+    body = f'{{"code": "gateway.trouble", "message": "m", "transient": {transient}}}'.encode()
+    return status, {"Content-Type": "application/json"}, body
+
+
+@pytest.mark.parametrize("method", IDEMPOTENT)
+def test_an_idempotent_call_is_repeated(kind: Kind, pauses: list[float], method: str) -> None:
+    """The caller sees the answer that came at last; pauses grow, and are drawn from all below their end."""
+    plan = Plan(busy(), busy())
+    assert send(kind, plan, method).status_code == 200
+    assert plan.calls == 3
+    assert pauses == [0.25, 0.5]
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "CONNECT"])
+def test_any_other_call_is_not(kind: Kind, pauses: list[float], method: str) -> None:
+    """Sent twice, it might do what it does twice."""
+    plan = Plan(busy())
+    assert send(kind, plan, method).status_code == 503
+    assert plan.calls == 1
+    assert pauses == []
+
+
+def test_the_last_answer_is_handed_on(kind: Kind, pauses: list[float]) -> None:
+    """After as many attempts as were granted, as it is."""
+    plan = Plan(*[busy(body=b"%d" % number) for number in range(9)])
+    reply = send(kind, plan, retry=Retry(attempts=4))
+    assert (reply.status_code, reply.content) == (503, b"3")
+    assert plan.calls == 4
+    assert pauses == [0.25, 0.5, 1.0]
+
+
+def test_one_attempt_is_no_retry(kind: Kind, pauses: list[float]) -> None:
+    """It is how a client switches it off."""
+    plan = Plan(busy())
+    assert send(kind, plan, retry=Retry(attempts=1)).status_code == 503
+    assert plan.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "repeated"),
+    [
+        *[pytest.param(busy(status), True, id=str(status)) for status in (408, 429, 502, 503, 504)],
+        *[pytest.param(busy(status), False, id=str(status)) for status in (400, 401, 403, 404, 409, 500, 501)],
+        *[pytest.param(busy(status), False, id=str(status)) for status in (200, 302)],
+        pytest.param(says('"true"'), True, id="transient: true"),
+        pytest.param(says("true"), True, id="transient: true, a boolean"),
+        pytest.param(says('"true"', 500), True, id="500, transient: true"),
+        pytest.param(says('"false"', 503), False, id="503, transient: false"),
+        pytest.param(says('"perhaps"', 503), True, id="503, transient: who knows"),
+        pytest.param(says('"true"', 401), False, id="401, transient: true"),
+        pytest.param((503, {"Content-Type": "text/html"}, says('"false"')[2]), True, id="a form that is no JSON"),
+    ],
+)
+def test_the_providers_word_counts_for_more_than_the_status(
+    kind: Kind, pauses: list[float], answer: Answer, repeated: bool
+) -> None:
+    """`transient` decides; without it, what passes by itself is repeated. A bad token does not get better."""
+    plan = Plan(answer)
+    reply = send(kind, plan)
+    assert plan.calls == (2 if repeated else 1)
+    if not repeated:
+        assert (reply.status_code, reply.content) == (answer[0], answer[2])
+
+
+@pytest.mark.parametrize(
+    ("asked", "repeated"),
+    [
+        pytest.param("0", True, id="at once"),
+        pytest.param("10", True, id="the longest that is waited"),
+        pytest.param("11", False, id="longer"),
+    ],
+)
+def test_retry_after_is_kept_to(kind: Kind, pauses: list[float], asked: str, repeated: bool) -> None:
+    """To the second; whoever is asked to wait for long is told so instead."""
+    plan = Plan(busy(429, Retry_After=asked))
+    reply = send(kind, plan)
+    assert plan.calls == (2 if repeated else 1)
+    assert pauses == ([float(asked)] if repeated else [])
+    assert reply.status_code == (200 if repeated else 429)
+
+
+def test_retry_after_may_be_a_date(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts against the wall clock."""
+    monkeypatch.setattr("seic._retry.time", lambda: 1_700_000_000.0)
+    send(KINDS[0], Plan(busy(Retry_After="Tue, 14 Nov 2023 22:13:25 GMT")))
+    assert pauses == [5]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "repeated"),
+    [
+        ("ConnectError", True),
+        ("ReadError", True),
+        ("WriteError", True),
+        ("RemoteProtocolError", True),
+        ("ConnectTimeout", True),
+        ("ReadTimeout", True),
+        ("WriteTimeout", True),
+        ("PoolTimeout", False),
+        ("LocalProtocolError", False),
+        ("UnsupportedProtocol", False),
+        ("ProxyError", False),
+    ],
+)
+def test_a_lost_connection_is_repeated(kind: Kind, pauses: list[float], trouble: str, repeated: bool) -> None:
+    """What goes wrong on this side is not."""
+    error = getattr(kind.library, trouble)
+    plan = Plan(error("lost"))
+    if repeated:
+        assert send(kind, plan).status_code == 200
+    else:
+        with pytest.raises(error):
+            send(kind, plan)
+    assert plan.calls == (2 if repeated else 1)
+
+
+def test_the_last_loss_is_the_callers(kind: Kind, pauses: list[float]) -> None:
+    """Unchanged."""
+    errors = [kind.library.ReadError(str(number)) for number in range(3)]
+    with pytest.raises(kind.library.ReadError) as caught:
+        send(kind, Plan(*errors))
+    assert caught.value is errors[-1]
+
+
+def test_an_error_of_ours_is_not_repeated(kind: Kind, pauses: list[float]) -> None:
+    """A certificate that cannot work does not get better."""
+    plan = Plan(seic.CertificateError("expired"))
+    with pytest.raises(seic.CertificateError):
+        send(kind, plan)
+    assert plan.calls == 1
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.is_async], ids=lambda kind: kind.name)
+def test_a_body_is_sent_again_whole_or_not_at_all(kind: Kind, pauses: list[float]) -> None:
+    """A file is rewound; what is used up is handed on with the first answer."""
+    plan = Plan(busy())
+    assert send(kind, plan, "PUT", content=io.BytesIO(PAYLOAD)).status_code == 200
+    assert plan.api.bodies == [PAYLOAD] * 2
+
+    plan = Plan(busy())
+    assert send(kind, plan, "PUT", content=iter([PAYLOAD])).status_code == 503
+    assert plan.calls == 1
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_async], ids=lambda kind: kind.name)
+def test_an_async_body_that_is_used_up_is_not_sent_again(kind: Kind, pauses: list[float]) -> None:
+    """Neither after an answer nor after a loss."""
+
+    async def once() -> Any:
+        yield PAYLOAD
+
+    plan = Plan(busy())
+    assert send(kind, plan, "PUT", content=once()).status_code == 503
+    with pytest.raises(kind.library.ReadError):
+        send(kind, Plan(kind.library.ReadError("lost")), "PUT", content=once())
+    assert pauses == []
+
+
+def test_trio_pauses_as_well(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same transport serves it."""
+    answers = deque([httpx.Response(503), httpx.Response(200)])
+
+    async def main() -> int:
+        transport = RetryTransport(httpx.MockTransport(lambda _: answers.popleft()))
+        async with httpx.AsyncClient(transport=transport) as client:
+            return (await client.get("https://api.example/")).status_code
+
+    assert trio.run(main) == 200
+    assert pauses == [0.25]
+
+
+def test_each_repetition_is_told_without_the_query(pauses: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    """What callers put there is theirs."""
+    with caplog.at_level(logging.INFO, "seic.api"):
+        send(KINDS[0], Plan(busy(), httpx.ReadError("lost")))
+    lines = [record.message for record in caplog.records if record.name == "seic.api"]
+    assert len(lines) == 2
+    assert all("GET https://api.example/v1" in line for line in lines)
+    assert "503" in lines[0]
+    assert "ReadError" in lines[1]
+    assert "secret" not in "".join(lines)
+
+
+async def test_a_streamed_answer_stays_a_stream(pauses: list[float]) -> None:
+    """Only an error that may explain itself is read."""
+    plan = Plan(says('"true"'), (200, {}, PAYLOAD))
+    async with (
+        httpx.AsyncClient(transport=RetryTransport(Async(plan.api, httpx))) as client,
+        client.stream("GET", "https://api.example/") as reply,
+    ):
+        assert not reply.is_stream_consumed
+        assert await reply.aread() == PAYLOAD
+
+
+async def test_a_streamed_error_can_still_be_read(pauses: list[float]) -> None:
+    """It was read to see whether it is transient."""
+    plan = Plan(says('"false"'))
+    async with (
+        httpx.AsyncClient(transport=RetryTransport(Async(plan.api, httpx))) as client,
+        client.stream("GET", "https://api.example/") as reply,
+    ):
+        assert b"gateway.trouble" in await reply.aread()
+
+
+# In the ready clients
+
+
+async def test_a_client_retries_if_it_is_told_to(pauses: list[float]) -> None:
+    """And not otherwise; token calls have their own rules."""
+    plan, desk = Plan(busy(), busy()), TokenDesk()
+    auth = auth_for(desk)
+    async with seic.AsyncClient(config(), auth=auth, transport=Async(plan.api, httpx)) as client:
+        assert (await client.get("/v1")).status_code == 503
+    async with seic.AsyncClient(config(), auth=auth, transport=Async(plan.api, httpx), retry=Retry()) as client:
+        assert (await client.get("/v1")).status_code == 200
+    assert plan.api.tokens == ["token-1"] * 3
+
+
+def test_a_blocking_client_retries_if_it_is_told_to(pauses: list[float]) -> None:
+    """As the async one."""
+    plan = Plan(busy())
+    auth = auth_for(TokenDesk(), FakeClock())
+    with seic.Client(config(), auth=auth, transport=Blocking(plan.api, httpx), retry=Retry()) as client:
+        assert client.get("/v1").status_code == 200
+
+
+def test_a_token_that_dies_in_a_pause_is_renewed_all_the_same(kind: Kind, pauses: list[float]) -> None:
+    """The transport repeats with the token that it has; the auth above it sees the 401."""
+    plan, desk = Plan(busy()), TokenDesk()
+    take = plan.api.take
+
+    def revoke(request: Any, body: bytes) -> Answer:
+        answer = take(request, body)
+        plan.api.dead.add("token-1")
+        return answer
+
+    plan.api.take = revoke  # type: ignore[method-assign]
+    auth = auth_for(desk)
+    if kind.is_async:
+
+        async def call() -> Any:
+            transport = RetryTransport(Async(plan.api, kind.library))
+            async with kind.library.AsyncClient(auth=auth, transport=transport) as client:
+                return await client.get("https://api.example/v1")
+
+        reply = asyncio.run(call())
+    else:
+        with kind.library.Client(auth=auth, transport=RetryTransport(Blocking(plan.api, kind.library))) as client:
+            reply = client.get("https://api.example/v1")
+    assert reply.status_code == 200
+    assert plan.api.tokens == ["token-1", "token-1", "token-2"]
+
+
+# The transport below
+
+
+def test_what_is_below_is_opened_and_closed_with_it() -> None:
+    """By `with` and by hand."""
+    seen: list[str] = []
+
+    class Below(httpx.BaseTransport):
+        def __enter__(self) -> Any:
+            seen.append("enter")
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            seen.append("exit")
+
+        def close(self) -> None:
+            seen.append("close")
+
+    with RetryTransport(Below()) as transport:
+        transport.close()
+    assert seen == ["enter", "close", "exit"]
+
+
+async def test_an_async_transport_below_is_opened_and_closed_with_it() -> None:
+    """As a blocking one."""
+    seen: list[str] = []
+
+    class Below(httpx.AsyncBaseTransport):
+        async def __aenter__(self) -> Any:
+            seen.append("enter")
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            seen.append("exit")
+
+        async def aclose(self) -> None:
+            seen.append("close")
+
+    async with RetryTransport(Below()) as transport:
+        await transport.aclose()
+    assert seen == ["enter", "close", "exit"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"attempts": 0}, "retry.attempts"),
+        ({"attempts": 2.5}, "retry.attempts"),
+        ({"attempts": True}, "retry.attempts"),
+        ({"longest_pause": -1}, "retry.longest_pause"),
+        ({"longest_pause": math.inf}, "retry.longest_pause"),
+        ({"longest_pause": math.nan}, "retry.longest_pause"),
+        ({"longest_pause": "10"}, "retry.longest_pause"),
+        ({"longest_pause": True}, "retry.longest_pause"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(settings: dict[str, Any], field: str) -> None:
+    """The error names the setting."""
+    with pytest.raises(ConfigurationError) as caught:
+        Retry(**settings)
+    assert caught.value.field == field
