@@ -322,17 +322,7 @@ class TokenSource:
         return fetch.steps(eager=self.state.eager() and not flight.ahead, is_usable=is_usable)
 
     def _revocation(self) -> Steps[None]:
-        held, key = self.state.held, self._key(self._identity())
-        token = held.token if held.token.access_token else None
-        if token is None and self._keeper is not None:
-            token = yield from self._keeper.load(key)
-        if token is None:
-            return
-        errand = revocation(self.endpoint, token, self.clock)
-        self.state.forget(held)
-        if self._keeper is not None:
-            self._keeper.delete(key)
-        yield from errand
+        return revocation(self.endpoint, self.state, self._keeper, self._key(self._identity()), self.clock)
 
     # Events come before the callers go on, so that whoever listens knows first.
 
