@@ -46,7 +46,9 @@ def body_that_breaks() -> Iterator[bytes]:
     "reply",
     [
         pytest.param({"content": b"x" * (1024 * 1024 + 1)}, id="too large"),
-        pytest.param({"headers": {"Content-Encoding": "br"}, "stream": httpx.ByteStream(b"x")}, id="compressed unasked"),
+        pytest.param(
+            {"headers": {"Content-Encoding": "br"}, "stream": httpx.ByteStream(b"x")}, id="compressed unasked"
+        ),
         pytest.param({"headers": {"Content-Encoding": "gzip"}, "stream": httpx.ByteStream(b"x")}, id="bad gzip"),
         pytest.param({"content": body_that_breaks()}, id="cut off"),
         pytest.param({"content": b"<html>"}, id="no JSON"),
