@@ -40,10 +40,10 @@ class DeviceLogin(Secretive):
     verification_uri: str
     verification_uri_complete: str | None
     expires_in: float
-    _authorization: DeviceAuthorization = attrs.field(repr=False)
-    _endpoint: TokenEndpoint = attrs.field(repr=False)
-    _clock: Clock = attrs.field(repr=False)
-    _ends: float = attrs.field(repr=False)
+    _authorization: DeviceAuthorization = attrs.field(repr=False, alias="authorization")
+    _endpoint: TokenEndpoint = attrs.field(repr=False, alias="endpoint")
+    _clock: Clock = attrs.field(repr=False, alias="clock")
+    _ends: float = attrs.field(repr=False, alias="ends")
 
     @classmethod
     async def begin(
