@@ -48,18 +48,23 @@ class Source(Secretive):
         """
         if isinstance(material, bytes):
             return cls(label=f"the {role} given as bytes", data=material)
-        if isinstance(material, str) and ("-----BEGIN" in material or _LOOKS_LIKE_MATERIAL.fullmatch(material)):
-            return cls(label=f"the {role} given as text", data=material.encode())
+        if isinstance(material, str) and is_material(material):
+            return cls(label=given_as_text(role), data=material.encode(errors="surrogatepass"))
         if not isinstance(material, str | os.PathLike):
             raise TypeError(f"the {role} must be a path, PEM text or bytes, not {type(material).__name__}")
         text = os.fspath(material)
         if not text or "\0" in text or "\n" in text:
             raise fault(
                 Reason.NOT_FOUND,
-                f"the {role} given as text",
+                given_as_text(role),
                 "the text is neither a path nor PEM; PEM holds a line '-----BEGIN …-----'",
             )
-        return cls(label=text, path=Path(text).expanduser())
+        try:
+            return cls(label=text, path=Path(text).expanduser())
+        except RuntimeError:
+            raise fault(
+                Reason.NOT_FOUND, text, "the home that ~ stands for cannot be found; write the whole path"
+            ) from None
 
     @property
     def directory(self) -> Path | None:
@@ -98,6 +103,8 @@ class Source(Secretive):
                     f"this process{_who()} may not read it; give its user read permission",
                 ) from None
             raise fault(Reason.UNREADABLE, self.label, f"it cannot be read: {error.strerror}") from None
+        except ValueError:
+            raise fault(Reason.NOT_FOUND, self.label, "it holds a character that no path has; check the path") from None
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -170,6 +177,16 @@ class Origin(Secretive):
                 "tls.key",
             )
         return certificate, self.key or key, chain if os.path.lexists(real / "ca.crt") else None
+
+
+def given_as_text(role: str) -> str:
+    """Return what errors call a text that is no path."""
+    return f"the {role} given as text"
+
+
+def is_material(text: str) -> bool:
+    """Tell whether a text is a certificate or a key itself, and no path of one."""
+    return "-----BEGIN" in text or _LOOKS_LIKE_MATERIAL.fullmatch(text) is not None
 
 
 def _is_directory(path: Path) -> bool:
