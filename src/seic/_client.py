@@ -95,9 +95,8 @@ class AsyncClient(httpx.AsyncClient):
                 pattern: None if mount is None else AsyncTransport(config, transport=mount)
                 for pattern, mount in mounts.items()
             }
-        super().__init__(
-            auth=self._oauth, transport=carrier if retry is None else RetryTransport(carrier, retry), **options
-        )
+        sender = carrier if retry is None else RetryTransport(carrier, retry, provider=config.provider)
+        super().__init__(auth=self._oauth, transport=sender, **options)
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:
@@ -209,9 +208,8 @@ class Client(httpx.Client):
                 pattern: None if mount is None else Transport(config, transport=mount)
                 for pattern, mount in mounts.items()
             }
-        super().__init__(
-            auth=self._oauth, transport=carrier if retry is None else RetryTransport(carrier, retry), **options
-        )
+        sender = carrier if retry is None else RetryTransport(carrier, retry, provider=config.provider)
+        super().__init__(auth=self._oauth, transport=sender, **options)
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:

@@ -10,6 +10,7 @@ from seic._model.provider import Provider
 from seic._oauth.api_errors import parse_api_error
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.providers import SEI_GATEWAY
+from seic._oauth.words import LONGEST_ID, clean, credentials_of
 from seic._replay import NOT_REPLAYED
 
 _R = TypeVar("_R")
@@ -40,12 +41,15 @@ def raise_for_status(reply: _R, *, provider: Provider = SEI_GATEWAY) -> _R:
     except RuntimeError:  # it is being streamed
         body = b""
     header = provider.tracking_header
+    secrets = credentials_of(response)
     error = parse_api_error(
-        tracking_header=header, status=status, headers=response.headers, body=body, now=time.time()
+        tracking_header=header, status=status, headers=response.headers, body=body, now=time.time(), secrets=secrets
     ) or ApiError(
-        f"the API answered {status} {response.reason_phrase}".rstrip(),
+        f"the API answered {status} {clean(response.reason_phrase, secrets=secrets)}".rstrip(),
         status=status,
-        tracking_id=response.headers.get(header) if header else None,
+        tracking_id=clean(response.headers.get(header, ""), secrets=secrets, limit=LONGEST_ID) or None
+        if header
+        else None,
         retry_after=parse_retry_after(response.headers.get("Retry-After"), now=time.time()),
     )
     if NOT_REPLAYED in response.extensions:

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 
 from seic import OAUTH2, ClientCredentials
-from seic._errors import SeicError
 from seic._runtime import Latch
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.held import Held
@@ -82,10 +81,6 @@ class TokenDesk(httpx.AsyncBaseTransport, httpx.BaseTransport):
     def open_sync(self) -> httpx.BaseTransport:
         """Be a connector."""
         return self
-
-    def explain(self, error: Exception, request: httpx.Request) -> SeicError | None:
-        """Be a connector."""
-        return None
 
     def endpoint(self, *, timeout: float = PATIENCE) -> TokenEndpoint:
         """Return the endpoint that this desk serves."""

@@ -50,9 +50,9 @@ class State(TokenState):
         assert self.failed(flight, error) is not None
         flight.fail(error)
 
-    def wait(self, *, force: bool = False) -> Wait:
+    def wait(self, *, after: int = 0) -> Wait:
         """Decide, and have it be to wait."""
-        decision = self.decide(force=force)
+        decision = self.decide(after=after)
         assert isinstance(decision, Wait)
         return decision
 
@@ -199,10 +199,10 @@ def test_a_refusal_is_remembered_for_half_a_minute(state: State, clock: FakeCloc
     state.fail(state.wait().flight, REFUSED)
     clock.advance(held_for)
     if asks:
-        assert state.wait(force=True).start
+        assert state.wait(after=state.number_to_force()).start
     else:
         with pytest.raises(TokenRequestRefused):
-            state.decide(force=True)
+            state.decide(after=state.number_to_force())
 
 
 def test_a_success_forgets_the_failures(state: State, clock: FakeClock) -> None:
@@ -253,24 +253,57 @@ def test_a_refusal_is_raised_to_whoever_waited(state: State, clock: FakeClock, l
 
 
 def test_force_fetches_although_the_token_is_fresh(state: State) -> None:
-    """And all who force at one moment share that fetch."""
+    """And all who force at one moment share that fetch, also those who come to it when it has landed."""
     state.land(state.hold())
-    first, second = state.wait(force=True), state.wait(force=True)
+    one = state.number_to_force()
+    first = state.wait(after=one)
+    two = state.number_to_force()
+    second = state.wait(after=two)
     assert first.start
     assert first.flight.force
     assert second == Wait(first.flight)
+
+    held = state.hold("new")
+    held.asked = first.flight.number
+    state.landed(first.flight, held)
+    first.flight.land(held, stored=False)
+    assert state.outcome(first.flight, after=one) is held
+    assert state.decide(after=two) == Serve(held)
 
 
 def test_force_does_not_take_a_token_that_was_asked_for_before(state: State) -> None:
     """What changed at the provider may not be in it: the caller waits for that fetch, and then starts another."""
     earlier = state.wait().flight
-    assert state.wait(force=True) == Wait(earlier)
+    after = state.number_to_force()
+    assert state.wait(after=after) == Wait(earlier)
     held = state.hold()
+    held.asked = earlier.number
     state.landed(earlier, held)
     earlier.land(held, stored=False)
 
-    assert state.outcome(earlier, force=True) is None
-    assert state.wait(force=True).start
+    assert state.outcome(earlier, after=after) is None
+    assert state.wait(after=after).start
+
+
+def test_force_does_not_take_a_token_out_of_a_store(state: State) -> None:
+    """Whenever the flight began that found it there."""
+    after = state.number_to_force()
+    flight = state.wait().flight
+    held = state.hold()
+    state.landed(flight, held)
+    flight.land(held, stored=True)
+    assert state.outcome(flight, after=after) is None
+
+
+def test_force_does_not_go_on_with_the_old_token(state: State) -> None:
+    """Where the endpoint is down, who wanted a new one is told so."""
+    state.land(state.hold())
+    after = state.number_to_force()
+    flight = state.wait(after=after).flight
+    state.fail(flight)
+    with pytest.raises(TokenEndpointUnavailable):
+        state.outcome(flight, after=after)
+    assert state.outcome(flight) is state.held
 
 
 def test_an_abandoned_flight_is_no_failure(state: State) -> None:

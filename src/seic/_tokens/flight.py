@@ -18,6 +18,11 @@ _numbers = itertools.count(1)
 _LOOK = 0.25
 
 
+def take_number() -> int:
+    """Return a number that is greater than that of each flight before, and less than that of each one after."""
+    return next(_numbers)
+
+
 class Flight:
     """A fetch that many may wait for and that none of them owns.
 
@@ -32,8 +37,8 @@ class Flight:
     """
 
     def __init__(self, *, host: str, ahead: bool, force: bool, patience: float) -> None:
-        #: Tells this process's flights apart in events.
-        self.number = next(_numbers)
+        #: Tells this process's flights apart, and which was first.
+        self.number = take_number()
         self.ahead = ahead
         self.force = force
         self.held: Held | None = None

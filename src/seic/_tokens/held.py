@@ -134,6 +134,7 @@ class Held:
         "_idle",
         "_wall_end",
         "accepted",
+        "asked",
         "authorization",
         "dies_at",
         "idle_at",
@@ -168,6 +169,8 @@ class Held:
         # SEI's BearerToken is used as Bearer; a DPoP token has a scheme of its own (RFC 9449 §7.1).
         scheme = "DPoP" if token.token_type.lower() == "dpop" else "Bearer"
         self.authorization = HiddenText(f"{scheme} {token.access_token}")
+        #: The number of the flight that asked for it; 0 where none of this process did.
+        self.asked = 0
         #: Whether the API has taken it, and whether it has refused it since.
         self.accepted = self.rejected = False
         if token.expires_in is None:

@@ -14,9 +14,9 @@ from typing import Protocol
 import attrs
 import httpx
 
-from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable
+from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenError
 from seic._oauth.messages import MAX_REPLY_BYTES
-from seic._oauth.words import clean, secrets_in
+from seic._oauth.words import LONGEST_ID, clean, secrets_in
 from seic._runtime import within
 from seic._tokens.lifeline import CallEnded, Lifeline
 
@@ -50,10 +50,6 @@ class Connector(Protocol):
         """Whether the transport is closed after the call."""
         ...
 
-    def explain(self, error: Exception, request: httpx.Request) -> SeicError | None:
-        """Return a better account of a failed connection, or None."""
-        ...
-
 
 class Sender:
     """Sends token calls over fresh connections.
@@ -63,10 +59,12 @@ class Sender:
 
     Args:
         connector: What opens a transport.
+        tracking_header: The response header that names a call, for errors; None where there is none.
     """
 
-    def __init__(self, connector: Connector) -> None:
+    def __init__(self, connector: Connector, *, tracking_header: str | None = None) -> None:
         self._connector = connector
+        self._tracking_header = tracking_header
 
     async def send(self, request: httpx.Request, seconds: float) -> Reply:
         """Send the request and read the reply.
@@ -80,12 +78,15 @@ class Sender:
             InvalidTokenResponse: The reply is too large or cannot be decompressed.
         """
         _set_timeouts(request, seconds)
+        arrived: list[httpx.Headers] = []
         try:
-            return await within(seconds, lambda: self._exchange(request))
-        except SeicError:
+            return await within(seconds, lambda: self._exchange(request, arrived))
+        except SeicError as error:
+            self._track(error, arrived, request)
             raise
         except Exception as error:  # noqa: BLE001  # a transport of the user's may raise anything
             failure, cause = self._translate(error, request, seconds)
+        self._track(failure, arrived, request)
         raise failure from cause
 
     def send_sync(self, request: httpx.Request, seconds: float, line: Lifeline) -> Reply:
@@ -101,21 +102,27 @@ class Sender:
         """
         _set_timeouts(request, seconds)
         request.extensions["trace"] = line.watch
+        arrived: list[httpx.Headers] = []
         try:
             with line.within(seconds):
-                return self._exchange_sync(request)
-        except (SeicError, CallEnded):
+                return self._exchange_sync(request, arrived)
+        except CallEnded:
+            raise
+        except SeicError as error:
+            self._track(error, arrived, request)
             raise
         except Exception as error:  # noqa: BLE001  # a transport of the user's may raise anything
             failure, cause = self._translate(error, request, seconds)
+        self._track(failure, arrived, request)
         raise failure from cause
 
-    async def _exchange(self, request: httpx.Request) -> Reply:
+    async def _exchange(self, request: httpx.Request, arrived: list[httpx.Headers]) -> Reply:
         transport = await self._connector.open_async()
         try:
             response = await transport.handle_async_request(request)
+            arrived.append(response.headers)
             try:
-                body = _BoundedBody(response.headers, str(request.url.host))
+                body = _BoundedBody(response.headers, request.url.netloc.decode("ascii"))
                 async for chunk in response.stream:  # type: ignore[union-attr]  # an async transport's stream is async
                     body.feed(chunk)
                 return Reply(response.status_code, response.headers, body.finish(), secrets_in(request))
@@ -125,12 +132,13 @@ class Sender:
             if self._connector.owned:
                 await transport.aclose()
 
-    def _exchange_sync(self, request: httpx.Request) -> Reply:
+    def _exchange_sync(self, request: httpx.Request, arrived: list[httpx.Headers]) -> Reply:
         transport = self._connector.open_sync()
         try:
             response = transport.handle_request(request)
+            arrived.append(response.headers)
             try:
-                body = _BoundedBody(response.headers, str(request.url.host))
+                body = _BoundedBody(response.headers, request.url.netloc.decode("ascii"))
                 for chunk in response.stream:  # type: ignore[union-attr]  # a sync transport's stream is sync
                     body.feed(chunk)
                 return Reply(response.status_code, response.headers, body.finish(), secrets_in(request))
@@ -140,15 +148,18 @@ class Sender:
             if self._connector.owned:
                 transport.close()
 
+    def _track(self, error: SeicError, arrived: list[httpx.Headers], request: httpx.Request) -> None:
+        """Have the error of a reply whose head arrived carry its tracking id."""
+        if isinstance(error, TokenError) and error.tracking_id is None and arrived and self._tracking_header:
+            named = arrived[0].get(self._tracking_header, "")
+            error.tracking_id = clean(named, secrets=secrets_in(request), limit=LONGEST_ID) or None
+
     def _translate(
         self, error: Exception, request: httpx.Request, seconds: float
     ) -> tuple[SeicError, Exception | None]:
         host = request.url.netloc.decode("ascii")
-        explained = self._connector.explain(error, request)
         secrets = secrets_in(request)
         cause = free_of_secrets(error, secrets)
-        if explained is not None:
-            return explained, cause
         if isinstance(error, (TimeoutError, httpx.TimeoutException)):
             problem = f"no whole answer within {seconds:.3g} s"
         else:
@@ -157,8 +168,8 @@ class Sender:
 
 
 def _set_timeouts(request: httpx.Request, seconds: float) -> None:
-    # A request built by hand carries none, and would wait for ever. They come before the deadline: httpcore closes
-    # a connection whose handshake takes too long, and leaves one open whose handshake is cancelled.
+    # A request built by hand carries none, and would wait for ever. They come before the deadline, since httpcore
+    # closes a connection whose handshake takes too long, and leaves one open whose handshake is cancelled.
     request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), _PHASE * seconds)
 
 

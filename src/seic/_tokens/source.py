@@ -127,10 +127,9 @@ class TokenSource:
 
     async def obtain(self, *, force: bool = False) -> Held:
         """Return a token with its deadlines; see `token`."""
-        forced = self.state.forced
+        after = self.state.number_to_force() if force else 0
         while True:
-            # One fetch serves all who asked for it before it began, in whichever order they wake.
-            decision = self.state.decide(force=force and self.state.forced == forced)
+            decision = self.state.decide(after=after)
             if isinstance(decision, Serve):
                 if decision.start is not None:
                     self._launch(decision.start, blocking=False)
@@ -141,15 +140,14 @@ class TokenSource:
                     self._launch(flight, blocking=False)
                 while not await flight.wait_async():
                     self._look_after(flight)
-            if (held := self.state.outcome(flight, force=force)) is not None:
+            if (held := self.state.outcome(flight, after=after)) is not None:
                 return held
 
     def obtain_sync(self, *, force: bool = False) -> Held:
         """Return a token with its deadlines, blocking; see `obtain`."""
-        forced = self.state.forced
+        after = self.state.number_to_force() if force else 0
         while True:
-            # One fetch serves all who asked for it before it began, in whichever order they wake.
-            decision = self.state.decide(force=force and self.state.forced == forced)
+            decision = self.state.decide(after=after)
             if isinstance(decision, Serve):
                 if decision.start is not None:
                     self._launch(decision.start, blocking=True)
@@ -163,7 +161,7 @@ class TokenSource:
                     self.state.abandon(flight)
                 while not flight.wait():
                     self._look_after(flight)
-            if (held := self.state.outcome(flight, force=force)) is not None:
+            if (held := self.state.outcome(flight, after=after)) is not None:
                 return held
 
     async def revoke(self) -> None:
@@ -324,22 +322,13 @@ class TokenSource:
         return fetch.steps(eager=self.state.eager() and not flight.ahead, is_usable=is_usable)
 
     def _revocation(self) -> Steps[None]:
-        held, key = self.state.held, self._key(self._identity())
-        token = held.token if held.token.access_token else None
-        if token is None and self._keeper is not None:
-            token = yield from self._keeper.load(key)
-        if token is None:
-            return
-        errand = revocation(self.endpoint, token, self.clock)
-        self.state.forget(held)
-        if self._keeper is not None:
-            self._keeper.delete(key)
-        yield from errand
+        return revocation(self.endpoint, self.state, self._keeper, self._key(self._identity()), self.clock)
 
     # Events come before the callers go on, so that whoever listens knows first.
 
     def _landed(self, flight: Flight, fetched: Fetched, identity: str | None) -> None:
         held = self._hold(fetched)
+        held.asked = 0 if fetched.stored else flight.number
         if (failures := self.state.landed(flight, held)) is None:
             return
         if identity != self._identity():

@@ -16,7 +16,7 @@ import attrs
 from seic._errors import SeicError
 from seic._tokens.backoff import fruitless_pause, is_refusal, pauses
 from seic._tokens.clock import Clock
-from seic._tokens.flight import Flight
+from seic._tokens.flight import Flight, take_number
 from seic._tokens.held import Freshness, Held, nothing_held
 from seic._tokens.stats import Stats
 
@@ -70,14 +70,18 @@ class TokenState:
         self._fruitless = 0
         self._fruitless_until = -math.inf
         self._stats = Stats()
-        #: How many fetches that were asked for by force have brought a token.
-        self.forced = 0
 
-    def decide(self, *, force: bool = False) -> Serve | Wait:
+    def number_to_force(self) -> int:
+        """Return the number that a flight must have, or exceed, to bring a token to a caller who wants a new one."""
+        flight = self._flight
+        # All who force at one moment share a flight.
+        return flight.number if flight is not None and flight.force else take_number()
+
+    def decide(self, *, after: int = 0) -> Serve | Wait:
         """Decide for one caller.
 
         Args:
-            force: Whether the caller wants a new one although the old one is fresh.
+            after: The caller wants a token that no flight before this number asked for; 0 takes any.
 
         Raises:
             SeicError: No token lives, and the last attempt failed so recently that the next has to wait.
@@ -85,7 +89,7 @@ class TokenState:
         now, wall = self._clock.monotonic(), self._clock.wall()
         with self._lock:
             held = self.held
-            freshness = Freshness.DEAD if force else held.freshness(now, wall)
+            freshness = held.freshness(now, wall) if held.asked >= after else Freshness.DEAD
             flight = self._flight_in_the_air()
             if freshness is Freshness.FRESH:
                 return Serve(held)
@@ -97,23 +101,27 @@ class TokenState:
             if flight is not None:
                 return Wait(flight)
             if self._error is None or now >= self._retry_dead_at:
-                self._flight = self._depart(ahead=False, force=force)
+                self._flight = self._depart(ahead=False, force=after > 0)
                 return Wait(self._flight, start=True)
             error = self._error.fresh()
         raise error from error.__cause__
 
-    def outcome(self, flight: Flight, *, force: bool = False) -> Held | None:
+    def outcome(self, flight: Flight, *, after: int = 0) -> Held | None:
         """Return how a flight ended for one who waited: a token, or None where it is to be decided anew.
+
+        Args:
+            flight: What was waited for.
+            after: As of `decide`.
 
         Raises:
             SeicError: The flight failed; each caller gets an error of its own.
         """
         if flight.error is None:
-            # One that started before the caller asked for a new token may bring an older one.
-            return flight.held if flight.force or not force else None
+            return flight.held if flight.held is not None and flight.held.asked >= after else None
         if _bridges(flight.error):
             held = self.held
-            if not force and held.freshness(self._clock.monotonic(), self._clock.wall()) is not Freshness.DEAD:
+            lives = held.freshness(self._clock.monotonic(), self._clock.wall()) is not Freshness.DEAD
+            if lives and held.asked >= after:
                 return held
             if flight.ahead:
                 return None
@@ -134,7 +142,6 @@ class TokenState:
         with self._lock:
             if not self._clear(flight):
                 return None
-            self.forced += flight.force
             failures, self._failures, self._error = self._failures, 0, None
             self._retry_living_at = self._retry_dead_at = -math.inf
             if self.held.accepted:
