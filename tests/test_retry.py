@@ -126,6 +126,13 @@ def test_one_attempt_is_no_retry(kind: Kind, pauses: list[float]) -> None:
     assert plan.calls == 1
 
 
+def test_an_answer_that_is_not_handed_on_is_closed(kind: Kind, pauses: list[float]) -> None:
+    """Its connection is wanted for the next."""
+    plan = Plan(busy(), busy())
+    send(kind, plan)
+    assert plan.api.closed == plan.calls == 3
+
+
 @pytest.mark.parametrize(
     ("answer", "repeated"),
     [
@@ -230,6 +237,8 @@ def test_a_body_is_sent_again_whole_or_not_at_all(kind: Kind, pauses: list[float
     plan = Plan(busy())
     assert send(kind, plan, "PUT", content=iter([PAYLOAD])).status_code == 503
     assert plan.calls == 1
+    with pytest.raises(kind.library.ReadError):
+        send(kind, Plan(kind.library.ReadError("lost")), "PUT", content=iter([PAYLOAD]))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_async], ids=lambda kind: kind.name)

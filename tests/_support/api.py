@@ -37,12 +37,14 @@ class Api:
         dead: Tokens that are refused.
         answer: What to answer a call with whose token is taken; None is 200.
         refusal: What to answer a call with whose token is refused: status, headers, body.
+        closed: How many answers were closed.
     """
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.dead: set[str] = set()
         self.answer: Callable[[Call], tuple[int, dict[str, str], bytes] | None] = lambda _: None
+        self.closed = 0
         self.refusal: tuple[int, dict[str, str], bytes] = (401, CHALLENGE, b"")
 
     @property
@@ -79,7 +81,7 @@ class Blocking(httpx.BaseTransport):
     def handle_request(self, request: Any) -> Any:
         """Carry one call."""
         status, headers, content = self._api.take(request, b"".join(request.stream))
-        return self._library.Response(status, headers=headers, stream=_stream(self._library, content))
+        return self._library.Response(status, headers=headers, stream=_stream(self._library, content, self._api))
 
 
 class Async(httpx.AsyncBaseTransport):
@@ -93,7 +95,7 @@ class Async(httpx.AsyncBaseTransport):
         body = b"".join([part async for part in request.stream])
         await asyncio.sleep(0)  # other calls get their turn, as on a network
         status, headers, content = self._api.take(request, body)
-        return self._library.Response(status, headers=headers, stream=_stream(self._library, content))
+        return self._library.Response(status, headers=headers, stream=_stream(self._library, content, self._api))
 
 
 @attrs.frozen
@@ -148,7 +150,7 @@ def auth_for(desk: TokenDesk, clock: FakeClock | None = None, **changes: Any) ->
     return OAuth2Auth(config(**changes), transport=desk, clock=(clock or FakeClock()).clock)
 
 
-def _stream(library: Any, content: bytes) -> Any:
+def _stream(library: Any, content: bytes, api: Api) -> Any:
     class Stream(library.SyncByteStream, library.AsyncByteStream):  # type: ignore[misc]
         """A body that comes off a network."""
 
@@ -157,5 +159,11 @@ def _stream(library: Any, content: bytes) -> Any:
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             yield content
+
+        def close(self) -> None:
+            api.closed += 1
+
+        async def aclose(self) -> None:
+            api.closed += 1
 
     return Stream()

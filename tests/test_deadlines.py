@@ -1,0 +1,160 @@
+"""What a token endpoint that never comes to an end does to callers, over real sockets: little, and not for long."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import trio
+
+import seic
+from seic import TokenEndpointUnavailable
+from tests._support.clocks import FakeClock
+from tests._support.loopback import PATIENCE, RawServer
+
+TOKEN = json.dumps({"access_token": "token-1", "token_type": "BearerToken", "expires_in": "3600"}).encode()
+REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(TOKEN), TOKEN)
+
+
+class Endpoint(RawServer):
+    """Gives so many tokens, and then a drop of a header now and then.
+
+    Attributes:
+        dripping: Set when a call is being dripped on.
+    """
+
+    def __init__(self, *, tokens: int = 0) -> None:
+        super().__init__(self._reply)
+        self.dripping = threading.Event()
+        self._tokens = tokens
+
+    def _reply(self, connection: socket.socket) -> None:
+        if self._tokens:
+            self._tokens -= 1
+            connection.sendall(REPLY)
+            return
+        self.dripping.set()
+        self.drip(connection, b"HTTP/1.1 200 OK\r\nX-Long: ", b"x")
+
+    def config(self, **changes: Any) -> seic.Config:
+        """Return settings that reach it."""
+        return settings(hosts=seic.Hosts(api=self.url, allow_http_on_loopback=True), **changes)
+
+
+def settings(**changes: Any) -> seic.Config:
+    """Return settings."""
+    return seic.Config(
+        provider=seic.OAUTH2,
+        client_id="client-1",
+        client_secret="secret-1",
+        grant=seic.ClientCredentials(),
+        **changes,
+    )
+
+
+def fetchers() -> list[threading.Thread]:
+    """Return the threads that fetch."""
+    return [thread for thread in threading.enumerate() if thread.name == "seic"]
+
+
+def test_a_dripping_endpoint_holds_blocking_callers_no_longer_than_the_deadline() -> None:
+    """All of them leave with one error, and neither thread nor connection is left to the server's pleasure."""
+    with Endpoint() as endpoint, seic.Client(endpoint.config(token_timeout=0.3)) as client:
+
+        def call(_: int) -> BaseException | None:
+            try:
+                client.get("/v1/accounts")
+            except TokenEndpointUnavailable as error:
+                return error
+            return None
+
+        with ThreadPoolExecutor(5) as pool:
+            errors = list(pool.map(call, range(5)))
+
+        assert all("no whole answer within 0.3 s" in str(error) for error in errors)
+        assert client.stats.token_requests == 1
+        assert endpoint.hung_up.wait(PATIENCE)
+    for thread in fetchers():
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def _asyncio(main: Callable[[], Any]) -> Any:
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("run", [_asyncio, trio.run], ids=["asyncio", "trio"])
+def test_it_holds_async_callers_no_longer_either(run: Callable[..., Any]) -> None:
+    """In either library."""
+    with Endpoint() as endpoint:
+
+        async def main() -> None:
+            async with seic.AsyncClient(endpoint.config(token_timeout=0.3)) as client:
+                with pytest.raises(TokenEndpointUnavailable, match="no whole answer within"):
+                    await client.get("/v1/accounts")
+
+        run(main)
+        assert endpoint.hung_up.wait(PATIENCE)
+
+
+def test_closing_cuts_a_renewal_off_that_a_thread_waits_for() -> None:
+    """The endpoint drips on a renewal ahead, no call has noticed, and the program wants to end."""
+    clock = FakeClock()
+    with Endpoint(tokens=1) as endpoint:
+        auth = seic.OAuth2Auth(endpoint.config(token_timeout=10 * PATIENCE), clock=clock.clock)
+        auth.source.token_sync()
+        clock.advance(3000)
+        assert auth.source.token_sync().access_token == "token-1"
+        assert endpoint.dripping.wait(PATIENCE)
+        auth.close()
+
+        assert endpoint.hung_up.wait(PATIENCE)
+        for thread in fetchers():
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+        assert auth.source.state.flight is None
+        assert auth.source.token_sync().access_token == "token-1"
+        auth.close()
+
+
+async def test_closing_cuts_a_renewal_off_that_a_task_waits_for() -> None:
+    """No task is left that a loop would warn of."""
+    clock = FakeClock()
+    with Endpoint(tokens=1) as endpoint:
+        auth = seic.OAuth2Auth(endpoint.config(token_timeout=10 * PATIENCE), clock=clock.clock)
+        await auth.source.token()
+        clock.advance(3000)
+        assert (await auth.source.token()).access_token == "token-1"
+        assert await asyncio.to_thread(endpoint.dripping.wait, PATIENCE)
+        await auth.aclose()
+
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert await asyncio.to_thread(endpoint.hung_up.wait, PATIENCE)
+
+
+def test_a_name_server_that_says_nothing_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No deadline reaches into the system's resolver, so callers leave the thread that waits for it."""
+    monkeypatch.setattr("seic._tokens.source._GRACE", 0.0)
+    monkeypatch.setattr("seic._tokens.source.PATIENCE", 0.0)
+    answers, asked = threading.Event(), threading.Event()
+
+    def resolve(*_: Any, **__: Any) -> Any:
+        asked.set()
+        answers.wait(PATIENCE)
+        raise socket.gaierror("unknown")
+
+    config = settings(hosts=seic.Hosts(api="https://idp.example"), token_timeout=0.3)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with seic.Client(config) as client:
+        with pytest.raises(TokenEndpointUnavailable, match="no answer within"):
+            client.get("/v1/accounts")
+        assert asked.is_set()
+        answers.set()
+    for thread in fetchers():
+        thread.join(PATIENCE)
