@@ -332,7 +332,12 @@ class OAuth2Auth(_Auth):
         return named and (clean(named, secrets=credentials_of(response), limit=LONGEST_ID) or None)
 
     def _log(self, response: Any) -> None:
-        for hop in (*response.history, response):
+        hops = [response]
+        for hop in reversed(response.history):
+            if hop.status_code == _UNAUTHORIZED:  # that one and what came before it stand in the log already
+                break
+            hops.append(hop)
+        for hop in reversed(hops):
             self._log_hop(hop)
 
     def _log_hop(self, response: Any) -> None:

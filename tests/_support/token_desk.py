@@ -108,7 +108,7 @@ class TokenDesk(httpx.AsyncBaseTransport, httpx.BaseTransport):
     def _answer(self) -> httpx.Response:
         if self.plan:
             answer = self.plan.popleft()
-            if isinstance(answer, Exception):
+            if isinstance(answer, BaseException):
                 raise answer
             return answer
         reply: dict[str, object] = {"access_token": f"token-{next(self._numbers)}", "token_type": "Bearer"}
