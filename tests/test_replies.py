@@ -13,6 +13,7 @@ import pytest
 import seic
 from seic import ApiError, LoggedInElsewhere, raise_for_status
 from tests._support.api import CHALLENGE, KINDS, Api, auth_for
+from tests._support.planted import Planted
 from tests._support.token_desk import TokenDesk
 
 FORM = {
@@ -68,7 +69,7 @@ def test_an_error_in_no_known_form_is_raised_as_well(library: Any) -> None:
     reply = library.Response(503, text="<html>", headers={"requesttrackingid": "track-1", "Retry-After": "7"})
     error = error_of(reply)
 
-    assert str(error) == "the API answered 503 Service Unavailable"
+    assert str(error) == "the API answered 503"
     assert (error.status, error.code, error.tracking_id, error.retry_after) == (503, None, "track-1", 7)
     assert error.transient is None
 
@@ -120,6 +121,21 @@ async def test_a_reply_that_is_being_streamed_is_judged_by_its_head(library: Any
         assert (error.status, error.code, error.tracking_id) == (400, None, "track-1")
         await reply.aread()
         assert error_of(reply).code == "gateway.validation.failure"
+
+
+def test_an_api_that_echoes_the_token_gets_it_into_no_error(library: Any) -> None:
+    """Neither into its words nor into the frames of its traceback."""
+    planted = Planted()
+    token = planted.add("token", "the-token-itself.1234")
+    said = f"no such token: Bearer {token}"
+    form = {"code": said, "message": said, "trackingId": said, "errors": [{"field": token, "reason": said}]}
+    request = library.Request("GET", "https://api.example/v1", headers={"Authorization": f"Bearer {token}"})
+    for reply in (
+        library.Response(401, json=form, request=request),
+        library.Response(401, headers={"requesttrackingid": said}, text=said, request=request),
+        library.Response(401, headers={"WWW-Authenticate": f'Bearer error="{said}"'}, request=request),
+    ):
+        assert planted.find_in_error(error_of(reply)) == []
 
 
 def test_a_challenge_speaks_where_the_body_does_not(library: Any) -> None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -273,6 +273,37 @@ async def wrong_material(run: Run, kind: Kind) -> list[BaseException]:
     return errors
 
 
+async def failed_revocation(run: Run, kind: Kind) -> list[BaseException]:
+    """A token that cannot be revoked, and the endpoint repeats it."""
+    errors: list[BaseException] = []
+    async with open_client(kind, run.config(store=MemoryStore())) as client:
+        for status in (400, 500):
+            token = await client.token(force=True)
+            run.sandbox.fail_tokens(status, body=json.dumps({"error": "x", "error_description": token.access_token}))
+            with pytest.raises(seic.TokenError) as caught:
+                await client.revoke()
+            errors.append(caught.value)
+    return errors
+
+
+async def unreplayed_call(run: Run, kind: Kind) -> list[BaseException]:
+    """A 401 whose body is gone, raised as an error; then a renewal that fails."""
+    async with open_client(kind, run.config()) as client:
+        await client.get(ECHO_PATH)
+        run.sandbox.revoke_all()
+
+        async def once() -> AsyncIterator[bytes]:
+            yield b"x"
+
+        reply = await client.request("POST", ECHO_PATH, content=once() if kind == "async" else iter([b"x"]))
+        with pytest.raises(seic.ApiError) as unreplayed:
+            seic.raise_for_status(reply)
+        run.sandbox.fail_tokens(503, times=9, body=run.sandbox.client_secret)
+        with pytest.raises(seic.TokenEndpointUnavailable) as caught:
+            await client.get(ECHO_PATH)
+    return [unreplayed.value, caught.value]
+
+
 _SCENARIOS: list[Scenario] = [
     all_is_well,
     wrong_secret,
@@ -289,6 +320,8 @@ _SCENARIOS: list[Scenario] = [
     foreign_host,
     broken_api,
     unsent_call,
+    failed_revocation,
+    unreplayed_call,
     broken_store,
     broken_listener,
     cancelled_call,

@@ -10,7 +10,7 @@ from seic._model.provider import Provider
 from seic._oauth.api_errors import parse_api_error
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.providers import SEI_GATEWAY
-from seic._oauth.words import LONGEST_ID, clean, credentials_of
+from seic._oauth.words import clean
 from seic._replay import NOT_REPLAYED
 
 _R = TypeVar("_R")
@@ -32,26 +32,40 @@ def raise_for_status(reply: _R, *, provider: Provider = SEI_GATEWAY) -> _R:
         LoggedInElsewhere: The account's one session was ended by a login elsewhere.
         ApiError: Any other answer of 400 and above, in the provider's form or not.
     """
-    response: Any = reply
+    # In two functions, so that no frame of the traceback holds the body.
+    error = _error_of(reply, provider.tracking_header)
+    if error is None:
+        return reply
+    raise error
+
+
+def _error_of(response: Any, header: str | None) -> ApiError | None:
     status: int = response.status_code
     if status < _FIRST_ERROR:
-        return reply
+        return None
     try:
         body: bytes = response.content
     except RuntimeError:  # it is being streamed
         body = b""
-    header = provider.tracking_header
-    secrets = credentials_of(response)
+    now, secrets = time.time(), _carried(response)
     error = parse_api_error(
-        tracking_header=header, status=status, headers=response.headers, body=body, now=time.time(), secrets=secrets
+        tracking_header=header, status=status, headers=response.headers, body=body, now=now, secrets=secrets
     ) or ApiError(
-        f"the API answered {status} {clean(response.reason_phrase, secrets=secrets)}".rstrip(),
+        f"the API answered {status}",
         status=status,
-        tracking_id=clean(response.headers.get(header, ""), secrets=secrets, limit=LONGEST_ID) or None
-        if header
-        else None,
-        retry_after=parse_retry_after(response.headers.get("Retry-After"), now=time.time()),
+        tracking_id=clean(response.headers.get(header, ""), secrets=secrets) or None if header else None,
+        retry_after=parse_retry_after(response.headers.get("Retry-After"), now=now),
     )
     if NOT_REPLAYED in response.extensions:
         error.add_note(f"It was not sent again with a new token: {response.extensions[NOT_REPLAYED]}.")
-    raise error
+    return error
+
+
+def _carried(response: Any) -> tuple[str, ...]:
+    """Return the secrets of the call, which a server may echo."""
+    try:
+        headers = response.request.headers
+    except RuntimeError:  # a response that was made by hand
+        return ()
+    values = [headers.get(name, "") for name in ("Authorization", "DPoP")]
+    return tuple(filter(None, (*values, values[0].partition(" ")[2])))

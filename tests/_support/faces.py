@@ -30,6 +30,10 @@ class Face(Protocol):
         """Return the token."""
         ...
 
+    async def revoke(self) -> None:
+        """End it."""
+        ...
+
     @property
     def stats(self) -> Any:
         """The counters."""
@@ -49,6 +53,9 @@ class _Async:
     async def token(self, *, force: bool = False) -> seic.Token:
         return await self._client.token(force=force)
 
+    async def revoke(self) -> None:
+        await self._client.revoke()
+
     @property
     def stats(self) -> Any:
         return self._client.stats
@@ -66,6 +73,9 @@ class _Blocking:
 
     async def token(self, *, force: bool = False) -> seic.Token:
         return await asyncio.to_thread(self._client.token, force=force)
+
+    async def revoke(self) -> None:
+        await asyncio.to_thread(self._client.revoke)
 
     @property
     def stats(self) -> Any:

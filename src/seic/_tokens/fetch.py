@@ -246,7 +246,7 @@ def _newer(one: Token | None, other: Token | None) -> Token | None:
 async def run_async(steps: Steps[_T], sender: Sender) -> _T:
     """Carry the steps out in an event loop."""
     result: Any = None
-    error: Exception | None = None
+    error: SeicError | None = None
     # Closed at once, whatever ends it: what was sent and is unanswered is lost from here on.
     with contextlib.closing(steps):
         while True:
@@ -254,6 +254,9 @@ async def run_async(steps: Steps[_T], sender: Sender) -> _T:
                 step = steps.send(result) if error is None else steps.throw(error)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
+            except SeicError as failure:
+                error = failure
+                break
             result = error = None
             try:
                 if isinstance(step, Send):
@@ -264,22 +267,27 @@ async def run_async(steps: Steps[_T], sender: Sender) -> _T:
                     await step.latch.wait_async(step.seconds)
             except SeicError as failure:
                 error = failure
+    # A fresh one, since the frames of the first hold what was sent and what came back.
+    raise error.fresh() from error.__cause__
 
 
 def run_sync(steps: Steps[_T], sender: Sender, line: Lifeline) -> _T:
     """Carry the steps out in a thread that `line` can end.
 
     Raises:
-            CallEnded: The line was cut.
+        CallEnded: The line was cut.
     """
     result: Any = None
-    error: Exception | None = None
+    error: SeicError | None = None
     with contextlib.closing(steps):
         while True:
             try:
                 step = steps.send(result) if error is None else steps.throw(error)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
+            except SeicError as failure:
+                error = failure
+                break
             result = error = None
             try:
                 if isinstance(step, Send):
@@ -290,3 +298,5 @@ def run_sync(steps: Steps[_T], sender: Sender, line: Lifeline) -> _T:
                     step.latch.wait(step.seconds)
             except SeicError as failure:
                 error = failure
+    # A fresh one, since the frames of the first hold what was sent and what came back.
+    raise error.fresh() from error.__cause__
