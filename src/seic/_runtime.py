@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 #: How many tasks that waited go on with one turn of the event loop: each may take some tenths of a millisecond.
-_EACH_TURN = 16
+_EACH_TURN = 8
 
 
 def current_trio() -> Any | None:

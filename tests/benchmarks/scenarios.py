@@ -177,8 +177,10 @@ async def outage_bridged(library: Library, server: TokenServer, scale: Scale) ->
     server.set(delay=TRIP, lifetime=lifetime, down=False)
     api = Api(always(API_DELAY))
     async with library.open(Place(api=api, url=server.url, ahead=ahead)) as client:
+        begun = time.perf_counter()
         await client.get("/")
         async with _measured() as run:
+            before -= time.perf_counter() - begun
             calling = asyncio.create_task(
                 keep_calling(client, scale.callers, scale.every, before + scale.outage + 0.5, run.calls)
             )
