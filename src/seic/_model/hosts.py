@@ -126,7 +126,10 @@ class Hosts:
                 return None
             return Origin.parse(text, field=field, allow_http_on_loopback=allow_http_on_loopback)
 
-        self.__attrs_init__(parse("hosts.api", api), parse("hosts.mtls", mtls))
+        # attrs makes the method for a class that has an __init__ of its own.
+        self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue]
+            parse("hosts.api", api), parse("hosts.mtls", mtls)
+        )
 
     def choose(self, *, certificate: bool, environment: str | None = None) -> Origin:
         """Return the origin for token and API calls alike.

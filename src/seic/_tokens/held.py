@@ -100,7 +100,8 @@ class Windows:
                 "before anyone renews ahead",
                 field="advisory_refresh",
             )
-        self.__attrs_init__(first, last)
+        # attrs makes the method for a class that has an __init__ of its own.
+        self.__attrs_init__(first, last)  # pyright: ignore[reportAttributeAccessIssue]
 
     def margins(self, lifetime: float, chance: float) -> tuple[float, float]:
         """Return the advisory and the mandatory margin for a lifetime, in seconds before expiry.
