@@ -28,6 +28,8 @@ _MOST_BYTES = 10 * 1024 * 1024
 # DER and PEM in Base64 open with these letters ("MII…", "LS0tLS1CRUdJTi…"); such text is material, whatever it was
 # passed as, and must not be quoted as if it were a path.
 _LOOKS_LIKE_MATERIAL = re.compile(r"(M|LS0t)[A-Za-z0-9+/=\s]{39,}")
+# The same, damaged: without its dashes, in quotes, with its newlines escaped. Paths that exist may look like it too.
+_BASE64 = re.compile(r"[A-Za-z0-9+/=]{40,}")
 _NAMES_IN_A_DIRECTORY = ("tls.crt", "tls.key", "ca.crt")
 
 
@@ -53,12 +55,13 @@ class Source(Secretive):
             return cls(label=given_as_text(role), data=material.encode(errors="surrogatepass"))
         if not isinstance(material, str | os.PathLike):
             raise _unlike(role.lower(), "a path, PEM text or bytes", material)
-        text = os.fspath(material)
-        if not text or "\0" in text or "\n" in text:
+        text = os.fsdecode(material)
+        if not text or "\0" in text or "\n" in text or _may_be_material(text):
             raise fault(
                 Reason.NOT_FOUND,
                 given_as_text(role),
-                "the text is neither a path nor PEM; PEM holds a line '-----BEGIN …-----'",
+                "the text is neither a path nor PEM; PEM holds a line '-----BEGIN …-----' and is passed as text, and the "
+                "file of a path has to exist",
             )
         try:
             return cls(label=text, path=Path(text).expanduser())
@@ -212,6 +215,21 @@ def given_as_text(role: str) -> str:
 def is_material(text: str) -> bool:
     """Tell whether a text is a certificate or a key itself, and no path of one."""
     return "-----BEGIN" in text or _LOOKS_LIKE_MATERIAL.fullmatch(text) is not None
+
+
+def _may_be_material(text: str) -> bool:
+    """Tell whether a would-be path may hold a key and must not be quoted: nothing is there under that name."""
+    return ("BEGIN" in text or any(_is_mixed(run) for run in _BASE64.findall(text))) and not _exists(text)
+
+
+def _is_mixed(run: str) -> bool:
+    # Digests in hex and folders in small letters are common in paths; 40 letters of a key are neither.
+    return any(map(str.isupper, run)) and any(map(str.islower, run)) and any(map(str.isdigit, run))
+
+
+def _exists(text: str) -> bool:
+    # It answers False for what the system cannot take as a path at all.
+    return os.path.lexists(os.path.expanduser(text))  # noqa: PTH111 - unlike Path's it never raises
 
 
 def _is_directory(path: Path) -> bool:
