@@ -60,8 +60,8 @@ class Source(Secretive):
             raise fault(
                 Reason.NOT_FOUND,
                 given_as_text(role),
-                "the text is neither a path nor PEM; PEM holds a line '-----BEGIN …-----' and is passed as text, and the "
-                "file of a path has to exist",
+                "the text is neither a path nor PEM; PEM holds a line '-----BEGIN …-----' and is passed as text, and "
+                "the file of a path has to exist",
             )
         try:
             return cls(label=text, path=Path(text).expanduser())
