@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from seic._errors import CertificateError
+from seic._errors import CertificateError, ConfigurationError
 from seic._events import CertificateRejected, CertificateRotated
 from seic._tls.certificate import ClientCertificate
 from seic._tls.reasons import Reason
@@ -115,6 +115,26 @@ def test_a_passphrase_that_wants_to_end_everything_only_fails(
     with pytest.raises(CertificateError, match="SystemExit") as caught:
         identity.reload()
     assert_no_leak(caught.value, keys=(client,))
+
+
+def test_a_callback_with_a_mistake_in_its_settings_leaves_the_pair_in_service(
+    client: Minted, root: Minted, tmp_path: Path
+) -> None:
+    """A ConfigurationError from a callback is its failure, told as an event and raised by a reload as any other."""
+    vault = Vault(client)
+    bench = Bench(tmp_path, root, vault)
+    bench.identity.hold()
+    vault.error = ConfigurationError("VAULT_ADDR: is missing", field="VAULT_ADDR")
+    bench.seconds += 60
+    bench.look()
+
+    assert bench.presented == client.der
+    (event,) = bench.events
+    assert isinstance(event, CertificateRejected)
+    assert (event.reason, "VAULT_ADDR: is missing" in event.problem) == (Reason.SOURCE_FAILED, True)
+    with pytest.raises(CertificateError) as caught:
+        bench.identity.reload()
+    assert caught.value.__cause__ is vault.error
 
 
 def test_a_callback_that_fails_at_first_is_an_error(client: Minted, root: Minted, tmp_path: Path) -> None:

@@ -108,7 +108,12 @@ def ask(callback: Callable[[], ClientCertificate]) -> ClientCertificate:
     Raises:
         CertificateError: It failed, or returned something else.
     """
-    certificate = _guarded(callback, "the certificate callback")
+    try:
+        certificate = _guarded(callback, "the certificate callback")
+    except ConfigurationError as error:
+        raise fault(
+            Reason.SOURCE_FAILED, "the certificate callback", f"it is not configured as it should be: {error.message}"
+        ) from error
     if not isinstance(certificate, ClientCertificate):
         raise fault(
             Reason.SOURCE_FAILED,
