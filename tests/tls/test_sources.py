@@ -15,7 +15,7 @@ from seic._errors import CertificateError, ConfigurationError
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import create_ssl_context
 from seic._tls.reasons import Reason
-from tests._support.pki import PASSPHRASE, Minted
+from tests._support.pki import PASSPHRASE, Minted, mint
 from tests._support.reports import report
 
 
@@ -34,6 +34,41 @@ def test_a_relative_path_that_is_missing_tells_where_it_was_looked_for(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CertificateError, match=f"no such file in the working directory {tmp_path}"):
         ClientCertificate.load("client.pem")
+
+
+def test_a_relative_path_stays_where_it_was_loaded(
+    client: Minted, root: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a change of the working directory the same files are read again, by the name that the user gave."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "other").mkdir()
+    client.write(tmp_path / "mine")
+    mint(issuer=root, number=9).write(tmp_path / "other")
+    (tmp_path / "link").symlink_to("mine")
+    monkeypatch.chdir(tmp_path / "link")
+    loaded = ClientCertificate.load("client.pem", key="./client.key")
+
+    monkeypatch.chdir(tmp_path / "other")
+    assert loaded.reload() == loaded
+    assert all(file.is_absolute() for file in loaded.files)
+    assert loaded.path == "client.pem"
+    (tmp_path / "mine" / "client.key").unlink()
+    with pytest.raises(CertificateError, match=rf"in the working directory {tmp_path / 'mine'}") as caught:
+        loaded.reload()
+    assert caught.value.path == "./client.key"
+
+
+def test_a_relative_path_without_a_working_directory_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the working directory was removed, the error says to write the whole path."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(CertificateError, match="write the whole path") as caught:
+        ClientCertificate.load("client.pem")
+    assert (caught.value.reason, caught.value.path) == (Reason.NOT_FOUND, "client.pem")
 
 
 def test_a_dangling_link_tells_its_target(tmp_path: Path) -> None:

@@ -35,10 +35,18 @@ _NAMES_IN_A_DIRECTORY = ("tls.crt", "tls.key", "ca.crt")
 
 @attrs.frozen(kw_only=True)
 class Source(Secretive):
-    """One file, or the bytes that stand for it; `label` is what errors call it."""
+    """One file, or the bytes that stand for it.
+
+    Args:
+        label: What errors call it: the path as the user named it.
+        path: Absolute, its links not followed: a later change of the working directory changes nothing.
+        base: The working directory that a relative path was joined to.
+        data: The bytes, where there is no path.
+    """
 
     label: str
     path: Path | None = None
+    base: Path | None = None
     data: bytes | None = attrs.field(default=None, repr=False)
 
     @classmethod
@@ -64,11 +72,20 @@ class Source(Secretive):
                 "the file of a path has to exist",
             )
         try:
-            return cls(label=text, path=Path(text).expanduser())
+            path = Path(text).expanduser()
         except RuntimeError:
             raise fault(
                 Reason.NOT_FOUND, text, "the home that ~ stands for cannot be found; write the whole path"
             ) from None
+        if path.is_absolute():
+            return cls(label=text, path=path)
+        try:
+            base = Path.cwd()
+        except OSError:
+            raise fault(
+                Reason.NOT_FOUND, text, "the working directory is gone or may not be entered; write the whole path"
+            ) from None
+        return cls(label=text, path=base / path, base=base)
 
     @property
     def directory(self) -> Path | None:
@@ -95,7 +112,7 @@ class Source(Secretive):
             with path.open("rb") as file:
                 return file.read(_MOST_BYTES + 1)
         except FileNotFoundError:
-            raise fault(Reason.NOT_FOUND, self.label, _why_missing(path)) from None
+            raise fault(Reason.NOT_FOUND, self.label, _why_missing(path, self.base)) from None
         except OSError as error:
             # Windows answers "permission denied" when a directory is opened.
             if _is_directory(path):
@@ -190,7 +207,7 @@ class Origin(Secretive):
         real = data.resolve() if _is_directory(data) else directory
 
         def within(name: str) -> Source:
-            return Source(label=str(Path(self.certificate.label) / name), path=real / name)
+            return Source(label=str(Path(self.certificate.label) / name), path=real / name, base=self.certificate.base)
 
         certificate, key, chain = (within(name) for name in _NAMES_IN_A_DIRECTORY)
         if not os.path.lexists(real / "tls.crt"):
@@ -239,10 +256,10 @@ def _is_directory(path: Path) -> bool:
         return False
 
 
-def _why_missing(path: Path) -> str:
+def _why_missing(path: Path, base: Path | None) -> str:
     if path.is_symlink():
         return f"it is a link to {path.readlink()}, which does not exist; restore the link's target"
-    where = "" if path.is_absolute() else f" in the working directory {Path.cwd()}"
+    where = "" if base is None else f" in the working directory {base}"
     return f"there is no such file{where}; check the path"
 
 
