@@ -15,7 +15,7 @@ from seic._errors import CertificateError, ConfigurationError
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import create_ssl_context
 from seic._tls.reasons import Reason
-from tests._support.pki import PASSPHRASE, Minted
+from tests._support.pki import PASSPHRASE, Minted, mint
 from tests._support.reports import report
 
 
@@ -34,6 +34,41 @@ def test_a_relative_path_that_is_missing_tells_where_it_was_looked_for(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CertificateError, match=f"no such file in the working directory {tmp_path}"):
         ClientCertificate.load("client.pem")
+
+
+def test_a_relative_path_stays_where_it_was_loaded(
+    client: Minted, root: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a change of the working directory the same files are read again, by the name that the user gave."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "other").mkdir()
+    client.write(tmp_path / "mine")
+    mint(issuer=root, number=9).write(tmp_path / "other")
+    (tmp_path / "link").symlink_to("mine")
+    monkeypatch.chdir(tmp_path / "link")
+    loaded = ClientCertificate.load("client.pem", key="./client.key")
+
+    monkeypatch.chdir(tmp_path / "other")
+    assert loaded.reload() == loaded
+    assert all(file.is_absolute() for file in loaded.files)
+    assert loaded.path == "client.pem"
+    (tmp_path / "mine" / "client.key").unlink()
+    with pytest.raises(CertificateError, match=rf"in the working directory {tmp_path / 'mine'}") as caught:
+        loaded.reload()
+    assert caught.value.path == "./client.key"
+
+
+def test_a_relative_path_without_a_working_directory_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the working directory was removed, the error says to write the whole path."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(CertificateError, match="write the whole path") as caught:
+        ClientCertificate.load("client.pem")
+    assert (caught.value.reason, caught.value.path) == (Reason.NOT_FOUND, "client.pem")
 
 
 def test_a_dangling_link_tells_its_target(tmp_path: Path) -> None:
@@ -116,6 +151,75 @@ def test_a_bare_base64_key_is_never_quoted_as_a_path(client: Minted, assert_no_l
     with pytest.raises(CertificateError) as caught:
         ClientCertificate.load(client.pem, key=text)
     assert caught.value.path == "the key given as text"
+    assert_no_leak(caught.value, keys=(client,))
+
+
+@pytest.mark.parametrize(
+    "mangle",
+    [
+        pytest.param(lambda pem: Path(pem.replace("\n", "\\n")), id="escaped-in-a-path"),
+        pytest.param(lambda pem: pem.replace("\n", "\\n").replace("-----", "----"), id="lost-dash"),
+        pytest.param(lambda pem: f'"{"".join(pem.splitlines()[1:-1])}"', id="quoted-body"),
+        pytest.param(lambda pem: os.fsencode("".join(pem.splitlines()[1:-1]) + "'"), id="path-of-bytes"),
+        pytest.param(lambda pem: "key=" + pem.splitlines()[1][:40], id="forty-letters"),
+    ],
+)
+def test_a_damaged_key_is_never_quoted_as_a_path(
+    mangle: Callable[[str], Any], client: Minted, assert_no_leak: Callable[..., None]
+) -> None:
+    """Key text that lost its form, or came as a path, is refused without a word of it."""
+    given = mangle(client.key_pem.decode())
+
+    class Entry:
+        def __fspath__(self) -> bytes:
+            return bytes(given)
+
+    with pytest.raises(CertificateError, match="neither a path nor PEM") as caught:
+        ClientCertificate.load(client.pem, key=Entry() if isinstance(given, bytes) else given)  # type: ignore[arg-type]
+    assert (caught.value.path, caught.value.reason) == ("the key given as text", Reason.NOT_FOUND)
+    assert_no_leak(caught.value, keys=(client,))
+    assert client.key_pem.decode().splitlines()[1][:40] not in report(caught.value)
+
+
+def test_a_path_that_looks_like_base64_is_read_where_it_exists(client: Minted, tmp_path: Path) -> None:
+    """A long name is no fault of a file that is there."""
+    folder = tmp_path / ("BEGIN" + "Ab1" * 20)
+    folder.mkdir()
+    certificate, key = client.write(folder)
+    assert ClientCertificate.load(certificate, key=key).path == str(certificate)
+
+
+def test_a_missing_path_with_a_digest_is_named(tmp_path: Path) -> None:
+    """A digest in hex is no key: the path that is missing is quoted."""
+    missing = str(tmp_path / ("0123456789abcdef" * 4))
+    with pytest.raises(CertificateError, match="there is no such file") as caught:
+        ClientCertificate.load(missing)
+    assert caught.value.path == missing
+
+
+@pytest.mark.parametrize("supplied", [False, True], ids=["given", "by-a-callable"])
+def test_a_passphrase_that_is_not_utf8_is_merely_wrong(
+    supplied: bool, client: Minted, assert_no_leak: Callable[..., None]
+) -> None:
+    """A lone surrogate, as the environment gives for odd bytes, is no error of encoding that holds the passphrase."""
+    wrong = f"{PASSPHRASE}\udce9"
+    with pytest.raises(CertificateError) as caught:
+        ClientCertificate.load(
+            client.pem, key=client.key_bytes(password=PASSPHRASE), password=(lambda: wrong) if supplied else wrong
+        )
+    assert (caught.value.reason, caught.value.__context__) == (Reason.PASSPHRASE_WRONG, None)
+    assert_no_leak(caught.value, keys=(client,))
+
+
+@pytest.mark.parametrize("field", ["key", "password"])
+def test_a_bytearray_is_refused_and_in_no_frame(
+    field: str, client: Minted, assert_no_leak: Callable[..., None]
+) -> None:
+    """What can be altered under the reader's hands is refused by its type, and is not shown."""
+    secret = bytearray(client.key_pem if field == "key" else PASSPHRASE.encode())
+    arguments: dict[str, Any] = {"key": client.key_pem, field: secret}
+    with pytest.raises(ConfigurationError, match=rf"^{field}: must be .* not bytearray$") as caught:
+        ClientCertificate.load(client.pem, **arguments)
     assert_no_leak(caught.value, keys=(client,))
 
 

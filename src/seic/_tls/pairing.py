@@ -207,7 +207,7 @@ def _exposed(sealed: SealedKey, source: Source) -> list[CertificateWarning]:
         return []
     if not mode & (stat.S_IROTH | stat.S_IWOTH):
         return []
-    text = f"the private key is open to every user of this machine (mode {mode:04o}); run 'chmod 600 {source.path}'"
+    text = f"the private key is open to every user of this machine (mode {mode:04o}); run 'chmod 600 {source.label}'"
     return [concern(Reason.KEY_EXPOSED, source.label, text)]
 
 
