@@ -7,6 +7,7 @@ client's secrets in its headers and form.
 from __future__ import annotations
 
 import contextlib
+import sys
 import zlib
 from collections.abc import Collection
 from typing import Protocol
@@ -77,6 +78,7 @@ class Sender:
             TokenEndpointUnavailable: The connection failed or the deadline passed.
             InvalidTokenResponse: The reply is too large or cannot be decompressed.
         """
+        handled = sys.exc_info()[1]
         _set_timeouts(request, seconds)
         arrived: list[httpx.Headers] = []
         try:
@@ -85,7 +87,7 @@ class Sender:
             self._track(error, arrived, request)
             raise
         except Exception as error:  # noqa: BLE001  # a transport of the user's may raise anything
-            failure, cause = self._translate(error, request, seconds)
+            failure, cause = self._translate(error, request, seconds, handled)
         self._track(failure, arrived, request)
         raise failure from cause
 
@@ -100,6 +102,7 @@ class Sender:
         Raises:
             CallEnded: The line was cut.
         """
+        handled = sys.exc_info()[1]
         _set_timeouts(request, seconds)
         request.extensions["trace"] = line.watch
         arrived: list[httpx.Headers] = []
@@ -112,7 +115,7 @@ class Sender:
             self._track(error, arrived, request)
             raise
         except Exception as error:  # noqa: BLE001  # a transport of the user's may raise anything
-            failure, cause = self._translate(error, request, seconds)
+            failure, cause = self._translate(error, request, seconds, handled)
         self._track(failure, arrived, request)
         raise failure from cause
 
@@ -155,11 +158,11 @@ class Sender:
             error.tracking_id = clean(named, secrets=secrets_in(request), limit=LONGEST_ID) or None
 
     def _translate(
-        self, error: Exception, request: httpx.Request, seconds: float
+        self, error: Exception, request: httpx.Request, seconds: float, handled: BaseException | None
     ) -> tuple[SeicError, Exception | None]:
         host = request.url.netloc.decode("ascii")
         secrets = secrets_in(request)
-        cause = free_of_secrets(error, secrets)
+        cause = free_of_secrets(error, secrets, handled=handled)
         if isinstance(error, (TimeoutError, httpx.TimeoutException)):
             problem = f"no whole answer within {seconds:.3g} s"
         else:
@@ -173,14 +176,19 @@ def _set_timeouts(request: httpx.Request, seconds: float) -> None:
     request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), _PHASE * seconds)
 
 
-def free_of_secrets(error: Exception, secrets: Collection[str]) -> Exception | None:
+def free_of_secrets(
+    error: Exception, secrets: Collection[str], *, handled: BaseException | None = None
+) -> Exception | None:
     """Strip a foreign exception and its causes of requests and frames, in place, and return it.
 
     An `httpx.RequestError` holds the request, and the frames of the libraries hold the raw headers and form: crash
     reporters and pickles would take them along. One whose very words hold a secret, since the server echoed what it was
     sent, cannot be kept: then it is None.
+
+    What was `handled` when the call began is the caller's own, and what it came from: Python chains it to what the call
+    raises, and it is left as it is.
     """
-    seen: set[int] = set()
+    seen = {id(handled)}
     queue: list[BaseException | None] = [error]
     fit = True
     while queue:
