@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
+from seic._auth import OAuth2Auth
 from seic._client import AsyncClient
 from seic._config import Config
 from seic._errors import ConfigurationError, TokenError
@@ -21,6 +22,8 @@ from seic.fastapi.journal import Journal
 DEFAULT = "default"
 #: Where an application and a request keep them.
 _KEY = "seic"
+#: Where an application keeps the hosts that people's clients call.
+_HOSTS = "seic_hosts"
 
 _logger = logging.getLogger("seic.fastapi")
 
@@ -118,6 +121,31 @@ async def _warm(clients: Clients) -> None:
             await client.token()
         except TokenError as error:
             _logger.warning("%s: started without a token: %s", name, error)
+
+
+@contextlib.contextmanager
+def calling(app: Starlette, host: str) -> Iterator[dict[str, Any]]:
+    """Count a host among those that the application calls, for as long as this lasts.
+
+    Returns:
+        What a lifespan has to yield, so that mounted applications know of it, too.
+    """
+    hosts: list[str] = getattr(app.state, _HOSTS, [])
+    setattr(app.state, _HOSTS, hosts)
+    hosts.append(host)
+    try:
+        yield {_HOSTS: hosts}
+    finally:
+        hosts.remove(host)
+
+
+def calls(connection: HTTPConnection, host: str) -> bool:
+    """Whether the application that a request came to calls this host, by a client of its own or a person's."""
+    clients = find_clients(connection)
+    auths = () if clients is None else (client.auth for client in clients.values())
+    if any(host == auth.config.origin.host for auth in auths if isinstance(auth, OAuth2Auth)):
+        return True
+    return any(host in getattr(state, _HOSTS, ()) for state in (connection.state, connection.app.state))
 
 
 def find_clients(connection: HTTPConnection) -> Clients | None:

@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
 import httpx
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -29,6 +30,7 @@ from seic._config import Config
 from seic._errors import CertificateError, ConfigurationError, InvalidTokenResponse, TokenError, TokenRequestRefused
 from seic._oauth import authorize
 from seic._oauth.pkce import is_same_state
+from seic.fastapi.clients import calling
 from seic.fastapi.page import CONTENT_SECURITY_POLICY, render_message
 from seic.fastapi.problems import problem_of
 from seic.fastapi.sealing import Keys, Seal
@@ -200,11 +202,12 @@ class Logins:
         )
 
     @contextlib.asynccontextmanager
-    async def lifespan(self, app: object) -> AsyncIterator[None]:
+    async def lifespan(self, app: Starlette) -> AsyncIterator[dict[str, Any]]:
         """Open people's connections, and close them at the end; for `lifespan(..., also=logins.lifespan)`."""
         self._sessions.open()
         try:
-            yield
+            with calling(app, self._config.origin.host) as state:
+                yield state
         finally:
             await self._sessions.aclose()
 
