@@ -341,6 +341,43 @@ def test_a_logout_counts_in_every_worker_and_at_the_provider(site: Site, browser
         assert elsewhere.get("/me").status_code == 303
 
 
+def test_a_refresh_that_ends_after_the_logout_brings_no_session_back(site: Site, browser: TestClient) -> None:
+    """Another worker may be at it when the person logs out; what it gets then is kept nowhere."""
+    site.log_in(browser)
+    copy = dict(browser.cookies)
+
+    class Late(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            reply = await site.platform.transport.handle_async_request(request)
+            if b"refresh_token" in request.content:
+                site.platform.store._tokens.clear()  # the logout's delete
+            return reply
+
+    other = Site(site.platform, transport=Late())
+    with other as elsewhere:
+        plant(elsewhere, copy)
+        assert elsewhere.get("/me").status_code == 200
+        (client,) = other.logins._sessions._clients.values()
+        client._oauth.source.state.held.age()
+        elsewhere.get("/me")
+
+        assert [form["grant_type"] for form in site.platform.exchanges] == ["authorization_code", "refresh_token"]
+        assert site.platform.store._tokens == {}
+        assert elsewhere.get("/me").status_code == 303
+        assert browser.get("/me").status_code == 303
+
+
+def test_a_refresh_is_kept_for_the_other_workers(site: Site, browser: TestClient) -> None:
+    """While the session lives, its new token takes the old one's place."""
+    site.log_in(browser)
+    (client,) = site.logins._sessions._clients.values()
+    client._oauth.source.state.held.age()
+    browser.get("/me")
+
+    (token,) = site.platform.store._tokens.values()
+    assert token.access_token == "access-2"
+
+
 def test_a_logout_works_where_the_provider_cannot_revoke(platform: FakePlatform) -> None:
     """SEI documents no path for it; the person is logged out here all the same."""
     platform.provider = attrs.evolve(platform.provider, revocation_url=None)
