@@ -390,6 +390,31 @@ def test_a_logout_works_where_the_provider_cannot_revoke(platform: FakePlatform)
         assert browser.get("/me").status_code == 303
 
 
+def test_a_logout_that_the_store_does_not_take_can_be_repeated(platform: FakePlatform) -> None:
+    """While the session lives, nobody is told that it is over; the cookie stays, so that the next try can end it."""
+
+    class Failing(seic.MemoryStore):
+        broken = False
+
+        def delete(self, key: str) -> None:
+            if self.broken:
+                raise ConnectionError
+            super().delete(key)
+
+    platform.store = store = Failing()
+    site = Site(platform)
+    with site as browser:
+        site.log_in(browser)
+        store.broken = True
+        failed = browser.post("/logout")
+        store.broken = False
+        assert (failed.status_code, SESSION in cookies_of(failed)) == (503, False)
+        assert failed.headers["Retry-After"]
+        assert store._tokens
+        assert browser.post("/logout").status_code == 303
+        assert store._tokens == {}
+
+
 def test_a_logout_of_nobody_is_none(site: Site, browser: TestClient) -> None:
     """Twice is the same as once."""
     assert browser.post("/logout").status_code == 303

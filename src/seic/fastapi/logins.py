@@ -32,7 +32,7 @@ from seic._oauth import authorize
 from seic._oauth.pkce import is_same_state
 from seic.fastapi.clients import calling
 from seic.fastapi.page import CONTENT_SECURITY_POLICY, render_message
-from seic.fastapi.problems import problem_of
+from seic.fastapi.problems import Problem, problem_of
 from seic.fastapi.sealing import Keys, Seal
 from seic.fastapi.sessions import Sessions
 
@@ -44,6 +44,12 @@ _LOGIN_TAKES = 600.0
 #: Seconds after which a person logs in again: a working day.
 _SESSION_LASTS = 12 * 3600.0
 _LONGEST_PATH = 1000
+_LOGOUT_FAILED = Problem(
+    status=HTTPStatus.SERVICE_UNAVAILABLE,
+    code="logout_failed",
+    detail="The logout did not work; try again.",
+    retry_after=5,
+)
 _logger = logging.getLogger("seic.fastapi")
 
 
@@ -347,8 +353,9 @@ class Logins:
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             raise HTTPException(HTTPStatus.FORBIDDEN)
         opened = self._open(request)
-        if opened is not None:
-            await self._sessions.end(opened["session"])
+        if opened is not None and not await self._sessions.end(opened["session"]):
+            # The cookie stays: without it the session, which lives, could not be ended any more.
+            return _LOGOUT_FAILED.response()
         response = _redirect(self._after_logout)
         self._cookie.take(request, response, f"{self._name}-session")
         return response

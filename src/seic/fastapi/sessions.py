@@ -183,16 +183,21 @@ class Sessions:
         self._keep(session, at_hand or client)
         return at_hand or client
 
-    async def end(self, session: str) -> None:
-        """End a session: its token is forgotten in the store, and revoked where the provider can."""
+    async def end(self, session: str) -> bool:
+        """End a session: its token is forgotten in the store, and revoked where the provider can.
+
+        Returns:
+            Whether it is over; False where the store did not forget it, so that this has to be done again.
+        """
         client = self._clients.pop(session, None) or self._make(session)
         try:
             await client.revoke()
         except (ConfigurationError, TokenError) as error:
             # The person is logged out here all the same.
             _logger.warning("a logout was not told to the provider: %s", error)
-        await self._try("forget a token", self._store.delete, self._key(client))
+        forgotten, _ = await self._try("forget a token", self._store.delete, self._key(client))
         await _close(client)
+        return forgotten
 
     def _make(self, session: str, *, code: str = "", code_verifier: str | None = None) -> AsyncClient:
         if self._carrier is None:
