@@ -493,7 +493,8 @@ def test_a_worker_keeps_so_many_clients_at_hand(site: Site, monkeypatch: pytest.
         "evil.example",
         "@evil.example",
         "/path\r\nSet-Cookie: a=b",
-        "/" + "x" * 1000,
+        "/" + "x" * 1500,
+        "/" + "é" * 250,
         "",
     ],
 )
@@ -522,6 +523,15 @@ def test_paths_of_our_own_are_gone_on_to(following: str, location: str, site: Si
     begun = browser.get("/login", params={"next": following})
 
     assert browser.get(site.platform.log_in(begun.headers["Location"])).headers["Location"] == location
+
+
+def test_the_longest_path_fits_a_cookie(site: Site, browser: TestClient) -> None:
+    """Browsers drop a cookie of more than 4096 bytes, and the login with it."""
+    following = "/" + "é" * 249  # 1,495 bytes when encoded
+    begun = browser.get("/login", params={"next": following})
+
+    assert len(begun.headers["set-cookie"]) < 4096
+    assert browser.get(site.platform.log_in(begun.headers["Location"])).headers["Location"] == "/" + "%C3%A9" * 249
 
 
 def test_attack_login_csrf_with_the_attackers_code(site: Site, browser: TestClient) -> None:

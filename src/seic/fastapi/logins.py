@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 _LOGIN_TAKES = 600.0
 #: Seconds after which a person logs in again: a working day.
 _SESSION_LASTS = 12 * 3600.0
-_LONGEST_PATH = 1000
+#: Bytes of an encoded path: sealed with the rest it has to fit a cookie of 4096 (RFC 6265 §6.1).
+_LONGEST_PATH = 1500
 _LOGOUT_FAILED = Problem(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
     code="logout_failed",
@@ -380,12 +381,13 @@ def _own_path(text: str | None) -> str | None:
 
     Browsers read a backslash as a slash, and drop tabs and line ends, so more begins with two slashes than shows.
     """
-    if text is None or not text.startswith("/") or len(text) > _LONGEST_PATH:
+    if text is None or not text.startswith("/"):
         return None
     if text.startswith("//") or "\\" in text or not text.isprintable():
         return None
     # Encoded again, so that a header takes it; what is encoded already stays as it is.
-    return quote(text, safe="/%?&=#:@!$'()*+,;~-._[]")
+    quoted = quote(text, safe="/%?&=#:@!$'()*+,;~-._[]")
+    return quoted if len(quoted) <= _LONGEST_PATH else None
 
 
 def _text(value: object) -> str:
