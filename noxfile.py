@@ -119,6 +119,14 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session(python=ONE)
+def bench(session: nox.Session) -> None:
+    """Measure seic beside its peers and print the table (`nox -s bench -- --quick` for whether it runs, and counts)."""
+    # Without httpx2, which authlib would prefer: all are measured on the same httpx.
+    session.install(".", "authlib", "httpx-auth", "azure-identity", "aiohttp")
+    session.run("python", "-m", "tests.benchmarks", *session.posargs)
+
+
+@nox.session(python=ONE)
 def certs(session: nox.Session) -> None:
     """Make the sample certificates in certs-sample/ anew."""
     session.install("cryptography")

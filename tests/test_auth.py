@@ -757,3 +757,10 @@ def test_a_blocking_client_revokes(desk: TokenDesk) -> None:
         client.revoke()
         assert b"invalidate_token" in desk.requests[-1].content
         assert client.token().access_token == "token-2"
+
+
+def test_what_is_no_configuration_is_refused_as_by_a_client() -> None:
+    """The flow and the client say the same."""
+    for make in (seic.OAuth2Auth, seic.AsyncClient, seic.Client):
+        with pytest.raises(seic.ConfigurationError, match=r"^config: must be a seic\.Config, .*, not NoneType$"):
+            make(None)  # type: ignore[arg-type]

@@ -11,18 +11,19 @@ import attrs
 import pytest
 
 from seic._config import Config
-from seic._errors import ConfigurationError
+from seic._errors import CertificateError, ConfigurationError
 from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts
 from seic._model.provider import Occasion, Provider
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._tokens.store import MemoryStore
-from tests._support.identities import certificate
+from tests._support.identities import authority, certificate, issued
 from tests._support.reports import report
 
 _SECRET = "app-Secret-5f1d"
 _PASSWORD = "pass-Word-9c2e"
 _GRANT = ClientCredentials(username="svc-user", password=_PASSWORD)
+_CA_FILE = str(Path(__file__).parents[1] / "certs-sample" / "ca.pem")
 _LOOPBACK = Hosts(api="http://127.0.0.1:8080", allow_http_on_loopback=True)
 
 
@@ -44,6 +45,16 @@ def refused(**changes: Any) -> ConfigurationError:
     assert caught.value.field is not None
     assert str(caught.value).startswith(f"{caught.value.field}: ")
     return caught.value
+
+
+class _Broken(str):
+    __slots__ = ()
+
+    def isprintable(self) -> bool:
+        raise RuntimeError("broken")
+
+    def __len__(self) -> int:
+        return 1
 
 
 # Which host
@@ -202,6 +213,9 @@ def test_a_token_url_that_cannot_be_trusted_is_refused(token_url: str, hosts: Ho
         ({"grant": ClientCredentials}, "grant", "the class ClientCredentials"),
         ({"grant": ClientCredentials()}, "grant.username", "service account"),
         ({"grant": ClientCredentials(username="svc")}, "grant.password", "service account"),
+        ({"grant": ClientCredentials(username=5, password="x")}, "grant.username", "a text, not int"),  # type: ignore[arg-type]
+        ({"grant": ClientCredentials(username="u", password=b"x")}, "grant.password", "not bytes"),  # type: ignore[arg-type]
+        ({"grant": ClientCredentials(username="u", password="x", scope=["a"])}, "grant.scope", "not list"),  # type: ignore[arg-type]
         ({"certificate": "client.pem"}, "certificate", "seic.ClientCertificate.load(...)"),
         ({"certificate": Path("client.pem")}, "certificate", "seic.ClientCertificate.load(...)"),
         ({"ca": 7}, "ca", "a path or PEM"),
@@ -238,9 +252,10 @@ def test_what_cannot_work_is_refused_at_once(changes: dict[str, Any], field: str
         {"client_secret": "%C3%A9:/+ é"},
         {"client_id": "a" * 200},
         {"grant": ClientCredentials(username="svc", password="pass\twörd\n")},
-        {"ca": "ca.pem"},
-        {"ca": Path("ca.pem")},
-        {"ca": b"-----BEGIN CERTIFICATE-----"},
+        {"ca": _CA_FILE},
+        {"ca": Path(_CA_FILE)},
+        {"ca": authority().cert_pem},
+        {"ca": authority().cert_pem.decode()},
         {"store": MemoryStore()},
         {"advisory_refresh": 60, "mandatory_refresh": 60},
         {"advisory_refresh": 0, "mandatory_refresh": 0.0},
@@ -256,6 +271,32 @@ def test_what_can_work_is_taken_as_it_is(changes: dict[str, Any]) -> None:
 
     for name, value in changes.items():
         assert getattr(config, name) == value
+
+
+@pytest.mark.parametrize(
+    ("ca", "reason"),
+    [
+        ("nope.pem", "not-found"),
+        (b"-----BEGIN CERTIFICATE-----", "truncated"),
+        (b"x", "unknown-format"),
+        (issued().cert_pem, "not-a-ca"),
+        (issued().key_pem, "no-certificate"),
+    ],
+    ids=["no file", "cut off", "nothing known", "no authority", "a key"],
+)
+def test_a_ca_that_cannot_work_is_refused_at_once(ca: Any, reason: str) -> None:
+    """The error is that of a certificate, and names the setting."""
+    with pytest.raises(CertificateError, match=r"^ca: ") as caught:
+        make(ca=ca)
+
+    assert (caught.value.field, caught.value.reason) == ("ca", reason)
+
+
+def test_the_systems_trust_is_not_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no setting of the user's: what is wrong with it is for whoever connects."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent")
+
+    assert make().ca is None
 
 
 def test_a_client_without_a_secret_is_for_the_provider_to_take() -> None:
@@ -296,18 +337,19 @@ def test_a_configuration_is_a_value() -> None:
 
 def test_a_repr_shows_what_is_public_only() -> None:
     """The secrets show as hidden, the PEM of a CA by its length; the rest is there for whoever looks for a mistake."""
-    pem = b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA\n-----END PRIVATE KEY-----"
-    shown = [repr(make(ca=ca, certificate=certificate())) for ca in (pem, pem.decode(), "ca.pem")]
+    # Who takes a file for the CA's may take one that holds its key, too.
+    pem = authority().cert_pem + issued().key_pem
+    shown = [repr(make(ca=ca, certificate=certificate())) for ca in (pem, pem.decode(), _CA_FILE)]
 
     for text in shown:
         assert _SECRET not in text
         assert _PASSWORD not in text
-        assert "MC4CAQ" not in text
+        assert issued().key_pem.decode().splitlines()[1] not in text
         assert "client_secret=***" in text
         assert "client_id='app-key'" in text
     assert f"<{len(pem)} bytes>" in shown[0]
     assert "<PEM text>" in shown[1]
-    assert "ca='ca.pem'" in shown[2]
+    assert f"ca={_CA_FILE!r}" in shown[2]
 
 
 def test_no_pickle_takes_it_and_a_copy_is_itself() -> None:
@@ -343,6 +385,25 @@ def test_an_error_takes_no_secret_along(changes: dict[str, Any]) -> None:
         assert secret.encode() not in pickled
 
 
+@pytest.mark.parametrize(
+    "changes", [{"typo": 1}, {"client_id": _Broken()}], ids=["a keyword that there is not", "a value that fails"]
+)
+def test_no_other_error_takes_a_secret_along(changes: dict[str, Any]) -> None:
+    """What is no ConfigurationError has the same secrets beside it."""
+    with pytest.raises((TypeError, RuntimeError)) as caught:
+        make(**changes)
+    written = report(caught.value)
+
+    assert "in called" in written
+    for secret in (_SECRET, _PASSWORD):
+        assert secret not in written
+
+
+def test_a_half_made_one_can_be_shown() -> None:
+    """A crash reporter that comes by one must not fail by it."""
+    assert repr(Config.__new__(Config)) == "<Config, half made>"
+
+
 # What a store keeps a token under
 
 
@@ -360,7 +421,7 @@ def test_a_store_key_tells_identities_apart() -> None:
         make(grant=ClientCredentials(username="other", password=_PASSWORD)).store_key(None),
         make(provider=attrs.evolve(SEI_GATEWAY, token_url="/other")).store_key(None),
     }) == 7  # fmt: skip
-    assert key == make(client_secret="renewed", ca="ca.pem", token_timeout=1).store_key(None)
+    assert key == make(client_secret="renewed", ca=_CA_FILE, token_timeout=1).store_key(None)
     assert key == make(grant=ClientCredentials(username="svc-user", password="renewed")).store_key(None)
 
 

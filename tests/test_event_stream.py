@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 import math
 
@@ -11,9 +12,13 @@ import httpx
 import pytest
 
 import seic
+from seic._tls.reasons import CertificateWarning
 from seic.events import (
     CallNotReplayed,
     CallReplayed,
+    CertificateExpiring,
+    CertificateRejected,
+    CertificateRotated,
     Event,
     StoreDegraded,
     TokenAcquired,
@@ -26,6 +31,7 @@ from seic.events import (
     TokenWaitBegun,
     TokenWaitEnded,
 )
+from seic.sandbox import CertificateAuthority
 from tests._support.fake_gateway import FakeGateway
 
 HOST = "api.seic.com"
@@ -349,3 +355,31 @@ def _last_track(heard: Heard) -> str | None:
     (acquired,) = heard.of(TokenAcquired)
     assert isinstance(acquired, TokenAcquired)
     return acquired.tracking_id
+
+
+def test_the_life_of_a_certificate_is_told(gateway: FakeGateway, heard: Heard) -> None:
+    """Expiring, replaced, and a replacement that cannot work: each is heard by who listens to the client."""
+    authority = CertificateAuthority()
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=10)
+    old = authority.issue("svc-user", not_before=soon - dt.timedelta(days=700), not_after=soon)
+    new = authority.issue("svc-user")
+    given = [seic.ClientCertificate.load(old.cert_pem, key=old.key_pem)]
+    config = gateway.config(certificate=lambda: given[-1])
+    with seic.Client(config, transport=gateway.blocking_transport, on_event=heard) as client:
+        with pytest.warns(CertificateWarning, match="expires"):
+            presented = config.presenter.present()
+        config.presenter.look(presented.generation)
+        given.append(seic.ClientCertificate.load(new.cert_pem, key=new.key_pem))
+        client.reload_certificate()
+        given.append("no certificate")  # type: ignore[arg-type]
+        with pytest.raises(seic.CertificateError):
+            client.reload_certificate()
+
+    expiring, rotated, rejected = heard.of(CertificateExpiring, CertificateRotated, CertificateRejected)
+    assert isinstance(expiring, CertificateExpiring)
+    assert 9 < expiring.days_left <= 10
+    assert isinstance(rotated, CertificateRotated)
+    assert rotated.thumbprint == given[1].thumbprint
+    assert isinstance(rejected, CertificateRejected)
+    for event in (expiring, rotated, rejected):
+        assert "PRIVATE" not in repr(event)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,65 @@ def test_what_the_caller_gives_is_not_looked_for() -> None:
     assert Config.from_env(broken, **settings) == Config(**settings)
 
 
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("SEIC_CERTFICATE", "SEIC_CERTIFICATE"),
+        ("SEIC_ENVIROMENT", "SEIC_ENVIRONMENT"),
+        ("SEIC_CERTIFICATE_FILE", "SEIC_CERTIFICATE"),
+        ("SEIC_CA_FILE", "SEIC_CA"),
+        ("SEIC_MTLSHOST", "SEIC_MTLS_HOST"),
+        ("SEIC_PROFIL", "SEIC_PROFILE"),
+        ("seic_certificate", "SEIC_CERTIFICATE"),
+    ],
+)
+def test_a_slip_in_a_name_is_refused(name: str, nearest: str) -> None:
+    """A certificate that nobody reads would mean another host; the error says which name was most likely meant."""
+    error = refused({**_GATEWAY, name: _SECRET})
+
+    assert error.field == name
+    assert f"did you mean {nearest}?" in str(error)
+
+
+def test_a_name_like_no_other_is_told_those_that_there_are() -> None:
+    """Nothing is guessed where nothing is near."""
+    error = refused({**_GATEWAY, "SEIC_QQQQQQQQ": "x"})
+
+    assert error.field == "SEIC_QQQQQQQQ"
+    assert "did you mean" not in str(error)
+    assert "SEIC_API_HOST, SEIC_CA, SEIC_CERTIFICATE," in str(error)
+
+
+def test_of_several_slips_the_first_is_named_whoever_replaces_what() -> None:
+    """The same variables give the same error, and an argument in place of one does not hide it."""
+    error = refused({**_GATEWAY, "SEIC_STOR": "memory", "SEIC_CERTFICATE": "x"}, certificate=None)
+
+    assert error.field == "SEIC_CERTFICATE"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SEIC_SERVICE_HOST",
+        "SEIC_SERVICE_PORT",
+        "SEIC_GATEWAY_SERVICE_PORT_HTTPS",
+        "SEIC_PORT",
+        "SEIC_PORT_443_TCP",
+        "SEIC_GATEWAY_PORT_443_TCP_ADDR",
+        "SEICX_CERTFICATE",
+        "MY_SEIC_CERTFICATE",
+    ],
+)
+def test_what_others_set_is_left_alone(name: str) -> None:
+    """Kubernetes gives each pod variables for the services beside it, and one may be called seic."""
+    assert Config.from_env({**_GATEWAY, name: "tcp://10.0.0.1:443"}) == Config.from_env(_GATEWAY)
+
+
+def test_an_unknown_variable_that_is_empty_is_not_set() -> None:
+    """As with any other, nothing in it is nothing said."""
+    assert Config.from_env({**_GATEWAY, "SEIC_CERTFICATE": ""}) == Config.from_env(_GATEWAY)
+
+
 # Material in variables
 
 
@@ -222,25 +282,66 @@ def test_key_and_certificate_may_stand_in_one_variable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "reason"),
+    ("variables", "name", "reason", "remedy"),
     [
-        ({"SEIC_CERTIFICATE": "/nonexistent/client.pem"}, "not-found"),
-        ({"SEIC_CERTIFICATE": _CERT}, "no-key"),
-        ({"SEIC_CERTIFICATE": _CERT, "SEIC_CERTIFICATE_KEY": _ENCRYPTED_KEY}, "passphrase-missing"),
+        ({"SEIC_CERTIFICATE": "/nonexistent/client.pem"}, "", "not-found", "check the path"),
+        ({"SEIC_CERTIFICATE": _CERT}, "", "no-key", "pass SEIC_CERTIFICATE_KEY with the key's file"),
+        ({"SEIC_CERTIFICATE": _KEY}, "", "key-as-certificate", "the key as SEIC_CERTIFICATE_KEY"),
+        ({"SEIC_CERTIFICATE_KEY": "/nonexistent/client.key"}, "_KEY", "not-found", "check the path"),
+        ({"SEIC_CERTIFICATE_KEY": _CERT}, "_KEY", "certificate-as-key", "the key's file as SEIC_CERTIFICATE_KEY"),
+        (
+            {"SEIC_CERTIFICATE_KEY": _ENCRYPTED_KEY},
+            "_PASSWORD",
+            "passphrase-missing",
+            "pass SEIC_CERTIFICATE_PASSWORD with it",
+        ),
+        (
+            {"SEIC_CERTIFICATE_KEY": _ENCRYPTED_KEY, "SEIC_CERTIFICATE_PASSWORD": "x"},
+            "_PASSWORD",
+            "passphrase-wrong",
+            "check SEIC_CERTIFICATE_PASSWORD",
+        ),
         (
             {"SEIC_CERTIFICATE": issued("other").cert_pem.decode(), "SEIC_CERTIFICATE_KEY": _KEY},
+            "",
             "key-mismatch",
+            "",
         ),
     ],
-    ids=["no file", "no key", "no passphrase", "another's key"],
-)
-def test_a_certificate_that_cannot_work_names_the_variable(variables: dict[str, str], reason: str) -> None:
-    """The error stays a CertificateError with its reason, and says which variable led there."""
+    ids=["no file", "no key", "key first", "no key's file", "certificate twice", "no passphrase", "wrong passphrase",
+         "another's key"],
+)  # fmt: skip
+def test_a_certificate_that_cannot_work_names_the_variable(
+    variables: dict[str, str], name: str, reason: str, remedy: str
+) -> None:
+    """The error stays a CertificateError with its reason, and says which variable led there and which one helps."""
     with pytest.raises(CertificateError) as caught:
-        Config.from_env({**_GATEWAY, **variables})
+        Config.from_env({**_GATEWAY, "SEIC_CERTIFICATE": _CERT, **variables})
 
-    assert str(caught.value).startswith("SEIC_CERTIFICATE: ")
+    assert str(caught.value).startswith(f"SEIC_CERTIFICATE{name}: ")
     assert caught.value.reason == reason
+    assert remedy in str(caught.value)
+    assert "=…" not in str(caught.value)
+
+
+def test_a_passphrase_from_a_file_is_found_fault_with_under_the_files_name(tmp_path: Path) -> None:
+    """The variable that there is, and not the one that there is not."""
+    path = write(tmp_path / "secret", "wrong")
+    environ = {**_GATEWAY, "SEIC_CERTIFICATE": _CERT, "SEIC_CERTIFICATE_KEY": _ENCRYPTED_KEY}
+
+    with pytest.raises(CertificateError, match=r"^SEIC_CERTIFICATE_PASSWORD_FILE: .*check SEIC_CERTIFICATE_PASSWORD_F"):
+        Config.from_env({**environ, "SEIC_CERTIFICATE_PASSWORD_FILE": str(path)})
+
+
+@pytest.mark.parametrize(
+    "ca", ["nope.pem", "~nosuchuser/x", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----"]
+)
+def test_a_ca_that_cannot_work_names_the_variable(ca: str) -> None:
+    """The authorities are looked at with everything else, and not by the first call."""
+    with pytest.raises(CertificateError, match=r"^SEIC_CA: "):
+        Config.from_env({**_GATEWAY, "SEIC_CA": ca})
+    with pytest.raises(CertificateError, match=r"^ca: "):
+        Config.from_env(_GATEWAY, ca=ca)
 
 
 def test_relative_paths_start_where_the_process_is(tmp_path: Path) -> None:
@@ -355,6 +456,7 @@ def profiles(tmp_path: Path) -> Path:
     write(folder / "secrets" / "passphrase", f"{_PASSPHRASE}\n")
     write(folder / "client.pem", _CERT)
     write(folder / "client.key", _ENCRYPTED_KEY)
+    write(folder / "ca.pem", authority().cert_pem.decode())
     return write(folder / "config.toml", _TABLE)
 
 
@@ -454,6 +556,55 @@ def test_a_missing_key_is_called_as_in_the_file(tmp_path: Path) -> None:
         Config.from_file(path)
 
     assert caught.value.field == "default.client_id"
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser/x", "a\0b", "a\ud800b"], ids=["nobody's home", "NUL", "no text"])
+@pytest.mark.parametrize("name", ["SEIC_PASSWORD_FILE", "SEIC_CERTIFICATE", "SEIC_CERTIFICATE_KEY"])
+def test_a_path_that_there_cannot_be_names_the_variable(name: str, path: str) -> None:
+    """What Python says of such a path is no error of seic's, so it is said in its place."""
+    environ = {**_GATEWAY, "SEIC_PASSWORD": "" if name == "SEIC_PASSWORD_FILE" else _PASSWORD}
+    if name == "SEIC_CERTIFICATE_KEY":
+        environ["SEIC_CERTIFICATE"] = _CERT
+
+    with pytest.raises((ConfigurationError, CertificateError), match=f"^{name}: ") as caught:
+        Config.from_env({**environ, name: path})
+
+    assert _SECRET not in report(caught.value)
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser/x", "a\0b"], ids=["nobody's home", "NUL"])
+def test_a_profile_with_a_path_that_there_cannot_be_is_refused(tmp_path: Path, path: str) -> None:
+    """In a table, and as the file of the tables itself."""
+    for setting in ("password_file", "certificate", "ca"):
+        text = f"[default]\nclient_id = 'x'\nusername = 'u'\n{setting} = {json.dumps(path)}\n"
+        if setting != "password_file":
+            text += "password = 'p'\n"
+        with pytest.raises((ConfigurationError, CertificateError), match=rf"^default\.{setting}: "):
+            Config.from_file(write(tmp_path / "c.toml", text), client_secret=_SECRET)
+    with pytest.raises(ConfigurationError, match=r"^default: ") as caught:
+        Config.from_file(path)
+    assert caught.value.field == "default"
+
+
+def test_a_home_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may run as a user that has none."""
+
+    def fail(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", fail)
+
+    assert refused({**_GATEWAY, "SEIC_PROFILE": "p"}).field == "SEIC_PROFILE"
+
+
+@pytest.mark.parametrize("keyword", ["clientid", "password"])
+def test_a_keyword_that_there_is_not_takes_no_secret_along(keyword: str) -> None:
+    """It is a TypeError, as with any call."""
+    with pytest.raises(TypeError, match=keyword) as caught:
+        Config.from_env({**_GATEWAY}, **{keyword: _SECRET})
+
+    assert _SECRET not in report(caught.value)
+    assert _PASSWORD not in report(caught.value)
 
 
 # Secrets

@@ -17,6 +17,7 @@ from seic._connector import TokenConnector
 from seic._events import CallNotReplayed, CallReplayed, CertificateRotated, Event
 from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
+from seic._oauth.words import LONGEST_ID, clean, credentials_of
 from seic._proving import Prover
 from seic._replay import NOT_REPLAYED, Body
 from seic._runtime import in_thread
@@ -27,7 +28,7 @@ from seic._tokens.held import Held
 from seic._tokens.sending import Sender
 from seic._tokens.source import TokenSource
 from seic._tokens.stats import Stats
-from seic._transport import AsyncTrace, BlockingTrace, HopTrace, OriginGuard
+from seic._transport import AsyncTrace, BlockingTrace, HopTrace, OriginGuard, require_config
 
 #: The streams whose bytes are in memory: they can always be sent again, and nothing needs to be noted of them.
 _IN_MEMORY: set[type] = {httpx.ByteStream}
@@ -90,6 +91,7 @@ class OAuth2Auth(_Auth):
         on_event: Listener | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        require_config(config)
         provider = config.provider
         self.config = config
         self._listeners = Listeners(on_event)
@@ -100,7 +102,7 @@ class OAuth2Auth(_Auth):
             client_id=config.client_id,
             client_secret=config.client_secret,
             grant=config.grant,
-            sender=Sender(TokenConnector(config, transport)),
+            sender=Sender(TokenConnector(config, transport), tracking_header=provider.tracking_header),
             timeout=config.token_timeout,
             certificate=config.presenter.certificate,
             dpop=config.dpop,
@@ -326,9 +328,19 @@ class OAuth2Auth(_Auth):
 
     def _tracking_id(self, response: Any) -> str | None:
         header = self.config.provider.tracking_header
-        return None if header is None else response.headers.get(header)
+        named = None if header is None else response.headers.get(header)
+        return named and (clean(named, secrets=credentials_of(response), limit=LONGEST_ID) or None)
 
     def _log(self, response: Any) -> None:
+        hops = [response]
+        for hop in reversed(response.history):
+            if hop.status_code == _UNAUTHORIZED:  # that one and what came before it stand in the log already
+                break
+            hops.append(hop)
+        for hop in reversed(hops):
+            self._log_hop(hop)
+
+    def _log_hop(self, response: Any) -> None:
         request = response.request
         # Without query and user: what callers put there is theirs.
         path = request.url.raw_path.partition(b"?")[0].decode("ascii")

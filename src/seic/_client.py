@@ -89,7 +89,7 @@ class AsyncClient(httpx.AsyncClient):
     ) -> None:
         def carry(inner: httpx.AsyncBaseTransport | None, **options: Any) -> httpx.AsyncBaseTransport:
             carrier = AsyncTransport(config, transport=inner, **options)
-            return carrier if retry is None else RetryTransport(carrier, retry)
+            return carrier if retry is None else RetryTransport(carrier, retry, provider=config.provider)
 
         carrier = carry(transport, **_for_transport(options))
         self._oauth, self._leave_auth = _join_auth(config, auth, transport, on_event)
@@ -202,7 +202,7 @@ class Client(httpx.Client):
     ) -> None:
         def carry(inner: httpx.BaseTransport | None, **options: Any) -> httpx.BaseTransport:
             carrier = Transport(config, transport=inner, **options)
-            return carrier if retry is None else RetryTransport(carrier, retry)
+            return carrier if retry is None else RetryTransport(carrier, retry, provider=config.provider)
 
         carrier = carry(transport, **_for_transport(options))
         self._oauth, self._leave_auth = _join_auth(config, auth, transport, on_event)

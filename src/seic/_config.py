@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import attrs
 import httpx
@@ -18,7 +18,7 @@ from seic._identity import Presenter
 from seic._model.grants import ClientCredentials, Grant
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider
-from seic._model.secrecy import Secretive, hide, traceless
+from seic._model.secrecy import Secretive, hide, traceless, tracelessly_made
 from seic._network import Network, ProxyLike, show_proxy
 from seic._oauth.assertion_auth import PrivateKeyJwt
 from seic._oauth.client_auth import TlsClientAuth
@@ -27,6 +27,7 @@ from seic._oauth.messages import build_token_request
 from seic._settings import named, read_environment, read_file
 from seic._tls.certificate import ClientCertificate
 from seic._tls.rotation import CertificateSource
+from seic._tls.trust import read_trust
 from seic._tokens.held import Margin, Windows
 from seic._tokens.store import TokenStore
 
@@ -37,7 +38,6 @@ CA: TypeAlias = "str | os.PathLike[str] | bytes | None"
 _TOKEN_TIMEOUT = 10.0
 
 _Validator: TypeAlias = "Callable[[Config, attrs.Attribute[Any], object], None]"
-_C = TypeVar("_C", bound=type)
 
 
 def _text(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -104,16 +104,13 @@ def _ca_repr(ca: CA) -> str:
     return "<PEM text>" if isinstance(ca, str) and "-----BEGIN" in ca else repr(ca)
 
 
-def _tracelessly_made(kind: _C) -> _C:
-    # The constructor's own frame holds the arguments, the client secret among them.
-    kind.__init__ = traceless(kind.__init__)  # type: ignore[misc]
-    return kind
-
-
-@_tracelessly_made
+@tracelessly_made
 @attrs.frozen(kw_only=True)
 class Config(Secretive):
     """Everything that identifies an application to a provider: frozen, checked, its secrets never in a repr.
+
+    Who asks for its content has it, secrets included: by an attribute, by `attrs.asdict` or by `vars`. Log the value
+    itself.
 
     Args:
         provider: The dialect: `SEI_GATEWAY`, `SEI_PLATFORM`, `OAUTH2` or a `Provider` of your own.
@@ -141,6 +138,7 @@ class Config(Secretive):
 
     Raises:
         ConfigurationError: A setting is missing, malformed or contradicts another; its `field` names it.
+        CertificateError: There is no authority in what `ca` names, or `strict_common_name` refuses the certificate.
     """
 
     provider: Provider = attrs.field(validator=_is(Provider, wanted="a seic.Provider such as seic.SEI_GATEWAY"))
@@ -179,6 +177,9 @@ class Config(Secretive):
         """Check what needs more than one setting, and choose the host."""
         if self.ca in ("", b""):
             raise ConfigurationError("ca: is empty; name a file or give PEM, or leave it out", field="ca")
+        # The authorities that the user names, not the system's: those are no setting of his, and may yet be installed.
+        if self.ca is not None:
+            read_trust(self.ca)
         if not 0 < self.token_timeout < math.inf:
             raise ConfigurationError(
                 "token_timeout: must be more than 0 seconds, and not endless", field="token_timeout"
@@ -220,7 +221,8 @@ class Config(Secretive):
         `SEIC_CERTIFICATE_KEY`, `SEIC_CERTIFICATE_PASSWORD`, `SEIC_CA`, `SEIC_API_HOST`, `SEIC_MTLS_HOST`, `SEIC_STORE`
         (`memory`), `SEIC_PROFILE`. A certificate, key or CA is a path or the PEM text itself, with line ends or with
         `\n` for each. A secret may stand in a file that the same name with `_FILE` at its end names. A variable that
-        is empty counts as not set. The profile is a table of `seic/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
+        is empty counts as not set; another name that begins with `SEIC_` is refused, lest a slip pass unseen. The
+        profile is a table of `seic/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
 
         Args:
             environ: The variables; None is the process's own.
@@ -250,7 +252,7 @@ class Config(Secretive):
             ConfigurationError: The file or a key cannot be used; its `field` names the key.
             CertificateError: The certificate that it names cannot work.
         """
-        settings = read_file(Path(path).expanduser(), profile, given=changes)
+        settings = read_file(Path(path), profile, given=changes)
         with named(settings.names):
             return cls(**settings.arguments, **changes)
 

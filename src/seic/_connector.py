@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from seic._config import Config
-from seic._errors import ConfigurationError, SeicError
+from seic._errors import ConfigurationError
 from seic._failures import TokenCallFailures
 from seic._model.hosts import Origin
 from seic._pools import AsyncPools, Pools
@@ -53,7 +53,3 @@ class TokenConnector:
         raise ConfigurationError(
             f"transport: {type(self._transport).__name__} is for async clients only", field="transport"
         )
-
-    def explain(self, error: Exception, request: httpx.Request) -> SeicError | None:
-        """Return None: what can be explained was, where it failed."""
-        return None

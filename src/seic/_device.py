@@ -40,10 +40,10 @@ class DeviceLogin(Secretive):
     verification_uri: str
     verification_uri_complete: str | None
     expires_in: float
-    _authorization: DeviceAuthorization = attrs.field(repr=False)
-    _endpoint: TokenEndpoint = attrs.field(repr=False)
-    _clock: Clock = attrs.field(repr=False)
-    _ends: float = attrs.field(repr=False)
+    _authorization: DeviceAuthorization = attrs.field(repr=False, alias="authorization")
+    _endpoint: TokenEndpoint = attrs.field(repr=False, alias="endpoint")
+    _clock: Clock = attrs.field(repr=False, alias="clock")
+    _ends: float = attrs.field(repr=False, alias="ends")
 
     @classmethod
     async def begin(
@@ -119,7 +119,7 @@ def _endpoint(config: Config, transport: _Transport | None) -> TokenEndpoint:
         client_id=config.client_id,
         client_secret=config.client_secret,
         grant=config.grant,
-        sender=Sender(TokenConnector(config, transport)),
+        sender=Sender(TokenConnector(config, transport), tracking_header=config.provider.tracking_header),
         timeout=config.token_timeout,
         certificate=config.presenter.certificate,
         dpop=config.dpop,

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import attrs
 import httpx
 
-from seic._errors import ConfigurationError, SeicError, TokenEndpointUnavailable
+from seic._errors import ConfigurationError, TokenEndpointUnavailable
 from seic._model.hosts import Origin
 from seic._model.provider import ClientAuthentication, Provider
 from seic._network import Network
@@ -73,9 +73,6 @@ class _Question:
         if isinstance(self.transport, httpx.BaseTransport):
             return self.transport
         raise ConfigurationError("transport: is for async calls only", field="transport")
-
-    def explain(self, error: Exception, request: httpx.Request) -> SeicError | None:
-        return None
 
     @property
     def _origin(self) -> Origin:

@@ -69,13 +69,17 @@ class ConfigurationError(SeicError):
 class CertificateError(SeicError):
     """A certificate or key cannot work; `path` names the file (or the source), `reason` is a stable code.
 
-    The codes stand in `seic._tls.reasons`; they are for programs, the message is for people.
+    `field` names the setting that led there, as in ConfigurationError, where one did. The codes stand in
+    `seic._tls.reasons`; they are for programs, the message is for people.
     """
 
-    def __init__(self, message: str, *, path: str | Path | None = None, reason: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, path: str | Path | None = None, reason: str | None = None, field: str | None = None
+    ) -> None:
         super().__init__(message)
         self.path = None if path is None else str(path)
         self.reason = reason
+        self.field = field
 
 
 class HostNotAllowed(SeicError):

@@ -81,7 +81,14 @@ class Failures(abc.ABC):
     def _secrets(self, request: httpx.Request) -> Collection[str]:
         """Return what nothing that is raised may repeat."""
 
-    def of(self, error: Exception, request: httpx.Request, certificate: ClientCertificate | None) -> Exception | None:
+    def of(
+        self,
+        error: Exception,
+        request: httpx.Request,
+        certificate: ClientCertificate | None,
+        *,
+        handled: BaseException | None,
+    ) -> Exception | None:
         """Return what is raised in place of a failure; None where the failure says all that is known.
 
         Args:
@@ -89,8 +96,9 @@ class Failures(abc.ABC):
                 request either way, for they hold the token or the client's secret.
             request: The call.
             certificate: What was presented.
+            handled: What the caller was handling when the call began; it is none of ours.
         """
-        explanation = self._explain(error, request, certificate)
+        explanation = self._explain(error, request, certificate, handled)
         if explanation is None:
             text = self._unreached(error, request)
             failure = None if text is None else self._unavailable(error, text, request)
@@ -98,7 +106,7 @@ class Failures(abc.ABC):
             failure = self._refused(explanation, self._text(explanation), request)
         else:
             failure = self._unavailable(error, self._text(explanation), request)
-        cause = free_of_secrets(error, self._secrets(request))
+        cause = free_of_secrets(error, self._secrets(request), handled=handled)
         if failure is not None:
             failure.__cause__ = cause
         return failure
@@ -113,12 +121,16 @@ class Failures(abc.ABC):
         return self._refused(explanation, self._text(explanation), request)
 
     def _explain(
-        self, error: Exception, request: httpx.Request, certificate: ClientCertificate | None
+        self,
+        error: Exception,
+        request: httpx.Request,
+        certificate: ClientCertificate | None,
+        handled: BaseException | None,
     ) -> Explanation | None:
         if request.url.scheme != "https" or isinstance(error, (httpx.TimeoutException, httpx.ProxyError)):
             return None
         meeting = _meeting(request, certificate)
-        explanation = explain_failure(error, meeting)
+        explanation = explain_failure(error, meeting, handled=handled)
         if explanation is None and isinstance(error, _CLOSED):
             # Over TLS 1.3 a refusal can end so, its alert lost on the way.
             return explain_close(meeting)

@@ -10,7 +10,7 @@ import ssl
 import threading
 import warnings
 import weakref
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import attrs
 
@@ -33,7 +33,7 @@ _HTTP2 = ("http/1.1", "h2")
 class _Nobody:
     """In the place of an identity where there is no client certificate: it never rotates."""
 
-    generation: ClassVar[int] = 0
+    generation = 0
 
 
 class Rotation(Protocol):

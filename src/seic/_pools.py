@@ -7,6 +7,7 @@ replaced takes no new ones, its idle connections are closed at once and the othe
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -105,10 +106,11 @@ class AsyncPools(httpx.AsyncBaseTransport):
                 await pool.transport.aclose()
 
     async def _send(self, request: httpx.Request, pool: _Pool[httpx.AsyncHTTPTransport]) -> httpx.Response:
+        handled = sys.exc_info()[1]
         try:
             response = await pool.transport.handle_async_request(request)
         except FAILURES as error:
-            failure = self._failures.of(error, request, pool.presented.certificate) or error
+            failure = self._failures.of(error, request, pool.presented.certificate, handled=handled) or error
         else:
             if pool is not self._pool and not self._closed:
                 # It waited for a connection while the pool was replaced, and may have opened one after the last look.
@@ -225,10 +227,11 @@ class Pools(httpx.BaseTransport):
             pool.entering.pop()
 
     def _send(self, request: httpx.Request, pool: _Pool[httpx.HTTPTransport]) -> httpx.Response:
+        handled = sys.exc_info()[1]
         try:
             response = pool.transport.handle_request(request)
         except FAILURES as error:
-            failure = self._failures.of(error, request, pool.presented.certificate) or error
+            failure = self._failures.of(error, request, pool.presented.certificate, handled=handled) or error
         else:
             return response if response.status_code < 400 else self._judge(response, request, pool)
         finally:

@@ -7,7 +7,6 @@ go out as an empty one, and the server could not tell. So what is not known to b
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 #: The key in a response's `extensions` under which it says why a 401 was handed on.
@@ -79,7 +78,7 @@ class Body:
         for source in _sources(self.stream):
             if hasattr(source, "read") or hasattr(source, "aread"):
                 files.append(source)
-            elif isinstance(source, Iterator | AsyncIterator):
+            elif not _begins_anew(source):
                 self.problem = _USED_UP
         return files
 
@@ -90,6 +89,16 @@ def _sources(stream: Any) -> list[Any]:
     if isinstance(fields, list):  # a multipart form
         return [field.file for field in fields if not isinstance(getattr(field, "file", b""), str | bytes)]
     return [getattr(stream, "_stream", stream)]
+
+
+def _begins_anew(source: Any) -> bool:
+    """Tell whether each iteration is known to start from the beginning; one that returns a stored iterator does not."""
+    kind = type(source)
+    return (
+        isinstance(source, list | tuple | str | bytes | bytearray | memoryview)
+        or inspect.isgeneratorfunction(getattr(kind, "__iter__", None))
+        or inspect.isasyncgenfunction(getattr(kind, "__aiter__", None))
+    )
 
 
 async def _result(value: Any) -> Any:

@@ -17,8 +17,11 @@ import attrs
 import httpx
 
 from seic._errors import ConfigurationError
+from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.error_forms import read_error
+from seic._oauth.providers import SEI_GATEWAY
+from seic._oauth.words import LONGEST_ID, clean
 from seic._replay import Body
 from seic._runtime import sleep
 
@@ -105,11 +108,13 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
     Args:
         transport: What sends: an async transport for an async client, a blocking one for a blocking client.
         retry: How often.
+        provider: Whose API it is; it names the header of the tracking id.
     """
 
-    def __init__(self, transport: Any, retry: Retry | None = None) -> None:
+    def __init__(self, transport: Any, retry: Retry | None = None, *, provider: Provider = SEI_GATEWAY) -> None:
         self._transport = transport
         self._retry = retry or Retry()
+        self._tracking_header = provider.tracking_header
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send the request, more than once if need be."""
@@ -201,7 +206,11 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         if not _may_pass(status, response.content if _explains_itself(response) else b""):
             return None
         asked = parse_retry_after(response.headers.get("Retry-After"), now=time())
-        return self._pause(str(status), asked, attempt, request)
+        named = response.headers.get(self._tracking_header, "") if self._tracking_header else ""
+        # The reply knows of no request yet, and what the call carried must not reach the log.
+        secrets = (request.headers.get("Authorization", "").partition(" ")[2],)
+        tracking_id = clean(named, secrets=secrets, limit=LONGEST_ID) or None
+        return self._pause(f"{status} (tracking_id={tracking_id})", asked, attempt, request)
 
     def _pause(self, reason: str, asked: float | None, attempt: int, request: Any) -> float | None:
         pause = self._retry.pause_after(attempt, asked=asked, chance=random())  # noqa: S311  # no secret

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 #: How many tasks that waited go on with one turn of the event loop: each may take some tenths of a millisecond.
-_EACH_TURN = 16
+_EACH_TURN = 8
 
 
 def current_trio() -> Any | None:
@@ -38,6 +38,21 @@ def is_in_event_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def was_cancelled(error: BaseException) -> bool:
+    """Tell whether an exception that left a call means that somebody cancelled the task, or that its loop is gone.
+
+    A library may let a cancellation of its own slip out, and a user's code may raise anything: neither is one.
+    """
+    if isinstance(error, GeneratorExit):
+        return True
+    if (library := current_trio()) is not None:
+        return isinstance(error, library.Cancelled)
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def sleep(seconds: float) -> None:

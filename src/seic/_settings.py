@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
+import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -16,7 +18,8 @@ from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._tls.certificate import ClientCertificate
-from seic._tls.sources import Source
+from seic._tls.reasons import Reason
+from seic._tls.sources import given_as_text, is_material
 from seic._tokens.store import MemoryStore, TokenStore
 
 _T = TypeVar("_T")
@@ -40,6 +43,9 @@ _NAMES = (
     *_SECRETS,
     *_PATHS,
 )
+_VARIABLES = sorted((_PROFILE, *(f"{_PREFIX}{name.upper()}" for name in _NAMES)))
+#: What Kubernetes sets in each pod for a service beside it that is called seic, or seic-something.
+_OF_KUBERNETES = re.compile(r"SEIC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
 #: What a variable replaces in a profile beside its own namesake: a new certificate has a key of its own.
 _REPLACES = {
     **{secret: (f"{secret}_file",) for secret in _SECRETS},
@@ -54,6 +60,7 @@ _FIELDS = {
     "client_secret": "client_secret",
     "grant.username": "username",
     "grant.password": "password",
+    "ca": "ca",
     "hosts": "api_host",
     "hosts.api": "api_host",
     "hosts.mtls": "mtls_host",
@@ -78,9 +85,15 @@ class Settings:
 
 @contextlib.contextmanager
 def named(names: Mapping[str, str]) -> Iterator[None]:
-    """Let a ConfigurationError of the block name what the user wrote in place of the field."""
+    """Let an error of the block name what the user wrote in place of the field."""
     try:
         yield
+    except CertificateError as error:
+        field = error.field or ""
+        if field not in names:
+            raise
+        text = names[field] + error.message.removeprefix(field)
+        raise CertificateError(text, path=error.path, reason=error.reason, field=names[field]) from None
     except ConfigurationError as error:
         field = error.field or ""
         if field not in names:
@@ -96,9 +109,10 @@ def read_environment(environ: Mapping[str, str], *, given: Collection[str] = ())
         given: Arguments of `Config` that the caller has, and that are not looked for.
 
     Raises:
-        ConfigurationError: A variable is missing or malformed.
+        ConfigurationError: A variable is missing, malformed or none that is known.
         CertificateError: The certificate cannot work.
     """
+    _refuse_unknown(environ)
     values: dict[str, _Value] = {}
     for setting in _NAMES:
         name = f"{_PREFIX}{setting.upper()}"
@@ -114,6 +128,19 @@ def read_environment(environ: Mapping[str, str], *, given: Collection[str] = ())
     return _Reader(values, lambda setting: f"{_PREFIX}{setting.upper()}", given).settings()
 
 
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    """Refuse a name that is no setting's: a certificate that nobody reads means another host, not an error later."""
+    for name in sorted(environ):
+        spelt = name.upper()
+        if not spelt.startswith(_PREFIX) or name in _VARIABLES or not environ[name] or _OF_KUBERNETES.fullmatch(spelt):
+            continue
+        # A certificate, a key or a CA needs no variable for its file.
+        bare = spelt.removesuffix("_FILE")
+        near = [bare] if bare in _VARIABLES else difflib.get_close_matches(spelt, _VARIABLES, n=1, cutoff=0.7)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(_VARIABLES)}"
+        raise ConfigurationError(f"{name}: is no variable of seic; {hint}", field=name)
+
+
 def read_file(path: Path, profile: str, *, given: Collection[str] = ()) -> Settings:
     """Return what a table of a TOML file states; paths in it are relative to the file.
 
@@ -126,13 +153,26 @@ def read_file(path: Path, profile: str, *, given: Collection[str] = ()) -> Setti
         ConfigurationError: The file, the table or a key cannot be used.
         CertificateError: The certificate cannot work.
     """
-    values = _read_table(path, profile, field=profile)
+    values = _read_table(_expand(path, profile), profile, field=profile)
     return _Reader(values, lambda setting: f"{profile}.{setting}", given).settings()
 
 
 def _profiles_path(environ: Mapping[str, str]) -> Path:
-    base = environ.get("XDG_CONFIG_HOME")
-    return Path(base or "~/.config").expanduser() / "seic" / "config.toml"
+    return _expand(environ.get("XDG_CONFIG_HOME") or "~/.config", _PROFILE) / "seic" / "config.toml"
+
+
+def _expand(path: str | Path, field: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigurationError(
+            f"{field}: the home that ~ stands for cannot be found; write the whole path", field=field
+        ) from None
+
+
+def _no_path(field: str) -> ConfigurationError:
+    # Not quoted: it cannot be printed.
+    return ConfigurationError(f"{field}: holds a character that no path has; write the path of a file", field=field)
 
 
 def _read_table(path: Path, profile: str, *, field: str) -> dict[str, _Value]:
@@ -145,6 +185,8 @@ def _read_table(path: Path, profile: str, *, field: str) -> dict[str, _Value]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         # The parser's own words quote what they stumble over, and that may be a secret.
         raise ConfigurationError(f"{field}: {path} is not a TOML file in UTF-8", field=field) from None
+    except ValueError:
+        raise _no_path(field) from None
     table = document.get(profile)
     if not isinstance(table, dict):
         names = ", ".join(sorted(name for name, value in document.items() if isinstance(value, dict))) or "none"
@@ -158,19 +200,19 @@ def _read_table(path: Path, profile: str, *, field: str) -> dict[str, _Value]:
             )
         if not isinstance(text, str) or not text:
             raise ConfigurationError(f"{name}: must be a text that is not empty, in {path}", field=name)
-        values[setting] = _Value(_below(path.parent, setting, text), name)
+        values[setting] = _Value(_below(path.parent, setting, _Value(text, name)), name)
     return values
 
 
-def _below(folder: Path, setting: str, text: str) -> str:
+def _below(folder: Path, setting: str, value: _Value) -> str:
     """Return the setting with its path, if it is one, below the folder."""
-    if setting in _PATHS or (setting in _PATHS_OR_PEM and _is_path(text)):
-        return os.fspath(folder / Path(text).expanduser())
-    return text
+    if setting in _PATHS or (setting in _PATHS_OR_PEM and _is_path(value.text)):
+        return os.fspath(folder / _expand(value.text, value.name))
+    return value.text
 
 
 def _is_path(text: str) -> bool:
-    return "\n" not in text and Source.of(text, "setting").path is not None
+    return "\n" not in text and not is_material(text)
 
 
 class _Reader:
@@ -250,8 +292,7 @@ class _Reader:
             try:
                 return ClientCertificate.load(certificate, key=key, password=password)
             except CertificateError as error:
-                name = self._called("certificate")
-                raise CertificateError(f"{name}: {error.message}", path=error.path, reason=error.reason) from None
+                raise self._blame(error, key) from error.__cause__
         for setting in ("certificate_key", "certificate_password"):
             if setting in self._values:
                 name = self._name("certificate")
@@ -259,6 +300,18 @@ class _Reader:
                     f"{name}: is missing, but {self._called(setting)} is set; set both or neither", field=name
                 )
         return None
+
+    def _blame(self, error: CertificateError, key: str | None) -> CertificateError:
+        setting = "certificate"
+        if error.reason in (Reason.PASSPHRASE_MISSING, Reason.PASSPHRASE_WRONG):
+            setting = "certificate_password"
+        elif key is not None and error.path in (key, given_as_text("key")):
+            setting = "certificate_key"
+        text = error.message
+        for argument, remedy in (("key=…", "certificate_key"), ("password=…", "certificate_password")):
+            text = text.replace(argument, self._called(remedy))
+        name = self._called(setting)
+        return CertificateError(f"{name}: {text}", path=error.path, reason=error.reason, field=name)
 
     def _ca(self) -> str | bytes | None:
         ca = self._path_or_pem("ca")
@@ -285,7 +338,7 @@ class _Reader:
 
 
 def _read_secret(file: _Value) -> str:
-    path = Path(file.text).expanduser()
+    path = _expand(file.text, file.name)
     try:
         # Editors and `kubectl create secret --from-file` leave a line end that is no part of the secret, and some
         # editors a byte order mark.
@@ -295,6 +348,8 @@ def _read_secret(file: _Value) -> str:
     except UnicodeDecodeError:
         # It would quote the bytes.
         raise ConfigurationError(f"{file.name}: {path} is not a text in UTF-8", field=file.name) from None
+    except ValueError:
+        raise _no_path(file.name) from None
     if not text:
         raise ConfigurationError(f"{file.name}: {path} is empty; write the secret into it", field=file.name)
     return text

@@ -140,12 +140,17 @@ def _drop_trace(request: httpx.Request) -> None:
             request.extensions["trace"] = trace.then
 
 
-def _check(config: object, options: dict[str, Any]) -> None:
+def require_config(config: object) -> None:
+    """Raise ConfigurationError where something else stands in a configuration's place."""
     if not isinstance(config, Config):
         raise ConfigurationError(
             f"config: must be a seic.Config, such as seic.Config.from_env(), not {type(config).__name__}",
             field="config",
         )
+
+
+def _check(config: object, options: dict[str, Any]) -> None:
+    require_config(config)
     for name, setting in DECIDED_BY_CONFIG.items():
         if name in options:
             raise ConfigurationError(

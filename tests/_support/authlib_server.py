@@ -9,171 +9,31 @@ that takes those tokens.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import logging
-import ssl
 import threading
 import time
 from types import SimpleNamespace
 from typing import Any, Self
-from urllib.parse import unquote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-import attrs
-from authlib.integrations.flask_oauth2 import AuthorizationServer
-from authlib.oauth2 import rfc6749, rfc7009, rfc7523, rfc7636, rfc7662, rfc8414, rfc8628
-from authlib.oauth2.rfc6749 import grants
-from cryptography import x509
-from flask import Flask, jsonify, redirect, request
+from authlib.integrations.flask_oauth2 import AuthorizationServer  # type: ignore[import-untyped]  # it has no types
+from authlib.oauth2 import rfc7009, rfc7523, rfc7662, rfc8414, rfc8628  # type: ignore[import-untyped]
+from flask import Flask, jsonify, request
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
 
-METHODS = [
-    "client_secret_basic",
-    "client_secret_post",
-    "private_key_jwt",
-    "client_secret_jwt",
-    "tls_client_auth",
-    "self_signed_tls_client_auth",
-    "none",
-]
-GRANTS = {
-    "authorization_code",
-    "client_credentials",
-    "password",
-    "refresh_token",
-    "urn:ietf:params:oauth:grant-type:jwt-bearer",
-    "urn:ietf:params:oauth:grant-type:device_code",
-}
-REDIRECT = "https://app.example/back"
-PASSWORD = "pass+word with %"
-
-
-@attrs.define(kw_only=True)
-class App(rfc6749.ClientMixin):
-    """A registered client: its id, how it proves itself, and with what."""
-
-    client_id: str
-    method: str
-    secret: str = ""
-    public_key: bytes = b""
-    subject: str = ""
-    thumbprint: str = ""
-
-    def get_client_id(self) -> str:
-        """Name it."""
-        return self.client_id
-
-    def get_default_redirect_uri(self) -> str:
-        """Where its logins return to."""
-        return REDIRECT
-
-    def get_allowed_scope(self, scope: str) -> str:
-        """Grant what is asked for."""
-        return scope or ""
-
-    def check_redirect_uri(self, redirect_uri: str) -> bool:
-        """Take the registered one only."""
-        return redirect_uri == REDIRECT
-
-    def check_client_secret(self, client_secret: str) -> bool:
-        """Compare."""
-        return bool(self.secret) and client_secret == self.secret
-
-    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        """Take the registered method only, at every endpoint."""
-        return method in (self.method, "client_assertion_jwt" if self.method.endswith("_jwt") else "")
-
-    def check_response_type(self, response_type: str) -> bool:
-        """Take codes."""
-        return response_type == "code"
-
-    def check_grant_type(self, grant_type: str) -> bool:
-        """Take every grant."""
-        return grant_type in GRANTS
-
-
-@attrs.define(eq=False)
-class Issued(rfc6749.TokenMixin):
-    """A token that was issued."""
-
-    client: App
-    user: Any
-    reply: dict[str, Any]
-    issued_at: float = attrs.field(factory=time.time)
-    revoked: bool = False
-
-    def check_client(self, client: App) -> bool:
-        """Tell whose it is."""
-        return client.client_id == self.client.client_id
-
-    def get_scope(self) -> str:
-        """What it is for."""
-        return str(self.reply.get("scope", ""))
-
-    def get_expires_in(self) -> int:
-        """Seconds."""
-        return int(self.reply["expires_in"])
-
-    def is_expired(self) -> bool:
-        """Tell whether it is over."""
-        return time.time() > self.issued_at + self.get_expires_in()
-
-    def is_revoked(self) -> bool:
-        """Tell whether it was ended."""
-        return self.revoked
-
-    def get_user(self) -> Any:
-        """Whose it is."""
-        return self.user
-
-    def get_client(self) -> App:
-        """To whom it was given."""
-        return self.client
-
-
-@attrs.define(eq=False)
-class State:
-    """What the server knows, and `calls`, what it was asked: path, method of client authentication, presented name."""
-
-    apps: dict[str, App] = attrs.field(factory=dict)
-    issued: list[Issued] = attrs.field(factory=list)
-    codes: dict[str, Any] = attrs.field(factory=dict)
-    devices: dict[str, dict[str, Any]] = attrs.field(factory=dict)
-    approved: set[str] = attrs.field(factory=set)
-    used_jtis: set[str] = attrs.field(factory=set)
-    calls: list[str] = attrs.field(factory=list)
-    api_url: str = ""
-    mtls_url: str = ""
-
-    @property
-    def audiences(self) -> list[str]:
-        """What the server is called."""
-        return [self.api_url, f"{self.api_url}/oauth/v2/token", f"{self.mtls_url}/oauth/v2/token"]
-
-    def find(self, secret: str) -> Issued | None:
-        """Return the token of which this is one half."""
-        halves = ("access_token", "refresh_token")
-        return next((each for each in self.issued if secret in map(each.reply.get, halves)), None)
-
-
-def presented() -> x509.Certificate | None:
-    """Return the certificate that nginx has verified, if there is one."""
-    pem = unquote(request.headers.get("X-SSL-Client-Cert", ""))
-    return x509.load_pem_x509_certificate(pem.encode()) if pem else None
-
-
-def x5t(certificate: x509.Certificate) -> str:
-    """RFC 8705 §3.1, by the standard library."""
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    der = ssl.PEM_cert_to_DER_cert(certificate.public_bytes(Encoding.PEM).decode())
-    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
-
-
-SIGNING_KEY = OctKey.generate_key(256)
+from tests._support.authlib_grants import AUTHENTICATIONS, grants_of
+from tests._support.authlib_models import (
+    GRANTS,
+    METHODS,
+    SIGNING_KEY,
+    App,
+    Issued,
+    State,
+    presented,
+    x5t,
+)
 
 
 class AuthlibServer:
@@ -225,7 +85,7 @@ class AuthlibServer:
         server = AuthorizationServer(app, state.apps.get, save_token)
         for name, method in _client_authentications(state).items():
             server.register_client_auth_method(name, method)
-        for grant in _grants(state):
+        for grant in grants_of(state):
             server.register_grant(*grant)
         for endpoint in _endpoints(state):
             server.register_endpoint(endpoint)
@@ -257,10 +117,6 @@ class AuthlibServer:
             # The person has logged in and agreed; a page would ask here.
             grant = server.get_consent_grant(end_user=SimpleNamespace(name="ann"))
             return server.create_authorization_response(grant_user=SimpleNamespace(name="ann"), grant=grant)
-
-        @app.get("/elsewhere")
-        def elsewhere() -> Any:
-            return redirect(REDIRECT)
 
         @app.get("/.well-known/oauth-authorization-server")
         def metadata() -> Any:
@@ -307,109 +163,9 @@ def _client_authentications(state: State) -> dict[str, Any]:
     }
 
 
-_AUTHENTICATIONS = [
-    "client_secret_basic",
-    "client_secret_post",
-    "client_assertion_jwt",
-    "tls_client_auth",
-    "self_signed_tls_client_auth",
-    "none",
-]
-
-
-def _grants(state: State) -> list[tuple[Any, ...]]:  # noqa: C901  # a class for each grant
-    class ClientCredentials(grants.ClientCredentialsGrant):
-        TOKEN_ENDPOINT_AUTH_METHODS = _AUTHENTICATIONS
-
-    class Password(grants.ResourceOwnerPasswordCredentialsGrant):
-        TOKEN_ENDPOINT_AUTH_METHODS = _AUTHENTICATIONS
-
-        def authenticate_user(self, username: str, password: str) -> Any:
-            return SimpleNamespace(name=username) if password == PASSWORD else None
-
-    class Code(grants.AuthorizationCodeGrant):
-        TOKEN_ENDPOINT_AUTH_METHODS = _AUTHENTICATIONS
-
-        def save_authorization_code(self, code: str, oauth_request: Any) -> None:
-            data = oauth_request.payload.data
-            state.codes[code] = SimpleNamespace(
-                code=code,
-                client_id=oauth_request.client.client_id,
-                user=oauth_request.user,
-                code_challenge=data.get("code_challenge"),
-                code_challenge_method=data.get("code_challenge_method"),
-                get_redirect_uri=lambda: oauth_request.payload.redirect_uri,
-                get_scope=lambda: oauth_request.payload.scope,
-            )
-
-        def query_authorization_code(self, code: str, client: App) -> Any:
-            found = state.codes.get(code)
-            return found if found is not None and found.client_id == client.client_id else None
-
-        def delete_authorization_code(self, authorization_code: Any) -> None:
-            del state.codes[authorization_code.code]
-
-        def authenticate_user(self, authorization_code: Any) -> Any:
-            return authorization_code.user
-
-    class Refresh(grants.RefreshTokenGrant):
-        TOKEN_ENDPOINT_AUTH_METHODS = _AUTHENTICATIONS
-        INCLUDE_NEW_REFRESH_TOKEN = True
-
-        def authenticate_refresh_token(self, refresh_token: str) -> Issued | None:
-            found = state.find(refresh_token)
-            return None if found is None or found.revoked else found
-
-        def authenticate_user(self, refresh_token: Issued) -> Any:
-            return refresh_token.user
-
-        def revoke_old_credential(self, refresh_token: Issued) -> None:
-            refresh_token.revoked = True
-
-    class Jwt(rfc7523.JWTBearerGrant):
-        TOKEN_ENDPOINT_AUTH_METHODS = _AUTHENTICATIONS
-
-        def get_audiences(self) -> list[str]:
-            return state.audiences
-
-        def resolve_issuer_client(self, issuer: str) -> App | None:
-            return state.apps.get(issuer)
-
-        def resolve_client_public_key(self, client: App) -> Any:
-            return ECKey.import_key(client.public_key)
-
-        def authenticate_user(self, subject: str) -> Any:
-            return SimpleNamespace(name=subject)
-
-        def has_granted_permission(self, client: App, user: Any) -> bool:
-            return True
-
-    class Device(rfc8628.DeviceCodeGrant):
-        TOKEN_ENDPOINT_AUTH_METHODS = _AUTHENTICATIONS
-
-        def query_device_credential(self, device_code: str) -> Any:
-            found = state.devices.get(device_code)
-            return None if found is None else rfc8628.DeviceCredentialDict(found)
-
-        def query_user_grant(self, user_code: str) -> Any:
-            return (SimpleNamespace(name="ann"), True) if user_code in state.approved else None
-
-        def should_slow_down(self, credential: Any) -> bool:
-            return False
-
-    return [
-        (ClientCredentials,),
-        (Password,),
-        (Code, [rfc7636.CodeChallenge(required=True)]),
-        (Refresh,),
-        (Jwt,),
-        (Device,),
-    ]
-
-
 def _endpoints(state: State) -> list[Any]:
     class Revocation(rfc7009.RevocationEndpoint):
-        CLIENT_AUTH_METHODS = _AUTHENTICATIONS
+        CLIENT_AUTH_METHODS = AUTHENTICATIONS
 
         def query_token(self, token_string: str, token_type_hint: str) -> Issued | None:
             return state.find(token_string)
@@ -418,7 +174,7 @@ def _endpoints(state: State) -> list[Any]:
             token.revoked = True
 
     class Introspection(rfc7662.IntrospectionEndpoint):
-        CLIENT_AUTH_METHODS = _AUTHENTICATIONS
+        CLIENT_AUTH_METHODS = AUTHENTICATIONS
 
         def query_token(self, token_string: str, token_type_hint: str) -> Issued | None:
             return state.find(token_string)
@@ -431,7 +187,7 @@ def _endpoints(state: State) -> list[Any]:
             return {**claims, "token_type": "Bearer", "username": getattr(token.user, "name", None)}
 
     class DeviceAuthorization(rfc8628.DeviceAuthorizationEndpoint):
-        CLIENT_AUTH_METHODS = _AUTHENTICATIONS
+        CLIENT_AUTH_METHODS = AUTHENTICATIONS
         INTERVAL = 0
 
         def get_verification_uri(self) -> str:

@@ -51,9 +51,6 @@ class Wire:
         """Return the function's transport."""
         return self._transport
 
-    def explain(self, error: Exception, request: httpx.Request) -> None:
-        """Have nothing to say of a failure."""
-
 
 class FakeProvider:
     """Answers token calls and remembers their forms.

@@ -60,7 +60,7 @@ class Vault:
 
     def __init__(self, minted: Minted) -> None:
         self.minted = minted
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.calls = 0
 
     def __call__(self) -> ClientCertificate:

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 
 from seic import OAUTH2, ClientCredentials
-from seic._errors import SeicError
 from seic._runtime import Latch
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.held import Held
@@ -83,10 +82,6 @@ class TokenDesk(httpx.AsyncBaseTransport, httpx.BaseTransport):
         """Be a connector."""
         return self
 
-    def explain(self, error: Exception, request: httpx.Request) -> SeicError | None:
-        """Be a connector."""
-        return None
-
     def endpoint(self, *, timeout: float = PATIENCE) -> TokenEndpoint:
         """Return the endpoint that this desk serves."""
         return TokenEndpoint(
@@ -113,7 +108,7 @@ class TokenDesk(httpx.AsyncBaseTransport, httpx.BaseTransport):
     def _answer(self) -> httpx.Response:
         if self.plan:
             answer = self.plan.popleft()
-            if isinstance(answer, Exception):
+            if isinstance(answer, BaseException):
                 raise answer
             return answer
         reply: dict[str, object] = {"access_token": f"token-{next(self._numbers)}", "token_type": "Bearer"}

@@ -31,7 +31,7 @@ class Served:
         self._socket = socket
         self._workers = workers
         self._command = [
-            *(sys.executable, "-W", "error", "-X", "dev", "-m", "uvicorn", "app:app"),
+            *(sys.executable, "-W", "error", "-m", "uvicorn", "app:app"),
             *("--uds", str(socket), "--workers", str(workers), "--timeout-graceful-shutdown", "30"),
         ]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SEIC_")}

@@ -33,6 +33,12 @@ def run(script: str) -> str:
             'seic.fastapi.settings needs pydantic-settings: run pip install "seic[settings]"',
             id="no pydantic-settings",
         ),
+        pytest.param(
+            "joserfc",
+            "import seic.fastapi.bearer",
+            'seic.fastapi.bearer needs joserfc: run pip install "seic[jose]"',
+            id="no joserfc",
+        ),
     ],
 )
 def test_a_missing_extra_names_the_command(missing: str, statement: str, told: str) -> None:
@@ -43,9 +49,12 @@ def test_a_missing_extra_names_the_command(missing: str, statement: str, told: s
 
 
 def test_with_starlette_alone_everything_else_is_there() -> None:
-    """Lifespan, handlers and readiness route need no FastAPI."""
-    names = "lifespan, clients_of, add_exception_handlers, readiness_route"
-    script = f"import sys; sys.modules['fastapi'] = None\nfrom seic.fastapi import {names}\nprint('there')"
+    """Lifespan, handlers, readiness route, logins and incoming tokens need no FastAPI."""
+    names = "lifespan, clients_of, add_exception_handlers, readiness_route, Logins, UserLogin"
+    script = (
+        "import sys; sys.modules['fastapi'] = None\n"
+        f"from seic.fastapi import {names}\nfrom seic.fastapi.bearer import BearerTokens\nprint('there')"
+    )
 
     assert run(script) == "there"
 

@@ -341,6 +341,43 @@ def test_a_logout_counts_in_every_worker_and_at_the_provider(site: Site, browser
         assert elsewhere.get("/me").status_code == 303
 
 
+def test_a_refresh_that_ends_after_the_logout_brings_no_session_back(site: Site, browser: TestClient) -> None:
+    """Another worker may be at it when the person logs out; what it gets then is kept nowhere."""
+    site.log_in(browser)
+    copy = dict(browser.cookies)
+
+    class Late(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            reply = await site.platform.transport.handle_async_request(request)
+            if b"refresh_token" in request.content:
+                site.platform.store._tokens.clear()  # the logout's delete
+            return reply
+
+    other = Site(site.platform, transport=Late())
+    with other as elsewhere:
+        plant(elsewhere, copy)
+        assert elsewhere.get("/me").status_code == 200
+        (client,) = other.logins._sessions._clients.values()
+        client._oauth.source.state.held.age()
+        elsewhere.get("/me")
+
+        assert [form["grant_type"] for form in site.platform.exchanges] == ["authorization_code", "refresh_token"]
+        assert site.platform.store._tokens == {}
+        assert elsewhere.get("/me").status_code == 303
+        assert browser.get("/me").status_code == 303
+
+
+def test_a_refresh_is_kept_for_the_other_workers(site: Site, browser: TestClient) -> None:
+    """While the session lives, its new token takes the old one's place."""
+    site.log_in(browser)
+    (client,) = site.logins._sessions._clients.values()
+    client._oauth.source.state.held.age()
+    browser.get("/me")
+
+    (token,) = site.platform.store._tokens.values()
+    assert token.access_token == "access-2"
+
+
 def test_a_logout_works_where_the_provider_cannot_revoke(platform: FakePlatform) -> None:
     """SEI documents no path for it; the person is logged out here all the same."""
     platform.provider = attrs.evolve(platform.provider, revocation_url=None)
@@ -351,6 +388,31 @@ def test_a_logout_works_where_the_provider_cannot_revoke(platform: FakePlatform)
         assert browser.post("/logout").status_code == 303
         plant(browser, copy)
         assert browser.get("/me").status_code == 303
+
+
+def test_a_logout_that_the_store_does_not_take_can_be_repeated(platform: FakePlatform) -> None:
+    """While the session lives, nobody is told that it is over; the cookie stays, so that the next try can end it."""
+
+    class Failing(seic.MemoryStore):
+        broken = False
+
+        def delete(self, key: str) -> None:
+            if self.broken:
+                raise ConnectionError
+            super().delete(key)
+
+    platform.store = store = Failing()
+    site = Site(platform)
+    with site as browser:
+        site.log_in(browser)
+        store.broken = True
+        failed = browser.post("/logout")
+        store.broken = False
+        assert (failed.status_code, SESSION in cookies_of(failed)) == (503, False)
+        assert failed.headers["Retry-After"]
+        assert store._tokens
+        assert browser.post("/logout").status_code == 303
+        assert store._tokens == {}
 
 
 def test_a_logout_of_nobody_is_none(site: Site, browser: TestClient) -> None:
@@ -431,7 +493,8 @@ def test_a_worker_keeps_so_many_clients_at_hand(site: Site, monkeypatch: pytest.
         "evil.example",
         "@evil.example",
         "/path\r\nSet-Cookie: a=b",
-        "/" + "x" * 1000,
+        "/" + "x" * 1500,
+        "/" + "é" * 250,
         "",
     ],
 )
@@ -460,6 +523,15 @@ def test_paths_of_our_own_are_gone_on_to(following: str, location: str, site: Si
     begun = browser.get("/login", params={"next": following})
 
     assert browser.get(site.platform.log_in(begun.headers["Location"])).headers["Location"] == location
+
+
+def test_the_longest_path_fits_a_cookie(site: Site, browser: TestClient) -> None:
+    """Browsers drop a cookie of more than 4096 bytes, and the login with it."""
+    following = "/" + "é" * 249  # 1,495 bytes when encoded
+    begun = browser.get("/login", params={"next": following})
+
+    assert len(begun.headers["set-cookie"]) < 4096
+    assert browser.get(site.platform.log_in(begun.headers["Location"])).headers["Location"] == "/" + "%C3%A9" * 249
 
 
 def test_attack_login_csrf_with_the_attackers_code(site: Site, browser: TestClient) -> None:

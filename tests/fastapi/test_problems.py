@@ -5,13 +5,15 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.fernet import Fernet
 from fastapi import FastAPI, WebSocket
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 import seic
-from seic.fastapi import SeicClient, add_exception_handlers, lifespan, problem_of
+from seic.fastapi import Logins, SeicClient, add_exception_handlers, lifespan, problem_of
 from tests._support.fake_gateway import FakeGateway
+from tests._support.fake_platform import CALLBACK, FakePlatform
 
 INSIDE = "token.internal.example:8443 AppKey-1 svc-user"
 
@@ -176,6 +178,31 @@ def test_a_failed_connection_to_our_own_host_is_answered(
 
     assert reply.status_code == status
     assert "internal" not in reply.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [pytest.param(httpx.ReadTimeout, 504, id="timeout"), pytest.param(httpx.ConnectError, 503, id="no connection")],
+)
+@pytest.mark.parametrize("with_clients", [True, False], ids=["beside clients", "alone"])
+def test_a_failed_connection_of_a_person_is_answered(
+    kind: type[httpx.TransportError], status: int, with_clients: bool, gateway: FakeGateway
+) -> None:
+    """People may log in at another host than the service itself calls."""
+    people = FakePlatform().config(hosts=seic.Hosts("https://people.example"))
+    logins = Logins(people, callback_url=CALLBACK, key=Fernet.generate_key())
+    own = lifespan(gateway.config(), also=logins.lifespan, transport=gateway.transport)
+    app = FastAPI(lifespan=own if with_clients else logins.lifespan)
+    add_exception_handlers(app)
+
+    @app.get("/")
+    async def fail() -> None:
+        raise kind(INSIDE, request=httpx.Request("GET", "https://people.example/v1/me"))
+
+    with TestClient(app) as browser:
+        assert browser.get("/").status_code == status
+    with pytest.raises(kind):
+        TestClient(app).get("/")
 
 
 def test_an_application_without_clients_is_left_alone() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import datetime as dt
 import hashlib
@@ -123,6 +124,42 @@ def test_a_refused_token_makes_it_red_until_one_is_had(gateway: FakeGateway) -> 
     assert green.status_code == 200
     assert green.json()["status"] == "pass"
     assert green.json()["clients"]["default"]["last_error"] == client["last_error"]
+
+
+def _settled(app: FastAPI, browser: TestClient) -> None:
+    """Wait until what a probe started has ended."""
+
+    async def wait() -> None:
+        (job,) = app.state.seic.renewals.values()
+        await asyncio.wait([job._task])
+
+    assert browser.portal is not None
+    browser.portal.call(wait)
+
+
+def test_a_red_probe_has_a_token_fetched(gateway: FakeGateway) -> None:
+    """No traffic comes to a red instance, so nothing else would ever find out that the outage is over."""
+    gateway.plan.append(httpx.Response(401))
+    app = app_of(gateway, warm=True)
+    with TestClient(app) as browser:
+        app.state.seic["default"].auth.source.state._error = None  # the pause after a failure is over
+        red = browser.get("/ready")
+        _settled(app, browser)
+        green = browser.get("/ready")
+
+    assert (red.status_code, green.status_code) == (503, 200)
+    assert gateway.tokens == 1
+
+
+def test_red_probes_ask_no_more_often_than_calls_would(gateway: FakeGateway) -> None:
+    """The pause after a failure holds for them as well, or a probe every second would lock an account."""
+    gateway.plan.append(httpx.Response(401))
+    app = app_of(gateway, warm=True)
+    with TestClient(app) as browser:
+        for _ in range(3):
+            assert browser.get("/ready").status_code == 503
+            _settled(app, browser)
+        assert app.state.seic["default"].stats.token_requests == 1
 
 
 def test_an_outage_under_a_living_token_is_a_warning(gateway: FakeGateway) -> None:

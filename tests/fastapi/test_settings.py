@@ -71,6 +71,36 @@ def test_a_missing_setting_is_named_as_the_variable() -> None:
     assert caught.value.field == "SEIC_CLIENT_ID"
 
 
+def test_a_slip_in_a_name_is_refused(environment: pytest.MonkeyPatch) -> None:
+    """A variable that is no setting's is no more ignored than by `Config.from_env`."""
+    environment.setenv("SEIC_CLIENT_ID", "id-1")
+    environment.setenv("SEIC_CERTFICATE", "client.pem")
+
+    with pytest.raises(seic.ConfigurationError) as caught:
+        SeicSettings().config()
+
+    assert caught.value.field == "SEIC_CERTFICATE"
+
+
+def test_fields_that_an_application_adds_are_its_own(environment: pytest.MonkeyPatch) -> None:
+    """What a class below reads by the same prefix is no slip, whatever its type and however it is spelt."""
+
+    class Settings(SeicSettings):
+        debug: bool = False
+        retries: int = 1
+
+    environment.setenv("SEIC_PROVIDER", "oauth2")
+    environment.setenv("seic_client_id", "id-1")
+    environment.setenv("SEIC_CLIENT_SECRET", "secret-1")
+    environment.setenv("SEIC_API_HOST", "api.example.com")
+    environment.setenv("SEIC_DEBUG", "1")
+
+    settings = Settings()
+
+    assert settings.debug
+    assert settings.config().client_id == "id-1"
+
+
 def test_changes_stand_above_the_settings(environment: pytest.MonkeyPatch) -> None:
     """A store or a certificate that was made in code."""
     store = seic.MemoryStore()

@@ -16,7 +16,8 @@ from joserfc.jwk import ECKey
 
 import seic
 from seic.sandbox import CertificateAuthority
-from tests._support.authlib_server import PASSWORD, REDIRECT, AuthlibServer
+from tests._support.authlib_models import PASSWORD, REDIRECT
+from tests._support.authlib_server import AuthlibServer
 from tests._support.jwts import EC_KEY, pem
 from tests._support.nginx import Nginx
 
@@ -218,6 +219,26 @@ async def test_the_jwt_bearer_grant(site: Site) -> None:
     config = site.config(seic.PrivateKeyJwt(key=pem(EC_KEY)), client_id="key", grant=grant)
     async with seic.AsyncClient(config) as client:
         assert (await client.get("/api")).json() == {"client_id": "key", "user": "ann"}
+
+
+async def test_token_exchange(site: Site) -> None:
+    """Expect a token of a person's to be exchanged for one that is for another API (RFC 8693), and renewed so."""
+    password = seic.Password(username="ann", password=PASSWORD)
+    async with seic.AsyncClient(site.config(grant=password)) as client:
+        theirs = await client.token()
+    grant = seic.TokenExchange(subject_token=lambda: theirs.access_token, audience="orders", subject="ann")
+    async with seic.AsyncClient(site.config(grant=grant)) as client:
+        first = await client.token()
+        assert first.extra["issued_token_type"] == "urn:ietf:params:oauth:token-type:access_token"
+        assert (await client.get("/api")).json() == {"client_id": "basic", "user": "ann"}
+        assert (await client.token(force=True)).access_token != first.access_token
+
+
+async def test_the_saml_bearer_grant(site: Site) -> None:
+    """Expect an assertion in the form that RFC 7522 wants."""
+    assertion = b"<Assertion><Subject><NameID>ann\xc3\xbf?></NameID></Subject></Assertion>"
+    async with seic.AsyncClient(site.config(grant=seic.SamlBearer(assertion=assertion))) as client:
+        assert (await client.get("/api")).json() == {"client_id": "basic", "user": "ann\xff?>"}
 
 
 async def test_the_device_login(site: Site) -> None:

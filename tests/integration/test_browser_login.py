@@ -96,7 +96,7 @@ async def test_person_mistypes_and_tries_again() -> None:
         await browser.open(login.url)
         await browser.type("#email", sandbox.email)
         await browser.type("#password", "wrong", enter=True)
-        assert await browser.text("[role=alert]") == "Email address or password are wrong."
+        assert await browser.text("[role=alert]") == "The email address or the password is wrong."
         assert [await browser.value(field) for field in ("#email", "#password")] == [sandbox.email, ""]
         await browser.type("#password", sandbox.password)
         await browser.click("button.main")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -276,3 +277,33 @@ async def test_what_has_no_part_in_tls_stays_as_it_was(call: Any, tmp_path: Path
     error = await refusal(call, settings_for(edge, root, certificate=None), kind)
 
     assert "certificate" not in str(error)
+
+
+@CALLS
+async def test_what_the_caller_is_handling_is_no_part_of_the_failure(call: Any, tmp_path: Path) -> None:
+    """Called while an error of another host is handled, a dead host fails as ever, and that error keeps its frames."""
+    root = authority()
+    with Edge(tmp_path / "nginx", root) as edge:
+        pass
+    kind = httpx.ConnectError if "api" in call.__name__ else seic.TokenEndpointUnavailable
+    try:
+        raise ssl.SSLCertVerificationError("certificate has expired")
+    except ssl.SSLCertVerificationError as first:
+        if "blocking" in call.__name__:
+            with pytest.raises(kind) as caught:
+                # In this thread, for another one is handling nothing.
+                _block(call, settings_for(edge, root, certificate=None))
+        else:
+            with pytest.raises(kind) as caught:
+                await call(settings_for(edge, root, certificate=None))
+        assert first.__traceback__ is not None
+    assert "expired" not in str(caught.value)
+
+
+def _block(call: Any, config: seic.Config) -> None:
+    if call is api_call_blocking:
+        with httpx.Client(transport=seic.Transport(config), base_url=config.base_url) as client:
+            client.get("/v1/echo")
+    else:
+        with seic.Client(config) as client:
+            client.token()

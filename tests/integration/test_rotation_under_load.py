@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,37 @@ async def test_fifty_callers_notice_nothing(protocols: str, seconds: float, rota
         for old, new in itertools.pairwise(used):
             ended = max(line.at for line in calls if line.serial == serial(old))
             assert ended <= first[serial(new)] + _AT_ONCE
+
+
+def test_threads_notice_nothing(tmp_path: Path) -> None:
+    """A blocking client that threads share loses no call either, and they all follow each certificate."""
+    root = authority()
+    used = pairs(root, 4)
+    disk = PairOnDisk(tmp_path / "pair", used[0])
+    answered = Answered()
+    through = threading.Event()
+    statuses: list[int] = []
+    with Edge(tmp_path / "nginx", root) as edge:
+        with seic.Client(settings_for(edge, root, certificate=disk.load())) as client:
+
+            def call() -> None:
+                while not through.is_set():
+                    reply = client.get(_PATH)
+                    statuses.append(reply.status_code)
+                    answered.note(reply.json()["serial"])
+
+            with ThreadPoolExecutor(10) as pool:
+                callers = [pool.submit(call) for _ in range(10)]
+                try:
+                    for pair in used[1:]:
+                        disk.put(pair)
+                        answered.wait(serial(pair))
+                finally:
+                    through.set()
+            for caller in callers:
+                caller.result()
+        calls = [line for line in edge.log() if line.path == _PATH]
+
+    assert set(statuses) == {200}
+    assert len(calls) == len(statuses)
+    assert list(first_calls(calls)) == [serial(pair) for pair in used]

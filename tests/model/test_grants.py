@@ -18,6 +18,7 @@ from seic._model.grants import (
     Saml2Bearer,
     SessionToken,
 )
+from seic._model.more_grants import ExistingToken, SamlBearer, TokenExchange
 from seic._model.provider import Provider
 
 _GATEWAY = Provider(token_url="/v2/oauthtoken", name="the gateway", username_field="username")
@@ -340,3 +341,32 @@ def test_only_a_document_at_hand_shows_its_end() -> None:
     assert Saml2Bearer(saml_assertion=b"<a/>").ends_at is None
     assert Saml2Bearer(saml_assertion=Path("no-such-file")).ends_at is None
     assert Password(username="u", password="p").ends_at is None
+
+
+@pytest.mark.parametrize(
+    ("grant", "field"),
+    [
+        (Password(username=lambda: "u", password="p"), "username"),  # type: ignore[arg-type]
+        (Password(username="u", password=b"p"), "password"),  # type: ignore[arg-type]
+        (RefreshToken(refresh_token=b"t"), "refresh_token"),  # type: ignore[arg-type]
+        (RefreshToken(refresh_token="t", subject=7), "subject"),  # type: ignore[arg-type]
+        (AuthorizationCode(code="c", redirect_uri=7), "redirect_uri"),  # type: ignore[arg-type]
+        (AuthorizationCode(code="c", code_verifier=b"v"), "code_verifier"),  # type: ignore[arg-type]
+        (Saml2Bearer(saml_response=7), "saml_response"),  # type: ignore[arg-type]
+        (TokenExchange(subject_token="t", subject_token_type=7), "subject_token_type"),  # type: ignore[arg-type]
+        (SamlBearer(assertion=7), "assertion"),  # type: ignore[arg-type]
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_what_is_of_another_type_is_named_and_never_quoted(grant: Grant, field: str) -> None:
+    """The error names the field and what stands there, before anything is sent."""
+    with pytest.raises(ConfigurationError, match=rf"^grant\.{field}: must be .*, not (function|bytes|int)$") as caught:
+        grant.check(Provider(token_url="/t"))
+
+    assert caught.value.field == f"grant.{field}"
+
+
+def test_a_token_in_hand_must_be_one() -> None:
+    """Its digest is not asked for before that is known."""
+    with pytest.raises(ConfigurationError, match=r"^grant\.token: "):
+        ExistingToken(token="t").check(Provider(token_url="/t"))  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from seic._errors import ConfigurationError
 from seic._model.hosts import Hosts, Origin
+from tests._support.reports import report
 
 _LABEL_63 = "a" * 63
 _NAME_253 = ".".join([_LABEL_63, _LABEL_63, _LABEL_63, "a" * 61])
@@ -283,3 +284,26 @@ def test_hosts_are_a_value() -> None:
     assert pickle.loads(pickle.dumps(hosts)) == hosts  # noqa: S301  our own
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         hosts.api = None  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["u:Passwd-1", "u:Passwd-1/2@x.com", "u:Passwd-1#2@x.com", "u:Passwd-1@x.com", "u:Pass wd-1", "u:Passwd-1:1"],
+)
+def test_what_may_be_a_password_is_not_quoted(text: str) -> None:
+    """A URL with a password that is cut in the wrong place leaves it where a host or a port is looked for."""
+    with pytest.raises(ConfigurationError) as caught:
+        Hosts(text)
+
+    for word in ("Passwd", "wd-1"):
+        assert word not in report(caught.value)
+
+
+def test_hosts_that_lack_one_are_many_and_an_environment_is_one() -> None:
+    """The message reads as a sentence, and names the variable as well."""
+    with pytest.raises(ConfigurationError, match=r"these hosts have no .*, or SEIC_MTLS_HOST"):
+        Hosts("a.example").choose(certificate=True)
+    with pytest.raises(ConfigurationError, match=r"the test environment has no "):
+        Hosts("a.example").choose(certificate=True, environment="test")
+    with pytest.raises(ConfigurationError, match=r"these hosts have a .* or SEIC_API_HOST"):
+        Hosts(mtls="a.example").choose(certificate=False)

@@ -6,6 +6,7 @@ import pytest
 from seic._errors import ConfigurationError
 from seic._model.hosts import Hosts
 from seic._model.provider import Provider
+from tests._support.reports import report
 
 
 @pytest.mark.parametrize(
@@ -90,3 +91,12 @@ def test_what_is_required_is_returned_or_named() -> None:
         attrs.evolve(provider, revocation_url=None).require("revocation_url", "revoking")
 
     assert caught.value.field == "provider.revocation_url"
+
+
+@pytest.mark.parametrize("url", ["https://u:Passwd-1@x.example/t", "https://u:Passwd-1/2@x.example", "u:Passwd-1"])
+def test_a_password_in_a_url_is_refused_and_not_shown(url: str) -> None:
+    """Neither the error nor a frame that is the provider's own holds it."""
+    with pytest.raises(ConfigurationError) as caught:
+        Provider(token_url=url)
+
+    assert "Passwd-1" not in report(caught.value)

@@ -12,6 +12,7 @@ import pytest
 
 from seic._errors import ConfigurationError, TokenEndpointUnavailable
 from seic._model.secrecy import HIDDEN, HiddenText, Secretive, hide, traceless
+from tests._support.reports import report
 
 
 @attrs.frozen(kw_only=True)
@@ -111,12 +112,47 @@ def test_a_typed_error_is_handled_within_another() -> None:
     assert caught.value.__context__ is outer
 
 
-def test_another_error_keeps_its_frames() -> None:
-    """A mistake in the code itself has to be found."""
+def test_another_error_leaves_them_behind_too_and_tells_where_it_arose() -> None:
+    """A slip such as a wrong keyword has the same secrets beside it; where a mistake in the code lies is still said."""
     with pytest.raises(ZeroDivisionError) as caught:
         _open("hunter2", wrong=ZeroDivisionError())
 
-    assert caught.traceback[-1].name == "_open"
+    assert [entry.name for entry in caught.traceback][1:] == ["called"]
+    assert "hunter2" not in report(caught.value)
+    assert [note.split(":")[0] for note in caught.value.__notes__] == [f"raised by _open ({__file__}"]
+
+
+def test_a_call_that_does_not_fit_is_told_without_its_arguments() -> None:
+    """The arguments never reached a frame of the callable's; none is to be had of this one either."""
+    with pytest.raises(TypeError, match="unexpected keyword argument 'typo'") as caught:
+        _open("hunter2", typo=1)  # type: ignore[call-arg]
+
+    assert "hunter2" not in report(caught.value)
+
+
+def test_the_causes_of_a_cause_keep_no_frames_either() -> None:
+    """Each link of the chain is its words alone."""
+
+    def fail(secret: str) -> None:
+        try:
+            raise KeyError("first")
+        except KeyError as error:
+            raise OSError("second") from error
+
+    @traceless
+    def call(secret: str) -> None:
+        try:
+            fail(secret)
+        except OSError as error:
+            raise ConfigurationError("third") from error
+
+    with pytest.raises(ConfigurationError) as caught:
+        call("hunter2")
+
+    assert caught.value.__cause__ is not None
+    assert repr(caught.value.__cause__.__cause__) == "KeyError('first')"
+    assert caught.value.__cause__.__cause__ is not None
+    assert caught.value.__cause__.__cause__.__traceback__ is None
 
 
 def test_a_header_shows_as_hidden_and_travels_as_it_is() -> None:

@@ -238,7 +238,7 @@ def test_wrong_credentials_ask_again(typed: dict[str, str | None], sandbox: Sand
     reply = page.submit(**{**right, **typed})
     assert reply.status_code == 403
     assert 'role="alert"' in reply.text
-    assert "Email address or password are wrong." in reply.text
+    assert "The email address or the password is wrong." in reply.text
     assert sandbox.password not in reply.text
     assert "code" in returned(page.submit(**right))
 

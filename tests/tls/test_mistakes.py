@@ -452,12 +452,6 @@ def test_the_same_mistake_in_bytes_is_the_same_error(
     assert_no_leak(error, keys=(client, OTHER))
 
 
-def test_a_passphrase_of_another_type_is_a_type_error(client: Minted) -> None:
-    """A callable that returns no text or bytes is a mistake of the program's."""
-    with pytest.raises(TypeError, match="passphrase must be str or bytes, not int"):
-        ClientCertificate.load(client.pem, key=_sealed(client), password=lambda: 7)  # type: ignore[arg-type,return-value]
-
-
 def test_nothing_ever_prompts(client: Minted, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a terminal at hand and no passphrase, nothing is asked there."""
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("it asked"))

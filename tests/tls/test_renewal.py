@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from seic._errors import CertificateError
+from seic._errors import CertificateError, ConfigurationError
 from seic._events import CertificateRejected, CertificateRotated
 from seic._tls.certificate import ClientCertificate
 from seic._tls.reasons import Reason
@@ -77,6 +79,64 @@ def test_a_failing_callback_leaves_the_pair_in_service(
     assert caught.value.__cause__ is vault.error
 
 
+@pytest.mark.parametrize(
+    "error", [SystemExit(1), asyncio.CancelledError(), GeneratorExit()], ids=lambda e: type(e).__name__
+)
+@pytest.mark.parametrize("urgent", [False, True], ids=["timely", "urgent"])
+def test_a_callback_that_wants_to_end_everything_only_fails(
+    urgent: bool, error: BaseException, client: Minted, root: Minted, tmp_path: Path
+) -> None:
+    """What is no Exception is the source's failure too: no call to an API and no thread ends by it."""
+    vault = Vault(client)
+    bench = Bench(tmp_path, root, vault)
+    bench.identity.hold()
+    vault.error = error
+    bench.seconds += 60
+    bench.identity.look(urgent=urgent)
+
+    assert bench.presented == client.der
+    (event,) = bench.events
+    assert isinstance(event, CertificateRejected)
+    assert (event.reason, type(error).__name__ in event.problem) == (Reason.SOURCE_FAILED, True)
+
+
+def test_a_passphrase_that_wants_to_end_everything_only_fails(
+    client: Minted, root: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
+) -> None:
+    """A callable passphrase that leaves the program at a reload is an error without the frames that hold the key."""
+    certificate, key = client.write(tmp_path)
+    key.write_bytes(client.key_bytes(password=PASSPHRASE))
+    answers: list[str] = [PASSPHRASE]
+
+    def answer() -> str:
+        return answers.pop() if answers else sys.exit(1)
+
+    identity = Bench(tmp_path, root, ClientCertificate.load(certificate, key=key, password=answer)).identity
+    with pytest.raises(CertificateError, match="SystemExit") as caught:
+        identity.reload()
+    assert_no_leak(caught.value, keys=(client,))
+
+
+def test_a_callback_with_a_mistake_in_its_settings_leaves_the_pair_in_service(
+    client: Minted, root: Minted, tmp_path: Path
+) -> None:
+    """A ConfigurationError from a callback is its failure, told as an event and raised by a reload as any other."""
+    vault = Vault(client)
+    bench = Bench(tmp_path, root, vault)
+    bench.identity.hold()
+    vault.error = ConfigurationError("VAULT_ADDR: is missing", field="VAULT_ADDR")
+    bench.seconds += 60
+    bench.look()
+
+    assert bench.presented == client.der
+    (event,) = bench.events
+    assert isinstance(event, CertificateRejected)
+    assert (event.reason, "VAULT_ADDR: is missing" in event.problem) == (Reason.SOURCE_FAILED, True)
+    with pytest.raises(CertificateError) as caught:
+        bench.identity.reload()
+    assert caught.value.__cause__ is vault.error
+
+
 def test_a_callback_that_fails_at_first_is_an_error(client: Minted, root: Minted, tmp_path: Path) -> None:
     """Without a first pair there is nothing to serve."""
     vault = Vault(client)
@@ -115,5 +175,5 @@ def test_a_failing_passphrase_is_reported_without_its_text(client: Minted, root:
     os.utime(key)
     bench.look(BELIEVED)
     assert [event.problem for event in bench.events if isinstance(event, CertificateRejected)] == [
-        f"{certificate}: the new certificate could not be had: IndexError"
+        f"{key}: the callable that supplies its passphrase raised IndexError"
     ]

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from seic._errors import CertificateError
+from seic._errors import CertificateError, ConfigurationError
 from seic._tls.certificate import ClientCertificate
+from seic._tls.context import create_ssl_context
 from seic._tls.reasons import Reason
-from tests._support.pki import Minted
+from tests._support.pki import PASSPHRASE, Minted, mint
+from tests._support.reports import report
 
 
 def test_a_key_that_is_missing_is_named(client: Minted, tmp_path: Path) -> None:
@@ -32,6 +34,41 @@ def test_a_relative_path_that_is_missing_tells_where_it_was_looked_for(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CertificateError, match=f"no such file in the working directory {tmp_path}"):
         ClientCertificate.load("client.pem")
+
+
+def test_a_relative_path_stays_where_it_was_loaded(
+    client: Minted, root: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a change of the working directory the same files are read again, by the name that the user gave."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "other").mkdir()
+    client.write(tmp_path / "mine")
+    mint(issuer=root, number=9).write(tmp_path / "other")
+    (tmp_path / "link").symlink_to("mine")
+    monkeypatch.chdir(tmp_path / "link")
+    loaded = ClientCertificate.load("client.pem", key="./client.key")
+
+    monkeypatch.chdir(tmp_path / "other")
+    assert loaded.reload() == loaded
+    assert all(file.is_absolute() for file in loaded.files)
+    assert loaded.path == "client.pem"
+    (tmp_path / "mine" / "client.key").unlink()
+    with pytest.raises(CertificateError, match=rf"in the working directory {tmp_path / 'mine'}") as caught:
+        loaded.reload()
+    assert caught.value.path == "./client.key"
+
+
+def test_a_relative_path_without_a_working_directory_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the working directory was removed, the error says to write the whole path."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(CertificateError, match="write the whole path") as caught:
+        ClientCertificate.load("client.pem")
+    assert (caught.value.reason, caught.value.path) == (Reason.NOT_FOUND, "client.pem")
 
 
 def test_a_dangling_link_tells_its_target(tmp_path: Path) -> None:
@@ -117,8 +154,127 @@ def test_a_bare_base64_key_is_never_quoted_as_a_path(client: Minted, assert_no_l
     assert_no_leak(caught.value, keys=(client,))
 
 
-@pytest.mark.parametrize("wrong", [None, 7, ["client.pem"]])
-def test_what_is_no_material_at_all_is_a_type_error(wrong: Any) -> None:
-    """Anything but a path, text or bytes is a mistake of the program's."""
-    with pytest.raises(TypeError, match="path, PEM text or bytes"):
-        ClientCertificate.load(wrong)
+@pytest.mark.parametrize(
+    "mangle",
+    [
+        pytest.param(lambda pem: Path(pem.replace("\n", "\\n")), id="escaped-in-a-path"),
+        pytest.param(lambda pem: pem.replace("\n", "\\n").replace("-----", "----"), id="lost-dash"),
+        pytest.param(lambda pem: f'"{"".join(pem.splitlines()[1:-1])}"', id="quoted-body"),
+        pytest.param(lambda pem: os.fsencode("".join(pem.splitlines()[1:-1]) + "'"), id="path-of-bytes"),
+        pytest.param(lambda pem: "key=" + pem.splitlines()[1][:40], id="forty-letters"),
+    ],
+)
+def test_a_damaged_key_is_never_quoted_as_a_path(
+    mangle: Callable[[str], Any], client: Minted, assert_no_leak: Callable[..., None]
+) -> None:
+    """Key text that lost its form, or came as a path, is refused without a word of it."""
+    given = mangle(client.key_pem.decode())
+
+    class Entry:
+        def __fspath__(self) -> bytes:
+            return bytes(given)
+
+    with pytest.raises(CertificateError, match="neither a path nor PEM") as caught:
+        ClientCertificate.load(client.pem, key=Entry() if isinstance(given, bytes) else given)  # type: ignore[arg-type]
+    assert (caught.value.path, caught.value.reason) == ("the key given as text", Reason.NOT_FOUND)
+    assert_no_leak(caught.value, keys=(client,))
+    assert client.key_pem.decode().splitlines()[1][:40] not in report(caught.value)
+
+
+def test_a_path_that_looks_like_base64_is_read_where_it_exists(client: Minted, tmp_path: Path) -> None:
+    """A long name is no fault of a file that is there."""
+    folder = tmp_path / ("BEGIN" + "Ab1" * 20)
+    folder.mkdir()
+    certificate, key = client.write(folder)
+    assert ClientCertificate.load(certificate, key=key).path == str(certificate)
+
+
+def test_a_missing_path_with_a_digest_is_named(tmp_path: Path) -> None:
+    """A digest in hex is no key: the path that is missing is quoted."""
+    missing = str(tmp_path / ("0123456789abcdef" * 4))
+    with pytest.raises(CertificateError, match="there is no such file") as caught:
+        ClientCertificate.load(missing)
+    assert caught.value.path == missing
+
+
+@pytest.mark.parametrize("supplied", [False, True], ids=["given", "by-a-callable"])
+def test_a_passphrase_that_is_not_utf8_is_merely_wrong(
+    supplied: bool, client: Minted, assert_no_leak: Callable[..., None]
+) -> None:
+    """A lone surrogate, as the environment gives for odd bytes, is no error of encoding that holds the passphrase."""
+    wrong = f"{PASSPHRASE}\udce9"
+    with pytest.raises(CertificateError) as caught:
+        ClientCertificate.load(
+            client.pem, key=client.key_bytes(password=PASSPHRASE), password=(lambda: wrong) if supplied else wrong
+        )
+    assert (caught.value.reason, caught.value.__context__) == (Reason.PASSPHRASE_WRONG, None)
+    assert_no_leak(caught.value, keys=(client,))
+
+
+@pytest.mark.parametrize("field", ["key", "password"])
+def test_a_bytearray_is_refused_and_in_no_frame(
+    field: str, client: Minted, assert_no_leak: Callable[..., None]
+) -> None:
+    """What can be altered under the reader's hands is refused by its type, and is not shown."""
+    secret = bytearray(client.key_pem if field == "key" else PASSPHRASE.encode())
+    arguments: dict[str, Any] = {"key": client.key_pem, field: secret}
+    with pytest.raises(ConfigurationError, match=rf"^{field}: must be .* not bytearray$") as caught:
+        ClientCertificate.load(client.pem, **arguments)
+    assert_no_leak(caught.value, keys=(client,))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"certificate": None}, "certificate"),
+        ({"certificate": ["client.pem"]}, "certificate"),
+        ({"certificate": "client.pem", "key": 7}, "key"),
+        ({"certificate": "client.pem", "password": 7}, "password"),
+    ],
+    ids=["none", "list", "key", "password"],
+)
+def test_what_is_no_material_at_all_is_refused_by_its_name(arguments: dict[str, Any], field: str) -> None:
+    """Anything but a path, text or bytes is a mistake in a setting, found before a file is read."""
+    with pytest.raises(ConfigurationError, match=rf"^{field}: must be .*, not (NoneType|list|int)$") as caught:
+        ClientCertificate.load(**arguments)
+    assert caught.value.field == field
+
+
+def test_a_context_wants_a_loaded_certificate() -> None:
+    """Who passes the path, as other libraries take it, is told how to load it; authorities are checked alike."""
+    with pytest.raises(ConfigurationError, match=r"^certificate: must be seic\.ClientCertificate\.load\("):
+        create_ssl_context(certificate="client.pem")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"^ca: must be .*, not int$"):
+        create_ssl_context(ca=7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("callback", "words"),
+    [(lambda: 1 // 0, "raised ZeroDivisionError"), (lambda: 7, "text or bytes, not int")],
+    ids=["fails", "number"],
+)
+def test_a_passphrase_that_cannot_be_had_names_the_file(
+    callback: Any, words: str, client: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
+) -> None:
+    """What the callable raised is the cause, without the frames that it came through."""
+    certificate, key = client.write(tmp_path)
+    key.write_bytes(client.key_bytes(password=PASSPHRASE))
+
+    with pytest.raises(CertificateError, match=words) as caught:
+        ClientCertificate.load(certificate, key=key, password=callback)
+
+    assert (caught.value.reason, caught.value.path) == (Reason.SOURCE_FAILED, str(key))
+    if "raised" in words:
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        assert caught.value.__cause__.__traceback__ is None
+    assert_no_leak(caught.value, keys=(client,))
+
+
+def test_a_key_that_stands_beside_a_mistake_is_in_no_frame(client: Minted) -> None:
+    """The key's text is an argument of what finds fault with the certificate."""
+    with pytest.raises(CertificateError) as caught:
+        ClientCertificate.load("two\nlines", key=client.key_pem.decode())
+    written = report(caught.value)
+
+    assert "in called" in written
+    assert client.key_pem.decode().splitlines()[1] not in written

@@ -23,7 +23,7 @@ from tests._support.pki import Minted, mint
 class Looked:
     """Something to watch that tells when it was looked at, and on which thread."""
 
-    def __init__(self, *, failing: bool = False) -> None:
+    def __init__(self, *, failing: BaseException | None = None) -> None:
         self.looked = threading.Event()
         self.threads: set[int] = set()
         self.recovered = False
@@ -33,8 +33,8 @@ class Looked:
         """Take note."""
         self.threads.add(threading.get_ident())
         self.looked.set()
-        if self.failing:
-            raise RuntimeError("a listener failed")
+        if self.failing is not None:
+            raise self.failing
 
     def recover_after_fork(self) -> None:
         """Take note."""
@@ -122,11 +122,14 @@ def test_what_nobody_holds_is_forgotten(watcher: Watcher) -> None:
     assert ended(thread, watcher)
 
 
+@pytest.mark.parametrize(
+    "error", [RuntimeError("failed"), SystemExit(1), KeyboardInterrupt()], ids=lambda e: type(e).__name__
+)
 def test_a_failing_listener_stops_neither_the_thread_nor_the_others(
-    watcher: Watcher, caplog: pytest.LogCaptureFixture
+    error: BaseException, watcher: Watcher, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What a listener raises is logged, and the looking goes on."""
-    bad, good = Looked(failing=True), Looked()
+    bad, good = Looked(failing=error), Looked()
     watcher.add(bad)
     watcher.add(good)
     assert bad.looked.wait(10)
@@ -139,6 +142,25 @@ def test_a_failing_listener_stops_neither_the_thread_nor_the_others(
     watcher.discard(good)
     assert ended(thread, watcher)
     assert "a listener to certificate events failed" in caplog.text
+
+
+def test_a_thread_that_died_is_replaced(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ended the thread, the next identity starts another."""
+    with monkeypatch.context() as patch:
+        patch.setattr(watcher, "_run", lambda changed: changed.clear())  # returns at once
+        first = Looked()
+        watcher.add(first)
+        dead = running(watcher)
+        dead.join(10)
+    second = Looked()
+    watcher.add(second)
+    thread = running(watcher)
+    assert thread is not dead
+    assert first.looked.wait(10)
+    assert second.looked.wait(10)
+    watcher.discard(first)
+    watcher.discard(second)
+    assert ended(thread, watcher)
 
 
 def test_an_identity_on_disk_is_rotated_by_the_thread(

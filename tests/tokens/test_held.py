@@ -209,3 +209,12 @@ def test_a_wall_clock_set_forward_kills_nothing() -> None:
 def test_a_wall_clock_set_back_revives_nothing(seconds: float, expected: Freshness) -> None:
     """Age and idleness go by the monotonic clock, whatever the wall clock says."""
     assert after(hold(idle_lifetime=1800), seconds, wall=-1e6) is expected
+
+
+def test_a_slow_call_that_began_early_does_not_take_a_later_use_back() -> None:
+    """Calls end in another order than they began in, and the last use is the latest."""
+    held = Held(Token(access_token="a", expires_in=3600), now=0.0, wall=0.0, windows=Windows(), idle_lifetime=1800)
+    held.used(1000.0, 1000.0)
+    after_the_late_one = held.idle_at
+    held.used(10.0, 10.0)
+    assert held.idle_at == after_the_late_one

@@ -13,12 +13,27 @@ import attrs
 
 from seic._errors import ConfigurationError
 from seic._model.provider import Provider
-from seic._model.saml import Document, document_ends_at, encode_document, is_at_hand
+from seic._model.saml import Document, document_ends_at, encode_document, is_at_hand, require_document
 from seic._model.secrecy import Secretive, hide
 from seic._model.secret import Secret, digest, is_stated, reveal
 
 #: The platform's name of the SAML grant; the word `client-assertion-type` in it is the platform's own.
 SAML2_BEARER = "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"
+
+
+# What is sent as it stands, whichever grant has it.
+_TEXTS = (
+    "scope",
+    "audience",
+    "resource",
+    "username",
+    "subject",
+    "redirect_uri",
+    "code_verifier",
+    "subject_token_type",
+    "actor_token_type",
+    "requested_token_type",
+)
 
 
 class Grant(Protocol):
@@ -77,6 +92,10 @@ class Asking(Secretive):
         return None
 
     def _check_asking(self, provider: Provider, grant_type: str) -> None:
+        for name in _TEXTS:
+            value = getattr(self, name, None)
+            if value is not None and not isinstance(value, str):
+                raise _unlike(name, "a text", value)
         if provider.grants is not None and grant_type not in provider.grants:
             raise ConfigurationError(
                 f"grant: {provider.name} does not offer {grant_type}; it offers {', '.join(sorted(provider.grants))}",
@@ -105,9 +124,16 @@ def _is_resource(text: str) -> bool:
     return bool(colon and rest) and scheme[:1].isalpha() and text.isprintable() and not set("# ") & set(text)
 
 
+def _unlike(field: str, wanted: str, value: object) -> ConfigurationError:
+    # The value stays unsaid: it may be a secret.
+    return ConfigurationError(f"grant.{field}: must be {wanted}, not {type(value).__name__}", field=f"grant.{field}")
+
+
 def require_stated(grant: str, field: str, secret: object, what: str) -> None:
     """Raise ConfigurationError where a secret is neither a text nor a callable."""
     if not is_stated(secret):
+        if secret is not None and not isinstance(secret, str):
+            raise _unlike(field, "a text, or a callable that returns one", secret)
         raise ConfigurationError(f"grant.{field}: {grant} needs {what}", field=f"grant.{field}")
 
 
@@ -140,11 +166,7 @@ class ClientCredentials(Asking):
                 )
             return
         for field, value in (("username", self.username), ("password", self.password)):
-            if not value:
-                raise ConfigurationError(
-                    f"grant.{field}: {provider.name} needs the {field} of a service account in client_credentials",
-                    field=f"grant.{field}",
-                )
+            require_stated(provider.name, field, value, f"the {field} of a service account in client_credentials")
 
     def fields(self, provider: Provider) -> dict[str, str]:
         """Return the service account's fields, or none."""
@@ -319,6 +341,7 @@ class Saml2Bearer(Asking):
         """Require exactly one document, and a sound one where it is at hand."""
         self._check_asking(provider, self.grant_type)
         _, field, source = self._given()
+        require_document(source, field=field)
         if is_at_hand(source):
             encode_document(source, field=field)
 

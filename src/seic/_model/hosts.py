@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from seic._errors import ConfigurationError
+from seic._model.secrecy import traceless, tracelessly_made
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 # RFC 1123 labels; an internationalised name has to come in its ASCII form, as it stands in a certificate.
@@ -29,6 +30,7 @@ class Origin:
     port: int
 
     @classmethod
+    @traceless
     def parse(cls, text: str, *, field: str, allow_http_on_loopback: bool = False) -> Origin:
         """Read `host`, `host:port` or `https://host:port`.
 
@@ -51,16 +53,15 @@ class Origin:
             raise ConfigurationError(f"{field}: a host carries no user name or password", field=field)
         if parts.path not in ("", "/") or parts.query or parts.fragment:
             raise ConfigurationError(
-                f"{field}: {parts.netloc!r} must be a host, or a host and a port, without a path or query", field=field
+                f"{field}: must be a host, or a host and a port, without a path or query", field=field
             )
         try:
             host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise ConfigurationError(f"{field}: {parts.netloc!r} is not a host: {error}", field=field) from None
+        except ValueError:
+            # Where a user name stands before it, what is read as a port is a password.
+            raise ConfigurationError(f"{field}: its port is not a number from 1 to 65535", field=field) from None
         if not host or not _is_host(host):
-            raise ConfigurationError(
-                f"{field}: {parts.netloc!r} is not a host name or an IP address in ASCII form", field=field
-            )
+            raise ConfigurationError(f"{field}: is not a host name or an IP address in ASCII form", field=field)
         if port == 0:
             raise ConfigurationError(f"{field}: port 0 names no service; give 1 to 65535", field=field)
         if parts.scheme not in _DEFAULT_PORTS:
@@ -98,6 +99,7 @@ def _is_host(host: str) -> bool:
     return True
 
 
+@tracelessly_made
 @attrs.frozen(init=False)
 class Hosts:
     """The two hosts of an environment: `api` for calls without a client certificate, `mtls` for calls with one.
@@ -124,7 +126,10 @@ class Hosts:
                 return None
             return Origin.parse(text, field=field, allow_http_on_loopback=allow_http_on_loopback)
 
-        self.__attrs_init__(parse("hosts.api", api), parse("hosts.mtls", mtls))
+        # attrs makes the method for a class that has an __init__ of its own.
+        self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue]
+            parse("hosts.api", api), parse("hosts.mtls", mtls)
+        )
 
     def choose(self, *, certificate: bool, environment: str | None = None) -> Origin:
         """Return the origin for token and API calls alike.
@@ -139,15 +144,16 @@ class Hosts:
         origin = self.mtls if certificate else self.api
         if origin is not None:
             return origin
-        where = f"the {environment} environment" if environment else "these hosts"
+        where = f"the {environment} environment has" if environment else "these hosts have"
         if certificate:
             raise ConfigurationError(
-                f"hosts.mtls: there is a client certificate, but {where} has no documented mutual-TLS host; pass "
-                "hosts=seic.Hosts(api=..., mtls=...) with the host your provider named, or leave the certificate out",
+                f"hosts.mtls: there is a client certificate, but {where} no documented mutual-TLS host; pass "
+                "hosts=seic.Hosts(api=..., mtls=...) with the host your provider named, or SEIC_MTLS_HOST, or leave "
+                "the certificate out",
                 field="hosts.mtls",
             )
         raise ConfigurationError(
-            f"hosts.api: there is no client certificate, and {where} has a mutual-TLS host only; pass certificate=..., "
-            "or hosts=seic.Hosts(api=...)",
+            f"hosts.api: there is no client certificate, and {where} a mutual-TLS host only; pass certificate=... "
+            "or hosts=seic.Hosts(api=...), or SEIC_CERTIFICATE or SEIC_API_HOST",
             field="hosts.api",
         )

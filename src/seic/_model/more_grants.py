@@ -13,7 +13,7 @@ import attrs
 from seic._errors import ConfigurationError
 from seic._model.grants import Asking, require_stated
 from seic._model.provider import Provider
-from seic._model.saml import Document, document_ends_at, encode_document, is_at_hand
+from seic._model.saml import Document, document_ends_at, encode_document, is_at_hand, require_document
 from seic._model.secrecy import hide
 from seic._model.secret import Secret, digest, reveal
 from seic._model.token import Token
@@ -112,6 +112,7 @@ class SamlBearer(Asking):
     def check(self, provider: Provider) -> None:
         """Require a sound assertion where it is at hand."""
         self._check_asking(provider, self.grant_type)
+        require_document(self.assertion, field="grant.assertion")
         if is_at_hand(self.assertion):
             encode_document(self.assertion, field="grant.assertion")
 
@@ -167,9 +168,7 @@ class ExistingToken(Asking):
 
     grant_type: ClassVar[str] = "refresh_token"
     token: Token = attrs.field(repr=hide)
-    subject: str | None = attrs.field(
-        default=attrs.Factory(lambda self: digest(self.token.refresh_token or self.token.access_token), takes_self=True)
-    )
+    subject: str | None = attrs.field(default=attrs.Factory(lambda self: _digest_of(self.token), takes_self=True))
 
     @property
     def is_repeatable(self) -> bool:
@@ -184,6 +183,11 @@ class ExistingToken(Asking):
     def fields(self, provider: Provider) -> dict[str, str]:
         """Return its refresh token."""
         return {"refresh_token": self.token.refresh_token or "", **self._asking_fields(provider)}
+
+
+def _digest_of(token: object) -> str | None:
+    # Whatever else stands there is found fault with by the check.
+    return digest(token.refresh_token or token.access_token) if isinstance(token, Token) else None
 
 
 def _token_type(name: str) -> str:

@@ -9,6 +9,7 @@ import attrs
 
 from seic._errors import ConfigurationError
 from seic._model.hosts import Hosts, Origin
+from seic._model.secrecy import tracelessly_made
 
 
 class KeyedCertificate(Protocol):
@@ -83,6 +84,7 @@ def _are_urls(provider: Provider, attribute: attrs.Attribute[Any], value: Mappin
         _check_url(f"provider.{attribute.name}[{name!r}]", url)
 
 
+@tracelessly_made
 @attrs.frozen(kw_only=True)
 class Provider:
     """One dialect of OAuth 2.0; a new one is a new value, no code.

@@ -42,6 +42,15 @@ def encode_document(source: Document, *, field: str) -> str:
     return base64.b64encode(_decode(_content(source, field), field)).decode("ascii")
 
 
+def require_document(source: object, *, field: str) -> None:
+    """Raise ConfigurationError where a source is of no type that a document comes from."""
+    if not callable(source) and not isinstance(source, bytes | str | os.PathLike):
+        raise ConfigurationError(
+            f"{field}: must be a SAML document, a path or a callable that returns one, not {type(source).__name__}",
+            field=field,
+        )
+
+
 def is_at_hand(source: object) -> bool:
     """Tell whether a source is the document itself, and so the same each time."""
     return isinstance(source, bytes) or (isinstance(source, str) and _is_document(source.encode(errors="replace")))

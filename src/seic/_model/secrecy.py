@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 
@@ -10,6 +11,7 @@ from seic._errors import SeicError
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_C = TypeVar("_C", bound=type)
 
 #: What stands in a repr where a secret would.
 HIDDEN = "***"
@@ -54,32 +56,59 @@ class _HiddenBytes(bytes):
 
 
 def traceless(call: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Let the typed errors of a callable begin at its caller, without the frames below and what they came from.
+    """Let the errors of a callable begin at its caller, without the frames below and what they came from.
 
     Those frames hold secrets in their variables, and crash reporters write down the variables of every frame: those of
-    an error's context too, which `from None` keeps and only hides.
+    an error's context too, which `from None` keeps and only hides. An error that is not seic's own, most likely a
+    mistake in the code, has a note of the place where it arose.
     """
 
     @functools.wraps(call)
     def called(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         try:
             return call(*args, **kwargs)
-        except SeicError as error:
+        except Exception as error:  # noqa: BLE001  it is raised again
+            if not isinstance(error, SeicError):
+                error.add_note(_place(error))
             failure = error.with_traceback(None)
         # This frame stays in the traceback.
         del args, kwargs
         failure.__context__ = None
-        if failure.__cause__ is not None:
-            failure.__cause__.__traceback__ = failure.__cause__.__context__ = None
+        cause = failure.__cause__
+        while cause is not None:
+            cause.__traceback__ = cause.__context__ = None
+            cause = cause.__cause__
         raise failure
 
     return called
 
 
+def tracelessly_made(kind: _C) -> _C:
+    """Make a class of attrs whose constructor is traceless, and whose half-made instances can be shown."""
+    kind.__init__ = traceless(kind.__init__)  # type: ignore[misc]
+    show: Callable[[object], str] = vars(kind)["__repr__"]
+
+    def __repr__(self: object) -> str:  # noqa: N807  it becomes the class's
+        try:
+            return show(self)
+        except AttributeError:
+            # A check failed, and something shows what the check was given.
+            return f"<{kind.__name__}, half made>"
+
+    kind.__repr__ = __repr__  # type: ignore[assignment]
+    return kind
+
+
+def _place(error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"raised by {last.name} ({last.filename}:{last.lineno})"
+
+
 class Secretive:
     """A base for immutable values that hold secrets: they refuse to be pickled, and a copy is the value itself.
 
-    A pickle ends in queues, caches and crash reports, where nobody looks after it.
+    A pickle ends in queues, caches and crash reports, where nobody looks after it. Who asks for the fields has them:
+    `attrs.asdict`, `attrs.astuple` and `vars` show secrets as they are, so what they return must not be logged.
     """
 
     __slots__ = ()

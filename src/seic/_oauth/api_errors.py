@@ -10,11 +10,10 @@ import httpx
 from seic._errors import ApiError, FieldError, LoggedInElsewhere
 from seic._oauth.challenges import parse_challenges, parse_retry_after
 from seic._oauth.error_forms import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorForm, read_error
-from seic._oauth.words import clean
+from seic._oauth.words import LONGEST_ID, clean
 
 # A list of errors is for a person to read; a form with more fields than this is no form.
 _MAX_FIELD_ERRORS = 100
-_LONGEST_ID = 128
 _LONGEST_CODE = 100
 _FIRST_ERROR = 400
 
@@ -39,7 +38,7 @@ def parse_api_error(
         headers: The headers.
         body: The body, decompressed; one that is longer than a mebibyte is in no known form.
         now: Seconds since the epoch, for a `Retry-After` that is a date.
-        secrets: What the error must not repeat, should the server echo it.
+        secrets: What the call carried, and an API may echo.
 
     Returns:
         The error, not raised; None where the status is no error, or the reply is in no known form.
@@ -52,7 +51,7 @@ def parse_api_error(
     code = clean(form.code or "", secrets=secrets, limit=_LONGEST_CODE) or None
     words = ": ".join(filter(None, (code, clean(form.description or "", secrets=secrets))))
     header = headers.get(tracking_header) if tracking_header else None
-    tracking_id = clean(header or form.tracking_id or "", secrets=secrets, limit=_LONGEST_ID) or None
+    tracking_id = clean(header or form.tracking_id or "", secrets=secrets, limit=LONGEST_ID) or None
     elsewhere = status == httpx.codes.FORBIDDEN and form.subcode == LOGGED_IN_ELSEWHERE
     return (LoggedInElsewhere if elsewhere else ApiError)(
         f"the API answered {status}"

@@ -12,11 +12,13 @@ import httpx
 
 from seic._model.grants import Grant
 from seic._model.provider import KeyedCertificate, Occasion, Provider
+from seic._model.secrecy import HIDDEN
 from seic._model.token import Token
 from seic._oauth.documents import MAX_REPLY_BYTES, kind_of, number_in
 from seic._oauth.jwt import lifetime_of
 from seic._oauth.refusals import Reply, raise_for_status, read_success
 from seic._oauth.requests import build_form_request, is_header_safe
+from seic._oauth.words import clean
 
 __all__ = ["MAX_LIFETIME", "MAX_REPLY_BYTES", "build_token_request", "parse_token_reply"]
 
@@ -164,7 +166,8 @@ def _token_type(reply: Reply, document: Mapping[str, object], *, takes_dpop: boo
         reply.invalid(f"token_type must be a string, not {kind_of(value)}")
     if value.lower() not in _BEARER and not (takes_dpop and value.lower() == "dpop"):
         # RFC 6749 §7.1: a client must not use a token whose type it does not understand.
-        reply.invalid(f"token_type must be Bearer, not {value[:40]!r}", advice="such tokens are not supported")
+        named = HIDDEN if value == document.get("access_token") else clean(value, secrets=reply.secrets, limit=40)
+        reply.invalid(f"token_type must be Bearer, not {named!r}", advice="such tokens are not supported")
     return value
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Collection
+from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 import httpx
@@ -16,6 +17,8 @@ from seic._model.secrecy import HIDDEN
 
 #: Enough for a sentence or two of a provider's; more belongs to its documentation.
 MAX_WORDS = 300
+#: A tracking id is a UUID; more is no id.
+LONGEST_ID = 128
 # What is looked at before the cut, so that a megabyte of blanks costs nothing.
 _MAX_READ = 16 * MAX_WORDS
 
@@ -88,3 +91,12 @@ def _basic_secret(credentials: str) -> str:
     except (binascii.Error, UnicodeDecodeError):
         return ""
     return pair.partition(":")[2]
+
+
+def credentials_of(response: Any) -> tuple[str, ...]:
+    """Return the token that a reply's call carried, which an API may echo; none where the reply knows of no call."""
+    try:
+        authorization = response.request.headers.get("Authorization", "")
+    except RuntimeError:  # a reply that was made by hand
+        return ()
+    return tuple(filter(None, [authorization.partition(" ")[2]]))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import attrs
 
-from seic._errors import CertificateError, ConfigurationError
-from seic._model.secrecy import HIDDEN, Secretive
+from seic._errors import ConfigurationError
+from seic._model.secrecy import HIDDEN, Secretive, traceless
 from seic._tls import checks
 from seic._tls.facts import CertificateFacts, moment
 from seic._tls.reasons import CertificateWarning
@@ -43,6 +43,7 @@ class ClientCertificate(Secretive):
     _concerns: tuple[CertificateWarning, ...] = attrs.field(default=(), eq=False, alias="concerns")
 
     @classmethod
+    @traceless
     def load(
         cls, certificate: Material, *, key: Material | None = None, password: Password | None = None
     ) -> ClientCertificate:
@@ -60,27 +61,21 @@ class ClientCertificate(Secretive):
 
         Raises:
             CertificateError: The material cannot be read, opened or matched, or can never work as a client certificate;
-                `path` names the file and `reason` the mistake.
+                `path` names the file and `reason` the mistake. Its cause is what a callable passphrase raised.
+            ConfigurationError: An argument is of another type; its `field` names it.
         """
-        origin = Origin.of(certificate, key, password)
-        # A traceback that shows locals must not show what these hold.
-        del certificate, key, password
-        return cls._read(origin)
+        return cls._read(Origin.of(certificate, key, password))
 
     @classmethod
     def _read(cls, origin: Origin) -> ClientCertificate:
         from seic._tls.pairing import read_pair
 
-        try:
-            pair = read_pair(origin)
-        except CertificateError as error:
-            # The frames below hold the file's bytes in their locals, those of a library's error underneath as well.
-            error.__context__ = None
-            raise error.with_traceback(None) from None
+        pair = read_pair(origin)
         return cls(
             leaf=pair.leaf, chain=pair.chain, path=pair.label, key=pair.key, origin=origin, concerns=pair.concerns
         )
 
+    @traceless
     def reload(self) -> ClientCertificate:
         """Read the same files again and return what stands there now.
 

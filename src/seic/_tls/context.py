@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from seic._errors import CertificateError
+from seic._errors import CertificateError, ConfigurationError
 from seic._tls.certificate import ClientCertificate
 from seic._tls.handover import hand_over
 from seic._tls.reasons import Reason, fault
@@ -42,11 +42,18 @@ def create_ssl_context(
     Raises:
         CertificateError: The certificate has expired, is not valid yet or is too weak for this system's OpenSSL, or the
             authorities cannot be used; `path` names the file.
+        ConfigurationError: An argument is of another type; its `field` names it.
 
     Warns:
         CertificateWarning: The certificate ends soon, its key is open to others, its chain is incomplete.
     """
     if certificate is not None and not isinstance(certificate, ClientCertificate):
+        if not callable(certificate) or isinstance(certificate, type):
+            raise ConfigurationError(
+                "certificate: must be seic.ClientCertificate.load(...), or a function that returns it, not "
+                f"{type(certificate).__name__}",
+                field="certificate",
+            )
         certificate = ask(certificate)
     if certificate is not None:
         for warning in certificate.check():

@@ -123,13 +123,21 @@ class Meeting:
     now: dt.datetime
 
 
-def explain_failure(error: BaseException, meeting: Meeting) -> Explanation | None:
+def explain_failure(
+    error: BaseException, meeting: Meeting, *, handled: BaseException | None = None
+) -> Explanation | None:
     """Explain an exception by what stands in its chain of causes.
+
+    Args:
+        error: What the call failed with.
+        meeting: Who met whom.
+        handled: What the caller was handling when the call began. Python chains it to whatever the call raises, and it
+            is about something else.
 
     Returns:
         None where TLS has no part in it: a name that does not resolve, a refused connection, a timeout.
     """
-    for link in _chain(error):
+    for link in _chain(error, handled):
         if isinstance(link, ssl.SSLCertVerificationError):
             return _by_us(link, meeting)
         if isinstance(link, _RESETS):
@@ -185,8 +193,8 @@ def explain_reply(status: int, body: bytes, meeting: Meeting) -> Explanation | N
     return _about_ours(reason, meeting, f"the server answered {status}")
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
+def _chain(error: BaseException, end: BaseException | None) -> Iterator[BaseException]:
+    seen = {id(end)}
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
         seen.add(id(link))

@@ -43,8 +43,9 @@ def read_pair(origin: Origin) -> Pair:
     Raises:
         CertificateError: The files cannot be read or opened, or what they hold can never work as a client certificate.
     """
-    reveal = functools.cache(origin.passphrase.reveal)
     certificate_source, key_source, chain_source = origin.sources()
+    sealed_label = (key_source or certificate_source).label
+    reveal = functools.cache(functools.partial(origin.passphrase.reveal, sealed_label))
     contents = parse(certificate_source.read(), certificate_source.label, reveal)
     apart = parse(key_source.read(), key_source.label, reveal) if key_source is not None else None
     if not contents.certificates:
@@ -206,7 +207,7 @@ def _exposed(sealed: SealedKey, source: Source) -> list[CertificateWarning]:
         return []
     if not mode & (stat.S_IROTH | stat.S_IWOTH):
         return []
-    text = f"the private key is open to every user of this machine (mode {mode:04o}); run 'chmod 600 {source.path}'"
+    text = f"the private key is open to every user of this machine (mode {mode:04o}); run 'chmod 600 {source.label}'"
     return [concern(Reason.KEY_EXPOSED, source.label, text)]
 
 

@@ -6,6 +6,7 @@ What becomes of it is decided in `rotation`.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -107,7 +108,12 @@ def ask(callback: Callable[[], ClientCertificate]) -> ClientCertificate:
     Raises:
         CertificateError: It failed, or returned something else.
     """
-    certificate = _guarded(callback, "the certificate callback")
+    try:
+        certificate = _guarded(callback, "the certificate callback")
+    except ConfigurationError as error:
+        raise fault(
+            Reason.SOURCE_FAILED, "the certificate callback", f"it is not configured as it should be: {error.message}"
+        ) from error
     if not isinstance(certificate, ClientCertificate):
         raise fault(
             Reason.SOURCE_FAILED,
@@ -154,8 +160,13 @@ def _guarded(read: Callable[[], ClientCertificate], label: str) -> ClientCertifi
         return read()
     except (CertificateError, ConfigurationError):
         raise
-    except Exception as error:
-        # The user's own code (a vault's client, a callable password) may fail in any way, and say a secret in it.
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise  # the user's, who wants the program to stop
+        # The user's own code (a vault's client, a callable password) may fail in any way, SystemExit and CancelledError
+        # too, and say a secret in it.
+        if not isinstance(error, Exception):
+            error.__traceback__ = None  # it came past what hides the frames of `load`
         raise fault(
             Reason.SOURCE_FAILED, label, f"the new certificate could not be had: {type(error).__name__}"
         ) from error

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import attrs
 
+from seic._errors import ConfigurationError
 from seic._model.secrecy import HIDDEN, Secretive
 from seic._tls.reasons import Reason, fault
 
@@ -27,15 +28,25 @@ _MOST_BYTES = 10 * 1024 * 1024
 # DER and PEM in Base64 open with these letters ("MII…", "LS0tLS1CRUdJTi…"); such text is material, whatever it was
 # passed as, and must not be quoted as if it were a path.
 _LOOKS_LIKE_MATERIAL = re.compile(r"(M|LS0t)[A-Za-z0-9+/=\s]{39,}")
+# The same, damaged: without its dashes, in quotes, with its newlines escaped. Paths that exist may look like it too.
+_BASE64 = re.compile(r"[A-Za-z0-9+/=]{40,}")
 _NAMES_IN_A_DIRECTORY = ("tls.crt", "tls.key", "ca.crt")
 
 
 @attrs.frozen(kw_only=True)
 class Source(Secretive):
-    """One file, or the bytes that stand for it; `label` is what errors call it."""
+    """One file, or the bytes that stand for it.
+
+    Args:
+        label: What errors call it: the path as the user named it.
+        path: Absolute, its links not followed: a later change of the working directory changes nothing.
+        base: The working directory that a relative path was joined to.
+        data: The bytes, where there is no path.
+    """
 
     label: str
     path: Path | None = None
+    base: Path | None = None
     data: bytes | None = attrs.field(default=None, repr=False)
 
     @classmethod
@@ -48,18 +59,33 @@ class Source(Secretive):
         """
         if isinstance(material, bytes):
             return cls(label=f"the {role} given as bytes", data=material)
-        if isinstance(material, str) and ("-----BEGIN" in material or _LOOKS_LIKE_MATERIAL.fullmatch(material)):
-            return cls(label=f"the {role} given as text", data=material.encode())
+        if isinstance(material, str) and is_material(material):
+            return cls(label=given_as_text(role), data=material.encode(errors="surrogatepass"))
         if not isinstance(material, str | os.PathLike):
-            raise TypeError(f"the {role} must be a path, PEM text or bytes, not {type(material).__name__}")
-        text = os.fspath(material)
-        if not text or "\0" in text or "\n" in text:
+            raise _unlike(role.lower(), "a path, PEM text or bytes", material)
+        text = os.fsdecode(material)
+        if not text or "\0" in text or "\n" in text or _may_be_material(text):
             raise fault(
                 Reason.NOT_FOUND,
-                f"the {role} given as text",
-                "the text is neither a path nor PEM; PEM holds a line '-----BEGIN …-----'",
+                given_as_text(role),
+                "the text is neither a path nor PEM; PEM holds a line '-----BEGIN …-----' and is passed as text, and "
+                "the file of a path has to exist",
             )
-        return cls(label=text, path=Path(text).expanduser())
+        try:
+            path = Path(text).expanduser()
+        except RuntimeError:
+            raise fault(
+                Reason.NOT_FOUND, text, "the home that ~ stands for cannot be found; write the whole path"
+            ) from None
+        if path.is_absolute():
+            return cls(label=text, path=path)
+        try:
+            base = Path.cwd()
+        except OSError:
+            raise fault(
+                Reason.NOT_FOUND, text, "the working directory is gone or may not be entered; write the whole path"
+            ) from None
+        return cls(label=text, path=base / path, base=base)
 
     @property
     def directory(self) -> Path | None:
@@ -86,7 +112,7 @@ class Source(Secretive):
             with path.open("rb") as file:
                 return file.read(_MOST_BYTES + 1)
         except FileNotFoundError:
-            raise fault(Reason.NOT_FOUND, self.label, _why_missing(path)) from None
+            raise fault(Reason.NOT_FOUND, self.label, _why_missing(path, self.base)) from None
         except OSError as error:
             # Windows answers "permission denied" when a directory is opened.
             if _is_directory(path):
@@ -98,6 +124,8 @@ class Source(Secretive):
                     f"this process{_who()} may not read it; give its user read permission",
                 ) from None
             raise fault(Reason.UNREADABLE, self.label, f"it cannot be read: {error.strerror}") from None
+        except ValueError:
+            raise fault(Reason.NOT_FOUND, self.label, "it holds a character that no path has; check the path") from None
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -106,12 +134,30 @@ class Passphrase(Secretive):
 
     _value: Password | None = attrs.field(default=None, alias="value")
 
-    def reveal(self) -> bytes | None:
-        """Return the passphrase itself; None where there is none."""
-        value = self._value() if callable(self._value) else self._value
+    def reveal(self, label: str) -> bytes | None:
+        """Return the passphrase itself; None where there is none.
+
+        Args:
+            label: What is to be opened, for the error.
+
+        Raises:
+            CertificateError: The callable failed, or returned something else; what it raised is the cause.
+        """
+        try:
+            value = self._value() if callable(self._value) else self._value
+        except Exception as error:
+            raise fault(
+                Reason.SOURCE_FAILED,
+                label,
+                f"the callable that supplies its passphrase raised {type(error).__name__}",
+            ) from error
         if value is not None and not isinstance(value, str | bytes):
-            raise TypeError(f"a passphrase must be str or bytes, not {type(value).__name__}")
-        return (value.encode() if isinstance(value, str) else value) or None
+            raise fault(
+                Reason.SOURCE_FAILED,
+                label,
+                f"the callable that supplies its passphrase must return text or bytes, not {type(value).__name__}",
+            )
+        return (value.encode(errors="surrogatepass") if isinstance(value, str) else value) or None
 
     def __repr__(self) -> str:
         return f"Passphrase({HIDDEN})"
@@ -128,6 +174,8 @@ class Origin(Secretive):
     @classmethod
     def of(cls, certificate: Material, key: Material | None, password: Password | None) -> Origin:
         """Take the arguments of `ClientCertificate.load`."""
+        if password is not None and not callable(password) and not isinstance(password, str | bytes):
+            raise _unlike("password", "text, bytes or a callable that returns them", password)
         return cls(
             certificate=Source.of(certificate, "certificate"),
             key=None if key is None else Source.of(key, "key"),
@@ -159,7 +207,7 @@ class Origin(Secretive):
         real = data.resolve() if _is_directory(data) else directory
 
         def within(name: str) -> Source:
-            return Source(label=str(Path(self.certificate.label) / name), path=real / name)
+            return Source(label=str(Path(self.certificate.label) / name), path=real / name, base=self.certificate.base)
 
         certificate, key, chain = (within(name) for name in _NAMES_IN_A_DIRECTORY)
         if not os.path.lexists(real / "tls.crt"):
@@ -172,6 +220,35 @@ class Origin(Secretive):
         return certificate, self.key or key, chain if os.path.lexists(real / "ca.crt") else None
 
 
+def _unlike(field: str, wanted: str, value: object) -> ConfigurationError:
+    return ConfigurationError(f"{field}: must be {wanted}, not {type(value).__name__}", field=field)
+
+
+def given_as_text(role: str) -> str:
+    """Return what errors call a text that is no path."""
+    return f"the {role} given as text"
+
+
+def is_material(text: str) -> bool:
+    """Tell whether a text is a certificate or a key itself, and no path of one."""
+    return "-----BEGIN" in text or _LOOKS_LIKE_MATERIAL.fullmatch(text) is not None
+
+
+def _may_be_material(text: str) -> bool:
+    """Tell whether a would-be path may hold a key and must not be quoted: nothing is there under that name."""
+    return ("BEGIN" in text or any(_is_mixed(run) for run in _BASE64.findall(text))) and not _exists(text)
+
+
+def _is_mixed(run: str) -> bool:
+    # Digests in hex and folders in small letters are common in paths; 40 letters of a key are neither.
+    return any(map(str.isupper, run)) and any(map(str.islower, run)) and any(map(str.isdigit, run))
+
+
+def _exists(text: str) -> bool:
+    # It answers False for what the system cannot take as a path at all.
+    return os.path.lexists(os.path.expanduser(text))  # noqa: PTH111 - unlike Path's it never raises
+
+
 def _is_directory(path: Path) -> bool:
     try:
         return path.is_dir()
@@ -179,10 +256,10 @@ def _is_directory(path: Path) -> bool:
         return False
 
 
-def _why_missing(path: Path) -> str:
+def _why_missing(path: Path, base: Path | None) -> str:
     if path.is_symlink():
         return f"it is a link to {path.readlink()}, which does not exist; restore the link's target"
-    where = "" if path.is_absolute() else f" in the working directory {Path.cwd()}"
+    where = "" if base is None else f" in the working directory {base}"
     return f"there is no such file{where}; check the path"
 
 

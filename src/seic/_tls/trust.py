@@ -99,7 +99,10 @@ def read_trust(ca: Material | None = None, *, now: dt.datetime | None = None, pl
         CertificateError: There is no authority in what was named, or none that is valid now.
     """
     if ca is not None:
-        return _named(Source.of(ca, "CA"), now or dt.datetime.now(dt.UTC))
+        try:
+            return _named(Source.of(ca, "CA"), now or dt.datetime.now(dt.UTC))
+        except CertificateError as error:
+            raise CertificateError(f"ca: {error.message}", path=error.path, reason=error.reason, field="ca") from None
     return _from_environment() or _of_system(platform)
 
 

@@ -56,7 +56,7 @@ class Watcher:
         """Look after it from now on."""
         with self._lock:
             self._watched.add(identity)
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._start()
 
     def discard(self, identity: Watched) -> None:
@@ -98,7 +98,7 @@ class Watcher:
         for identity in identities:
             try:
                 identity.look()
-            except Exception:  # noqa: BLE001 - a listener's own; the other identities must not go without
+            except BaseException:  # noqa: BLE001 - a listener's own, SystemExit too: the others must not go without
                 _log.exception("a listener to certificate events failed")
 
 

@@ -24,6 +24,10 @@ def _no_hint() -> None:
     return None
 
 
+def _host_of(endpoint: TokenEndpoint) -> str:
+    return httpx.URL(endpoint.url).netloc.decode("ascii")
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class TokenEndpoint(Secretive):
     """Where the tokens of one configuration come from.
@@ -52,11 +56,7 @@ class TokenEndpoint(Secretive):
     dpop: DPoP | None = attrs.field(default=None, repr=False)
     hint: Callable[[], str | None] = attrs.field(default=_no_hint, repr=False)
     #: The endpoint's host and port, for messages and events; read once, since each call that waits has an event.
-    host: str = attrs.field(init=False, repr=False)
-
-    @host.default
-    def _read_host(self) -> str:
-        return httpx.URL(self.url).netloc.decode("ascii")
+    host: str = attrs.field(init=False, repr=False, default=attrs.Factory(_host_of, takes_self=True))
 
     def build(self, grant: Grant | None = None, *, now: float = 0.0) -> httpx.Request:
         """Return a request for a new token.

@@ -9,23 +9,34 @@ from seic._oauth.binding import is_bound_as_it_should
 from seic._tokens.clock import Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.fetch import Send, Steps
+from seic._tokens.keeping import Keeper
+from seic._tokens.state import TokenState
 
 
-def revocation(endpoint: TokenEndpoint, token: Token, clock: Clock) -> Steps[None]:
-    """Return the steps that end a token, and its refresh token where the provider can; the requests are built at once.
+def revocation(
+    endpoint: TokenEndpoint, state: TokenState, keeper: Keeper | None, key: str, clock: Clock
+) -> Steps[None]:
+    """Yield the steps that end the token in hand, or else the stored one, and its refresh token where that is possible.
+
+    It is dropped here and in the store first, so that no call takes it up while the provider is told.
 
     Raises:
-        ConfigurationError: The provider has no way to.
-        TokenError: It did not end it; by the steps.
+        ConfigurationError: The provider has no way to end it; it stays in use.
+        TokenError: It did not end it.
     """
+    held = state.held
+    token = held.token if held.token.access_token else None
+    if token is None and keeper is not None:
+        token = yield from keeper.load(key)
+    if token is None:
+        return
     requests = endpoint.build_revocations(token, now=clock.wall())
-
-    def steps() -> Steps[None]:
-        for request in requests:
-            reply = yield Send(request, endpoint.timeout)
-            endpoint.parse_revocation(reply, now=clock.wall())
-
-    return steps()
+    state.forget(held)
+    if keeper is not None:
+        keeper.delete(key)
+    for request in requests:
+        reply = yield Send(request, endpoint.timeout)
+        endpoint.parse_revocation(reply, now=clock.wall())
 
 
 def description(endpoint: TokenEndpoint, token: Token, clock: Clock, emit: Emit) -> Steps[TokenInfo]:

@@ -100,7 +100,8 @@ class Windows:
                 "before anyone renews ahead",
                 field="advisory_refresh",
             )
-        self.__attrs_init__(first, last)
+        # attrs makes the method for a class that has an __init__ of its own.
+        self.__attrs_init__(first, last)  # pyright: ignore[reportAttributeAccessIssue]
 
     def margins(self, lifetime: float, chance: float) -> tuple[float, float]:
         """Return the advisory and the mandatory margin for a lifetime, in seconds before expiry.
@@ -183,16 +184,16 @@ class Held:
             self.must_renew_at = self.dies_at - mandatory
             self._wall_end = wall + token.expires_in - mandatory
         self._idle = math.inf if idle_lifetime is None else idle_lifetime * (1 - _IDLE_MARGIN)
-        self._touch(now, wall)
+        self.idle_at = now + self._idle
+        self.wall_until = min(wall + self._idle, self._wall_end)
 
     def used(self, now: float, wall: float) -> None:
         """Note that a call carried it and the API took it; the clocks are those from before the call."""
         self.accepted = True
-        self._touch(now, wall)
-
-    def _touch(self, now: float, wall: float) -> None:
-        self.idle_at = now + self._idle
-        self.wall_until = min(wall + self._idle, self._wall_end)
+        # A slow call that began early may end after one that began late.
+        if now + self._idle > self.idle_at:
+            self.idle_at = now + self._idle
+            self.wall_until = min(wall + self._idle, self._wall_end)
 
     def reject(self) -> None:
         """Note that the API refused it: it is never served again."""

@@ -7,6 +7,7 @@ client's secrets in its headers and form.
 from __future__ import annotations
 
 import contextlib
+import sys
 import zlib
 from collections.abc import Collection
 from typing import Protocol
@@ -14,9 +15,9 @@ from typing import Protocol
 import attrs
 import httpx
 
-from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable
+from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenError
 from seic._oauth.messages import MAX_REPLY_BYTES
-from seic._oauth.words import clean, secrets_in
+from seic._oauth.words import LONGEST_ID, clean, secrets_in
 from seic._runtime import within
 from seic._tokens.lifeline import CallEnded, Lifeline
 
@@ -50,10 +51,6 @@ class Connector(Protocol):
         """Whether the transport is closed after the call."""
         ...
 
-    def explain(self, error: Exception, request: httpx.Request) -> SeicError | None:
-        """Return a better account of a failed connection, or None."""
-        ...
-
 
 class Sender:
     """Sends token calls over fresh connections.
@@ -63,10 +60,12 @@ class Sender:
 
     Args:
         connector: What opens a transport.
+        tracking_header: The response header that names a call, for errors; None where there is none.
     """
 
-    def __init__(self, connector: Connector) -> None:
+    def __init__(self, connector: Connector, *, tracking_header: str | None = None) -> None:
         self._connector = connector
+        self._tracking_header = tracking_header
 
     async def send(self, request: httpx.Request, seconds: float) -> Reply:
         """Send the request and read the reply.
@@ -79,13 +78,17 @@ class Sender:
             TokenEndpointUnavailable: The connection failed or the deadline passed.
             InvalidTokenResponse: The reply is too large or cannot be decompressed.
         """
+        handled = sys.exc_info()[1]
         _set_timeouts(request, seconds)
+        arrived: list[httpx.Headers] = []
         try:
-            return await within(seconds, lambda: self._exchange(request))
-        except SeicError:
+            return await within(seconds, lambda: self._exchange(request, arrived))
+        except SeicError as error:
+            self._track(error, arrived, request)
             raise
         except Exception as error:  # noqa: BLE001  # a transport of the user's may raise anything
-            failure, cause = self._translate(error, request, seconds)
+            failure, cause = self._translate(error, request, seconds, handled)
+        self._track(failure, arrived, request)
         raise failure from cause
 
     def send_sync(self, request: httpx.Request, seconds: float, line: Lifeline) -> Reply:
@@ -99,23 +102,30 @@ class Sender:
         Raises:
             CallEnded: The line was cut.
         """
+        handled = sys.exc_info()[1]
         _set_timeouts(request, seconds)
         request.extensions["trace"] = line.watch
+        arrived: list[httpx.Headers] = []
         try:
             with line.within(seconds):
-                return self._exchange_sync(request)
-        except (SeicError, CallEnded):
+                return self._exchange_sync(request, arrived)
+        except CallEnded:
+            raise
+        except SeicError as error:
+            self._track(error, arrived, request)
             raise
         except Exception as error:  # noqa: BLE001  # a transport of the user's may raise anything
-            failure, cause = self._translate(error, request, seconds)
+            failure, cause = self._translate(error, request, seconds, handled)
+        self._track(failure, arrived, request)
         raise failure from cause
 
-    async def _exchange(self, request: httpx.Request) -> Reply:
+    async def _exchange(self, request: httpx.Request, arrived: list[httpx.Headers]) -> Reply:
         transport = await self._connector.open_async()
         try:
             response = await transport.handle_async_request(request)
+            arrived.append(response.headers)
             try:
-                body = _BoundedBody(response.headers, str(request.url.host))
+                body = _BoundedBody(response.headers, request.url.netloc.decode("ascii"))
                 async for chunk in response.stream:  # type: ignore[union-attr]  # an async transport's stream is async
                     body.feed(chunk)
                 return Reply(response.status_code, response.headers, body.finish(), secrets_in(request))
@@ -125,12 +135,13 @@ class Sender:
             if self._connector.owned:
                 await transport.aclose()
 
-    def _exchange_sync(self, request: httpx.Request) -> Reply:
+    def _exchange_sync(self, request: httpx.Request, arrived: list[httpx.Headers]) -> Reply:
         transport = self._connector.open_sync()
         try:
             response = transport.handle_request(request)
+            arrived.append(response.headers)
             try:
-                body = _BoundedBody(response.headers, str(request.url.host))
+                body = _BoundedBody(response.headers, request.url.netloc.decode("ascii"))
                 for chunk in response.stream:  # type: ignore[union-attr]  # a sync transport's stream is sync
                     body.feed(chunk)
                 return Reply(response.status_code, response.headers, body.finish(), secrets_in(request))
@@ -140,15 +151,18 @@ class Sender:
             if self._connector.owned:
                 transport.close()
 
+    def _track(self, error: SeicError, arrived: list[httpx.Headers], request: httpx.Request) -> None:
+        """Have the error of a reply whose head arrived carry its tracking id."""
+        if isinstance(error, TokenError) and error.tracking_id is None and arrived and self._tracking_header:
+            named = arrived[0].get(self._tracking_header, "")
+            error.tracking_id = clean(named, secrets=secrets_in(request), limit=LONGEST_ID) or None
+
     def _translate(
-        self, error: Exception, request: httpx.Request, seconds: float
+        self, error: Exception, request: httpx.Request, seconds: float, handled: BaseException | None
     ) -> tuple[SeicError, Exception | None]:
         host = request.url.netloc.decode("ascii")
-        explained = self._connector.explain(error, request)
         secrets = secrets_in(request)
-        cause = free_of_secrets(error, secrets)
-        if explained is not None:
-            return explained, cause
+        cause = free_of_secrets(error, secrets, handled=handled)
         if isinstance(error, (TimeoutError, httpx.TimeoutException)):
             problem = f"no whole answer within {seconds:.3g} s"
         else:
@@ -162,14 +176,19 @@ def _set_timeouts(request: httpx.Request, seconds: float) -> None:
     request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), _PHASE * seconds)
 
 
-def free_of_secrets(error: Exception, secrets: Collection[str]) -> Exception | None:
+def free_of_secrets(
+    error: Exception, secrets: Collection[str], *, handled: BaseException | None = None
+) -> Exception | None:
     """Strip a foreign exception and its causes of requests and frames, in place, and return it.
 
     An `httpx.RequestError` holds the request, and the frames of the libraries hold the raw headers and form: crash
     reporters and pickles would take them along. One whose very words hold a secret, since the server echoed what it was
     sent, cannot be kept: then it is None.
+
+    What was `handled` when the call began is the caller's own, and what it came from: Python chains it to what the call
+    raises, and it is left as it is.
     """
-    seen: set[int] = set()
+    seen = {id(handled)}
     queue: list[BaseException | None] = [error]
     fit = True
     while queue:
@@ -209,6 +228,9 @@ class _BoundedBody:
                 chunk = self._inflater.decompress(chunk, MAX_REPLY_BYTES - self._size + 1)
             except zlib.error:
                 raise self._invalid("it cannot be decompressed", problem="content-encoding") from None
+            if self._inflater.unused_data:
+                # zlib would keep all of it, however long it goes on.
+                raise self._invalid("something follows its compressed body", problem="content-encoding")
         self._size += len(chunk)
         if self._size > MAX_REPLY_BYTES:
             raise self._invalid(f"it is larger than {MAX_REPLY_BYTES} bytes", problem="size")

@@ -27,7 +27,7 @@ from seic._events import (
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.renewal import given_token
-from seic._runtime import start_async, start_thread
+from seic._runtime import start_async, start_thread, was_cancelled
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.errands import description, revocation
@@ -261,7 +261,10 @@ class TokenSource:
             try:
                 identity = self._identity()
                 self._landed(flight, await run_async(self._steps(flight, identity), self.endpoint.sender), identity)
-            except Exception as error:  # noqa: BLE001  # whoever waits must hear of anything
+            except BaseException as error:
+                # Whoever waits must hear of anything, or would start anew for ever.
+                if isinstance(error, KeyboardInterrupt) or was_cancelled(error):
+                    raise
                 self._failed(flight, error)
 
     def _fly_sync(self, flight: Flight, line: Lifeline) -> None:
@@ -271,7 +274,7 @@ class TokenSource:
                 self._landed(flight, run_sync(self._steps(flight, identity), self.endpoint.sender, line), identity)
             except CallEnded:
                 pass
-            except Exception as error:  # noqa: BLE001  # whoever waits must hear of anything
+            except BaseException as error:  # noqa: BLE001  # as above; a thread of ours has nobody to interrupt it
                 self._failed(flight, error)
 
     @contextlib.contextmanager
@@ -322,17 +325,7 @@ class TokenSource:
         return fetch.steps(eager=self.state.eager() and not flight.ahead, is_usable=is_usable)
 
     def _revocation(self) -> Steps[None]:
-        held, key = self.state.held, self._key(self._identity())
-        token = held.token if held.token.access_token else None
-        if token is None and self._keeper is not None:
-            token = yield from self._keeper.load(key)
-        if token is None:
-            return
-        errand = revocation(self.endpoint, token, self.clock)
-        self.state.forget(held)
-        if self._keeper is not None:
-            self._keeper.delete(key)
-        yield from errand
+        return revocation(self.endpoint, self.state, self._keeper, self._key(self._identity()), self.clock)
 
     # Events come before the callers go on, so that whoever listens knows first.
 
@@ -358,7 +351,7 @@ class TokenSource:
             )
         flight.land(held, stored=fetched.stored)
 
-    def _failed(self, flight: Flight, error: Exception) -> None:
+    def _failed(self, flight: Flight, error: BaseException) -> None:
         host = self.endpoint.host
         if not isinstance(error, SeicError):
             # A callback of the user's. Its words may hold anything, so only its kind is named.

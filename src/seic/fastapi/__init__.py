@@ -1,6 +1,6 @@
 """The door for FastAPI and Starlette: clients that live as long as the application, and answers for errors.
 
-Starlette alone will do, but for the `Annotated` aliases. Two rooms need an extra of their own, and are imported by name:
+Starlette alone will do, but for the `Annotated` aliases. Two rooms need an extra of their own, imported by name:
 `seic.fastapi.settings` (pydantic-settings) and `seic.fastapi.bearer` (joserfc).
 """
 

@@ -194,7 +194,7 @@ class BearerTokens(_Scheme):
         key = await self._keys.find(kid, algorithm)
         if key is None:
             raise _Refused("the issuer has no such key")
-        # "any" claim has to be there that decides something; the others are checked where they are.
+        # What decides something has to be there; the rest is checked where it is.
         demands = JWTClaimsRegistry(
             now=lambda: int(self._now()),
             leeway=int(self._leeway),
@@ -207,6 +207,8 @@ class BearerTokens(_Scheme):
             demands.validate(decoded.claims)
         except (JoseError, ValueError) as error:
             raise _Refused(str(error) or type(error).__name__) from None
+        if decoded.claims["iss"] != self._issuer:  # a list that holds it is another issuer's
+            raise _Refused("it is of another issuer")
         return decoded.claims
 
     def _read_header(self, token: str) -> tuple[str | None, str]:

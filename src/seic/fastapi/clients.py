@@ -11,16 +11,20 @@ from typing import Any, TypeAlias
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
+from seic._auth import OAuth2Auth
 from seic._client import AsyncClient
 from seic._config import Config
 from seic._errors import ConfigurationError, TokenError
 from seic._listeners import Listener
+from seic._runtime import Job, start_async
 from seic.fastapi.journal import Journal
 
 #: The name of the client where an application has only one.
 DEFAULT = "default"
 #: Where an application and a request keep them.
 _KEY = "seic"
+#: Where an application keeps the hosts that people's clients call.
+_HOSTS = "seic_hosts"
 
 _logger = logging.getLogger("seic.fastapi")
 
@@ -39,6 +43,8 @@ class Clients(Mapping[str, AsyncClient]):
         for name, client in self._clients.items():
             self.journals[name] = Journal()
             client.listen(self.journals[name])
+        #: The fetches that `renew` began last, by client.
+        self.renewals: dict[str, Job] = {}
 
     def __getitem__(self, name: str) -> AsyncClient:
         """Return the client of that name.
@@ -59,6 +65,18 @@ class Clients(Mapping[str, AsyncClient]):
 
     def __len__(self) -> int:
         return len(self._clients)
+
+    def renew(self, name: str) -> None:
+        """Have a client's token fetched in the background, unless that is under way, or its pause after a failure."""
+        last = self.renewals.get(name)
+        if last is None or last.is_stranded():
+            client = self[name]
+            self.renewals[name] = start_async(lambda: _try_token(client))
+
+    def cancel(self) -> None:
+        """End what `renew` began."""
+        for job in self.renewals.values():
+            job.cancel()
 
 
 def lifespan(
@@ -81,7 +99,7 @@ def lifespan(
             when the application starts; by default the `SEIC_*` variables.
         also: A lifespan of your own, entered when the clients are open and left before they are closed.
         warm: Get the tokens before the first request. An endpoint that is down, or refuses, does not keep the
-            application from starting: it is logged, and the readiness route is red until a token is there.
+            application from starting: it is logged, and the readiness route is red until a token is there, which its probes have fetched.
         on_event: A listener of every client; see `OAuth2Auth.listen`.
         options: Keywords of `AsyncClient`, for every client.
 
@@ -104,6 +122,7 @@ def lifespan(
             # lifespan does not pass it on.
             setattr(app.state, _KEY, clients)
             stack.callback(delattr, app.state, _KEY)
+            stack.callback(clients.cancel)
             if warm:
                 await _warm(clients)
             state = None if also is None else await stack.enter_async_context(also(app))
@@ -112,12 +131,43 @@ def lifespan(
     return run
 
 
+async def _try_token(client: AsyncClient) -> None:
+    # The events tell how it went.
+    with contextlib.suppress(Exception):
+        await client.token()
+
+
 async def _warm(clients: Clients) -> None:
     for name, client in clients.items():
         try:
             await client.token()
         except TokenError as error:
             _logger.warning("%s: started without a token: %s", name, error)
+
+
+@contextlib.contextmanager
+def calling(app: Starlette, host: str) -> Iterator[dict[str, Any]]:
+    """Count a host among those that the application calls, for as long as this lasts.
+
+    Returns:
+        What a lifespan has to yield, so that mounted applications know of it, too.
+    """
+    hosts: list[str] = getattr(app.state, _HOSTS, [])
+    setattr(app.state, _HOSTS, hosts)
+    hosts.append(host)
+    try:
+        yield {_HOSTS: hosts}
+    finally:
+        hosts.remove(host)
+
+
+def calls(connection: HTTPConnection, host: str) -> bool:
+    """Whether the application that a request came to calls this host, by a client of its own or a person's."""
+    clients = find_clients(connection)
+    auths = () if clients is None else (client.auth for client in clients.values())
+    if any(host == auth.config.origin.host for auth in auths if isinstance(auth, OAuth2Auth)):
+        return True
+    return any(host in getattr(state, _HOSTS, ()) for state in (connection.state, connection.app.state))
 
 
 def find_clients(connection: HTTPConnection) -> Clients | None:

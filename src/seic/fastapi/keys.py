@@ -221,6 +221,3 @@ class _Connector:
 
     def open_sync(self) -> httpx.BaseTransport:
         raise NotImplementedError
-
-    def explain(self, error: Exception, request: httpx.Request) -> SeicError | None:
-        return None

@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
 import httpx
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -29,8 +30,9 @@ from seic._config import Config
 from seic._errors import CertificateError, ConfigurationError, InvalidTokenResponse, TokenError, TokenRequestRefused
 from seic._oauth import authorize
 from seic._oauth.pkce import is_same_state
+from seic.fastapi.clients import calling
 from seic.fastapi.page import CONTENT_SECURITY_POLICY, render_message
-from seic.fastapi.problems import problem_of
+from seic.fastapi.problems import Problem, problem_of
 from seic.fastapi.sealing import Keys, Seal
 from seic.fastapi.sessions import Sessions
 
@@ -41,7 +43,14 @@ if TYPE_CHECKING:
 _LOGIN_TAKES = 600.0
 #: Seconds after which a person logs in again: a working day.
 _SESSION_LASTS = 12 * 3600.0
-_LONGEST_PATH = 1000
+#: Bytes of an encoded path: sealed with the rest it has to fit a cookie of 4096 (RFC 6265 §6.1).
+_LONGEST_PATH = 1500
+_LOGOUT_FAILED = Problem(
+    status=HTTPStatus.SERVICE_UNAVAILABLE,
+    code="logout_failed",
+    detail="The logout did not work; try again.",
+    retry_after=5,
+)
 _logger = logging.getLogger("seic.fastapi")
 
 
@@ -200,11 +209,12 @@ class Logins:
         )
 
     @contextlib.asynccontextmanager
-    async def lifespan(self, app: object) -> AsyncIterator[None]:
+    async def lifespan(self, app: Starlette) -> AsyncIterator[dict[str, Any]]:
         """Open people's connections, and close them at the end; for `lifespan(..., also=logins.lifespan)`."""
         self._sessions.open()
         try:
-            yield
+            with calling(app, self._config.origin.host) as state:
+                yield state
         finally:
             await self._sessions.aclose()
 
@@ -344,8 +354,9 @@ class Logins:
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             raise HTTPException(HTTPStatus.FORBIDDEN)
         opened = self._open(request)
-        if opened is not None:
-            await self._sessions.end(opened["session"])
+        if opened is not None and not await self._sessions.end(opened["session"]):
+            # The cookie stays: without it the session, which lives, could not be ended any more.
+            return _LOGOUT_FAILED.response()
         response = _redirect(self._after_logout)
         self._cookie.take(request, response, f"{self._name}-session")
         return response
@@ -370,12 +381,13 @@ def _own_path(text: str | None) -> str | None:
 
     Browsers read a backslash as a slash, and drop tabs and line ends, so more begins with two slashes than shows.
     """
-    if text is None or not text.startswith("/") or len(text) > _LONGEST_PATH:
+    if text is None or not text.startswith("/"):
         return None
     if text.startswith("//") or "\\" in text or not text.isprintable():
         return None
     # Encoded again, so that a header takes it; what is encoded already stays as it is.
-    return quote(text, safe="/%?&=#:@!$'()*+,;~-._[]")
+    quoted = quote(text, safe="/%?&=#:@!$'()*+,;~-._[]")
+    return quoted if len(quoted) <= _LONGEST_PATH else None
 
 
 def _text(value: object) -> str:

@@ -13,7 +13,6 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 
-from seic._auth import OAuth2Auth
 from seic._errors import (
     ApiError,
     CertificateError,
@@ -23,7 +22,7 @@ from seic._errors import (
     TokenRequestRefused,
 )
 from seic._events import in_line
-from seic.fastapi.clients import find_clients
+from seic.fastapi.clients import calls
 
 #: Seconds for a caller to wait where the far side named none: a few times the pause between two attempts of seic's.
 _RETRY_AFTER = 5
@@ -107,7 +106,7 @@ def add_exception_handlers(app: Starlette) -> None:
     """Have errors of seic answered with problem details, and logged under `seic.fastapi` as they are.
 
     Answered are `TokenError`, `ApiError`, `CertificateError`, and a connection to a host of this application's clients
-    that failed. A `ConfigurationError` or `HostNotAllowed` is a mistake in this application and stays a 500, and so
+    or of its logins that failed. A `ConfigurationError` or `HostNotAllowed` is a mistake in this application and stays a 500, and so
     does what other clients raise.
     """
     for kind in (TokenError, ApiError, CertificateError):
@@ -139,6 +138,4 @@ def _went_to_ours(connection: HTTPConnection, error: httpx.TransportError) -> bo
         url = error.request.url
     except RuntimeError:  # it never had a request
         return False
-    clients = find_clients(connection)
-    auths = () if clients is None else (client.auth for client in clients.values())
-    return any(url.host == auth.config.origin.host for auth in auths if isinstance(auth, OAuth2Auth))
+    return calls(connection, url.host)

@@ -1,4 +1,4 @@
-"""Whether the application is ready to call its provider: gathered from the clients, fetched from nowhere."""
+"""Whether the application is ready to call its provider: gathered from the clients, who fetch beside it."""
 
 from __future__ import annotations
 
@@ -81,8 +81,9 @@ def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = 
 
     It answers 200, or 503 when a client cannot work: the last fetch of a token failed and no token lives, or the client
     certificate is about to end. A certificate that ends soon is a warning first (`ClientCertificate.expires_soon`).
-    JSON for machines, a page for whoever prefers HTML. No host, account, subject or secret is shown. It fetches nothing
-    by itself, so asking often costs nothing.
+    JSON for machines, a page for whoever prefers HTML. No host, account, subject or secret is shown. It waits
+    for no fetch. Where a missing token makes it red, it has one fetched in the background, as no call would come to do
+    that any more; the pauses after failures hold, so asking often costs nothing.
 
     Args:
         path: Where it answers.
@@ -98,6 +99,9 @@ def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = 
         states = await in_thread(
             lambda: [examine(name, clients, red_days=red_days, now=time.time()) for name in clients]
         )
+        for state in states:
+            if state.token.health is Health.FAIL:
+                clients.renew(state.name)
         health = max((state.health for state in states), default=Health.PASS)
         status = 503 if health is Health.FAIL else 200
         headers = {"Cache-Control": "no-store", "Vary": "Accept"}

@@ -76,6 +76,26 @@ class _Shared(httpx.AsyncBaseTransport):
         return await self.inner.handle_async_request(request)
 
 
+class _Living:
+    """The store as people's clients see it: a token may take another's place, but none comes where there is none.
+
+    A refresh under way in one worker while the person logs out in another would otherwise bring the session back.
+    """
+
+    def __init__(self, store: TokenStore) -> None:
+        self._store = store
+        self.load = store.load
+        self.delete = store.delete
+
+    @property
+    def blocking(self) -> bool:
+        return self._store.blocking
+
+    def save(self, key: str, token: Token) -> None:
+        if self._store.load(key) is not None:
+            self._store.save(key, token)
+
+
 class Sessions:
     """The sessions of one application at one provider.
 
@@ -108,7 +128,7 @@ class Sessions:
             )
         self._store: TokenStore = config.store
         self._grant = UserLogin(redirect_uri=redirect_uri, end_other_sessions=end_other_sessions)
-        self._config = attrs.evolve(config, grant=self._grant)
+        self._config = attrs.evolve(config, grant=self._grant, store=_Living(config.store))
         self._given = transport
         self._options = options
         self._carrier: _Shared | None = None
@@ -143,7 +163,7 @@ class Sessions:
         except BaseException:
             await _close(client)
             raise
-        # The next request may come to another worker.
+        # Here a session begins: what its client gets later only takes this token's place.
         await self._try("keep a token", self._store.save, self._key(client), token)
         self._keep(session, client)
         return session, token
@@ -163,16 +183,21 @@ class Sessions:
         self._keep(session, at_hand or client)
         return at_hand or client
 
-    async def end(self, session: str) -> None:
-        """End a session: its token is forgotten in the store, and revoked where the provider can."""
+    async def end(self, session: str) -> bool:
+        """End a session: its token is forgotten in the store, and revoked where the provider can.
+
+        Returns:
+            Whether it is over; False where the store did not forget it, so that this has to be done again.
+        """
         client = self._clients.pop(session, None) or self._make(session)
         try:
             await client.revoke()
         except (ConfigurationError, TokenError) as error:
             # The person is logged out here all the same.
             _logger.warning("a logout was not told to the provider: %s", error)
-        await self._try("forget a token", self._store.delete, self._key(client))
+        forgotten, _ = await self._try("forget a token", self._store.delete, self._key(client))
         await _close(client)
+        return forgotten
 
     def _make(self, session: str, *, code: str = "", code_verifier: str | None = None) -> AsyncClient:
         if self._carrier is None:

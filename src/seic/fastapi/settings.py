@@ -54,8 +54,10 @@ class SeicSettings(BaseSettings):
             ConfigurationError: A setting is missing or malformed; its `field` is the variable's name.
             CertificateError: The certificate that they name cannot work.
         """
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(_PREFIX)}
-        for name in type(self).model_fields:
+        # What no field here reads stays, so that a slip in a name is found.
+        read = {f"{_PREFIX}{name.upper()}" for name in type(self).model_fields}
+        environ = {name: value for name, value in os.environ.items() if name.upper() not in read}
+        for name in SeicSettings.model_fields:
             value = getattr(self, name)
             if value is not None:
                 text = value.get_secret_value() if isinstance(value, SecretStr) else value

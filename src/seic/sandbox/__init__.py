@@ -1,4 +1,4 @@
-"""The far side, for tests and for trying things out: SEI's gateway in small, on loopback, over real mutual TLS.
+"""The far side, for tests and for trying things out: the three dialects in small, on loopback, over real mutual TLS.
 
 The far side shares the values of `_model` with the SDK and nothing else, so that it cannot inherit the near side's
 mistakes. It is served by aiohttp, because that server hands the TLS object of a connection, and with it the certificate

@@ -11,6 +11,7 @@ import operator
 import os
 import sys
 import textwrap
+import warnings
 from collections.abc import Awaitable, Callable
 from typing import TextIO
 
@@ -103,11 +104,16 @@ async def lose_the_token(sandbox: Sandbox, transcript: Transcript) -> None:
 async def present_a_wrong_certificate(sandbox: Sandbox, transcript: Transcript) -> None:
     """Present a certificate of the trusted authority that is another account's."""
     error: seic.SeicError | None = None
-    async with seic.AsyncClient(sandbox.config(certificate=sandbox.issue_certificate("somebody-else"))) as client:
-        try:
-            await client.get(_PATH)
-        except seic.SeicError as caught:
-            error = caught
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        async with seic.AsyncClient(sandbox.config(certificate=sandbox.issue_certificate("somebody-else"))) as client:
+            try:
+                await client.get(_PATH)
+            except seic.SeicError as caught:
+                error = caught
+    transcript.check("warnings before the first handshake", len(warned), 1)
+    for warning in warned:
+        transcript.say(f"      {warning.message}")
     transcript.check("the error", type(error).__name__, seic.TokenRequestRefused.__name__)
     transcript.say(f"      {error}")
 

@@ -32,7 +32,7 @@ label { display: block; margin: 1.1rem 0 .35rem; font-weight: 600; }
 input { width: 100%; padding: .7rem .8rem; font: inherit; color: inherit; background: transparent;
   border: 1px solid var(--line); border-radius: .5rem; }
 input[aria-invalid="true"] { border-color: var(--bad); }
-.buttons { display: flex; flex-direction: row-reverse; gap: .75rem; margin-top: 1.75rem; }
+.buttons { display: flex; gap: .75rem; margin-top: 1.75rem; }
 button { flex: 1; min-height: 2.9rem; padding: .6rem 1rem; font: inherit; font-weight: 600; cursor: pointer;
   border: 1px solid var(--accent); border-radius: .5rem; background: transparent; color: var(--accent); }
 button.main { background: var(--accent); color: var(--on-accent); }
@@ -57,9 +57,8 @@ $content
 </html>
 """)
 
-# "Log in" comes first in the form, so that the Enter key means it; the style puts it on the right.
-_LOGIN = string.Template("""<p class="quiet">to go on to the application that sent you here. Afterwards you return to
-<strong>$target</strong>.</p>
+# "Log in" comes first in the form, so that the Enter key means it.
+_LOGIN = string.Template("""<p class="quiet">Afterwards you return to the application at <strong>$target</strong>.</p>
 $notices<form method="post" action="$path">
 <input type="hidden" name="login" value="$login">
 <input type="hidden" name="csrf" value="$csrf">
@@ -93,7 +92,7 @@ def login_page(
     """
     notices = ""
     if is_wrong:
-        notices = '<p class="bad" role="alert" id="problem">Email address or password are wrong.</p>\n'
+        notices = '<p class="bad" role="alert" id="problem">The email address or the password is wrong.</p>\n'
     if end_other_sessions:
         notices += '<p class="quiet">Your sessions elsewhere will be ended.</p>\n'
     target = urllib.parse.urlsplit(redirect_url)

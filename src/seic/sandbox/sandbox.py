@@ -35,10 +35,14 @@ _DAY = 86400.0
 
 
 class Sandbox:
-    """SEI's gateway in small, on loopback: two TLS hosts, a strict token endpoint, and an API behind it.
+    """SEI's gateway, SEI's platform and a plain provider in small, on loopback: two TLS hosts, and an API behind them.
 
         with Sandbox() as sandbox:
             config = sandbox.config(certificate=True)
+            config = sandbox.config(provider=seic.SEI_PLATFORM)
+
+    All three dialects stand side by side on both hosts, with one application and one account; the token of a call says
+    by whose rules it is judged. The platform's login is a page for a browser, at `/v2/oauth/authorize`.
 
     `async with` does the same; starting and stopping take some tens of milliseconds, wait for no caller, and so are
     done in place. It runs once: a second start is an error. Everything else here may be called from any thread.
@@ -294,8 +298,9 @@ class Sandbox:
 
         Args:
             certificate: True for the service account's, which chooses the mtls host; or one of `issue_certificate`.
-            overrides: Arguments of `Config` in place of the sandbox's. Behind a proxy `hosts` has to be among them, and
-                `ca`, unless the proxy's own certificate is of this authority.
+            overrides: Arguments of `Config` in place of the sandbox's: with `provider=seic.SEI_PLATFORM`, or `OAUTH2`,
+                the rest is of that dialect, and what its documents leave open is filled in. Behind a proxy `hosts` has
+                to be among them, and `ca`, unless the proxy's own certificate is of this authority.
         """
         from seic.sandbox.settings import build_config  # the far side itself stands on the values alone
 

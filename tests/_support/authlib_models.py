@@ -1,0 +1,167 @@
+"""What an authorization server in Authlib's shape knows: clients, tokens, and whom nginx names."""
+
+# mypy: disable-error-code="misc"
+# Authlib has no types, so what is made of its classes has none either.
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import ssl
+import time
+from typing import Any
+from urllib.parse import unquote
+
+import attrs
+from authlib.oauth2 import rfc6749  # type: ignore[import-untyped]  # it has no types
+from cryptography import x509
+from flask import request
+from joserfc.jwk import OctKey
+
+METHODS = [
+    "client_secret_basic",
+    "client_secret_post",
+    "private_key_jwt",
+    "client_secret_jwt",
+    "tls_client_auth",
+    "self_signed_tls_client_auth",
+    "none",
+]
+GRANTS = {
+    "authorization_code",
+    "client_credentials",
+    "password",
+    "refresh_token",
+    "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    "urn:ietf:params:oauth:grant-type:device_code",
+    "urn:ietf:params:oauth:grant-type:token-exchange",
+    "urn:ietf:params:oauth:grant-type:saml2-bearer",
+}
+ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"
+REDIRECT = "https://app.example/back"
+PASSWORD = "pass+word with %"
+
+
+@attrs.define(kw_only=True)
+class App(rfc6749.ClientMixin):
+    """A registered client: its id, how it proves itself, and with what."""
+
+    client_id: str
+    method: str
+    secret: str = ""
+    public_key: bytes = b""
+    subject: str = ""
+    thumbprint: str = ""
+
+    def get_client_id(self) -> str:
+        """Name it."""
+        return self.client_id
+
+    def get_default_redirect_uri(self) -> str:
+        """Where its logins return to."""
+        return REDIRECT
+
+    def get_allowed_scope(self, scope: str) -> str:
+        """Grant what is asked for."""
+        return scope or ""
+
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
+        """Take the registered one only."""
+        return redirect_uri == REDIRECT
+
+    def check_client_secret(self, client_secret: str) -> bool:
+        """Compare."""
+        return bool(self.secret) and client_secret == self.secret
+
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+        """Take the registered method only, at every endpoint."""
+        return method in (self.method, "client_assertion_jwt" if self.method.endswith("_jwt") else "")
+
+    def check_response_type(self, response_type: str) -> bool:
+        """Take codes."""
+        return response_type == "code"
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        """Take every grant."""
+        return grant_type in GRANTS
+
+
+@attrs.define(eq=False)
+class Issued(rfc6749.TokenMixin):
+    """A token that was issued."""
+
+    client: App
+    user: Any
+    reply: dict[str, Any]
+    issued_at: float = attrs.field(factory=time.time)
+    revoked: bool = False
+
+    def check_client(self, client: App) -> bool:
+        """Tell whose it is."""
+        return client.client_id == self.client.client_id
+
+    def get_scope(self) -> str:
+        """What it is for."""
+        return str(self.reply.get("scope", ""))
+
+    def get_expires_in(self) -> int:
+        """Seconds."""
+        return int(self.reply["expires_in"])
+
+    def is_expired(self) -> bool:
+        """Tell whether it is over."""
+        return time.time() > self.issued_at + self.get_expires_in()
+
+    def is_revoked(self) -> bool:
+        """Tell whether it was ended."""
+        return self.revoked
+
+    def get_user(self) -> Any:
+        """Whose it is."""
+        return self.user
+
+    def get_client(self) -> App:
+        """To whom it was given."""
+        return self.client
+
+
+@attrs.define(eq=False)
+class State:
+    """What the server knows, and `calls`, what it was asked: path, method of client authentication, presented name."""
+
+    apps: dict[str, App] = attrs.field(factory=dict)
+    issued: list[Issued] = attrs.field(factory=list)
+    codes: dict[str, Any] = attrs.field(factory=dict)
+    devices: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+    approved: set[str] = attrs.field(factory=set)
+    used_jtis: set[str] = attrs.field(factory=set)
+    calls: list[str] = attrs.field(factory=list)
+    api_url: str = ""
+    mtls_url: str = ""
+
+    @property
+    def audiences(self) -> list[str]:
+        """What the server is called."""
+        return [self.api_url, f"{self.api_url}/oauth/v2/token", f"{self.mtls_url}/oauth/v2/token"]
+
+    def find(self, secret: str) -> Issued | None:
+        """Return the token of which this is one half."""
+        halves = ("access_token", "refresh_token")
+        return next((each for each in self.issued if secret in map(each.reply.get, halves)), None)
+
+
+def presented() -> x509.Certificate | None:
+    """Return the certificate that nginx has verified, if there is one."""
+    pem = unquote(request.headers.get("X-SSL-Client-Cert", ""))
+    return x509.load_pem_x509_certificate(pem.encode()) if pem else None
+
+
+def x5t(certificate: x509.Certificate) -> str:
+    """RFC 8705 §3.1, by the standard library."""
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    der = ssl.PEM_cert_to_DER_cert(certificate.public_bytes(Encoding.PEM).decode())
+    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
+
+
+SIGNING_KEY = OctKey.generate_key(256)

@@ -1,0 +1,192 @@
+"""The libraries that are measured, each behind the same small face, so that all run the very same scenarios.
+
+Each is imported where it is used: the peers are no dependencies of the project, and what is not measured is not loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import time
+import warnings
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import attrs
+import httpx
+
+from tests.benchmarks.api import Split
+
+#: The path of API calls; everything else is the token endpoint's.
+API_PATH = "/v1/accounts"
+TOKEN_PATH = "/oauth/v2/token"
+
+_CLIENT_ID = "AppKey"
+_SECRET = "secret"
+_HOUR = 3600
+#: What a token endpoint without a network answers.
+REPLY = {"access_token": "t" * 40, "token_type": "Bearer", "expires_in": _HOUR}
+
+
+@attrs.frozen(kw_only=True)
+class Place:
+    """What a library is set up with.
+
+    Args:
+        api: Carries its API calls.
+        url: The origin of the token endpoint, and of the API calls too.
+        tokens: Carries its token calls in place of the network.
+        ahead: Seconds before expiry from which it is asked to renew; None is what is best for it.
+    """
+
+    api: httpx.AsyncBaseTransport
+    url: str = "https://api.example.com"
+    tokens: httpx.MockTransport | None = None
+    ahead: float | None = None
+
+
+def tokens_of_an_hour() -> httpx.MockTransport:
+    """Return a token endpoint without a network, whose tokens live as long as real ones."""
+    return httpx.MockTransport(lambda _request: httpx.Response(200, json=REPLY))
+
+
+@attrs.frozen
+class Library:
+    """One of those measured.
+
+    Args:
+        name: What the table calls it.
+        open: Gives a client for the length of a context.
+        starts_empty: Whether it fetches its first token by itself.
+        package: What must be installed for it.
+    """
+
+    name: str
+    open: Callable[[Place], AbstractAsyncContextManager[httpx.AsyncClient]]
+    starts_empty: bool = True
+    package: str = "httpx"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is installed."""
+        try:
+            importlib.import_module(self.package)
+        except ModuleNotFoundError:
+            return False
+        return True
+
+
+def _bare(headers: dict[str, str]) -> Callable[[Place], AbstractAsyncContextManager[httpx.AsyncClient]]:
+    @contextlib.asynccontextmanager
+    async def open_bare(place: Place) -> AsyncIterator[httpx.AsyncClient]:
+        async with httpx.AsyncClient(headers=headers, transport=place.api, base_url=place.url) as client:
+            yield client
+
+    return open_bare
+
+
+def _seic(provider: str) -> Callable[[Place], AbstractAsyncContextManager[httpx.AsyncClient]]:
+    @contextlib.asynccontextmanager
+    async def open_seic(place: Place) -> AsyncIterator[httpx.AsyncClient]:
+        import seic
+
+        dialect: seic.Provider = getattr(seic, provider)
+        grant = seic.ClientCredentials()
+        if dialect.username_field is not None:
+            grant = seic.ClientCredentials(username="user", password="password")
+        config = seic.Config(
+            provider=dialect,
+            hosts=seic.Hosts(api=place.url, allow_http_on_loopback=True),
+            client_id=_CLIENT_ID,
+            client_secret=_SECRET,
+            grant=grant,
+            advisory_refresh=place.ahead,
+        )
+        auth = seic.OAuth2Auth(config, transport=place.tokens)
+        async with httpx.AsyncClient(auth=auth, transport=place.api, base_url=place.url) as client:
+            yield client
+        await auth.aclose()
+
+    return open_seic
+
+
+@contextlib.asynccontextmanager
+async def _httpx_auth(place: Place) -> AsyncIterator[httpx.AsyncClient]:
+    library: Any = importlib.import_module("httpx_auth")
+    library.OAuth2.token_cache.clear()
+    with httpx.Client(transport=place.tokens) as blocking:
+        auth = library.OAuth2ClientCredentials(
+            place.url + TOKEN_PATH,
+            client_id=_CLIENT_ID,
+            client_secret=_SECRET,
+            client=blocking,
+            # It takes 0 for "not stated", and would then call a token of 2 s dead from the start.
+            early_expiry=place.ahead or 0.001,
+        )
+        async with httpx.AsyncClient(auth=auth, transport=place.api, base_url=place.url) as client:
+            yield client
+
+
+@contextlib.asynccontextmanager
+async def _authlib(place: Place) -> AsyncIterator[httpx.AsyncClient]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it announces that it will need httpx2
+        library: Any = importlib.import_module("authlib.integrations.httpx_client")
+    # It sends both kinds of calls through one transport. Where no token call is to be made, none stands in between.
+    carrier = place.api if place.tokens else Split(TOKEN_PATH, httpx.AsyncHTTPTransport(), place.api)
+    client = library.AsyncOAuth2Client(
+        client_id=_CLIENT_ID,
+        client_secret=_SECRET,
+        token_endpoint=place.url + TOKEN_PATH,
+        grant_type="client_credentials",
+        leeway=place.ahead or 0,
+        token={**REPLY, "expires_at": int(time.time()) + _HOUR} if place.tokens else None,
+        transport=carrier,
+        base_url=place.url,
+    )
+    async with client:
+        if not place.tokens:
+            # It never fetches a first token by itself.
+            await client.fetch_token()
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def _azure(place: Place) -> AsyncIterator[httpx.AsyncClient]:
+    identity: Any = importlib.import_module("azure.identity.aio")
+    transports: Any = importlib.import_module("azure.core.pipeline.transport")
+
+    class ToLoopback(transports.AioHttpTransport):  # type: ignore[misc]  # a class of an untyped package
+        """It speaks to https authorities only, so the address is changed where its request goes out."""
+
+        async def send(self, request: Any, **options: Any) -> Any:
+            request.url = place.url + TOKEN_PATH
+            return await super().send(request, **options)
+
+    credential = identity.ClientSecretCredential(
+        "tenant", _CLIENT_ID, _SECRET, authority="https://login.example.com", transport=ToLoopback()
+    )
+
+    class Auth(httpx.Auth):
+        """It knows no httpx: this is what its users write."""
+
+        async def async_auth_flow(self, request: httpx.Request) -> Any:
+            token = await credential.get_token("https://api.example.com/.default")
+            request.headers["Authorization"] = f"Bearer {token.token}"
+            yield request
+
+    async with credential, httpx.AsyncClient(auth=Auth(), transport=place.api, base_url=place.url) as client:
+        yield client
+
+
+_TOKEN_HEADER = {"Authorization": f"Bearer {REPLY['access_token']}"}
+
+BARE = Library("static header", _bare(_TOKEN_HEADER))
+BARE_GATEWAY = Library("static headers", _bare({**_TOKEN_HEADER, "AppKey": _CLIENT_ID}))
+SEIC = Library("seic", _seic("OAUTH2"), package="seic")
+SEIC_GATEWAY = Library("seic", _seic("SEI_GATEWAY"), package="seic")
+HTTPX_AUTH = Library("httpx-auth", _httpx_auth, package="httpx_auth")
+AUTHLIB = Library("authlib", _authlib, starts_empty=False, package="authlib")
+AZURE = Library("azure-identity", _azure, package="azure.identity.aio")
+PEERS = (HTTPX_AUTH, AUTHLIB, AZURE)

@@ -1,0 +1,160 @@
+"""A token endpoint on loopback, in a process of its own: its work and its counts are apart from what is measured.
+
+It is started as `python -m tests.benchmarks.token_server`. It writes its port as the first line of its output; then it
+takes one JSON object a line: settings to change, or `{}` to be told the counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import subprocess
+import sys
+import time
+from typing import Any, Self
+
+import attrs
+
+_END_OF_HEAD = b"\r\n\r\n"
+
+
+@attrs.frozen
+class Counts:
+    """Token requests that arrived whole, counted by the one who got them.
+
+    Args:
+        arrivals: When each of them arrived since the last reset, in seconds.
+        while_down: How many of them arrived while the endpoint was down.
+    """
+
+    arrivals: list[float]
+    while_down: int
+
+    @property
+    def requests(self) -> int:
+        """How many there were."""
+        return len(self.arrivals)
+
+    def most_within(self, seconds: float) -> int:
+        """How many there were at most from any one of them until so many seconds later, itself included."""
+        return max(
+            (sum(first <= other < first + seconds for other in self.arrivals) for first in self.arrivals), default=0
+        )
+
+
+class TokenServer:
+    """The near end: starts the process, talks to it, ends it."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.benchmarks.token_server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        #: Where it listens.
+        self.url = f"http://127.0.0.1:{int(self._read_line())}"
+
+    def set(self, *, delay: float | None = None, lifetime: int | None = None, down: bool | None = None) -> None:
+        """Change how it answers.
+
+        Args:
+            delay: Seconds before each answer.
+            lifetime: Seconds of life of the tokens that it gives.
+            down: Whether it closes the connection in place of an answer.
+        """
+        changes = {"delay": delay, "lifetime": lifetime, "down": down}
+        self._write({name: value for name, value in changes.items() if value is not None})
+        self._read_line()
+
+    def reset(self) -> None:
+        """Count from nothing."""
+        self._write({"reset": True})
+        self._read_line()
+
+    def counts(self) -> Counts:
+        """Return the counts."""
+        self._write({})
+        return Counts(**json.loads(self._read_line()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        with self._process:
+            self._process.terminate()
+
+    def _write(self, command: dict[str, Any]) -> None:
+        pipe = self._process.stdin
+        if pipe is None:
+            raise RuntimeError("the token server has no input")
+        pipe.write(json.dumps(command) + "\n")
+        pipe.flush()
+
+    def _read_line(self) -> str:
+        pipe = self._process.stdout
+        line = "" if pipe is None else pipe.readline()
+        if not line:
+            raise RuntimeError("the token server has ended")
+        return line
+
+
+class _Endpoint:
+    def __init__(self) -> None:
+        self.delay = 0.0
+        self.lifetime = 3600
+        self.down = False
+        self.arrivals: list[float] = []
+        self.while_down = 0
+        self._numbers = itertools.count(1)
+
+    def command(self, line: str) -> str:
+        changes = json.loads(line)
+        if changes.pop("reset", False):
+            self.arrivals, self.while_down = [], 0
+        for name, value in changes.items():
+            setattr(self, name, value)
+        return json.dumps({"arrivals": self.arrivals, "while_down": self.while_down})
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError), contextlib.closing(writer):
+            while True:
+                head = await reader.readuntil(_END_OF_HEAD)
+                await reader.readexactly(_length(head))
+                self.arrivals.append(time.monotonic())
+                if self.down:
+                    self.while_down += 1
+                    return
+                await asyncio.sleep(self.delay)
+                writer.write(self._answer())
+                await writer.drain()
+
+    def _answer(self) -> bytes:
+        token = f"token-{next(self._numbers)}"
+        body = json.dumps({"access_token": token, "token_type": "Bearer", "expires_in": self.lifetime}).encode()
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        return head.encode() + body
+
+
+def _length(head: bytes) -> int:
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-length":
+            return int(value)
+    return 0
+
+
+async def _main() -> None:
+    endpoint = _Endpoint()
+    server = await asyncio.start_server(endpoint.serve, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    async with server:
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            print(endpoint.command(line), flush=True)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_main())

@@ -1,0 +1,267 @@
+"""Any reply to a token call, over a real socket: a `Token` or an `InvalidTokenResponse`, in bounded memory."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import json
+import os
+import socket
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from seic._errors import InvalidTokenResponse, TokenEndpointUnavailable
+from seic._model.grants import ClientCredentials
+from seic._model.token import Token
+from seic._oauth.messages import MAX_REPLY_BYTES
+from seic._oauth.providers import OAUTH2
+from seic._tokens.endpoint import TokenEndpoint
+from seic._tokens.lifeline import Lifeline
+from seic._tokens.sending import Sender
+from tests._support.loopback import RawServer
+
+GOOD: dict[str, Any] = {"access_token": "token-1", "token_type": "Bearer", "expires_in": 3600, "scope": "read"}
+#: The limit of a reply, a few times over: once as its parts, once joined, once as text, and what is made of it.
+MAX_MEMORY = 16 * MAX_REPLY_BYTES
+MEGABYTE = 1_000_000
+
+
+@attrs.define
+class Stage:
+    """A server that answers as it is told, and the endpoint that reads it."""
+
+    server: RawServer
+    endpoint: TokenEndpoint
+    parts: Callable[[], Iterator[bytes]] = lambda: iter(())
+
+    def answer(self, connection: socket.socket) -> None:
+        """Send the parts, as far as anybody listens."""
+        try:
+            for part in self.parts():
+                connection.sendall(part)
+        except OSError:
+            return
+
+    def read(self, parts: Callable[[], Iterator[bytes]]) -> Token | InvalidTokenResponse:
+        """Make a token call that is answered so."""
+        self.parts = parts
+        request = self.endpoint.build()
+        try:
+            reply = self.endpoint.sender.send_sync(request, 30.0, Lifeline())
+            return self.endpoint.parse(reply, obtained_at=0.0, now=0.0)
+        except InvalidTokenResponse as error:
+            return error
+
+
+class _Wire:
+    """Fresh connections, in clear."""
+
+    owned = True
+
+    async def open_async(self) -> httpx.AsyncBaseTransport:
+        """Return a transport."""
+        return httpx.AsyncHTTPTransport()
+
+    def open_sync(self) -> httpx.BaseTransport:
+        """Return a transport; without a context, which takes long to build, for there is no TLS."""
+        return httpx.HTTPTransport(verify=False)
+
+    def explain(self, error: Exception, request: httpx.Request) -> None:
+        """Have nothing to say."""
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    """Run the server for all examples."""
+    stages: list[Stage] = []
+
+    def answer(connection: socket.socket) -> None:
+        stages[0].answer(connection)
+
+    with RawServer(answer) as server:
+        endpoint = TokenEndpoint(
+            provider=OAUTH2,
+            url=f"{server.url}/token",
+            client_id="client-1",
+            client_secret="client-secret-1",
+            grant=ClientCredentials(),
+            sender=Sender(_Wire()),
+            timeout=30.0,
+        )
+        stages.append(Stage(server, endpoint))
+        yield stages[0]
+
+
+def whole(body: bytes, *headers: str) -> Callable[[], Iterator[bytes]]:
+    """A success with this body."""
+    lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
+    return lambda: iter(["\r\n".join(lines).encode(), body])
+
+
+def endless(*headers: str, piece: bytes, pieces: int) -> Callable[[], Iterator[bytes]]:
+    """A success whose body is as many pieces, and ends with the connection."""
+
+    def parts() -> Iterator[bytes]:
+        yield "\r\n".join(["HTTP/1.1 200 OK", "Connection: close", *headers, "", ""]).encode()
+        for _ in range(pieces):
+            yield piece
+
+    return parts
+
+
+_over_a_socket = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+_SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=50)
+    | st.sampled_from(["Bearer", "bearerTOKEN", "3600", "1e309", "-1", "0", "mac", "\ud800", "a\r\nb: c", "NaN"])
+    | st.integers(min_value=10**30, max_value=10**40)
+)
+_VALUES = st.recursive(
+    _SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+)
+_MEMBERS = st.sampled_from(
+    [*GOOD, "refresh_token", "refresh_token_expires_in", "issued_at", "error", "code", "message", "cnf", "x"]
+)
+
+
+@_over_a_socket
+@given(changes=st.dictionaries(_MEMBERS, _VALUES), encoding=st.sampled_from(["utf-8", "utf-16", "utf-8-sig", "cp037"]))
+def test_any_json(stage: Stage, changes: dict[str, Any], encoding: str) -> None:
+    """Expect every type and encoding to end in one of the two; and what is a token to be one that can be sent."""
+    body = json.dumps({**GOOD, **changes}).encode(encoding)
+    result = stage.read(whole(body))
+    if isinstance(result, Token):
+        assert encoding == "utf-8"
+        assert result.access_token.isascii()
+        assert result.access_token.isprintable()
+        assert result.expires_in is None or 0 < result.expires_in < float("inf")
+
+
+@_over_a_socket
+@given(names=st.lists(st.sampled_from(sorted(GOOD)), min_size=1, max_size=4))
+def test_a_property_that_stands_twice(stage: Stage, names: list[str]) -> None:
+    """Expect neither of two values to be taken."""
+    pairs = [*GOOD.items(), *((name, GOOD[name]) for name in names)]
+    body = "{" + ",".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in pairs) + "}"
+    assert isinstance(stage.read(whole(body.encode())), InvalidTokenResponse)
+
+
+@_over_a_socket
+@given(body=st.binary(max_size=200), encoding=st.sampled_from(["", "gzip", "deflate", "x-gzip", "br", "zstd", "??"]))
+@example(body=b"<html><body>Sign in</body></html>", encoding="")
+@example(body=b"", encoding="")
+@example(body=b"", encoding="gzip")
+@example(body=b"\x1f\x8b", encoding="gzip")
+def test_any_bytes(stage: Stage, body: bytes, encoding: str) -> None:
+    """Expect whatever is no token to be told, whatever the header calls it."""
+    headers = [f"Content-Encoding: {encoding}"] if encoding else []
+    assert isinstance(stage.read(whole(body, *headers)), InvalidTokenResponse)
+
+
+@_over_a_socket
+@given(cut=st.integers(min_value=0, max_value=10**6), pack=st.sampled_from(["", "gzip", "deflate"]))
+def test_truncation(stage: Stage, cut: int, pack: str) -> None:
+    """Expect a token where all of it came, and an error where one byte is missing, compressed or not."""
+    packs: dict[str, Callable[[bytes], bytes]] = {"": bytes, "gzip": gzip.compress, "deflate": zlib.compress}
+    packed = packs[pack](json.dumps(GOOD).encode())
+    kept = packed[: cut % (len(packed) + 1)]
+    headers = [f"Content-Encoding: {pack}"] if pack else []
+    result = stage.read(endless(*headers, piece=kept, pieces=1))
+    assert isinstance(result, Token) is (kept == packed)
+
+
+def peak(call: Callable[[], object]) -> int:
+    """Return the most memory that a call took at once, in bytes."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@functools.cache
+def bomb(*packs: Callable[[bytes], bytes]) -> bytes:
+    """A hundred megabytes of JSON's blanks, packed once or twice."""
+    packed = b" " * (100 * MEGABYTE)
+    for pack in packs:
+        packed = pack(packed)
+    return packed
+
+
+def bombing(header: str, *packs: Callable[[bytes], bytes]) -> Callable[[], Iterator[bytes]]:
+    """A success with a bomb; it is packed when it is needed, and once."""
+
+    def parts() -> Iterator[bytes]:
+        return whole(bomb(*packs), f"Content-Encoding: {header}")()
+
+    return parts
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param(endless(piece=b" " * 65536, pieces=160), id="10 MB without a length"),
+        pytest.param(endless("Content-Length: 10485760", piece=b"[" * 65536, pieces=160), id="10 MB of brackets"),
+        pytest.param(endless("Content-Length: 99999999999", piece=b"{", pieces=1), id="a length that is a lie"),
+        pytest.param(
+            endless("Transfer-Encoding: chunked", piece=b"10000\r\n" + b"9" * 65536 + b"\r\n", pieces=160),
+            id="10 MB of digits in chunks",
+        ),
+        pytest.param(bombing("gzip", gzip.compress), id="a bomb"),
+        pytest.param(bombing("gzip", gzip.compress, gzip.compress), id="a bomb in a bomb"),
+        pytest.param(bombing("gzip, gzip", gzip.compress, gzip.compress), id="a bomb in a bomb, said so"),
+        pytest.param(bombing("deflate", zlib.compress), id="a deflated bomb"),
+        pytest.param(
+            endless("Content-Encoding: gzip", piece=gzip.compress(b"", mtime=0) * 1000, pieces=500),
+            id="ten megabytes after the end",
+        ),
+    ],
+)
+def test_memory_is_bounded(stage: Stage, parts: Callable[[], Iterator[bytes]]) -> None:
+    """Expect the limit of a reply to bound what is read, unpacked and kept, and an error at its end."""
+    parts()  # what the far side packs is not ours
+    results: list[object] = []
+    assert peak(lambda: results.append(_read_or_fail(stage, parts))) < MAX_MEMORY
+    assert isinstance(results[0], (InvalidTokenResponse, _Cut))
+
+
+class _Cut(Exception):
+    """The connection ended before the body did, which is no answer at all."""
+
+
+def _read_or_fail(stage: Stage, parts: Callable[[], Iterator[bytes]]) -> object:
+    try:
+        return stage.read(parts)
+    except TokenEndpointUnavailable as error:
+        # A body that is shorter than its length: httpx tells it as a broken connection.
+        return _Cut(error.message)
+
+
+@pytest.mark.parametrize("size", [MAX_REPLY_BYTES, MAX_REPLY_BYTES + 1], ids=["the longest", "one byte more"])
+@pytest.mark.parametrize("pack", ["", "gzip"])
+def test_both_sides_of_the_limit(stage: Stage, size: int, pack: str) -> None:
+    """Expect a token in a reply of just the limit, and none in a longer one, before and after decompression alike."""
+    body = json.dumps(GOOD).encode().ljust(size)
+    headers = [f"Content-Encoding: {pack}"] if pack else []
+    result = stage.read(whole(gzip.compress(body) if pack else body, *headers))
+    assert isinstance(result, Token) is (size == MAX_REPLY_BYTES)
+
+
+def test_random_bytes_that_say_gzip(stage: Stage) -> None:
+    """Expect what cannot be unpacked to be told, however long it is."""
+    result = stage.read(whole(os.urandom(MEGABYTE), "Content-Encoding: gzip"))
+    assert isinstance(result, InvalidTokenResponse)
+    assert result.problem == "content-encoding"
