@@ -240,7 +240,7 @@ def read_regular(path: Path, most: int) -> bytes | None:
     Raises:
         OSError: As of `open`.
     """
-    with open(path, "rb", opener=_open_at_once) as file:  # noqa: PTH123 - Path's takes no opener
+    with open(path, "rb", opener=_open_at_once) as file:
         return file.read(most) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
 
 
