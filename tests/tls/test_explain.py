@@ -372,6 +372,7 @@ def test_a_quiet_end_that_a_client_reports_itself_is_explained_on_demand(client:
     ):
         by_httpx(context, far.port, "localhost")
     explained = explain_failure(caught.value, meeting(certificate)) or explain_close(meeting(certificate))
+    assert explained is not None
     assert explained.reason == Reason.CLOSED_EARLY
 
 
@@ -486,7 +487,9 @@ def test_the_cause_is_found_behind_a_context() -> None:
 
 def test_an_ipv6_host_is_written_in_brackets() -> None:
     """The address and the port stay apart."""
-    assert explain_close(meeting(host="::1")).text.startswith("[::1]:443: ")
+    explained = explain_close(meeting(host="::1"))
+    assert explained is not None
+    assert explained.text.startswith("[::1]:443: ")
 
 
 NGINX_400 = b"<html><head><title>400 %b</title></head><body>%b</body></html>"

@@ -22,6 +22,8 @@ from seic._tls.reasons import Reason
 
 #: Whose certificate, configuration or server it is about.
 Side: TypeAlias = Literal["client", "server", "unknown"]
+#: How far a connection was: in its handshake, at its first exchange, or past that.
+Stage: TypeAlias = Literal["handshake", "first", "later"]
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h, as `SSLCertVerificationError.verify_code` carries them.
 _VERIFY_CODES = {
@@ -115,12 +117,14 @@ class Meeting:
         port: Its port.
         certificate: What we presented; None for none.
         now: Aware; this machine's clock, or a test's.
+        stage: How far the connection was when it failed.
     """
 
     host: str
     port: int
     certificate: ClientCertificate | None
     now: dt.datetime
+    stage: Stage = "first"
 
 
 def explain_failure(
@@ -148,8 +152,23 @@ def explain_failure(
     return None
 
 
-def explain_close(meeting: Meeting) -> Explanation:
-    """Explain a connection that the server closed without a word: over TLS 1.3 a refused certificate can look so."""
+def explain_close(meeting: Meeting) -> Explanation | None:
+    """Explain a connection that the server closed without a word: over TLS 1.3 a refused certificate can look so.
+
+    Returns:
+        None for a connection that had served before: its end is no matter of certificates.
+    """
+    if meeting.stage == "later":
+        return None
+    if meeting.stage == "handshake":
+        return _explanation(
+            meeting,
+            Reason.CLOSED_EARLY,
+            "the connection was closed before the handshake ended; why cannot be told: something else may answer on "
+            "that port, this machine's address may not be on the server's allow-list, or the server is out of order",
+            "unknown",
+            certain=False,
+        )
     closed = "the server closed the connection without an answer"
     if meeting.certificate is None:
         return _explanation(
