@@ -552,6 +552,8 @@ def test_clear_text_on_a_tls_port_is_told_as_such(status: int, body: bytes, clie
         (200, b"No required SSL certificate was sent"),
         (400, b'{"error": "invalid_request"}'),
         (403, b'{"id": 1403.7, "x": 403}'),
+        (400, b"<p>Version 7.403.7 of the API no longer takes this parameter</p>"),
+        (403, b"<p>Order 403.13 is not yours</p>"),
         (401, b"The SSL certificate error"),
         (400, b" " * 5000 + b"The SSL certificate error"),
     ],

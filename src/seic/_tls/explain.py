@@ -79,10 +79,10 @@ _RESETS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SS
 # What web servers answer over HTTP when they hold the certificate against us: nginx (400, or its own 495 to 497), IIS
 # (403.7, 403.13, 403.16, 403.17).
 _REPLIES = (
-    (re.compile(rb"no required ssl certificate was sent|\b403\.7\b", re.IGNORECASE), Reason.DEMANDED),
-    (re.compile(rb"\b403\.13\b", re.IGNORECASE), Reason.REVOKED),
-    (re.compile(rb"\b403\.16\b", re.IGNORECASE), Reason.UNKNOWN_TO_SERVER),
-    (re.compile(rb"\b403\.17\b", re.IGNORECASE), Reason.EXPIRED),
+    (re.compile(rb"no required ssl certificate was sent|http error 403\.7\b", re.IGNORECASE), Reason.DEMANDED),
+    (re.compile(rb"http error 403\.13\b", re.IGNORECASE), Reason.REVOKED),
+    (re.compile(rb"http error 403\.16\b", re.IGNORECASE), Reason.UNKNOWN_TO_SERVER),
+    (re.compile(rb"http error 403\.17\b", re.IGNORECASE), Reason.EXPIRED),
     (re.compile(rb"the ssl certificate error", re.IGNORECASE), Reason.REFUSED),
     (re.compile(rb"plain http request was sent to https port", re.IGNORECASE), Reason.NOT_TLS),
 )
