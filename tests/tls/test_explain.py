@@ -428,6 +428,7 @@ def test_an_alert_about_a_certificate_we_do_not_have_means_that_one_is_demanded(
     explained = explain_failure(openssl_error("SSLV3_ALERT_BAD_CERTIFICATE"), meeting())
     assert explained is not None
     assert (explained.reason, explained.side, explained.certain) == (Reason.DEMANDED, "client", False)
+    assert "it may demand a client certificate" in explained.text
 
 
 VERIFIERS = {

@@ -292,13 +292,14 @@ def _by_alert(alert: str, meeting: Meeting) -> Explanation:
 
 def _about_ours(reason: Reason, meeting: Meeting, said: str) -> Explanation:
     if meeting.certificate is None:
-        return _explanation(
-            meeting,
-            Reason.DEMANDED,
-            f"{said}: it demands a client certificate, and none is configured; pass certificate=…",
-            "client",
-            certain=reason == Reason.DEMANDED,
+        certain = reason == Reason.DEMANDED
+        text = (
+            "it demands a client certificate, and none is configured; pass certificate=…"
+            if certain
+            else "it may demand a client certificate, and none is configured; pass certificate=… if it does, or ask "
+            "whoever runs the server"
         )
+        return _explanation(meeting, Reason.DEMANDED, f"{said}: {text}", "client", certain=certain)
     ours = _ours(meeting.certificate)
     if reason == Reason.DEMANDED:
         text = (
