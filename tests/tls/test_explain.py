@@ -392,6 +392,7 @@ ALERTS = {
     "SSLV3_ALERT_BAD_CERTIFICATE": (Reason.REFUSED, "client", False, "does not say why"),
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": (Reason.REFUSED, "client", False, "may be revoked, unknown"),
     "TLSV1_ALERT_ACCESS_DENIED": (Reason.REFUSED, "client", False, "append the intermediate"),
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": (Reason.REFUSED, "client", False, "this kind of key or certificate"),
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": (Reason.EXPIRED, "client", True, "compare the clocks"),
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": (Reason.DEMANDED, "client", True, "did not reach it; a proxy that ends TLS"),
     "TLSV1_UNSUPPORTED_EXTENSION": (Reason.NO_COMMON_GROUND, "unknown", False, "'unsupported extension'"),

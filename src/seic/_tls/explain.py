@@ -301,6 +301,9 @@ def _about_ours(reason: Reason, meeting: Meeting, said: str) -> Explanation:
         )
         return _explanation(meeting, Reason.DEMANDED, f"{said}: {text}", "client", certain=certain)
     ours = _ours(meeting.certificate)
+    if reason == Reason.NOT_FOR_CLIENTS and _is_for_clients(meeting.certificate) and _dates(meeting, said) is None:
+        text = f"{said}: it does not take this kind of key or certificate: {ours}; ask whoever runs the server"
+        return _explanation(meeting, Reason.REFUSED, text, "client", certain=False)
     if reason == Reason.DEMANDED:
         text = (
             f"{said}: it demands a client certificate, and {ours} did not reach it; a proxy that ends TLS "
@@ -325,6 +328,17 @@ def _about_ours(reason: Reason, meeting: Meeting, said: str) -> Explanation:
         f"issued by an authority that the server does not know; {chain}ask whoever runs the server",
     }[reason]
     return _explanation(meeting, reason, f"{said}: {text}", "client", certain=reason != Reason.REFUSED)
+
+
+def _is_for_clients(certificate: ClientCertificate) -> bool:
+    from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    try:
+        extensions = x509.load_der_x509_certificate(certificate.leaf.der).extensions
+        return ExtendedKeyUsageOID.CLIENT_AUTH in extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
 
 
 def _dates(meeting: Meeting, said: str) -> Explanation | None:
