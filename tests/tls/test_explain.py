@@ -107,7 +107,7 @@ SERVERS = {
     "expired": Theirs(
         lambda root: TlsServer(server(root, not_after=NOW - DAY / 2)),
         Reason.SERVER_EXPIRED,
-        ["the server's certificate has expired", "whoever runs the server must renew", "this machine's clock says"],
+        ["the server's certificate, or one above it, has expired", "must renew", "ca=…", "this machine's clock says"],
     ),
     "not-yet-valid": Theirs(
         lambda root: TlsServer(server(root, not_before=NOW + DAY)),

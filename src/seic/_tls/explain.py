@@ -50,7 +50,9 @@ _VERIFY_WORDS = (
     (re.compile(r"not trusted|untrusted|local issuer|self.signed", re.IGNORECASE), Reason.SERVER_UNKNOWN_CA),
 )
 _VERDICTS = {
-    Reason.SERVER_EXPIRED: "the server's certificate has expired; whoever runs the server must renew it ({clock})",
+    Reason.SERVER_EXPIRED: "the server's certificate, or one above it, has expired (which of them cannot be told); "
+    "whoever runs the server must renew its own, and an expired authority in the file of ca=… is yours to replace "
+    "({clock})",
     Reason.SERVER_NOT_YET_VALID: "the server's certificate is not valid yet; set this machine's clock if it is wrong "
     "({clock}), or tell whoever runs the server",
     Reason.SERVER_WRONG_HOST: "the server's certificate was issued for another host name; check the host and port, and "
