@@ -70,8 +70,12 @@ class Pocket(Protocol):
         """Keep a text for this browser."""
         ...
 
-    def take(self, request: Request, response: Response, name: str) -> str | None:
-        """Return the text, and forget it."""
+    def look(self, connection: HTTPConnection, name: str) -> str | None:
+        """Return the text."""
+        ...
+
+    def forget(self, request: Request, response: Response, name: str) -> None:
+        """Forget the text."""
         ...
 
 
@@ -105,10 +109,9 @@ class CookiePocket:
         """Return the cookie's text."""
         return connection.cookies.get(self.name_of(name))
 
-    def take(self, request: Request, response: Response, name: str) -> str | None:
-        """Return the cookie's text, and have the browser forget it."""
+    def forget(self, request: Request, response: Response, name: str) -> None:
+        """Have the browser forget the cookie."""
         response.delete_cookie(self.name_of(name), path="/", secure=self.secure, httponly=True, samesite="lax")
-        return self.look(request, name)
 
 
 @attrs.frozen
@@ -119,10 +122,14 @@ class SessionPocket:
         """Put it into the session."""
         request.session[name] = sealed
 
-    def take(self, request: Request, response: Response, name: str) -> str | None:
-        """Take it out of the session."""
-        sealed = request.session.pop(name, None)
+    def look(self, connection: HTTPConnection, name: str) -> str | None:
+        """Return what is in the session."""
+        sealed = connection.session.get(name)
         return sealed if isinstance(sealed, str) else None
+
+    def forget(self, request: Request, response: Response, name: str) -> None:
+        """Take it out of the session."""
+        request.session.pop(name, None)
 
 
 class Logins:
@@ -285,6 +292,7 @@ class Logins:
     # The three routes
 
     async def _begin(self, request: Request) -> Response:
+        _require_get(request)
         login = authorize.Login.begin(
             provider=self._config.provider,
             client_id=self._config.client_id,
@@ -305,9 +313,13 @@ class Logins:
         return response
 
     async def _finish(self, request: Request) -> Response:
+        _require_get(request)
         response = _redirect(self._after_login)
-        taken = self._pocket.take(request, response, f"{self._name}-login")
-        begun = self._seal.open(f"login {self._purpose}", taken, max_age=_LOGIN_TAKES)
+        kept = self._pocket.look(request, f"{self._name}-login")
+        begun = self._seal.open(f"login {self._purpose}", kept, max_age=_LOGIN_TAKES)
+        if begun is not None and is_same_state(begun["state"], request.query_params.get("state", "")):
+            # Not before: any page can send the browser here, and would end the login under way.
+            self._pocket.forget(request, response, f"{self._name}-login")
         try:
             session, token = await self._exchange(request, begun)
         except (TokenRequestRefused, InvalidTokenResponse) as error:
@@ -358,8 +370,14 @@ class Logins:
             # The cookie stays: without it the session, which lives, could not be ended any more.
             return _LOGOUT_FAILED.response()
         response = _redirect(self._after_logout)
-        self._cookie.take(request, response, f"{self._name}-session")
+        self._cookie.forget(request, response, f"{self._name}-session")
         return response
+
+
+def _require_get(request: Request) -> None:
+    # Starlette lets HEAD through where GET goes; a preview that looks ahead would use the login up.
+    if request.method != "GET":
+        raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET"})
 
 
 def _redirect(url: str) -> Response:
