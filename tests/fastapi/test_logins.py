@@ -228,7 +228,10 @@ def test_people_are_kept_apart(site: Site, browser: TestClient) -> None:
 )
 def test_only_pages_are_sent_to_log_in(method: str, headers: dict[str, str], browser: TestClient) -> None:
     """A program cannot fill in a login page, and a form's content would be lost on the way."""
-    assert browser.request(method, "/me", headers=headers).status_code == 401
+    reply = browser.request(method, "/me", headers=headers)
+
+    assert reply.status_code == 401
+    assert reply.headers["WWW-Authenticate"] == 'Session realm="seic"'  # RFC 9110 §15.5.2 demands one
 
 
 def test_a_web_socket_is_refused(site: Site) -> None:

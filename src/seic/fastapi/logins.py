@@ -238,8 +238,12 @@ class Logins:
     @property
     def router(self) -> APIRouter:
         """The same for FastAPI: `app.include_router(login.router)`."""
-        from fastapi import APIRouter
-
+        try:
+            from fastapi import APIRouter
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                'Logins.router needs fastapi: run pip install "seic[fastapi]"; with Starlette, take Logins.routes'
+            ) from error
         return APIRouter(routes=[*self.routes])
 
     # What handlers depend on
@@ -281,7 +285,9 @@ class Logins:
     def _send_to_login(self, connection: HTTPConnection) -> HTTPException:
         wants_page = "text/html" in connection.headers.get("accept", "")
         if connection.scope["type"] != "http" or connection.scope["method"] != "GET" or not wants_page:
-            return HTTPException(HTTPStatus.UNAUTHORIZED)
+            # RFC 9110 §15.5.2 demands a challenge; one of a scheme that browsers know would open their dialog.
+            challenge = f'Session realm="{self._name}"'
+            return HTTPException(HTTPStatus.UNAUTHORIZED, headers={"WWW-Authenticate": challenge})
         here = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
         return HTTPException(HTTPStatus.SEE_OTHER, headers={"Location": self._login_url(connection, here)})
 
