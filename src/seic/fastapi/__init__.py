@@ -51,6 +51,7 @@ else:
     try:
         from fastapi import Depends
     except ModuleNotFoundError:
+        __all__.remove("SeicClient")
 
         def __getattr__(name: str) -> Any:
             if name == "SeicClient":

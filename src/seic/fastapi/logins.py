@@ -70,8 +70,12 @@ class Pocket(Protocol):
         """Keep a text for this browser."""
         ...
 
-    def take(self, request: Request, response: Response, name: str) -> str | None:
-        """Return the text, and forget it."""
+    def look(self, connection: HTTPConnection, name: str) -> str | None:
+        """Return the text."""
+        ...
+
+    def forget(self, request: Request, response: Response, name: str) -> None:
+        """Forget the text."""
         ...
 
 
@@ -105,10 +109,9 @@ class CookiePocket:
         """Return the cookie's text."""
         return connection.cookies.get(self.name_of(name))
 
-    def take(self, request: Request, response: Response, name: str) -> str | None:
-        """Return the cookie's text, and have the browser forget it."""
+    def forget(self, request: Request, response: Response, name: str) -> None:
+        """Have the browser forget the cookie."""
         response.delete_cookie(self.name_of(name), path="/", secure=self.secure, httponly=True, samesite="lax")
-        return self.look(request, name)
 
 
 @attrs.frozen
@@ -119,10 +122,14 @@ class SessionPocket:
         """Put it into the session."""
         request.session[name] = sealed
 
-    def take(self, request: Request, response: Response, name: str) -> str | None:
-        """Take it out of the session."""
-        sealed = request.session.pop(name, None)
+    def look(self, connection: HTTPConnection, name: str) -> str | None:
+        """Return what is in the session."""
+        sealed = connection.session.get(name)
         return sealed if isinstance(sealed, str) else None
+
+    def forget(self, request: Request, response: Response, name: str) -> None:
+        """Take it out of the session."""
+        request.session.pop(name, None)
 
 
 class Logins:
@@ -231,8 +238,12 @@ class Logins:
     @property
     def router(self) -> APIRouter:
         """The same for FastAPI: `app.include_router(login.router)`."""
-        from fastapi import APIRouter
-
+        try:
+            from fastapi import APIRouter
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                'Logins.router needs fastapi: run pip install "seic[fastapi]"; with Starlette, take Logins.routes'
+            ) from error
         return APIRouter(routes=[*self.routes])
 
     # What handlers depend on
@@ -274,7 +285,9 @@ class Logins:
     def _send_to_login(self, connection: HTTPConnection) -> HTTPException:
         wants_page = "text/html" in connection.headers.get("accept", "")
         if connection.scope["type"] != "http" or connection.scope["method"] != "GET" or not wants_page:
-            return HTTPException(HTTPStatus.UNAUTHORIZED)
+            # RFC 9110 §15.5.2 demands a challenge; one of a scheme that browsers know would open their dialog.
+            challenge = f'Session realm="{self._name}"'
+            return HTTPException(HTTPStatus.UNAUTHORIZED, headers={"WWW-Authenticate": challenge})
         here = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
         return HTTPException(HTTPStatus.SEE_OTHER, headers={"Location": self._login_url(connection, here)})
 
@@ -285,6 +298,7 @@ class Logins:
     # The three routes
 
     async def _begin(self, request: Request) -> Response:
+        _require_get(request)
         login = authorize.Login.begin(
             provider=self._config.provider,
             client_id=self._config.client_id,
@@ -305,9 +319,13 @@ class Logins:
         return response
 
     async def _finish(self, request: Request) -> Response:
+        _require_get(request)
         response = _redirect(self._after_login)
-        taken = self._pocket.take(request, response, f"{self._name}-login")
-        begun = self._seal.open(f"login {self._purpose}", taken, max_age=_LOGIN_TAKES)
+        kept = self._pocket.look(request, f"{self._name}-login")
+        begun = self._seal.open(f"login {self._purpose}", kept, max_age=_LOGIN_TAKES)
+        if begun is not None and is_same_state(begun["state"], request.query_params.get("state", "")):
+            # Not before: any page can send the browser here, and would end the login under way.
+            self._pocket.forget(request, response, f"{self._name}-login")
         try:
             session, token = await self._exchange(request, begun)
         except (TokenRequestRefused, InvalidTokenResponse) as error:
@@ -358,8 +376,14 @@ class Logins:
             # The cookie stays: without it the session, which lives, could not be ended any more.
             return _LOGOUT_FAILED.response()
         response = _redirect(self._after_logout)
-        self._cookie.take(request, response, f"{self._name}-session")
+        self._cookie.forget(request, response, f"{self._name}-session")
         return response
+
+
+def _require_get(request: Request) -> None:
+    # Starlette lets HEAD through where GET goes; a preview that looks ahead would use the login up.
+    if request.method != "GET":
+        raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET"})
 
 
 def _redirect(url: str) -> Response:
