@@ -315,6 +315,16 @@ async def test_a_client_retries_if_it_is_told_to(pauses: list[float]) -> None:
     assert plan.api.tokens == ["token-1"] * 3
 
 
+async def test_what_is_mounted_retries_as_well(pauses: list[float]) -> None:
+    """A client has one policy for all of its calls."""
+    plan = Plan(busy())
+    mounts = {"https://api.example/v1/slow": Async(plan.api, httpx)}
+    auth = auth_for(TokenDesk())
+    async with seic.AsyncClient(config(), auth=auth, mounts=mounts, retry=Retry()) as client:
+        assert (await client.get("/v1/slow")).status_code == 200
+    assert plan.calls == 2
+
+
 def test_a_blocking_client_retries_if_it_is_told_to(pauses: list[float]) -> None:
     """As the async one."""
     plan = Plan(busy())

@@ -87,16 +87,16 @@ class AsyncClient(httpx.AsyncClient):
         retry: Retry | None = None,
         **options: Any,
     ) -> None:
-        carrier = AsyncTransport(config, transport=transport, **_for_transport(options))
+        def carry(inner: httpx.AsyncBaseTransport | None, **options: Any) -> httpx.AsyncBaseTransport:
+            carrier = AsyncTransport(config, transport=inner, **options)
+            return carrier if retry is None else RetryTransport(carrier, retry, provider=config.provider)
+
+        carrier = carry(transport, **_for_transport(options))
         self._oauth, self._leave_auth = _join_auth(config, auth, transport, on_event)
         options.setdefault("base_url", config.base_url)
         if mounts := options.get("mounts"):
-            options["mounts"] = {
-                pattern: None if mount is None else AsyncTransport(config, transport=mount)
-                for pattern, mount in mounts.items()
-            }
-        sender = carrier if retry is None else RetryTransport(carrier, retry, provider=config.provider)
-        super().__init__(auth=self._oauth, transport=sender, **options)
+            options["mounts"] = {pattern: None if mount is None else carry(mount) for pattern, mount in mounts.items()}
+        super().__init__(auth=self._oauth, transport=carrier, **options)
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:
@@ -200,16 +200,16 @@ class Client(httpx.Client):
         retry: Retry | None = None,
         **options: Any,
     ) -> None:
-        carrier = Transport(config, transport=transport, **_for_transport(options))
+        def carry(inner: httpx.BaseTransport | None, **options: Any) -> httpx.BaseTransport:
+            carrier = Transport(config, transport=inner, **options)
+            return carrier if retry is None else RetryTransport(carrier, retry, provider=config.provider)
+
+        carrier = carry(transport, **_for_transport(options))
         self._oauth, self._leave_auth = _join_auth(config, auth, transport, on_event)
         options.setdefault("base_url", config.base_url)
         if mounts := options.get("mounts"):
-            options["mounts"] = {
-                pattern: None if mount is None else Transport(config, transport=mount)
-                for pattern, mount in mounts.items()
-            }
-        sender = carrier if retry is None else RetryTransport(carrier, retry, provider=config.provider)
-        super().__init__(auth=self._oauth, transport=sender, **options)
+            options["mounts"] = {pattern: None if mount is None else carry(mount) for pattern, mount in mounts.items()}
+        super().__init__(auth=self._oauth, transport=carrier, **options)
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:

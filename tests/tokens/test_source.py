@@ -374,6 +374,17 @@ async def test_a_refusal_is_never_repeated_and_remembered(
     assert requests == [1, 1, 2, 2, 2, 2, 3, 3, 3]
 
 
+async def test_a_session_elsewhere_is_named_with_its_remedy_and_its_price(desk: TokenDesk) -> None:
+    """Where the token call itself says that the account is logged in elsewhere."""
+    error = {"code": 403, "message": "logged in elsewhere", "subcode": "018", "errorid": ""}
+    desk.plan.append(httpx.Response(403, json={"error": error}))
+    with pytest.raises(TokenRequestRefused) as caught:
+        await desk.source().token()
+    assert "endOtherSessions" in str(caught.value)
+    assert "ends the other session" in str(caught.value)
+    assert desk.calls == 1
+
+
 async def test_retry_after_is_kept_to(desk: TokenDesk, clock: FakeClock) -> None:
     """Callers fail at once while the endpoint asked to be left alone; a minute is the most that it may ask."""
     desk.plan.append(httpx.Response(429, headers={"Retry-After": "3600"}))
