@@ -23,7 +23,8 @@ from starlette.websockets import WebSocketDisconnect
 
 import seic
 from seic.fastapi import add_exception_handlers, lifespan
-from seic.fastapi.logins import Logins, SessionPocket, User
+from seic.fastapi.logins import Logins, User
+from seic.fastapi.pockets import SessionPocket
 from tests._support.fake_platform import CALLBACK, FakePlatform
 
 KEY = Fernet.generate_key()

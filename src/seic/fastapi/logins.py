@@ -14,7 +14,7 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
@@ -32,6 +32,7 @@ from seic._oauth import authorize
 from seic._oauth.pkce import is_same_state
 from seic.fastapi.clients import calling
 from seic.fastapi.page import CONTENT_SECURITY_POLICY, render_message
+from seic.fastapi.pockets import LOGIN_TAKES, CookiePocket, Pocket
 from seic.fastapi.problems import Problem, problem_of
 from seic.fastapi.sealing import Keys, Seal
 from seic.fastapi.sessions import Sessions
@@ -39,8 +40,6 @@ from seic.fastapi.sessions import Sessions
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
-#: Seconds that a person may take to log in at the provider.
-_LOGIN_TAKES = 600.0
 #: Seconds after which a person logs in again: a working day.
 _SESSION_LASTS = 12 * 3600.0
 #: Bytes of an encoded path: sealed with the rest it has to fit a cookie of 4096 (RFC 6265 §6.1).
@@ -61,75 +60,6 @@ class User:
     id: str
     name: str | None
     since: dt.datetime
-
-
-class Pocket(Protocol):
-    """Where a login under way is kept between its two requests; what is put there is sealed already."""
-
-    def put(self, request: Request, response: Response, name: str, sealed: str) -> None:
-        """Keep a text for this browser."""
-        ...
-
-    def look(self, connection: HTTPConnection, name: str) -> str | None:
-        """Return the text."""
-        ...
-
-    def forget(self, request: Request, response: Response, name: str) -> None:
-        """Forget the text."""
-        ...
-
-
-@attrs.frozen
-class CookiePocket:
-    """A cookie of its own: HttpOnly, SameSite=Lax, and of this host alone by the prefix `__Host-` (RFC 6265bis §4.1.3).
-
-    Lax and not Strict: the browser comes back from the provider's site. The prefix keeps other hosts of the domain from
-    setting it. `secure=False` is for plain http on one's own machine.
-    """
-
-    secure: bool = True
-
-    def name_of(self, name: str) -> str:
-        """Return the cookie's name."""
-        return f"__Host-{name}" if self.secure else name
-
-    def put(self, request: Request, response: Response, name: str, sealed: str, max_age: float = _LOGIN_TAKES) -> None:
-        """Set the cookie."""
-        response.set_cookie(
-            self.name_of(name),
-            sealed,
-            max_age=int(max_age),
-            path="/",
-            secure=self.secure,
-            httponly=True,
-            samesite="lax",
-        )
-
-    def look(self, connection: HTTPConnection, name: str) -> str | None:
-        """Return the cookie's text."""
-        return connection.cookies.get(self.name_of(name))
-
-    def forget(self, request: Request, response: Response, name: str) -> None:
-        """Have the browser forget the cookie."""
-        response.delete_cookie(self.name_of(name), path="/", secure=self.secure, httponly=True, samesite="lax")
-
-
-@attrs.frozen
-class SessionPocket:
-    """The application's own session store, `request.session`, as Starlette's SessionMiddleware provides it."""
-
-    def put(self, request: Request, response: Response, name: str, sealed: str) -> None:
-        """Put it into the session."""
-        request.session[name] = sealed
-
-    def look(self, connection: HTTPConnection, name: str) -> str | None:
-        """Return what is in the session."""
-        sealed = connection.session.get(name)
-        return sealed if isinstance(sealed, str) else None
-
-    def forget(self, request: Request, response: Response, name: str) -> None:
-        """Take it out of the session."""
-        request.session.pop(name, None)
 
 
 class Logins:
@@ -322,7 +252,7 @@ class Logins:
         _require_get(request)
         response = _redirect(self._after_login)
         kept = self._pocket.look(request, f"{self._name}-login")
-        begun = self._seal.open(f"login {self._purpose}", kept, max_age=_LOGIN_TAKES)
+        begun = self._seal.open(f"login {self._purpose}", kept, max_age=LOGIN_TAKES)
         if begun is not None and is_same_state(begun["state"], request.query_params.get("state", "")):
             # Not before: any page can send the browser here, and would end the login under way.
             self._pocket.forget(request, response, f"{self._name}-login")
