@@ -247,7 +247,7 @@ async def test_an_ipv6_host_is_called(root: Minted, certificate: seic.ClientCert
 
 @contextlib.contextmanager
 def answering(reply: bytes | None, *, tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Run what may pass for a proxy: it takes one request after the other, answers, and closes; None answers nothing."""
+    """Run what may pass for a proxy: it takes a request, answers, and closes; None answers nothing."""
 
     def serve() -> None:
         while True:
