@@ -123,6 +123,29 @@ def test_a_raising_function_is_logged_once_and_keeps_nobody_from_hearing(caplog:
     assert record.exc_info[0] is LookupError
 
 
+def cancelled(event: Event) -> None:
+    """Raise what a task of a loop that ended raises when it is asked for its result."""
+    raise asyncio.CancelledError(event.name)
+
+
+async def cancelled_beside(event: Event) -> None:
+    """Do the same as a coroutine function."""
+    raise asyncio.CancelledError(event.name)
+
+
+@pytest.mark.parametrize("listener", [cancelled, cancelled_beside], ids=["function", "coroutine function"])
+def test_a_listener_cancels_no_call(listener: Callable[[Event], object], caplog: pytest.LogCaptureFixture) -> None:
+    """What it raises is its own, although a cancellation is no Exception."""
+    heard: list[Event] = []
+    listeners = Listeners(listener)
+    listeners.add(heard.append)
+
+    listeners.emit(EVENT)
+
+    assert heard == [EVENT]
+    assert len(failures_in(caplog)) == 1
+
+
 def test_each_raising_listener_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Once means once for each, or the second would hide behind the first."""
     listeners = Listeners(broken)

@@ -12,12 +12,13 @@ from collections.abc import Collection
 import attrs
 import httpx
 
+from seic._attempt import Attempt
 from seic._errors import CertificateError, TokenEndpointUnavailable
 from seic._model.hosts import Origin
 from seic._network import Network
 from seic._oauth.words import clean, secrets_in
 from seic._tls.certificate import ClientCertificate
-from seic._tls.explain import Explanation, Meeting, explain_close, explain_failure, explain_reply
+from seic._tls.explain import Explanation, Meeting, Stage, explain_close, explain_failure, explain_reply
 from seic._tokens.sending import free_of_secrets
 
 #: What a broken connection raises: httpx's exceptions, and what anyio lets through as it is, an alert under TLS 1.3.
@@ -26,7 +27,6 @@ FAILURES = (httpx.TransportError, OSError)
 #: The pages by which web servers refuse a certificate are short and name their length.
 _LONGEST_PAGE = 4096
 _PAGE_STATUSES = frozenset({400, 403, 495, 496})
-_CLOSED = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 _UNREACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 
 
@@ -86,8 +86,7 @@ class Failures(abc.ABC):
         error: Exception,
         request: httpx.Request,
         certificate: ClientCertificate | None,
-        *,
-        handled: BaseException | None,
+        attempt: Attempt,
     ) -> Exception | None:
         """Return what is raised in place of a failure; None where the failure says all that is known.
 
@@ -96,17 +95,17 @@ class Failures(abc.ABC):
                 request either way, for they hold the token or the client's secret.
             request: The call.
             certificate: What was presented.
-            handled: What the caller was handling when the call began; it is none of ours.
+            attempt: How far it came.
         """
-        explanation = self._explain(error, request, certificate, handled)
+        explanation = self._explain(error, request, certificate, attempt)
         if explanation is None:
-            text = self._unreached(error, request)
+            text = self._unreached(error, request, attempt)
             failure = None if text is None else self._unavailable(error, text, request)
         elif explanation.side == "client":
             failure = self._refused(explanation, self._text(explanation), request)
         else:
             failure = self._unavailable(error, self._text(explanation), request)
-        cause = free_of_secrets(error, self._secrets(request), handled=handled)
+        cause = free_of_secrets(error, self._secrets(request), handled=attempt.handled)
         if failure is not None:
             failure.__cause__ = cause
         return failure
@@ -125,28 +124,38 @@ class Failures(abc.ABC):
         error: Exception,
         request: httpx.Request,
         certificate: ClientCertificate | None,
-        handled: BaseException | None,
+        attempt: Attempt,
     ) -> Explanation | None:
         if request.url.scheme != "https" or isinstance(error, (httpx.TimeoutException, httpx.ProxyError)):
             return None
-        meeting = _meeting(request, certificate)
-        explanation = explain_failure(error, meeting, handled=handled)
-        if explanation is None and isinstance(error, _CLOSED):
+        stage = self._stage(attempt)
+        if stage is None:
+            # Whatever failed, and be it a certificate, is the proxy's.
+            return None
+        meeting = _meeting(request, certificate, stage)
+        explanation = explain_failure(error, meeting, handled=attempt.handled)
+        if explanation is None and _is_close(error):
             # Over TLS 1.3 a refusal can end so, its alert lost on the way.
             return explain_close(meeting)
         return explanation
+
+    def _stage(self, attempt: Attempt) -> Stage | None:
+        return attempt.stage(tunnelled=self.network.choose_proxy(self.origin) is not None)
 
     def _text(self, explanation: Explanation) -> str:
         through = self.network.describe(self.origin)
         return f"{explanation.text} ({through})" if through else explanation.text
 
-    def _unreached(self, error: Exception, request: httpx.Request) -> str | None:
+    def _unreached(self, error: Exception, request: httpx.Request, attempt: Attempt) -> str | None:
         through = self.network.describe(self.origin)
-        if not through or not isinstance(error, _UNREACHED):
+        is_proxys = self._stage(attempt) is None
+        if not through or not (is_proxys or isinstance(error, _UNREACHED)):
             return None
         where = request.url.netloc.decode("ascii")
         # A proxy's own words, and it was told the host only; still they are a stranger's.
         problem = clean(str(error), secrets=self._secrets(request)) or type(error).__name__
+        if is_proxys and not isinstance(error, _UNREACHED[1:]):
+            problem += ": the connection with the proxy failed before TLS with the provider began"
         return (
             f"{where}: could not be reached {through}: {problem}; check that the proxy is there, takes its credentials "
             "and lets this host through, or add the host to NO_PROXY"
@@ -203,6 +212,13 @@ def unread(response: httpx.Response, body: bytes) -> httpx.Response:
     )
 
 
-def _meeting(request: httpx.Request, certificate: ClientCertificate | None) -> Meeting:
-    url = request.url
-    return Meeting(host=url.host, port=url.port or 443, certificate=certificate, now=dt.datetime.now(dt.UTC))
+def _meeting(request: httpx.Request, certificate: ClientCertificate | None, stage: Stage = "first") -> Meeting:
+    url, now = request.url, dt.datetime.now(dt.UTC)
+    return Meeting(host=url.host, port=url.port or 443, certificate=certificate, now=now, stage=stage)
+
+
+def _is_close(error: Exception) -> bool:
+    # httpx has one kind of error for a server that went away and for one that speaks no HTTP.
+    if isinstance(error, httpx.RemoteProtocolError):
+        return str(error).startswith("Server disconnected")
+    return isinstance(error, (httpx.ReadError, httpx.WriteError))

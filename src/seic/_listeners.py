@@ -66,7 +66,7 @@ class _Subscription:
     def tell(self, event: Event) -> None:
         try:
             result = self._listener(event)
-        except Exception as error:  # noqa: BLE001  # a guest never breaks a call
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # a guest never breaks a call
             self._note(error)
             return
         if inspect.isawaitable(result):
@@ -76,7 +76,10 @@ class _Subscription:
         if is_in_event_loop():
             start_async(lambda: self._settle(awaitable))
         else:
-            asyncio.run(self._settle(awaitable))
+            try:
+                asyncio.run(self._settle(awaitable))
+            except asyncio.CancelledError as error:  # the listener's own: nobody else knows of this loop
+                self._note(error)
 
     async def _settle(self, awaitable: Awaitable[object]) -> None:
         try:
@@ -84,7 +87,7 @@ class _Subscription:
         except Exception as error:  # noqa: BLE001  # a guest never breaks a call
             self._note(error)
 
-    def _note(self, error: Exception) -> None:
+    def _note(self, error: BaseException) -> None:
         if not self._failed:
             self._failed = True
             _logger.error(

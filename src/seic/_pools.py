@@ -7,7 +7,6 @@ replaced takes no new ones, its idle connections are closed at once and the othe
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -16,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 import httpx
 
+from seic._attempt import Attempt
 from seic._errors import CertificateError
 from seic._failures import FAILURES, Failures, is_page, unread
 from seic._identity import Presented, Presenter
@@ -106,11 +106,12 @@ class AsyncPools(httpx.AsyncBaseTransport):
                 await pool.transport.aclose()
 
     async def _send(self, request: httpx.Request, pool: _Pool[httpx.AsyncHTTPTransport]) -> httpx.Response:
-        handled = sys.exc_info()[1]
+        attempt = Attempt()
         try:
-            response = await pool.transport.handle_async_request(request)
+            with attempt.watching(request, blocking=False):
+                response = await pool.transport.handle_async_request(request)
         except FAILURES as error:
-            failure = self._failures.of(error, request, pool.presented.certificate, handled=handled) or error
+            failure = self._failures.of(error, request, pool.presented.certificate, attempt) or error
         else:
             if pool is not self._pool and not self._closed:
                 # It waited for a connection while the pool was replaced, and may have opened one after the last look.
@@ -227,11 +228,12 @@ class Pools(httpx.BaseTransport):
             pool.entering.pop()
 
     def _send(self, request: httpx.Request, pool: _Pool[httpx.HTTPTransport]) -> httpx.Response:
-        handled = sys.exc_info()[1]
+        attempt = Attempt()
         try:
-            response = pool.transport.handle_request(request)
+            with attempt.watching(request, blocking=True):
+                response = pool.transport.handle_request(request)
         except FAILURES as error:
-            failure = self._failures.of(error, request, pool.presented.certificate, handled=handled) or error
+            failure = self._failures.of(error, request, pool.presented.certificate, attempt) or error
         else:
             return response if response.status_code < 400 else self._judge(response, request, pool)
         finally:

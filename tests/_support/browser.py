@@ -115,11 +115,14 @@ async def open_browser(url: str, ca_pem: bytes) -> AsyncIterator[Browser]:
             address = f"http://127.0.0.1:{port}"
             async with httpx.AsyncClient(timeout=_PATIENCE, trust_env=False) as client:
                 created = _value(await client.post(f"{address}/session", json={"capabilities": capabilities}))
-                client.base_url = httpx.URL(f"{address}/session/{created['sessionId']}/")
+                session = f"{address}/session/{created['sessionId']}"
+                client.base_url = httpx.URL(f"{session}/")
                 try:
                     yield Browser(client)
                 finally:
-                    await client.delete("")
+                    # The whole address: httpx ends a base URL with a slash, which the driver takes for another command,
+                    # and a browser whose session is not ended outlives its driver.
+                    _value(await client.delete(session))
 
 
 @contextlib.contextmanager

@@ -130,8 +130,7 @@ async def _httpx_auth(place: Place) -> AsyncIterator[httpx.AsyncClient]:
 
 @contextlib.asynccontextmanager
 async def _authlib(place: Place) -> AsyncIterator[httpx.AsyncClient]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it announces that it will need httpx2
+    with warnings.catch_warnings(record=True):  # it announces that it will need httpx2
         library: Any = importlib.import_module("authlib.integrations.httpx_client")
     # It sends both kinds of calls through one transport. Where no token call is to be made, none stands in between.
     carrier = place.api if place.tokens else Split(TOKEN_PATH, httpx.AsyncHTTPTransport(), place.api)

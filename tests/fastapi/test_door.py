@@ -28,6 +28,12 @@ def run(script: str) -> str:
             id="Starlette alone",
         ),
         pytest.param(
+            "fastapi",
+            "from seic.fastapi import Logins; Logins.router.fget(object.__new__(Logins))",
+            'Logins.router needs fastapi: run pip install "seic[fastapi]"; with Starlette, take Logins.routes',
+            id="Starlette alone, router",
+        ),
+        pytest.param(
             "pydantic_settings",
             "import seic.fastapi.settings",
             'seic.fastapi.settings needs pydantic-settings: run pip install "seic[settings]"',
@@ -57,6 +63,17 @@ def test_with_starlette_alone_everything_else_is_there() -> None:
     )
 
     assert run(script) == "there"
+
+
+@pytest.mark.parametrize(("missing", "aliased"), [("fastapi", "False"), ("nothing", "True")])
+def test_all_that_is_named_can_be_imported(missing: str, aliased: str) -> None:
+    """`import *` works with Starlette alone; only the alias is not there."""
+    script = (
+        f"import sys; sys.modules['{missing}'] = None\n"
+        "from seic.fastapi import *\nfrom seic.fastapi import __all__\nprint('SeicClient' in __all__)"
+    )
+
+    assert run(script) == aliased
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:

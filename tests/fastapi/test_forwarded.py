@@ -46,6 +46,12 @@ def headers(name: str, *values: str) -> Headers:
             f'By=spiffe://a/b;Hash={HEX};Subject="CN=x,O=\\"y;z\\"";URI=;DNS=a',
             id="Envoy, everything",
         ),
+        pytest.param(
+            EnvoyHeader(),
+            "X-Forwarded-Client-Cert",
+            f"Hash={HEX};URI=spiffe://a/b;URI=spiffe://a/c;DNS=a;DNS=b",
+            id="Envoy, several names",
+        ),
     ],
 )
 def test_the_certificate_is_read_down_to_its_thumbprint(reader: ForwardedCertificate, name: str, value: str) -> None:
@@ -90,6 +96,12 @@ def test_without_a_certificate_there_is_none(reader: ForwardedCertificate, name:
         ),
         pytest.param(EnvoyHeader(), "X-Forwarded-Client-Cert", [f"Hash={HEX},Hash={HEX}"], id="Envoy, two hops"),
         pytest.param(EnvoyHeader(), "X-Forwarded-Client-Cert", [f"Hash={HEX};Hash={HEX}"], id="Envoy, two hashes"),
+        pytest.param(
+            EnvoyHeader(), "X-Forwarded-Client-Cert", [f'Cert="{PEM}";cert="{PEM}"'], id="Envoy, two certificates"
+        ),
+        pytest.param(
+            EnvoyHeader(), "X-Forwarded-Client-Cert", [f'Hash={HEX};Chain="a";Chain="b"'], id="Envoy, two chains"
+        ),
         pytest.param(EnvoyHeader(), "X-Forwarded-Client-Cert", [f"Hash={HEX}", f"Hash={HEX}"], id="Envoy, twice"),
         pytest.param(EnvoyHeader(), "X-Forwarded-Client-Cert", ["Hash=abc"], id="Envoy, short hash"),
         pytest.param(EnvoyHeader(), "X-Forwarded-Client-Cert", ['Subject="CN=x"'], id="Envoy, no hash"),

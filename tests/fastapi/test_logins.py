@@ -23,7 +23,8 @@ from starlette.websockets import WebSocketDisconnect
 
 import seic
 from seic.fastapi import add_exception_handlers, lifespan
-from seic.fastapi.logins import Logins, SessionPocket, User
+from seic.fastapi.logins import Logins, User
+from seic.fastapi.pockets import SessionPocket
 from tests._support.fake_platform import CALLBACK, FakePlatform
 
 KEY = Fernet.generate_key()
@@ -228,7 +229,10 @@ def test_people_are_kept_apart(site: Site, browser: TestClient) -> None:
 )
 def test_only_pages_are_sent_to_log_in(method: str, headers: dict[str, str], browser: TestClient) -> None:
     """A program cannot fill in a login page, and a form's content would be lost on the way."""
-    assert browser.request(method, "/me", headers=headers).status_code == 401
+    reply = browser.request(method, "/me", headers=headers)
+
+    assert reply.status_code == 401
+    assert reply.headers["WWW-Authenticate"] == 'Session realm="seic"'  # RFC 9110 §15.5.2 demands one
 
 
 def test_a_web_socket_is_refused(site: Site) -> None:
@@ -576,15 +580,42 @@ def test_attack_a_callback_without_its_state(change: Any, site: Site, browser: T
 
 
 def test_attack_a_callback_is_played_again(site: Site, browser: TestClient) -> None:
-    """The state is good once: the first use takes it away, whether it worked or not."""
+    """The state is good once: its first use takes it away, whether it worked or not."""
     callback = site.platform.log_in(browser.get("/login").headers["Location"])
 
     assert browser.get(callback).status_code == 303
     assert browser.get(callback).status_code == 400
     assert len(site.platform.exchanges) == 1
     failed = site.platform.log_in(browser.get("/login").headers["Location"])
-    assert browser.get(failed + "x").status_code == 400
+    site.platform.plan.append(httpx.Response(400, json={"error": "invalid_grant"}))
     assert browser.get(failed).status_code == 400
+    assert browser.get(failed).status_code == 400
+    assert len(site.platform.exchanges) == 2
+
+
+@pytest.mark.parametrize("pocket", [None, SessionPocket()], ids=["cookie", "session store"])
+@pytest.mark.parametrize("query", ["code=x&state=x", "error=access_denied", ""])
+def test_attack_a_foreign_callback_does_not_end_the_login_under_way(
+    query: str, pocket: Any, platform: FakePlatform
+) -> None:
+    """Any page can send a browser to the callback; only the right state uses the login up."""
+    site = Site(platform, pocket=pocket)
+    with site as browser:
+        callback = platform.log_in(browser.get("/login").headers["Location"])
+
+        assert browser.get(f"/login/callback?{query}").status_code == 400
+        assert browser.get(callback).status_code == 303
+
+
+def test_looking_ahead_spends_no_login(site: Site, browser: TestClient) -> None:
+    """Mail scanners and link previews ask by HEAD; neither a login nor its code is used up by that."""
+    callback = site.platform.log_in(browser.get("/login").headers["Location"])
+
+    for url in ("/login", callback):
+        reply = browser.head(url)
+        assert (reply.status_code, reply.headers["Allow"], cookies_of(reply)) == (405, "GET", {})
+    assert site.platform.exchanges == []
+    assert browser.get(callback).status_code == 303
 
 
 def test_attack_session_fixation(site: Site, browser: TestClient) -> None:

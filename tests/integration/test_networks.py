@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
+import ssl
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -239,3 +243,64 @@ async def test_an_ipv6_host_is_called(root: Minted, certificate: seic.ClientCert
 
     assert_served_by_mutual_tls(log)
     assert {line.address for line in log} == {"::1"}
+
+
+@contextlib.contextmanager
+def answering(reply: bytes | None, *, tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """Run what may pass for a proxy: it takes each request, answers, and closes; None answers nothing."""
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                stream = tls.wrap_socket(connection, server_side=True) if tls else connection
+                with stream:
+                    stream.recv(65536)
+                    stream.sendall(reply or b"")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _stranger(tmp_path: Path) -> ssl.SSLContext:
+    (tmp_path / "stranger.pem").write_bytes(server(authority("Another Root", 71)).pair)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "stranger.pem")
+    return context
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+@pytest.mark.parametrize("row", ["closes", "garbles", "own certificate"])
+async def test_a_proxy_that_fails_before_the_tunnel_is_blamed_for_it(
+    row: str, blocking: bool, made: Callable[..., seic.Config], tmp_path: Path
+) -> None:
+    """Neither the provider nor our certificate is named for what happens between here and the proxy."""
+    own = row == "own certificate"
+    scheme = "https" if own else "http"
+    with answering(b"SSH-2.0\r\n\r\n" if row == "garbles" else None, tls=_stranger(tmp_path) if own else None) as port:
+        config = made(proxy=f"{scheme}://localhost:{port}")
+
+        async def call() -> None:
+            if blocking:
+                with httpx.Client(transport=seic.Transport(config), base_url=config.base_url) as client:
+                    client.get("/v1/echo")  # noqa: ASYNC212  # nothing else runs in this loop
+            else:
+                async with httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as far:
+                    await far.get("/v1/echo")
+
+        with pytest.raises(httpx.TransportError) as caught:
+            await call()
+
+    assert f"could not be reached through the proxy {scheme}://localhost:{port}" in str(caught.value)
+    assert "before TLS with the provider began" in str(caught.value)
+    assert "our certificate" not in str(caught.value)
+    assert "the server's certificate" not in str(caught.value)

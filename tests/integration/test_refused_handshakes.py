@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -296,7 +298,7 @@ async def test_what_the_caller_is_handling_is_no_part_of_the_failure(call: Any, 
         else:
             with pytest.raises(kind) as caught:
                 await call(settings_for(edge, root, certificate=None))
-        assert first.__traceback__ is not None
+        assert first.__traceback__ is not None  # noqa: PT017  # it is the exception that the caller is handling
     assert "expired" not in str(caught.value)
 
 
@@ -307,3 +309,55 @@ def _block(call: Any, config: seic.Config) -> None:
     else:
         with seic.Client(config) as client:
             client.token()
+
+
+# Neither
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(b"GARBAGE GARBAGE\r\n\r\n", id="no HTTP"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", id="bad header"),
+    ],
+)
+@pytest.mark.parametrize("call", [api_call, api_call_blocking])
+async def test_an_answer_that_is_no_http_is_no_matter_of_the_certificate(call: Any, reply: bytes) -> None:
+    """The server took the certificate and answered; httpx's own words stand."""
+    root = authority()
+    ours = seic.ClientCertificate.load(mint(issuer=root, number=36).pair)
+    with TlsServer(server(root), reply=reply) as far:
+        error = await refusal(call, seic_config(far, root, ours), httpx.RemoteProtocolError)
+
+    assert "our certificate" not in str(error)
+
+
+@pytest.mark.parametrize("call", [api_call, api_call_blocking])
+async def test_a_connection_closed_within_the_handshake_is_told_as_such(call: Any) -> None:
+    """Nothing is said of a certificate that may never have been sent."""
+    root = authority()
+    ours = seic.ClientCertificate.load(mint(issuer=root, number=36).pair)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        port = listener.getsockname()[1]
+        config = seic.Config(
+            provider=seic.SEI_GATEWAY,
+            hosts=seic.Hosts(mtls=f"localhost:{port}", api=f"localhost:{port}"),
+            client_id="AppKey-1",
+            client_secret="AppSecret-1",
+            grant=seic.ClientCredentials(username="svc-user", password="password-1"),
+            certificate=ours,
+            ca=root.pem,
+        )
+        error = await refusal(call, config, httpx.TransportError)
+        thread.join()
+
+    assert "before the handshake ended" in str(error)
+    assert "our certificate" not in str(error)

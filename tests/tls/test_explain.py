@@ -107,7 +107,7 @@ SERVERS = {
     "expired": Theirs(
         lambda root: TlsServer(server(root, not_after=NOW - DAY / 2)),
         Reason.SERVER_EXPIRED,
-        ["the server's certificate has expired", "whoever runs the server must renew", "this machine's clock says"],
+        ["the server's certificate, or one above it, has expired", "must renew", "ca=…", "this machine's clock says"],
     ),
     "not-yet-valid": Theirs(
         lambda root: TlsServer(server(root, not_before=NOW + DAY)),
@@ -372,6 +372,7 @@ def test_a_quiet_end_that_a_client_reports_itself_is_explained_on_demand(client:
     ):
         by_httpx(context, far.port, "localhost")
     explained = explain_failure(caught.value, meeting(certificate)) or explain_close(meeting(certificate))
+    assert explained is not None
     assert explained.reason == Reason.CLOSED_EARLY
 
 
@@ -391,6 +392,7 @@ ALERTS = {
     "SSLV3_ALERT_BAD_CERTIFICATE": (Reason.REFUSED, "client", False, "does not say why"),
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": (Reason.REFUSED, "client", False, "may be revoked, unknown"),
     "TLSV1_ALERT_ACCESS_DENIED": (Reason.REFUSED, "client", False, "append the intermediate"),
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": (Reason.REFUSED, "client", False, "this kind of key or certificate"),
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": (Reason.EXPIRED, "client", True, "compare the clocks"),
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": (Reason.DEMANDED, "client", True, "did not reach it; a proxy that ends TLS"),
     "TLSV1_UNSUPPORTED_EXTENSION": (Reason.NO_COMMON_GROUND, "unknown", False, "'unsupported extension'"),
@@ -427,6 +429,7 @@ def test_an_alert_about_a_certificate_we_do_not_have_means_that_one_is_demanded(
     explained = explain_failure(openssl_error("SSLV3_ALERT_BAD_CERTIFICATE"), meeting())
     assert explained is not None
     assert (explained.reason, explained.side, explained.certain) == (Reason.DEMANDED, "client", False)
+    assert "it may demand a client certificate" in explained.text
 
 
 VERIFIERS = {
@@ -486,7 +489,9 @@ def test_the_cause_is_found_behind_a_context() -> None:
 
 def test_an_ipv6_host_is_written_in_brackets() -> None:
     """The address and the port stay apart."""
-    assert explain_close(meeting(host="::1")).text.startswith("[::1]:443: ")
+    explained = explain_close(meeting(host="::1"))
+    assert explained is not None
+    assert explained.text.startswith("[::1]:443: ")
 
 
 NGINX_400 = b"<html><head><title>400 %b</title></head><body>%b</body></html>"
@@ -549,6 +554,8 @@ def test_clear_text_on_a_tls_port_is_told_as_such(status: int, body: bytes, clie
         (200, b"No required SSL certificate was sent"),
         (400, b'{"error": "invalid_request"}'),
         (403, b'{"id": 1403.7, "x": 403}'),
+        (400, b"<p>Version 7.403.7 of the API no longer takes this parameter</p>"),
+        (403, b"<p>Order 403.13 is not yours</p>"),
         (401, b"The SSL certificate error"),
         (400, b" " * 5000 + b"The SSL certificate error"),
     ],

@@ -463,3 +463,18 @@ def test_who_sees_the_new_generation_finds_the_new_pair(bench: Bench) -> None:
         replace(bench.folder, minted)
         bench.look()
         assert bench.identity.hold().generation == bench.identity.generation
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_a_pipe_in_place_of_a_file_is_reported_and_not_waited_for(bench: Bench, client: Minted) -> None:
+    """The looking never blocks on a pipe that nobody writes to."""
+    bench.identity.hold()
+    bench.look()
+    (bench.folder / "client.key").unlink()
+    os.mkfifo(bench.folder / "client.key")
+    looking = threading.Thread(target=bench.look, args=(BELIEVED,), daemon=True)
+    looking.start()
+    looking.join(10)
+    assert not looking.is_alive()
+    assert bench.presented == client.der
+    assert [event.reason for event in bench.events if isinstance(event, CertificateRejected)] == [Reason.UNREADABLE]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,10 +127,42 @@ def test_a_failing_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def fail(*arguments: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(Path, "open", fail)
+    monkeypatch.setattr(os, "open", fail)
     with pytest.raises(CertificateError, match="cannot be read: Input/output error") as caught:
         ClientCertificate.load(tmp_path / "client.pem")
     assert caught.value.reason == Reason.UNREADABLE
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+@pytest.mark.parametrize("what", ["pipe", "device", "socket"])
+def test_what_is_no_regular_file_is_refused_at_once(what: str, client: Minted, tmp_path: Path) -> None:
+    """A pipe that nobody writes to is not waited for, a device that never ends is not read."""
+    certificate, key = client.write(tmp_path)
+    key.unlink()
+    with socket.socket(socket.AF_UNIX) as listener:
+        if what == "pipe":
+            os.mkfifo(key)
+            program = (
+                "import seic, sys\n"
+                "try: seic.ClientCertificate.load(sys.argv[1], key=sys.argv[2])\n"
+                "except seic.CertificateError as error: print(error.reason, error.path)"
+            )
+            done = subprocess.run(
+                [sys.executable, "-c", program, certificate, key],
+                capture_output=True,
+                text=True,
+                timeout=20,
+                check=True,
+            )
+            assert done.stdout.split() == [Reason.UNREADABLE.value, str(key)]
+            return
+        if what == "device":
+            key.symlink_to("/dev/zero")
+        else:
+            listener.bind(str(key))
+        with pytest.raises(CertificateError) as caught:
+            ClientCertificate.load(certificate, key=key)
+    assert (caught.value.reason, caught.value.path) == (Reason.UNREADABLE, str(key))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from seic._tls.reasons import Reason
 
 #: Whose certificate, configuration or server it is about.
 Side: TypeAlias = Literal["client", "server", "unknown"]
+#: How far a connection was: in its handshake, at its first exchange, or past that.
+Stage: TypeAlias = Literal["handshake", "first", "later"]
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h, as `SSLCertVerificationError.verify_code` carries them.
 _VERIFY_CODES = {
@@ -48,7 +50,9 @@ _VERIFY_WORDS = (
     (re.compile(r"not trusted|untrusted|local issuer|self.signed", re.IGNORECASE), Reason.SERVER_UNKNOWN_CA),
 )
 _VERDICTS = {
-    Reason.SERVER_EXPIRED: "the server's certificate has expired; whoever runs the server must renew it ({clock})",
+    Reason.SERVER_EXPIRED: "the server's certificate, or one above it, has expired (which of them cannot be told); "
+    "whoever runs the server must renew its own, and an expired authority in the file of ca=… is yours to replace "
+    "({clock})",
     Reason.SERVER_NOT_YET_VALID: "the server's certificate is not valid yet; set this machine's clock if it is wrong "
     "({clock}), or tell whoever runs the server",
     Reason.SERVER_WRONG_HOST: "the server's certificate was issued for another host name; check the host and port, and "
@@ -77,10 +81,10 @@ _RESETS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SS
 # What web servers answer over HTTP when they hold the certificate against us: nginx (400, or its own 495 to 497), IIS
 # (403.7, 403.13, 403.16, 403.17).
 _REPLIES = (
-    (re.compile(rb"no required ssl certificate was sent|\b403\.7\b", re.IGNORECASE), Reason.DEMANDED),
-    (re.compile(rb"\b403\.13\b", re.IGNORECASE), Reason.REVOKED),
-    (re.compile(rb"\b403\.16\b", re.IGNORECASE), Reason.UNKNOWN_TO_SERVER),
-    (re.compile(rb"\b403\.17\b", re.IGNORECASE), Reason.EXPIRED),
+    (re.compile(rb"no required ssl certificate was sent|http error 403\.7\b", re.IGNORECASE), Reason.DEMANDED),
+    (re.compile(rb"http error 403\.13\b", re.IGNORECASE), Reason.REVOKED),
+    (re.compile(rb"http error 403\.16\b", re.IGNORECASE), Reason.UNKNOWN_TO_SERVER),
+    (re.compile(rb"http error 403\.17\b", re.IGNORECASE), Reason.EXPIRED),
     (re.compile(rb"the ssl certificate error", re.IGNORECASE), Reason.REFUSED),
     (re.compile(rb"plain http request was sent to https port", re.IGNORECASE), Reason.NOT_TLS),
 )
@@ -115,12 +119,14 @@ class Meeting:
         port: Its port.
         certificate: What we presented; None for none.
         now: Aware; this machine's clock, or a test's.
+        stage: How far the connection was when it failed.
     """
 
     host: str
     port: int
     certificate: ClientCertificate | None
     now: dt.datetime
+    stage: Stage = "first"
 
 
 def explain_failure(
@@ -148,8 +154,23 @@ def explain_failure(
     return None
 
 
-def explain_close(meeting: Meeting) -> Explanation:
-    """Explain a connection that the server closed without a word: over TLS 1.3 a refused certificate can look so."""
+def explain_close(meeting: Meeting) -> Explanation | None:
+    """Explain a connection that the server closed without a word: over TLS 1.3 a refused certificate can look so.
+
+    Returns:
+        None for a connection that had served before: its end is no matter of certificates.
+    """
+    if meeting.stage == "later":
+        return None
+    if meeting.stage == "handshake":
+        return _explanation(
+            meeting,
+            Reason.CLOSED_EARLY,
+            "the connection was closed before the handshake ended; why cannot be told: something else may answer on "
+            "that port, this machine's address may not be on the server's allow-list, or the server is out of order",
+            "unknown",
+            certain=False,
+        )
     closed = "the server closed the connection without an answer"
     if meeting.certificate is None:
         return _explanation(
@@ -273,14 +294,18 @@ def _by_alert(alert: str, meeting: Meeting) -> Explanation:
 
 def _about_ours(reason: Reason, meeting: Meeting, said: str) -> Explanation:
     if meeting.certificate is None:
-        return _explanation(
-            meeting,
-            Reason.DEMANDED,
-            f"{said}: it demands a client certificate, and none is configured; pass certificate=…",
-            "client",
-            certain=reason == Reason.DEMANDED,
+        certain = reason == Reason.DEMANDED
+        text = (
+            "it demands a client certificate, and none is configured; pass certificate=…"
+            if certain
+            else "it may demand a client certificate, and none is configured; pass certificate=… if it does, or ask "
+            "whoever runs the server"
         )
+        return _explanation(meeting, Reason.DEMANDED, f"{said}: {text}", "client", certain=certain)
     ours = _ours(meeting.certificate)
+    if reason == Reason.NOT_FOR_CLIENTS and _is_for_clients(meeting.certificate) and _dates(meeting, said) is None:
+        text = f"{said}: it does not take this kind of key or certificate: {ours}; ask whoever runs the server"
+        return _explanation(meeting, Reason.REFUSED, text, "client", certain=False)
     if reason == Reason.DEMANDED:
         text = (
             f"{said}: it demands a client certificate, and {ours} did not reach it; a proxy that ends TLS "
@@ -305,6 +330,17 @@ def _about_ours(reason: Reason, meeting: Meeting, said: str) -> Explanation:
         f"issued by an authority that the server does not know; {chain}ask whoever runs the server",
     }[reason]
     return _explanation(meeting, reason, f"{said}: {text}", "client", certain=reason != Reason.REFUSED)
+
+
+def _is_for_clients(certificate: ClientCertificate) -> bool:
+    from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    try:
+        extensions = x509.load_der_x509_certificate(certificate.leaf.der).extensions
+        return ExtendedKeyUsageOID.CLIENT_AUTH in extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
 
 
 def _dates(meeting: Meeting, said: str) -> Explanation | None:

@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 from seic._errors import CertificateError, ConfigurationError
 from seic._tls.certificate import ClientCertificate
 from seic._tls.reasons import Reason, fault
+from seic._tls.sources import MOST_BYTES, read_regular
 
 #: The files' state on disk, behind all links: times, size, inode and device of each; None where there is none. A
 #: rename, a write in place and a swapped link all change it.
@@ -186,6 +187,7 @@ def _state(file: Path) -> tuple[int, ...] | None:
 
 def _digest(file: Path) -> str | None:
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
+        data = read_regular(file, MOST_BYTES)
     except OSError:
         return None
+    return None if data is None else hashlib.sha256(data).hexdigest()

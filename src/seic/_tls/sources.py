@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -23,8 +24,8 @@ Material: TypeAlias = str | os.PathLike[str] | bytes
 Password: TypeAlias = str | bytes | Callable[[], str | bytes]
 Reveal: TypeAlias = Callable[[], bytes | None]
 
-# The whole of a system's CA bundle is 0.2 MiB; a limit keeps /dev/zero from filling memory.
-_MOST_BYTES = 10 * 1024 * 1024
+#: The most that a file may hold; the whole of a system's CA bundle is 0.2 MiB.
+MOST_BYTES = 10 * 1024 * 1024
 # DER and PEM in Base64 open with these letters ("MII…", "LS0tLS1CRUdJTi…"); such text is material, whatever it was
 # passed as, and must not be quoted as if it were a path.
 _LOOKS_LIKE_MATERIAL = re.compile(r"(M|LS0t)[A-Za-z0-9+/=\s]{39,}")
@@ -101,7 +102,7 @@ class Source(Secretive):
         data = self._read_file(self.path) if self.path is not None else self.data or b""
         if not data.strip():
             raise fault(Reason.EMPTY, self.label, "it is empty; write the certificate or key again")
-        if len(data) > _MOST_BYTES:
+        if len(data) > MOST_BYTES:
             raise fault(
                 Reason.UNKNOWN_FORMAT, self.label, "it is larger than 10 MiB, no certificate or key; check the path"
             )
@@ -109,8 +110,7 @@ class Source(Secretive):
 
     def _read_file(self, path: Path) -> bytes:
         try:
-            with path.open("rb") as file:
-                return file.read(_MOST_BYTES + 1)
+            data = read_regular(path, MOST_BYTES + 1)
         except FileNotFoundError:
             raise fault(Reason.NOT_FOUND, self.label, _why_missing(path, self.base)) from None
         except OSError as error:
@@ -126,6 +126,11 @@ class Source(Secretive):
             raise fault(Reason.UNREADABLE, self.label, f"it cannot be read: {error.strerror}") from None
         except ValueError:
             raise fault(Reason.NOT_FOUND, self.label, "it holds a character that no path has; check the path") from None
+        if data is None:
+            raise fault(
+                Reason.UNREADABLE, self.label, "it is a pipe, a socket or a device; write it to a file and name that"
+            )
+        return data
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -227,6 +232,21 @@ def _unlike(field: str, wanted: str, value: object) -> ConfigurationError:
 def given_as_text(role: str) -> str:
     """Return what errors call a text that is no path."""
     return f"the {role} given as text"
+
+
+def read_regular(path: Path, most: int) -> bytes | None:
+    """Return the first bytes of a file; None where it is a pipe or a device, which might never end or begin.
+
+    Raises:
+        OSError: As of `open`.
+    """
+    with open(path, "rb", opener=_open_at_once) as file:
+        return file.read(most) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # A pipe blocks who opens it until somebody writes. Windows has neither such files nor the flag.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def is_material(text: str) -> bool:

@@ -15,7 +15,8 @@ except ModuleNotFoundError as error:
 
 from seic._client import AsyncClient
 from seic.fastapi.clients import Clients, client_named, clients_of, get_client, lifespan
-from seic.fastapi.logins import Logins, Pocket, SessionPocket, User
+from seic.fastapi.logins import Logins, User
+from seic.fastapi.pockets import Pocket, SessionPocket
 from seic.fastapi.problems import Problem, add_exception_handlers, problem_of
 from seic.fastapi.readiness import readiness_route
 from seic.fastapi.sessions import UserLogin
@@ -51,6 +52,7 @@ else:
     try:
         from fastapi import Depends
     except ModuleNotFoundError:
+        __all__.remove("SeicClient")  # noqa: PYI056  # a type checker sees the other branch
 
         def __getattr__(name: str) -> Any:
             if name == "SeicClient":

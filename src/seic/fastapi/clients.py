@@ -99,7 +99,8 @@ def lifespan(
             when the application starts; by default the `SEIC_*` variables.
         also: A lifespan of your own, entered when the clients are open and left before they are closed.
         warm: Get the tokens before the first request. An endpoint that is down, or refuses, does not keep the
-            application from starting: it is logged, and the readiness route is red until a token is there, which its probes have fetched.
+            application from starting: it is logged, and the readiness route is red until a token is there, which its
+            probes have fetched.
         on_event: A listener of every client; see `OAuth2Auth.listen`.
         options: Keywords of `AsyncClient`, for every client.
 

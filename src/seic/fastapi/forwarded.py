@@ -23,6 +23,8 @@ _PEM = re.compile(rb"\s*-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END C
 _BYTE_SEQUENCE = re.compile(r":([A-Za-z0-9+/]*={0,2}):")
 # One key=value of Envoy's header; a quoted value may hold the separators.
 _ENVOY_PAIR = re.compile(r'([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^";,]*)(;|,|$)')
+# What tells the certificate. A name may come as often as the certificate has it.
+_ONCE = frozenset({"hash", "cert", "chain"})
 _SHA256_HEX = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -100,7 +102,7 @@ class EnvoyHeader:
         position = 0
         while position < len(text):
             match = _ENVOY_PAIR.match(text, position)
-            if match is None or match[1].lower() in pairs:
+            if match is None or match[1].lower() in pairs.keys() & _ONCE:
                 raise MalformedCertificate(f"{self.name} cannot be read")
             if match[3] == ",":
                 raise MalformedCertificate(f"{self.name} has several elements")

@@ -14,7 +14,7 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
@@ -32,6 +32,7 @@ from seic._oauth import authorize
 from seic._oauth.pkce import is_same_state
 from seic.fastapi.clients import calling
 from seic.fastapi.page import CONTENT_SECURITY_POLICY, render_message
+from seic.fastapi.pockets import LOGIN_TAKES, CookiePocket, Pocket
 from seic.fastapi.problems import Problem, problem_of
 from seic.fastapi.sealing import Keys, Seal
 from seic.fastapi.sessions import Sessions
@@ -39,8 +40,6 @@ from seic.fastapi.sessions import Sessions
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
-#: Seconds that a person may take to log in at the provider.
-_LOGIN_TAKES = 600.0
 #: Seconds after which a person logs in again: a working day.
 _SESSION_LASTS = 12 * 3600.0
 #: Bytes of an encoded path: sealed with the rest it has to fit a cookie of 4096 (RFC 6265 §6.1).
@@ -61,68 +60,6 @@ class User:
     id: str
     name: str | None
     since: dt.datetime
-
-
-class Pocket(Protocol):
-    """Where a login under way is kept between its two requests; what is put there is sealed already."""
-
-    def put(self, request: Request, response: Response, name: str, sealed: str) -> None:
-        """Keep a text for this browser."""
-        ...
-
-    def take(self, request: Request, response: Response, name: str) -> str | None:
-        """Return the text, and forget it."""
-        ...
-
-
-@attrs.frozen
-class CookiePocket:
-    """A cookie of its own: HttpOnly, SameSite=Lax, and of this host alone by the prefix `__Host-` (RFC 6265bis §4.1.3).
-
-    Lax and not Strict: the browser comes back from the provider's site. The prefix keeps other hosts of the domain from
-    setting it. `secure=False` is for plain http on one's own machine.
-    """
-
-    secure: bool = True
-
-    def name_of(self, name: str) -> str:
-        """Return the cookie's name."""
-        return f"__Host-{name}" if self.secure else name
-
-    def put(self, request: Request, response: Response, name: str, sealed: str, max_age: float = _LOGIN_TAKES) -> None:
-        """Set the cookie."""
-        response.set_cookie(
-            self.name_of(name),
-            sealed,
-            max_age=int(max_age),
-            path="/",
-            secure=self.secure,
-            httponly=True,
-            samesite="lax",
-        )
-
-    def look(self, connection: HTTPConnection, name: str) -> str | None:
-        """Return the cookie's text."""
-        return connection.cookies.get(self.name_of(name))
-
-    def take(self, request: Request, response: Response, name: str) -> str | None:
-        """Return the cookie's text, and have the browser forget it."""
-        response.delete_cookie(self.name_of(name), path="/", secure=self.secure, httponly=True, samesite="lax")
-        return self.look(request, name)
-
-
-@attrs.frozen
-class SessionPocket:
-    """The application's own session store, `request.session`, as Starlette's SessionMiddleware provides it."""
-
-    def put(self, request: Request, response: Response, name: str, sealed: str) -> None:
-        """Put it into the session."""
-        request.session[name] = sealed
-
-    def take(self, request: Request, response: Response, name: str) -> str | None:
-        """Take it out of the session."""
-        sealed = request.session.pop(name, None)
-        return sealed if isinstance(sealed, str) else None
 
 
 class Logins:
@@ -231,8 +168,12 @@ class Logins:
     @property
     def router(self) -> APIRouter:
         """The same for FastAPI: `app.include_router(login.router)`."""
-        from fastapi import APIRouter
-
+        try:
+            from fastapi import APIRouter
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                'Logins.router needs fastapi: run pip install "seic[fastapi]"; with Starlette, take Logins.routes'
+            ) from error
         return APIRouter(routes=[*self.routes])
 
     # What handlers depend on
@@ -274,7 +215,9 @@ class Logins:
     def _send_to_login(self, connection: HTTPConnection) -> HTTPException:
         wants_page = "text/html" in connection.headers.get("accept", "")
         if connection.scope["type"] != "http" or connection.scope["method"] != "GET" or not wants_page:
-            return HTTPException(HTTPStatus.UNAUTHORIZED)
+            # RFC 9110 §15.5.2 demands a challenge; one of a scheme that browsers know would open their dialog.
+            challenge = f'Session realm="{self._name}"'
+            return HTTPException(HTTPStatus.UNAUTHORIZED, headers={"WWW-Authenticate": challenge})
         here = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
         return HTTPException(HTTPStatus.SEE_OTHER, headers={"Location": self._login_url(connection, here)})
 
@@ -285,6 +228,7 @@ class Logins:
     # The three routes
 
     async def _begin(self, request: Request) -> Response:
+        _require_get(request)
         login = authorize.Login.begin(
             provider=self._config.provider,
             client_id=self._config.client_id,
@@ -305,9 +249,13 @@ class Logins:
         return response
 
     async def _finish(self, request: Request) -> Response:
+        _require_get(request)
         response = _redirect(self._after_login)
-        taken = self._pocket.take(request, response, f"{self._name}-login")
-        begun = self._seal.open(f"login {self._purpose}", taken, max_age=_LOGIN_TAKES)
+        kept = self._pocket.look(request, f"{self._name}-login")
+        begun = self._seal.open(f"login {self._purpose}", kept, max_age=LOGIN_TAKES)
+        if begun is not None and is_same_state(begun["state"], request.query_params.get("state", "")):
+            # Not before: any page can send the browser here, and would end the login under way.
+            self._pocket.forget(request, response, f"{self._name}-login")
         try:
             session, token = await self._exchange(request, begun)
         except (TokenRequestRefused, InvalidTokenResponse) as error:
@@ -358,8 +306,14 @@ class Logins:
             # The cookie stays: without it the session, which lives, could not be ended any more.
             return _LOGOUT_FAILED.response()
         response = _redirect(self._after_logout)
-        self._cookie.take(request, response, f"{self._name}-session")
+        self._cookie.forget(request, response, f"{self._name}-session")
         return response
+
+
+def _require_get(request: Request) -> None:
+    # Starlette lets HEAD through where GET goes; a preview that looks ahead would use the login up.
+    if request.method != "GET":
+        raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET"})
 
 
 def _redirect(url: str) -> Response:

@@ -106,8 +106,8 @@ def add_exception_handlers(app: Starlette) -> None:
     """Have errors of seic answered with problem details, and logged under `seic.fastapi` as they are.
 
     Answered are `TokenError`, `ApiError`, `CertificateError`, and a connection to a host of this application's clients
-    or of its logins that failed. A `ConfigurationError` or `HostNotAllowed` is a mistake in this application and stays a 500, and so
-    does what other clients raise.
+    or of its logins that failed. A `ConfigurationError` or `HostNotAllowed` is a mistake in this application and stays
+    a 500, and so does what other clients raise.
     """
     for kind in (TokenError, ApiError, CertificateError):
         app.add_exception_handler(kind, _answer)
