@@ -144,6 +144,7 @@ def test_header_that_stands_twice_is_refused(name: str, api: httpx.Client, sandb
     [
         pytest.param(FORM, 200, id="form"),
         pytest.param(f"{FORM}; charset=utf-8", 200, id="form with charset"),
+        pytest.param(f"{FORM}; charset=utf-16", 400, id="form with another charset"),
         pytest.param(FORM.upper(), 200, id="upper case"),
         pytest.param("application/xxx-form-urlencoded", 400, id="the documents' typo"),
         pytest.param("application/json", 400, id="json"),

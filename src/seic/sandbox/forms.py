@@ -34,7 +34,9 @@ async def read_post(request: web.BaseRequest) -> Form:
             Fault("", "query", "this endpoint takes no query string"),
         )
     # A second content type never gets here with a recent aiohttp; older ones take the first.
-    if request.content_type != _FORM_TYPE or len(request.headers.getall(hdrs.CONTENT_TYPE, [])) != 1:
+    is_form = request.content_type == _FORM_TYPE and len(request.headers.getall(hdrs.CONTENT_TYPE, [])) == 1
+    # The type knows no charset; clients that name the one that is meant do no harm.
+    if not is_form or (request.charset or "utf-8").lower() != "utf-8":
         raise invalid_request(
             f"The content type must be {_FORM_TYPE}.", Fault("Content-Type", "header", f"must be {_FORM_TYPE}")
         )
