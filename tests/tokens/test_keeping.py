@@ -212,6 +212,8 @@ class NoToken:
         pytest.param(token(obtained_at=None), id="no time"),
         pytest.param(token(obtained_at=float("nan")), id="a time that is no number"),
         pytest.param(token(refresh_token=7), id="a refresh token that is no string"),
+        pytest.param(token(token_type=None), id="no type"),
+        pytest.param(token(refresh_token="r", refresh_expires_in="30 days"), id="a refresh lifetime in words"),
     ],
 )
 def test_what_makes_no_sense_is_not_believed(

@@ -140,7 +140,9 @@ def _is_sound(stored: object, wall: float) -> bool:
     """Whether what a store gave is a token that may be served; anyone may have written it."""
     if not isinstance(stored, Token) or not isinstance(stored.access_token, str):
         return False
-    if not isinstance(stored.refresh_token, str | None):
+    if not isinstance(stored.refresh_token, str | None) or not isinstance(stored.token_type, str):
+        return False
+    if stored.refresh_expires_in is not None and not _is_number(stored.refresh_expires_in):
         return False
     lifetime = 1.0 if stored.expires_in is None else stored.expires_in
     return (
