@@ -110,7 +110,9 @@ async def open_browser(url: str, ca_pem: bytes) -> AsyncIterator[Browser]:
                 f"--ignore-certificate-errors-spki-list={pin}",
             ],
         }
-        capabilities = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}
+        # What a page after this one holds is looked for until it is there.
+        waits = {"implicit": int(_PATIENCE * 1000)}
+        capabilities = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options, "timeouts": waits}}
         with _running(driver) as port:
             address = f"http://127.0.0.1:{port}"
             async with httpx.AsyncClient(timeout=_PATIENCE, trust_env=False) as client:

@@ -38,7 +38,8 @@ async def listening() -> AsyncIterator[Callback]:
         # Browsers also ask for an icon.
         if target.startswith("/callback") and not answer.done():
             answer.set_result(f"{origin}{target}")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nYou are logged in.")
+        page = b"<!doctype html><title>Back</title><p id=back>You are logged in."
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n" + page)
         await writer.drain()
         writer.close()
 
@@ -84,7 +85,7 @@ async def test_person_logs_in_and_the_code_becomes_a_token(certificate: bool) ->
             assert renewed.access_token != token.access_token
             assert renewed.refresh_token != token.refresh_token
             assert (await client.get("/v1/echo")).status_code == 200
-        assert await browser.text() == "You are logged in."
+        assert await browser.text("#back") == "You are logged in."
         counts = sandbox.counts
         assert (counts.tokens_issued, counts.token_refusals, counts.api_refusals) == (2, 0, 0)
 
