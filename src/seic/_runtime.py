@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-#: How many tasks that waited go on with one turn of the event loop: each may take some tenths of a millisecond.
-_EACH_TURN = 8
+#: How many tasks that waited go on with one turn of the event loop: each has a request to send, which takes some tenths
+#: of a millisecond.
+_EACH_TURN = 4
 
 
 def current_trio() -> Any | None:

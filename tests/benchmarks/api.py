@@ -65,10 +65,10 @@ class Split(httpx.AsyncBaseTransport):
         await self._others.aclose()
 
 
-def spread(most: float, seed: int = 1) -> Callable[[], float]:
-    """Return a delay that lies anywhere up to `most` seconds, the same row of them for whoever is measured."""
-    chance = random.Random(seed)
-    return lambda: most * chance.random()
+def spread(least: float, most: float) -> Callable[[], float]:
+    """Return a delay that lies anywhere between two, in seconds: the same row of them for whoever is measured."""
+    chance = random.Random(1)
+    return lambda: chance.uniform(least, most)
 
 
 def always(seconds: float) -> Callable[[], float]:

@@ -14,8 +14,9 @@ from tests.benchmarks.libraries import Library, Place
 from tests.benchmarks.measuring import Calls, ProcessorWait, Stall, arrive, keep_calling, settled_heap, watch_loop
 from tests.benchmarks.token_server import TokenServer
 
-#: Seconds that an API call takes.
-API_DELAY = 0.010
+#: Seconds that an API call takes at least and at most, as over a network; calls that all took the same would come back
+#: in step, which none do.
+API_DELAYS = (0.005, 0.015)
 #: Seconds that a token request takes, where nothing else is said.
 TRIP = 0.050
 #: How many callers of a herd arrive with each turn of the event loop: as sockets bring them, not as a loop makes them.
@@ -23,6 +24,8 @@ ARRIVING = 10
 #: A token that lives so long is dead a moment after it is had; every library takes whole seconds only.
 _SHORT_LIFE = 1
 _LONG_LIFE = 3600
+#: Seconds that an API call takes where all rejections are to come before the renewal has ended.
+_TOGETHER = 0.010
 
 
 @attrs.frozen(kw_only=True)
@@ -120,7 +123,7 @@ async def herd(library: Library, server: TokenServer, scale: Scale, *, expired: 
         each_turn: How many arrive with each turn of the event loop.
     """
     server.set(delay=TRIP, lifetime=_SHORT_LIFE, down=False)
-    api = Api(always(API_DELAY))
+    api = Api(spread(*API_DELAYS))
     async with library.open(Place(api=api, url=server.url)) as client:
         if expired:
             await client.get("/")
@@ -143,12 +146,11 @@ async def revoked(library: Library, server: TokenServer, scale: Scale, *, over: 
             it has ended.
     """
     server.set(delay=TRIP, lifetime=_LONG_LIFE, down=False)
-    api = Api(always(API_DELAY))
+    api = Api(spread(*API_DELAYS))
     async with library.open(Place(api=api, url=server.url)) as client:
         await client.get("/")
         api.revoked |= api.seen
-        if over:
-            api.delay = spread(over)
+        api.delay = spread(0.0, over) if over else always(_TOGETHER)
         server.reset()
         async with _measured() as run:
             await arrive(client, scale.callers, ARRIVING, run.calls)
@@ -158,7 +160,7 @@ async def revoked(library: Library, server: TokenServer, scale: Scale, *, over: 
 async def expiring(library: Library, server: TokenServer, scale: Scale) -> Outcome:
     """Callers keep calling while short-lived tokens run out, one after another, at a slow endpoint."""
     server.set(delay=scale.endpoint_delay, lifetime=scale.lifetime, down=False)
-    api = Api(always(API_DELAY))
+    api = Api(spread(*API_DELAYS))
     async with library.open(Place(api=api, url=server.url)) as client:
         await client.get("/")
         server.reset()
@@ -175,7 +177,7 @@ async def outage_bridged(library: Library, server: TokenServer, scale: Scale) ->
     # A fleet does not renew in step: by chance, renewal is due up to a quarter of the window earlier.
     before = lifetime - ahead * 1.25 - scale.outage * 0.1
     server.set(delay=TRIP, lifetime=lifetime, down=False)
-    api = Api(always(API_DELAY))
+    api = Api(spread(*API_DELAYS))
     async with library.open(Place(api=api, url=server.url, ahead=ahead)) as client:
         begun = time.perf_counter()
         await client.get("/")
@@ -196,7 +198,7 @@ async def outage_bridged(library: Library, server: TokenServer, scale: Scale) ->
 async def outage_dead(library: Library, server: TokenServer, scale: Scale) -> Outcome:
     """The endpoint is down when the token dies, and stays so for a while."""
     server.set(delay=TRIP, lifetime=_SHORT_LIFE, down=False)
-    api = Api(always(API_DELAY))
+    api = Api(spread(*API_DELAYS))
     async with library.open(Place(api=api, url=server.url)) as client:
         await client.get("/")
         await asyncio.sleep(_SHORT_LIFE + 1)
