@@ -18,7 +18,7 @@ import trio
 
 import seic
 from seic import HostNotAllowed, OAuth2Auth, TokenEndpointUnavailable, TokenRequestRefused
-from seic._replay import NOT_REPLAYED
+from seic._api.replay import NOT_REPLAYED
 from tests._support.api import BASE, CHALLENGE, KINDS, Api, Kind, auth_for, config
 from tests._support.clocks import FakeClock
 from tests._support.token_desk import PATIENCE, TokenDesk, landed

@@ -10,7 +10,7 @@ import pytest
 
 import seic
 from seic import _discovery
-from seic._network import Network
+from seic._network.proxies import Network
 
 ISSUER = "https://idp.example"
 DOCUMENT: dict[str, Any] = {"issuer": ISSUER, "token_endpoint": "https://idp.example/token"}

@@ -13,10 +13,10 @@ import pytest
 import respx
 
 import seic
-from seic import _identity
 from seic._connector import TokenConnector
 from seic._errors import CertificateError, ConfigurationError, HostNotAllowed
 from seic._model.hosts import Hosts, Origin
+from seic._network import identity
 from seic._tls import rotation
 from seic._tls.certificate import ClientCertificate
 from seic._tls.reasons import CertificateWarning
@@ -370,7 +370,7 @@ class Contexts:
 def contexts(monkeypatch: pytest.MonkeyPatch) -> Contexts:
     """Replace the building of contexts."""
     contexts = Contexts()
-    for room in (_identity, rotation):
+    for room in (identity, rotation):
         monkeypatch.setattr(room, "shared_context", contexts)
     return contexts
 

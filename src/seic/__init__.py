@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from seic import events
+from seic._api.replies import raise_for_status
+from seic._api.retry import Retry, RetryTransport
 from seic._auth import OAuth2Auth
 from seic._client import AsyncClient, Client
 from seic._config import Config
@@ -50,8 +52,6 @@ from seic._oauth.client_auth import (
 )
 from seic._oauth.dpop import DPoP
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
-from seic._replies import raise_for_status
-from seic._retry import Retry, RetryTransport
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import create_ssl_context
 from seic._tokens.source import TokenSource

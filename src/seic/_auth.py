@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 import httpx
 
+from seic._api.proving import Prover
+from seic._api.replay import NOT_REPLAYED, Body
 from seic._config import Config
 from seic._connector import TokenConnector
 from seic._events import CallNotReplayed, CallReplayed, CertificateRotated, Event
 from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
 from seic._oauth.words import LONGEST_ID, clean, credentials_of
-from seic._proving import Prover
-from seic._replay import NOT_REPLAYED, Body
 from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.clock import SYSTEM_CLOCK, Clock

@@ -8,13 +8,13 @@ from typing import Any, Self
 
 import httpx
 
+from seic._api.retry import Retry, RetryTransport
 from seic._auth import OAuth2Auth
 from seic._config import Config
 from seic._errors import ConfigurationError
 from seic._listeners import Listener
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
-from seic._retry import Retry, RetryTransport
 from seic._runtime import in_thread
 from seic._tokens.stats import Stats
 from seic._transport import DECIDED_BY_CONFIG, AsyncTransport, Transport

@@ -14,12 +14,12 @@ import attrs
 import httpx
 
 from seic._errors import ConfigurationError
-from seic._identity import Presenter
 from seic._model.grants import ClientCredentials, Grant
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider
 from seic._model.secrecy import Secretive, hide, traceless, tracelessly_made
-from seic._network import Network, ProxyLike, show_proxy
+from seic._network.identity import Presenter
+from seic._network.proxies import Network, ProxyLike, show_proxy
 from seic._oauth.assertion_auth import PrivateKeyJwt
 from seic._oauth.client_auth import TlsClientAuth
 from seic._oauth.dpop import DPoP

@@ -6,9 +6,9 @@ import httpx
 
 from seic._config import Config
 from seic._errors import ConfigurationError
-from seic._failures import TokenCallFailures
 from seic._model.hosts import Origin
-from seic._pools import AsyncPools, Pools
+from seic._network.failures import TokenCallFailures
+from seic._network.pools import AsyncPools, Pools
 
 
 class TokenConnector:

@@ -13,7 +13,7 @@ import httpx
 from seic._errors import ConfigurationError, TokenEndpointUnavailable
 from seic._model.hosts import Origin
 from seic._model.provider import ClientAuthentication, Provider
-from seic._network import Network
+from seic._network.proxies import Network
 from seic._oauth.metadata import metadata_urls, parse_metadata
 from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate

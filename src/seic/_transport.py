@@ -14,9 +14,9 @@ import httpx
 
 from seic._config import Config
 from seic._errors import ConfigurationError, HostNotAllowed
-from seic._failures import CallFailures
 from seic._model.hosts import Origin
-from seic._pools import AsyncPools, Pools
+from seic._network.failures import CallFailures
+from seic._network.pools import AsyncPools, Pools
 
 #: Keywords of httpx, and the setting of the configuration that decides instead, for token and API calls alike.
 DECIDED_BY_CONFIG = {

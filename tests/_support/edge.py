@@ -15,6 +15,7 @@ from typing import Literal, Self
 import attrs
 import pytest
 
+from tests._support.nginx import end
 from tests._support.pki import Minted, revocation_list, server
 
 # Debian keeps servers where only root looks for programs.
@@ -161,9 +162,8 @@ class Edge:
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(signal.SIGTERM)
         try:
-            code = process.wait(_PATIENCE)
+            code = end(process, _PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -24,6 +24,7 @@ from seic.sandbox.server import LOOPBACK_NAMES, bind_loopback
 # Debian keeps servers where only root looks for programs.
 _PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"))
 _PATIENCE = 10.0
+_AGAIN = 0.5
 
 _CONFIGURATION = Template(
     """
@@ -65,6 +66,32 @@ http {
 }
 """
 )
+
+
+def end(process: subprocess.Popen[bytes], patience: float) -> int:
+    """Ask an nginx to end until it does.
+
+    It notes a signal that comes while it starts, and then sleeps until the next one, so one alone may go unheard.
+
+    Args:
+        process: The master.
+        patience: Seconds.
+
+    Returns:
+        Its exit code.
+
+    Raises:
+        subprocess.TimeoutExpired: It does not end.
+    """
+    rounds = int(patience / _AGAIN)
+    for left in reversed(range(rounds)):
+        process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(_AGAIN)
+        except subprocess.TimeoutExpired:
+            if not left:
+                raise
+    raise AssertionError(patience)
 
 
 @attrs.frozen(kw_only=True)
@@ -191,9 +218,8 @@ class Nginx:
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(signal.SIGTERM)
         try:
-            code = process.wait(_PATIENCE)
+            code = end(process, _PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -7,7 +7,7 @@ import pytest
 
 from seic._errors import ConfigurationError
 from seic._model.hosts import Origin
-from seic._network import Network, show_proxy
+from seic._network.proxies import Network, show_proxy
 from tests._support.reports import report
 
 _PROXY = "http://proxy.example:3128"

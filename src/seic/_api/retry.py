@@ -16,13 +16,13 @@ from typing import Any, Self
 import attrs
 import httpx
 
+from seic._api.replay import Body
 from seic._errors import ConfigurationError
 from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.error_forms import read_error
 from seic._oauth.providers import SEI_GATEWAY
 from seic._oauth.words import LONGEST_ID, clean
-from seic._replay import Body
 from seic._runtime import sleep
 
 #: RFC 9110 §9.2.2: sent twice, they do what they do once.

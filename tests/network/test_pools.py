@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 import seic
-from seic import _identity, _pools
+from seic._network import identity, pools
 from seic.events import CertificateRejected, CertificateRotated, Event
 from tests._support.edge import Edge
 from tests._support.holding import HoldingServer, holding_server
@@ -27,7 +27,7 @@ class NobodyWatches:
 
 @pytest.fixture(autouse=True)
 def _unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_identity, "WATCHER", NobodyWatches())
+    monkeypatch.setattr(identity, "WATCHER", NobodyWatches())
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ async def test_what_takes_too_long_is_closed(
     far: HoldingServer, make: Make, disk: PairOnDisk, new: Minted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old identity leaves in bounded time: past the limit a connection is closed, whatever is on it."""
-    monkeypatch.setattr(_pools, "DRAIN_LIMIT", 1e-9)
+    monkeypatch.setattr(pools, "DRAIN_LIMIT", 1e-9)
     async with seic.AsyncClient(make()) as client, client.stream("GET", "/held") as reply:
         await far.half_sent.wait()
         disk.put(new)

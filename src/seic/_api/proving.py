@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
+from seic._api.replay import Body
 from seic._oauth.dpop import DPoP, wants_nonce
-from seic._replay import Body
 
 _UNAUTHORIZED = 401
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from seic._replay import Body
+from seic._api.replay import Body
 
 
 class Stored:

@@ -15,10 +15,10 @@ from typing import Any, Generic, TypeVar
 import attrs
 import httpx
 
-from seic._attempt import Attempt
 from seic._errors import CertificateError
-from seic._failures import FAILURES, Failures, is_page, unread
-from seic._identity import Presented, Presenter
+from seic._network.attempt import Attempt
+from seic._network.failures import FAILURES, Failures, is_page, unread
+from seic._network.identity import Presented, Presenter
 from seic._runtime import Job, Latch, in_thread, sleep, start_async, start_thread
 
 #: Seconds that the requests of an async client may take to end on a replaced pool; what is still open then is closed.

@@ -53,9 +53,9 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         made.append(seconds)
 
-    monkeypatch.setattr("seic._retry.sleep", sleep)
-    monkeypatch.setattr("seic._retry.block", made.append)
-    monkeypatch.setattr("seic._retry.random", lambda: 0.5)
+    monkeypatch.setattr("seic._api.retry.sleep", sleep)
+    monkeypatch.setattr("seic._api.retry.block", made.append)
+    monkeypatch.setattr("seic._api.retry.random", lambda: 0.5)
     return made
 
 
@@ -178,7 +178,7 @@ def test_retry_after_is_kept_to(kind: Kind, pauses: list[float], asked: str, rep
 
 def test_retry_after_may_be_a_date(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     """It counts against the wall clock."""
-    monkeypatch.setattr("seic._retry.time", lambda: 1_700_000_000.0)
+    monkeypatch.setattr("seic._api.retry.time", lambda: 1_700_000_000.0)
     send(KINDS[0], Plan(busy(Retry_After="Tue, 14 Nov 2023 22:13:25 GMT")))
     assert pauses == [5]
 

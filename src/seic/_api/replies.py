@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any, TypeVar
 
+from seic._api.replay import NOT_REPLAYED
 from seic._errors import ApiError
 from seic._model.provider import Provider
 from seic._oauth.api_errors import parse_api_error
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.providers import SEI_GATEWAY
 from seic._oauth.words import clean
-from seic._replay import NOT_REPLAYED
 
 _R = TypeVar("_R")
 

@@ -12,10 +12,10 @@ from collections.abc import Collection
 import attrs
 import httpx
 
-from seic._attempt import Attempt
 from seic._errors import CertificateError, TokenEndpointUnavailable
 from seic._model.hosts import Origin
-from seic._network import Network
+from seic._network.attempt import Attempt
+from seic._network.proxies import Network
 from seic._oauth.words import clean, secrets_in
 from seic._tls.certificate import ClientCertificate
 from seic._tls.explain import Explanation, Meeting, Stage, explain_close, explain_failure, explain_reply

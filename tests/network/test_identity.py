@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 import seic
-from seic._identity import Presenter
 from seic._listeners import Listeners
+from seic._network.identity import Presenter
 from seic._tls.reasons import CertificateWarning
 from seic.events import CertificateRotated, Event
 from tests._support.fake_gateway import FakeGateway
