@@ -100,6 +100,14 @@ def test_the_systems_min_protocol_counts_as_far_as_python_heeds_it(policy: str, 
     assert ours == max(pythons, ssl.TLSVersion.TLSv1_2)
 
 
+def test_an_authority_that_has_ended_is_warned_of(root: Minted) -> None:
+    """Who builds a context is told at once, with the authority's name."""
+    old = mint("Old Root", ca=True, number=73, not_before=NOW - 9 * DAY, not_after=NOW - DAY)
+    with pytest.warns(CertificateWarning, match="ca: the authority CN=Old Root expired on") as warned:
+        create_ssl_context(ca=root.pem + old.pem)
+    assert warned[0].filename == __file__
+
+
 def test_no_argument_turns_a_check_off() -> None:
     """The public function takes a certificate and authorities, and nothing else."""
     assert set(inspect.signature(create_ssl_context).parameters) == {"certificate", "ca"}

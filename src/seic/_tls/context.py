@@ -46,7 +46,8 @@ def create_ssl_context(
         ConfigurationError: An argument is of another type; its `field` names it.
 
     Warns:
-        CertificateWarning: The certificate ends soon, its key is open to others, its chain is incomplete.
+        CertificateWarning: The certificate ends soon, its key is open to others, its chain is incomplete; an authority
+            of `ca` has expired or ends soon.
     """
     if certificate is not None and not isinstance(certificate, ClientCertificate):
         if not callable(certificate) or isinstance(certificate, type):
@@ -59,7 +60,10 @@ def create_ssl_context(
     if certificate is not None:
         for warning in certificate.check():
             warnings.warn(warning, stacklevel=2)
-    return build_context(certificate, read_trust(ca))
+    trust = read_trust(ca)
+    for warning in trust.check():
+        warnings.warn(warning, stacklevel=2)
+    return build_context(certificate, trust)
 
 
 def build_context(certificate: ClientCertificate | None, trust: Trust, *, alpn: Sequence[str] = ()) -> ssl.SSLContext:

@@ -273,7 +273,7 @@ def _open_pkcs12(data: bytes, reveal: Reveal) -> PKCS12KeyAndCertificates | None
         return None
 
 
-def _demand(reveal: Reveal, label: str) -> Reveal:
+def _demand(reveal: Reveal, label: str) -> Callable[[], bytes]:
     def demand() -> bytes:
         return reveal() or _no_passphrase(label)
 
