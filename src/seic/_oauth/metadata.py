@@ -13,7 +13,6 @@ import attrs
 import httpx
 
 from seic._errors import ConfigurationError, InvalidTokenResponse
-from seic._model.hosts import Origin
 from seic._model.provider import ClientAuthentication, Provider
 from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
 from seic._oauth.client_auth import (
@@ -24,6 +23,7 @@ from seic._oauth.client_auth import (
     TlsClientAuth,
 )
 from seic._oauth.documents import DefectiveDocument, read_document
+from seic._oauth.requests import origin_of
 from seic._oauth.words import clean
 
 #: The provider's settings and the names that the metadata has for them.
@@ -57,7 +57,7 @@ def metadata_urls(issuer: str, *, allow_http_on_loopback: bool = False) -> tuple
     Raises:
         ConfigurationError: It is no https URL, or has a query or a fragment (RFC 8414 §2).
     """
-    _check_url("issuer", issuer, allow_http=allow_http_on_loopback)
+    origin_of("issuer", issuer, allow_http=allow_http_on_loopback)
     url = httpx.URL(issuer)
     if "?" in issuer or "#" in issuer:
         raise ConfigurationError("issuer: has a query or a fragment, which no issuer may (RFC 8414 §2)", field="issuer")
@@ -167,7 +167,7 @@ class _Reader:
             _invalid(self.issuer, f"{name} must be a string")
         problem = None
         try:
-            endpoint = _check_url(name, value, allow_http=self.allow_http)
+            endpoint = origin_of(name, value, allow_http=self.allow_http)
         except ConfigurationError as error:
             problem = error.message
         else:
@@ -195,18 +195,6 @@ def _choose(stated: ClientAuthentication | None, methods: Sequence[str] | None) 
             field="client_authentication",
         )
     return stated
-
-
-def _check_url(field: str, value: str, *, allow_http: bool) -> Origin:
-    scheme, separator, rest = value.partition("://")
-    try:
-        host = httpx.URL(value).host
-    except httpx.InvalidURL:
-        host = ""
-    if not separator or not host:
-        raise ConfigurationError(f"{field}: must be an https URL", field=field)
-    authority = rest.partition("/")[0].partition("?")[0].partition("#")[0]
-    return Origin.parse(f"{scheme}://{authority}", field=field, allow_http_on_loopback=allow_http)
 
 
 def _is_inside(host: str) -> bool:

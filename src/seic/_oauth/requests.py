@@ -7,6 +7,7 @@ import re
 import httpx
 
 from seic._errors import ConfigurationError
+from seic._model.hosts import Origin
 from seic._model.provider import Occasion, Provider
 from seic._oauth.client_auth import TlsClientAuth, client_authentication_of
 from seic._oauth.words import is_text
@@ -18,6 +19,28 @@ _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 def is_header_safe(text: str) -> bool:
     """Tell whether a text can stand in a header: visible ASCII, at least one character of it."""
     return _HEADER_SAFE.fullmatch(text) is not None
+
+
+def origin_of(field: str, url: str, *, allow_http: bool) -> Origin:
+    """Return the origin of a whole URL that a provider names.
+
+    Args:
+        field: The setting's or the member's name, for the error.
+        url: The URL.
+        allow_http: Whether `http://` is taken for a loopback address.
+
+    Raises:
+        ConfigurationError: It is no https URL, carries a user name, or cannot be called.
+    """
+    scheme, separator, rest = url.partition("://")
+    try:
+        host = httpx.URL(url).host
+    except httpx.InvalidURL:
+        host = ""
+    if not separator or not host:
+        raise ConfigurationError(f"{field}: must be an https URL", field=field)
+    authority = rest.partition("/")[0].partition("?")[0].partition("#")[0]
+    return Origin.parse(f"{scheme}://{authority}", field=field, allow_http_on_loopback=allow_http)
 
 
 def url_beside(token_url: str, path_or_url: str) -> str:
