@@ -368,11 +368,13 @@ def _jwt(claims: dict[str, Any]) -> str:
         pytest.param(3600, {"iat": 1000, "exp": 2800}, 1800.0, id="the shorter counts"),
         pytest.param(3600, {"iat": 1000, "exp": 9999}, 3600.0, id="the longer does not"),
         pytest.param(None, {"iat": 1000, "exp": 2800}, 1800.0, id="the only one counts"),
-        pytest.param(3600, {"exp": 2800}, 3600.0, id="an end without a beginning"),
+        pytest.param(3600, {"exp": 2800}, 3600.0, id="an end without a beginning is for our clock, which may be wrong"),
+        pytest.param(None, {"exp": 2800}, 1800.0, id="the only end counts by our clock"),
+        pytest.param(None, {"exp": 1030}, None, id="unless it is over by it"),
         pytest.param(None, {"iat": 1000, "exp": 10**12}, MAX_LIFETIME, id="a year at most"),
     ],
 )
-def test_a_jwt_gives_a_second_opinion(stated: int | None, claims: dict[str, Any], expected: float) -> None:
+def test_a_jwt_gives_a_second_opinion(stated: int | None, claims: dict[str, Any], expected: float | None) -> None:
     """Expect a JWT's own life to count where it is shorter, or the only one that is named."""
     assert _parse({"access_token": _jwt(claims), "expires_in": stated}).expires_in == expected
 

@@ -101,8 +101,9 @@ def parse_token_reply(
     the RFC requires the property: a token of another kind has to announce itself, for its use takes more than sending
     it. `expires_in` may be a number or a string of digits; missing or null is unknown; what is not positive is an
     error, for such a token would be asked for without end; what is beyond MAX_LIFETIME is taken as that. Where the
-    token is a JWT that names a shorter life, or the only one, that counts. A lifetime of the refresh token, or a time
-    of issue, that makes no sense is left out.
+    token is a JWT that names a shorter life, or the only one, that counts; one that names its end alone counts only
+    where the reply says nothing, since it takes this machine's clock to read it. A lifetime of the refresh token, or a
+    time of issue, that makes no sense is left out.
 
     Args:
         provider: The dialect.
@@ -128,9 +129,9 @@ def parse_token_reply(
     document = read_success(reply)
     access_token = _access_token(reply, document)
     refresh_token = _refresh_token(reply, document)
-    lifetimes = [
-        seconds for seconds in (_expires_in(reply, document), lifetime_of(access_token)) if seconds is not None
-    ]
+    stated = _expires_in(reply, document)
+    own = lifetime_of(access_token, now=obtained_at if stated is None else None)
+    lifetimes = [seconds for seconds in (stated, own) if seconds is not None]
     return Token(
         access_token=access_token,
         token_type=_token_type(reply, document, takes_dpop=takes_dpop),
