@@ -357,6 +357,13 @@ def test_an_echoed_secret_is_not_repeated(body: bytes | dict[str, Any]) -> None:
     assert "hunter2" not in repr(vars(caught.value)) + str(caught.value) + repr(caught.value.args)
 
 
+def test_an_exchange_that_brought_no_access_token() -> None:
+    """Expect the error to say what to ask for (RFC 8693 §2.2.1)."""
+    with pytest.raises(InvalidTokenResponse, match="requested_token_type") as caught:
+        _parse({"access_token": "a", "token_type": "N_A", "issued_token_type": "urn:ietf:params:oauth:token-type:jwt"})
+    assert "token_type" in caught.value.problem
+
+
 def _jwt(claims: dict[str, Any]) -> str:
     parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims))
     return ".".join([*(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts), "c2ln"])

@@ -26,6 +26,8 @@ __all__ = ["MAX_LIFETIME", "MAX_REPLY_BYTES", "build_token_request", "parse_toke
 #: dates hold it on every platform, whatever number a provider writes.
 MAX_LIFETIME = 365 * 86400.0
 
+# RFC 8693 §2.2.1: what an exchange brought is no access token.
+_NO_ACCESS_TOKEN = "the exchange brought no access token: ask for one with requested_token_type='access_token'"
 # Gateways write BearerToken; it is used as Bearer all the same.
 _BEARER = frozenset({"bearer", "bearertoken"})
 # Below it, milliseconds since the epoch name a day before any provider's first token: the number is something else.
@@ -168,7 +170,8 @@ def _token_type(reply: Reply, document: Mapping[str, object], *, takes_dpop: boo
     if value.lower() not in _BEARER and not (takes_dpop and value.lower() == "dpop"):
         # RFC 6749 §7.1: a client must not use a token whose type it does not understand.
         named = HIDDEN if value == document.get("access_token") else clean(value, secrets=reply.secrets, limit=40)
-        reply.invalid(f"token_type must be Bearer, not {named!r}", advice="such tokens are not supported")
+        advice = _NO_ACCESS_TOKEN if value.upper() == "N_A" else "such tokens are not supported"
+        reply.invalid(f"token_type must be Bearer, not {named!r}", advice=advice)
     return value
 
 
