@@ -12,6 +12,7 @@ import contextlib
 import datetime as dt
 import hashlib
 import logging
+import string
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 _SESSION_LASTS = 12 * 3600.0
 #: Bytes of an encoded path: sealed with the rest it has to fit a cookie of 4096 (RFC 6265 §6.1).
 _LONGEST_PATH = 1500
+#: What a header carries as it is.
+_VISIBLE = string.punctuation
 _LOGOUT_FAILED = Problem(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
     code="logout_failed",
@@ -218,8 +221,8 @@ class Logins:
             # RFC 9110 §15.5.2 demands a challenge; one of a scheme that browsers know would open their dialog.
             challenge = f'Session realm="{self._name}"'
             return HTTPException(HTTPStatus.UNAUTHORIZED, headers={"WWW-Authenticate": challenge})
-        here = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
-        return HTTPException(HTTPStatus.SEE_OTHER, headers={"Location": self._login_url(connection, here)})
+        headers = {"Location": self._login_url(connection, _address(connection)), "Cache-Control": "no-store"}
+        return HTTPException(HTTPStatus.SEE_OTHER, headers=headers)
 
     def _login_url(self, connection: HTTPConnection, following: str | None = None) -> str:
         path = connection.scope.get("root_path", "") + self._paths[0]
@@ -330,6 +333,15 @@ def _answer(answer: Response, with_cookies_of: Response) -> Response:
     return answer
 
 
+def _address(connection: HTTPConnection) -> str:
+    """Return the path and query that were asked for, as they were sent."""
+    raw = connection.scope.get("raw_path")
+    # Not every server has it; the other is decoded, and cannot tell an encoded slash from one that is not.
+    path = quote(raw, safe=_VISIBLE) if raw else quote(connection.scope["path"])
+    query = quote(connection.scope["query_string"], safe=_VISIBLE)
+    return f"{path}?{query}" if query else path
+
+
 def _own_path(text: str | None) -> str | None:
     """Return a path of this application, or None for anything that a browser might take for another host.
 
@@ -339,8 +351,8 @@ def _own_path(text: str | None) -> str | None:
         return None
     if text.startswith("//") or "\\" in text or not text.isprintable():
         return None
-    # Encoded again, so that a header takes it; what is encoded already stays as it is.
-    quoted = quote(text, safe="/%?&=#:@!$'()*+,;~-._[]")
+    # Encoded where a header does not take it; all else stays as it came, for `%2F` and `/` are two addresses.
+    quoted = quote(text, safe=_VISIBLE)
     return quoted if len(quoted) <= _LONGEST_PATH else None
 
 
