@@ -33,7 +33,7 @@ from seic._oauth import authorize
 from seic._oauth.pkce import is_same_state
 from seic.fastapi.clients import calling
 from seic.fastapi.page import CONTENT_SECURITY_POLICY, render_message
-from seic.fastapi.pockets import LOGIN_TAKES, CookiePocket, Pocket
+from seic.fastapi.pockets import LOGIN_TAKES, CookiePocket, Pocket, Used
 from seic.fastapi.problems import Problem, problem_of
 from seic.fastapi.sealing import Keys, Seal
 from seic.fastapi.sessions import Sessions
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 #: Seconds after which a person logs in again: a working day.
 _SESSION_LASTS = 12 * 3600.0
+#: Seconds after the end of an access token within which a person has to come back.
+_MAY_IDLE = 1800.0
 #: Bytes of an encoded path: sealed with the rest it has to fit a cookie of 4096 (RFC 6265 §6.1).
 _LONGEST_PATH = 1500
 #: What a header carries as it is.
@@ -92,6 +94,8 @@ class Logins:
         end_other_sessions: End a person's sessions elsewhere (the platform's `endOtherSessions`).
         issuer: What the callback's `iss` has to be, where the provider sends one (RFC 9207).
         lasts: Seconds after which a person has to log in again.
+        idle: Seconds after the end of a person's last access token within which they have to come back; later than
+            that they log in again, and a store may forget the token (`Token.ends_at`).
         pocket: Where a login under way is kept: a cookie, or `SessionPocket()`.
         secure: False takes plain http, for a machine of one's own.
         transport: What carries API and token calls in place of the network, for tests.
@@ -116,6 +120,7 @@ class Logins:
         end_other_sessions: bool = False,
         issuer: str | None = None,
         lasts: float = _SESSION_LASTS,
+        idle: float = _MAY_IDLE,
         pocket: Pocket | None = None,
         secure: bool = True,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -137,12 +142,15 @@ class Logins:
         self._seal = Seal(key)
         self._cookie = CookiePocket(secure=secure)
         self._pocket: Pocket = pocket or self._cookie
+        self._used = Used()
         # What was sealed for another login, or another callback, is worth nothing here.
         self._name = name
         self._purpose = hashlib.sha256(f"{name} {callback_url} {config.client_id}".encode()).hexdigest()
         self._sessions = Sessions(
             config,
             redirect_uri=callback_url,
+            lasts=lasts,
+            idle=idle,
             end_other_sessions=end_other_sessions,
             transport=transport,
             **options,
@@ -259,6 +267,8 @@ class Logins:
         if begun is not None and is_same_state(begun["state"], request.query_params.get("state", "")):
             # Not before: any page can send the browser here, and would end the login under way.
             self._pocket.forget(request, response, f"{self._name}-login")
+            if not self._used.take(begun["state"]):
+                begun = None
         try:
             session, token = await self._exchange(request, begun)
         except (TokenRequestRefused, InvalidTokenResponse) as error:
