@@ -435,7 +435,7 @@ def age_at_hand(site: Site, seconds: float) -> None:
 @pytest.mark.parametrize("at_hand", [True, False], ids=["at hand", "from the store"])
 @pytest.mark.parametrize(("idle", "status"), [(1790, 200), (1810, 303)], ids=["within", "over"])
 def test_a_person_may_be_away_for_half_an_hour(idle: int, status: int, at_hand: bool, platform: FakePlatform) -> None:
-    """Counted from the end of the last token; whoever comes later logs in again, although the token could be renewed."""
+    """Counted from the end of the last token; later the person logs in again, although a refresh would go."""
     site = Site(platform)
     with site as browser:
         site.log_in(browser)

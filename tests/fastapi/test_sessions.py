@@ -37,14 +37,17 @@ class Interrupted(seic.MemoryStore):
             call()
 
     def load(self, key: str) -> seic.Token | None:
+        """Return the token."""
         self._next()
         return super().load(key)
 
     def save(self, key: str, token: seic.Token) -> None:
+        """Keep the token."""
         self._next()
         super().save(key, token)
 
     def delete(self, key: str) -> None:
+        """Forget the token."""
         self._next()
         super().delete(key)
 

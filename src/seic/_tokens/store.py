@@ -18,7 +18,7 @@ class TokenStore(Protocol):
     own and waited for briefly. Calls come one at a time.
     Keys are opaque hex digests of everything that a token is bound to, so two identities never share one.
 
-    Nobody deletes what was abandoned: a store may forget a token at `Token.ends_at`, when nothing of it serves any more.
+    Nobody deletes what was abandoned: a store may forget a token at `Token.ends_at`, when nothing of it serves.
     """
 
     @property
