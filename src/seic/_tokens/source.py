@@ -1,6 +1,6 @@
 """The source of tokens: one fetch for all who ask, in tasks, threads and event loops alike.
 
-What to do is decided in `state`, how a fetch goes in `fetch`; here callers wait, and fetches are started and settled.
+What to do is decided in `state`, and carried out in `piloting`; here callers wait.
 """
 
 from __future__ import annotations
@@ -11,23 +11,10 @@ import random
 import weakref
 from collections.abc import Callable, Iterator
 
-from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
-from seic._events import (
-    Emit,
-    Event,
-    TokenAcquired,
-    TokenEndpointBack,
-    TokenEndpointDown,
-    TokenFetchBegun,
-    TokenFetchEnded,
-    TokenRefused,
-    TokenWaitBegun,
-    TokenWaitEnded,
-)
+from seic._events import Emit, Event, TokenWaitBegun, TokenWaitEnded
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.renewal import given_token
-from seic._runtime import start_async, start_thread, was_cancelled
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.errands import description, revocation
@@ -35,7 +22,8 @@ from seic._tokens.fetch import Fetch, Fetched, Steps, had_before, run_async, run
 from seic._tokens.flight import Flight
 from seic._tokens.held import Freshness, Held, Windows
 from seic._tokens.keeping import PATIENCE, Keeper
-from seic._tokens.lifeline import CallEnded, Lifeline
+from seic._tokens.lifeline import Lifeline
+from seic._tokens.piloting import Pilot
 from seic._tokens.spending import spendings_of
 from seic._tokens.state import Serve, TokenState
 from seic._tokens.stats import Stats
@@ -93,6 +81,15 @@ class TokenSource:
         self._identity = identity
         self._emit = emit
         self._chance = chance
+        self._pilot = Pilot(
+            state=self.state,
+            endpoint=endpoint,
+            steps=self._steps,
+            hold=self._hold,
+            identity=identity,
+            emit=emit,
+            clock=clock,
+        )
         if (token := given_token(endpoint.grant)) is not None:
             self.state.held = self._hold(had_before(token, clock))
         _sources.add(self)
@@ -132,14 +129,14 @@ class TokenSource:
             decision = self.state.decide(after=after)
             if isinstance(decision, Serve):
                 if decision.start is not None:
-                    self._launch(decision.start, blocking=False)
+                    self._pilot.launch(decision.start, blocking=False)
                 return decision.held
             flight = decision.flight
             with self._waiting_for(flight):
                 if decision.start:
-                    self._launch(flight, blocking=False)
+                    self._pilot.launch(flight, blocking=False)
                 while not await flight.wait_async():
-                    self._look_after(flight)
+                    self._pilot.look_after(flight)
             if (held := self.state.outcome(flight, after=after)) is not None:
                 return held
 
@@ -150,17 +147,17 @@ class TokenSource:
             decision = self.state.decide(after=after)
             if isinstance(decision, Serve):
                 if decision.start is not None:
-                    self._launch(decision.start, blocking=True)
+                    self._pilot.launch(decision.start, blocking=True)
                 return decision.held
             flight = decision.flight
             with self._waiting_for(flight):
                 if decision.start:
-                    self._launch(flight, blocking=True)
+                    self._pilot.launch(flight, blocking=True)
                 elif flight.is_here():
                     # A blocking call inside the event loop that fetches: waiting for it would be waiting for oneself.
                     self.state.abandon(flight)
                 while not flight.wait():
-                    self._look_after(flight)
+                    self._pilot.look_after(flight)
             if (held := self.state.outcome(flight, after=after)) is not None:
                 return held
 
@@ -232,68 +229,6 @@ class TokenSource:
         patience = self.endpoint.timeout + PATIENCE + _GRACE
         return Flight(host=self.endpoint.host, ahead=ahead, force=force, patience=patience)
 
-    def _launch(self, flight: Flight, *, blocking: bool) -> None:
-        def ended() -> None:
-            # Cancelled, or its loop is going: whoever waits takes over.
-            if not flight.ended:
-                self.state.abandon(flight)
-
-        try:
-            if blocking:
-                line = Lifeline()
-                flight.job = start_thread(lambda: self._fly_sync(flight, line), ended=ended, cancel=line.cut)
-            else:
-                flight.job = start_async(lambda: self._fly_async(flight), ended=ended)
-        except BaseException:
-            ended()
-            raise
-
-    def _look_after(self, flight: Flight) -> None:
-        """Bury a flight whose runner has died, and fail one that has taken longer than it ever may."""
-        if flight.is_stranded():
-            self.state.abandon(flight)
-        elif (error := flight.overdue()) is not None:
-            self._failed(flight, error)
-            flight.cancel()
-
-    async def _fly_async(self, flight: Flight) -> None:
-        with self._flying(flight):
-            try:
-                identity = self._identity()
-                self._landed(flight, await run_async(self._steps(flight, identity), self.endpoint.sender), identity)
-            except BaseException as error:
-                # Whoever waits must hear of anything, or would start anew for ever.
-                if isinstance(error, KeyboardInterrupt) or was_cancelled(error):
-                    raise
-                self._failed(flight, error)
-
-    def _fly_sync(self, flight: Flight, line: Lifeline) -> None:
-        with self._flying(flight):
-            try:
-                identity = self._identity()
-                self._landed(flight, run_sync(self._steps(flight, identity), self.endpoint.sender, line), identity)
-            except CallEnded:
-                pass
-            except BaseException as error:  # noqa: BLE001  # as above; a thread of ours has nobody to interrupt it
-                self._failed(flight, error)
-
-    @contextlib.contextmanager
-    def _flying(self, flight: Flight) -> Iterator[None]:
-        host, begun = self.endpoint.host, self.clock.monotonic()
-        self._emit(TokenFetchBegun(host=host, fetch=flight.number, ahead=flight.ahead))
-        try:
-            yield
-        finally:
-            self._emit(
-                TokenFetchEnded(
-                    host=host,
-                    fetch=flight.number,
-                    outcome=flight.outcome,
-                    took=self.clock.monotonic() - begun,
-                    tracking_id=flight.tracking_id,
-                )
-            )
-
     @contextlib.contextmanager
     def _waiting_for(self, flight: Flight) -> Iterator[None]:
         host, begun = self.endpoint.host, self.clock.monotonic()
@@ -326,51 +261,6 @@ class TokenSource:
 
     def _revocation(self) -> Steps[None]:
         return revocation(self.endpoint, self.state, self._keeper, self._key(self._identity()), self.clock)
-
-    # Events come before the callers go on, so that whoever listens knows first.
-
-    def _landed(self, flight: Flight, fetched: Fetched, identity: str | None) -> None:
-        held = self._hold(fetched)
-        held.asked = 0 if fetched.stored else flight.number
-        if (failures := self.state.landed(flight, held)) is None:
-            return
-        if identity != self._identity():
-            self.renew()
-        host = self.endpoint.host
-        if failures:
-            self._emit(TokenEndpointBack(host=host, failures=failures, tracking_id=fetched.token.tracking_id))
-        if not fetched.stored:
-            self._emit(
-                TokenAcquired(
-                    host=host,
-                    expires_in=fetched.token.expires_in,
-                    took=self.clock.monotonic() - fetched.now,
-                    ahead=flight.ahead,
-                    tracking_id=fetched.token.tracking_id,
-                )
-            )
-        flight.land(held, stored=fetched.stored)
-
-    def _failed(self, flight: Flight, error: BaseException) -> None:
-        host = self.endpoint.host
-        if not isinstance(error, SeicError):
-            # A callback of the user's. Its words may hold anything, so only its kind is named.
-            error = TokenEndpointUnavailable(f"{host}: the token request failed with {type(error).__name__}")
-        # A fresh one, since the frames of the first hold what was under way.
-        error = error.fresh()
-        if (verdict := self.state.failed(flight, error)) is None:
-            return
-        pause, serving = verdict
-        tracking_id = getattr(error, "tracking_id", None)
-        if isinstance(error, TokenRequestRefused):
-            self._emit(TokenRefused(host=host, status=error.status, code=error.code, tracking_id=tracking_id))
-        else:
-            self._emit(
-                TokenEndpointDown(
-                    host=host, problem=error.message, retry_in=pause, serving=serving, tracking_id=tracking_id
-                )
-            )
-        flight.fail(error)
 
     def _hold(self, fetched: Fetched) -> Held:
         return Held(
