@@ -11,6 +11,7 @@ import random
 import weakref
 from collections.abc import Callable, Iterator
 
+from seic._errors import TokenError
 from seic._events import Emit, Event, TokenWaitBegun, TokenWaitEnded
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
@@ -125,56 +126,85 @@ class TokenSource:
     async def obtain(self, *, force: bool = False) -> Held:
         """Return a token with its deadlines; see `token`."""
         after = self.state.number_to_force() if force else 0
-        while True:
-            decision = self.state.decide(after=after)
-            if isinstance(decision, Serve):
-                if decision.start is not None:
-                    self._pilot.launch(decision.start, blocking=False)
-                return decision.held
-            flight = decision.flight
-            with self._waiting_for(flight):
-                if decision.start:
-                    self._pilot.launch(flight, blocking=False)
-                while not await flight.wait_async():
-                    self._pilot.look_after(flight)
-            if (held := self.state.outcome(flight, after=after)) is not None:
-                return held
+        with self._handing_over():
+            while True:
+                decision = self.state.decide(after=after)
+                if isinstance(decision, Serve):
+                    if decision.start is not None:
+                        self._pilot.launch(decision.start, blocking=False)
+                    return decision.held
+                flight = decision.flight
+                with self._waiting_for(flight):
+                    if decision.start:
+                        self._pilot.launch(flight, blocking=False)
+                    while not (ended := await flight.wait_async(decision.patience)) and decision.patience is None:
+                        self._pilot.look_after(flight)
+                if ended and (held := self.state.outcome(flight, after=after)) is not None:
+                    return held
 
     def obtain_sync(self, *, force: bool = False) -> Held:
-        """Return a token with its deadlines, blocking; see `obtain`."""
+        """Return a token with its deadlines, blocking; see `obtain`.
+
+        Inside the very event loop that fetches it cannot wait, which would be waiting for itself: it goes on with a
+        token that still lives, or else makes a request of its own, unless what asks can be sent once only.
+        """
         after = self.state.number_to_force() if force else 0
-        while True:
-            decision = self.state.decide(after=after)
-            if isinstance(decision, Serve):
-                if decision.start is not None:
-                    self._pilot.launch(decision.start, blocking=True)
-                return decision.held
-            flight = decision.flight
-            with self._waiting_for(flight):
-                if decision.start:
-                    self._pilot.launch(flight, blocking=True)
-                elif flight.is_here():
-                    # A blocking call inside the event loop that fetches: waiting for it would be waiting for oneself.
+        with self._handing_over():
+            while True:
+                decision = self.state.decide(after=after)
+                if isinstance(decision, Serve):
+                    if decision.start is not None:
+                        self._pilot.launch(decision.start, blocking=True)
+                    return decision.held
+                flight = decision.flight
+                if flight.is_here() and not flight.ended:
+                    if (held := self.state.living(after=after)) is not None:
+                        return held
+                    if flight.is_spending:
+                        raise self._cannot_wait()
                     self.state.abandon(flight)
-                while not flight.wait():
-                    self._pilot.look_after(flight)
-            if (held := self.state.outcome(flight, after=after)) is not None:
-                return held
+                    continue
+                with self._waiting_for(flight):
+                    if decision.start:
+                        self._pilot.launch(flight, blocking=True)
+                    while not (ended := flight.wait(decision.patience)) and decision.patience is None:
+                        self._pilot.look_after(flight)
+                if ended and (held := self.state.outcome(flight, after=after)) is not None:
+                    return held
 
     async def revoke(self) -> None:
         """End the life of the token in hand, or else of the stored one; there may be none.
 
-        It is dropped here and in the store first, so that no call takes it up while the provider is told.
+        A fetch under way is waited for, and what it brings is ended too. The token is dropped here and in the store
+        first, so that no call takes it up while the provider is told.
 
         Raises:
             TokenError: The provider did not end it.
             ConfigurationError: The provider has no way to.
         """
-        await run_async(self._revocation(), self.endpoint.sender)
+        before = self.state.held
+        while True:
+            while (flight := self.state.flight) is not None:
+                if not await flight.wait_async():
+                    self._pilot.look_after(flight)
+            if await run_async(self._revocation(before), self.endpoint.sender):
+                return
 
     def revoke_sync(self) -> None:
-        """End the life of the token in hand or in the store, blocking; see `revoke`."""
-        run_sync(self._revocation(), self.endpoint.sender, Lifeline())
+        """End the life of the token in hand or in the store, blocking; see `revoke`.
+
+        Raises:
+            TokenError: As there; or this blocks the very event loop that fetches, and so cannot wait for it.
+        """
+        before = self.state.held
+        while True:
+            while (flight := self.state.flight) is not None:
+                if flight.is_here():
+                    raise self._cannot_wait()
+                if not flight.wait():
+                    self._pilot.look_after(flight)
+            if run_sync(self._revocation(before), self.endpoint.sender, Lifeline()):
+                return
 
     async def token_info(self) -> TokenInfo:
         """Ask the provider what a live token is good for; the token is had first if need be.
@@ -198,23 +228,27 @@ class TokenSource:
         self.state.age()
 
     async def aclose(self) -> None:
-        """End background work; whoever still waits for a fetch starts it anew."""
+        """End background work; a fetch that somebody waits for has a moment to end by itself.
+
+        Whoever waits beyond that gets an error, and nothing is asked for anew on their behalf.
+        """
         if (flight := self.state.flight) is not None:
-            if flight.is_spending:
+            if flight.is_wanted:
                 await flight.wait_async(_CLOSING)
-            flight.cancel()
-            await flight.wait_async(_CLOSING)
+            flight.close()
+            if not await flight.wait_async(_CLOSING):
+                self.state.abandon(flight)
         if self._keeper is not None and (pending := self._keeper.pending) is not None:
             await pending.wait_async(_CLOSING)
 
     def close(self) -> None:
         """End background work, blocking; see `aclose`."""
         if (flight := self.state.flight) is not None:
-            if flight.is_spending and not flight.is_here():
+            if flight.is_wanted and not flight.is_here():
                 flight.wait(_CLOSING)
-            flight.cancel()
-            if not flight.is_here():
-                flight.wait(_CLOSING)
+            flight.close()
+            if not flight.is_here() and not flight.wait(_CLOSING):
+                self.state.abandon(flight)
         if self._keeper is not None and (pending := self._keeper.pending) is not None:
             pending.wait(_CLOSING)
 
@@ -230,11 +264,27 @@ class TokenSource:
         return Flight(host=self.endpoint.host, ahead=ahead, force=force, patience=patience)
 
     @contextlib.contextmanager
+    def _handing_over(self) -> Iterator[None]:
+        """Leave no fetch behind that was decided on and not started, whatever interrupts the caller."""
+        try:
+            yield
+        except BaseException:
+            self.state.hand_over()
+            raise
+
+    def _cannot_wait(self) -> TokenError:
+        return TokenError(
+            f"{self.endpoint.host}: this event loop is fetching a token, and a blocking call inside it cannot wait for "
+            "that, nor ask a second time; make the call with await, or in a thread"
+        )
+
+    @contextlib.contextmanager
     def _waiting_for(self, flight: Flight) -> Iterator[None]:
         host, begun = self.endpoint.host, self.clock.monotonic()
         self._emit(TokenWaitBegun(host=host, fetch=flight.number))
         try:
-            yield
+            with flight.waiter():
+                yield
         finally:
             self._emit(TokenWaitEnded(host=host, fetch=flight.number, took=self.clock.monotonic() - begun))
 
@@ -259,8 +309,9 @@ class TokenSource:
         )
         return fetch.steps(eager=self.state.eager() and not flight.ahead, is_usable=is_usable)
 
-    def _revocation(self) -> Steps[None]:
-        return revocation(self.endpoint, self.state, self._keeper, self._key(self._identity()), self.clock)
+    def _revocation(self, before: Held) -> Steps[bool]:
+        key = self._key(self._identity())
+        return revocation(self.endpoint, self.state, self._keeper, key, self.clock, before=before)
 
     def _hold(self, fetched: Fetched) -> Held:
         return Held(
