@@ -142,6 +142,8 @@ def _is_sound(stored: object, wall: float) -> bool:
         return False
     if not isinstance(stored.refresh_token, str | None) or not isinstance(stored.token_type, str):
         return False
+    if not isinstance(stored.begun_by, str | None):
+        return False
     if stored.refresh_expires_in is not None and not _is_number(stored.refresh_expires_in):
         return False
     lifetime = 1.0 if stored.expires_in is None else stored.expires_in

@@ -5,7 +5,6 @@ from __future__ import annotations
 import httpx
 
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenRequestRefused
-from seic._model.grants import Grant, RefreshToken
 from seic._tokens.backoff import is_refusal
 from seic._tokens.spending import Fate
 
@@ -28,11 +27,6 @@ _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.Pr
 def name_failure(error: SeicError) -> str:
     """Return `refused`, `unavailable`, `invalid`, or `failed` for anything else, such as an unusable certificate."""
     return next((word for kind, word in _FAILURES.items() if isinstance(error, kind)), "failed")
-
-
-def refuses_refresh(grant: Grant, error: TokenRequestRefused) -> bool:
-    """Tell whether a refusal means the refresh token that was sent, and not the client or the endpoint."""
-    return isinstance(grant, RefreshToken) and fate_after(error) is Fate.SPENT
 
 
 def fate_after(error: SeicError) -> Fate:

@@ -88,7 +88,7 @@ class TokenSource:
         self._windows = windows or Windows()
         self._idle_lifetime = idle_lifetime
         self._keeper = None if store is None else Keeper(store, emit=emit, clock=clock)
-        self._spendings = spendings_of(endpoint.grant if store is None else store)
+        self._spendings = spendings_of(endpoint.provider.name, endpoint.client_id)
         self._key = key or (lambda thumbprint: thumbprint or "")
         self._identity = identity
         self._emit = emit

@@ -13,6 +13,9 @@ class TokenStore(Protocol):
     Methods block; one that waits for a disk or a network says so by `blocking`, and is then called in a thread of its
     own and waited for briefly. Calls come one at a time.
     Keys are opaque hex digests of everything that a token is bound to, so two identities never share one.
+
+    Nothing here is a claim: two processes that share a store can renew one token at the same moment, and so spend one
+    refresh token twice. Within a process that does not happen, whatever the store.
     """
 
     @property
