@@ -207,8 +207,9 @@ class TokenSource:
                 await flight.wait_async(_CLOSING)
             flight.cancel()
             await flight.wait_async(_CLOSING)
-        if self._keeper is not None and (pending := self._keeper.pending) is not None:
-            await pending.wait_async(_CLOSING)
+        if self._keeper is not None:
+            for latch in self._keeper.closing():
+                await latch.wait_async(_CLOSING)
 
     def close(self) -> None:
         """End background work, blocking; see `aclose`."""
@@ -218,8 +219,9 @@ class TokenSource:
             flight.cancel()
             if not flight.is_here():
                 flight.wait(_CLOSING)
-        if self._keeper is not None and (pending := self._keeper.pending) is not None:
-            pending.wait(_CLOSING)
+        if self._keeper is not None:
+            for latch in self._keeper.closing():
+                latch.wait(_CLOSING)
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
