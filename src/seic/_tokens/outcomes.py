@@ -5,7 +5,6 @@ from __future__ import annotations
 import httpx
 
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenRequestRefused
-from seic._model.grants import Grant, RefreshToken
 from seic._tokens.backoff import is_refusal
 from seic._tokens.spending import Fate
 
@@ -30,6 +29,7 @@ def name_failure(error: SeicError) -> str:
     return next((word for kind, word in _FAILURES.items() if isinstance(error, kind)), "failed")
 
 
+<<<<<<< HEAD
 def name_class(error: BaseException) -> str:
     """Return the class of an error by its public name, as `httpx.ConnectTimeout`: a connection's own before ours."""
     if isinstance(error, TokenEndpointUnavailable) and error.__cause__ is not None:
@@ -44,6 +44,8 @@ def refuses_refresh(grant: Grant, error: TokenRequestRefused) -> bool:
     return isinstance(grant, RefreshToken) and fate_after(error) is Fate.SPENT
 
 
+=======
+>>>>>>> grants
 def fate_after(error: SeicError) -> Fate:
     """Return what has become of a refresh token or a code whose request failed."""
     if isinstance(error, TokenRequestRefused):
