@@ -21,13 +21,8 @@ from seic._tokens.clock import Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.keeping import PATIENCE, Keeper, Pause
 from seic._tokens.lifeline import Lifeline
-<<<<<<< HEAD
-from seic._tokens.outcomes import fate_after, name_class, name_failure, refuses_refresh
+from seic._tokens.outcomes import fate_after, name_class, name_failure
 from seic._tokens.sending import Reply, Sender, head_of
-=======
-from seic._tokens.outcomes import fate_after, name_failure
-from seic._tokens.sending import Reply, Sender
->>>>>>> grants
 from seic._tokens.spending import Fate, Spending, Spendings
 
 _T = TypeVar("_T")
@@ -228,15 +223,9 @@ class Fetch:
             if self.endpoint.should_resend(reply):
                 self._tell("challenged", request, begun)
                 self.count(requests=1)
-<<<<<<< HEAD
                 begun = self.clock.monotonic()
-                request = self.endpoint.build(grant, now=self.clock.wall())
-                reply = yield Send(request, ends - begun)
-=======
                 request = self.endpoint.build(ask.grant, now=self.clock.wall())
-                reply = yield Send(request, ends - self.clock.monotonic())
-            status = reply.status
->>>>>>> grants
+                reply = yield Send(request, ends - begun)
             token = self.endpoint.parse(reply, obtained_at=wall, now=self.clock.wall())
             is_bound = is_token_bound_as_it_should(
                 token.access_token,

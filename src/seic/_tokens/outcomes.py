@@ -29,7 +29,6 @@ def name_failure(error: SeicError) -> str:
     return next((word for kind, word in _FAILURES.items() if isinstance(error, kind)), "failed")
 
 
-<<<<<<< HEAD
 def name_class(error: BaseException) -> str:
     """Return the class of an error by its public name, as `httpx.ConnectTimeout`: a connection's own before ours."""
     if isinstance(error, TokenEndpointUnavailable) and error.__cause__ is not None:
@@ -39,13 +38,6 @@ def name_class(error: BaseException) -> str:
     return kind.__qualname__ if package == "builtins" else f"{package}.{kind.__qualname__}"
 
 
-def refuses_refresh(grant: Grant, error: TokenRequestRefused) -> bool:
-    """Tell whether a refusal means the refresh token that was sent, and not the client or the endpoint."""
-    return isinstance(grant, RefreshToken) and fate_after(error) is Fate.SPENT
-
-
-=======
->>>>>>> grants
 def fate_after(error: SeicError) -> Fate:
     """Return what has become of a refresh token or a code whose request failed."""
     if isinstance(error, TokenRequestRefused):

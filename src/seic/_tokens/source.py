@@ -235,36 +235,24 @@ class TokenSource:
         if (flight := self.state.flight) is not None:
             if flight.is_wanted:
                 await flight.wait_async(_CLOSING)
-<<<<<<< HEAD
             flight.close()
             if not await flight.wait_async(_CLOSING):
                 self.state.abandon(flight)
-        if self._keeper is not None and (pending := self._keeper.pending) is not None:
-            await pending.wait_async(_CLOSING)
-=======
-            flight.cancel()
-            await flight.wait_async(_CLOSING)
         if self._keeper is not None:
             for latch in self._keeper.closing():
                 await latch.wait_async(_CLOSING)
->>>>>>> grants
 
     def close(self) -> None:
         """End background work, blocking; see `aclose`."""
         if (flight := self.state.flight) is not None:
             if flight.is_wanted and not flight.is_here():
                 flight.wait(_CLOSING)
-<<<<<<< HEAD
             flight.close()
             if not flight.is_here() and not flight.wait(_CLOSING):
                 self.state.abandon(flight)
-        if self._keeper is not None and (pending := self._keeper.pending) is not None:
-            pending.wait(_CLOSING)
-=======
         if self._keeper is not None:
             for latch in self._keeper.closing():
                 latch.wait(_CLOSING)
->>>>>>> grants
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
