@@ -218,6 +218,15 @@ class CertificateRejected(Event):
     problem: str
 
 
+@attrs.frozen(kw_only=True)
+class AuthoritiesRotated(Event):
+    """The file of `ca=` has changed; new connections trust what it holds now, `authorities` of them."""
+
+    name: ClassVar[str] = "authorities rotated"
+    path: str
+    authorities: int
+
+
 Emit: TypeAlias = Callable[[Event], None]
 
 _logger = logging.getLogger("seic")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +39,7 @@ from seic._events import (
     TokenWaitBegun,
     TokenWaitEnded,
 )
+from seic._runtime import Lock
 
 __all__ = ["instrument"]
 
@@ -195,7 +195,7 @@ class _Telemetry:
         self._common = common
         self._http = http
         # Waits and fetches are told from any thread.
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._fetches: dict[int, _Fetch] = {}
 
     def __call__(self, event: Event) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -13,7 +12,7 @@ import attrs
 from seic._events import Emit, StoreDegraded
 from seic._model.token import Token
 from seic._oauth.messages import MAX_LIFETIME
-from seic._runtime import Latch, start_thread
+from seic._runtime import Latch, Lock, start_thread
 from seic._tokens.clock import Clock
 from seic._tokens.store import TokenStore
 
@@ -73,7 +72,7 @@ class Keeper:
         self._store = store
         self._emit = emit
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._last: _Call | None = None
 
     def load(self, key: str) -> Generator[Pause, Any, Token | None]:
@@ -108,7 +107,6 @@ class Keeper:
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: the threads stayed in the parent."""
-        self._lock = threading.Lock()
         self._last = None
 
     def _begin(self, operation: str, method: Callable[..., Any], *args: Any) -> _Call | None:

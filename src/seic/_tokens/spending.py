@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import enum
 import hashlib
-import threading
 import weakref
 
-from seic._runtime import Latch
+from seic._runtime import Latch, Lock
 
 #: How many endings are remembered: each renewal adds one, and what is older than a few renewals comes from nowhere.
 _REMEMBERED = 256
@@ -46,7 +45,7 @@ class Spendings:
     """Every spending of those who might send the same secret: the sources of one store, or of one grant."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._running: dict[str, Spending] = {}
         # By digest: what is spent need not be kept.
         self._fates: dict[str, Fate] = {}
@@ -81,14 +80,13 @@ class Spendings:
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: what the parent was sending, the child must not send."""
-        self._lock = threading.RLock()
         for spending in list(self._running.values()):
             spending.end()
 
 
 # By identity: two grants that are equal need not be one login, and a store of the user's may have any equality.
 _known: dict[int, tuple[weakref.ref[object], Spendings]] = {}
-_known_lock = threading.RLock()
+_known_lock = Lock()
 
 
 def spendings_of(anchor: object) -> Spendings:

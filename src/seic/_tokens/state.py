@@ -7,13 +7,13 @@ while anything is awaited.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
 from typing import Protocol
 
 import attrs
 
 from seic._errors import SeicError
+from seic._runtime import Lock
 from seic._tokens.backoff import fruitless_pause, is_refusal, pauses
 from seic._tokens.clock import Clock
 from seic._tokens.flight import Flight, take_number
@@ -60,8 +60,7 @@ class TokenState:
         self._clock = clock
         self._chance = chance
         self._depart = depart
-        # Reentrant, for the garbage collector and signals may run a finalizer of a user's that makes a call.
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._flight: Flight | None = None
         self._error: SeicError | None = None
         self._failures = 0
@@ -219,8 +218,7 @@ class TokenState:
         return self._flight
 
     def after_fork(self) -> None:
-        """Begin anew in a forked child: the lock may have been held, and the flight's runner stayed in the parent."""
-        self._lock = threading.RLock()
+        """Begin anew in a forked child: the flight's runner stayed in the parent."""
         self._flight = None
 
     def _flight_in_the_air(self) -> Flight | None:
