@@ -262,8 +262,10 @@ def test_a_passphrase_that_hangs_is_no_better(client: Minted, root: Minted, tmp_
     bench.seconds += 10
     bench.identity.look(urgent=True)
     assert silences(bench) == [
-        f"{certificate}: it gave no answer in 10 seconds, and is not asked again until it does; the last good "
-        "certificate stays in service; give it a time limit of its own"
+        (
+            f"{certificate}: it gave no answer in 10 seconds, and is not asked again until it does; the last good "
+            "certificate stays in service; give it a time limit of its own"
+        )
     ]
     answers.set()
     bench.look()
