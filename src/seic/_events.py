@@ -209,7 +209,7 @@ class CertificateRotated(Event):
 
 @attrs.frozen(kw_only=True)
 class CertificateRejected(Event):
-    """New key material did not load; the last good pair stays in service."""
+    """New key material or authorities did not load, or their source is silent; the last good ones stay in service."""
 
     name: ClassVar[str] = "certificate rejected"
     level: ClassVar[int] = 30

@@ -59,28 +59,32 @@ class Authorities:
         return self._trust
 
     def look(self) -> None:
-        """Take up what has changed; what is wrong with it becomes an event, never an error."""
-        if self._trust is None or not self._renewal.is_due(urgent=False):
-            return
-        event: Event | None = None
+        """Take up what has changed, and tell of it."""
+        if (event := self.take_up(urgent=False)) is not None:
+            self._emit(event)
+
+    def take_up(self, *, urgent: bool) -> Event | None:
+        """Take up what has changed; return what is to be told: of the change, or of what is wrong with it.
+
+        Args:
+            urgent: Do not wait until the file settles.
+        """
+        if self._trust is None or not self._renewal.is_due(urgent=urgent):
+            return None
         with self._lock:
             try:
                 fresh = self._renewal.read()
                 fresh.new_context()  # OpenSSL has the last word
             except CertificateError as error:
-                if self._renewal.is_settled():
-                    event = self._reject(error)
-            else:
-                self._renewal.dealt_with()
-                self._reported = None
-                if fresh != self._trust:
-                    self._trust = fresh
-                    # Last: who sees the new number finds the new authorities.
-                    self.generation += 1
-                    event = AuthoritiesRotated(path=fresh.label, authorities=len(fresh.authorities))
-        # Outside the lock: a listener may come back here.
-        if event is not None:
-            self._emit(event)
+                return self._reject(error) if self._renewal.is_settled() else None
+            self._renewal.dealt_with()
+            self._reported = None
+            if fresh == self._trust:
+                return None
+            self._trust = fresh
+            # Last: who sees the new number finds the new authorities.
+            self.generation += 1
+            return AuthoritiesRotated(path=fresh.label, authorities=len(fresh.authorities))
 
     def _reject(self, error: CertificateError) -> Event | None:
         self._renewal.dealt_with()

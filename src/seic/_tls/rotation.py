@@ -161,7 +161,7 @@ class Identity:
         """
         if self._held is None:
             return None
-        self._follow_authorities()
+        self._follow_authorities(urgent=urgent)
         reading = self._reading
         if reading is None and (self._renewal.is_due(urgent=urgent) or self._became_valid()):
             reading, _ = self._read()
@@ -181,7 +181,7 @@ class Identity:
             ConfigurationError: The certificate was given as bytes: there is nothing to read again.
         """
         self.hold()
-        self._follow_authorities()
+        self._follow_authorities(urgent=True)
         while True:
             reading, is_ours = self._read(asked_for=True)
             self._wait(reading, PATIENCE)
@@ -300,13 +300,14 @@ class Identity:
         error = self._silence(PATIENCE)
         self._emit(CertificateRejected(path=self._renewal.label, reason=Reason.SOURCE_FAILED, problem=error.message))
 
-    def _follow_authorities(self) -> None:
-        self._authorities.look()
-        if self._authorities.generation == self._trusts:
-            return
-        with self._lock:
-            if self._held is not None and self._authorities.generation != self._trusts:
-                self._put(self._held.certificate)
+    def _follow_authorities(self, *, urgent: bool) -> None:
+        event = self._authorities.take_up(urgent=urgent)
+        if self._authorities.generation != self._trusts:
+            with self._lock:
+                if self._held is not None and self._authorities.generation != self._trusts:
+                    self._put(self._held.certificate)
+        if event is not None:
+            self._emit(event)
 
     def _became_valid(self) -> bool:
         return self._valid_from is not None and self._now() >= self._valid_from
