@@ -30,6 +30,15 @@ def name_failure(error: SeicError) -> str:
     return next((word for kind, word in _FAILURES.items() if isinstance(error, kind)), "failed")
 
 
+def name_class(error: BaseException) -> str:
+    """Return the class of an error by its public name, as `httpx.ConnectTimeout`: a connection's own before ours."""
+    if isinstance(error, TokenEndpointUnavailable) and error.__cause__ is not None:
+        error = error.__cause__
+    kind = type(error)
+    package = kind.__module__.partition(".")[0]
+    return kind.__qualname__ if package == "builtins" else f"{package}.{kind.__qualname__}"
+
+
 def refuses_refresh(grant: Grant, error: TokenRequestRefused) -> bool:
     """Tell whether a refusal means the refresh token that was sent, and not the client or the endpoint."""
     return isinstance(grant, RefreshToken) and fate_after(error) is Fate.SPENT
