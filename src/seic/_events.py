@@ -180,12 +180,24 @@ class CallNotReplayed(Event):
 
 @attrs.frozen(kw_only=True)
 class StoreDegraded(Event):
-    """The token store failed; it cost a token call, never a request."""
+    """The token store failed; it cost a token call, never a request.
+
+    A refresh token that was not saved is saved again until that succeeds, which `StoreBack` tells; it fails silently
+    meanwhile.
+    """
 
     name: ClassVar[str] = "store degraded"
     level: ClassVar[int] = 30
     operation: str
     problem: str
+
+
+@attrs.frozen(kw_only=True)
+class StoreBack(Event):
+    """The token store has taken what it did not take before: what would have been lost with the process is kept."""
+
+    name: ClassVar[str] = "store back"
+    operation: str
 
 
 @attrs.frozen(kw_only=True)
