@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import math
 import os
 import warnings
@@ -27,6 +26,7 @@ from seic._oauth.dpop import DPoP
 from seic._oauth.messages import build_token_request
 from seic._settings import named, read_environment, read_file
 from seic._tls.certificate import ClientCertificate
+from seic._tls.context import check_source
 from seic._tls.rotation import CertificateSource
 from seic._tls.trust import read_trust
 from seic._tokens.held import Margin, Windows
@@ -88,14 +88,8 @@ def _seconds(_config: Config, attribute: attrs.Attribute[Any], value: object) ->
         raise _unlike(attribute, value, "a number of seconds")
 
 
-def _gives_certificate(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is None or isinstance(value, ClientCertificate):
-        return
-    # A class is callable too, and is what stands there when `.load(...)` was forgotten.
-    if not callable(value) or isinstance(value, type) or inspect.iscoroutinefunction(value):
-        raise _unlike(
-            attribute, value, "seic.ClientCertificate.load(...), or a plain function without arguments that returns it"
-        )
+def _gives_certificate(_config: Config, _attribute: attrs.Attribute[Any], value: object) -> None:
+    check_source(value)
 
 
 def _ca_repr(ca: CA) -> str:
