@@ -206,6 +206,23 @@ async def test_two_hundred_401s_make_one_token_request(
     assert auth.stats.replays >= 1
 
 
+def test_a_path_that_takes_no_token_does_not_cost_one_for_each_call(
+    api: Api, desk: TokenDesk, auth: OAuth2Auth, clock: FakeClock, kind: Kind
+) -> None:
+    """Although all the others take what it rejects: renewals pause, and the 401 says so; the others notice nothing."""
+    api.answer = lambda call: (401, CHALLENGE, b"") if call.path.endswith("/broken") else None
+    notes = []
+    for _ in range(60):
+        assert kind.request(api, auth, "GET", "/v1/accounts").status_code == 200
+        reply = kind.request(api, auth, "GET", "/v1/broken")
+        assert reply.status_code == 401
+        notes.append(reply.extensions[NOT_REPLAYED])
+        clock.advance(1)
+    assert desk.calls <= 8
+    assert len({"rejected too" in note for note in notes}) == 2
+    assert any("rejects new tokens as well as old ones" in note for note in notes)
+
+
 async def test_a_401_that_comes_late_does_not_renew_the_new_token(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
     """The call was carried by the old one; it is replayed with the one in hand."""
     request = httpx.Request("GET", f"{BASE}/v1/accounts")

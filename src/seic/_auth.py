@@ -296,7 +296,7 @@ class OAuth2Auth(_Auth):
         if not speaks_of_token(provider=self.config.provider, headers=response.headers, body=response.content):
             return self._hand_on(response, "the answer does not speak of the token")
         if not self._state.may_replace(held):
-            return self._hand_on(response, "the API rejects new tokens as well as old ones")
+            return self._hand_on(response, "the API rejects new tokens as well as old ones; renewals pause")
         held.reject()
         if body is not None and body.stream is response.request.stream and body.problem is not None:
             return self._hand_on(response, f"{body.problem}; the next call gets a new token")

@@ -26,6 +26,9 @@ _REFUSED_FIRST, _REFUSED_MAX = 30.0, 300.0
 RETRY_AFTER_MAX = 60.0
 #: The longest pause between renewals that do not help, in seconds.
 _FRUITLESS_MAX = 60.0
+#: A token that is rejected before this age, in seconds, was no help: twice the longest pause, so that a row does not end
+#: by being paused.
+AT_ONCE = 2 * _FRUITLESS_MAX
 
 
 class Pauses(NamedTuple):
@@ -80,9 +83,9 @@ def pauses(error: SeicError, *, failures: int, ahead: bool, chance: float) -> Pa
 
 
 def fruitless_pause(times: int) -> float:
-    """Return the pause in seconds before a token is renewed again that the API rejects whatever its age.
+    """Return the pause in seconds before a token is replaced again that the API rejects as it did those before.
 
     Args:
-        times: How often in a row that has been seen; none is no pause.
+        times: How many in a row were rejected at once; none is no pause.
     """
     return min(2.0 ** min(times - 1, 16), _FRUITLESS_MAX) if times else 0.0
