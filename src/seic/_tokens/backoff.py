@@ -26,8 +26,8 @@ _REFUSED_FIRST, _REFUSED_MAX = 30.0, 300.0
 RETRY_AFTER_MAX = 60.0
 #: The longest pause between renewals that do not help, in seconds.
 _FRUITLESS_MAX = 60.0
-#: A token that is rejected before this age, in seconds, was no help: twice the longest pause, so that a row does not end
-#: by being paused.
+#: A token that is rejected before this age, in seconds, was no help: twice the longest pause, so that no pause ends the
+#: row.
 AT_ONCE = 2 * _FRUITLESS_MAX
 
 

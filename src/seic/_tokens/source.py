@@ -77,7 +77,7 @@ class TokenSource:
         self._windows = windows or Windows()
         self._idle_lifetime = idle_lifetime
         self._keeper = None if store is None else Keeper(store, emit=emit, clock=clock)
-        self._spendings = spendings_of(endpoint.grant if store is None else store)
+        self._spendings = spendings_of(endpoint.provider.name, endpoint.client_id)
         self._key = key or (lambda thumbprint: thumbprint or "")
         self._identity = identity
         self._emit = emit
@@ -238,8 +238,9 @@ class TokenSource:
             flight.close()
             if not await flight.wait_async(_CLOSING):
                 self.state.abandon(flight)
-        if self._keeper is not None and (pending := self._keeper.pending) is not None:
-            await pending.wait_async(_CLOSING)
+        if self._keeper is not None:
+            for latch in self._keeper.closing():
+                await latch.wait_async(_CLOSING)
 
     def close(self) -> None:
         """End background work, blocking; see `aclose`."""
@@ -249,8 +250,9 @@ class TokenSource:
             flight.close()
             if not flight.is_here() and not flight.wait(_CLOSING):
                 self.state.abandon(flight)
-        if self._keeper is not None and (pending := self._keeper.pending) is not None:
-            pending.wait(_CLOSING)
+        if self._keeper is not None:
+            for latch in self._keeper.closing():
+                latch.wait(_CLOSING)
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
