@@ -18,6 +18,7 @@ from typing import Any, Self
 import attrs
 import httpx
 
+from seic._api.peeking import peek, peek_async
 from seic._api.proving import prove_anew
 from seic._api.replay import Body
 from seic._errors import CertificateError, ConfigurationError
@@ -137,9 +138,8 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
                 if pause is None or not await body.rewind_async():
                     raise
             else:
-                if _explains_itself(response):
-                    await response.aread()
-                pause = self._after_answer(response, attempt, request)
+                said = await peek_async(response) if _explains_itself(response) else None
+                pause = self._after_answer(response, said, attempt, request)
                 if pause is None or not await body.rewind_async():
                     return response
                 await response.aclose()
@@ -163,9 +163,8 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
                 if pause is None or not body.rewind():
                     raise
             else:
-                if _explains_itself(response):
-                    response.read()
-                pause = self._after_answer(response, attempt, request)
+                said = peek(response) if _explains_itself(response) else None
+                pause = self._after_answer(response, said, attempt, request)
                 if pause is None or not body.rewind():
                     return response
                 response.close()
@@ -212,9 +211,9 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
             return None
         return self._pause(type(error).__name__, None, attempt, request)
 
-    def _after_answer(self, response: Any, attempt: int, request: Any) -> float | None:
+    def _after_answer(self, response: Any, said: bytes | None, attempt: int, request: Any) -> float | None:
         status = response.status_code
-        if not _may_pass(status, response.content if _explains_itself(response) else b""):
+        if not _may_pass(status, said or b""):
             return None
         asked = parse_retry_after(response.headers.get("Retry-After"), now=time())
         named = response.headers.get(self._tracking_header, "") if self._tracking_header else ""
