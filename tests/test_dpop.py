@@ -177,6 +177,21 @@ async def test_nonces() -> None:
     assert [proof.get("nonce") for proof in provider.proofs] == ["nonce-1", "nonce-2", "nonce-2", "nonce-3"]
 
 
+async def test_a_request_for_a_nonce_is_told_of() -> None:
+    """Expect two requests to be heard of where two were sent: the first is no failure, and no token either."""
+    provider = Provider()
+    provider.nonces["/oauth/v2/token"] = "nonce-1"
+    heard: list[seic.events.Event] = []
+    async with provider.client() as client:
+        client.listen(heard.append)
+        await client.token()
+    told = [event for event in heard if isinstance(event, seic.events.TokenRequested)]
+    assert [(event.outcome, event.status, event.error) for event in told] == [
+        ("challenged", 400, None),
+        ("acquired", 200, None),
+    ]
+
+
 async def test_a_new_nonce_comes_with_an_answer() -> None:
     """Expect the next call to carry the nonce that the last success brought (§8.2), without being asked."""
     dpop = seic.DPoP()

@@ -9,6 +9,7 @@ from seic._events import (
     CertificateRejected,
     CertificateRotated,
     Event,
+    StoreBack,
     StoreDegraded,
     TokenAcquired,
     TokenEndpointBack,
@@ -33,6 +34,7 @@ __all__ = [
     "TokenEndpointDown",
     "TokenEndpointBack",
     "StoreDegraded",
+    "StoreBack",
     # Calls
     "CallReplayed",
     "CallNotReplayed",
