@@ -204,6 +204,20 @@ async def test_the_code_flow(site: Site) -> None:
     assert caught.value.code == "invalid_grant"
 
 
+async def test_the_refresh_token_grant(site: Site) -> None:
+    """Expect a refresh token that was had elsewhere to be spent once, and each that it is rotated to after it."""
+    async with seic.AsyncClient(site.config(grant=seic.Password(username="ann", password=PASSWORD))) as client:
+        theirs = await client.token()
+    config = site.config(grant=seic.RefreshToken(refresh_token=theirs.refresh_token or ""))
+    async with seic.AsyncClient(config) as client:
+        assert (await client.get("/api")).json() == {"client_id": "basic", "user": "ann"}
+        first = await client.token()
+        assert first.refresh_token not in (None, theirs.refresh_token)
+        second = await client.token(force=True)
+        assert second.refresh_token not in (None, first.refresh_token)
+        assert client.stats.token_requests == 2
+
+
 def _assertion(site: Site) -> Callable[[], str]:
     def make() -> str:
         now = int(time.time())
