@@ -124,7 +124,8 @@ class Config(Secretive):
             again each minute and should have a time limit of its own. With a certificate token and API calls go to the
             mutual-TLS host, and follow it when its files are renewed.
         dpop: The key that tokens are bound to (RFC 9449), where the provider and its APIs offer that; None is none.
-        ca: Whom to trust: None is the system's trust, a path or PEM bytes are exactly these.
+        ca: Whom to trust: None is the system's trust, a path or PEM bytes are exactly these; a path is followed as the
+            certificate's are.
         store: Where tokens are kept beyond this process's clients; None is nowhere.
         advisory_refresh: From when before expiry a token is renewed in the background: seconds, or a share of its
             lifetime such as `"20%"`, the default.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -15,7 +14,7 @@ from seic._model.hosts import Origin
 from seic._model.provider import ClientAuthentication, Provider
 from seic._network.proxies import Network
 from seic._oauth.metadata import metadata_urls, parse_metadata
-from seic._runtime import in_thread
+from seic._runtime import Lock, in_thread
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import shared_context
 from seic._tls.sources import Material
@@ -38,7 +37,7 @@ class _Known:
 
 #: By issuer and by who was trusted to speak for it.
 _known: dict[tuple[str, Material | None, str | None], _Known] = {}
-_lock = threading.Lock()
+_lock = Lock()
 
 
 @attrs.frozen(kw_only=True)
