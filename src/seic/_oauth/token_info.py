@@ -12,6 +12,7 @@ from seic._model.token_info import TokenInfo
 from seic._oauth.documents import kind_of, number_in
 from seic._oauth.refusals import Reply, raise_for_status, read_success
 from seic._oauth.requests import build_form_request, dialect_headers, endpoint_url, is_header_safe
+from seic._oauth.words import blot
 
 # Members that are read into the value, and the tokens themselves, which are not repeated.
 _READ = frozenset(
@@ -128,6 +129,12 @@ def parse_token_info_reply(
     )
     raise_for_status(reply)
     document = read_success(reply)
+
+    def text(name: str) -> str | None:
+        value = document.get(name)
+        # It is shown.
+        return blot(value, reply.unspeakable) if isinstance(value, str) and value else None
+
     expires_in = number_in(document.get("expires_in"))
     if expires_in is None and (ends := number_in(document.get("exp"))) is not None:
         expires_in = ends - now
@@ -135,12 +142,12 @@ def parse_token_info_reply(
     return TokenInfo(
         active=active,
         expires_in=expires_in,
-        scope=_text(document.get("scope")) or "",
-        token_type=_text(document.get("token_type")),
-        client_id=_text(document.get("client_id")),
-        username=_text(document.get("username")) or _text(document.get("email")),
-        app_name=_text(document.get("app_name")),
-        status=_text(document.get("status")),
+        scope=text("scope") or "",
+        token_type=text("token_type"),
+        client_id=text("client_id"),
+        username=text("username") or text("email"),
+        app_name=text("app_name"),
+        status=text("status"),
         refresh_expires_in=number_in(document.get("refresh_token_expires_in")),
         tracking_id=reply.tracking_id(),
         extra={name: value for name, value in document.items() if name not in _READ},
@@ -156,7 +163,3 @@ def _active(reply: Reply, document: Mapping[str, object]) -> bool:
     if word not in ("true", "false"):
         reply.invalid("active is missing" if value is None else f"active must be a boolean, not {kind_of(value)}")
     return word == "true"
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
