@@ -16,6 +16,7 @@ from typing import Any, Self
 import attrs
 import httpx
 
+from seic._api.proving import prove_anew
 from seic._api.replay import Body
 from seic._errors import ConfigurationError
 from seic._model.provider import Provider
@@ -139,6 +140,7 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
                     return response
                 await response.aclose()
             await sleep(pause)
+            prove_anew(request)
             attempt += 1
 
     def handle_request(self, request: Any) -> Any:
@@ -163,6 +165,7 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
                     return response
                 response.close()
             block(pause)
+            prove_anew(request)
             attempt += 1
 
     async def aclose(self) -> None:

@@ -33,6 +33,10 @@ _READ = frozenset(
     }
 )
 
+#: The members of the platform's answer that speak of the token itself, and its word for one that is good.
+_DESCRIBING = ("access_token", "expires_in", "status")
+_ALIVE = "approved"
+
 
 def build_token_info_request(
     *,
@@ -100,7 +104,8 @@ def parse_token_info_reply(
     """Read the description of a token.
 
     Introspection must say whether the token is active (RFC 7662 §2.2); the platform has no such word, and describes
-    live tokens only: there a token is active unless its life is over. Other members that make no sense are left out.
+    live tokens only: there a token is active unless its life is over, or its status is another than `approved`, the one
+    that is documented. Other members that make no sense are left out.
 
     Args:
         provider: The dialect.
@@ -129,25 +134,25 @@ def parse_token_info_reply(
     )
     raise_for_status(reply)
     document = read_success(reply)
-
-    def text(name: str) -> str | None:
-        value = document.get(name)
-        # It is shown.
-        return blot(value, reply.unspeakable) if isinstance(value, str) and value else None
-
     expires_in = number_in(document.get("expires_in"))
     if expires_in is None and (ends := number_in(document.get("exp"))) is not None:
         expires_in = ends - now
-    active = (expires_in is None or expires_in > 0) if describes_itself else _active(reply, document)
+    named_status = _text(reply, document.get("status"))
+    if not describes_itself:
+        active = _active(reply, document)
+    elif document.keys().isdisjoint(_DESCRIBING):
+        reply.invalid(f"it describes no token: {', '.join(_DESCRIBING)} are missing")
+    else:
+        active = (expires_in is None or expires_in > 0) and (named_status or _ALIVE).lower() == _ALIVE
     return TokenInfo(
         active=active,
         expires_in=expires_in,
-        scope=text("scope") or "",
-        token_type=text("token_type"),
-        client_id=text("client_id"),
-        username=text("username") or text("email"),
-        app_name=text("app_name"),
-        status=text("status"),
+        scope=_scope(reply, document.get("scope")),
+        token_type=_text(reply, document.get("token_type")),
+        client_id=_text(reply, document.get("client_id")),
+        username=_text(reply, document.get("username")) or _text(reply, document.get("email")),
+        app_name=_text(reply, document.get("app_name")),
+        status=named_status,
         refresh_expires_in=number_in(document.get("refresh_token_expires_in")),
         tracking_id=reply.tracking_id(),
         extra={name: value for name, value in document.items() if name not in _READ},
@@ -163,3 +168,15 @@ def _active(reply: Reply, document: Mapping[str, object]) -> bool:
     if word not in ("true", "false"):
         reply.invalid("active is missing" if value is None else f"active must be a boolean, not {kind_of(value)}")
     return word == "true"
+
+
+def _scope(reply: Reply, value: object) -> str:
+    # Some servers list what the RFC joins with spaces (RFC 6749 §3.3).
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        value = " ".join(value)
+    return _text(reply, value) or ""
+
+
+def _text(reply: Reply, value: object) -> str | None:
+    # What describes a token is shown, and a server may echo the token itself.
+    return blot(value, reply.unspeakable) if isinstance(value, str) and value else None
