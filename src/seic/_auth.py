@@ -20,7 +20,7 @@ from seic._connector import TokenConnector
 from seic._events import CallNotReplayed, CallReplayed, CertificateRotated, Event
 from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
-from seic._oauth.words import LONGEST_ID, clean, credentials_of
+from seic._oauth.words import credentials_of, find_tracking_id
 from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
@@ -333,8 +333,7 @@ class OAuth2Auth(_Auth):
 
     def _tracking_id(self, response: Any) -> str | None:
         header = self.config.provider.tracking_header
-        named = None if header is None else response.headers.get(header)
-        return named and (clean(named, secrets=credentials_of(response), limit=LONGEST_ID) or None)
+        return find_tracking_id(response.headers, header, secrets=credentials_of(response))
 
     def _log(self, response: Any) -> None:
         hops = [response]

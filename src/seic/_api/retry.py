@@ -26,7 +26,7 @@ from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.error_forms import read_error
 from seic._oauth.providers import SEI_GATEWAY
-from seic._oauth.words import LONGEST_ID, clean
+from seic._oauth.words import credentials_in, find_tracking_id
 from seic._runtime import sleep
 
 #: RFC 9110 §9.2.2: sent twice, they do what they do once.
@@ -216,10 +216,9 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         if not _may_pass(status, said or b""):
             return None
         asked = parse_retry_after(response.headers.get("Retry-After"), now=time())
-        named = response.headers.get(self._tracking_header, "") if self._tracking_header else ""
-        # The reply knows of no request yet, and what the call carried must not reach the log.
-        secrets = (request.headers.get("Authorization", "").partition(" ")[2],)
-        tracking_id = clean(named, secrets=secrets, limit=LONGEST_ID) or None
+        # The reply knows of no request yet.
+        secrets = credentials_in(request)
+        tracking_id = find_tracking_id(response.headers, self._tracking_header, secrets=secrets)
         return self._pause(f"{status} (tracking_id={tracking_id})", asked, attempt, request)
 
     def _pause(self, reason: str, asked: float | None, attempt: int, request: Any) -> float | None:
