@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from seic.fastapi.readiness import CertificateHealth, ClientHealth, Health, TokenHealth
+    from seic.fastapi.readiness import CertificateHealth, ClientHealth, Health, LoginsHealth, TokenHealth
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #16202a; --soft: #5c6b7a; --paper: #f3f5f7; --card: #fff; --line: #dfe5ea;
@@ -104,10 +104,25 @@ def _section(client: ClientHealth) -> str:
             f'<div class="trouble"><dt>Last error</dt><dd>{escape(client.trouble.what)}'
             f'<div class="note">{client.trouble.at:%Y-%m-%d %H:%M:%S} UTC{tracked}</div></dd></div>'
         )
+    facts = [
+        "" if client.token is None else _token(client.token),
+        "" if client.logins is None else _logins(client.logins),
+        _certificate(client.certificate),
+        trouble,
+    ]
     return (
         f'<section><h2>{escape(client.name)}<span class="badge {word}">{_BADGES[word]}</span></h2>'
-        f"<dl>{_token(client.token)}{_certificate(client.certificate)}{trouble}</dl></section>"
+        f"<dl>{''.join(facts)}</dl></section>"
     )
+
+
+def _logins(logins: LoginsHealth) -> str:
+    if logins.health:
+        figure, note = "failing", "whoever is logged in goes on"
+    else:
+        figure = "working" if logins.asked else "none yet"
+        note = "the last person's went well" if logins.asked else "nobody has logged in since the start"
+    return _fact("People's logins", logins.health.word, figure, note, "")
 
 
 def _token(token: TokenHealth) -> str:
