@@ -91,10 +91,11 @@ def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = 
         app.routes.append(readiness_route())
 
     It answers 200, or 503 when a client cannot work: the last fetch of a token failed and no token lives, or the client
-    certificate is about to end. Logins that fail are a warning: whoever is logged in goes on. A certificate that ends soon is a warning first (`ClientCertificate.expires_soon`).
-    JSON for machines, a page for whoever prefers HTML. No host, account, subject or secret is shown. It waits
-    for no fetch. Where a missing token makes it red, it has one fetched in the background, as no call would come to do
-    that any more; the pauses after failures hold, so asking often costs nothing.
+    certificate is about to end. Logins that fail are a warning: whoever is logged in goes on. A certificate that ends
+    soon is a warning first (`ClientCertificate.expires_soon`). JSON for machines, a page for whoever prefers HTML. No
+    host, account, subject or secret is shown. It waits for no fetch. Where a missing token makes it red, it has one
+    fetched in the background, as no call would come to do that any more; the pauses after failures hold, so asking
+    often costs nothing.
 
     Args:
         path: Where it answers.
