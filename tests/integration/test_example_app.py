@@ -14,7 +14,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from seic.sandbox import CertificateAuthority, Sandbox
-from tests._support.chromium import Browser
+from tests._support.browser import Browser
 from tests._support.nginx import Nginx
 from tests._support.uvicorn_app import Served
 
