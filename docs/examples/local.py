@@ -40,8 +40,10 @@ def main(port: str = "8000") -> int:
         print(f"""
 {url}/accounts   a call of the service's own, over mutual TLS
 {url}/ready      whether it can make one
-{url}/           a page for people: log in as {sandbox.email}, password {sandbox.password}
-The login page has a certificate of the sandbox's own making, of which your browser warns.
+{url}/           a page for people; the login page has a certificate of the sandbox's own making
+
+email:    {sandbox.email}
+password: {sandbox.password}
 """)
         command = [sys.executable, "-m", "uvicorn", "app:app", "--workers", "2", "--port", port]
         here = Path(__file__).parent
