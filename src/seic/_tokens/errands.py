@@ -83,7 +83,7 @@ def _carry_out(doomed: list[Doomed], endpoint: TokenEndpoint, clock: Clock) -> S
             answered = True
         except TokenRequestRefused as error:
             # The provider looked at the token, and will say the same again.
-            answered = fate_after(error) is Fate.SPENT
+            answered = each.may_be_gone or fate_after(error) is Fate.SPENT
             if not answered:
                 raise
             if not each.may_be_gone:
