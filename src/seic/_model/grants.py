@@ -184,8 +184,12 @@ class ClientCredentials(Asking):
                     field="grant.username",
                 )
             return
-        for field, value in (("username", self.username), ("password", self.password)):
-            require_stated(provider.name, field, value, f"the {field} of a service account in client_credentials")
+        # In the provider's own word for the account, which may be an email address.
+        for field, word, value in (
+            ("username", provider.username_field, self.username),
+            ("password", "password", self.password),
+        ):
+            require_stated(provider.name, field, value, f"the {word} of a service account in client_credentials")
 
     def fields(self, provider: Provider) -> Fields:
         """Return the service account's fields, or none."""
