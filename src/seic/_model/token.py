@@ -59,3 +59,15 @@ class Token(Secretive):
         if self.expires_in is None:
             return None
         return dt.datetime.fromtimestamp(self.obtained_at + self.expires_in, dt.UTC)
+
+    @property
+    def ends_at(self) -> dt.datetime | None:
+        """When nothing of it serves any more, its refresh token included; None where the provider did not say.
+
+        In UTC by this machine's clock. From then on a store may forget it.
+        """
+        lives = [self.expires_in] if self.refresh_token is None else [self.expires_in, self.refresh_expires_in]
+        known = [life for life in lives if life is not None]
+        if len(known) < len(lives):
+            return None
+        return dt.datetime.fromtimestamp(self.obtained_at + max(known), dt.UTC)

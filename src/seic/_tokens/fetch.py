@@ -21,8 +21,8 @@ from seic._tokens.clock import Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.keeping import PATIENCE, Keeper, Pause
 from seic._tokens.lifeline import Lifeline
-from seic._tokens.outcomes import fate_after, name_failure
-from seic._tokens.sending import Reply, Sender
+from seic._tokens.outcomes import fate_after, name_class, name_failure
+from seic._tokens.sending import Reply, Sender, head_of
 from seic._tokens.spending import Fate, Spending, Spendings
 
 _T = TypeVar("_T")
@@ -217,14 +217,15 @@ class Fetch:
         now, wall = self.clock.monotonic(), self.clock.wall()
         certificate = self.endpoint.certificate()
         self.count(requests=1)
-        status = None
+        begun = now
         try:
             reply: Reply = yield Send(request, ends - now)
             if self.endpoint.should_resend(reply):
+                self._tell("challenged", request, begun)
                 self.count(requests=1)
+                begun = self.clock.monotonic()
                 request = self.endpoint.build(ask.grant, now=self.clock.wall())
-                reply = yield Send(request, ends - self.clock.monotonic())
-            status = reply.status
+                reply = yield Send(request, ends - begun)
             token = self.endpoint.parse(reply, obtained_at=wall, now=self.clock.wall())
             is_bound = is_token_bound_as_it_should(
                 token.access_token,
@@ -234,11 +235,13 @@ class Fetch:
             )
         except SeicError as error:
             self.count(failures=1)
-            self._tell(name_failure(error), status, now, getattr(error, "tracking_id", None))
+            self._tell(
+                name_failure(error), request, begun, error=error, tracking_id=getattr(error, "tracking_id", None)
+            )
             if spending is not None:
                 spending.end(fate_after(error))
             raise
-        self._tell("acquired", status, now, token.tracking_id)
+        self._tell("acquired", request, begun, tracking_id=token.tracking_id)
         if not is_bound:
             self.emit(TokenNotBound(host=self.endpoint.host, tracking_id=token.tracking_id))
         if token.refresh_token is not None:
@@ -254,13 +257,24 @@ class Fetch:
             spending.end(Fate.UNSPENT if is_kept else Fate.SPENT)
         return Fetched(kept, now, wall)
 
-    def _tell(self, outcome: str, status: int | None, begun: float, tracking_id: str | None) -> None:
+    def _tell(
+        self,
+        outcome: str,
+        request: httpx.Request,
+        begun: float,
+        *,
+        error: SeicError | None = None,
+        tracking_id: str | None = None,
+    ) -> None:
+        head = head_of(request)
         self.emit(
             TokenRequested(
                 host=self.endpoint.host,
                 outcome=outcome,
-                status=status,
+                status=None if head is None else head.status,
                 took=self.clock.monotonic() - begun,
+                error=None if error is None else name_class(error),
+                http_version=None if head is None else head.version,
                 tracking_id=tracking_id,
             )
         )

@@ -29,6 +29,15 @@ def name_failure(error: SeicError) -> str:
     return next((word for kind, word in _FAILURES.items() if isinstance(error, kind)), "failed")
 
 
+def name_class(error: BaseException) -> str:
+    """Return the class of an error by its public name, as `httpx.ConnectTimeout`: a connection's own before ours."""
+    if isinstance(error, TokenEndpointUnavailable) and error.__cause__ is not None:
+        error = error.__cause__
+    kind = type(error)
+    package = kind.__module__.partition(".")[0]
+    return kind.__qualname__ if package == "builtins" else f"{package}.{kind.__qualname__}"
+
+
 def fate_after(error: SeicError) -> Fate:
     """Return what has become of a refresh token or a code whose request failed."""
     if isinstance(error, TokenRequestRefused):
