@@ -187,7 +187,7 @@ async def test_a_revocation_that_failed_can_be_repeated(fault: Any, error: type[
 
 def test_a_blocking_revocation_that_failed_can_be_repeated() -> None:
     """Expect the same of the blocking twin."""
-    recorder = Recorder(PAIR, _planned(httpx.Response(503)))
+    recorder = Recorder(PAIR, _planned(httpx.Response(503), cascade()))
     with seic.Client(config(PLATFORM), transport=httpx.MockTransport(recorder)) as client:
         client.token()
         with pytest.raises(seic.TokenEndpointUnavailable):
