@@ -221,6 +221,8 @@ class Config(Secretive):
         is empty counts as not set; another name that begins with `SEIC_` is refused, lest a slip pass unseen. The
         profile is a table of `seic/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
 
+        Account and password make the grant `ClientCredentials`. Any other is given as `grant=`; they are then not read.
+
         Args:
             environ: The variables; None is the process's own.
             changes: Settings that stand above both; what they replace is not read.
@@ -238,7 +240,7 @@ class Config(Secretive):
     def from_file(cls, path: str | os.PathLike[str], *, profile: str = "default", **changes: Any) -> Config:
         """Read the settings from a table of a TOML file; its keys are the variables' names without `SEIC_`, lower case.
 
-        Paths in it are relative to the file.
+        Paths in it are relative to the file. Any grant but `ClientCredentials` is given as `grant=`.
 
         Args:
             path: The file.
