@@ -233,7 +233,7 @@ class Bench:
         excess: Value = lambda bare, own: 1000 * (own.stall.longest - bare.stall.longest)  # noqa: E731
         for figure, value in (
             (Figure("median of the worst scenario", 10.0, digits=1, unit=" ms"), longest),
-            (Figure("the same, above bare", digits=1, unit=" ms"), excess),
+            (Figure("the same, excess over bare", digits=1, unit=" ms"), excess),
             (Figure("worst of all rounds", digits=1, unit=" ms", worst=True), longest),
         ):
             # Scenario by scenario: a row shows the largest.
