@@ -1,3 +1,5 @@
+"""An attempt: what is watched of a call, and what is left to the trace of the user."""
+
 from __future__ import annotations
 
 import asyncio
