@@ -13,11 +13,11 @@ from typing import Any, cast
 import pytest
 
 import seic
-from seic import _discovery, otel
+from seic import _discovery
 from seic._runtime import Latch, Lock, survive_fork
 from seic._tls import context, watching
-from seic._tokens import spending
 from seic._tokens.lifeline import Lifeline
+from seic.otel.telemetry import Telemetry
 from tests._support.edge import Edge
 from tests._support.forking import forks, in_child
 from tests._support.pki import Minted, authority, mint
@@ -69,11 +69,11 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
         "_tls/rotation.py": (presenter._identity, "_lock"),
         "_tls/watching.py": (watching.WATCHER, "_lock"),
         "_tokens/keeping.py": (auth.source._keeper, "_lock"),
+        "_tokens/keeping.py, while it writes": (auth.source._keeper, "_writing"),
         "_tokens/lifeline.py": (Lifeline(), "_lock"),
         "_tokens/spending.py": (auth.source._spendings, "_lock"),
-        "_tokens/spending.py, of all": (spending, "_known_lock"),
         "_tokens/state.py": (auth.source.state, "_lock"),
-        "otel.py": (otel._Telemetry(cast("Any", None), {}, http=False), "_lock"),
+        "otel/telemetry.py": (Telemetry(cast("Any", None), {}, token_url="https://idp.example/", http=False), "_lock"),
     }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import attrs
@@ -12,9 +14,12 @@ from cryptography.fernet import Fernet
 
 import seic
 
+_HOUR = 3600.0
+_FOR_LONG = 365 * 86400.0
+
 
 class SealedFolder:
-    """Keeps each token in a file of its own, sealed by a key of Fernet's."""
+    """Keeps each token in a file of its own, sealed by a key of Fernet's, until nothing of the token serves."""
 
     blocking = True  # so that it is called off the event loop
 
@@ -22,6 +27,7 @@ class SealedFolder:
         self._folder = Path(folder)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._fernet = Fernet(key)
+        self._look_at = 0.0
 
     def load(self, key: str) -> seic.Token | None:
         """Return the token kept under the key, or None."""
@@ -37,8 +43,20 @@ class SealedFolder:
         del document["issued_at"]  # a time, and for people only
         with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
             file.write(self._fernet.encrypt(json.dumps(document).encode()))
+        # The file's time is when it may go: sessions that people leave without a logout would else stay for ever.
+        ends = time.time() + _FOR_LONG if token.ends_at is None else token.ends_at.timestamp()
+        os.utime(file.name, (ends, ends))
         Path(file.name).replace(self._folder / key)
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + _HOUR
+            self._forget_ended()
 
     def delete(self, key: str) -> None:
         """Forget what is kept under the key, if anything."""
         (self._folder / key).unlink(missing_ok=True)
+
+    def _forget_ended(self) -> None:
+        for path in self._folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # another worker was faster
+                if path.stat().st_mtime <= time.time() - _HOUR:
+                    path.unlink()

@@ -74,7 +74,7 @@ class OAuth2Auth(_Auth):
     refuses to leave the origin. Without it, token and client id stay at home all the same where httpx's own transports
     send; but a server to which a redirect leads sees the client certificate, if `verify=` presents one, and a transport
     that does not know httpcore's `trace` extension sends the client id along, which comes to light only afterwards, as
-    HostNotAllowed.
+    HostNotAllowed. With DPoP, it is that transport that proves each further hop; others repeat the first one's proof.
 
     Args:
         config: Who asks, where, and how.

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import math
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -180,7 +181,8 @@ class Config(Secretive):
             raise ConfigurationError("ca: is empty; name a file or give PEM, or leave it out", field="ca")
         # The authorities that the user names, not the system's: those are no setting of his, and may yet be installed.
         if self.ca is not None:
-            read_trust(self.ca)
+            for warning in read_trust(self.ca).check():
+                warnings.warn(warning, stacklevel=4)  # past attrs' constructor and what keeps its frames out of sight
         if not 0 < self.token_timeout < math.inf:
             raise ConfigurationError(
                 "token_timeout: must be more than 0 seconds, and not endless", field="token_timeout"

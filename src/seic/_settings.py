@@ -112,7 +112,7 @@ def read_environment(environ: Mapping[str, str], *, given: Collection[str] = ())
         ConfigurationError: A variable is missing, malformed or none that is known.
         CertificateError: The certificate cannot work.
     """
-    _refuse_unknown(environ)
+    refuse_unknown(environ)
     values: dict[str, _Value] = {}
     for setting in _NAMES:
         name = f"{_PREFIX}{setting.upper()}"
@@ -128,7 +128,7 @@ def read_environment(environ: Mapping[str, str], *, given: Collection[str] = ())
     return _Reader(values, lambda setting: f"{_PREFIX}{setting.upper()}", given).settings()
 
 
-def _refuse_unknown(environ: Mapping[str, str]) -> None:
+def refuse_unknown(environ: Mapping[str, str]) -> None:
     """Refuse a name that is no setting's: a certificate that nobody reads means another host, not an error later."""
     for name in sorted(environ):
         spelt = name.upper()

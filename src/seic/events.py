@@ -10,6 +10,7 @@ from seic._events import (
     CertificateRejected,
     CertificateRotated,
     Event,
+    StoreBack,
     StoreDegraded,
     TokenAcquired,
     TokenEndpointBack,
@@ -34,6 +35,7 @@ __all__ = [
     "TokenEndpointDown",
     "TokenEndpointBack",
     "StoreDegraded",
+    "StoreBack",
     # Calls
     "CallReplayed",
     "CallNotReplayed",

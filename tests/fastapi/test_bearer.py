@@ -11,7 +11,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
+from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -146,6 +148,15 @@ def _attacks() -> list[Any]:
     def with_header(issuer: Issuer, **header: Any) -> str:
         return _swap(issuer.token(), 0, encode({"alg": "RS256", "kid": "key-1", **header}))
 
+    def raw(text: str) -> str:
+        return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+    def nested(issuer: Issuer, token: str) -> str:
+        registry = JWSRegistry(algorithms=["RS256"], strict_check_header=False)
+        return jws.serialize_compact(
+            {"alg": "RS256", "kid": "key-1", "cty": "JWT"}, token, issuer.key, registry=registry
+        )
+
     return [
         # Algorithm confusion (RFC 8725 §2.1)
         pytest.param(lambda i: none(i, "none", ""), id="none, without a signature"),
@@ -210,6 +221,13 @@ def _attacks() -> list[Any]:
         pytest.param(lambda i: _swap(i.token(), 0, "AAAA"), id="header garbage"),
         pytest.param(lambda i: _swap(i.token(), 0, encode(["RS256"])), id="header a list"),
         pytest.param(lambda i: _swap(i.token(), 1, encode(["claims"])), id="claims a list"),
+        pytest.param(lambda i: _swap(i.token(), 0, raw("[" * 9000)), id="header nested 9,000 deep"),
+        pytest.param(lambda i: _swap(i.token(), 1, raw('{"a":' * 1500)), id="claims nested 1,500 deep"),
+        pytest.param(lambda i: _swap(i.token(), 0, raw('{"alg":"RS256","alg":"none"}')), id="alg twice"),
+        pytest.param(lambda i: _swap(i.token(), 0, raw('{"alg":"RS256","kid":"\\ud800"}')), id="kid half a character"),
+        pytest.param(lambda i: i.token(exp=float("nan")), id="exp not a number"),
+        pytest.param(lambda i: i.token(exp=float("inf")), id="exp without end"),
+        pytest.param(lambda i: nested(i, i.token()), id="a token within a token"),
         pytest.param(lambda i: "a.b.c.d.e", id="an encrypted token"),
         pytest.param(lambda i: "opaque", id="opaque"),
         pytest.param(lambda i: i.token(sub="x" * 17_000), id="too long"),
@@ -273,6 +291,23 @@ def test_the_scheme_is_written_in_any_case(issuer: Issuer) -> None:
     reply = ask(bearer_of(issuer), None, {"Authorization": f"bEARER  {issuer.token()}"})
 
     assert reply.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"iss": "https://other.example"}, id="another issuer's"),
+        pytest.param({"aud": "other"}, id="for another audience"),
+        pytest.param({"exp": NOW - 31}, id="expired"),
+    ],
+)
+def test_a_token_that_is_not_for_here_has_no_key_fetched(changes: dict[str, Any]) -> None:
+    """A neighbour's tokens, sent here by mistake all day, leave the fetches to those whose key may be new."""
+    issuer = Issuer()
+    reply = ask(bearer_of(issuer), issuer.token(header={"kid": "theirs"}, **changes))
+
+    assert reply.status_code == 401
+    assert issuer.fetches == 0
 
 
 # Bound to a certificate
@@ -367,6 +402,15 @@ def test_an_issuer_that_never_answered_is_a_503() -> None:
     assert reply.status_code == 503
     assert 1 <= int(reply.headers["Retry-After"]) <= 30
     assert "idp.example" not in reply.text
+
+
+def test_the_wait_is_told_in_whole_seconds_rounded_up() -> None:
+    """Who comes back a fraction too early is turned away again (RFC 9110 §10.2.3)."""
+    issuer = Issuer()
+    issuer.reply = httpx.ConnectError("refused")
+    reply = ask(bearer_of(issuer, pause=7.4, monotonic=lambda: 1000.0), issuer.token())
+
+    assert reply.headers["Retry-After"] == "8"
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,57 @@ async def test_unknown_keys_cause_no_storm(issuer: Issuer, clock: Clock) -> None
     assert await cache.find("key-1", "ES256") is not None
 
 
+@pytest.mark.parametrize("rotates_after", [0.0, 1.0, 29.0], ids=["at once", "a second later", "before the next fetch"])
+async def test_invented_kids_keep_no_new_key_out_for_longer_than_a_pause(
+    rotates_after: float, issuer: Issuer, clock: Clock
+) -> None:
+    """A stream of them uses up each fetch, and that very fetch brings the new key."""
+    cache = cache_of(issuer, clock)
+    await cache.find("key-1", "ES256")
+    await cache.find("invented", "ES256")
+    clock.now += rotates_after
+    issuer.rotate("key-2")
+    rotated_at, fetched = clock.now, issuer.fetches
+
+    while await cache.find("key-2", "ES256") is None:
+        clock.now += 0.5
+        await cache.find(f"invented-{clock.now}", "ES256")
+
+    assert clock.now - rotated_at <= 30.0
+    assert issuer.fetches == fetched + 1
+
+
+async def test_the_fetch_of_a_new_key_waits_for_no_other_kind(issuer: Issuer, clock: Clock) -> None:
+    """The first fetch, or one because an hour is over, holds no rotation up that comes right after."""
+    cache = cache_of(issuer, clock)
+    await cache.find("key-1", "ES256")
+    issuer.rotate("key-2")
+    assert await cache.find("key-2", "ES256") is not None
+
+    clock.now += HOUR
+    await cache.find("key-2", "ES256")
+    await settle()
+    issuer.rotate("key-3")
+    assert await cache.find("key-3", "ES256") is not None
+    assert issuer.fetches == 4
+
+
+async def test_invented_kids_do_not_hold_up_the_renewal_of_old_keys(issuer: Issuer, clock: Clock) -> None:
+    """Each kind of fetch has a pause of its own."""
+    cache = cache_of(issuer, clock)
+    await cache.find("key-1", "ES256")
+    clock.now += HOUR - 1
+    issuer.reply = httpx.Response(503)
+    assert await cache.find("invented", "ES256") is None
+    issuer.reply = None
+    issuer.rotate("key-2", keep=False)
+    clock.now += 1
+    await cache.find("key-1", "ES256")
+    await settle()
+
+    assert await cache.find("key-1", "ES256") is None
+
+
 async def test_old_keys_are_renewed_while_they_serve(issuer: Issuer, clock: Clock) -> None:
     """Nobody waits for the issuer because an hour is over."""
     cache = cache_of(issuer, clock)
@@ -135,6 +186,8 @@ async def test_old_keys_are_renewed_while_they_serve(issuer: Issuer, clock: Cloc
         pytest.param(httpx.Response(200, text="<html>"), id="HTML"),
         pytest.param(httpx.Response(200, json={"keys": "none"}), id="no list"),
         pytest.param(httpx.Response(200, json=[]), id="no object"),
+        pytest.param(httpx.Response(200, json={"keys": []}), id="no key"),
+        pytest.param(httpx.Response(200, json={"keys": [{"kty": "oct", "k": "AAAA"}]}), id="no usable key"),
         pytest.param(httpx.Response(200, content=b" " * 2_000_000), id="2 MB"),
     ],
 )
@@ -261,8 +314,10 @@ def test_a_set_of_a_thousand_keys_is_cut_short() -> None:
     assert len(keys) == 100
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"keys": {}}', b'{"keys": null}'])
-def test_what_is_no_key_set_is_an_error(body: bytes) -> None:
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"keys": {}}', b'{"keys": null}', b'{"keys": []}', b'{"keys": [{"kty": "oct"}]}']
+)
+def test_what_has_no_key_for_us_is_an_error(body: bytes) -> None:
     """Rather than a set without keys, which would refuse everybody."""
     with pytest.raises(DefectiveDocument):
         read_key_set(body)

@@ -378,8 +378,125 @@ def test_a_refresh_is_kept_for_the_other_workers(site: Site, browser: TestClient
     client._oauth.source.state.held.age()
     browser.get("/me")
 
-    (token,) = site.platform.store._tokens.values()
-    assert token.access_token == "access-2"
+    assert "access-2" in {token.access_token for token in site.platform.store._tokens.values()}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_logout_in_the_middle_of_anothers_save_brings_no_session_back(when: str, platform: FakePlatform) -> None:
+    """The other worker's refresh is being written at that very moment; neither token nor session is left."""
+
+    class Interrupted(seic.MemoryStore):
+        blocking = True
+        interruption: Any = None
+
+        def save(self, key: str, token: seic.Token) -> None:
+            interruption, self.interruption = self.interruption, None
+            if interruption is not None and when == "before":
+                interruption()
+            super().save(key, token)
+            if interruption is not None and when == "after":
+                interruption()
+
+    platform.store = store = Interrupted()
+    site, other = Site(platform), Site(platform)
+    with site as browser, other as elsewhere:
+        site.log_in(browser)
+        copy = dict(browser.cookies)
+        plant(elsewhere, copy)
+        assert elsewhere.get("/me").status_code == 200
+        (client,) = other.logins._sessions._clients.values()
+        client._oauth.source.state.held.age()
+        store.interruption = lambda: browser.post("/logout")
+        elsewhere.get("/me")
+
+        assert [form["grant_type"] for form in platform.exchanges] == ["authorization_code", "refresh_token"]
+        assert store._tokens == {}
+        plant(browser, copy)
+        assert browser.get("/me").status_code == elsewhere.get("/me").status_code == 303
+
+
+def age_store(site: Site, seconds: float) -> None:
+    """Let time pass for every token in the store."""
+    store = site.platform.store
+    store._tokens = {
+        key: attrs.evolve(token, obtained_at=token.obtained_at - seconds) for key, token in store._tokens.items()
+    }
+
+
+def age_at_hand(site: Site, seconds: float) -> None:
+    """Let time pass for every token that a worker has at hand."""
+    for client in site.logins._sessions._clients.values():
+        held = client._oauth.source.state.held
+        held.token = attrs.evolve(held.token, obtained_at=held.token.obtained_at - seconds)
+        for deadline in ("renew_at", "must_renew_at", "dies_at"):
+            setattr(held, deadline, getattr(held, deadline) - seconds)
+
+
+@pytest.mark.parametrize("at_hand", [True, False], ids=["at hand", "from the store"])
+@pytest.mark.parametrize(("idle", "status"), [(1790, 200), (1810, 303)], ids=["within", "over"])
+def test_a_person_may_be_away_for_half_an_hour(idle: int, status: int, at_hand: bool, platform: FakePlatform) -> None:
+    """Counted from the end of the last token; later the person logs in again, although a refresh would go."""
+    site = Site(platform)
+    with site as browser:
+        site.log_in(browser)
+        age_store(site, 3599 + idle)
+        age_at_hand(site, 3599 + idle)
+        if not at_hand:
+            site.logins._sessions._clients.clear()
+
+        assert browser.get("/me").status_code == status
+        assert ("refresh_token" in {form["grant_type"] for form in platform.exchanges}) is (status == 200)
+
+
+def test_a_person_who_was_busy_elsewhere_was_not_away(site: Site, browser: TestClient) -> None:
+    """One worker's token is long over, since another went on with it: the store's counts."""
+    site.log_in(browser)
+    other = Site(site.platform)
+    with other as elsewhere:
+        plant(elsewhere, dict(browser.cookies))
+        assert elsewhere.get("/me").status_code == 200
+        for seconds in (3599 + 1790, 1800):
+            age_store(site, seconds)
+            age_at_hand(site, seconds)
+            age_at_hand(other, seconds)
+            assert elsewhere.get("/me").status_code == 200
+
+        assert browser.get("/me").status_code == 200
+    assert [form["grant_type"] for form in site.platform.exchanges] == ["authorization_code", "refresh_token"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "ends_in"),
+    [
+        pytest.param({}, 3599 + 1800, id="a refresh token of a month"),
+        pytest.param({"refresh_token_expires_in": 4000}, 4000, id="a refresh token of an hour"),
+        pytest.param({"refresh_token_expires_in": None}, 3599 + 1800, id="a refresh token of unknown life"),
+        pytest.param({"refresh_token": None}, 3599, id="no refresh token"),
+        pytest.param({"expires_in": None}, 43200 + 1800, id="a token of unknown life"),
+        pytest.param({"expires_in": None, "refresh_token": None}, 43200, id="nothing known"),
+    ],
+)
+def test_a_session_that_nobody_ends_can_be_forgotten(
+    answer: dict[str, Any], ends_in: float, site: Site, browser: TestClient
+) -> None:
+    """All that the store holds of it has an end, and a store may drop it then."""
+    document = {
+        "access_token": "access-9",
+        "refresh_token": "refresh-9",
+        "token_type": "BearerToken",
+        "expires_in": 3599,
+        "refresh_token_expires_in": 2591999,
+        **answer,
+    }
+    told = {name: value for name, value in document.items() if value is not None}
+    site.platform.plan.append(httpx.Response(200, json=told))
+    site.log_in(browser)
+
+    ends = []
+    for token in site.platform.store._tokens.values():
+        assert token.ends_at is not None
+        ends.append(token.ends_at.timestamp() - token.obtained_at)
+    assert sorted(ends) == pytest.approx(sorted([ends_in, 43200]))
 
 
 def test_a_logout_works_where_the_provider_cannot_revoke(platform: FakePlatform) -> None:
@@ -446,7 +563,7 @@ def test_a_store_that_fails_ends_no_session_at_hand(platform: FakePlatform, capl
         site.logins._sessions._clients.clear()
         assert browser.get("/me").status_code == 303
 
-    assert "the store could not look for a token: ConnectionError" in caplog.text
+    assert "the store could not look for a session: ConnectionError" in caplog.text
     assert "password-9" not in caplog.text
 
 
@@ -496,6 +613,12 @@ def test_a_worker_keeps_so_many_clients_at_hand(site: Site, monkeypatch: pytest.
         "http:evil.example",
         "evil.example",
         "@evil.example",
+        "https://app.example@evil.example/",
+        "//app.example@evil.example/",
+        "/%5c\\evil.example/",
+        "/\x00/evil.example/",
+        "/\x7f/evil.example/",
+        "/\u2028/evil.example/",
         "/path\r\nSet-Cookie: a=b",
         "/" + "x" * 1500,
         "/" + "é" * 250,
@@ -516,6 +639,11 @@ def test_attack_open_redirect(following: str, site: Site, browser: TestClient) -
         ("/me", "/me"),
         ("/me?a=1&b=2#c", "/me?a=1&b=2#c"),
         ("/%2F%2Fevil.example", "/%2F%2Fevil.example"),
+        ("/%5Cevil.example", "/%5Cevil.example"),
+        ("/%09/evil.example", "/%09/evil.example"),
+        ("/%0D%0ASet-Cookie:%20a=b", "/%0D%0ASet-Cookie:%20a=b"),
+        ("/100%25?a=%2525&b=%", "/100%25?a=%2525&b=%"),
+        ("""/!"#$%&'()*+,-./:;<=>?@[]^_`{|}~""", """/!"#$%&'()*+,-./:;<=>?@[]^_`{|}~"""),
         ("/a b", "/a%20b"),
         ("/é", "/%C3%A9"),
         ("/.//evil.example", "/.//evil.example"),
@@ -527,6 +655,29 @@ def test_paths_of_our_own_are_gone_on_to(following: str, location: str, site: Si
     begun = browser.get("/login", params={"next": following})
 
     assert browser.get(site.platform.log_in(begun.headers["Location"])).headers["Location"] == location
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/files/100%25",
+        "/files/a%2Fb%2525",
+        "/files/a+b%20c?q=a+b%20c%2526&r=%2F&s=a%3Db;c",
+        "/files/%C3%A9%E9?%C3%A9",
+        "/files/a|b^c`d{e}?x=|^`{}<>",
+        "/files/x?",
+    ],
+)
+def test_a_person_comes_back_to_the_very_address(address: str, site: Site, browser: TestClient) -> None:
+    """Byte for byte: what was encoded means something else when it is not, or is twice."""
+
+    async def read(client: seic.AsyncClient = Depends(site.logins.client)) -> None: ...  # noqa: B008
+
+    site.app.get("/files/{path:path}")(read)
+    asked = httpx.URL(f"https://app.example{address}").raw_path.decode()
+    sent = browser.get(address).headers["Location"]
+
+    assert site.log_in(browser, sent).headers["Location"] == asked.removesuffix("?")
 
 
 def test_the_longest_path_fits_a_cookie(site: Site, browser: TestClient) -> None:
@@ -591,6 +742,25 @@ def test_attack_a_callback_is_played_again(site: Site, browser: TestClient) -> N
     assert browser.get(failed).status_code == 400
     assert browser.get(failed).status_code == 400
     assert len(site.platform.exchanges) == 2
+
+
+@pytest.mark.parametrize("pocket", [None, SessionPocket()], ids=["cookie", "session store"])
+@pytest.mark.parametrize("answer", [None, httpx.Response(400, json={"error": "invalid_grant"})], ids=["good", "failed"])
+def test_attack_a_callback_is_played_again_with_its_cookie(
+    answer: httpx.Response | None, pocket: Any, platform: FakePlatform
+) -> None:
+    """Whoever has a copy of all that the browser had gets no second exchange: a code sent twice may end the session."""
+    site = Site(platform, pocket=pocket)
+    with site as browser:
+        callback = platform.log_in(browser.get("/login").headers["Location"])
+        copy = dict(browser.cookies)
+        platform.plan.extend([answer] if answer else [])
+        first = browser.get(callback)
+        plant(browser, copy)
+
+        assert (first.status_code, browser.get(callback).status_code) == (400 if answer else 303, 400)
+        assert len(platform.exchanges) == 1
+        assert site.log_in(browser).status_code == 303
 
 
 @pytest.mark.parametrize("pocket", [None, SessionPocket()], ids=["cookie", "session store"])

@@ -90,13 +90,17 @@ CASES = [
             answer,
             code,
             header,
-            id=f"API {status}{'' if transient is None else f' transient {transient}'}",
+            id=f"API {status}{'' if transient is None else f' transient {transient}'}"
+            + ("" if retry_after is None else f" wait {retry_after:g}"),
         )
         for status, transient, retry_after, answer, code, header in (
             (400, None, None, 502, "upstream_failed", None),
             (403, False, None, 502, "upstream_failed", None),
             (404, None, None, 502, "upstream_failed", None),
             (429, None, 30.0, 503, "upstream_unavailable", "30"),
+            (429, None, 299.5, 503, "upstream_unavailable", "300"),
+            (503, None, 31_536_000.0, 503, "upstream_unavailable", "300"),
+            (503, None, float("inf"), 503, "upstream_unavailable", "300"),
             (500, None, None, 502, "upstream_failed", None),
             (500, True, None, 503, "upstream_unavailable", "5"),
             (503, None, None, 503, "upstream_unavailable", "5"),

@@ -82,6 +82,34 @@ def test_a_slip_in_a_name_is_refused(environment: pytest.MonkeyPatch) -> None:
     assert caught.value.field == "SEIC_CERTFICATE"
 
 
+@pytest.mark.parametrize("name", ["SEIC_CLIENT_IDD", "seic_client_idd", "Seic_Client_Idd"])
+def test_a_slip_in_a_dotenv_file_is_refused(name: str, tmp_path: Path) -> None:
+    """With the nearest name, as for a variable; what it says may be a secret, and stays unsaid."""
+    (tmp_path / ".env").write_text(f"APP_DEBUG=1\n{name}=id-1\nSEIC_EMPTY=\nSEIC_NOTHING\nSEIC_SERVICE_HOST=10.0.0.1\n")
+
+    with pytest.raises(seic.ConfigurationError) as caught:
+        SeicSettings(_env_file=".env")  # type: ignore[call-arg]  # pydantic-settings' own argument
+
+    assert caught.value.field == "SEIC_CLIENT_IDD"
+    assert "did you mean SEIC_CLIENT_ID?" in str(caught.value)
+    assert "id-1" not in str(caught.value)
+
+
+def test_a_dotenv_file_may_hold_what_others_read(tmp_path: Path) -> None:
+    """Settings of the application's own, those of a class below, and what is set to nothing."""
+
+    class Settings(SeicSettings):
+        model_config = SettingsConfigDict(env_file=".env")
+
+        debug: bool = False
+
+    (tmp_path / ".env").write_text(
+        "APP_DEBUG=1\nSEIC_DEBUG=1\nSEIC_EMPTY=\nSEIC_NOTHING\nSEIC_SERVICE_HOST=10.0.0.1\nSEIC_CLIENT_ID=id-1\n"
+    )
+
+    assert (Settings().debug, Settings().client_id) == (True, "id-1")
+
+
 def test_fields_that_an_application_adds_are_its_own(environment: pytest.MonkeyPatch) -> None:
     """What a class below reads by the same prefix is no slip, whatever its type and however it is spelt."""
 

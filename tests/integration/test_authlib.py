@@ -241,8 +241,13 @@ async def test_the_saml_bearer_grant(site: Site) -> None:
         assert (await client.get("/api")).json() == {"client_id": "basic", "user": "ann\xff?>"}
 
 
-async def test_the_device_login(site: Site) -> None:
+async def test_the_device_login(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Expect polls until the person agrees, and a token for the API then."""
+
+    async def go_on(_seconds: float) -> None:
+        pass
+
+    monkeypatch.setattr("seic._tokens.fetch.sleep", go_on)
     config = site.config(
         seic.ClientIdOnly(), client_id="public", client_secret=None, grant=seic.DeviceCode(scope="read")
     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import pickle
+from typing import Any
 
 import attrs
 import pytest
@@ -69,6 +70,25 @@ def test_the_end_is_told_in_utc(obtained_at: float, expires_in: float | None, ex
 
     assert token.expires_at == expected
     assert token.expires_at is None or token.expires_at.tzinfo is dt.UTC
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        pytest.param({"expires_in": 60.0}, 60, id="no refresh token"),
+        pytest.param({"expires_in": 60.0, "refresh_expires_in": 90.0}, 60, id="no refresh token but its life"),
+        pytest.param({"expires_in": 60.0, "refresh_token": "r", "refresh_expires_in": 90.0}, 90, id="refresh token"),
+        pytest.param({"expires_in": 60.0, "refresh_token": "r", "refresh_expires_in": 30.0}, 60, id="that ends first"),
+        pytest.param({"expires_in": 60.0, "refresh_token": "r"}, None, id="of unknown life"),
+        pytest.param({"refresh_token": "r", "refresh_expires_in": 90.0}, None, id="an access token of unknown life"),
+        pytest.param({}, None, id="nothing known"),
+    ],
+)
+def test_a_store_is_told_when_nothing_serves_any_more(settings: dict[str, Any], seconds: int | None) -> None:
+    """The later of its two ends; where either is unknown, it may serve for ever."""
+    ends_at = Token(access_token="a", obtained_at=1000.0, **settings).ends_at
+
+    assert ends_at == (None if seconds is None else dt.datetime.fromtimestamp(1000 + seconds, dt.UTC))
 
 
 def test_what_the_provider_did_not_say_has_the_standards_answer() -> None:

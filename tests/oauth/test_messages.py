@@ -357,6 +357,13 @@ def test_an_echoed_secret_is_not_repeated(body: bytes | dict[str, Any]) -> None:
     assert "hunter2" not in repr(vars(caught.value)) + str(caught.value) + repr(caught.value.args)
 
 
+def test_an_exchange_that_brought_no_access_token() -> None:
+    """Expect the error to say what to ask for (RFC 8693 §2.2.1)."""
+    with pytest.raises(InvalidTokenResponse, match="requested_token_type") as caught:
+        _parse({"access_token": "a", "token_type": "N_A", "issued_token_type": "urn:ietf:params:oauth:token-type:jwt"})
+    assert "token_type" in caught.value.problem
+
+
 def _jwt(claims: dict[str, Any]) -> str:
     parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims))
     return ".".join([*(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts), "c2ln"])
@@ -368,11 +375,13 @@ def _jwt(claims: dict[str, Any]) -> str:
         pytest.param(3600, {"iat": 1000, "exp": 2800}, 1800.0, id="the shorter counts"),
         pytest.param(3600, {"iat": 1000, "exp": 9999}, 3600.0, id="the longer does not"),
         pytest.param(None, {"iat": 1000, "exp": 2800}, 1800.0, id="the only one counts"),
-        pytest.param(3600, {"exp": 2800}, 3600.0, id="an end without a beginning"),
+        pytest.param(3600, {"exp": 2800}, 3600.0, id="an end without a beginning is for our clock, which may be wrong"),
+        pytest.param(None, {"exp": 2800}, 1800.0, id="the only end counts by our clock"),
+        pytest.param(None, {"exp": 1030}, None, id="unless it is over by it"),
         pytest.param(None, {"iat": 1000, "exp": 10**12}, MAX_LIFETIME, id="a year at most"),
     ],
 )
-def test_a_jwt_gives_a_second_opinion(stated: int | None, claims: dict[str, Any], expected: float) -> None:
+def test_a_jwt_gives_a_second_opinion(stated: int | None, claims: dict[str, Any], expected: float | None) -> None:
     """Expect a JWT's own life to count where it is shorter, or the only one that is named."""
     assert _parse({"access_token": _jwt(claims), "expires_in": stated}).expires_in == expected
 

@@ -99,13 +99,66 @@ def test_in_the_advisory_window_one_renews_and_all_go_on(state: State, clock: Fa
 
 
 def test_in_the_mandatory_window_all_wait(state: State, clock: FakeClock) -> None:
-    """One starts it, also where a renewal ahead is under way already."""
+    """One starts it, also where a renewal ahead has just begun; nobody waits for longer than a second."""
     state.land(state.hold())
-    clock.advance(3000)
+    clock.advance(3509.6)
     ahead = state.serve().start
-    clock.advance(550)
+    clock.advance(0.5)
 
-    assert state.wait() == Wait(ahead) if ahead else pytest.fail("no renewal ahead")
+    later = state.wait()
+    assert later.flight is ahead
+    assert not later.start
+    assert later.patience == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("left", "patience"),
+    [
+        pytest.param(90, 1, id="at the beginning of the window"),
+        pytest.param(2, 1, id="two seconds before the end"),
+        pytest.param(1, 0.5, id="half of what is left"),
+        pytest.param(0.01, 0.005, id="at the very end"),
+    ],
+)
+def test_a_fetch_that_takes_long_makes_nobody_wait_whose_token_lives(
+    state: State, clock: FakeClock, left: float, patience: float
+) -> None:
+    """Whoever waits goes on after a moment, and whoever comes later at once; the fetch runs on."""
+    held = state.land(state.hold())
+    clock.advance(3600 - left)
+    first = state.wait()
+    assert first.start
+    assert first.patience == pytest.approx(patience)
+
+    clock.advance(patience / 2)
+    later = state.wait()
+    assert later.flight is first.flight
+    assert not later.start
+    assert later.patience == pytest.approx(patience / 2)
+
+    clock.advance(patience / 2 + 1e-6)
+    assert state.serve() == Serve(held)
+    assert state.flight is first.flight
+
+
+def test_a_dead_token_makes_all_wait_for_a_fetch_to_its_end(state: State, clock: FakeClock) -> None:
+    """There is nothing to go on with; whoever wants a new token wants no old one either."""
+    state.land(state.hold())
+    clock.advance(3598)
+    flight = state.wait().flight
+    clock.advance(1.5)
+    assert state.wait(after=state.number_to_force()) == Wait(flight)
+    clock.advance(0.5)
+    assert state.wait() == Wait(flight)
+
+
+def test_an_idle_token_is_not_gone_on_with_past_its_end(state: State, clock: FakeClock) -> None:
+    """Its end is whichever comes first."""
+    held = state.hold()
+    state.land(held)
+    held.age()
+    held.idle_at = clock.now + 1
+    assert state.wait().patience == pytest.approx(0.5)
 
 
 def test_a_failed_renewal_ahead_is_invisible_and_backs_off(state: State, clock: FakeClock) -> None:

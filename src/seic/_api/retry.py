@@ -18,6 +18,7 @@ from typing import Any, Self
 import attrs
 import httpx
 
+from seic._api.proving import prove_anew
 from seic._api.replay import Body
 from seic._errors import CertificateError, ConfigurationError
 from seic._model.provider import Provider
@@ -115,21 +116,22 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
     """
 
     def __init__(self, transport: Any, retry: Retry | None = None, *, provider: Provider = SEI_GATEWAY) -> None:
-        self._transport = transport
+        #: What sends.
+        self.inner = transport
         self._retry = retry or Retry()
         self._tracking_header = provider.tracking_header
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send the request, more than once if need be."""
         if request.method not in _IDEMPOTENT:
-            return await self._transport.handle_async_request(request)
+            return await self.inner.handle_async_request(request)
         body = Body(request.stream)
         await body.mark_async()
         handled = sys.exception()
         attempt = 1
         while True:
             try:
-                response = await self._transport.handle_async_request(request)
+                response = await self.inner.handle_async_request(request)
             except _LOST as error:
                 pause = self._after_loss(error, handled, attempt, request)
                 if pause is None or not await body.rewind_async():
@@ -142,19 +144,20 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
                     return response
                 await response.aclose()
             await sleep(pause)
+            prove_anew(request)
             attempt += 1
 
     def handle_request(self, request: Any) -> Any:
         """Send the request, more than once if need be."""
         if request.method not in _IDEMPOTENT:
-            return self._transport.handle_request(request)
+            return self.inner.handle_request(request)
         body = Body(request.stream)
         body.mark()
         handled = sys.exception()
         attempt = 1
         while True:
             try:
-                response = self._transport.handle_request(request)
+                response = self.inner.handle_request(request)
             except _LOST as error:
                 pause = self._after_loss(error, handled, attempt, request)
                 if pause is None or not body.rewind():
@@ -167,18 +170,19 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
                     return response
                 response.close()
             block(pause)
+            prove_anew(request)
             attempt += 1
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._transport.aclose()
+        await self.inner.aclose()
 
     def close(self) -> None:
         """Close the connections."""
-        self._transport.close()
+        self.inner.close()
 
     async def __aenter__(self) -> Self:
-        await self._transport.__aenter__()
+        await self.inner.__aenter__()
         return self
 
     async def __aexit__(
@@ -188,10 +192,10 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close the connections."""
-        await self._transport.__aexit__(exc_type, exc_value, traceback)
+        await self.inner.__aexit__(exc_type, exc_value, traceback)
 
     def __enter__(self) -> Self:
-        self._transport.__enter__()
+        self.inner.__enter__()
         return self
 
     def __exit__(
@@ -201,7 +205,7 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close the connections."""
-        self._transport.__exit__(exc_type, exc_value, traceback)
+        self.inner.__exit__(exc_type, exc_value, traceback)
 
     def _after_loss(self, error: Exception, handled: BaseException | None, attempt: int, request: Any) -> float | None:
         if _is_verdict(error, handled):

@@ -31,6 +31,8 @@ class Token(Secretive):
         refresh_token: The secret that renews it, where the grant has one.
         refresh_expires_in: Seconds of life of the refresh token, counted from `obtained_at`.
         tracking_id: The provider's id of the call that made it.
+        begun_by: A digest of the code or refresh token that its login began with, by which a stored token is told from
+            that of another login; None where the grant carries neither.
         extra: Every other member of the reply, unread.
     """
 
@@ -43,6 +45,7 @@ class Token(Secretive):
     refresh_token: str | None = attrs.field(default=None, repr=hide)
     refresh_expires_in: float | None = None
     tracking_id: str | None = None
+    begun_by: str | None = attrs.field(default=None, repr=False)
     extra: Mapping[str, object] = attrs.field(factory=dict, repr=False, eq=False)
 
     @property
@@ -56,3 +59,15 @@ class Token(Secretive):
         if self.expires_in is None:
             return None
         return dt.datetime.fromtimestamp(self.obtained_at + self.expires_in, dt.UTC)
+
+    @property
+    def ends_at(self) -> dt.datetime | None:
+        """When nothing of it serves any more, its refresh token included; None where the provider did not say.
+
+        In UTC by this machine's clock. From then on a store may forget it.
+        """
+        lives = [self.expires_in] if self.refresh_token is None else [self.expires_in, self.refresh_expires_in]
+        known = [life for life in lives if life is not None]
+        if len(known) < len(lives):
+            return None
+        return dt.datetime.fromtimestamp(self.obtained_at + max(known), dt.UTC)

@@ -134,7 +134,7 @@ class AsyncPools(httpx.AsyncBaseTransport):
             with attempt.watching(request, blocking=False):
                 response = await pool.transport.handle_async_request(request)
         except FAILURES as error:
-            failure = self._failures.of(error, request, pool.presented.certificate, attempt) or error
+            failure = self._failures.of(error, request, pool.presented, attempt) or error
         else:
             if pool is not self._pool and not self._closed:
                 # It waited for a connection while the pool was replaced, and may have opened one after the last look.
@@ -191,7 +191,7 @@ class AsyncPools(httpx.AsyncBaseTransport):
             return response
         body = b"".join([part async for part in response.stream])  # type: ignore[union-attr]  # an async transport's
         await response.aclose()
-        failure = self._failures.of_page(response.status_code, body, request, pool.presented.certificate)
+        failure = self._failures.of_page(response.status_code, body, request, pool.presented)
         if failure is not None:
             raise failure
         return unread(response, body)
@@ -263,7 +263,7 @@ class Pools(httpx.BaseTransport):
             with attempt.watching(request, blocking=True):
                 response = pool.transport.handle_request(request)
         except FAILURES as error:
-            failure = self._failures.of(error, request, pool.presented.certificate, attempt) or error
+            failure = self._failures.of(error, request, pool.presented, attempt) or error
         else:
             return response if response.status_code < 400 else self._judge(response, request, pool)
         finally:
@@ -318,7 +318,7 @@ class Pools(httpx.BaseTransport):
             return response
         body = b"".join(response.stream)  # type: ignore[arg-type]  # a blocking transport's
         response.close()
-        failure = self._failures.of_page(response.status_code, body, request, pool.presented.certificate)
+        failure = self._failures.of_page(response.status_code, body, request, pool.presented)
         if failure is not None:
             raise failure
         return unread(response, body)

@@ -26,6 +26,8 @@ __all__ = ["MAX_LIFETIME", "MAX_REPLY_BYTES", "build_token_request", "parse_toke
 #: dates hold it on every platform, whatever number a provider writes.
 MAX_LIFETIME = 365 * 86400.0
 
+# RFC 8693 §2.2.1: what an exchange brought is no access token.
+_NO_ACCESS_TOKEN = "the exchange brought no access token: ask for one with requested_token_type='access_token'"
 # Gateways write BearerToken; it is used as Bearer all the same.
 _BEARER = frozenset({"bearer", "bearertoken"})
 # Below it, milliseconds since the epoch name a day before any provider's first token: the number is something else.
@@ -101,8 +103,9 @@ def parse_token_reply(
     the RFC requires the property: a token of another kind has to announce itself, for its use takes more than sending
     it. `expires_in` may be a number or a string of digits; missing or null is unknown; what is not positive is an
     error, for such a token would be asked for without end; what is beyond MAX_LIFETIME is taken as that. Where the
-    token is a JWT that names a shorter life, or the only one, that counts. A lifetime of the refresh token, or a time
-    of issue, that makes no sense is left out.
+    token is a JWT that names a shorter life, or the only one, that counts; one that names its end alone counts only
+    where the reply says nothing, since it takes this machine's clock to read it. A lifetime of the refresh token, or a
+    time of issue, that makes no sense is left out.
 
     Args:
         provider: The dialect.
@@ -128,9 +131,9 @@ def parse_token_reply(
     document = read_success(reply)
     access_token = _access_token(reply, document)
     refresh_token = _refresh_token(reply, document)
-    lifetimes = [
-        seconds for seconds in (_expires_in(reply, document), lifetime_of(access_token)) if seconds is not None
-    ]
+    stated = _expires_in(reply, document)
+    own = lifetime_of(access_token, now=obtained_at if stated is None else None)
+    lifetimes = [seconds for seconds in (stated, own) if seconds is not None]
     return Token(
         access_token=access_token,
         token_type=_token_type(reply, document, takes_dpop=takes_dpop),
@@ -167,7 +170,8 @@ def _token_type(reply: Reply, document: Mapping[str, object], *, takes_dpop: boo
     if value.lower() not in _BEARER and not (takes_dpop and value.lower() == "dpop"):
         # RFC 6749 §7.1: a client must not use a token whose type it does not understand.
         named = HIDDEN if value == document.get("access_token") else clean(value, secrets=reply.secrets, limit=40)
-        reply.invalid(f"token_type must be Bearer, not {named!r}", advice="such tokens are not supported")
+        advice = _NO_ACCESS_TOKEN if value.upper() == "N_A" else "such tokens are not supported"
+        reply.invalid(f"token_type must be Bearer, not {named!r}", advice=advice)
     return value
 
 

@@ -7,8 +7,9 @@ import re
 import httpx
 
 from seic._errors import ConfigurationError
+from seic._model.hosts import Origin
 from seic._model.provider import Occasion, Provider
-from seic._oauth.client_auth import TlsClientAuth, client_authentication_of
+from seic._oauth.client_auth import client_authentication_of
 from seic._oauth.words import is_text
 
 # RFC 6750 §2.1 allows fewer characters; these are all that a header carries without a way to break out of it.
@@ -18,6 +19,28 @@ _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 def is_header_safe(text: str) -> bool:
     """Tell whether a text can stand in a header: visible ASCII, at least one character of it."""
     return _HEADER_SAFE.fullmatch(text) is not None
+
+
+def origin_of(field: str, url: str, *, allow_http: bool) -> Origin:
+    """Return the origin of a whole URL that a provider names.
+
+    Args:
+        field: The setting's or the member's name, for the error.
+        url: The URL.
+        allow_http: Whether `http://` is taken for a loopback address.
+
+    Raises:
+        ConfigurationError: It is no https URL, carries a user name, or cannot be called.
+    """
+    scheme, separator, rest = url.partition("://")
+    try:
+        host = httpx.URL(url).host
+    except httpx.InvalidURL:
+        host = ""
+    if not separator or not host:
+        raise ConfigurationError(f"{field}: must be an https URL", field=field)
+    authority = rest.partition("/")[0].partition("?")[0].partition("#")[0]
+    return Origin.parse(f"{scheme}://{authority}", field=field, allow_http_on_loopback=allow_http)
 
 
 def url_beside(token_url: str, path_or_url: str) -> str:
@@ -35,7 +58,7 @@ def endpoint_url(provider: Provider, setting: str, purpose: str, occasion: Occas
         occasion: The certificate, and the token endpoint beside which a path lies.
 
     Raises:
-        ConfigurationError: The provider has no such endpoint, or none that takes the certificate as a proof.
+        ConfigurationError: The provider has no such endpoint, or aliases for others and none for this one.
     """
     path_or_url = provider.require(setting, purpose)
     aliases = provider.mtls_endpoint_aliases
@@ -43,11 +66,11 @@ def endpoint_url(provider: Provider, setting: str, purpose: str, occasion: Occas
         name = setting.removesuffix("_url") + "_endpoint"
         if name in aliases:
             path_or_url = aliases[name]
-        elif isinstance(provider.client_authentication, TlsClientAuth):
-            # RFC 8705 §5 has the usual endpoint here; where the certificate is the only proof it cannot work there.
+        elif not path_or_url.startswith("/"):  # a path lies beside the token endpoint, which is the alias's by now
+            # RFC 8705 §5 has the usual endpoint here. Whether it takes the certificate, or should see it, is not known.
             raise ConfigurationError(
-                f"provider.mtls_endpoint_aliases: {name} is missing, and the usual endpoint takes no certificate; add "
-                "it with attrs.evolve(provider, mtls_endpoint_aliases=...)",
+                f"provider.mtls_endpoint_aliases: {name} is missing, and there is a client certificate; add it with "
+                "attrs.evolve(provider, mtls_endpoint_aliases=...), be it the usual endpoint",
                 field="provider.mtls_endpoint_aliases",
             )
     return url_beside(occasion.token_url, path_or_url)

@@ -32,6 +32,10 @@ _READ = frozenset(
     }
 )
 
+#: The members of the platform's answer that speak of the token itself, and its word for one that is good.
+_DESCRIBING = ("access_token", "expires_in", "status")
+_ALIVE = "approved"
+
 
 def build_token_info_request(
     *,
@@ -99,7 +103,8 @@ def parse_token_info_reply(
     """Read the description of a token.
 
     Introspection must say whether the token is active (RFC 7662 §2.2); the platform has no such word, and describes
-    live tokens only: there a token is active unless its life is over. Other members that make no sense are left out.
+    live tokens only: there a token is active unless its life is over, or its status is another than `approved`, the one
+    that is documented. Other members that make no sense are left out.
 
     Args:
         provider: The dialect.
@@ -131,16 +136,22 @@ def parse_token_info_reply(
     expires_in = number_in(document.get("expires_in"))
     if expires_in is None and (ends := number_in(document.get("exp"))) is not None:
         expires_in = ends - now
-    active = (expires_in is None or expires_in > 0) if describes_itself else _active(reply, document)
+    named_status = _text(document.get("status"))
+    if not describes_itself:
+        active = _active(reply, document)
+    elif document.keys().isdisjoint(_DESCRIBING):
+        reply.invalid(f"it describes no token: {', '.join(_DESCRIBING)} are missing")
+    else:
+        active = (expires_in is None or expires_in > 0) and (named_status or _ALIVE).lower() == _ALIVE
     return TokenInfo(
         active=active,
         expires_in=expires_in,
-        scope=_text(document.get("scope")) or "",
+        scope=_scope(document.get("scope")),
         token_type=_text(document.get("token_type")),
         client_id=_text(document.get("client_id")),
         username=_text(document.get("username")) or _text(document.get("email")),
         app_name=_text(document.get("app_name")),
-        status=_text(document.get("status")),
+        status=named_status,
         refresh_expires_in=number_in(document.get("refresh_token_expires_in")),
         tracking_id=reply.tracking_id(),
         extra={name: value for name, value in document.items() if name not in _READ},
@@ -156,6 +167,13 @@ def _active(reply: Reply, document: Mapping[str, object]) -> bool:
     if word not in ("true", "false"):
         reply.invalid("active is missing" if value is None else f"active must be a boolean, not {kind_of(value)}")
     return word == "true"
+
+
+def _scope(value: object) -> str:
+    # Some servers list what the RFC joins with spaces (RFC 6749 §3.3).
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return " ".join(value)
+    return _text(value) or ""
 
 
 def _text(value: object) -> str | None:

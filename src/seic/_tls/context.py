@@ -29,9 +29,10 @@ def create_ssl_context(
 ) -> ssl.SSLContext:
     """Return a context for mutual TLS with any client of the `ssl` module: httpx, aiohttp, urllib3.
 
-    TLS 1.2 is the floor, the server's certificate and host name are always checked, and nothing turns that off. It
-    reads files and takes up to 20 ms: build it once, and off the event loop. It does not follow a rotation of the
-    files; a seic client does.
+    TLS 1.2 is the floor, the server's certificate and host name are always checked, and nothing turns that off. A
+    higher `MinProtocol` of the system's openssl.cnf counts only for a Python that was built to heed it. It reads files
+    and takes up to 20 ms: build it once, and off the event loop. It does not follow a rotation of the files; a seic
+    client does.
 
     Args:
         certificate: What the client presents, or a function that returns it; None for none.
@@ -44,7 +45,8 @@ def create_ssl_context(
         ConfigurationError: An argument is of another type; its `field` names it.
 
     Warns:
-        CertificateWarning: The certificate ends soon, its key is open to others, its chain is incomplete.
+        CertificateWarning: The certificate ends soon, its key is open to others, its chain is incomplete; an authority
+            of `ca` has expired or ends soon.
     """
     if certificate is not None and not isinstance(certificate, ClientCertificate):
         if not callable(certificate) or isinstance(certificate, type):
@@ -57,7 +59,10 @@ def create_ssl_context(
     if certificate is not None:
         for warning in certificate.check():
             warnings.warn(warning, stacklevel=2)
-    return build_context(certificate, read_trust(ca))
+    trust = read_trust(ca)
+    for warning in trust.check():
+        warnings.warn(warning, stacklevel=2)
+    return build_context(certificate, trust)
 
 
 def build_context(certificate: ClientCertificate | None, trust: Trust, *, alpn: Sequence[str] = ()) -> ssl.SSLContext:
@@ -74,7 +79,9 @@ def build_context(certificate: ClientCertificate | None, trust: Trust, *, alpn: 
     context = trust.new_context()
     context.check_hostname = True
     context.verify_mode = ssl.CERT_REQUIRED
-    # A system whose policy asks for more than TLS 1.2 keeps it.
+    # MinProtocol of the system's openssl.cnf counts only where Python was built to leave the floor to OpenSSL
+    # (--with-ssl-default-suites=openssl: Debian's and Fedora's own packages); any other Python, pyenv's or an official
+    # image's, has overwritten it with TLS 1.2 by now, and cannot tell what it was. What is left of it stays.
     context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     if alpn:

@@ -250,8 +250,8 @@ def _open_at_once(path: str, flags: int) -> int:
 
 
 def is_material(text: str) -> bool:
-    """Tell whether a text is a certificate or a key itself, and no path of one."""
-    return "-----BEGIN" in text or _LOOKS_LIKE_MATERIAL.fullmatch(text) is not None
+    """Tell whether a text is a certificate or a key itself, and no path of one; what is there as a file is a path."""
+    return "-----BEGIN" in text or (_LOOKS_LIKE_MATERIAL.fullmatch(text) is not None and not _exists(text))
 
 
 def _may_be_material(text: str) -> bool:

@@ -21,8 +21,9 @@ from pathlib import Path
 import attrs
 
 from seic._errors import CertificateError
+from seic._tls.checks import days_left, expires_soon
 from seic._tls.facts import CertificateFacts, moment
-from seic._tls.reasons import Reason, fault
+from seic._tls.reasons import CertificateWarning, Reason, concern, fault
 from seic._tls.sources import Material, Source
 
 # Where distributions keep the bundle, for a Python whose OpenSSL was built with a prefix of its own (pyenv, conda,
@@ -45,7 +46,7 @@ class Trust:
 
     Args:
         label: What messages call it.
-        authorities: Each one's DER; empty where OpenSSL or the system reads them.
+        authorities: Those that the user named; empty where OpenSSL or the system reads them.
         cafile: A bundle for OpenSSL to read.
         capath: A directory of hashed names for OpenSSL to look into, or several as `os.pathsep` joins them.
         version: When the bundle was last written, in nanoseconds.
@@ -53,11 +54,29 @@ class Trust:
     """
 
     label: str
-    authorities: tuple[bytes, ...] = attrs.field(default=(), repr=False)
+    authorities: tuple[CertificateFacts, ...] = attrs.field(default=(), repr=False)
     cafile: str | None = None
     capath: str | None = None
     version: int = 0
     by_platform: bool = False
+
+    def check(self, now: dt.datetime | None = None) -> tuple[CertificateWarning, ...]:
+        """Return a warning for each authority that the user named and that has ended or ends soon.
+
+        None for one whose successor of the same name stands beside it: so authorities are replaced.
+
+        Args:
+            now: An aware moment; None is this machine's clock.
+        """
+        now = now or dt.datetime.now(dt.UTC)
+        lasting = {
+            facts.subject for facts in self.authorities if now >= facts.not_before and not expires_soon(facts, now)
+        }
+        return tuple(
+            _concern(facts, self.label, now)
+            for facts in self.authorities
+            if expires_soon(facts, now) and facts.subject not in lasting
+        )
 
     def new_context(self) -> ssl.SSLContext:
         """Return a client's context that trusts these authorities and nothing else.
@@ -73,7 +92,7 @@ class Trust:
         if self.authorities:
             # An intermediate that the user names is an anchor by itself, without the root above it.
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-            context.load_verify_locations(cadata=b"".join(self.authorities))
+            context.load_verify_locations(cadata=b"".join(facts.der for facts in self.authorities))
             return context
         try:
             context.load_verify_locations(self.cafile, self.capath)
@@ -135,7 +154,7 @@ def _files(directory: Path) -> list[Source]:
     return [Source(label=str(path), path=path) for path in real.values()]
 
 
-def _usable(found: Iterable[CertificateFacts], label: str, now: dt.datetime) -> list[bytes]:
+def _usable(found: Iterable[CertificateFacts], label: str, now: dt.datetime) -> list[CertificateFacts]:
     everyone = list(found)
     # A self-signed certificate may be trusted as itself, whatever it says of being an authority.
     authorities = [facts for facts in everyone if facts.is_ca or facts.is_self_signed]
@@ -156,7 +175,18 @@ def _usable(found: Iterable[CertificateFacts], label: str, now: dt.datetime) -> 
             f"the authority {facts.name} {when}; this machine's clock says {moment(now)}; get the authority's present "
             "certificate from whoever runs the server, or set the clock if it is wrong",
         )
-    return [facts.der for facts in authorities]
+    return authorities
+
+
+def _concern(facts: CertificateFacts, label: str, now: dt.datetime) -> CertificateWarning:
+    has_ended = now >= facts.not_after
+    when = "expired on" if has_ended else f"expires in {days_left(facts, now):.1f} days, on"
+    return concern(
+        Reason.AUTHORITY_EXPIRED if has_ended else Reason.AUTHORITY_EXPIRES_SOON,
+        label,
+        f"ca: the authority {facts.name} {when} {moment(facts.not_after)}; this machine's clock says {moment(now)}; "
+        "get its present certificate from whoever runs the server, and put it beside this one, or in its place",
+    )
 
 
 def _from_environment() -> Trust | None:

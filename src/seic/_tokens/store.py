@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Protocol
 
 from seic._model.token import Token
+
+#: From how many tokens on `MemoryStore` looks for those that have ended.
+_CROWD = 1024
 
 
 class TokenStore(Protocol):
@@ -13,6 +17,11 @@ class TokenStore(Protocol):
     Methods block; one that waits for a disk or a network says so by `blocking`, and is then called in a thread of its
     own and waited for briefly. Calls come one at a time.
     Keys are opaque hex digests of everything that a token is bound to, so two identities never share one.
+
+    Nobody deletes what was abandoned: a store may forget a token at `Token.ends_at`, when nothing of it serves.
+
+    Nothing here is a claim: two processes that share a store can renew one token at the same moment, and so spend one
+    refresh token twice. Within a process that does not happen, whatever the store.
     """
 
     @property
@@ -36,12 +45,14 @@ class TokenStore(Protocol):
 class MemoryStore:
     """Tokens in this process's memory, shared by every configuration that is given the same store.
 
-    Safe in threads and event loops; it grows by one token for each identity and is gone with the process.
+    Safe in threads and event loops; it is gone with the process. A thousand tokens and more are looked through now and
+    then for those that have ended.
     """
 
     blocking = False
 
     def __init__(self) -> None:
+        self._crowd = _CROWD
         # Single operations of a dict are atomic; a lock could be held by another thread when the process forks.
         self._tokens: dict[str, Token] = {}
 
@@ -55,7 +66,17 @@ class MemoryStore:
     def save(self, key: str, token: Token) -> None:
         """Keep the token under the key."""
         self._tokens[key] = token
+        if len(self._tokens) >= self._crowd:
+            self._forget_ended()
 
     def delete(self, key: str) -> None:
         """Forget what is kept under the key, if anything."""
         self._tokens.pop(key, None)
+
+    def _forget_ended(self) -> None:
+        now = dt.datetime.now(dt.UTC)
+        for key, token in list(self._tokens.items()):
+            if token.ends_at is not None and token.ends_at <= now:
+                self._tokens.pop(key, None)
+        # Not before as many have come again, so that a save costs little however many live.
+        self._crowd = max(_CROWD, 2 * len(self._tokens))

@@ -7,6 +7,7 @@ can talk a key into another use.
 from __future__ import annotations
 
 import base64
+import enum
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -75,13 +76,17 @@ def read_key_set(body: bytes) -> tuple[VerifyingKey, ...]:
     """Return the usable keys of a key set; a key of another kind or use is passed over (RFC 7517 §5).
 
     Raises:
-        DefectiveDocument: It is no key set.
+        DefectiveDocument: It is no key set, or one without a usable key.
     """
     keys = read_document(body).get("keys")
     if not isinstance(keys, list):
         raise DefectiveDocument("the key set has no list of keys")
     read = (_read_key(entry) for entry in keys[:_MOST_KEYS] if isinstance(entry, dict))
-    return tuple(key for key in read if key is not None)
+    usable = tuple(key for key in read if key is not None)
+    if not usable:
+        # More likely a slip of the issuer's than its end: taken at its word, it would refuse everybody.
+        raise DefectiveDocument("the key set has no key that can be used here")
+    return usable
 
 
 def _read_key(entry: dict[str, Any]) -> VerifyingKey | None:
@@ -113,18 +118,26 @@ def _is_weak(members: Mapping[str, str]) -> bool:
     return len(modulus.lstrip(b"\0")) < _SMALLEST_RSA_BYTES
 
 
+class _Reason(enum.Enum):
+    """Why keys are fetched."""
+
+    AGE = enum.auto()
+    UNKNOWN_KEY = enum.auto()
+
+
 class KeyCache:
     """The keys behind a URL: fetched once for all who ask, and again when they are old or when a key is new.
 
-    Old keys are renewed while they go on serving, for a day at most where the issuer does not answer. Tokens with keys
-    that nobody has cost one fetch in each pause at most, however many come.
+    Old keys are renewed while they go on serving, for a day at most where the issuer does not answer, or with no usable
+    key. Tokens with keys that nobody has cost one fetch in each pause at most, however many come; that fetch brings
+    every key, so a new one is found within a pause even so.
 
     Args:
         url: Where the key set is.
         ca: Whom to trust for it; None is the system's trust.
         transport: What carries the fetch in place of the network, for tests.
         lifetime: Seconds after which keys are fetched anew; after 24 times that they serve no more.
-        pause: Seconds between two fetches at least.
+        pause: Seconds at least between two fetches for the same reason: for age, or for a key that is not known.
         timeout: Seconds for one fetch in all.
         monotonic: The clock.
     """
@@ -147,7 +160,9 @@ class KeyCache:
         self._timeout = timeout
         self._monotonic = monotonic
         self._keys: tuple[VerifyingKey, ...] | None = None
-        self._fetched_at = self._tried_at = float("-inf")
+        self._fetched_at = float("-inf")
+        # By reason, so that tokens with invented keys hold up no renewal, and a renewal no rotation.
+        self._tried_at = dict.fromkeys(_Reason, float("-inf"))
         self._latch: Latch | None = None
         self._job: Job | None = None
 
@@ -164,25 +179,26 @@ class KeyCache:
             self._keys = None
         found = self._look_up(kid, algorithm)
         if found is not None and age >= self._lifetime:
-            self._begin_refresh()
-        if found is None and (latch := self._begin_refresh()) is not None:
+            self._begin_refresh(_Reason.AGE)
+        reason = _Reason.AGE if self._keys is None else _Reason.UNKNOWN_KEY
+        if found is None and (latch := self._begin_refresh(reason)) is not None:
             await latch.wait_async(None)
             found = self._look_up(kid, algorithm)
         if self._keys is None:
-            raise KeysUnavailable(max(1.0, self._tried_at + self._pause - self._monotonic()))
+            raise KeysUnavailable(max(1.0, self._tried_at[_Reason.AGE] + self._pause - self._monotonic()))
         return found
 
     def _look_up(self, kid: str | None, algorithm: str) -> VerifyingKey | None:
         fitting = [key for key in self._keys or () if key.fits(algorithm) and (kid is None or key.kid == kid)]
         return fitting[0] if len(fitting) == 1 or (fitting and kid is not None) else None
 
-    def _begin_refresh(self) -> Latch | None:
+    def _begin_refresh(self, reason: _Reason) -> Latch | None:
         """Return what to wait for: the fetch under way, or a new one; None within the pause after the last."""
         if self._latch is not None and self._job is not None and not self._job.is_stranded():
             return self._latch
-        if self._monotonic() - self._tried_at < self._pause:
+        if self._monotonic() - self._tried_at[reason] < self._pause:
             return None
-        self._tried_at = self._monotonic()
+        self._tried_at[reason] = self._monotonic()
         latch = self._latch = Latch()
         # In a task of its own: whoever asked first may be cancelled, and the others still wait.
         self._job = start_async(lambda: self._fetch(latch))

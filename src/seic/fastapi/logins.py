@@ -12,6 +12,7 @@ import contextlib
 import datetime as dt
 import hashlib
 import logging
+import string
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ from seic._oauth import authorize
 from seic._oauth.pkce import is_same_state
 from seic.fastapi.clients import calling
 from seic.fastapi.page import CONTENT_SECURITY_POLICY, render_message
-from seic.fastapi.pockets import LOGIN_TAKES, CookiePocket, Pocket
+from seic.fastapi.pockets import LOGIN_TAKES, CookiePocket, Pocket, Used
 from seic.fastapi.problems import Problem, problem_of
 from seic.fastapi.sealing import Keys, Seal
 from seic.fastapi.sessions import Sessions
@@ -42,8 +43,12 @@ if TYPE_CHECKING:
 
 #: Seconds after which a person logs in again: a working day.
 _SESSION_LASTS = 12 * 3600.0
+#: Seconds after the end of an access token within which a person has to come back.
+_MAY_IDLE = 1800.0
 #: Bytes of an encoded path: sealed with the rest it has to fit a cookie of 4096 (RFC 6265 §6.1).
 _LONGEST_PATH = 1500
+#: What a header carries as it is.
+_VISIBLE = string.punctuation
 _LOGOUT_FAILED = Problem(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
     code="logout_failed",
@@ -89,6 +94,8 @@ class Logins:
         end_other_sessions: End a person's sessions elsewhere (the platform's `endOtherSessions`).
         issuer: What the callback's `iss` has to be, where the provider sends one (RFC 9207).
         lasts: Seconds after which a person has to log in again.
+        idle: Seconds after the end of a person's last access token within which they have to come back; later than
+            that they log in again, and a store may forget the token (`Token.ends_at`).
         pocket: Where a login under way is kept: a cookie, or `SessionPocket()`.
         secure: False takes plain http, for a machine of one's own.
         transport: What carries API and token calls in place of the network, for tests.
@@ -113,6 +120,7 @@ class Logins:
         end_other_sessions: bool = False,
         issuer: str | None = None,
         lasts: float = _SESSION_LASTS,
+        idle: float = _MAY_IDLE,
         pocket: Pocket | None = None,
         secure: bool = True,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -134,12 +142,15 @@ class Logins:
         self._seal = Seal(key)
         self._cookie = CookiePocket(secure=secure)
         self._pocket: Pocket = pocket or self._cookie
+        self._used = Used()
         # What was sealed for another login, or another callback, is worth nothing here.
         self._name = name
         self._purpose = hashlib.sha256(f"{name} {callback_url} {config.client_id}".encode()).hexdigest()
         self._sessions = Sessions(
             config,
             redirect_uri=callback_url,
+            lasts=lasts,
+            idle=idle,
             end_other_sessions=end_other_sessions,
             transport=transport,
             **options,
@@ -218,8 +229,8 @@ class Logins:
             # RFC 9110 §15.5.2 demands a challenge; one of a scheme that browsers know would open their dialog.
             challenge = f'Session realm="{self._name}"'
             return HTTPException(HTTPStatus.UNAUTHORIZED, headers={"WWW-Authenticate": challenge})
-        here = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
-        return HTTPException(HTTPStatus.SEE_OTHER, headers={"Location": self._login_url(connection, here)})
+        headers = {"Location": self._login_url(connection, _address(connection)), "Cache-Control": "no-store"}
+        return HTTPException(HTTPStatus.SEE_OTHER, headers=headers)
 
     def _login_url(self, connection: HTTPConnection, following: str | None = None) -> str:
         path = connection.scope.get("root_path", "") + self._paths[0]
@@ -256,6 +267,8 @@ class Logins:
         if begun is not None and is_same_state(begun["state"], request.query_params.get("state", "")):
             # Not before: any page can send the browser here, and would end the login under way.
             self._pocket.forget(request, response, f"{self._name}-login")
+            if not self._used.take(begun["state"]):
+                begun = None
         try:
             session, token = await self._exchange(request, begun)
         except (TokenRequestRefused, InvalidTokenResponse) as error:
@@ -330,6 +343,15 @@ def _answer(answer: Response, with_cookies_of: Response) -> Response:
     return answer
 
 
+def _address(connection: HTTPConnection) -> str:
+    """Return the path and query that were asked for, as they were sent."""
+    raw = connection.scope.get("raw_path")
+    # Not every server has it; the other is decoded, and cannot tell an encoded slash from one that is not.
+    path = quote(raw, safe=_VISIBLE) if raw else quote(connection.scope["path"])
+    query = quote(connection.scope["query_string"], safe=_VISIBLE)
+    return f"{path}?{query}" if query else path
+
+
 def _own_path(text: str | None) -> str | None:
     """Return a path of this application, or None for anything that a browser might take for another host.
 
@@ -339,8 +361,8 @@ def _own_path(text: str | None) -> str | None:
         return None
     if text.startswith("//") or "\\" in text or not text.isprintable():
         return None
-    # Encoded again, so that a header takes it; what is encoded already stays as it is.
-    quoted = quote(text, safe="/%?&=#:@!$'()*+,;~-._[]")
+    # Encoded where a header does not take it; all else stays as it came, for `%2F` and `/` are two addresses.
+    quoted = quote(text, safe=_VISIBLE)
     return quoted if len(quoted) <= _LONGEST_PATH else None
 
 

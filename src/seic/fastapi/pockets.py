@@ -1,7 +1,12 @@
-"""Where a login under way waits for its callback: a cookie, or the application's own session. What it is, is sealed."""
+"""Where a login under way waits for its callback: a cookie, or the application's own session. What it is, is sealed.
+
+And which of them were used: a browser may bring back what it was told to forget.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 import attrs
@@ -10,6 +15,8 @@ from starlette.responses import Response
 
 #: Seconds that a person may take to log in at the provider.
 LOGIN_TAKES = 600.0
+#: How many used states a worker remembers: far more than people log in at one within that time.
+_REMEMBERED = 10_000
 
 
 class Pocket(Protocol):
@@ -79,3 +86,26 @@ class SessionPocket:
     def forget(self, request: Request, response: Response, name: str) -> None:
         """Take it out of the session."""
         request.session.pop(name, None)
+
+
+class Used:
+    """The states that this worker has used, each for as long as its seal would count.
+
+    Args:
+        monotonic: The clock.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        # The oldest first.
+        self._ends: dict[str, float] = {}
+
+    def take(self, state: str) -> bool:
+        """Use a state; return whether it was not used before."""
+        now = self._monotonic()
+        while self._ends and (len(self._ends) >= _REMEMBERED or next(iter(self._ends.values())) <= now):
+            del self._ends[next(iter(self._ends))]
+        if state in self._ends:
+            return False
+        self._ends[state] = now + LOGIN_TAKES
+        return True

@@ -26,6 +26,9 @@ from seic.fastapi.clients import calls
 
 #: Seconds for a caller to wait where the far side named none: a few times the pause between two attempts of seic's.
 _RETRY_AFTER = 5
+#: The longest that a caller is told to wait. What a provider asks of us, an hour say, would reach callers as an hour
+#: away from this service; they come back sooner, and cost the provider nothing, for our own pauses hold.
+_LONGEST_RETRY_AFTER = 300
 
 _logger = logging.getLogger("seic.fastapi")
 
@@ -59,8 +62,8 @@ class Problem:
 def problem_of(error: SeicError | httpx.TransportError) -> Problem:
     """Return what a caller is told of an error that keeps this service from answering.
 
-    Nothing here is the caller's fault, so no status is a 4xx: 503 with `Retry-After` where trying again may help, 504
-    where time ran out, else 502.
+    Nothing here is the caller's fault, so no status is a 4xx: 503 with `Retry-After`, of five minutes at most, where
+    trying again may help, 504 where time ran out, else 502.
     """
     tracking_id = getattr(error, "tracking_id", None)
     if _ran_out_of_time(error):
@@ -76,7 +79,7 @@ def problem_of(error: SeicError | httpx.TransportError) -> Problem:
             code="upstream_unavailable",
             detail="An upstream service is unavailable; try again later.",
             tracking_id=tracking_id,
-            retry_after=getattr(error, "retry_after", None) or _RETRY_AFTER,
+            retry_after=min(getattr(error, "retry_after", None) or _RETRY_AFTER, _LONGEST_RETRY_AFTER),
         )
     return Problem(
         status=HTTPStatus.BAD_GATEWAY,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -77,13 +78,23 @@ class _Shared(httpx.AsyncBaseTransport):
 
 
 class _Living:
-    """The store as people's clients see it: a token may take another's place, but none comes where there is none.
+    """The store as people's clients see it: whatever a refresh brings, the session of a logout does not come back.
 
-    A refresh under way in one worker while the person logs out in another would otherwise bring the session back.
+    A session lives while its mark is in the store. A login writes the mark, a logout deletes it, and a refresh never
+    touches it; so a refresh that ends after the logout, in whatever worker, brings a token that leads to no session.
+    That token is deleted again: a logout takes the mark first and the token then, a refresh looks for the mark last,
+    so one of the two comes after the other's write in any order.
+
+    Args:
+        store: The store.
+        lasts: Seconds that a session lives.
+        idle: Seconds after the end of an access token within which it has to be refreshed.
     """
 
-    def __init__(self, store: TokenStore) -> None:
+    def __init__(self, store: TokenStore, *, lasts: float, idle: float) -> None:
         self._store = store
+        self._lasts = lasts
+        self._idle = idle
         self.load = store.load
         self.delete = store.delete
 
@@ -92,18 +103,55 @@ class _Living:
         return self._store.blocking
 
     def save(self, key: str, token: Token) -> None:
-        if self._store.load(key) is not None:
-            self._store.save(key, token)
+        self._store.save(key, self._bounded(token))
+        if not self.is_begun(key):
+            self._store.delete(key)
+
+    def begin(self, key: str, token: Token) -> None:
+        """Begin a session with its first token."""
+        self._store.save(key, self._bounded(token))
+        # In the shape that stores take: it is nobody's token, and ends with the session.
+        mark = Token(access_token="session", expires_in=self._lasts, obtained_at=time.time())
+        self._store.save(_mark_of(key), mark)
+
+    def is_begun(self, key: str) -> bool:
+        """Whether the session lives."""
+        return self._store.load(_mark_of(key)) is not None
+
+    def end(self, key: str) -> None:
+        """End a session; what is left of it is a token that leads to none."""
+        self._store.delete(_mark_of(key))
+
+    def is_idle(self, token: Token) -> bool:
+        """Whether a token was left alone for too long to be refreshed."""
+        ends_at = token.expires_at
+        return ends_at is not None and ends_at.timestamp() + self._idle <= time.time()
+
+    def _bounded(self, token: Token) -> Token:
+        """Give the token's lives an end, so that a session nobody comes back to can be forgotten by the store."""
+        life = self._lasts if token.expires_in is None else token.expires_in
+        if token.refresh_token is None:
+            return attrs.evolve(token, expires_in=life)
+        left = life + self._idle
+        if token.refresh_expires_in is not None:
+            left = min(left, token.refresh_expires_in)
+        return attrs.evolve(token, expires_in=life, refresh_expires_in=left)
+
+
+def _mark_of(key: str) -> str:
+    return hashlib.sha256(f"session {key}".encode()).hexdigest()
 
 
 class Sessions:
     """The sessions of one application at one provider.
 
-    A session lives as long as its token is in the store, so that a logout in one worker counts in all of them.
+    A session lives as long as its mark is in the store, so that a logout in one worker counts in all of them.
 
     Args:
         config: Who the application is; its grant is replaced by each person's.
         redirect_uri: Where logins return to.
+        lasts: Seconds that a session lives.
+        idle: Seconds after the end of an access token within which it has to be refreshed.
         transport: What carries API and token calls in place of the network, for tests.
         options: Keywords of `AsyncClient`, for every person's client.
 
@@ -116,6 +164,8 @@ class Sessions:
         config: Config,
         *,
         redirect_uri: str,
+        lasts: float,
+        idle: float,
         end_other_sessions: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
         **options: Any,
@@ -126,9 +176,9 @@ class Sessions:
                 "seic.MemoryStore() will do for one worker",
                 field="store",
             )
-        self._store: TokenStore = config.store
+        self._store = _Living(config.store, lasts=lasts, idle=idle)
         self._grant = UserLogin(redirect_uri=redirect_uri, end_other_sessions=end_other_sessions)
-        self._config = attrs.evolve(config, grant=self._grant, store=_Living(config.store))
+        self._config = attrs.evolve(config, grant=self._grant, store=self._store)
         self._given = transport
         self._options = options
         self._carrier: _Shared | None = None
@@ -163,8 +213,7 @@ class Sessions:
         except BaseException:
             await _close(client)
             raise
-        # Here a session begins: what its client gets later only takes this token's place.
-        await self._try("keep a token", self._store.save, self._key(client), token)
+        await self._try("keep a token", self._store.begin, self._key(client), token)
         self._keep(session, client)
         return session, token
 
@@ -174,12 +223,15 @@ class Sessions:
         A store that fails or takes too long ends no session whose client is at hand.
         """
         client = self._clients.get(session) or self._make(session)
-        answered, token = await self._try("look for a token", self._store.load, self._key(client))
+        answered, begun = await self._try("look for a session", self._store.is_begun, self._key(client))
         at_hand = self._clients.get(session)
-        if token is None and (answered or at_hand is None):
+        if not begun and (answered or at_hand is None):
             self._clients.pop(session, None)
             await _close(client)
             return None
+        if at_hand is not None and self._store.is_idle(_auth_of(at_hand).source.state.held.token):
+            # Another worker may have gone on with it; the store has the newest token, and knows whether it is too old.
+            at_hand, client = None, self._make(session)
         self._keep(session, at_hand or client)
         return at_hand or client
 
@@ -190,14 +242,17 @@ class Sessions:
             Whether it is over; False where the store did not forget it, so that this has to be done again.
         """
         client = self._clients.pop(session, None) or self._make(session)
+        ended, _ = await self._try("end a session", self._store.end, self._key(client))
         try:
-            await client.revoke()
+            if ended:
+                await client.revoke()
         except (ConfigurationError, TokenError) as error:
             # The person is logged out here all the same.
             _logger.warning("a logout was not told to the provider: %s", error)
-        forgotten, _ = await self._try("forget a token", self._store.delete, self._key(client))
+        if ended:
+            await self._try("forget a token", self._store.delete, self._key(client))
         await _close(client)
-        return forgotten
+        return ended
 
     def _make(self, session: str, *, code: str = "", code_verifier: str | None = None) -> AsyncClient:
         if self._carrier is None:
@@ -222,8 +277,7 @@ class Sessions:
             self._clients.popitem(last=False)
 
     def _key(self, client: AsyncClient) -> str:
-        auth = client.auth
-        assert isinstance(auth, OAuth2Auth)  # noqa: S101  # as it was made; for the type checker
+        auth = _auth_of(client)
         return auth.config.store_key(None if auth.certificate is None else auth.certificate.thumbprint)
 
     async def _try(self, purpose: str, call: Callable[..., Any], *args: Any) -> tuple[bool, Any]:
@@ -240,6 +294,11 @@ class Sessions:
 
 async def _close(client: AsyncClient) -> None:
     # A client leaves a shared auth alone; this one is shared with nobody.
-    assert isinstance(client.auth, OAuth2Auth)  # noqa: S101  # as it was made; for the type checker
-    await client.auth.aclose()
+    await _auth_of(client).aclose()
     await client.aclose()
+
+
+def _auth_of(client: AsyncClient) -> OAuth2Auth:
+    auth = client.auth
+    assert isinstance(auth, OAuth2Auth)  # noqa: S101  # as it was made; for the type checker
+    return auth
