@@ -155,7 +155,7 @@ async def test_a_connection_that_was_opened_after_the_last_look_is_closed(
         await far.half_sent.wait()
         waiting = asyncio.create_task(client.get("/"))
         network = client._transport._inner  # type: ignore[attr-defined]  # an AsyncTransport's
-        while len(network._pool.transport._pool._requests) < 2:
+        while len(network._pool.transport._pool._requests) < 2:  # noqa: ASYNC110 - it tells nobody who waits
             await asyncio.sleep(0)
         disk.put(new)
         await client.reload_certificate()
