@@ -328,3 +328,37 @@ async def test_an_expired_certificate_that_was_renewed_is_never_presented(
         await client.get("/")
 
     assert far.made == serials(new)
+
+
+class SlowPresenter:
+    """In the place of a presenter: a look takes until the test lets it go, and each is counted."""
+
+    def __init__(self) -> None:
+        self.rotation = self
+        self.generation = 1
+        self.looks = 0
+        self.go_on = threading.Event()
+
+    def look(self, presented: int) -> bool:
+        """Look, and find something new."""
+        self.looks += 1
+        assert self.go_on.wait(10)
+        self.generation = 2
+        return True
+
+
+async def test_all_who_are_refused_at_once_share_a_look(make: Make) -> None:
+    """Each would hold a thread for as long as a source hangs; and who began it may leave."""
+    presenter = SlowPresenter()
+    network = pools.AsyncPools(presenter, None)  # type: ignore[arg-type]  # what it does not need here
+    looking = [asyncio.create_task(network._look(1)) for _ in range(50)]
+    await asyncio.sleep(0)
+    looking[0].cancel()
+    presenter.go_on.set()
+    found = await asyncio.gather(*looking, return_exceptions=True)
+
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert found[1:] == [True] * 49
+    assert presenter.looks == 1
+    assert await network._look(2) is False
+    assert presenter.looks == 2
