@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +13,16 @@ from hypothesis import given, settings, strategies
 from seic._errors import CertificateError
 from seic._tls.certificate import ClientCertificate
 from seic._tls.reasons import Reason
-from tests._support.mistakes import OTHER, Row, assert_told_of_bytes, assert_told_of_files, store
-from tests._support.pki import PASSPHRASE, Minted
+from seic._tls.trust import read_trust
+from tests._support.mistakes import OTHER, Row, assert_told_of_bytes, assert_told_of_files, sealed, store
+from tests._support.pki import PASSPHRASE, Minted, authority, openssl
 
 
 def _pem(label: str, der: bytes) -> bytes:
     return b"-----BEGIN %b-----\n%b-----END %b-----\n" % (label.encode(), base64.encodebytes(der), label.encode())
+
+
+_KEY = base64.b64encode(OTHER.key_bytes(encoding=Encoding.DER)).decode()[40:90]
 
 
 def _damage(pem: bytes) -> bytes:
@@ -153,11 +156,41 @@ def test_the_same_mistake_in_bytes_is_the_same_error(
     assert_told_of_bytes(ROWS[row], client, assert_no_leak)
 
 
-WHOLE = {
-    "pem": (OTHER.pair, None),
-    "der": (OTHER.der, OTHER.key_pem),
-    "key": (OTHER.pem, OTHER.key_bytes(encoding=Encoding.DER)),
-    "store": (store(OTHER), None),
+def _load(data: bytes) -> object:
+    return ClientCertificate.load(data, password=PASSPHRASE)
+
+
+def _load_key(data: bytes) -> object:
+    return ClientCertificate.load(OTHER.pem, key=data, password=PASSPHRASE)
+
+
+def _trust(data: bytes) -> object:
+    return read_trust(data).new_context()
+
+
+def _pss() -> bytes:
+    key = openssl("genpkey", "-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048", given=b"")
+    return openssl("req", "-x509", "-new", "-key", "@", "-subj", "/CN=pss", "-days", "30", given=key) + key
+
+
+def _sealed_of_old() -> bytes:
+    return openssl("ec", "-in", "@", "-aes192", "-passout", f"pass:{PASSPHRASE}", given=OTHER.key_pem)
+
+
+#: What is whole, and who reads it.
+WHOLE: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
+    "pem": (OTHER.pair, _load),
+    "utf-16": (OTHER.pair.decode().encode("utf-16"), _load),
+    "der": (OTHER.der, lambda data: ClientCertificate.load(data, key=OTHER.key_pem)),
+    "pss": (_pss(), _load),
+    "trusted": (openssl("x509", "-in", "@", "-trustout", given=OTHER.pem) + OTHER.key_pem, _load),
+    "bag": (openssl("crl2pkcs7", "-nocrl", "-certfile", "@", "-outform", "DER", given=OTHER.pem), _load),
+    "store": (store(OTHER), _load),
+    "key": (OTHER.key_bytes(encoding=Encoding.DER), _load_key),
+    "sealed-key": (sealed(OTHER, encoding=Encoding.DER), _load_key),
+    "proc-type": (_sealed_of_old(), _load_key),
+    "authority": (authority().der, _trust),
+    "authorities": (authority().pem + authority("Other Root", 71).pem, _trust),
 }
 
 
@@ -166,14 +199,24 @@ WHOLE = {
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("form", WHOLE)
 def test_damage_of_any_kind_is_a_certificate_error(form: str, data: strategies.DataObject) -> None:
-    """Whatever bytes are changed, lost or added, what is raised is a CertificateError and nothing else."""
-    certificate, key = WHOLE[form]
-    whole = key if form == "key" and key is not None else certificate
+    """Whatever bytes are changed, lost or added, it loads or is a CertificateError, which quotes nothing of a key."""
+    whole, read = WHOLE[form]
     start = data.draw(strategies.integers(0, len(whole) - 1))
     end = data.draw(strategies.integers(start, min(len(whole), start + 8)))
     damaged = whole[:start] + data.draw(strategies.binary(max_size=8)) + whole[end:]
-    with contextlib.suppress(CertificateError):
-        if form == "key":
-            ClientCertificate.load(certificate, key=damaged)
-        else:
-            ClientCertificate.load(damaged, key=key, password=PASSPHRASE)
+    said = ""
+    try:
+        read(damaged)
+    except CertificateError as error:
+        said = str(error)
+    assert PASSPHRASE not in said
+    assert _KEY not in said
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(data=strategies.one_of(strategies.binary(max_size=80), strategies.text(max_size=80)))
+def test_anything_at_all_is_a_certificate_error(data: bytes | str) -> None:
+    """Bytes and texts that were never a certificate, nor a path that leads anywhere."""
+    for read in (_load, _load_key, _trust):
+        with pytest.raises(CertificateError):
+            read(data)  # type: ignore[arg-type]  # a text is a path or PEM
