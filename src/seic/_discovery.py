@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -18,7 +17,7 @@ from seic._network.identity import Presenter
 from seic._network.pools import AsyncPools, Pools
 from seic._network.proxies import Network, ProxyLike
 from seic._oauth.metadata import metadata_urls, parse_metadata
-from seic._runtime import in_thread
+from seic._runtime import Lock, in_thread
 from seic._tls.context import check_source
 from seic._tls.rotation import CertificateSource
 from seic._tls.sources import Material
@@ -41,7 +40,7 @@ class _Known:
 
 #: By issuer and by who was trusted to speak for it.
 _known: dict[tuple[str, Material | None, str | None], _Known] = {}
-_lock = threading.Lock()
+_lock = Lock()
 
 
 @attrs.frozen(kw_only=True)
