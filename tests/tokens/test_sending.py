@@ -383,7 +383,7 @@ def test_a_secret_of_one_letter_does_not_hide_what_happened(kind: type[httpx.Tra
     assert str(result) == "***"
     assert result.__cause__ is None
     with pytest.raises(RuntimeError, match="request"):
-        _ = result.request  # type: ignore[attr-defined]  # of httpx's
+        _ = result.request
 
 
 def test_a_transport_of_the_wrong_kind_is_a_mistake_of_the_settings() -> None:
