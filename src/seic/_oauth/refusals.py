@@ -13,10 +13,11 @@ from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.documents import DefectiveDocument, read_document
 from seic._oauth.error_forms import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorForm, error_in, read_error
-from seic._oauth.words import MAX_WORDS, clean
+from seic._oauth.words import MAX_WORDS, clean, find_tracking_id
 
-# A tracking id is a UUID of 36 characters; some providers make theirs of two or three.
-_LONGEST_ID = 128
+# The members of a reply that are secrets, and how long they are at least: less is no token.
+_TOKENS = ("access_token", "refresh_token", "id_token", "device_code")
+_SHORTEST_TOKEN = 8
 _LONGEST_CODE = 100
 _LONGEST_HOST = 253
 
@@ -84,6 +85,12 @@ class Reply:
     now: float
     secrets: Collection[str] = attrs.field(default=(), repr=False)
     hint: str | None = None
+    #: The secrets, and the tokens that the reply brings.
+    unspeakable: Collection[str] = attrs.field(
+        init=False,
+        repr=False,
+        default=attrs.Factory(lambda self: (*self.secrets, *_tokens_in(self.body)), takes_self=True),
+    )
 
     @property
     def is_success(self) -> bool:
@@ -92,7 +99,7 @@ class Reply:
 
     def clean(self, text: str | None, limit: int) -> str | None:
         """Return a provider's words fit for a message; None where nothing is left of them."""
-        return (clean(text, secrets=self.secrets, limit=limit) if text else None) or None
+        return (clean(text, secrets=self.unspeakable, limit=limit) if text else None) or None
 
     def code_of(self, form: ErrorForm) -> str | None:
         """Return an error's code; one that the RFCs have is what programs compare, and no secret of anybody."""
@@ -100,8 +107,12 @@ class Reply:
 
     def tracking_id(self, form: ErrorForm | None = None) -> str | None:
         """Return the provider's id of the call: the header's, else the body's."""
-        header = self.headers.get(self.provider.tracking_header) if self.provider.tracking_header else None
-        return self.clean(header or (form.tracking_id if form else None), _LONGEST_ID)
+        return find_tracking_id(
+            self.headers,
+            self.provider.tracking_header,
+            otherwise=form.tracking_id if form else None,
+            secrets=self.unspeakable,
+        )
 
     def invalid(self, problem: str, *, form: ErrorForm | None = None, advice: str | None = None) -> NoReturn:
         """Raise InvalidTokenResponse; `problem` names the property that is wrong, and holds no word uncleaned."""
@@ -167,9 +178,10 @@ def read_success(reply: Reply) -> Mapping[str, object]:
     Raises:
         InvalidTokenResponse: It is none, or it is an error under a success's status.
     """
-    document = _document_or_problem(reply)
-    if isinstance(document, str):
-        reply.invalid(document)
+    document = _document_or_defect(reply.body)
+    if isinstance(document, DefectiveDocument):
+        member = reply.clean(document.member, MAX_WORDS)
+        reply.invalid(document.problem if member is None else f"{member} {document.problem}")
     form = error_in(document)
     # Beside a token only `error` counts: some servers say `"code": 0, "message": "success"`. A token that comes with an
     # error is not taken: who says both cannot be trusted with either.
@@ -185,13 +197,20 @@ def _said(reply: Reply, form: ErrorForm) -> str:
     return ": ".join(filter(None, words))
 
 
-def _document_or_problem(reply: Reply) -> dict[str, object] | str:
+def _tokens_in(body: bytes) -> list[str]:
+    document = _document_or_defect(body)
+    if isinstance(document, DefectiveDocument):
+        return []
+    values = [document.get(name) for name in _TOKENS]
+    return [value for value in values if isinstance(value, str) and len(value) >= _SHORTEST_TOKEN]
+
+
+def _document_or_defect(body: bytes) -> dict[str, object] | DefectiveDocument:
     # Handed out and not chained: the defect may quote a name from the reply, uncleaned.
     try:
-        return read_document(reply.body)
+        return read_document(body)
     except DefectiveDocument as defect:
-        member = reply.clean(defect.member, MAX_WORDS)
-        return defect.problem if member is None else f"{member} {defect.problem}"
+        return defect
 
 
 def _raise_unavailable(reply: Reply) -> NoReturn:

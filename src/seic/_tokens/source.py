@@ -6,9 +6,7 @@ What to do is decided in `state`, and carried out in `piloting`; here callers wa
 from __future__ import annotations
 
 import contextlib
-import os
 import random
-import weakref
 from collections.abc import Callable, Iterator
 
 from seic._errors import TokenError
@@ -16,6 +14,7 @@ from seic._events import Emit, Event, TokenWaitBegun, TokenWaitEnded
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.renewal import given_token
+from seic._runtime import survive_fork
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import Doomed, TokenEndpoint
 from seic._tokens.errands import description, revocation
@@ -35,8 +34,6 @@ from seic._tokens.store import TokenStore
 _GRACE = 1.0
 #: The longest that closing waits for background work to end, in seconds.
 _CLOSING = 1.0
-
-_sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
 
 
 def _ignore(_event: Event) -> None:
@@ -95,7 +92,7 @@ class TokenSource:
         )
         if (token := given_token(endpoint.grant)) is not None:
             self.state.held = self._hold(had_before(token, clock))
-        _sources.add(self)
+        survive_fork(self)
 
     @property
     def stats(self) -> Stats:
@@ -330,12 +327,3 @@ class TokenSource:
 
     def _freshness(self, held: Held) -> Freshness:
         return held.freshness(self.clock.monotonic(), self.clock.wall())
-
-
-def _after_fork() -> None:
-    for source in list(_sources):
-        source.after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_after_fork)
