@@ -63,7 +63,7 @@ class Prover:
                     await response.aread()
                     self.prove(again)
                     response = yield again
-                    self._dpop.heed(response.request.url, response.headers, api=True)
+                    self._dpop.heed(response.request, response.headers, api=True)
                 sent = await flow.asend(response)
         except StopAsyncIteration:
             return
@@ -83,7 +83,7 @@ class Prover:
                     response.read()
                     self.prove(again)
                     response = yield again
-                    self._dpop.heed(response.request.url, response.headers, api=True)
+                    self._dpop.heed(response.request, response.headers, api=True)
                 sent = flow.send(response)
         except StopIteration:
             return
@@ -96,7 +96,7 @@ class Prover:
         It is the one that was answered: after a redirect, what came before has been done and must not be done twice.
         """
         request = response.request
-        is_new = self._dpop.heed(request.url, response.headers, api=True)
+        is_new = self._dpop.heed(request, response.headers, api=True)
         if (
             is_new
             and response.status_code == _UNAUTHORIZED

@@ -220,7 +220,7 @@ class Fetch:
         begun = now
         try:
             reply: Reply = yield Send(request, ends - now)
-            if self.endpoint.should_resend(reply):
+            if self.endpoint.should_resend(request, reply):
                 self._tell("challenged", request, begun)
                 self.count(requests=1)
                 begun = self.clock.monotonic()
