@@ -29,6 +29,7 @@ def _error(
     headers: dict[str, str] | None = None,
     provider: Provider = SEI_GATEWAY,
     hint: str | None = None,
+    secret: str = "hunter2",
 ) -> SeicError:
     with pytest.raises(SeicError) as caught:
         parse_token_reply(
@@ -39,7 +40,7 @@ def _error(
             obtained_at=0.0,
             host="api.example",
             now=784111770.0,
-            secrets=("hunter2",),
+            secrets=(secret,),
             hint=hint,
         )
     return caught.value
@@ -238,3 +239,26 @@ def test_a_body_in_no_known_form_is_not_quoted(status: int, body: bytes) -> None
     error = _error(status, body)
     assert getattr(error, "status", None) == status
     assert "hunter2" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("code", "secret"),
+    [
+        pytest.param("authorization_pending", "pending", id="a login on another device that goes on"),
+        pytest.param("slow_down", "down", id="a login on another device that goes on slower"),
+        pytest.param("invalid_client", "client", id="the client"),
+        pytest.param("invalid_grant", "grant", id="the grant"),
+    ],
+)
+def test_a_code_that_stands_in_a_standard_is_no_echo(code: str, secret: str) -> None:
+    """Expect it whole although a weak secret is a part of it: what follows from it is decided by it."""
+    error = _error(400, {"error": code, "error_description": f"{secret} is wrong"}, secret=secret)
+    assert isinstance(error, TokenRequestRefused)
+    assert (error.code, error.description) == (code, "*** is wrong")
+
+
+def test_a_code_of_the_servers_own_is_cleaned() -> None:
+    """Expect the secret to be missing from it, for a server may echo it there."""
+    error = _error(400, {"error": "bad_hunter2"})
+    assert isinstance(error, TokenRequestRefused)
+    assert error.code == "bad_***"

@@ -32,6 +32,18 @@ _ADVICE_BY_CODE = {
     "gateway.authentication.failure": "check client_id (the AppKey), client_secret (the AppSecret), and the service "
     "account's username and password",
 }
+#: Codes of standards by which something is decided: RFC 6749 §4.1.2.1 and §5.2, RFC 8628 §3.5, RFC 9449 §5 and §8.
+_STANDARD_CODES = frozenset(_ADVICE_BY_CODE) | {
+    "invalid_request",
+    "access_denied",
+    "server_error",
+    "temporarily_unavailable",
+    "authorization_pending",
+    "slow_down",
+    "expired_token",
+    "invalid_dpop_proof",
+    "use_dpop_nonce",
+}
 _ADVICE_BY_STATUS = {
     400: "check the grant and its fields",
     401: "check client_id, client_secret and the grant's credentials",
@@ -133,7 +145,8 @@ def refuse(reply: Reply, form: ErrorForm) -> NoReturn:
         f"{reply.provider.name} at {reply.host} refused the request: it answered {reply.status}"
         f"{_quoted(reply, form)}; {advice}{_tracked(tracking_id)}",
         status=reply.status,
-        code=reply.clean(form.code, _LONGEST_CODE),
+        # A standard's word is no echo, and a weak secret may be a part of it.
+        code=form.code if form.code in _STANDARD_CODES else reply.clean(form.code, _LONGEST_CODE),
         description=reply.clean(form.description, MAX_WORDS),
         transient=form.transient or False,
         tracking_id=tracking_id,
