@@ -81,6 +81,15 @@ def test_a_token_that_no_header_carries_is_refused() -> None:
     assert "abc" not in str(caught.value)
 
 
+@pytest.mark.parametrize("member", ["scope", "token_type", "client_id", "username", "email", "app_name", "status"])
+def test_a_description_that_echoes_a_token(member: str) -> None:
+    """Expect what is shown to have neither the token that was asked about nor those of the reply."""
+    info = _parse(STANDARD, {"active": True, "refresh_token": "another-token", member: "x abc another-token"})
+    assert "x *** ***" in repr(info)
+    assert "abc" not in repr(info)
+    assert "another-token" not in repr(info)
+
+
 def test_the_platforms_reply() -> None:
     """Expect each documented member to be read, and neither token to be kept."""
     info = _parse(SEI_PLATFORM, PLATFORM_REPLY, headers={"requesttrackingid": "id-1"})
