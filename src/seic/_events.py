@@ -180,12 +180,24 @@ class CallNotReplayed(Event):
 
 @attrs.frozen(kw_only=True)
 class StoreDegraded(Event):
-    """The token store failed; it cost a token call, never a request."""
+    """The token store failed; it cost a token call, never a request.
+
+    A refresh token that was not saved is saved again until that succeeds, which `StoreBack` tells; it fails silently
+    meanwhile.
+    """
 
     name: ClassVar[str] = "store degraded"
     level: ClassVar[int] = 30
     operation: str
     problem: str
+
+
+@attrs.frozen(kw_only=True)
+class StoreBack(Event):
+    """The token store has taken what it did not take before: what would have been lost with the process is kept."""
+
+    name: ClassVar[str] = "store back"
+    operation: str
 
 
 @attrs.frozen(kw_only=True)
@@ -213,13 +225,22 @@ class CertificateRotated(Event):
 
 @attrs.frozen(kw_only=True)
 class CertificateRejected(Event):
-    """New key material did not load; the last good pair stays in service."""
+    """New key material or authorities did not load, or their source is silent; the last good ones stay in service."""
 
     name: ClassVar[str] = "certificate rejected"
     level: ClassVar[int] = 30
     path: str
     reason: str
     problem: str
+
+
+@attrs.frozen(kw_only=True)
+class AuthoritiesRotated(Event):
+    """The file of `ca=` has changed; new connections trust what it holds now, `authorities` of them."""
+
+    name: ClassVar[str] = "authorities rotated"
+    path: str
+    authorities: int
 
 
 Emit: TypeAlias = Callable[[Event], None]

@@ -9,13 +9,12 @@ import asyncio
 import contextvars
 import inspect
 import logging
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from seic._events import Event, log_event
-from seic._runtime import Job, Latch, is_in_event_loop, start_async
+from seic._runtime import Job, Latch, Lock, is_in_event_loop, start_async
 
 #: A function or a coroutine function of one event.
 Listener: TypeAlias = Callable[[Event], object]
@@ -34,7 +33,7 @@ class Listeners:
     """
 
     def __init__(self, first: Listener | None = None) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         # Replaced whole, so that telling needs no lock.
         self._subscriptions: tuple[_Subscription, ...] = ()
         #: The runs of coroutine functions that have not ended.

@@ -114,7 +114,7 @@ def test_the_platforms_reply() -> None:
 )
 def test_the_platform_describes_live_tokens(expires_in: object, active: bool) -> None:
     """Expect a token to be active unless its life is over."""
-    assert _parse(SEI_PLATFORM, {"expires_in": expires_in}).active is active
+    assert _parse(SEI_PLATFORM, {"expires_in": expires_in, "status": "approved"}).active is active
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_the_platforms_word_for_a_token(status: str | None, active: bool) -> Non
     assert (info.active, info.status) == (active, status)
 
 
-@pytest.mark.parametrize("body", [{}, {"message": "Welcome"}, {"scope": "ilservices", "email": "me@example.com"}])
+@pytest.mark.parametrize("body", [{}, {"access_token": "abc"}, {"expires_in": "x", "status": []}])
 def test_a_success_of_the_platforms_that_describes_nothing(body: object) -> None:
     """Expect no token to be called active for it."""
     with pytest.raises(InvalidTokenResponse) as caught:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
+from seic._api.peeking import discard, discard_async, peek, peek_async
 from seic._api.replay import Body
 from seic._oauth.dpop import DPoP, wants_nonce
 
@@ -60,7 +61,8 @@ class Prover:
                 response = yield sent
                 again = self._to_repeat(response, body)
                 if again is not None and await body.rewind_async():
-                    await response.aread()
+                    if await peek_async(response) is None:
+                        await discard_async(response)
                     self.prove(again)
                     response = yield again
                     self._dpop.heed(response.request.url, response.headers, api=True)
@@ -80,7 +82,8 @@ class Prover:
                 response = yield sent
                 again = self._to_repeat(response, body)
                 if again is not None and body.rewind():
-                    response.read()
+                    if peek(response) is None:
+                        discard(response)
                     self.prove(again)
                     response = yield again
                     self._dpop.heed(response.request.url, response.headers, api=True)
