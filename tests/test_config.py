@@ -16,8 +16,10 @@ from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts
 from seic._model.provider import Occasion, Provider
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
+from seic._tls.reasons import CertificateWarning
 from seic._tokens.store import MemoryStore
 from tests._support.identities import authority, certificate, issued
+from tests._support.pki import DAY, NOW, mint
 from tests._support.reports import report
 
 _SECRET = "app-Secret-5f1d"
@@ -290,6 +292,14 @@ def test_a_ca_that_cannot_work_is_refused_at_once(ca: Any, reason: str) -> None:
         make(ca=ca)
 
     assert (caught.value.field, caught.value.reason) == ("ca", reason)
+
+
+def test_an_authority_that_has_ended_is_warned_of_at_once() -> None:
+    """Beside one that is valid it is no error, and the warning points at the line that states it."""
+    old = mint("Old Root", ca=True, number=73, not_before=NOW - 9 * DAY, not_after=NOW - DAY)
+    with pytest.warns(CertificateWarning, match="ca: the authority CN=Old Root expired on") as warned:
+        make(ca=mint("Root", ca=True, number=70).pem + old.pem)
+    assert [one.filename for one in warned] == [__file__]
 
 
 def test_the_systems_trust_is_not_read_here(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections import deque
 from typing import Any
 from urllib.parse import parse_qsl
@@ -11,8 +13,11 @@ import httpx
 import pytest
 
 import seic
+from seic._events import Event, TokenNotBound
 from seic._tokens.fetch import Send, Sleep
+from seic._tokens.lifeline import Lifeline
 from seic._tokens.sending import Reply
+from tests._support import identities
 from tests._support.fake_provider import Hands
 
 HOST = "https://idp.example"
@@ -96,6 +101,22 @@ def poll(login: seic.DeviceLogin, provider: Provider, hands: Hands) -> tuple[lis
                 result = Reply(response.status_code, response.headers, response.content)
 
 
+@pytest.fixture
+def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
+    """A clock that the pauses of `finish` move; nobody waits."""
+    hands = Hands()
+
+    async def pause(seconds: float) -> None:
+        hands.now += seconds
+
+    def block(_line: Lifeline, seconds: float) -> None:
+        hands.now += seconds
+
+    monkeypatch.setattr("seic._tokens.fetch.sleep", pause)
+    monkeypatch.setattr(Lifeline, "sleep", block)
+    return hands
+
+
 async def begin(provider: Provider, hands: Hands, **changes: Any) -> seic.DeviceLogin:
     """Begin a login."""
     return await seic.DeviceLogin.begin(config(**changes), transport=provider.transport, clock=hands.clock)
@@ -111,16 +132,16 @@ async def test_beginning() -> None:
     assert "device-1" not in repr(login)
 
 
-async def test_a_client_with_a_secret() -> None:
+async def test_a_client_with_a_secret(hands: Hands) -> None:
     """Expect the proof at both endpoints."""
     proofs: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         proofs.append(request.headers["Authorization"].partition(" ")[0])
-        return httpx.Response(200, json={**BEGIN, "interval": 0} if request.url.path == "/device" else TOKEN)
+        return httpx.Response(200, json=BEGIN if request.url.path == "/device" else TOKEN)
 
     settings = config(provider=PROVIDER, client_secret="s")
-    login = await seic.DeviceLogin.begin(settings, transport=httpx.MockTransport(answer))
+    login = await seic.DeviceLogin.begin(settings, transport=httpx.MockTransport(answer), clock=hands.clock)
     await login.finish()
     assert proofs == ["Basic", "Basic"]
 
@@ -183,6 +204,9 @@ async def test_a_login_that_is_refused(code: str) -> None:
         pytest.param({"interval": None}, 60, 5, id="no interval"),
         pytest.param({"interval": "7"}, 60, 7, id="a text"),
         pytest.param({"interval": -1}, 60, 5, id="negative"),
+        pytest.param({"interval": 0}, 60, 1, id="without a pause"),
+        pytest.param({"interval": 0.99}, 60, 1, id="below a second"),
+        pytest.param({"interval": 1}, 60, 1, id="a second"),
         pytest.param({"interval": 1e9}, 60, 60, id="absurd"),
         pytest.param({"expires_in": None}, 86400, 5, id="no end"),
         pytest.param({"expires_in": 0}, 86400, 5, id="over at once"),
@@ -207,6 +231,20 @@ async def test_an_answer_that_leaves_things_open(changes: dict[str, Any], expire
         pytest.param({**BEGIN, "user_code": "x" * 101}, seic.InvalidTokenResponse, id="nothing to type"),
         pytest.param({**BEGIN, "user_code": "a\x1b[2J"}, seic.InvalidTokenResponse, id="a terminal's command"),
         pytest.param({**BEGIN, "verification_uri": "javascript:x"}, seic.InvalidTokenResponse, id="nothing to open"),
+        pytest.param({**BEGIN, "verification_uri": "http://idp.example/a"}, seic.InvalidTokenResponse, id="in clear"),
+        pytest.param(
+            {**BEGIN, "verification_uri": "https://idp.example@evil.example/"},
+            seic.InvalidTokenResponse,
+            id="another host than it seems",
+        ),
+        pytest.param(
+            {**BEGIN, "verification_uri_complete": "http://idp.example/a?code=x"},
+            seic.InvalidTokenResponse,
+            id="a QR code in clear",
+        ),
+        pytest.param(
+            {**BEGIN, "verification_uri_complete": "javascript:x"}, seic.InvalidTokenResponse, id="a QR code of script"
+        ),
         pytest.param(httpx.Response(400, json={"error": "invalid_client"}), seic.TokenRequestRefused, id="refused"),
         pytest.param(httpx.Response(503), seic.TokenEndpointUnavailable, id="unavailable"),
         pytest.param(httpx.Response(200, text="<html>"), seic.InvalidTokenResponse, id="HTML"),
@@ -218,9 +256,19 @@ async def test_an_answer_that_begins_nothing(answer: Any, kind: type[Exception])
         await begin(Provider(begin=answer), Hands())
 
 
-async def test_from_the_login_to_the_api() -> None:
+async def test_a_page_on_this_machine() -> None:
+    """Expect http to be taken for a loopback address, for tests: nothing leaves the machine."""
+    begun = {**BEGIN, "verification_uri": "http://[::1]:8080/a", "verification_uri_complete": "http://localhost/a?c=1"}
+    login = await begin(Provider(begin=begun), Hands())
+    assert (login.verification_uri, login.verification_uri_complete) == (
+        "http://[::1]:8080/a",
+        "http://localhost/a?c=1",
+    )
+
+
+async def test_from_the_login_to_the_api(hands: Hands) -> None:
     """Expect the token to serve at once, and its refresh token after it, without another login."""
-    provider, hands = Provider(begin={**BEGIN, "interval": 0}), Hands()
+    provider = Provider()
     provider.polls.extend([httpx.Response(200, json=TOKEN), httpx.Response(200, json={**TOKEN, "access_token": "a2"})])
     settings = config()
     login = await seic.DeviceLogin.begin(settings, transport=provider.transport, clock=hands.clock)
@@ -234,11 +282,57 @@ async def test_from_the_login_to_the_api() -> None:
     await auth.aclose()
 
 
-def test_a_blocking_login() -> None:
+def test_a_blocking_login(hands: Hands) -> None:
     """Expect the same of the blocking twin."""
-    provider = Provider(httpx.Response(200, json=TOKEN), begin={**BEGIN, "interval": 0})
-    login = seic.DeviceLogin.begin_sync(config(), transport=provider.transport)
+    provider = Provider(httpx.Response(200, json=TOKEN))
+    begun = hands.now
+    login = seic.DeviceLogin.begin_sync(config(), transport=provider.transport, clock=hands.clock)
     assert login.finish_sync(subject="ann").subject == "ann"
+    assert hands.now == begun + 5
+
+
+def bound_to(thumbprint: str | None) -> httpx.Response:
+    """A poll's answer: a token that says what certificate it is bound to."""
+    claims = {} if thumbprint is None else {"cnf": {"x5t#S256": thumbprint}}
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
+    return httpx.Response(200, json={**TOKEN, "access_token": f"e30.{body}.c2ln"})
+
+
+def bound_config() -> seic.Config:
+    """Settings of a client with a certificate, at a provider that binds tokens to it."""
+    provider = attrs.evolve(PROVIDER, client_authentication=seic.TlsClientAuth(), certificate_bound_tokens=True)
+    certificate = identities.certificate()
+    return config(provider=provider, hosts=seic.Hosts(api=HOST, mtls=HOST), certificate=certificate)
+
+
+def test_a_token_that_is_bound_to_another_certificate(hands: Hands) -> None:
+    """Expect it to be refused, as every other token call's is (RFC 8705 §3)."""
+    provider = Provider(bound_to("x"))
+    login = seic.DeviceLogin.begin_sync(bound_config(), transport=provider.transport, clock=hands.clock)
+    with pytest.raises(seic.InvalidTokenResponse) as caught:
+        login.finish_sync()
+    assert caught.value.problem == "cnf"
+
+
+def test_a_token_that_is_bound_as_it_should_be(hands: Hands) -> None:
+    """Expect it to serve, and nothing to be told."""
+    settings, told = bound_config(), list[Event]()
+    assert isinstance(settings.certificate, seic.ClientCertificate)
+    provider = Provider(bound_to(settings.certificate.x5t_s256))
+    login = seic.DeviceLogin.begin_sync(settings, transport=provider.transport, clock=hands.clock, on_event=told.append)
+    assert login.finish_sync().token.access_token
+    assert told == []
+
+
+async def test_a_token_that_is_bound_to_nothing(hands: Hands) -> None:
+    """Expect it to serve, and the user to be told."""
+    told: list[Event] = []
+    provider = Provider(bound_to(None))
+    login = await seic.DeviceLogin.begin(
+        bound_config(), transport=provider.transport, clock=hands.clock, on_event=told.append
+    )
+    assert (await login.finish()).token.access_token
+    assert told == [TokenNotBound(host="idp.example", tracking_id=None)]
 
 
 async def test_another_grant() -> None:

@@ -43,6 +43,9 @@ class Provider:
         refused: How often a nonce was asked for.
         token_type: What the provider calls its tokens.
         bodies: The bodies of the API calls that were taken.
+        busy: How many calls the API turns away before it takes one.
+        moves: Where calls of a path are sent on to, and with which status.
+        hops: The method and path of each API call whose proof was good.
     """
 
     def __init__(self) -> None:
@@ -53,11 +56,15 @@ class Provider:
         self.access_token = "token-1"
         self.bodies: list[bytes] = []
         self.dead = False
+        self.busy = 0
+        self.moves: dict[str, tuple[int, str]] = {}
+        self.hops: list[tuple[str, str]] = []
         self._seen: set[str] = set()
 
-    def client(self, **changes: Any) -> seic.AsyncClient:
+    def client(self, *, follow_redirects: bool = False, **changes: Any) -> seic.AsyncClient:
         """Return a client of both."""
-        return seic.AsyncClient(self.config(**changes), transport=httpx.MockTransport(self.answer))
+        transport = httpx.MockTransport(self.answer)
+        return seic.AsyncClient(self.config(**changes), transport=transport, follow_redirects=follow_redirects)
 
     def config(self, **changes: Any) -> seic.Config:
         """Settings that reach it."""
@@ -81,6 +88,10 @@ class Provider:
         request.read()
         is_token_call = request.url.path == "/oauth/v2/token"
         claims = self._judge(request, access_token=None if is_token_call else self.access_token)
+        if not is_token_call:
+            self.hops.append((request.method, request.url.path))
+        if request.url.path in self.moves or (self.busy and not is_token_call):
+            return self._put_off(request.url.path)
         nonce = self.nonces[request.url.path]
         headers = {} if nonce is None else {"DPoP-Nonce": nonce}
         if nonce is not None and claims.get("nonce") != nonce:
@@ -98,6 +109,13 @@ class Provider:
             return httpx.Response(401, headers={**headers, "WWW-Authenticate": 'DPoP error="invalid_token"'})
         self.bodies.append(request.content)
         return httpx.Response(200, headers=headers)
+
+    def _put_off(self, path: str) -> httpx.Response:
+        if path in self.moves:
+            status, location = self.moves[path]
+            return httpx.Response(status, headers={"Location": location})
+        self.busy -= 1
+        return httpx.Response(503)
 
     def _judge(self, request: httpx.Request, *, access_token: str | None) -> dict[str, Any]:
         header, claims, signature, signed = parts(request.headers["DPoP"])
@@ -159,6 +177,21 @@ async def test_nonces() -> None:
     assert [proof.get("nonce") for proof in provider.proofs] == ["nonce-1", "nonce-2", "nonce-2", "nonce-3"]
 
 
+async def test_a_request_for_a_nonce_is_told_of() -> None:
+    """Expect two requests to be heard of where two were sent: the first is no failure, and no token either."""
+    provider = Provider()
+    provider.nonces["/oauth/v2/token"] = "nonce-1"
+    heard: list[seic.events.Event] = []
+    async with provider.client() as client:
+        client.listen(heard.append)
+        await client.token()
+    told = [event for event in heard if isinstance(event, seic.events.TokenRequested)]
+    assert [(event.outcome, event.status, event.error) for event in told] == [
+        ("challenged", 400, None),
+        ("acquired", 200, None),
+    ]
+
+
 async def test_a_new_nonce_comes_with_an_answer() -> None:
     """Expect the next call to carry the nonce that the last success brought (§8.2), without being asked."""
     dpop = seic.DPoP()
@@ -212,6 +245,102 @@ async def test_a_refused_token_is_renewed() -> None:
         assert (await client.post("/api", content=b"body")).status_code == 200
         assert client.stats.replays == 1
     assert provider.bodies == [b"body"]
+
+
+_ONCE_MORE = seic.Retry(longest_pause=0)
+
+
+async def test_a_call_that_is_repeated() -> None:
+    """Expect each sending to carry a proof of its own, for a server takes each but once (§11.1)."""
+    provider = Provider()
+    provider.busy = 2
+    transport = httpx.MockTransport(provider.answer)
+    async with seic.AsyncClient(provider.config(), transport=transport, retry=_ONCE_MORE) as client:
+        assert (await client.get("/api")).status_code == 200
+    assert provider.hops == [("GET", "/api")] * 3
+
+
+def test_a_blocking_call_that_is_repeated() -> None:
+    """Expect the same of the blocking twin."""
+    provider = Provider()
+    provider.busy = 2
+    transport = httpx.MockTransport(provider.answer_now)
+    with seic.Client(provider.config(), transport=transport, retry=_ONCE_MORE) as client:
+        assert client.get("/api").status_code == 200
+    assert provider.hops == [("GET", "/api")] * 3
+
+
+async def test_a_call_that_is_repeated_through_a_transport_of_ones_own() -> None:
+    """Expect a proof for each sending where nothing of seic's stands below what repeats."""
+    provider = Provider()
+    provider.busy = 2
+    carrier = httpx.MockTransport(provider.answer)
+    auth = seic.OAuth2Auth(provider.config(), transport=carrier)
+    transport = seic.RetryTransport(carrier, _ONCE_MORE, provider=seic.OAUTH2)
+    async with httpx.AsyncClient(auth=auth, transport=transport, base_url=HOST) as client:
+        assert (await client.get("/api")).status_code == 200
+    await auth.aclose()
+    assert provider.hops == [("GET", "/api")] * 3
+
+
+@pytest.mark.parametrize(
+    ("status", "method"), [pytest.param(307, "POST", id="as it was"), pytest.param(303, "GET", id="as a GET")]
+)
+async def test_a_call_that_is_redirected(status: int, method: str) -> None:
+    """Expect each hop to carry a proof of its own, for its own method and URL (§4.2)."""
+    provider = Provider()
+    provider.moves["/old"] = (status, "/api?page=2")
+    async with provider.client(follow_redirects=True) as client:
+        assert (await client.post("/old", content=b"body")).status_code == 200
+    assert provider.hops == [("POST", "/old"), (method, "/api")]
+
+
+def test_a_blocking_call_that_is_redirected() -> None:
+    """Expect the same of the blocking twin."""
+    provider = Provider()
+    provider.moves["/old"] = (302, "/api")
+    transport = httpx.MockTransport(provider.answer_now)
+    with seic.Client(provider.config(), transport=transport, follow_redirects=True) as client:
+        assert client.get("/old").status_code == 200
+    assert provider.hops == [("GET", "/old"), ("GET", "/api")]
+
+
+@pytest.mark.parametrize("blocking", [False, True], ids=["async", "blocking"])
+async def test_a_nonce_that_is_asked_for_behind_a_redirect(blocking: bool) -> None:
+    """Expect the hop that was refused to be sent again, and what came before it to stay done once."""
+    provider = Provider()
+    provider.moves["/old"] = (303, "/api")
+    provider.nonces["/api"] = "nonce"
+    if blocking:
+        transport = httpx.MockTransport(provider.answer_now)
+        with seic.Client(provider.config(), transport=transport, follow_redirects=True) as blocking_client:
+            assert blocking_client.post("/old", content=b"body").status_code == 200
+    else:
+        async with provider.client(follow_redirects=True) as client:
+            assert (await client.post("/old", content=b"body")).status_code == 200
+    assert provider.hops == [("POST", "/old"), ("GET", "/api"), ("GET", "/api")]
+    assert provider.refused == 1
+
+
+async def test_a_redirect_to_another_origin() -> None:
+    """Expect the token to stay at home, and a nonce of the other origin's not to bring it or a second call there."""
+    seen: list[httpx.Headers] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/oauth/v2/token":
+            return httpx.Response(200, json={"access_token": "t", "token_type": "DPoP"})
+        if request.url.host == "idp.example":
+            return httpx.Response(307, headers={"Location": "https://elsewhere.example/"})
+        seen.append(request.headers)
+        challenge = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": "theirs"}
+        return httpx.Response(401, headers=challenge)
+
+    transport = httpx.MockTransport(answer)
+    auth = seic.OAuth2Auth(Provider().config(), transport=transport)
+    async with httpx.AsyncClient(auth=auth, transport=transport, base_url=HOST, follow_redirects=True) as client:
+        assert (await client.get("/api")).status_code == 401
+    await auth.aclose()
+    assert ["authorization" in headers for headers in seen] == [False]
 
 
 class Rows:

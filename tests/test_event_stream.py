@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import logging
 import math
+from collections.abc import AsyncIterator
 
 import attrs
 import httpx
@@ -173,7 +175,14 @@ async def test_a_refusal_names_code_status_and_tracking_id(gateway: FakeGateway,
             await client.get("/v1/accounts")
 
     assert heard.of(TokenRefused, TokenRequested) == [
-        TokenRequested(host=HOST, outcome="refused", status=401, took=0.0, tracking_id="track-1"),
+        TokenRequested(
+            host=HOST,
+            outcome="refused",
+            status=401,
+            took=0.0,
+            error="seic.TokenRequestRefused",
+            tracking_id="track-1",
+        ),
         TokenRefused(host=HOST, status=401, code="gateway.authentication.failure", tracking_id="track-1"),
     ]
 
@@ -210,6 +219,7 @@ async def test_an_endpoint_goes_down_and_comes_back(gateway: FakeGateway, heard:
         pytest.param(httpx.Response(503, headers={"Retry-After": "9"}), "unavailable", 503, id="unavailable"),
         pytest.param(httpx.ConnectError("refused"), "unavailable", None, id="no connection"),
         pytest.param(httpx.Response(200, text="<html>"), "invalid", 200, id="no token"),
+        pytest.param(httpx.Response(200, content=b"x" * (2**20 + 1)), "invalid", 200, id="a body too large"),
     ],
 )
 async def test_each_failed_request_has_its_outcome(
@@ -228,6 +238,49 @@ async def test_each_failed_request_has_its_outcome(
     assert {(event.outcome, event.status) for event in asked if isinstance(event, TokenRequested)} == {
         (outcome, status)
     }
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        pytest.param(httpx.Response(400, json=_REFUSAL), "seic.TokenRequestRefused", id="ours"),
+        pytest.param(httpx.ConnectTimeout("late"), "httpx.ConnectTimeout", id="of the connection"),
+        pytest.param(TimeoutError(), "TimeoutError", id="of Python's own"),
+        pytest.param(httpx.Response(200, text="<html>"), "seic.InvalidTokenResponse", id="no token"),
+    ],
+)
+async def test_a_failed_request_names_the_class_of_its_error(
+    answer: httpx.Response | Exception, error: str, gateway: FakeGateway, heard: Heard
+) -> None:
+    """That of the connection's own failure, where there was one: ours would say no more than the outcome."""
+    gateway.plan.extend([answer, answer])
+    async with gateway.client(on_event=heard) as client:
+        with pytest.raises(seic.TokenError):
+            await client.token()
+
+    assert {event.error for event in heard.of(TokenRequested) if isinstance(event, TokenRequested)} == {error}
+
+
+@pytest.mark.parametrize("error", [None, httpx.ReadError("gone")], ids=["answered", "broken off"])
+async def test_the_version_of_http_is_told_where_it_is_known(
+    error: Exception | None, gateway: FakeGateway, heard: Heard
+) -> None:
+    """As the transport knows it, from the head of the answer on."""
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{" if error else b'{"access_token": "token-1"}'
+        if error:
+            raise error
+
+    gateway.plan.extend(httpx.Response(200, content=body(), extensions={"http_version": b"HTTP/2"}) for _ in range(2))
+    async with gateway.client(on_event=heard) as client:
+        with pytest.raises(seic.TokenError) if error else contextlib.nullcontext():
+            await client.token()
+
+    told = heard.of(TokenRequested)
+    assert told
+    assert all(isinstance(event, TokenRequested) and event.http_version == "2" for event in told)
+    assert all(isinstance(event, TokenRequested) and event.status == 200 for event in told)
 
 
 async def test_a_token_out_of_a_store_was_not_requested(gateway: FakeGateway, heard: Heard) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 import httpx
 
+from seic._api.peeking import discard, discard_async, peek, peek_async
 from seic._api.proving import Prover
 from seic._api.replay import NOT_REPLAYED, Body
 from seic._config import Config
@@ -19,7 +20,7 @@ from seic._connector import TokenConnector
 from seic._events import CallNotReplayed, CallReplayed, CertificateRotated, Event
 from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
-from seic._oauth.words import LONGEST_ID, clean, credentials_of
+from seic._oauth.words import credentials_of, find_tracking_id
 from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
@@ -74,7 +75,7 @@ class OAuth2Auth(_Auth):
     refuses to leave the origin. Without it, token and client id stay at home all the same where httpx's own transports
     send; but a server to which a redirect leads sees the client certificate, if `verify=` presents one, and a transport
     that does not know httpcore's `trace` extension sends the client id along, which comes to light only afterwards, as
-    HostNotAllowed.
+    HostNotAllowed. With DPoP, it is that transport that proves each further hop; others repeat the first one's proof.
 
     Args:
         config: Who asks, where, and how.
@@ -181,14 +182,16 @@ class OAuth2Auth(_Auth):
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
-        await response.aread()
-        if not self._should_replay(response, held, body):
+        said = await peek_async(response)
+        if not self._should_replay(response, said, held, body):
             return
         held = await self.source.obtain()
         if body is not None:
             await body.rewind_async()
         if (replay := self._replay(response, held, body, self._async_trace)) is None:
             return
+        if said is None:
+            await discard_async(response)
         now, wall = self._monotonic(), self._wall()
         response = yield replay
         self._check_hops(replay, response)
@@ -220,14 +223,16 @@ class OAuth2Auth(_Auth):
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
-        response.read()
-        if not self._should_replay(response, held, body):
+        said = peek(response)
+        if not self._should_replay(response, said, held, body):
             return
         held = self.source.obtain_sync()
         if body is not None:
             body.rewind()
         if (replay := self._replay(response, held, body, self._blocking_trace)) is None:
             return
+        if said is None:
+            discard(response)
         now, wall = self._monotonic(), self._wall()
         response = yield replay
         self._check_hops(replay, response)
@@ -288,15 +293,15 @@ class OAuth2Auth(_Auth):
             for hop in (*response.history, response):
                 self._guard.check(hop.request.url)
 
-    def _should_replay(self, response: Any, held: Held, body: Body | None) -> bool:
+    def _should_replay(self, response: Any, said: bytes | None, held: Held, body: Body | None) -> bool:
         """Tell whether a 401 is worth a new token and a second call; where it is not, the response says why."""
         self._log(response)
         if not self._guard.allows(response.request.url):
             return self._hand_on(response, "the call was redirected, and another origin answered")
-        if not speaks_of_token(provider=self.config.provider, headers=response.headers, body=response.content):
+        if not speaks_of_token(provider=self.config.provider, headers=response.headers, body=said or b""):
             return self._hand_on(response, "the answer does not speak of the token")
         if not self._state.may_replace(held):
-            return self._hand_on(response, "the API rejects new tokens as well as old ones")
+            return self._hand_on(response, "the API rejects new tokens as well as old ones; renewals pause")
         held.reject()
         if body is not None and body.stream is response.request.stream and body.problem is not None:
             return self._hand_on(response, f"{body.problem}; the next call gets a new token")
@@ -328,8 +333,7 @@ class OAuth2Auth(_Auth):
 
     def _tracking_id(self, response: Any) -> str | None:
         header = self.config.provider.tracking_header
-        named = None if header is None else response.headers.get(header)
-        return named and (clean(named, secrets=credentials_of(response), limit=LONGEST_ID) or None)
+        return find_tracking_id(response.headers, header, secrets=credentials_of(response))
 
     def _log(self, response: Any) -> None:
         hops = [response]

@@ -10,9 +10,12 @@ import httpx
 from seic._config import Config
 from seic._connector import TokenConnector
 from seic._errors import ConfigurationError, SeicError, TokenRequestRefused
+from seic._events import Emit, TokenNotBound
+from seic._listeners import Listener, Listeners
 from seic._model.more_grants import DeviceCode, ExistingToken
 from seic._model.secrecy import Secretive
 from seic._model.token import Token
+from seic._oauth.binding import is_token_bound_as_it_should
 from seic._oauth.device import DeviceAuthorization, build_device_request, next_interval, parse_device_reply
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
@@ -44,10 +47,16 @@ class DeviceLogin(Secretive):
     _endpoint: TokenEndpoint = attrs.field(repr=False, alias="endpoint")
     _clock: Clock = attrs.field(repr=False, alias="clock")
     _ends: float = attrs.field(repr=False, alias="ends")
+    _emit: Emit = attrs.field(repr=False, alias="emit")
 
     @classmethod
     async def begin(
-        cls, config: Config, *, transport: _Transport | None = None, clock: Clock = SYSTEM_CLOCK
+        cls,
+        config: Config,
+        *,
+        transport: _Transport | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        on_event: Listener | None = None,
     ) -> DeviceLogin:
         """Begin a login.
 
@@ -55,21 +64,28 @@ class DeviceLogin(Secretive):
             config: Who asks, where, and how; its grant is `seic.DeviceCode()`.
             transport: What carries the calls in place of the network, for tests.
             clock: The two clocks, for tests.
+            on_event: A function or coroutine function of one event: a token that should be bound to the client
+                certificate and is not is told of.
 
         Raises:
             ConfigurationError: The grant is another.
             TokenError: The provider did not begin one.
         """
         endpoint = _endpoint(config, transport)
-        return await run_async(_beginning(endpoint, clock), endpoint.sender)
+        return await run_async(_beginning(endpoint, clock, Listeners(on_event).emit), endpoint.sender)
 
     @classmethod
     def begin_sync(
-        cls, config: Config, *, transport: _Transport | None = None, clock: Clock = SYSTEM_CLOCK
+        cls,
+        config: Config,
+        *,
+        transport: _Transport | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        on_event: Listener | None = None,
     ) -> DeviceLogin:
         """Begin a login, blocking; see `begin`."""
         endpoint = _endpoint(config, transport)
-        return run_sync(_beginning(endpoint, clock), endpoint.sender, Lifeline())
+        return run_sync(_beginning(endpoint, clock, Listeners(on_event).emit), endpoint.sender, Lifeline())
 
     async def finish(self, *, subject: str | None = None) -> ExistingToken:
         """Wait until the person has logged in, and return the grant for `attrs.evolve(config, grant=...)`.
@@ -98,11 +114,21 @@ class DeviceLogin(Secretive):
                     "the login took longer than the provider allows; begin a new one", status=None, code="expired_token"
                 )
             wall = self._clock.wall()
+            certificate = self._endpoint.certificate()
             try:
                 reply: Reply = yield Send(self._endpoint.build(grant, now=wall), self._endpoint.timeout)
                 if self._endpoint.should_resend(reply):
                     reply = yield Send(self._endpoint.build(grant, now=wall), self._endpoint.timeout)
-                return self._endpoint.parse(reply, obtained_at=wall, now=wall)
+                token = self._endpoint.parse(reply, obtained_at=wall, now=wall)
+                is_bound = is_token_bound_as_it_should(
+                    token.access_token,
+                    provider=self._endpoint.provider,
+                    certificate=certificate,
+                    host=self._endpoint.host,
+                )
+                if not is_bound:
+                    self._emit(TokenNotBound(host=self._endpoint.host, tracking_id=token.tracking_id))
+                return token
             except SeicError as error:
                 pause = next_interval(error, interval)
                 if pause is None:
@@ -127,7 +153,7 @@ def _endpoint(config: Config, transport: _Transport | None) -> TokenEndpoint:
     )
 
 
-def _beginning(endpoint: TokenEndpoint, clock: Clock) -> Steps[DeviceLogin]:
+def _beginning(endpoint: TokenEndpoint, clock: Clock, emit: Emit) -> Steps[DeviceLogin]:
     grant = endpoint.grant
     if not isinstance(grant, DeviceCode):
         raise TypeError("the endpoint is made for a device login")
@@ -160,6 +186,7 @@ def _beginning(endpoint: TokenEndpoint, clock: Clock) -> Steps[DeviceLogin]:
         endpoint=endpoint,
         clock=clock,
         ends=begun + authorization.expires_in,
+        emit=emit,
     )
 
 

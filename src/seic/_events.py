@@ -80,10 +80,12 @@ class TokenWaitEnded(Event):
 
 @attrs.frozen(kw_only=True)
 class TokenRequested(Event):
-    """One token request was answered, or failed; a fetch makes one or two.
+    """One token request was answered, or failed; a fetch makes one or a few.
 
-    `outcome` is one of `acquired`, `refused`, `unavailable`, `invalid`, `failed`; `status` is the HTTP status where the
-    endpoint answered and it matters; `took` is seconds.
+    `outcome` is one of `acquired`, `refused`, `unavailable`, `invalid`, `failed`, or `challenged`, where the endpoint
+    asked for a nonce (RFC 9449 §8). `status` and `http_version` (as `1.1`) are those of the answer, where there was
+    one; `error` is the class of what went wrong, that of the connection's own failure where there was one; `took` is
+    seconds.
     """
 
     name: ClassVar[str] = "token requested"
@@ -92,6 +94,8 @@ class TokenRequested(Event):
     outcome: str
     status: int | None
     took: float
+    error: str | None = None
+    http_version: str | None = None
     tracking_id: str | None = None
 
 
@@ -176,12 +180,24 @@ class CallNotReplayed(Event):
 
 @attrs.frozen(kw_only=True)
 class StoreDegraded(Event):
-    """The token store failed; it cost a token call, never a request."""
+    """The token store failed; it cost a token call, never a request.
+
+    A refresh token that was not saved is saved again until that succeeds, which `StoreBack` tells; it fails silently
+    meanwhile.
+    """
 
     name: ClassVar[str] = "store degraded"
     level: ClassVar[int] = 30
     operation: str
     problem: str
+
+
+@attrs.frozen(kw_only=True)
+class StoreBack(Event):
+    """The token store has taken what it did not take before: what would have been lost with the process is kept."""
+
+    name: ClassVar[str] = "store back"
+    operation: str
 
 
 @attrs.frozen(kw_only=True)
@@ -209,13 +225,22 @@ class CertificateRotated(Event):
 
 @attrs.frozen(kw_only=True)
 class CertificateRejected(Event):
-    """New key material did not load; the last good pair stays in service."""
+    """New key material or authorities did not load, or their source is silent; the last good ones stay in service."""
 
     name: ClassVar[str] = "certificate rejected"
     level: ClassVar[int] = 30
     path: str
     reason: str
     problem: str
+
+
+@attrs.frozen(kw_only=True)
+class AuthoritiesRotated(Event):
+    """The file of `ca=` has changed; new connections trust what it holds now, `authorities` of them."""
+
+    name: ClassVar[str] = "authorities rotated"
+    path: str
+    authorities: int
 
 
 Emit: TypeAlias = Callable[[Event], None]

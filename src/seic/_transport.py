@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import httpx
 
+from seic._api.proving import prove_hop
 from seic._config import Config
 from seic._errors import ConfigurationError, HostNotAllowed
 from seic._model.hosts import Origin
@@ -193,6 +194,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         """
         self._guard.check(request.url)
         _drop_trace(request)
+        prove_hop(request)
         return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:
@@ -235,6 +237,7 @@ class Transport(httpx.BaseTransport):
         """Send the request, if it stays in the origin; raises as `AsyncTransport.handle_async_request` does."""
         self._guard.check(request.url)
         _drop_trace(request)
+        prove_hop(request)
         return self._inner.handle_request(request)
 
     def close(self) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from seic._events import (
+    AuthoritiesRotated,
     CallNotReplayed,
     CallReplayed,
     CertificateExpiring,
     CertificateRejected,
     CertificateRotated,
     Event,
+    StoreBack,
     StoreDegraded,
     TokenAcquired,
     TokenEndpointBack,
@@ -33,6 +35,7 @@ __all__ = [
     "TokenEndpointDown",
     "TokenEndpointBack",
     "StoreDegraded",
+    "StoreBack",
     # Calls
     "CallReplayed",
     "CallNotReplayed",
@@ -40,6 +43,7 @@ __all__ = [
     "CertificateExpiring",
     "CertificateRotated",
     "CertificateRejected",
+    "AuthoritiesRotated",
     # For tracers and meters
     "TokenFetchBegun",
     "TokenFetchEnded",

@@ -24,6 +24,7 @@ class FakeGateway:
         expires_in: Seconds of life of the next tokens.
         dead: Tokens that the API refuses.
         challenges: Whether it then says why, by `WWW-Authenticate`.
+        redirects: Paths of the API that have moved, and where to.
         gate: Where it is set, async token calls wait for it.
         arrived: Set when a token call has arrived.
     """
@@ -34,6 +35,7 @@ class FakeGateway:
         self.plan: deque[httpx.Response | Exception] = deque()
         self.dead: set[str] = set()
         self.challenges = True
+        self.redirects: dict[str, str] = {}
         self.gate: asyncio.Event | None = None
         self.arrived = asyncio.Event()
         self._ids = itertools.count(1)
@@ -74,6 +76,8 @@ class FakeGateway:
         if request.url.path != TOKEN_PATH:
             if request.headers["Authorization"].removeprefix("Bearer ") in self.dead:
                 return httpx.Response(401, headers={**headers, **(_CHALLENGE if self.challenges else {})})
+            if (moved := self.redirects.get(request.url.path)) is not None:
+                return httpx.Response(302, headers={**headers, "Location": moved})
             return httpx.Response(200, headers=headers, json={"path": request.url.path})
         if self.plan:
             answer = self.plan.popleft()

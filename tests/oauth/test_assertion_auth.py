@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 import seic
 from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
 from seic._oauth.client_auth import SelfSignedTlsClientAuth, TlsClientAuth
+from seic._oauth.device import build_device_request
 from seic._oauth.messages import build_token_request
 from seic._oauth.revocation import build_revocation_request
 from seic._oauth.token_info import build_token_info_request
@@ -184,13 +185,20 @@ ALIASES = {
     "token_endpoint": "https://mtls.idp.example/token",
     "revocation_endpoint": "https://mtls.idp.example/revoke",
     "introspection_endpoint": "https://mtls.idp.example/introspect",
+    "device_authorization_endpoint": "https://mtls.idp.example/device",
 }
 
 
 def settings(method: Any, *, certificate: bool, aliases: dict[str, str]) -> seic.Config:
     """Settings of a client at a provider with aliases."""
     return seic.Config(
-        provider=attrs.evolve(provider(method, mtls_endpoint_aliases=aliases), token_url=TOKEN_URL),
+        provider=attrs.evolve(
+            provider(method, mtls_endpoint_aliases=aliases),
+            token_url=TOKEN_URL,
+            revocation_url="https://idp.example/revoke",
+            introspection_url="https://idp.example/introspect",
+            device_authorization_url="https://idp.example/device",
+        ),
         hosts=seic.Hosts(api="api.example", mtls="mtls.api.example"),
         client_id="client-1",
         client_secret=SECRET,
@@ -199,20 +207,40 @@ def settings(method: Any, *, certificate: bool, aliases: dict[str, str]) -> seic
     )
 
 
-@pytest.mark.parametrize("method", [TlsClientAuth(), seic.ClientSecretBasic()], ids=["certificate", "secret"])
+METHODS = [
+    pytest.param(TlsClientAuth(), id="certificate"),
+    pytest.param(seic.ClientSecretBasic(), id="secret"),
+    pytest.param(seic.ClientSecretPost(), id="secret in the form"),
+    pytest.param(seic.PrivateKeyJwt(key=pem(EC_KEY)), id="signature"),
+    pytest.param(seic.ClientIdOnly(), id="id alone"),
+]
+
+
+def url_of(endpoint: str, provider: seic.Provider) -> str:
+    """Where the call to one of a provider's endpoints goes, for a client with a certificate."""
+    common: dict[str, Any] = {
+        "provider": provider,
+        "token_url": ALIASES["token_endpoint"],
+        "client_id": "client-1",
+        "client_secret": SECRET,
+        "certificate": identities.certificate(),
+    }
+    if endpoint == "revocation_endpoint":
+        request = build_revocation_request(**common, token="t")
+    elif endpoint == "introspection_endpoint":
+        request = build_token_info_request(**common, access_token="t")
+    else:
+        request = build_device_request(**common, grant=seic.DeviceCode())
+    return str(request.url)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_the_mutual_tls_aliases(method: Any) -> None:
     """Expect a client with a certificate to use the aliases (RFC 8705 §5), however it proves itself."""
     config = settings(method, certificate=True, aliases=ALIASES)
     assert config.token_url == ALIASES["token_endpoint"]
-    common: dict[str, Any] = {
-        "provider": config.provider,
-        "token_url": config.token_url,
-        "client_id": "client-1",
-        "client_secret": SECRET,
-        "certificate": config.certificate,
-    }
-    assert build_revocation_request(**common, token="t").url == ALIASES["revocation_endpoint"]
-    assert build_token_info_request(**common, access_token="t").url == ALIASES["introspection_endpoint"]
+    for name in ALIASES.keys() - {"token_endpoint"}:
+        assert url_of(name, config.provider) == ALIASES[name]
 
 
 def test_a_client_without_a_certificate_stays_at_the_usual_endpoint() -> None:
@@ -227,21 +255,34 @@ def test_aliases_without_a_token_endpoint() -> None:
     assert caught.value.field == "provider.mtls_endpoint_aliases"
 
 
-def test_aliases_without_another_endpoint() -> None:
-    """Expect the usual one for a client with a secret, and an error where the certificate is the only proof."""
-    aliases = {"token_endpoint": ALIASES["token_endpoint"]}
-    common: dict[str, Any] = {"client_id": "c", "client_secret": SECRET, "token": "t"}
-    with_secret = settings(seic.ClientSecretBasic(), certificate=True, aliases=aliases)
-    request = build_revocation_request(
-        **common, provider=with_secret.provider, token_url=TOKEN_URL, certificate=identities.certificate()
-    )
-    assert request.url == "https://idp.example/revoke"
-    by_certificate = settings(TlsClientAuth(), certificate=True, aliases=aliases)
-    with pytest.raises(seic.ConfigurationError) as caught:
-        build_revocation_request(
-            **common, provider=by_certificate.provider, token_url=TOKEN_URL, certificate=identities.certificate()
-        )
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("missing", sorted(ALIASES.keys() - {"token_endpoint"}))
+def test_aliases_without_another_endpoint(method: Any, missing: str) -> None:
+    """Expect an error that names it, however the client proves itself: the usual endpoint is no silent fall-back."""
+    aliases = {name: url for name, url in ALIASES.items() if name != missing}
+    config = settings(method, certificate=True, aliases=aliases)
+    with pytest.raises(seic.ConfigurationError, match=missing) as caught:
+        url_of(missing, config.provider)
     assert caught.value.field == "provider.mtls_endpoint_aliases"
+
+
+def test_an_alias_that_is_the_usual_endpoint() -> None:
+    """Expect it to be used where the user says so."""
+    aliases = {**ALIASES, "revocation_endpoint": "https://idp.example/revoke"}
+    config = settings(seic.ClientSecretBasic(), certificate=True, aliases=aliases)
+    assert url_of("revocation_endpoint", config.provider) == "https://idp.example/revoke"
+
+
+def test_a_path_beside_an_alias() -> None:
+    """Expect an endpoint that is a path to lie on the host of the token endpoint's alias, and to need none itself."""
+    aliases = {"token_endpoint": ALIASES["token_endpoint"]}
+    config = settings(seic.ClientSecretBasic(), certificate=True, aliases=aliases)
+    beside = attrs.evolve(config.provider, revocation_url="/end")
+    assert url_of("revocation_endpoint", beside) == "https://mtls.idp.example/end"
+    assert (
+        url_of("revocation_endpoint", attrs.evolve(beside, mtls_endpoint_aliases=ALIASES))
+        == ALIASES["revocation_endpoint"]
+    )
 
 
 def test_an_alias_has_to_be_https() -> None:

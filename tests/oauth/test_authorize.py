@@ -130,6 +130,63 @@ def test_a_callback_that_is_no_answer(callback: str, problem: str) -> None:
     assert STATE not in str(caught.value)
 
 
+ISSUER = "https://idp.example"
+NAMED = attrs.evolve(OAUTH2, issuer=ISSUER)
+PROMISED = attrs.evolve(NAMED, issuer_in_callback=True)
+
+
+@pytest.mark.parametrize(
+    ("provider", "iss"),
+    [
+        pytest.param(PROMISED, "&iss=https%3A%2F%2Fidp.example", id="promised"),
+        pytest.param(NAMED, "&iss=https%3A%2F%2Fidp.example", id="not promised"),
+        pytest.param(NAMED, "", id="neither promised nor there"),
+        pytest.param(OAUTH2, "&iss=https%3A%2F%2Fanother.example", id="nobody to compare with"),
+    ],
+)
+def test_a_callback_of_the_issuer(provider: Provider, iss: str) -> None:
+    """Expect the code (RFC 9207 §2.4)."""
+    assert parse_callback(f"?code=c&state={STATE}{iss}", provider=provider, state=STATE) == "c"
+
+
+@pytest.mark.parametrize("answer", ["code=c", "error=access_denied"])
+@pytest.mark.parametrize(
+    ("provider", "iss"),
+    [
+        pytest.param(PROMISED, "", id="promised and missing"),
+        pytest.param(NAMED, "&iss=https%3A%2F%2Fanother.example", id="another"),
+        pytest.param(NAMED, "&iss=https%3A%2F%2Fidp.example%2F", id="a slash more"),
+        pytest.param(NAMED, "&iss=HTTPS%3A%2F%2Fidp.example", id="other letters"),
+        pytest.param(NAMED, "&iss=", id="empty"),
+        pytest.param(NAMED, "&iss=https%3A%2F%2Fidp.example&iss=https%3A%2F%2Fanother.example", id="two"),
+    ],
+)
+def test_a_callback_of_another_issuer(provider: Provider, iss: str, answer: str) -> None:
+    """Expect it to be refused before its code or its error is believed: who answers was not asked (RFC 9207 §2.4)."""
+    with pytest.raises(InvalidTokenResponse) as caught:
+        parse_callback(f"?{answer}&state={STATE}{iss}", provider=provider, state=STATE)
+    assert caught.value.problem == "iss"
+    assert "another.example" not in str(caught.value)
+
+
+def test_a_promise_of_an_issuer_that_nobody_names() -> None:
+    """Expect the setting to be named, for there is nothing to compare with."""
+    provider = attrs.evolve(OAUTH2, issuer_in_callback=True)
+    with pytest.raises(ConfigurationError) as caught:
+        parse_callback(f"?code=c&state={STATE}&iss=x", provider=provider, state=STATE)
+    assert caught.value.field == "provider.issuer"
+
+
+def test_a_login_compares_the_issuer() -> None:
+    """Expect the same of the ready-made login."""
+    login = Login.begin(
+        provider=attrs.evolve(PROMISED, authorize_url=f"{ISSUER}/login"), client_id="c", redirect_uri=None
+    )
+    with pytest.raises(InvalidTokenResponse) as caught:
+        login.finish(f"?code=c&state={login.state}&iss=https%3A%2F%2Fanother.example")
+    assert caught.value.problem == "iss"
+
+
 def test_an_empty_state_matches_nothing() -> None:
     """Expect a state that was forgotten not to let every callback in."""
     with pytest.raises(InvalidTokenResponse):

@@ -23,17 +23,22 @@ def _token(payload: bytes) -> str:
         pytest.param(b'{"iat": "1000", "exp": "4600"}', 3600.0, id="strings"),
         pytest.param(b'{"iat": 1000, "exp": 1000}', None, id="no life"),
         pytest.param(b'{"iat": 1000, "exp": 999}', None, id="ends before it begins"),
-        pytest.param(b'{"exp": 4600}', None, id="no beginning"),
+        pytest.param(b'{"iat": 90000, "exp": 93600}', 3600.0, id="a clock far ahead of ours"),
+        pytest.param(b'{"exp": 4600}', 2600.0, id="no beginning"),
+        pytest.param(b'{"iat": "today", "exp": 4600}', 2600.0, id="a beginning that is no time"),
+        pytest.param(b'{"exp": 2061}', 61.0, id="no beginning, and a minute and a second by our clock"),
+        pytest.param(b'{"exp": 2060}', None, id="no beginning, and a minute by our clock"),
+        pytest.param(b'{"exp": 1000}', None, id="no beginning, and over by our clock"),
         pytest.param(b'{"iat": 1000}', None, id="no end"),
-        pytest.param(b'{"iat": true, "exp": 4600}', None, id="no number"),
+        pytest.param(b'{"iat": 1, "exp": true}', None, id="no number"),
         pytest.param(b'{"iat": 1, "exp": 2, "exp": 9}', None, id="ambiguous"),
         pytest.param(b"[]", None, id="no object"),
         pytest.param(b"\xff", None, id="no JSON"),
     ],
 )
 def test_the_life_of_a_jwt(payload: bytes, seconds: float | None) -> None:
-    """Expect the time between its two claims, and None where they do not name one."""
-    assert lifetime_of(_token(payload)) == seconds
+    """Expect the time between its two claims; of the end alone what is left by our clock, unless clocks may differ."""
+    assert lifetime_of(_token(payload), now=2000.0) == seconds
 
 
 @pytest.mark.parametrize(
@@ -41,12 +46,12 @@ def test_the_life_of_a_jwt(payload: bytes, seconds: float | None) -> None:
 )
 def test_any_other_token_has_none(token: str) -> None:
     """Expect opaque and damaged tokens to pass in silence."""
-    assert lifetime_of(token) is None
+    assert lifetime_of(token, now=0.0) is None
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126)), st.binary())
 def test_any_token_is_looked_into(token: str, payload: bytes) -> None:
     """Expect a positive life or None for any token."""
     for each in (token, _token(payload)):
-        seconds = lifetime_of(each)
+        seconds = lifetime_of(each, now=0.0)
         assert seconds is None or seconds > 0

@@ -34,6 +34,10 @@ DOCUMENT: dict[str, Any] = {
 }
 
 
+class OwnMethod(ClientSecretBasic):
+    """A client authentication of the user's."""
+
+
 def read(document: Any, **options: Any) -> Provider:
     """Read a document of the issuer."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
@@ -81,13 +85,52 @@ def test_the_settings_of_a_base() -> None:
         (["private_key_jwt", "tls_client_auth"], TlsClientAuth()),
         (["private_key_jwt"], PrivateKeyJwt()),
         (["none"], ClientIdOnly()),
-        (["something_new"], None),
+        (["something_new", "private_key_jwt"], PrivateKeyJwt()),
     ],
 )
 def test_a_method_that_is_offered(offered: list[str], taken: object) -> None:
-    """Expect the one that needs least, and the default where none of them is known."""
+    """Expect the one that needs least of those that are known."""
     document = {**DOCUMENT, "token_endpoint_auth_methods_supported": offered}
     assert read(document).client_authentication == taken
+
+
+@pytest.mark.parametrize(("offered", "named"), [(["something_new", "another"], "something_new, another"), ([], "none")])
+def test_methods_that_nobody_here_speaks(offered: list[str], named: str) -> None:
+    """Expect an error that names theirs and ours, and no Basic, which they did not ask for."""
+    document = {**DOCUMENT, "token_endpoint_auth_methods_supported": offered}
+    with pytest.raises(
+        ConfigurationError, match=f"offers {named}, .* client_secret_basic, .* private_key_jwt"
+    ) as caught:
+        read(document)
+    assert caught.value.field == "client_authentication"
+    assert read(document, client_authentication=OwnMethod()).client_authentication == OwnMethod()
+
+
+@pytest.mark.parametrize(
+    ("listed", "taken"),
+    [
+        pytest.param(["plain", "S256"], True, id="S256"),
+        pytest.param(["plain"], False, id="plain alone, which protects nothing"),
+        pytest.param([], False, id="none"),
+    ],
+)
+@pytest.mark.parametrize("base", [OAUTH2, attrs.evolve(OAUTH2, takes_pkce=False)], ids=["does", "does not"])
+def test_code_challenges_that_are_listed(listed: list[str], taken: bool, base: Provider) -> None:
+    """Expect PKCE where S256 is offered, and none elsewhere, whatever one begins with."""
+    assert read({**DOCUMENT, "code_challenge_methods_supported": listed}, base=base).takes_pkce is taken
+
+
+def test_code_challenges_that_are_not_listed() -> None:
+    """Expect what one begins with: a challenge to all, for who knows none ignores it (RFC 6749 §3.1)."""
+    assert read(DOCUMENT).takes_pkce
+    assert not read(DOCUMENT, base=attrs.evolve(OAUTH2, takes_pkce=False)).takes_pkce
+
+
+@pytest.mark.parametrize(("said", "taken"), [(True, True), (False, False), (None, False)])
+def test_an_issuer_in_the_callback(said: bool | None, taken: bool) -> None:
+    """Expect the provider's promise of it to be kept (RFC 9207 §3)."""
+    document = DOCUMENT if said is None else {**DOCUMENT, "authorization_response_iss_parameter_supported": said}
+    assert read(document).issuer_in_callback is taken
 
 
 def test_a_method_that_is_stated() -> None:
@@ -124,6 +167,14 @@ def test_another_issuer(said: object) -> None:
         pytest.param("token_endpoint", "https://localhost/token", id="this machine"),
         pytest.param("token_endpoint", "https://10.0.0.1/token", id="behind the firewall"),
         pytest.param("token_endpoint", "https://[::1]/token", id="IPv6 loopback"),
+        pytest.param("token_endpoint", "https://127.1/token", id="loopback in short"),
+        pytest.param("token_endpoint", "https://2130706433/token", id="loopback as a number"),
+        pytest.param("token_endpoint", "https://0x7f.0.0.1/token", id="loopback in hexadecimal"),
+        pytest.param("token_endpoint", "https://0x7F000001/token", id="loopback as a hexadecimal number"),
+        pytest.param("token_endpoint", "https://[::ffff:127.0.0.1]/token", id="loopback in IPv6"),
+        pytest.param("token_endpoint", "https://localhost./token", id="this machine with a dot"),
+        pytest.param("token_endpoint", "https://LOCALHOST/token", id="this machine in capitals"),
+        pytest.param("token_endpoint", "https://x.localhost/token", id="below this machine"),
         pytest.param("token_endpoint", "https://169.254.169.254/latest", id="a cloud's own"),
         pytest.param("revocation_endpoint", "http://idp.example/revoke", id="revocation"),
         pytest.param("introspection_endpoint", ["https://idp.example"], id="introspection"),
@@ -131,6 +182,8 @@ def test_another_issuer(said: object) -> None:
         pytest.param("mtls_endpoint_aliases", {"token_endpoint": "http://idp.example/t"}, id="an alias"),
         pytest.param("grant_types_supported", "client_credentials", id="grants"),
         pytest.param("token_endpoint_auth_methods_supported", [1], id="methods"),
+        pytest.param("code_challenge_methods_supported", "S256", id="challenges"),
+        pytest.param("authorization_response_iss_parameter_supported", "true", id="issuer in the callback"),
         pytest.param("tls_client_certificate_bound_access_tokens", "yes", id="bound"),
     ],
 )
@@ -142,11 +195,33 @@ def test_a_member_that_cannot_be_meant(member: str, value: object) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_an_issuer_on_this_machine() -> None:
-    """Expect its endpoints to be allowed there, too, and http where that was asked for."""
-    document = {"issuer": "http://127.0.0.1:9", "token_endpoint": "http://127.0.0.1:9/token"}
-    provider = read(document, issuer="http://127.0.0.1:9", allow_http_on_loopback=True)
-    assert provider.token_url == "http://127.0.0.1:9/token"
+_HERE = ["http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9"]
+
+
+@pytest.mark.parametrize("issuer", _HERE)
+def test_an_issuer_on_this_machine(issuer: str) -> None:
+    """Expect its endpoints to be allowed there, too, and http where that was asked for and nowhere else."""
+    for endpoint in _HERE:
+        document = {"issuer": issuer, "token_endpoint": f"{endpoint}/token"}
+        assert read(document, issuer=issuer, allow_http_on_loopback=True).token_url == f"{endpoint}/token"
+        with pytest.raises(InvalidTokenResponse, match="not https"):
+            read(document, issuer=issuer)
+    assert metadata_urls(issuer, allow_http_on_loopback=True)[1] == f"{issuer}/.well-known/openid-configuration"
+
+
+@pytest.mark.parametrize("issuer", _HERE)
+def test_an_issuer_on_this_machine_in_other_words(issuer: str) -> None:
+    """Expect the spelling to count: two names of one machine are two issuers."""
+    for said in {*_HERE, f"{issuer}/", issuer.upper()} - {issuer}:
+        with pytest.raises(InvalidTokenResponse, match="issuer must be exactly"):
+            read({"issuer": said, "token_endpoint": f"{issuer}/token"}, issuer=issuer, allow_http_on_loopback=True)
+
+
+@pytest.mark.parametrize("host", ["idp.example", "10.0.0.1", "127.1", "localhost.", "localhost.example", "192.0.2.1"])
+def test_http_elsewhere(host: str) -> None:
+    """Expect no http for what is not loopback by its plain name or address."""
+    with pytest.raises(ConfigurationError):
+        metadata_urls(f"http://{host}", allow_http_on_loopback=True)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"issuer": 1', b"x" * (1024 * 1024 + 1)])
@@ -212,5 +287,5 @@ _JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from(sorted(DOCUMENT)), _JSON))
 def test_any_document_is_a_provider_or_an_error(changes: dict[str, Any]) -> None:
     """Expect no other exception, whatever stands in it."""
-    with contextlib.suppress(InvalidTokenResponse):
+    with contextlib.suppress(InvalidTokenResponse, ConfigurationError):
         assert read({**DOCUMENT, **changes}).issuer == ISSUER

@@ -90,9 +90,9 @@ def test_what_no_document_names_is_asked_for(provider: Provider, is_refresh_toke
     assert caught.value.field == "provider.revocation_url"
 
 
-def _parse(status: int, body: object = None) -> None:
+def _parse(status: int, body: object = None, *, provider: Provider = PLATFORM) -> None:
     parse_revocation_reply(
-        provider=PLATFORM,
+        provider=provider,
         status=status,
         headers=httpx.Headers(),
         body=body if isinstance(body, bytes) else json.dumps(body).encode(),
@@ -103,18 +103,38 @@ def _parse(status: int, body: object = None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body"),
+    ("provider", "status", "body"),
     [
-        pytest.param(200, b"", id="RFC 7009, no body"),
-        pytest.param(200, {"message": "revoked", "token": "abc", "cascade": "true"}, id="platform"),
-        pytest.param(200, {"client_id": "id", "status": "revoked"}, id="members of a token reply"),
-        pytest.param(204, b"", id="no content"),
-        pytest.param(200, b"<html>", id="a body in no form"),
+        pytest.param(STANDARD, 200, b"", id="RFC 7009, no body"),
+        pytest.param(STANDARD, 204, b"", id="no content"),
+        pytest.param(STANDARD, 200, b"<html>", id="a body, which RFC 7009 has the client ignore"),
+        pytest.param(SEI_GATEWAY, 200, {"client_id": "id", "status": "revoked"}, id="gateway"),
+        pytest.param(PLATFORM, 200, {"message": "revoked", "token": "abc", "cascade": "true"}, id="platform"),
+        pytest.param(PLATFORM, 200, {"message": "revoked", "token": "abc", "cascade": True}, id="a boolean"),
     ],
 )
-def test_a_success(status: int, body: object) -> None:
-    """Expect the status to count, whatever the body, unless it is an error."""
-    _parse(status, body)
+def test_a_success(provider: Provider, status: int, body: object) -> None:
+    """Expect the status to count (RFC 7009 §2.2), and on the platform its word that the pair died."""
+    _parse(status, body, provider=provider)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        pytest.param(b"", "is empty", id="nothing"),
+        pytest.param(b"<html>", "HTML", id="a login page"),
+        pytest.param([], "object", id="no object"),
+        pytest.param({}, "cascade", id="no word"),
+        pytest.param({"message": "revoked", "token": "abc", "cascade": "false"}, "cascade", id="one of the pair lives"),
+        pytest.param({"message": "revoked", "token": "abc", "cascade": None}, "cascade", id="null"),
+        pytest.param({"message": "revoked", "token": "abc", "cascade": 1}, "cascade", id="another type"),
+    ],
+)
+def test_a_success_of_the_platforms_that_says_too_little(body: object, problem: str) -> None:
+    """Expect it not to be believed: one call is made for a pair, since either token takes the other along."""
+    with pytest.raises(InvalidTokenResponse) as caught:
+        _parse(200, body)
+    assert problem in caught.value.problem
 
 
 @pytest.mark.parametrize("status", [200, 400])

@@ -6,6 +6,7 @@ import gc
 import inspect
 import os
 import ssl
+import subprocess
 import sys
 import threading
 import warnings
@@ -63,8 +64,8 @@ def test_every_check_is_on(platform: str, client: Minted) -> None:
     assert context.options & ssl.OP_NO_RENEGOTIATION
 
 
-def test_a_stricter_policy_of_the_system_stays(root: Minted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system asks for TLS 1.3 at least, a context does not go below."""
+def test_a_stricter_policy_stays(root: Minted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Python's own contexts begin at TLS 1.3, seic's do not go below."""
 
     def strict(trust: Trust) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -73,6 +74,38 @@ def test_a_stricter_policy_of_the_system_stays(root: Minted, monkeypatch: pytest
 
     monkeypatch.setattr(Trust, "new_context", strict)
     assert build_context(None, read_trust(root.pem)).minimum_version == TLS13
+
+
+@pytest.mark.parametrize("policy", ["TLSv1", "TLSv1.2", "TLSv1.3"])
+def test_the_systems_min_protocol_counts_as_far_as_python_heeds_it(policy: str, root: Minted, tmp_path: Path) -> None:
+    """The floor is TLS 1.2 under any openssl.cnf, and above that what Python leaves of the system's policy."""
+    configuration = tmp_path / "openssl.cnf"
+    configuration.write_text(
+        f"openssl_conf = o\n[o]\nssl_conf = s\n[s]\nsystem_default = d\n[d]\nMinProtocol = {policy}\n"
+    )
+    (tmp_path / "ca.pem").write_bytes(root.pem)
+    program = (
+        "import ssl, sys; from seic._tls.context import create_ssl_context\n"
+        "print(int(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).minimum_version))\n"
+        "print(int(create_ssl_context(ca=sys.argv[1]).minimum_version))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "ca.pem"],
+        env={"OPENSSL_CONF": str(configuration), "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    pythons, ours = map(int, done.stdout.split())
+    assert ours == max(pythons, ssl.TLSVersion.TLSv1_2)
+
+
+def test_an_authority_that_has_ended_is_warned_of(root: Minted) -> None:
+    """Who builds a context is told at once, with the authority's name."""
+    old = mint("Old Root", ca=True, number=73, not_before=NOW - 9 * DAY, not_after=NOW - DAY)
+    with pytest.warns(CertificateWarning, match="ca: the authority CN=Old Root expired on") as warned:
+        create_ssl_context(ca=root.pem + old.pem)
+    assert warned[0].filename == __file__
 
 
 def test_no_argument_turns_a_check_off() -> None:

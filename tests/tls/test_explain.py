@@ -25,6 +25,9 @@ from tests._support.pki import DAY, NOW, Minted, authority, mint, revocation_lis
 from tests._support.tls_servers import TLS12, TLS13, TlsServer, call
 
 OTHER = authority("Other Root", 71)
+OLD_END = NOW - DAY / 2
+OLD = mint("Old Root", ca=True, number=73, not_before=NOW - 9 * DAY, not_after=OLD_END)
+OLD_BETWEEN = mint("Between", issuer=authority(), ca=True, number=72, not_after=NOW - DAY / 2)
 
 
 def by_socket(context: ssl.SSLContext, port: int, host: str) -> object:
@@ -73,7 +76,9 @@ def fail(
     context = build_context(client, read_trust((ca or authority()).pem))
     with pytest.raises((OSError, httpx.TransportError)) as caught:
         style(context, port, host)
-    explained = explain_failure(caught.value, Meeting(host=host, port=port, certificate=client, now=NOW))
+    explained = explain_failure(
+        caught.value, Meeting(host=host, port=port, certificate=client, now=NOW, context=context)
+    )
     assert explained is not None
     assert explained.text.startswith(f"{host}:{port}: ")
     return explained
@@ -107,7 +112,16 @@ SERVERS = {
     "expired": Theirs(
         lambda root: TlsServer(server(root, not_after=NOW - DAY / 2)),
         Reason.SERVER_EXPIRED,
-        ["the server's certificate, or one above it, has expired", "must renew", "ca=…", "this machine's clock says"],
+        [
+            "the server's certificate, or one that it sends along, has expired, for no authority",
+            "must renew",
+            "clock says",
+        ],
+    ),
+    "expired-intermediate": Theirs(
+        lambda root: TlsServer(server(OLD_BETWEEN), chain=OLD_BETWEEN.pem),
+        Reason.SERVER_EXPIRED,
+        ["or one that it sends along, has expired, for no authority that is trusted here has"],
     ),
     "not-yet-valid": Theirs(
         lambda root: TlsServer(server(root, not_before=NOW + DAY)),
@@ -173,6 +187,49 @@ def test_each_defect_of_a_server_is_refused_by_name(row: str, style: Any, root: 
     assert explained.as_error() is None
     for word in expected.words:
         assert word in explained.text
+
+
+@pytest.mark.parametrize(
+    ("trusted", "words"),
+    [
+        pytest.param(
+            [OLD],
+            [
+                f"the authority that is trusted here has expired (CN=Old Root, expired on {NOW - DAY / 2:%Y-%m-%d}",
+                "into ca=…",
+            ],
+            id="ours-alone",
+        ),
+        pytest.param(
+            [OLD, authority()],
+            ["or else an authority that is trusted here (CN=Old Root, expired on", "is yours to replace"],
+            id="ours-among-others",
+        ),
+    ],
+)
+@pytest.mark.parametrize("style", STYLES)
+def test_an_expired_authority_of_ours_is_named(style: Any, trusted: list[Minted], words: list[str]) -> None:
+    """The server's certificate is in order, the authority that we were given has expired: it is named with its date."""
+    context = build_context(None, read_trust(b"".join(one.pem for one in trusted), now=NOW - DAY))
+    with TlsServer(server(OLD)) as far, pytest.raises((OSError, httpx.TransportError)) as caught:
+        style(context, far.port, "localhost")
+    explained = explain_failure(
+        caught.value, Meeting(host="localhost", port=1, certificate=None, now=NOW, context=context)
+    )
+    assert explained is not None
+    assert (explained.reason, explained.side) == (Reason.SERVER_EXPIRED, "server")
+    for word in words:
+        assert word in explained.text
+
+
+def test_an_expired_server_may_be_an_authority_where_those_are_not_known() -> None:
+    """Where the platform verifies, nobody knows which certificate it was, and the text says so."""
+    error = ssl.SSLCertVerificationError("certificate has expired")
+    error.verify_message, error.verify_code = "certificate has expired", 10
+    for context in (None, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)):
+        explained = explain_failure(error, attrs.evolve(meeting(), context=context))
+        assert explained is not None
+        assert "which of them cannot be told" in explained.text
 
 
 @pytest.mark.parametrize("style", STYLES)

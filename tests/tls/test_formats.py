@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -18,10 +19,12 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from seic._errors import CertificateError
 from seic._tls.certificate import ClientCertificate
+from seic._tls.context import build_context
 from seic._tls.reasons import Reason
-from tests._support.pki import PASSPHRASE, Minted, authority, mint, openssl
+from seic._tls.trust import read_trust
+from tests._support.pki import PASSPHRASE, Minted, authority, mint, openssl, server
+from tests._support.tls_servers import TlsServer, call
 
 _LEGACY = ("-provider", "legacy", "-provider", "default")
 BOM = b"\xef\xbb\xbf"
@@ -38,6 +41,10 @@ COMBINED: dict[str, Callable[[Minted], bytes]] = {
     "mac-line-ends": lambda m: m.pair.replace(b"\n", b"\r"),
     "bom": lambda m: BOM + m.pair,
     "utf-16": lambda m: m.pair.decode().encode("utf-16"),
+    "utf-16-crlf": lambda m: m.pair.replace(b"\n", b"\r\n").decode().encode("utf-16"),
+    "utf-16-big-endian": lambda m: b"\xfe\xff" + m.pair.decode().encode("utf-16-be"),
+    "utf-16-without-a-mark": lambda m: m.pair.decode().encode("utf-16-le"),
+    "utf-16-big-endian-without-a-mark": lambda m: (b"a\n" + m.pair).decode().encode("utf-16-be"),
     "text-before": lambda m: b"Bag Attributes\n    friendlyName: x\nsubject=CN = svc-user\n\n" + m.pair,
     "text-between": lambda m: m.pem + b"\nKey Attributes: <No Attributes>\n" + m.key_pem,
     "no-last-newline": lambda m: m.pair.rstrip(),
@@ -83,6 +90,12 @@ KEYS: dict[str, tuple[str, Callable[[Minted], bytes]]] = {
     "pkcs1-der": ("rsa", lambda m: m.key_bytes("TraditionalOpenSSL", encoding=Encoding.DER)),
     "pkcs1-proc-type": ("rsa", lambda m: _traditional("rsa", m, "-aes256")),
     "pkcs1-proc-type-3des": ("rsa", lambda m: _traditional("rsa", m, "-des3")),
+    "pkcs1-proc-type-aes192": ("rsa", lambda m: _traditional("rsa", m, "-aes192")),
+    "pkcs1-proc-type-des": ("rsa", lambda m: _traditional("rsa", m, "-des", *_LEGACY)),
+    "sec1-proc-type-des": ("ec", lambda m: _traditional("ec", m, "-des", *_LEGACY)),
+    "sec1-proc-type-3des": ("ec", lambda m: _traditional("ec", m, "-des3")),
+    "pkcs1-proc-type-utf-16": ("rsa", lambda m: _traditional("rsa", m, "-aes128").decode().encode("utf-16")),
+    "pkcs8-encrypted-utf-16": ("rsa", lambda m: m.key_bytes(password=PASSPHRASE).decode().encode("utf-16-le")),
     "pkcs1-proc-type-crlf": ("rsa", lambda m: _traditional("rsa", m, "-aes128").replace(b"\n", b"\r\n")),
     "pkcs1-proc-type-escaped": ("rsa", lambda m: _traditional("rsa", m, "-aes128").replace(b"\n", b"\\n")),
     "sec1": ("ec", lambda m: m.key_bytes("TraditionalOpenSSL")),
@@ -96,14 +109,14 @@ def _pkcs8(minted: Minted, *how: str) -> bytes:
     return openssl("pkcs8", "-topk8", "-in", "@", "-passout", f"pass:{PASSPHRASE}", *how, given=minted.key_pem)
 
 
-def _traditional(command: str, minted: Minted, cipher: str) -> bytes:
+def _traditional(command: str, minted: Minted, *cipher: str) -> bytes:
     old = ("-traditional",) if command == "rsa" else ()
     made = openssl(
         command,
         "-in",
         "@",
         *old,
-        cipher,
+        *cipher,
         "-passout",
         f"pass:{PASSPHRASE}",
         given=minted.key_bytes("TraditionalOpenSSL"),
@@ -241,7 +254,8 @@ def test_a_directory_loads_as_kubernetes_mounts_it(extra: str, tmp_path: Path) -
     assert certificate.leaf.der == minted.der
     assert certificate.path == str(tmp_path / "tls.crt")
     assert [link.der for link in certificate.chain] == ([between.der] if extra == "intermediate" else [])
-    assert not certificate.check()
+    # The root's presence tells that the intermediate was left out.
+    assert [one.reason for one in certificate.check()] == [Reason.CHAIN_BROKEN] * (extra == "root")
 
 
 def test_a_plain_directory_loads_too(client: Minted, tmp_path: Path) -> None:
@@ -251,41 +265,39 @@ def test_a_plain_directory_loads_too(client: Minted, tmp_path: Path) -> None:
     assert ClientCertificate.load(str(tmp_path)).leaf.der == client.der
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
-def test_the_chain_is_put_in_order(order: tuple[int, ...], root: Minted) -> None:
-    """Whatever the order in the file, the chain runs from the leaf upwards, and strangers are left out."""
-    between = _intermediate()
-    minted = mint(issuer=between)
-    parts = [minted.pem, between.pem, root.pem]
-    stranger = mint("Stranger", ca=True, number=72).pem
-
-    certificate = ClientCertificate.load(stranger + b"".join(parts[i] for i in order) + minted.key_pem)
-
-    assert [link.der for link in certificate.chain] == [between.der, root.der]
-    assert certificate.awaited_issuer is None
+PSS = {
+    "any-hash": (),
+    "sha-256-only": ("-pkeyopt", "rsa_pss_keygen_md:sha256", "-pkeyopt", "rsa_pss_keygen_mgf1_md:sha256"),
+}
 
 
-def test_an_intermediate_of_the_same_name_and_another_key_is_no_link(root: Minted) -> None:
-    """A link of the chain is known by its signature: an older intermediate of the same name does not count."""
-    between = _intermediate()
-    other = mint("Test Intermediate", issuer=root, ca=True, number=73)
-    minted = mint(issuer=between)
+@pytest.mark.parametrize("limits", PSS)
+@pytest.mark.parametrize("sealed", ["clear", "sealed"])
+def test_an_rsa_pss_key_signs_a_handshake(limits: str, sealed: str) -> None:
+    """A key that says it is for RSA-PSS alone, with its certificate, loads and is presented."""
+    key = openssl("genpkey", "-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048", *PSS[limits], given=b"")
+    made = openssl(
+        "req", "-x509", "-new", "-key", "@", "-subj", "/CN=svc-user", "-days", "300",
+        "-addext", "basicConstraints=CA:FALSE", "-addext", "extendedKeyUsage=clientAuth",
+        given=key,
+    )  # fmt: skip
+    if sealed == "sealed":
+        key = openssl("pkey", "-in", "@", "-aes256", "-passout", f"pass:{PASSPHRASE}", given=key)
+    certificate = ClientCertificate.load(made, key=key, password=PASSPHRASE)
+    pinned = Minted(x509.load_pem_x509_certificate(made), None)
 
-    certificate = ClientCertificate.load(minted.pair + other.pem + between.pem)
+    with TlsServer(server(authority()), trusts=pinned) as far:
+        assert call(build_context(certificate, read_trust(authority().pem)), far.port).endswith(b"ok")
+    assert far.peers == [pinned.der]
+    assert certificate.key_type == "RSA 2048"
 
-    assert [link.der for link in certificate.chain] == [between.der]
-    assert certificate.awaited_issuer == "CN=Test Root"
 
-
-def test_a_renewal_beside_the_old_certificate_of_the_same_key_wins(root: Minted) -> None:
-    """Where two certificates fit the key, the one that was issued later is ours."""
-    from tests._support.pki import DAY, NOW
-
-    old = mint(issuer=root, not_before=NOW - 300 * DAY, not_after=NOW + DAY)
-    new = mint(issuer=root)
-
-    assert ClientCertificate.load(old.pem + new.pem + new.key_pem).leaf.der == new.der
-    assert ClientCertificate.load(new.pem + old.pem + new.key_pem).leaf.der == new.der
+@pytest.mark.parametrize("extra", [(), ("-setalias", "mine"), ("-addtrust", "clientAuth", "-addreject", "serverAuth")])
+def test_a_trusted_certificate_of_openssl_loads(extra: tuple[str, ...], client: Minted) -> None:
+    """`BEGIN TRUSTED CERTIFICATE` holds the certificate and what it is trusted for; the first is what counts."""
+    made = openssl("x509", "-in", "@", "-trustout", *extra, given=client.pem)
+    assert b"BEGIN TRUSTED CERTIFICATE" in made
+    assert ClientCertificate.load(made + client.key_pem).leaf.der == client.der
 
 
 def test_among_several_keys_the_one_that_fits_is_taken(client: Minted) -> None:
@@ -329,20 +341,6 @@ def test_old_ciphers_that_openssl_does_not_offer_are_named(client: Minted, tmp_p
     assert second.startswith(f"unsupported-encryption {key}: ")
     assert "openssl pkcs12 -legacy" in first
     assert PASSPHRASE not in done.stdout + done.stderr
-
-
-def test_a_single_des_proc_type_key_is_never_taken_for_a_wrong_passphrase(root: Minted) -> None:
-    """Newer versions of the cryptography library open it no longer: then the old cipher is named."""
-    minted = mint(issuer=root, key="rsa")
-    sealed = openssl(
-        "rsa", "-in", "@", "-traditional", "-des", "-passout", f"pass:{PASSPHRASE}", *_LEGACY, given=minted.key_pem
-    )
-    outcome: bytes | str | None
-    try:
-        outcome = ClientCertificate.load(minted.pem, key=sealed, password=PASSPHRASE).reveal_key()
-    except CertificateError as error:
-        outcome = error.reason
-    assert outcome in {minted.key_bytes(encoding=Encoding.DER), Reason.UNSUPPORTED_ENCRYPTION}
 
 
 def test_a_key_without_encryption_ignores_a_passphrase(client: Minted) -> None:

@@ -74,6 +74,22 @@ def test_a_relative_path_without_a_working_directory_is_an_error(
     assert (caught.value.reason, caught.value.path) == (Reason.NOT_FOUND, "client.pem")
 
 
+@pytest.mark.parametrize("name", ["M" + "aB3" * 20, "LS0t" + "aB3" * 20, "MII" + "a" * 20 + "/" + "b" * 30])
+def test_a_file_whose_name_looks_like_base64_is_a_path(
+    name: str, client: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there under a name is a file, however much the name looks like a key; without it, it is not quoted."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CertificateError) as caught:
+        ClientCertificate.load(name)
+    assert name not in str(caught.value)
+
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).write_bytes(client.pair)
+    assert ClientCertificate.load(name).path == name
+    assert ClientCertificate.load(client.pem, key=name).leaf.der == client.der
+
+
 def test_a_dangling_link_tells_its_target(tmp_path: Path) -> None:
     """A link to nowhere is named with what it points to."""
     (tmp_path / "client.pem").symlink_to("gone.pem")

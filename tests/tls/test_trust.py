@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def test_exactly_what_was_named_is_trusted(form: str, root: Minted, tmp_path: Pa
 def test_a_leaf_in_a_bundle_is_not_trusted_by_itself(root: Minted) -> None:
     """A server's certificate beside an authority adds no trust in it."""
     trust = read_trust(server(OTHER).pem + root.pem)
-    assert trust.authorities == (root.der,)
+    assert [facts.der for facts in trust.authorities] == [root.der]
 
 
 def test_an_intermediate_by_itself_is_an_anchor(root: Minted) -> None:
@@ -149,6 +150,47 @@ def test_an_expired_authority_beside_a_valid_one_is_no_error(root: Minted) -> No
     """A bundle keeps the old root beside the new one for a while."""
     old = mint("Old Root", ca=True, not_after=NOW - DAY / 2)
     assert trusts(read_trust(old.pem + root.pem), root)
+
+
+@pytest.mark.parametrize(
+    ("left", "lifetime", "reason"),
+    [
+        pytest.param(31, 3650, None, id="long"),
+        pytest.param(29, 3650, Reason.AUTHORITY_EXPIRES_SOON, id="soon"),
+        pytest.param(29, 40, None, id="short-lived"),
+        pytest.param(-1, 3650, Reason.AUTHORITY_EXPIRED, id="expired"),
+    ],
+)
+def test_an_authority_that_ends_is_a_warning(
+    left: int, lifetime: int, reason: Reason | None, root: Minted, tmp_path: Path
+) -> None:
+    """The warning names the file, the authority, its date, this clock and the remedy, and the rest is trusted."""
+    ending = mint(
+        "Ending Root", ca=True, number=73, not_before=NOW + (left - lifetime) * DAY, not_after=NOW + left * DAY
+    )
+    path = tmp_path / "ca.pem"
+    path.write_bytes(root.pem + ending.pem)
+
+    warned = read_trust(path).check(NOW)
+
+    assert [(one.reason, one.path) for one in warned] == ([] if reason is None else [(reason, str(path))])
+    if reason:
+        words = ("CN=Ending Root", f"{NOW + left * DAY:%Y-%m-%d}", "clock says", "present certificate")
+        for word in words:
+            assert word in str(warned[0])
+
+
+def test_an_authority_with_its_successor_beside_it_is_no_warning(root: Minted) -> None:
+    """So authorities are replaced: the old one stays for a while, under the same name."""
+    old = mint("Test Root", ca=True, number=73, not_before=NOW - 9 * DAY, not_after=NOW - DAY)
+    coming = mint("Test Root", ca=True, number=73, not_before=NOW + DAY)
+    assert not read_trust(old.pem + root.pem).check(NOW)
+    assert read_trust(old.pem + coming.pem + OTHER.pem).check(NOW)
+
+
+def test_the_systems_trust_deserves_no_warning() -> None:
+    """What the system trusts is the administrator's to renew."""
+    assert read_trust(platform="linux").check() == ()
 
 
 def test_the_systems_trust_is_a_plain_context_read_once(
@@ -278,8 +320,6 @@ def test_two_readings_of_the_same_are_equal_and_of_a_changed_bundle_are_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, root: Minted
 ) -> None:
     """Contexts are shared by the trust's value, so that value must change with the files."""
-    import os
-
     path = tmp_path / "ca.pem"
     path.write_bytes(root.pem)
     assert read_trust(path) == read_trust(path)

@@ -15,11 +15,12 @@ import httpx
 import pytest
 import trio
 
-from seic import TokenEndpointUnavailable
+from seic import AuthorizationCode, TokenEndpointUnavailable, TokenError
 from seic._events import Event, TokenWaitBegun
 from seic._runtime import Latch
 from seic._tokens.source import TokenSource
 from tests._support.clocks import FakeClock
+from tests._support.fake_provider import FakeProvider, Hands
 from tests._support.token_desk import PATIENCE, TokenDesk, landed, name
 
 
@@ -129,6 +130,44 @@ async def test_a_blocking_call_inside_the_loop_that_fetches_does_not_wait_for_it
     assert name(held) == "token-1"
     assert await first is held
     assert desk.calls == 2
+
+
+async def test_a_blocking_call_inside_the_loop_that_fetches_goes_on_with_a_living_token(
+    desk: TokenDesk, clock: FakeClock
+) -> None:
+    """It cannot wait, and need not: the fetch of the others runs on, and is not doubled."""
+    source = desk.source(clock)
+    await source.obtain()
+    clock.advance(3550)
+    desk.hold()
+    first = asyncio.create_task(source.obtain())
+    assert await desk.arrived.wait_async(PATIENCE)
+
+    assert name(source.obtain_sync()) == "token-1"
+    desk.release()
+    assert name(await first) == "token-2"
+    assert desk.calls == 2
+
+
+@pytest.mark.parametrize("ask", [TokenSource.obtain_sync, TokenSource.revoke_sync], ids=["a token", "a revocation"])
+async def test_a_blocking_call_inside_the_loop_that_spends_a_refresh_token_is_an_error(
+    ask: Callable[[TokenSource], Any],
+) -> None:
+    """A second request would send what is good for one, and end the login; the first goes on."""
+    provider, hands = FakeProvider(), Hands()
+    source = provider.source(AuthorizationCode(code="code-1"), hands)
+    await source.token()
+    hands.now += 3601
+    provider.gate = asyncio.Event()
+    provider.arrived.clear()
+    first = asyncio.create_task(source.token())
+    await provider.arrived.wait()
+
+    with pytest.raises(TokenError, match="cannot wait"):
+        ask(source)
+    provider.gate.set()
+    assert (await first).access_token == "a2"
+    assert provider.asked == ["authorization_code", "r1"]
 
 
 # Cancellation

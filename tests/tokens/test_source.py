@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import parse_qs
 
 import attrs
 import httpx
@@ -21,6 +23,7 @@ from seic import (
     SeicError,
     Token,
     TokenEndpointUnavailable,
+    TokenError,
     TokenRequestRefused,
 )
 from seic._events import (
@@ -31,7 +34,9 @@ from seic._events import (
     TokenFetchEnded,
     TokenRefused,
     TokenRequested,
+    TokenWaitBegun,
 )
+from seic._runtime import Latch
 from seic._tokens.source import TokenSource
 from tests._support.clocks import FakeClock
 from tests._support.token_desk import PATIENCE, TokenDesk, landed, name
@@ -174,6 +179,40 @@ async def test_in_the_mandatory_window_callers_wait(desk: TokenDesk, clock: Fake
     assert desk.calls == 2
 
 
+@pytest.mark.parametrize("kind", ["asyncio", "trio", "thread"])
+def test_in_the_mandatory_window_a_fetch_that_hangs_holds_nobody_for_long(
+    desk: TokenDesk, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The first caller goes on with the living token after a moment, the others at once; the fetch runs on beside."""
+    monkeypatch.setattr("seic._tokens.state._PATIENCE", 0.001)
+    source = desk.source(clock, emit=lambda event: clock.advance(1) if isinstance(event, TokenWaitBegun) else None)
+
+    async def main() -> None:
+        await source.obtain()
+        clock.advance(3550)
+        desk.hold()
+        assert {name(await source.obtain()), name(await source.obtain())} == {"token-1"}
+        assert await desk.arrived.wait_async(PATIENCE)
+        desk.release()
+        await landed(source)
+        assert name(await source.obtain()) == "token-2"
+
+    def blocking() -> None:
+        source.obtain_sync()
+        clock.advance(3550)
+        desk.hold()
+        assert {name(source.obtain_sync()), name(source.obtain_sync())} == {"token-1"}
+        assert desk.arrived.wait(PATIENCE)
+        flight = source.state.flight
+        desk.release()
+        assert flight is not None
+        assert flight.wait(PATIENCE)
+        assert name(source.obtain_sync()) == "token-2"
+
+    {"asyncio": lambda: asyncio.run(main()), "trio": lambda: trio.run(main), "thread": blocking}[kind]()
+    assert desk.calls == 2
+
+
 # Clocks
 
 
@@ -246,7 +285,8 @@ async def test_an_idle_token_is_renewed_before_the_next_call(desk: TokenDesk, cl
     ("expires_in", "lifetime"),
     [
         pytest.param(3599, 3599, id="a number"),
-        pytest.param(0.5, 0.5, id="a fraction"),
+        pytest.param(1.5, 1.5, id="a fraction"),
+        pytest.param(0.001, 1, id="next to nothing, taken as a second"),
         pytest.param("3599", 3599, id="a string of digits"),
         pytest.param(" 3599.0 ", 3599, id="a string with blanks and a fraction"),
         pytest.param(None, None, id="missing"),
@@ -285,14 +325,25 @@ async def test_an_expires_in_that_makes_no_sense_is_an_error_and_no_loop(
     assert desk.calls == 1
 
 
+async def test_a_tiny_life_makes_no_request_for_each_call(desk: TokenDesk, clock: FakeClock) -> None:
+    """A hot loop asks once in a second, however briefly the provider says that its tokens live."""
+    desk.expires_in = 0.001
+    source = desk.source(clock)
+    for _ in range(30):
+        await source.obtain()
+        await landed(source)
+        clock.advance(0.1)
+    assert desk.calls <= 6
+
+
 async def test_a_life_shorter_than_its_fetch_serves_those_who_waited(desk: TokenDesk, clock: FakeClock) -> None:
     """It is used once by each of them rather than asked for without end; the next caller asks again."""
-    desk.expires_in = 0.5
+    desk.expires_in = 1.5
     source = desk.source(clock)
     desk.hold()
     crowd = asyncio.create_task(all_of(CALLERS, source.obtain))
     assert await desk.arrived.wait_async(PATIENCE)
-    clock.advance(1)
+    clock.advance(2)
     desk.release()
 
     assert {name(held) for held in await crowd} == {"token-1"}
@@ -626,6 +677,84 @@ async def test_a_revocation_that_fails_is_an_error_and_the_token_is_dropped_all_
     assert name(await source.obtain()) == "token-2"
 
 
+def revoked(desk: TokenDesk) -> list[str]:
+    """Return the tokens whose ends were asked for, in order."""
+    forms = [parse_qs(request.content.decode()) for request in desk.requests]
+    return [form["access_token"][0] for form in forms if form["grant_type"] == ["invalidate_token"]]
+
+
+@pytest.mark.parametrize("kind", ["async", "blocking"])
+async def test_a_renewal_under_way_does_not_outlive_a_revocation(desk: TokenDesk, clock: FakeClock, kind: str) -> None:
+    """The revocation waits for it, and ends what it brings as well as what it replaced, here and in the store."""
+    store = MemoryStore()
+    source = gateway_desk(desk, clock=clock, store=store, key=lambda _: "key")
+    await source.token()
+    clock.advance(3000)
+    desk.hold()
+    await source.token()
+    assert await desk.arrived.wait_async(PATIENCE)
+    revoke = asyncio.create_task(source.revoke() if kind == "async" else asyncio.to_thread(source.revoke_sync))
+    await asyncio.sleep(0)
+    assert (await source.token()).access_token == "token-1"
+    desk.release()
+    await revoke
+
+    assert revoked(desk) == ["token-2", "token-1"]
+    assert source.current is None
+    assert store.load("key") is None
+    desk.expires_in = 3600
+    assert not (await source.token()).access_token.endswith(("-1", "-2"))
+
+
+async def test_a_first_fetch_under_way_does_not_outlive_a_revocation(desk: TokenDesk) -> None:
+    """Its token is ended as soon as it is there."""
+    source = gateway_desk(desk)
+    desk.hold()
+    caller = asyncio.create_task(source.token())
+    assert await desk.arrived.wait_async(PATIENCE)
+    revoke = asyncio.create_task(source.revoke())
+    await asyncio.sleep(0)
+    desk.release()
+    assert (await caller).access_token == "token-1"
+    await revoke
+    assert revoked(desk) == ["token-1"]
+    assert source.current is None
+
+
+async def test_a_renewal_that_fails_leaves_the_old_token_to_be_revoked(desk: TokenDesk, clock: FakeClock) -> None:
+    """Once, and nothing else."""
+    source = gateway_desk(desk, clock=clock)
+    await source.token()
+    clock.advance(3000)
+    desk.plan.append(UNAVAILABLE)
+    desk.hold()
+    await source.token()
+    assert await desk.arrived.wait_async(PATIENCE)
+    revoke = asyncio.create_task(source.revoke())
+    await asyncio.sleep(0)
+    desk.release()
+    await revoke
+    assert revoked(desk) == ["token-1"]
+    assert source.current is None
+
+
+async def test_a_token_that_its_renewal_has_ended_need_not_be_ended_again(desk: TokenDesk, clock: FakeClock) -> None:
+    """The provider does not know it any more, which is what was wanted."""
+    source = gateway_desk(desk, clock=clock)
+    await source.token()
+    clock.advance(3000)
+    desk.hold()
+    await source.token()
+    assert await desk.arrived.wait_async(PATIENCE)
+    revoke = asyncio.create_task(source.revoke())
+    await asyncio.sleep(0)
+    good = httpx.Response(200, json={"access_token": "token-2", "token_type": "Bearer", "expires_in": 3600})
+    desk.plan.extend([good, httpx.Response(200), refusal(400)])
+    desk.release()
+    await revoke
+    assert revoked(desk) == ["token-2", "token-1"]
+
+
 async def test_a_provider_without_revocation_says_so_and_the_token_stays(desk: TokenDesk) -> None:
     """Nothing is dropped for a call that cannot be made."""
     source = desk.source()
@@ -642,24 +771,72 @@ async def test_closing_ends_a_fetch_and_waits_for_its_end(desk: TokenDesk) -> No
     caller = asyncio.create_task(source.token())
     assert await desk.arrived.wait_async(PATIENCE)
     caller.cancel()
+    await asyncio.wait([caller])
     await source.aclose()
 
-    await asyncio.wait([caller])
     assert asyncio.all_tasks() == {asyncio.current_task()}
     desk.release()
     assert (await source.token()).access_token == "token-1"
 
 
-async def test_whoever_waits_for_a_fetch_that_is_closed_starts_it_anew(desk: TokenDesk) -> None:
-    """Closing one client fails no call of another that shares its token."""
+async def test_whoever_waits_for_a_fetch_that_is_closed_gets_its_token(desk: TokenDesk) -> None:
+    """A close waits for it for a second; nothing is asked for twice."""
     source = desk.source()
     desk.hold()
-    caller = asyncio.create_task(source.token())
+    callers = [asyncio.create_task(source.token()) for _ in range(3)]
+    assert await desk.arrived.wait_async(PATIENCE)
+    closing = asyncio.create_task(source.aclose())
+    await asyncio.sleep(0)
+    desk.release()
+    await closing
+    assert [(await caller).access_token for caller in callers] == ["token-1"] * 3
+    assert desk.calls == 1
+
+
+@pytest.mark.parametrize("ahead", [False, True], ids=["in need", "ahead"])
+async def test_whoever_waits_for_a_fetch_that_a_close_ends_gets_an_error_and_asks_no_more(
+    desk: TokenDesk, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, ahead: bool
+) -> None:
+    """Each of them an error of its own that says so; no task is left, and later calls find nothing remembered."""
+    monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
+    source = desk.source(clock)
+    if ahead:
+        await source.token()
+        clock.advance(3000)
+    desk.hold()
+    if ahead:
+        await source.token()
+        clock.advance(600)
+    callers = [asyncio.create_task(source.token()) for _ in range(3)]
     assert await desk.arrived.wait_async(PATIENCE)
     await source.aclose()
+
+    errors = await asyncio.gather(*callers, return_exceptions=True)
+    assert all(type(error) is TokenError and "closed" in str(error) for error in errors)
+    assert len(set(map(id, errors))) == 3
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    calls = desk.calls
+    assert calls == 1 + ahead
     desk.release()
-    assert (await caller).access_token == "token-1"
-    assert desk.calls == 2
+    await source.token()
+    assert desk.calls == calls + 1
+
+
+def test_a_blocking_close_leaves_no_caller_without_an_answer(desk: TokenDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The twin does the same for callers in threads."""
+    monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
+    waiting = Latch()
+    source = desk.source(emit=lambda event: waiting.set() if isinstance(event, TokenWaitBegun) else None)
+    desk.hold()
+    with ThreadPoolExecutor(1) as pool:
+        caller = pool.submit(source.token_sync)
+        assert desk.arrived.wait(PATIENCE)
+        source.close()
+        with pytest.raises(TokenError, match="closed"):
+            caller.result(PATIENCE)
+        assert source.state.flight is None
+        desk.release()
+    assert desk.calls == 1
 
 
 def test_trio_closes_as_well(desk: TokenDesk, clock: FakeClock) -> None:

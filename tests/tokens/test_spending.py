@@ -38,42 +38,31 @@ def test_an_ending_nobody_told_is_in_doubt() -> None:
     assert spendings.fate("r") is Fate.IN_DOUBT
 
 
-def test_old_endings_are_forgotten() -> None:
-    """Expect memory to be bounded, the oldest going first."""
+def test_what_the_provider_hands_out_is_good() -> None:
+    """Expect a secret that comes anew from the provider to be unspent, whatever was known of it."""
     spendings = Spendings()
-    for number in range(300):
+    spendings.begin("r")[0].end(Fate.SPENT)
+    spendings.issued("r")
+    spendings.issued("never seen")
+    assert spendings.fate("r") is Fate.UNSPENT
+
+
+def test_old_endings_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Expect memory to be bounded, the oldest going first."""
+    monkeypatch.setattr("seic._tokens.spending._REMEMBERED", 3)
+    spendings = Spendings()
+    for number in range(4):
         spendings.begin(str(number))[0].end(Fate.SPENT)
-    assert spendings.fate("0") is Fate.UNSPENT
-    assert spendings.fate("299") is Fate.SPENT
-    assert len(spendings._fates) <= 256
+    assert [spendings.fate(str(number)) for number in range(4)] == [Fate.UNSPENT, *[Fate.SPENT] * 3]
 
 
-class Anchor:
-    """Something that sources share."""
-
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    __hash__ = None  # type: ignore[assignment]  # such a store of a user's has to work
-
-
-def test_those_who_share_something_share_its_spendings() -> None:
-    """Expect identity to count, not equality, and nothing to be kept of what is gone."""
-    one, other = Anchor(), Anchor()
-    assert spendings_of(one) is spendings_of(one)
-    assert spendings_of(one) is not spendings_of(other)
-    from seic._tokens import spending
-
-    key = id(other)
-    assert key in spending._known
-    del other
+def test_one_client_of_one_provider_has_the_same_spendings_everywhere() -> None:
+    """Expect provider and client to count, and nothing to be forgotten with those who asked."""
+    spendings_of("SEI platform", "client-1").begin("r")[0].end(Fate.SPENT)
     gc.collect()
-    assert key not in spending._known
-
-
-def test_what_cannot_be_watched_is_alone() -> None:
-    """Expect an object without weak references to share nothing, and no error."""
-    assert spendings_of(()) is not spendings_of(())
+    assert spendings_of("SEI platform", "client-1").fate("r") is Fate.SPENT
+    assert spendings_of("SEI platform", "client-2").fate("r") is Fate.UNSPENT
+    assert spendings_of("another", "client-1").fate("r") is Fate.UNSPENT
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

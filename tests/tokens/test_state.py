@@ -99,13 +99,66 @@ def test_in_the_advisory_window_one_renews_and_all_go_on(state: State, clock: Fa
 
 
 def test_in_the_mandatory_window_all_wait(state: State, clock: FakeClock) -> None:
-    """One starts it, also where a renewal ahead is under way already."""
+    """One starts it, also where a renewal ahead has just begun; nobody waits for longer than a second."""
     state.land(state.hold())
-    clock.advance(3000)
+    clock.advance(3509.6)
     ahead = state.serve().start
-    clock.advance(550)
+    clock.advance(0.5)
 
-    assert state.wait() == Wait(ahead) if ahead else pytest.fail("no renewal ahead")
+    later = state.wait()
+    assert later.flight is ahead
+    assert not later.start
+    assert later.patience == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("left", "patience"),
+    [
+        pytest.param(90, 1, id="at the beginning of the window"),
+        pytest.param(2, 1, id="two seconds before the end"),
+        pytest.param(1, 0.5, id="half of what is left"),
+        pytest.param(0.01, 0.005, id="at the very end"),
+    ],
+)
+def test_a_fetch_that_takes_long_makes_nobody_wait_whose_token_lives(
+    state: State, clock: FakeClock, left: float, patience: float
+) -> None:
+    """Whoever waits goes on after a moment, and whoever comes later at once; the fetch runs on."""
+    held = state.land(state.hold())
+    clock.advance(3600 - left)
+    first = state.wait()
+    assert first.start
+    assert first.patience == pytest.approx(patience)
+
+    clock.advance(patience / 2)
+    later = state.wait()
+    assert later.flight is first.flight
+    assert not later.start
+    assert later.patience == pytest.approx(patience / 2)
+
+    clock.advance(patience / 2 + 1e-6)
+    assert state.serve() == Serve(held)
+    assert state.flight is first.flight
+
+
+def test_a_dead_token_makes_all_wait_for_a_fetch_to_its_end(state: State, clock: FakeClock) -> None:
+    """There is nothing to go on with; whoever wants a new token wants no old one either."""
+    state.land(state.hold())
+    clock.advance(3598)
+    flight = state.wait().flight
+    clock.advance(1.5)
+    assert state.wait(after=state.number_to_force()) == Wait(flight)
+    clock.advance(0.5)
+    assert state.wait() == Wait(flight)
+
+
+def test_an_idle_token_is_not_gone_on_with_past_its_end(state: State, clock: FakeClock) -> None:
+    """Its end is whichever comes first."""
+    held = state.hold()
+    state.land(held)
+    held.age()
+    held.idle_at = clock.now + 1
+    assert state.wait().patience == pytest.approx(0.5)
 
 
 def test_a_failed_renewal_ahead_is_invisible_and_backs_off(state: State, clock: FakeClock) -> None:
@@ -348,29 +401,53 @@ def reject(state: State) -> bool:
     return True
 
 
-def test_a_token_that_was_taken_once_is_replaced_whenever_it_is_rejected(state: State) -> None:
-    """It was good, so it was revoked: a new one helps."""
-    for number in range(5):
-        state.land(state.hold(f"token-{number}"))
+def test_a_token_that_served_for_a_while_is_replaced_whenever_it_is_rejected(state: State, clock: FakeClock) -> None:
+    """It was good, so it was revoked: a new one helps, however often that happens."""
+    state.land(state.hold())
+    for _ in range(5):
+        clock.advance(120)
         assert reject(state)
+        state.held.used(clock.now, clock.wall)
 
 
-def test_a_second_token_that_is_rejected_unused_makes_renewals_pause(state: State, clock: FakeClock) -> None:
-    """Where new tokens are rejected like old ones, each call would cost a token; so they grow rare."""
-    state.land(state.hold(accepted=False))
+@pytest.mark.parametrize("taken", [False, True], ids=["by all calls", "by one call among others that work"])
+def test_a_second_token_that_is_rejected_at_once_makes_renewals_pause(
+    state: State, clock: FakeClock, taken: bool
+) -> None:
+    """Where new tokens are rejected like old ones, each call would cost a token; so they grow rare, up to a minute."""
+    state.land(state.hold(accepted=taken))
     assert reject(state)
     pauses = []
-    for _ in range(4):
+    for _ in range(8):
         pause = 0.0
+        if taken:
+            state.held.used(clock.now, clock.wall)
         while not reject(state):
             clock.advance(0.5)
             pause += 0.5
         pauses.append(pause)
-    assert pauses == [1, 2, 4, 8]
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
 
-    state.held.used(clock.now, clock.wall)
+
+@pytest.mark.parametrize(("lasts", "pauses"), [(119.9, True), (120, False)])
+def test_a_token_that_lasted_ends_the_row(state: State, clock: FakeClock, lasts: float, pauses: bool) -> None:
+    """One that was rejected after two minutes was a good one: its successor may be replaced at once."""
+    state.land(state.hold())
     assert reject(state)
-    assert state.may_replace(state.held) is True
+    clock.advance(lasts)
+    assert reject(state)
+    assert reject(state) is not pauses
+
+
+def test_a_token_that_nobody_rejected_ends_the_row(state: State, clock: FakeClock) -> None:
+    """It served to its end, so tokens do help."""
+    state.land(state.hold())
+    for _ in range(3):
+        clock.advance(60)
+        assert reject(state)
+    state.land(state.hold())
+    state.land(state.hold())
+    assert reject(state)
 
 
 def test_a_token_that_was_replaced_already_is_no_reason_to_renew_again(state: State) -> None:
@@ -397,14 +474,12 @@ def test_counters_count(state: State) -> None:
 
 
 def test_a_child_process_starts_with_the_token_and_without_the_flight(state: State, clock: FakeClock) -> None:
-    """Whatever ran it stayed in the parent; so did whoever held the lock."""
+    """Whatever ran it stayed in the parent."""
     held = state.land(state.hold())
     clock.advance(3550)
     flight = state.wait().flight
-    lock = state._lock
     state.after_fork()
 
-    assert state._lock is not lock
     assert state.held is held
     decision = state.wait()
     assert decision.start

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import math
+import ssl
+import sys
 from random import random
 from time import sleep as block
 from time import time
@@ -16,13 +18,15 @@ from typing import Any, Self
 import attrs
 import httpx
 
+from seic._api.peeking import peek, peek_async
+from seic._api.proving import prove_anew
 from seic._api.replay import Body
-from seic._errors import ConfigurationError
+from seic._errors import CertificateError, ConfigurationError
 from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.error_forms import read_error
 from seic._oauth.providers import SEI_GATEWAY
-from seic._oauth.words import LONGEST_ID, clean
+from seic._oauth.words import credentials_in, find_tracking_id
 from seic._runtime import sleep
 
 #: RFC 9110 §9.2.2: sent twice, they do what they do once.
@@ -66,7 +70,8 @@ class Retry:
 
     Repeated are the idempotent methods (GET, HEAD, OPTIONS, TRACE, PUT, DELETE) with a body that can be sent again. The
     provider's `transient` decides; where it says nothing, a lost connection, a timeout, and 408, 429, 502, 503 and 504
-    are repeated. Pauses grow and are drawn by chance; `Retry-After` is kept to.
+    are repeated. A certificate that was refused, on either side, is not: it would be again. Pauses grow and are drawn
+    by chance; `Retry-After` is kept to.
 
     Args:
         attempts: How often a call is sent at most, the first time included.
@@ -112,68 +117,71 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
     """
 
     def __init__(self, transport: Any, retry: Retry | None = None, *, provider: Provider = SEI_GATEWAY) -> None:
-        self._transport = transport
+        #: What sends.
+        self.inner = transport
         self._retry = retry or Retry()
         self._tracking_header = provider.tracking_header
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send the request, more than once if need be."""
         if request.method not in _IDEMPOTENT:
-            return await self._transport.handle_async_request(request)
+            return await self.inner.handle_async_request(request)
         body = Body(request.stream)
         await body.mark_async()
+        handled = sys.exception()
         attempt = 1
         while True:
             try:
-                response = await self._transport.handle_async_request(request)
+                response = await self.inner.handle_async_request(request)
             except _LOST as error:
-                pause = self._after_loss(error, attempt, request)
+                pause = self._after_loss(error, handled, attempt, request)
                 if pause is None or not await body.rewind_async():
                     raise
             else:
-                if _explains_itself(response):
-                    await response.aread()
-                pause = self._after_answer(response, attempt, request)
+                said = await peek_async(response) if _explains_itself(response) else None
+                pause = self._after_answer(response, said, attempt, request)
                 if pause is None or not await body.rewind_async():
                     return response
                 await response.aclose()
             await sleep(pause)
+            prove_anew(request)
             attempt += 1
 
     def handle_request(self, request: Any) -> Any:
         """Send the request, more than once if need be."""
         if request.method not in _IDEMPOTENT:
-            return self._transport.handle_request(request)
+            return self.inner.handle_request(request)
         body = Body(request.stream)
         body.mark()
+        handled = sys.exception()
         attempt = 1
         while True:
             try:
-                response = self._transport.handle_request(request)
+                response = self.inner.handle_request(request)
             except _LOST as error:
-                pause = self._after_loss(error, attempt, request)
+                pause = self._after_loss(error, handled, attempt, request)
                 if pause is None or not body.rewind():
                     raise
             else:
-                if _explains_itself(response):
-                    response.read()
-                pause = self._after_answer(response, attempt, request)
+                said = peek(response) if _explains_itself(response) else None
+                pause = self._after_answer(response, said, attempt, request)
                 if pause is None or not body.rewind():
                     return response
                 response.close()
             block(pause)
+            prove_anew(request)
             attempt += 1
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._transport.aclose()
+        await self.inner.aclose()
 
     def close(self) -> None:
         """Close the connections."""
-        self._transport.close()
+        self.inner.close()
 
     async def __aenter__(self) -> Self:
-        await self._transport.__aenter__()
+        await self.inner.__aenter__()
         return self
 
     async def __aexit__(
@@ -183,10 +191,10 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close the connections."""
-        await self._transport.__aexit__(exc_type, exc_value, traceback)
+        await self.inner.__aexit__(exc_type, exc_value, traceback)
 
     def __enter__(self) -> Self:
-        self._transport.__enter__()
+        self.inner.__enter__()
         return self
 
     def __exit__(
@@ -196,20 +204,21 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close the connections."""
-        self._transport.__exit__(exc_type, exc_value, traceback)
+        self.inner.__exit__(exc_type, exc_value, traceback)
 
-    def _after_loss(self, error: Exception, attempt: int, request: Any) -> float | None:
+    def _after_loss(self, error: Exception, handled: BaseException | None, attempt: int, request: Any) -> float | None:
+        if _is_verdict(error, handled):
+            return None
         return self._pause(type(error).__name__, None, attempt, request)
 
-    def _after_answer(self, response: Any, attempt: int, request: Any) -> float | None:
+    def _after_answer(self, response: Any, said: bytes | None, attempt: int, request: Any) -> float | None:
         status = response.status_code
-        if not _may_pass(status, response.content if _explains_itself(response) else b""):
+        if not _may_pass(status, said or b""):
             return None
         asked = parse_retry_after(response.headers.get("Retry-After"), now=time())
-        named = response.headers.get(self._tracking_header, "") if self._tracking_header else ""
-        # The reply knows of no request yet, and what the call carried must not reach the log.
-        secrets = (request.headers.get("Authorization", "").partition(" ")[2],)
-        tracking_id = clean(named, secrets=secrets, limit=LONGEST_ID) or None
+        # The reply knows of no request yet.
+        secrets = credentials_in(request)
+        tracking_id = find_tracking_id(response.headers, self._tracking_header, secrets=secrets)
         return self._pause(f"{status} (tracking_id={tracking_id})", asked, attempt, request)
 
     def _pause(self, reason: str, asked: float | None, attempt: int, request: Any) -> float | None:
@@ -225,6 +234,18 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
                 self._retry.attempts,
             )
         return pause
+
+
+def _is_verdict(error: BaseException, handled: BaseException | None) -> bool:
+    """Whether it is about a certificate, ours or the server's; what the caller was handling is not looked at."""
+    seen = {id(handled)}
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        if isinstance(link, (CertificateError, ssl.SSLCertVerificationError)):
+            return True
+        seen.add(id(link))
+        link = link.__cause__ or link.__context__
+    return False
 
 
 def _explains_itself(response: Any) -> bool:

@@ -117,6 +117,7 @@ class Provider:
         authorize_scope: The scope of a login that names none.
         redirect_field: What the login calls the address that it returns to.
         redirect_on_token_call: Whether the token call repeats that address (RFC 6749 §4.1.3).
+        issuer_in_callback: Whether a login's answer always names the issuer (RFC 9207), so that one without is refused.
         takes_pkce: Whether login and token call take a code challenge and its verifier (RFC 7636).
         code_lifetime: Seconds for which an authorization code lives, for messages.
         token_info_url: Where a token is described to who holds it, as on the SEI platform.
@@ -150,6 +151,7 @@ class Provider:
     authorize_scope: str | None = None
     redirect_field: str = "redirect_uri"
     redirect_on_token_call: bool = True
+    issuer_in_callback: bool = False
     takes_pkce: bool = True
     code_lifetime: float | None = None
     token_info_url: str | None = attrs.field(default=None, validator=_is_path_or_url)

@@ -31,6 +31,8 @@ class Token(Secretive):
         refresh_token: The secret that renews it, where the grant has one.
         refresh_expires_in: Seconds of life of the refresh token, counted from `obtained_at`.
         tracking_id: The provider's id of the call that made it.
+        begun_by: A digest of the code or refresh token that its login began with, by which a stored token is told from
+            that of another login; None where the grant carries neither.
         extra: Every other member of the reply, unread.
     """
 
@@ -43,6 +45,7 @@ class Token(Secretive):
     refresh_token: str | None = attrs.field(default=None, repr=hide)
     refresh_expires_in: float | None = None
     tracking_id: str | None = None
+    begun_by: str | None = attrs.field(default=None, repr=False)
     extra: Mapping[str, object] = attrs.field(factory=dict, repr=False, eq=False)
 
     @property

@@ -26,6 +26,9 @@ class Attempt:
     def __init__(self) -> None:
         self.handled = sys.exc_info()[1]
         self._events: list[str] = []
+        #: The provider's TLS: an SSLObject or an SSLSocket.
+        self._tls: Any = None
+        self._is_agreed = False
 
     def stage(self, *, tunnelled: bool) -> Stage | None:
         """Return how far the connection was; None where a proxy had not let TLS with the provider begin.
@@ -33,12 +36,11 @@ class Attempt:
         Args:
             tunnelled: Whether there is a proxy.
         """
-        # Part of the request was taken: then it cannot be told to be the certificate that was refused.
-        if not self._events or "send_request_body.failed" in {event.partition(".")[2] for event in self._events}:
+        if not self._events:
             return "later"
         rooms = _TUNNELS if tunnelled else _STRAIGHT
         if any(f"{room}.start_tls.complete" in self._events for room in rooms):
-            return "first"
+            return "agreed" if self._is_agreed else "first"
         return (
             "handshake" if not tunnelled or any(f"{room}.start_tls.started" in self._events for room in rooms) else None
         )
@@ -50,12 +52,12 @@ class Attempt:
         watcher = before.get("trace")
 
         def watch(event: str, info: dict[str, Any]) -> None:
-            self._note(event)
+            self._note(event, info)
             if watcher is not None:
                 watcher(event, info)
 
         async def watch_async(event: str, info: dict[str, Any]) -> None:
-            self._note(event)
+            self._note(event, info)
             if watcher is not None:
                 await watcher(event, info)
 
@@ -65,9 +67,17 @@ class Attempt:
         finally:
             request.extensions = before
 
-    def _note(self, event: str) -> None:
+    def _note(self, event: str, info: dict[str, Any]) -> None:
         if event.endswith(".connect_tcp.started"):
-            self._events = [event]
+            self._events, self._tls, self._is_agreed = [event], None, False
         elif self._events:
             # A connection that was not opened by this call has none.
             self._events.append(event)
+            if event.endswith(".start_tls.complete"):
+                self._tls = info["return_value"].get_extra_info("ssl_object")
+                # Before TLS 1.3 a handshake ends when the server has judged our certificate.
+                self._is_agreed = self._tls is not None and self._tls.version() == "TLSv1.2"
+            elif self._tls is not None and event.endswith(".failed") and not self._is_agreed:
+                # Over TLS 1.3 it hands out tickets once it has (RFC 8446 §4.6.1). Asked before the socket is closed.
+                session = self._tls.session
+                self._is_agreed = session is not None and session.has_ticket

@@ -15,9 +15,10 @@ import httpx
 from seic._errors import CertificateError, TokenEndpointUnavailable
 from seic._model.hosts import Origin
 from seic._network.attempt import Attempt
+from seic._network.identity import Presented
 from seic._network.proxies import Network
+from seic._network.unreached import explain_unreached
 from seic._oauth.words import clean, secrets_in
-from seic._tls.certificate import ClientCertificate
 from seic._tls.explain import Explanation, Meeting, Stage, explain_close, explain_failure, explain_reply
 from seic._tokens.sending import free_of_secrets
 
@@ -85,7 +86,7 @@ class Failures(abc.ABC):
         self,
         error: Exception,
         request: httpx.Request,
-        certificate: ClientCertificate | None,
+        presented: Presented,
         attempt: Attempt,
     ) -> Exception | None:
         """Return what is raised in place of a failure; None where the failure says all that is known.
@@ -94,10 +95,10 @@ class Failures(abc.ABC):
             error: What the call failed with, and the cause of what is returned. It is stripped of its frames and its
                 request either way, for they hold the token or the client's secret.
             request: The call.
-            certificate: What was presented.
+            presented: What the connection presented, and whom it trusted.
             attempt: How far it came.
         """
-        explanation = self._explain(error, request, certificate, attempt)
+        explanation = self._explain(error, request, presented, attempt)
         if explanation is None:
             text = self._unreached(error, request, attempt)
             failure = None if text is None else self._unavailable(error, text, request)
@@ -111,10 +112,10 @@ class Failures(abc.ABC):
         return failure
 
     def of_page(
-        self, status: int, body: bytes, request: httpx.Request, certificate: ClientCertificate | None
+        self, status: int, body: bytes, request: httpx.Request, presented: Presented
     ) -> CertificateError | None:
         """Return what is raised in place of a page by which a web server refuses our certificate; None for others."""
-        explanation = explain_reply(status, body, _meeting(request, certificate))
+        explanation = explain_reply(status, body, _meeting(request, presented))
         if explanation is None or explanation.side != "client":
             return None
         return self._refused(explanation, self._text(explanation), request)
@@ -123,7 +124,7 @@ class Failures(abc.ABC):
         self,
         error: Exception,
         request: httpx.Request,
-        certificate: ClientCertificate | None,
+        presented: Presented,
         attempt: Attempt,
     ) -> Explanation | None:
         if request.url.scheme != "https" or isinstance(error, (httpx.TimeoutException, httpx.ProxyError)):
@@ -132,7 +133,7 @@ class Failures(abc.ABC):
         if stage is None:
             # Whatever failed, and be it a certificate, is the proxy's.
             return None
-        meeting = _meeting(request, certificate, stage)
+        meeting = _meeting(request, presented, stage)
         explanation = explain_failure(error, meeting, handled=attempt.handled)
         if explanation is None and _is_close(error):
             # Over TLS 1.3 a refusal can end so, its alert lost on the way.
@@ -149,9 +150,12 @@ class Failures(abc.ABC):
     def _unreached(self, error: Exception, request: httpx.Request, attempt: Attempt) -> str | None:
         through = self.network.describe(self.origin)
         is_proxys = self._stage(attempt) is None
-        if not through or not (is_proxys or isinstance(error, _UNREACHED)):
+        if not (is_proxys or isinstance(error, _UNREACHED)):
             return None
         where = request.url.netloc.decode("ascii")
+        if not through:
+            said = explain_unreached(error, request, self.network.local_address)
+            return None if said is None else f"{where}: could not be reached: {said}"
         # A proxy's own words, and it was told the host only; still they are a stranger's.
         problem = clean(str(error), secrets=self._secrets(request)) or type(error).__name__
         if is_proxys and not isinstance(error, _UNREACHED[1:]):
@@ -212,9 +216,16 @@ def unread(response: httpx.Response, body: bytes) -> httpx.Response:
     )
 
 
-def _meeting(request: httpx.Request, certificate: ClientCertificate | None, stage: Stage = "first") -> Meeting:
-    url, now = request.url, dt.datetime.now(dt.UTC)
-    return Meeting(host=url.host, port=url.port or 443, certificate=certificate, now=now, stage=stage)
+def _meeting(request: httpx.Request, presented: Presented, stage: Stage = "first") -> Meeting:
+    url = request.url
+    return Meeting(
+        host=url.host,
+        port=url.port or 443,
+        certificate=presented.certificate,
+        now=dt.datetime.now(dt.UTC),
+        stage=stage,
+        context=presented.context,
+    )
 
 
 def _is_close(error: Exception) -> bool:

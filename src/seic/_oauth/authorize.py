@@ -12,7 +12,7 @@ from seic._errors import ConfigurationError, InvalidTokenResponse, TokenRequestR
 from seic._model.grants import AuthorizationCode
 from seic._model.hosts import Hosts
 from seic._model.provider import Provider
-from seic._model.secrecy import Secretive, hide
+from seic._model.secrecy import Secretive, hide, traceless
 from seic._oauth.pkce import CHALLENGE_METHOD, challenge_of, is_same_state, new_state, new_verifier
 from seic._oauth.words import clean
 
@@ -64,11 +64,14 @@ def build_authorize_url(
     return str(httpx.URL(authorize_url).copy_merge_params(parameters))
 
 
+@traceless
 def parse_callback(callback: str, *, provider: Provider, state: str) -> str:
     """Return the code that a login brought back.
 
     The state is compared first, in constant time: what else stands in a callback that is not ours does not matter. A
-    state is good for one callback; who keeps it forgets it before calling this.
+    state is good for one callback; who keeps it forgets it before calling this. Then the issuer, where the callback
+    names one or the provider promised to: a code of another provider's must not be spent at this one (RFC 9207). An
+    issuer is compared where `provider.issuer` is known.
 
     Args:
         callback: The whole URL that the browser was sent to, or its query.
@@ -76,7 +79,8 @@ def parse_callback(callback: str, *, provider: Provider, state: str) -> str:
         state: What the login was begun with.
 
     Raises:
-        InvalidTokenResponse: The callback answers another login, or is no answer at all.
+        InvalidTokenResponse: The callback answers another login, comes from another provider, or is no answer at all.
+        ConfigurationError: The provider promises to name its issuer, and nobody knows which that is.
         TokenRequestRefused: The login failed; `code` says how (RFC 6749 §4.1.2.1).
     """
     parameters = _parameters(callback)
@@ -84,6 +88,7 @@ def parse_callback(callback: str, *, provider: Provider, state: str) -> str:
         raise _invalid(
             provider, "state does not match: it answers another login, or one that is over; begin a new one", "state"
         )
+    _check_issuer(parameters.get("iss"), provider)
     if parameters.get("error"):
         code = clean(parameters["error"], limit=_LONGEST_CODE)
         description = clean(parameters.get("error_description", "")) or None
@@ -179,6 +184,7 @@ class Login(Secretive):
             end_other_sessions=end_other_sessions,
         )
 
+    @traceless
     def finish(self, callback: str, *, subject: str | None = None) -> AuthorizationCode:
         """Return the grant that exchanges the login's code; do so at once, the code lives for seconds only.
 
@@ -210,13 +216,27 @@ class Login(Secretive):
 
 
 def _parameters(callback: str) -> Mapping[str, str]:
-    """Read a callback's query; a parameter that stands in it twice counts as missing (RFC 6749 §3.1)."""
+    """Read a callback's query; a parameter that stands in it twice counts as empty (RFC 6749 §3.1)."""
     try:
-        pairs = parse_qsl(urlsplit(callback).query or callback, max_num_fields=100)
+        pairs = parse_qsl(urlsplit(callback).query or callback, keep_blank_values=True, max_num_fields=100)
     except ValueError:
         return {}
     names = [name for name, _ in pairs]
-    return {name: value for name, value in pairs if names.count(name) == 1}
+    return {name: value if names.count(name) == 1 else "" for name, value in pairs}
+
+
+def _check_issuer(named: str | None, provider: Provider) -> None:
+    if provider.issuer_in_callback:
+        provider.require("issuer", "finding out who answered a login")
+    if named is None and provider.issuer_in_callback:
+        raise _invalid(provider, "iss is missing, which the provider promises to send (RFC 9207)", "iss")
+    if named is not None and provider.issuer not in (None, named):
+        raise _invalid(
+            provider,
+            "iss names another provider than the one that was asked (RFC 9207): its code must not be sent to this one; "
+            "begin a new login, and check provider.issuer",
+            "iss",
+        )
 
 
 def _invalid(provider: Provider, problem: str, field: str) -> InvalidTokenResponse:

@@ -7,16 +7,18 @@ from collections.abc import Collection
 import attrs
 import httpx
 
-from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
+from seic._errors import ConfigurationError, SeicError, TokenEndpointUnavailable, TokenRequestRefused
 from seic._model.more_grants import DeviceCode
 from seic._model.provider import KeyedCertificate, Occasion, Provider
 from seic._model.secrecy import Secretive, hide
 from seic._oauth.documents import number_in
 from seic._oauth.refusals import Reply, raise_for_status, read_success
-from seic._oauth.requests import build_form_request, endpoint_url
+from seic._oauth.requests import build_form_request, endpoint_url, origin_of
 
 #: Seconds between polls where the provider names none (§3.2), and what each `slow_down` adds (§3.5).
 _INTERVAL = 5.0
+#: The shortest pause between polls, in seconds: one without would hammer the provider for as long as a person types.
+_FASTEST = 1.0
 #: The longest pause between polls, in seconds: whoever logs in waits for the program to notice.
 _SLOWEST = 60.0
 #: The longest that a login may take, in seconds, whatever the provider says.
@@ -94,6 +96,10 @@ def parse_device_reply(
 ) -> DeviceAuthorization:
     """Read the answer (§3.2); an interval or a lifetime that makes no sense is the RFC's own, or the longest.
 
+    A person is sent to `verification_uri` to log in, on a device that knows nothing of this one: a page in clear, whose
+    place anybody on the way may take, is refused, and so is a URL that hides its host behind a user name. On loopback,
+    for tests, http is taken.
+
     Args:
         provider: The dialect.
         status: The HTTP status.
@@ -122,18 +128,32 @@ def parse_device_reply(
     uri = found["verification_uri"] or text("verification_url")
     if device_code is None or user_code is None or uri is None:
         reply.invalid(f"{next(name for name, value in found.items() if value is None)} is missing or is no text")
-    if len(user_code) > _LONGEST_CODE or not uri.startswith(("https://", "http://")):
-        # A person is told to open it and to type it in.
-        reply.invalid("verification_uri or user_code is nothing that a person could use")
+    if len(user_code) > _LONGEST_CODE:
+        reply.invalid("user_code is nothing that a person could type")
+    complete = text("verification_uri_complete")
+    for name, page in (("verification_uri", uri), ("verification_uri_complete", complete)):
+        if page is not None and not _is_page(name, page):
+            reply.invalid(
+                f"{name} must be an https URL without a user name",
+                advice="a person would log in there; have the provider name such a page",
+            )
     lifetime, interval = number_in(document.get("expires_in")), number_in(document.get("interval"))
     return DeviceAuthorization(
         device_code=device_code,
         user_code=user_code,
         verification_uri=uri,
-        verification_uri_complete=text("verification_uri_complete"),
+        verification_uri_complete=complete,
         expires_in=min(lifetime, _LONGEST) if lifetime is not None and lifetime > 0 else _LONGEST,
-        interval=min(interval, _SLOWEST) if interval is not None and interval >= 0 else _INTERVAL,
+        interval=min(max(interval, _FASTEST), _SLOWEST) if interval is not None and interval >= 0 else _INTERVAL,
     )
+
+
+def _is_page(name: str, url: str) -> bool:
+    try:
+        origin_of(name, url, allow_http=True)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def next_interval(error: SeicError, interval: float) -> float | None:

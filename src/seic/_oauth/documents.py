@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from typing import Any
 
 from seic._oauth.words import is_text
@@ -72,7 +73,7 @@ def _load(body: bytes) -> object:
         raise DefectiveDocument("the reply is not UTF-8")
     problem = "the reply is not JSON, or cut off"
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_int=_whole_number)
+        return json.loads(text, object_pairs_hook=_object, parse_int=_whole_number, parse_float=_fraction)
     except DefectiveDocument:
         raise
     except RecursionError:
@@ -92,7 +93,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole_number(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
+    return int(digits) if len(digits) <= _MAX_DIGITS else _fraction(digits)
+
+
+def _fraction(text: str) -> float:
+    # JSON has numbers that no float holds. Whoever reads one learns that it is huge, and it can be written again.
+    return min(max(float(text), -sys.float_info.max), sys.float_info.max)
 
 
 def _check(name: str, value: object) -> None:

@@ -6,6 +6,7 @@ Nothing is sent here. Metadata decides where secrets go, so whatever looks wrong
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -13,7 +14,6 @@ import attrs
 import httpx
 
 from seic._errors import ConfigurationError, InvalidTokenResponse
-from seic._model.hosts import Origin
 from seic._model.provider import ClientAuthentication, Provider
 from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
 from seic._oauth.client_auth import (
@@ -24,6 +24,8 @@ from seic._oauth.client_auth import (
     TlsClientAuth,
 )
 from seic._oauth.documents import DefectiveDocument, read_document
+from seic._oauth.pkce import CHALLENGE_METHOD
+from seic._oauth.requests import origin_of
 from seic._oauth.words import clean
 
 #: The provider's settings and the names that the metadata has for them.
@@ -46,6 +48,9 @@ _METHODS: dict[str, ClientAuthentication] = {
     "none": ClientIdOnly(),
 }
 
+#: The last label of a host that resolvers take for an address: no top-level domain is a number.
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
 
 def metadata_urls(issuer: str, *, allow_http_on_loopback: bool = False) -> tuple[str, str]:
     """Return where an issuer's metadata stands: by RFC 8414 §3.1, and by OpenID Connect Discovery §4.
@@ -57,7 +62,7 @@ def metadata_urls(issuer: str, *, allow_http_on_loopback: bool = False) -> tuple
     Raises:
         ConfigurationError: It is no https URL, or has a query or a fragment (RFC 8414 §2).
     """
-    _check_url("issuer", issuer, allow_http=allow_http_on_loopback)
+    origin_of("issuer", issuer, allow_http=allow_http_on_loopback)
     url = httpx.URL(issuer)
     if "?" in issuer or "#" in issuer:
         raise ConfigurationError("issuer: has a query or a fragment, which no issuer may (RFC 8414 §2)", field="issuer")
@@ -109,12 +114,17 @@ def parse_metadata(
         _invalid(issuer, "token_endpoint is missing")
     methods = reader.texts("token_endpoint_auth_methods_supported")
     grants = reader.texts("grant_types_supported")
-    stated = client_authentication or (None if base is None else base.client_authentication)
+    challenges = reader.texts("code_challenge_methods_supported")
+    begun = base or Provider(token_url=endpoints["token_url"], name=httpx.URL(issuer).host)
     provider = attrs.evolve(
-        base or Provider(token_url=endpoints["token_url"], name=httpx.URL(issuer).host),
+        begun,
         issuer=issuer,
         grants=None if grants is None else frozenset(grants),
-        client_authentication=_choose(stated, methods),
+        client_authentication=_choose(client_authentication or begun.client_authentication, methods),
+        # Where none are listed the RFC has it that there is no PKCE, and many servers take it: asking for it does no
+        # harm there, since one that knows it not ignores it (RFC 6749 §3.1).
+        takes_pkce=begun.takes_pkce if challenges is None else CHALLENGE_METHOD in challenges,
+        issuer_in_callback=reader.flag("authorization_response_iss_parameter_supported"),
         mtls_endpoint_aliases=reader.aliases(),
         certificate_bound_tokens=reader.flag("tls_client_certificate_bound_access_tokens"),
     )
@@ -167,7 +177,7 @@ class _Reader:
             _invalid(self.issuer, f"{name} must be a string")
         problem = None
         try:
-            endpoint = _check_url(name, value, allow_http=self.allow_http)
+            endpoint = origin_of(name, value, allow_http=self.allow_http)
         except ConfigurationError as error:
             problem = error.message
         else:
@@ -185,11 +195,18 @@ def _choose(stated: ClientAuthentication | None, methods: Sequence[str] | None) 
     if methods is None:
         # RFC 8414 §2: where none is named it is client_secret_basic, the default of a provider.
         return stated
+    offered = ", ".join(clean(each) for each in methods) or "none"
     if stated is None:
-        return next((method for name, method in _METHODS.items() if name in methods), None)
+        known = next((method for name, method in _METHODS.items() if name in methods), None)
+        if known is None:
+            raise ConfigurationError(
+                f"client_authentication: the provider offers {offered}, and seic speaks {', '.join(_METHODS)}; pass "
+                "client_authentication=..., one of these if the provider takes it all the same, or your own",
+                field="client_authentication",
+            )
+        return known
     name = next((name for name, method in _METHODS.items() if type(method) is type(stated)), None)
     if name is not None and name not in methods:
-        offered = ", ".join(clean(each) for each in methods)
         raise ConfigurationError(
             f"client_authentication: the provider does not take {name}; it takes {offered}",
             field="client_authentication",
@@ -197,25 +214,15 @@ def _choose(stated: ClientAuthentication | None, methods: Sequence[str] | None) 
     return stated
 
 
-def _check_url(field: str, value: str, *, allow_http: bool) -> Origin:
-    scheme, separator, rest = value.partition("://")
-    try:
-        host = httpx.URL(value).host
-    except httpx.InvalidURL:
-        host = ""
-    if not separator or not host:
-        raise ConfigurationError(f"{field}: must be an https URL", field=field)
-    authority = rest.partition("/")[0].partition("?")[0].partition("#")[0]
-    return Origin.parse(f"{scheme}://{authority}", field=field, allow_http_on_loopback=allow_http)
-
-
 def _is_inside(host: str) -> bool:
-    if host == "localhost":
+    name = host.rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return not ipaddress.ip_address(host).is_global
+        return not ipaddress.ip_address(name).is_global
     except ValueError:
-        return False
+        # Resolvers read 127.1, 2130706433 and 0x7f000001 as addresses, too.
+        return _NUMBER.fullmatch(name.rpartition(".")[2]) is not None
 
 
 def _invalid(issuer: str, problem: str) -> NoReturn:

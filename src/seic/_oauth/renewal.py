@@ -10,6 +10,7 @@ from seic._errors import TokenRequestRefused
 from seic._model.grants import Asking, AuthorizationCode, Grant, RefreshToken
 from seic._model.more_grants import DeviceCode, ExistingToken
 from seic._model.provider import Provider
+from seic._model.secret import digest, reveal
 from seic._model.token import Token
 
 
@@ -20,6 +21,7 @@ def next_grant(
     provider: Provider,
     now: float,
     refresh_refused: bool = False,
+    is_unspent: bool = False,
     refusal: TokenRequestRefused | None = None,
 ) -> Grant:
     """Return the grant for the next token.
@@ -34,6 +36,7 @@ def next_grant(
         provider: The dialect.
         now: Seconds since the epoch.
         refresh_refused: Whether the provider refused this token's refresh token, or would.
+        is_unspent: Whether the grant carries what works once, and the token is not known to have come of it.
         refusal: In which words it did; they become the error's cause and end.
 
     Raises:
@@ -44,7 +47,7 @@ def next_grant(
             refresh_token=token.refresh_token or "",
             end_other_sessions=isinstance(grant, Asking) and grant.end_other_sessions,
         )
-    if token is not None and not grant.is_repeatable:
+    if token is not None and not grant.is_repeatable and not is_unspent:
         raise login_required("the grant can be used once only, and there is no refresh token that lives", refusal)
     if isinstance(grant, (DeviceCode, ExistingToken)):
         raise login_required("the grant asks for no token by itself", refusal)
@@ -83,8 +86,21 @@ def given_token(grant: Grant) -> Token | None:
     return grant.token if isinstance(grant, ExistingToken) else None
 
 
+def at_hand(grant: Grant) -> Grant:
+    """Return the grant with what it spends as text, so that it is known before it is sent; a callable is asked here.
+
+    Raises:
+        ConfigurationError: The callable failed, or returned something else than a text.
+    """
+    if isinstance(grant, RefreshToken):
+        return attrs.evolve(grant, refresh_token=reveal(grant.refresh_token, field="grant.refresh_token"))
+    if isinstance(grant, AuthorizationCode):
+        return attrs.evolve(grant, code=reveal(grant.code, field="grant.code"))
+    return grant
+
+
 def spent_by(grant: Grant) -> str | None:
-    """Return the secret that a grant spends for good when it is used: a refresh token or a code that was given as text.
+    """Return the secret that a grant spends for good when it is used: a refresh token or a code that stands in it.
 
     A provider that does not rotate its refresh tokens takes them again; that shows in its reply only.
     """
@@ -94,7 +110,12 @@ def spent_by(grant: Grant) -> str | None:
         secret = grant.code
     else:
         return None
-    return secret if isinstance(secret, str) else None
+    return secret if isinstance(secret, str) and secret else None
+
+
+def begun_by(grant: Grant) -> str | None:
+    """Return by what a login is told from the next of the same person: a digest of the secret that its grant spends."""
+    return digest(spent_by(grant))
 
 
 def login_required(reason: str, refusal: TokenRequestRefused | None = None) -> TokenRequestRefused:

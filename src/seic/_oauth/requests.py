@@ -7,8 +7,10 @@ import re
 import httpx
 
 from seic._errors import ConfigurationError
+from seic._model.grants import Fields
+from seic._model.hosts import Origin
 from seic._model.provider import Occasion, Provider
-from seic._oauth.client_auth import TlsClientAuth, client_authentication_of
+from seic._oauth.client_auth import client_authentication_of
 from seic._oauth.words import is_text
 
 # RFC 6750 §2.1 allows fewer characters; these are all that a header carries without a way to break out of it.
@@ -18,6 +20,28 @@ _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 def is_header_safe(text: str) -> bool:
     """Tell whether a text can stand in a header: visible ASCII, at least one character of it."""
     return _HEADER_SAFE.fullmatch(text) is not None
+
+
+def origin_of(field: str, url: str, *, allow_http: bool) -> Origin:
+    """Return the origin of a whole URL that a provider names.
+
+    Args:
+        field: The setting's or the member's name, for the error.
+        url: The URL.
+        allow_http: Whether `http://` is taken for a loopback address.
+
+    Raises:
+        ConfigurationError: It is no https URL, carries a user name, or cannot be called.
+    """
+    scheme, separator, rest = url.partition("://")
+    try:
+        host = httpx.URL(url).host
+    except httpx.InvalidURL:
+        host = ""
+    if not separator or not host:
+        raise ConfigurationError(f"{field}: must be an https URL", field=field)
+    authority = rest.partition("/")[0].partition("?")[0].partition("#")[0]
+    return Origin.parse(f"{scheme}://{authority}", field=field, allow_http_on_loopback=allow_http)
 
 
 def url_beside(token_url: str, path_or_url: str) -> str:
@@ -35,7 +59,7 @@ def endpoint_url(provider: Provider, setting: str, purpose: str, occasion: Occas
         occasion: The certificate, and the token endpoint beside which a path lies.
 
     Raises:
-        ConfigurationError: The provider has no such endpoint, or none that takes the certificate as a proof.
+        ConfigurationError: The provider has no such endpoint, or aliases for others and none for this one.
     """
     path_or_url = provider.require(setting, purpose)
     aliases = provider.mtls_endpoint_aliases
@@ -43,11 +67,11 @@ def endpoint_url(provider: Provider, setting: str, purpose: str, occasion: Occas
         name = setting.removesuffix("_url") + "_endpoint"
         if name in aliases:
             path_or_url = aliases[name]
-        elif isinstance(provider.client_authentication, TlsClientAuth):
-            # RFC 8705 §5 has the usual endpoint here; where the certificate is the only proof it cannot work there.
+        elif not path_or_url.startswith("/"):  # a path lies beside the token endpoint, which is the alias's by now
+            # RFC 8705 §5 has the usual endpoint here. Whether it takes the certificate, or should see it, is not known.
             raise ConfigurationError(
-                f"provider.mtls_endpoint_aliases: {name} is missing, and the usual endpoint takes no certificate; add "
-                "it with attrs.evolve(provider, mtls_endpoint_aliases=...)",
+                f"provider.mtls_endpoint_aliases: {name} is missing, and there is a client certificate; add it with "
+                "attrs.evolve(provider, mtls_endpoint_aliases=...), be it the usual endpoint",
                 field="provider.mtls_endpoint_aliases",
             )
     return url_beside(occasion.token_url, path_or_url)
@@ -59,7 +83,7 @@ def build_form_request(
     url: str,
     client_id: str,
     client_secret: str | None,
-    form: dict[str, str],
+    form: Fields,
     occasion: Occasion,
 ) -> httpx.Request:
     """Build a request that posts a form to the provider, with the client's proof and the headers of the dialect.
@@ -69,23 +93,25 @@ def build_form_request(
         url: The whole URL.
         client_id: Who asks.
         client_secret: The proof of it, where the provider's method needs one.
-        form: What is asked; the client's proof may join it.
+        form: What is asked; the client's proof joins it.
         occasion: The circumstances, for proofs that are made anew for each request.
 
     Raises:
         ConfigurationError: A credential is missing or cannot be sent.
     """
     headers = dialect_headers(provider, client_id)
+    single = {name: value for name, value in form.items() if isinstance(value, str)}
     client_authentication_of(provider).apply(
-        headers, form, client_id=client_id, client_secret=client_secret, occasion=occasion
+        headers, single, client_id=client_id, client_secret=client_secret, occasion=occasion
     )
+    form = {**form, **single}
     for name, value in form.items():
-        if not is_text(value):
+        if not is_text("".join(value)):
             raise ConfigurationError(
                 f"the form's field {name!r} has a character that UTF-8 cannot carry",
                 field=name if name in ("client_id", "client_secret") else "grant",
             )
-    return httpx.Request("POST", url, headers=headers, data=form)
+    return httpx.Request("POST", url, headers=headers, data=dict(form))
 
 
 def dialect_headers(provider: Provider, client_id: str) -> dict[str, str]:

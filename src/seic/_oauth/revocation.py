@@ -8,7 +8,7 @@ import httpx
 
 from seic._model.provider import KeyedCertificate, Occasion, Provider
 from seic._oauth.error_forms import read_error
-from seic._oauth.refusals import Reply, raise_for_status, refuse
+from seic._oauth.refusals import Reply, raise_for_status, read_success, refuse
 from seic._oauth.requests import build_form_request, endpoint_url
 
 
@@ -70,7 +70,8 @@ def parse_revocation_reply(
 ) -> None:
     """Read the answer: a success unless the body is an error, or the errors of a token call.
 
-    A token that was dead before is a success, too (RFC 7009 §2.2).
+    A token that was dead before is a success, too, and a body counts for nothing (RFC 7009 §2.2). Where one call ends a
+    pair, as on the SEI platform, the answer has to say so: its `cascade` is `"true"`.
 
     Args:
         provider: The dialect.
@@ -84,10 +85,12 @@ def parse_revocation_reply(
     Raises:
         TokenEndpointUnavailable: 5xx, 429 or 408.
         TokenRequestRefused: Another 4xx, or an error in the body.
-        InvalidTokenResponse: A redirect.
+        InvalidTokenResponse: A redirect, or a success that does not say that the pair is dead.
     """
     reply = Reply(provider=provider, status=status, headers=headers, body=body, host=host, now=now, secrets=secrets)
     raise_for_status(reply)
     form = read_error(body)
     if form is not None:
         refuse(reply, form)
+    if provider.revocation_cascades and str(read_success(reply).get("cascade")).lower() != "true":
+        reply.invalid("cascade must be 'true'", advice="the other token of the pair may be alive; ask the provider")

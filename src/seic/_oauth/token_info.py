@@ -12,6 +12,7 @@ from seic._model.token_info import TokenInfo
 from seic._oauth.documents import kind_of, number_in
 from seic._oauth.refusals import Reply, raise_for_status, read_success
 from seic._oauth.requests import build_form_request, dialect_headers, endpoint_url, is_header_safe
+from seic._oauth.words import blot
 
 # Members that are read into the value, and the tokens themselves, which are not repeated.
 _READ = frozenset(
@@ -31,6 +32,9 @@ _READ = frozenset(
         "refresh_token",
     }
 )
+
+#: The platform's word for a token that is good.
+_ALIVE = "approved"
 
 
 def build_token_info_request(
@@ -99,7 +103,8 @@ def parse_token_info_reply(
     """Read the description of a token.
 
     Introspection must say whether the token is active (RFC 7662 §2.2); the platform has no such word, and describes
-    live tokens only: there a token is active unless its life is over. Other members that make no sense are left out.
+    live tokens only: there a token is active unless its life is over, or its status is another than `approved`, the one
+    that is documented. Other members that make no sense are left out.
 
     Args:
         provider: The dialect.
@@ -131,16 +136,22 @@ def parse_token_info_reply(
     expires_in = number_in(document.get("expires_in"))
     if expires_in is None and (ends := number_in(document.get("exp"))) is not None:
         expires_in = ends - now
-    active = (expires_in is None or expires_in > 0) if describes_itself else _active(reply, document)
+    named_status = _text(reply, document.get("status"))
+    if not describes_itself:
+        active = _active(reply, document)
+    elif expires_in is None and named_status is None:
+        reply.invalid("it describes no token: neither expires_in nor status says anything")
+    else:
+        active = (expires_in is None or expires_in > 0) and (named_status or _ALIVE).lower() == _ALIVE
     return TokenInfo(
         active=active,
         expires_in=expires_in,
-        scope=_text(document.get("scope")) or "",
-        token_type=_text(document.get("token_type")),
-        client_id=_text(document.get("client_id")),
-        username=_text(document.get("username")) or _text(document.get("email")),
-        app_name=_text(document.get("app_name")),
-        status=_text(document.get("status")),
+        scope=_scope(reply, document.get("scope")),
+        token_type=_text(reply, document.get("token_type")),
+        client_id=_text(reply, document.get("client_id")),
+        username=_text(reply, document.get("username")) or _text(reply, document.get("email")),
+        app_name=_text(reply, document.get("app_name")),
+        status=named_status,
         refresh_expires_in=number_in(document.get("refresh_token_expires_in")),
         tracking_id=reply.tracking_id(),
         extra={name: value for name, value in document.items() if name not in _READ},
@@ -158,5 +169,13 @@ def _active(reply: Reply, document: Mapping[str, object]) -> bool:
     return word == "true"
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+def _scope(reply: Reply, value: object) -> str:
+    # Some servers list what the RFC joins with spaces (RFC 6749 §3.3).
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        value = " ".join(value)
+    return _text(reply, value) or ""
+
+
+def _text(reply: Reply, value: object) -> str | None:
+    # What describes a token is shown, and a server may echo the token itself.
+    return blot(value, reply.unspeakable) if isinstance(value, str) and value else None

@@ -19,56 +19,14 @@ from seic._errors import CertificateError
 from seic._tls.certificate import ClientCertificate
 from seic._tls.facts import moment
 from seic._tls.reasons import Reason
+from seic._tls.verdicts import judge
 
 #: Whose certificate, configuration or server it is about.
 Side: TypeAlias = Literal["client", "server", "unknown"]
-#: How far a connection was: in its handshake, at its first exchange, or past that.
-Stage: TypeAlias = Literal["handshake", "first", "later"]
+#: How far a connection was: in its handshake, at its first exchange, at that with a server that has shown that it ended
+#: the handshake too, or past that.
+Stage: TypeAlias = Literal["handshake", "first", "agreed", "later"]
 
-# X509_V_ERR_* of OpenSSL's x509_vfy.h, as `SSLCertVerificationError.verify_code` carries them.
-_VERIFY_CODES = {
-    2: Reason.SERVER_UNKNOWN_CA,
-    9: Reason.SERVER_NOT_YET_VALID,
-    10: Reason.SERVER_EXPIRED,
-    18: Reason.SERVER_SELF_SIGNED,
-    19: Reason.SERVER_UNKNOWN_CA,
-    20: Reason.SERVER_UNKNOWN_CA,
-    21: Reason.SERVER_UNKNOWN_CA,
-    23: Reason.SERVER_REVOKED,
-    26: Reason.SERVER_WRONG_USAGE,
-    62: Reason.SERVER_WRONG_HOST,
-    64: Reason.SERVER_WRONG_HOST,
-    66: Reason.SERVER_WEAK,
-    67: Reason.SERVER_WEAK,
-    68: Reason.SERVER_WEAK,
-}
-# The verifiers of macOS and Windows have codes of their own; their words are the same.
-_VERIFY_WORDS = (
-    (re.compile(r"expired|validity period", re.IGNORECASE), Reason.SERVER_EXPIRED),
-    (re.compile(r"name does not match|mismatch|not valid for", re.IGNORECASE), Reason.SERVER_WRONG_HOST),
-    (re.compile(r"revoked", re.IGNORECASE), Reason.SERVER_REVOKED),
-    (re.compile(r"not trusted|untrusted|local issuer|self.signed", re.IGNORECASE), Reason.SERVER_UNKNOWN_CA),
-)
-_VERDICTS = {
-    Reason.SERVER_EXPIRED: "the server's certificate, or one above it, has expired (which of them cannot be told); "
-    "whoever runs the server must renew its own, and an expired authority in the file of ca=… is yours to replace "
-    "({clock})",
-    Reason.SERVER_NOT_YET_VALID: "the server's certificate is not valid yet; set this machine's clock if it is wrong "
-    "({clock}), or tell whoever runs the server",
-    Reason.SERVER_WRONG_HOST: "the server's certificate was issued for another host name; check the host and port, and "
-    "whether something else answers in its place",
-    Reason.SERVER_SELF_SIGNED: "the server's certificate is self-signed, and not one of the trusted authorities; if "
-    "this is the right server, pass its certificate as ca=…",
-    Reason.SERVER_UNKNOWN_CA: "the server's certificate comes from an authority that is not trusted here, or the "
-    "server leaves out an intermediate certificate (which of the two cannot be told); pass a private authority as "
-    "ca=…, and have whoever runs the server check its chain; a proxy that inspects TLS looks the same",
-    Reason.SERVER_REVOKED: "the server's certificate was revoked; whoever runs the server must replace it",
-    Reason.SERVER_WRONG_USAGE: "the server's certificate is not made for servers (extended key usage without "
-    "serverAuth); whoever runs the server must replace it",
-    Reason.SERVER_WEAK: "the server's certificate, or one above it, has a key or a signature that is too weak for this "
-    "system's OpenSSL; whoever runs the server must replace it",
-    Reason.SERVER_UNTRUSTED: "the server's certificate could not be verified; tell whoever runs the server",
-}
 _OLD_PROTOCOL = re.compile(r"PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL|WRONG_SSL_VERSION|NO_PROTOCOLS_AVAILABLE")
 _NO_TLS = re.compile(
     r"WRONG_VERSION_NUMBER|HTTP_REQUEST|HTTPS_PROXY_REQUEST|RECORD_LAYER_FAILURE|PACKET_LENGTH_TOO_LONG"
@@ -120,6 +78,7 @@ class Meeting:
         certificate: What we presented; None for none.
         now: Aware; this machine's clock, or a test's.
         stage: How far the connection was when it failed.
+        context: By whose authorities it went; None where that is not known.
     """
 
     host: str
@@ -127,6 +86,7 @@ class Meeting:
     certificate: ClientCertificate | None
     now: dt.datetime
     stage: Stage = "first"
+    context: ssl.SSLContext | None = None
 
 
 def explain_failure(
@@ -182,12 +142,22 @@ def explain_close(meeting: Meeting) -> Explanation | None:
             certain=False,
         )
     ours = _ours(meeting.certificate)
+    if meeting.stage == "agreed":
+        return _explanation(
+            meeting,
+            Reason.CLOSED_EARLY,
+            f"{closed}, though it had ended the TLS handshake with {ours}; why cannot be told: it may not take the "
+            "request (for its size, or for this machine's address), may judge the certificate only then, or is out of "
+            "order; ask whoever runs the server",
+            "unknown",
+            certain=False,
+        )
     return _dates(meeting, closed) or _explanation(
         meeting,
         Reason.CLOSED_EARLY,
-        f"{closed}, after {ours} was presented; why cannot be told: it may not know the certificate or its "
-        "issuer, the certificate may be revoked, this machine's address may not be on its allow-list, or the server "
-        "is out of order; ask whoever runs the server",
+        f"{closed}; why cannot be told: it may refuse {ours}, which it may not know, or which may be revoked, or the "
+        "request (for its size, or because this machine's address is not on its allow-list), or is out of order; ask "
+        "whoever runs the server",
         "unknown",
         certain=False,
     )
@@ -224,13 +194,8 @@ def _chain(error: BaseException, end: BaseException | None) -> Iterator[BaseExce
 
 
 def _by_us(error: ssl.SSLCertVerificationError, meeting: Meeting) -> Explanation:
-    # An error that Python code raised lacks the attributes that OpenSSL's have.
-    said = str(getattr(error, "verify_message", "") or error).rstrip(".")
-    reason = _VERIFY_CODES.get(getattr(error, "verify_code", 0)) or next(
-        (found for pattern, found in _VERIFY_WORDS if pattern.search(said)), Reason.SERVER_UNTRUSTED
-    )
-    verdict = _VERDICTS[reason].format(clock=f"this machine's clock says {moment(meeting.now)}")
-    return _explanation(meeting, reason, f"{verdict}; the check says: {said}", "server")
+    reason, verdict = judge(error, meeting.now, meeting.context)
+    return _explanation(meeting, reason, verdict, "server")
 
 
 def _by_openssl(error: ssl.SSLError, meeting: Meeting) -> Explanation:

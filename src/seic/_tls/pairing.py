@@ -1,11 +1,12 @@
 """From an origin to one pair that can work: which certificate is ours, its key, its chain; what never can is refused.
 
-Dates are not looked at here: time passes without the file changing, see `checks`. Imports cryptography: import it
-inside a function.
+Dates are looked at only to choose between certificates of one key: time passes without the file changing, see
+`checks`. Imports cryptography: import it inside a function.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import os
 import stat
@@ -14,9 +15,10 @@ from typing import NoReturn
 import attrs
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, PublicKeyAlgorithmOID
 
 from seic._model.secrecy import Secretive
+from seic._tls.der import key_algorithm, with_algorithm
 from seic._tls.facts import CertificateFacts
 from seic._tls.parsing import PUBLIC_KEY, REQUEST, Contents, SealedKey, SigningKey, parse
 from seic._tls.reading import UNPARSABLE, extension, facts_of, is_issued_by
@@ -51,7 +53,8 @@ def read_pair(origin: Origin) -> Pair:
     if not contents.certificates:
         _refuse_as_certificate(contents, apart)
     keys = _keys(contents, apart)
-    leaf, sealed, key = _match(contents, keys, reveal)
+    ours, sealed, key = _match(contents, keys, reveal)
+    leaf = _choose(ours)
     facts = facts_of(leaf)
     _check_usage(leaf, facts, contents.label)
     pool = [*contents.certificates, *(apart.certificates if apart else [])]
@@ -60,14 +63,15 @@ def read_pair(origin: Origin) -> Pair:
     chain = _chain(leaf, pool)
     concerns = [
         *_exposed(sealed, key_source or certificate_source),
-        *_broken(leaf, facts, chain, contents),
+        *_several(ours, facts, contents.label),
+        *_broken([facts, *map(facts_of, chain)], pool, contents.label),
         *_self_signed_ca(facts, contents.label),
     ]
     return Pair(
         label=contents.label,
         leaf=facts,
         chain=tuple(facts_of(link) for link in chain),
-        key=key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+        key=_pkcs8(key, leaf),
         concerns=tuple(concerns),
     )
 
@@ -123,13 +127,14 @@ def _keys(contents: Contents, apart: Contents | None) -> list[SealedKey]:
     raise fault(Reason.NO_KEY, apart.label, "there is no private key in it; pass the key's file as key=…")
 
 
-def _match(contents: Contents, keys: list[SealedKey], reveal: Reveal) -> tuple[x509.Certificate, SealedKey, SigningKey]:
+def _match(
+    contents: Contents, keys: list[SealedKey], reveal: Reveal
+) -> tuple[list[x509.Certificate], SealedKey, SigningKey]:
     for sealed in keys:
         key = sealed.open(reveal)
         ours = [certificate for certificate in contents.certificates if _fits(certificate, key)]
         if ours:
-            # A file that keeps the old certificate beside its renewal for the same key: the newer one counts.
-            return max(ours, key=lambda certificate: certificate.not_valid_before_utc), sealed, key
+            return ours, sealed, key
     facts = _likely(contents)
     if facts.is_ca:
         _refuse_as_ca(facts, contents.label)
@@ -140,6 +145,23 @@ def _match(contents: Contents, keys: list[SealedKey], reveal: Reveal) -> tuple[x
         f"the key does not match the certificate ({facts.inline}); {whose} belongs to another one; pass the key "
         "that this certificate was requested with",
     )
+
+
+def _choose(ours: list[x509.Certificate]) -> x509.Certificate:
+    # A file may keep the old certificate beside its renewal for the same key: one that is valid, for as long as can be.
+    now = dt.datetime.now(dt.UTC)
+
+    def merit(one: x509.Certificate) -> tuple[bool, dt.datetime]:
+        return one.not_valid_before_utc <= now < one.not_valid_after_utc, one.not_valid_after_utc
+
+    return max(ours, key=merit)
+
+
+def _pkcs8(key: SigningKey, leaf: x509.Certificate) -> bytes:
+    der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    # cryptography takes RSA-PSS for RSA; OpenSSL wants key and certificate under the same name, which is the leaf's.
+    is_pss = leaf.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS
+    return with_algorithm(der, key_algorithm(leaf.public_bytes(Encoding.DER))) if is_pss else der
 
 
 def _likely(contents: Contents) -> CertificateFacts:
@@ -202,26 +224,58 @@ def _exposed(sealed: SealedKey, source: Source) -> list[CertificateWarning]:
     if sealed.is_guarded or source.path is None or os.name != "posix" or source.path.resolve().parent.name[:2] == "..":
         return []
     try:
-        mode = stat.S_IMODE(source.path.stat().st_mode)
+        status = source.path.stat()
     except OSError:  # replaced since it was read; the next look sees the new one
         return []
-    if not mode & (stat.S_IROTH | stat.S_IWOTH):
+    mode = stat.S_IMODE(status.st_mode)
+    if not is_open_to_others(mode, status.st_uid):
         return []
-    text = f"the private key is open to every user of this machine (mode {mode:04o}); run 'chmod 600 {source.label}'"
+    who = "every user of this machine" if mode & stat.S_IRWXO else "its group"
+    text = (
+        f"the private key is open to {who} (mode {mode:04o}); run 'chmod 600 {source.label}' (root's own may be 0640, "
+        "for a service's group)"
+    )
     return [concern(Reason.KEY_EXPOSED, source.label, text)]
 
 
-def _broken(
-    leaf: x509.Certificate, facts: CertificateFacts, chain: list[x509.Certificate], contents: Contents
-) -> list[CertificateWarning]:
-    others = [facts_of(found).name for found in contents.certificates if found != leaf]
-    if not others or chain or facts.is_self_signed:
+def is_open_to_others(mode: int, owner: int) -> bool:
+    """Whether a key's file can be used by more users than it should.
+
+    As PostgreSQL has it, for the server's key and the client's: a user's own file is for that user alone; one of root's
+    may be read by a group, since that is how an administrator lends one key to a service. ssh refuses a group always,
+    for its keys are people's; curl never looks.
+
+    Args:
+        mode: The permission bits.
+        owner: The id of the file's user; 0 is root.
+    """
+    allowed = stat.S_IRWXU | (stat.S_IRGRP if owner == 0 else 0)
+    return bool(mode & ~allowed & (stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO))
+
+
+def _several(ours: list[x509.Certificate], facts: CertificateFacts, label: str) -> list[CertificateWarning]:
+    others = {found.der: found for found in map(facts_of, ours) if found != facts}
+    if not others:
         return []
     text = (
-        f"the certificate ({facts.inline}) was issued by {facts.issuer}, whose own certificate is missing from the "
-        f"file, though it holds others ({', '.join(others)}); append the intermediate certificate of that issuer"
+        f"it holds {len(others) + 1} certificates for the same key; the one that is valid and ends last is used "
+        f"({facts.inline}); take the others out ({'; '.join(found.inline for found in others.values())})"
     )
-    return [concern(Reason.CHAIN_BROKEN, contents.label, text)]
+    return [concern(Reason.SEVERAL_CERTIFICATES, label, text)]
+
+
+def _broken(presented: list[CertificateFacts], pool: list[x509.Certificate], label: str) -> list[CertificateWarning]:
+    # That the top's issuer is not at hand is usual: servers know their roots. That other authorities are at hand, and
+    # none of them leads on from there, tells of a gap.
+    top, names = presented[-1], {facts.subject for facts in presented}
+    others = {facts.name: None for facts in map(facts_of, pool) if facts.is_ca and facts.subject not in names}
+    if top.is_self_signed or not others:
+        return []
+    text = (
+        f"the certificate ({top.inline}) was issued by {top.issuer}, whose own certificate is missing, though there "
+        f"are others ({', '.join(others)}); append the intermediate certificate of that issuer"
+    )
+    return [concern(Reason.CHAIN_BROKEN, label, text)]
 
 
 def _self_signed_ca(facts: CertificateFacts, label: str) -> list[CertificateWarning]:

@@ -22,13 +22,14 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_der_private_key,
     load_der_public_key,
-    load_pem_private_key,
 )
 from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
 from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates, load_pkcs12
 
 from seic._errors import CertificateError
 from seic._model.secrecy import Secretive
+from seic._tls.dek import can_open, open_dek
+from seic._tls.der import first, is_cut, is_pkcs12, is_sealed_key
 from seic._tls.pem import blocks, is_pem, unwrap
 from seic._tls.reading import UNPARSABLE, facts_of
 from seic._tls.reasons import Reason, fault
@@ -44,10 +45,9 @@ _SIGNING_KEYS = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519P
 REQUEST = "certificate request"
 PUBLIC_KEY = "public key"
 _CERTIFICATE_LABELS = {"CERTIFICATE", "X509 CERTIFICATE"}
+# What 'openssl x509 -trustout' writes: behind the certificate, what it is trusted for.
+_TRUSTED_LABEL = "TRUSTED CERTIFICATE"
 _BAG_LABELS = {"PKCS7", "CMS"}
-# DER (X.690 §8.1): the tag of a SEQUENCE, and the length byte from which on the length takes several bytes.
-_SEQUENCE = b"\x30"
-_LONG_FORM = 0x80
 # Java's own key store formats: JKS and JCEKS.
 _KEYSTORE_MAGIC = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
 # PBE with RC2, RC4 or single DES (RFC 7292 appendix C: 1.2.840.113549.1.12.1.{1,2,5,6}; RFC 8018 §A.3:
@@ -60,12 +60,20 @@ _LEGACY_PBE = tuple(
 
 @attrs.frozen(kw_only=True, repr=False)
 class SealedKey(Secretive):
-    """A private key as it stood in the file, opened only when it is needed; `is_guarded`: it was encrypted there."""
+    """A private key as it stood in the file, opened only when it is needed.
+
+    `sealing` is the cipher and vector of a `DEK-Info` line; None for PKCS#8 and for what is in clear.
+    """
 
     label: str
-    is_guarded: bool
     _data: bytes = attrs.field(alias="data")
-    _is_pem: bool = attrs.field(default=False, alias="is_pem")
+    _sealing: tuple[str, bytes] | None = attrs.field(default=None, alias="sealing")
+    _was_guarded: bool = attrs.field(default=False, alias="was_guarded")
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether it was encrypted in the file."""
+        return self._was_guarded or self._sealing is not None or is_sealed_key(self._data)
 
     def open(self, reveal: Reveal) -> SigningKey:
         """Return the key itself.
@@ -76,13 +84,7 @@ class SealedKey(Secretive):
         Raises:
             CertificateError: The passphrase is missing or wrong, the encryption or the kind of key is not supported.
         """
-        try:
-            try:
-                key = self._load(lambda: None)
-            except TypeError:  # there is need of one
-                key = self._load(_demand(reveal, self.label))
-        except UNPARSABLE as error:
-            raise self._explain(error, reveal) from None
+        key = self.load(reveal)
         if not isinstance(key, _SIGNING_KEYS):
             kind = type(key).__name__.removesuffix("PrivateKey")
             raise fault(
@@ -92,19 +94,45 @@ class SealedKey(Secretive):
             )
         return key
 
+    def load(self, reveal: Reveal) -> object:
+        """Return the key itself, be it one that signs or not; see `open`."""
+        try:
+            if self._sealing is not None:
+                return load_der_private_key(self._unsealed(*self._sealing, reveal), None)
+            try:
+                return self._load(lambda: None)
+            except TypeError:  # there is need of one
+                return self._load(_demand(reveal, self.label))
+        except UNPARSABLE as error:
+            raise self._explain(error, reveal) from None
+
     def _load(self, reveal: Reveal) -> object:
         # The passphrase is never bound to a local name, where a traceback would show it.
-        return (load_pem_private_key if self._is_pem else load_der_private_key)(self._data, reveal())
+        return load_der_private_key(self._data, reveal())
+
+    def _unsealed(self, cipher: str, vector: bytes, reveal: Reveal) -> bytes:
+        if not can_open(cipher):
+            raise fault(
+                Reason.UNSUPPORTED_ENCRYPTION,
+                self.label,
+                f"it is encrypted with {cipher}, which is not supported; encrypt it anew: 'openssl pkey -in FILE "
+                "-aes256 -out client.key', with '-provider legacy -provider default' for an old cipher",
+            )
+        der = open_dek(cipher, vector, self._data, _demand(reveal, self.label)())
+        if der is None:
+            raise _wrong_passphrase(self.label, b"", reveal)
+        return der
 
     def _explain(self, error: Exception, reveal: Reveal) -> CertificateError:
-        if not self.is_guarded:
+        unknown = isinstance(error, UnsupportedAlgorithm) or "unknown cipher" in str(error)
+        if not self.is_guarded or (unknown and self._sealing is not None):
             return fault(
                 Reason.UNSUPPORTED_KEY,
                 self.label,
                 "the private key is damaged or of a kind that is not supported; use RSA, EC on a named curve or "
                 "Ed25519",
             )
-        if isinstance(error, UnsupportedAlgorithm) or "unknown cipher" in str(error):
+        if unknown:
             return _unsupported_encryption(self.label)
         return _wrong_passphrase(self.label, self._data, reveal)
 
@@ -155,16 +183,11 @@ def _parse_pem(data: bytes, contents: Contents) -> None:
     label = contents.label
     for block in blocks(data, label):
         if block.label.endswith("PRIVATE KEY"):
-            contents.keys.append(
-                SealedKey(
-                    label=label,
-                    data=block.pem or block.der,
-                    is_pem=block.pem is not None,
-                    is_guarded=block.pem is not None or _is_sealed(block.der),
-                )
-            )
+            contents.keys.append(SealedKey(label=label, data=block.der, sealing=block.sealing))
         elif block.label in _CERTIFICATE_LABELS:
             contents.certificates.append(_certificate(block.der, label))
+        elif block.label == _TRUSTED_LABEL:
+            contents.certificates.append(_certificate(first(block.der), label))
         elif block.label in _BAG_LABELS:
             contents.certificates.extend(_bag(block.der, label))
         elif not block.label.endswith("PARAMETERS"):
@@ -198,15 +221,15 @@ def _parse_der(data: bytes, contents: Contents, reveal: Reveal) -> None:
             "it is a Java keystore; convert it with 'keytool -importkeystore -srckeystore FILE -destkeystore "
             "client.p12 -deststoretype PKCS12'",
         )
-    if _is_cut(data):
+    if is_cut(data):
         raise _damaged(data, contents.label, "the DER")
-    if _is_pkcs12(data):
+    if is_pkcs12(data):
         _parse_pkcs12(data, contents, reveal)
         return
     kinds: list[tuple[Callable[[bytes], Any], Callable[[Any], None]]] = [
         (x509.load_der_x509_certificate, contents.certificates.append),
         (load_der_pkcs7_certificates, contents.certificates.extend),
-        (_load_der_key, lambda _: contents.keys.append(_der_key(data, contents.label))),
+        (_load_der_key, lambda _: contents.keys.append(SealedKey(label=contents.label, data=data))),
         (x509.load_der_x509_csr, lambda _: contents.others.append(REQUEST)),
         (load_der_public_key, lambda _: contents.others.append(PUBLIC_KEY)),
     ]
@@ -229,32 +252,6 @@ def _load_der_key(data: bytes) -> None:
         load_der_private_key(data, None)
 
 
-def _der_key(data: bytes, label: str) -> SealedKey:
-    return SealedKey(label=label, data=data, is_guarded=_is_sealed(data))
-
-
-def _inside(der: bytes) -> bytes:
-    # What a SEQUENCE holds; in the long form the low bits of the length's first byte count the bytes that follow.
-    return der[2 + (der[1] & 0x7F if der[1] & _LONG_FORM else 0) :] if der[:1] == _SEQUENCE and der[1:] else b""
-
-
-def _is_sealed(der: bytes) -> bool:
-    # EncryptedPrivateKeyInfo opens with a SEQUENCE (RFC 5958 §3), every plain form with an INTEGER.
-    return _inside(der).startswith(_SEQUENCE)
-
-
-def _is_pkcs12(der: bytes) -> bool:
-    # PFX ::= SEQUENCE { version INTEGER {v3(3)}, authSafe SEQUENCE … } (RFC 7292 §4).
-    return _inside(der).startswith(b"\x02\x01\x03\x30")
-
-
-def _is_cut(data: bytes) -> bool:
-    if data[:1] != _SEQUENCE or not data[1:] or data[1] <= _LONG_FORM:
-        return False
-    size = data[1] & 0x7F
-    return len(data) < 2 + size + int.from_bytes(data[2 : 2 + size], "big")
-
-
 def _parse_pkcs12(data: bytes, contents: Contents, reveal: Reveal) -> None:
     store = _open_pkcs12(data, lambda: None)
     is_guarded = store is None
@@ -266,7 +263,7 @@ def _parse_pkcs12(data: bytes, contents: Contents, reveal: Reveal) -> None:
     contents.certificates.extend(extra.certificate for extra in store.additional_certs)
     if store.key is not None:
         key = store.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        contents.keys.append(SealedKey(label=contents.label, data=key, is_guarded=is_guarded))
+        contents.keys.append(SealedKey(label=contents.label, data=key, was_guarded=is_guarded))
 
 
 def _open_pkcs12(data: bytes, reveal: Reveal) -> PKCS12KeyAndCertificates | None:
@@ -276,7 +273,7 @@ def _open_pkcs12(data: bytes, reveal: Reveal) -> PKCS12KeyAndCertificates | None
         return None
 
 
-def _demand(reveal: Reveal, label: str) -> Reveal:
+def _demand(reveal: Reveal, label: str) -> Callable[[], bytes]:
     def demand() -> bytes:
         return reveal() or _no_passphrase(label)
 
@@ -314,7 +311,7 @@ def _has_legacy_ciphers() -> bool:
 
 
 def _damaged(der: bytes, label: str, what: str) -> CertificateError:
-    if _is_cut(der):
+    if is_cut(der):
         return fault(
             Reason.TRUNCATED, label, f"{what} is cut off or still being written; copy the file again as a whole"
         )

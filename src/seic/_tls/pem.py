@@ -17,30 +17,36 @@ from seic._tls.reasons import Reason, fault
 _BEGIN = b"-----BEGIN "
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9][A-Z0-9 ]*)-----(.*?)-----END \1-----", re.DOTALL)
 # RFC 1421 §4.6.1.3, as OpenSSL's traditional key format still uses it.
-_ENCRYPTED = re.compile(rb"\s*Proc-Type:\s*4,\s*ENCRYPTED\s+DEK-Info:\s*(\S+)\s+(.*)", re.DOTALL)
+_ENCRYPTED = re.compile(
+    rb"\s*Proc-Type:\s*4,\s*ENCRYPTED\s+DEK-Info:\s*([A-Za-z0-9-]+),((?:[0-9A-Fa-f]{2})+)\s+(.*)", re.DOTALL
+)
 _BASE64_OF_BEGIN = b"LS0tLS1CRUdJTi"
+_WIDE = _BEGIN.decode().encode("utf-16-le")
 
 
 @attrs.frozen(repr=False)
 class Block:
-    """One block: its label, and its content as DER; a traditionally encrypted key keeps its whole PEM form instead."""
+    """One block: its label and its DER, which is encrypted where there is a `sealing`, the cipher and its vector."""
 
     label: str
     der: bytes
-    pem: bytes | None = None
+    sealing: tuple[str, bytes] | None = None
 
 
-def encode(label: str, der: bytes, headers: bytes = b"") -> bytes:
+def encode(label: str, der: bytes) -> bytes:
     """Return a block as RFC 7468 §2 writes it; OpenSSL does not read longer lines everywhere."""
     text = base64.b64encode(der)
     lines = b"".join(text[start : start + 64] + b"\n" for start in range(0, len(text), 64))
-    return b"-----BEGIN %b-----\n%b%b-----END %b-----\n" % (label.encode(), headers, lines, label.encode())
+    return b"-----BEGIN %b-----\n%b-----END %b-----\n" % (label.encode(), lines, label.encode())
 
 
 def unwrap(data: bytes) -> bytes:
     """Return the PEM that was saved as UTF-16 or as Base64 of itself; anything else as it is."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         data = data.decode("utf-16", "replace").encode()
+    elif _WIDE in data:
+        # Without a byte order mark: each letter stands at an even place, or behind a zero.
+        data = data.decode("utf-16-be" if data.index(_WIDE) % 2 else "utf-16-le", "replace").encode()
     if data.lstrip().startswith(_BASE64_OF_BEGIN):
         try:
             return base64.b64decode(b"".join(data.split()), validate=True)
@@ -79,11 +85,11 @@ def _block(kind: str, body: bytes, label: str) -> Block:
     body = body.replace(b"\\r", b"").replace(b"\\n", b"\n")
     header = _ENCRYPTED.fullmatch(body)
     try:
-        der = base64.b64decode(b"".join((header.group(2) if header else body).split()), validate=True)
+        der = base64.b64decode(b"".join((header.group(3) if header else body).split()), validate=True)
     except binascii.Error:
         raise fault(
             Reason.TRUNCATED, label, f"the block '{kind}' is damaged (not Base64); copy the file again as a whole"
         ) from None
     if header is None:
         return Block(kind, der)
-    return Block(kind, der, encode(kind, der, b"Proc-Type: 4,ENCRYPTED\nDEK-Info: %b\n\n" % header.group(1)))
+    return Block(kind, der, (header.group(1).decode().upper(), bytes.fromhex(header.group(2).decode())))

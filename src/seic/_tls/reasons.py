@@ -50,6 +50,9 @@ class Reason(enum.StrEnum):
     KEY_EXPOSED = "key-exposed"
     CHAIN_BROKEN = "chain-broken"
     CHAIN_EXPIRED = "chain-expired"
+    SEVERAL_CERTIFICATES = "several-certificates"
+    AUTHORITY_EXPIRED = "authority-expired"
+    AUTHORITY_EXPIRES_SOON = "authority-expires-soon"
 
     # The server's verdict on our certificate
     REVOKED = "revoked"

@@ -121,7 +121,7 @@ class Source(Secretive):
                 raise fault(
                     Reason.UNREADABLE,
                     self.label,
-                    f"this process{_who()} may not read it; give its user read permission",
+                    f"this process{who()} may not read it; give its user read permission",
                 ) from None
             raise fault(Reason.UNREADABLE, self.label, f"it cannot be read: {error.strerror}") from None
         except ValueError:
@@ -250,8 +250,8 @@ def _open_at_once(path: str, flags: int) -> int:
 
 
 def is_material(text: str) -> bool:
-    """Tell whether a text is a certificate or a key itself, and no path of one."""
-    return "-----BEGIN" in text or _LOOKS_LIKE_MATERIAL.fullmatch(text) is not None
+    """Tell whether a text is a certificate or a key itself, and no path of one; what is there as a file is a path."""
+    return "-----BEGIN" in text or (_LOOKS_LIKE_MATERIAL.fullmatch(text) is not None and not _exists(text))
 
 
 def _may_be_material(text: str) -> bool:
@@ -283,6 +283,7 @@ def _why_missing(path: Path, base: Path | None) -> str:
     return f"there is no such file{where}; check the path"
 
 
-def _who() -> str:
+def who() -> str:
+    """Return how an error about permissions names this process's user."""
     # Windows has no user ids.
     return f" (user id {os.geteuid()})" if hasattr(os, "geteuid") else ""

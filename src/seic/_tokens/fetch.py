@@ -11,18 +11,19 @@ import httpx
 
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
 from seic._events import Emit, TokenNotBound, TokenRequested
-from seic._model.grants import Grant, RefreshToken
+from seic._model.grants import AuthorizationCode, Grant, RefreshToken
 from seic._model.token import Token
 from seic._oauth.binding import is_token_bound_as_it_should
-from seic._oauth.renewal import keep_refresh_token, login_required, next_grant, spent_by
+from seic._oauth.renewal import at_hand, begun_by, keep_refresh_token, login_required, next_grant, spent_by
+from seic._oauth.words import find_tracking_id
 from seic._runtime import sleep
 from seic._tokens.backoff import EAGER_ATTEMPTS, repeat_in
 from seic._tokens.clock import Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.keeping import PATIENCE, Keeper, Pause
 from seic._tokens.lifeline import Lifeline
-from seic._tokens.outcomes import fate_after, name_failure, refuses_refresh
-from seic._tokens.sending import Reply, Sender
+from seic._tokens.outcomes import fate_after, name_class, name_failure
+from seic._tokens.sending import Reply, Sender, head_of
 from seic._tokens.spending import Fate, Spending, Spendings
 
 _T = TypeVar("_T")
@@ -60,6 +61,15 @@ class Fetched:
     stored: bool = False
 
 
+@attrs.frozen
+class _Ask:
+    """With what the next token is asked for: whether that is the configured grant, and what its login began with."""
+
+    grant: Grant
+    is_own: bool
+    begun_by: str | None
+
+
 @attrs.frozen(kw_only=True)
 class Fetch:
     """One fetch: the store first, then the endpoint, repeated once where that may help.
@@ -67,6 +77,9 @@ class Fetch:
     A refresh token, where there is one, asks before the grant does. It is spent once: whoever else is about to waits
     for how that ends; and where its reply was lost, the grant itself asks, or, if it cannot, the token in hand serves
     to its end before the refresh token is sent again. By then a provider that takes it for stolen has nothing to end.
+
+    A stored token of an earlier login gives way to a code or refresh token in the grant that was never sent. Where the
+    provider refuses that one, the stored token serves after all: the grant may be the older of the two.
 
     Args:
         endpoint: Where tokens come from.
@@ -106,33 +119,32 @@ class Fetch:
         """
         ends = self.clock.monotonic() + self.endpoint.timeout
         attempts = EAGER_ATTEMPTS if eager else 1
-        last, refusal, looks = self.last, None, True
+        last, refusal, refused, looks = self.last, None, False, True
         while True:
-            if self.keeper is not None and looks:
-                stored = yield from self.keeper.load(self.key)
-                if stored is not None and is_usable(fetched := had_before(stored, self.clock)):
+            if looks and (stored := (yield from self._look())) is not None:
+                if is_usable(fetched := had_before(stored, self.clock)):
                     return fetched
                 last = _newer(last, stored)
             looks = False
-            grant = self._choose(last, refusal)
-            request = self.endpoint.build(grant, now=self.clock.wall())
+            ask = self._choose(last, refusal, refused=refused)
+            request = self.endpoint.build(ask.grant, now=self.clock.wall())
             spending = None
-            if (secret := spent_by(grant)) is not None:
+            if (secret := spent_by(ask.grant)) is not None:
                 spending = yield from self._begin_spending(secret, ends)
                 if spending is None:
                     looks = True
                     continue
             try:
-                return (yield from self._ask(request, grant, last, spending, ends))
+                return (yield from self._ask(request, ask, last, spending, ends))
             except SeicError as error:
                 # A fresh one, since the frames of the first hold the reply's body.
                 failure, cause = error.fresh(), error.__cause__
             finally:
                 if spending is not None:
                     spending.end()
-            if isinstance(failure, TokenRequestRefused) and refuses_refresh(grant, failure):
-                # Another process may have been faster; else the grant itself asks, or a person has to.
-                refusal, looks = failure, True
+            if spending is not None and isinstance(failure, TokenRequestRefused) and fate_after(failure) is Fate.SPENT:
+                # Another process may have been faster; else the grant itself asks, unless it was just refused.
+                refusal, refused, looks = failure, refused or ask.is_own, True
                 continue
             attempts -= 1
             pause = repeat_in(failure, self.chance())
@@ -154,43 +166,69 @@ class Fetch:
             )
         return None
 
-    def _choose(self, last: Token | None, refusal: TokenRequestRefused | None) -> Grant:
+    def _look(self) -> Steps[Token | None]:
+        """Return what the store has, unless it came of another login than one that is yet to be carried out."""
+        if self.keeper is None:
+            return None
+        stored = yield from self.keeper.load(self.key)
+        configured = self.endpoint.grant
+        if stored is None or (self._is_unspent(configured) and stored.begun_by not in (None, begun_by(configured))):
+            return None
+        return stored
+
+    def _is_unspent(self, grant: Grant) -> bool:
+        secret = spent_by(grant)
+        return secret is not None and self.spendings.fate(secret) is Fate.UNSPENT
+
+    def _choose(self, last: Token | None, refusal: TokenRequestRefused | None, *, refused: bool) -> _Ask:
+        """Return with what to ask; `refused` says that the configured grant was refused in this fetch."""
         configured = self.endpoint.grant
         refresh_token = None if last is None else last.refresh_token
         fate = Fate.UNSPENT if refresh_token is None else self.spendings.fate(refresh_token)
-        grant = next_grant(
+        chosen = next_grant(
             configured,
             last,
             provider=self.endpoint.provider,
             now=self.clock.wall(),
             refresh_refused=fate is Fate.SPENT or (fate is Fate.IN_DOUBT and configured.is_repeatable),
+            is_unspent=self._is_unspent(configured) and (last is None or last.begun_by != begun_by(configured)),
             refusal=refusal,
         )
+        is_own = chosen is configured
+        if is_own and refused and refusal is not None:
+            if isinstance(configured, AuthorizationCode):
+                raise refusal
+            raise login_required("the provider refused the refresh token", refusal)
+        grant = at_hand(chosen)
         if (secret := spent_by(grant)) is not None:
             fate = self.spendings.fate(secret)
             if fate is Fate.SPENT:
-                raise login_required("what the grant carries was used, and works once", refusal)
+                what = "what the grant's callable returned" if configured.is_repeatable else "what the grant carries"
+                raise login_required(f"{what} was used, and works once", refusal)
             if fate is Fate.IN_DOUBT and self.lives:
                 raise TokenEndpointUnavailable(
                     f"{self.endpoint.host}: the answer to the last refresh was lost, and a second could end the token "
                     "in hand; it serves to its end, and then the refresh token is sent again"
                 )
-        return grant
+        return _Ask(grant, is_own, begun_by(grant) if is_own or last is None else last.begun_by)
 
     def _ask(
-        self, request: httpx.Request, grant: Grant, last: Token | None, spending: Spending | None, ends: float
+        self, request: httpx.Request, ask: _Ask, last: Token | None, spending: Spending | None, ends: float
     ) -> Steps[Fetched]:
         now, wall = self.clock.monotonic(), self.clock.wall()
         certificate = self.endpoint.certificate()
         self.count(requests=1)
-        status = None
+        begun = now
         try:
             reply: Reply = yield Send(request, ends - now)
             if self.endpoint.should_resend(reply):
+                header = self.endpoint.provider.tracking_header
+                tracking_id = find_tracking_id(reply.headers, header, secrets=reply.secrets)
+                self._tell("challenged", request, begun, tracking_id=tracking_id)
                 self.count(requests=1)
-                request = self.endpoint.build(grant, now=self.clock.wall())
-                reply = yield Send(request, ends - self.clock.monotonic())
-            status = reply.status
+                begun = self.clock.monotonic()
+                request = self.endpoint.build(ask.grant, now=self.clock.wall())
+                reply = yield Send(request, ends - begun)
             token = self.endpoint.parse(reply, obtained_at=wall, now=self.clock.wall())
             is_bound = is_token_bound_as_it_should(
                 token.access_token,
@@ -200,31 +238,46 @@ class Fetch:
             )
         except SeicError as error:
             self.count(failures=1)
-            self._tell(name_failure(error), status, now, getattr(error, "tracking_id", None))
+            self._tell(
+                name_failure(error), request, begun, error=error, tracking_id=getattr(error, "tracking_id", None)
+            )
             if spending is not None:
                 spending.end(fate_after(error))
             raise
-        self._tell("acquired", status, now, token.tracking_id)
+        self._tell("acquired", request, begun, tracking_id=token.tracking_id)
         if not is_bound:
             self.emit(TokenNotBound(host=self.endpoint.host, tracking_id=token.tracking_id))
-        kept = keep_refresh_token(token, used=grant, previous=last)
+        if token.refresh_token is not None:
+            self.spendings.issued(token.refresh_token)
+        kept = attrs.evolve(keep_refresh_token(token, used=ask.grant, previous=last), begun_by=ask.begun_by)
         if self.keeper is not None:
             saved = self.keeper.save(self.key, kept)
             if kept.refresh_token is not None and saved is not None:
                 # The one before is forgotten only when this one is safe.
                 yield Pause(saved, PATIENCE)
         if spending is not None:
-            is_kept = isinstance(grant, RefreshToken) and kept.refresh_token == grant.refresh_token
+            is_kept = isinstance(ask.grant, RefreshToken) and kept.refresh_token == ask.grant.refresh_token
             spending.end(Fate.UNSPENT if is_kept else Fate.SPENT)
         return Fetched(kept, now, wall)
 
-    def _tell(self, outcome: str, status: int | None, begun: float, tracking_id: str | None) -> None:
+    def _tell(
+        self,
+        outcome: str,
+        request: httpx.Request,
+        begun: float,
+        *,
+        error: SeicError | None = None,
+        tracking_id: str | None = None,
+    ) -> None:
+        head = head_of(request)
         self.emit(
             TokenRequested(
                 host=self.endpoint.host,
                 outcome=outcome,
-                status=status,
+                status=None if head is None else head.status,
                 took=self.clock.monotonic() - begun,
+                error=None if error is None else name_class(error),
+                http_version=None if head is None else head.version,
                 tracking_id=tracking_id,
             )
         )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 import random
+import threading
 import time
+from collections.abc import Iterator
 
-from seic._errors import SeicError, TokenEndpointUnavailable
+from seic._errors import SeicError, TokenEndpointUnavailable, TokenError
 from seic._runtime import Job, Latch
 from seic._tokens.held import Held
 from seic._tokens.outcomes import name_failure
@@ -27,7 +31,7 @@ class Flight:
     """A fetch that many may wait for and that none of them owns.
 
     It ends in one of three ways: a token, an error for all who waited, or abandoned, after which whoever waits starts
-    anew.
+    anew, unless it was closed.
 
     Args:
         host: The token endpoint, for the error.
@@ -49,6 +53,14 @@ class Flight:
         self.job: Job | None = None
         #: The refresh token or code that it has sent, and has no answer to yet.
         self.spending: Spending | None = None
+        #: The thread in which it was decided on, and is to be started.
+        self.begun_by = threading.get_ident()
+        #: From when on, by the monotonic clock, whoever has a living token goes on with that.
+        self.tries_patience_at = math.inf
+        #: Whether it ends because its owner does, so that whoever waits starts nothing anew.
+        self.closed = False
+        # A set of marks rather than a number: adding and discarding are atomic.
+        self._waiting: set[object] = set()
         self._host = host
         self._patience = patience
         self._overdue_at = time.monotonic() + patience
@@ -86,6 +98,21 @@ class Flight:
         """Whether ending it now would lose the answer to what can be sent once only."""
         return self.spending is not None and not self.spending.ended.is_set()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody would miss what it brings."""
+        return self.is_spending or bool(self._waiting)
+
+    @contextlib.contextmanager
+    def waiter(self) -> Iterator[None]:
+        """Count the caller among those who wait."""
+        mark = object()
+        self._waiting.add(mark)
+        try:
+            yield
+        finally:
+            self._waiting.discard(mark)
+
     def is_here(self) -> bool:
         """Whether it runs in the event loop of this very thread."""
         return self.job is not None and self.job.is_here()
@@ -102,7 +129,9 @@ class Flight:
         self._latch.set()
 
     def abandon(self) -> None:
-        """End it with nothing, and have what may still run of it ended."""
+        """End it with nothing, or with an error where it was closed, and have what may still run of it ended."""
+        if self.closed:
+            self.error = TokenError(f"{self._host}: closed while a token was being fetched; later calls ask anew")
         self._latch.set()
         self.cancel()
         if self.spending is not None:
@@ -113,6 +142,11 @@ class Flight:
         """Have it ended from outside."""
         if self.job is not None:
             self.job.cancel()
+
+    def close(self) -> None:
+        """Have it ended because its owner ends; whoever waits gets an error, and asks for nothing more."""
+        self.closed = bool(self._waiting)
+        self.cancel()
 
     def overdue(self) -> TokenEndpointUnavailable | None:
         """Return the error to fail with if it has taken longer than it ever may, else None."""

@@ -204,6 +204,11 @@ class Held:
         """Have it renewed before the next call."""
         self.renew_at = self.must_renew_at = -math.inf
 
+    @property
+    def ends_at(self) -> float:
+        """When it dies by the monotonic clock, of age or for want of use."""
+        return min(self.dies_at, self.idle_at)
+
     def freshness(self, now: float, wall: float) -> Freshness:
         """Return what may be done with it."""
         if self.rejected or now >= self.dies_at or now >= self.idle_at:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import httpx
 
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenRequestRefused
-from seic._model.grants import Grant, RefreshToken
 from seic._tokens.backoff import is_refusal
 from seic._tokens.spending import Fate
 
@@ -30,9 +29,13 @@ def name_failure(error: SeicError) -> str:
     return next((word for kind, word in _FAILURES.items() if isinstance(error, kind)), "failed")
 
 
-def refuses_refresh(grant: Grant, error: TokenRequestRefused) -> bool:
-    """Tell whether a refusal means the refresh token that was sent, and not the client or the endpoint."""
-    return isinstance(grant, RefreshToken) and fate_after(error) is Fate.SPENT
+def name_class(error: BaseException) -> str:
+    """Return the class of an error by its public name, as `httpx.ConnectTimeout`: a connection's own before ours."""
+    if isinstance(error, TokenEndpointUnavailable) and error.__cause__ is not None:
+        error = error.__cause__
+    kind = type(error)
+    package = kind.__module__.partition(".")[0]
+    return kind.__qualname__ if package == "builtins" else f"{package}.{kind.__qualname__}"
 
 
 def fate_after(error: SeicError) -> Fate:

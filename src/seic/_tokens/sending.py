@@ -9,20 +9,48 @@ from __future__ import annotations
 import contextlib
 import sys
 import zlib
-from collections.abc import Collection
-from typing import Protocol
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
 
 import attrs
 import httpx
 
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenError
 from seic._oauth.messages import MAX_REPLY_BYTES
-from seic._oauth.words import LONGEST_ID, clean, secrets_in
+from seic._oauth.words import clean, find_tracking_id, secrets_in
 from seic._runtime import within
 from seic._tokens.lifeline import CallEnded, Lifeline
 
 #: How much of the deadline one phase of a call may take.
 _PHASE = 0.9
+#: Where a request keeps the head of its answer: it is known from then on, whatever becomes of the body.
+_HEAD = "seic.head"
+
+
+@attrs.frozen
+class Head:
+    """What arrived first of an answer; `version` is that of HTTP, as `1.1`, where the transport tells."""
+
+    status: int
+    headers: httpx.Headers = attrs.field(repr=False)
+    version: str | None = None
+
+
+def head_of(request: httpx.Request) -> Head | None:
+    """Return the head of the answer to a request that was sent; None where none has arrived."""
+    head: Head | None = request.extensions.get(_HEAD)
+    return head
+
+
+def _note_head(request: httpx.Request, response: httpx.Response) -> None:
+    version = http_version(response.extensions)
+    request.extensions[_HEAD] = Head(response.status_code, response.headers, version)
+
+
+def http_version(extensions: Mapping[str, Any]) -> str | None:
+    """Return the version of HTTP that an answer came in, as `1.1` or `2`; None where its transport does not tell."""
+    named = extensions.get("http_version")
+    return named.decode("ascii", "replace").removeprefix("HTTP/") if isinstance(named, bytes) else None
 
 
 @attrs.frozen
@@ -80,15 +108,14 @@ class Sender:
         """
         handled = sys.exc_info()[1]
         _set_timeouts(request, seconds)
-        arrived: list[httpx.Headers] = []
         try:
-            return await within(seconds, lambda: self._exchange(request, arrived))
+            return await within(seconds, lambda: self._exchange(request))
         except SeicError as error:
-            self._track(error, arrived, request)
+            self._track(error, request)
             raise
         except Exception as error:  # noqa: BLE001  # a transport of the user's may raise anything
             failure, cause = self._translate(error, request, seconds, handled)
-        self._track(failure, arrived, request)
+        self._track(failure, request)
         raise failure from cause
 
     def send_sync(self, request: httpx.Request, seconds: float, line: Lifeline) -> Reply:
@@ -105,25 +132,24 @@ class Sender:
         handled = sys.exc_info()[1]
         _set_timeouts(request, seconds)
         request.extensions["trace"] = line.watch
-        arrived: list[httpx.Headers] = []
         try:
             with line.within(seconds):
-                return self._exchange_sync(request, arrived)
+                return self._exchange_sync(request)
         except CallEnded:
             raise
         except SeicError as error:
-            self._track(error, arrived, request)
+            self._track(error, request)
             raise
         except Exception as error:  # noqa: BLE001  # a transport of the user's may raise anything
             failure, cause = self._translate(error, request, seconds, handled)
-        self._track(failure, arrived, request)
+        self._track(failure, request)
         raise failure from cause
 
-    async def _exchange(self, request: httpx.Request, arrived: list[httpx.Headers]) -> Reply:
+    async def _exchange(self, request: httpx.Request) -> Reply:
         transport = await self._connector.open_async()
         try:
             response = await transport.handle_async_request(request)
-            arrived.append(response.headers)
+            _note_head(request, response)
             try:
                 body = _BoundedBody(response.headers, request.url.netloc.decode("ascii"))
                 async for chunk in response.stream:  # type: ignore[union-attr]  # an async transport's stream is async
@@ -135,11 +161,11 @@ class Sender:
             if self._connector.owned:
                 await transport.aclose()
 
-    def _exchange_sync(self, request: httpx.Request, arrived: list[httpx.Headers]) -> Reply:
+    def _exchange_sync(self, request: httpx.Request) -> Reply:
         transport = self._connector.open_sync()
         try:
             response = transport.handle_request(request)
-            arrived.append(response.headers)
+            _note_head(request, response)
             try:
                 body = _BoundedBody(response.headers, request.url.netloc.decode("ascii"))
                 for chunk in response.stream:  # type: ignore[union-attr]  # a sync transport's stream is sync
@@ -151,11 +177,11 @@ class Sender:
             if self._connector.owned:
                 transport.close()
 
-    def _track(self, error: SeicError, arrived: list[httpx.Headers], request: httpx.Request) -> None:
+    def _track(self, error: SeicError, request: httpx.Request) -> None:
         """Have the error of a reply whose head arrived carry its tracking id."""
-        if isinstance(error, TokenError) and error.tracking_id is None and arrived and self._tracking_header:
-            named = arrived[0].get(self._tracking_header, "")
-            error.tracking_id = clean(named, secrets=secrets_in(request), limit=LONGEST_ID) or None
+        head = head_of(request)
+        if isinstance(error, TokenError) and error.tracking_id is None and head is not None:
+            error.tracking_id = find_tracking_id(head.headers, self._tracking_header, secrets=secrets_in(request))
 
     def _translate(
         self, error: Exception, request: httpx.Request, seconds: float, handled: BaseException | None

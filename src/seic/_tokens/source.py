@@ -1,41 +1,29 @@
 """The source of tokens: one fetch for all who ask, in tasks, threads and event loops alike.
 
-What to do is decided in `state`, how a fetch goes in `fetch`; here callers wait, and fetches are started and settled.
+What to do is decided in `state`, and carried out in `piloting`; here callers wait.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import random
-import weakref
 from collections.abc import Callable, Iterator
 
-from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
-from seic._events import (
-    Emit,
-    Event,
-    TokenAcquired,
-    TokenEndpointBack,
-    TokenEndpointDown,
-    TokenFetchBegun,
-    TokenFetchEnded,
-    TokenRefused,
-    TokenWaitBegun,
-    TokenWaitEnded,
-)
+from seic._errors import TokenError
+from seic._events import Emit, Event, TokenWaitBegun, TokenWaitEnded
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.renewal import given_token
-from seic._runtime import start_async, start_thread, was_cancelled
+from seic._runtime import survive_fork
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
-from seic._tokens.endpoint import TokenEndpoint
+from seic._tokens.endpoint import Doomed, TokenEndpoint
 from seic._tokens.errands import description, revocation
 from seic._tokens.fetch import Fetch, Fetched, Steps, had_before, run_async, run_sync
 from seic._tokens.flight import Flight
 from seic._tokens.held import Freshness, Held, Windows
 from seic._tokens.keeping import PATIENCE, Keeper
-from seic._tokens.lifeline import CallEnded, Lifeline
+from seic._tokens.lifeline import Lifeline
+from seic._tokens.piloting import Pilot
 from seic._tokens.spending import spendings_of
 from seic._tokens.state import Serve, TokenState
 from seic._tokens.stats import Stats
@@ -46,8 +34,6 @@ from seic._tokens.store import TokenStore
 _GRACE = 1.0
 #: The longest that closing waits for background work to end, in seconds.
 _CLOSING = 1.0
-
-_sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
 
 
 def _ignore(_event: Event) -> None:
@@ -88,14 +74,25 @@ class TokenSource:
         self._windows = windows or Windows()
         self._idle_lifetime = idle_lifetime
         self._keeper = None if store is None else Keeper(store, emit=emit, clock=clock)
-        self._spendings = spendings_of(endpoint.grant if store is None else store)
+        #: What is yet to be revoked.
+        self._doomed: list[Doomed] = []
+        self._spendings = spendings_of(endpoint.provider.name, endpoint.client_id)
         self._key = key or (lambda thumbprint: thumbprint or "")
         self._identity = identity
         self._emit = emit
         self._chance = chance
+        self._pilot = Pilot(
+            state=self.state,
+            endpoint=endpoint,
+            steps=self._steps,
+            hold=self._hold,
+            identity=identity,
+            emit=emit,
+            clock=clock,
+        )
         if (token := given_token(endpoint.grant)) is not None:
             self.state.held = self._hold(had_before(token, clock))
-        _sources.add(self)
+        survive_fork(self)
 
     @property
     def stats(self) -> Stats:
@@ -128,56 +125,86 @@ class TokenSource:
     async def obtain(self, *, force: bool = False) -> Held:
         """Return a token with its deadlines; see `token`."""
         after = self.state.number_to_force() if force else 0
-        while True:
-            decision = self.state.decide(after=after)
-            if isinstance(decision, Serve):
-                if decision.start is not None:
-                    self._launch(decision.start, blocking=False)
-                return decision.held
-            flight = decision.flight
-            with self._waiting_for(flight):
-                if decision.start:
-                    self._launch(flight, blocking=False)
-                while not await flight.wait_async():
-                    self._look_after(flight)
-            if (held := self.state.outcome(flight, after=after)) is not None:
-                return held
+        with self._handing_over():
+            while True:
+                decision = self.state.decide(after=after)
+                if isinstance(decision, Serve):
+                    if decision.start is not None:
+                        self._pilot.launch(decision.start, blocking=False)
+                    return decision.held
+                flight = decision.flight
+                with self._waiting_for(flight):
+                    if decision.start:
+                        self._pilot.launch(flight, blocking=False)
+                    while not (ended := await flight.wait_async(decision.patience)) and decision.patience is None:
+                        self._pilot.look_after(flight)
+                if ended and (held := self.state.outcome(flight, after=after)) is not None:
+                    return held
 
     def obtain_sync(self, *, force: bool = False) -> Held:
-        """Return a token with its deadlines, blocking; see `obtain`."""
+        """Return a token with its deadlines, blocking; see `obtain`.
+
+        Inside the very event loop that fetches it cannot wait, which would be waiting for itself: it goes on with a
+        token that still lives, or else makes a request of its own, unless what asks can be sent once only.
+        """
         after = self.state.number_to_force() if force else 0
-        while True:
-            decision = self.state.decide(after=after)
-            if isinstance(decision, Serve):
-                if decision.start is not None:
-                    self._launch(decision.start, blocking=True)
-                return decision.held
-            flight = decision.flight
-            with self._waiting_for(flight):
-                if decision.start:
-                    self._launch(flight, blocking=True)
-                elif flight.is_here():
-                    # A blocking call inside the event loop that fetches: waiting for it would be waiting for oneself.
+        with self._handing_over():
+            while True:
+                decision = self.state.decide(after=after)
+                if isinstance(decision, Serve):
+                    if decision.start is not None:
+                        self._pilot.launch(decision.start, blocking=True)
+                    return decision.held
+                flight = decision.flight
+                if flight.is_here() and not flight.ended:
+                    if (held := self.state.living(after=after)) is not None:
+                        return held
+                    if flight.is_spending:
+                        raise self._cannot_wait()
                     self.state.abandon(flight)
-                while not flight.wait():
-                    self._look_after(flight)
-            if (held := self.state.outcome(flight, after=after)) is not None:
-                return held
+                    continue
+                with self._waiting_for(flight):
+                    if decision.start:
+                        self._pilot.launch(flight, blocking=True)
+                    while not (ended := flight.wait(decision.patience)) and decision.patience is None:
+                        self._pilot.look_after(flight)
+                if ended and (held := self.state.outcome(flight, after=after)) is not None:
+                    return held
 
     async def revoke(self) -> None:
         """End the life of the token in hand, or else of the stored one; there may be none.
 
-        It is dropped here and in the store first, so that no call takes it up while the provider is told.
+        A fetch under way is waited for, and what it brings is ended too. The token is dropped here and in the store
+        first, so that no call takes it up while the provider is told. What it gave no answer to is sent again with the
+        next revocation.
 
         Raises:
             TokenError: The provider did not end it.
             ConfigurationError: The provider has no way to.
         """
-        await run_async(self._revocation(), self.endpoint.sender)
+        before = self.state.held
+        while True:
+            while (flight := self.state.flight) is not None:
+                if not await flight.wait_async():
+                    self._pilot.look_after(flight)
+            if await run_async(self._revocation(before), self.endpoint.sender):
+                return
 
     def revoke_sync(self) -> None:
-        """End the life of the token in hand or in the store, blocking; see `revoke`."""
-        run_sync(self._revocation(), self.endpoint.sender, Lifeline())
+        """End the life of the token in hand or in the store, blocking; see `revoke`.
+
+        Raises:
+            TokenError: As there; or this blocks the very event loop that fetches, and so cannot wait for it.
+        """
+        before = self.state.held
+        while True:
+            while (flight := self.state.flight) is not None:
+                if flight.is_here():
+                    raise self._cannot_wait()
+                if not flight.wait():
+                    self._pilot.look_after(flight)
+            if run_sync(self._revocation(before), self.endpoint.sender, Lifeline()):
+                return
 
     async def token_info(self) -> TokenInfo:
         """Ask the provider what a live token is good for; the token is had first if need be.
@@ -201,25 +228,31 @@ class TokenSource:
         self.state.age()
 
     async def aclose(self) -> None:
-        """End background work; whoever still waits for a fetch starts it anew."""
+        """End background work; a fetch that somebody waits for has a moment to end by itself.
+
+        Whoever waits beyond that gets an error, and nothing is asked for anew on their behalf.
+        """
         if (flight := self.state.flight) is not None:
-            if flight.is_spending:
+            if flight.is_wanted:
                 await flight.wait_async(_CLOSING)
-            flight.cancel()
-            await flight.wait_async(_CLOSING)
-        if self._keeper is not None and (pending := self._keeper.pending) is not None:
-            await pending.wait_async(_CLOSING)
+            flight.close()
+            if not await flight.wait_async(_CLOSING):
+                self.state.abandon(flight)
+        if self._keeper is not None:
+            for latch in self._keeper.closing():
+                await latch.wait_async(_CLOSING)
 
     def close(self) -> None:
         """End background work, blocking; see `aclose`."""
         if (flight := self.state.flight) is not None:
-            if flight.is_spending and not flight.is_here():
+            if flight.is_wanted and not flight.is_here():
                 flight.wait(_CLOSING)
-            flight.cancel()
-            if not flight.is_here():
-                flight.wait(_CLOSING)
-        if self._keeper is not None and (pending := self._keeper.pending) is not None:
-            pending.wait(_CLOSING)
+            flight.close()
+            if not flight.is_here() and not flight.wait(_CLOSING):
+                self.state.abandon(flight)
+        if self._keeper is not None:
+            for latch in self._keeper.closing():
+                latch.wait(_CLOSING)
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
@@ -232,74 +265,28 @@ class TokenSource:
         patience = self.endpoint.timeout + PATIENCE + _GRACE
         return Flight(host=self.endpoint.host, ahead=ahead, force=force, patience=patience)
 
-    def _launch(self, flight: Flight, *, blocking: bool) -> None:
-        def ended() -> None:
-            # Cancelled, or its loop is going: whoever waits takes over.
-            if not flight.ended:
-                self.state.abandon(flight)
-
-        try:
-            if blocking:
-                line = Lifeline()
-                flight.job = start_thread(lambda: self._fly_sync(flight, line), ended=ended, cancel=line.cut)
-            else:
-                flight.job = start_async(lambda: self._fly_async(flight), ended=ended)
-        except BaseException:
-            ended()
-            raise
-
-    def _look_after(self, flight: Flight) -> None:
-        """Bury a flight whose runner has died, and fail one that has taken longer than it ever may."""
-        if flight.is_stranded():
-            self.state.abandon(flight)
-        elif (error := flight.overdue()) is not None:
-            self._failed(flight, error)
-            flight.cancel()
-
-    async def _fly_async(self, flight: Flight) -> None:
-        with self._flying(flight):
-            try:
-                identity = self._identity()
-                self._landed(flight, await run_async(self._steps(flight, identity), self.endpoint.sender), identity)
-            except BaseException as error:
-                # Whoever waits must hear of anything, or would start anew for ever.
-                if isinstance(error, KeyboardInterrupt) or was_cancelled(error):
-                    raise
-                self._failed(flight, error)
-
-    def _fly_sync(self, flight: Flight, line: Lifeline) -> None:
-        with self._flying(flight):
-            try:
-                identity = self._identity()
-                self._landed(flight, run_sync(self._steps(flight, identity), self.endpoint.sender, line), identity)
-            except CallEnded:
-                pass
-            except BaseException as error:  # noqa: BLE001  # as above; a thread of ours has nobody to interrupt it
-                self._failed(flight, error)
-
     @contextlib.contextmanager
-    def _flying(self, flight: Flight) -> Iterator[None]:
-        host, begun = self.endpoint.host, self.clock.monotonic()
-        self._emit(TokenFetchBegun(host=host, fetch=flight.number, ahead=flight.ahead))
+    def _handing_over(self) -> Iterator[None]:
+        """Leave no fetch behind that was decided on and not started, whatever interrupts the caller."""
         try:
             yield
-        finally:
-            self._emit(
-                TokenFetchEnded(
-                    host=host,
-                    fetch=flight.number,
-                    outcome=flight.outcome,
-                    took=self.clock.monotonic() - begun,
-                    tracking_id=flight.tracking_id,
-                )
-            )
+        except BaseException:
+            self.state.hand_over()
+            raise
+
+    def _cannot_wait(self) -> TokenError:
+        return TokenError(
+            f"{self.endpoint.host}: this event loop is fetching a token, and a blocking call inside it cannot wait for "
+            "that, nor ask a second time; make the call with await, or in a thread"
+        )
 
     @contextlib.contextmanager
     def _waiting_for(self, flight: Flight) -> Iterator[None]:
         host, begun = self.endpoint.host, self.clock.monotonic()
         self._emit(TokenWaitBegun(host=host, fetch=flight.number))
         try:
-            yield
+            with flight.waiter():
+                yield
         finally:
             self._emit(TokenWaitEnded(host=host, fetch=flight.number, took=self.clock.monotonic() - begun))
 
@@ -324,53 +311,9 @@ class TokenSource:
         )
         return fetch.steps(eager=self.state.eager() and not flight.ahead, is_usable=is_usable)
 
-    def _revocation(self) -> Steps[None]:
-        return revocation(self.endpoint, self.state, self._keeper, self._key(self._identity()), self.clock)
-
-    # Events come before the callers go on, so that whoever listens knows first.
-
-    def _landed(self, flight: Flight, fetched: Fetched, identity: str | None) -> None:
-        held = self._hold(fetched)
-        held.asked = 0 if fetched.stored else flight.number
-        if (failures := self.state.landed(flight, held)) is None:
-            return
-        if identity != self._identity():
-            self.renew()
-        host = self.endpoint.host
-        if failures:
-            self._emit(TokenEndpointBack(host=host, failures=failures, tracking_id=fetched.token.tracking_id))
-        if not fetched.stored:
-            self._emit(
-                TokenAcquired(
-                    host=host,
-                    expires_in=fetched.token.expires_in,
-                    took=self.clock.monotonic() - fetched.now,
-                    ahead=flight.ahead,
-                    tracking_id=fetched.token.tracking_id,
-                )
-            )
-        flight.land(held, stored=fetched.stored)
-
-    def _failed(self, flight: Flight, error: BaseException) -> None:
-        host = self.endpoint.host
-        if not isinstance(error, SeicError):
-            # A callback of the user's. Its words may hold anything, so only its kind is named.
-            error = TokenEndpointUnavailable(f"{host}: the token request failed with {type(error).__name__}")
-        # A fresh one, since the frames of the first hold what was under way.
-        error = error.fresh()
-        if (verdict := self.state.failed(flight, error)) is None:
-            return
-        pause, serving = verdict
-        tracking_id = getattr(error, "tracking_id", None)
-        if isinstance(error, TokenRequestRefused):
-            self._emit(TokenRefused(host=host, status=error.status, code=error.code, tracking_id=tracking_id))
-        else:
-            self._emit(
-                TokenEndpointDown(
-                    host=host, problem=error.message, retry_in=pause, serving=serving, tracking_id=tracking_id
-                )
-            )
-        flight.fail(error)
+    def _revocation(self, before: Held) -> Steps[bool]:
+        key = self._key(self._identity())
+        return revocation(self.endpoint, self.state, self._keeper, key, self.clock, before=before, doomed=self._doomed)
 
     def _hold(self, fetched: Fetched) -> Held:
         return Held(
@@ -384,12 +327,3 @@ class TokenSource:
 
     def _freshness(self, held: Held) -> Freshness:
         return held.freshness(self.clock.monotonic(), self.clock.wall())
-
-
-def _after_fork() -> None:
-    for source in list(_sources):
-        source.after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_after_fork)

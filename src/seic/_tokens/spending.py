@@ -1,20 +1,19 @@
 """What can be spent once only, refresh tokens and codes: who spends one now, and how the spending ended.
 
 A provider that sees one twice takes it for stolen, and ends every token that came of it (RFC 9700 §4.14.2, RFC 6749
-§4.1.2). Nothing is sent here.
+§4.1.2). What is known here is this process's: another one may send the same secret. Nothing is sent here.
 """
 
 from __future__ import annotations
 
 import enum
 import hashlib
-import threading
-import weakref
 
-from seic._runtime import Latch
+from seic._runtime import Latch, Lock
 
-#: How many endings are remembered: each renewal adds one, and what is older than a few renewals comes from nowhere.
-_REMEMBERED = 256
+#: How many endings are remembered for each client of a provider, the latest ones: each renewal adds one, of about 150
+#: bytes.
+_REMEMBERED = 65_536
 
 
 class Fate(enum.Enum):
@@ -31,7 +30,7 @@ class Fate(enum.Enum):
 class Spending:
     """One secret on its way to the provider; it ends once, and in doubt unless something better is known."""
 
-    def __init__(self, spendings: Spendings, name: str) -> None:
+    def __init__(self, spendings: Spendings, name: bytes) -> None:
         self._spendings = spendings
         self._name = name
         #: Set when it has ended.
@@ -43,13 +42,13 @@ class Spending:
 
 
 class Spendings:
-    """Every spending of those who might send the same secret: the sources of one store, or of one grant."""
+    """Every spending of those who might send the same secret: all sources of this process for one client."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._running: dict[str, Spending] = {}
+        self._lock = Lock()
+        self._running: dict[bytes, Spending] = {}
         # By digest: what is spent need not be kept.
-        self._fates: dict[str, Fate] = {}
+        self._fates: dict[bytes, Fate] = {}
 
     def begin(self, secret: str) -> tuple[Spending, bool]:
         """Return the spending of a secret, and whether it begins here and now: if not, somebody else spends it."""
@@ -66,7 +65,12 @@ class Spendings:
         with self._lock:
             return self._fates.get(_name(secret), Fate.UNSPENT)
 
-    def settle(self, name: str, spending: Spending, fate: Fate) -> None:
+    def issued(self, secret: str) -> None:
+        """Note that the provider has just handed a secret out: whatever was known of it, it is good."""
+        with self._lock:
+            self._fates.pop(_name(secret), None)
+
+    def settle(self, name: bytes, spending: Spending, fate: Fate) -> None:
         """Remember how a spending ended, and wake who waits for it."""
         with self._lock:
             if self._running.get(name) is not spending:
@@ -81,30 +85,24 @@ class Spendings:
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: what the parent was sending, the child must not send."""
-        self._lock = threading.RLock()
         for spending in list(self._running.values()):
             spending.end()
 
 
-# By identity: two grants that are equal need not be one login, and a store of the user's may have any equality.
-_known: dict[int, tuple[weakref.ref[object], Spendings]] = {}
-_known_lock = threading.RLock()
+# For as long as the process lives: who spent a secret may be gone when somebody else is given the same.
+_known: dict[tuple[str, str], Spendings] = {}
 
 
-def spendings_of(anchor: object) -> Spendings:
-    """Return the spendings of all who share a store or a grant, for as long as it lives."""
-    key = id(anchor)
-    with _known_lock:
-        if key in _known:
-            return _known[key][1]
-        spendings = Spendings()
-        try:
-            reference = weakref.ref(anchor, lambda _: _known.pop(key, None))
-        except TypeError:  # an object of the user's that cannot be watched: whoever asks is alone
-            return spendings
-        _known[key] = (reference, spendings)
-        return spendings
+def spendings_of(provider: str, client_id: str) -> Spendings:
+    """Return the spendings of this process for one client of a provider, whichever host and store it uses.
+
+    Args:
+        provider: The provider's name.
+        client_id: The client's id.
+    """
+    # One operation of a dict, which is atomic: a lock could be held by another thread when the process forks.
+    return _known.setdefault((provider, client_id), Spendings())
 
 
-def _name(secret: str) -> str:
-    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
+def _name(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()

@@ -7,14 +7,15 @@ while anything is awaited.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
+from threading import get_ident
 from typing import Protocol
 
 import attrs
 
 from seic._errors import SeicError
-from seic._tokens.backoff import fruitless_pause, is_refusal, pauses
+from seic._runtime import Lock
+from seic._tokens.backoff import AT_ONCE, fruitless_pause, is_refusal, pauses
 from seic._tokens.clock import Clock
 from seic._tokens.flight import Flight, take_number
 from seic._tokens.held import Freshness, Held, nothing_held
@@ -31,10 +32,17 @@ class Serve:
 
 @attrs.frozen
 class Wait:
-    """Wait for this fetch, having started it if that falls to the caller."""
+    """Wait for this fetch, having started it if that falls to the caller; after `patience` seconds decide anew."""
 
     flight: Flight
     start: bool = False
+    #: None is no limit: there is no token to go on with.
+    patience: float | None = None
+
+
+#: How long callers wait for a fetch while the token in hand still lives, in seconds: several times what an endpoint
+#: takes that is well.
+_PATIENCE = 1.0
 
 
 class Depart(Protocol):
@@ -60,8 +68,7 @@ class TokenState:
         self._clock = clock
         self._chance = chance
         self._depart = depart
-        # Reentrant, for the garbage collector and signals may run a finalizer of a user's that makes a call.
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._flight: Flight | None = None
         self._error: SeicError | None = None
         self._failures = 0
@@ -69,6 +76,7 @@ class TokenState:
         self._retry_dead_at = -math.inf
         self._fruitless = 0
         self._fruitless_until = -math.inf
+        self._landed_at = -math.inf
         self._stats = Stats()
 
     def number_to_force(self) -> int:
@@ -96,15 +104,17 @@ class TokenState:
             if freshness is Freshness.ADVISORY or (freshness is Freshness.MANDATORY and _bridges(self._error)):
                 if flight is not None or now < self._retry_living_at:
                     return Serve(held)
-                self._flight = self._depart(ahead=True, force=False)
-                return Serve(held, self._flight)
-            if flight is not None:
-                return Wait(flight)
-            if self._error is None or now >= self._retry_dead_at:
-                self._flight = self._depart(ahead=False, force=after > 0)
-                return Wait(self._flight, start=True)
-            error = self._error.fresh()
-        raise error from error.__cause__
+                return Serve(held, self._begin(now, ahead=True, force=False))
+            if start := flight is None:
+                if self._error is not None and now < self._retry_dead_at:
+                    error = self._error.fresh()
+                    raise error from error.__cause__
+                flight = self._begin(now, ahead=False, force=after > 0)
+            if freshness is Freshness.DEAD:
+                return Wait(flight, start)
+            if now < flight.tries_patience_at:
+                return Wait(flight, start, flight.tries_patience_at - now)
+            return Serve(held, flight if start else None)
 
     def outcome(self, flight: Flight, *, after: int = 0) -> Held | None:
         """Return how a flight ended for one who waited: a token, or None where it is to be decided anew.
@@ -119,11 +129,9 @@ class TokenState:
         if flight.error is None:
             return flight.held if flight.held is not None and flight.held.asked >= after else None
         if _bridges(flight.error):
-            held = self.held
-            lives = held.freshness(self._clock.monotonic(), self._clock.wall()) is not Freshness.DEAD
-            if lives and held.asked >= after:
+            if (held := self.living(after=after)) is not None:
                 return held
-            if flight.ahead:
+            if flight.ahead and not flight.closed:
                 return None
         error = flight.error.fresh()
         raise error from error.__cause__
@@ -144,12 +152,11 @@ class TokenState:
                 return None
             failures, self._failures, self._error = self._failures, 0, None
             self._retry_living_at = self._retry_dead_at = -math.inf
-            if self.held.accepted:
-                self._fruitless = 0
-            elif self.held.rejected and self.held.token.access_token:
-                # Its forerunner was rejected, and never taken before that: perhaps the token is not the trouble.
-                self._fruitless += 1
+            replaces_rejected = self.held.rejected and bool(self.held.token.access_token)
+            is_row = replaces_rejected and now - self._landed_at < AT_ONCE
+            self._fruitless = self._fruitless + 1 if is_row else 0
             self._fruitless_until = now + fruitless_pause(self._fruitless)
+            self._landed_at = now
             self.held = held
             if flight.ahead:
                 self._stats = attrs.evolve(self._stats, renewals_ahead=self._stats.renewals_ahead + 1)
@@ -178,24 +185,40 @@ class TokenState:
             self._clear(flight)
         flight.abandon()
 
+    def hand_over(self) -> None:
+        """Give up the flight that the caller's thread has decided on and not started: it was interrupted."""
+        with self._lock:
+            flight = self._flight
+            is_ours = flight is not None and flight.job is None and flight.begun_by == get_ident()
+        if flight is not None and is_ours:
+            self.abandon(flight)
+
+    def living(self, *, after: int = 0) -> Held | None:
+        """Return the token in hand if it lives, for one who cannot wait for a newer; see `decide` for `after`."""
+        held = self.held
+        lives = held.freshness(self._clock.monotonic(), self._clock.wall()) is not Freshness.DEAD
+        return held if lives and held.asked >= after else None
+
     def may_replace(self, rejected: Held) -> bool:
         """Whether a renewal can help after the API rejected this token.
 
-        Where the API has rejected two tokens in a row without ever taking one, the token is not the trouble: renewals
-        then pause, so that each call does not cost a token.
+        Where the API rejects a token at once that took the place of one rejected at once, tokens are not the trouble,
+        whatever other calls it takes them for: renewals then pause, or each call of that kind would cost a token.
         """
-        return rejected is not self.held or rejected.accepted or self._clock.monotonic() >= self._fruitless_until
+        return rejected is not self.held or self._clock.monotonic() >= self._fruitless_until
 
     def age(self) -> None:
         """Let the token in hand be renewed before the next call: what it was bound to has changed."""
         with self._lock:
             self.held.age()
 
-    def forget(self, held: Held) -> None:
-        """Drop a token, unless another has taken its place."""
+    def forget(self, held: Held) -> bool:
+        """Drop a token; return False, and drop nothing, where another has taken its place or is on its way."""
         with self._lock:
-            if self.held is held:
-                self.held = nothing_held()
+            if self.held is not held or self._flight_in_the_air() is not None:
+                return False
+            self.held = nothing_held()
+            return True
 
     def count(self, *, requests: int = 0, failures: int = 0, replays: int = 0) -> None:
         """Add to the counters."""
@@ -219,9 +242,14 @@ class TokenState:
         return self._flight
 
     def after_fork(self) -> None:
-        """Begin anew in a forked child: the lock may have been held, and the flight's runner stayed in the parent."""
-        self._lock = threading.RLock()
+        """Begin anew in a forked child: the flight's runner stayed in the parent."""
         self._flight = None
+
+    def _begin(self, now: float, *, ahead: bool, force: bool) -> Flight:
+        flight = self._flight = self._depart(ahead=ahead, force=force)
+        # Half of what is left, at most: a call needs the rest for its own way.
+        flight.tries_patience_at = min(now + _PATIENCE, (now + self.held.ends_at) / 2)
+        return flight
 
     def _flight_in_the_air(self) -> Flight | None:
         flight = self._flight

@@ -19,6 +19,9 @@ class TokenStore(Protocol):
     Keys are opaque hex digests of everything that a token is bound to, so two identities never share one.
 
     Nobody deletes what was abandoned: a store may forget a token at `Token.ends_at`, when nothing of it serves.
+
+    Nothing here is a claim: two processes that share a store can renew one token at the same moment, and so spend one
+    refresh token twice. Within a process that does not happen, whatever the store.
     """
 
     @property

@@ -17,7 +17,7 @@ from seic._auth import OAuth2Auth
 from seic._client import AsyncClient
 from seic._config import Config
 from seic._errors import ConfigurationError, TokenError
-from seic._model.grants import AuthorizationCode
+from seic._model.grants import AuthorizationCode, Fields
 from seic._model.provider import Provider
 from seic._model.secrecy import hide
 from seic._model.secret import Secret
@@ -61,7 +61,7 @@ class UserLogin(AuthorizationCode):
         self._check_asking(provider, self.grant_type)
         provider.require("authorize_url", "a login")
 
-    def fields(self, provider: Provider) -> dict[str, str]:
+    def fields(self, provider: Provider) -> Fields:
         """Return the code and what it is bound to.
 
         Raises:

@@ -1,0 +1,138 @@
+"""Metrics of tokens: counted, timed, and read from what is in hand."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+
+import httpx
+import pytest
+from opentelemetry.sdk.metrics.export import NumberDataPoint
+
+import seic
+from seic.sandbox import CertificateAuthority
+from tests._support.fake_gateway import FakeGateway
+from tests._support.observatory import Observatory
+
+AT = {"server.address": "api.seic.com", "server.port": 443}
+
+
+async def test_token_requests_are_counted_and_timed_by_outcome(gateway: FakeGateway, seen: Observatory) -> None:
+    """A refusal and a token are told apart by their attributes; the count of the histogram is the count of requests."""
+    gateway.plan.append(httpx.Response(400, json={"error": "invalid_grant"}))
+    for _ in range(2):
+        async with gateway.client() as client:
+            seen.instrument(client)
+            await client.token() if not gateway.plan else await _refused(client)
+
+    points = {point.attributes["seic.token.outcome"]: point for point in seen.points("seic.token.request.duration")}
+    assert set(points) == {"acquired", "refused"}
+    assert points["acquired"].count == points["refused"].count == 1
+    assert points["acquired"].attributes == {
+        **AT,
+        "http.response.status_code": 200,
+        "seic.token.outcome": "acquired",
+    }
+    assert points["refused"].attributes == {
+        **AT,
+        "http.response.status_code": 400,
+        "error.type": "400",
+        "seic.token.outcome": "refused",
+    }
+
+
+async def _refused(client: seic.AsyncClient) -> None:
+    with pytest.raises(seic.TokenRequestRefused):
+        await client.token()
+
+
+async def test_waiters_go_up_and_come_down(gateway: FakeGateway, seen: Observatory) -> None:
+    """The gauge shows who waits now, one who gave up no more; the histogram counts all who waited."""
+    gateway.gate = asyncio.Event()
+    async with gateway.client() as client:
+        seen.instrument(client)
+        tasks = [asyncio.create_task(client.get("/v1/accounts")) for _ in range(3)]
+        await gateway.arrived.wait()
+        assert seen.point("seic.token.waiters").value == 3
+        tasks[0].cancel()
+        await asyncio.wait(tasks[:1])
+        assert seen.point("seic.token.waiters").value == 2
+        gateway.gate.set()
+        await asyncio.gather(*tasks[1:])
+
+    waiters = seen.point("seic.token.waiters")
+    assert isinstance(waiters, NumberDataPoint)
+    assert waiters.value == 0
+    assert waiters.attributes == AT
+    assert seen.point("seic.token.wait.duration").count == 3
+
+
+async def test_replays_are_counted_apart_from_401s_handed_on(gateway: FakeGateway, seen: Observatory) -> None:
+    """A rise of either means something else."""
+    async with gateway.client() as client:
+        seen.instrument(client)
+        await client.get("/v1/accounts")
+        gateway.dead.add("token-1")
+        await client.get("/v1/accounts")
+        gateway.dead.add("token-2")
+        gateway.challenges = False
+        await client.get("/v1/accounts")
+
+    points = {point.attributes["seic.replay.outcome"]: point.value for point in seen.points("seic.call.replays")}
+    assert points == {"replayed": 1, "not_replayed": 1}
+
+
+async def test_seconds_to_expiry_are_read_from_the_token_in_hand(gateway: FakeGateway, seen: Observatory) -> None:
+    """Nothing before the first token; then what is left of its lifetime, by any clock at most that."""
+    async with gateway.client() as client:
+        seen.instrument(client)
+        assert seen.points("seic.token.time_to_expiry") == []
+        await client.token()
+        point = seen.point("seic.token.time_to_expiry")
+
+    assert 0 < point.value <= 3600
+    assert point.attributes == AT
+
+
+async def test_days_to_expiry_are_read_from_the_certificate_in_service(gateway: FakeGateway, seen: Observatory) -> None:
+    """From the start, before any call; a client without a certificate has no such point, nor has one that gets none."""
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(days=20)
+    issued = CertificateAuthority().issue("svc-user", not_after=end, not_before=end - dt.timedelta(days=700))
+    certificate = seic.ClientCertificate.load(issued.cert_pem, key=issued.key_pem)
+
+    def from_vault() -> seic.ClientCertificate:
+        raise LookupError("sealed")
+
+    configs = [gateway.config(certificate=given) for given in (certificate, None, from_vault)]
+    auths = [seic.OAuth2Auth(config, transport=gateway.transport) for config in configs]
+    for auth in auths:
+        seen.instrument(auth)
+
+    point = seen.point("seic.certificate.time_to_expiry")
+    assert 19.9 < point.value <= 20
+    assert point.attributes == {"server.address": "mtls.api.seic.com", "server.port": 443}
+
+
+async def test_clients_of_one_host_are_told_apart_by_name(gateway: FakeGateway, seen: Observatory) -> None:
+    """Two clients, one process, the same providers: no gauge is read twice, and each has its name."""
+    async with gateway.client() as one, gateway.client() as two:
+        seen.instrument(one, name="one")
+        seen.instrument(two, name="two")
+        await one.token()
+        await two.token()
+
+        for metric in ("seic.token.time_to_expiry", "seic.token.request.duration"):
+            assert sorted(point.attributes["seic.client.name"] for point in seen.points(metric)) == ["one", "two"]
+
+
+async def test_after_the_end_nothing_is_told(gateway: FakeGateway, seen: Observatory) -> None:
+    """Ending it twice is the same as once."""
+    async with gateway.client() as client:
+        stop = seen.instrument(client)
+        stop()
+        stop()
+        await client.get("/v1/accounts")
+
+        assert seen.spans == []
+        for metric in ("seic.token.request.duration", "seic.token.time_to_expiry", "http.client.request.duration"):
+            assert seen.points(metric) == []

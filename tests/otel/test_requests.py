@@ -1,0 +1,378 @@
+"""HTTP requests as the semantic conventions for HTTP clients have them: those for tokens as spans, all as metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import math
+import re
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.metrics.export import HistogramDataPoint
+from opentelemetry.semconv.attributes import (
+    error_attributes,
+    http_attributes,
+    network_attributes,
+    server_attributes,
+    url_attributes,
+)
+from opentelemetry.semconv.metrics import http_metrics
+from opentelemetry.semconv.schemas import Schemas
+
+import seic
+from tests._support.fake_gateway import FakeGateway
+from tests._support.observatory import Observatory, facts
+
+AT = {"server.address": "api.seic.com", "server.port": 443}
+GET = {**AT, "http.request.method": "GET"}
+DURATION = "http.client.request.duration"
+_GROUPS = (error_attributes, http_attributes, network_attributes, server_attributes, url_attributes)
+
+
+def recorded(seen: Observatory, name: str = DURATION) -> list[tuple[dict[str, Any], int]]:
+    """Return the attributes and the count of each point of a histogram."""
+    return [(dict(point.attributes), point.count) for point in seen.points(name)]
+
+
+# Requests for tokens
+
+
+@pytest.mark.parametrize(
+    ("answer", "told", "failed"),
+    [
+        pytest.param(
+            httpx.Response(200, json={"access_token": "token-1"}, extensions={"http_version": b"HTTP/1.1"}),
+            {"http.response.status_code": 200, "network.protocol.version": "1.1", "seic.token.outcome": "acquired"},
+            False,
+            id="a token",
+        ),
+        pytest.param(
+            httpx.Response(400, json={"error": "invalid_grant"}),
+            {"http.response.status_code": 400, "error.type": "400", "seic.token.outcome": "refused"},
+            True,
+            id="4xx",
+        ),
+        pytest.param(
+            httpx.Response(503, headers={"Retry-After": "900"}),
+            {"http.response.status_code": 503, "error.type": "503", "seic.token.outcome": "unavailable"},
+            True,
+            id="5xx",
+        ),
+        pytest.param(
+            httpx.Response(200, text="<html>"),
+            {
+                "http.response.status_code": 200,
+                "error.type": "seic.InvalidTokenResponse",
+                "seic.token.outcome": "invalid",
+            },
+            True,
+            id="200 that is no token",
+        ),
+        pytest.param(
+            httpx.Response(307, headers={"Location": "https://elsewhere.example/?code=1"}),
+            {
+                "http.response.status_code": 307,
+                "error.type": "seic.InvalidTokenResponse",
+                "seic.token.outcome": "invalid",
+            },
+            True,
+            id="3xx, which is not followed",
+        ),
+    ],
+)
+async def test_a_token_request_is_told_as_the_conventions_have_it(
+    answer: httpx.Response, told: dict[str, Any], failed: bool, gateway: FakeGateway, seen: Observatory
+) -> None:
+    """What is required is there, nothing else is, and of the status the code alone."""
+    gateway.plan.append(answer)
+    async with gateway.client() as client:
+        seen.instrument(client)
+        await asyncio.gather(client.token(), return_exceptions=True)
+
+    span = seen.one("POST")
+    assert span.kind is trace.SpanKind.CLIENT
+    assert facts(span) == {
+        **AT,
+        **told,
+        "http.request.method": "POST",
+        "url.full": "https://api.seic.com/v2/oauthtoken",
+        "seic.tracking_id": "track-1",
+    }
+    assert span.status.status_code is (trace.StatusCode.ERROR if failed else trace.StatusCode.UNSET)
+    assert span.status.description is None
+    assert recorded(seen, "seic.token.request.duration") == [({**AT, **told}, 1)]
+
+
+async def test_a_token_request_without_an_answer_is_told_by_the_class_of_its_error(
+    gateway: FakeGateway, seen: Observatory
+) -> None:
+    """There is no status then, and the second attempt says that it is one."""
+    gateway.plan.extend([httpx.ConnectTimeout("late"), httpx.ReadError("gone")])
+    async with gateway.client() as client:
+        seen.instrument(client)
+        with pytest.raises(seic.TokenEndpointUnavailable):
+            await client.token()
+
+    first, second = map(facts, seen.named("POST"))
+    assert first["error.type"] == "httpx.ConnectTimeout"
+    assert second["error.type"] == "httpx.ReadError"
+    assert "http.response.status_code" not in first
+    assert "http.request.resend_count" not in first
+    assert second["http.request.resend_count"] == 1
+
+
+async def test_the_url_of_the_token_endpoint_has_no_query(gateway: FakeGateway, seen: Observatory) -> None:
+    """Endpoints that want one may have a key in it."""
+    provider = seic.Provider(token_url="https://idp.example:8443/token?key=secret-of-a-tenant")
+    grant = seic.ClientCredentials()
+    config = gateway.config(provider=provider, grant=grant, hosts=seic.Hosts(api="https://api.example"))
+    answer = httpx.Response(200, json={"access_token": "token-1"})
+    async with seic.AsyncClient(config, transport=httpx.MockTransport(lambda _: answer)) as client:
+        seen.instrument(client)
+        await client.token()
+
+    told = facts(seen.one("POST"))
+    assert told["url.full"] == "https://idp.example:8443/token"
+    assert (told["server.address"], told["server.port"]) == ("idp.example", 8443)
+
+
+async def test_a_server_without_tls_has_the_port_of_its_scheme(gateway: FakeGateway, seen: Observatory) -> None:
+    """A port that is left out is not always 443."""
+    hosts = seic.Hosts(api="http://127.0.0.1", allow_http_on_loopback=True)
+    async with seic.AsyncClient(gateway.config(hosts=hosts), transport=gateway.transport) as client:
+        seen.instrument(client)
+        await client.get("/v1/accounts")
+
+    assert facts(seen.one("POST"))["server.port"] == 80
+    assert [told["server.port"] for told, _ in recorded(seen)] == [80]
+
+
+# Calls of the API
+
+
+async def test_each_request_of_a_call_is_one(gateway: FakeGateway, seen: Observatory) -> None:
+    """The rejected one and its replay, a redirect and what it leads to: what went over the wire, each on its own."""
+    async with gateway.client(follow_redirects=True) as client:
+        stop = seen.instrument(client)
+        await client.get("/v1/accounts")
+        gateway.dead.add("token-1")
+        await client.get("/v1/accounts")
+        gateway.redirects["/old"] = "/v1/accounts"
+        await client.get("/old")
+        stop()
+        await client.get("/v1/accounts")
+
+    assert recorded(seen) == [
+        ({**GET, "http.response.status_code": 200}, 3),
+        ({**GET, "http.response.status_code": 401, "error.type": "401"}, 1),
+        ({**GET, "http.response.status_code": 302}, 1),
+    ]
+
+
+async def test_each_repetition_is_one(gateway: FakeGateway, seen: Observatory) -> None:
+    """What `seic.Retry` swallows went over the wire as well."""
+    answers = [httpx.Response(503, headers={"Retry-After": "0"}), httpx.Response(200)]
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
+    api = httpx.MockTransport(lambda _: answers.pop(0))
+    async with seic.AsyncClient(gateway.config(), auth=auth, transport=api, retry=seic.Retry()) as client:
+        seen.instrument(client)
+        await client.get("/v1/accounts")
+
+    assert recorded(seen) == [
+        ({**GET, "http.response.status_code": 503, "error.type": "503"}, 1),
+        ({**GET, "http.response.status_code": 200}, 1),
+    ]
+
+
+async def test_what_was_not_sent_is_none(gateway: FakeGateway, seen: Observatory) -> None:
+    """A call that has no token, or would leave the origin, is no failed request of the API's."""
+    gateway.plan.append(httpx.Response(400, json={"error": "invalid_grant"}))
+    async with gateway.client(follow_redirects=True) as client:
+        seen.instrument(client)
+        with pytest.raises(seic.TokenRequestRefused):
+            await client.get("/v1/accounts")
+        with pytest.raises(seic.HostNotAllowed):
+            await client.get("https://elsewhere.example/")
+        assert recorded(seen) == []
+    gateway.redirects["/old"] = "https://elsewhere.example/"
+    async with gateway.client(follow_redirects=True) as client:
+        seen.instrument(client)
+        with pytest.raises(seic.HostNotAllowed):
+            await client.get("/old")
+        assert recorded(seen) == [({**GET, "http.response.status_code": 302}, 1)]
+
+
+@pytest.mark.parametrize(
+    ("raised", "name"),
+    [
+        pytest.param(httpx.ReadTimeout("late"), "httpx.ReadTimeout", id="timeout"),
+        pytest.param(asyncio.CancelledError(), "asyncio.CancelledError", id="cancelled"),
+        pytest.param(OSError(5, "disk"), "OSError", id="of Python's own"),
+    ],
+)
+async def test_a_failed_request_is_told_by_the_class_of_its_error(
+    raised: BaseException, name: str, gateway: FakeGateway, seen: Observatory
+) -> None:
+    """It has no status, and its words are left out."""
+
+    def fail(_request: httpx.Request) -> httpx.Response:
+        raise raised
+
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
+    async with seic.AsyncClient(gateway.config(), auth=auth, transport=httpx.MockTransport(fail)) as client:
+        seen.instrument(client)
+        with pytest.raises(type(raised)):
+            await client.get("/v1/accounts")
+
+    assert recorded(seen) == [({**GET, "error.type": name}, 1)]
+
+
+@pytest.mark.parametrize(
+    ("known", "method", "told"),
+    [
+        pytest.param(None, "PATCH", "PATCH", id="known"),
+        pytest.param(None, "QUERY", "QUERY", id="the newest"),
+        pytest.param(None, "PROPFIND", "_OTHER", id="unknown"),
+        pytest.param("GET, PROPFIND", "PROPFIND", "PROPFIND", id="made known"),
+        pytest.param("GET, PROPFIND", "PATCH", "_OTHER", id="made unknown"),
+    ],
+)
+async def test_a_method_that_is_not_known_is_other(
+    known: str | None,
+    method: str,
+    told: str,
+    gateway: FakeGateway,
+    seen: Observatory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever callers make up, there are few series; which methods are known can be said as the conventions demand."""
+    if known is not None:
+        monkeypatch.setenv("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", known)
+    async with gateway.client() as client:
+        seen.instrument(client)
+        await client.request(method, "/v1/accounts")
+
+    assert [point.attributes["http.request.method"] for point in seen.points(DURATION)] == [told]
+
+
+async def test_the_version_of_http_is_told_where_the_transport_tells_it(
+    gateway: FakeGateway, seen: Observatory
+) -> None:
+    """As the conventions write it: a number without the protocol's name."""
+    answer = httpx.Response(200, extensions={"http_version": b"HTTP/2"})
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
+    api = httpx.MockTransport(lambda _: answer)
+    async with seic.AsyncClient(gateway.config(), auth=auth, transport=api) as client:
+        seen.instrument(client)
+        await client.get("/v1/accounts")
+
+    assert recorded(seen) == [({**GET, "http.response.status_code": 200, "network.protocol.version": "2"}, 1)]
+
+
+def test_a_blocking_client_is_measured_alike(gateway: FakeGateway, seen: Observatory) -> None:
+    """Replays, failures and their end included."""
+    with seic.Client(gateway.config(), transport=gateway.blocking_transport) as client:
+        stop = seen.instrument(client)
+        client.get("/v1/accounts")
+        gateway.dead.add("token-1")
+        client.get("/v1/accounts")
+        stop()
+        client.get("/v1/accounts")
+
+    assert recorded(seen) == [
+        ({**GET, "http.response.status_code": 200}, 2),
+        ({**GET, "http.response.status_code": 401, "error.type": "401"}, 1),
+    ]
+
+
+async def test_a_client_of_ones_own_is_measured_with_its_mounts(gateway: FakeGateway, seen: Observatory) -> None:
+    """Whichever transport a request takes."""
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
+    mounts = {"https://": gateway.transport, "all://example.com": None}
+    async with httpx.AsyncClient(auth=auth, mounts=mounts, trust_env=False) as client:
+        seen.instrument(client)
+        await client.get("https://api.seic.com/v1/accounts")
+
+    assert recorded(seen) == [({**GET, "http.response.status_code": 200}, 1)]
+
+
+async def test_a_client_of_httpx2_is_measured(gateway: FakeGateway, seen: Observatory) -> None:
+    """The auth serves both kinds of client, and so does this."""
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
+    api = httpx2.MockTransport(lambda _: httpx2.Response(200))
+    async with httpx2.AsyncClient(auth=auth, transport=api) as client:  # type: ignore[arg-type]  # its base is chosen when it runs
+        seen.instrument(client)
+        await client.get("https://api.seic.com/v1/accounts")
+
+    assert recorded(seen) == [({**GET, "http.response.status_code": 200}, 1)]
+
+
+# The names
+
+
+async def test_every_name_is_one_of_the_conventions_or_of_our_own(gateway: FakeGateway, seen: Observatory) -> None:
+    """Of spans' attributes, of metrics and of their attributes; a name with a slip would be found nowhere."""
+    known = {
+        value for group in _GROUPS for name, value in vars(group).items() if name.isupper() and isinstance(value, str)
+    }
+    gateway.plan.extend([httpx.Response(503, headers={"Retry-After": "0"}), httpx.ConnectError("gone")])
+    async with gateway.client() as client:
+        seen.instrument(client, name="one")
+        with pytest.raises(seic.TokenError):
+            await client.token()
+        client._oauth.source.state._retry_dead_at = -math.inf
+        await client.get("/v1/accounts")
+        gateway.dead.add("token-1")
+        await client.get("/v1/accounts")
+        await client.request("MADE-UP", "/v1/accounts")
+        metrics = [metric for _, metric in seen.metrics]
+
+    used = {name for span in seen.spans for name in facts(span)}
+    used |= {name for metric in metrics for point in metric.data.data_points for name in point.attributes or {}}
+    assert {name for name in used if not name.startswith("seic.")} <= known
+    assert "url.full" in used
+    foreign = {metric.name for metric in metrics if not metric.name.startswith("seic.")}
+    assert foreign == {http_metrics.HTTP_CLIENT_REQUEST_DURATION}
+    for metric in metrics:
+        assert re.fullmatch(r"(s|d|\{[a-z]+\})", metric.unit or ""), metric.name
+        assert metric.description, metric.name
+
+
+async def test_spans_and_metrics_say_who_makes_them_and_by_which_conventions(
+    gateway: FakeGateway, seen: Observatory
+) -> None:
+    """A name, the version of what is installed, and a schema that exists."""
+    async with gateway.client() as client:
+        seen.instrument(client)
+        await client.get("/v1/accounts")
+        scopes = {scope for scope, _ in seen.metrics}
+
+    scopes |= {span.instrumentation_scope for span in seen.spans if span.instrumentation_scope is not None}
+    assert {scope.name for scope in scopes} == {"seic.otel"}
+    try:
+        version = importlib.metadata.version("seic")
+    except importlib.metadata.PackageNotFoundError:
+        version = ""  # as the SDK writes it where there is none
+    assert {scope.version for scope in scopes} == {version}
+    (schema,) = {scope.schema_url for scope in scopes}
+    assert schema in {url.value for url in Schemas}
+
+
+async def test_durations_fall_into_the_buckets_that_the_conventions_advise(
+    gateway: FakeGateway, seen: Observatory
+) -> None:
+    """The SDK's own boundaries are made for milliseconds and would put every call into one bucket."""
+    async with gateway.client() as client:
+        seen.instrument(client)
+        await client.get("/v1/accounts")
+
+    for name in ("seic.token.request.duration", "seic.token.wait.duration", DURATION):
+        point = seen.point(name)
+        assert isinstance(point, HistogramDataPoint)
+        assert list(point.explicit_bounds) == [
+            0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10
+        ]  # fmt: skip

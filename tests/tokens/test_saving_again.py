@@ -1,0 +1,288 @@
+"""A refresh token that a store did not take: it is saved again until the store has it, or something newer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from seic import AuthorizationCode, MemoryStore, Token
+from seic._events import Event, StoreBack, StoreDegraded
+from seic._runtime import Latch
+from seic._tokens.keeping import Keeper
+from tests._support.clocks import FakeClock
+from tests._support.fake_provider import FakeProvider, Hands
+
+PATIENCE = 10.0
+DOWN = StoreDegraded(operation="save", problem="ConnectionError")
+BACK = StoreBack(operation="save")
+
+
+def token(refresh_token: str | None) -> Token:
+    """Return a token of a session."""
+    return Token(access_token=f"of {refresh_token}", refresh_token=refresh_token, expires_in=3600)
+
+
+class Store(MemoryStore):
+    """A store that is down until it is told otherwise, and says when it was asked.
+
+    Attributes:
+        down: Whether it fails.
+        asked: The refresh tokens that it was to save.
+        gate: What a save waits for, if anything.
+    """
+
+    def __init__(self, *, blocking: bool) -> None:
+        super().__init__()
+        self.blocking = blocking
+        self.down = True
+        self.asked: list[str | None] = []
+        self.gate: Latch | None = None
+        self._turn = threading.Condition()
+
+    def save(self, key: str, token: Token) -> None:
+        """Keep the token where it is up."""
+        with self._turn:
+            self.asked.append(token.refresh_token)
+            self._turn.notify_all()
+        if self.gate is not None:
+            assert self.gate.wait(PATIENCE)
+        if self.down:
+            raise ConnectionError("redis://user:secret@host is down")
+        super().save(key, token)
+
+    def until_asked(self, times: int) -> None:
+        """Wait until it was asked so often."""
+        with self._turn:
+            assert self._turn.wait_for(lambda: len(self.asked) >= times, PATIENCE)
+
+
+class Heard(list[Event]):
+    """What was told, and a latch for the end of an outage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_back = Latch()
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        self.append(event)
+        if event == BACK:
+            self.is_back.set()
+
+    def of_the_store(self) -> list[Event]:
+        """What was told of the store."""
+        return [event for event in self if isinstance(event, (StoreDegraded, StoreBack))]
+
+
+@pytest.fixture
+def heard() -> Heard:
+    """Hear the keeper."""
+    return Heard()
+
+
+@pytest.fixture(params=[True, False], ids=["blocking", "at once"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """A store of either kind, down."""
+    return Store(blocking=request.param)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pause for no time."""
+    monkeypatch.setattr("seic._tokens.keeping._AGAIN_FIRST", 0.0)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pause for as long as no test takes."""
+    monkeypatch.setattr("seic._tokens.keeping._AGAIN_FIRST", 1e6)
+    monkeypatch.setattr("seic._tokens.keeping._AGAIN_MAX", 1e6)
+
+
+def keeper(store: Store, heard: Heard) -> Keeper:
+    """Return the keeper of a store."""
+    return Keeper(store, emit=heard, clock=FakeClock().clock)
+
+
+def close(keeper: Keeper) -> None:
+    """Wait as a source that closes does."""
+    for latch in keeper.closing():
+        assert latch.wait(PATIENCE)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_it_is_saved_when_the_store_is_back(store: Store, heard: Heard) -> None:
+    """Expect attempts until it succeeds, one word when the trouble begins and one when it ends."""
+    kept = keeper(store, heard)
+    kept.save("key", token("r1"))
+    store.until_asked(4)
+    store.down = False
+    assert heard.is_back.wait(PATIENCE)
+    assert store.load("key") == token("r1")
+    assert heard.of_the_store() == [DOWN, BACK]
+    close(kept)
+
+
+@pytest.mark.usefixtures("patient")
+def test_closing_tries_once_more(store: Store, heard: Heard) -> None:
+    """Expect the end of a program not to wait for the pause, and to leave no thread behind."""
+    before = set(threading.enumerate())
+    kept = keeper(store, heard)
+    kept.save("key", token("r1"))
+    close_pending(kept)
+    store.down = False
+    close(kept)
+    assert store.load("key") == token("r1")
+    assert heard.of_the_store() == [DOWN, BACK]
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+@pytest.mark.usefixtures("patient")
+def test_closing_does_not_go_on_for_ever(store: Store, heard: Heard) -> None:
+    """Expect one attempt where the store stays down, and another with the next close: an auth may be shared."""
+    kept = keeper(store, heard)
+    kept.save("key", token("r1"))
+    close(kept)
+    assert store.asked == ["r1", "r1"]
+    store.down = False
+    close(kept)
+    assert store.asked == ["r1"] * 3
+    assert heard.of_the_store() == [DOWN, BACK]
+    assert list(kept.closing()) == []
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_newer_token_takes_its_place(store: Store, heard: Heard) -> None:
+    """Expect the older one never to be saved once the newer one is, and the store to be told back by it."""
+    kept = keeper(store, heard)
+    kept.save("key", token("r1"))
+    close_pending(kept)
+    kept.save("key", token("r2"))
+    close_pending(kept)
+    store.down = False
+    kept.save("key", token("r3"))
+    close(kept)
+    assert store.asked == ["r1", "r2", "r3"]
+    assert store.load("key") == token("r3")
+    assert heard.of_the_store() == [DOWN, BACK]
+
+
+def close_pending(keeper: Keeper) -> None:
+    """Wait until the store has answered."""
+    if (pending := keeper.pending) is not None:
+        assert pending.wait(PATIENCE)
+
+
+@pytest.mark.usefixtures("patient")
+def test_what_was_deleted_does_not_come_back(store: Store, heard: Heard) -> None:
+    """Expect a session that was ended to stay ended, although it waits to be saved."""
+    kept = keeper(store, heard)
+    kept.save("key", token("r1"))
+    close_pending(kept)
+    store.down = False
+    kept.delete("key")
+    close(kept)
+    assert store.load("key") is None
+    assert store.asked == ["r1"]
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_token_that_can_be_had_again_is_not_saved_again(store: Store, heard: Heard) -> None:
+    """Expect a token without a refresh token to cost another token call, and no thread."""
+    kept = keeper(store, heard)
+    kept.save("key", token(None))
+    close(kept)
+    assert store.asked == [None]
+    assert heard.of_the_store() == [DOWN]
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_store_that_hung(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Expect what came while it hung to be saved after it answers, in order, and one call at a time."""
+    monkeypatch.setattr("seic._tokens.keeping.PATIENCE", 0.0)
+    store, clock = Store(blocking=True), FakeClock()
+    kept = Keeper(store, emit=heard, clock=clock.clock)
+    store.down, store.gate = False, Latch()
+    kept.save("key", token("r1"))
+    store.until_asked(1)
+    clock.advance(1)
+    assert kept.save("key", token("r2")) is None
+    assert store.asked == ["r1"]
+    store.gate.set()
+    assert heard.is_back.wait(PATIENCE)
+    assert store.asked == ["r1", "r2"]
+    assert store.load("key") == token("r2")
+    close(kept)
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_child_process_leaves_it_to_its_parent(store: Store, heard: Heard) -> None:
+    """Expect nothing to be saved twice by a fork."""
+    kept = keeper(store, heard)
+    kept.save("key", token("r1"))
+    close_pending(kept)
+    (parents,) = (kept._repetition,)
+    assert parents is not None
+    kept.after_fork()
+    store.down = False
+    assert list(kept.closing()) == []
+    parents.hurry.set()
+    assert parents.done.wait(PATIENCE)
+    assert store.asked == ["r1"]
+
+
+def _no_thread(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread at interpreter shutdown")
+
+
+def test_no_thread_can_be_had(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Expect a program that ends to end."""
+    store = Store(blocking=False)
+    kept = keeper(store, heard)
+    monkeypatch.setattr(threading.Thread, "start", _no_thread)
+    kept.save("key", token("r1"))
+    assert list(kept.closing()) == []
+    assert heard.of_the_store() == [DOWN]
+
+
+# Through a source
+
+
+async def _async(source: Any) -> str:
+    held: Token = await source.token()
+    await source.aclose()
+    return held.access_token
+
+
+async def _blocking(source: Any) -> str:
+    held: Token = source.token_sync()
+    source.close()
+    return held.access_token
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("way", [_async, _blocking], ids=["async", "blocking"])
+async def test_a_rotated_token_survives_a_store_that_was_down(
+    way: Callable[[Any], Any], store: Store, heard: Heard
+) -> None:
+    """Expect the session to go on in the next process, although its save failed at first."""
+    provider, hands = FakeProvider(), Hands()
+    make = provider.source if way is _async else provider.blocking_source
+    grant = AuthorizationCode(code="code-1")
+    store.down = False
+    await way(make(grant, hands, store=store, emit=heard))
+    hands.now += 3601
+    store.down = True
+    source = make(grant, hands, store=store, emit=heard)
+    assert (await source.token() if way is _async else source.token_sync()).refresh_token == "r2"
+    store.down = False
+    await way(source)
+    assert heard.of_the_store() == [DOWN, BACK]
+    hands.now += 3601
+    assert await way(make(grant, hands, store=store)) == "a3"
+    assert provider.asked == ["authorization_code", "r1", "r2"]

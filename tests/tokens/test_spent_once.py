@@ -1,0 +1,278 @@
+"""What works once: a code or refresh token of the user's is used when it is new, and never sent twice by a process."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs
+
+import attrs
+import httpx
+import pytest
+
+import seic
+from seic._errors import ConfigurationError, TokenRequestRefused
+from seic._model.grants import AuthorizationCode, Grant, RefreshToken
+from seic._model.token import Token
+from seic._tokens import spending
+from seic._tokens.store import MemoryStore
+from tests._support.fake_provider import FakeProvider, Hands
+
+LATER = 3_601.0
+REFUSED = {"error": "invalid_grant", "error_description": "no such thing"}
+
+
+def code(text: str) -> AuthorizationCode:
+    """A login of one and the same person."""
+    return AuthorizationCode(code=text, subject="ann")
+
+
+def restart() -> None:
+    """Forget what only the process knew."""
+    spending._known.clear()
+
+
+def sent(provider: FakeProvider) -> list[str]:
+    """What each call spent."""
+    return [form.get("refresh_token") or form["code"] for form in provider.forms]
+
+
+def refused() -> httpx.Response:
+    """The provider's no."""
+    return httpx.Response(400, json=REFUSED)
+
+
+class Forgetful(MemoryStore):
+    """A store that keeps only what RFC 6749 knows of a token."""
+
+    def save(self, key: str, token: Token) -> None:
+        """Keep the token without what began it."""
+        super().save(key, attrs.evolve(token, begun_by=None))
+
+
+# A new login, and a store that holds an older one
+
+
+@pytest.mark.parametrize("later", [0, LATER], ids=["while it lives", "when it has expired"])
+@pytest.mark.parametrize("refreshable", [True, False], ids=["with a refresh token", "without one"])
+@pytest.mark.parametrize(
+    ("grant", "new"),
+    [(code("code-2"), "code-2"), (RefreshToken(refresh_token="r0", subject="ann"), "r0")],
+    ids=["code", "refresh token"],
+)
+@pytest.mark.parametrize("restarts", [True, False], ids=["in another process", "in the same"])
+async def test_a_stored_session_does_not_shadow_a_new_login(
+    later: float, refreshable: bool, grant: Grant, new: str, restarts: bool
+) -> None:
+    """Expect what was never sent to be sent, whatever the store holds of the login before."""
+    provider, hands, store = FakeProvider(), Hands(), MemoryStore()
+    provider.refreshable = refreshable
+    await provider.source(code("code-1"), hands, store=store).token()
+    hands.now += later
+    if restarts:
+        restart()
+    assert (await provider.source(grant, hands, store=store).token()).access_token == "a2"
+    assert sent(provider) == ["code-1", new]
+    hands.now += later
+    if refreshable and later:
+        # And from here on the new session lives, after another start as well.
+        restart()
+        await provider.source(grant, hands, store=store).token()
+        assert sent(provider)[2:] == ["r2"]
+
+
+@pytest.mark.parametrize("later", [0, LATER], ids=["while it lives", "when it has expired"])
+async def test_a_restart_with_the_same_code(later: float) -> None:
+    """Expect the code, which was spent in another life, not to be sent: the store's session serves."""
+    provider, hands, store = FakeProvider(), Hands(), MemoryStore()
+    await provider.source(code("code-1"), hands, store=store).token()
+    hands.now += later
+    restart()
+    await provider.source(code("code-1"), hands, store=store).token()
+    assert sent(provider) == ["code-1", "r1"][: 2 if later else 1]
+
+
+async def test_a_restart_with_the_same_code_when_nothing_is_left() -> None:
+    """Expect a person to have to log in, without the provider seeing the code twice."""
+    provider, hands, store = FakeProvider(), Hands(), MemoryStore()
+    provider.refreshable = False
+    await provider.source(code("code-1"), hands, store=store).token()
+    hands.now += LATER
+    restart()
+    with pytest.raises(TokenRequestRefused, match="a person must log in again") as caught:
+        await provider.source(code("code-1"), hands, store=store).token()
+    assert caught.value.code == "login_required"
+    assert sent(provider) == ["code-1"]
+
+
+@pytest.mark.parametrize(
+    ("later", "serves", "asked"),
+    [(0, "a1", ["code-1", "code-0"]), (LATER, "a2", ["code-1", "code-0", "r1"])],
+    ids=["living", "expired"],
+)
+async def test_a_new_login_that_is_refused(later: float, serves: str, asked: list[str]) -> None:
+    """Expect the stored session to serve: the code may be an old one that a restarted process still has."""
+    provider, hands, store = FakeProvider(), Hands(), MemoryStore()
+    await provider.source(code("code-1"), hands, store=store).token()
+    hands.now += later
+    restart()
+    provider.plan.append(refused())
+    source = provider.source(code("code-0"), hands, store=store)
+    assert (await source.token()).access_token == serves
+    assert sent(provider) == asked
+    assert (await source.token()).access_token == serves
+    assert sent(provider) == asked
+
+
+async def test_a_new_login_that_is_refused_when_nothing_is_stored() -> None:
+    """Expect the provider's own words, one request, and the refusal to be remembered for good."""
+    provider, hands = FakeProvider(), Hands()
+    source = provider.source(code("code-0"), hands, store=MemoryStore())
+    provider.plan.append(refused())
+    with pytest.raises(TokenRequestRefused, match="no such thing") as caught:
+        await source.token()
+    assert (caught.value.status, caught.value.code) == (400, "invalid_grant")
+    hands.now += LATER
+    with pytest.raises(TokenRequestRefused, match="a person must log in again"):
+        await source.token()
+    assert sent(provider) == ["code-0"]
+
+
+async def test_a_store_that_forgets_what_began_a_session() -> None:
+    """Expect its session to serve while it can, and a code of which nobody knows whether it was used to be tried."""
+    provider, hands, store = FakeProvider(), Hands(), Forgetful()
+    await provider.source(code("code-1"), hands, store=store).token()
+    restart()
+    await provider.source(code("code-2"), hands, store=store).token()
+    hands.now += LATER
+    await provider.source(code("code-2"), hands, store=store).token()
+    assert sent(provider) == ["code-1", "r1"]
+    hands.now += LATER
+    provider.plan.append(refused())
+    await provider.source(code("code-2"), hands, store=store).token()
+    assert sent(provider) == ["code-1", "r1", "r2", "code-2"]
+
+
+# Callables
+
+
+def refresh_tokens(text: str) -> Callable[[], str]:
+    """A callback of the user's that gives one and the same, or with a number after each dash."""
+    numbers = itertools.count(1)
+    return lambda: f"{text}{next(numbers)}" if text.endswith("-") else text
+
+
+@pytest.mark.parametrize(("text", "next_sent"), [("same", []), ("other-", ["other-3"])], ids=["the same", "another"])
+@pytest.mark.parametrize("kind", [RefreshToken, AuthorizationCode])
+async def test_a_callable_whose_token_is_refused(kind: Any, text: str, next_sent: list[str]) -> None:
+    """Expect one request for it, an error, and what was refused never to be sent again."""
+    provider, hands = FakeProvider(), Hands()
+    field = "code" if kind is AuthorizationCode else "refresh_token"
+    source = provider.source(kind(**{field: refresh_tokens(text), "subject": "ann"}), hands)
+    provider.plan.extend(refused() for _ in range(9))
+    with pytest.raises(TokenRequestRefused, match="no such thing"):
+        await source.token()
+    assert len(provider.forms) == 1
+    hands.now += LATER
+    with pytest.raises(TokenRequestRefused) as caught:
+        await source.token()
+    if text == "same":
+        assert "callable returned was used" in caught.value.message
+        assert len(provider.forms) == 1
+    else:
+        assert len(provider.forms) == 2
+
+
+async def test_a_callable_is_asked_once_for_each_request() -> None:
+    """Expect what was claimed to be what is sent: a callable may give another each time it is asked."""
+    provider, hands = FakeProvider(), Hands()
+    asked: list[str] = []
+
+    def give() -> str:
+        asked.append(f"code-{len(asked) + 1}")
+        return asked[-1]
+
+    await provider.source(AuthorizationCode(code=give), hands).token()
+    assert sent(provider) == asked == ["code-1"]
+
+
+async def test_a_callable_that_fails() -> None:
+    """Expect an error that names the setting, and nothing to be sent."""
+    provider = FakeProvider()
+    with pytest.raises(ConfigurationError) as caught:
+        await provider.source(RefreshToken(refresh_token=lambda: "")).token()
+    assert caught.value.field == "grant.refresh_token"
+    assert provider.forms == []
+
+
+# Equal, but not the same
+
+
+@pytest.mark.parametrize(
+    "grant",
+    [
+        pytest.param(lambda: RefreshToken(refresh_token="r0"), id="refresh token"),
+        pytest.param(lambda: RefreshToken(refresh_token=lambda: "r0", subject="ann"), id="callable"),
+        pytest.param(lambda: AuthorizationCode(code="c"), id="code"),
+    ],
+)
+@pytest.mark.parametrize("shares_store", [True, False], ids=["one store", "no store"])
+async def test_equal_grants_spend_a_secret_once(grant: Callable[[], Grant], shares_store: bool) -> None:
+    """Expect two sources that were given the same text to send it once, at one moment and later."""
+    provider, hands = FakeProvider(), Hands()
+    options = {"store": MemoryStore()} if shares_store else {}
+    one, other = (provider.source(grant(), hands, **options) for _ in range(2))
+    provider.gate = asyncio.Event()
+    first = asyncio.create_task(one.token())
+    await provider.arrived.wait()
+    second = asyncio.create_task(other.token())
+    for _ in range(20):  # steps of the loop, more than the second needs to come to where it waits
+        await asyncio.sleep(0)
+    provider.gate.set()
+    assert (await first).access_token == "a1"
+    if shares_store:
+        assert (await second).access_token == "a1"
+    else:
+        with pytest.raises(TokenRequestRefused) as caught:
+            await second
+        assert caught.value.code == "login_required"
+    assert (len(provider.forms), provider.killed) == (1, set())
+
+
+async def test_two_configurations_of_one_refresh_token() -> None:
+    """Expect the same of what users make, one client after the other."""
+    forms: list[dict[str, list[str]]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        forms.append(parse_qs(request.content.decode()))
+        return httpx.Response(200, json={"access_token": "a", "expires_in": 3600, "refresh_token": "next"})
+
+    for number in range(2):
+        config = seic.Config(
+            provider=seic.OAUTH2,
+            hosts=seic.Hosts(api="idp.example"),
+            client_id="client-1",
+            client_secret="s",
+            grant=seic.RefreshToken(refresh_token="given"),
+        )
+        async with seic.AsyncClient(config, transport=httpx.MockTransport(answer)) as client:
+            if number == 0:
+                await client.token()
+            else:
+                with pytest.raises(seic.TokenRequestRefused, match="works once"):
+                    await client.token()
+    assert [form["refresh_token"] for form in forms] == [["given"]]
+
+
+async def test_a_refresh_token_that_the_provider_hands_out_again() -> None:
+    """Expect a text that was spent once to be good where the provider itself gives it anew."""
+    provider, hands = FakeProvider(), Hands()
+    pair = {"access_token": "a", "token_type": "Bearer", "expires_in": 3600}
+    source = provider.source(seic.Password(username="u", password="p"), hands)
+    for refresh_token in ("one", "two", "one", "two"):
+        provider.plan.append(httpx.Response(200, json={**pair, "refresh_token": refresh_token}))
+        await source.token()
+        hands.now += LATER
+    assert provider.asked == ["password", "one", "two", "one"]
