@@ -3,7 +3,7 @@ from __future__ import annotations
 import contextlib
 import http.cookies
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -890,7 +890,7 @@ def test_attack_mix_up_of_two_providers(platform: FakePlatform) -> None:
     )
 
     @contextlib.asynccontextmanager
-    async def both(app: Starlette) -> Any:
+    async def both(app: Starlette) -> AsyncIterator[None]:
         async with honest_logins.lifespan(app), evil_logins.lifespan(app):
             yield
 
