@@ -1,138 +1,100 @@
-"""A connection that is cut: the certificate is named as a cause as far as the handshake leaves that open."""
+"""An attempt: what is watched of a call, and what is left to the trace of the user."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import pytest
 
-import seic
-from tests._support.pki import Minted, authority, mint, server
-from tests._support.tls_servers import TLS12, TLS13, TlsServer
+from seic._network.attempt import Attempt
 
-ROOT = authority()
-CLIENT = mint(issuer=ROOT)
-#: More than the buffers on the way hold.
-UPLOAD = b"x" * 3_000_000
-AGREED = "though it had ended the TLS handshake with our certificate (CN=svc-user"
-OPEN = "it may refuse our certificate (CN=svc-user"
-SIZE = "request (for its size"
+_OPENED = ("connection.connect_tcp.started", "connection.connect_tcp.complete", "connection.start_tls.started")
+_SENT = ("http11.send_request_headers.started", "http11.send_request_headers.complete")
 
 
-def config(far: TlsServer, client: Minted | None = CLIENT) -> seic.Config:
-    """A configuration for that server."""
-    host = f"localhost:{far.port}"
-    return seic.Config(
-        provider=seic.OAUTH2,
-        hosts=seic.Hosts(mtls=host, api=host),
-        client_id="client",
-        client_secret="secret",
-        grant=seic.ClientCredentials(),
-        certificate=None if client is None else seic.ClientCertificate.load(client.pair),
-        ca=ROOT.pem,
-        trust_env=False,
-    )
+class _InClear:
+    def get_extra_info(self, name: str) -> None:
+        """Have nothing to tell."""
 
 
-def blocking(stated: seic.Config, body: bytes) -> None:
-    """Upload from a thread."""
-    with httpx.Client(transport=seic.Transport(stated)) as client:
-        client.post(stated.base_url, content=body)
+class Heard:
+    """A trace of the user's, for both kinds of clients."""
+
+    def __init__(self, *, blocking: bool) -> None:
+        self.steps: list[str] = []
+        self.trace: Any = self.note if blocking else self.note_async
+
+    def note(self, step: str, info: dict[str, Any]) -> None:
+        """Hear a step."""
+        self.steps.append(step)
+
+    async def note_async(self, step: str, info: dict[str, Any]) -> None:
+        """Hear a step."""
+        self.steps.append(step)
 
 
-def awaited(stated: seic.Config, body: bytes) -> None:
-    """Upload in an event loop."""
-
-    async def call() -> None:
-        async with httpx.AsyncClient(transport=seic.AsyncTransport(stated)) as client:
-            await client.post(stated.base_url, content=body)
-
-    asyncio.run(call())
-
-
-def _without_tickets(context: ssl.SSLContext) -> None:
-    context.num_tickets = 0
+def step_through(request: httpx.Request, steps: Sequence[str], *, blocking: bool) -> None:
+    """Tell a request's trace of steps as httpcore does, which looks for the trace at the start of each."""
+    told: Any = None
+    for step in steps:
+        if told is None or not step.endswith(".complete"):
+            told = request.extensions.get("trace")
+        if told is not None:
+            result = told(step, {"return_value": _InClear()})
+            if not blocking:
+                asyncio.run(result)
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[..., TlsServer]]:
-    """Start a server that ends connections without an answer."""
-    with contextlib.ExitStack() as running:
-
-        def start(**how: Any) -> TlsServer:
-            return running.enter_context(TlsServer(server(ROOT), **{"trusts": ROOT, "reply": b"", **how}))
-
-        yield start
+def request_of(heard: Heard | None) -> httpx.Request:
+    """Return a request, with the user's trace if there is one."""
+    extensions = {} if heard is None else {"trace": heard.trace}
+    return httpx.Request("GET", "https://api.example.com", extensions=extensions)
 
 
-def failure(send: Callable[[seic.Config, bytes], None], stated: seic.Config, body: bytes) -> str:
-    """Send, expect an error of httpx that is not seic's, and return its words."""
-    with pytest.raises(httpx.TransportError) as caught:
-        send(stated, body)
-    assert not isinstance(caught.value, seic.SeicError)
-    return str(caught.value)
+@pytest.mark.parametrize("blocking", [False, True])
+@pytest.mark.parametrize("is_traced", [False, True])
+def test_an_open_connection_is_not_watched(blocking: bool, is_traced: bool) -> None:
+    """From the first thing that is sent on it, the request is as it was: each step of a trace has its price."""
+    heard = Heard(blocking=blocking) if is_traced else None
+    request = request_of(heard)
+    before = dict(request.extensions)
+    attempt = Attempt(request, blocking=blocking)
+
+    step_through(request, _SENT[:1], blocking=blocking)
+
+    assert request.extensions == before
+    assert attempt.stage(tunnelled=False) == "later"
 
 
-SENDS = [blocking, awaited]
+@pytest.mark.parametrize("blocking", [False, True])
+def test_a_new_connection_is_watched_to_the_end(blocking: bool) -> None:
+    """What failed after TLS began to be spoken is told apart, until the call is over."""
+    request = request_of(None)
+    attempt = Attempt(request, blocking=blocking)
+
+    step_through(request, _OPENED, blocking=blocking)
+    assert attempt.stage(tunnelled=False) == "handshake"
+    step_through(request, ["connection.start_tls.complete", *_SENT], blocking=blocking)
+    assert attempt.stage(tunnelled=False) == "first"
+
+    attempt.end()
+    attempt.end()
+    assert request.extensions == {}
 
 
-@pytest.mark.parametrize("body", [b"", b"x", UPLOAD], ids=["none", "small", "upload"])
-@pytest.mark.parametrize("version", [TLS12, TLS13])
-@pytest.mark.parametrize("send", SENDS)
-def test_a_server_that_took_the_certificate_is_not_said_to_refuse_it(
-    send: Any, version: ssl.TLSVersion, body: bytes, serve: Callable[..., TlsServer]
-) -> None:
-    """The handshake ended on both sides: by TLS 1.2's own order, by the tickets that come after TLS 1.3's."""
-    far = serve(version=version)
-    said = failure(send, config(far), body)
-    assert AGREED in said
-    assert SIZE in said
-    assert OPEN not in said
+@pytest.mark.parametrize("blocking", [False, True])
+@pytest.mark.parametrize("steps", [(*_OPENED, *_SENT), (*_SENT, "http11.receive_response_headers.started")])
+def test_the_users_trace_hears_every_step_once(blocking: bool, steps: tuple[str, ...]) -> None:
+    """Whether the connection is new or was open."""
+    heard = Heard(blocking=blocking)
+    request = request_of(heard)
+    attempt = Attempt(request, blocking=blocking)
 
+    step_through(request, steps, blocking=blocking)
+    attempt.end()
 
-@pytest.mark.parametrize("send", SENDS)
-def test_without_a_ticket_both_causes_stay_open(send: Any, serve: Callable[..., TlsServer]) -> None:
-    """A server that hands out none may have refused the certificate or the request: both are told."""
-    said = failure(send, config(serve(version=TLS13, prepare=_without_tickets)), UPLOAD)
-    assert OPEN in said
-    assert SIZE in said
-    assert AGREED not in said
-
-
-@pytest.mark.parametrize("version", [TLS12, TLS13])
-@pytest.mark.parametrize("send", SENDS)
-def test_a_cut_upload_is_told_to_be_its_size_perhaps(
-    send: Any, version: ssl.TLSVersion, serve: Callable[..., TlsServer]
-) -> None:
-    """A reset in the middle of a body may take the tickets with it: no certainty, and the size is among the causes."""
-    said = failure(send, config(serve(version=version, reset=True)), UPLOAD)
-    assert SIZE in said
-    assert AGREED in said if version == TLS12 else OPEN in said or AGREED in said
-
-
-@pytest.mark.parametrize("send", SENDS)
-@pytest.mark.parametrize("body", [b"x", UPLOAD], ids=["small", "upload"])
-def test_a_refused_certificate_is_never_said_to_be_taken(
-    send: Any, body: bytes, serve: Callable[..., TlsServer]
-) -> None:
-    """Over TLS 1.3 the alert may be lost under a body: then the refusal stays among the causes."""
-    far = serve(version=TLS13, trusts=authority("Other Root", 71))
-    with pytest.raises((httpx.TransportError, seic.CertificateError)) as caught:
-        send(config(far), body)
-    if isinstance(caught.value, seic.CertificateError):
-        assert caught.value.reason == "unknown-to-server"
-    else:
-        assert OPEN in str(caught.value)
-    assert AGREED not in str(caught.value)
-
-
-@pytest.mark.parametrize("send", SENDS)
-def test_without_a_certificate_one_may_be_demanded(send: Any, serve: Callable[..., TlsServer]) -> None:
-    """Servers that judge after the handshake demand one so, whatever the handshake showed."""
-    said = failure(send, config(serve(version=TLS13, demand=False), None), UPLOAD)
-    assert "no client certificate is configured" in said
+    assert heard.steps == [*steps]
+    assert request.extensions == {"trace": heard.trace}
