@@ -37,7 +37,7 @@ from seic.fastapi.page import CONTENT_SECURITY_POLICY, render_message
 from seic.fastapi.pockets import LOGIN_TAKES, CookiePocket, Pocket, Used
 from seic.fastapi.problems import Problem, problem_of
 from seic.fastapi.sealing import Keys, Seal
-from seic.fastapi.sessions import Sessions
+from seic.fastapi.sessions import NotKept, Sessions
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -50,6 +50,12 @@ _MAY_IDLE = 1800.0
 _LONGEST_PATH = 1500
 #: What a header carries as it is.
 _VISIBLE = string.punctuation
+_LOGIN_FAILED = Problem(
+    status=HTTPStatus.SERVICE_UNAVAILABLE,
+    code="login_failed",
+    detail="The login did not work; try again.",
+    retry_after=5,
+)
 _LOGOUT_FAILED = Problem(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
     code="logout_failed",
@@ -303,6 +309,8 @@ class Logins:
         except (TokenRequestRefused, InvalidTokenResponse) as error:
             _logger.warning("a login failed: %s", error)
             return self._explain(request, response, error)
+        except NotKept:
+            return _answer(_LOGIN_FAILED.response(), response)
         except (TokenError, CertificateError) as error:
             _logger.error("a login failed: %s", error)  # noqa: TRY400  # frames and all would hold the code
             return _answer(problem_of(error).response(), response)

@@ -77,6 +77,10 @@ class UserLogin(AuthorizationCode):
         return super().fields(provider)
 
 
+class NotKept(Exception):
+    """The store did not keep a session: at the next page the person would not be logged in."""
+
+
 class _Shared(httpx.AsyncBaseTransport):
     """The connections of all people's clients: closing one client closes none of them."""
 
@@ -231,15 +235,18 @@ class Sessions:
 
         Raises:
             TokenError: The code was not taken, or the endpoint cannot be reached.
+            NotKept: The store did not keep the session.
         """
         session = secrets.token_urlsafe(32)
         client = self._make(session, code=code, code_verifier=code_verifier)
         try:
             token = await client.token()
+            kept, _ = await self._try("keep a session", self._store.begin, self._key(client), token)
+            if not kept:
+                raise NotKept
         except BaseException:
             await _close(client)
             raise
-        await self._try("keep a token", self._store.begin, self._key(client), token)
         self._keep(session, client)
         return session, token
 
