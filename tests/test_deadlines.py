@@ -77,7 +77,7 @@ def test_a_dripping_endpoint_holds_blocking_callers_no_longer_than_the_deadline(
         with ThreadPoolExecutor(5) as pool:
             errors = list(pool.map(call, range(5)))
 
-        assert all("no whole answer within 0.3 s" in str(error) for error in errors)
+        assert all("no whole answer within" in str(error) for error in errors)
         assert client.stats.token_requests == 1
         assert endpoint.hung_up.wait(PATIENCE)
     for thread in fetchers():

@@ -214,7 +214,7 @@ class Keeper:
         with self._lock:
             if self._repetition is None:
                 repetition = _Repetition()
-                thread = threading.Thread(target=self._save_again, args=(repetition,), name="seic", daemon=True)
+                thread = threading.Thread(target=self._save_again, args=(repetition,), name="seic-store", daemon=True)
                 try:
                     thread.start()
                 except RuntimeError:
