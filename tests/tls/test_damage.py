@@ -31,7 +31,23 @@ def _damage(pem: bytes) -> bytes:
     return b"\n".join(lines)
 
 
+def _scrypt_out_of_range(minted: Minted) -> bytes:
+    how = ("pkcs8", "-topk8", "-in", "@", "-scrypt", "-passout", f"pass:{PASSPHRASE}", "-outform", "DER")
+    # Its cost is a power of two (RFC 7914 §2): 16384, and no longer.
+    made = openssl(*how, given=minted.key_pem)
+    assert b"\x02\x02\x40\x00" in made
+    return made.replace(b"\x02\x02\x40\x00", b"\x02\x02\x10\x04")
+
+
 ROWS: dict[str, Row] = {
+    "damaged-encryption": (
+        lambda m: m.pem,
+        _scrypt_out_of_range,
+        PASSPHRASE,
+        Reason.UNKNOWN_FORMAT,
+        "c.key",
+        ["its encryption is damaged", "copy the file again"],
+    ),
     "missing": (
         lambda m: None,
         lambda m: m.key_pem,
