@@ -31,6 +31,14 @@ def _damage(pem: bytes) -> bytes:
     return b"\n".join(lines)
 
 
+def _scrypt_out_of_range(minted: Minted) -> bytes:
+    how = ("pkcs8", "-topk8", "-in", "@", "-scrypt", "-passout", f"pass:{PASSPHRASE}", "-outform", "DER")
+    # Its cost is a power of two (RFC 7914 §2): 16384, and no longer.
+    made = openssl(*how, given=minted.key_pem)
+    assert b"\x02\x02\x40\x00" in made
+    return made.replace(b"\x02\x02\x40\x00", b"\x02\x02\x10\x04")
+
+
 ROWS: dict[str, Row] = {
     "missing": (
         lambda m: None,
@@ -154,6 +162,17 @@ def test_the_same_mistake_in_bytes_is_the_same_error(
 ) -> None:
     """Given as bytes, the mistake has the same code, and the error says which argument it was."""
     assert_told_of_bytes(ROWS[row], client, assert_no_leak)
+
+
+def test_an_encryption_out_of_range_is_damage(client: Minted, tmp_path: Path) -> None:
+    """OpenSSL refuses the parameters; older versions of the cryptography library tell it like a wrong passphrase."""
+    path = tmp_path / "c.key"
+    path.write_bytes(_scrypt_out_of_range(client))
+    with pytest.raises(CertificateError) as caught:
+        ClientCertificate.load(client.pem, key=path, password=PASSPHRASE)
+    assert caught.value.path == str(path)
+    remedies = {Reason.UNKNOWN_FORMAT: "copy the file again", Reason.PASSPHRASE_WRONG: "check password="}
+    assert remedies[Reason(caught.value.reason or "")] in str(caught.value)
 
 
 def _load(data: bytes) -> object:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import attrs
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.decrepit.ciphers.algorithms import RC2
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
@@ -132,6 +132,13 @@ class SealedKey(Secretive):
                 self.label,
                 "the private key is damaged or of a kind that is not supported; use RSA, EC on a named curve or "
                 "Ed25519",
+            )
+        if isinstance(error, InternalError):
+            return fault(
+                Reason.UNKNOWN_FORMAT,
+                self.label,
+                "its encryption is damaged, or asks for more memory than there is; copy the file again as a whole, or "
+                "encrypt the key anew ('openssl pkcs8 -topk8 -in FILE -out client.key')",
             )
         if unknown:
             return _unsupported_encryption(self.label)

@@ -6,15 +6,23 @@ import datetime as dt
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from seic._tls.facts import CertificateFacts
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
-#: What cryptography raises at bytes that it cannot make sense of; until version 44 a KeyError at an odd type of string.
-UNPARSABLE = (ValueError, KeyError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
+#: What cryptography raises at bytes that it cannot make sense of; until version 44 a KeyError at an odd type of string,
+#: an InternalError at an encryption whose parameters OpenSSL refuses.
+UNPARSABLE = (
+    ValueError,
+    KeyError,
+    InternalError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+)
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 
