@@ -20,6 +20,7 @@ from seic._network import identity
 from seic._tls import rotation
 from seic._tls.certificate import ClientCertificate
 from seic._tls.reasons import CertificateWarning
+from seic._tls.trust import read_trust
 from seic._transport import AsyncTrace, AsyncTransport, BlockingTrace, OriginGuard, Transport
 from tests._support.identities import authority, certificate
 from tests._support.wire import Wire, wire
@@ -386,7 +387,7 @@ async def test_many_first_calls_build_one_context_off_the_loop(
         replies = await asyncio.gather(*(client.get("https://mtls.example/") for _ in range(100)))
 
     assert {reply.status_code for reply in replies} == {200}
-    assert contexts.asked == [(config.certificate, config.ca, ("http/1.1",))]
+    assert contexts.asked == [(config.certificate, read_trust(config.ca), ("http/1.1",))]
     assert threading.get_ident() not in contexts.threads
 
 

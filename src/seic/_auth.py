@@ -20,7 +20,7 @@ from seic._connector import TokenConnector
 from seic._events import CallNotReplayed, CallReplayed, CertificateRotated, Event
 from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
-from seic._oauth.words import LONGEST_ID, clean, credentials_of
+from seic._oauth.words import credentials_of, find_tracking_id
 from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
@@ -54,11 +54,12 @@ _SERVER_ERROR = 500
 _logger = logging.getLogger("seic.api")
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.define(eq=False, repr=False)
 class _Attached:
     """What attaching a token made of the headers of the last call: most calls bring the same, and a copy is cheap.
 
-    Setting each header anew would cost more than all the rest that is done to a call whose token is fresh.
+    Setting each header anew would cost more than all the rest that is done to a call whose token is fresh. It is never
+    changed, and yet not frozen: to make one that is takes longer, and calls that are all different each make one.
     """
 
     held: Held | None = None
@@ -273,7 +274,8 @@ class OAuth2Auth(_Auth):
     def _attach(self, request: Any, held: Held, trace: HopTrace) -> None:
         headers, last = request.headers, self._attached
         before = headers.raw
-        if before == last.before and held is last.held and type(headers) is type(last.after):
+        is_repeated = before == last.before and held is last.held
+        if is_repeated and type(headers) is type(last.after):
             request.headers = last.after.copy()
         else:
             headers["Authorization"] = held.authorization
@@ -282,7 +284,8 @@ class OAuth2Auth(_Auth):
             if _is_ascii(before):
                 # It reads the same as UTF-8, and httpx need not find that out on each call.
                 headers.encoding = "utf-8"
-                self._attached = _Attached(held, before, headers.copy())
+                # Kept for later calls only where two have been alike, since it costs as much as it then spares one.
+                self._attached = _Attached(held, before, headers.copy() if is_repeated else None)
         if self._id_header is not None:
             # httpx takes the token off a redirect to another origin, but not this header.
             trace.watch(request)
@@ -333,8 +336,7 @@ class OAuth2Auth(_Auth):
 
     def _tracking_id(self, response: Any) -> str | None:
         header = self.config.provider.tracking_header
-        named = None if header is None else response.headers.get(header)
-        return named and (clean(named, secrets=credentials_of(response), limit=LONGEST_ID) or None)
+        return find_tracking_id(response.headers, header, secrets=credentials_of(response))
 
     def _log(self, response: Any) -> None:
         hops = [response]

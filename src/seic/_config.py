@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import math
 import os
 import warnings
@@ -27,6 +26,7 @@ from seic._oauth.dpop import DPoP
 from seic._oauth.messages import build_token_request
 from seic._settings import named, read_environment, read_file
 from seic._tls.certificate import ClientCertificate
+from seic._tls.context import check_source
 from seic._tls.rotation import CertificateSource
 from seic._tls.trust import read_trust
 from seic._tokens.held import Margin, Windows
@@ -88,14 +88,8 @@ def _seconds(_config: Config, attribute: attrs.Attribute[Any], value: object) ->
         raise _unlike(attribute, value, "a number of seconds")
 
 
-def _gives_certificate(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is None or isinstance(value, ClientCertificate):
-        return
-    # A class is callable too, and is what stands there when `.load(...)` was forgotten.
-    if not callable(value) or isinstance(value, type) or inspect.iscoroutinefunction(value):
-        raise _unlike(
-            attribute, value, "seic.ClientCertificate.load(...), or a plain function without arguments that returns it"
-        )
+def _gives_certificate(_config: Config, _attribute: attrs.Attribute[Any], value: object) -> None:
+    check_source(value)
 
 
 def _ca_repr(ca: CA) -> str:
@@ -124,7 +118,8 @@ class Config(Secretive):
             again each minute and should have a time limit of its own. With a certificate token and API calls go to the
             mutual-TLS host, and follow it when its files are renewed.
         dpop: The key that tokens are bound to (RFC 9449), where the provider and its APIs offer that; None is none.
-        ca: Whom to trust: None is the system's trust, a path or PEM bytes are exactly these.
+        ca: Whom to trust: None is the system's trust, a path or PEM bytes are exactly these; a path is followed as the
+            certificate's are.
         store: Where tokens are kept beyond this process's clients; None is nowhere.
         advisory_refresh: From when before expiry a token is renewed in the background: seconds, or a share of its
             lifetime such as `"20%"`, the default.
@@ -226,6 +221,8 @@ class Config(Secretive):
         is empty counts as not set; another name that begins with `SEIC_` is refused, lest a slip pass unseen. The
         profile is a table of `seic/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
 
+        Account and password make the grant `ClientCredentials`. Any other is given as `grant=`; they are then not read.
+
         Args:
             environ: The variables; None is the process's own.
             changes: Settings that stand above both; what they replace is not read.
@@ -243,7 +240,7 @@ class Config(Secretive):
     def from_file(cls, path: str | os.PathLike[str], *, profile: str = "default", **changes: Any) -> Config:
         """Read the settings from a table of a TOML file; its keys are the variables' names without `SEIC_`, lower case.
 
-        Paths in it are relative to the file.
+        Paths in it are relative to the file. Any grant but `ClientCredentials` is given as `grant=`.
 
         Args:
             path: The file.

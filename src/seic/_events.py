@@ -225,13 +225,22 @@ class CertificateRotated(Event):
 
 @attrs.frozen(kw_only=True)
 class CertificateRejected(Event):
-    """New key material did not load; the last good pair stays in service."""
+    """New key material or authorities did not load, or their source is silent; the last good ones stay in service."""
 
     name: ClassVar[str] = "certificate rejected"
     level: ClassVar[int] = 30
     path: str
     reason: str
     problem: str
+
+
+@attrs.frozen(kw_only=True)
+class AuthoritiesRotated(Event):
+    """The file of `ca=` has changed; new connections trust what it holds now, `authorities` of them."""
+
+    name: ClassVar[str] = "authorities rotated"
+    path: str
+    authorities: int
 
 
 Emit: TypeAlias = Callable[[Event], None]

@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from seic._events import Event, log_event
-from seic._runtime import is_in_event_loop, start_async
+from seic._runtime import Lock, is_in_event_loop, start_async
 
 #: A function or a coroutine function of one event.
 Listener: TypeAlias = Callable[[Event], object]
@@ -29,7 +28,7 @@ class Listeners:
     """
 
     def __init__(self, first: Listener | None = None) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         # Replaced whole, so that telling needs no lock.
         self._subscriptions: tuple[_Subscription, ...] = ()
         if first is not None:

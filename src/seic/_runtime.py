@@ -1,4 +1,6 @@
-"""What asyncio, trio and plain threads have in common: a latch, a sleep, a deadline, a job. No protocol, no policy.
+"""What asyncio, trio and plain threads have in common: a latch, a sleep, a deadline, a job, locks that survive forks.
+
+No protocol, no policy.
 
 httpx runs on both libraries, so seic does. trio is never imported here unless the program itself already runs in it.
 """
@@ -6,12 +8,16 @@ httpx runs on both libraries, so seic does. trio is never imported here unless t
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import contextvars
 import itertools
+import os
 import sys
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -22,6 +28,59 @@ _T = TypeVar("_T")
 #: How many tasks that waited go on with one turn of the event loop: each has a request to send, which takes some tenths
 #: of a millisecond.
 _EACH_TURN = 4
+
+
+class Heir(Protocol):
+    """Something that a forked child has of its parent, without the parent's threads."""
+
+    def after_fork(self) -> None:
+        """Begin anew in the child, where the caller is the only thread."""
+        ...
+
+
+# Locks first: what else begins anew uses them.
+_locks: weakref.WeakSet[Heir] = weakref.WeakSet()
+_heirs: weakref.WeakSet[Heir] = weakref.WeakSet()
+
+
+def survive_fork(heir: Heir) -> None:
+    """Have `after_fork` called in a forked child, for as long as the heir lives."""
+    _heirs.add(heir)
+
+
+def _after_fork() -> None:
+    # Anew: a thread that was in the middle of a walk over them stayed in the parent.
+    global _locks, _heirs
+    _locks, _heirs = weakref.WeakSet(list(_locks)), weakref.WeakSet(list(_heirs))
+    for heir in [*_locks, *_heirs]:
+        heir.after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class Lock:
+    """A lock that is free in a forked child, whoever of the parent held it.
+
+    It is reentrant, for the garbage collector and signals may run a finalizer of a user's that comes back here.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        _locks.add(self)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    def after_fork(self) -> None:
+        """Be free: the thread that held it does not exist here."""
+        self._lock = threading.RLock()
 
 
 def current_trio() -> Any | None:
@@ -63,11 +122,23 @@ async def sleep(seconds: float) -> None:
 
 
 async def in_thread(call: Callable[..., _T], *args: Any) -> _T:
-    """Run a blocking call off the event loop; a cancelled caller leaves it to end by itself."""
-    if (library := current_trio()) is not None:
-        result: _T = await library.to_thread.run_sync(call, *args, abandon_on_cancel=True)
-        return result
-    return await asyncio.to_thread(call, *args)
+    """Run a blocking call off the event loop; a cancelled caller leaves it to end by itself.
+
+    It has a daemon thread of its own: the libraries' pools are small and serve name look-ups too, and asyncio's holds
+    the loop's end up, so that a call that hangs would be everybody's.
+    """
+    outcome: concurrent.futures.Future[_T] = concurrent.futures.Future()
+    done = Latch()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call(*args))
+        except BaseException as error:  # noqa: BLE001 - it is the caller's
+            outcome.set_exception(error)
+
+    start_thread(run, ended=done.set)
+    await done.wait_async(None)
+    return outcome.result()
 
 
 async def within(seconds: float, call: Callable[[], Awaitable[_T]]) -> _T:
@@ -222,11 +293,17 @@ class Latch:
     """A flag that is set once and wakes everyone who waits for it: threads, asyncio tasks of any loop, trio tasks."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._set = False
         self._thread_event: threading.Event | None = None
         # One event or gate a loop, however many tasks wait there: setting wakes each loop once.
         self._loops: dict[Any, tuple[Any, Callable[[], object]]] = {}
+        _locks.add(self)
+
+    def after_fork(self) -> None:
+        """Be free: the threads that waited do not exist here, nor the one that held the lock."""
+        self._lock = threading.RLock()
+        self._thread_event = None
 
     def is_set(self) -> bool:
         """Whether it was set."""

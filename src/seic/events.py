@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from seic._events import (
+    AuthoritiesRotated,
     CallNotReplayed,
     CallReplayed,
     CertificateExpiring,
@@ -42,6 +43,7 @@ __all__ = [
     "CertificateExpiring",
     "CertificateRotated",
     "CertificateRejected",
+    "AuthoritiesRotated",
     # For tracers and meters
     "TokenFetchBegun",
     "TokenFetchEnded",

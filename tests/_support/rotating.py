@@ -36,7 +36,13 @@ class Bench:
         )
 
     def look(self, times: int = SETTLED) -> None:
-        """Look some times, as the watching thread does."""
+        """Look some times, as the watching thread does, and each time wait for what comes of it."""
+        for _ in range(times):
+            done = self.identity.look()
+            assert done is None or done.wait(10)
+
+    def look_without_waiting(self, times: int = 1) -> None:
+        """Look some times, whatever comes of it."""
         for _ in range(times):
             self.identity.look()
 

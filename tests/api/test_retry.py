@@ -6,6 +6,7 @@ import asyncio
 import io
 import logging
 import math
+import ssl
 from collections import deque
 from typing import Any
 
@@ -15,6 +16,7 @@ import trio
 
 import seic
 from seic import ConfigurationError, Retry, RetryTransport
+from seic._network.failures import CertificateConnectError
 from tests._support.api import KINDS, Api, Async, Blocking, Kind, auth_for, config
 from tests._support.clocks import FakeClock
 from tests._support.token_desk import TokenDesk
@@ -225,6 +227,36 @@ def test_an_error_of_ours_is_not_repeated(kind: Kind, pauses: list[float]) -> No
     with pytest.raises(seic.CertificateError):
         send(kind, plan)
     assert plan.calls == 1
+
+
+def because(error: Exception, cause: BaseException, *, by: str = "__cause__") -> Exception:
+    """The error with what it came from."""
+    setattr(error, by, cause)
+    return error
+
+
+@pytest.mark.parametrize("by", ["__cause__", "__context__"])
+def test_a_verdict_on_a_certificate_is_not_repeated(kind: Kind, pauses: list[float], by: str) -> None:
+    """The server's on ours is httpx's error too, and ours on the server's stands among the causes of one."""
+    unknown = ssl.SSLCertVerificationError("self-signed certificate")
+    refused = CertificateConnectError("revoked", path="client.pem", reason="revoked")
+    untrusted = because(kind.library.ConnectError("no"), because(OSError("below"), unknown, by=by), by=by)
+    for error in (refused, untrusted):
+        plan = Plan(error)
+        with pytest.raises(type(error)) as caught:
+            send(kind, plan)
+        assert caught.value is error
+        assert plan.calls == 1
+
+
+def test_what_the_caller_was_handling_is_no_verdict(kind: Kind, pauses: list[float]) -> None:
+    """Python chains it to the loss of a connection that came later, and it says nothing about that."""
+    plan = Plan(kind.library.ConnectError("lost"))
+    try:
+        raise ssl.SSLCertVerificationError("of another connection")
+    except ssl.SSLCertVerificationError:
+        assert send(kind, plan).status_code == 200
+    assert plan.calls == 2
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.is_async], ids=lambda kind: kind.name)

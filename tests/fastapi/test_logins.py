@@ -827,6 +827,54 @@ def test_attack_a_forged_session(cookie: str, browser: TestClient) -> None:
     assert browser.get("/me").status_code == 303
 
 
+def test_attack_a_cookie_that_was_tampered_with(site: Site, browser: TestClient) -> None:
+    """Whatever letter is changed, dropped or added, it opens nothing."""
+    site.log_in(browser)
+    good = browser.cookies[SESSION]
+    changed = [good[:at] + ("A" if good[at] != "A" else "B") + good[at + 1 :] for at in range(0, len(good) - 8, 7)]
+
+    for cookie in [*changed, good[:-8], good[8:], good[:40] + good, good.swapcase()]:
+        plant(browser, {SESSION: cookie})
+        assert browser.get("/me").status_code == 303
+    plant(browser, {SESSION: good})
+    assert browser.get("/me").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "options"),
+    [
+        pytest.param({}, {"callback_url": "https://other.example/login/callback"}, id="another host's"),
+        pytest.param({"client_id": "app-2"}, {}, id="another client's"),
+        pytest.param({}, {"name": "other"}, id="another login's"),
+    ],
+)
+def test_attack_a_cookie_of_another_application(
+    changes: dict[str, Any], options: dict[str, Any], site: Site, browser: TestClient
+) -> None:
+    """With the same key and the same store: staging's cookie is worth nothing in production."""
+    site.log_in(browser)
+    browser.get("/login")
+    config = site.platform.config(**changes)
+    settings: dict[str, Any] = {"callback_url": CALLBACK, "key": KEY, "transport": site.platform.transport, **options}
+    logins = Logins(config, **settings)
+
+    async def me(request: Request) -> JSONResponse:
+        return JSONResponse((await (await logins.client(request)).get("/v1/me")).json())
+
+    app = Starlette(routes=[*logins.routes, Route("/me", me)], lifespan=logins.lifespan)
+    with TestClient(app, base_url="https://app.example", headers=PAGE, follow_redirects=False) as other:
+        names = {kind: f"__Host-{options.get('name', 'seic')}-{kind}" for kind in ("session", "login")}
+        plant(other, {names["session"]: browser.cookies[SESSION], names["login"]: browser.cookies[LOGIN]})
+        assert other.get("/me").status_code == 303
+        assert other.get(f"{urlsplit(settings['callback_url']).path}?code=x&state=x").status_code == 400
+    assert len(site.platform.exchanges) == 1
+
+
+def test_who_is_sent_to_log_in_is_not_answered_from_a_cache(browser: TestClient) -> None:
+    """After the login the same address shows a person's page, and after the logout it does not."""
+    assert browser.get("/me").headers["Cache-Control"] == "no-store"
+
+
 def test_attack_mix_up_of_two_providers(platform: FakePlatform) -> None:
     """A code of the honest provider is never sent to the attacker's, nor the other way round (RFC 9700 §4.4)."""
     evil = FakePlatform()

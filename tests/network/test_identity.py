@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
+import threading
 import warnings
 import weakref
 from pathlib import Path
@@ -15,7 +16,8 @@ import seic
 from seic._listeners import Listeners
 from seic._network.identity import Presenter
 from seic._tls.reasons import CertificateWarning
-from seic.events import CertificateRotated, Event
+from seic._tls.watching import WATCHER
+from seic.events import AuthoritiesRotated, CertificateRotated, Event
 from tests._support.fake_gateway import FakeGateway
 from tests._support.pki import DAY, NOW, Minted, authority, mint
 from tests._support.swapping import PairOnDisk
@@ -209,3 +211,76 @@ def test_a_certificate_that_died_in_memory_still_names_itself(root: Minted) -> N
         one.present()
     assert caught.value.reason == "expired"
     assert dead.not_after < dt.datetime.now(dt.UTC)
+
+
+# Authorities
+
+
+@pytest.fixture
+def ca(tmp_path: Path, root: Minted) -> Path:
+    """The authority in a file."""
+    path = tmp_path / "ca.pem"
+    path.write_bytes(root.pem)
+    return path
+
+
+@pytest.mark.parametrize("with_certificate", [True, False])
+def test_the_file_of_the_authorities_is_watched(with_certificate: bool, ca: Path, root: Minted) -> None:
+    """With a client certificate or without one: what it holds next is trusted by the next pool."""
+    changed = threading.Event()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, AuthoritiesRotated):
+            changed.set()
+
+    certificate = loaded(mint(issuer=root, number=91)) if with_certificate else None
+    one = Presenter(certificate, ca=ca, account=None, strict=False)
+    listeners = Listeners(listen)
+    one.tell(listeners)
+    before = one.present()
+    other = mint("Another root", ca=True, number=92)
+    ca.write_bytes(other.pem)
+
+    assert changed.wait(10)
+    assert one.rotation.generation != before.generation
+    after = one.present(http2=True)
+    assert after.generation == one.rotation.generation
+    assert after.context.get_ca_certs(binary_form=True) == [other.der]
+    assert before.context.get_ca_certs(binary_form=True) == [root.der]
+
+
+@pytest.mark.parametrize("http2", [True, False])
+@pytest.mark.parametrize("with_certificate", [True, False])
+def test_a_bad_file_of_authorities_fails_no_new_pool(
+    with_certificate: bool, http2: bool, ca: Path, root: Minted
+) -> None:
+    """Each token call opens a pool of its own, and all of them trust the last good authorities."""
+    certificate = loaded(mint(issuer=root, number=93)) if with_certificate else None
+    one = Presenter(certificate, ca=ca, account=None, strict=False)
+    one.present()
+    ca.unlink()
+    assert one.present(http2=http2).context.get_ca_certs(binary_form=True) == [root.der]
+
+
+def test_an_identity_goes_with_its_configuration(root: Minted, tmp_path: Path) -> None:
+    """Nobody has to close anything for the watcher to let go of it, with a certificate or authorities in files."""
+    disk = PairOnDisk(tmp_path, mint(issuer=root, number=94))
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(root.pem)
+    for certificate in (disk.load(), None):
+        one = Presenter(certificate, ca=ca, account=None, strict=False)
+        one.present()
+        assert id(one.rotation) in {id(watched) for watched in WATCHER._watched}
+        gone = threading.Event()
+        weakref.finalize(one.rotation, gone.set)
+        del one
+        assert until_collected(gone)
+
+
+def until_collected(gone: threading.Event) -> bool:
+    """Collect until it is gone: the thread that looks holds it for the moment of a look."""
+    for _ in range(1000):
+        gc.collect()
+        if gone.wait(0.01):
+            return True
+    return False

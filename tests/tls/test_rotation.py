@@ -15,9 +15,10 @@ from seic._errors import CertificateError, ConfigurationError
 from seic._events import CertificateExpiring, CertificateRejected, CertificateRotated, Event
 from seic._tls.certificate import ClientCertificate
 from seic._tls.reasons import Reason
+from seic._tls.renewal import FileRenewal
 from seic._tls.rotation import Identity
 from tests._support.pki import DAY, NOW, PASSPHRASE, Minted, authority, mint, server
-from tests._support.rotating import BELIEVED, NEW, Bench, Vault, replace
+from tests._support.rotating import BELIEVED, NEW, SETTLED, Bench, Vault, replace
 from tests._support.tls_servers import TLS12, TLS13, TlsServer, call
 
 
@@ -125,15 +126,17 @@ def test_a_chain_that_is_still_being_written_is_not_served_without_its_end(bench
 def test_a_file_that_changes_while_it_is_read_is_read_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A swap in the middle of a reading costs a look, and never serves half of each."""
     replace(bench.folder, mint(issuer=bench.root, number=7))
-    reload = ClientCertificate.reload
+    renewal = bench.identity._renewal
+    assert isinstance(renewal, FileRenewal)
+    read: Callable[[], ClientCertificate] = renewal._read
 
-    def swapped_under_it(certificate: ClientCertificate) -> ClientCertificate:
-        monkeypatch.setattr(ClientCertificate, "reload", reload)
-        fresh = reload(certificate)
+    def swapped_under_it() -> ClientCertificate:
+        monkeypatch.setattr(renewal, "_read", read)
+        fresh = read()
         replace(bench.folder, NEW)
         return fresh
 
-    monkeypatch.setattr(ClientCertificate, "reload", swapped_under_it)
+    monkeypatch.setattr(renewal, "_read", swapped_under_it)
     bench.look(2)
     assert bench.events == []
     bench.look(2)
@@ -403,7 +406,7 @@ def test_the_end_of_each_certificate_is_told_by_itself(client: Minted, bench: Be
     bench.now = client.certificate.not_valid_after_utc - 3 * DAY
     bench.look()
     replace(bench.folder, mint(issuer=root, number=8, not_after=bench.now + 2 * DAY))
-    bench.look()
+    bench.look(SETTLED + 1)
     assert [type(event) for event in bench.events] == [CertificateExpiring, CertificateRotated, CertificateExpiring]
 
 

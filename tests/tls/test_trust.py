@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 
@@ -319,8 +320,6 @@ def test_two_readings_of_the_same_are_equal_and_of_a_changed_bundle_are_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, root: Minted
 ) -> None:
     """Contexts are shared by the trust's value, so that value must change with the files."""
-    import os
-
     path = tmp_path / "ca.pem"
     path.write_bytes(root.pem)
     assert read_trust(path) == read_trust(path)

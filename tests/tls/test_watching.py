@@ -26,7 +26,6 @@ class Looked:
     def __init__(self, *, failing: BaseException | None = None) -> None:
         self.looked = threading.Event()
         self.threads: set[int] = set()
-        self.recovered = False
         self.failing = failing
 
     def look(self) -> None:
@@ -35,10 +34,6 @@ class Looked:
         self.looked.set()
         if self.failing is not None:
             raise self.failing
-
-    def recover_after_fork(self) -> None:
-        """Take note."""
-        self.recovered = True
 
 
 def running(watcher: Watcher) -> threading.Thread:
@@ -215,16 +210,8 @@ def test_a_forked_child_watches_by_itself(watching: bool, watcher: Watcher) -> N
     if child == 0:
         signal.alarm(10)
         one.looked.clear()
-        as_expected = (one.looked.wait(10) and one.recovered) if watching else watcher.thread is None
+        as_expected = one.looked.wait(10) if watching else watcher.thread is None
         os._exit(0 if as_expected else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     watcher.discard(one)
     assert ended(thread, watcher)
-
-
-def test_an_identity_recovers_from_a_fork_in_the_middle_of_a_reload(client: Minted, root: Minted) -> None:
-    """The lock that a thread of the parent held is free in the child."""
-    identity = Identity(ClientCertificate.load(client.pair), ca=root.pem)
-    identity._lock.acquire()
-    identity.recover_after_fork()
-    assert identity.hold().generation == 1

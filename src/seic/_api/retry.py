@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import math
+import ssl
+import sys
 from random import random
 from time import sleep as block
 from time import time
@@ -19,12 +21,12 @@ import httpx
 from seic._api.peeking import peek, peek_async
 from seic._api.proving import prove_anew
 from seic._api.replay import Body
-from seic._errors import ConfigurationError
+from seic._errors import CertificateError, ConfigurationError
 from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.error_forms import read_error
 from seic._oauth.providers import SEI_GATEWAY
-from seic._oauth.words import LONGEST_ID, clean
+from seic._oauth.words import credentials_in, find_tracking_id
 from seic._runtime import sleep
 
 #: RFC 9110 §9.2.2: sent twice, they do what they do once.
@@ -68,7 +70,8 @@ class Retry:
 
     Repeated are the idempotent methods (GET, HEAD, OPTIONS, TRACE, PUT, DELETE) with a body that can be sent again. The
     provider's `transient` decides; where it says nothing, a lost connection, a timeout, and 408, 429, 502, 503 and 504
-    are repeated. Pauses grow and are drawn by chance; `Retry-After` is kept to.
+    are repeated. A certificate that was refused, on either side, is not: it would be again. Pauses grow and are drawn
+    by chance; `Retry-After` is kept to.
 
     Args:
         attempts: How often a call is sent at most, the first time included.
@@ -125,12 +128,13 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
             return await self.inner.handle_async_request(request)
         body = Body(request.stream)
         await body.mark_async()
+        handled = sys.exception()
         attempt = 1
         while True:
             try:
                 response = await self.inner.handle_async_request(request)
             except _LOST as error:
-                pause = self._after_loss(error, attempt, request)
+                pause = self._after_loss(error, handled, attempt, request)
                 if pause is None or not await body.rewind_async():
                     raise
             else:
@@ -149,12 +153,13 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
             return self.inner.handle_request(request)
         body = Body(request.stream)
         body.mark()
+        handled = sys.exception()
         attempt = 1
         while True:
             try:
                 response = self.inner.handle_request(request)
             except _LOST as error:
-                pause = self._after_loss(error, attempt, request)
+                pause = self._after_loss(error, handled, attempt, request)
                 if pause is None or not body.rewind():
                     raise
             else:
@@ -201,7 +206,9 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         """Close the connections."""
         self.inner.__exit__(exc_type, exc_value, traceback)
 
-    def _after_loss(self, error: Exception, attempt: int, request: Any) -> float | None:
+    def _after_loss(self, error: Exception, handled: BaseException | None, attempt: int, request: Any) -> float | None:
+        if _is_verdict(error, handled):
+            return None
         return self._pause(type(error).__name__, None, attempt, request)
 
     def _after_answer(self, response: Any, said: bytes | None, attempt: int, request: Any) -> float | None:
@@ -209,10 +216,9 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         if not _may_pass(status, said or b""):
             return None
         asked = parse_retry_after(response.headers.get("Retry-After"), now=time())
-        named = response.headers.get(self._tracking_header, "") if self._tracking_header else ""
-        # The reply knows of no request yet, and what the call carried must not reach the log.
-        secrets = (request.headers.get("Authorization", "").partition(" ")[2],)
-        tracking_id = clean(named, secrets=secrets, limit=LONGEST_ID) or None
+        # The reply knows of no request yet.
+        secrets = credentials_in(request)
+        tracking_id = find_tracking_id(response.headers, self._tracking_header, secrets=secrets)
         return self._pause(f"{status} (tracking_id={tracking_id})", asked, attempt, request)
 
     def _pause(self, reason: str, asked: float | None, attempt: int, request: Any) -> float | None:
@@ -228,6 +234,18 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
                 self._retry.attempts,
             )
         return pause
+
+
+def _is_verdict(error: BaseException, handled: BaseException | None) -> bool:
+    """Whether it is about a certificate, ours or the server's; what the caller was handling is not looked at."""
+    seen = {id(handled)}
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        if isinstance(link, (CertificateError, ssl.SSLCertVerificationError)):
+            return True
+        seen.add(id(link))
+        link = link.__cause__ or link.__context__
+    return False
 
 
 def _explains_itself(response: Any) -> bool:

@@ -7,7 +7,6 @@ told.
 from __future__ import annotations
 
 import ssl
-import threading
 import warnings
 import weakref
 from typing import Protocol
@@ -17,6 +16,8 @@ import attrs
 from seic._errors import CertificateError, ConfigurationError
 from seic._events import Event, log_event
 from seic._listeners import Listeners
+from seic._runtime import Lock
+from seic._tls.authorities import Authorities
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import shared_context
 from seic._tls.reasons import CertificateWarning
@@ -30,14 +31,8 @@ _HTTP1 = ("http/1.1",)
 _HTTP2 = ("http/1.1", "h2")
 
 
-class _Nobody:
-    """In the place of an identity where there is no client certificate: it never rotates."""
-
-    generation = 0
-
-
 class Rotation(Protocol):
-    """What counts the certificates that came into service."""
+    """What counts what came into service, certificates and authorities."""
 
     @property
     def generation(self) -> int:
@@ -62,7 +57,7 @@ class Presenter:
 
     Args:
         source: The client certificate, or a callback that returns the present one; None for none.
-        ca: The authorities to trust.
+        ca: The authorities to trust; a file is followed as the certificate's are.
         account: The service account that the certificate's CN should name; None where the provider does not ask for it.
         strict: Refuse a certificate whose CN is another.
     """
@@ -71,18 +66,18 @@ class Presenter:
         self, source: CertificateSource | None, *, ca: Material | None, account: str | None, strict: bool
     ) -> None:
         self._source = source
-        self._ca = ca
         self._account = account
         self._strict = strict
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._warned: set[tuple[str, str | None]] = set()
         #: Those who are told; each auth of the configuration has one, and goes when the auth goes.
         self._audience: weakref.WeakSet[Listeners] = weakref.WeakSet()
         self._identity = (
             None if source is None else Identity(source, ca=ca, alpn=_HTTP1, emit=self._emit, accept=self._check_name)
         )
+        self._authorities = Authorities(ca, emit=self._emit)
         #: Whose `generation` a pool compares with its own.
-        self.rotation: Rotation = self._identity or _Nobody()
+        self.rotation: Rotation = self._identity or self._authorities
 
     @property
     def is_ready(self) -> bool:
@@ -121,7 +116,12 @@ class Presenter:
         """
         alpn = _HTTP2 if http2 else _HTTP1
         if self._identity is None:
-            return Presented(generation=0, certificate=None, context=shared_context(None, self._ca, alpn=alpn))
+            # The number first: authorities that change meanwhile are taken up by the next pool.
+            generation = self._authorities.generation
+            context = shared_context(None, self._authorities.trust(), alpn=alpn)
+            if self._authorities.is_watchable:
+                WATCHER.add(self._authorities)
+            return Presented(generation=generation, certificate=None, context=context)
         held = self._hold(self._identity)
         try:
             concerns = held.certificate.check()
@@ -131,7 +131,7 @@ class Presenter:
             held = self._identity.hold()
             concerns = held.certificate.check()
         self._warn(held.certificate, concerns)
-        context = shared_context(held.certificate, self._ca, alpn=alpn) if http2 else held.context
+        context = shared_context(held.certificate, held.trust, alpn=alpn) if http2 else held.context
         return Presented(generation=held.generation, certificate=held.certificate, context=context)
 
     def look(self, presented: int) -> bool:

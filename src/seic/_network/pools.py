@@ -7,7 +7,6 @@ replaced takes no new ones, its idle connections are closed at once and the othe
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
@@ -19,7 +18,7 @@ from seic._errors import CertificateError
 from seic._network.attempt import Attempt
 from seic._network.failures import FAILURES, Failures, is_page, unread
 from seic._network.identity import Presented, Presenter
-from seic._runtime import Job, Latch, in_thread, sleep, start_async, start_thread
+from seic._runtime import Job, Latch, Lock, in_thread, sleep, start_async, start_thread, survive_fork
 
 #: Seconds that the requests of an async client may take to end on a replaced pool; what is still open then is closed.
 DRAIN_LIMIT = 300.0
@@ -73,9 +72,11 @@ class AsyncPools(httpx.AsyncBaseTransport):
         self._options = options
         self._pool: _Pool[httpx.AsyncHTTPTransport] | None = None
         self._renewal: Latch | None = None
+        self._search: Latch | None = None
         self._retired: set[_Pool[httpx.AsyncHTTPTransport]] = set()
         self._drain_job: Job | None = None
         self._closed = False
+        survive_fork(self)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request.
@@ -91,7 +92,7 @@ class AsyncPools(httpx.AsyncBaseTransport):
             return await self._send(request, pool)
         except CertificateError:
             # The server did not take the request up. If it was renewed meanwhile, the new certificate deserves a try.
-            if not await in_thread(self._presenter.look, pool.generation) or not _is_repeatable(request):
+            if not await self._look(pool.generation) or not _is_repeatable(request):
                 raise
         return await self._send(request, await self._renew())
 
@@ -105,11 +106,32 @@ class AsyncPools(httpx.AsyncBaseTransport):
             if pool is not None:
                 await pool.transport.aclose()
 
+    def after_fork(self) -> None:
+        """Leave the connections to the parent, which speaks on them: two would garble each other's records."""
+        self._pool = self._renewal = self._search = self._drain_job = None
+        self._retired = set()
+
+    async def _look(self, presented: int) -> bool:
+        # One look for all who were refused, and it outlives whoever began it: each holds a thread while a source hangs.
+        search = self._search
+        if search is None:
+            search = self._search = Latch()
+
+            def look() -> None:
+                self._presenter.look(presented)
+
+            def ended() -> None:
+                self._search = None
+                search.set()
+
+            start_thread(look, ended=ended)
+        await search.wait_async(None)
+        return self._rotation.generation != presented
+
     async def _send(self, request: httpx.Request, pool: _Pool[httpx.AsyncHTTPTransport]) -> httpx.Response:
-        attempt = Attempt()
+        attempt = Attempt(request, blocking=False)
         try:
-            with attempt.watching(request, blocking=False):
-                response = await pool.transport.handle_async_request(request)
+            response = await pool.transport.handle_async_request(request)
         except FAILURES as error:
             failure = self._failures.of(error, request, pool.presented, attempt) or error
         else:
@@ -117,6 +139,8 @@ class AsyncPools(httpx.AsyncBaseTransport):
                 # It waited for a connection while the pool was replaced, and may have opened one after the last look.
                 self._retire(pool)
             return response if response.status_code < 400 else await self._judge(response, request, pool)
+        finally:
+            attempt.end()
         raise failure
 
     async def _renew(self) -> _Pool[httpx.AsyncHTTPTransport]:
@@ -188,12 +212,13 @@ class Pools(httpx.BaseTransport):
         self._rotation = presenter.rotation
         self._failures = failures
         self._options = options
-        self._lock = threading.Lock()
+        self._lock = Lock()
         # All below is written under the lock.
         self._pool: _Pool[httpx.HTTPTransport] | None = None
         self._retired: set[_Pool[httpx.HTTPTransport]] = set()
         self._drains = False
         self._closed = False
+        survive_fork(self)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request; raises as `AsyncPools.handle_async_request` does."""
@@ -215,6 +240,12 @@ class Pools(httpx.BaseTransport):
             if pool is not None:
                 pool.transport.close()
 
+    def after_fork(self) -> None:
+        """As `AsyncPools.after_fork`."""
+        self._pool = None
+        self._retired = set()
+        self._drains = False
+
     def _enter(self) -> _Pool[httpx.HTTPTransport]:
         """Return the pool to hand a request to, announced so that no connection is closed under it."""
         while True:
@@ -228,15 +259,15 @@ class Pools(httpx.BaseTransport):
             pool.entering.pop()
 
     def _send(self, request: httpx.Request, pool: _Pool[httpx.HTTPTransport]) -> httpx.Response:
-        attempt = Attempt()
+        attempt = Attempt(request, blocking=True)
         try:
-            with attempt.watching(request, blocking=True):
-                response = pool.transport.handle_request(request)
+            response = pool.transport.handle_request(request)
         except FAILURES as error:
             failure = self._failures.of(error, request, pool.presented, attempt) or error
         else:
             return response if response.status_code < 400 else self._judge(response, request, pool)
         finally:
+            attempt.end()
             pool.entering.pop()
         raise failure
 

@@ -11,7 +11,7 @@ import attrs
 import httpx
 
 from seic._errors import InvalidTokenResponse
-from seic._model.secrecy import Secretive, hide
+from seic._model.secrecy import Secretive, hide, tracelessly_made
 from seic._oauth.challenges import parse_challenges
 from seic._oauth.documents import DefectiveDocument, read_document
 from seic._oauth.jose import KeyMaterial, SigningKey, new_key, read_key
@@ -31,6 +31,7 @@ def _make_key(dpop: DPoP) -> SigningKey:
     return read_key(dpop.key, field="dpop.key", password=dpop.password, algorithm=dpop.algorithm)
 
 
+@tracelessly_made
 @attrs.frozen(kw_only=True, eq=False)
 class DPoP(Secretive):
     """The key that a client's tokens are bound to, and what servers asked its proofs to carry.

@@ -18,7 +18,7 @@ from seic._oauth.documents import MAX_REPLY_BYTES, kind_of, number_in
 from seic._oauth.jwt import lifetime_of
 from seic._oauth.refusals import Reply, raise_for_status, read_success
 from seic._oauth.requests import build_form_request, is_header_safe
-from seic._oauth.words import clean
+from seic._oauth.words import blot, clean
 
 __all__ = ["MAX_LIFETIME", "MAX_REPLY_BYTES", "MIN_LIFETIME", "build_token_request", "parse_token_reply"]
 
@@ -172,7 +172,7 @@ def _token_type(reply: Reply, document: Mapping[str, object], *, takes_dpop: boo
         reply.invalid(f"token_type must be a string, not {kind_of(value)}")
     if value.lower() not in _BEARER and not (takes_dpop and value.lower() == "dpop"):
         # RFC 6749 §7.1: a client must not use a token whose type it does not understand.
-        named = HIDDEN if value == document.get("access_token") else clean(value, secrets=reply.secrets, limit=40)
+        named = HIDDEN if value == document.get("access_token") else clean(value, secrets=reply.unspeakable, limit=40)
         advice = _NO_ACCESS_TOKEN if value.upper() == "N_A" else "such tokens are not supported"
         reply.invalid(f"token_type must be Bearer, not {named!r}", advice=advice)
     return value
@@ -197,10 +197,11 @@ def _scope(reply: Reply, document: Mapping[str, object]) -> str:
         return ""
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         # Some servers list what the RFC joins with spaces (§3.3).
-        return " ".join(value)
+        value = " ".join(value)
     if not isinstance(value, str):
         reply.invalid(f"scope must be a string, not {kind_of(value)}")
-    return value
+    # It is shown with the token.
+    return blot(value, reply.unspeakable)
 
 
 def _refresh_token(reply: Reply, document: Mapping[str, object]) -> str | None:

@@ -13,10 +13,11 @@ from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.documents import DefectiveDocument, read_document
 from seic._oauth.error_forms import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorForm, error_in, read_error
-from seic._oauth.words import MAX_WORDS, clean
+from seic._oauth.words import MAX_WORDS, clean, find_tracking_id
 
-# A tracking id is a UUID of 36 characters; some providers make theirs of two or three.
-_LONGEST_ID = 128
+# The members of a reply that are secrets, and how long they are at least: less is no token.
+_TOKENS = ("access_token", "refresh_token", "id_token", "device_code")
+_SHORTEST_TOKEN = 8
 _LONGEST_CODE = 100
 _LONGEST_HOST = 253
 
@@ -66,6 +67,12 @@ class Reply:
     now: float
     secrets: Collection[str] = attrs.field(default=(), repr=False)
     hint: str | None = None
+    #: The secrets, and the tokens that the reply brings.
+    unspeakable: Collection[str] = attrs.field(
+        init=False,
+        repr=False,
+        default=attrs.Factory(lambda self: (*self.secrets, *_tokens_in(self.body)), takes_self=True),
+    )
 
     @property
     def is_success(self) -> bool:
@@ -74,16 +81,20 @@ class Reply:
 
     def clean(self, text: str | None, limit: int) -> str | None:
         """Return a provider's words fit for a message; None where nothing is left of them."""
-        return (clean(text, secrets=self.secrets, limit=limit) if text else None) or None
+        return (clean(text, secrets=self.unspeakable, limit=limit) if text else None) or None
 
     def tracking_id(self, form: ErrorForm | None = None) -> str | None:
         """Return the provider's id of the call: the header's, else the body's."""
-        header = self.headers.get(self.provider.tracking_header) if self.provider.tracking_header else None
-        return self.clean(header or (form.tracking_id if form else None), _LONGEST_ID)
+        return find_tracking_id(
+            self.headers,
+            self.provider.tracking_header,
+            otherwise=form.tracking_id if form else None,
+            secrets=self.unspeakable,
+        )
 
     def invalid(self, problem: str, *, form: ErrorForm | None = None, advice: str | None = None) -> NoReturn:
         """Raise InvalidTokenResponse; `problem` names the property that is wrong."""
-        words = clean(problem, secrets=self.secrets)
+        words = clean(problem, secrets=self.unspeakable)
         tracking_id = self.tracking_id(form)
         advice = advice or "check the host and provider.token_url, and that no proxy or login page stands before it"
         raise InvalidTokenResponse(
@@ -162,6 +173,14 @@ def _said(reply: Reply, form: ErrorForm) -> str:
     """Return code and description of an error for a message, cleaned."""
     words = (reply.clean(form.code, _LONGEST_CODE), reply.clean(form.description, MAX_WORDS))
     return ": ".join(filter(None, words))
+
+
+def _tokens_in(body: bytes) -> list[str]:
+    document = _document_or_problem(body)
+    if isinstance(document, str):
+        return []
+    values = [document.get(name) for name in _TOKENS]
+    return [value for value in values if isinstance(value, str) and len(value) >= _SHORTEST_TOKEN]
 
 
 def _document_or_problem(body: bytes) -> dict[str, object] | str:

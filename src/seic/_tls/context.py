@@ -5,9 +5,8 @@ There is no argument that turns a check off.
 
 from __future__ import annotations
 
-import os
+import inspect
 import ssl
-import threading
 import warnings
 import weakref
 from collections import deque
@@ -15,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from seic._errors import CertificateError, ConfigurationError
+from seic._runtime import Lock
 from seic._tls.certificate import ClientCertificate
 from seic._tls.handover import hand_over
 from seic._tls.reasons import Reason, fault
@@ -49,13 +49,8 @@ def create_ssl_context(
         CertificateWarning: The certificate ends soon, its key is open to others, its chain is incomplete; an authority
             of `ca` has expired or ends soon.
     """
+    check_source(certificate)
     if certificate is not None and not isinstance(certificate, ClientCertificate):
-        if not callable(certificate) or isinstance(certificate, type):
-            raise ConfigurationError(
-                "certificate: must be seic.ClientCertificate.load(...), or a function that returns it, not "
-                f"{type(certificate).__name__}",
-                field="certificate",
-            )
         certificate = ask(certificate)
     if certificate is not None:
         for warning in certificate.check():
@@ -64,6 +59,25 @@ def create_ssl_context(
     for warning in trust.check():
         warnings.warn(warning, stacklevel=2)
     return build_context(certificate, trust)
+
+
+def check_source(certificate: object) -> None:
+    """Refuse what is neither a certificate, nor a function that returns one, nor None.
+
+    Raises:
+        ConfigurationError: Its `field` is `certificate`.
+    """
+    if certificate is None or isinstance(certificate, ClientCertificate):
+        return
+    # A class is callable too, and is what stands there when `.load(...)` was forgotten.
+    if not callable(certificate) or isinstance(certificate, type) or inspect.iscoroutinefunction(certificate):
+        # The value stays unsaid: it may be a secret in the wrong place.
+        actual = f"the class {certificate.__name__}" if isinstance(certificate, type) else type(certificate).__name__
+        raise ConfigurationError(
+            "certificate: must be seic.ClientCertificate.load(...), or a plain function without arguments that returns "
+            f"it, not {actual}",
+            field="certificate",
+        )
 
 
 def build_context(certificate: ClientCertificate | None, trust: Trust, *, alpn: Sequence[str] = ()) -> ssl.SSLContext:
@@ -119,7 +133,7 @@ def _translate(error: ssl.SSLError, certificate: ClientCertificate, level: int) 
 
 
 def shared_context(
-    certificate: ClientCertificate | None, ca: Material | None = None, *, alpn: Sequence[str] = ()
+    certificate: ClientCertificate | None, ca: Material | Trust | None = None, *, alpn: Sequence[str] = ()
 ) -> ssl.SSLContext:
     """Return the one context of a certificate and its authorities, built by whoever asks first.
 
@@ -129,13 +143,13 @@ def shared_context(
 
     Args:
         certificate: What the client presents; None for none.
-        ca: As for `create_ssl_context`.
+        ca: As for `create_ssl_context`, or what was read of it.
         alpn: The protocols to offer.
 
     Raises:
         CertificateError: As for `build_context`.
     """
-    return _SHARED.get(certificate, read_trust(ca), tuple(alpn))
+    return _SHARED.get(certificate, ca if isinstance(ca, Trust) else read_trust(ca), tuple(alpn))
 
 
 class _SharedContexts:
@@ -144,11 +158,9 @@ class _SharedContexts:
     _KEPT_ALIVE = 4
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._contexts: weakref.WeakValueDictionary[_Key, ssl.SSLContext] = weakref.WeakValueDictionary()
         self._last: deque[ssl.SSLContext] = deque(maxlen=self._KEPT_ALIVE)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork)
 
     def get(self, certificate: ClientCertificate | None, trust: Trust, alpn: tuple[str, ...]) -> ssl.SSLContext:
         key = (certificate.content if certificate is not None else None, trust, alpn)
@@ -160,10 +172,6 @@ class _SharedContexts:
                 self._contexts[key] = context
                 self._last.append(context)
             return context
-
-    def _after_fork(self) -> None:
-        # The thread that held it does not exist in the child.
-        self._lock = threading.Lock()
 
 
 _SHARED = _SharedContexts()

@@ -1,6 +1,6 @@
-"""Where a new certificate comes from, and when there is one to read: files on disk, or a callback of the user's.
+"""Where something new comes from, and when there is something to read: files on disk, or a callback of the user's.
 
-What becomes of it is decided in `rotation`.
+What becomes of it is decided in `rotation` and `authorities`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import hashlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from seic._errors import CertificateError, ConfigurationError
 from seic._tls.certificate import ClientCertificate
@@ -20,6 +20,8 @@ from seic._tls.sources import MOST_BYTES, read_regular
 #: rename, a write in place and a swapped link all change it.
 Signature: TypeAlias = tuple[tuple[int, ...] | None, ...]
 
+_T = TypeVar("_T")
+
 # How many looks new files may stay in disagreement before that is believed, about a second: writing key and certificate
 # one after the other takes a moment.
 _PATIENCE = 10
@@ -28,7 +30,12 @@ _BETWEEN_URGENT_CALLS = 1.0
 
 
 class Renewal(Protocol):
-    """What `rotation` asks of a source."""
+    """What `rotation` asks of a certificate's source."""
+
+    @property
+    def label(self) -> str:
+        """What errors call it."""
+        ...
 
     def is_due(self, *, urgent: bool) -> bool:
         """Whether there may be something new to read; every look asks once."""
@@ -51,12 +58,19 @@ class Renewal(Protocol):
         ...
 
 
-class FileRenewal:
-    """The files that a certificate was loaded from; one that was given as bytes has none, and is never due."""
+class FileRenewal(Generic[_T]):
+    """Files, and what is made of them; what was given as bytes has none, and is never due.
 
-    def __init__(self, certificate: ClientCertificate) -> None:
-        self._certificate = certificate
-        self._files = certificate.files
+    Args:
+        files: What to look at; of a directory, whether something in it came, went or was renamed.
+        read: Reads them.
+        label: What errors call them.
+    """
+
+    def __init__(self, files: tuple[Path, ...], read: Callable[[], _T], label: str) -> None:
+        self._files = files
+        self._read = read
+        self.label = label
         self._dealt_with: Signature | None = None
         self._latest: Signature | None = None
         self._looks = 0
@@ -76,15 +90,15 @@ class FileRenewal:
         self._looks += 1
         return True
 
-    def read(self) -> ClientCertificate:
-        """Read the pair once."""
+    def read(self) -> _T:
+        """Read them once."""
         before = _signature(self._files)
-        fresh = _guarded(self._certificate.reload, self._certificate.path)
+        fresh = _guarded(self._read, self.label)
         if _signature(self._files) != before:
             self._looks = 0
             raise fault(
                 Reason.SOURCE_FAILED,
-                self._certificate.path,
+                self.label,
                 "the files changed while they were read; they are read again at the next look",
             )
         self._latest = before
@@ -103,6 +117,10 @@ class FileRenewal:
         return tuple(_digest(file) for file in self._files)
 
 
+#: What errors call a callback.
+CALLBACK = "the certificate callback"
+
+
 def ask(callback: Callable[[], ClientCertificate]) -> ClientCertificate:
     """Call a callback.
 
@@ -110,15 +128,13 @@ def ask(callback: Callable[[], ClientCertificate]) -> ClientCertificate:
         CertificateError: It failed, or returned something else.
     """
     try:
-        certificate = _guarded(callback, "the certificate callback")
+        certificate = _guarded(callback, CALLBACK)
     except ConfigurationError as error:
-        raise fault(
-            Reason.SOURCE_FAILED, "the certificate callback", f"it is not configured as it should be: {error.message}"
-        ) from error
+        raise fault(Reason.SOURCE_FAILED, CALLBACK, f"it is not configured as it should be: {error.message}") from error
     if not isinstance(certificate, ClientCertificate):
         raise fault(
             Reason.SOURCE_FAILED,
-            "the certificate callback",
+            CALLBACK,
             f"it must return what ClientCertificate.load returns, not {type(certificate).__name__}",
         )
     return certificate
@@ -126,6 +142,8 @@ def ask(callback: Callable[[], ClientCertificate]) -> ClientCertificate:
 
 class CallbackRenewal:
     """A callback that returns the present certificate, asked from time to time."""
+
+    label = CALLBACK
 
     def __init__(
         self, callback: Callable[[], ClientCertificate], *, interval: float, monotonic: Callable[[], float]
@@ -156,7 +174,7 @@ class CallbackRenewal:
         return None
 
 
-def _guarded(read: Callable[[], ClientCertificate], label: str) -> ClientCertificate:
+def _guarded(read: Callable[[], _T], label: str) -> _T:
     try:
         return read()
     except (CertificateError, ConfigurationError):

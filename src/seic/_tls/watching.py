@@ -7,10 +7,11 @@ the way of a request waits for it.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import weakref
 from typing import Protocol
+
+from seic._runtime import Lock, survive_fork
 
 _log = logging.getLogger("seic")
 # Seconds between two looks. A swap on disk takes two, one that lets the files settle, and has to be served within a
@@ -19,14 +20,10 @@ _INTERVAL = 0.1
 
 
 class Watched(Protocol):
-    """What is watched: an `Identity`."""
+    """What is watched: an `Identity`, or `Authorities`."""
 
-    def look(self) -> None:
-        """Take up what has changed."""
-        ...
-
-    def recover_after_fork(self) -> None:
-        """Free what a thread of the parent held."""
+    def look(self) -> object:
+        """Take up what has changed; what may hang does so on a thread of its own."""
         ...
 
 
@@ -39,13 +36,11 @@ class Watcher:
 
     def __init__(self, interval: float = _INTERVAL) -> None:
         self._interval = interval
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._watched: weakref.WeakSet[Watched] = weakref.WeakSet()
         self._changed = threading.Event()
         self._thread: threading.Thread | None = None
-        if hasattr(os, "register_at_fork"):
-            reference: weakref.ref[Watcher] = weakref.ref(self)
-            os.register_at_fork(after_in_child=lambda: _after_fork(reference))
+        survive_fork(self)
 
     @property
     def thread(self) -> threading.Thread | None:
@@ -66,13 +61,11 @@ class Watcher:
             if not self._watched:
                 self._changed.set()
 
-    def recover_after_fork(self) -> None:
+    def after_fork(self) -> None:
         """Start anew in a forked child, which has the identities but not the thread."""
-        self._lock = threading.Lock()
         self._watched = weakref.WeakSet(list(self._watched))
+        self._changed = threading.Event()
         self._thread = None
-        for identity in self._watched:
-            identity.recover_after_fork()
         if self._watched:
             self._start()
 
@@ -100,12 +93,6 @@ class Watcher:
                 identity.look()
             except BaseException:  # noqa: BLE001 - a listener's own, SystemExit too: the others must not go without
                 _log.exception("a listener to certificate events failed")
-
-
-def _after_fork(reference: weakref.ref[Watcher]) -> None:
-    watcher = reference()
-    if watcher is not None:
-        watcher.recover_after_fork()
 
 
 #: The one of this process.

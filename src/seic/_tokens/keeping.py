@@ -14,7 +14,7 @@ import attrs
 from seic._events import Emit, StoreBack, StoreDegraded
 from seic._model.token import Token
 from seic._oauth.messages import MAX_LIFETIME
-from seic._runtime import Latch, start_thread
+from seic._runtime import Latch, Lock, start_thread
 from seic._tokens.clock import Clock
 from seic._tokens.store import TokenStore
 
@@ -96,13 +96,10 @@ class Keeper:
         self._unsaved: dict[str, Token] = {}
         self._is_down = False
         self._repetition: _Repetition | None = None
-        self._make_locks()
-
-    def _make_locks(self) -> None:
         #: Guards what changes here.
-        self._lock = threading.Lock()
+        self._lock = Lock()
         #: Held while the store writes: what is saved again must not come after what took its place.
-        self._writing = threading.Lock()
+        self._writing = Lock()
 
     def load(self, key: str) -> Generator[Pause, Any, Token | None]:
         """Yield what to wait for, and return the token kept under the key, if there is one that makes sense."""
@@ -150,7 +147,6 @@ class Keeper:
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: the threads stayed in the parent, and what they have yet to save."""
-        self._make_locks()
         self._last = self._repetition = None
         self._unsaved.clear()
         self._is_down = False

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Generator, Mapping
 from typing import Any
 
+from seic._runtime import Lock
+
 
 class CallEnded(Exception):
     """The call was ended from outside."""
@@ -21,7 +23,7 @@ class Lifeline:
     """Ends the blocking calls of one thread, from any other."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._cut = threading.Event()
         self._expired = False
         self._socket: socket.socket | None = None

@@ -17,7 +17,7 @@ import httpx
 
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenError
 from seic._oauth.messages import MAX_REPLY_BYTES
-from seic._oauth.words import LONGEST_ID, clean, secrets_in
+from seic._oauth.words import clean, find_tracking_id, secrets_in
 from seic._runtime import within
 from seic._tokens.lifeline import CallEnded, Lifeline
 
@@ -180,9 +180,8 @@ class Sender:
     def _track(self, error: SeicError, request: httpx.Request) -> None:
         """Have the error of a reply whose head arrived carry its tracking id."""
         head = head_of(request)
-        if isinstance(error, TokenError) and error.tracking_id is None and head is not None and self._tracking_header:
-            named = head.headers.get(self._tracking_header, "")
-            error.tracking_id = clean(named, secrets=secrets_in(request), limit=LONGEST_ID) or None
+        if isinstance(error, TokenError) and error.tracking_id is None and head is not None:
+            error.tracking_id = find_tracking_id(head.headers, self._tracking_header, secrets=secrets_in(request))
 
     def _translate(
         self, error: Exception, request: httpx.Request, seconds: float, handled: BaseException | None

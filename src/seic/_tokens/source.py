@@ -6,9 +6,7 @@ What to do is decided in `state`, and carried out in `piloting`; here callers wa
 from __future__ import annotations
 
 import contextlib
-import os
 import random
-import weakref
 from collections.abc import Callable, Iterator
 
 from seic._errors import TokenError
@@ -16,8 +14,9 @@ from seic._events import Emit, Event, TokenWaitBegun, TokenWaitEnded
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.renewal import given_token
+from seic._runtime import survive_fork
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
-from seic._tokens.endpoint import TokenEndpoint
+from seic._tokens.endpoint import Doomed, TokenEndpoint
 from seic._tokens.errands import description, revocation
 from seic._tokens.fetch import Fetch, Fetched, Steps, had_before, run_async, run_sync
 from seic._tokens.flight import Flight
@@ -35,8 +34,6 @@ from seic._tokens.store import TokenStore
 _GRACE = 1.0
 #: The longest that closing waits for background work to end, in seconds.
 _CLOSING = 1.0
-
-_sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
 
 
 def _ignore(_event: Event) -> None:
@@ -77,6 +74,8 @@ class TokenSource:
         self._windows = windows or Windows()
         self._idle_lifetime = idle_lifetime
         self._keeper = None if store is None else Keeper(store, emit=emit, clock=clock)
+        #: What is yet to be revoked.
+        self._doomed: list[Doomed] = []
         self._spendings = spendings_of(endpoint.provider.name, endpoint.client_id)
         self._key = key or (lambda thumbprint: thumbprint or "")
         self._identity = identity
@@ -93,7 +92,7 @@ class TokenSource:
         )
         if (token := given_token(endpoint.grant)) is not None:
             self.state.held = self._hold(had_before(token, clock))
-        _sources.add(self)
+        survive_fork(self)
 
     @property
     def stats(self) -> Stats:
@@ -176,7 +175,8 @@ class TokenSource:
         """End the life of the token in hand, or else of the stored one; there may be none.
 
         A fetch under way is waited for, and what it brings is ended too. The token is dropped here and in the store
-        first, so that no call takes it up while the provider is told.
+        first, so that no call takes it up while the provider is told. What it gave no answer to is sent again with the
+        next revocation.
 
         Raises:
             TokenError: The provider did not end it.
@@ -313,7 +313,7 @@ class TokenSource:
 
     def _revocation(self, before: Held) -> Steps[bool]:
         key = self._key(self._identity())
-        return revocation(self.endpoint, self.state, self._keeper, key, self.clock, before=before)
+        return revocation(self.endpoint, self.state, self._keeper, key, self.clock, before=before, doomed=self._doomed)
 
     def _hold(self, fetched: Fetched) -> Held:
         return Held(
@@ -327,12 +327,3 @@ class TokenSource:
 
     def _freshness(self, held: Held) -> Freshness:
         return held.freshness(self.clock.monotonic(), self.clock.wall())
-
-
-def _after_fork() -> None:
-    for source in list(_sources):
-        source.after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_after_fork)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import enum
 import hashlib
-import threading
 
-from seic._runtime import Latch
+from seic._runtime import Latch, Lock
 
 #: How many endings are remembered for each client of a provider, the latest ones: each renewal adds one, of about 150
 #: bytes.
@@ -46,7 +45,7 @@ class Spendings:
     """Every spending of those who might send the same secret: all sources of this process for one client."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._running: dict[bytes, Spending] = {}
         # By digest: what is spent need not be kept.
         self._fates: dict[bytes, Fate] = {}
@@ -86,7 +85,6 @@ class Spendings:
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: what the parent was sending, the child must not send."""
-        self._lock = threading.RLock()
         for spending in list(self._running.values()):
             spending.end()
 

@@ -7,13 +7,14 @@ while anything is awaited.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
+from threading import get_ident
 from typing import Protocol
 
 import attrs
 
 from seic._errors import SeicError
+from seic._runtime import Lock
 from seic._tokens.backoff import AT_ONCE, fruitless_pause, is_refusal, pauses
 from seic._tokens.clock import Clock
 from seic._tokens.flight import Flight, take_number
@@ -67,8 +68,7 @@ class TokenState:
         self._clock = clock
         self._chance = chance
         self._depart = depart
-        # Reentrant, for the garbage collector and signals may run a finalizer of a user's that makes a call.
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._flight: Flight | None = None
         self._error: SeicError | None = None
         self._failures = 0
@@ -189,7 +189,7 @@ class TokenState:
         """Give up the flight that the caller's thread has decided on and not started: it was interrupted."""
         with self._lock:
             flight = self._flight
-            is_ours = flight is not None and flight.job is None and flight.begun_by == threading.get_ident()
+            is_ours = flight is not None and flight.job is None and flight.begun_by == get_ident()
         if flight is not None and is_ours:
             self.abandon(flight)
 
@@ -242,8 +242,7 @@ class TokenState:
         return self._flight
 
     def after_fork(self) -> None:
-        """Begin anew in a forked child: the lock may have been held, and the flight's runner stayed in the parent."""
-        self._lock = threading.RLock()
+        """Begin anew in a forked child: the flight's runner stayed in the parent."""
         self._flight = None
 
     def _begin(self, now: float, *, ahead: bool, force: bool) -> Flight:

@@ -31,7 +31,7 @@ from seic._config import Config
 from seic._errors import CertificateError, ConfigurationError, InvalidTokenResponse, TokenError, TokenRequestRefused
 from seic._oauth import authorize
 from seic._oauth.pkce import is_same_state
-from seic.fastapi.clients import calling
+from seic.fastapi.clients import People, welcoming
 from seic.fastapi.page import CONTENT_SECURITY_POLICY, render_message
 from seic.fastapi.pockets import LOGIN_TAKES, CookiePocket, Pocket, Used
 from seic.fastapi.problems import Problem, problem_of
@@ -160,8 +160,14 @@ class Logins:
     async def lifespan(self, app: Starlette) -> AsyncIterator[dict[str, Any]]:
         """Open people's connections, and close them at the end; for `lifespan(..., also=logins.lifespan)`."""
         self._sessions.open()
+        people = People(
+            name=self._name,
+            host=self._config.origin.host,
+            certificate=lambda: self._sessions.certificate,
+            journal=self._sessions.journal,
+        )
         try:
-            with calling(app, self._config.origin.host) as state:
+            with welcoming(app, people) as state:
                 yield state
         finally:
             await self._sessions.aclose()

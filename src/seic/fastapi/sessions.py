@@ -17,20 +17,25 @@ from seic._auth import OAuth2Auth
 from seic._client import AsyncClient
 from seic._config import Config
 from seic._errors import ConfigurationError, TokenError
-from seic._model.grants import AuthorizationCode
+from seic._model.grants import AuthorizationCode, Fields
 from seic._model.provider import Provider
 from seic._model.secrecy import hide
 from seic._model.secret import Secret
 from seic._model.token import Token
 from seic._oauth.renewal import login_required
 from seic._runtime import in_thread, within
+from seic._tls.certificate import ClientCertificate
 from seic._tokens.store import TokenStore
 from seic._transport import AsyncTransport
+from seic.fastapi.journal import Journal
 
 #: How many people's clients a worker keeps at hand; the others' are made again of what the store has.
 _AT_HAND = 1000
 #: Seconds that a store may take to say whether a session lives; see `Sessions.find`.
 _PATIENCE = 1.0
+
+#: Refusals that say that a person has to log in again, and nothing of the provider or of the application.
+_OVER = ("login_required", "invalid_grant", "access_denied")
 
 _logger = logging.getLogger("seic.fastapi")
 
@@ -56,7 +61,7 @@ class UserLogin(AuthorizationCode):
         self._check_asking(provider, self.grant_type)
         provider.require("authorize_url", "a login")
 
-    def fields(self, provider: Provider) -> dict[str, str]:
+    def fields(self, provider: Provider) -> Fields:
         """Return the code and what it is bound to.
 
         Raises:
@@ -183,6 +188,13 @@ class Sessions:
         self._options = options
         self._carrier: _Shared | None = None
         self._clients: OrderedDict[str, AsyncClient] = OrderedDict()
+        #: What all people's clients went through.
+        self.journal = Journal(passing_over=_OVER)
+
+    @property
+    def certificate(self) -> ClientCertificate | None:
+        """The certificate that all people's clients present; the first look at one from a callback calls it."""
+        return self._config.presenter.certificate()
 
     def open(self) -> None:
         """Begin: connections are shared from now on."""
@@ -267,6 +279,7 @@ class Sessions:
         # One identity, however many people: each would watch the certificate's files for itself.
         object.__setattr__(config, "presenter", self._config.presenter)
         auth = OAuth2Auth(config, transport=self._given)
+        auth.listen(self.journal)
         return AsyncClient(config, auth=auth, transport=self._carrier, **self._options)
 
     def _keep(self, session: str, client: AsyncClient) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Any
 
@@ -21,6 +20,7 @@ from seic._events import (
     TokenWaitBegun,
     TokenWaitEnded,
 )
+from seic._runtime import Lock
 from seic.otel.instruments import Attributes, Instruments
 from seic.otel.requests import answer_of, server_of
 
@@ -59,7 +59,7 @@ class Telemetry:
         path = url.raw_path.partition(b"?")[0].decode("ascii")
         self._url = f"{url.scheme}://{url.netloc.decode('ascii')}{path}"
         # Waits and fetches are told from any thread.
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._fetches: dict[int, _Fetch] = {}
 
     def __call__(self, event: Event) -> None:
