@@ -402,6 +402,19 @@ def test_an_error_whose_words_hold_a_secret_is_not_kept(where: str) -> None:
     assert free_of_secrets(outer, ("other",)) is outer
 
 
+@pytest.mark.parametrize("kind", [httpx.ConnectError, httpx.ReadError, httpx.PoolTimeout])
+def test_a_secret_of_one_letter_does_not_hide_what_happened(kind: type[httpx.TransportError]) -> None:
+    """Whether the request went out is known by the kind; the words go, with all that they came from."""
+    error = kind("All connection attempts failed", request=httpx.Request("POST", "https://idp.example/?t=a"))
+    error.__cause__ = ValueError("a")
+    result = free_of_secrets(error, ("a",))
+    assert isinstance(result, kind)
+    assert str(result) == "***"
+    assert result.__cause__ is None
+    with pytest.raises(RuntimeError, match="request"):
+        _ = result.request
+
+
 def test_a_transport_of_the_wrong_kind_is_a_mistake_of_the_settings() -> None:
     """An async one cannot carry a blocking call, nor the other way round."""
 
