@@ -58,12 +58,18 @@ def settings(**changes: Any) -> seic.Config:
     )
 
 
-def fetchers() -> list[threading.Thread]:
-    """Return the threads that fetch."""
-    return [thread for thread in threading.enumerate() if thread.name == "seic"]
+@pytest.fixture
+def others() -> set[threading.Thread]:
+    """Return the threads that other tests left to end by themselves."""
+    return set(threading.enumerate())
 
 
-def test_a_dripping_endpoint_holds_blocking_callers_no_longer_than_the_deadline() -> None:
+def fetchers(others: set[threading.Thread]) -> list[threading.Thread]:
+    """Return the threads of a test that fetch."""
+    return [thread for thread in threading.enumerate() if thread.name == "seic" and thread not in others]
+
+
+def test_a_dripping_endpoint_holds_blocking_callers_no_longer_than_the_deadline(others: set[threading.Thread]) -> None:
     """All of them leave with one error, and neither thread nor connection is left to the server's pleasure."""
     with Endpoint() as endpoint, seic.Client(endpoint.config(token_timeout=0.3)) as client:
 
@@ -80,7 +86,7 @@ def test_a_dripping_endpoint_holds_blocking_callers_no_longer_than_the_deadline(
         assert all("no whole answer within" in str(error) for error in errors)
         assert client.stats.token_requests == 1
         assert endpoint.hung_up.wait(PATIENCE)
-    for thread in fetchers():
+    for thread in fetchers(others):
         thread.join(PATIENCE)
         assert not thread.is_alive()
 
@@ -103,7 +109,7 @@ def test_it_holds_async_callers_no_longer_either(run: Callable[..., Any]) -> Non
         assert endpoint.hung_up.wait(PATIENCE)
 
 
-def test_closing_cuts_a_renewal_off_that_a_thread_waits_for() -> None:
+def test_closing_cuts_a_renewal_off_that_a_thread_waits_for(others: set[threading.Thread]) -> None:
     """The endpoint drips on a renewal ahead, no call has noticed, and the program wants to end."""
     clock = FakeClock()
     with Endpoint(tokens=1) as endpoint:
@@ -115,7 +121,7 @@ def test_closing_cuts_a_renewal_off_that_a_thread_waits_for() -> None:
         auth.close()
 
         assert endpoint.hung_up.wait(PATIENCE)
-        for thread in fetchers():
+        for thread in fetchers(others):
             thread.join(PATIENCE)
             assert not thread.is_alive()
         assert auth.source.state.flight is None
@@ -138,7 +144,9 @@ async def test_closing_cuts_a_renewal_off_that_a_task_waits_for() -> None:
         assert await asyncio.to_thread(endpoint.hung_up.wait, PATIENCE)
 
 
-def test_a_name_server_that_says_nothing_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_server_that_says_nothing_holds_nobody(
+    monkeypatch: pytest.MonkeyPatch, others: set[threading.Thread]
+) -> None:
     """No deadline reaches into the system's resolver, so callers leave the thread that waits for it."""
     monkeypatch.setattr("seic._tokens.source._GRACE", 0.0)
     monkeypatch.setattr("seic._tokens.source.PATIENCE", 0.0)
@@ -156,5 +164,5 @@ def test_a_name_server_that_says_nothing_holds_nobody(monkeypatch: pytest.Monkey
             client.get("/v1/accounts")
         assert asked.is_set()
         answers.set()
-    for thread in fetchers():
+    for thread in fetchers(others):
         thread.join(PATIENCE)

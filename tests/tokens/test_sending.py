@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import gzip
 import pickle
 import socket
@@ -220,6 +221,28 @@ def test_a_line_that_was_cut_before_lets_no_call_through() -> None:
     line.cut()
     with answering(http(b"{}")) as server, pytest.raises(CallEnded):
         sender_to(config(server.url)).send_sync(request_to(server.url), PATIENCE, line)
+
+
+@pytest.mark.parametrize("step", ["connection.connect_tcp.complete", "connection.start_tls.started"])
+@pytest.mark.parametrize("end", [Lifeline.cut, Lifeline._expire], ids=["from outside", "at its deadline"])
+def test_a_call_that_ends_before_its_handshake_leaves_no_connection(
+    identity: Minted, monkeypatch: pytest.MonkeyPatch, step: str, end: Callable[[Lifeline], None]
+) -> None:
+    """One that is taken down between the two would be closed by nobody."""
+    watch = Lifeline.watch
+
+    def end_there(line: Lifeline, event: str, info: Any) -> None:
+        if event == step:
+            end(line)
+        watch(line, event, info)
+
+    monkeypatch.setattr(Lifeline, "watch", end_there)
+    with RawServer(lambda _: None, context=server_context(identity)) as server:
+        url = f"https://localhost:{server.port}"
+        with pytest.raises((CallEnded, TokenEndpointUnavailable)):
+            _blocking(sender_to(config(url, ca=authority().pem)), request_to(url), PATIENCE)
+        gc.collect()
+        assert not server.arrived.is_set()
 
 
 def test_a_call_leaves_nothing_behind(send: Call) -> None:

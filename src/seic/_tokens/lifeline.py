@@ -27,6 +27,7 @@ class Lifeline:
         self._cut = threading.Event()
         self._expired = False
         self._socket: socket.socket | None = None
+        self._stream: Any = None
 
     def cut(self) -> None:
         """End the call under way, and every later one."""
@@ -67,20 +68,27 @@ class Lifeline:
             raise
         finally:
             timer.cancel()
+            self._stream = None
             with self._lock:
                 self._let_go()
 
     def watch(self, event: str, info: Mapping[str, Any]) -> None:
-        """Learn of the connection: httpcore calls this as its `trace` extension."""
-        if event != "connection.connect_tcp.complete":
+        """Learn of the connection: httpcore calls this as its `trace` extension.
+
+        Raises:
+            CallEnded: The call was ended before its TLS handshake began; nobody would close a connection in between.
+        """
+        if event == "connection.connect_tcp.complete":
+            self._stream = info["return_value"]
+            with self._lock:
+                self._let_go()
+                # A duplicate, for TLS takes the socket itself away from its first owner.
+                self._socket = self._stream.get_extra_info("socket").dup()
+        elif event != "connection.start_tls.started":
             return
-        connection = info["return_value"].get_extra_info("socket")
-        with self._lock:
-            self._let_go()
-            # A duplicate, for TLS takes the socket itself away from its first owner.
-            self._socket = connection.dup()
-            if self._expired or self._cut.is_set():
-                self._hang_up()
+        if self._stream is not None and (self._expired or self._cut.is_set()):
+            self._stream.close()
+            raise CallEnded
 
     def _expire(self) -> None:
         with self._lock:

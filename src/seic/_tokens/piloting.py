@@ -41,13 +41,13 @@ class Pilot:
         clock: The two clocks.
     """
 
-    _state: TokenState
-    _endpoint: TokenEndpoint
-    _steps: Callable[[Flight, str | None], Steps[Fetched]]
-    _hold: Callable[[Fetched], Held]
-    _identity: Callable[[], str | None]
-    _emit: Emit
-    _clock: Clock
+    _state: TokenState = attrs.field(alias="state")
+    _endpoint: TokenEndpoint = attrs.field(alias="endpoint")
+    _steps: Callable[[Flight, str | None], Steps[Fetched]] = attrs.field(alias="steps")
+    _hold: Callable[[Fetched], Held] = attrs.field(alias="hold")
+    _identity: Callable[[], str | None] = attrs.field(alias="identity")
+    _emit: Emit = attrs.field(alias="emit")
+    _clock: Clock = attrs.field(alias="clock")
 
     def launch(self, flight: Flight, *, blocking: bool) -> None:
         """Start a flight: in a thread of its own for a blocking caller, else in the caller's event loop."""
