@@ -206,6 +206,53 @@ async def test_two_hundred_401s_make_one_token_request(
     assert auth.stats.replays >= 1
 
 
+def test_a_path_that_takes_no_token_does_not_cost_one_for_each_call(
+    api: Api, desk: TokenDesk, auth: OAuth2Auth, clock: FakeClock, kind: Kind
+) -> None:
+    """Although all the others take what it rejects: renewals pause, and the 401 says so; the others notice nothing."""
+    api.answer = lambda call: (401, CHALLENGE, b"") if call.path.endswith("/broken") else None
+    notes = []
+    for _ in range(60):
+        assert kind.request(api, auth, "GET", "/v1/accounts").status_code == 200
+        reply = kind.request(api, auth, "GET", "/v1/broken")
+        assert reply.status_code == 401
+        notes.append(reply.extensions[NOT_REPLAYED])
+        clock.advance(1)
+    assert desk.calls <= 8
+    assert len({"rejected too" in note for note in notes}) == 2
+    assert any("rejects new tokens as well as old ones" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("headers", "replayed"), [(CHALLENGE, True), ({}, False)], ids=["with a challenge", "with its body alone"]
+)
+def test_of_a_401_no_more_is_read_than_an_error_takes(
+    api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind, headers: dict[str, str], replayed: bool
+) -> None:
+    """Beyond, the challenge alone counts; who replays leaves the rest unread, and who does not hands all of it on."""
+    api.dead.add("token-1")
+    error = b'{"code": "gateway.authentication.failure", "message": "' + b"x" * 10_000_000 + b'"}'
+    api.refusal = (401, headers, error)
+    reply = kind.request(api, auth, "GET", "/v1/accounts")
+
+    assert len(api.calls) == desk.calls == (2 if replayed else 1)
+    assert reply.content == (b"" if replayed else error)
+    if replayed:
+        assert reply.history[0].content == b""
+    assert api.closed == len(api.calls) + replayed
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+async def test_the_error_of_a_streamed_401_is_left_to_the_caller(api: Api, auth: OAuth2Auth, library: Any) -> None:
+    """It was looked at, and can be read as if it had not been."""
+    api.dead.add("token-1")
+    api.refusal = (401, {}, PAYLOAD)
+    kind = next(kind for kind in KINDS if kind.library is library and kind.is_async)
+    async with kind.client(api, auth) as client, client.stream("GET", "/v1/accounts") as reply:
+        assert not reply.is_stream_consumed
+        assert b"".join([part async for part in reply.aiter_raw()]) == PAYLOAD
+
+
 async def test_a_401_that_comes_late_does_not_renew_the_new_token(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
     """The call was carried by the old one; it is replayed with the one in hand."""
     request = httpx.Request("GET", f"{BASE}/v1/accounts")

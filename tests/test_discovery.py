@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 import seic
 from seic import _discovery
 from seic._network.proxies import Network
+from tests._support.pki import authority
 
 ISSUER = "https://idp.example"
 DOCUMENT: dict[str, Any] = {"issuer": ISSUER, "token_endpoint": "https://idp.example/token"}
@@ -83,7 +85,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site in the place of the network, and nothing remembered before or after."""
     site = Site(rfc8414=document())
     monkeypatch.setattr(_discovery, "_known", {})
-    monkeypatch.setattr(_discovery, "shared_context", lambda *_: None)
+    monkeypatch.setattr("seic._network.identity.shared_context", lambda *_, **__: None)
     monkeypatch.setattr(Network, "new_async_transport", lambda *_: httpx.MockTransport(site))
     monkeypatch.setattr(Network, "new_transport", lambda *_: httpx.MockTransport(site))
     return site
@@ -99,14 +101,16 @@ async def test_what_is_remembered(site: Site) -> None:
         assert len(site.paths) == calls
 
 
-async def test_what_is_not_remembered(site: Site) -> None:
+async def test_what_is_not_remembered(site: Site, tmp_path: Path) -> None:
     """Expect a refused document to be asked for anew, and another authority's word not to be taken for this one's."""
     site.documents[RFC8414] = document(issuer="https://other.example")
     with pytest.raises(seic.InvalidTokenResponse):
         await seic.discover(ISSUER)
     site.documents[RFC8414] = document()
     await seic.discover(ISSUER)
-    await seic.discover(ISSUER, ca="other.pem")
+    other = tmp_path / "other.pem"
+    other.write_bytes(authority(number=77).pem)
+    await seic.discover(ISSUER, ca=other)
     assert len(site.paths) == 3
 
 

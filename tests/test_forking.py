@@ -59,7 +59,7 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
     auth, transport = client._oauth, client._transport
     presenter = auth._presenter
     return {
-        "_listeners.py": (auth._listeners, "_lock"),
+        "_listeners.py": (auth.listeners, "_lock"),
         "_discovery.py": (_discovery, "_lock"),
         "_network/identity.py": (presenter, "_lock"),
         "_network/pools.py": (cast("Any", transport)._inner, "_lock"),

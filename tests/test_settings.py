@@ -10,7 +10,7 @@ import pytest
 
 from seic._config import Config
 from seic._errors import CertificateError, ConfigurationError
-from seic._model.grants import ClientCredentials
+from seic._model.grants import AuthorizationCode, ClientCredentials, Grant, Password, RefreshToken, Saml2Bearer
 from seic._model.hosts import Hosts
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._tokens.store import MemoryStore
@@ -162,6 +162,70 @@ def test_an_error_names_the_variable(variables: dict[str, str], field: str, word
 
     assert error.field == field
     assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    "grant",
+    [
+        RefreshToken(refresh_token="r"),
+        AuthorizationCode(code="c"),
+        Saml2Bearer(saml_assertion=b"<a/>"),
+        ClientCredentials(username="other@example.com", password=lambda: _PASSWORD),
+    ],
+    ids=lambda grant: type(grant).__name__,
+)
+def test_any_grant_in_code_with_the_rest_from_elsewhere(grant: Grant, tmp_path: Path) -> None:
+    """What the caller gives stands above account and password, which may be set or not, in variables and files."""
+    bare = {"SEIC_PROVIDER": "sei-platform", "SEIC_CLIENT_ID": "id", "SEIC_CLIENT_SECRET": "s"}
+    for environ in (bare, {**bare, "SEIC_USERNAME": "svc-user", "SEIC_PASSWORD_FILE": "/no/such/file"}):
+        config = Config.from_env(environ, grant=grant)
+        assert (config.grant, config.client_id) == (grant, "id")
+        file = write(
+            tmp_path / "seic.toml",
+            "\n".join(
+                ["[default]", *(f'{name.removeprefix("SEIC_").lower()} = "{text}"' for name, text in environ.items())]
+            ),
+        )
+        assert Config.from_file(file, grant=grant).grant == grant
+
+
+@pytest.mark.parametrize(
+    ("grant", "words"),
+    [
+        ("refresh_token", "must be a grant such as seic.ClientCredentials"),
+        (RefreshToken, "not the class RefreshToken"),
+        (None, "not NoneType"),
+        (Password(username="u", password="p"), "does not offer password; it offers"),
+        (RefreshToken(refresh_token=""), "needs a refresh token"),
+    ],
+    ids=["a word", "a class", "nothing", "one that is not offered", "an empty one"],
+)
+def test_a_grant_in_code_that_cannot_work(grant: Any, words: str) -> None:
+    """The error names the argument, and no variable."""
+    error = refused({"SEIC_PROVIDER": "sei-platform", "SEIC_CLIENT_ID": "i", "SEIC_CLIENT_SECRET": "s"}, grant=grant)
+    assert (error.field or "").startswith("grant")
+    assert words in str(error)
+    assert "SEIC_" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "name", ["SEIC_GRANT", "SEIC_GRANT_TYPE", "SEIC_REFRESH_TOKEN", "SEIC_CODE", "SEIC_SAML_ASSERTION_FILE"]
+)
+def test_a_variable_for_another_grant(name: str, tmp_path: Path) -> None:
+    """Whoever looks for one is told where grants are stated."""
+    assert "grant=seic.RefreshToken(" in str(refused({**_GATEWAY, name: "x"}))
+    file = write(tmp_path / "seic.toml", f'[default]\n{name.removeprefix("SEIC_").lower()} = "x"')
+    with pytest.raises(ConfigurationError, match="grant=seic"):
+        Config.from_file(file)
+
+
+def test_an_account_is_called_what_the_provider_calls_it() -> None:
+    """The platform knows an email, and its user no username."""
+    platform = {"SEIC_PROVIDER": "sei-platform", "SEIC_CLIENT_ID": "i", "SEIC_CLIENT_SECRET": "s"}
+    error = refused(platform)
+    assert error.field == "SEIC_USERNAME"
+    assert "SEI platform needs the email of a service account" in str(error)
+    assert "password of a service account" in str(refused({**platform, "SEIC_USERNAME": "a@example.com"}))
 
 
 def test_an_error_names_the_argument_that_the_caller_gave() -> None:

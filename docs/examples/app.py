@@ -13,7 +13,7 @@ import os
 from html import escape
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Response
 from fastapi.responses import HTMLResponse
 
 import seic
@@ -32,12 +32,22 @@ people = seic.Config.from_env(
     certificate=None,
     store=SealedFolder(os.environ["APP_TOKENS"], key=os.environ["APP_KEY"]),
 )
-logins = Logins(people, callback_url=f"{os.environ['APP_URL']}/login/callback", key=os.environ["APP_KEY"])
+url = os.environ["APP_URL"]
+logins = Logins(
+    people,
+    callback_url=f"{url}/login/callback",
+    key=os.environ["APP_KEY"],
+    secure=not url.startswith("http://localhost:"),  # plain http is for one's own machine alone
+)
 
 app = FastAPI(lifespan=lifespan(service, also=logins.lifespan))
 app.include_router(logins.router)
 app.routes.append(readiness_route("/ready"))
 add_exception_handlers(app)
+
+
+# What one person sees is kept by no cache, and is not there for whoever presses "back" after the logout.
+PERSONAL = {"Cache-Control": "no-store"}
 
 
 @app.get("/accounts")
@@ -52,12 +62,14 @@ async def home(user: Annotated[User, Depends(logins.user)]) -> HTMLResponse:
     return HTMLResponse(
         f"<!doctype html><title>Home</title><h1>Hello {escape(user.name or '')}</h1>"
         "<p><a href='/me'>What the platform knows</a></p>"
-        "<form method='post' action='/logout'><button id='logout'>Log out</button></form>"
+        "<form method='post' action='/logout'><button id='logout'>Log out</button></form>",
+        headers=PERSONAL,
     )
 
 
 @app.get("/me")
-async def me(client: Annotated[seic.AsyncClient, Depends(logins.client)]) -> dict[str, str | None]:
+async def me(client: Annotated[seic.AsyncClient, Depends(logins.client)], response: Response) -> dict[str, str | None]:
     """Call the platform as whoever is logged in."""
+    response.headers.update(PERSONAL)
     info = await client.token_info()
     return {"email": info.username, "status": info.status}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 import httpx
 
+from seic._api.peeking import discard, discard_async, peek, peek_async
 from seic._api.proving import Prover
 from seic._api.replay import NOT_REPLAYED, Body
 from seic._config import Config
@@ -19,7 +20,7 @@ from seic._connector import TokenConnector
 from seic._events import CallNotReplayed, CallReplayed, CertificateRotated, Event
 from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
-from seic._oauth.words import LONGEST_ID, clean, credentials_of
+from seic._oauth.words import credentials_of, find_tracking_id
 from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
@@ -53,11 +54,12 @@ _SERVER_ERROR = 500
 _logger = logging.getLogger("seic.api")
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.define(eq=False, repr=False)
 class _Attached:
     """What attaching a token made of the headers of the last call: most calls bring the same, and a copy is cheap.
 
-    Setting each header anew would cost more than all the rest that is done to a call whose token is fresh.
+    Setting each header anew would cost more than all the rest that is done to a call whose token is fresh. It is never
+    changed, and yet not frozen: to make one that is takes longer, and calls that are all different each make one.
     """
 
     held: Held | None = None
@@ -94,8 +96,9 @@ class OAuth2Auth(_Auth):
         require_config(config)
         provider = config.provider
         self.config = config
-        self._listeners = Listeners(on_event)
-        self._emit = self._listeners.emit
+        #: Who hears of this token.
+        self.listeners = Listeners(on_event)
+        self._emit = self.listeners.emit
         endpoint = TokenEndpoint(
             provider=provider,
             url=config.token_url,
@@ -109,8 +112,8 @@ class OAuth2Auth(_Auth):
             hint=config.presenter.hint,
         )
         self._presenter = config.presenter
-        self._presenter.tell(self._listeners)
-        self._listeners.add(self._follow_rotation)
+        self._presenter.tell(self.listeners)
+        self.listeners.add(self._follow_rotation)
         #: Where tokens come from.
         self.source = TokenSource(
             endpoint,
@@ -150,8 +153,8 @@ class OAuth2Auth(_Auth):
         """Tell a listener of each event of this token from now on; the events stand in `seic.events`.
 
         A function is called in place, where the event happens, so it should return at once. A coroutine function runs
-        beside, in the event loop where the event happens; in a thread without one it is run to its end there. What a
-        listener raises is logged once and never reaches a call.
+        beside, in the event loop where the event happens, and closing waits for it, for 5 seconds at most; in a thread
+        without one it is run to its end there. What a listener raises is logged once and never reaches a call.
 
         Args:
             listener: A function or coroutine function of one event.
@@ -159,7 +162,7 @@ class OAuth2Auth(_Auth):
         Returns:
             What ends it.
         """
-        return self._listeners.add(listener)
+        return self.listeners.add(listener)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Drive one call of an async client; httpx calls this."""
@@ -181,14 +184,16 @@ class OAuth2Auth(_Auth):
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
-        await response.aread()
-        if not self._should_replay(response, held, body):
+        said = await peek_async(response)
+        if not self._should_replay(response, said, held, body):
             return
         held = await self.source.obtain()
         if body is not None:
             await body.rewind_async()
         if (replay := self._replay(response, held, body, self._async_trace)) is None:
             return
+        if said is None:
+            await discard_async(response)
         now, wall = self._monotonic(), self._wall()
         response = yield replay
         self._check_hops(replay, response)
@@ -220,26 +225,30 @@ class OAuth2Auth(_Auth):
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
-        response.read()
-        if not self._should_replay(response, held, body):
+        said = peek(response)
+        if not self._should_replay(response, said, held, body):
             return
         held = self.source.obtain_sync()
         if body is not None:
             body.rewind()
         if (replay := self._replay(response, held, body, self._blocking_trace)) is None:
             return
+        if said is None:
+            discard(response)
         now, wall = self._monotonic(), self._wall()
         response = yield replay
         self._check_hops(replay, response)
         self._after_replay(response, held, now, wall)
 
     async def aclose(self) -> None:
-        """End what runs in the background; calls that come later start it anew."""
+        """End what runs in the background, and wait for listeners that have begun; later calls start it anew."""
         await self.source.aclose()
+        await self.listeners.drain()
 
     def close(self) -> None:
         """End what runs in the background, blocking; see `aclose`."""
         self.source.close()
+        self.listeners.drain_blocking()
 
     def _prove_calls(self, prover: Prover) -> None:
         """Have each call carry a proof. Done to this instance, so that the way of calls without proofs is untouched."""
@@ -268,7 +277,8 @@ class OAuth2Auth(_Auth):
     def _attach(self, request: Any, held: Held, trace: HopTrace) -> None:
         headers, last = request.headers, self._attached
         before = headers.raw
-        if before == last.before and held is last.held and type(headers) is type(last.after):
+        is_repeated = before == last.before and held is last.held
+        if is_repeated and type(headers) is type(last.after):
             request.headers = last.after.copy()
         else:
             headers["Authorization"] = held.authorization
@@ -277,7 +287,8 @@ class OAuth2Auth(_Auth):
             if _is_ascii(before):
                 # It reads the same as UTF-8, and httpx need not find that out on each call.
                 headers.encoding = "utf-8"
-                self._attached = _Attached(held, before, headers.copy())
+                # Kept for later calls only where two have been alike, since it costs as much as it then spares one.
+                self._attached = _Attached(held, before, headers.copy() if is_repeated else None)
         if self._id_header is not None:
             # httpx takes the token off a redirect to another origin, but not this header.
             trace.watch(request)
@@ -288,15 +299,15 @@ class OAuth2Auth(_Auth):
             for hop in (*response.history, response):
                 self._guard.check(hop.request.url)
 
-    def _should_replay(self, response: Any, held: Held, body: Body | None) -> bool:
+    def _should_replay(self, response: Any, said: bytes | None, held: Held, body: Body | None) -> bool:
         """Tell whether a 401 is worth a new token and a second call; where it is not, the response says why."""
         self._log(response)
         if not self._guard.allows(response.request.url):
             return self._hand_on(response, "the call was redirected, and another origin answered")
-        if not speaks_of_token(provider=self.config.provider, headers=response.headers, body=response.content):
+        if not speaks_of_token(provider=self.config.provider, headers=response.headers, body=said or b""):
             return self._hand_on(response, "the answer does not speak of the token")
         if not self._state.may_replace(held):
-            return self._hand_on(response, "the API rejects new tokens as well as old ones")
+            return self._hand_on(response, "the API rejects new tokens as well as old ones; renewals pause")
         held.reject()
         if body is not None and body.stream is response.request.stream and body.problem is not None:
             return self._hand_on(response, f"{body.problem}; the next call gets a new token")
@@ -328,8 +339,7 @@ class OAuth2Auth(_Auth):
 
     def _tracking_id(self, response: Any) -> str | None:
         header = self.config.provider.tracking_header
-        named = None if header is None else response.headers.get(header)
-        return named and (clean(named, secrets=credentials_of(response), limit=LONGEST_ID) or None)
+        return find_tracking_id(response.headers, header, secrets=credentials_of(response))
 
     def _log(self, response: Any) -> None:
         hops = [response]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import math
 import os
 import warnings
@@ -27,6 +26,7 @@ from seic._oauth.dpop import DPoP
 from seic._oauth.messages import build_token_request
 from seic._settings import named, read_environment, read_file
 from seic._tls.certificate import ClientCertificate
+from seic._tls.context import check_source
 from seic._tls.rotation import CertificateSource
 from seic._tls.trust import read_trust
 from seic._tokens.held import Margin, Windows
@@ -88,14 +88,8 @@ def _seconds(_config: Config, attribute: attrs.Attribute[Any], value: object) ->
         raise _unlike(attribute, value, "a number of seconds")
 
 
-def _gives_certificate(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is None or isinstance(value, ClientCertificate):
-        return
-    # A class is callable too, and is what stands there when `.load(...)` was forgotten.
-    if not callable(value) or isinstance(value, type) or inspect.iscoroutinefunction(value):
-        raise _unlike(
-            attribute, value, "seic.ClientCertificate.load(...), or a plain function without arguments that returns it"
-        )
+def _gives_certificate(_config: Config, _attribute: attrs.Attribute[Any], value: object) -> None:
+    check_source(value)
 
 
 def _ca_repr(ca: CA) -> str:
@@ -227,6 +221,8 @@ class Config(Secretive):
         is empty counts as not set; another name that begins with `SEIC_` is refused, lest a slip pass unseen. The
         profile is a table of `seic/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
 
+        Account and password make the grant `ClientCredentials`. Any other is given as `grant=`; they are then not read.
+
         Args:
             environ: The variables; None is the process's own.
             changes: Settings that stand above both; what they replace is not read.
@@ -244,7 +240,7 @@ class Config(Secretive):
     def from_file(cls, path: str | os.PathLike[str], *, profile: str = "default", **changes: Any) -> Config:
         """Read the settings from a table of a TOML file; its keys are the variables' names without `SEIC_`, lower case.
 
-        Paths in it are relative to the file.
+        Paths in it are relative to the file. Any grant but `ClientCredentials` is given as `grant=`.
 
         Args:
             path: The file.
@@ -287,8 +283,9 @@ class Config(Secretive):
         hosts = self.provider.hosts_of(self.environment, self.hosts)
         origin = hosts.choose(certificate=with_certificate, environment=environment)
         try:
-            httpx.URL(str(origin))
-        except httpx.InvalidURL:
+            # Read as a name for people, too: some of its readers do.
+            httpx.URL(str(origin)).host  # noqa: B018
+        except (httpx.InvalidURL, UnicodeError):
             field = "hosts.mtls" if with_certificate else "hosts.api"
             raise ConfigurationError(f"{field}: {origin.host!r} is no host name or IP address", field=field) from None
         return origin
@@ -320,7 +317,8 @@ class Config(Secretive):
         try:
             # What sends the request reads the URL by the same rules, so there is no second reading of it to exploit.
             url = httpx.URL(text)
-        except httpx.InvalidURL:
+            url.host  # noqa: B018  # as above
+        except (httpx.InvalidURL, UnicodeError):
             raise ConfigurationError(f"{field}: is not a path or a URL that can be called", field=field) from None
         if url.fragment:
             raise ConfigurationError(f"{field}: must have no fragment (RFC 6749 §3.2)", field=field)

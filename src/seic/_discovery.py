@@ -12,11 +12,14 @@ import httpx
 from seic._errors import ConfigurationError, TokenEndpointUnavailable
 from seic._model.hosts import Origin
 from seic._model.provider import ClientAuthentication, Provider
-from seic._network.proxies import Network
+from seic._network.failures import TokenCallFailures
+from seic._network.identity import Presenter
+from seic._network.pools import AsyncPools, Pools
+from seic._network.proxies import Network, ProxyLike
 from seic._oauth.metadata import metadata_urls, parse_metadata
 from seic._runtime import Lock, in_thread
-from seic._tls.certificate import ClientCertificate
-from seic._tls.context import shared_context
+from seic._tls.context import check_source
+from seic._tls.rotation import CertificateSource
 from seic._tls.sources import Material
 from seic._tokens.fetch import Send, Steps, run_async, run_sync
 from seic._tokens.lifeline import Lifeline
@@ -46,7 +49,8 @@ class _Question:
 
     issuer: str
     ca: Material | None
-    certificate: ClientCertificate | None
+    presenter: Presenter
+    network: Network
     transport: _Transport | None
     allow_http_on_loopback: bool
     max_age: float
@@ -60,34 +64,35 @@ class _Question:
 
     async def open_async(self) -> httpx.AsyncBaseTransport:
         if self.transport is None:
-            context = await in_thread(shared_context, self.certificate, self.ca)
-            return Network().new_async_transport(self._origin, context, {})
+            return AsyncPools(self.presenter, self._failures)
         if isinstance(self.transport, httpx.AsyncBaseTransport):
             return self.transport
         raise ConfigurationError("transport: is for blocking calls only", field="transport")
 
     def open_sync(self) -> httpx.BaseTransport:
         if self.transport is None:
-            return Network().new_transport(self._origin, shared_context(self.certificate, self.ca), {})
+            return Pools(self.presenter, self._failures)
         if isinstance(self.transport, httpx.BaseTransport):
             return self.transport
         raise ConfigurationError("transport: is for async calls only", field="transport")
 
     @property
-    def _origin(self) -> Origin:
+    def _failures(self) -> TokenCallFailures:
         url = httpx.URL(self.issuer)
         authority = f"{url.scheme}://{url.netloc.decode('ascii')}"
-        return Origin.parse(authority, field="issuer", allow_http_on_loopback=True)
+        origin = Origin.parse(authority, field="issuer", allow_http_on_loopback=True)
+        return TokenCallFailures(origin=origin, network=self.network)
 
-    @property
-    def _key(self) -> tuple[str, Material | None, str | None]:
-        return self.issuer, self.ca, None if self.certificate is None else self.certificate.thumbprint
+    def asker(self) -> str | None:
+        """Return who asks, by the certificate's thumbprint; a callback is called for it, so this may block."""
+        return None if self.transport is not None else self.presenter.thumbprint()
 
-    def steps(self, read: Callable[[bytes], Provider]) -> Steps[Provider]:
+    def steps(self, read: Callable[[bytes], Provider], asker: str | None) -> Steps[Provider]:
         """Yield the calls, and return what `read` makes of the document; what it refuses is not remembered."""
         urls = metadata_urls(self.issuer, allow_http_on_loopback=self.allow_http_on_loopback)
+        key = self.issuer, self.ca, asker
         with _lock:
-            known = _known.get(self._key) if self.transport is None else None
+            known = _known.get(key) if self.transport is None else None
         if known is not None and self.clock() < known.until:
             return read(known.body)
         for url in urls:
@@ -96,7 +101,7 @@ class _Question:
                 provider = read(reply.body)
                 if self.transport is None:
                     with _lock:
-                        _known[self._key] = _Known(reply.body, self.clock() + self.max_age)
+                        _known[key] = _Known(reply.body, self.clock() + self.max_age)
                 return provider
             if not httpx.codes.is_client_error(reply.status):
                 raise TokenEndpointUnavailable(
@@ -127,17 +132,19 @@ async def discover(
         issuer: The issuer's https URL, exactly as the provider writes it: a slash at the end counts.
         base: A provider whose other settings are kept, such as `tracking_header`.
         client_authentication: How the client proves itself; None takes one that the provider offers.
-        options: `ca` and `certificate`, as in `Config`; `max_age`, seconds for which the answer is remembered;
-            `allow_http_on_loopback`, for tests on this machine; `transport`, in place of the network, for tests:
-            nothing is remembered then.
+        options: `ca`, `certificate`, `proxy`, `local_address` and `trust_env`, as in `Config`; `max_age`, seconds for
+            which the answer is remembered; `allow_http_on_loopback`, for tests on this machine; `transport`, in place
+            of the network, for tests: nothing is remembered then.
 
     Raises:
-        ConfigurationError: The issuer is no https URL or has no metadata, or does not take the client authentication.
+        ConfigurationError: The issuer is no https URL or has no metadata, or does not take the client authentication;
+            or an option is malformed, and `field` names it.
+        CertificateError: The client certificate or the authorities cannot work, or the server refuses the certificate.
         InvalidTokenResponse: The answer cannot be used; `problem` names the member.
         TokenEndpointUnavailable: There was none.
     """
     question, read = _question(issuer, base, client_authentication, **options)
-    return await run_async(question.steps(read), Sender(question))
+    return await run_async(question.steps(read, await in_thread(question.asker)), Sender(question))
 
 
 def discover_sync(
@@ -149,7 +156,7 @@ def discover_sync(
 ) -> Provider:
     """Ask an issuer for its metadata, blocking; see `discover`."""
     question, read = _question(issuer, base, client_authentication, **options)
-    return run_sync(question.steps(read), Sender(question), Lifeline())
+    return run_sync(question.steps(read, question.asker()), Sender(question), Lifeline())
 
 
 def _question(
@@ -158,16 +165,21 @@ def _question(
     client_authentication: ClientAuthentication | None,
     *,
     ca: Material | None = None,
-    certificate: ClientCertificate | None = None,
+    certificate: CertificateSource | None = None,
+    proxy: ProxyLike | None = None,
+    local_address: str | None = None,
+    trust_env: bool = True,
     transport: _Transport | None = None,
     allow_http_on_loopback: bool = False,
     max_age: float = _MAX_AGE,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[_Question, Callable[[bytes], Provider]]:
+    check_source(certificate)
     question = _Question(
         issuer=issuer,
         ca=ca,
-        certificate=certificate,
+        presenter=Presenter(certificate, ca=ca, account=None, strict=False),
+        network=Network.of(proxy=proxy, local_address=local_address, trust_env=trust_env),
         transport=transport,
         allow_http_on_loopback=allow_http_on_loopback,
         max_age=max_age,

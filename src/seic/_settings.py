@@ -46,6 +46,12 @@ _NAMES = (
 _VARIABLES = sorted((_PROFILE, *(f"{_PREFIX}{name.upper()}" for name in _NAMES)))
 #: What Kubernetes sets in each pod for a service beside it that is called seic, or seic-something.
 _OF_KUBERNETES = re.compile(r"SEIC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
+#: What somebody sets who looks for another grant than `client_credentials`.
+_OF_A_GRANT = re.compile(r"grant|token|code|saml|assertion", re.IGNORECASE)
+_GIVE_GRANT = (
+    "variables and files state client_credentials only; pass another grant in code, such as "
+    "grant=seic.RefreshToken(refresh_token=...)"
+)
 #: What a variable replaces in a profile beside its own namesake: a new certificate has a key of its own.
 _REPLACES = {
     **{secret: (f"{secret}_file",) for secret in _SECRETS},
@@ -137,7 +143,10 @@ def refuse_unknown(environ: Mapping[str, str]) -> None:
         # A certificate, a key or a CA needs no variable for its file.
         bare = spelt.removesuffix("_FILE")
         near = [bare] if bare in _VARIABLES else difflib.get_close_matches(spelt, _VARIABLES, n=1, cutoff=0.7)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(_VARIABLES)}"
+        if _OF_A_GRANT.search(spelt):
+            hint = _GIVE_GRANT
+        else:
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(_VARIABLES)}"
         raise ConfigurationError(f"{name}: is no variable of seic; {hint}", field=name)
 
 
@@ -195,9 +204,8 @@ def _read_table(path: Path, profile: str, *, field: str) -> dict[str, _Value]:
     for setting, text in table.items():
         name = f"{profile}.{setting}"
         if setting not in _NAMES:
-            raise ConfigurationError(
-                f"{name}: is no setting, in {path}; known are {', '.join(sorted(_NAMES))}", field=name
-            )
+            hint = _GIVE_GRANT if _OF_A_GRANT.search(setting) else f"known are {', '.join(sorted(_NAMES))}"
+            raise ConfigurationError(f"{name}: is no setting, in {path}; {hint}", field=name)
         if not isinstance(text, str) or not text:
             raise ConfigurationError(f"{name}: must be a text that is not empty, in {path}", field=name)
         values[setting] = _Value(_below(path.parent, setting, _Value(text, name)), name)

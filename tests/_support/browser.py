@@ -1,161 +1,206 @@
-"""A real browser without a screen: Debian's Chromium, driven over WebDriver (w3.org/TR/webdriver2), JSON over HTTP."""
+"""A real browser without a window: Chromium, spoken to in the DevTools protocol over a pipe; no driver, no port."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
-import hashlib
-import re
+import json
+import os
+import select
 import shutil
-import socket
-import ssl
 import subprocess
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
-from urllib.parse import urlsplit
+import sys
+import time
+from pathlib import Path
+from typing import Any, Self
 
-import attrs
-import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-#: A browser on a busy machine may take its time; nothing is judged by it.
-_PATIENCE = 60.0
-_STARTED = re.compile(rb"started successfully on port (\d+)")
-_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
-_ENTER = "\ue007"
+_PATIENCE = 30.0
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_FLAGS = (
+    "--headless=new",
+    "--remote-debugging-pipe",
+    # The tests' own certificates are nobody's.
+    "--ignore-certificate-errors",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--no-default-browser-check",
+    # It would look things up at its maker's hosts.
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--disable-features=OptimizationHints,MediaRouter,Translate",
+    "--password-store=basic",
+)
+# The pipe has to be numbers 3 and 4; a small program between puts it there, for a fork of this one may have threads.
+_LAUNCH = (
+    "import os, sys; r, w = int(sys.argv[1]), int(sys.argv[2]); "
+    "r, w = os.dup(r), os.dup(w); os.dup2(r, 3); os.dup2(w, 4); "
+    # A copy onto itself changes nothing, and so would stay closed to the next program.
+    "os.set_inheritable(3, True); os.set_inheritable(4, True); os.execvp(sys.argv[3], sys.argv[3:])"
+)
 
 
-@attrs.frozen
 class Browser:
-    """One window, with nothing in it from any other."""
-
-    _session: httpx.AsyncClient
-
-    async def open(self, url: str) -> None:
-        """Go to an address and wait until its page is there."""
-        await self._post("url", url=url)
-
-    async def type(self, selector: str, text: str, *, enter: bool = False) -> None:
-        """Type into a field as a person does, and press Enter at the end."""
-        element = await self._find(selector)
-        await self._post(f"element/{element}/value", text=text + (_ENTER if enter else ""))
-
-    async def click(self, selector: str) -> None:
-        """Click on what a CSS selector finds."""
-        await self._post(f"element/{await self._find(selector)}/click")
-
-    async def text(self, selector: str = "body") -> str:
-        """Return the text that a person sees there."""
-        return str(await self._get(f"element/{await self._find(selector)}/text"))
-
-    async def label(self, selector: str) -> str:
-        """Return what assistive technology calls the element."""
-        return str(await self._get(f"element/{await self._find(selector)}/computedlabel"))
-
-    async def value(self, selector: str) -> str:
-        """Return what stands in a field."""
-        return str(await self._get(f"element/{await self._find(selector)}/property/value"))
-
-    async def address(self) -> str:
-        """Return the address of the page."""
-        return str(await self._get("url"))
-
-    async def screenshot(self) -> bytes:
-        """Return a PNG of what a person sees."""
-        return base64.b64decode(await self._get("screenshot"))
-
-    async def _find(self, selector: str) -> str:
-        found = await self._post("element", using="css selector", value=selector)
-        return str(found[_ELEMENT])
-
-    async def _get(self, path: str) -> Any:
-        return _value(await self._session.get(path))
-
-    async def _post(self, path: str, **body: Any) -> Any:
-        return _value(await self._session.post(path, json=body))
-
-
-@contextlib.asynccontextmanager
-async def open_browser(url: str, ca_pem: bytes) -> AsyncIterator[Browser]:
-    """Start a browser that trusts the server at one address; a test without Chromium skips itself.
+    """Chromium with one page, between entry and exit.
 
     Args:
-        url: The server. What it presents is verified here, and then pinned in the browser, which has no other way to
-            trust an authority for one run.
-        ca_pem: The server's authority.
+        folder: Where its profile lies; an empty one is a person who was never here.
     """
-    driver, chromium = shutil.which("chromedriver"), shutil.which("chromium")
-    if driver is None or chromium is None:
-        pytest.skip("needs Debian's chromium and chromium-driver")
-    pin = await asyncio.to_thread(_public_key_hash, url, ca_pem)
-    # The browser's last processes may still write as the folder goes.
-    with tempfile.TemporaryDirectory(prefix="seic-browser-", ignore_cleanup_errors=True) as folder:
-        options = {
-            "binary": chromium,
-            "args": [
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-                "--window-size=900,900",
-                f"--user-data-dir={folder}",
-                f"--ignore-certificate-errors-spki-list={pin}",
-            ],
-        }
-        # What a page after this one holds is looked for until it is there.
-        waits = {"implicit": int(_PATIENCE * 1000)}
-        capabilities = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options, "timeouts": waits}}
-        with _running(driver) as port:
-            address = f"http://127.0.0.1:{port}"
-            async with httpx.AsyncClient(timeout=_PATIENCE, trust_env=False) as client:
-                created = _value(await client.post(f"{address}/session", json={"capabilities": capabilities}))
-                session = f"{address}/session/{created['sessionId']}"
-                client.base_url = httpx.URL(f"{session}/")
-                try:
-                    yield Browser(client)
-                finally:
-                    # The whole address: httpx ends a base URL with a slash, which the driver takes for another command,
-                    # and a browser whose session is not ended outlives its driver.
-                    _value(await client.delete(session))
 
+    def __init__(self, folder: Path) -> None:
+        program = next(filter(None, map(shutil.which, _NAMES)), None)
+        if program is None:
+            pytest.skip("Chromium is not installed")
+        self._command = [program, *_FLAGS, f"--user-data-dir={folder}", "about:blank"]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._buffer = b""
+        self._events: list[dict[str, Any]] = []
+        self._number = 0
+        self._session: str | None = None
 
-@contextlib.contextmanager
-def _running(driver: str) -> Iterator[int]:
-    # Not asyncio's own: it waits for the pipe to close, which the browser's helpers inherit.
-    with subprocess.Popen([driver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    def __enter__(self) -> Self:
+        its_input, self._to = os.pipe()
+        self._from, its_output = os.pipe()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _LAUNCH, str(its_input), str(its_output), *self._command],
+            pass_fds=[its_input, its_output],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(its_input)
+        os.close(its_output)
         try:
-            assert process.stdout is not None
-            started = next(filter(None, map(_STARTED.search, process.stdout)), None)
-            assert started is not None, "chromedriver did not start"
-            yield int(started[1])
+            target = self._ask("Target.createTarget", url="about:blank")["targetId"]
+            self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+            self._ask("Page.enable")
+        except BaseException:
+            self._kill()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        assert self._process is not None
+        try:
+            self._session = None
+            self._ask("Browser.close")
+            self._process.wait(_PATIENCE)
         finally:
-            process.terminate()
+            self._kill()
+
+    def _kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        os.close(self._to)
+        os.close(self._from)
+
+    def open(self, url: str) -> None:
+        """Go to an address, and wait until the page that it leads to is there."""
+        self._events.clear()
+        answer = self._ask("Page.navigate", url=url)
+        assert "errorText" not in answer, f"{url}: {answer['errorText']}"
+        self._wait_for("Page.loadEventFired")
+
+    def fill(self, selector: str, text: str, *, enter: bool = False) -> None:
+        """Type a text into a field; with Enter at the end, wait until the page that this leads to is there."""
+        self._run(f"{_find(selector)}.focus()")
+        self._ask("Input.insertText", text=text)
+        if enter:
+            self._events.clear()
+            for kind in ("keyDown", "keyUp"):
+                self._ask("Input.dispatchKeyEvent", type=kind, key="Enter", windowsVirtualKeyCode=13, text="\r")
+            self._wait_for("Page.loadEventFired")
+
+    def click(self, selector: str) -> None:
+        """Click on what leads to another page, and wait until that is there."""
+        self._events.clear()
+        self._run(f"{_find(selector)}.click()")
+        self._wait_for("Page.loadEventFired")
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return str(self._run("location.href"))
+
+    @property
+    def text(self) -> str:
+        """What a person reads."""
+        return str(self._run("document.body.innerText"))
+
+    def text_of(self, selector: str) -> str:
+        """What a person reads in one place."""
+        return str(self._run(f"{_find(selector)}.innerText"))
+
+    def value_of(self, selector: str) -> str:
+        """What stands in a field."""
+        return str(self._run(f"{_find(selector)}.value"))
+
+    def label_of(self, selector: str) -> str:
+        """What assistive technology calls an element."""
+        element = self._ask("Runtime.evaluate", expression=_find(selector))["result"]["objectId"]
+        (node,) = self._ask("Accessibility.getPartialAXTree", objectId=element, fetchRelatives=False)["nodes"]
+        return str(node["name"]["value"])
+
+    def look(self, *, width: int, height: int, dark: bool = False) -> None:
+        """See pages as on a screen of that size, in CSS pixels, and in that scheme of colours from now on."""
+        self._ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2, mobile=False)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._ask("Emulation.setEmulatedMedia", features=[scheme])
+
+    def run(self, script: str) -> Any:
+        """Run a script as the page's own would, and return its value."""
+        return self._run(script)
+
+    def cookies(self) -> dict[str, dict[str, Any]]:
+        """Return every cookie with what the browser knows of it."""
+        return {cookie["name"]: cookie for cookie in self._ask("Network.getCookies")["cookies"]}
+
+    def screenshot(self, path: Path) -> None:
+        """Take a picture of the page."""
+        path.write_bytes(base64.b64decode(self._ask("Page.captureScreenshot")["data"]))
+
+    def _run(self, script: str) -> Any:
+        answer = self._ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def _ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        os.write(self._to, json.dumps(message).encode() + b"\0")
+        ends = time.monotonic() + _PATIENCE
+        while True:
+            answer = self._read(ends)
+            if answer.get("id") == self._number:
+                assert "error" not in answer, f"{method}: {answer['error']}"
+                result: dict[str, Any] = answer["result"]
+                return result
+            self._events.append(answer)
+
+    def _wait_for(self, method: str) -> None:
+        ends = time.monotonic() + _PATIENCE
+        while not any(event.get("method") == method for event in self._events):
+            self._events.append(self._read(ends))
+
+    def _read(self, ends: float) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            ready, _, _ = select.select([self._from], [], [], max(0.0, ends - time.monotonic()))
+            assert ready, f"Chromium said nothing within {_PATIENCE:g} s"
+            chunk = os.read(self._from, 65536)
+            assert chunk, "Chromium has ended"
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\0")
+        message: dict[str, Any] = json.loads(line)
+        return message
 
 
-def _value(reply: httpx.Response) -> Any:
-    value = reply.json()["value"]
-    assert reply.status_code == httpx.codes.OK, value.get("message")
-    return value
-
-
-def _public_key_hash(url: str, ca_pem: bytes) -> str:
-    parts = urlsplit(url)
-    context = ssl.create_default_context(cadata=ca_pem.decode())
-    with (
-        socket.create_connection((parts.hostname, parts.port), timeout=_PATIENCE) as raw,
-        context.wrap_socket(raw, server_hostname=parts.hostname) as secure,
-    ):
-        der = secure.getpeercert(binary_form=True)
-    assert der is not None
-    key = x509.load_der_x509_certificate(der).public_key()
-    return base64.b64encode(
-        hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
-    ).decode()
+def _find(selector: str) -> str:
+    return f"document.querySelector({json.dumps(selector)})"

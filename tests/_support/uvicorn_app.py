@@ -34,9 +34,7 @@ class Served:
             *(sys.executable, "-W", "error", "-m", "uvicorn", "app:app"),
             *("--uds", str(socket), "--workers", str(workers), "--timeout-graceful-shutdown", "30"),
         ]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SEIC_")}
-        paths = [str(ROOT / "src"), str(EXAMPLES), os.environ.get("PYTHONPATH", "")]
-        self._environment = {**inherited, **environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        self._environment = environment
         self._process: subprocess.Popen[str] | None = None
         self._said = threading.Condition()
         self._ended = False
@@ -45,32 +43,49 @@ class Served:
         #: What it has said, line by line.
         self.lines: list[str] = []
 
+    @classmethod
+    def locally(cls, port: int) -> Self:
+        """Return what a newcomer runs: everything on this machine, at a port, with two workers."""
+        served = cls(Path(), workers=2, environment={})
+        served._command = [sys.executable, "-W", "error", str(EXAMPLES / "local.py"), str(port)]
+        return served
+
     def __enter__(self) -> Self:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SEIC_")}
+        paths = [str(ROOT / "src"), str(EXAMPLES), os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
             self._command,
-            env=self._environment,
+            env={**inherited, **self._environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
         self._reader.start()
         try:
             self.wait_for("Application startup complete", times=self._workers)
         except BaseException:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             self.wait()
             raise
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.terminate()
+        assert self._process is not None
+        if self._process.poll() is None:
+            self.interrupt()
         self.wait()
 
     def terminate(self) -> None:
         """Ask it to stop, as an orchestrator does; it then waits for the requests that it has."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C, which all of its processes hear."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGINT)
 
     def wait(self) -> int:
         """Wait for its end, and return its exit code."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 
 from tests.benchmarks import rows
-from tests.benchmarks.hot_path import find_valgrind
+from tests.benchmarks.callgrind import find_valgrind
 from tests.benchmarks.libraries import BARE, PEERS, SEIC
 from tests.benchmarks.measuring import ProcessorWait
 from tests.benchmarks.table import is_coloured, lines
@@ -20,8 +21,24 @@ _NO_VALGRIND = (
 )
 
 
-def _say(text: str) -> None:
-    print(f"… {text}", file=sys.stderr, flush=True)
+class _Progress:
+    """Says what is being measured: on a terminal in one line that changes, else in a line for each part."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._shown = ""
+
+    def say(self, text: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - self._begun), 60)
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{minutes}:{seconds:02} {text} …", end="", file=sys.stderr, flush=True)
+        elif (part := text.partition(", round")[0]) != self._shown:
+            self._shown = part
+            print(f"{minutes}:{seconds:02} {part} …", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _packages() -> str:
@@ -35,34 +52,32 @@ def _packages() -> str:
 
 
 def main() -> int:
-    """Measure, print, and return 1 if a count is not what it must be."""
+    """Measure, print, and return 1 if a row is not what it must be."""
     parser = argparse.ArgumentParser(prog="nox -s bench --", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller and shorter: whether it runs and the counts hold")
     effort = rows.QUICK if parser.parse_args().quick else rows.FULL
 
-    begun, valgrind = time.monotonic(), find_valgrind() is not None
-    _say("hot path" if valgrind else _NO_VALGRIND)
-    measured = rows.hot_path(effort, valgrind=valgrind)
+    begun, valgrind, progress = time.monotonic(), find_valgrind() is not None, _Progress()
     waited = ProcessorWait()
     with TokenServer() as server:
-        measured += rows.Bench(server, effort, _say).rows()
+        measured = [*rows.Bench(server, effort, progress.say, valgrind).rows()]
+    progress.end()
     took = time.monotonic() - begun
     if not effort.is_judged:
         measured = [row.unjudged() for row in measured]
 
-    print(f"Python {platform.python_version()}, {_packages()}")
     columns = [SEIC.name, BARE.name, *(peer.name for peer in PEERS if peer.is_here)]
     for line in lines(measured, columns, colour=is_coloured()):
         print(line)
+    print()
+    print(f"Python {platform.python_version()} on {platform.system()}, {os.cpu_count()} processors; {_packages()}")
+    print(f"{took:.0f} s, of which other programs had the processor for {waited.seconds():.0f} s when it was needed")
     if not valgrind:
         print(_NO_VALGRIND)
-    others = waited.seconds() / took
-    print(f"{took:.0f} s; for {others:.0%} of it other programs had the processor that the scenarios needed")
     missed = [row for row in measured if row.is_reached is False]
-    wrong = [row for row in missed if row.figure.exact]
-    if missed:
-        print(f"not reached: {len(missed)}, of which counts: {len(wrong)}")
-    return 1 if wrong else 0
+    for row in missed:
+        print(f"not reached: {row.measure}: {row.figure.of}")
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

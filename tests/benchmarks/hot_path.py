@@ -1,34 +1,33 @@
 """A call whose token is valid: what it costs beside the same call with a static header, in instructions and in time.
 
-As a program, `python -m tests.benchmarks.hot_path NAME CALLS` makes that many calls with one library; callgrind counts
-its instructions.
+As a program, `python -m tests.benchmarks.hot_path CALLS NAME alike URL` (or `varied`) makes that many calls with one
+library, in the presence of a token endpoint; callgrind counts its instructions.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import shutil
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 
 import attrs
 import httpx
 
 from tests.benchmarks.api import NoOp
+from tests.benchmarks.callgrind import count, counted
 from tests.benchmarks.libraries import (
     API_PATH,
     AUTHLIB,
+    AZURE,
     BARE,
     BARE_GATEWAY,
     HTTPX_AUTH,
     SEIC,
+    SEIC_CLIENT,
+    SEIC_CLIENT_GATEWAY,
     SEIC_GATEWAY,
     Library,
     Place,
@@ -42,12 +41,14 @@ _BY_NAME = {
     "bare-gateway": BARE_GATEWAY,
     "seic": SEIC,
     "seic-gateway": SEIC_GATEWAY,
+    "seic-client": SEIC_CLIENT,
+    "seic-client-gateway": SEIC_CLIENT_GATEWAY,
     "httpx-auth": HTTPX_AUTH,
     "authlib": AUTHLIB,
+    "azure-identity": AZURE,
 }
 #: Calls before anything is counted: the token is there then, and what httpx and Python keep is warm.
 _WARM_UP = 20
-_COLLECTED = re.compile(r"Collected\s*:\s*(\d+)")
 
 
 @attrs.frozen
@@ -56,7 +57,7 @@ class Pair:
 
     name: str
     against: str
-    varied: bool = False
+    manner: str = "alike"
 
     @property
     def library(self) -> Library:
@@ -64,62 +65,53 @@ class Pair:
         return _BY_NAME[self.name]
 
 
-#: The row that counts, one for each shape of the API's headers; the second sends two.
-OURS = (Pair("seic", "bare"), Pair("seic-gateway", "bare-gateway"))
+#: What counts: for each shape of the API's headers, of which the second sends two, the auth on a client of httpx's and
+#: seic's own client, which has the guard of every hop besides.
+OURS = {
+    "OAuth2Auth, one header": Pair("seic", "bare"),
+    "OAuth2Auth, two headers": Pair("seic-gateway", "bare-gateway"),
+    "AsyncClient, one header": Pair("seic-client", "bare"),
+    "AsyncClient, two headers": Pair("seic-client-gateway", "bare-gateway"),
+}
 #: What the same costs where no two calls have the same headers.
-OURS_VARIED = (Pair("seic", "bare", varied=True), Pair("seic-gateway", "bare-gateway", varied=True))
-THEIRS = (Pair("httpx-auth", "bare"), Pair("authlib", "bare"))
+OURS_VARIED = {what: attrs.evolve(pair, manner="varied") for what, pair in OURS.items()}
+THEIRS = (Pair("httpx-auth", "bare"), Pair("authlib", "bare"), Pair("azure-identity", "bare"))
 
 
-def find_valgrind() -> str | None:
-    """Return where valgrind is, or None."""
-    return shutil.which("valgrind")
-
-
-def count_instructions(pairs: Sequence[Pair], calls: int) -> dict[Pair, float]:
+def count_instructions(pairs: Sequence[Pair], url: str, calls: int) -> dict[Pair, float]:
     """Return the instructions of a call for each pair, as a share of those of the static header's.
 
-    Each is run with `calls` and with twice as many; the difference is free of what starting costs. Instructions do not
-    depend on what else the machine does, so as many run at once as there are processors.
+    Args:
+        pairs: Who is measured against what.
+        url: The origin of a token endpoint, for who insists on a network.
+        calls: How many are made.
     """
-    runs = sorted({(name, pair.varied) for pair in pairs for name in (pair.name, pair.against)})
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        single = [pool.submit(_count, name, calls, varied=varied) for name, varied in runs]
-        double = [pool.submit(_count, name, 2 * calls, varied=varied) for name, varied in runs]
-        each = {run: (two.result() - one.result()) / calls for run, one, two in zip(runs, single, double, strict=True)}
-    return {pair: each[pair.name, pair.varied] / each[pair.against, pair.varied] for pair in pairs}
+    runs = sorted({(name, pair.manner) for pair in pairs for name in (pair.name, pair.against)})
+    counts = count("tests.benchmarks.hot_path", [(str(calls), name, manner, url) for name, manner in runs])
+    each = dict(zip(runs, counts, strict=True))
+    return {pair: each[pair.name, pair.manner] / each[pair.against, pair.manner] for pair in pairs}
 
 
-def _count(name: str, calls: int, *, varied: bool) -> int:
-    program = [sys.executable, "-m", "tests.benchmarks.hot_path", name, str(calls), *(["varied"] if varied else [])]
-    run = subprocess.run(
-        ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *program],
-        # The same hashes in each run, so that dictionaries fill up alike.
-        env={**os.environ, "PYTHONHASHSEED": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    found = _COLLECTED.search(run.stderr)
-    if run.returncode or found is None:
-        raise RuntimeError(f"callgrind failed with {name}:\n{run.stderr}")
-    return int(found[1])
-
-
-def compare_times(pairs: Sequence[Pair], rounds: int, calls: int) -> dict[Pair, float]:
+def compare_times(pairs: Sequence[Pair], url: str, rounds: int, calls: int) -> dict[Pair, float]:
     """Return the time of a call for each pair, as a share of that of the static header's.
 
     In each round every library makes some calls, in another order each time; a ratio is the median of the rounds'.
+
+    Args:
+        pairs: Who is measured against what.
+        url: The origin of a token endpoint, for who insists on a network.
+        rounds: How many.
+        calls: How many each makes in a round.
     """
-    return asyncio.run(_compare_times(pairs, rounds, calls))
+    return asyncio.run(_compare_times(pairs, url, rounds, calls))
 
 
-async def _compare_times(pairs: Sequence[Pair], rounds: int, calls: int) -> dict[Pair, float]:
+async def _compare_times(pairs: Sequence[Pair], url: str, rounds: int, calls: int) -> dict[Pair, float]:
     names = sorted({name for pair in pairs for name in (pair.name, pair.against)})
     took: dict[str, list[float]] = {name: [] for name in names}
     waited = ProcessorWait()
     async with AsyncExitStack() as stack:
-        clients = {name: await stack.enter_async_context(_BY_NAME[name].open(_place())) for name in names}
+        clients = {name: await stack.enter_async_context(_BY_NAME[name].open(_place(url))) for name in names}
         for client in clients.values():
             await _call(client, _WARM_UP)
         with settled_heap():
@@ -136,8 +128,8 @@ async def _compare_times(pairs: Sequence[Pair], rounds: int, calls: int) -> dict
     }
 
 
-def _place() -> Place:
-    return Place(api=NoOp(), tokens=tokens_of_an_hour())
+def _place(url: str) -> Place:
+    return Place(api=NoOp(), url=url, tokens=tokens_of_an_hour())
 
 
 async def _call(client: httpx.AsyncClient, calls: int) -> None:
@@ -150,13 +142,13 @@ async def _call_varied(client: httpx.AsyncClient, calls: int) -> None:
         await client.get(API_PATH, headers={"X-Request-Id": str(number)})
 
 
-async def _main(name: str, calls: int, *, varied: bool) -> None:
-    async with _BY_NAME[name].open(_place()) as client:
-        call = _call_varied if varied else _call
+async def _main(calls: int, name: str, manner: str, url: str) -> None:
+    async with _BY_NAME[name].open(_place(url)) as client:
+        call = _call_varied if manner == "varied" else _call
         await call(client, _WARM_UP)
-        with settled_heap():
+        with settled_heap(), counted():
             await call(client, calls)
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1], int(sys.argv[2]), varied="varied" in sys.argv))
+    asyncio.run(_main(int(sys.argv[1]), *sys.argv[2:]))

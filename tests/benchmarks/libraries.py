@@ -1,6 +1,6 @@
 """The libraries that are measured, each behind the same small face, so that all run the very same scenarios.
 
-Each is imported where it is used: the peers are no dependencies of the project, and what is not measured is not loaded.
+A peer is imported where it is used: they are no dependencies of the project, and what is not measured is not loaded.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import contextlib
 import importlib
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import attrs
 import httpx
 
+import seic
 from tests.benchmarks.api import Split
 
 #: The path of API calls; everything else is the token endpoint's.
@@ -36,7 +37,7 @@ class Place:
     Args:
         api: Carries its API calls.
         url: The origin of the token endpoint, and of the API calls too.
-        tokens: Carries its token calls in place of the network.
+        tokens: Carries its token calls in place of the network, but not those of azure-identity.
         ahead: Seconds before expiry from which it is asked to renew; None is what is best for it.
     """
 
@@ -86,29 +87,42 @@ def _bare(headers: dict[str, str]) -> Callable[[Place], AbstractAsyncContextMana
     return open_bare
 
 
+def _config(provider: str, place: Place) -> seic.Config:
+    dialect: seic.Provider = getattr(seic, provider)
+    grant = seic.ClientCredentials()
+    if dialect.username_field is not None:
+        grant = seic.ClientCredentials(username="user", password="password")
+    return seic.Config(
+        provider=dialect,
+        hosts=seic.Hosts(api=place.url, allow_http_on_loopback=True),
+        client_id=_CLIENT_ID,
+        client_secret=_SECRET,
+        grant=grant,
+        advisory_refresh=place.ahead,
+    )
+
+
 def _seic(provider: str) -> Callable[[Place], AbstractAsyncContextManager[httpx.AsyncClient]]:
     @contextlib.asynccontextmanager
     async def open_seic(place: Place) -> AsyncIterator[httpx.AsyncClient]:
-        import seic
-
-        dialect: seic.Provider = getattr(seic, provider)
-        grant = seic.ClientCredentials()
-        if dialect.username_field is not None:
-            grant = seic.ClientCredentials(username="user", password="password")
-        config = seic.Config(
-            provider=dialect,
-            hosts=seic.Hosts(api=place.url, allow_http_on_loopback=True),
-            client_id=_CLIENT_ID,
-            client_secret=_SECRET,
-            grant=grant,
-            advisory_refresh=place.ahead,
-        )
-        auth = seic.OAuth2Auth(config, transport=place.tokens)
+        auth = seic.OAuth2Auth(_config(provider, place), transport=place.tokens)
         async with httpx.AsyncClient(auth=auth, transport=place.api, base_url=place.url) as client:
             yield client
         await auth.aclose()
 
     return open_seic
+
+
+def _seic_client(provider: str) -> Callable[[Place], AbstractAsyncContextManager[httpx.AsyncClient]]:
+    @contextlib.asynccontextmanager
+    async def open_seic_client(place: Place) -> AsyncIterator[httpx.AsyncClient]:
+        config = _config(provider, place)
+        auth = seic.OAuth2Auth(config, transport=place.tokens)
+        async with seic.AsyncClient(config, auth=auth, transport=place.api) as client:
+            yield client
+        await auth.aclose()
+
+    return open_seic_client
 
 
 @contextlib.asynccontextmanager
@@ -170,7 +184,7 @@ async def _azure(place: Place) -> AsyncIterator[httpx.AsyncClient]:
     class Auth(httpx.Auth):
         """It knows no httpx: this is what its users write."""
 
-        async def async_auth_flow(self, request: httpx.Request) -> Any:
+        async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
             token = await credential.get_token("https://api.example.com/.default")
             request.headers["Authorization"] = f"Bearer {token.token}"
             yield request
@@ -185,6 +199,8 @@ BARE = Library("static header", _bare(_TOKEN_HEADER))
 BARE_GATEWAY = Library("static headers", _bare({**_TOKEN_HEADER, "AppKey": _CLIENT_ID}))
 SEIC = Library("seic", _seic("OAUTH2"), package="seic")
 SEIC_GATEWAY = Library("seic", _seic("SEI_GATEWAY"), package="seic")
+SEIC_CLIENT = Library("seic", _seic_client("OAUTH2"), package="seic")
+SEIC_CLIENT_GATEWAY = Library("seic", _seic_client("SEI_GATEWAY"), package="seic")
 HTTPX_AUTH = Library("httpx-auth", _httpx_auth, package="httpx_auth")
 AUTHLIB = Library("authlib", _authlib, starts_empty=False, package="authlib")
 AZURE = Library("azure-identity", _azure, package="azure.identity.aio")

@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from io import FileIO
-from typing import Self
 
 import attrs
 import httpx
@@ -62,8 +61,7 @@ class Calls:
 class ProcessorWait:
     """How long this thread has waited for a processor that other programs had, where the system tells (Linux).
 
-    What is measured here is shared with others. Their share is no library's doing, so rounds that they disturbed are
-    told apart by it, and stalls are counted without it.
+    Their share is no library's doing: stalls are measured without it, and the table tells how much there was.
     """
 
     def __init__(self) -> None:
@@ -84,42 +82,11 @@ class ProcessorWait:
         return int(self._file.read(100).split()[1]) / 1e9
 
 
-class CollectorTime:
-    """How long the garbage collector has run, for as long as the context lasts.
-
-    It stops the whole interpreter, for longer the more is alive, as a thousand calls under way are, whoever made them
-    wait.
-    """
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._begun = 0.0
-
-    def __enter__(self) -> Self:
-        gc.callbacks.append(self._note)
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        gc.callbacks.remove(self._note)
-
-    def _note(self, phase: str, _info: object) -> None:
-        if phase == "start":
-            self._begun = time.perf_counter()
-        else:
-            self.seconds += time.perf_counter() - self._begun
-
-
 @attrs.define
 class Stall:
-    """The longest time for which the event loop came to nobody, in seconds, less what other programs took of it.
-
-    Args:
-        longest: Without the garbage collector's share.
-        collecting: With it.
-    """
+    """The longest time for which the event loop came to nobody, in seconds, less what other programs took of it."""
 
     longest: float = 0.0
-    collecting: float = 0.0
 
 
 @contextlib.asynccontextmanager
@@ -128,22 +95,20 @@ async def watch_loop() -> AsyncIterator[Stall]:
     stall = Stall()
     waited = ProcessorWait()
 
-    async def look(collector: CollectorTime) -> None:
+    async def look() -> None:
         while True:
-            begun, others, collected = time.perf_counter(), waited.seconds(), collector.seconds
+            begun, others = time.perf_counter(), waited.seconds()
             await asyncio.sleep(_TICK)
             late = time.perf_counter() - begun - _TICK - (waited.seconds() - others)
-            stall.collecting = max(stall.collecting, late)
-            stall.longest = max(stall.longest, late - (collector.seconds - collected))
+            stall.longest = max(stall.longest, late)
 
-    with CollectorTime() as collector:
-        monitor = asyncio.create_task(look(collector))
-        await asyncio.sleep(0)
-        try:
-            yield stall
-            await asyncio.sleep(0)  # the last stall ends before anyone looks away
-        finally:
-            monitor.cancel()
+    monitor = asyncio.create_task(look())
+    await asyncio.sleep(0)
+    try:
+        yield stall
+        await asyncio.sleep(0)  # the last stall ends before anyone looks away
+    finally:
+        monitor.cancel()
 
 
 @contextlib.contextmanager

@@ -1,75 +1,58 @@
-"""Several runs of one scenario, the static header's and a library's in turn, and which of them count.
+"""Several rounds of one scenario, in each of which the static header and the libraries go through it in turn.
 
-A machine is seldom one's own. So it is seen how long other programs had the processor that a round needed, disturbed
-rounds are repeated, and the quietest count.
+Every round counts, however busy the machine was: nothing is left out and nothing is run again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import attrs
 
+from tests.benchmarks.libraries import BARE, Library
 from tests.benchmarks.scenarios import Outcome
 
-#: The share of a round for which other programs may have the processor that it needs, or it is run again.
-DISTURBED = 0.02
-#: Runs a scenario once.
-Run: TypeAlias = Callable[[], Coroutine[Any, Any, Outcome]]
-
-
-def _disturbance(pair: tuple[Outcome, Outcome]) -> float:
-    return max(outcome.others for outcome in pair)
+#: Runs a scenario with a library.
+Scenario: TypeAlias = Callable[[Library], Coroutine[Any, Any, Outcome]]
 
 
 @attrs.frozen
 class Rounds:
-    """What several runs of one scenario showed: for each, the static header's and the library's, side by side.
-
-    Args:
-        pairs: The rounds that the machine disturbed least.
-        all: All of them, for the counts.
-    """
+    """What the rounds of one scenario showed for a library: for each, the static header's outcome and its own."""
 
     pairs: Sequence[tuple[Outcome, Outcome]]
-    all: Sequence[tuple[Outcome, Outcome]]
-
-    @classmethod
-    def of(cls, pairs: Sequence[tuple[Outcome, Outcome]], keep: int) -> Rounds:
-        """Keep so many rounds, the quietest."""
-        return cls(sorted(pairs, key=_disturbance)[:keep], pairs)
-
-    @property
-    def are_disturbed(self) -> bool:
-        """Whether other programs took more than a little of even these."""
-        return _disturbance(self.pairs[-1]) > DISTURBED
 
     def median(self, figure: Callable[[Outcome, Outcome], float]) -> float:
         """Return the median of a figure of the bare and the library's outcome."""
         return statistics.median(figure(bare, own) for bare, own in self.pairs)
 
     def worst(self, figure: Callable[[Outcome, Outcome], float]) -> float:
-        """Return the largest of a figure that takes time to show, so that a disturbance could have made it."""
+        """Return the largest of a figure."""
         return max(figure(bare, own) for bare, own in self.pairs)
 
-    def worst_of_all(self, figure: Callable[[Outcome, Outcome], float]) -> float:
-        """Return the largest of a count, which no disturbance excuses."""
-        return max(figure(bare, own) for bare, own in self.all)
 
-
-def repeat(bare: Run, own: Run, fewest: int, most: int) -> Rounds:
-    """Run both in turn, until there are enough rounds that nothing else disturbed, or there were too many.
+def run_rounds(scenario: Scenario, libraries: Mapping[Library, int], say: Callable[[str], None]) -> dict[str, Rounds]:
+    """Run a scenario with the static header and some libraries in turn.
 
     Args:
-        bare: Runs the scenario with the static header.
-        own: Runs it with the library.
-        fewest: How many rounds count.
-        most: How many are run at most.
+        scenario: What is run.
+        libraries: In how many rounds each takes part, from the first on.
+        say: Is told what begins.
+
+    Returns:
+        What each showed, by its name; the static header's stands beside itself.
     """
-    pairs: list[tuple[Outcome, Outcome]] = []
-    while len(pairs) < fewest or (len(pairs) < most and Rounds.of(pairs, fewest).are_disturbed):
-        pairs.append((asyncio.run(bare()), asyncio.run(own())))
-    return Rounds.of(pairs, fewest)
+    found: dict[str, list[tuple[Outcome, Outcome]]] = {BARE.name: []}
+    last = max(libraries.values())
+    for number in range(last):
+        say(f"round {number + 1} of {last}: {BARE.name}")
+        bare = asyncio.run(scenario(BARE))
+        found[BARE.name].append((bare, bare))
+        for library, rounds in libraries.items():
+            if number < rounds:
+                say(f"round {number + 1} of {last}: {library.name}")
+                found.setdefault(library.name, []).append((bare, asyncio.run(scenario(library))))
+    return {name: Rounds(pairs) for name, pairs in found.items()}

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import math
-import statistics
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, TypeAlias
 
 import attrs
 
-from tests.benchmarks import scenarios
-from tests.benchmarks.hot_path import OURS, OURS_VARIED, THEIRS, Pair, compare_times, count_instructions
+from tests.benchmarks import hot_path, scenarios, wire
 from tests.benchmarks.libraries import BARE, PEERS, SEIC, Library
-from tests.benchmarks.measuring import Stall
-from tests.benchmarks.rounds import Rounds, repeat
+from tests.benchmarks.rounds import Rounds, Scenario, run_rounds
 from tests.benchmarks.scenarios import ARRIVING, TRIP, Outcome, Scale
 from tests.benchmarks.token_server import TokenServer
 
 #: A call counts as stalled when it took so much longer than nearly all bare ones, in seconds.
 STALLED = 0.050
-#: Runs a scenario with a library.
-Scenario: TypeAlias = Callable[[Library], Coroutine[Any, Any, Outcome]]
+#: Of one outcome, or of it beside the static header's.
+Value = Callable[[Outcome, Outcome], float]
 
 
 @attrs.frozen
@@ -34,16 +30,16 @@ class Figure:
         most: The most that it may be; None where the row is for information.
         digits: How many digits it is shown with.
         unit: What is written behind it.
-        exact: Whether it is a count that no machine excuses: the largest of all rounds is shown.
-        worst: Whether the largest of the quiet rounds is shown, in place of the median.
+        worst: Whether the largest of all rounds is shown, in place of the median: each count, which no machine excuses.
+        exact: Whether it is held against what it must be even in a quick run.
     """
 
     of: str
     most: float | None = None
     digits: int = 2
     unit: str = ""
-    exact: bool = False
     worst: bool = False
+    exact: bool = False
 
     def show(self, value: float | None) -> str:
         """Return a value as the table has it."""
@@ -52,13 +48,13 @@ class Figure:
         return f"{value:.{self.digits}f}{self.unit}"
 
     def is_reached(self, value: float | None) -> bool:
-        """Tell whether a value is as it must be, in the digits that it is shown with."""
-        return self.most is None or (value is not None and round(value, self.digits) <= self.most)
+        """Tell whether a value is as it must be; one that is not a number is not."""
+        return self.most is None or (value is not None and value <= self.most)
 
 
 def count(of: str, most: int | None = None) -> Figure:
     """Return a figure that is a count."""
-    return Figure(of, most, digits=0, exact=True)
+    return Figure(of, most, digits=0, worst=True, exact=True)
 
 
 @attrs.frozen
@@ -93,213 +89,186 @@ class Effort:
 
     Args:
         scale: How large the scenarios are.
-        herds: Rounds of the scenarios that take less than a second.
+        short: Rounds of the scenarios that take less than a second.
         longer: Rounds of the others.
-        instructions: Calls that callgrind counts, once and twice.
+        short_theirs: In how many of the short ones the peers take part; in the others it is the first.
+        instructions: Calls that callgrind counts.
         batches: Batches of calls whose time is taken.
-        is_thorough: Whether to count the instructions of the peers, and of calls with changing headers, too.
         is_judged: Whether ratios and times are held against what they must be; counts always are.
     """
 
     scale: Scale
-    herds: int
+    short: int
     longer: int
+    short_theirs: int
     instructions: int
     batches: int
-    is_thorough: bool
     is_judged: bool
 
 
-FULL = Effort(scenarios.FULL, herds=7, longer=2, instructions=200, batches=600, is_thorough=True, is_judged=True)
-QUICK = Effort(scenarios.QUICK, herds=1, longer=1, instructions=100, batches=100, is_thorough=False, is_judged=False)
-
-
-def hot_path(effort: Effort, *, valgrind: bool) -> list[Row]:
-    """Measure a call whose token is valid, in instructions if valgrind is here, and in time."""
-    theirs = [pair for pair in THEIRS if pair.library.is_here]
-    rows = []
-    if valgrind:
-        more = [*OURS_VARIED, *theirs] if effort.is_thorough else []
-        counted = count_instructions([*OURS, *more], effort.instructions)
-        rows += _hot_rows("instructions", Figure("ratio", 1.0, digits=3), counted, OURS, theirs)
-        if more:
-            rows += _hot_rows("the same, new headers each call", Figure("ratio", digits=3), counted, OURS_VARIED, ())
-    took = compare_times([*OURS, *theirs], effort.batches, calls=25)
-    rows += _hot_rows("time", Figure("ratio", 1.01), took, OURS, theirs)
-    return rows
-
-
-def _hot_rows(
-    what: str, figure: Figure, ratios: Mapping[Pair, float], ours: Sequence[Pair], theirs: Sequence[Pair]
-) -> list[Row]:
-    one, two = ours
-    others = {pair.library.name: ratios[pair] for pair in theirs if pair in ratios}
-    return [
-        Row(f"hot path, {what}; one header", figure, {SEIC.name: ratios[one], **others}),
-        Row(f"hot path, {what}; two headers", figure, {SEIC.name: ratios[two]}),
-    ]
+FULL = Effort(scenarios.FULL, short=7, longer=3, short_theirs=2, instructions=300, batches=600, is_judged=True)
+QUICK = Effort(scenarios.QUICK, short=1, longer=1, short_theirs=1, instructions=50, batches=50, is_judged=False)
 
 
 @attrs.define
 class Bench:
-    """Runs the scenarios side by side and makes rows of them.
+    """Measures everything, a part at a time, and makes rows of it.
 
     Args:
         server: The token endpoint.
         effort: How much is run.
         say: Is told what begins.
+        valgrind: Whether it is here to count instructions.
     """
 
     server: TokenServer
     effort: Effort
     say: Callable[[str], None]
-    _stalls: dict[str, list[list[Stall]]] = attrs.field(factory=dict)
+    valgrind: bool
+    _rounds: list[Mapping[str, Rounds]] = attrs.field(factory=list)
 
-    def rows(self) -> list[Row]:
-        """Run all scenarios."""
+    def rows(self) -> Iterator[Row]:
+        """Yield each row when it has been measured."""
+        yield from self._hot_path()
+        yield from self._wire()
         self._warm_up()
-        return [
-            *self._herd("empty cache", expired=False),
-            *self._herd("expired cache", expired=True),
-            *self._herd_at_once(),
-            *self._expiring(),
-            *self._bridged(),
-            *self._dead(),
-            *self._revoked("401s together", over=0.0),
-            *self._revoked("401s spread", over=0.3),
-            *self._stall_rows(),
-        ]
+        yield from self._herd("empty cache", expired=False)
+        yield from self._herd("expired cache", expired=True)
+        yield from self._herd_at_once()
+        yield from self._expiring()
+        yield from self._bridged()
+        yield from self._dead()
+        yield from self._revoked("401s together", over=0.0)
+        yield from self._revoked("401s spread", over=0.3)
+        yield from self._stalls()
 
     def _warm_up(self) -> None:
-        # What a process does once, as httpx loads its network on the first call, is nobody's stall.
+        """Have each load what its first token call loads: libraries for the network, which no static header needs."""
         for library in (SEIC, *PEERS):
             if library.is_here:
                 asyncio.run(scenarios.herd(library, self.server, scenarios.QUICK, expired=False, each_turn=ARRIVING))
 
-    def _herd(self, what: str, *, expired: bool) -> list[Row]:
+    def _hot_path(self) -> Iterator[Row]:
+        theirs = {pair.library.name: pair for pair in hot_path.THEIRS if pair.library.is_here}
+        pairs = [*hot_path.OURS.values(), *theirs.values()]
+        counted: Mapping[hot_path.Pair, float] = {}
+        if self.valgrind:
+            self.say("hot path, instructions")
+            every = [*pairs, *hot_path.OURS_VARIED.values()]
+            counted = hot_path.count_instructions(every, self.server.url, self.effort.instructions)
+        self.say("hot path, time")
+        took = hot_path.compare_times(pairs, self.server.url, self.effort.batches, calls=25)
+        for measure, figure, ours, found in (
+            ("hot path, instructions", partial(Figure, most=1.0, digits=3), hot_path.OURS, counted),
+            ("the same, new headers each call", partial(Figure, digits=3), hot_path.OURS_VARIED, counted),
+            ("hot path, time", partial(Figure, most=1.01, digits=3), hot_path.OURS, took),
+        ):
+            for what, pair in ours.items():
+                # The peers send one header, and have no client of their own but authlib's, which it is.
+                beside = theirs if pair is hot_path.OURS["OAuth2Auth, one header"] else {}
+                values = {name: found.get(one) for name, one in {SEIC.name: pair, **beside}.items()}
+                yield Row(measure, figure(what), values)
+
+    def _wire(self) -> Iterator[Row]:
+        self.say("a call over TLS")
+        with wire.far_side() as far:
+            counted = wire.count_instructions(far, self.effort.instructions) if self.valgrind else None
+            took = wire.compare_times(far, self.effort.batches // 4, calls=10)
+        what = "call over TLS, AsyncTransport against httpx's"
+        yield Row(what, Figure("instructions", digits=3), {SEIC.name: counted})
+        yield Row(what, Figure("processor time", digits=3), {SEIC.name: took})
+
+    def _herd(self, what: str, *, expired: bool) -> Iterator[Row]:
         run = partial(scenarios.herd, server=self.server, scale=self.effort.scale, expired=expired, each_turn=ARRIVING)
-        found = self._run(what, run, self.effort.herds, starting_empty=not expired)
+        found = self._run(what, run, starting_empty=not expired)
         what = f"{self.effort.scale.herd} callers, {what}"
-        return [
-            _row(what, count("token requests", 1), found, _requests),
-            _row(what, Figure("wall / (trip + bare)", 0.9), found, _share_of_wall),
-        ]
+        yield _row(what, count("token requests", 1), found, _requests)
+        yield _row(what, Figure("wall / (trip + bare)", 0.9), found, _share_of_wall)
 
-    def _herd_at_once(self) -> list[Row]:
-        run = partial(
-            scenarios.herd,
-            server=self.server,
-            scale=self.effort.scale,
-            expired=False,
-            each_turn=self.effort.scale.herd,
-        )
+    def _herd_at_once(self) -> Iterator[Row]:
+        herd = self.effort.scale.herd
+        run = partial(scenarios.herd, server=self.server, scale=self.effort.scale, expired=False, each_turn=herd)
         # All in one turn of the loop is a stall by itself, whatever the library does.
-        found = self._run("all in one turn", run, self.effort.herds, starting_empty=True, watch=False)
-        what = f"{self.effort.scale.herd} callers, empty cache, all in one turn"
-        return [
-            _row(what, count("token requests", 1), found, _requests),
-            _row(what, Figure("wall / (trip + bare)"), found, _share_of_wall),
-        ]
+        found = self._run("all in one turn", run, starting_empty=True, watch=False)
+        what = f"{herd} callers, empty cache, all in one turn"
+        yield _row(what, count("token requests", 1), found, _requests)
+        yield _row(what, Figure("wall / (trip + bare)"), found, _share_of_wall)
 
-    def _expiring(self) -> list[Row]:
+    def _expiring(self) -> Iterator[Row]:
         scale = self.effort.scale
-        found = self._run(
-            "tokens expiring", partial(scenarios.expiring, server=self.server, scale=scale), self.effort.longer
-        )
+        run = partial(scenarios.expiring, server=self.server, scale=scale)
+        found = self._run("tokens expiring", run, is_long=True)
         what = f"{scale.callers} callers, {scale.lifetime} s tokens, {scale.endpoint_delay * 1000:.0f} ms endpoint"
-        return [
-            _row(what, Figure("calls stalled", 0, digits=0, worst=True), found, _stalled),
-            _row(what, Figure("p99 / bare", 1.1), found, _share_of_p99),
-            _row(what, count("token requests a lifetime", 1), found, lambda _, own: own.a_lifetime),
-        ]
+        yield _row(what, Figure("calls stalled", 0, digits=0, worst=True), found, _stalled, bare=True)
+        yield _row(what, Figure("p99 / bare", 1.1), found, _share_of_p99)
+        yield _row(what, count("token requests a lifetime", 1), found, lambda _, own: own.a_lifetime)
 
-    def _bridged(self) -> list[Row]:
+    def _bridged(self) -> Iterator[Row]:
         scale = self.effort.scale
-        found = self._run(
-            "endpoint down, token alive",
-            partial(scenarios.outage_bridged, server=self.server, scale=scale),
-            self.effort.longer,
-        )
+        run = partial(scenarios.outage_bridged, server=self.server, scale=scale)
+        found = self._run("endpoint down, token alive", run, is_long=True)
         what = f"endpoint down {scale.outage:g} s, token alive"
-        return [
-            _row(what, count("calls failed", 0), found, _failed),
-            _row(what, count("token requests", 5), found, _requests),
-            _row(what, Figure("p99 / bare", 1.1), found, _share_of_p99),
-        ]
+        yield _row(what, count("calls failed", 0), found, _failed, bare=True)
+        yield _row(what, count("token requests", 5), found, _requests)
+        yield _row(what, Figure("p99 / bare", 1.1), found, _share_of_p99)
 
-    def _dead(self) -> list[Row]:
+    def _dead(self) -> Iterator[Row]:
         scale = self.effort.scale
-        found = self._run(
-            "endpoint down, token dead",
-            partial(scenarios.outage_dead, server=self.server, scale=scale),
-            self.effort.longer,
-        )
+        run = partial(scenarios.outage_dead, server=self.server, scale=scale)
+        found = self._run("endpoint down, token dead", run, is_long=True)
         what = f"endpoint down {scale.outage:g} s, token dead"
-        return [
-            _row(what, count("token requests", 5), found, _requests),
-            _row(what, Figure("first success after", 1.0, unit=" s", worst=True), found, _recovery),
-        ]
+        yield _row(what, count("token requests", 5), found, _requests)
+        yield _row(what, Figure("first success after", 1.0, unit=" s", worst=True), found, _recovery)
 
-    def _revoked(self, what: str, *, over: float) -> list[Row]:
+    def _revoked(self, what: str, *, over: float) -> Iterator[Row]:
         run = partial(scenarios.revoked, server=self.server, scale=self.effort.scale, over=over)
-        found = self._run(what, run, self.effort.herds)
+        found = self._run(what, run)
         what = f"token revoked, {self.effort.scale.callers} calls, {what}"
-        return [
-            _row(what, count("token requests", 1), found, _requests),
-            _row(what, count("calls failed", 0), found, _failed),
-        ]
+        yield _row(what, count("token requests", 1), found, _requests)
+        yield _row(what, count("calls failed", 0), found, _failed, bare=True)
 
-    def _stall_rows(self) -> list[Row]:
+    def _stalls(self) -> Iterator[Row]:
         what = "event loop's longest stall in all of these"
-        return [
-            Row(what, Figure("", 10.0, digits=1, unit=" ms"), self._longest(lambda stall: stall.longest)),
-            Row(
-                what, Figure("with the collector", digits=1, unit=" ms"), self._longest(lambda stall: stall.collecting)
-            ),
-        ]
-
-    def _longest(self, which: Callable[[Stall], float]) -> dict[str, float]:
-        return {
-            name: 1000 * max(statistics.median(map(which, stalls)) for stalls in each)
-            for name, each in self._stalls.items()
-        }
+        longest: Value = lambda _, own: 1000 * own.stall.longest  # noqa: E731
+        excess: Value = lambda bare, own: 1000 * (own.stall.longest - bare.stall.longest)  # noqa: E731
+        for figure, value in (
+            (Figure("median of the worst scenario", 10.0, digits=1, unit=" ms"), longest),
+            (Figure("the same, excess over bare", digits=1, unit=" ms"), excess),
+            (Figure("worst of all rounds", digits=1, unit=" ms", worst=True), longest),
+        ):
+            # Scenario by scenario: a row shows the largest.
+            each = [_values(figure, found, value) for found in self._rounds]
+            names = {name for values in each for name in values}
+            yield Row(what, figure, {name: max(values[name] for values in each if name in values) for name in names})
 
     def _run(
         self,
         what: str,
-        scenario: Callable[..., Coroutine[Any, Any, Outcome]],
-        rounds: int,
+        scenario: Scenario,
         *,
+        is_long: bool = False,
         starting_empty: bool = False,
         watch: bool = True,
-    ) -> dict[str, Rounds]:
-        found = {}
-        for library in (SEIC, *PEERS):
-            if not library.is_here or (starting_empty and not library.starts_empty):
-                continue
-            self.say(f"{what}: {library.name}")
-            # Theirs are for comparison; one round each keeps the whole a matter of minutes.
-            fewest, most = (rounds, 2 * rounds) if library is SEIC else (1, 1)
-            found[library.name] = repeat(partial(scenario, BARE), partial(scenario, library), fewest, most)
-            if watch:
-                self._note_stalls(library.name, found[library.name])
+    ) -> Mapping[str, Rounds]:
+        effort = self.effort
+        # The peers' figures are for comparison; a round or a few of theirs keep the whole a matter of minutes.
+        ours, theirs = (effort.longer, 1) if is_long else (effort.short, effort.short_theirs)
+        peers = [peer for peer in PEERS if peer.is_here and (peer.starts_empty or not starting_empty)]
+        libraries: dict[Library, int] = {SEIC: ours, **dict.fromkeys(peers, theirs)}
+        found = run_rounds(scenario, libraries, lambda text: self.say(f"{what}, {text}"))
+        if watch:
+            self._rounds.append(found)
         return found
 
-    def _note_stalls(self, name: str, rounds: Rounds) -> None:
-        # Scenario by scenario: the row shows the largest of their medians.
-        self._stalls.setdefault(name, []).append([own.stall for _, own in rounds.pairs])
-        if name == SEIC.name:
-            self._stalls.setdefault(BARE.name, []).append([bare.stall for bare, _ in rounds.pairs])
+
+def _row(what: str, figure: Figure, found: Mapping[str, Rounds], value: Value, *, bare: bool = False) -> Row:
+    """Make a row of what rounds showed; with `bare`, the static header has a figure of its own."""
+    values = _values(figure, found, value)
+    return Row(what, figure, {name: value for name, value in values.items() if bare or name != BARE.name})
 
 
-def _row(what: str, figure: Figure, found: Mapping[str, Rounds], value: Callable[[Outcome, Outcome], float]) -> Row:
-    def shown(rounds: Rounds) -> float:
-        if figure.exact:
-            return rounds.worst_of_all(value)
-        return rounds.worst(value) if figure.worst else rounds.median(value)
-
-    values = {name: shown(rounds) for name, rounds in found.items()}
-    return Row(what, figure, values)
+def _values(figure: Figure, found: Mapping[str, Rounds], value: Value) -> dict[str, float]:
+    return {name: rounds.worst(value) if figure.worst else rounds.median(value) for name, rounds in found.items()}
 
 
 def _requests(_bare: Outcome, own: Outcome) -> float:

@@ -36,7 +36,7 @@ class Outcome:
         requests: Token requests that reached the endpoint, in an outage those during it.
         calls: What became of the API calls.
         wall: From the first caller to the last one served.
-        stall: The event loop's longest stalls.
+        stall: The event loop's longest stall.
         a_lifetime: The most token requests within half a token's lifetime, where tokens expire: renewals of one token
             come that close, those of two do not.
         recovery: From the moment the endpoint came back to the first call served; None where it did not go down.

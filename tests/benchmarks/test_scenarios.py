@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
+import attrs
 import pytest
 
-from tests.benchmarks import scenarios
+from tests.benchmarks import scenarios, wire
 from tests.benchmarks.hot_path import OURS, compare_times
-from tests.benchmarks.libraries import BARE, SEIC
+from tests.benchmarks.libraries import BARE, BARE_GATEWAY, SEIC
+from tests.benchmarks.rounds import Rounds, run_rounds
 from tests.benchmarks.rows import QUICK, Bench, Figure, Row, count
 from tests.benchmarks.scenarios import Scale
 from tests.benchmarks.table import lines
@@ -78,14 +80,23 @@ def test_an_outage_with_a_dead_token_is_not_hammered(server: TokenServer) -> Non
     assert outcome.recovery is not None
 
 
-def test_the_hot_path_is_compared_pair_by_pair() -> None:
+def test_the_hot_path_is_compared_pair_by_pair(server: TokenServer) -> None:
     """Each pair gets a ratio, whatever it is here."""
-    assert set(compare_times(OURS, rounds=2, calls=2)) == set(OURS)
+    pairs = [*OURS.values()]
+
+    assert set(compare_times(pairs, server.url, rounds=2, calls=2)) == set(pairs)
+
+
+def test_a_call_over_tls_is_compared_with_one_through_httpx() -> None:
+    """Both transports reach a server that only its own authority is trusted for."""
+    with wire.far_side() as far:
+        assert wire.compare_times(far, rounds=2, calls=2) > 0
 
 
 ROWS = [
-    pytest.param(Figure("ratio", 1.0), 1.004, True, id="ratio as it is shown"),
-    pytest.param(Figure("ratio", 1.0), 1.006, False, id="ratio above"),
+    pytest.param(Figure("ratio", 1.0), 1.0, True, id="ratio at the limit"),
+    pytest.param(Figure("ratio", 1.0), 1.0001, False, id="ratio above, by less than is shown"),
+    pytest.param(Figure("ratio", 1.0), None, False, id="not measured"),
     pytest.param(Figure("ratio"), 7.0, None, id="for information"),
     pytest.param(count("requests", 1), 1, True, id="count"),
     pytest.param(count("requests", 1), 2, False, id="count above"),
@@ -94,8 +105,8 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("figure", "value", "reached"), ROWS)
-def test_a_row_says_whether_it_is_reached(figure: Figure, value: float, reached: bool | None) -> None:
-    """In the digits that are shown; what nothing is asked of has no verdict."""
+def test_a_row_says_whether_it_is_reached(figure: Figure, value: float | None, reached: bool | None) -> None:
+    """Without rounding; what nothing is asked of has no verdict."""
     row = Row("measure", figure, {"seic": value})
 
     assert row.is_reached is reached
@@ -120,10 +131,41 @@ def test_the_table_is_plain_without_colour_and_names_a_measure_once() -> None:
     assert "\x1b[31m" in list(lines(rows, ["seic", "peer"], colour=True))[3]
 
 
-def test_the_bench_takes_the_largest_count_of_all_rounds(server: TokenServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A round that was disturbed excuses no count."""
-    monkeypatch.setattr("tests.benchmarks.rows.PEERS", ())
-    bench = Bench(server, QUICK, lambda _text: None)
-    rows = bench._revoked("401s together", over=0.0)
+def test_every_round_counts(server: TokenServer) -> None:
+    """A round that was disturbed excuses no count and is no less a part of the median."""
+    outcomes = [asyncio.run(scenarios.revoked(SEIC, server, SMALL, over=0.0)) for _ in range(3)]
+    numbered = [attrs.evolve(outcome, requests=number) for outcome, number in zip(outcomes, (1, 5, 2), strict=True)]
+    rounds = Rounds([(outcome, outcome) for outcome in numbered])
 
-    assert [(row.figure.of, row.values["seic"]) for row in rows] == [("token requests", 1), ("calls failed", 0)]
+    assert rounds.worst(lambda _, own: own.requests) == 5
+    assert rounds.median(lambda _, own: own.requests) == 2
+
+
+def test_a_library_takes_part_in_its_rounds_only(server: TokenServer) -> None:
+    """The static header goes first in each round, and stands beside whoever took part."""
+    said: list[str] = []
+    found = run_rounds(
+        lambda library: scenarios.revoked(library, server, SMALL, over=0.0),
+        {SEIC: 2, BARE_GATEWAY: 1},
+        said.append,
+    )
+
+    assert {name: len(rounds.pairs) for name, rounds in found.items()} == {
+        BARE.name: 2,
+        SEIC.name: 2,
+        BARE_GATEWAY.name: 1,
+    }
+    assert all(bare.calls.failed == SMALL.callers for bare, _ in found[SEIC.name].pairs)
+    assert len(said) == 5
+
+
+def test_the_bench_makes_rows_of_what_was_counted(server: TokenServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The static header stands in a row where it has a figure of its own."""
+    monkeypatch.setattr("tests.benchmarks.rows.PEERS", ())
+    bench = Bench(server, QUICK, lambda _text: None, valgrind=False)
+    rows = [*bench._revoked("401s together", over=0.0)]
+
+    assert [(row.figure.of, dict(row.values)) for row in rows] == [
+        ("token requests", {"seic": 1}),
+        ("calls failed", {"seic": 0, "static header": QUICK.scale.callers}),
+    ]

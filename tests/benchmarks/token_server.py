@@ -1,7 +1,8 @@
 """A token endpoint on loopback, in a process of its own: its work and its counts are apart from what is measured.
 
-It is started as `python -m tests.benchmarks.token_server`. It writes its port as the first line of its output; then it
-takes one JSON object a line: settings to change, or `{}` to be told the counts.
+It is started as `python -m tests.benchmarks.token_server`, with the file of a certificate and its key where it is to
+speak TLS. It answers whatever is asked with a token, calls too. It writes its port as the first line of its output;
+then it takes one JSON object a line: settings to change, or `{}` to be told the counts.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import asyncio
 import contextlib
 import itertools
 import json
+import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import attrs
@@ -45,17 +49,21 @@ class Counts:
 
 
 class TokenServer:
-    """The near end: starts the process, talks to it, ends it."""
+    """The near end: starts the process, talks to it, ends it.
 
-    def __init__(self) -> None:
+    Args:
+        pair: A file with the certificate for `localhost` and its key, for TLS; None for none.
+    """
+
+    def __init__(self, pair: Path | None = None) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.benchmarks.token_server"],
+            [sys.executable, "-m", "tests.benchmarks.token_server", *([] if pair is None else [str(pair)])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         #: Where it listens.
-        self.url = f"http://127.0.0.1:{int(self._read_line())}"
+        self.url = f"{'http://127.0.0.1' if pair is None else 'https://localhost'}:{int(self._read_line())}"
 
     def set(self, *, delay: float | None = None, lifetime: int | None = None, down: bool | None = None) -> None:
         """Change how it answers.
@@ -146,9 +154,13 @@ def _length(head: bytes) -> int:
     return 0
 
 
-async def _main() -> None:
+async def _main(pair: Sequence[str]) -> None:
     endpoint = _Endpoint()
-    server = await asyncio.start_server(endpoint.serve, "127.0.0.1", 0)
+    context = None
+    if pair:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*pair)
+    server = await asyncio.start_server(endpoint.serve, "127.0.0.1", 0, ssl=context)
     print(server.sockets[0].getsockname()[1], flush=True)
     async with server:
         while line := await asyncio.to_thread(sys.stdin.readline):
@@ -157,4 +169,4 @@ async def _main() -> None:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_main())
+        asyncio.run(_main(sys.argv[1:]))

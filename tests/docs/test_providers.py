@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qsl
 
-import attrs
+import httpx
 import pytest
 
 import seic
@@ -36,17 +40,41 @@ def test_tests_are_named() -> None:
     assert {file for file, _, _ in _NAMED} == set(_FILES)
 
 
+@pytest.fixture(scope="module")
+def collected() -> set[str]:
+    """The tests that pytest finds in the files that the page speaks of, rows included."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *_FILES.values()]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
+    return {line for line in told.stdout.splitlines() if "::" in line}
+
+
+def _exists(collected: set[str], file: str, function: str, row: str) -> bool:
+    name = f"{_FILES[file]}::{function}"
+    if row:
+        return f"{name}[{row}]" in collected
+    return any(each == name or each.startswith(f"{name}[") for each in collected)
+
+
 @pytest.mark.parametrize(("file", "function", "row"), _NAMED)
-def test_a_named_test_exists(file: str, function: str, row: str) -> None:
-    """Expect the function in its file, and the row where one is named."""
-    source = (ROOT / _FILES[file]).read_text(encoding="utf-8")
-    functions = {
-        node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
-    assert function in functions
-    # Rows of Authlib's are made of a method and a host.
-    for part in row.split(", ") if file == "authlib" else [row]:
-        assert part in source
+def test_a_named_test_exists(collected: set[str], file: str, function: str, row: str) -> None:
+    """Expect pytest to find it in its file, by the very row where one is named."""
+    assert _exists(collected, file, function, row)
+
+
+@pytest.mark.parametrize(
+    ("function", "row"),
+    [
+        pytest.param("test_a_grants", "gateway, password", id="another function"),
+        pytest.param("test_a_gran", "", id="the beginning of a name"),
+        pytest.param("test_a_grant", "gateway, passwords", id="another row"),
+        pytest.param("test_a_grant", "gateway", id="half a row"),
+        pytest.param("test_a_grant_ends", "gateway, pass", id="the beginning of a row"),
+    ],
+)
+def test_a_renamed_test_would_be_missed(collected: set[str], function: str, row: str) -> None:
+    """Expect the search to fail for what is nearly there."""
+    assert not _exists(collected, "dialects", function, row)
 
 
 @pytest.mark.parametrize(
@@ -59,24 +87,48 @@ def test_each_grant_stands_on_the_page(grant: type[Asking]) -> None:
     assert f"| `{grant.__name__}`" in _TEXT or grant is seic.ExistingToken
 
 
-@pytest.mark.parametrize(
-    ("provider", "grant"),
-    [
-        (seic.SEI_GATEWAY, seic.AuthorizationCode(code="c")),
-        (seic.SEI_GATEWAY, seic.Saml2Bearer(saml_assertion=b"<a/>")),
-        (seic.SEI_GATEWAY, seic.JwtBearer(assertion="a")),
-        (seic.SEI_GATEWAY, seic.TokenExchange(subject_token="t")),
-        (seic.SEI_GATEWAY, seic.SamlBearer(assertion=b"<a/>")),
-        (seic.SEI_GATEWAY, seic.DeviceCode()),
-        (seic.SEI_PLATFORM, seic.Password(username="u", password="p")),
-        (seic.SEI_PLATFORM, seic.SessionToken(session_token="s")),
-        (seic.SEI_PLATFORM, seic.JwtBearer(assertion="a")),
-        (seic.SEI_PLATFORM, seic.TokenExchange(subject_token="t")),
-        (seic.SEI_PLATFORM, seic.SamlBearer(assertion=b"<a/>")),
-        (seic.SEI_PLATFORM, seic.DeviceCode()),
-        (seic.OAUTH2, seic.SessionToken(session_token="s")),
-    ],
-)
+_DASHES: list[tuple[seic.Provider, Any]] = [
+    (seic.SEI_GATEWAY, seic.AuthorizationCode(code="c")),
+    (seic.SEI_GATEWAY, seic.Saml2Bearer(saml_assertion=b"<a/>")),
+    (seic.SEI_GATEWAY, seic.JwtBearer(assertion="a")),
+    (seic.SEI_GATEWAY, seic.TokenExchange(subject_token="t")),
+    (seic.SEI_GATEWAY, seic.SamlBearer(assertion=b"<a/>")),
+    (seic.SEI_GATEWAY, seic.DeviceCode()),
+    (seic.SEI_PLATFORM, seic.Password(username="u", password="p")),
+    (seic.SEI_PLATFORM, seic.SessionToken(session_token="s")),
+    (seic.SEI_PLATFORM, seic.JwtBearer(assertion="a")),
+    (seic.SEI_PLATFORM, seic.TokenExchange(subject_token="t")),
+    (seic.SEI_PLATFORM, seic.SamlBearer(assertion=b"<a/>")),
+    (seic.SEI_PLATFORM, seic.DeviceCode()),
+    (seic.OAUTH2, seic.SessionToken(session_token="s")),
+]
+_COLUMNS = {"SEI_GATEWAY": seic.SEI_GATEWAY, "SEI_PLATFORM": seic.SEI_PLATFORM, "OAUTH2": seic.OAUTH2}
+
+
+def _cells() -> Iterator[tuple[str, str, str]]:
+    """Yield each cell of the table of grants: its row's first word, its column's, and what stands there."""
+    lines = [line.strip("|").split(" | ") for line in _TEXT.splitlines() if line.startswith("| `")]
+    for first, *cells in lines:
+        if len(cells) == len(_COLUMNS):
+            row = re.findall(r"`(\w+)", first)[0]
+            yield from ((row, column, cell.strip()) for column, cell in zip(_COLUMNS, cells, strict=True))
+
+
+def test_each_cell_is_proven() -> None:
+    """Expect a test in each cell that is no dash, and for each dash of a grant a row of the next test."""
+    cells = list(_cells())
+    assert len({row for row, _, _ in cells}) >= 12
+    # It is the one that says where to look instead.
+    open_cells = [(row, column) for row, column, cell in cells if cell != "—" and "::" not in cell]
+    assert open_cells == [("Saml2Bearer", "OAUTH2")]
+    dashes = {(row, column) for row, column, cell in cells if cell == "—"}
+    names = {id(provider): name for name, provider in _COLUMNS.items()}
+    tried = {(type(grant).__name__, names[id(provider)]) for provider, grant in _DASHES}
+    # The gateway describes no token: tests/tokens/test_errands.py has it.
+    assert dashes - {("token_info", "SEI_GATEWAY")} == tried
+
+
+@pytest.mark.parametrize(("provider", "grant"), _DASHES)
 def test_a_dash_is_an_error(provider: seic.Provider, grant: Asking) -> None:
     """Expect what a provider does not offer to be refused when the configuration is made."""
     with pytest.raises(seic.ConfigurationError):
@@ -90,7 +142,33 @@ def test_a_dash_is_an_error(provider: seic.Provider, grant: Asking) -> None:
 
 
 def test_a_fourth_provider_is_one_value() -> None:
-    """Expect nothing but the value of the page's example between a user and a token."""
-    provider = run_blocks(_FILE)["acme"]
-    assert isinstance(provider, seic.Provider)
-    assert attrs.asdict(provider, recurse=False)["name"] == "Acme"
+    """Expect nothing but the value of the page's example between a user and a token, a call, and all that is asked."""
+    config = run_blocks(_FILE)["config"]
+    asked: list[tuple[str, dict[str, str]]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        url, form = str(request.url), dict(parse_qsl(request.content.decode()))
+        asked.append((url, form))
+        if url.endswith("/connect/token"):
+            return httpx.Response(200, json={"access_token": "acme-token", "token_type": "Bearer", "expires_in": 60})
+        if url.endswith("/connect/introspect"):
+            return httpx.Response(200, json={"active": True, "scope": "orders.read"})
+        if url.endswith("/connect/revoke"):
+            return httpx.Response(200)
+        assert request.headers["Authorization"] == "Bearer acme-token"
+        return httpx.Response(404, headers={"x-request-id": "call-1"}, json={"error": "not_found"})
+
+    with seic.Client(config, transport=httpx.MockTransport(answer)) as client:
+        reply = client.get("/orders")
+        assert client.token_info().scope == "orders.read"
+        client.revoke()
+    with pytest.raises(seic.ApiError) as caught:
+        seic.raise_for_status(reply, provider=config.provider)
+    assert caught.value.tracking_id == "call-1"
+    host, proof = "https://api.acme.example", {"client_id": "my-app", "client_secret": "my-secret"}
+    assert asked == [
+        (f"{host}/connect/token", {"grant_type": "client_credentials", "scope": "orders.read", **proof}),
+        (f"{host}/orders", {}),
+        (f"{host}/connect/introspect", {"token": "acme-token", **proof}),
+        (f"{host}/connect/revoke", {"token": "acme-token", **proof}),
+    ]

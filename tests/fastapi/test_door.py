@@ -5,10 +5,14 @@ import sys
 
 import pytest
 
+from tests._support.documents import ROOT
+
 
 def run(script: str) -> str:
     """Run a script in a fresh Python and return what it printed."""
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     return done.stdout.strip()
 
 
@@ -63,6 +67,49 @@ def test_with_starlette_alone_everything_else_is_there() -> None:
     )
 
     assert run(script) == "there"
+
+
+_WITHOUT_FASTAPI = """
+import sys
+sys.modules["fastapi"] = None
+from cryptography.fernet import Fernet
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+from seic.fastapi import Logins, add_exception_handlers, clients_of, lifespan, readiness_route
+from seic.fastapi.bearer import BearerTokens
+from tests._support.fake_gateway import FakeGateway
+from tests._support.fake_platform import CALLBACK, FakePlatform
+
+gateway, platform = FakeGateway(), FakePlatform()
+logins = Logins(platform.config(), callback_url=CALLBACK, key=Fernet.generate_key(), transport=platform.transport)
+bearer = BearerTokens(issuer="https://idp.example", audience="a", jwks_url="https://idp.example/jwks")
+
+async def own(request):
+    return JSONResponse((await clients_of(request)["default"].get("/v1/accounts")).status_code)
+
+async def me(request):
+    return JSONResponse((await (await logins.client(request)).get("/v1/me")).json()["email"])
+
+async def mine(request):
+    return JSONResponse((await bearer(request)).subject)
+
+routes = [*logins.routes, readiness_route(), Route("/own", own), Route("/me", me), Route("/mine", mine)]
+run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway.transport)
+app = Starlette(routes=routes, lifespan=run)
+add_exception_handlers(app)
+page = {"Accept": "text/html"}
+with TestClient(app, base_url="https://app.example", headers=page, follow_redirects=False) as browser:
+    browser.get(platform.log_in(browser.get("/login").headers["Location"]))
+    print(browser.get("/own").json(), browser.get("/me").json(), browser.get("/ready").status_code,
+          browser.get("/mine").status_code, browser.post("/logout").status_code, browser.get("/me").status_code)
+"""
+
+
+def test_with_starlette_alone_everything_works() -> None:
+    """A call, a login, the readiness page, a bearer token and a logout, in a Python that has no FastAPI."""
+    assert run(_WITHOUT_FASTAPI) == "200 ada@example.com 200 401 303 303"
 
 
 @pytest.mark.parametrize(("missing", "aliased"), [("fastapi", "False"), ("nothing", "True")])

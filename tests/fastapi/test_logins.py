@@ -3,7 +3,7 @@ from __future__ import annotations
 import contextlib
 import http.cookies
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -567,6 +567,29 @@ def test_a_store_that_fails_ends_no_session_at_hand(platform: FakePlatform, capl
     assert "password-9" not in caplog.text
 
 
+def test_a_login_that_the_store_does_not_keep_is_none(platform: FakePlatform) -> None:
+    """The person would be sent to log in again at the next page, and round and round; a 503 says that it is us."""
+
+    class Full(seic.MemoryStore):
+        full = True
+
+        def save(self, key: str, token: seic.Token) -> None:
+            if self.full:
+                raise OSError
+            super().save(key, token)
+
+    platform.store = store = Full()
+    site = Site(platform)
+    with site as browser:
+        failed = site.log_in(browser)
+        assert (failed.status_code, set(cookies_of(failed))) == (503, {LOGIN})
+        assert failed.headers["Retry-After"]
+        assert site.logins._sessions._clients == {}
+        store.full = False
+        assert site.log_in(browser).status_code == 303
+        assert browser.get("/me").status_code == 200
+
+
 def test_a_blocking_store_is_asked_off_the_loop(platform: FakePlatform) -> None:
     """Its disk or network holds nobody up."""
 
@@ -827,6 +850,54 @@ def test_attack_a_forged_session(cookie: str, browser: TestClient) -> None:
     assert browser.get("/me").status_code == 303
 
 
+def test_attack_a_cookie_that_was_tampered_with(site: Site, browser: TestClient) -> None:
+    """Whatever letter is changed, dropped or added, it opens nothing."""
+    site.log_in(browser)
+    good = browser.cookies[SESSION]
+    changed = [good[:at] + ("A" if good[at] != "A" else "B") + good[at + 1 :] for at in range(0, len(good) - 8, 7)]
+
+    for cookie in [*changed, good[:-8], good[8:], good[:40] + good, good.swapcase()]:
+        plant(browser, {SESSION: cookie})
+        assert browser.get("/me").status_code == 303
+    plant(browser, {SESSION: good})
+    assert browser.get("/me").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "options"),
+    [
+        pytest.param({}, {"callback_url": "https://other.example/login/callback"}, id="another host's"),
+        pytest.param({"client_id": "app-2"}, {}, id="another client's"),
+        pytest.param({}, {"name": "other"}, id="another login's"),
+    ],
+)
+def test_attack_a_cookie_of_another_application(
+    changes: dict[str, Any], options: dict[str, Any], site: Site, browser: TestClient
+) -> None:
+    """With the same key and the same store: staging's cookie is worth nothing in production."""
+    site.log_in(browser)
+    browser.get("/login")
+    config = site.platform.config(**changes)
+    settings: dict[str, Any] = {"callback_url": CALLBACK, "key": KEY, "transport": site.platform.transport, **options}
+    logins = Logins(config, **settings)
+
+    async def me(request: Request) -> JSONResponse:
+        return JSONResponse((await (await logins.client(request)).get("/v1/me")).json())
+
+    app = Starlette(routes=[*logins.routes, Route("/me", me)], lifespan=logins.lifespan)
+    with TestClient(app, base_url="https://app.example", headers=PAGE, follow_redirects=False) as other:
+        names = {kind: f"__Host-{options.get('name', 'seic')}-{kind}" for kind in ("session", "login")}
+        plant(other, {names["session"]: browser.cookies[SESSION], names["login"]: browser.cookies[LOGIN]})
+        assert other.get("/me").status_code == 303
+        assert other.get(f"{urlsplit(settings['callback_url']).path}?code=x&state=x").status_code == 400
+    assert len(site.platform.exchanges) == 1
+
+
+def test_who_is_sent_to_log_in_is_not_answered_from_a_cache(browser: TestClient) -> None:
+    """After the login the same address shows a person's page, and after the logout it does not."""
+    assert browser.get("/me").headers["Cache-Control"] == "no-store"
+
+
 def test_attack_mix_up_of_two_providers(platform: FakePlatform) -> None:
     """A code of the honest provider is never sent to the attacker's, nor the other way round (RFC 9700 §4.4)."""
     evil = FakePlatform()
@@ -842,7 +913,7 @@ def test_attack_mix_up_of_two_providers(platform: FakePlatform) -> None:
     )
 
     @contextlib.asynccontextmanager
-    async def both(app: Starlette) -> Any:
+    async def both(app: Starlette) -> AsyncIterator[None]:
         async with honest_logins.lifespan(app), evil_logins.lifespan(app):
             yield
 

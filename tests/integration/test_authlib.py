@@ -201,7 +201,22 @@ async def test_the_code_flow(site: Site) -> None:
     async with seic.AsyncClient(thief) as client:
         with pytest.raises(seic.TokenRequestRefused) as caught:
             await client.token()
-    assert caught.value.code == "invalid_grant"
+    # What works once is sent once in a process, whoever holds it.
+    assert (caught.value.code, caught.value.status) == ("login_required", None)
+
+
+async def test_the_refresh_token_grant(site: Site) -> None:
+    """Expect a refresh token that was had elsewhere to be spent once, and each that it is rotated to after it."""
+    async with seic.AsyncClient(site.config(grant=seic.Password(username="ann", password=PASSWORD))) as client:
+        theirs = await client.token()
+    config = site.config(grant=seic.RefreshToken(refresh_token=theirs.refresh_token or ""))
+    async with seic.AsyncClient(config) as client:
+        assert (await client.get("/api")).json() == {"client_id": "basic", "user": "ann"}
+        first = await client.token()
+        assert first.refresh_token not in (None, theirs.refresh_token)
+        second = await client.token(force=True)
+        assert second.refresh_token not in (None, first.refresh_token)
+        assert client.stats.token_requests == 2
 
 
 def _assertion(site: Site) -> Callable[[], str]:

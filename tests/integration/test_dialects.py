@@ -15,7 +15,7 @@ import pytest
 import seic
 from seic._tokens.clock import Clock
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.chromium import Browser
+from tests._support.browser import Browser
 from tests._support.far_side import api_client
 from tests._support.platform_side import CALLBACK, Page, open_page
 

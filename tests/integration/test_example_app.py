@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from seic.sandbox import CertificateAuthority, Sandbox
-from tests._support.chromium import Browser
+from tests._support.browser import Browser
 from tests._support.nginx import Nginx
 from tests._support.uvicorn_app import Served
 
@@ -41,9 +42,9 @@ class Stage:
 @contextlib.contextmanager
 def staged(folder: Path, *, log_level: str = "INFO") -> Iterator[Stage]:
     """Start it from the far end to the near one."""
-    socket = folder / "app.sock"
+    path = folder / "app.sock"
     with contextlib.ExitStack() as stack:
-        edge = Nginx(folder / "edge", upstream=f"http://unix:{socket}", authority=_OURS)
+        edge = Nginx(folder / "edge", upstream=f"http://unix:{path}", authority=_OURS)
         sandbox = stack.enter_context(Sandbox(behind_proxy=True, redirect_urls=[f"{edge.api_url}/login/callback"]))
         gateway = stack.enter_context(
             Nginx(folder / "gateway", upstream=sandbox.proxy_url, authority=sandbox.authority)
@@ -65,7 +66,7 @@ def staged(folder: Path, *, log_level: str = "INFO") -> Iterator[Stage]:
             "APP_TOKENS": str(folder / "tokens"),
             "APP_LOG_LEVEL": log_level,
         }
-        served = stack.enter_context(Served(socket, workers=WORKERS, environment=environment))
+        served = stack.enter_context(Served(path, workers=WORKERS, environment=environment))
         stack.enter_context(edge)
         context = ssl.create_default_context(cadata=_OURS.cert_pem.decode())
         yield Stage(url=edge.api_url, context=context, served=served, sandbox=sandbox, gateway=gateway)
@@ -150,6 +151,32 @@ def test_a_person_logs_in_with_a_browser(tmp_path: Path) -> None:
         assert browser.url.startswith(f"{stage.gateway.api_url}/v2/oauth/")
         # On the way to the next login there is one cookie for that, and no session.
         assert set(browser.cookies()) - {"__Host-seic-sandbox"} == {"__Host-seic-login"}
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def test_a_newcomer_runs_it_on_one_machine(tmp_path: Path) -> None:
+    """One command, nothing to register: a call over mutual TLS, a login in plain http, and Ctrl-C."""
+    port = _free_port()
+    with Served.locally(port) as served, Browser(tmp_path / "profile") as browser:
+        said = {name: text for name, _, text in (line.partition(": ") for line in served.lines)}
+        url = f"http://localhost:{port}"
+        assert httpx.get(f"{url}/accounts", trust_env=False).status_code == 200
+        browser.open(f"{url}/?q=%2F%25")
+        browser.fill("#email", said["email"].strip())
+        browser.fill("#password", said["password"], enter=True)
+        assert browser.url == f"{url}/?q=%2F%25"
+        assert f"Hello {said['email'].strip()}" in browser.text
+        browser.open(f"{url}/me")
+        assert said["email"].strip() in browser.text
+        served.interrupt()
+        code = served.wait()
+
+    assert code == 0
+    assert served.complaints == []
 
 
 def test_people_see_whether_it_is_ready(tmp_path: Path) -> None:

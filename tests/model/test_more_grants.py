@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import attrs
 import pytest
@@ -15,6 +16,7 @@ from seic._model.grants import ClientCredentials
 from seic._model.more_grants import DeviceCode, ExistingToken, JwtBearer, SamlBearer, TokenExchange
 from seic._model.provider import Provider
 from seic._model.token import Token
+from seic._oauth.messages import build_token_request
 
 PROVIDER = Provider(token_url="/token", device_authorization_url="/device")
 XML = (
@@ -76,6 +78,7 @@ def test_a_saml_assertion(source: bytes | str) -> None:
     grant.check(PROVIDER)
     (sent,) = grant.fields(PROVIDER).values()
     assert not set("+/=") & set(sent)
+    assert isinstance(sent, str)
     assert base64.urlsafe_b64decode(sent + "=" * (-len(sent) % 4)) == XML
     assert grant.ends_at == dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 
@@ -88,6 +91,7 @@ def test_a_saml_assertion_that_is_had_anew(tmp_path: Path) -> None:
     for number in range(2):
         path.write_bytes(b"<a>%d</a>" % number)
         sent = grant.fields(PROVIDER)["assertion"]
+        assert isinstance(sent, str)
         assert base64.urlsafe_b64decode(sent + "==") == b"<a>%d</a>" % number
     assert grant.ends_at is None
 
@@ -104,6 +108,11 @@ def test_a_saml_assertion_that_is_had_anew(tmp_path: Path) -> None:
         (ClientCredentials(resource="https://api.example/#x"), "grant.resource"),
         (ClientCredentials(resource="https:"), "grant.resource"),
         (ClientCredentials(resource=""), "grant.resource"),
+        (ClientCredentials(resource=[]), "grant.resource"),
+        (ClientCredentials(resource=["https://api.example", "/relative"]), "grant.resource"),
+        (ClientCredentials(resource=["https://api.example", 7]), "grant.resource"),  # type: ignore[list-item]  # so
+        (ClientCredentials(resource=b"https://api.example"), "grant.resource"),  # type: ignore[arg-type]  # so
+        (ClientCredentials(resource=7), "grant.resource"),  # type: ignore[arg-type]  # so
     ],
 )
 def test_what_is_missing_or_malformed(grant: Any, field: str) -> None:
@@ -119,6 +128,23 @@ def test_a_resource(resource: str) -> None:
     grant = ClientCredentials(resource=resource)
     grant.check(PROVIDER)
     assert grant.fields(PROVIDER) == {"resource": resource}
+
+
+def test_several_resources() -> None:
+    """Expect each to stand in the form for itself, in order (RFC 8707 §2), and the value to stay a value."""
+    wanted = ["https://api.example/v1", "urn:example:api"]
+    grant = ClientCredentials(resource=wanted, scope="read")
+    grant.check(PROVIDER)
+    assert hash(grant) == hash(ClientCredentials(resource=tuple(wanted), scope="read"))
+    request = build_token_request(
+        provider=PROVIDER, token_url="https://idp.example/t", client_id="id", client_secret="s", grant=grant
+    )
+    assert parse_qsl(request.content.decode()) == [
+        ("grant_type", "client_credentials"),
+        ("scope", "read"),
+        ("resource", wanted[0]),
+        ("resource", wanted[1]),
+    ]
 
 
 def test_a_device_code_is_had_by_a_login() -> None:

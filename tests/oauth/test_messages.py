@@ -21,6 +21,7 @@ from seic._oauth.client_auth import ClientSecretPost
 from seic._oauth.messages import (
     MAX_LIFETIME,
     MAX_REPLY_BYTES,
+    MIN_LIFETIME,
     build_token_request,
     parse_token_reply,
 )
@@ -198,7 +199,11 @@ def test_token_types_that_are_bearer(word: str | None) -> None:
     ("value", "seconds"),
     [
         pytest.param(3599, 3599.0, id="whole"),
-        pytest.param(0.5, 0.5, id="fraction"),
+        pytest.param(1.5, 1.5, id="fraction"),
+        pytest.param(1, 1.0, id="a second"),
+        pytest.param(0.999, 1.0, id="less than a second"),
+        pytest.param("0.001", 1.0, id="next to nothing, as a string"),
+        pytest.param(5e-324, 1.0, id="the least above nothing"),
         pytest.param("3599", 3599.0, id="string"),
         pytest.param(" 3599 ", 3599.0, id="string with space"),
         pytest.param("+1.5", 1.5, id="string with sign and fraction"),
@@ -211,8 +216,15 @@ def test_token_types_that_are_bearer(word: str | None) -> None:
     ],
 )
 def test_expires_in_that_is_understood(value: object, seconds: float | None) -> None:
-    """Expect numbers and numeric strings alike, null as unknown, and the huge cut to a year."""
+    """Expect numbers and numeric strings alike, null as unknown, the huge cut, and the tiny raised."""
     assert _parse({"access_token": "a", "expires_in": value}).expires_in == seconds
+
+
+@pytest.mark.parametrize("number", ["1e25", "1e400", "9" * 401])
+def test_a_number_of_json_however_large_is_a_year(number: str) -> None:
+    """Expect one outcome, whether or not a float can hold it."""
+    body = f'{{"access_token": "a", "expires_in": {number}}}'.encode()
+    assert _parse(body).expires_in == MAX_LIFETIME
 
 
 def test_a_missing_expires_in_is_unknown() -> None:
@@ -301,7 +313,7 @@ _NOT_A_TOKEN = [
     pytest.param({"access_token": "a", "expires_in": "1e3"}, "a string that is no number", id="exponent string"),
     pytest.param({"access_token": "a", "expires_in": "9" * 401}, "a string that is no number", id="endless digits"),
     pytest.param(b'{"access_token": "a", "expires_in": NaN}', "expires_in is not a finite", id="NaN"),
-    pytest.param(b'{"access_token": "a", "expires_in": 1e999}', "expires_in is not a finite", id="infinite"),
+    pytest.param(b'{"access_token": "a", "expires_in": Infinity}', "expires_in is not a finite", id="infinite"),
     pytest.param({"access_token": "a", "scope": 1}, "scope must be a string, not a number", id="number scope"),
     pytest.param({"access_token": "a", "scope": ["a", 1]}, "scope must be a string, not a list", id="mixed scope"),
     pytest.param({"access_token": "a", "refresh_token": 1}, "refresh_token must be a string", id="number refresh"),
@@ -379,6 +391,7 @@ def _jwt(claims: dict[str, Any]) -> str:
         pytest.param(None, {"exp": 2800}, 1800.0, id="the only end counts by our clock"),
         pytest.param(None, {"exp": 1030}, None, id="unless it is over by it"),
         pytest.param(None, {"iat": 1000, "exp": 10**12}, MAX_LIFETIME, id="a year at most"),
+        pytest.param(3600, {"iat": 1000, "exp": 1000.25}, 1.0, id="a second at least"),
     ],
 )
 def test_a_jwt_gives_a_second_opinion(stated: int | None, claims: dict[str, Any], expected: float | None) -> None:
@@ -404,7 +417,7 @@ def _only_a_token_or_a_token_error(**arguments: Any) -> None:
     else:
         assert token.access_token.isascii()
         assert token.access_token.isprintable()
-        assert token.expires_in is None or 0 < token.expires_in <= MAX_LIFETIME
+        assert token.expires_in is None or MIN_LIFETIME <= token.expires_in <= MAX_LIFETIME
         assert token.expires_at is None or token.expires_at.year < 1972
         repr(token)
 

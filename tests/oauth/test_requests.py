@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from seic._errors import ConfigurationError
 from seic._model.provider import Occasion, Provider
+from seic._oauth.client_auth import ClientSecretPost
 from seic._oauth.requests import build_form_request, dialect_headers, is_header_safe, url_beside
 
 OCCASION = Occasion(now=1_700_000_000.0, token_url="https://idp.example/token")
@@ -59,3 +62,18 @@ def test_a_form_is_posted() -> None:
         occasion=OCCASION,
     )
     assert (request.method, request.content) == ("POST", b"b=1&a=2+3")
+
+
+def test_a_field_with_several_values() -> None:
+    """Expect it to stand in the form once for each, beside the client's proof, and to be checked as any."""
+    settings: dict[str, Any] = {
+        "provider": Provider(token_url="/t", client_authentication=ClientSecretPost()),
+        "url": "https://idp.example/t",
+        "client_id": "id",
+        "client_secret": "s",
+        "occasion": OCCASION,
+    }
+    request = build_form_request(**settings, form={"a": ("1", "2"), "b": "3"})
+    assert request.content == b"a=1&a=2&b=3&client_id=id&client_secret=s"
+    with pytest.raises(ConfigurationError, match="'a'"):
+        build_form_request(**settings, form={"a": ("1", "\ud800")})

@@ -81,6 +81,15 @@ def test_a_token_that_no_header_carries_is_refused() -> None:
     assert "abc" not in str(caught.value)
 
 
+@pytest.mark.parametrize("member", ["scope", "token_type", "client_id", "username", "email", "app_name", "status"])
+def test_a_description_that_echoes_a_token(member: str) -> None:
+    """Expect what is shown to have neither the token that was asked about nor those of the reply."""
+    info = _parse(STANDARD, {"active": True, "refresh_token": "another-token", member: "x abc another-token"})
+    assert "x *** ***" in repr(info)
+    assert "abc" not in repr(info)
+    assert "another-token" not in repr(info)
+
+
 def test_the_platforms_reply() -> None:
     """Expect each documented member to be read, and neither token to be kept."""
     info = _parse(SEI_PLATFORM, PLATFORM_REPLY, headers={"requesttrackingid": "id-1"})
@@ -105,7 +114,7 @@ def test_the_platforms_reply() -> None:
 )
 def test_the_platform_describes_live_tokens(expires_in: object, active: bool) -> None:
     """Expect a token to be active unless its life is over."""
-    assert _parse(SEI_PLATFORM, {"expires_in": expires_in}).active is active
+    assert _parse(SEI_PLATFORM, {"expires_in": expires_in, "status": "approved"}).active is active
 
 
 @pytest.mark.parametrize(
@@ -117,7 +126,7 @@ def test_the_platforms_word_for_a_token(status: str | None, active: bool) -> Non
     assert (info.active, info.status) == (active, status)
 
 
-@pytest.mark.parametrize("body", [{}, {"message": "Welcome"}, {"scope": "ilservices", "email": "me@example.com"}])
+@pytest.mark.parametrize("body", [{}, {"access_token": "abc"}, {"expires_in": "x", "status": []}])
 def test_a_success_of_the_platforms_that_describes_nothing(body: object) -> None:
     """Expect no token to be called active for it."""
     with pytest.raises(InvalidTokenResponse) as caught:
@@ -157,6 +166,12 @@ def test_the_introspected_reply() -> None:
     )
     assert info == TokenInfo(active=True, expires_in=600.0, scope="a b", client_id="c", username="u")
     assert info.extra == {"aud": ["x"], "sub": "s"}
+
+
+def test_an_end_that_has_passed_by_our_clock() -> None:
+    """Expect the provider's word on the token, and no seconds below nought."""
+    info = _parse(STANDARD, {"active": True, "exp": 999})
+    assert (info.active, info.expires_in) == (True, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from seic._model.grants import AuthorizationCode, ClientCredentials
 from seic._oauth.messages import build_token_request
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
-from seic._oauth.words import MAX_WORDS, clean, secrets_in
+from seic._oauth.words import MAX_WORDS, clean, find_tracking_id, secrets_in
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,45 @@ def test_clean_blots_before_it_cuts() -> None:
     """Expect a secret that stands across the limit to leave no first half."""
     assert "hunter" not in clean("x" * (MAX_WORDS - 4) + "hunter2", secrets=["hunter2"])
     assert "hunter" not in clean(" " * 5000 + "hunter2", secrets=["hunter2"])
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        pytest.param("9f0c2f7e-6f1a-4d0b-8f57-2b3c4d5e6f70", id="UUID"),
+        pytest.param("9f0c2f7e-6f1a-4d0b-8f57-2b3c4d5e6f70,1b2c3d4e-6f1a-4d0b-8f57-2b3c4d5e6f70", id="two of them"),
+        pytest.param("1", id="number"),
+        pytest.param("Root=1-67891233-abcdef012345678912345678", id="AWS"),
+        pytest.param("rrt_0a1b/2c+3d==", id="Base64"),
+        pytest.param("a" * 128, id="the longest"),
+    ],
+)
+def test_a_tracking_id_is_taken_as_it_is(named: str) -> None:
+    """Expect what gateways use for ids to come through unchanged."""
+    assert find_tracking_id({"x-id": named}, "x-id", secrets=["hunter2", ""]) == named
+    assert find_tracking_id({}, None, otherwise=named, secrets=[]) == named
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("a" * 129, id="too long"),
+        pytest.param("two words", id="words"),
+        pytest.param("id\n", id="a line end"),
+        pytest.param("{id}", id="other signs"),
+        pytest.param("ïd", id="no ASCII"),
+        pytest.param("-id", id="no id begins so"),
+        pytest.param("hunter2", id="a secret"),
+        pytest.param("x.hunter2.y", id="a secret within"),
+        pytest.param("the-long-", id="most of a secret"),
+    ],
+)
+def test_what_cannot_be_a_tracking_id_is_none(named: str) -> None:
+    """Expect it to be dropped whole, and the body's id to stand in for the header's."""
+    secrets = ["hunter2", "the-long-secret"]
+    assert find_tracking_id({"x-id": named}, "x-id", secrets=secrets) is None
+    assert find_tracking_id({"x-id": named}, "x-id", otherwise="body-id", secrets=secrets) == "body-id"
 
 
 @given(st.text(), st.lists(st.text(min_size=1, alphabet="abc \n"), max_size=3))

@@ -137,11 +137,13 @@ def test_token_minted_with_a_certificate_is_refused_without(
     assert call(mtls, sandbox, token).status_code == 200
 
 
-def test_token_minted_without_a_certificate_serves_its_owner_with_one(
+def test_token_minted_without_a_certificate_is_refused_with_one(
     mtls: httpx.Client, api: httpx.Client, sandbox: Sandbox
 ) -> None:
-    """Nothing in the documents forbids it."""
-    assert call(mtls, sandbox, get_token(api, sandbox)).status_code == 200
+    """An application uses one host for every call, token and API alike."""
+    token = get_token(api, sandbox)
+    assert_refused(call(mtls, sandbox, token), 401, DEAD)
+    assert call(api, sandbox, token).status_code == 200
 
 
 @pytest.mark.parametrize(

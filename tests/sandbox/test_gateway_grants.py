@@ -115,6 +115,25 @@ def test_refresh_needs_the_certificate_of_the_login(api: httpx.Client, mtls: htt
         assert refresh(renewed, sandbox, body["refresh_token"]).status_code == 200
 
 
+def test_refresh_stays_on_the_host_of_the_login(api: httpx.Client, mtls: httpx.Client, sandbox: Sandbox) -> None:
+    """A certificate that comes later does not help; the refresh token is not spent by that."""
+    body = log_in(api, sandbox)
+    assert_refused(refresh(mtls, sandbox, body["refresh_token"]), 403, "gateway.certificate.mismatch")
+    assert refresh(api, sandbox, body["refresh_token"]).status_code == 200
+
+
+@pytest.mark.parametrize("bound", [False, True], ids=["had without a certificate", "had with one"])
+def test_invalidation_stays_on_the_host_of_the_login(
+    bound: bool, api: httpx.Client, mtls: httpx.Client, sandbox: Sandbox
+) -> None:
+    """What comes to the other host ends nothing."""
+    here, there = (mtls, api) if bound else (api, mtls)
+    token = log_in(here, sandbox)["access_token"]
+    form = {"grant_type": "invalidate_token", "access_token": token}
+    assert_refused(ask_token(there, sandbox, form), 403, "gateway.certificate.mismatch")
+    assert call(here, sandbox, token).status_code == 200
+
+
 def test_invalidation_takes_the_refresh_token_along(api: httpx.Client, sandbox: Sandbox) -> None:
     """The pair dies together."""
     body = log_in(api, sandbox)

@@ -101,7 +101,7 @@ def test_lease_tells_owner_and_binding(ledger: Ledger) -> None:
     """What was known at the issue is found again."""
     token, lease = ledger.issue(Family(dialect="gateway", username="svc", thumbprint="x"))
     assert ledger.find(token) == lease
-    assert (lease.username, lease.bound) == ("svc", True)
+    assert (lease.username, lease.family.thumbprint) == ("svc", "x")
 
 
 @pytest.mark.parametrize("name", ["active_lifetime", "idle_lifetime", "refresh_lifetime"])

@@ -126,6 +126,15 @@ def test_token_of_the_mtls_host_needs_the_accounts_certificate(
         assert_refused(ask_for_account(thief, sandbox), 403)
 
 
+def test_token_of_the_api_host_stays_there(api: httpx.Client, mtls: httpx.Client, sandbox: Sandbox) -> None:
+    """An application uses one host for every call; a description of the token is one, too."""
+    token = body_of(ask_for_account(api, sandbox))["access_token"]
+    assert_refused(call(mtls, token), 401)
+    assert_refused(info(mtls, sandbox, token), 401)
+    assert call(api, token).status_code == 200
+    assert info(api, sandbox, token).status_code == 200
+
+
 # authorization_code
 
 

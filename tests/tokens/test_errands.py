@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
@@ -143,6 +144,112 @@ async def test_a_revocation_that_the_platform_refuses() -> None:
         assert len(recorder.calls) == 1
         await client.revoke()
     assert len(recorder.calls) == 1
+
+
+def _planned(*answers: httpx.Response | Exception) -> Callable[[], httpx.Response]:
+    """Answer so, and then as if all were well."""
+    plan = list(answers)
+
+    def answer() -> httpx.Response:
+        following = plan.pop(0) if plan else nothing()
+        if isinstance(following, Exception):
+            raise following
+        return following
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        pytest.param(httpx.ConnectError("no"), seic.TokenEndpointUnavailable, id="unreachable"),
+        pytest.param(httpx.ReadTimeout("late"), seic.TokenEndpointUnavailable, id="answer lost"),
+        pytest.param(httpx.Response(503), seic.TokenEndpointUnavailable, id="down"),
+        pytest.param(httpx.Response(302), seic.InvalidTokenResponse, id="another answer in its place"),
+        pytest.param(
+            httpx.Response(401, json={"error": "invalid_client"}), seic.TokenRequestRefused, id="client not known"
+        ),
+    ],
+)
+async def test_a_revocation_that_failed_can_be_repeated(fault: Any, error: type[Exception]) -> None:
+    """Expect the same to be sent once more, what was answered not again, and nothing after that."""
+    recorder = Recorder(PAIR, _planned(fault, nothing(), fault))
+    async with seic.AsyncClient(config(PLAIN), transport=httpx.MockTransport(recorder)) as client:
+        await client.token()
+        with pytest.raises(error):
+            await client.revoke()
+        with pytest.raises(error):
+            await client.revoke()
+        await client.revoke()
+        await client.revoke()
+    assert [form["token"] for _, form in recorder.sent] == ["refresh-1", "refresh-1", "access-1", "access-1"]
+
+
+def test_a_blocking_revocation_that_failed_can_be_repeated() -> None:
+    """Expect the same of the blocking twin."""
+    recorder = Recorder(PAIR, _planned(httpx.Response(503), cascade()))
+    with seic.Client(config(PLATFORM), transport=httpx.MockTransport(recorder)) as client:
+        client.token()
+        with pytest.raises(seic.TokenEndpointUnavailable):
+            client.revoke()
+        client.revoke()
+    assert recorder.sent == [("/v2/oauth/revoke", {"refresh_token": "refresh-1"})] * 2
+
+
+async def test_a_revocation_that_was_cancelled_can_be_repeated() -> None:
+    """Expect what was sent and not answered to be sent again."""
+    recorder = Recorder(TOKEN, nothing)
+    arrived = asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        reply = recorder(request)
+        if len(recorder.calls) == 1:
+            arrived.set()
+            await asyncio.Event().wait()
+        return reply
+
+    async with seic.AsyncClient(config(PLAIN), transport=httpx.MockTransport(answer)) as client:
+        await client.token()
+        revoking = asyncio.create_task(client.revoke())
+        await arrived.wait()
+        revoking.cancel()
+        await asyncio.wait([revoking])
+        await client.revoke()
+    assert recorder.sent == [("/oauth/v2/revoke", {"token": "access-1"})] * 2
+
+
+async def test_nothing_takes_up_what_is_yet_to_be_revoked() -> None:
+    """Expect calls and the store to be without it at once, and the next revocation to end both sessions."""
+    store = seic.MemoryStore()
+    tokens = [PAIR, {**TOKEN, "access_token": "access-2"}]
+    recorder = Recorder(PAIR, _planned(httpx.Response(503)))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if b"grant_type" in request.content:
+            return httpx.Response(200, json=tokens.pop(0))
+        return recorder(request)
+
+    settings = attrs.evolve(config(PLAIN), store=store)
+    async with seic.AsyncClient(settings, transport=httpx.MockTransport(answer)) as client:
+        await client.token()
+        with pytest.raises(seic.TokenEndpointUnavailable):
+            await client.revoke()
+        assert store.load(settings.store_key(None)) is None
+        assert (await client.token()).access_token == "access-2"
+        await client.revoke()
+    assert [form["token"] for _, form in recorder.sent] == ["refresh-1", "refresh-1", "access-1", "access-2"]
+
+
+async def test_a_refused_revocation_does_not_keep_the_others_from_the_provider() -> None:
+    """Expect each token to be answered for, and the refusal to be told at the end."""
+    recorder = Recorder(PAIR, _planned(httpx.Response(400, json={"error": "unsupported_token_type"})))
+    async with seic.AsyncClient(config(PLAIN), transport=httpx.MockTransport(recorder)) as client:
+        await client.token()
+        with pytest.raises(seic.TokenRequestRefused) as caught:
+            await client.revoke()
+        await client.revoke()
+    assert caught.value.code == "unsupported_token_type"
+    assert [form["token"] for _, form in recorder.sent] == ["refresh-1", "access-1"]
 
 
 async def test_a_provider_that_cannot_revoke() -> None:

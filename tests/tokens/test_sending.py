@@ -112,6 +112,9 @@ def test_a_redirect_is_not_followed(send: Call) -> None:
 # The deadline
 
 
+_DEADLINES = (0.3, 1, 3)
+
+
 def _silent(server: RawServer, connection: socket.socket) -> None:
     server.wait(connection)
 
@@ -170,12 +173,15 @@ def test_no_server_is_slow_enough_to_outlive_the_deadline(
 ) -> None:
     """A drop now and then keeps every read timeout happy; the whole call ends all the same, and its connection too."""
     server, settings = slow(manner)
-    with pytest.raises(TokenEndpointUnavailable) as caught:
-        send(sender_to(settings), request_to(settings.base_url), 0.3)
-
-    assert "no whole answer within 0.3 s" in str(caught.value)
-    assert server.arrived.is_set()
-    assert server.hung_up.wait(PATIENCE)
+    # On a busy machine the first deadlines may pass before the server has heard the request.
+    for seconds in _DEADLINES:
+        server.hung_up.clear()
+        with pytest.raises(TokenEndpointUnavailable) as caught:
+            send(sender_to(settings), request_to(settings.base_url), seconds)
+        assert f"no whole answer within {seconds:g} s" in str(caught.value)
+        if server.hung_up.wait(PATIENCE) and server.arrived.is_set():
+            return
+    pytest.fail("the connection outlived the deadline")
 
 
 def test_a_handshake_that_never_ends_ends_with_the_deadline(send: Call) -> None:
@@ -185,7 +191,7 @@ def test_a_handshake_that_never_ends_ends_with_the_deadline(send: Call) -> None:
         with pytest.raises(TokenEndpointUnavailable) as caught:
             send(sender_to(config(url)), request_to(url), 0.3)
         assert server.hung_up.wait(PATIENCE)
-    assert "no whole answer within 0.3 s" in str(caught.value)
+    assert "no answer within 0.27 s, to the connection or to its TLS handshake" in str(caught.value)
 
 
 def test_a_blocking_call_can_be_ended_from_outside(slow: Callable[..., tuple[RawServer, seic.Config]]) -> None:
@@ -371,6 +377,19 @@ def test_an_error_whose_words_hold_a_secret_is_not_kept(where: str) -> None:
     outer.__cause__ = inner
     assert free_of_secrets(outer, ("s3cret",)) is None
     assert free_of_secrets(outer, ("other",)) is outer
+
+
+@pytest.mark.parametrize("kind", [httpx.ConnectError, httpx.ReadError, httpx.PoolTimeout])
+def test_a_secret_of_one_letter_does_not_hide_what_happened(kind: type[httpx.TransportError]) -> None:
+    """Whether the request went out is known by the kind; the words go, with all that they came from."""
+    error = kind("All connection attempts failed", request=httpx.Request("POST", "https://idp.example/?t=a"))
+    error.__cause__ = ValueError("a")
+    result = free_of_secrets(error, ("a",))
+    assert isinstance(result, kind)
+    assert str(result) == "***"
+    assert result.__cause__ is None
+    with pytest.raises(RuntimeError, match="request"):
+        _ = result.request
 
 
 def test_a_transport_of_the_wrong_kind_is_a_mistake_of_the_settings() -> None:

@@ -285,7 +285,8 @@ async def test_an_idle_token_is_renewed_before_the_next_call(desk: TokenDesk, cl
     ("expires_in", "lifetime"),
     [
         pytest.param(3599, 3599, id="a number"),
-        pytest.param(0.5, 0.5, id="a fraction"),
+        pytest.param(1.5, 1.5, id="a fraction"),
+        pytest.param(0.001, 1, id="next to nothing, taken as a second"),
         pytest.param("3599", 3599, id="a string of digits"),
         pytest.param(" 3599.0 ", 3599, id="a string with blanks and a fraction"),
         pytest.param(None, None, id="missing"),
@@ -324,14 +325,25 @@ async def test_an_expires_in_that_makes_no_sense_is_an_error_and_no_loop(
     assert desk.calls == 1
 
 
+async def test_a_tiny_life_makes_no_request_for_each_call(desk: TokenDesk, clock: FakeClock) -> None:
+    """A hot loop asks once in a second, however briefly the provider says that its tokens live."""
+    desk.expires_in = 0.001
+    source = desk.source(clock)
+    for _ in range(30):
+        await source.obtain()
+        await landed(source)
+        clock.advance(0.1)
+    assert desk.calls <= 6
+
+
 async def test_a_life_shorter_than_its_fetch_serves_those_who_waited(desk: TokenDesk, clock: FakeClock) -> None:
     """It is used once by each of them rather than asked for without end; the next caller asks again."""
-    desk.expires_in = 0.5
+    desk.expires_in = 1.5
     source = desk.source(clock)
     desk.hold()
     crowd = asyncio.create_task(all_of(CALLERS, source.obtain))
     assert await desk.arrived.wait_async(PATIENCE)
-    clock.advance(1)
+    clock.advance(2)
     desk.release()
 
     assert {name(held) for held in await crowd} == {"token-1"}

@@ -401,29 +401,53 @@ def reject(state: State) -> bool:
     return True
 
 
-def test_a_token_that_was_taken_once_is_replaced_whenever_it_is_rejected(state: State) -> None:
-    """It was good, so it was revoked: a new one helps."""
-    for number in range(5):
-        state.land(state.hold(f"token-{number}"))
+def test_a_token_that_served_for_a_while_is_replaced_whenever_it_is_rejected(state: State, clock: FakeClock) -> None:
+    """It was good, so it was revoked: a new one helps, however often that happens."""
+    state.land(state.hold())
+    for _ in range(5):
+        clock.advance(120)
         assert reject(state)
+        state.held.used(clock.now, clock.wall)
 
 
-def test_a_second_token_that_is_rejected_unused_makes_renewals_pause(state: State, clock: FakeClock) -> None:
-    """Where new tokens are rejected like old ones, each call would cost a token; so they grow rare."""
-    state.land(state.hold(accepted=False))
+@pytest.mark.parametrize("taken", [False, True], ids=["by all calls", "by one call among others that work"])
+def test_a_second_token_that_is_rejected_at_once_makes_renewals_pause(
+    state: State, clock: FakeClock, taken: bool
+) -> None:
+    """Where new tokens are rejected like old ones, each call would cost a token; so they grow rare, up to a minute."""
+    state.land(state.hold(accepted=taken))
     assert reject(state)
     pauses = []
-    for _ in range(4):
+    for _ in range(8):
         pause = 0.0
+        if taken:
+            state.held.used(clock.now, clock.wall)
         while not reject(state):
             clock.advance(0.5)
             pause += 0.5
         pauses.append(pause)
-    assert pauses == [1, 2, 4, 8]
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
 
-    state.held.used(clock.now, clock.wall)
+
+@pytest.mark.parametrize(("lasts", "pauses"), [(119.9, True), (120, False)])
+def test_a_token_that_lasted_ends_the_row(state: State, clock: FakeClock, lasts: float, pauses: bool) -> None:
+    """One that was rejected after two minutes was a good one: its successor may be replaced at once."""
+    state.land(state.hold())
     assert reject(state)
-    assert state.may_replace(state.held) is True
+    clock.advance(lasts)
+    assert reject(state)
+    assert reject(state) is not pauses
+
+
+def test_a_token_that_nobody_rejected_ends_the_row(state: State, clock: FakeClock) -> None:
+    """It served to its end, so tokens do help."""
+    state.land(state.hold())
+    for _ in range(3):
+        clock.advance(60)
+        assert reject(state)
+    state.land(state.hold())
+    state.land(state.hold())
+    assert reject(state)
 
 
 def test_a_token_that_was_replaced_already_is_no_reason_to_renew_again(state: State) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
+from seic._api.peeking import discard, discard_async, peek, peek_async
 from seic._api.replay import Body
 from seic._oauth.dpop import DPoP, wants_nonce
 
@@ -60,10 +61,11 @@ class Prover:
                 response = yield sent
                 again = self._to_repeat(response, body)
                 if again is not None and await body.rewind_async():
-                    await response.aread()
+                    if await peek_async(response) is None:
+                        await discard_async(response)
                     self.prove(again)
                     response = yield again
-                    self._dpop.heed(response.request.url, response.headers, api=True)
+                    self._dpop.heed(response.request, response.headers, api=True)
                 sent = await flow.asend(response)
         except StopAsyncIteration:
             return
@@ -80,10 +82,11 @@ class Prover:
                 response = yield sent
                 again = self._to_repeat(response, body)
                 if again is not None and body.rewind():
-                    response.read()
+                    if peek(response) is None:
+                        discard(response)
                     self.prove(again)
                     response = yield again
-                    self._dpop.heed(response.request.url, response.headers, api=True)
+                    self._dpop.heed(response.request, response.headers, api=True)
                 sent = flow.send(response)
         except StopIteration:
             return
@@ -96,7 +99,7 @@ class Prover:
         It is the one that was answered: after a redirect, what came before has been done and must not be done twice.
         """
         request = response.request
-        is_new = self._dpop.heed(request.url, response.headers, api=True)
+        is_new = self._dpop.heed(request, response.headers, api=True)
         if (
             is_new
             and response.status_code == _UNAUTHORIZED

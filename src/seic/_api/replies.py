@@ -11,7 +11,7 @@ from seic._model.provider import Provider
 from seic._oauth.api_errors import parse_api_error
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.providers import SEI_GATEWAY
-from seic._oauth.words import clean
+from seic._oauth.words import credentials_of, find_tracking_id
 
 _R = TypeVar("_R")
 
@@ -47,25 +47,15 @@ def _error_of(response: Any, header: str | None) -> ApiError | None:
         body: bytes = response.content
     except RuntimeError:  # it is being streamed
         body = b""
-    now, secrets = time.time(), _carried(response)
+    now, secrets = time.time(), credentials_of(response)
     error = parse_api_error(
         tracking_header=header, status=status, headers=response.headers, body=body, now=now, secrets=secrets
     ) or ApiError(
         f"the API answered {status}",
         status=status,
-        tracking_id=clean(response.headers.get(header, ""), secrets=secrets) or None if header else None,
+        tracking_id=find_tracking_id(response.headers, header, secrets=secrets),
         retry_after=parse_retry_after(response.headers.get("Retry-After"), now=now),
     )
     if NOT_REPLAYED in response.extensions:
         error.add_note(f"It was not sent again with a new token: {response.extensions[NOT_REPLAYED]}.")
     return error
-
-
-def _carried(response: Any) -> tuple[str, ...]:
-    """Return the secrets of the call, which a server may echo."""
-    try:
-        headers = response.request.headers
-    except RuntimeError:  # a response that was made by hand
-        return ()
-    values = [headers.get(name, "") for name in ("Authorization", "DPoP")]
-    return tuple(filter(None, (*values, values[0].partition(" ")[2])))

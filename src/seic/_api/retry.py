@@ -18,6 +18,7 @@ from typing import Any, Self
 import attrs
 import httpx
 
+from seic._api.peeking import peek, peek_async
 from seic._api.proving import prove_anew
 from seic._api.replay import Body
 from seic._errors import CertificateError, ConfigurationError
@@ -25,7 +26,7 @@ from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.error_forms import read_error
 from seic._oauth.providers import SEI_GATEWAY
-from seic._oauth.words import LONGEST_ID, clean
+from seic._oauth.words import credentials_in, find_tracking_id
 from seic._runtime import sleep
 
 #: RFC 9110 §9.2.2: sent twice, they do what they do once.
@@ -137,9 +138,8 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
                 if pause is None or not await body.rewind_async():
                     raise
             else:
-                if _explains_itself(response):
-                    await response.aread()
-                pause = self._after_answer(response, attempt, request)
+                said = await peek_async(response) if _explains_itself(response) else None
+                pause = self._after_answer(response, said, attempt, request)
                 if pause is None or not await body.rewind_async():
                     return response
                 await response.aclose()
@@ -163,9 +163,8 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
                 if pause is None or not body.rewind():
                     raise
             else:
-                if _explains_itself(response):
-                    response.read()
-                pause = self._after_answer(response, attempt, request)
+                said = peek(response) if _explains_itself(response) else None
+                pause = self._after_answer(response, said, attempt, request)
                 if pause is None or not body.rewind():
                     return response
                 response.close()
@@ -212,15 +211,14 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
             return None
         return self._pause(type(error).__name__, None, attempt, request)
 
-    def _after_answer(self, response: Any, attempt: int, request: Any) -> float | None:
+    def _after_answer(self, response: Any, said: bytes | None, attempt: int, request: Any) -> float | None:
         status = response.status_code
-        if not _may_pass(status, response.content if _explains_itself(response) else b""):
+        if not _may_pass(status, said or b""):
             return None
         asked = parse_retry_after(response.headers.get("Retry-After"), now=time())
-        named = response.headers.get(self._tracking_header, "") if self._tracking_header else ""
-        # The reply knows of no request yet, and what the call carried must not reach the log.
-        secrets = (request.headers.get("Authorization", "").partition(" ")[2],)
-        tracking_id = clean(named, secrets=secrets, limit=LONGEST_ID) or None
+        # The reply knows of no request yet.
+        secrets = credentials_in(request)
+        tracking_id = find_tracking_id(response.headers, self._tracking_header, secrets=secrets)
         return self._pause(f"{status} (tracking_id={tracking_id})", asked, attempt, request)
 
     def _pause(self, reason: str, asked: float | None, attempt: int, request: Any) -> float | None:

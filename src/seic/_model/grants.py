@@ -7,7 +7,8 @@ and a grant that can be used once only says so.
 from __future__ import annotations
 
 import datetime as dt
-from typing import ClassVar, Protocol
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Protocol, TypeAlias
 
 import attrs
 
@@ -25,7 +26,6 @@ SAML2_BEARER = "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"
 _TEXTS = (
     "scope",
     "audience",
-    "resource",
     "username",
     "subject",
     "redirect_uri",
@@ -34,6 +34,10 @@ _TEXTS = (
     "actor_token_type",
     "requested_token_type",
 )
+
+
+#: A form's fields; one with several values stands in the form once for each.
+Fields: TypeAlias = Mapping[str, "str | tuple[str, ...]"]
 
 
 class Grant(Protocol):
@@ -58,9 +62,14 @@ class Grant(Protocol):
         """Raise ConfigurationError where the grant cannot work at the provider."""
         ...
 
-    def fields(self, provider: Provider) -> dict[str, str]:
+    def fields(self, provider: Provider) -> Fields:
         """Return the form's fields beside `grant_type`, named as the provider names them; callables are asked here."""
         ...
+
+
+def _resources(resource: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
+    # Whatever else stands there is found fault with by the check.
+    return tuple(resource) if isinstance(resource, Sequence) and not isinstance(resource, str) else resource
 
 
 @attrs.frozen(kw_only=True)
@@ -70,7 +79,7 @@ class Asking(Secretive):
     Args:
         scope: The scopes, separated by spaces (RFC 6749 §3.3).
         audience: For whom the token is, where the provider knows such a field.
-        resource: For which resource the token is, an absolute URI (RFC 8707).
+        resource: For which resource the token is, an absolute URI, or for which ones (RFC 8707).
         end_other_sessions: Whether to end the account's other sessions (the platform's `endOtherSessions`), at the
             price of whoever works in them.
     """
@@ -78,7 +87,7 @@ class Asking(Secretive):
     is_refreshed: ClassVar[bool] = True
     scope: str | None = None
     audience: str | None = None
-    resource: str | None = None
+    resource: str | tuple[str, ...] | None = attrs.field(default=None, converter=_resources)
     end_other_sessions: bool = False
 
     @property
@@ -101,19 +110,29 @@ class Asking(Secretive):
                 f"grant: {provider.name} does not offer {grant_type}; it offers {', '.join(sorted(provider.grants))}",
                 field="grant",
             )
-        if self.resource is not None and not _is_resource(self.resource):
-            raise ConfigurationError(
-                "grant.resource: must be an absolute URI without a fragment (RFC 8707 §2)", field="grant.resource"
-            )
+        self._check_resource()
         if self.end_other_sessions and provider.end_other_sessions_field is None:
             raise ConfigurationError(
                 f"grant.end_other_sessions: {provider.name} has no such thing; leave it out",
                 field="grant.end_other_sessions",
             )
 
-    def _asking_fields(self, provider: Provider) -> dict[str, str]:
+    def _check_resource(self) -> None:
+        if self.resource is None:
+            return
+        resources = self.resource if isinstance(self.resource, tuple) else (self.resource,)
+        for each in resources:
+            if not isinstance(each, str):
+                raise _unlike("resource", "a text, or several", each)
+        if not resources or not all(map(_is_resource, resources)):
+            raise ConfigurationError(
+                "grant.resource: must be an absolute URI without a fragment, or several (RFC 8707 §2)",
+                field="grant.resource",
+            )
+
+    def _asking_fields(self, provider: Provider) -> Fields:
         stated = {"scope": self.scope, "audience": self.audience, "resource": self.resource}
-        fields = {name: value for name, value in stated.items() if value is not None}
+        fields: dict[str, str | tuple[str, ...]] = {name: value for name, value in stated.items() if value is not None}
         if self.end_other_sessions and provider.end_other_sessions_field is not None:
             fields[provider.end_other_sessions_field] = "true"
         return fields
@@ -165,10 +184,14 @@ class ClientCredentials(Asking):
                     field="grant.username",
                 )
             return
-        for field, value in (("username", self.username), ("password", self.password)):
-            require_stated(provider.name, field, value, f"the {field} of a service account in client_credentials")
+        # In the provider's own word for the account, which may be an email address.
+        for field, word, value in (
+            ("username", provider.username_field, self.username),
+            ("password", "password", self.password),
+        ):
+            require_stated(provider.name, field, value, f"the {word} of a service account in client_credentials")
 
-    def fields(self, provider: Provider) -> dict[str, str]:
+    def fields(self, provider: Provider) -> Fields:
         """Return the service account's fields, or none."""
         if provider.username_field is None or self.username is None or self.password is None:
             return self._asking_fields(provider)
@@ -198,7 +221,7 @@ class Password(Asking):
         require_stated("the password grant", "username", self.username, "a username")
         require_stated("the password grant", "password", self.password, "a password, or a callable that returns one")
 
-    def fields(self, provider: Provider) -> dict[str, str]:
+    def fields(self, provider: Provider) -> Fields:
         """Return name and password."""
         return {
             "username": self.username,
@@ -232,7 +255,7 @@ class RefreshToken(Asking):
         self._check_asking(provider, self.grant_type)
         require_stated("the refresh_token grant", "refresh_token", self.refresh_token, "a refresh token")
 
-    def fields(self, provider: Provider) -> dict[str, str]:
+    def fields(self, provider: Provider) -> Fields:
         """Return the token."""
         return {
             "refresh_token": reveal(self.refresh_token, field="grant.refresh_token"),
@@ -273,7 +296,7 @@ class AuthorizationCode(Asking):
                 field="grant.code_verifier",
             )
 
-    def fields(self, provider: Provider) -> dict[str, str]:
+    def fields(self, provider: Provider) -> Fields:
         """Return the code and what it is bound to."""
         fields = {"code": reveal(self.code, field="grant.code")}
         if self.redirect_uri is not None and provider.redirect_on_token_call:
@@ -304,7 +327,7 @@ class SessionToken(Asking):
         require_stated("the sessionToken grant", "session_token", self.session_token, "the session's token")
         provider.require("session_token_field", "the sessionToken grant")
 
-    def fields(self, provider: Provider) -> dict[str, str]:
+    def fields(self, provider: Provider) -> Fields:
         """Return the token under the provider's name for it."""
         field = provider.require("session_token_field", "the sessionToken grant")
         return {field: reveal(self.session_token, field="grant.session_token"), **self._asking_fields(provider)}
@@ -345,7 +368,7 @@ class Saml2Bearer(Asking):
         if is_at_hand(source):
             encode_document(source, field=field)
 
-    def fields(self, provider: Provider) -> dict[str, str]:
+    def fields(self, provider: Provider) -> Fields:
         """Return the document in Base64."""
         name, field, source = self._given()
         return {name: encode_document(source, field=field), **self._asking_fields(provider)}

@@ -11,7 +11,7 @@ from typing import ClassVar
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.grants import Asking, require_stated
+from seic._model.grants import Asking, Fields, require_stated
 from seic._model.provider import Provider
 from seic._model.saml import Document, document_ends_at, encode_document, is_at_hand, require_document
 from seic._model.secrecy import hide
@@ -51,7 +51,7 @@ class TokenExchange(Asking):
         if self.actor_token is not None:
             require_stated("token exchange", "actor_token", self.actor_token, "the actor's token, or None for no actor")
 
-    def fields(self, provider: Provider) -> dict[str, str]:
+    def fields(self, provider: Provider) -> Fields:
         """Return the tokens and their types."""
         fields = {
             "subject_token": reveal(self.subject_token, field="grant.subject_token"),
@@ -84,7 +84,7 @@ class JwtBearer(Asking):
         self._check_asking(provider, self.grant_type)
         require_stated("the jwt-bearer grant", "assertion", self.assertion, "a JWT, or a callable that returns one")
 
-    def fields(self, provider: Provider) -> dict[str, str]:
+    def fields(self, provider: Provider) -> Fields:
         """Return the assertion."""
         return {"assertion": reveal(self.assertion, field="grant.assertion"), **self._asking_fields(provider)}
 
@@ -116,7 +116,7 @@ class SamlBearer(Asking):
         if is_at_hand(self.assertion):
             encode_document(self.assertion, field="grant.assertion")
 
-    def fields(self, provider: Provider) -> dict[str, str]:
+    def fields(self, provider: Provider) -> Fields:
         """Return the assertion in the alphabet that is safe in URLs, unpadded (RFC 7522 §2.1)."""
         text = encode_document(self.assertion, field="grant.assertion")
         assertion = text.translate(str.maketrans("+/", "-_")).rstrip("=")
@@ -143,11 +143,11 @@ class DeviceCode(Asking):
         self._check_asking(provider, self.grant_type)
         provider.require("device_authorization_url", "the device grant")
 
-    def asking(self, provider: Provider) -> dict[str, str]:
+    def asking(self, provider: Provider) -> Fields:
         """Return what the login itself asks for."""
         return self._asking_fields(provider)
 
-    def fields(self, provider: Provider) -> dict[str, str]:
+    def fields(self, provider: Provider) -> Fields:
         """Return the code that the login was given."""
         if self.device_code is None:
             raise ConfigurationError(
@@ -180,7 +180,7 @@ class ExistingToken(Asking):
         if not isinstance(self.token, Token):
             raise ConfigurationError("grant.token: must be a seic.Token", field="grant.token")
 
-    def fields(self, provider: Provider) -> dict[str, str]:
+    def fields(self, provider: Provider) -> Fields:
         """Return its refresh token."""
         return {"refresh_token": self.token.refresh_token or "", **self._asking_fields(provider)}
 

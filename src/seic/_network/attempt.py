@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -17,15 +15,34 @@ _TUNNELS = ("proxy", "socks")
 
 
 class Attempt:
-    """Watches one call.
+    """Watches one call, from its making to `end`, beside whoever watched the request before.
+
+    On a connection that is open already there is nothing to see, and nothing of it is watched: a trace costs httpcore
+    more than all that seic does for such a call.
 
     Attributes:
         handled: What the caller was handling when the call began; Python chains it to whatever the call raises.
     """
 
-    def __init__(self) -> None:
+    __slots__ = ("_events", "_extensions", "_is_agreed", "_tls", "_watcher", "handled")
+
+    def __init__(self, request: httpx.Request, *, blocking: bool) -> None:
         self.handled = sys.exc_info()[1]
         self._events: list[str] = []
+        #: The provider's TLS: an SSLObject or an SSLSocket.
+        self._tls: Any = None
+        self._is_agreed = False
+        # httpcore looks into the same dict at each step.
+        self._extensions = request.extensions
+        self._watcher = self._extensions.get("trace")
+        self._extensions["trace"] = self._watch if blocking else self._watch_async
+
+    def end(self) -> None:
+        """Leave the request as it was; more than once is the same as once."""
+        if self._watcher is not None:
+            self._extensions["trace"] = self._watcher
+        else:
+            self._extensions.pop("trace", None)
 
     def stage(self, *, tunnelled: bool) -> Stage | None:
         """Return how far the connection was; None where a proxy had not let TLS with the provider begin.
@@ -33,41 +50,38 @@ class Attempt:
         Args:
             tunnelled: Whether there is a proxy.
         """
-        # Part of the request was taken: then it cannot be told to be the certificate that was refused.
-        if not self._events or "send_request_body.failed" in {event.partition(".")[2] for event in self._events}:
+        if not self._events:
             return "later"
         rooms = _TUNNELS if tunnelled else _STRAIGHT
         if any(f"{room}.start_tls.complete" in self._events for room in rooms):
-            return "first"
+            return "agreed" if self._is_agreed else "first"
         return (
             "handshake" if not tunnelled or any(f"{room}.start_tls.started" in self._events for room in rooms) else None
         )
 
-    @contextlib.contextmanager
-    def watching(self, request: httpx.Request, *, blocking: bool) -> Iterator[None]:
-        """Have the request report here, and to whoever watched it before."""
-        before = request.extensions
-        watcher = before.get("trace")
+    def _watch(self, event: str, info: dict[str, Any]) -> None:
+        self._note(event, info)
+        if self._watcher is not None:
+            self._watcher(event, info)
 
-        def watch(event: str, info: dict[str, Any]) -> None:
-            self._note(event)
-            if watcher is not None:
-                watcher(event, info)
+    async def _watch_async(self, event: str, info: dict[str, Any]) -> None:
+        self._note(event, info)
+        if self._watcher is not None:
+            await self._watcher(event, info)
 
-        async def watch_async(event: str, info: dict[str, Any]) -> None:
-            self._note(event)
-            if watcher is not None:
-                await watcher(event, info)
-
-        request.extensions = {**before, "trace": watch if blocking else watch_async}
-        try:
-            yield
-        finally:
-            request.extensions = before
-
-    def _note(self, event: str) -> None:
+    def _note(self, event: str, info: dict[str, Any]) -> None:
         if event.endswith(".connect_tcp.started"):
-            self._events = [event]
+            self._events, self._tls, self._is_agreed = [event], None, False
         elif self._events:
-            # A connection that was not opened by this call has none.
             self._events.append(event)
+            if event.endswith(".start_tls.complete"):
+                self._tls = info["return_value"].get_extra_info("ssl_object")
+                # Before TLS 1.3 a handshake ends when the server has judged our certificate.
+                self._is_agreed = self._tls is not None and self._tls.version() == "TLSv1.2"
+            elif self._tls is not None and event.endswith(".failed") and not self._is_agreed:
+                # Over TLS 1.3 it hands out tickets once it has (RFC 8446 §4.6.1). Asked before the socket is closed.
+                session = self._tls.session
+                self._is_agreed = session is not None and session.has_ticket
+        elif event.endswith(".send_request_headers.started"):
+            # The connection was not opened by this call, and from here on none will be.
+            self.end()

@@ -17,6 +17,7 @@ from seic._model.hosts import Origin
 from seic._network.attempt import Attempt
 from seic._network.identity import Presented
 from seic._network.proxies import Network
+from seic._network.unreached import explain_unreached
 from seic._oauth.words import clean, secrets_in
 from seic._tls.explain import Explanation, Meeting, Stage, explain_close, explain_failure, explain_reply
 from seic._tokens.sending import free_of_secrets
@@ -149,9 +150,12 @@ class Failures(abc.ABC):
     def _unreached(self, error: Exception, request: httpx.Request, attempt: Attempt) -> str | None:
         through = self.network.describe(self.origin)
         is_proxys = self._stage(attempt) is None
-        if not through or not (is_proxys or isinstance(error, _UNREACHED)):
+        if not (is_proxys or isinstance(error, _UNREACHED)):
             return None
         where = request.url.netloc.decode("ascii")
+        if not through:
+            said = explain_unreached(error, request, self.network.local_address)
+            return None if said is None else f"{where}: could not be reached: {said}"
         # A proxy's own words, and it was told the host only; still they are a stranger's.
         problem = clean(str(error), secrets=self._secrets(request)) or type(error).__name__
         if is_proxys and not isinstance(error, _UNREACHED[1:]):

@@ -129,10 +129,9 @@ class AsyncPools(httpx.AsyncBaseTransport):
         return self._rotation.generation != presented
 
     async def _send(self, request: httpx.Request, pool: _Pool[httpx.AsyncHTTPTransport]) -> httpx.Response:
-        attempt = Attempt()
+        attempt = Attempt(request, blocking=False)
         try:
-            with attempt.watching(request, blocking=False):
-                response = await pool.transport.handle_async_request(request)
+            response = await pool.transport.handle_async_request(request)
         except FAILURES as error:
             failure = self._failures.of(error, request, pool.presented, attempt) or error
         else:
@@ -140,6 +139,8 @@ class AsyncPools(httpx.AsyncBaseTransport):
                 # It waited for a connection while the pool was replaced, and may have opened one after the last look.
                 self._retire(pool)
             return response if response.status_code < 400 else await self._judge(response, request, pool)
+        finally:
+            attempt.end()
         raise failure
 
     async def _renew(self) -> _Pool[httpx.AsyncHTTPTransport]:
@@ -259,15 +260,15 @@ class Pools(httpx.BaseTransport):
             pool.entering.pop()
 
     def _send(self, request: httpx.Request, pool: _Pool[httpx.HTTPTransport]) -> httpx.Response:
-        attempt = Attempt()
+        attempt = Attempt(request, blocking=True)
         try:
-            with attempt.watching(request, blocking=True):
-                response = pool.transport.handle_request(request)
+            response = pool.transport.handle_request(request)
         except FAILURES as error:
             failure = self._failures.of(error, request, pool.presented, attempt) or error
         else:
             return response if response.status_code < 400 else self._judge(response, request, pool)
         finally:
+            attempt.end()
             pool.entering.pop()
         raise failure
 

@@ -10,7 +10,7 @@ import httpx
 from seic._errors import ApiError, FieldError, LoggedInElsewhere
 from seic._oauth.challenges import parse_challenges, parse_retry_after
 from seic._oauth.error_forms import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorForm, read_error
-from seic._oauth.words import LONGEST_ID, clean
+from seic._oauth.words import clean, find_tracking_id
 
 # A list of errors is for a person to read; a form with more fields than this is no form.
 _MAX_FIELD_ERRORS = 100
@@ -50,8 +50,7 @@ def parse_api_error(
         return None
     code = clean(form.code or "", secrets=secrets, limit=_LONGEST_CODE) or None
     words = ": ".join(filter(None, (code, clean(form.description or "", secrets=secrets))))
-    header = headers.get(tracking_header) if tracking_header else None
-    tracking_id = clean(header or form.tracking_id or "", secrets=secrets, limit=LONGEST_ID) or None
+    tracking_id = find_tracking_id(headers, tracking_header, otherwise=form.tracking_id, secrets=secrets)
     elsewhere = status == httpx.codes.FORBIDDEN and form.subcode == LOGGED_IN_ELSEWHERE
     return (LoggedInElsewhere if elsewhere else ApiError)(
         f"the API answered {status}"

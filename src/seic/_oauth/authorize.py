@@ -12,7 +12,7 @@ from seic._errors import ConfigurationError, InvalidTokenResponse, TokenRequestR
 from seic._model.grants import AuthorizationCode
 from seic._model.hosts import Hosts
 from seic._model.provider import Provider
-from seic._model.secrecy import Secretive, hide
+from seic._model.secrecy import Secretive, hide, traceless
 from seic._oauth.pkce import CHALLENGE_METHOD, challenge_of, is_same_state, new_state, new_verifier
 from seic._oauth.words import clean
 
@@ -64,6 +64,7 @@ def build_authorize_url(
     return str(httpx.URL(authorize_url).copy_merge_params(parameters))
 
 
+@traceless
 def parse_callback(callback: str, *, provider: Provider, state: str) -> str:
     """Return the code that a login brought back.
 
@@ -183,6 +184,7 @@ class Login(Secretive):
             end_other_sessions=end_other_sessions,
         )
 
+    @traceless
     def finish(self, callback: str, *, subject: str | None = None) -> AuthorizationCode:
         """Return the grant that exchanges the login's code; do so at once, the code lives for seconds only.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from typing import Any
 
 from seic._oauth.words import is_text
@@ -27,6 +28,9 @@ _MAX_DIGITS = 400
 # More digits than the largest float has.
 _NUMBER = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?")
 
+# A longer property is none that a message has to name.
+_LONGEST_NAME = 40
+
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xfe\xff", b"\xff\xfe")
 
 
@@ -34,7 +38,17 @@ _TOO_DEEP = f"the reply is nested deeper than {MAX_DEPTH} levels"
 
 
 class DefectiveDocument(ValueError):
-    """The body is no usable JSON object; the text says why, and quotes at most a property's name."""
+    """The body is no usable JSON object; the text says why.
+
+    Args:
+        problem: What is wrong, in our own words.
+        member: The property that it is wrong with, in the body's words.
+    """
+
+    def __init__(self, problem: str, *, member: str | None = None) -> None:
+        super().__init__(problem if member is None else f"{member} {problem}")
+        self.problem = problem
+        self.member = member
 
 
 def read_document(body: bytes) -> dict[str, object]:
@@ -72,7 +86,7 @@ def _load(body: bytes) -> object:
         raise DefectiveDocument("the reply is not UTF-8")
     problem = "the reply is not JSON, or cut off"
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_int=_whole_number)
+        return json.loads(text, object_pairs_hook=_object, parse_int=_whole_number, parse_float=_fraction)
     except DefectiveDocument:
         raise
     except RecursionError:
@@ -92,7 +106,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole_number(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
+    return int(digits) if len(digits) <= _MAX_DIGITS else _fraction(digits)
+
+
+def _fraction(text: str) -> float:
+    # JSON has numbers that no float holds. Whoever reads one learns that it is huge, and it can be written again.
+    return min(max(float(text), -sys.float_info.max), sys.float_info.max)
 
 
 def _check(name: str, value: object) -> None:
@@ -108,13 +127,15 @@ def _check(name: str, value: object) -> None:
         elif isinstance(item, list):
             pending.extend((each, depth + 1) for each in item)
         elif isinstance(item, float) and not math.isfinite(item):
-            raise DefectiveDocument(f"{_name(name)} is not a finite number")
+            raise _defective(name, "is not a finite number")
         elif isinstance(item, str) and not is_text(item):
-            raise DefectiveDocument(f"{_name(name)} has half of a surrogate pair")
+            raise _defective(name, "has half of a surrogate pair")
 
 
-def _name(name: str) -> str:
-    return name if len(name) <= 40 and name.isidentifier() else "a property"
+def _defective(name: str, problem: str) -> DefectiveDocument:
+    if len(name) <= _LONGEST_NAME and name.isidentifier():
+        return DefectiveDocument(problem, member=name)
+    return DefectiveDocument(f"a property {problem}")
 
 
 def number_in(value: object) -> float | None:

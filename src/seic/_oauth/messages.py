@@ -18,13 +18,16 @@ from seic._oauth.documents import MAX_REPLY_BYTES, kind_of, number_in
 from seic._oauth.jwt import lifetime_of
 from seic._oauth.refusals import Reply, raise_for_status, read_success
 from seic._oauth.requests import build_form_request, is_header_safe
-from seic._oauth.words import clean
+from seic._oauth.words import blot, clean
 
-__all__ = ["MAX_LIFETIME", "MAX_REPLY_BYTES", "build_token_request", "parse_token_reply"]
+__all__ = ["MAX_LIFETIME", "MAX_REPLY_BYTES", "MIN_LIFETIME", "build_token_request", "parse_token_reply"]
 
 #: The longest life of a token that is believed, in seconds: a year. Nothing runs that long on one token, and timers and
 #: dates hold it on every platform, whatever number a provider writes.
 MAX_LIFETIME = 365 * 86400.0
+#: The shortest, in seconds: with less, nearly each call would ask for a token of its own. Where the provider meant it,
+#: its 401 says so.
+MIN_LIFETIME = 1.0
 
 # RFC 8693 §2.2.1: what an exchange brought is no access token.
 _NO_ACCESS_TOKEN = "the exchange brought no access token: ask for one with requested_token_type='access_token'"
@@ -102,10 +105,10 @@ def parse_token_reply(
     The content type is not asked, the body is read strictly. A reply without `token_type` is taken as Bearer, although
     the RFC requires the property: a token of another kind has to announce itself, for its use takes more than sending
     it. `expires_in` may be a number or a string of digits; missing or null is unknown; what is not positive is an
-    error, for such a token would be asked for without end; what is beyond MAX_LIFETIME is taken as that. Where the
-    token is a JWT that names a shorter life, or the only one, that counts; one that names its end alone counts only
-    where the reply says nothing, since it takes this machine's clock to read it. A lifetime of the refresh token, or a
-    time of issue, that makes no sense is left out.
+    error, for such a token would be asked for without end; what lies beyond MIN_LIFETIME or MAX_LIFETIME is taken as
+    that. Where the token is a JWT that names a shorter life, or the only one, that counts; one that names its end alone
+    counts only where the reply says nothing, since it takes this machine's clock to read it. A lifetime of the refresh
+    token, or a time of issue, that makes no sense is left out.
 
     Args:
         provider: The dialect.
@@ -137,7 +140,7 @@ def parse_token_reply(
     return Token(
         access_token=access_token,
         token_type=_token_type(reply, document, takes_dpop=takes_dpop),
-        expires_in=min(MAX_LIFETIME, *lifetimes) if lifetimes else None,
+        expires_in=max(MIN_LIFETIME, min(MAX_LIFETIME, *lifetimes)) if lifetimes else None,
         obtained_at=obtained_at,
         scope=_scope(reply, document),
         issued_at=_issued_at(document.get("issued_at")),
@@ -169,7 +172,7 @@ def _token_type(reply: Reply, document: Mapping[str, object], *, takes_dpop: boo
         reply.invalid(f"token_type must be a string, not {kind_of(value)}")
     if value.lower() not in _BEARER and not (takes_dpop and value.lower() == "dpop"):
         # RFC 6749 §7.1: a client must not use a token whose type it does not understand.
-        named = HIDDEN if value == document.get("access_token") else clean(value, secrets=reply.secrets, limit=40)
+        named = HIDDEN if value == document.get("access_token") else clean(value, secrets=reply.unspeakable, limit=40)
         advice = _NO_ACCESS_TOKEN if value.upper() == "N_A" else "such tokens are not supported"
         reply.invalid(f"token_type must be Bearer, not {named!r}", advice=advice)
     return value
@@ -194,10 +197,11 @@ def _scope(reply: Reply, document: Mapping[str, object]) -> str:
         return ""
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         # Some servers list what the RFC joins with spaces (§3.3).
-        return " ".join(value)
+        value = " ".join(value)
     if not isinstance(value, str):
         reply.invalid(f"scope must be a string, not {kind_of(value)}")
-    return value
+    # It is shown with the token.
+    return blot(value, reply.unspeakable)
 
 
 def _refresh_token(reply: Reply, document: Mapping[str, object]) -> str | None:

@@ -13,10 +13,11 @@ from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.documents import DefectiveDocument, read_document
 from seic._oauth.error_forms import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorForm, error_in, read_error
-from seic._oauth.words import MAX_WORDS, clean
+from seic._oauth.words import MAX_WORDS, clean, find_tracking_id
 
-# A tracking id is a UUID of 36 characters; some providers make theirs of two or three.
-_LONGEST_ID = 128
+# The members of a reply that are secrets, and how long they are at least: less is no token.
+_TOKENS = ("access_token", "refresh_token", "id_token", "device_code")
+_SHORTEST_TOKEN = 8
 _LONGEST_CODE = 100
 _LONGEST_HOST = 253
 
@@ -32,6 +33,24 @@ _ADVICE_BY_CODE = {
     "gateway.authentication.failure": "check client_id (the AppKey), client_secret (the AppSecret), and the service "
     "account's username and password",
 }
+# Codes of RFC 6749 §4.1.2.1 and §5.2, 6750 §3.1, 7009 §2.2.1, 8628 §3.5, 8707 §2 and 9449 §5, §8.
+_KNOWN_CODES = frozenset(
+    {
+        *_ADVICE_BY_CODE,
+        "access_denied",
+        "authorization_pending",
+        "expired_token",
+        "insufficient_scope",
+        "invalid_dpop_proof",
+        "invalid_request",
+        "invalid_token",
+        "server_error",
+        "slow_down",
+        "temporarily_unavailable",
+        "unsupported_token_type",
+        "use_dpop_nonce",
+    }
+)
 _ADVICE_BY_STATUS = {
     400: "check the grant and its fields",
     401: "check client_id, client_secret and the grant's credentials",
@@ -66,6 +85,12 @@ class Reply:
     now: float
     secrets: Collection[str] = attrs.field(default=(), repr=False)
     hint: str | None = None
+    #: The secrets, and the tokens that the reply brings.
+    unspeakable: Collection[str] = attrs.field(
+        init=False,
+        repr=False,
+        default=attrs.Factory(lambda self: (*self.secrets, *_tokens_in(self.body)), takes_self=True),
+    )
 
     @property
     def is_success(self) -> bool:
@@ -74,21 +99,28 @@ class Reply:
 
     def clean(self, text: str | None, limit: int) -> str | None:
         """Return a provider's words fit for a message; None where nothing is left of them."""
-        return (clean(text, secrets=self.secrets, limit=limit) if text else None) or None
+        return (clean(text, secrets=self.unspeakable, limit=limit) if text else None) or None
+
+    def code_of(self, form: ErrorForm) -> str | None:
+        """Return an error's code; one that the RFCs have is what programs compare, and no secret of anybody."""
+        return form.code if form.code in _KNOWN_CODES else self.clean(form.code, _LONGEST_CODE)
 
     def tracking_id(self, form: ErrorForm | None = None) -> str | None:
         """Return the provider's id of the call: the header's, else the body's."""
-        header = self.headers.get(self.provider.tracking_header) if self.provider.tracking_header else None
-        return self.clean(header or (form.tracking_id if form else None), _LONGEST_ID)
+        return find_tracking_id(
+            self.headers,
+            self.provider.tracking_header,
+            otherwise=form.tracking_id if form else None,
+            secrets=self.unspeakable,
+        )
 
     def invalid(self, problem: str, *, form: ErrorForm | None = None, advice: str | None = None) -> NoReturn:
-        """Raise InvalidTokenResponse; `problem` names the property that is wrong."""
-        words = clean(problem, secrets=self.secrets)
+        """Raise InvalidTokenResponse; `problem` names the property that is wrong, and holds no word uncleaned."""
         tracking_id = self.tracking_id(form)
         advice = advice or "check the host and provider.token_url, and that no proxy or login page stands before it"
         raise InvalidTokenResponse(
-            f"{self.host} answered {self.status}, which cannot be used: {words}; {advice}{_tracked(tracking_id)}",
-            problem=words,
+            f"{self.host} answered {self.status}, which cannot be used: {problem}; {advice}{_tracked(tracking_id)}",
+            problem=problem,
             tracking_id=tracking_id,
         )
 
@@ -133,7 +165,7 @@ def refuse(reply: Reply, form: ErrorForm) -> NoReturn:
         f"{reply.provider.name} at {reply.host} refused the request: it answered {reply.status}"
         f"{_quoted(reply, form)}; {advice}{_tracked(tracking_id)}",
         status=reply.status,
-        code=reply.clean(form.code, _LONGEST_CODE),
+        code=reply.code_of(form),
         description=reply.clean(form.description, MAX_WORDS),
         transient=form.transient or False,
         tracking_id=tracking_id,
@@ -146,9 +178,10 @@ def read_success(reply: Reply) -> Mapping[str, object]:
     Raises:
         InvalidTokenResponse: It is none, or it is an error under a success's status.
     """
-    document = _document_or_problem(reply.body)
-    if isinstance(document, str):
-        reply.invalid(document)
+    document = _document_or_defect(reply.body)
+    if isinstance(document, DefectiveDocument):
+        member = reply.clean(document.member, MAX_WORDS)
+        reply.invalid(document.problem if member is None else f"{member} {document.problem}")
     form = error_in(document)
     # Beside a token only `error` counts: some servers say `"code": 0, "message": "success"`. A token that comes with an
     # error is not taken: who says both cannot be trusted with either.
@@ -160,16 +193,24 @@ def read_success(reply: Reply) -> Mapping[str, object]:
 
 def _said(reply: Reply, form: ErrorForm) -> str:
     """Return code and description of an error for a message, cleaned."""
-    words = (reply.clean(form.code, _LONGEST_CODE), reply.clean(form.description, MAX_WORDS))
+    words = (reply.code_of(form), reply.clean(form.description, MAX_WORDS))
     return ": ".join(filter(None, words))
 
 
-def _document_or_problem(body: bytes) -> dict[str, object] | str:
-    # Handed out and not chained: the problem may quote a name from the reply, uncleaned.
+def _tokens_in(body: bytes) -> list[str]:
+    document = _document_or_defect(body)
+    if isinstance(document, DefectiveDocument):
+        return []
+    values = [document.get(name) for name in _TOKENS]
+    return [value for value in values if isinstance(value, str) and len(value) >= _SHORTEST_TOKEN]
+
+
+def _document_or_defect(body: bytes) -> dict[str, object] | DefectiveDocument:
+    # Handed out and not chained: the defect may quote a name from the reply, uncleaned.
     try:
         return read_document(body)
     except DefectiveDocument as defect:
-        return str(defect)
+        return defect
 
 
 def _raise_unavailable(reply: Reply) -> NoReturn:

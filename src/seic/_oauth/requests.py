@@ -7,6 +7,7 @@ import re
 import httpx
 
 from seic._errors import ConfigurationError
+from seic._model.grants import Fields
 from seic._model.hosts import Origin
 from seic._model.provider import Occasion, Provider
 from seic._oauth.client_auth import client_authentication_of
@@ -34,9 +35,10 @@ def origin_of(field: str, url: str, *, allow_http: bool) -> Origin:
     """
     scheme, separator, rest = url.partition("://")
     try:
-        host = httpx.URL(url).host
+        # As it goes on the wire: what else httpx makes of a name may fail.
+        host = httpx.URL(url).raw_host
     except httpx.InvalidURL:
-        host = ""
+        host = b""
     if not separator or not host:
         raise ConfigurationError(f"{field}: must be an https URL", field=field)
     authority = rest.partition("/")[0].partition("?")[0].partition("#")[0]
@@ -82,7 +84,7 @@ def build_form_request(
     url: str,
     client_id: str,
     client_secret: str | None,
-    form: dict[str, str],
+    form: Fields,
     occasion: Occasion,
 ) -> httpx.Request:
     """Build a request that posts a form to the provider, with the client's proof and the headers of the dialect.
@@ -92,23 +94,25 @@ def build_form_request(
         url: The whole URL.
         client_id: Who asks.
         client_secret: The proof of it, where the provider's method needs one.
-        form: What is asked; the client's proof may join it.
+        form: What is asked; the client's proof joins it.
         occasion: The circumstances, for proofs that are made anew for each request.
 
     Raises:
         ConfigurationError: A credential is missing or cannot be sent.
     """
     headers = dialect_headers(provider, client_id)
+    single = {name: value for name, value in form.items() if isinstance(value, str)}
     client_authentication_of(provider).apply(
-        headers, form, client_id=client_id, client_secret=client_secret, occasion=occasion
+        headers, single, client_id=client_id, client_secret=client_secret, occasion=occasion
     )
+    form = {**form, **single}
     for name, value in form.items():
-        if not is_text(value):
+        if not is_text("".join(value)):
             raise ConfigurationError(
                 f"the form's field {name!r} has a character that UTF-8 cannot carry",
                 field=name if name in ("client_id", "client_secret") else "grant",
             )
-    return httpx.Request("POST", url, headers=headers, data=form)
+    return httpx.Request("POST", url, headers=headers, data=dict(form))
 
 
 def dialect_headers(provider: Provider, client_id: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from seic._model.token_info import TokenInfo
 from seic._oauth.documents import kind_of, number_in
 from seic._oauth.refusals import Reply, raise_for_status, read_success
 from seic._oauth.requests import build_form_request, dialect_headers, endpoint_url, is_header_safe
+from seic._oauth.words import blot
 
 # Members that are read into the value, and the tokens themselves, which are not repeated.
 _READ = frozenset(
@@ -32,8 +33,7 @@ _READ = frozenset(
     }
 )
 
-#: The members of the platform's answer that speak of the token itself, and its word for one that is good.
-_DESCRIBING = ("access_token", "expires_in", "status")
+#: The platform's word for a token that is good.
 _ALIVE = "approved"
 
 
@@ -135,22 +135,23 @@ def parse_token_info_reply(
     document = read_success(reply)
     expires_in = number_in(document.get("expires_in"))
     if expires_in is None and (ends := number_in(document.get("exp"))) is not None:
-        expires_in = ends - now
-    named_status = _text(document.get("status"))
+        # What has ended by our clock alone has nothing left.
+        expires_in = max(0.0, ends - now)
+    named_status = _text(reply, document.get("status"))
     if not describes_itself:
         active = _active(reply, document)
-    elif document.keys().isdisjoint(_DESCRIBING):
-        reply.invalid(f"it describes no token: {', '.join(_DESCRIBING)} are missing")
+    elif expires_in is None and named_status is None:
+        reply.invalid("it describes no token: neither expires_in nor status says anything")
     else:
         active = (expires_in is None or expires_in > 0) and (named_status or _ALIVE).lower() == _ALIVE
     return TokenInfo(
         active=active,
         expires_in=expires_in,
-        scope=_scope(document.get("scope")),
-        token_type=_text(document.get("token_type")),
-        client_id=_text(document.get("client_id")),
-        username=_text(document.get("username")) or _text(document.get("email")),
-        app_name=_text(document.get("app_name")),
+        scope=_scope(reply, document.get("scope")),
+        token_type=_text(reply, document.get("token_type")),
+        client_id=_text(reply, document.get("client_id")),
+        username=_text(reply, document.get("username")) or _text(reply, document.get("email")),
+        app_name=_text(reply, document.get("app_name")),
         status=named_status,
         refresh_expires_in=number_in(document.get("refresh_token_expires_in")),
         tracking_id=reply.tracking_id(),
@@ -169,12 +170,13 @@ def _active(reply: Reply, document: Mapping[str, object]) -> bool:
     return word == "true"
 
 
-def _scope(value: object) -> str:
+def _scope(reply: Reply, value: object) -> str:
     # Some servers list what the RFC joins with spaces (RFC 6749 §3.3).
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return " ".join(value)
-    return _text(value) or ""
+        value = " ".join(value)
+    return _text(reply, value) or ""
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+def _text(reply: Reply, value: object) -> str | None:
+    # What describes a token is shown, and a server may echo the token itself.
+    return blot(value, reply.unspeakable) if isinstance(value, str) and value else None

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
@@ -17,8 +18,11 @@ from seic._model.secrecy import HIDDEN
 
 #: Enough for a sentence or two of a provider's; more belongs to its documentation.
 MAX_WORDS = 300
-#: A tracking id is a UUID; more is no id.
-LONGEST_ID = 128
+# A tracking id is a UUID, a few of them joined, a number, or Base64. What is longer or has other signs is none, and may
+# be anything.
+_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._:;,/+=@|~-]{0,127}")
+# How much of a secret is one, in characters.
+_TELLING = 8
 # What is looked at before the cut, so that a megabyte of blanks costs nothing.
 _MAX_READ = 16 * MAX_WORDS
 
@@ -52,12 +56,41 @@ def clean(text: str, *, secrets: Collection[str] = (), limit: int = MAX_WORDS) -
         secrets: What must not stand in the result; see `secrets_in`.
         limit: The longest result, in characters.
     """
-    # The longest first: a secret may be part of another.
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
+    text = blot(text, secrets)
     # Not printable are control characters, which forge log lines, and bidirectional marks, which turn them round.
     line = " ".join("".join(c if c.isprintable() else " " for c in text[:_MAX_READ]).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def blot(text: str, secrets: Collection[str]) -> str:
+    """Return `text` without any of `secrets`, and otherwise as it is."""
+    # The longest first: a secret may be part of another.
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def find_tracking_id(
+    headers: Mapping[str, str], header: str | None, *, otherwise: str | None = None, secrets: Collection[str]
+) -> str | None:
+    """Return the provider's id of a call; None where what stands in its place is none.
+
+    It goes into each event, log line, span and error, so what cannot be an id, or holds a secret, is not taken.
+
+    Args:
+        headers: Those of the reply.
+        header: The one that has the id; None where the provider has none.
+        otherwise: What the body has.
+        secrets: What the id must not hold; see `secrets_in` and `credentials_of`.
+    """
+    for named in (headers.get(header) if header else None, otherwise):
+        if named and _ID.fullmatch(named) and not any(_tells_of(named, secret) for secret in secrets if secret):
+            return named
+    return None
+
+
+def _tells_of(named: str, secret: str) -> bool:
+    return secret in named or (len(named) >= _TELLING and named in secret)
 
 
 def is_text(text: str) -> bool:
@@ -75,7 +108,7 @@ def is_text(text: str) -> bool:
 def secrets_in(request: httpx.Request) -> tuple[str, ...]:
     """Return each secret of a token request, in each form in which a server could echo it."""
     plain = [value for name, value in parse_qsl(request.content.decode()) if name not in _PUBLIC_FIELDS]
-    found: set[str] = set()
+    found = {request.headers.get("DPoP", "")}
     credentials = request.headers.get("Authorization", "").partition(" ")[2]
     if credentials:
         found.add(credentials)
@@ -93,10 +126,16 @@ def _basic_secret(credentials: str) -> str:
     return pair.partition(":")[2]
 
 
+def credentials_in(request: Any) -> tuple[str, ...]:
+    """Return the token and the proof that a call carries, which an API may echo."""
+    authorization = request.headers.get("Authorization", "")
+    return tuple(filter(None, (authorization.partition(" ")[2], request.headers.get("DPoP", ""))))
+
+
 def credentials_of(response: Any) -> tuple[str, ...]:
-    """Return the token that a reply's call carried, which an API may echo; none where the reply knows of no call."""
+    """Return what a reply's call carried; nothing where the reply knows of no call."""
     try:
-        authorization = response.request.headers.get("Authorization", "")
+        request = response.request
     except RuntimeError:  # a reply that was made by hand
         return ()
-    return tuple(filter(None, [authorization.partition(" ")[2]]))
+    return credentials_in(request)

@@ -5,6 +5,7 @@ There is no argument that turns a check off.
 
 from __future__ import annotations
 
+import inspect
 import ssl
 import warnings
 import weakref
@@ -48,13 +49,8 @@ def create_ssl_context(
         CertificateWarning: The certificate ends soon, its key is open to others, its chain is incomplete; an authority
             of `ca` has expired or ends soon.
     """
+    check_source(certificate)
     if certificate is not None and not isinstance(certificate, ClientCertificate):
-        if not callable(certificate) or isinstance(certificate, type):
-            raise ConfigurationError(
-                "certificate: must be seic.ClientCertificate.load(...), or a function that returns it, not "
-                f"{type(certificate).__name__}",
-                field="certificate",
-            )
         certificate = ask(certificate)
     if certificate is not None:
         for warning in certificate.check():
@@ -63,6 +59,25 @@ def create_ssl_context(
     for warning in trust.check():
         warnings.warn(warning, stacklevel=2)
     return build_context(certificate, trust)
+
+
+def check_source(certificate: object) -> None:
+    """Refuse what is neither a certificate, nor a function that returns one, nor None.
+
+    Raises:
+        ConfigurationError: Its `field` is `certificate`.
+    """
+    if certificate is None or isinstance(certificate, ClientCertificate):
+        return
+    # A class is callable too, and is what stands there when `.load(...)` was forgotten.
+    if not callable(certificate) or isinstance(certificate, type) or inspect.iscoroutinefunction(certificate):
+        # The value stays unsaid: it may be a secret in the wrong place.
+        actual = f"the class {certificate.__name__}" if isinstance(certificate, type) else type(certificate).__name__
+        raise ConfigurationError(
+            "certificate: must be seic.ClientCertificate.load(...), or a plain function without arguments that returns "
+            f"it, not {actual}",
+            field="certificate",
+        )
 
 
 def build_context(certificate: ClientCertificate | None, trust: Trust, *, alpn: Sequence[str] = ()) -> ssl.SSLContext:

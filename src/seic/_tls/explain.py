@@ -23,8 +23,9 @@ from seic._tls.verdicts import judge
 
 #: Whose certificate, configuration or server it is about.
 Side: TypeAlias = Literal["client", "server", "unknown"]
-#: How far a connection was: in its handshake, at its first exchange, or past that.
-Stage: TypeAlias = Literal["handshake", "first", "later"]
+#: How far a connection was: in its handshake, at its first exchange, at that with a server that has shown that it ended
+#: the handshake too, or past that.
+Stage: TypeAlias = Literal["handshake", "first", "agreed", "later"]
 
 _OLD_PROTOCOL = re.compile(r"PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL|WRONG_SSL_VERSION|NO_PROTOCOLS_AVAILABLE")
 _NO_TLS = re.compile(
@@ -141,12 +142,22 @@ def explain_close(meeting: Meeting) -> Explanation | None:
             certain=False,
         )
     ours = _ours(meeting.certificate)
+    if meeting.stage == "agreed":
+        return _explanation(
+            meeting,
+            Reason.CLOSED_EARLY,
+            f"{closed}, though it had ended the TLS handshake with {ours}; why cannot be told: it may not take the "
+            "request (for its size, or for this machine's address), may judge the certificate only then, or is out of "
+            "order; ask whoever runs the server",
+            "unknown",
+            certain=False,
+        )
     return _dates(meeting, closed) or _explanation(
         meeting,
         Reason.CLOSED_EARLY,
-        f"{closed}, after {ours} was presented; why cannot be told: it may not know the certificate or its "
-        "issuer, the certificate may be revoked, this machine's address may not be on its allow-list, or the server "
-        "is out of order; ask whoever runs the server",
+        f"{closed}; why cannot be told: it may refuse {ours}, which it may not know, or which may be revoked, or the "
+        "request (for its size, or because this machine's address is not on its allow-list), or is out of order; ask "
+        "whoever runs the server",
         "unknown",
         certain=False,
     )

@@ -121,7 +121,7 @@ class Source(Secretive):
                 raise fault(
                     Reason.UNREADABLE,
                     self.label,
-                    f"this process{_who()} may not read it; give its user read permission",
+                    f"this process{who()} may not read it; give its user read permission",
                 ) from None
             raise fault(Reason.UNREADABLE, self.label, f"it cannot be read: {error.strerror}") from None
         except ValueError:
@@ -283,6 +283,7 @@ def _why_missing(path: Path, base: Path | None) -> str:
     return f"there is no such file{where}; check the path"
 
 
-def _who() -> str:
+def who() -> str:
+    """Return how an error about permissions names this process's user."""
     # Windows has no user ids.
     return f" (user id {os.geteuid()})" if hasattr(os, "geteuid") else ""

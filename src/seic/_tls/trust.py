@@ -14,8 +14,9 @@ import datetime as dt
 import os
 import re
 import ssl
+import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import attrs
@@ -24,7 +25,7 @@ from seic._errors import CertificateError
 from seic._tls.checks import days_left, expires_soon
 from seic._tls.facts import CertificateFacts, moment
 from seic._tls.reasons import CertificateWarning, Reason, concern, fault
-from seic._tls.sources import Material, Source
+from seic._tls.sources import Material, Source, who
 
 # Where distributions keep the bundle, for a Python whose OpenSSL was built with a prefix of its own (pyenv, conda,
 # standalone builds): Debian and Alpine, Fedora and RHEL, SUSE, BSD.
@@ -89,13 +90,15 @@ class Trust:
 
             return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if self.authorities:
-            # An intermediate that the user names is an anchor by itself, without the root above it.
-            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-            context.load_verify_locations(cadata=b"".join(facts.der for facts in self.authorities))
-            return context
         try:
-            context.load_verify_locations(self.cafile, self.capath)
+            if self.authorities:
+                # An intermediate that the user names is an anchor by itself, without the root above it.
+                context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+                context.load_verify_locations(cadata=b"".join(facts.der for facts in self.authorities))
+            else:
+                context.load_verify_locations(self.cafile, self.capath)
+        except PermissionError as error:
+            raise _unreadable(self.cafile or self.label, self.label) from error
         except OSError as error:  # an ssl.SSLError is one
             raise fault(
                 Reason.UNKNOWN_FORMAT,
@@ -121,7 +124,13 @@ def read_trust(ca: Material | None = None, *, now: dt.datetime | None = None, pl
         try:
             return _named(Source.of(ca, "CA"), now or dt.datetime.now(dt.UTC))
         except CertificateError as error:
-            raise CertificateError(f"ca: {error.message}", path=error.path, reason=error.reason, field="ca") from None
+            text = error.message
+            if error.reason == Reason.PASSPHRASE_MISSING:
+                text = (
+                    f"{error.path}: it is encrypted, and authorities are public; pass them as PEM, out of a PKCS#12 "
+                    "file by 'openssl pkcs12 -in FILE -nokeys -out ca.pem'"
+                )
+            raise CertificateError(f"ca: {text}", path=error.path, reason=error.reason, field="ca") from None
     return _from_environment() or _of_system(platform)
 
 
@@ -149,8 +158,13 @@ def _named(source: Source, now: dt.datetime) -> Trust:
 
 def _files(directory: Path) -> list[Source]:
     # Hashed names and links to one file are common; what is read twice counts once.
-    names = sorted(directory.iterdir())
-    real = {path.resolve(): path for path in names if path.suffix in _SUFFIXES or _HASHED_NAME.fullmatch(path.name)}
+    try:
+        names = sorted(directory.iterdir())
+    except OSError as error:
+        raise _unreadable(str(directory), error.strerror or "ca") from None
+    real = {
+        os.path.realpath(path): path for path in names if path.suffix in _SUFFIXES or _HASHED_NAME.fullmatch(path.name)
+    }
     return [Source(label=str(path), path=path) for path in real.values()]
 
 
@@ -193,31 +207,43 @@ def _from_environment() -> Trust | None:
     cafile, capath = os.environ.get("SSL_CERT_FILE") or None, os.environ.get("SSL_CERT_DIR") or None
     if cafile is None and capath is None:
         return None
-    for variable, value, exists in (
-        ("SSL_CERT_FILE", cafile, os.path.isfile),
-        ("SSL_CERT_DIR", capath, _is_any_directory),
-    ):
-        if value is not None and not exists(value):
-            raise _missing(variable, value)
+    if cafile is not None:
+        _look("SSL_CERT_FILE", cafile, [cafile], stat.S_ISREG)
+    if capath is not None:
+        # A folder may be there and yet not be entered, which OpenSSL passes over in silence.
+        _look("SSL_CERT_DIR", capath, [f"{part}/." for part in capath.split(os.pathsep)], stat.S_ISDIR)
     said = [name for name, value in (("SSL_CERT_FILE", cafile), ("SSL_CERT_DIR", capath)) if value is not None]
     return Trust(label=" and ".join(said), cafile=cafile, capath=capath, version=_version(cafile))
 
 
-def _missing(variable: str, value: str) -> CertificateError:
-    return fault(
+def _look(variable: str, value: str, paths: Iterable[str], is_wanted: Callable[[int], bool]) -> None:
+    forbidden = False
+    for path in paths:
+        try:
+            if is_wanted(os.stat(path).st_mode):  # noqa: PTH116 - Path would drop the dot
+                return
+        except PermissionError:
+            forbidden = True
+        except (OSError, ValueError):  # not there, or no path at all
+            continue
+    if forbidden:
+        raise _unreadable(value, variable)
+    raise fault(
         Reason.NOT_FOUND, value, f"{variable} names it, but it does not exist; correct the variable or unset it"
     )
 
 
-def _is_any_directory(joined: str) -> bool:
-    return any(Path(part).is_dir() for part in joined.split(os.pathsep))
+def _unreadable(label: str, why: str) -> CertificateError:
+    return fault(
+        Reason.UNREADABLE, label, f"this process{who()} may not read it ({why}); give its user read permission"
+    )
 
 
 def _of_system(platform: str) -> Trust:
     if platform in _PLATFORMS_WITHOUT_A_BUNDLE:
         return Trust(label="the system's trust", by_platform=True)
     built_in = ssl.get_default_verify_paths()
-    cafile = next((name for name in (built_in.openssl_cafile, *_BUNDLES) if Path(name).is_file()), None)
+    cafile = next((name for name in (built_in.openssl_cafile, *_BUNDLES) if os.path.isfile(name)), None)  # noqa: PTH113 - unlike Path's it never raises
     capath = built_in.openssl_capath if _has_hashed_names(built_in.openssl_capath) else None
     if cafile is None and capath is None:
         raise fault(
@@ -229,9 +255,14 @@ def _of_system(platform: str) -> Trust:
 
 
 def _has_hashed_names(directory: str) -> bool:
-    path = Path(directory)
-    return path.is_dir() and any(_HASHED_NAME.fullmatch(one.name) for one in path.iterdir())
+    try:
+        return any(_HASHED_NAME.fullmatch(name) for name in os.listdir(directory))  # noqa: PTH208 - names are enough
+    except OSError:  # there is none, or not for this user
+        return False
 
 
 def _version(cafile: str | None) -> int:
-    return Path(cafile).stat().st_mtime_ns if cafile is not None else 0
+    try:
+        return 0 if cafile is None else Path(cafile).stat().st_mtime_ns
+    except OSError:  # it is being replaced, or is not for this user: loading it tells
+        return 0

@@ -14,8 +14,10 @@ _REPEAT_WITHIN = 0.5
 _PATIENCE = 2.0
 #: The shortest pause between attempts: with it an outage of 3 s costs five requests at most.
 _SHORTEST = 0.76
-#: The cap of the pauses while no token lives: the first success comes within a second of the recovery.
-_DEAD_MAX = 0.80
+#: The upper end of the pauses while no token lives: the first success comes within a second of the recovery. From a
+#: minute of failures on, each adds a hundredth of a second: an endpoint that is dead for hours gets a thousand requests
+#: in the first and seven hundred in each later one, and its recovery is seen after a fiftieth of the outage at most.
+_DEAD_FIRST, _DEAD_EACH, _DEAD_MAX = 0.80, 0.01, 10.0
 #: While the old token lives nobody waits, so the upper end of the pause doubles from one second to half a minute.
 _LIVING_FIRST, _LIVING_MAX = 1.0, 30.0
 #: Refused credentials are remembered: a hot loop must not lock the service account out.
@@ -24,6 +26,9 @@ _REFUSED_FIRST, _REFUSED_MAX = 30.0, 300.0
 RETRY_AFTER_MAX = 60.0
 #: The longest pause between renewals that do not help, in seconds.
 _FRUITLESS_MAX = 60.0
+#: A token that is rejected before this age, in seconds, was no help: twice the longest pause, so that no pause ends the
+#: row.
+AT_ONCE = 2 * _FRUITLESS_MAX
 
 
 class Pauses(NamedTuple):
@@ -69,7 +74,8 @@ def pauses(error: SeicError, *, failures: int, ahead: bool, chance: float) -> Pa
         pause = min(_REFUSED_FIRST * doubled, _REFUSED_MAX)
         return Pauses(pause, pause)
     living = _SHORTEST + (min(_LIVING_FIRST * doubled, _LIVING_MAX) - _SHORTEST) * chance
-    dead = 0.0 if ahead else _SHORTEST + (_DEAD_MAX - _SHORTEST) * chance
+    dead_end = min(max(_DEAD_FIRST, _DEAD_EACH * failures), _DEAD_MAX)
+    dead = 0.0 if ahead else _SHORTEST + (dead_end - _SHORTEST) * chance
     if isinstance(error, TokenEndpointUnavailable) and error.retry_after is not None:
         asked = min(error.retry_after, RETRY_AFTER_MAX)
         return Pauses(max(living, asked), max(dead, asked))
@@ -77,9 +83,9 @@ def pauses(error: SeicError, *, failures: int, ahead: bool, chance: float) -> Pa
 
 
 def fruitless_pause(times: int) -> float:
-    """Return the pause in seconds before a token is renewed again that the API rejects whatever its age.
+    """Return the pause in seconds before a token is replaced again that the API rejects as it did those before.
 
     Args:
-        times: How often in a row that has been seen; none is no pause.
+        times: How many in a row were rejected at once; none is no pause.
     """
     return min(2.0 ** min(times - 1, 16), _FRUITLESS_MAX) if times else 0.0

@@ -28,6 +28,15 @@ def _host_of(endpoint: TokenEndpoint) -> str:
     return httpx.URL(endpoint.url).netloc.decode("ascii")
 
 
+@attrs.frozen
+class Doomed(Secretive):
+    """A token that is to be revoked; `may_be_gone` says that a refusal is no news."""
+
+    secret: str = attrs.field(repr=hide)
+    is_refresh_token: bool = attrs.field(default=False, kw_only=True)
+    may_be_gone: bool = attrs.field(default=False, kw_only=True)
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class TokenEndpoint(Secretive):
     """Where the tokens of one configuration come from.
@@ -78,11 +87,11 @@ class TokenEndpoint(Secretive):
             request.headers["DPoP"] = self.dpop.prove(request.method, request.url, now=now)
         return request
 
-    def should_resend(self, reply: Reply) -> bool:
-        """Tell whether the endpoint refused a request for want of a nonce, and sent one (RFC 9449 §8)."""
+    def should_resend(self, request: httpx.Request, reply: Reply) -> bool:
+        """Tell whether the endpoint refused a request for want of a nonce, and sent another (RFC 9449 §8)."""
         if self.dpop is None:
             return False
-        is_new = self.dpop.heed(httpx.URL(self.url), reply.headers, api=False)
+        is_new = self.dpop.heed(request, reply.headers, api=False)
         return is_new and wants_nonce(status=reply.status, headers=reply.headers, body=reply.body)
 
     def parse(self, reply: Reply, *, obtained_at: float, now: float) -> Token:
@@ -119,30 +128,31 @@ class TokenEndpoint(Secretive):
         outside = self.hint() if status == httpx.codes.UNAUTHORIZED else None
         return "; ".join(filter(None, (outside, known))) or None
 
-    def build_revocations(self, token: Token, *, now: float) -> list[httpx.Request]:
-        """Return the requests that end a token and the refresh token that came with it.
+    def to_revoke(self, token: Token) -> list[Doomed]:
+        """Return what has to be revoked so that a token and the refresh token that came with it end.
 
         Where one of the pair takes the other along (the platform) there is one; elsewhere the refresh token dies first,
         so that nothing new comes of it. The gateway ends access tokens only.
         """
-        tokens = [(token.access_token, False)]
+        doomed = [Doomed(token.access_token)]
         if token.refresh_token is not None and self.provider.invalidate_grant_type is None:
-            tokens.insert(0, (token.refresh_token, True))
+            doomed.insert(0, Doomed(token.refresh_token, is_refresh_token=True))
         if self.provider.revocation_cascades:
-            del tokens[1:]
-        return [
-            build_revocation_request(
-                provider=self.provider,
-                token_url=self.url,
-                client_id=self.client_id,
-                client_secret=self.client_secret,
-                token=secret,
-                is_refresh_token=is_refresh_token,
-                now=now,
-                certificate=self.certificate(),
-            )
-            for secret, is_refresh_token in tokens
-        ]
+            del doomed[1:]
+        return doomed
+
+    def build_revocation(self, doomed: Doomed, *, now: float) -> httpx.Request:
+        """Return the request that ends one of them."""
+        return build_revocation_request(
+            provider=self.provider,
+            token_url=self.url,
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            token=doomed.secret,
+            is_refresh_token=doomed.is_refresh_token,
+            now=now,
+            certificate=self.certificate(),
+        )
 
     def parse_revocation(self, reply: Reply, *, now: float) -> None:
         """Read the reply to one of them.

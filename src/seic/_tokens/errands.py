@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import attrs
 
 from seic._errors import TokenRequestRefused
@@ -12,20 +10,30 @@ from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.binding import is_bound_as_it_should
 from seic._tokens.clock import Clock
-from seic._tokens.endpoint import TokenEndpoint
+from seic._tokens.endpoint import Doomed, TokenEndpoint
 from seic._tokens.fetch import Send, Steps
 from seic._tokens.held import Freshness, Held
 from seic._tokens.keeping import Keeper
+from seic._tokens.outcomes import fate_after
+from seic._tokens.spending import Fate
 from seic._tokens.state import TokenState
 
 
 def revocation(
-    endpoint: TokenEndpoint, state: TokenState, keeper: Keeper | None, key: str, clock: Clock, *, before: Held
+    endpoint: TokenEndpoint,
+    state: TokenState,
+    keeper: Keeper | None,
+    key: str,
+    clock: Clock,
+    *,
+    before: Held,
+    doomed: list[Doomed],
 ) -> Steps[bool]:
     """Yield the steps that end the token in hand, or else the stored one, and its refresh token where that is possible.
 
     It is dropped here and in the store first, so that no call takes it up while the provider is told. A fetch under way
-    would undo that: where there is one, nothing is done.
+    would undo that: where there is one, nothing is done. What the provider gave no answer to stays doomed, and is sent
+    again with the next revocation.
 
     Args:
         endpoint: The provider's ways to end a token.
@@ -34,6 +42,7 @@ def revocation(
         key: What the store keeps this token under.
         clock: The two clocks.
         before: What was in hand when the revocation was asked for. A renewal since has replaced it and not ended it.
+        doomed: What earlier revocations left; changed in place.
 
     Returns:
         Whether it is done; False where another token came, or is on its way.
@@ -46,25 +55,44 @@ def revocation(
     token = held.token if held.token.access_token else None
     if token is None and keeper is not None:
         token = yield from keeper.load(key)
-    if token is None:
-        return state.forget(held)
-    requests = endpoint.build_revocations(token, now=clock.wall())
+    new = [] if token is None else endpoint.to_revoke(token)
+    for each in new:
+        endpoint.build_revocation(each, now=clock.wall())
     if not state.forget(held):
         return False
-    if keeper is not None:
+    if token is not None and keeper is not None:
         keeper.delete(key)
-    for request in requests:
-        reply = yield Send(request, endpoint.timeout)
-        endpoint.parse_revocation(reply, now=clock.wall())
     if before is not held and before.freshness(clock.monotonic(), clock.wall()) is not Freshness.DEAD:
-        # Of its refresh token came the one that has just been ended.
-        replaced = attrs.evolve(before.token, refresh_token=None)
-        for request in endpoint.build_revocations(replaced, now=clock.wall()):
-            reply = yield Send(request, endpoint.timeout)
-            # Refused where the renewal ended it.
-            with contextlib.suppress(TokenRequestRefused):
-                endpoint.parse_revocation(reply, now=clock.wall())
+        # Of its refresh token came the one that is in hand; the renewal may have ended it.
+        replaced = endpoint.to_revoke(attrs.evolve(before.token, refresh_token=None))
+        new += [attrs.evolve(each, may_be_gone=True) for each in replaced]
+    doomed += new
+    yield from _carry_out(doomed, endpoint, clock)
     return True
+
+
+def _carry_out(doomed: list[Doomed], endpoint: TokenEndpoint, clock: Clock) -> Steps[None]:
+    refusal: TokenRequestRefused | None = None
+    while doomed:
+        # Taken out, so that a second revocation at the same time does not send it as well.
+        each = doomed.pop(0)
+        answered = False
+        try:
+            reply = yield Send(endpoint.build_revocation(each, now=clock.wall()), endpoint.timeout)
+            endpoint.parse_revocation(reply, now=clock.wall())
+            answered = True
+        except TokenRequestRefused as error:
+            # The provider looked at the token, and will say the same again.
+            answered = each.may_be_gone or fate_after(error) is Fate.SPENT
+            if not answered:
+                raise
+            if not each.may_be_gone:
+                refusal = refusal or error.fresh()
+        finally:
+            if not answered:
+                doomed.insert(0, each)
+    if refusal is not None:
+        raise refusal
 
 
 def description(endpoint: TokenEndpoint, token: Token, clock: Clock, emit: Emit) -> Steps[TokenInfo]:

@@ -15,6 +15,7 @@ from seic._model.grants import AuthorizationCode, Grant, RefreshToken
 from seic._model.token import Token
 from seic._oauth.binding import is_token_bound_as_it_should
 from seic._oauth.renewal import at_hand, begun_by, keep_refresh_token, login_required, next_grant, spent_by
+from seic._oauth.words import find_tracking_id
 from seic._runtime import sleep
 from seic._tokens.backoff import EAGER_ATTEMPTS, repeat_in
 from seic._tokens.clock import Clock
@@ -220,8 +221,10 @@ class Fetch:
         begun = now
         try:
             reply: Reply = yield Send(request, ends - now)
-            if self.endpoint.should_resend(reply):
-                self._tell("challenged", request, begun)
+            if self.endpoint.should_resend(request, reply):
+                header = self.endpoint.provider.tracking_header
+                tracking_id = find_tracking_id(reply.headers, header, secrets=reply.secrets)
+                self._tell("challenged", request, begun, tracking_id=tracking_id)
                 self.count(requests=1)
                 begun = self.clock.monotonic()
                 request = self.endpoint.build(ask.grant, now=self.clock.wall())

@@ -16,8 +16,9 @@ import attrs
 import httpx
 
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenError
+from seic._model.secrecy import HIDDEN
 from seic._oauth.messages import MAX_REPLY_BYTES
-from seic._oauth.words import LONGEST_ID, clean, secrets_in
+from seic._oauth.words import clean, find_tracking_id, secrets_in
 from seic._runtime import within
 from seic._tokens.lifeline import CallEnded, Lifeline
 
@@ -180,9 +181,8 @@ class Sender:
     def _track(self, error: SeicError, request: httpx.Request) -> None:
         """Have the error of a reply whose head arrived carry its tracking id."""
         head = head_of(request)
-        if isinstance(error, TokenError) and error.tracking_id is None and head is not None and self._tracking_header:
-            named = head.headers.get(self._tracking_header, "")
-            error.tracking_id = clean(named, secrets=secrets_in(request), limit=LONGEST_ID) or None
+        if isinstance(error, TokenError) and error.tracking_id is None and head is not None:
+            error.tracking_id = find_tracking_id(head.headers, self._tracking_header, secrets=secrets_in(request))
 
     def _translate(
         self, error: Exception, request: httpx.Request, seconds: float, handled: BaseException | None
@@ -210,7 +210,7 @@ def free_of_secrets(
 
     An `httpx.RequestError` holds the request, and the frames of the libraries hold the raw headers and form: crash
     reporters and pickles would take them along. One whose very words hold a secret, since the server echoed what it was
-    sent, cannot be kept: then it is None.
+    sent, cannot be kept: then it is one of the same kind without words, or None where the kind is not httpx's own.
 
     What was `handled` when the call began is the caller's own, and what it came from: Python chains it to what the call
     raises, and it is left as it is.
@@ -229,7 +229,11 @@ def free_of_secrets(
             with contextlib.suppress(RuntimeError):  # it never had a request
                 link.request = httpx.Request(link.request.method, link.request.url.copy_with(query=None))
         queue += [link.__cause__, link.__context__]
-    return error if fit else None
+    if fit:
+        return error
+    # Its kind says whether the request went out, and a secret of one letter must not hide that.
+    is_wordless = isinstance(error, httpx.TransportError) and type(error).__module__ == "httpx"
+    return type(error)(HIDDEN) if is_wordless else None
 
 
 class _BoundedBody:

@@ -16,7 +16,7 @@ from seic._model.token_info import TokenInfo
 from seic._oauth.renewal import given_token
 from seic._runtime import survive_fork
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
-from seic._tokens.endpoint import TokenEndpoint
+from seic._tokens.endpoint import Doomed, TokenEndpoint
 from seic._tokens.errands import description, revocation
 from seic._tokens.fetch import Fetch, Fetched, Steps, had_before, run_async, run_sync
 from seic._tokens.flight import Flight
@@ -74,6 +74,8 @@ class TokenSource:
         self._windows = windows or Windows()
         self._idle_lifetime = idle_lifetime
         self._keeper = None if store is None else Keeper(store, emit=emit, clock=clock)
+        #: What is yet to be revoked.
+        self._doomed: list[Doomed] = []
         self._spendings = spendings_of(endpoint.provider.name, endpoint.client_id)
         self._key = key or (lambda thumbprint: thumbprint or "")
         self._identity = identity
@@ -173,7 +175,8 @@ class TokenSource:
         """End the life of the token in hand, or else of the stored one; there may be none.
 
         A fetch under way is waited for, and what it brings is ended too. The token is dropped here and in the store
-        first, so that no call takes it up while the provider is told.
+        first, so that no call takes it up while the provider is told. What it gave no answer to is sent again with the
+        next revocation.
 
         Raises:
             TokenError: The provider did not end it.
@@ -310,7 +313,7 @@ class TokenSource:
 
     def _revocation(self, before: Held) -> Steps[bool]:
         key = self._key(self._identity())
-        return revocation(self.endpoint, self.state, self._keeper, key, self.clock, before=before)
+        return revocation(self.endpoint, self.state, self._keeper, key, self.clock, before=before, doomed=self._doomed)
 
     def _hold(self, fetched: Fetched) -> Held:
         return Held(

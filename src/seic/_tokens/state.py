@@ -7,15 +7,15 @@ while anything is awaited.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
+from threading import get_ident
 from typing import Protocol
 
 import attrs
 
 from seic._errors import SeicError
 from seic._runtime import Lock
-from seic._tokens.backoff import fruitless_pause, is_refusal, pauses
+from seic._tokens.backoff import AT_ONCE, fruitless_pause, is_refusal, pauses
 from seic._tokens.clock import Clock
 from seic._tokens.flight import Flight, take_number
 from seic._tokens.held import Freshness, Held, nothing_held
@@ -76,6 +76,7 @@ class TokenState:
         self._retry_dead_at = -math.inf
         self._fruitless = 0
         self._fruitless_until = -math.inf
+        self._landed_at = -math.inf
         self._stats = Stats()
 
     def number_to_force(self) -> int:
@@ -151,12 +152,11 @@ class TokenState:
                 return None
             failures, self._failures, self._error = self._failures, 0, None
             self._retry_living_at = self._retry_dead_at = -math.inf
-            if self.held.accepted:
-                self._fruitless = 0
-            elif self.held.rejected and self.held.token.access_token:
-                # Its forerunner was rejected, and never taken before that: perhaps the token is not the trouble.
-                self._fruitless += 1
+            replaces_rejected = self.held.rejected and bool(self.held.token.access_token)
+            is_row = replaces_rejected and now - self._landed_at < AT_ONCE
+            self._fruitless = self._fruitless + 1 if is_row else 0
             self._fruitless_until = now + fruitless_pause(self._fruitless)
+            self._landed_at = now
             self.held = held
             if flight.ahead:
                 self._stats = attrs.evolve(self._stats, renewals_ahead=self._stats.renewals_ahead + 1)
@@ -189,7 +189,7 @@ class TokenState:
         """Give up the flight that the caller's thread has decided on and not started: it was interrupted."""
         with self._lock:
             flight = self._flight
-            is_ours = flight is not None and flight.job is None and flight.begun_by == threading.get_ident()
+            is_ours = flight is not None and flight.job is None and flight.begun_by == get_ident()
         if flight is not None and is_ours:
             self.abandon(flight)
 
@@ -202,10 +202,10 @@ class TokenState:
     def may_replace(self, rejected: Held) -> bool:
         """Whether a renewal can help after the API rejected this token.
 
-        Where the API has rejected two tokens in a row without ever taking one, the token is not the trouble: renewals
-        then pause, so that each call does not cost a token.
+        Where the API rejects a token at once that took the place of one rejected at once, tokens are not the trouble,
+        whatever other calls it takes them for: renewals then pause, or each call of that kind would cost a token.
         """
-        return rejected is not self.held or rejected.accepted or self._clock.monotonic() >= self._fruitless_until
+        return rejected is not self.held or self._clock.monotonic() >= self._fruitless_until
 
     def age(self) -> None:
         """Let the token in hand be renewed before the next call: what it was bound to has changed."""

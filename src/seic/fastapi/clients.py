@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+import attrs
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
@@ -17,14 +18,17 @@ from seic._config import Config
 from seic._errors import ConfigurationError, TokenError
 from seic._listeners import Listener
 from seic._runtime import Job, start_async
+from seic._tls.certificate import ClientCertificate
 from seic.fastapi.journal import Journal
 
 #: The name of the client where an application has only one.
 DEFAULT = "default"
 #: Where an application and a request keep them.
 _KEY = "seic"
-#: Where an application keeps the hosts that people's clients call.
-_HOSTS = "seic_hosts"
+#: Where an application keeps the listener of its clients.
+_LISTENER = "seic_on_event"
+#: Where an application keeps what it knows of its logins.
+_PEOPLE = "seic_people"
 
 _logger = logging.getLogger("seic.fastapi")
 
@@ -101,7 +105,8 @@ def lifespan(
         warm: Get the tokens before the first request. An endpoint that is down, or refuses, does not keep the
             application from starting: it is logged, and the readiness route is red until a token is there, which its
             probes have fetched.
-        on_event: A listener of every client; see `OAuth2Auth.listen`.
+        on_event: A listener of every client, and of people's where logins have none of their own; see
+            `OAuth2Auth.listen`.
         options: Keywords of `AsyncClient`, for every client.
 
     Raises:
@@ -123,6 +128,8 @@ def lifespan(
             # lifespan does not pass it on.
             setattr(app.state, _KEY, clients)
             stack.callback(delattr, app.state, _KEY)
+            setattr(app.state, _LISTENER, on_event)
+            stack.callback(delattr, app.state, _LISTENER)
             stack.callback(clients.cancel)
             if warm:
                 await _warm(clients)
@@ -130,6 +137,12 @@ def lifespan(
             yield {**(state or {}), _KEY: clients}
 
     return run
+
+
+def listener_of(app: Starlette) -> Listener | None:
+    """Return the listener of an application's clients, while its lifespan lasts."""
+    listener: Listener | None = getattr(app.state, _LISTENER, None)
+    return listener
 
 
 async def _try_token(client: AsyncClient) -> None:
@@ -146,20 +159,36 @@ async def _warm(clients: Clients) -> None:
             _logger.warning("%s: started without a token: %s", name, error)
 
 
+@attrs.frozen(kw_only=True)
+class People:
+    """The side of an application where people log in: what calls they make, and how that went lately."""
+
+    name: str
+    host: str
+    #: The certificate that all of them present; it may be called for.
+    certificate: Callable[[], ClientCertificate | None]
+    journal: Journal
+
+
 @contextlib.contextmanager
-def calling(app: Starlette, host: str) -> Iterator[dict[str, Any]]:
-    """Count a host among those that the application calls, for as long as this lasts.
+def welcoming(app: Starlette, people: People) -> Iterator[dict[str, Any]]:
+    """Have an application know of its logins, for as long as this lasts.
 
     Returns:
-        What a lifespan has to yield, so that mounted applications know of it, too.
+        What a lifespan has to yield, so that mounted applications know of them, too.
     """
-    hosts: list[str] = getattr(app.state, _HOSTS, [])
-    setattr(app.state, _HOSTS, hosts)
-    hosts.append(host)
+    everyone: list[People] = getattr(app.state, _PEOPLE, [])
+    setattr(app.state, _PEOPLE, everyone)
+    everyone.append(people)
     try:
-        yield {_HOSTS: hosts}
+        yield {_PEOPLE: everyone}
     finally:
-        hosts.remove(host)
+        everyone.remove(people)
+
+
+def people_of(connection: HTTPConnection) -> tuple[People, ...]:
+    """Return what is known of the logins of the application that a request came to."""
+    return tuple(getattr(connection.state, _PEOPLE, ()) or getattr(connection.app.state, _PEOPLE, ()))
 
 
 def calls(connection: HTTPConnection, host: str) -> bool:
@@ -168,7 +197,7 @@ def calls(connection: HTTPConnection, host: str) -> bool:
     auths = () if clients is None else (client.auth for client in clients.values())
     if any(host == auth.config.origin.host for auth in auths if isinstance(auth, OAuth2Auth)):
         return True
-    return any(host in getattr(state, _HOSTS, ()) for state in (connection.state, connection.app.state))
+    return any(host == people.host for people in people_of(connection))
 
 
 def find_clients(connection: HTTPConnection) -> Clients | None:

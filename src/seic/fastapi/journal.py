@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 
 import attrs
 
@@ -26,20 +27,28 @@ class Trouble:
 
 
 class Journal:
-    """A listener that remembers the last trouble, and whether the last fetch of a token failed."""
+    """A listener that remembers the last trouble, and whether the last fetch of a token failed.
 
-    def __init__(self) -> None:
+    Args:
+        passing_over: Codes of refusals that are no trouble: that a person's login is over is how logins end.
+    """
+
+    def __init__(self, *, passing_over: Collection[str] = ()) -> None:
         self.trouble: Trouble | None = None
+        self.fetched = False
         self.fetch_failed = False
+        self._passing_over = passing_over
 
     def __call__(self, event: Event) -> None:
         """Take the next event."""
         match event:
+            case TokenRefused(code=code) if code in self._passing_over:
+                pass
             case TokenRefused() | TokenEndpointDown():
                 self.fetch_failed = True
                 self._note(event, event.tracking_id)
             case TokenFetchEnded(outcome="acquired" | "stored"):
-                self.fetch_failed = False
+                self.fetched, self.fetch_failed = True, False
             case StoreDegraded() | CertificateRejected():
                 self._note(event)
 

@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from seic.fastapi.readiness import CertificateHealth, ClientHealth, Health, TokenHealth
+    from seic.fastapi.readiness import CertificateHealth, ClientHealth, Health, LoginsHealth, TokenHealth
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #16202a; --soft: #5c6b7a; --paper: #f3f5f7; --card: #fff; --line: #dfe5ea;
@@ -30,6 +30,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
   margin-bottom: 1.25rem; }
 h2 { display: flex; justify-content: space-between; align-items: baseline; font-size: 1.05rem; margin: 0 0 1.1rem; }
 .badge { font-size: 0.8rem; font-weight: 600; }
+.kind { color: var(--soft); font-weight: 400; margin-left: 0.5rem; }
 dl { display: grid; grid-template-columns: 1fr 1fr; gap: 1.4rem; margin: 0; }
 dt { color: var(--soft); font-size: 0.85rem; }
 dd { margin: 0; }
@@ -37,14 +38,16 @@ dd { margin: 0; }
 .figure { font-size: 1.5rem; font-weight: 600; font-variant-numeric: tabular-nums; letter-spacing: -0.01em; }
 .note { color: var(--soft); font-size: 0.85rem; }
 progress { appearance: none; width: 100%; height: 0.45rem; border: 0; border-radius: 1rem; overflow: hidden;
-  background: var(--line); margin-top: 0.5rem; color: inherit; display: block; }
+  background: var(--line); margin: 0.5rem 0 0.4rem; color: inherit; display: block; }
 progress::-webkit-progress-bar { background: var(--line); }
 progress::-webkit-progress-value { background: currentColor; }
 progress::-moz-progress-bar { background: currentColor; }
 .trouble { grid-column: 1 / -1; border-top: 1px solid var(--line); padding-top: 1.1rem; }
 a { color: inherit; font-weight: 600; }
 code { font-size: 0.85em; overflow-wrap: anywhere; }
-@media (max-width: 34rem) { dl { grid-template-columns: 1fr; } }
+@media (max-width: 34rem) { body { padding: 1.5rem 1rem; } header { margin-bottom: 1.5rem; } h1 { font-size: 1.4rem; }
+  .lamp { width: 2rem; height: 2rem; } section { padding: 1.1rem 1.2rem; }
+  dl { grid-template-columns: 1fr; gap: 1.1rem; } }
 """
 #: Nothing may load or run; the page's own style is known by its digest.
 CONTENT_SECURITY_POLICY = (
@@ -70,7 +73,8 @@ def render(health: Health, clients: Sequence[ClientHealth]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="refresh" content="{_RELOAD_SECONDS}">'
         f"<title>{title}</title><style>{_STYLE}</style></head><body><main>"
-        f'<header><span class="lamp {health.word}"></span><div><h1>{title}</h1><p>{summary}</p></div></header>'
+        f'<header><span class="lamp {health.word}" aria-hidden="true"></span>'
+        f"<div><h1>{title}</h1><p>{summary}</p></div></header>"
         f"{sections}</main></body></html>"
     )
 
@@ -88,7 +92,8 @@ def render_message(title: str, text: str, *, link: str, label: str) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>"
-        f'<header><span class="lamp warn"></span><div><h1>{escape(title)}</h1><p>{escape(text)}</p></div></header>'
+        '<header><span class="lamp warn" aria-hidden="true"></span>'
+        f"<div><h1>{escape(title)}</h1><p>{escape(text)}</p></div></header>"
         f'<p><a href="{escape(link)}">{escape(label)}</a></p></main></body></html>'
     )
 
@@ -104,10 +109,26 @@ def _section(client: ClientHealth) -> str:
             f'<div class="trouble"><dt>Last error</dt><dd>{escape(client.trouble.what)}'
             f'<div class="note">{client.trouble.at:%Y-%m-%d %H:%M:%S} UTC{tracked}</div></dd></div>'
         )
+    facts = [
+        "" if client.token is None else _token(client.token),
+        "" if client.logins is None else _logins(client.logins),
+        _certificate(client.certificate),
+        trouble,
+    ]
     return (
-        f'<section><h2>{escape(client.name)}<span class="badge {word}">{_BADGES[word]}</span></h2>'
-        f"<dl>{_token(client.token)}{_certificate(client.certificate)}{trouble}</dl></section>"
+        f'<section><h2><span>{escape(client.name)}<span class="kind">{"client" if client.token else "logins"}</span>'
+        f'</span><span class="badge {word}">{_BADGES[word]}</span></h2>'
+        f"<dl>{''.join(facts)}</dl></section>"
     )
+
+
+def _logins(logins: LoginsHealth) -> str:
+    if logins.health:
+        figure, note = "failing", "whoever is logged in goes on"
+    else:
+        figure = "working" if logins.asked else "none yet"
+        note = "the last person's went well" if logins.asked else "nobody has logged in since the start"
+    return _fact("People's logins", logins.health.word, figure, note, "")
 
 
 def _token(token: TokenHealth) -> str:
@@ -148,7 +169,8 @@ def _fact(name: str, word: str, figure: str, note: str, bar: str) -> str:
 
 
 def _bar(share: float) -> str:
-    return f'<progress max="1" value="{min(max(share, 0.0), 1.0):.3f}"></progress>'
+    # What it shows stands in words beside it.
+    return f'<progress aria-hidden="true" max="1" value="{min(max(share, 0.0), 1.0):.3f}"></progress>'
 
 
 def _span(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import time
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -16,7 +17,7 @@ from seic._client import AsyncClient
 from seic._errors import CertificateError
 from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
-from seic.fastapi.clients import Clients, clients_of
+from seic.fastapi.clients import Clients, People, clients_of, find_clients, people_of
 from seic.fastapi.journal import Journal, Trouble
 from seic.fastapi.page import CONTENT_SECURITY_POLICY, render
 
@@ -60,30 +61,41 @@ class CertificateHealth:
 
 
 @attrs.frozen(kw_only=True)
+class LoginsHealth:
+    """How the provider answers where people log in; `asked` is whether it was needed yet."""
+
+    health: Health
+    asked: bool
+
+
+@attrs.frozen(kw_only=True)
 class ClientHealth:
-    """One client by its parts."""
+    """One client by its parts; or all clients of people who log in, whose tokens are their own."""
 
     name: str
-    token: TokenHealth
+    token: TokenHealth | None = None
+    logins: LoginsHealth | None = None
     certificate: CertificateHealth | None
     trouble: Trouble | None
 
     @property
     def health(self) -> Health:
         """The worst of its parts."""
-        return self.token.health if self.certificate is None else max(self.token.health, self.certificate.health)
+        parts = (self.token, self.logins, self.certificate)
+        return max(part.health for part in parts if part is not None)
 
 
 def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = "seic-readiness") -> Route:
-    """Return a route that tells whether the application's clients can call their provider.
+    """Return a route that tells whether the application's clients and its logins can call their provider.
 
         app.routes.append(readiness_route())
 
     It answers 200, or 503 when a client cannot work: the last fetch of a token failed and no token lives, or the client
-    certificate is about to end. A certificate that ends soon is a warning first (`ClientCertificate.expires_soon`).
-    JSON for machines, a page for whoever prefers HTML. No host, account, subject or secret is shown. It waits
-    for no fetch. Where a missing token makes it red, it has one fetched in the background, as no call would come to do
-    that any more; the pauses after failures hold, so asking often costs nothing.
+    certificate is about to end. Logins that fail are a warning: whoever is logged in goes on. A certificate that ends
+    soon is a warning first (`ClientCertificate.expires_soon`). JSON for machines, a page for whoever prefers HTML. No
+    host, account, subject or secret is shown. It waits for no fetch. Where a missing token makes it red, it has one
+    fetched in the background, as no call would come to do that any more; the pauses after failures hold, so asking
+    often costs nothing.
 
     Args:
         path: Where it answers.
@@ -94,21 +106,31 @@ def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = 
     """
 
     async def answer(request: Request) -> Response:
-        clients = clients_of(request)
+        people = people_of(request)
+        # An application where people log in may have no client of its own.
+        clients = (find_clients(request) if people else clients_of(request)) or Clients({})
+        now = time.time()
         # Off the event loop: a certificate from a callback may be called for.
-        states = await in_thread(
-            lambda: [examine(name, clients, red_days=red_days, now=time.time()) for name in clients]
+        states, logins = await in_thread(
+            lambda: (
+                [examine(name, clients, red_days=red_days, now=now) for name in clients],
+                [examine_logins(one, red_days=red_days) for one in people],
+            )
         )
         for state in states:
-            if state.token.health is Health.FAIL:
+            if state.token is not None and state.token.health is Health.FAIL:
                 clients.renew(state.name)
-        health = max((state.health for state in states), default=Health.PASS)
+        health = max((state.health for state in (*states, *logins)), default=Health.PASS)
         status = 503 if health is Health.FAIL else 200
         headers = {"Cache-Control": "no-store", "Vary": "Accept"}
         if _prefers_html(request.headers.get("accept", "")):
             headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-            return HTMLResponse(render(health, states), status, headers)
-        document = {"status": health.word, "clients": {state.name: _as_json(state) for state in states}}
+            return HTMLResponse(render(health, [*states, *logins]), status, headers)
+        document = {
+            "status": health.word,
+            "clients": {state.name: _as_json(state) for state in states},
+            "logins": {state.name: _as_json(state) for state in logins},
+        }
         return JSONResponse(document, status, headers)
 
     return Route(path, answer, name=name)
@@ -125,14 +147,25 @@ def examine(name: str, clients: Clients, *, red_days: float, now: float) -> Clie
     """
     journal = clients.journals[name]
     auth = _auth_of(clients[name])
-    try:
-        certificate = auth.certificate
-        identity = None if certificate is None else _examine_certificate(certificate, red_days)
-    except CertificateError:
-        identity = CertificateHealth(health=Health.FAIL)
     return ClientHealth(
-        name=name, token=_examine_token(auth, journal, now), certificate=identity, trouble=journal.trouble
+        name=name,
+        token=_examine_token(auth, journal, now),
+        certificate=_examine_certificate(lambda: auth.certificate, red_days),
+        trouble=journal.trouble,
     )
+
+
+def examine_logins(people: People, *, red_days: float) -> ClientHealth:
+    """Return how well the logins are.
+
+    Args:
+        people: Who logs in where.
+        red_days: See `readiness_route`.
+    """
+    journal = people.journal
+    logins = LoginsHealth(health=Health.WARN if journal.fetch_failed else Health.PASS, asked=journal.fetched)
+    certificate = _examine_certificate(people.certificate, red_days)
+    return ClientHealth(name=people.name, logins=logins, certificate=certificate, trouble=journal.trouble)
 
 
 def _auth_of(client: AsyncClient) -> OAuth2Auth:
@@ -155,7 +188,13 @@ def _examine_token(auth: OAuth2Auth, journal: Journal, now: float) -> TokenHealt
     )
 
 
-def _examine_certificate(certificate: ClientCertificate, red_days: float) -> CertificateHealth:
+def _examine_certificate(get: Callable[[], ClientCertificate | None], red_days: float) -> CertificateHealth | None:
+    try:
+        certificate = get()
+    except CertificateError:
+        return CertificateHealth(health=Health.FAIL)
+    if certificate is None:
+        return None
     days_left = certificate.days_left()
     lifetime = (certificate.not_after - certificate.not_before).total_seconds() / _SECONDS_A_DAY
     if days_left < min(red_days, lifetime * _RED_SHARE):
@@ -169,24 +208,28 @@ def _examine_certificate(certificate: ClientCertificate, red_days: float) -> Cer
 
 def _as_json(state: ClientHealth) -> dict[str, Any]:
     token, certificate, trouble = state.token, state.certificate, state.trouble
-    return {
-        "status": state.health.word,
-        "token": {
+    document: dict[str, Any] = {"status": state.health.word}
+    if token is not None:
+        document["token"] = {
             "status": token.health.word,
             "age_seconds": _rounded(token.age),
             "expires_in_seconds": _rounded(token.expires_in),
-        },
-        "certificate": None
+        }
+    document["certificate"] = (
+        None
         if certificate is None
         else {
             "status": certificate.health.word,
             "days_left": _rounded(certificate.days_left),
             "expires_at": certificate.expires_at,
-        },
-        "last_error": None
+        }
+    )
+    document["last_error"] = (
+        None
         if trouble is None
-        else {"what": trouble.what, "at": trouble.at.isoformat(), "tracking_id": trouble.tracking_id},
-    }
+        else {"what": trouble.what, "at": trouble.at.isoformat(), "tracking_id": trouble.tracking_id}
+    )
+    return document
 
 
 def _rounded(number: float | None) -> float | None:

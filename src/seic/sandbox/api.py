@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from seic.sandbox.gateway import APP_KEY, check_app_key, check_certificate
+from seic.sandbox.gateway import APP_KEY, check_app_key, check_certificate, foreign_to
 from seic.sandbox.ledger import DeadToken, Dialect, Family, Ledger
 from seic.sandbox.peer import FORWARDED_CERTIFICATE, Peer
 from seic.sandbox.refusals import (
@@ -96,12 +96,12 @@ class Api:
             lease = self._ledger.find(token)
         except DeadToken as death:
             raise (logged_in_elsewhere() if death.elsewhere else invalid_token(str(death))) from None
-        if lease.bound and peer is None:
-            # RFC 8705 §3. A token minted on this host would do, so the refusal speaks of the token.
-            raise invalid_token("The access token is bound to a client certificate, and this call has none.")
         if dialect == "plain":
             _check_standards(request, lease.family, peer)
         else:
+            if (reason := foreign_to(lease.family, peer)) is not None:
+                # A token minted on this host would do, so the refusal speaks of the token.
+                raise invalid_token(f"The access token {reason}.")
             check_certificate(peer, owner=lease.username)
         self._ledger.touch(token)
 
@@ -115,7 +115,7 @@ def _bearer_token(request: web.BaseRequest) -> str | None:
 def _check_standards(request: web.BaseRequest, family: Family, peer: Peer | None) -> None:
     if family.thumbprint is not None and (peer is None or peer.thumbprint != family.thumbprint):
         # RFC 8705 §3: any other certificate is wrong, one for the same subject too.
-        raise invalid_token("The access token is bound to another client certificate.")
+        raise invalid_token("The access token is bound to a client certificate, and this call has none, or another.")
     needed = "read" if request.method in (hdrs.METH_GET, hdrs.METH_HEAD) else "write"
     if needed not in family.scope.split():
         raise insufficient_scope(needed)

@@ -125,7 +125,7 @@ class TokenEndpoint:
             self._ledger.find(token)
         except DeadToken as death:
             raise _dead(death, "access_token") from None
-        check_certificate(peer, owner=family.username)
+        check_bound(family, peer)
         # Whether its refresh token dies along is not documented; who relies on its life has lost nothing but a login.
         self._ledger.kill(family)
         # What a successful invalidation answers is not documented; this keeps to the members that a token reply has.
@@ -190,14 +190,27 @@ def check_certificate(peer: Peer | None, *, owner: str) -> None:
         )
 
 
-def check_bound(family: Family, peer: Peer | None) -> None:
-    """Demand of a refresh what was demanded of the login: a certificate where there was one, and the account's own.
+def foreign_to(family: Family, peer: Peer | None) -> str | None:
+    """Say why a token is of no use on the host that is called; None where it was had on the same.
 
-    Raises:
-        Refusal: There is none, or it is another's.
+    A server-based application uses the mutual-TLS host "for every call, token and API alike" (SEI's developer portal),
+    and any other the plain host.
     """
     if family.thumbprint is not None and peer is None:
-        raise certificate_mismatch("The refresh token is bound to a client certificate, and this call has none.")
+        return "is bound to a client certificate, and this call has none"
+    if family.thumbprint is None and peer is not None:
+        return "was had without a client certificate, and an application uses one host for token and API calls alike"
+    return None
+
+
+def check_bound(family: Family, peer: Peer | None) -> None:
+    """Demand of a refresh what was demanded of the login: the same host, and the account's own certificate.
+
+    Raises:
+        Refusal: It comes to the other host, or with another's certificate.
+    """
+    if (reason := foreign_to(family, peer)) is not None:
+        raise certificate_mismatch(f"The token {reason}.")
     check_certificate(peer, owner=family.username)
 
 

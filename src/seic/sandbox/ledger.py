@@ -61,11 +61,6 @@ class Lease:
         """The account that owns it."""
         return self.family.username
 
-    @property
-    def bound(self) -> bool:
-        """Whether it was minted over mutual TLS, and so opens nothing without a certificate."""
-        return self.family.thumbprint is not None
-
 
 @attrs.define
 class _Entry:

@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 from seic._model.grants import SAML2_BEARER
 from seic.sandbox.codes import Codes, Consent, DeadCode
 from seic.sandbox.forms import Form, flag, one_of, read_post, required, same
-from seic.sandbox.gateway import check_bound, check_certificate
+from seic.sandbox.gateway import check_bound, check_certificate, foreign_to
 from seic.sandbox.ledger import DeadToken, Family, Ledger, whole_seconds
 from seic.sandbox.peer import Peer
 from seic.sandbox.refusals import (
@@ -95,8 +95,8 @@ class PlatformEndpoints:
             lease = self._ledger.find(token)
         except DeadToken as death:
             raise (logged_in_elsewhere() if death.elsewhere else invalid_token(str(death))) from None
-        if lease.bound and peer is None:
-            raise invalid_token("The access token is bound to a client certificate, and this call has none.")
+        if (reason := foreign_to(family, peer)) is not None:
+            raise invalid_token(f"The access token {reason}.")
         check_certificate(peer, owner=family.username)
         return {
             "access_token": token,

@@ -1,0 +1,59 @@
+"""Runs the application on one machine, against the sandbox in place of SEI: nothing to register, nothing to configure.
+
+python local.py [PORT]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from seic.sandbox import Sandbox
+
+
+def main(port: str = "8000") -> int:
+    """Serve until Ctrl-C."""
+    url = f"http://localhost:{port}"
+    with Sandbox(redirect_urls=[f"{url}/login/callback"]) as sandbox, tempfile.TemporaryDirectory() as folder:
+        certificate = Path(folder, "client.pem")
+        certificate.touch(mode=0o600)
+        certificate.write_bytes(sandbox.client_certificate_pem + sandbox.client_key_pem)
+        settings = {
+            "SEIC_CLIENT_ID": sandbox.client_id,
+            "SEIC_CLIENT_SECRET": sandbox.client_secret,
+            "SEIC_USERNAME": sandbox.username,
+            "SEIC_PASSWORD": sandbox.password,
+            "SEIC_CERTIFICATE": str(certificate),
+            "SEIC_API_HOST": sandbox.api_url,
+            "SEIC_MTLS_HOST": sandbox.mtls_url,
+            "SEIC_CA": sandbox.ca_pem.decode(),
+            "APP_URL": url,
+            "APP_KEY": Fernet.generate_key().decode(),
+            "APP_TOKENS": str(Path(folder, "tokens")),
+        }
+        print(f"""
+{url}/accounts   a call of the service's own, over mutual TLS
+{url}/ready      whether it can make one
+{url}/           a page for people; the login page has a certificate of the sandbox's own making
+
+email:    {sandbox.email}
+password: {sandbox.password}
+""")
+        command = [sys.executable, "-m", "uvicorn", "app:app", "--workers", "2", "--port", port]
+        here = Path(__file__).parent
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SEIC_")}
+        with subprocess.Popen(command, cwd=here, env={**inherited, **settings}) as server:  # noqa: S603  # our own
+            # Ctrl-C reaches the server, too, which ends when its requests have.
+            with contextlib.suppress(KeyboardInterrupt):
+                server.wait()
+            return server.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,96 @@
+"""Authorities that are there, but not for this user to read: the error names which, and the permission that lacks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import seic._tls.parsing  # noqa: F401 - before the user changes, who may not read this Python either
+from seic._errors import CertificateError
+from seic._tls.reasons import Reason
+from seic._tls.trust import read_trust
+from tests._support.pki import Minted
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unset the machine's own variables, which name its bundle."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+
+
+@contextlib.contextmanager
+def _as_nobody(folder: Path) -> Iterator[str]:
+    """Let a user run the body to whom permissions mean something: nothing is unreadable to root."""
+    for above in [folder, *folder.parents[:2]]:
+        above.chmod(0o755)
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65534)
+    try:
+        yield f"(user id {os.geteuid()})"
+    finally:
+        os.seteuid(was)
+
+
+@pytest.mark.parametrize("what", ["folder", "file-in-it", "link-to-itself"])
+def test_a_directory_that_may_not_be_read_is_named(what: str, root: Minted, tmp_path: Path) -> None:
+    """A folder that may not be listed, a file in it that may not be read: the error tells which, and who may not."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "ca.pem").write_bytes(root.pem)
+    (folder / "loop.pem").symlink_to("loop.pem")
+    if what != "link-to-itself":
+        (folder / "loop.pem").unlink()
+        (folder / "ca.pem" if what == "file-in-it" else folder).chmod(0)
+    named = {"folder": folder, "file-in-it": folder / "ca.pem", "link-to-itself": folder / "loop.pem"}[what]
+    with _as_nobody(tmp_path) as user, pytest.raises(CertificateError) as caught:
+        read_trust(folder)
+    folder.chmod(0o700)
+
+    assert (caught.value.reason, caught.value.path, caught.value.field) == (Reason.UNREADABLE, str(named), "ca")
+    if what != "link-to-itself":
+        assert f"this process {user} may not read it" in str(caught.value)
+        assert "give its user read permission" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "closed"), [("SSL_CERT_FILE", "file"), ("SSL_CERT_FILE", "folder"), ("SSL_CERT_DIR", "folder")]
+)
+def test_a_variable_that_names_what_may_not_be_read_is_an_error(
+    variable: str, closed: str, root: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It exists, and its format is in order: what is missing is the permission, and the error says so."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    bundle = folder / "ca.pem"
+    bundle.write_bytes(root.pem)
+    (bundle if closed == "file" else folder).chmod(0)
+    named = str(bundle if variable == "SSL_CERT_FILE" else folder)
+    monkeypatch.setenv(variable, named)
+    with _as_nobody(tmp_path) as user, pytest.raises(CertificateError, match="may not read it") as caught:
+        read_trust().new_context()
+    folder.chmod(0o700)
+
+    assert (caught.value.reason, caught.value.path) == (Reason.UNREADABLE, named)
+    assert user in str(caught.value)
+    assert f"({variable})" in str(caught.value)
+
+
+def test_a_systems_folder_that_may_not_be_read_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Minted
+) -> None:
+    """The system's bundle serves where its folder of hashed names is closed to this user."""
+    (tmp_path / "bundle.pem").write_bytes(root.pem)
+    (tmp_path / "closed").mkdir(mode=0)
+    paths = ssl.DefaultVerifyPaths("", "", "", str(tmp_path / "none"), "", str(tmp_path / "closed"))
+    monkeypatch.setattr("seic._tls.trust._BUNDLES", (str(tmp_path / "closed" / "x"), str(tmp_path / "bundle.pem")))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    with _as_nobody(tmp_path):
+        trust = read_trust(platform="linux")
+    assert (trust.cafile, trust.capath) == (str(tmp_path / "bundle.pem"), None)
