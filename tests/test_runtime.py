@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -129,6 +131,12 @@ def test_a_blocking_call_leaves_the_event_loop_free(run: Run) -> None:
         return await in_thread(threading.get_ident) != threading.get_ident()
 
     assert run(main)
+
+
+def test_a_library_that_is_being_imported_runs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread of asyncio may look while another is in the middle of the first import of trio."""
+    monkeypatch.setitem(sys.modules, "trio", ModuleType("trio"))
+    assert current_trio() is None
 
 
 def test_what_a_blocking_call_raises_is_the_callers(run: Run) -> None:

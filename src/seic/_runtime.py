@@ -86,7 +86,9 @@ class Lock:
 def current_trio() -> Any | None:
     """Return the trio module if the caller runs in a trio task, else None (asyncio)."""
     module = sys.modules.get("trio")
-    return module if module is not None and module.lowlevel.in_trio_task() else None
+    # Another thread may be importing it: then it has no parts yet, and nobody runs in it.
+    lowlevel = getattr(module, "lowlevel", None)
+    return module if lowlevel is not None and lowlevel.in_trio_task() else None
 
 
 def is_in_event_loop() -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import attrs
 import pytest
 
 import seic
@@ -28,8 +29,6 @@ _CALLERS = 50
 _LEAST_PAUSE, _MOST_PAUSE, _REST = 0.1, 0.5, 20
 #: What the promise says: seconds from the swap on disk to the first call with the new certificate.
 _AT_ONCE = 1.0
-#: How often the minute is made at most.
-_MINUTES = 3
 #: How long a test waits for something that should come at once.
 _PATIENCE = 30
 
@@ -101,9 +100,39 @@ async def crowd(
     return statuses
 
 
+def stood_in_line(thread: int) -> float:
+    """Seconds for which a thread could have run while others had the processors; 0 where the system does not tell."""
+    try:
+        return int(Path(f"/proc/self/task/{thread}/schedstat").read_text("ascii").split()[1]) / 1e9
+    except OSError:
+        return 0.0
+
+
+@attrs.frozen
+class Swap:
+    """How a swap was followed, in seconds.
+
+    Args:
+        first: From the swap to the first call with the new certificate, by nginx's log.
+        stood: For how much of that the event loop stood in line for a processor.
+        last: From then to the last call with the old certificate.
+        stood_after: For how much the event loop stood in line until the next swap.
+    """
+
+    first: float
+    stood: float
+    last: float
+    stood_after: float
+
+    @property
+    def late(self) -> float:
+        """What seic took, whatever else the machine had to do."""
+        return max(self.first - self.stood, self.last - self.stood_after)
+
+
 async def rotate_under_load(
     folder: Path, *, rotations: int, protocols: str = "TLSv1.2 TLSv1.3", seconds: float = 0
-) -> list[float]:
+) -> list[Swap]:
     """Replace the pair so often while fifty callers call; check that each call is answered, and follow by nginx's log.
 
     Args:
@@ -113,14 +142,15 @@ async def rotate_under_load(
         seconds: The time to fill; without one each swap follows the one before, and nobody pauses.
 
     Returns:
-        For each swap the seconds from the swap to the first call with the new certificate, or from that to the last
-        call with the old one, whichever is more.
+        How each swap was followed.
     """
     root = authority()
     used = pairs(root, rotations + 1)
     disk = PairOnDisk(folder / "pair", used[0])
     answered = Answered()
     swapped_at: list[float] = []
+    stood: list[tuple[float, float]] = []
+    looping = threading.get_native_id()
     # Never set: the load is what takes the time.
     pause, between = threading.Event(), seconds / (rotations + 1)
 
@@ -129,8 +159,11 @@ async def rotate_under_load(
             pause.wait(between)
             disk.put(pair, key_first=bool(number % 2))
             swapped_at.append(time.time())
+            before = stood_in_line(looping)
             answered.wait(serial(pair))
+            stood.append((before, stood_in_line(looping)))
         pause.wait(between)
+        stood.append((stood_in_line(looping), 0))
 
     with Edge(folder / "nginx", root, protocols=protocols) as edge:
         config = settings_for(edge, root, certificate=disk.load())
@@ -151,8 +184,15 @@ async def rotate_under_load(
     assert list(first) == [serial(pair) for pair in used]
     ended = {line.serial: line.at for line in calls}
     return [
-        max(first[serial(new)] - at, ended[serial(old)] - first[serial(new)])
-        for (old, new), at in zip(itertools.pairwise(used), swapped_at, strict=True)
+        Swap(
+            first=first[serial(new)] - at,
+            stood=since - before,
+            last=ended[serial(old)] - first[serial(new)],
+            stood_after=then - since,
+        )
+        for (old, new), at, ((before, since), (then, _)) in zip(
+            itertools.pairwise(used), swapped_at, itertools.pairwise(stood), strict=True
+        )
     ]
 
 
@@ -162,20 +202,18 @@ async def test_fifty_callers_notice_nothing(protocols: str, tmp_path: Path) -> N
     assert len(await rotate_under_load(tmp_path, rotations=4, protocols=protocols)) == 4
 
 
-@pytest.mark.skipif(not _IN_CI, reason="takes a minute, or some")
+@pytest.mark.skipif(not _IN_CI, reason="takes a minute")
 async def test_a_minute_of_rotations_is_followed_within_a_second_each(tmp_path: Path) -> None:
-    """Twenty of twenty swaps in one minute, and no call fails.
+    """Twenty swaps in one minute, each in time, and no call fails.
 
-    A machine that has no time for this process for a second makes any swap late: then the whole minute is made again,
-    and all twenty have to be in time. What is slow by itself is so in each.
+    The time in which the event loop could have run while others had the processors is the machine's, not seic's, and
+    is taken off: on one that has nothing else to do there is none.
     """
-    worst: list[float] = []
-    for number in range(_MINUTES):
-        late = await rotate_under_load(tmp_path / str(number), rotations=20, seconds=60)
-        worst.append(max(late))
-        if worst[-1] <= _AT_ONCE:
-            return
-    pytest.fail(f"the slowest swap of each minute took {', '.join(f'{seconds:.3f} s' for seconds in worst)}")
+    swaps = await rotate_under_load(tmp_path, rotations=20, seconds=60)
+    worst = max(swaps, key=lambda swap: swap.late)
+    assert worst.late <= _AT_ONCE, (
+        f"{worst}; the slowest as the clock has it: {max(swap.first for swap in swaps):.3f} s"
+    )
 
 
 def test_threads_notice_nothing(tmp_path: Path) -> None:
