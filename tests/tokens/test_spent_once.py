@@ -15,6 +15,7 @@ import pytest
 import seic
 from seic._errors import ConfigurationError, TokenRequestRefused
 from seic._model.grants import AuthorizationCode, Grant, RefreshToken
+from seic._model.more_grants import ExistingToken
 from seic._model.token import Token
 from seic._tokens import spending
 from seic._tokens.store import MemoryStore
@@ -81,6 +82,22 @@ async def test_a_stored_session_does_not_shadow_a_new_login(
         restart()
         await provider.source(grant, hands, store=store).token()
         assert sent(provider)[2:] == ["r2"]
+
+
+async def test_a_session_of_a_token_that_was_had_in_another_way() -> None:
+    """Expect what came of it to give way to a new refresh token as well, and a restart with the same token to go on."""
+    provider, hands, store = FakeProvider(), Hands(), MemoryStore()
+    given = Token(access_token="given", refresh_token="r0", expires_in=3600, obtained_at=hands.now)
+    await provider.source(ExistingToken(token=given, subject="ann"), hands, store=store).token()
+    hands.now += LATER
+    await provider.source(ExistingToken(token=given, subject="ann"), hands, store=store).token()
+    restart()
+    assert (await provider.source(ExistingToken(token=given, subject="ann"), hands, store=store).token()) is not given
+    assert sent(provider) == ["r0"]
+    provider.plan.append(httpx.Response(200, json={"access_token": "a9", "expires_in": 3600, "refresh_token": "r9"}))
+    new = RefreshToken(refresh_token="new", subject="ann")
+    assert (await provider.source(new, hands, store=store).token()).access_token == "a9"
+    assert sent(provider) == ["r0", "new"]
 
 
 @pytest.mark.parametrize("later", [0, LATER], ids=["while it lives", "when it has expired"])
