@@ -18,6 +18,7 @@ from seic._model.grants import AuthorizationCode, Grant, RefreshToken
 from seic._model.more_grants import ExistingToken
 from seic._model.token import Token
 from seic._tokens import spending
+from seic._tokens.spending import Fate, Spending, Spendings
 from seic._tokens.store import MemoryStore
 from tests._support.fake_provider import FakeProvider, Hands
 
@@ -256,6 +257,36 @@ async def test_equal_grants_spend_a_secret_once(grant: Callable[[], Grant], shar
             await second
         assert caught.value.code == "login_required"
     assert (len(provider.forms), provider.killed) == (1, set())
+
+
+class Raced(Spendings):
+    """Somebody else, in another thread, sends the secret between our look at it and our claim, and it ends so."""
+
+    def __init__(self, fate: Fate) -> None:
+        super().__init__()
+        self._ends: list[Fate] = [fate]
+
+    def begin(self, secret: str) -> tuple[Spending, bool]:
+        """Claim it, once the other is through with it."""
+        if self._ends:
+            super().begin(secret)[0].end(self._ends.pop())
+        return super().begin(secret)
+
+
+@pytest.mark.parametrize(
+    ("fate", "asked"), [(Fate.SPENT, []), (Fate.UNSPENT, ["r0"]), (Fate.IN_DOUBT, ["r0"])], ids=str
+)
+async def test_somebody_else_was_faster_by_a_hair(fate: Fate, asked: list[str]) -> None:
+    """Expect the claim to count and not the look before it: what was spent meanwhile is not sent."""
+    provider, hands = FakeProvider(), Hands()
+    source = provider.source(RefreshToken(refresh_token="r0"), hands)
+    source._spendings = Raced(fate)
+    if asked:
+        await source.token()
+    else:
+        with pytest.raises(TokenRequestRefused, match="works once"):
+            await source.token()
+    assert sent(provider) == asked
 
 
 async def test_two_configurations_of_one_refresh_token() -> None:
