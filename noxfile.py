@@ -120,7 +120,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=ONE)
 def bench(session: nox.Session) -> None:
-    """Measure seic beside its peers and print the table (`nox -s bench -- --quick` for whether it runs, and counts)."""
+    """Measure seic beside its peers; it needs valgrind, or rows stay empty and it fails (`-- --quick`: a trial)."""
     # Without httpx2, which authlib would prefer: all are measured on the same httpx.
     session.install(".", "authlib", "httpx-auth", "azure-identity", "aiohttp")
     session.run("python", "-m", "tests.benchmarks", *session.posargs)

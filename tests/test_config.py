@@ -446,3 +446,20 @@ def test_the_process_environment_is_read_by_default(monkeypatch: pytest.MonkeyPa
 
     assert Config.from_env() == make()
     assert Config.from_env(environment="test") == make(environment="test")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        pytest.param({"hosts": Hosts(api="xn--0.example")}, "hosts.api", id="the API"),
+        pytest.param(
+            {"provider": Provider(token_url="https://xn--0.example/t")}, "provider.token_url", id="the tokens"
+        ),
+    ],
+)
+def test_a_host_that_is_no_name_in_any_language(changes: dict[str, Any], field: str) -> None:
+    """It looks like an internationalised name and is none: the setting is named, by no error of another library."""
+    settings: dict[str, Any] = {"provider": OAUTH2, "hosts": Hosts(api="api.example"), "client_id": "c"}
+    with pytest.raises(ConfigurationError) as caught:
+        Config(**{**settings, "client_secret": "s", "grant": ClientCredentials(), **changes})
+    assert caught.value.field == field

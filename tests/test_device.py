@@ -346,7 +346,7 @@ async def test_a_client_before_the_login() -> None:
     """Expect the error that says that a person must log in, and no call."""
     provider = Provider()
     async with seic.AsyncClient(config(), transport=provider.transport) as client:
-        with pytest.raises(seic.TokenRequestRefused) as caught:
+        with pytest.raises(seic.TokenRequestRefused, match=r"DeviceLogin\.begin") as caught:
             await client.token()
     assert caught.value.code == "login_required"
     assert provider.forms == []

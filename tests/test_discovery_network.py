@@ -106,7 +106,7 @@ def test_a_refused_handshake_is_explained(
 @pytest.mark.parametrize(
     ("identity", "words"),
     [
-        pytest.param(server(ROOT, not_after=NOW - DAY / 2), "has expired", id="expired"),
+        pytest.param(server(ROOT, not_after=NOW - DAY / 2), "has expired, for no authority that is", id="expired"),
         pytest.param(server(ROOT, "other.example"), "another host name", id="wrong-host"),
         pytest.param(server(OTHER), "authority that is not trusted here", id="unknown-authority"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -198,10 +199,72 @@ async def test_a_new_nonce_comes_with_an_answer() -> None:
     provider = Provider()
     async with provider.client(dpop=dpop) as client:
         await client.token()
-        dpop.heed(httpx.URL(HOST), {"DPoP-Nonce": "ahead"}, api=True)
+        dpop.heed(httpx.Request("GET", HOST), {"DPoP-Nonce": "ahead"}, api=True)
         provider.nonces["/api"] = "ahead"
         assert (await client.get("/api")).status_code == 200
     assert provider.refused == 0
+
+
+class Crowd:
+    """Carries calls to a provider, the first two of a path together: neither has seen the answer to the other."""
+
+    def __init__(self, provider: Provider, path: str) -> None:
+        self._provider = provider
+        self._path = path
+        self._arrived = 0
+        self._both = asyncio.Event()
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer one call."""
+        if request.url.path == self._path:
+            self._arrived += 1
+            if self._arrived == 2:
+                self._both.set()
+            await self._both.wait()
+        return await self._provider.answer(request)
+
+
+async def test_a_nonce_that_two_calls_are_asked_for_at_once() -> None:
+    """Expect both to be sent again, although the second to hear of the nonce finds it known."""
+    provider = Provider()
+    provider.nonces["/api"] = "nonce"
+    transport = httpx.MockTransport(Crowd(provider, "/api").answer)
+    async with seic.AsyncClient(provider.config(), transport=transport) as client:
+        replies = await asyncio.gather(client.get("/api"), client.get("/api"))
+    assert [reply.status_code for reply in replies] == [200, 200]
+    assert provider.refused == 2
+
+
+async def test_a_nonce_that_two_token_calls_are_asked_for_at_once() -> None:
+    """Expect the same of two people's tokens that are bound to one key."""
+    provider = Provider()
+    provider.nonces["/oauth/v2/token"] = "nonce"
+    transport = httpx.MockTransport(Crowd(provider, "/oauth/v2/token").answer)
+    config = provider.config()
+    async with (
+        seic.AsyncClient(config, transport=transport) as ann,
+        seic.AsyncClient(attrs.evolve(config, grant=seic.ClientCredentials(scope="b")), transport=transport) as bob,
+    ):
+        await asyncio.gather(ann.token(), bob.token())
+    assert provider.refused == 2
+
+
+async def test_an_api_that_asks_again_for_the_nonce_that_it_had() -> None:
+    """Expect no repetition: it would be refused once more."""
+    calls: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/api":
+            return httpx.Response(200, json={"access_token": "t", "token_type": "DPoP"})
+        calls.append(request)
+        challenge = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": "always"}
+        return httpx.Response(401, headers=challenge)
+
+    async with seic.AsyncClient(Provider().config(), transport=httpx.MockTransport(answer)) as client:
+        assert (await client.get("/api")).status_code == 401
+        assert len(calls) == 2
+        assert (await client.get("/api")).status_code == 401
+    assert len(calls) == 3
 
 
 async def test_an_api_that_is_never_content() -> None:
@@ -429,14 +492,14 @@ def test_a_key_of_the_users(tmp_path: Path) -> None:
 def test_a_nonce_that_cannot_be_sent_back(nonce: str) -> None:
     """Expect it to be left alone."""
     dpop = seic.DPoP()
-    assert not dpop.heed(httpx.URL(HOST), {"DPoP-Nonce": nonce}, api=False)
+    assert not dpop.heed(httpx.Request("POST", HOST), {"DPoP-Nonce": nonce}, api=False)
     assert "nonce" not in parts(dpop.prove("GET", httpx.URL(HOST), now=0.0))[1]
 
 
 def test_the_nonces_of_two_servers() -> None:
     """Expect each to get its own, and none to get another's."""
     dpop = seic.DPoP()
-    dpop.heed(httpx.URL(HOST), {"DPoP-Nonce": "one"}, api=False)
+    dpop.heed(httpx.Request("POST", HOST), {"DPoP-Nonce": "one"}, api=False)
 
     def nonces() -> Iterator[str | None]:
         for url, token in ((HOST, None), (HOST, "t"), ("https://api.example", None), (f"{HOST}:8443", None)):

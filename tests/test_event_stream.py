@@ -362,6 +362,35 @@ async def test_a_broken_listener_breaks_no_call(gateway: FakeGateway, caplog: py
     assert [record.name for record in caplog.records if record.levelno == logging.ERROR] == ["seic.events"]
 
 
+class Unhurried(Heard):
+    """A coroutine function that takes each event after some turns of the loop."""
+
+    async def __call__(self, event: Event) -> None:  # type: ignore[override]  # a listener may be either
+        """Take the next event."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+        self.append(event)
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["own auth", "shared auth"])
+@pytest.mark.parametrize("closed", ["by itself", "by with"])
+async def test_no_event_is_lost_when_a_client_is_closed(closed: str, shared: bool, gateway: FakeGateway) -> None:
+    """A coroutine function that has begun is waited for: the last event is often the one that matters."""
+    heard, told = Heard(), Unhurried()
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport, on_event=heard) if shared else None
+    client = gateway.client(auth=auth, on_event=told)
+    client.listen(heard)
+    if closed == "by with":
+        async with client:
+            await client.token()
+    else:
+        await client.token()
+        await client.aclose()
+
+    assert [type(event) for event in told] == [type(event) for event in heard][:: 2 if shared else 1]
+    assert told.of(TokenWaitEnded)
+
+
 async def test_clients_of_one_auth_listen_each_until_it_is_closed(gateway: FakeGateway) -> None:
     """They share the token, so both hear of it; a closed one hears no more, and the other goes on."""
     auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)

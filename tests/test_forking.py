@@ -59,7 +59,7 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
     auth, transport = client._oauth, client._transport
     presenter = auth._presenter
     return {
-        "_listeners.py": (auth._listeners, "_lock"),
+        "_listeners.py": (auth.listeners, "_lock"),
         "_discovery.py": (_discovery, "_lock"),
         "_network/identity.py": (presenter, "_lock"),
         "_network/pools.py": (cast("Any", transport)._inner, "_lock"),
@@ -69,14 +69,11 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
         "_tls/rotation.py": (presenter._identity, "_lock"),
         "_tls/watching.py": (watching.WATCHER, "_lock"),
         "_tokens/keeping.py": (auth.source._keeper, "_lock"),
-        "_tokens/keeping.py, of the store": (auth.source._keeper, "_writing"),
+        "_tokens/keeping.py, while it writes": (auth.source._keeper, "_writing"),
         "_tokens/lifeline.py": (Lifeline(), "_lock"),
         "_tokens/spending.py": (auth.source._spendings, "_lock"),
         "_tokens/state.py": (auth.source.state, "_lock"),
-        "otel/telemetry.py": (
-            Telemetry(cast("Any", None), {}, token_url="https://idp.example/", http=False),
-            "_lock",
-        ),
+        "otel/telemetry.py": (Telemetry(cast("Any", None), {}, token_url="https://idp.example/", http=False), "_lock"),
     }
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import Callable
 
@@ -218,3 +219,128 @@ def test_the_log_hears_without_listeners(caplog: pytest.LogCaptureFixture) -> No
 def test_what_a_function_returns_is_ignored(kind: Callable[[], object]) -> None:
     """Only an awaitable means something."""
     Listeners(lambda event: kind()).emit(EVENT)
+
+
+# The end
+
+
+class Slow:
+    """A coroutine function that takes as long as it is told to."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.heard: list[Event] = []
+
+    async def __call__(self, event: Event) -> None:
+        """Take the next event."""
+        await self.go_on.wait()
+        self.heard.append(event)
+
+
+async def turns(count: int = 5) -> None:
+    """Let the loop go on."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_what_was_begun_is_waited_for() -> None:
+    """Whoever drains goes on when each listener has ended, and not before."""
+    slow = Slow()
+    listeners = Listeners(slow)
+    listeners.emit(EVENT)
+    listeners.emit(OTHER)
+
+    draining = asyncio.create_task(listeners.drain())
+    await turns()
+    assert not draining.done()
+    slow.go_on.set()
+    await draining
+
+    assert slow.heard == [EVENT, OTHER]
+
+
+async def test_a_listener_that_never_ends_is_waited_for_no_longer_than_agreed() -> None:
+    """Closing comes to an end whatever a guest does; the guest is left to its loop."""
+    slow = Slow()
+    listeners = Listeners(slow)
+    listeners.emit(EVENT)
+
+    await listeners.drain(0)
+
+    assert slow.heard == []
+    slow.go_on.set()
+    await listeners.drain()
+    assert slow.heard == [EVENT]
+
+
+async def test_a_listener_that_closes_does_not_wait_for_itself() -> None:
+    """One that reacts to an event by closing the client would never come to its end."""
+    done = asyncio.Event()
+
+    async def listener(event: Event) -> None:
+        await listeners.drain(math.inf)
+        done.set()
+
+    listeners = Listeners(listener)
+    listeners.emit(EVENT)
+    await done.wait()
+
+
+async def test_a_listener_of_a_loop_that_is_gone_is_not_waited_for() -> None:
+    """It can never end."""
+    slow = Slow()
+    listeners = Listeners(slow)
+
+    async def begin() -> None:
+        listeners.emit(EVENT)
+        await turns()
+
+    await asyncio.to_thread(asyncio.run, begin())
+    await listeners.drain(math.inf)
+
+    assert slow.heard == []
+
+
+def test_what_was_begun_is_waited_for_in_trio() -> None:
+    """The same with trio's tasks."""
+    heard: list[Event] = []
+
+    async def listener(event: Event) -> None:
+        for _ in range(5):
+            await trio.lowlevel.checkpoint()
+        heard.append(event)
+
+    async def main() -> None:
+        listeners = Listeners(listener)
+        listeners.emit(EVENT)
+        await listeners.drain()
+        assert heard == [EVENT]
+
+    trio.run(main)
+
+
+async def test_a_thread_waits_for_what_runs_in_a_loop_elsewhere() -> None:
+    """As a blocking client does that was used in a loop, and is closed outside of it."""
+    slow = Slow()
+    listeners = Listeners(slow)
+    listeners.emit(EVENT)
+
+    draining = asyncio.create_task(asyncio.to_thread(listeners.drain_blocking))
+    await turns()
+    slow.go_on.set()
+    await draining
+
+    assert slow.heard == [EVENT]
+
+
+async def test_a_blocking_end_does_not_wait_for_its_own_loop() -> None:
+    """It would keep the listener from ever going on."""
+    slow = Slow()
+    listeners = Listeners(slow)
+    listeners.emit(EVENT)
+
+    listeners.drain_blocking(math.inf)
+
+    assert slow.heard == []
+    slow.go_on.set()
+    await listeners.drain()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any
 
@@ -128,6 +129,46 @@ def test_a_blocking_call_leaves_the_event_loop_free(run: Run) -> None:
         return await in_thread(threading.get_ident) != threading.get_ident()
 
     assert run(main)
+
+
+def test_what_a_blocking_call_raises_is_the_callers(run: Run) -> None:
+    """As if it had called it itself."""
+
+    def fail() -> None:
+        raise LookupError("of the call's own")
+
+    async def main() -> None:
+        await in_thread(fail)
+
+    with pytest.raises(LookupError, match="of the call's own"):
+        run(main)
+
+
+def test_a_blocking_call_that_hangs_holds_up_neither_the_loops_pool_nor_its_end(run: Run) -> None:
+    """A pool of two threads serves others while three calls hang, and the loop ends when its program does."""
+    go_on = threading.Event()
+
+    async def hang() -> None:
+        await in_thread(go_on.wait)
+
+    async def main() -> int:
+        if current_trio() is None:
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+        else:
+            trio.to_thread.current_default_thread_limiter().total_tokens = 2
+        for _ in range(3):
+            start_async(hang)
+        await sleep(0)
+        if current_trio() is None:
+            return await asyncio.get_running_loop().run_in_executor(None, int)
+        return await trio.to_thread.run_sync(int)
+
+    ended: list[int] = []
+    running = threading.Thread(target=lambda: ended.append(run(main)), daemon=True)
+    running.start()
+    running.join(PATIENCE)
+    go_on.set()
+    assert ended == [0]
 
 
 # Latch

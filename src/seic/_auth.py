@@ -54,11 +54,12 @@ _SERVER_ERROR = 500
 _logger = logging.getLogger("seic.api")
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.define(eq=False, repr=False)
 class _Attached:
     """What attaching a token made of the headers of the last call: most calls bring the same, and a copy is cheap.
 
-    Setting each header anew would cost more than all the rest that is done to a call whose token is fresh.
+    Setting each header anew would cost more than all the rest that is done to a call whose token is fresh. It is never
+    changed, and yet not frozen: to make one that is takes longer, and calls that are all different each make one.
     """
 
     held: Held | None = None
@@ -95,8 +96,9 @@ class OAuth2Auth(_Auth):
         require_config(config)
         provider = config.provider
         self.config = config
-        self._listeners = Listeners(on_event)
-        self._emit = self._listeners.emit
+        #: Who hears of this token.
+        self.listeners = Listeners(on_event)
+        self._emit = self.listeners.emit
         endpoint = TokenEndpoint(
             provider=provider,
             url=config.token_url,
@@ -110,8 +112,8 @@ class OAuth2Auth(_Auth):
             hint=config.presenter.hint,
         )
         self._presenter = config.presenter
-        self._presenter.tell(self._listeners)
-        self._listeners.add(self._follow_rotation)
+        self._presenter.tell(self.listeners)
+        self.listeners.add(self._follow_rotation)
         #: Where tokens come from.
         self.source = TokenSource(
             endpoint,
@@ -151,8 +153,8 @@ class OAuth2Auth(_Auth):
         """Tell a listener of each event of this token from now on; the events stand in `seic.events`.
 
         A function is called in place, where the event happens, so it should return at once. A coroutine function runs
-        beside, in the event loop where the event happens; in a thread without one it is run to its end there. What a
-        listener raises is logged once and never reaches a call.
+        beside, in the event loop where the event happens, and closing waits for it, for 5 seconds at most; in a thread
+        without one it is run to its end there. What a listener raises is logged once and never reaches a call.
 
         Args:
             listener: A function or coroutine function of one event.
@@ -160,7 +162,7 @@ class OAuth2Auth(_Auth):
         Returns:
             What ends it.
         """
-        return self._listeners.add(listener)
+        return self.listeners.add(listener)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Drive one call of an async client; httpx calls this."""
@@ -239,12 +241,14 @@ class OAuth2Auth(_Auth):
         self._after_replay(response, held, now, wall)
 
     async def aclose(self) -> None:
-        """End what runs in the background; calls that come later start it anew."""
+        """End what runs in the background, and wait for listeners that have begun; later calls start it anew."""
         await self.source.aclose()
+        await self.listeners.drain()
 
     def close(self) -> None:
         """End what runs in the background, blocking; see `aclose`."""
         self.source.close()
+        self.listeners.drain_blocking()
 
     def _prove_calls(self, prover: Prover) -> None:
         """Have each call carry a proof. Done to this instance, so that the way of calls without proofs is untouched."""
@@ -273,7 +277,8 @@ class OAuth2Auth(_Auth):
     def _attach(self, request: Any, held: Held, trace: HopTrace) -> None:
         headers, last = request.headers, self._attached
         before = headers.raw
-        if before == last.before and held is last.held and type(headers) is type(last.after):
+        is_repeated = before == last.before and held is last.held
+        if is_repeated and type(headers) is type(last.after):
             request.headers = last.after.copy()
         else:
             headers["Authorization"] = held.authorization
@@ -282,7 +287,8 @@ class OAuth2Auth(_Auth):
             if _is_ascii(before):
                 # It reads the same as UTF-8, and httpx need not find that out on each call.
                 headers.encoding = "utf-8"
-                self._attached = _Attached(held, before, headers.copy())
+                # Kept for later calls only where two have been alike, since it costs as much as it then spares one.
+                self._attached = _Attached(held, before, headers.copy() if is_repeated else None)
         if self._id_header is not None:
             # httpx takes the token off a redirect to another origin, but not this header.
             trace.watch(request)

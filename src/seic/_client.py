@@ -151,12 +151,16 @@ class AsyncClient(httpx.AsyncClient):
         """Tell a listener of each event from now on; see `OAuth2Auth.listen`."""
         return self._oauth.listen(listener)
 
-    async def aclose(self) -> None:
-        """Close the connections, and end background work unless the auth is shared."""
+    async def _leave(self) -> None:
         if self._leave_auth is None:
             await self._oauth.aclose()
         else:
             self._leave_auth()
+            await self._oauth.listeners.drain()
+
+    async def aclose(self) -> None:
+        """Close the connections, and end background work unless the auth is shared."""
+        await self._leave()
         await super().aclose()
 
     async def __aexit__(
@@ -166,10 +170,7 @@ class AsyncClient(httpx.AsyncClient):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close as `aclose` does."""
-        if self._leave_auth is None:
-            await self._oauth.aclose()
-        else:
-            self._leave_auth()
+        await self._leave()
         await super().__aexit__(exc_type, exc_value, traceback)
 
 
@@ -241,9 +242,16 @@ class Client(httpx.Client):
         """Tell a listener of each event from now on; see `OAuth2Auth.listen`."""
         return self._oauth.listen(listener)
 
+    def _leave(self) -> None:
+        if self._leave_auth is None:
+            self._oauth.close()
+        else:
+            self._leave_auth()
+            self._oauth.listeners.drain_blocking()
+
     def close(self) -> None:
         """Close the connections, and end background work unless the auth is shared."""
-        (self._leave_auth or self._oauth.close)()
+        self._leave()
         super().close()
 
     def __exit__(
@@ -253,5 +261,5 @@ class Client(httpx.Client):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close as `close` does."""
-        (self._leave_auth or self._oauth.close)()
+        self._leave()
         super().__exit__(exc_type, exc_value, traceback)

@@ -283,8 +283,9 @@ class Config(Secretive):
         hosts = self.provider.hosts_of(self.environment, self.hosts)
         origin = hosts.choose(certificate=with_certificate, environment=environment)
         try:
-            httpx.URL(str(origin))
-        except httpx.InvalidURL:
+            # Read as a name for people, too: some of its readers do.
+            httpx.URL(str(origin)).host  # noqa: B018
+        except (httpx.InvalidURL, UnicodeError):
             field = "hosts.mtls" if with_certificate else "hosts.api"
             raise ConfigurationError(f"{field}: {origin.host!r} is no host name or IP address", field=field) from None
         return origin
@@ -316,7 +317,8 @@ class Config(Secretive):
         try:
             # What sends the request reads the URL by the same rules, so there is no second reading of it to exploit.
             url = httpx.URL(text)
-        except httpx.InvalidURL:
+            url.host  # noqa: B018  # as above
+        except (httpx.InvalidURL, UnicodeError):
             raise ConfigurationError(f"{field}: is not a path or a URL that can be called", field=field) from None
         if url.fragment:
             raise ConfigurationError(f"{field}: must have no fragment (RFC 6749 §3.2)", field=field)

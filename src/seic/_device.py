@@ -116,8 +116,9 @@ class DeviceLogin(Secretive):
             wall = self._clock.wall()
             certificate = self._endpoint.certificate()
             try:
-                reply: Reply = yield Send(self._endpoint.build(grant, now=wall), self._endpoint.timeout)
-                if self._endpoint.should_resend(reply):
+                request = self._endpoint.build(grant, now=wall)
+                reply: Reply = yield Send(request, self._endpoint.timeout)
+                if self._endpoint.should_resend(request, reply):
                     reply = yield Send(self._endpoint.build(grant, now=wall), self._endpoint.timeout)
                 token = self._endpoint.parse(reply, obtained_at=wall, now=wall)
                 is_bound = is_token_bound_as_it_should(

@@ -6,16 +6,21 @@ A listener is a guest: whatever it does, the call that the event tells of goes o
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from seic._events import Event, log_event
-from seic._runtime import Lock, is_in_event_loop, start_async
+from seic._runtime import Job, Latch, Lock, is_in_event_loop, start_async
 
 #: A function or a coroutine function of one event.
 Listener: TypeAlias = Callable[[Event], object]
+
+#: The longest that closing waits for listeners, in seconds.
+_DRAINING = 5.0
 
 _logger = logging.getLogger("seic.events")
 
@@ -31,12 +36,14 @@ class Listeners:
         self._lock = Lock()
         # Replaced whole, so that telling needs no lock.
         self._subscriptions: tuple[_Subscription, ...] = ()
+        #: The runs of coroutine functions that have not ended.
+        self._running: set[_Run] = set()
         if first is not None:
             self.add(first)
 
     def add(self, listener: Listener) -> Callable[[], None]:
         """Tell the listener of each event from now on; calling the result ends that, more than once does no harm."""
-        subscription = _Subscription(listener)
+        subscription = _Subscription(listener, self._running)
         with self._lock:
             self._subscriptions = (*self._subscriptions, subscription)
 
@@ -56,10 +63,45 @@ class Listeners:
         for subscription in self._subscriptions:
             subscription.tell(event)
 
+    async def drain(self, seconds: float = _DRAINING) -> None:
+        """Wait until the coroutine functions that were begun have ended, for at most `seconds` in all."""
+        ends = time.monotonic() + seconds
+        for run in self._others():
+            await run.ended.wait_async(max(0.0, ends - time.monotonic()))
+
+    def drain_blocking(self, seconds: float = _DRAINING) -> None:
+        """Wait for those that run in another event loop than the caller's, blocking; see `drain`."""
+        ends = time.monotonic() + seconds
+        for run in self._others():
+            if run.job is not None and not run.job.is_here():
+                run.ended.wait(max(0.0, ends - time.monotonic()))
+
+    def _others(self) -> list[_Run]:
+        """Return what runs and can end, without the listener that asks."""
+        here = _here.get()
+        return [run for run in list(self._running) if run is not here and not run.is_stranded()]
+
+
+class _Run:
+    """A coroutine function under way."""
+
+    def __init__(self) -> None:
+        self.ended = Latch()
+        #: What runs it; None for the moment before it starts.
+        self.job: Job | None = None
+
+    def is_stranded(self) -> bool:
+        return self.job is not None and self.job.is_stranded()
+
+
+#: The run that the caller is part of.
+_here: contextvars.ContextVar[_Run | None] = contextvars.ContextVar("seic_listener", default=None)
+
 
 class _Subscription:
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, running: set[_Run]) -> None:
         self._listener = listener
+        self._running = running
         self._failed = False
 
     def tell(self, event: Event) -> None:
@@ -73,7 +115,18 @@ class _Subscription:
 
     def _run(self, awaitable: Awaitable[object]) -> None:
         if is_in_event_loop():
-            start_async(lambda: self._settle(awaitable))
+            run = _Run()
+            self._running.add(run)
+
+            async def settle() -> None:
+                _here.set(run)
+                await self._settle(awaitable)
+
+            def ended() -> None:
+                self._running.discard(run)
+                run.ended.set()
+
+            run.job = start_async(settle, ended=ended)
         else:
             try:
                 asyncio.run(self._settle(awaitable))

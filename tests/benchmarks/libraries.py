@@ -9,7 +9,7 @@ import contextlib
 import importlib
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -184,7 +184,7 @@ async def _azure(place: Place) -> AsyncIterator[httpx.AsyncClient]:
     class Auth(httpx.Auth):
         """It knows no httpx: this is what its users write."""
 
-        async def async_auth_flow(self, request: httpx.Request) -> Any:
+        async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
             token = await credential.get_token("https://api.example.com/.default")
             request.headers["Authorization"] = f"Bearer {token.token}"
             yield request

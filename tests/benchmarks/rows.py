@@ -106,7 +106,7 @@ class Effort:
     is_judged: bool
 
 
-FULL = Effort(scenarios.FULL, short=9, longer=3, short_theirs=3, instructions=300, batches=600, is_judged=True)
+FULL = Effort(scenarios.FULL, short=7, longer=3, short_theirs=2, instructions=300, batches=600, is_judged=True)
 QUICK = Effort(scenarios.QUICK, short=1, longer=1, short_theirs=1, instructions=50, batches=50, is_judged=False)
 
 

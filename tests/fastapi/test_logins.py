@@ -3,7 +3,7 @@ from __future__ import annotations
 import contextlib
 import http.cookies
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -567,6 +567,29 @@ def test_a_store_that_fails_ends_no_session_at_hand(platform: FakePlatform, capl
     assert "password-9" not in caplog.text
 
 
+def test_a_login_that_the_store_does_not_keep_is_none(platform: FakePlatform) -> None:
+    """The person would be sent to log in again at the next page, and round and round; a 503 says that it is us."""
+
+    class Full(seic.MemoryStore):
+        full = True
+
+        def save(self, key: str, token: seic.Token) -> None:
+            if self.full:
+                raise OSError
+            super().save(key, token)
+
+    platform.store = store = Full()
+    site = Site(platform)
+    with site as browser:
+        failed = site.log_in(browser)
+        assert (failed.status_code, set(cookies_of(failed))) == (503, {LOGIN})
+        assert failed.headers["Retry-After"]
+        assert site.logins._sessions._clients == {}
+        store.full = False
+        assert site.log_in(browser).status_code == 303
+        assert browser.get("/me").status_code == 200
+
+
 def test_a_blocking_store_is_asked_off_the_loop(platform: FakePlatform) -> None:
     """Its disk or network holds nobody up."""
 
@@ -890,7 +913,7 @@ def test_attack_mix_up_of_two_providers(platform: FakePlatform) -> None:
     )
 
     @contextlib.asynccontextmanager
-    async def both(app: Starlette) -> Any:
+    async def both(app: Starlette) -> AsyncIterator[None]:
         async with honest_logins.lifespan(app), evil_logins.lifespan(app):
             yield
 

@@ -145,6 +145,39 @@ async def test_what_takes_too_long_is_closed(
             await reply.aread()
 
 
+async def test_a_connection_that_was_opened_after_the_last_look_is_closed(
+    far: HoldingServer, make: Make, disk: PairOnDisk, new: Minted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that waited in a pool until that was closed is answered all the same, and its connection does not stay."""
+    monkeypatch.setattr(pools, "DRAIN_LIMIT", 1e-9)
+    one = httpx.Limits(max_connections=1)
+    async with seic.AsyncClient(make(), limits=one) as client, client.stream("GET", "/held") as reply:
+        await far.half_sent.wait()
+        waiting = asyncio.create_task(client.get("/"))
+        network = client._transport._inner  # type: ignore[attr-defined]  # an AsyncTransport's
+        while len(network._pool.transport._pool._requests) < 2:  # noqa: ASYNC110 - it tells nobody who waits
+            await asyncio.sleep(0)
+        disk.put(new)
+        await client.reload_certificate()
+        await client.get("/")
+        monkeypatch.setattr(pools, "DRAIN_LIMIT", 300.0)
+        with pytest.raises(httpx.TransportError):
+            await reply.aread()
+        assert (await waiting).content == b"first-last"
+        await far.until_open(1)
+
+
+async def test_no_connection_is_closed_under_a_thread_that_is_about_to_use_it(far: HoldingServer, make: Make) -> None:
+    """A pool that was replaced looks idle until the thread has begun: it is left alone for as long."""
+    with seic.Client(make()) as client:
+        await asyncio.to_thread(client.get, "/")
+        network = client._transport._inner  # type: ignore[attr-defined]  # a Transport's
+        pool = await asyncio.to_thread(network._enter)
+        assert (list(pool.idle()), pool.is_drained()) == ([], False)
+        pool.entering.pop()
+        assert len(list(pool.idle())) == 1
+
+
 async def test_a_client_that_closes_takes_its_old_connections_along(
     far: HoldingServer, make: Make, disk: PairOnDisk, new: Minted
 ) -> None:
@@ -295,3 +328,37 @@ async def test_an_expired_certificate_that_was_renewed_is_never_presented(
         await client.get("/")
 
     assert far.made == serials(new)
+
+
+class SlowPresenter:
+    """In the place of a presenter: a look takes until the test lets it go, and each is counted."""
+
+    def __init__(self) -> None:
+        self.rotation = self
+        self.generation = 1
+        self.looks = 0
+        self.go_on = threading.Event()
+
+    def look(self, presented: int) -> bool:
+        """Look, and find something new."""
+        self.looks += 1
+        assert self.go_on.wait(10)
+        self.generation = 2
+        return True
+
+
+async def test_all_who_are_refused_at_once_share_a_look(make: Make) -> None:
+    """Each would hold a thread for as long as a source hangs; and who began it may leave."""
+    presenter = SlowPresenter()
+    network = pools.AsyncPools(presenter, None)  # type: ignore[arg-type]  # what it does not need here
+    looking = [asyncio.create_task(network._look(1)) for _ in range(50)]
+    await asyncio.sleep(0)
+    looking[0].cancel()
+    presenter.go_on.set()
+    found = await asyncio.gather(*looking, return_exceptions=True)
+
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert found[1:] == [True] * 49
+    assert presenter.looks == 1
+    assert await network._look(2) is False
+    assert presenter.looks == 2

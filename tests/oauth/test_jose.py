@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from seic._errors import ConfigurationError
 from seic._oauth.jose import new_key, read_key, read_secret, require_jose
 from tests._support.jwts import EC_KEY, RSA_KEY, parts, pem
+from tests._support.pki import mint, openssl, request
 
 _HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 
@@ -91,12 +93,18 @@ def test_where_a_key_may_stand(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("material", "options", "words"),
     [
-        pytest.param("missing.pem", {}, "No such file", id="no file"),
-        pytest.param(b"-----BEGIN PRIVATE KEY-----\nxx", {}, "no private key", id="damaged"),
-        pytest.param(b"", {}, "no private key", id="empty"),
-        pytest.param(pem(EC_KEY, "pass"), {}, "sealed with a passphrase", id="sealed"),
-        pytest.param(pem(EC_KEY, "pass"), {"password": "wrong"}, "passphrase", id="wrong passphrase"),
-        pytest.param(pem(EC_KEY), {"password": "pass"}, "not sealed", id="needless passphrase"),
+        pytest.param("missing.pem", {}, r"key: missing\.pem: there is no such file .*check the path", id="no file"),
+        pytest.param(b"-----BEGIN PRIVATE KEY-----\nxx", {}, "cut off .*copy it again", id="damaged"),
+        pytest.param(b"", {}, "it is empty; write", id="empty"),
+        pytest.param(b"hello", {}, "neither PEM, DER nor PKCS#12", id="garbage"),
+        pytest.param(7, {}, "must be a path, PEM text or bytes, not int", id="no material at all"),
+        pytest.param(mint().pem, {}, "a certificate where the private key belongs; pass", id="a certificate"),
+        pytest.param(request(mint()), {}, "there is no private key in it; pass", id="a request"),
+        pytest.param(pem(EC_KEY, "pass"), {}, "encrypted and there is no passphrase; pass password=", id="sealed"),
+        pytest.param(
+            pem(EC_KEY, "pass"), {"password": "wrong"}, "does not open it; check password=", id="wrong passphrase"
+        ),
+        pytest.param(pem(EC_KEY), {"password": "pass"}, "not encrypted, .*leave it out", id="needless passphrase"),
         pytest.param(pem(EC_KEY), {"algorithm": "RS256"}, "ES256, not RS256", id="another algorithm"),
         pytest.param(pem(RSA_KEY), {"algorithm": "none"}, "not none", id="no signature at all"),
         pytest.param(pem(RSA_KEY), {"algorithm": "HS256"}, "not HS256", id="a key as a secret"),
@@ -112,7 +120,58 @@ def test_a_key_that_cannot_sign(material: Any, options: dict[str, str], words: s
         read_key(material, field="key", **options)
     assert caught.value.field == "key"
     assert caught.value.__cause__ is caught.value.__context__ is None
-    assert "BEGIN" not in str(caught.value)
+    assert "PRIVATE KEY" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "password", "words"),
+    [
+        pytest.param(pem(EC_KEY, "pass"), None, "encrypted and there is no passphrase; pass password=", id="sealed"),
+        pytest.param(pem(EC_KEY, "pass"), "wrong", "does not open it; check password=", id="wrong passphrase"),
+        pytest.param(pem(EC_KEY)[:-30], None, "cut off .*copy it again", id="cut"),
+        pytest.param(b"", None, "it is empty", id="empty"),
+        pytest.param(pem(x25519.X25519PrivateKey.generate()), None, "signs no JWT; use RSA", id="kind"),
+        pytest.param(None, None, "it is a directory; name the file in it", id="directory"),
+    ],
+)
+def test_a_mistake_in_a_file_names_it(content: bytes | None, password: str | None, words: str, tmp_path: Path) -> None:
+    """Expect the setting, the file, what is wrong and what to do."""
+    path = tmp_path / "signing.key"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=f"^key: {re.escape(str(path))}: .*{words}") as caught:
+        read_key(path, field="key", password=password)
+    assert caught.value.field == "key"
+
+
+def test_what_a_damaged_key_says_is_never_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Expect a key that lost its first line, given as a text, not to be quoted as if it were a path."""
+    monkeypatch.chdir(tmp_path)
+    body = b"".join(pem(EC_KEY).splitlines()[1:-1]).decode()
+    for text in (body, body[1:], f"x{body}"):
+        with pytest.raises(ConfigurationError) as caught:
+            read_key(text, field="key")
+        assert body[10:40] not in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["utf-16", "proc-type", "pkcs12", "crlf", "beside its certificate"])
+def test_a_key_in_any_format_of_a_certificates(form: str, tmp_path: Path) -> None:
+    """Expect what opens as a client certificate's key to open here."""
+    minted = mint()
+    made = {
+        "utf-16": lambda: minted.key_pem.decode().encode("utf-16"),
+        "proc-type": lambda: openssl("ec", "-in", "@", "-aes128", "-passout", "pass:pass", given=minted.key_pem),
+        "pkcs12": lambda: openssl("pkcs12", "-export", "-in", "@", "-passout", "pass:pass", given=minted.pair),
+        "crlf": lambda: minted.key_pem.replace(b"\n", b"\r\n"),
+        "beside its certificate": lambda: minted.pair,
+    }[form]()
+    path = tmp_path / "signing.key"
+    path.write_bytes(made)
+    password = "pass" if form in ("proc-type", "pkcs12") else None
+    expected = read_key(minted.key_pem, field="key").thumbprint
+    assert read_key(path, field="key", password=password).thumbprint == expected
 
 
 def test_the_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:

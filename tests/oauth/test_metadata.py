@@ -224,6 +224,21 @@ def test_http_elsewhere(host: str) -> None:
         metadata_urls(f"http://{host}", allow_http_on_loopback=True)
 
 
+@pytest.mark.parametrize("member", sorted(DOCUMENT.keys() - {"issuer", "token_endpoint"}))
+def test_a_member_that_is_null(member: str) -> None:
+    """Expect it to count as missing."""
+    missing = {name: value for name, value in DOCUMENT.items() if name != member}
+    assert read({**DOCUMENT, member: None}) == read(missing)
+
+
+def test_a_host_that_is_no_name_in_any_language() -> None:
+    """Expect an issuer, or an endpoint, by such a host to be judged as it goes on the wire, without another's error."""
+    issuer = "https://xn--0.example"
+    assert metadata_urls(issuer)[1] == f"{issuer}/.well-known/openid-configuration"
+    document = {"issuer": issuer, "token_endpoint": f"{issuer}/token"}
+    assert read(document, issuer=issuer).name == "xn--0.example"
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"issuer": 1', b"x" * (1024 * 1024 + 1)])
 def test_no_document(body: bytes) -> None:
     """Expect an error, and none of the parser's."""
@@ -278,7 +293,11 @@ def test_no_issuer(issuer: str) -> None:
 
 
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from(["https://a.example", "http://[", "//"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.sampled_from(["https://a.example", "https://xn--/", "http://[", "//"]),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )

@@ -168,6 +168,12 @@ def test_the_introspected_reply() -> None:
     assert info.extra == {"aud": ["x"], "sub": "s"}
 
 
+def test_an_end_that_has_passed_by_our_clock() -> None:
+    """Expect the provider's word on the token, and no seconds below nought."""
+    info = _parse(STANDARD, {"active": True, "exp": 999})
+    assert (info.active, info.expires_in) == (True, 0.0)
+
+
 @pytest.mark.parametrize(
     ("value", "active"), [(True, True), (False, False), ("true", True), ("FALSE", False)], ids=repr
 )

@@ -6,11 +6,13 @@ import base64
 import pickle
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests._support.pki import PASSPHRASE, Minted, authority, mint
+from tests._support.rotating import Bench
 
 
 @pytest.fixture
@@ -23,6 +25,17 @@ def root() -> Minted:
 def client(root: Minted) -> Minted:
     """A client certificate that works, CN=svc-user."""
     return mint(issuer=root)
+
+
+@pytest.fixture
+def bench(client: Minted, root: Minted, tmp_path: Path) -> Bench:
+    """Hold the client certificate, with nothing to take up."""
+    client.write(tmp_path)
+    made = Bench(tmp_path, root)
+    made.identity.hold()
+    made.look()
+    assert made.events == []
+    return made
 
 
 @pytest.fixture

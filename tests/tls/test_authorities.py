@@ -19,14 +19,15 @@ from tests._support.rotating import BELIEVED, SETTLED, replace
 from tests._support.tls_servers import TlsServer, call
 
 
-def _ders(trust: Trust) -> tuple[bytes, ...]:
-    return tuple(facts.der for facts in trust.authorities)
-
-
 @pytest.fixture
 def other() -> Minted:
     """The authority that takes over."""
     return mint("Another root", ca=True, number=81)
+
+
+def ders(trust: Trust) -> tuple[bytes, ...]:
+    """The authorities of a trust as they stand in the file."""
+    return tuple(facts.der for facts in trust.authorities)
 
 
 class Bundle:
@@ -41,7 +42,7 @@ class Bundle:
     @property
     def trusted(self) -> tuple[bytes, ...]:
         """The authorities in service."""
-        return _ders(self.authorities.trust())
+        return ders(self.authorities.trust())
 
     def put(self, *authorities: Minted) -> None:
         """Replace it by renaming."""
@@ -154,22 +155,22 @@ def test_a_relative_path_is_the_one_that_it_was_at_first(
     monkeypatch.chdir(tmp_path)
     authorities = Authorities("ca.pem", emit=bundle.events.append)
     monkeypatch.chdir("/")
-    assert _ders(authorities.trust()) == (root.der,)
+    assert ders(authorities.trust()) == (root.der,)
     bundle.put(other)
     for _ in range(SETTLED):
         authorities.look()
-    assert _ders(authorities.trust()) == (other.der,)
+    assert ders(authorities.trust()) == (other.der,)
 
 
 def test_a_directory_is_followed_by_what_comes_and_goes_in_it(tmp_path: Path, root: Minted, other: Minted) -> None:
     """As Kubernetes and c_rehash do it: a file that comes, goes or is renamed changes the folder."""
     (tmp_path / "root.pem").write_bytes(root.pem)
     authorities = Authorities(tmp_path, emit=lambda _: None)
-    assert _ders(authorities.trust()) == (root.der,)
+    assert ders(authorities.trust()) == (root.der,)
     (tmp_path / "other.pem").write_bytes(other.pem)
     for _ in range(SETTLED):
         authorities.look()
-    assert set(_ders(authorities.trust())) == {root.der, other.der}
+    assert set(ders(authorities.trust())) == {root.der, other.der}
 
 
 @pytest.mark.parametrize("form", ["bytes", "text", "the system's"])
@@ -238,7 +239,7 @@ def test_a_bad_bundle_holds_up_no_certificate(followed: Followed, root: Minted, 
     held = followed.identity.hold()
 
     assert held.certificate.leaf.der == new.der
-    assert _ders(held.trust) == (root.der,)
+    assert ders(held.trust) == (root.der,)
     assert {type(event) for event in followed.events} == {CertificateRotated, CertificateRejected}
 
 
@@ -257,4 +258,4 @@ def test_a_reload_takes_the_authorities_up_as_well(followed: Followed, other: Mi
     """It says whether the certificate is new, and the next connection trusts what the file holds."""
     followed.ca.write_bytes(other.pem)
     assert followed.identity.reload() is False
-    assert _ders(followed.identity.hold().trust) == (other.der,)
+    assert ders(followed.identity.hold().trust) == (other.der,)

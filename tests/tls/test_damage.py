@@ -1,8 +1,10 @@
-"""Damage of any kind to a certificate's file is a CertificateError and nothing else."""
+"""Files that are missing, cut, empty or damaged in any way: a CertificateError that names them, and nothing else."""
 
 from __future__ import annotations
 
-import contextlib
+import base64
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -10,21 +12,185 @@ from hypothesis import given, settings, strategies
 
 from seic._errors import CertificateError
 from seic._tls.certificate import ClientCertificate
-from tests._support.pki import PASSPHRASE, Minted, mint, openssl
-
-OTHER = mint("another", number=3)
-
-
-def _store(minted: Minted) -> bytes:
-    sealed = ("pkcs12", "-export", "-in", "@", "-passout", f"pass:{PASSPHRASE}")
-    return openssl(*sealed, given=minted.pair)
+from seic._tls.reasons import Reason
+from seic._tls.trust import read_trust
+from tests._support.mistakes import OTHER, Row, assert_told_of_bytes, assert_told_of_files, sealed, store
+from tests._support.pki import PASSPHRASE, Minted, authority, openssl
 
 
-WHOLE = {
-    "pem": (OTHER.pair, None),
-    "der": (OTHER.der, OTHER.key_pem),
-    "key": (OTHER.pem, OTHER.key_bytes(encoding=Encoding.DER)),
-    "store": (_store(OTHER), None),
+def _pem(label: str, der: bytes) -> bytes:
+    return b"-----BEGIN %b-----\n%b-----END %b-----\n" % (label.encode(), base64.encodebytes(der), label.encode())
+
+
+_KEY = base64.b64encode(OTHER.key_bytes(encoding=Encoding.DER)).decode()[40:90]
+
+
+def _damage(pem: bytes) -> bytes:
+    lines = pem.splitlines()
+    lines[1] = lines[1][:8] + b"AAAA" + lines[1][12:]
+    return b"\n".join(lines)
+
+
+ROWS: dict[str, Row] = {
+    "missing": (
+        lambda m: None,
+        lambda m: m.key_pem,
+        None,
+        Reason.NOT_FOUND,
+        "c.pem",
+        ["no such file", "check the path"],
+    ),
+    "empty": (lambda m: b"", lambda m: m.key_pem, None, Reason.EMPTY, "c.pem", ["is empty"]),
+    "blank": (lambda m: b" \n\n", lambda m: m.key_pem, None, Reason.EMPTY, "c.pem", ["is empty"]),
+    "empty-key": (lambda m: m.pem, lambda m: b"", None, Reason.EMPTY, "c.key", ["is empty"]),
+    "cut-pem": (lambda m: m.pem[:-30], lambda m: m.key_pem, None, Reason.TRUNCATED, "c.pem", ["cut off", "copy it"]),
+    "cut-in-its-second-block": (
+        lambda m: m.pem + m.key_pem[:-60],
+        lambda m: None,
+        None,
+        Reason.TRUNCATED,
+        "c.pem",
+        ["still being written"],
+    ),
+    "cut-key": (lambda m: m.pem, lambda m: m.key_pem[:90], None, Reason.TRUNCATED, "c.key", ["cut off"]),
+    "cut-der": (lambda m: m.der[:-10], lambda m: m.key_pem, None, Reason.TRUNCATED, "c.pem", ["cut off"]),
+    "cut-body": (
+        lambda m: _pem("CERTIFICATE", m.der[:-9]),
+        lambda m: m.key_pem,
+        None,
+        Reason.TRUNCATED,
+        "c.pem",
+        ["cut off"],
+    ),
+    "cut-bag": (
+        lambda m: _pem("PKCS7", b"\x30\x82\x01\x00"),
+        lambda m: m.key_pem,
+        None,
+        Reason.TRUNCATED,
+        "c.pem",
+        ["PKCS#7"],
+    ),
+    "cut-store": (lambda m: store(m)[:-10], lambda m: None, PASSPHRASE, Reason.TRUNCATED, "c.pem", ["cut off"]),
+    "no-base64": (
+        lambda m: b"-----BEGIN CERTIFICATE-----\n!?\n-----END CERTIFICATE-----\n",
+        lambda m: m.key_pem,
+        None,
+        Reason.TRUNCATED,
+        "c.pem",
+        ["damaged"],
+    ),
+    "damaged-certificate": (
+        lambda m: _pem("CERTIFICATE", b"\x30\x03\x02\x01\x01"),
+        lambda m: m.key_pem,
+        None,
+        Reason.UNKNOWN_FORMAT,
+        "c.pem",
+        ["the certificate in it is damaged"],
+    ),
+    "garbage": (
+        lambda m: b"hello",
+        lambda m: m.key_pem,
+        None,
+        Reason.UNKNOWN_FORMAT,
+        "c.pem",
+        ["neither PEM, DER nor"],
+    ),
+    "html": (
+        lambda m: b"<html>404</html>",
+        lambda m: m.key_pem,
+        None,
+        Reason.UNKNOWN_FORMAT,
+        "c.pem",
+        ["check the path"],
+    ),
+    "one-byte": (lambda m: b"\x30", lambda m: m.key_pem, None, Reason.UNKNOWN_FORMAT, "c.pem", ["neither"]),
+    "bad-base64-of-pem": (
+        lambda m: b"LS0tLS1CRUdJTi!",
+        lambda m: m.key_pem,
+        None,
+        Reason.UNKNOWN_FORMAT,
+        "c.pem",
+        ["PEM"],
+    ),
+    "huge": (lambda m: b"x" * (10 * 2**20 + 1), lambda m: None, None, Reason.UNKNOWN_FORMAT, "c.pem", ["10 MiB"]),
+    "damaged-name": (
+        lambda m: _pem("CERTIFICATE", m.der.replace(b"\x0c\x08svc-user", b"\x0b\x08svc-user")),
+        lambda m: m.key_pem,
+        None,
+        Reason.UNKNOWN_FORMAT,
+        "c.pem",
+        ["a certificate in it is damaged"],
+    ),
+    "unknown-version": (
+        lambda m: m.der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x63"),
+        lambda m: m.key_pem,
+        None,
+        Reason.UNKNOWN_FORMAT,
+        "c.pem",
+        ["neither PEM, DER"],
+    ),
+    "damaged-key": (
+        lambda m: m.pem,
+        lambda m: _damage(m.key_pem),
+        None,
+        Reason.UNSUPPORTED_KEY,
+        "c.key",
+        ["the private key is damaged"],
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_mistake_names_its_file_its_reason_and_the_remedy(
+    row: str, client: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
+) -> None:
+    """The error is a CertificateError with the path, the stable code and words that help, and shows no secret."""
+    assert_told_of_files(ROWS[row], client, tmp_path, assert_no_leak)
+
+
+@pytest.mark.parametrize("row", sorted(ROWS.keys() - {"missing"}))
+def test_the_same_mistake_in_bytes_is_the_same_error(
+    row: str, client: Minted, assert_no_leak: Callable[..., None]
+) -> None:
+    """Given as bytes, the mistake has the same code, and the error says which argument it was."""
+    assert_told_of_bytes(ROWS[row], client, assert_no_leak)
+
+
+def _load(data: bytes) -> object:
+    return ClientCertificate.load(data, password=PASSPHRASE)
+
+
+def _load_key(data: bytes) -> object:
+    return ClientCertificate.load(OTHER.pem, key=data, password=PASSPHRASE)
+
+
+def _trust(data: bytes) -> object:
+    return read_trust(data).new_context()
+
+
+def _pss() -> bytes:
+    key = openssl("genpkey", "-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048", given=b"")
+    return openssl("req", "-x509", "-new", "-key", "@", "-subj", "/CN=pss", "-days", "30", given=key) + key
+
+
+def _sealed_of_old() -> bytes:
+    return openssl("ec", "-in", "@", "-aes192", "-passout", f"pass:{PASSPHRASE}", given=OTHER.key_pem)
+
+
+#: What is whole, and who reads it.
+WHOLE: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
+    "pem": (OTHER.pair, _load),
+    "utf-16": (OTHER.pair.decode().encode("utf-16"), _load),
+    "der": (OTHER.der, lambda data: ClientCertificate.load(data, key=OTHER.key_pem)),
+    "pss": (_pss(), _load),
+    "trusted": (openssl("x509", "-in", "@", "-trustout", given=OTHER.pem) + OTHER.key_pem, _load),
+    "bag": (openssl("crl2pkcs7", "-nocrl", "-certfile", "@", "-outform", "DER", given=OTHER.pem), _load),
+    "store": (store(OTHER), _load),
+    "key": (OTHER.key_bytes(encoding=Encoding.DER), _load_key),
+    "sealed-key": (sealed(OTHER, encoding=Encoding.DER), _load_key),
+    "proc-type": (_sealed_of_old(), _load_key),
+    "authority": (authority().der, _trust),
+    "authorities": (authority().pem + authority("Other Root", 71).pem, _trust),
 }
 
 
@@ -33,14 +199,24 @@ WHOLE = {
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("form", WHOLE)
 def test_damage_of_any_kind_is_a_certificate_error(form: str, data: strategies.DataObject) -> None:
-    """Whatever bytes are changed, lost or added, what is raised is a CertificateError and nothing else."""
-    certificate, key = WHOLE[form]
-    whole = key if form == "key" and key is not None else certificate
+    """Whatever bytes are changed, lost or added, it loads or is a CertificateError, which quotes nothing of a key."""
+    whole, read = WHOLE[form]
     start = data.draw(strategies.integers(0, len(whole) - 1))
     end = data.draw(strategies.integers(start, min(len(whole), start + 8)))
     damaged = whole[:start] + data.draw(strategies.binary(max_size=8)) + whole[end:]
-    with contextlib.suppress(CertificateError):
-        if form == "key":
-            ClientCertificate.load(certificate, key=damaged)
-        else:
-            ClientCertificate.load(damaged, key=key, password=PASSPHRASE)
+    said = ""
+    try:
+        read(damaged)
+    except CertificateError as error:
+        said = str(error)
+    assert PASSPHRASE not in said
+    assert _KEY not in said
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(data=strategies.one_of(strategies.binary(max_size=80), strategies.text(max_size=80)))
+def test_anything_at_all_is_a_certificate_error(data: bytes | str) -> None:
+    """Bytes and texts that were never a certificate, nor a path that leads anywhere."""
+    for read in (_load, _load_key, _trust):
+        with pytest.raises(CertificateError):
+            read(data)  # type: ignore[arg-type]  # a text is a path or PEM

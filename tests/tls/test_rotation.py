@@ -1,8 +1,7 @@
-"""Rotation: a new pair is taken up whole, however it was written; a bad one leaves the good one in service."""
+"""Rotation: a new pair is taken up whole, however it was written, and new connections present it."""
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import ssl
 import threading
@@ -11,26 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from seic._errors import CertificateError, ConfigurationError
-from seic._events import CertificateExpiring, CertificateRejected, CertificateRotated, Event
+from seic._events import CertificateRotated
 from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason
 from seic._tls.renewal import FileRenewal
-from seic._tls.rotation import Identity
-from tests._support.pki import DAY, NOW, PASSPHRASE, Minted, authority, mint, server
-from tests._support.rotating import BELIEVED, NEW, SETTLED, Bench, Vault, replace
+from tests._support.pki import DAY, NOW, Minted, mint, server
+from tests._support.rotating import BELIEVED, NEW, Bench, Vault, replace
 from tests._support.tls_servers import TLS12, TLS13, TlsServer, call
-
-
-@pytest.fixture
-def bench(client: Minted, root: Minted, tmp_path: Path) -> Bench:
-    """Hold the client certificate, with nothing to take up."""
-    client.write(tmp_path)
-    made = Bench(tmp_path, root)
-    made.identity.hold()
-    made.look()
-    assert made.events == []
-    return made
 
 
 def test_holding_gives_certificate_context_and_generation(bench: Bench, client: Minted) -> None:
@@ -194,160 +179,6 @@ def test_new_connections_present_the_new_certificate_and_old_contexts_the_old(
     assert len(set(expected)) == 4
 
 
-BAD: dict[str, tuple[Callable[[Path], None], Reason, str]] = {
-    "mismatch": (lambda folder: replace(folder, NEW, "client.pem"), Reason.KEY_MISMATCH, "client.pem"),
-    "garbage": (lambda folder: _write(folder / "client.pem", b"garbage"), Reason.UNKNOWN_FORMAT, "client.pem"),
-    "cut": (lambda folder: _write(folder / "client.key", NEW.key_pem[:80]), Reason.TRUNCATED, "client.key"),
-    "gone": (lambda folder: (folder / "client.key").unlink(), Reason.NOT_FOUND, "client.key"),
-    "expired": (
-        lambda folder: replace(folder, mint(issuer=authority(), not_after=NOW - DAY / 2)),
-        Reason.EXPIRED,
-        "client.pem",
-    ),
-    "weak": (lambda folder: replace(folder, mint(issuer=authority(), key="rsa1024")), Reason.WEAK_KEY, "client.pem"),
-    "encrypted": (
-        lambda folder: _write(folder / "client.key", NEW.key_bytes(password=PASSPHRASE)),
-        Reason.PASSPHRASE_MISSING,
-        "client.key",
-    ),
-}
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
-
-
-@pytest.mark.parametrize("row", BAD)
-def test_a_bad_pair_leaves_the_good_one_in_service_and_is_reported_once(
-    row: str, bench: Bench, assert_no_leak: Callable[..., None]
-) -> None:
-    """What does not load swaps nothing; one event names file and reason, and no more follow."""
-    spoil, reason, named = BAD[row]
-    held = bench.identity.hold()
-    spoil(bench.folder)
-
-    bench.look(BELIEVED - 1)
-    assert bench.events == []
-    bench.look(20)
-
-    assert bench.identity.hold() is held
-    (event,) = bench.events
-    assert isinstance(event, CertificateRejected)
-    assert (event.reason, event.path) == (reason, str(bench.folder / named))
-    assert event.problem.startswith(f"{bench.folder / named}: ")
-    assert_no_leak(event, keys=(NEW,))
-
-
-def test_each_distinct_bad_content_is_reported_once(bench: Bench, client: Minted) -> None:
-    """The same bad content touched again is no news; another one is; and so is the same after a good one."""
-    path = bench.folder / "client.pem"
-
-    def reported() -> int:
-        bench.look(BELIEVED)
-        return len(bench.events)
-
-    path.write_bytes(b"garbage")
-    assert reported() == 1
-    os.utime(path, ns=(5, 5))
-    assert reported() == 1
-    path.write_bytes(b"other garbage")
-    assert reported() == 2
-    path.write_bytes(client.pem)
-    assert reported() == 2
-    path.write_bytes(b"other garbage")
-    assert reported() == 3
-
-
-def test_after_a_bad_pair_the_next_good_one_is_taken_up(bench: Bench) -> None:
-    """A rejection ends with the next change."""
-    (bench.folder / "client.pem").write_bytes(b"garbage")
-    bench.look(BELIEVED)
-    replace(bench.folder, NEW)
-    bench.look()
-    assert bench.presented == NEW.der
-
-
-def test_a_certificate_ahead_of_its_time_is_taken_up_when_its_time_has_come(bench: Bench, client: Minted) -> None:
-    """A renewal that is not valid yet is reported, and served from its first second without another change."""
-    coming = mint(issuer=bench.root, number=7, not_before=NOW + DAY)
-    replace(bench.folder, coming)
-    bench.look(BELIEVED)
-    assert [event.reason for event in bench.events if isinstance(event, CertificateRejected)] == [Reason.NOT_YET_VALID]
-    bench.now = NOW + DAY - dt.timedelta(seconds=1)
-    bench.look()
-    assert bench.presented == client.der
-
-    bench.now = NOW + DAY
-    bench.look(1)
-
-    assert bench.presented == coming.der
-    assert [type(event) for event in bench.events] == [CertificateRejected, CertificateRotated]
-
-
-def test_a_refused_handshake_takes_up_a_new_pair_at_once(bench: Bench) -> None:
-    """An urgent look waits for nothing to settle."""
-    replace(bench.folder, NEW)
-    bench.identity.look(urgent=True)
-    assert bench.presented == NEW.der
-
-
-def test_an_urgent_look_at_half_a_pair_reports_nothing(bench: Bench, client: Minted) -> None:
-    """A handshake refused in the middle of a rotation is no reason for a false alarm."""
-    replace(bench.folder, NEW, "client.key")
-    bench.identity.look(urgent=True)
-    assert bench.presented == client.der
-    assert bench.events == []
-    replace(bench.folder, NEW, "client.pem")
-    bench.look()
-    assert bench.presented == NEW.der
-
-
-def test_reload_tells_whether_there_was_something_new(bench: Bench) -> None:
-    """Asked to, it reads at once, and says whether that changed anything."""
-    assert bench.identity.reload() is False
-    replace(bench.folder, NEW)
-    assert bench.identity.reload() is True
-    assert bench.presented == NEW.der
-    bench.look()
-    assert [type(event) for event in bench.events] == [CertificateRotated]
-
-
-def test_reload_raises_what_is_wrong_and_reports_it_once(bench: Bench, client: Minted) -> None:
-    """Who asks for a reload gets the error itself; the event comes once for reload and looks together."""
-    (bench.folder / "client.pem").write_bytes(b"garbage")
-    for _ in range(2):
-        with pytest.raises(CertificateError) as caught:
-            bench.identity.reload()
-        assert caught.value.reason == Reason.UNKNOWN_FORMAT
-    bench.look(BELIEVED)
-    assert bench.presented == client.der
-    assert [type(event) for event in bench.events] == [CertificateRejected]
-
-
-def test_bytes_are_never_looked_at_and_cannot_be_reloaded(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """A certificate given as bytes stays, and reload says what to do instead."""
-    bench = Bench(tmp_path, root, ClientCertificate.load(client.pair))
-    held = bench.identity.hold()
-    bench.look(5)
-    bench.identity.look(urgent=True)
-    assert bench.identity.hold() is held
-    with pytest.raises(ConfigurationError, match="give a callback"):
-        bench.identity.reload()
-
-
-@pytest.mark.parametrize("source", ["files", "bytes"])
-def test_an_expired_first_certificate_is_refused(source: str, root: Minted, tmp_path: Path) -> None:
-    """There is no last good pair to fall back on: the error comes before any handshake, and again the next time."""
-    old = mint(issuer=root, not_after=NOW - DAY / 2)
-    paths = old.write(tmp_path)
-    loaded = ClientCertificate.load(paths[0], key=paths[1]) if source == "files" else ClientCertificate.load(old.pair)
-    bench = Bench(tmp_path, root, loaded)
-    for _ in range(2):
-        with pytest.raises(CertificateError) as caught:
-            bench.identity.hold()
-        assert caught.value.reason == Reason.EXPIRED
-
-
 def test_a_certificate_loaded_long_ago_and_renewed_since_is_read_again(root: Minted, tmp_path: Path) -> None:
     """A setting made at import outlives its file: an expired one is read again before it is refused."""
     old = mint(issuer=root, not_after=NOW - DAY / 2)
@@ -365,76 +196,6 @@ def test_files_renewed_before_the_first_use_are_taken_up(client: Minted, root: M
     assert bench.presented == client.der
     bench.look()
     assert bench.presented == NEW.der
-
-
-def test_the_approaching_end_is_told_once_a_day(client: Minted, bench: Bench) -> None:
-    """From 30 days before the end there is one event a day, with the days that are left."""
-    bench.now = client.certificate.not_valid_after_utc - 30 * DAY
-    bench.look()
-    assert bench.events == []
-
-    bench.now += dt.timedelta(seconds=1)
-    bench.look(5)
-    bench.now += DAY - dt.timedelta(seconds=1)
-    bench.look(5)
-    assert len(bench.events) == 1
-    bench.now += dt.timedelta(seconds=1)
-    bench.look(5)
-
-    first, second = bench.events
-    assert isinstance(first, CertificateExpiring)
-    assert isinstance(second, CertificateExpiring)
-    assert (first.path, first.subject) == (str(bench.folder / "client.pem"), "CN=svc-user")
-    assert first.not_after == client.certificate.not_valid_after_utc
-    assert first.days_left == pytest.approx(30, abs=1e-4)
-    assert second.days_left == pytest.approx(29, abs=1e-4)
-
-
-def test_a_renewal_ends_the_notices(client: Minted, bench: Bench, root: Minted) -> None:
-    """With a new certificate there is no approaching end to tell, until its own."""
-    bench.now = client.certificate.not_valid_after_utc - 3 * DAY
-    bench.look()
-    replace(bench.folder, mint(issuer=root, number=8, not_after=NOW + 2000 * DAY))
-    bench.look()
-    bench.now += 2 * DAY
-    bench.look()
-    assert [type(event) for event in bench.events] == [CertificateExpiring, CertificateRotated]
-
-
-def test_the_end_of_each_certificate_is_told_by_itself(client: Minted, bench: Bench, root: Minted) -> None:
-    """A renewal that ends soon itself is told at once, whenever the last one was told."""
-    bench.now = client.certificate.not_valid_after_utc - 3 * DAY
-    bench.look()
-    replace(bench.folder, mint(issuer=root, number=8, not_after=bench.now + 2 * DAY))
-    bench.look(SETTLED + 1)
-    assert [type(event) for event in bench.events] == [CertificateExpiring, CertificateRotated, CertificateExpiring]
-
-
-def test_a_listener_may_use_the_identity(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """Events are told outside the lock: a listener that holds or reloads does not wait for itself."""
-    client.write(tmp_path)
-    generations: list[int] = []
-
-    def listen(event: Event) -> None:
-        identity.reload()
-        generations.append(identity.hold().generation)
-
-    identity = Identity(
-        ClientCertificate.load(tmp_path / "client.pem", key=tmp_path / "client.key"), ca=root.pem, emit=listen
-    )
-    identity.hold()
-    replace(tmp_path, NEW)
-    assert identity.reload()
-    assert generations == [2]
-
-
-def test_without_a_listener_nothing_is_told(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """Listening is optional."""
-    client.write(tmp_path)
-    identity = Identity(ClientCertificate.load(tmp_path / "client.pem", key=tmp_path / "client.key"), ca=root.pem)
-    identity.hold()
-    replace(tmp_path, NEW)
-    assert identity.reload()
 
 
 def test_two_threads_that_hold_at_once_get_the_same_pair(client: Minted, root: Minted, tmp_path: Path) -> None:
@@ -466,18 +227,3 @@ def test_who_sees_the_new_generation_finds_the_new_pair(bench: Bench) -> None:
         replace(bench.folder, minted)
         bench.look()
         assert bench.identity.hold().generation == bench.identity.generation
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
-def test_a_pipe_in_place_of_a_file_is_reported_and_not_waited_for(bench: Bench, client: Minted) -> None:
-    """The looking never blocks on a pipe that nobody writes to."""
-    bench.identity.hold()
-    bench.look()
-    (bench.folder / "client.key").unlink()
-    os.mkfifo(bench.folder / "client.key")
-    looking = threading.Thread(target=bench.look, args=(BELIEVED,), daemon=True)
-    looking.start()
-    looking.join(10)
-    assert not looking.is_alive()
-    assert bench.presented == client.der
-    assert [event.reason for event in bench.events if isinstance(event, CertificateRejected)] == [Reason.UNREADABLE]

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from seic._errors import CertificateError
 from seic._tls.reasons import Reason
 from seic._tls.trust import Trust, read_trust
-from tests._support.pki import DAY, NOW, Minted, authority, mint, server
+from tests._support.pki import DAY, NOW, PASSPHRASE, Minted, authority, mint, openssl, server
 from tests._support.tls_servers import TlsServer, call
 
 
@@ -93,6 +93,11 @@ MISTAKES = {
     "garbage": (b"garbage", Reason.UNKNOWN_FORMAT, ["neither PEM, DER"]),
     "cut": (authority().pem[:-30], Reason.TRUNCATED, ["cut off"]),
     "key": (authority().key_pem, Reason.NO_CERTIFICATE, ["holds: private key", "authority that signed the server's"]),
+    "store": (
+        openssl("pkcs12", "-export", "-in", "@", "-passout", f"pass:{PASSPHRASE}", given=authority().pair),
+        Reason.PASSPHRASE_MISSING,
+        ["it is encrypted", "pass them as PEM", "openssl pkcs12 -in FILE -nokeys"],
+    ),
     "public-key": (_public(authority()), Reason.NO_CERTIFICATE, ["holds: public key"]),
     "leaf": (server(authority()).pem, Reason.NOT_A_CA, ["only CN=server", "issued by CN=Test Root", "of that issuer"]),
     "expired": (
@@ -238,8 +243,6 @@ def test_a_directory_of_hashed_names_is_the_systems_trust_too(
 
 
 def _hashed(minted: Minted) -> str:
-    from tests._support.pki import openssl
-
     return openssl("x509", "-in", "@", "-noout", "-subject_hash", given=minted.pem).decode().strip() + ".0"
 
 

@@ -112,6 +112,9 @@ def test_a_redirect_is_not_followed(send: Call) -> None:
 # The deadline
 
 
+_DEADLINES = (0.3, 1, 3)
+
+
 def _silent(server: RawServer, connection: socket.socket) -> None:
     server.wait(connection)
 
@@ -170,12 +173,15 @@ def test_no_server_is_slow_enough_to_outlive_the_deadline(
 ) -> None:
     """A drop now and then keeps every read timeout happy; the whole call ends all the same, and its connection too."""
     server, settings = slow(manner)
-    with pytest.raises(TokenEndpointUnavailable) as caught:
-        send(sender_to(settings), request_to(settings.base_url), 0.3)
-
-    assert "no whole answer within 0.3 s" in str(caught.value)
-    assert server.arrived.is_set()
-    assert server.hung_up.wait(PATIENCE)
+    # On a busy machine the first deadlines may pass before the server has heard the request.
+    for seconds in _DEADLINES:
+        server.hung_up.clear()
+        with pytest.raises(TokenEndpointUnavailable) as caught:
+            send(sender_to(settings), request_to(settings.base_url), seconds)
+        assert f"no whole answer within {seconds:g} s" in str(caught.value)
+        if server.hung_up.wait(PATIENCE) and server.arrived.is_set():
+            return
+    pytest.fail("the connection outlived the deadline")
 
 
 def test_a_handshake_that_never_ends_ends_with_the_deadline(send: Call) -> None:

@@ -65,7 +65,7 @@ class Prover:
                         await discard_async(response)
                     self.prove(again)
                     response = yield again
-                    self._dpop.heed(response.request.url, response.headers, api=True)
+                    self._dpop.heed(response.request, response.headers, api=True)
                 sent = await flow.asend(response)
         except StopAsyncIteration:
             return
@@ -86,7 +86,7 @@ class Prover:
                         discard(response)
                     self.prove(again)
                     response = yield again
-                    self._dpop.heed(response.request.url, response.headers, api=True)
+                    self._dpop.heed(response.request, response.headers, api=True)
                 sent = flow.send(response)
         except StopIteration:
             return
@@ -99,7 +99,7 @@ class Prover:
         It is the one that was answered: after a redirect, what came before has been done and must not be done twice.
         """
         request = response.request
-        is_new = self._dpop.heed(request.url, response.headers, api=True)
+        is_new = self._dpop.heed(request, response.headers, api=True)
         if (
             is_new
             and response.status_code == _UNAUTHORIZED

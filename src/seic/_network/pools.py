@@ -167,8 +167,9 @@ class AsyncPools(httpx.AsyncBaseTransport):
         return self._pool
 
     def _retire(self, pool: _Pool[httpx.AsyncHTTPTransport]) -> None:
-        pool.ends = pool.ends or time.monotonic() + DRAIN_LIMIT
-        self._retired.add(pool)
+        if pool not in self._retired:
+            pool.ends = time.monotonic() + DRAIN_LIMIT
+            self._retired.add(pool)
         if self._drain_job is None or self._drain_job.is_stranded():
             self._drain_job = start_async(self._drain)
 

@@ -81,21 +81,23 @@ class DPoP(Secretive):
             claims["nonce"] = nonce
         return self._signing.sign(claims, typ="dpop+jwt", jwk=self._signing.public)
 
-    def heed(self, url: Any, headers: Any, *, api: bool) -> bool:
-        """Remember the nonce of an answer, if it brings one; return whether it is another than before.
+    def heed(self, request: Any, headers: Any, *, api: bool) -> bool:
+        """Remember the nonce of an answer, if it brings one; return whether it is another than the request's.
+
+        What counts is what the request carried, and not what is remembered: of two calls that are asked for a nonce at
+        one time, the second finds it known.
 
         Args:
-            url: Whose answer it is.
+            request: What was answered.
             headers: The answer's.
             api: Whether it answers an API call, and no token call.
         """
         nonce = headers.get("DPoP-Nonce")
         if nonce is None or len(nonce) > _LONGEST_NONCE or not is_header_safe(nonce):
             return False
-        key = (_origin(url), api)
-        is_new: bool = self._nonces.get(key) != nonce
-        self._nonces[key] = nonce
-        return is_new
+        self._nonces[(_origin(request.url), api)] = nonce
+        sent = claims_of(request.headers.get("DPoP", "")) or {}
+        return bool(sent.get("nonce") != nonce)
 
     def check(self, access_token: str, token_type: str, *, host: str) -> None:
         """Refuse a token that is not bound to this key.

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import functools
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from seic._errors import ConfigurationError
-from seic._model.secrecy import Secretive
+from seic._errors import ConfigurationError, SeicError
+from seic._model.secrecy import Secretive, traceless
 
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+
+    from seic._tls.keys import PrivateKey
 
     _Key: TypeAlias = "RSAKey | ECKey | OKPKey | OctKey"
 
@@ -102,26 +103,34 @@ def require_jose(field: str) -> None:
         raise ConfigurationError(f'{field}: needs the extra `jose`: pip install "seic[jose]"', field=field)
 
 
+@traceless
 def read_key(
     material: KeyMaterial, *, field: str, password: str | None = None, algorithm: str | None = None
 ) -> SigningKey:
-    """Read a private key, PEM or DER.
+    """Read a private key in any format that a client certificate's may have.
 
     Args:
         material: The key, or its file's path.
         field: The setting's name, for the error.
-        password: What opens it, where it is sealed.
+        password: What opens it, where it is encrypted.
         algorithm: What to sign with; None is the key's own first.
 
     Raises:
-        ConfigurationError: It cannot be read or opened, or does not fit the algorithm; or the extra is missing.
+        ConfigurationError: It cannot be read or opened, or does not fit the algorithm, and the message names its file;
+            or the extra is missing.
     """
     require_jose(field)
-    content = _content(material, field)
-    problem = _fault(content, password)
-    if problem is not None:
+    from seic._tls.keys import read_private_key
+
+    try:
+        read = read_private_key(material, password)
+        problem = _unfit(read, with_password=password is not None)
+    except SeicError as error:
+        # The message alone: what it came from may hold some of the key.
+        read, problem = None, error.message
+    if read is None or problem is not None:
         raise ConfigurationError(f"{field}: {problem}", field=field)
-    return _signing_key(_import(_load(content, password)), algorithm, field)
+    return _signing_key(_import(read.key), algorithm, field)
 
 
 def read_secret(secret: str, *, algorithm: str) -> SigningKey:
@@ -155,55 +164,24 @@ def new_key() -> SigningKey:
     return SigningKey(key=ECKey.generate_key("P-256"), algorithm="ES256")
 
 
-def _content(material: KeyMaterial, field: str) -> bytes:
-    if isinstance(material, bytes):
-        return material
-    if isinstance(material, str) and "-----BEGIN" in material:
-        return material.encode(errors="replace")
-    try:
-        return Path(material).read_bytes()
-    except (OSError, ValueError) as error:
-        # The path is not quoted: a damaged key that was given as a text would be taken for one.
-        problem = (isinstance(error, OSError) and error.strerror) or type(error).__name__
-    raise ConfigurationError(f"{field}: neither a private key nor a file that can be read: {problem}", field=field)
-
-
-def _fault(content: bytes, password: str | None) -> str | None:
-    """Return what is wrong with a key, if anything; what the library raises may hold some of it."""
-    try:
-        key = _load(content, password)
-    except TypeError:
-        if password is None:
-            return "is sealed with a passphrase; pass it as password=..."
-        return "is not sealed, and there is a passphrase for it; leave the passphrase out"
-    except Exception as error:  # noqa: BLE001  # OpenSSL's errors are of several kinds
-        return f"is no private key that can be opened: {type(error).__name__}; check the file and its passphrase"
-    return _unfit(key)
-
-
-def _unfit(key: object) -> str | None:
+def _unfit(read: PrivateKey, *, with_password: bool) -> str | None:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-    if isinstance(key, RSAPrivateKey):
-        weak = key.key_size < _RSA_BITS
-        return (
-            f"is an RSA key of less than {_RSA_BITS} bits, too weak for a signature (RFC 7518 §3.3)" if weak else None
-        )
-    if isinstance(key, EllipticCurvePrivateKey):
-        return (
-            None if key.curve.name in _CURVES else f"is of the curve {key.curve.name}, which has no algorithm in JOSE"
-        )
-    return None if isinstance(key, (Ed25519PrivateKey, Ed448PrivateKey)) else "is of a kind that signs no JWT"
-
-
-def _load(content: bytes, password: str | None) -> object:
-    from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
-
-    load = load_pem_private_key if b"-----BEGIN" in content else load_der_private_key
-    return load(content, None if password is None else password.encode())
+    key, problem = read.key, None
+    if with_password and not read.was_guarded:
+        problem = "it is not encrypted, and there is a passphrase for it; leave it out"
+    elif isinstance(key, RSAPrivateKey):
+        if key.key_size < _RSA_BITS:
+            problem = f"it is an RSA key of less than {_RSA_BITS} bits, too weak (RFC 7518 §3.3); make a longer one"
+    elif isinstance(key, EllipticCurvePrivateKey):
+        if key.curve.name not in _CURVES:
+            problem = f"it is of the curve {key.curve.name}, which has no algorithm in JOSE; use P-256, P-384 or P-521"
+    elif not isinstance(key, (Ed25519PrivateKey, Ed448PrivateKey)):
+        problem = "it is of a kind that signs no JWT; use RSA, EC or Ed25519"
+    return None if problem is None else f"{read.label}: {problem}"
 
 
 def _import(key: Any) -> _Key:

@@ -115,7 +115,7 @@ def parse_metadata(
     methods = reader.texts("token_endpoint_auth_methods_supported")
     grants = reader.texts("grant_types_supported")
     challenges = reader.texts("code_challenge_methods_supported")
-    begun = base or Provider(token_url=endpoints["token_url"], name=httpx.URL(issuer).host)
+    begun = base or Provider(token_url=endpoints["token_url"], name=httpx.URL(issuer).raw_host.decode("ascii"))
     provider = attrs.evolve(
         begun,
         issuer=issuer,
@@ -165,7 +165,9 @@ class _Reader:
         return texts
 
     def flag(self, name: str) -> bool:
-        value = self.document.get(name, False)
+        value = self.document.get(name)
+        if value is None:
+            return False
         if not isinstance(value, bool):
             _invalid(self.issuer, f"{name} must be a boolean")
         return value
@@ -183,7 +185,7 @@ class _Reader:
         else:
             if "#" in value:
                 problem = f"{name}: has a fragment (RFC 6749 §3.2)"
-            elif _is_inside(endpoint.host) and not _is_inside(httpx.URL(self.issuer).host):
+            elif _is_inside(endpoint.host) and not _is_inside(httpx.URL(self.issuer).raw_host.decode("ascii")):
                 # A document from outside must not send the client's credentials to machines behind the firewall.
                 problem = f"{name}: leads to {endpoint.host}, which is no public address, and the issuer is"
         if problem is not None:

@@ -49,7 +49,9 @@ def next_grant(
         )
     if token is not None and not grant.is_repeatable and not is_unspent:
         raise login_required("the grant can be used once only, and there is no refresh token that lives", refusal)
-    if isinstance(grant, (DeviceCode, ExistingToken)):
+    if isinstance(grant, DeviceCode):
+        raise login_required("seic.DeviceLogin.begin(config) carries a login on another device out", refusal)
+    if isinstance(grant, ExistingToken):
         raise login_required("the grant asks for no token by itself", refusal)
     ends_at = grant.ends_at
     if ends_at is not None and ends_at.timestamp() <= now:

@@ -35,9 +35,10 @@ def origin_of(field: str, url: str, *, allow_http: bool) -> Origin:
     """
     scheme, separator, rest = url.partition("://")
     try:
-        host = httpx.URL(url).host
+        # As it goes on the wire: what else httpx makes of a name may fail.
+        host = httpx.URL(url).raw_host
     except httpx.InvalidURL:
-        host = ""
+        host = b""
     if not separator or not host:
         raise ConfigurationError(f"{field}: must be an https URL", field=field)
     authority = rest.partition("/")[0].partition("?")[0].partition("#")[0]

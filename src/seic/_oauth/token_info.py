@@ -135,7 +135,8 @@ def parse_token_info_reply(
     document = read_success(reply)
     expires_in = number_in(document.get("expires_in"))
     if expires_in is None and (ends := number_in(document.get("exp"))) is not None:
-        expires_in = ends - now
+        # What has ended by our clock alone has nothing left.
+        expires_in = max(0.0, ends - now)
     named_status = _text(reply, document.get("status"))
     if not describes_itself:
         active = _active(reply, document)

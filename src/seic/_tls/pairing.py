@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, PublicKeyAlgorithmOID
 from seic._model.secrecy import Secretive
 from seic._tls.der import key_algorithm, with_algorithm
 from seic._tls.facts import CertificateFacts
+from seic._tls.keys import keys_of
 from seic._tls.parsing import PUBLIC_KEY, REQUEST, Contents, SealedKey, SigningKey, parse
 from seic._tls.reading import UNPARSABLE, extension, facts_of, is_issued_by
 from seic._tls.reasons import CertificateWarning, Reason, concern, fault
@@ -112,19 +113,7 @@ def _keys(contents: Contents, apart: Contents | None) -> list[SealedKey]:
             contents.label,
             f"there is a certificate ({facts.inline}) but no private key in it; pass key=… with the key's file",
         )
-    if apart.keys:
-        return apart.keys
-    if apart.certificates:
-        raise fault(
-            Reason.CERTIFICATE_AS_KEY,
-            apart.label,
-            "it holds a certificate where the private key belongs; pass the key's file as key=…",
-        )
-    if PUBLIC_KEY in apart.others:
-        raise fault(
-            Reason.PUBLIC_KEY, apart.label, "it is a public key where the private key belongs; pass the private key"
-        )
-    raise fault(Reason.NO_KEY, apart.label, "there is no private key in it; pass the key's file as key=…")
+    return keys_of(apart)
 
 
 def _match(

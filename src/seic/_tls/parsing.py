@@ -47,6 +47,7 @@ PUBLIC_KEY = "public key"
 _CERTIFICATE_LABELS = {"CERTIFICATE", "X509 CERTIFICATE"}
 # What 'openssl x509 -trustout' writes: behind the certificate, what it is trusted for.
 _TRUSTED_LABEL = "TRUSTED CERTIFICATE"
+_OPENSSH_LABEL = "OPENSSH PRIVATE KEY"
 _BAG_LABELS = {"PKCS7", "CMS"}
 # Java's own key store formats: JKS and JCEKS.
 _KEYSTORE_MAGIC = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
@@ -182,6 +183,12 @@ def _read_through(certificate: x509.Certificate, label: str) -> None:
 def _parse_pem(data: bytes, contents: Contents) -> None:
     label = contents.label
     for block in blocks(data, label):
+        if block.label == _OPENSSH_LABEL:
+            raise fault(
+                Reason.UNKNOWN_FORMAT,
+                label,
+                "it holds a key in OpenSSH's own format; convert a copy with 'ssh-keygen -p -m PKCS8 -f FILE'",
+            )
         if block.label.endswith("PRIVATE KEY"):
             contents.keys.append(SealedKey(label=label, data=block.der, sealing=block.sealing))
         elif block.label in _CERTIFICATE_LABELS:
@@ -269,7 +276,7 @@ def _parse_pkcs12(data: bytes, contents: Contents, reveal: Reveal) -> None:
 def _open_pkcs12(data: bytes, reveal: Reveal) -> PKCS12KeyAndCertificates | None:
     try:
         return load_pkcs12(data, reveal())
-    except UNPARSABLE:
+    except (TypeError, *UNPARSABLE):  # a TypeError for a passphrase that is not UTF-8
         return None
 
 

@@ -124,7 +124,13 @@ def read_trust(ca: Material | None = None, *, now: dt.datetime | None = None, pl
         try:
             return _named(Source.of(ca, "CA"), now or dt.datetime.now(dt.UTC))
         except CertificateError as error:
-            raise CertificateError(f"ca: {error.message}", path=error.path, reason=error.reason, field="ca") from None
+            text = error.message
+            if error.reason == Reason.PASSPHRASE_MISSING:
+                text = (
+                    f"{error.path}: it is encrypted, and authorities are public; pass them as PEM, out of a PKCS#12 "
+                    "file by 'openssl pkcs12 -in FILE -nokeys -out ca.pem'"
+                )
+            raise CertificateError(f"ca: {text}", path=error.path, reason=error.reason, field="ca") from None
     return _from_environment() or _of_system(platform)
 
 

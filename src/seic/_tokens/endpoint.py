@@ -87,11 +87,11 @@ class TokenEndpoint(Secretive):
             request.headers["DPoP"] = self.dpop.prove(request.method, request.url, now=now)
         return request
 
-    def should_resend(self, reply: Reply) -> bool:
-        """Tell whether the endpoint refused a request for want of a nonce, and sent one (RFC 9449 §8)."""
+    def should_resend(self, request: httpx.Request, reply: Reply) -> bool:
+        """Tell whether the endpoint refused a request for want of a nonce, and sent another (RFC 9449 §8)."""
         if self.dpop is None:
             return False
-        is_new = self.dpop.heed(httpx.URL(self.url), reply.headers, api=False)
+        is_new = self.dpop.heed(request, reply.headers, api=False)
         return is_new and wants_nonce(status=reply.status, headers=reply.headers, body=reply.body)
 
     def parse(self, reply: Reply, *, obtained_at: float, now: float) -> Token:

@@ -233,7 +233,7 @@ class Fetch:
         begun = now
         try:
             reply: Reply = yield Send(request, ends - now)
-            if self.endpoint.should_resend(reply):
+            if self.endpoint.should_resend(request, reply):
                 header = self.endpoint.provider.tracking_header
                 tracking_id = find_tracking_id(reply.headers, header, secrets=reply.secrets)
                 self._tell("challenged", request, begun, tracking_id=tracking_id)

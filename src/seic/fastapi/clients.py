@@ -25,6 +25,8 @@ from seic.fastapi.journal import Journal
 DEFAULT = "default"
 #: Where an application and a request keep them.
 _KEY = "seic"
+#: Where an application keeps the listener of its clients.
+_LISTENER = "seic_on_event"
 #: Where an application keeps what it knows of its logins.
 _PEOPLE = "seic_people"
 
@@ -103,7 +105,8 @@ def lifespan(
         warm: Get the tokens before the first request. An endpoint that is down, or refuses, does not keep the
             application from starting: it is logged, and the readiness route is red until a token is there, which its
             probes have fetched.
-        on_event: A listener of every client; see `OAuth2Auth.listen`.
+        on_event: A listener of every client, and of people's where logins have none of their own; see
+            `OAuth2Auth.listen`.
         options: Keywords of `AsyncClient`, for every client.
 
     Raises:
@@ -125,6 +128,8 @@ def lifespan(
             # lifespan does not pass it on.
             setattr(app.state, _KEY, clients)
             stack.callback(delattr, app.state, _KEY)
+            setattr(app.state, _LISTENER, on_event)
+            stack.callback(delattr, app.state, _LISTENER)
             stack.callback(clients.cancel)
             if warm:
                 await _warm(clients)
@@ -132,6 +137,12 @@ def lifespan(
             yield {**(state or {}), _KEY: clients}
 
     return run
+
+
+def listener_of(app: Starlette) -> Listener | None:
+    """Return the listener of an application's clients, while its lifespan lasts."""
+    listener: Listener | None = getattr(app.state, _LISTENER, None)
+    return listener
 
 
 async def _try_token(client: AsyncClient) -> None:

@@ -13,7 +13,7 @@ import datetime as dt
 import hashlib
 import logging
 import string
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -29,14 +29,15 @@ from starlette.routing import Route
 from seic._client import AsyncClient
 from seic._config import Config
 from seic._errors import CertificateError, ConfigurationError, InvalidTokenResponse, TokenError, TokenRequestRefused
+from seic._listeners import Listener
 from seic._oauth import authorize
 from seic._oauth.pkce import is_same_state
-from seic.fastapi.clients import People, welcoming
+from seic.fastapi.clients import People, listener_of, welcoming
 from seic.fastapi.page import CONTENT_SECURITY_POLICY, render_message
 from seic.fastapi.pockets import LOGIN_TAKES, CookiePocket, Pocket, Used
 from seic.fastapi.problems import Problem, problem_of
 from seic.fastapi.sealing import Keys, Seal
-from seic.fastapi.sessions import Sessions
+from seic.fastapi.sessions import NotKept, Sessions
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -49,6 +50,12 @@ _MAY_IDLE = 1800.0
 _LONGEST_PATH = 1500
 #: What a header carries as it is.
 _VISIBLE = string.punctuation
+_LOGIN_FAILED = Problem(
+    status=HTTPStatus.SERVICE_UNAVAILABLE,
+    code="login_failed",
+    detail="The login did not work; try again.",
+    retry_after=5,
+)
 _LOGOUT_FAILED = Problem(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
     code="logout_failed",
@@ -99,6 +106,7 @@ class Logins:
         pocket: Where a login under way is kept: a cookie, or `SessionPocket()`.
         secure: False takes plain http, for a machine of one's own.
         transport: What carries API and token calls in place of the network, for tests.
+        on_event: A listener of everybody's events; None is the one that `lifespan` was given. See `OAuth2Auth.listen`.
         options: Keywords of `AsyncClient`, for every person's client.
 
     Raises:
@@ -124,6 +132,7 @@ class Logins:
         pocket: Pocket | None = None,
         secure: bool = True,
         transport: httpx.AsyncBaseTransport | None = None,
+        on_event: Listener | None = None,
         **options: Any,
     ) -> None:
         if not name.replace("-", "").isalnum():
@@ -153,13 +162,31 @@ class Logins:
             idle=idle,
             end_other_sessions=end_other_sessions,
             transport=transport,
+            on_event=on_event,
             **options,
         )
+        self._has_listener = on_event is not None
+
+    @property
+    def config(self) -> Config:
+        """Who the application is, and where tokens come from."""
+        return self._config
+
+    @property
+    def transport(self) -> httpx.AsyncBaseTransport:
+        """What carries everybody's calls."""
+        return self._sessions.carrier
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell a listener of everybody's events from now on; the result ends that. See `OAuth2Auth.listen`."""
+        return self._sessions.listeners.add(listener)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[dict[str, Any]]:
         """Open people's connections, and close them at the end; for `lifespan(..., also=logins.lifespan)`."""
         self._sessions.open()
+        listener = None if self._has_listener else listener_of(app)
+        stop = None if listener is None else self.listen(listener)
         people = People(
             name=self._name,
             host=self._config.origin.host,
@@ -171,6 +198,8 @@ class Logins:
                 yield state
         finally:
             await self._sessions.aclose()
+            if stop is not None:
+                stop()
 
     @property
     def routes(self) -> list[Route]:
@@ -280,6 +309,8 @@ class Logins:
         except (TokenRequestRefused, InvalidTokenResponse) as error:
             _logger.warning("a login failed: %s", error)
             return self._explain(request, response, error)
+        except NotKept:
+            return _answer(_LOGIN_FAILED.response(), response)
         except (TokenError, CertificateError) as error:
             _logger.error("a login failed: %s", error)  # noqa: TRY400  # frames and all would hold the code
             return _answer(problem_of(error).response(), response)

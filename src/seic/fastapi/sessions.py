@@ -17,6 +17,8 @@ from seic._auth import OAuth2Auth
 from seic._client import AsyncClient
 from seic._config import Config
 from seic._errors import ConfigurationError, TokenError
+from seic._events import AuthoritiesRotated, CertificateExpiring, CertificateRejected, CertificateRotated, Event
+from seic._listeners import Listener, Listeners
 from seic._model.grants import AuthorizationCode, Fields
 from seic._model.provider import Provider
 from seic._model.secrecy import hide
@@ -36,6 +38,9 @@ _PATIENCE = 1.0
 
 #: Refusals that say that a person has to log in again, and nothing of the provider or of the application.
 _OVER = ("login_required", "invalid_grant", "access_denied")
+
+#: Events of what people share.
+_OF_THE_CERTIFICATE = (AuthoritiesRotated, CertificateExpiring, CertificateRejected, CertificateRotated)
 
 _logger = logging.getLogger("seic.fastapi")
 
@@ -72,11 +77,14 @@ class UserLogin(AuthorizationCode):
         return super().fields(provider)
 
 
+class NotKept(Exception):
+    """The store did not keep a session: at the next page the person would not be logged in."""
+
+
 class _Shared(httpx.AsyncBaseTransport):
     """The connections of all people's clients: closing one client closes none of them."""
 
-    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
-        self.inner = inner
+    inner: httpx.AsyncBaseTransport
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return await self.inner.handle_async_request(request)
@@ -158,6 +166,7 @@ class Sessions:
         lasts: Seconds that a session lives.
         idle: Seconds after the end of an access token within which it has to be refreshed.
         transport: What carries API and token calls in place of the network, for tests.
+        on_event: A listener of everybody's events.
         options: Keywords of `AsyncClient`, for every person's client.
 
     Raises:
@@ -173,6 +182,7 @@ class Sessions:
         idle: float,
         end_other_sessions: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
+        on_event: Listener | None = None,
         **options: Any,
     ) -> None:
         if config.store is None:
@@ -186,10 +196,16 @@ class Sessions:
         self._config = attrs.evolve(config, grant=self._grant, store=self._store)
         self._given = transport
         self._options = options
-        self._carrier: _Shared | None = None
+        #: What carries everybody's calls.
+        self.carrier = _Shared()
+        self._is_open = False
         self._clients: OrderedDict[str, AsyncClient] = OrderedDict()
         #: What all people's clients went through.
         self.journal = Journal(passing_over=_OVER)
+        #: Who hears of everybody.
+        self.listeners = Listeners(on_event)
+        self.listeners.add(self.journal)
+        self._config.presenter.tell(self.listeners)
 
     @property
     def certificate(self) -> ClientCertificate | None:
@@ -198,17 +214,19 @@ class Sessions:
 
     def open(self) -> None:
         """Begin: connections are shared from now on."""
-        self._carrier = _Shared(AsyncTransport(self._config, transport=self._given))
+        self.carrier.inner = AsyncTransport(self._config, transport=self._given)
+        self._is_open = True
 
     async def aclose(self) -> None:
         """Close every client, and the connections."""
-        carrier, self._carrier = self._carrier, None
+        was_open, self._is_open = self._is_open, False
         clients = list(self._clients.values())
         self._clients.clear()
         for client in clients:
             await _close(client)
-        if carrier is not None:
-            await carrier.inner.aclose()
+        await self.listeners.drain()
+        if was_open:
+            await self.carrier.inner.aclose()
 
     async def begin(self, *, code: str, code_verifier: str | None) -> tuple[str, Token]:
         """Exchange a login's code, and return the new session's name and its first token.
@@ -217,15 +235,18 @@ class Sessions:
 
         Raises:
             TokenError: The code was not taken, or the endpoint cannot be reached.
+            NotKept: The store did not keep the session.
         """
         session = secrets.token_urlsafe(32)
         client = self._make(session, code=code, code_verifier=code_verifier)
         try:
             token = await client.token()
+            kept, _ = await self._try("keep a session", self._store.begin, self._key(client), token)
+            if not kept:
+                raise NotKept
         except BaseException:
             await _close(client)
             raise
-        await self._try("keep a token", self._store.begin, self._key(client), token)
         self._keep(session, client)
         return session, token
 
@@ -267,7 +288,7 @@ class Sessions:
         return ended
 
     def _make(self, session: str, *, code: str = "", code_verifier: str | None = None) -> AsyncClient:
-        if self._carrier is None:
+        if not self._is_open:
             raise ConfigurationError(
                 "logins are not open: give the application lifespan=seic.fastapi.lifespan(..., also=logins.lifespan)",
                 field="lifespan",
@@ -279,8 +300,13 @@ class Sessions:
         # One identity, however many people: each would watch the certificate's files for itself.
         object.__setattr__(config, "presenter", self._config.presenter)
         auth = OAuth2Auth(config, transport=self._given)
-        auth.listen(self.journal)
-        return AsyncClient(config, auth=auth, transport=self._carrier, **self._options)
+        auth.listen(self._pass_on)
+        return AsyncClient(config, auth=auth, transport=self.carrier, **self._options)
+
+    def _pass_on(self, event: Event) -> None:
+        # People share one certificate, of which the presenter tells; each auth hears of it again.
+        if not isinstance(event, _OF_THE_CERTIFICATE):
+            self.listeners.tell(event)
 
     def _keep(self, session: str, client: AsyncClient) -> None:
         self._clients[session] = client

@@ -16,7 +16,7 @@ from seic._auth import OAuth2Auth
 from seic._errors import CertificateError
 
 #: The conventions by which names are chosen.
-_SCHEMA = "https://opentelemetry.io/schemas/1.43.0"
+_SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
 #: What the conventions advise for the duration of an HTTP request, in seconds.
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 

@@ -1,0 +1,70 @@
+"""A row for a mistake in a client certificate's files, and what every such row has to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from seic._errors import CertificateError
+from seic._tls.certificate import ClientCertificate
+from seic._tls.reasons import Reason
+from tests._support.pki import PASSPHRASE, Minted, mint, openssl
+
+#: Its key belongs to none of the certificates under test.
+OTHER = mint("another", number=3)
+#: What is written to c.pem and c.key (None: no such file, and no key= is passed); the password; the reason; the file
+#: that the error names; words that the message must hold.
+Row: TypeAlias = tuple[
+    Callable[[Minted], "bytes | None"], Callable[[Minted], "bytes | None"], "str | None", Reason, str, list[str]
+]
+
+
+def sealed(minted: Minted, **how: Any) -> bytes:
+    """The key under the passphrase."""
+    return minted.key_bytes(password=PASSPHRASE, **how)
+
+
+def store(minted: Minted, *what: str) -> bytes:
+    """Certificate and key as PKCS#12 under the passphrase."""
+    how = ("pkcs12", "-export", "-in", "@", "-passout", f"pass:{PASSPHRASE}")
+    return openssl(*how, *what, given=minted.pair)
+
+
+def assert_told_of_files(row: Row, client: Minted, folder: Path, assert_no_leak: Callable[..., None]) -> None:
+    """Load from files, and expect a CertificateError with the path, the stable code and words that help, no secret."""
+    certificate, key, password, reason, named, words = row
+    held = {"c.pem": certificate(client), "c.key": key(client)}
+    for name, data in held.items():
+        if data is not None:
+            (folder / name).write_bytes(data)
+            (folder / name).chmod(0o600)
+
+    with pytest.raises(CertificateError) as caught:
+        ClientCertificate.load(
+            folder / "c.pem", key=None if held["c.key"] is None else folder / "c.key", password=password
+        )
+
+    error = caught.value
+    assert (error.reason, error.path) == (reason, str(folder / named))
+    assert str(error).startswith(f"{folder / named}: ")
+    for word in words:
+        assert word in str(error)
+    assert_no_leak(error, keys=(client, OTHER))
+
+
+def assert_told_of_bytes(row: Row, client: Minted, assert_no_leak: Callable[..., None]) -> None:
+    """Load from bytes, and expect the same code, and an error that says which argument it was."""
+    certificate, key, password, reason, named, _ = row
+    data = certificate(client)
+    assert data is not None
+
+    with pytest.raises(CertificateError) as caught:
+        ClientCertificate.load(data, key=key(client), password=password)
+
+    error = caught.value
+    role = "certificate" if named == "c.pem" else "key"
+    assert (error.reason, error.path) == (reason, f"the {role} given as bytes")
+    assert_no_leak(error, keys=(client, OTHER))

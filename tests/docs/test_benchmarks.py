@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests._support.documents import ROOT
+from tests.benchmarks import hot_path, wire
+from tests.benchmarks.libraries import BARE, PEERS, SEIC, Library
+from tests.benchmarks.measuring import Calls, Stall
+from tests.benchmarks.rounds import Rounds
+from tests.benchmarks.rows import FULL, Bench, Row
+from tests.benchmarks.scenarios import Outcome
+from tests.benchmarks.table import lines
+from tests.benchmarks.token_server import TokenServer
+
+_TEXT = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
+#: The table as the page has it: its lines from the header on, up to the empty one that ends it.
+_SHOWN = _TEXT.partition("```text\n")[2].partition("\n\n")[0].splitlines()
+_RULE = 1
+
+
+def _columns(table: list[str]) -> list[list[str]]:
+    """Return the cells of each line, cut where the rule has its gaps."""
+    spans = [match.span() for match in re.finditer("─+", table[_RULE])]
+    return [[line[start:end].strip() for start, end in spans] for number, line in enumerate(table) if number != _RULE]
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
+    """The rows of the command, of whose measurements none is made."""
+    outcome = Outcome(requests=1, calls=Calls(took=[0.01], ended=[0.0]), wall=0.1, stall=Stall())
+
+    def found(_scenario: object, libraries: Mapping[Library, int], _say: object) -> dict[str, Rounds]:
+        return {one.name: Rounds([(outcome, outcome)]) for one in (BARE, *libraries)}
+
+    def ratios(pairs: list[hot_path.Pair], *_effort: Any, **_more: Any) -> dict[hot_path.Pair, float]:
+        return dict.fromkeys(pairs, 1.0)
+
+    monkeypatch.setattr("tests.benchmarks.rows.run_rounds", found)
+    monkeypatch.setattr(Bench, "_warm_up", lambda _bench: None)
+    for module, names in {hot_path: ("count_instructions", "compare_times")}.items():
+        for name in names:
+            monkeypatch.setattr(module, name, ratios)
+    for name in ("count_instructions", "compare_times"):
+        monkeypatch.setattr(wire, name, lambda *_effort, **_more: 1.0)
+    with TokenServer() as server:
+        return [*Bench(server, FULL, lambda _text: None, valgrind=True).rows()]
+
+
+def test_the_page_shows_the_rows_of_the_command(rows: list[Row]) -> None:
+    """Each measure, its figure and its limit, in the order of the command: a changed limit must be measured anew."""
+    names = [SEIC.name, BARE.name, *(peer.name for peer in PEERS)]
+    made, shown = _columns([*lines(rows, names, colour=False)]), _columns(_SHOWN)
+
+    assert shown[0] == made[0]
+    assert [line[:3] for line in shown] == [line[:3] for line in made]
+
+
+def test_the_page_has_a_figure_and_a_verdict_for_each_row(rows: list[Row]) -> None:
+    """Nothing that was not measured stands there; where there is a limit, it is told whether it was reached."""
+    for line in _columns(_SHOWN)[1:]:
+        assert re.fullmatch(r"-?\d+(\.\d+)?( m?s)?", line[3]), line
+        assert (line[4] in {"yes", "NO"}) == bool(line[2]), line
+
+
+def test_each_measure_of_the_table_is_explained(rows: list[Row]) -> None:
+    """Its first words, or what it shares with others, begin a row of the page's own table."""
+    explained = re.findall(r"^\| ([^|]+?) \|", _TEXT, re.MULTILINE)
+
+    for measure in {row.measure for row in rows}:
+        assert any(term in measure for term in explained), measure
+
+
+def test_every_relative_link_leads_somewhere() -> None:
+    """The README and the architecture lead to the page."""
+    for file in ("README.md", "docs/architecture.md"):
+        assert "benchmarks.md)" in (ROOT / file).read_text(encoding="utf-8")

@@ -1,0 +1,223 @@
+"""Each event that is documented is one that a client tells, and has its line in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import datetime as dt
+import inspect
+import json
+import logging
+import math
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import attrs
+import httpx
+import pytest
+
+import seic
+from seic import events
+from seic._tls.reasons import CertificateWarning
+from seic.sandbox import CertificateAuthority
+from tests._support import identities
+from tests._support.fake_gateway import FakeGateway
+
+KINDS = {
+    kind
+    for name in events.__all__
+    if inspect.isclass(kind := getattr(events, name)) and issubclass(kind, events.Event) and kind is not events.Event
+}
+
+
+class Heard(list[events.Event]):
+    """A listener that keeps what it heard, and says when the authorities have changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trusts_others = threading.Event()
+
+    def __call__(self, event: events.Event) -> None:
+        """Take the next event."""
+        self.append(event)
+        if isinstance(event, events.AuthoritiesRotated):
+            self.trusts_others.set()
+
+
+Story: TypeAlias = Callable[[FakeGateway, Heard, Path], Awaitable[None]]
+
+
+async def a_call(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
+    """A call gets a token."""
+    async with gateway.client(on_event=heard) as client:
+        await client.get("/v1/accounts")
+
+
+async def a_refusal(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
+    """The credentials are refused."""
+    gateway.plan.append(httpx.Response(401, json={"code": "c", "message": "m"}))
+    async with gateway.client(on_event=heard) as client:
+        with pytest.raises(seic.TokenRequestRefused):
+            await client.get("/v1/accounts")
+
+
+async def an_outage(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
+    """A renewal fails, and the next one works."""
+    async with gateway.client(on_event=heard) as client:
+        await client.token()
+        gateway.plan.append(httpx.Response(503))
+        for _ in range(2):
+            client._oauth.source.state.held.renew_at = -math.inf
+            client._oauth.source.state._retry_living_at = -math.inf
+            await client.get("/v1/accounts")
+            await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+
+
+async def a_dead_token(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
+    """The API rejects a token, with and without saying so."""
+    async with gateway.client(on_event=heard) as client:
+        await client.get("/v1/accounts")
+        for token, gateway.challenges in (("token-1", True), ("token-2", False)):
+            gateway.dead.add(token)
+            await client.get("/v1/accounts")
+
+
+class _Reluctant(seic.MemoryStore):
+    """A store that does not take the first token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures = 1
+
+    def save(self, key: str, token: seic.Token) -> None:
+        """Fail once."""
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("down")
+        super().save(key, token)
+
+
+async def a_store_that_fails(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
+    """A refresh token is not taken, and is when the client is closed."""
+    gateway.plan.append(httpx.Response(200, json={"access_token": "token-1", "refresh_token": "refresh-1"}))
+    config = gateway.config(store=_Reluctant())
+    async with seic.AsyncClient(config, transport=gateway.transport, on_event=heard) as client:
+        await client.token()
+
+
+async def a_certificate_that_ends(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
+    """One that ends soon, its successor, and a successor that is none."""
+    authority = CertificateAuthority()
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=10)
+    pairs = [
+        authority.issue("svc-user", not_before=soon - dt.timedelta(days=700), not_after=soon),
+        authority.issue("svc-user"),
+    ]
+    given: list[object] = [seic.ClientCertificate.load(pairs[0].cert_pem, key=pairs[0].key_pem)]
+    config = gateway.config(certificate=lambda: given[-1])
+    async with seic.AsyncClient(config, transport=gateway.transport, on_event=heard) as client:
+        with pytest.warns(CertificateWarning, match="expires"):
+            presented = config.presenter.present()
+        config.presenter.look(presented.generation)
+        given.append(seic.ClientCertificate.load(pairs[1].cert_pem, key=pairs[1].key_pem))
+        await client.reload_certificate()
+        given.append("no certificate")
+        with pytest.raises(seic.CertificateError):
+            await client.reload_certificate()
+
+
+async def authorities_that_change(gateway: FakeGateway, heard: Heard, folder: Path) -> None:
+    """The file of `ca=` is written anew."""
+    path = folder / "ca.pem"
+    path.write_bytes(CertificateAuthority().cert_pem)
+    config = gateway.config(ca=path)
+    async with seic.AsyncClient(config, transport=gateway.transport, on_event=heard):
+        config.presenter.present()
+        path.write_bytes(CertificateAuthority().cert_pem)
+        assert await asyncio.to_thread(heard.trusts_others.wait, 10)
+
+
+async def a_token_of_anybodys(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
+    """A provider that binds its tokens gives one that is bound to nothing."""
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": 1}).encode()).rstrip(b"=").decode()
+    gateway.plan.append(httpx.Response(200, json={"access_token": f"eyJhbGciOiJub25lIn0.{claims}.c2ln"}))
+    config = gateway.config(
+        provider=attrs.evolve(seic.SEI_GATEWAY, certificate_bound_tokens=True), certificate=identities.certificate()
+    )
+    async with seic.AsyncClient(config, transport=gateway.transport, on_event=heard) as client:
+        await client.token()
+
+
+TOLD_BY: dict[type[events.Event], Story] = {
+    events.TokenFetchBegun: a_call,
+    events.TokenFetchEnded: a_call,
+    events.TokenWaitBegun: a_call,
+    events.TokenWaitEnded: a_call,
+    events.TokenRequested: a_call,
+    events.TokenAcquired: a_call,
+    events.TokenRefused: a_refusal,
+    events.TokenEndpointDown: an_outage,
+    events.TokenEndpointBack: an_outage,
+    events.CallReplayed: a_dead_token,
+    events.CallNotReplayed: a_dead_token,
+    events.StoreDegraded: a_store_that_fails,
+    events.StoreBack: a_store_that_fails,
+    events.CertificateExpiring: a_certificate_that_ends,
+    events.CertificateRotated: a_certificate_that_ends,
+    events.CertificateRejected: a_certificate_that_ends,
+    events.AuthoritiesRotated: authorities_that_change,
+    events.TokenNotBound: a_token_of_anybodys,
+}
+
+
+def test_each_event_has_its_story() -> None:
+    """An event that nothing tells would be a promise in the documents, and no more."""
+    assert set(TOLD_BY) == KINDS
+
+
+@pytest.mark.parametrize("kind", TOLD_BY, ids=lambda kind: kind.__name__)
+async def test_each_event_is_told_and_logged(
+    kind: type[events.Event], gateway: FakeGateway, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once to the listener, once to the log: a line at the level of its kind, its name first, then each fact."""
+    caplog.set_level(logging.DEBUG, logger="seic")
+    heard = Heard()
+    await TOLD_BY[kind](gateway, heard, tmp_path)
+
+    told = [event for event in heard if type(event) is kind]
+    lines = [record for record in caplog.records if record.getMessage().startswith(f"{kind.name}: ")]
+    assert told
+    assert len(lines) == len(told)
+    for event, record in zip(told, lines, strict=True):
+        assert (record.name, record.levelno) == ("seic", event.level)
+        line = record.getMessage()
+        assert line.isprintable()
+        for field in attrs.fields(kind):
+            assert f" {field.name}=" in line
+        if (tracking_id := getattr(event, "tracking_id", None)) is not None:
+            assert line.endswith(f" tracking_id={tracking_id}")
+
+
+async def test_each_call_is_one_line_and_no_event(gateway: FakeGateway, caplog: pytest.LogCaptureFixture) -> None:
+    """While a token is fresh there is nothing to tell, and at INFO no more to log than the call and its tracking id."""
+    heard = Heard()
+    async with gateway.client() as client:
+        await client.token()
+        client.listen(heard)
+        for level, logged in ((logging.DEBUG, 1), (logging.INFO, 1), (logging.WARNING, 0)):
+            caplog.clear()
+            caplog.set_level(level, logger="seic")
+            reply = await client.get("/v1/accounts")
+            lines = [record.getMessage() for record in caplog.records if record.name.startswith("seic")]
+            track = reply.headers["requesttrackingid"]
+            assert lines == [f"GET https://api.seic.com/v1/accounts 200 tracking_id={track}"] * logged
+
+    assert heard == []
+
+
+@pytest.fixture
+def gateway() -> FakeGateway:
+    """A gateway in memory."""
+    return FakeGateway()

@@ -1,0 +1,144 @@
+"""A passphrase that is missing or wrong is an error that names the file and the remedy; nothing ever prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seic._errors import CertificateError
+from seic._tls.certificate import ClientCertificate
+from seic._tls.reasons import Reason
+from tests._support.mistakes import Row, assert_told_of_bytes, assert_told_of_files, sealed, store
+from tests._support.pki import PASSPHRASE, Minted, openssl
+
+ROWS: dict[str, Row] = {
+    "no-passphrase": (
+        lambda m: m.pem,
+        sealed,
+        None,
+        Reason.PASSPHRASE_MISSING,
+        "c.key",
+        ["encrypted", "pass password="],
+    ),
+    "no-passphrase-for-proc-type": (
+        lambda m: m.pem,
+        lambda m: openssl("ec", "-in", "@", "-aes256", "-passout", f"pass:{PASSPHRASE}", given=m.key_pem),
+        None,
+        Reason.PASSPHRASE_MISSING,
+        "c.key",
+        ["encrypted", "pass password="],
+    ),
+    "empty-passphrase": (lambda m: m.pem, sealed, "", Reason.PASSPHRASE_MISSING, "c.key", ["pass password="]),
+    "wrong-passphrase": (
+        lambda m: m.pem,
+        sealed,
+        PASSPHRASE + "x",
+        Reason.PASSPHRASE_WRONG,
+        "c.key",
+        ["does not open", "check password="],
+    ),
+    "wrong-passphrase-for-proc-type": (
+        lambda m: m.pem,
+        lambda m: openssl("ec", "-in", "@", "-aes256", "-passout", f"pass:{PASSPHRASE}", given=m.key_pem),
+        PASSPHRASE + "x",
+        Reason.PASSPHRASE_WRONG,
+        "c.key",
+        ["does not open"],
+    ),
+    "passphrase-with-a-newline": (
+        lambda m: m.pem,
+        sealed,
+        PASSPHRASE + "\n",
+        Reason.PASSPHRASE_WRONG,
+        "c.key",
+        ["ends with a newline: strip it"],
+    ),
+    "wrong-passphrase-of-a-store": (store, lambda m: None, "x", Reason.PASSPHRASE_WRONG, "c.pem", ["check password="]),
+    "no-passphrase-of-a-store": (store, lambda m: None, None, Reason.PASSPHRASE_MISSING, "c.pem", ["password="]),
+    "passphrase-of-a-store-that-is-no-text": (
+        store,
+        lambda m: None,
+        "pass-\udcff",
+        Reason.PASSPHRASE_WRONG,
+        "c.pem",
+        ["check password="],
+    ),
+    "cipher-that-nobody-opens": (
+        lambda m: m.pem,
+        lambda m: openssl("ec", "-in", "@", "-camellia128", "-passout", f"pass:{PASSPHRASE}", given=m.key_pem),
+        PASSPHRASE,
+        Reason.UNSUPPORTED_ENCRYPTION,
+        "c.key",
+        ["encrypted with CAMELLIA-128-CBC", "encrypt it anew: 'openssl pkey"],
+    ),
+    "wrong-passphrase-for-a-single-des": (
+        lambda m: m.pem,
+        lambda m: openssl(
+            "ec",
+            "-in",
+            "@",
+            "-des",
+            "-passout",
+            f"pass:{PASSPHRASE}",
+            "-provider",
+            "legacy",
+            "-provider",
+            "default",
+            given=m.key_pem,
+        ),
+        "x",
+        Reason.PASSPHRASE_WRONG,
+        "c.key",
+        ["does not open it", "check password="],
+    ),
+    "unknown-curve-under-proc-type": (
+        lambda m: m.pem,
+        lambda m: openssl(
+            "ec",
+            "-in",
+            "@",
+            "-aes128",
+            "-passout",
+            f"pass:{PASSPHRASE}",
+            given=openssl("ecparam", "-name", "wap-wsg-idm-ecid-wtls12", "-genkey", given=b""),
+        ),
+        PASSPHRASE,
+        Reason.UNSUPPORTED_KEY,
+        "c.key",
+        ["EC on a named curve"],
+    ),
+    "wrong-passphrase-of-an-old-store": (
+        lambda m: store(m, "-legacy"),
+        lambda m: None,
+        "x",
+        Reason.PASSPHRASE_WRONG,
+        "c.pem",
+        ["check password="],
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_mistake_names_its_file_its_reason_and_the_remedy(
+    row: str, client: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
+) -> None:
+    """The error is a CertificateError with the path, the stable code and words that help, and shows no secret."""
+    assert_told_of_files(ROWS[row], client, tmp_path, assert_no_leak)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_same_mistake_in_bytes_is_the_same_error(
+    row: str, client: Minted, assert_no_leak: Callable[..., None]
+) -> None:
+    """Given as bytes, the mistake has the same code, and the error says which argument it was."""
+    assert_told_of_bytes(ROWS[row], client, assert_no_leak)
+
+
+def test_nothing_ever_prompts(client: Minted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a terminal at hand and no passphrase, nothing is asked there."""
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("it asked"))
+    monkeypatch.setattr("getpass.getpass", lambda *_: pytest.fail("it asked"))
+    with pytest.raises(CertificateError):
+        ClientCertificate.load(client.pem, key=sealed(client))

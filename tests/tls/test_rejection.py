@@ -1,0 +1,135 @@
+"""Pairs that cannot work: the last good one stays in service, and what is wrong is told once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seic._errors import CertificateError
+from seic._events import CertificateRejected, CertificateRotated
+from seic._tls.certificate import ClientCertificate
+from seic._tls.reasons import Reason
+from tests._support.pki import DAY, NOW, PASSPHRASE, Minted, authority, mint
+from tests._support.rotating import BELIEVED, NEW, Bench, replace
+
+BAD: dict[str, tuple[Callable[[Path], None], Reason, str]] = {
+    "mismatch": (lambda folder: replace(folder, NEW, "client.pem"), Reason.KEY_MISMATCH, "client.pem"),
+    "garbage": (lambda folder: _write(folder / "client.pem", b"garbage"), Reason.UNKNOWN_FORMAT, "client.pem"),
+    "cut": (lambda folder: _write(folder / "client.key", NEW.key_pem[:80]), Reason.TRUNCATED, "client.key"),
+    "gone": (lambda folder: (folder / "client.key").unlink(), Reason.NOT_FOUND, "client.key"),
+    "expired": (
+        lambda folder: replace(folder, mint(issuer=authority(), not_after=NOW - DAY / 2)),
+        Reason.EXPIRED,
+        "client.pem",
+    ),
+    "weak": (lambda folder: replace(folder, mint(issuer=authority(), key="rsa1024")), Reason.WEAK_KEY, "client.pem"),
+    "encrypted": (
+        lambda folder: _write(folder / "client.key", NEW.key_bytes(password=PASSPHRASE)),
+        Reason.PASSPHRASE_MISSING,
+        "client.key",
+    ),
+}
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("row", BAD)
+def test_a_bad_pair_leaves_the_good_one_in_service_and_is_reported_once(
+    row: str, bench: Bench, assert_no_leak: Callable[..., None]
+) -> None:
+    """What does not load swaps nothing; one event names file and reason, and no more follow."""
+    spoil, reason, named = BAD[row]
+    held = bench.identity.hold()
+    spoil(bench.folder)
+
+    bench.look(BELIEVED - 1)
+    assert bench.events == []
+    bench.look(20)
+
+    assert bench.identity.hold() is held
+    (event,) = bench.events
+    assert isinstance(event, CertificateRejected)
+    assert (event.reason, event.path) == (reason, str(bench.folder / named))
+    assert event.problem.startswith(f"{bench.folder / named}: ")
+    assert_no_leak(event, keys=(NEW,))
+
+
+def test_each_distinct_bad_content_is_reported_once(bench: Bench, client: Minted) -> None:
+    """The same bad content touched again is no news; another one is; and so is the same after a good one."""
+    path = bench.folder / "client.pem"
+
+    def reported() -> int:
+        bench.look(BELIEVED)
+        return len(bench.events)
+
+    path.write_bytes(b"garbage")
+    assert reported() == 1
+    os.utime(path, ns=(5, 5))
+    assert reported() == 1
+    path.write_bytes(b"other garbage")
+    assert reported() == 2
+    path.write_bytes(client.pem)
+    assert reported() == 2
+    path.write_bytes(b"other garbage")
+    assert reported() == 3
+
+
+def test_after_a_bad_pair_the_next_good_one_is_taken_up(bench: Bench) -> None:
+    """A rejection ends with the next change."""
+    (bench.folder / "client.pem").write_bytes(b"garbage")
+    bench.look(BELIEVED)
+    replace(bench.folder, NEW)
+    bench.look()
+    assert bench.presented == NEW.der
+
+
+def test_a_certificate_ahead_of_its_time_is_taken_up_when_its_time_has_come(bench: Bench, client: Minted) -> None:
+    """A renewal that is not valid yet is reported, and served from its first second without another change."""
+    coming = mint(issuer=bench.root, number=7, not_before=NOW + DAY)
+    replace(bench.folder, coming)
+    bench.look(BELIEVED)
+    assert [event.reason for event in bench.events if isinstance(event, CertificateRejected)] == [Reason.NOT_YET_VALID]
+    bench.now = NOW + DAY - dt.timedelta(seconds=1)
+    bench.look()
+    assert bench.presented == client.der
+
+    bench.now = NOW + DAY
+    bench.look(1)
+
+    assert bench.presented == coming.der
+    assert [type(event) for event in bench.events] == [CertificateRejected, CertificateRotated]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_a_pipe_in_place_of_a_file_is_reported_and_not_waited_for(bench: Bench, client: Minted) -> None:
+    """The looking never blocks on a pipe that nobody writes to."""
+    bench.identity.hold()
+    bench.look()
+    (bench.folder / "client.key").unlink()
+    os.mkfifo(bench.folder / "client.key")
+    looking = threading.Thread(target=bench.look, args=(BELIEVED,), daemon=True)
+    looking.start()
+    looking.join(10)
+    assert not looking.is_alive()
+    assert bench.presented == client.der
+    assert [event.reason for event in bench.events if isinstance(event, CertificateRejected)] == [Reason.UNREADABLE]
+
+
+@pytest.mark.parametrize("source", ["files", "bytes"])
+def test_an_expired_first_certificate_is_refused(source: str, root: Minted, tmp_path: Path) -> None:
+    """There is no last good pair to fall back on: the error comes before any handshake, and again the next time."""
+    old = mint(issuer=root, not_after=NOW - DAY / 2)
+    paths = old.write(tmp_path)
+    loaded = ClientCertificate.load(paths[0], key=paths[1]) if source == "files" else ClientCertificate.load(old.pair)
+    bench = Bench(tmp_path, root, loaded)
+    for _ in range(2):
+        with pytest.raises(CertificateError) as caught:
+            bench.identity.hold()
+        assert caught.value.reason == Reason.EXPIRED
