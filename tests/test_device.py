@@ -359,7 +359,7 @@ async def test_a_token_in_hand(refresh_token: str | None, code: str | None) -> N
     token = seic.Token(access_token="a", refresh_token=refresh_token, expires_in=100, obtained_at=hands.now - 50)
     settings = config(grant=seic.ExistingToken(token=token))
     auth = seic.OAuth2Auth(settings, transport=provider.transport, clock=hands.clock)
-    assert await auth.source.token() is token
+    assert await auth.source.token() == token
     hands.now += 51
     if code is None:
         assert (await auth.source.token()).access_token == "access-1"

@@ -15,8 +15,10 @@ import pytest
 import seic
 from seic._errors import ConfigurationError, TokenRequestRefused
 from seic._model.grants import AuthorizationCode, Grant, RefreshToken
+from seic._model.more_grants import ExistingToken
 from seic._model.token import Token
 from seic._tokens import spending
+from seic._tokens.spending import Fate, Spending, Spendings
 from seic._tokens.store import MemoryStore
 from tests._support.fake_provider import FakeProvider, Hands
 
@@ -81,6 +83,22 @@ async def test_a_stored_session_does_not_shadow_a_new_login(
         restart()
         await provider.source(grant, hands, store=store).token()
         assert sent(provider)[2:] == ["r2"]
+
+
+async def test_a_session_of_a_token_that_was_had_in_another_way() -> None:
+    """Expect what came of it to give way to a new refresh token as well, and a restart with the same token to go on."""
+    provider, hands, store = FakeProvider(), Hands(), MemoryStore()
+    given = Token(access_token="given", refresh_token="r0", expires_in=3600, obtained_at=hands.now)
+    await provider.source(ExistingToken(token=given, subject="ann"), hands, store=store).token()
+    hands.now += LATER
+    await provider.source(ExistingToken(token=given, subject="ann"), hands, store=store).token()
+    restart()
+    assert (await provider.source(ExistingToken(token=given, subject="ann"), hands, store=store).token()) is not given
+    assert sent(provider) == ["r0"]
+    provider.plan.append(httpx.Response(200, json={"access_token": "a9", "expires_in": 3600, "refresh_token": "r9"}))
+    new = RefreshToken(refresh_token="new", subject="ann")
+    assert (await provider.source(new, hands, store=store).token()).access_token == "a9"
+    assert sent(provider) == ["r0", "new"]
 
 
 @pytest.mark.parametrize("later", [0, LATER], ids=["while it lives", "when it has expired"])
@@ -239,6 +257,36 @@ async def test_equal_grants_spend_a_secret_once(grant: Callable[[], Grant], shar
             await second
         assert caught.value.code == "login_required"
     assert (len(provider.forms), provider.killed) == (1, set())
+
+
+class Raced(Spendings):
+    """Somebody else, in another thread, sends the secret between our look at it and our claim, and it ends so."""
+
+    def __init__(self, fate: Fate) -> None:
+        super().__init__()
+        self._ends: list[Fate] = [fate]
+
+    def begin(self, secret: str) -> tuple[Spending, bool]:
+        """Claim it, once the other is through with it."""
+        if self._ends:
+            super().begin(secret)[0].end(self._ends.pop())
+        return super().begin(secret)
+
+
+@pytest.mark.parametrize(
+    ("fate", "asked"), [(Fate.SPENT, []), (Fate.UNSPENT, ["r0"]), (Fate.IN_DOUBT, ["r0"])], ids=str
+)
+async def test_somebody_else_was_faster_by_a_hair(fate: Fate, asked: list[str]) -> None:
+    """Expect the claim to count and not the look before it: what was spent meanwhile is not sent."""
+    provider, hands = FakeProvider(), Hands()
+    source = provider.source(RefreshToken(refresh_token="r0"), hands)
+    source._spendings = Raced(fate)
+    if asked:
+        await source.token()
+    else:
+        with pytest.raises(TokenRequestRefused, match="works once"):
+            await source.token()
+    assert sent(provider) == asked
 
 
 async def test_two_configurations_of_one_refresh_token() -> None:

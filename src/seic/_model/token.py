@@ -45,7 +45,7 @@ class Token(Secretive):
     refresh_token: str | None = attrs.field(default=None, repr=hide)
     refresh_expires_in: float | None = None
     tracking_id: str | None = None
-    begun_by: str | None = attrs.field(default=None, repr=False)
+    begun_by: str | None = attrs.field(default=None, repr=False, eq=False)
     extra: Mapping[str, object] = attrs.field(factory=dict, repr=False, eq=False)
 
     @property

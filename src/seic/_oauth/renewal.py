@@ -85,7 +85,10 @@ def _refreshes(token: Token, provider: Provider, now: float) -> bool:
 
 def given_token(grant: Grant) -> Token | None:
     """Return the token that a grant begins with; None where it has to be asked for."""
-    return grant.token if isinstance(grant, ExistingToken) else None
+    if not isinstance(grant, ExistingToken):
+        return None
+    token = grant.token
+    return attrs.evolve(token, begun_by=token.begun_by or digest(token.refresh_token or token.access_token))
 
 
 def at_hand(grant: Grant) -> Grant:

@@ -63,10 +63,18 @@ class Fetched:
 
 @attrs.frozen
 class _Ask:
-    """With what the next token is asked for: whether that is the configured grant, and what its login began with."""
+    """With what the next token is asked for.
+
+    Args:
+        grant: What asks.
+        is_own: Whether that is the configured grant.
+        fate: How the last spending of what it carries ended.
+        begun_by: What its login began with.
+    """
 
     grant: Grant
     is_own: bool
+    fate: Fate
     begun_by: str | None
 
 
@@ -130,7 +138,7 @@ class Fetch:
             request = self.endpoint.build(ask.grant, now=self.clock.wall())
             spending = None
             if (secret := spent_by(ask.grant)) is not None:
-                spending = yield from self._begin_spending(secret, ends)
+                spending = yield from self._begin_spending(secret, ask.fate, ends)
                 if spending is None:
                     looks = True
                     continue
@@ -153,9 +161,13 @@ class Fetch:
                 raise failure from cause
             yield Sleep(pause)
 
-    def _begin_spending(self, secret: str, ends: float) -> Steps[Spending | None]:
+    def _begin_spending(self, secret: str, chosen_on: Fate, ends: float) -> Steps[Spending | None]:
         """Return the spending of a secret, or None once somebody else's has ended."""
         spending, is_ours = self.spendings.begin(secret)
+        if is_ours and (fate := self.spendings.fate(secret)) is not chosen_on:
+            # In another thread, since the choice.
+            spending.end(fate)
+            return None
         if is_ours:
             self.spends(spending)
             return spending
@@ -199,7 +211,7 @@ class Fetch:
             if isinstance(configured, AuthorizationCode):
                 raise refusal
             raise login_required("the provider refused the refresh token", refusal)
-        grant = at_hand(chosen)
+        grant, fate = at_hand(chosen), Fate.UNSPENT
         if (secret := spent_by(grant)) is not None:
             fate = self.spendings.fate(secret)
             if fate is Fate.SPENT:
@@ -210,7 +222,7 @@ class Fetch:
                     f"{self.endpoint.host}: the answer to the last refresh was lost, and a second could end the token "
                     "in hand; it serves to its end, and then the refresh token is sent again"
                 )
-        return _Ask(grant, is_own, begun_by(grant) if is_own or last is None else last.begun_by)
+        return _Ask(grant, is_own, fate, begun_by(grant) if is_own or last is None else last.begun_by)
 
     def _ask(
         self, request: httpx.Request, ask: _Ask, last: Token | None, spending: Spending | None, ends: float

@@ -155,11 +155,7 @@ class Keeper:
         self, operation: str, call_store: Callable[[], Any], failed: Callable[[str], None] | None = None
     ) -> _Call | None:
         """Start a call of the store; return None where it still hangs in an earlier one."""
-        if failed is None:
-
-            def failed(problem: str) -> None:
-                self._emit(StoreDegraded(operation=operation, problem=problem))
-
+        failed = failed or partial(self._degraded, operation)
         now = self._clock.monotonic()
         call = _Call(call_store, failed, now)
         if not self._store.blocking:
@@ -181,6 +177,9 @@ class Keeper:
 
         start_thread(run)
         return call
+
+    def _degraded(self, operation: str, problem: str) -> None:
+        self._emit(StoreDegraded(operation=operation, problem=problem))
 
     def _write(self, method: Callable[..., None], *args: Any) -> None:
         with self._writing:
