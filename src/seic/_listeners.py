@@ -110,7 +110,7 @@ class _Subscription:
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # a guest never breaks a call
             self._note(error)
             return
-        if inspect.isawaitable(result):
+        if result is not None and inspect.isawaitable(result):
             self._run(result)
 
     def _run(self, awaitable: Awaitable[object]) -> None:

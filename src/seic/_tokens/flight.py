@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import random
 import threading
 import time
-from collections.abc import Iterator
 
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenError
 from seic._runtime import Job, Latch
@@ -59,8 +57,8 @@ class Flight:
         self.tries_patience_at = math.inf
         #: Whether it ends because its owner does, so that whoever waits starts nothing anew.
         self.closed = False
-        # A set of marks rather than a number: adding and discarding are atomic.
-        self._waiting: set[object] = set()
+        #: Who waits for it; a set rather than a number, since adding and discarding are atomic.
+        self.waiting: set[object] = set()
         self._host = host
         self._patience = patience
         self._overdue_at = time.monotonic() + patience
@@ -101,17 +99,7 @@ class Flight:
     @property
     def is_wanted(self) -> bool:
         """Whether somebody would miss what it brings."""
-        return self.is_spending or bool(self._waiting)
-
-    @contextlib.contextmanager
-    def waiter(self) -> Iterator[None]:
-        """Count the caller among those who wait."""
-        mark = object()
-        self._waiting.add(mark)
-        try:
-            yield
-        finally:
-            self._waiting.discard(mark)
+        return self.is_spending or bool(self.waiting)
 
     def is_here(self) -> bool:
         """Whether it runs in the event loop of this very thread."""
@@ -145,7 +133,7 @@ class Flight:
 
     def close(self) -> None:
         """Have it ended because its owner ends; whoever waits gets an error, and asks for nothing more."""
-        self.closed = bool(self._waiting)
+        self.closed = bool(self.waiting)
         self.cancel()
 
     def overdue(self) -> TokenEndpointUnavailable | None:

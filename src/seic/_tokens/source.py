@@ -5,12 +5,11 @@ What to do is decided in `state`, and carried out in `piloting`; here callers wa
 
 from __future__ import annotations
 
-import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from seic._errors import TokenError
-from seic._events import Emit, Event, TokenWaitBegun, TokenWaitEnded
+from seic._events import Emit, Event
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.renewal import given_token
@@ -28,6 +27,7 @@ from seic._tokens.spending import spendings_of
 from seic._tokens.state import Serve, TokenState
 from seic._tokens.stats import Stats
 from seic._tokens.store import TokenStore
+from seic._tokens.waiting import Waiting
 
 #: How much longer than by its own deadlines a fetch may take before its waiters give it up, in seconds: only one whose
 #: runner is stuck comes that far, in a name server's silence or beside code that blocks its event loop.
@@ -125,7 +125,7 @@ class TokenSource:
     async def obtain(self, *, force: bool = False) -> Held:
         """Return a token with its deadlines; see `token`."""
         after = self.state.number_to_force() if force else 0
-        with self._handing_over():
+        try:
             while True:
                 decision = self.state.decide(after=after)
                 if isinstance(decision, Serve):
@@ -140,6 +140,10 @@ class TokenSource:
                         self._pilot.look_after(flight)
                 if ended and (held := self.state.outcome(flight, after=after)) is not None:
                     return held
+        except BaseException:
+            # Nothing is left behind that was decided on and not started, whatever interrupts the caller.
+            self.state.hand_over()
+            raise
 
     def obtain_sync(self, *, force: bool = False) -> Held:
         """Return a token with its deadlines, blocking; see `obtain`.
@@ -148,7 +152,7 @@ class TokenSource:
         token that still lives, or else makes a request of its own, unless what asks can be sent once only.
         """
         after = self.state.number_to_force() if force else 0
-        with self._handing_over():
+        try:
             while True:
                 decision = self.state.decide(after=after)
                 if isinstance(decision, Serve):
@@ -157,11 +161,8 @@ class TokenSource:
                     return decision.held
                 flight = decision.flight
                 if flight.is_here() and not flight.ended:
-                    if (held := self.state.living(after=after)) is not None:
+                    if (held := self._give_up(flight, after=after)) is not None:
                         return held
-                    if flight.is_spending:
-                        raise self._cannot_wait()
-                    self.state.abandon(flight)
                     continue
                 with self._waiting_for(flight):
                     if decision.start:
@@ -170,6 +171,10 @@ class TokenSource:
                         self._pilot.look_after(flight)
                 if ended and (held := self.state.outcome(flight, after=after)) is not None:
                     return held
+        except BaseException:
+            # Nothing is left behind that was decided on and not started, whatever interrupts the caller.
+            self.state.hand_over()
+            raise
 
     async def revoke(self) -> None:
         """End the life of the token in hand, or else of the stored one; there may be none.
@@ -265,14 +270,14 @@ class TokenSource:
         patience = self.endpoint.timeout + PATIENCE + _GRACE
         return Flight(host=self.endpoint.host, ahead=ahead, force=force, patience=patience)
 
-    @contextlib.contextmanager
-    def _handing_over(self) -> Iterator[None]:
-        """Leave no fetch behind that was decided on and not started, whatever interrupts the caller."""
-        try:
-            yield
-        except BaseException:
-            self.state.hand_over()
-            raise
+    def _give_up(self, flight: Flight, *, after: int) -> Held | None:
+        """Return a living token for a caller in whose way its own event loop's flight is; None where that is ended."""
+        if (held := self.state.living(after=after)) is not None:
+            return held
+        if flight.is_spending:
+            raise self._cannot_wait()
+        self.state.abandon(flight)
+        return None
 
     def _cannot_wait(self) -> TokenError:
         return TokenError(
@@ -280,15 +285,8 @@ class TokenSource:
             "that, nor ask a second time; make the call with await, or in a thread"
         )
 
-    @contextlib.contextmanager
-    def _waiting_for(self, flight: Flight) -> Iterator[None]:
-        host, begun = self.endpoint.host, self.clock.monotonic()
-        self._emit(TokenWaitBegun(host=host, fetch=flight.number))
-        try:
-            with flight.waiter():
-                yield
-        finally:
-            self._emit(TokenWaitEnded(host=host, fetch=flight.number, took=self.clock.monotonic() - begun))
+    def _waiting_for(self, flight: Flight) -> Waiting:
+        return Waiting(flight, host=self.endpoint.host, clock=self.clock, emit=self._emit)
 
     def _steps(self, flight: Flight, identity: str | None) -> Steps[Fetched]:
         def is_usable(stored: Fetched) -> bool:
