@@ -162,6 +162,8 @@ class Identity:
         if self._held is None:
             return None
         self._follow_authorities(urgent=urgent)
+        # Before anything is read: an approaching end is not told of a certificate whose rotation is yet to be.
+        self._notice_expiry()
         reading = self._reading
         if reading is None and (self._renewal.is_due(urgent=urgent) or self._became_valid()):
             reading, _ = self._read()
@@ -169,7 +171,6 @@ class Identity:
             if urgent:
                 reading.done.wait(self._time_left(reading, PATIENCE))
             self._notice_silence(reading)
-        self._notice_expiry()
         return None if reading is None else reading.done
 
     def reload(self) -> bool:
