@@ -259,6 +259,27 @@ def test_a_refusal_is_remembered_for_half_a_minute(state: State, clock: FakeCloc
             state.decide(after=state.number_to_force())
 
 
+def test_an_outage_does_not_lengthen_the_memory_of_a_refusal(state: State, clock: FakeClock) -> None:
+    """What counts is how often it was refused: an endpoint that comes back may refuse once before it is well."""
+    for _ in range(9):
+        state.fail(state.wait().flight)
+        clock.advance(1)
+    state.fail(state.wait().flight, REFUSED)
+    clock.advance(29.9)
+    with pytest.raises(TokenRequestRefused):
+        state.decide()
+    clock.advance(0.1)
+
+    state.fail(state.wait().flight)
+    clock.advance(1)
+    state.fail(state.wait().flight, REFUSED)
+    clock.advance(59.9)
+    with pytest.raises(TokenRequestRefused):
+        state.decide()
+    clock.advance(0.1)
+    assert state.wait().start
+
+
 def _cut_off_a_renewal(state: State) -> None:
     """Have one begin that ends with its event loop."""
     flight = state.serve().start

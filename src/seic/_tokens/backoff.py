@@ -64,7 +64,8 @@ def pauses(error: SeicError, *, failures: int, ahead: bool, chance: float) -> Pa
 
     Args:
         error: What the attempt failed with.
-        failures: How many attempts in a row have failed, this one included.
+        failures: How many attempts since the last token have failed, this one included; for a refusal, how many were
+            refused.
         ahead: Whether it was made ahead of need. It is then no verdict for those who come in need: they may try at
             once, unless the endpoint itself said otherwise.
         chance: A random number in [0, 1).

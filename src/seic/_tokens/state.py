@@ -71,7 +71,7 @@ class TokenState:
         self._lock = Lock()
         self._flight: Flight | None = None
         self._error: SeicError | None = None
-        self._failures = 0
+        self._failures = self._refusals = 0
         self._retry_living_at = -math.inf
         self._retry_dead_at = -math.inf
         self._cut_off = 0
@@ -152,7 +152,7 @@ class TokenState:
             if not self._clear(flight):
                 return None
             failures, self._failures, self._error = self._failures, 0, None
-            self._cut_off = 0
+            self._refusals = self._cut_off = 0
             self._retry_living_at = self._retry_dead_at = -math.inf
             replaces_rejected = self.held.rejected and bool(self.held.token.access_token)
             is_row = replaces_rejected and now - self._landed_at < AT_ONCE
@@ -175,8 +175,11 @@ class TokenState:
             if not self._clear(flight):
                 return None
             self._failures += 1
+            self._refusals += is_refusal(error)
             self._error = error
-            pause = pauses(error, failures=self._failures, ahead=flight.ahead, chance=self._chance())
+            # An outage before it says nothing of how often credentials were sent that are no good.
+            row = self._refusals if is_refusal(error) else self._failures
+            pause = pauses(error, failures=row, ahead=flight.ahead, chance=self._chance())
             self._retry_living_at, self._retry_dead_at = now + pause.living, now + pause.dead
             serving = self.held.freshness(now, wall) is not Freshness.DEAD
         return (pause.living if serving else pause.dead), serving
