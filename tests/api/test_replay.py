@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import io
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from seic._api.replay import Body
@@ -38,6 +41,60 @@ class Anew:
 
     def __iter__(self) -> Iterator[bytes]:
         yield b"money"
+
+
+class Told:
+    """An upload that tells of its progress; what it sends is taken from what it holds."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._source
+
+
+class ToldAsync(Told):
+    """The same for async clients."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._source:
+            yield chunk
+
+
+@attrs.define
+class Slotted:
+    """The same without a dictionary of its own."""
+
+    source: Any
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self.source
+
+
+@pytest.mark.parametrize("kind", [Told, ToldAsync, Slotted])
+@pytest.mark.parametrize(
+    ("make", "repeatable"),
+    [
+        pytest.param(lambda: io.BytesIO(b"money"), False, id="file"),
+        pytest.param(lambda: iter([b"money"]), False, id="iterator"),
+        pytest.param(lambda: [io.BytesIO(b"money")], False, id="list of files"),
+        pytest.param(lambda: Told(io.BytesIO(b"money")), False, id="another that holds a file"),
+        pytest.param(lambda: io.BytesIO(b"money").read, False, id="a file's method"),
+        pytest.param(lambda: b"money", True, id="bytes"),
+        pytest.param(lambda: [b"mo", b"ney"], True, id="list of bytes"),
+        pytest.param(lambda: Path("/orders"), True, id="path"),
+        pytest.param(lambda: 5, True, id="number"),
+        pytest.param(lambda: None, True, id="nothing"),
+        pytest.param(lambda: lambda: iter([b"money"]), True, id="function that makes it"),
+    ],
+)
+def test_what_holds_something_that_may_be_used_up_is_not_sent_again(
+    kind: Callable[[Any], Any], make: Callable[[], Any], repeatable: bool
+) -> None:
+    """A generator function begins anew, but the file that it reads from stands at its end."""
+    marked = Body(kind(make()))
+    marked.mark()
+    assert (marked.problem is None) is repeatable
 
 
 @pytest.mark.parametrize(

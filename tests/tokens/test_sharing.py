@@ -323,6 +323,28 @@ def test_a_loop_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
     assert desk.calls == 2
 
 
+def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(desk: TokenDesk, clock: FakeClock) -> None:
+    """The renewal that it cut off is not begun anew by the next call at once, which would cut it off as well."""
+    source = desk.source(clock)
+    source.obtain_sync()
+    clock.advance(3000)
+    desk.hold()
+
+    async def call(*, begins: bool) -> None:
+        await source.obtain()
+        assert (source.state.flight is not None) is begins
+        assert await desk.arrived.wait_async(PATIENCE)
+
+    asyncio.run(call(begins=True))
+    for _ in range(10):
+        asyncio.run(call(begins=False))
+    assert desk.calls == 2
+
+    clock.advance(1)
+    desk.arrived = Latch()
+    asyncio.run(call(begins=True))
+
+
 def test_a_trio_run_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
     """A system task ends with the run that it belongs to."""
     source = desk.source()

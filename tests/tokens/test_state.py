@@ -9,6 +9,7 @@ from seic._tokens.flight import Flight
 from seic._tokens.held import Held, Windows
 from seic._tokens.state import Serve, TokenState, Wait
 from tests._support.clocks import FakeClock
+from tests._support.runner import Runner
 
 DOWN = TokenEndpointUnavailable("down")
 REFUSED = TokenRequestRefused("no", status=401)
@@ -256,6 +257,69 @@ def test_a_refusal_is_remembered_for_half_a_minute(state: State, clock: FakeCloc
     else:
         with pytest.raises(TokenRequestRefused):
             state.decide(after=state.number_to_force())
+
+
+def test_an_outage_does_not_lengthen_the_memory_of_a_refusal(state: State, clock: FakeClock) -> None:
+    """What counts is how often it was refused: an endpoint that comes back may refuse once before it is well."""
+    for _ in range(9):
+        state.fail(state.wait().flight)
+        clock.advance(1)
+    state.fail(state.wait().flight, REFUSED)
+    clock.advance(29.9)
+    with pytest.raises(TokenRequestRefused):
+        state.decide()
+    clock.advance(0.1)
+
+    state.fail(state.wait().flight)
+    clock.advance(1)
+    state.fail(state.wait().flight, REFUSED)
+    clock.advance(59.9)
+    with pytest.raises(TokenRequestRefused):
+        state.decide()
+    clock.advance(0.1)
+    assert state.wait().start
+
+
+def _cut_off_a_renewal(state: State) -> None:
+    """Have one begin that ends with its event loop."""
+    flight = state.serve().start
+    assert flight is not None
+    flight.job = Runner()
+    state.abandon(flight)
+
+
+@pytest.mark.parametrize(("renewals", "longest"), [(1, 1), (2, 2), (3, 4), (6, 30), (18, 30)])
+def test_renewals_that_are_cut_off_pause_ever_longer(
+    state: State, clock: FakeClock, renewals: int, longest: float
+) -> None:
+    """Event loops that end after each call would cut every one off, and each call would send a request in vain."""
+    state.land(state.hold())
+    clock.advance(2870)
+    pause = 0.76 + (longest - 0.76) * 0.999
+    for _ in range(renewals):
+        # All but the last are as long as any.
+        clock.advance(30)
+        _cut_off_a_renewal(state)
+
+    clock.advance(pause - 0.001)
+    assert state.serve().start is None
+    clock.advance(0.002)
+    assert state.serve().start is not None
+
+
+def test_a_renewal_that_is_cut_off_holds_up_nobody_in_need(state: State, clock: FakeClock) -> None:
+    """Whoever has no live token asks at once, and what it brings ends the row."""
+    state.land(state.hold())
+    clock.advance(2900)
+    _cut_off_a_renewal(state)
+    state.held.reject()
+    assert state.wait().start
+
+    state.land(state.hold("new"))
+    clock.advance(2900)
+    _cut_off_a_renewal(state)
+    clock.advance(1)
+    assert state.serve().start is not None
 
 
 def test_a_success_forgets_the_failures(state: State, clock: FakeClock) -> None:

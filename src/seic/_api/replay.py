@@ -7,20 +7,27 @@ go out as an empty one, and the server could not tell. So what is not known to b
 from __future__ import annotations
 
 import inspect
+import os
+from types import FunctionType, NoneType
 from typing import Any
 
 #: The key in a response's `extensions` under which it says why a 401 was handed on.
 NOT_REPLAYED = "seic.not_replayed"
 
-_USED_UP = "the body was a generator or an iterator, which is used up by sending it once"
+_USED_UP = "the body was a generator, an iterator or an object that may hold one, which is used up by sending it once"
 _NO_WAY_BACK = "the body was a file that cannot be rewound"
+
+_IN_MEMORY = (str, bytes, bytearray, memoryview)
+#: What an object may hold and yet begin anew. A file, an iterator or a queue is none of these, nor is their method.
+_LASTING = (*_IN_MEMORY, int, float, os.PathLike, NoneType, FunctionType)
 
 
 class Body:
     """A body that is not in memory, as it was before it was sent.
 
-    What begins anew with each iteration (a list, an object whose `__iter__` or `__aiter__` is a generator function)
-    can be sent again as it is; a file is rewound to where it stood; a multipart form is as good as its files.
+    What begins anew with each iteration (a list, an object whose `__iter__` or `__aiter__` is a generator function and
+    which holds nothing that is used up) can be sent again as it is; a file is rewound to where it stood; a multipart
+    form is as good as its files.
 
     Args:
         stream: The stream of a request of httpx or httpx2.
@@ -93,12 +100,25 @@ def _sources(stream: Any) -> list[Any]:
 
 def _begins_anew(source: Any) -> bool:
     """Tell whether each iteration is known to start from the beginning; one that returns a stored iterator does not."""
+    if isinstance(source, (*_IN_MEMORY, list, tuple)):
+        return True
     kind = type(source)
-    return (
-        isinstance(source, list | tuple | str | bytes | bytearray | memoryview)
-        or inspect.isgeneratorfunction(getattr(kind, "__iter__", None))
-        or inspect.isasyncgenfunction(getattr(kind, "__aiter__", None))
-    )
+    makes = inspect.isgeneratorfunction(getattr(kind, "__iter__", None))
+    makes_async = inspect.isasyncgenfunction(getattr(kind, "__aiter__", None))
+    return (makes or makes_async) and all(_lasts(value) for value in _held_by(source))
+
+
+def _held_by(source: Any) -> list[Any]:
+    """Return what an object's attributes hold, those in slots included."""
+    state = object.__getstate__(source)
+    return [value for part in (state if isinstance(state, tuple) else (state,)) for value in (part or {}).values()]
+
+
+def _lasts(value: Any) -> bool:
+    """Tell whether a value is the same however often it was looked through."""
+    if isinstance(value, list | tuple):
+        return all(isinstance(each, _LASTING) for each in value)
+    return isinstance(value, _LASTING)
 
 
 async def _result(value: Any) -> Any:

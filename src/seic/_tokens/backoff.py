@@ -64,22 +64,36 @@ def pauses(error: SeicError, *, failures: int, ahead: bool, chance: float) -> Pa
 
     Args:
         error: What the attempt failed with.
-        failures: How many attempts in a row have failed, this one included.
+        failures: How many attempts since the last token have failed, this one included; for a refusal, how many were
+            refused.
         ahead: Whether it was made ahead of need. It is then no verdict for those who come in need: they may try at
             once, unless the endpoint itself said otherwise.
         chance: A random number in [0, 1).
     """
-    doubled = 2 ** min(failures - 1, 16)  # beyond, every schedule has long reached its cap
     if is_refusal(error):
-        pause = min(_REFUSED_FIRST * doubled, _REFUSED_MAX)
+        pause = _doubled(_REFUSED_FIRST, failures, most=_REFUSED_MAX)
         return Pauses(pause, pause)
-    living = _SHORTEST + (min(_LIVING_FIRST * doubled, _LIVING_MAX) - _SHORTEST) * chance
+    living = cut_off_pause(failures, chance)
     dead_end = min(max(_DEAD_FIRST, _DEAD_EACH * failures), _DEAD_MAX)
     dead = 0.0 if ahead else _SHORTEST + (dead_end - _SHORTEST) * chance
     if isinstance(error, TokenEndpointUnavailable) and error.retry_after is not None:
         asked = min(error.retry_after, RETRY_AFTER_MAX)
         return Pauses(max(living, asked), max(dead, asked))
     return Pauses(living, dead)
+
+
+def cut_off_pause(times: int, chance: float) -> float:
+    """Return the pause in seconds before the next renewal ahead, where those before were cut off, or failed.
+
+    Args:
+        times: How many in a row.
+        chance: A random number in [0, 1).
+    """
+    return _SHORTEST + (_doubled(_LIVING_FIRST, times, most=_LIVING_MAX) - _SHORTEST) * chance
+
+
+def _doubled(first: float, times: int, *, most: float) -> float:
+    return min(first * 2.0 ** min(times - 1, 16), most)  # beyond, every schedule has long reached its cap
 
 
 def fruitless_pause(times: int) -> float:

@@ -15,7 +15,7 @@ import attrs
 
 from seic._errors import SeicError
 from seic._runtime import Lock
-from seic._tokens.backoff import AT_ONCE, fruitless_pause, is_refusal, pauses
+from seic._tokens.backoff import AT_ONCE, cut_off_pause, fruitless_pause, is_refusal, pauses
 from seic._tokens.clock import Clock
 from seic._tokens.flight import Flight, take_number
 from seic._tokens.held import Freshness, Held, nothing_held
@@ -71,9 +71,10 @@ class TokenState:
         self._lock = Lock()
         self._flight: Flight | None = None
         self._error: SeicError | None = None
-        self._failures = 0
+        self._failures = self._refusals = 0
         self._retry_living_at = -math.inf
         self._retry_dead_at = -math.inf
+        self._cut_off = 0
         self._fruitless = 0
         self._fruitless_until = -math.inf
         self._landed_at = -math.inf
@@ -151,6 +152,7 @@ class TokenState:
             if not self._clear(flight):
                 return None
             failures, self._failures, self._error = self._failures, 0, None
+            self._refusals = self._cut_off = 0
             self._retry_living_at = self._retry_dead_at = -math.inf
             replaces_rejected = self.held.rejected and bool(self.held.token.access_token)
             is_row = replaces_rejected and now - self._landed_at < AT_ONCE
@@ -173,8 +175,11 @@ class TokenState:
             if not self._clear(flight):
                 return None
             self._failures += 1
+            self._refusals += is_refusal(error)
             self._error = error
-            pause = pauses(error, failures=self._failures, ahead=flight.ahead, chance=self._chance())
+            # An outage before it says nothing of how often credentials were sent that are no good.
+            row = self._refusals if is_refusal(error) else self._failures
+            pause = pauses(error, failures=row, ahead=flight.ahead, chance=self._chance())
             self._retry_living_at, self._retry_dead_at = now + pause.living, now + pause.dead
             serving = self.held.freshness(now, wall) is not Freshness.DEAD
         return (pause.living if serving else pause.dead), serving
@@ -182,7 +187,7 @@ class TokenState:
     def abandon(self, flight: Flight) -> None:
         """Give a flight up without counting it as a failure: whoever waits for it starts anew."""
         with self._lock:
-            self._clear(flight)
+            self._give_up(flight)
         flight.abandon()
 
     def hand_over(self) -> None:
@@ -254,9 +259,15 @@ class TokenState:
     def _flight_in_the_air(self) -> Flight | None:
         flight = self._flight
         if flight is not None and flight.is_stranded():
-            self._flight = None
+            self._give_up(flight)
             flight.abandon()
         return self._flight
+
+    def _give_up(self, flight: Flight) -> None:
+        if self._clear(flight) and flight.ahead and flight.job is not None:
+            # Where each call has an event loop of its own, each one would begin a renewal that ends with it.
+            self._cut_off += 1
+            self._retry_living_at = self._clock.monotonic() + cut_off_pause(self._cut_off, self._chance())
 
     def _clear(self, flight: Flight) -> bool:
         """Take a flight down; return whether it was in the air."""
