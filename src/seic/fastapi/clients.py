@@ -40,15 +40,33 @@ Lifespan: TypeAlias = Callable[[Any], contextlib.AbstractAsyncContextManager[Any
 class Clients(Mapping[str, AsyncClient]):
     """The open clients by name."""
 
-    def __init__(self, clients: Mapping[str, AsyncClient]) -> None:
-        self._clients = dict(clients)
+    def __init__(self) -> None:
+        self._clients: dict[str, AsyncClient] = {}
         #: What each went through.
         self.journals: dict[str, Journal] = {}
-        for name, client in self._clients.items():
-            self.journals[name] = Journal()
-            client.listen(self.journals[name])
         #: The fetches that `renew` began last, by client.
         self.renewals: dict[str, Job] = {}
+
+    @contextlib.contextmanager
+    def joined_by(self, clients: Mapping[str, AsyncClient]) -> Iterator[None]:
+        """Have more clients for as long as this lasts.
+
+        Raises:
+            ConfigurationError: There is one of such a name.
+        """
+        for name in clients:
+            if name in self._clients:
+                raise ConfigurationError(f"there are two clients named {name!r}; give each its own", field="name")
+        for name, client in clients.items():
+            self._clients[name], self.journals[name] = client, Journal()
+            client.listen(self.journals[name])
+        try:
+            yield
+        finally:
+            for name in clients:
+                del self._clients[name], self.journals[name]
+                if (renewal := self.renewals.pop(name, None)) is not None:
+                    renewal.cancel()
 
     def __getitem__(self, name: str) -> AsyncClient:
         """Return the client of that name.
@@ -77,11 +95,6 @@ class Clients(Mapping[str, AsyncClient]):
             client = self[name]
             self.renewals[name] = start_async(lambda: _try_token(client))
 
-    def cancel(self) -> None:
-        """End what `renew` began."""
-        for job in self.renewals.values():
-            job.cancel()
-
 
 def lifespan(
     configs: Configs = Config.from_env,
@@ -97,6 +110,8 @@ def lifespan(
 
         async with seic_lifespan(app) as state, database() as db:
             yield {**state, "db": db}
+
+    An application may have several, as where a router brings one; their clients are found together.
 
     Args:
         configs: One configuration (its client is named `default`), several by name, or a function that returns either
@@ -123,20 +138,34 @@ def lifespan(
             for name, config in named.items():
                 client = AsyncClient(config, on_event=on_event, **options)
                 opened[name] = await stack.enter_async_context(client)
-            clients = Clients(opened)
             # A lifespan's state reaches mounted applications, too; the application's own stands in where a user's
             # lifespan does not pass it on.
-            setattr(app.state, _KEY, clients)
-            stack.callback(delattr, app.state, _KEY)
-            setattr(app.state, _LISTENER, on_event)
-            stack.callback(delattr, app.state, _LISTENER)
-            stack.callback(clients.cancel)
+            before: Clients | None = getattr(app.state, _KEY, None)
+            clients = Clients() if before is None else before
+            listener = listener_of(app) if on_event is None else on_event
+            stack.enter_context(_set(app, _KEY, clients))
+            stack.enter_context(_set(app, _LISTENER, listener))
+            stack.enter_context(clients.joined_by(opened))
             if warm:
-                await _warm(clients)
+                await _warm(opened)
             state = None if also is None else await stack.enter_async_context(also(app))
             yield {**(state or {}), _KEY: clients}
 
     return run
+
+
+@contextlib.contextmanager
+def _set(app: Starlette, name: str, value: object) -> Iterator[None]:
+    """Have an application's state hold a value for as long as this lasts."""
+    was_there, before = hasattr(app.state, name), getattr(app.state, name, None)
+    setattr(app.state, name, value)
+    try:
+        yield
+    finally:
+        if was_there:
+            setattr(app.state, name, before)
+        else:
+            delattr(app.state, name)
 
 
 def listener_of(app: Starlette) -> Listener | None:
@@ -151,7 +180,7 @@ async def _try_token(client: AsyncClient) -> None:
         await client.token()
 
 
-async def _warm(clients: Clients) -> None:
+async def _warm(clients: Mapping[str, AsyncClient]) -> None:
     for name, client in clients.items():
         try:
             await client.token()
