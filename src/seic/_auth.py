@@ -21,7 +21,6 @@ from seic._events import CallNotReplayed, CallReplayed, CertificateRotated, Even
 from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
 from seic._oauth.words import credentials_of, find_tracking_id
-from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
@@ -200,9 +199,8 @@ class OAuth2Auth(_Auth):
         self._after_replay(response, held, now, wall)
 
     async def _obtain(self) -> Held:
-        if not self._presenter.is_ready:
-            # A callback may block, and the token's key needs the certificate.
-            await in_thread(self._presenter.certificate)
+        # The token's key needs the certificate.
+        await self._presenter.ready()
         return await self.source.obtain()
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:

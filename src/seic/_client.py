@@ -113,6 +113,7 @@ class AsyncClient(httpx.AsyncClient):
             TokenError: No token could be had.
             CertificateError: The client certificate cannot work.
         """
+        await self._oauth.config.presenter.ready()
         return await self._oauth.source.token(force=force)
 
     async def reload_certificate(self) -> bool:
@@ -131,6 +132,7 @@ class AsyncClient(httpx.AsyncClient):
             ConfigurationError: The provider has no call that describes a token.
             TokenError: No token could be had, or the provider did not describe it.
         """
+        await self._oauth.config.presenter.ready()
         return await self._oauth.source.token_info()
 
     async def revoke(self) -> None:
@@ -140,6 +142,7 @@ class AsyncClient(httpx.AsyncClient):
             TokenError: The provider did not end it; it is dropped here all the same.
             ConfigurationError: The provider has no way to.
         """
+        await self._oauth.config.presenter.ready()
         await self._oauth.source.revoke()
 
     @property

@@ -72,6 +72,7 @@ class DeviceLogin(Secretive):
             TokenError: The provider did not begin one.
         """
         endpoint = _endpoint(config, transport)
+        await config.presenter.ready()
         return await run_async(_beginning(endpoint, clock, Listeners(on_event).emit), endpoint.sender)
 
     @classmethod

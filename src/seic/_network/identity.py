@@ -16,7 +16,7 @@ import attrs
 from seic._errors import CertificateError, ConfigurationError
 from seic._events import Event, log_event
 from seic._listeners import Listeners
-from seic._runtime import Lock
+from seic._runtime import Lock, in_thread
 from seic._tls.authorities import Authorities
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import shared_context
@@ -83,6 +83,15 @@ class Presenter:
     def is_ready(self) -> bool:
         """Whether the certificate is in hand, so that `thumbprint` does not block."""
         return not callable(self._source) or (self._identity is not None and self._identity.generation > 0)
+
+    async def ready(self) -> None:
+        """Have the first certificate in hand, off the event loop: a callback that gives it may block.
+
+        Raises:
+            CertificateError: It gave none that works.
+        """
+        if not self.is_ready:
+            await in_thread(self.certificate)
 
     def certificate(self) -> ClientCertificate | None:
         """Return the certificate in service, whatever its dates; before the first connection the one that was stated.

@@ -51,6 +51,11 @@ def is_sealed_key(der: bytes) -> bool:
     return inside(der).startswith(SEQUENCE)
 
 
+def is_plain_key(der: bytes) -> bool:
+    """Whether it looks like a private key in clear: one whole SEQUENCE that opens with a version of one byte."""
+    return sum(_header(der)) == len(der) and inside(der).startswith(b"\x02\x01")
+
+
 def is_pkcs12(der: bytes) -> bool:
     """Whether it is PFX ::= SEQUENCE { version INTEGER {v3(3)}, authSafe SEQUENCE … } (RFC 7292 §4)."""
     return inside(der).startswith(b"\x02\x01\x03\x30")

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCert
 from seic._errors import CertificateError
 from seic._model.secrecy import Secretive
 from seic._tls.dek import can_open, open_dek
-from seic._tls.der import first, is_cut, is_pkcs12, is_sealed_key
+from seic._tls.der import first, is_cut, is_pkcs12, is_plain_key, is_sealed_key
 from seic._tls.pem import blocks, is_pem, unwrap
 from seic._tls.reading import UNPARSABLE, facts_of
 from seic._tls.reasons import Reason, fault
@@ -120,13 +120,14 @@ class SealedKey(Secretive):
                 "-aes256 -out client.key', with '-provider legacy -provider default' for an old cipher",
             )
         der = open_dek(cipher, vector, self._data, _demand(reveal, self.label)())
-        if der is None:
+        if der is None or not is_plain_key(der):
             raise _wrong_passphrase(self.label, b"", reveal)
         return der
 
     def _explain(self, error: Exception, reveal: Reveal) -> CertificateError:
         unknown = isinstance(error, UnsupportedAlgorithm) or "unknown cipher" in str(error)
-        if not self.is_guarded or (unknown and self._sealing is not None):
+        # What DEK-Info told of is open by now.
+        if not self.is_guarded or self._sealing is not None:
             return fault(
                 Reason.UNSUPPORTED_KEY,
                 self.label,

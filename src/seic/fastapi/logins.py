@@ -12,11 +12,10 @@ import contextlib
 import datetime as dt
 import hashlib
 import logging
-import string
 from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import attrs
 import httpx
@@ -32,6 +31,7 @@ from seic._errors import CertificateError, ConfigurationError, InvalidTokenRespo
 from seic._listeners import Listener
 from seic._oauth import authorize
 from seic._oauth.pkce import is_same_state
+from seic.fastapi.addresses import address_of, own_path
 from seic.fastapi.clients import People, listener_of, welcoming
 from seic.fastapi.page import CONTENT_SECURITY_POLICY, render_message
 from seic.fastapi.pockets import LOGIN_TAKES, CookiePocket, Pocket, Used
@@ -46,10 +46,6 @@ if TYPE_CHECKING:
 _SESSION_LASTS = 12 * 3600.0
 #: Seconds after the end of an access token within which a person has to come back.
 _MAY_IDLE = 1800.0
-#: Bytes of an encoded path: sealed with the rest it has to fit a cookie of 4096 (RFC 6265 §6.1).
-_LONGEST_PATH = 1500
-#: What a header carries as it is.
-_VISIBLE = string.punctuation
 _LOGIN_FAILED = Problem(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
     code="login_failed",
@@ -264,7 +260,7 @@ class Logins:
             # RFC 9110 §15.5.2 demands a challenge; one of a scheme that browsers know would open their dialog.
             challenge = f'Session realm="{self._name}"'
             return HTTPException(HTTPStatus.UNAUTHORIZED, headers={"WWW-Authenticate": challenge})
-        headers = {"Location": self._login_url(connection, _address(connection)), "Cache-Control": "no-store"}
+        headers = {"Location": self._login_url(connection, address_of(connection)), "Cache-Control": "no-store"}
         return HTTPException(HTTPStatus.SEE_OTHER, headers=headers)
 
     def _login_url(self, connection: HTTPConnection, following: str | None = None) -> str:
@@ -287,7 +283,7 @@ class Logins:
         document = {
             "state": login.state,
             "verifier": login.code_verifier or "",
-            "next": _own_path(request.query_params.get("next")) or self._after_login,
+            "next": own_path(request.query_params.get("next")) or self._after_login,
         }
         response = _redirect(login.url)
         sealed = self._seal.seal(f"login {self._purpose}", document)
@@ -378,29 +374,6 @@ def _answer(answer: Response, with_cookies_of: Response) -> Response:
     for value in with_cookies_of.headers.getlist("set-cookie"):
         answer.headers.append("set-cookie", value)
     return answer
-
-
-def _address(connection: HTTPConnection) -> str:
-    """Return the path and query that were asked for, as they were sent."""
-    raw = connection.scope.get("raw_path")
-    # Not every server has it; the other is decoded, and cannot tell an encoded slash from one that is not.
-    path = quote(raw, safe=_VISIBLE) if raw else quote(connection.scope["path"])
-    query = quote(connection.scope["query_string"], safe=_VISIBLE)
-    return f"{path}?{query}" if query else path
-
-
-def _own_path(text: str | None) -> str | None:
-    """Return a path of this application, or None for anything that a browser might take for another host.
-
-    Browsers read a backslash as a slash, and drop tabs and line ends, so more begins with two slashes than shows.
-    """
-    if text is None or not text.startswith("/"):
-        return None
-    if text.startswith("//") or "\\" in text or not text.isprintable():
-        return None
-    # Encoded where a header does not take it; all else stays as it came, for `%2F` and `/` are two addresses.
-    quoted = quote(text, safe=_VISIBLE)
-    return quoted if len(quoted) <= _LONGEST_PATH else None
 
 
 def _text(value: object) -> str:
