@@ -238,9 +238,11 @@ class TokenSource:
         Whoever waits beyond that gets an error, and nothing is asked for anew on their behalf.
         """
         if (flight := self.state.flight) is not None:
-            if flight.is_wanted:
-                await flight.wait_async(_CLOSING)
-            flight.close()
+            try:
+                if flight.is_wanted:
+                    await flight.wait_async(_CLOSING)
+            finally:
+                flight.close()
             if not await flight.wait_async(_CLOSING):
                 self.state.abandon(flight)
         if self._keeper is not None:
@@ -250,9 +252,11 @@ class TokenSource:
     def close(self) -> None:
         """End background work, blocking; see `aclose`."""
         if (flight := self.state.flight) is not None:
-            if flight.is_wanted and not flight.is_here():
-                flight.wait(_CLOSING)
-            flight.close()
+            try:
+                if flight.is_wanted and not flight.is_here():
+                    flight.wait(_CLOSING)
+            finally:
+                flight.close()
             if not flight.is_here() and not flight.wait(_CLOSING):
                 self.state.abandon(flight)
         if self._keeper is not None:
