@@ -13,6 +13,7 @@ from seic._events import Emit, Event
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.renewal import given_token
+from seic._oauth.token_info import require_token_info
 from seic._runtime import survive_fork
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import Doomed, TokenEndpoint
@@ -218,12 +219,15 @@ class TokenSource:
             ConfigurationError: The provider has no call that describes a token.
             TokenError: No token could be had, or the provider did not describe it.
         """
+        # Before a token is asked for.
+        require_token_info(self.endpoint.provider)
         return await run_async(
             description(self.endpoint, await self.token(), self.clock, self._emit), self.endpoint.sender
         )
 
     def token_info_sync(self) -> TokenInfo:
         """Ask the provider what a live token is good for, blocking; see `token_info`."""
+        require_token_info(self.endpoint.provider)
         return run_sync(
             description(self.endpoint, self.token_sync(), self.clock, self._emit), self.endpoint.sender, Lifeline()
         )
