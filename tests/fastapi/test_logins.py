@@ -262,6 +262,43 @@ def test_starlette_alone_will_do(platform: FakePlatform) -> None:
 # Sessions
 
 
+def _mounted(platform: FakePlatform, **options: Any) -> tuple[Logins, FastAPI]:
+    """Return an application of which `/part` is another one, whose page needs a login."""
+    logins = Logins(platform.config(), key=KEY, transport=platform.transport, **options)
+    part = FastAPI()
+
+    async def me(client: seic.AsyncClient = Depends(logins.client)) -> Any:  # noqa: B008
+        return (await client.get("/v1/me")).json()["email"]
+
+    part.get("/me")(me)
+    app = FastAPI(lifespan=lifespan({}, also=logins.lifespan))
+    app.mount("/part", part)
+    return logins, app
+
+
+@pytest.mark.parametrize("root", ["", "/svc"], ids=["at the root", "behind a proxy that strips a prefix"])
+@pytest.mark.parametrize("prefix", ["", "/auth"], ids=["no prefix", "a router's prefix"])
+@pytest.mark.parametrize("is_mounted", [False, True], ids=["included", "mounted"])
+def test_the_way_in_is_found_wherever_it_stands(root: str, prefix: str, is_mounted: bool) -> None:
+    """Addresses that a browser is sent to are as the browser has to ask for them."""
+    platform = FakePlatform()
+    callback = f"https://app.example{root}{prefix}/callback"
+    logins, app = _mounted(platform, callback_url=callback, callback_path="/callback", login_path="/in")
+    if is_mounted:
+        app.mount(prefix, Starlette(routes=[*logins.routes]))
+    else:
+        app.include_router(logins.router, prefix=prefix)
+
+    with TestClient(
+        app, base_url="https://app.example", root_path=root, headers=PAGE, follow_redirects=False
+    ) as browser:
+        sent = browser.get(f"{root}/part/me")
+        assert sent.headers["Location"] == f"{root}{prefix}/in?next=%2F{root[1:] and root[1:] + '%2F'}part%2Fme"
+        back = browser.get(platform.log_in(browser.get(sent.headers["Location"]).headers["Location"]))
+        assert (back.status_code, back.headers["Location"]) == (303, f"{root}/part/me")
+        assert browser.get(back.headers["Location"]).json() == "ada@example.com"
+
+
 def test_another_worker_knows_the_session(site: Site, browser: TestClient) -> None:
     """The store is what they share; the token is taken from there, not asked for anew."""
     site.log_in(browser)
