@@ -336,6 +336,37 @@ def test_when_nothing_renews_the_token_the_person_logs_in_again(site: Site, brow
     assert browser.get("/me").json() == "ada@example.com"
 
 
+@pytest.mark.parametrize(
+    ("headers", "status", "location"),
+    [({}, 303, "/login?next=%2Fme"), ({"Accept": "application/json"}, 401, None)],
+    ids=["a person", "a program"],
+)
+def test_a_session_that_ends_in_the_middle_of_a_handler_leads_to_a_login(
+    headers: dict[str, str], status: int, location: str | None, site: Site, browser: TestClient
+) -> None:
+    """The token looked good until the API rejected it; who would read of a bad gateway has only to log in again."""
+    site.log_in(browser)
+    site.platform.kill("ada@example.com")
+
+    ended = browser.get("/me", headers=headers)
+    assert (ended.status_code, ended.headers.get("Location")) == (status, location)
+    assert site.log_in(browser).status_code == 303
+    assert browser.get("/me").json() == "ada@example.com"
+
+
+def test_a_refusal_of_the_service_sends_nobody_to_log_in(platform: FakePlatform) -> None:
+    """Whoever is logged in well would come back to the same refusal, and round and round."""
+    site = Site(platform)
+
+    async def both(person: seic.AsyncClient = Depends(site.logins.client)) -> None:  # noqa: B008
+        raise seic.TokenRequestRefused("the service's own login is over", status=None, code="login_required")
+
+    site.app.get("/both")(both)
+    with site as browser:
+        site.log_in(browser)
+        assert browser.get("/both").status_code == 502
+
+
 def test_an_outage_of_the_provider_is_no_logout(site: Site, browser: TestClient) -> None:
     """While the token lives, nothing is seen; after that, a 503."""
     site.log_in(browser)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import attrs
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from seic._auth import OAuth2Auth
@@ -29,6 +30,8 @@ _KEY = "seic"
 _LISTENER = "seic_on_event"
 #: Where an application keeps what it knows of its logins.
 _PEOPLE = "seic_people"
+#: Where a request keeps who is logged in.
+_PERSON = "seic_person"
 
 _logger = logging.getLogger("seic.fastapi")
 
@@ -218,6 +221,27 @@ def welcoming(app: Starlette, people: People) -> Iterator[dict[str, Any]]:
 def people_of(connection: HTTPConnection) -> tuple[People, ...]:
     """Return what is known of the logins of the application that a request came to."""
     return tuple(getattr(connection.state, _PEOPLE, ()) or getattr(connection.app.state, _PEOPLE, ()))
+
+
+@attrs.frozen(kw_only=True)
+class Person:
+    """Who is logged in: a client of their own, and what sends them to log in again."""
+
+    client: AsyncClient
+    to_login: Callable[[], HTTPException]
+
+
+def greet(connection: HTTPConnection, person: Person) -> None:
+    """Have a request know whose it is."""
+    setattr(connection.state, _PERSON, person)
+
+
+def login_over(connection: HTTPConnection) -> HTTPException | None:
+    """Return what sends the person of a request to log in again, where no token of theirs lives any more."""
+    person: Person | None = getattr(connection.state, _PERSON, None)
+    if person is None or not isinstance(auth := person.client.auth, OAuth2Auth) or auth.source.current is not None:
+        return None
+    return person.to_login()
 
 
 def calls(connection: HTTPConnection, host: str) -> bool:

@@ -32,7 +32,7 @@ from seic._listeners import Listener
 from seic._oauth import authorize
 from seic._oauth.pkce import is_same_state
 from seic.fastapi.addresses import address_of, own_path
-from seic.fastapi.clients import People, listener_of, welcoming
+from seic.fastapi.clients import People, Person, greet, listener_of, welcoming
 from seic.fastapi.page import CONTENT_SECURITY_POLICY, render_message
 from seic.fastapi.pockets import LOGIN_TAKES, CookiePocket, Pocket, Used
 from seic.fastapi.problems import Problem, problem_of
@@ -238,6 +238,7 @@ class Logins:
         if client is not None:
             with contextlib.suppress(TokenRequestRefused):  # its refresh token is at its end
                 await client.token()
+                greet(connection, Person(client=client, to_login=lambda: self._send_to_login(connection)))
                 return client
         raise self._send_to_login(connection)
 
