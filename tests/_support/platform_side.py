@@ -126,3 +126,15 @@ def exchange(client: httpx.Client, sandbox: Sandbox, code: str, **form: str | No
 def refresh(client: httpx.Client, sandbox: Sandbox, refresh_token: str, **form: str | None) -> httpx.Response:
     """Spend a refresh token."""
     return ask(client, sandbox, grant_type="refresh_token", refresh_token=refresh_token, **form)
+
+
+def pair_of(client: httpx.Client, sandbox: Sandbox) -> tuple[str, str]:
+    """Log in and return access and refresh token."""
+    body = body_of(exchange(client, sandbox, log_in(client, sandbox)))
+    return body["access_token"], body["refresh_token"]
+
+
+def info(client: httpx.Client, sandbox: Sandbox, token: str, **query: str) -> httpx.Response:
+    """Ask about a token."""
+    params = {"client_id": sandbox.client_id, **query}
+    return client.get(TOKEN_INFO, params=params, headers={"Authorization": f"Bearer {token}"})

@@ -1,72 +1,30 @@
-"""No secret in anything that a run leaves behind: printed, logged at DEBUG, warned, raised, shown or pickled."""
+"""No secret in anything that a run leaves behind: printed, logged at DEBUG, warned or raised."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import copy
 import gc
 import json
 import os
-import pickle
 import subprocess
 import sys
 import textwrap
 import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeAlias
 
-import attrs
 import httpx
 import pytest
 
 import seic
-from seic._tokens.held import Held
 from seic._tokens.store import MemoryStore
 from seic.sandbox import CertificateAuthority, Sandbox
 from tests._support.faces import KINDS, Kind, open_client
 from tests._support.far_side import ECHO_PATH
-from tests._support.planted import Planted, all_logs
+from tests._support.planted import all_logs
+from tests._support.secret_runs import PASSPHRASE, Run
 from tests._support.wire import wire
-
-_PASSPHRASE = "phrase-of/the+key=%&é"
-
-
-class Run:
-    """A sandbox, the secrets planted in it, and the settings of its client."""
-
-    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
-        self.sandbox = sandbox
-        self.folder = folder
-        self.planted = Planted()
-        self.planted.add_sandbox(sandbox)
-        self.planted.add("passphrase", _PASSPHRASE)
-        pair = sandbox.issue_certificate()
-        self.encrypted = pair.encode_key(_PASSPHRASE.encode())
-        self.planted.add_key(pair, self.encrypted)
-        self.certificate = folder / "client.pem"
-        self.key = folder / "client.key"
-        self.certificate.write_bytes(pair.cert_pem)
-        self.key.write_bytes(self.encrypted)
-        self.key.chmod(0o600)
-
-    def load(self, password: str = _PASSPHRASE) -> seic.ClientCertificate:
-        """Load the certificate with its encrypted key."""
-        return seic.ClientCertificate.load(str(self.certificate), key=str(self.key), password=password)
-
-    def config(self, **changes: Any) -> seic.Config:
-        """The settings of the service account, with its certificate."""
-        certificate = changes.pop("certificate", None) or self.load()
-        return attrs.evolve(self.sandbox.config(certificate=True, **changes), certificate=certificate)
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
-    """Plant the secrets."""
-    with Sandbox(challenge=True) as sandbox:
-        yield Run(sandbox, tmp_path)
-
 
 # What goes wrong, each returning the errors that a user would have met
 
@@ -260,7 +218,7 @@ async def wrong_material(run: Run, kind: Kind) -> list[BaseException]:
         {"key": other.key_pem},
         {"key": other.key_pem.decode()},
         {"key": str(run.certificate)},
-        {"certificate": run.encrypted, "password": _PASSPHRASE},
+        {"certificate": run.encrypted, "password": PASSPHRASE},
         {"certificate": run.encrypted.decode(), "password": wrong},
         {"key": base64.b64encode(other.key_pem).decode(), "password": wrong},
         {"key": other.key_pem[:100]},
@@ -361,68 +319,6 @@ async def test_the_logs_of_the_libraries_are_among_what_is_searched(run: Run) ->
     assert {"seic", "seic.api", "httpx", "httpcore.connection", "httpcore.http11", "seic.sandbox"} <= logs.names
 
 
-# What holds secrets
-
-
-async def _holders(run: Run) -> dict[str, object]:
-    config = run.config(store=MemoryStore())
-    client = seic.AsyncClient(config)
-    token = await client.token()
-    blocking = seic.Client(config)
-    auth = seic.OAuth2Auth(config)
-    reply = await client.get(ECHO_PATH)
-    await client.aclose()
-    blocking.close()
-    request = auth.source.endpoint.build(auth.source.endpoint.grant, now=0.0)
-    return {
-        "config": config,
-        "grant": config.grant,
-        "certificate": config.certificate,
-        "store": config.store,
-        "token": token,
-        "client": client,
-        "blocking client": blocking,
-        "auth": auth,
-        "source": auth.source,
-        "endpoint": auth.source.endpoint,
-        "held": Held(token, now=0, wall=0, windows=config.windows, idle_lifetime=None),
-        "transport": seic.AsyncTransport(config),
-        "reply": reply,
-        "the reply's request": reply.request,
-        "the request's headers": reply.request.headers.raw,
-        "a token request": request,
-        "a token request's headers": request.headers.raw,
-    }
-
-
-async def test_what_holds_a_secret_does_not_show_it(run: Run) -> None:
-    """Printed, formatted, copied, or as a variable in a report, each is safe."""
-    for name, holder in (await _holders(run)).items():
-        for text in (
-            repr(holder),
-            str(holder),
-            f"{holder}",
-            repr([holder]),
-            repr({"x": holder}),
-            repr(copy.copy(holder)),
-        ):
-            assert run.planted.find(text) == [], name
-
-
-async def test_what_holds_a_secret_is_not_pickled_with_it(run: Run) -> None:
-    """Each refuses, or leaves the secret out; a reply that a cache keeps is the second kind."""
-    for name, holder in (await _holders(run)).items():
-        if name == "a token request":
-            continue  # it holds the form, and never leaves the room that sends it
-        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-            left: str | bytes
-            try:
-                left = pickle.dumps(holder, protocol)
-            except (TypeError, AttributeError, pickle.PicklingError) as refusal:
-                left = str(refusal)
-            assert run.planted.find(left) == [], name
-
-
 # A program that fails
 
 
@@ -453,7 +349,7 @@ def test_a_program_that_ends_with_a_traceback_prints_no_secret(wrong: str, run: 
         "SEIC_PASSWORD": run.sandbox.password,
         "SEIC_CERTIFICATE": str(run.certificate),
         "SEIC_CERTIFICATE_KEY": run.encrypted.decode(),
-        "SEIC_CERTIFICATE_PASSWORD": _PASSPHRASE,
+        "SEIC_CERTIFICATE_PASSWORD": PASSPHRASE,
         "SEIC_CA": run.sandbox.ca_pem.decode(),
         "SEIC_MTLS_HOST": run.sandbox.mtls_url,
     }
@@ -472,74 +368,3 @@ def test_a_program_that_ends_with_a_traceback_prints_no_secret(wrong: str, run: 
     assert b"Traceback" in ended.stderr
     assert b"seic._errors." in ended.stderr
     assert run.planted.find(ended.stdout + ended.stderr) == []
-
-
-# The search itself
-
-
-@pytest.mark.parametrize(
-    "leak",
-    [
-        lambda secret: secret,
-        lambda secret: f"Authorization: Basic {base64.b64encode(f'id:{secret}'.encode()).decode()}",
-        lambda secret: f"Basic {base64.b64encode(f'an-id:{secret}'.encode()).decode()}",
-        lambda secret: f"Basic {base64.b64encode(f'app-id:{secret}'.encode()).decode()}",
-        lambda secret: base64.urlsafe_b64encode(f"{secret}...".encode()).decode(),
-        lambda secret: str(httpx.QueryParams({"password": secret})),
-        lambda secret: str(httpx.Request("POST", "https://x", data={"password": secret}).content),
-        lambda secret: str(httpx.URL("https://x", params={"p": secret})),
-        lambda secret: repr({"password": secret}),
-        lambda secret: repr(secret.encode()),
-        json.dumps,
-        lambda secret: secret.encode().hex(),
-        lambda secret: secret.encode().decode("latin-1"),
-    ],
-    ids=["plain", "basic", "basic+1", "basic+2", "urlsafe", "form", "body", "url", "repr", "bytes", "json", "hex",
-         "latin-1"],
-)  # fmt: skip
-@pytest.mark.parametrize("secret", ["pla/in+ascii=of&%20chars", "with é and ü %in it", "0123456789abcdef"])
-def test_the_search_finds_a_secret_in_each_form(leak: Callable[[str], str], secret: str) -> None:
-    """A search that finds nothing would prove nothing."""
-    planted = Planted()
-    planted.add("it", secret)
-
-    assert planted.find(f"before {leak(secret)} after")
-    assert planted.find(f"before {leak('something-else-1234')} after") == []
-
-
-_ELSEWHERE = """
-def fail(secret):
-    try:
-        int("x")
-    except ValueError:
-        raise KeyError("k") from None
-"""
-
-
-def test_the_search_finds_a_secret_in_an_errors_frames() -> None:
-    """Its report shows the variables of each frame, and of a context that is hidden."""
-    planted = Planted()
-    secret = planted.add("it", "a-variable-of-a-frame")
-    # Frames of the tests are left out of reports, so this one has to be from elsewhere.
-    namespace: dict[str, Any] = {}
-    exec(compile(_ELSEWHERE, "elsewhere.py", "exec"), namespace)  # noqa: S102  # written above
-    with pytest.raises(KeyError) as caught:
-        namespace["fail"](secret)
-    del secret
-
-    assert planted.find_in_error(caught.value)
-    caught.value.__traceback__ = None
-    assert planted.find_in_error(caught.value)  # the context has it, too
-
-
-def test_the_search_finds_a_key(run: Run) -> None:
-    """In its PEM, in a part of it, and as bytes."""
-    pair = CertificateAuthority().issue("x")
-    run.planted.add_key(pair, pair.key_pem)
-    der = base64.b64decode(b"".join(pair.key_pem.splitlines()[1:-1]))
-
-    assert run.planted.find(pair.key_pem)
-    assert run.planted.find(pair.key_pem.splitlines()[1])
-    assert run.planted.find(repr(der))
-    assert run.planted.find(run.encrypted)
-    assert run.planted.find(pair.cert_pem) == []

@@ -1,0 +1,40 @@
+"""Settings in variables and files: what a test sets, and the error that it leads to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seic._config import Config
+from seic._errors import ConfigurationError
+from tests._support.identities import issued
+
+SECRET = "app-Secret-5f1d"
+PASSWORD = "pass-Word-9c2e"
+PASSPHRASE = "key-Phrase-77aa"
+GATEWAY = {
+    "SEIC_CLIENT_ID": "app-key",
+    "SEIC_CLIENT_SECRET": SECRET,
+    "SEIC_USERNAME": "svc-user",
+    "SEIC_PASSWORD": PASSWORD,
+}
+CERT = issued().cert_pem.decode()
+KEY = issued().key_pem.decode()
+ENCRYPTED_KEY = issued().encode_key(PASSPHRASE.encode()).decode()
+
+
+def refused(environ: dict[str, str], **changes: Any) -> ConfigurationError:
+    """The error that the variables lead to; its text opens with the name of the one at fault."""
+    with pytest.raises(ConfigurationError) as caught:
+        Config.from_env(environ, **changes)
+    assert str(caught.value).startswith(f"{caught.value.field}: ")
+    return caught.value
+
+
+def write(path: Path, text: str) -> Path:
+    """Write a file, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path

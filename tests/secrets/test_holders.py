@@ -1,0 +1,71 @@
+"""No secret in what holds one, shown or pickled."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import seic
+from seic._tokens.held import Held
+from seic._tokens.store import MemoryStore
+from tests._support.far_side import ECHO_PATH
+from tests._support.secret_runs import Run
+
+
+async def _holders(run: Run) -> dict[str, object]:
+    config = run.config(store=MemoryStore())
+    client = seic.AsyncClient(config)
+    token = await client.token()
+    blocking = seic.Client(config)
+    auth = seic.OAuth2Auth(config)
+    reply = await client.get(ECHO_PATH)
+    await client.aclose()
+    blocking.close()
+    request = auth.source.endpoint.build(auth.source.endpoint.grant, now=0.0)
+    return {
+        "config": config,
+        "grant": config.grant,
+        "certificate": config.certificate,
+        "store": config.store,
+        "token": token,
+        "client": client,
+        "blocking client": blocking,
+        "auth": auth,
+        "source": auth.source,
+        "endpoint": auth.source.endpoint,
+        "held": Held(token, now=0, wall=0, windows=config.windows, idle_lifetime=None),
+        "transport": seic.AsyncTransport(config),
+        "reply": reply,
+        "the reply's request": reply.request,
+        "the request's headers": reply.request.headers.raw,
+        "a token request": request,
+        "a token request's headers": request.headers.raw,
+    }
+
+
+async def test_what_holds_a_secret_does_not_show_it(run: Run) -> None:
+    """Printed, formatted, copied, or as a variable in a report, each is safe."""
+    for name, holder in (await _holders(run)).items():
+        for text in (
+            repr(holder),
+            str(holder),
+            f"{holder}",
+            repr([holder]),
+            repr({"x": holder}),
+            repr(copy.copy(holder)),
+        ):
+            assert run.planted.find(text) == [], name
+
+
+async def test_what_holds_a_secret_is_not_pickled_with_it(run: Run) -> None:
+    """Each refuses, or leaves the secret out; a reply that a cache keeps is the second kind."""
+    for name, holder in (await _holders(run)).items():
+        if name == "a token request":
+            continue  # it holds the form, and never leaves the room that sends it
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            left: str | bytes
+            try:
+                left = pickle.dumps(holder, protocol)
+            except (TypeError, AttributeError, pickle.PicklingError) as refusal:
+                left = str(refusal)
+            assert run.planted.find(left) == [], name
