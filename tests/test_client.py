@@ -5,14 +5,17 @@ import os
 import sys
 from typing import Any
 
+import anyio
 import httpx
 import httpx2
 import pytest
 import respx
 
 import seic
+from seic._runtime import Latch
 from tests._support.fake_gateway import TOKEN_PATH, FakeGateway
 from tests._support.identities import authority, certificate
+from tests._support.token_desk import PATIENCE, TokenDesk
 
 _TOKEN = {"access_token": "token-1", "token_type": "BearerToken", "expires_in": "3600"}
 
@@ -396,3 +399,44 @@ async def test_closing_leaves_nothing_running(way: str, gateway: FakeGateway) ->
     await asyncio.wait([waiting])
 
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize("library", ["asyncio", "trio"])
+@pytest.mark.parametrize("way", ["aclose", "block"])
+def test_a_closing_that_is_cancelled_closes_all_the_same(library: str, way: str) -> None:
+    """It ends the fetch that others wait for without giving it its moment, and closes the connections."""
+    desk = TokenDesk()
+    closed = Latch()
+    heard: list[BaseException] = []
+
+    class Carrier(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            return await desk.handle_async_request(request)
+
+        async def aclose(self) -> None:
+            closed.set()
+
+    async def main() -> None:
+        desk.hold()
+        client = seic.AsyncClient(FakeGateway().config(), transport=Carrier())
+
+        async def wait() -> None:
+            try:
+                await client.token()
+            except seic.TokenError as error:
+                heard.append(error)
+
+        async with anyio.create_task_group() as outer:
+            outer.start_soon(wait)
+            assert await desk.arrived.wait_async(PATIENCE)
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await (client.aclose() if way == "aclose" else client.__aexit__())
+            assert scope.cancelled_caught
+            assert closed.is_set()
+            assert client.is_closed
+        desk.release()
+
+    anyio.run(main, backend=library)
+    assert len(heard) == 1
+    assert desk.calls == 1

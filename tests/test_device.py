@@ -335,6 +335,23 @@ async def test_a_token_that_is_bound_to_nothing(hands: Hands) -> None:
     assert told == [TokenNotBound(host="idp.example", tracking_id=None)]
 
 
+async def test_what_was_asked_for_is_asked_of_each_refresh(hands: Hands) -> None:
+    """Expect audience and resource to go along when the login's token is renewed, and no scope."""
+    provider = Provider(httpx.Response(200, json=TOKEN), httpx.Response(200, json=TOKEN))
+    asked = seic.DeviceCode(scope="read", audience="orders", resource="https://orders.example")
+    login = await begin(provider, hands, grant=asked)
+    settings = config(grant=await login.finish())
+    async with seic.AsyncClient(settings, transport=provider.transport) as client:
+        await client.token(force=True)
+    assert provider.forms[-1][1] == {
+        "grant_type": "refresh_token",
+        "refresh_token": "refresh-1",
+        "client_id": "tv",
+        "audience": "orders",
+        "resource": "https://orders.example",
+    }
+
+
 async def test_another_grant() -> None:
     """Expect the setting to be named."""
     with pytest.raises(seic.ConfigurationError) as caught:

@@ -45,8 +45,11 @@ def document(**changes: Any) -> httpx.Response:
     [
         (Site(rfc8414=document(), openid=document()), [RFC8414]),
         (Site(openid=document()), [RFC8414, OPENID]),
+        # What a server does with an address that it does not know.
+        (Site(rfc8414=httpx.Response(302, headers={"Location": "/login"}), openid=document()), [RFC8414, OPENID]),
+        (Site(rfc8414=httpx.Response(200, text="\n<html>"), openid=document()), [RFC8414, OPENID]),
     ],
-    ids=["RFC 8414", "OpenID"],
+    ids=["RFC 8414", "OpenID", "OpenID, behind a redirect", "OpenID, behind a page"],
 )
 async def test_where_it_is_asked(site: Site, paths: list[str]) -> None:
     """Expect the RFC's place first, then OpenID's, without a credential."""
@@ -62,22 +65,36 @@ def test_asking_while_blocking() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind"),
+    ("answer", "kind", "paths"),
     [
-        pytest.param(None, seic.ConfigurationError, id="nothing there"),
-        pytest.param(httpx.Response(302, headers={"Location": "/x"}), seic.TokenEndpointUnavailable, id="redirect"),
-        pytest.param(httpx.Response(503), seic.TokenEndpointUnavailable, id="unavailable"),
-        pytest.param(httpx.Response(200, text="<html>"), seic.InvalidTokenResponse, id="HTML"),
-        pytest.param(document(issuer="https://other.example"), seic.InvalidTokenResponse, id="another issuer"),
-        pytest.param(httpx.Response(200, content=b" " * (2 << 20)), seic.InvalidTokenResponse, id="too long"),
+        pytest.param(None, seic.ConfigurationError, [RFC8414, OPENID], id="nothing there"),
+        pytest.param(
+            httpx.Response(302, headers={"Location": "/x"}),
+            seic.TokenEndpointUnavailable,
+            [RFC8414, OPENID],
+            id="redirect",
+        ),
+        pytest.param(httpx.Response(503), seic.TokenEndpointUnavailable, [RFC8414], id="unavailable"),
+        pytest.param(httpx.Response(429), seic.TokenEndpointUnavailable, [RFC8414], id="too many requests"),
+        pytest.param(httpx.Response(408), seic.TokenEndpointUnavailable, [RFC8414], id="too slow"),
+        pytest.param(httpx.Response(200, text="<html>"), seic.InvalidTokenResponse, [RFC8414, OPENID], id="HTML"),
+        pytest.param(httpx.Response(200, text="{"), seic.InvalidTokenResponse, [RFC8414], id="cut off"),
+        pytest.param(
+            document(issuer="https://other.example"), seic.InvalidTokenResponse, [RFC8414], id="another issuer"
+        ),
+        pytest.param(
+            httpx.Response(200, content=b" " * (2 << 20)), seic.InvalidTokenResponse, [RFC8414], id="too long"
+        ),
     ],
 )
-async def test_an_answer_that_cannot_be_used(answer: httpx.Response | None, kind: type[Exception]) -> None:
+async def test_an_answer_that_cannot_be_used(
+    answer: httpx.Response | None, kind: type[Exception], paths: list[str]
+) -> None:
     """Expect a typed error, and a redirect not to be followed."""
     site = Site() if answer is None else Site(rfc8414=answer)
     with pytest.raises(kind):
         await seic.discover(ISSUER, transport=httpx.MockTransport(site))
-    assert len(site.paths) == (2 if answer is None else 1)
+    assert site.paths == paths
 
 
 @pytest.fixture

@@ -163,8 +163,10 @@ class AsyncClient(httpx.AsyncClient):
 
     async def aclose(self) -> None:
         """Close the connections, and end background work unless the auth is shared."""
-        await self._leave()
-        await super().aclose()
+        try:
+            await self._leave()
+        finally:
+            await super().aclose()
 
     async def __aexit__(
         self,
@@ -173,8 +175,10 @@ class AsyncClient(httpx.AsyncClient):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close as `aclose` does."""
-        await self._leave()
-        await super().__aexit__(exc_type, exc_value, traceback)
+        try:
+            await self._leave()
+        finally:
+            await super().__aexit__(exc_type, exc_value, traceback)
 
 
 class Client(httpx.Client):
@@ -254,8 +258,10 @@ class Client(httpx.Client):
 
     def close(self) -> None:
         """Close the connections, and end background work unless the auth is shared."""
-        self._leave()
-        super().close()
+        try:
+            self._leave()
+        finally:
+            super().close()
 
     def __exit__(
         self,
@@ -264,5 +270,7 @@ class Client(httpx.Client):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close as `close` does."""
-        self._leave()
-        super().__exit__(exc_type, exc_value, traceback)
+        try:
+            self._leave()
+        finally:
+            super().__exit__(exc_type, exc_value, traceback)

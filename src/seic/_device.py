@@ -43,6 +43,7 @@ class DeviceLogin(Secretive):
     verification_uri: str
     verification_uri_complete: str | None
     expires_in: float
+    _asked: DeviceCode = attrs.field(repr=False, alias="asked")
     _authorization: DeviceAuthorization = attrs.field(repr=False, alias="authorization")
     _endpoint: TokenEndpoint = attrs.field(repr=False, alias="endpoint")
     _clock: Clock = attrs.field(repr=False, alias="clock")
@@ -98,16 +99,16 @@ class DeviceLogin(Secretive):
             TokenRequestRefused: The person said no (`access_denied`), or took too long (`expired_token`).
             TokenError: The provider gave no token.
         """
-        return _grant(await run_async(self.polling(), self._endpoint.sender), subject)
+        return self._grant(await run_async(self.polling(), self._endpoint.sender), subject)
 
     def finish_sync(self, *, subject: str | None = None) -> ExistingToken:
         """Wait until the person has logged in, blocking; see `finish`."""
-        return _grant(run_sync(self.polling(), self._endpoint.sender, Lifeline()), subject)
+        return self._grant(run_sync(self.polling(), self._endpoint.sender, Lifeline()), subject)
 
     def polling(self) -> Steps[Token]:
         """Yield the polls and the pauses between them, and return the token."""
         interval = self._authorization.interval
-        grant = DeviceCode(device_code=self._authorization.device_code)
+        grant = attrs.evolve(self._asked, device_code=self._authorization.device_code)
         while True:
             yield Sleep(interval)
             if self._clock.monotonic() >= self._ends:
@@ -136,6 +137,15 @@ class DeviceLogin(Secretive):
                 if pause is None:
                     raise
             interval = pause
+
+    def _grant(self, token: Token, subject: str | None) -> ExistingToken:
+        return ExistingToken(
+            token=token,
+            audience=self._asked.audience,
+            resource=self._asked.resource,
+            end_other_sessions=self._asked.end_other_sessions,
+            **({} if subject is None else {"subject": subject}),
+        )
 
 
 def _endpoint(config: Config, transport: _Transport | None) -> TokenEndpoint:
@@ -184,13 +194,10 @@ def _beginning(endpoint: TokenEndpoint, clock: Clock, emit: Emit) -> Steps[Devic
         verification_uri=authorization.verification_uri,
         verification_uri_complete=authorization.verification_uri_complete,
         expires_in=authorization.expires_in,
+        asked=grant,
         authorization=authorization,
         endpoint=endpoint,
         clock=clock,
         ends=begun + authorization.expires_in,
         emit=emit,
     )
-
-
-def _grant(token: Token, subject: str | None) -> ExistingToken:
-    return ExistingToken(token=token) if subject is None else ExistingToken(token=token, subject=subject)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import attrs
 import httpx
 
-from seic._errors import ConfigurationError, TokenEndpointUnavailable
+from seic._errors import ConfigurationError, InvalidTokenResponse, SeicError, TokenEndpointUnavailable
 from seic._model.hosts import Origin
 from seic._model.provider import ClientAuthentication, Provider
 from seic._network.failures import TokenCallFailures
@@ -28,6 +28,8 @@ from seic._tokens.sending import Reply, Sender
 #: Seconds for which metadata is remembered: endpoints move rarely, and with notice.
 _MAX_AGE = 3600.0
 _TIMEOUT = 10.0
+#: Client errors that say nothing of what is there.
+_NOT_NOW = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
 
 _Transport: TypeAlias = "httpx.AsyncBaseTransport | httpx.BaseTransport"
 
@@ -95,25 +97,44 @@ class _Question:
             known = _known.get(key) if self.transport is None else None
         if known is not None and self.clock() < known.until:
             return read(known.body)
+        problem: SeicError | None = None
         for url in urls:
             reply: Reply = yield Send(httpx.Request("GET", url, headers={"Accept": "application/json"}), _TIMEOUT)
             if reply.status == httpx.codes.OK:
-                provider = read(reply.body)
+                try:
+                    provider = read(reply.body)
+                except InvalidTokenResponse as error:
+                    if not _is_page(reply.body):
+                        raise
+                    problem = problem or error.fresh()
+                    continue
                 if self.transport is None:
                     with _lock:
                         _known[key] = _Known(reply.body, self.clock() + self.max_age)
                 return provider
-            if not httpx.codes.is_client_error(reply.status):
-                raise TokenEndpointUnavailable(
-                    f"{httpx.URL(url).host}: answered {reply.status} when asked for its metadata; redirects are not "
-                    "followed, for the metadata decides where secrets go",
-                    status=reply.status,
-                )
+            if httpx.codes.is_redirect(reply.status):
+                why = "; redirects are not followed, for the metadata decides where secrets go"
+                problem = problem or _unavailable(url, reply, why)
+            elif reply.status in _NOT_NOW or not httpx.codes.is_client_error(reply.status):
+                raise _unavailable(url, reply, "; try again later")
+        if problem is not None:
+            raise problem
         raise ConfigurationError(
             f"issuer: {self.issuer} has no metadata at {' or '.join(urls)}; check its spelling, or name the endpoints "
             "yourself: seic.Provider(token_url=...)",
             field="issuer",
         )
+
+
+def _is_page(body: bytes) -> bool:
+    """Tell whether an answer is for people: many sites show one, or redirect to one, at addresses they do not know."""
+    return body.lstrip().startswith(b"<")
+
+
+def _unavailable(url: str, reply: Reply, advice: str) -> TokenEndpointUnavailable:
+    return TokenEndpointUnavailable(
+        f"{httpx.URL(url).host}: answered {reply.status} when asked for its metadata{advice}", status=reply.status
+    )
 
 
 async def discover(

@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 
 #: How many tasks that waited go on with one turn of the event loop: each has a request to send, which takes some tenths
 #: of a millisecond.
-_EACH_TURN = 4
+_EACH_TURN = 8
 
 
 class Heir(Protocol):

@@ -12,6 +12,8 @@ from tests._support.pki import NOW, Minted, authority, mint
 #: Looks until a change is taken up, and until a bad pair is believed to be bad.
 SETTLED = 2
 BELIEVED = 11
+#: Looks in a minute, after which what could not be read is read again.
+MINUTE = 600
 #: What the rotations of the tests lead to: another kind of key than the one before.
 NEW = mint(issuer=authority(), key="rsa", number=6)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import logging
 import socket
@@ -174,6 +175,34 @@ async def test_a_proxy_that_refuses_is_named(edge: Edge, made: Callable[..., sei
     for error in (token_error.value, api_error.value):
         assert f"through the proxy {proxy.url}: 407 Proxy Authentication Required" in str(error)
         assert "another-Secret-88" not in report(error)
+
+
+@pytest.mark.parametrize("said", ["password", "header", "own header"])
+async def test_a_proxy_that_echoes_its_credentials_tells_nobody(
+    said: str, made: Callable[..., seic.Config], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it was told stands in its answer, and in no error, cause or log line of seic's."""
+    basic = base64.b64encode(_CREDENTIALS.encode()).decode()
+    echo = {"password": "proxy-Secret-77", "header": basic, "own header": "Bearer-Secret-99"}[said]
+    with answering(f"HTTP/1.1 407 no {echo}\r\nContent-Length: 0\r\n\r\n".encode()) as port:
+        url = f"http://localhost:{port}"
+        proxy = (
+            httpx.Proxy(url, headers={"Proxy-Authorization": f"Bearer {echo}"})
+            if said == "own header"
+            else url.replace("//", f"//{_CREDENTIALS}@")
+        )
+        config = made(proxy=proxy)
+        async with seic.AsyncClient(config) as client:
+            with pytest.raises(seic.TokenEndpointUnavailable) as token_error:
+                await client.token()
+        async with httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as plain:
+            with pytest.raises(httpx.ProxyError) as api_error:
+                await plain.get("/")
+
+    for error in (token_error.value, api_error.value):
+        assert f"through the proxy {url}: 407 no ***" in str(error)
+        assert echo not in report(error)
+    assert echo not in "".join(line.getMessage() for line in caplog.records if line.name == "seic")
 
 
 async def test_a_proxy_that_is_not_there_is_named(

@@ -104,6 +104,8 @@ def test_a_saml_assertion_that_is_had_anew(tmp_path: Path) -> None:
         (JwtBearer(assertion=""), "grant.assertion"),
         (SamlBearer(assertion=b"no xml"), "grant.assertion"),
         (ExistingToken(token=None, subject="x"), "grant.token"),  # type: ignore[arg-type]  # what a user may pass
+        (ExistingToken(token=Token(access_token="a"), resource="/relative"), "grant.resource"),
+        (ExistingToken(token=Token(access_token="a"), end_other_sessions=True), "grant.end_other_sessions"),
         (ClientCredentials(resource="/relative"), "grant.resource"),
         (ClientCredentials(resource="https://api.example/#x"), "grant.resource"),
         (ClientCredentials(resource="https:"), "grant.resource"),

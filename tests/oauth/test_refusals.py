@@ -166,6 +166,7 @@ def test_advice_follows_the_code(body: dict[str, str], advice: str) -> None:
     [
         pytest.param(401, b"", True, id="401"),
         pytest.param(400, {"error": "invalid_client"}, True, id="invalid_client"),
+        pytest.param(400, {"code": "gateway.authentication.failure", "message": "no"}, True, id="the gateway's word"),
         pytest.param(400, {"error": "invalid_grant"}, False, id="another cause"),
         pytest.param(403, b"", True, id="403"),
         pytest.param(503, b"", False, id="unavailable"),

@@ -18,6 +18,7 @@ from seic._model.grants import (
     Saml2Bearer,
     SessionToken,
 )
+from seic._model.more_grants import ExistingToken
 from seic._model.provider import Provider
 from seic._model.token import Token
 from seic._oauth.providers import OAUTH2, SEI_PLATFORM
@@ -141,6 +142,27 @@ def test_the_wish_to_end_other_sessions_goes_along() -> None:
         grant = AuthorizationCode(code="c", end_other_sessions=wish)
         fields = _next(grant, PAIR, provider=SEI_PLATFORM).fields(SEI_PLATFORM)
         assert fields == {"refresh_token": "r", **({"endOtherSessions": "true"} if wish else {})}
+
+
+@pytest.mark.parametrize(
+    ("grant", "scope"),
+    [
+        pytest.param(PASSWORD, {}, id="password"),
+        pytest.param(CODE, {}, id="code"),
+        # Without it, the next token would have all that was ever granted.
+        pytest.param(RefreshToken(refresh_token="first"), {"scope": "read"}, id="refresh token"),
+        pytest.param(ExistingToken(token=PAIR), {"scope": "read"}, id="token in hand"),
+    ],
+)
+def test_what_a_grant_asks_for_goes_along(grant: Any, scope: dict[str, str]) -> None:
+    """Expect audience and resource on the refresh, too; the scope only where it was asked of a refresh token."""
+    grant = attrs.evolve(grant, scope="read", audience="orders", resource="https://orders.example")
+    assert _next(grant, PAIR).fields(OAUTH2) == {
+        "refresh_token": "r",
+        "audience": "orders",
+        "resource": "https://orders.example",
+        **scope,
+    }
 
 
 def test_a_refresh_token_that_is_not_rotated_is_kept() -> None:

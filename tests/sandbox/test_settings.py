@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import attrs
@@ -78,6 +79,15 @@ async def test_each_dialect_has_its_settings(
         sandbox.revoke_all()
         assert (await client.get("/v1/echo")).status_code == 200
     assert sandbox.counts.tokens_issued == 2
+
+
+def test_the_platforms_account_is_no_name_of_a_certificate(sandbox: Sandbox) -> None:
+    """Expect the account's own certificate to do, which names no email address, and to be warned of nowhere."""
+    config = sandbox.config(provider=seic.SEI_PLATFORM, certificate=True, strict_common_name=True)
+    with warnings.catch_warnings(record=True) as warned, seic.Client(config) as client:
+        warnings.simplefilter("always")
+        assert client.get("/v1/echo").status_code == 200
+    assert [str(each.message) for each in warned] == []
 
 
 def test_what_documents_leave_open_is_filled_in(sandbox: Sandbox) -> None:

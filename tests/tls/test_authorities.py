@@ -15,7 +15,7 @@ from seic._tls.reasons import Reason
 from seic._tls.rotation import Identity
 from seic._tls.trust import Trust
 from tests._support.pki import DAY, NOW, Minted, mint, server
-from tests._support.rotating import BELIEVED, SETTLED, replace
+from tests._support.rotating import BELIEVED, MINUTE, SETTLED, replace
 from tests._support.tls_servers import TlsServer, call
 
 
@@ -133,6 +133,27 @@ def test_a_bad_bundle_leaves_the_good_one_in_service_and_is_reported_once(
     bundle.put(other)
     bundle.look()
     assert bundle.trusted == (other.der,)
+
+
+def test_what_was_wrong_and_is_mended_unseen_is_read_again_in_a_minute(
+    tmp_path: Path, root: Minted, other: Minted
+) -> None:
+    """A folder does not change when a file in it is written anew, so a bad one that was mended is found by reading."""
+    folder = tmp_path / "trusted"
+    folder.mkdir()
+    (folder / "root.pem").write_bytes(root.pem)
+    authorities = Authorities(folder, emit=lambda _: None)
+    authorities.trust()
+    (folder / "other.pem").write_bytes(b"garbage")
+    for _ in range(BELIEVED):
+        authorities.look()
+    (folder / "other.pem").write_bytes(other.pem)
+
+    for _ in range(MINUTE - 1):
+        authorities.look()
+    assert ders(authorities.trust()) == (root.der,)
+    authorities.look()
+    assert set(ders(authorities.trust())) == {root.der, other.der}
 
 
 def test_a_bad_first_bundle_is_an_error(tmp_path: Path, root: Minted) -> None:

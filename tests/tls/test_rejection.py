@@ -15,7 +15,7 @@ from seic._events import CertificateRejected, CertificateRotated
 from seic._tls.certificate import ClientCertificate
 from seic._tls.reasons import Reason
 from tests._support.pki import DAY, NOW, PASSPHRASE, Minted, authority, mint
-from tests._support.rotating import BELIEVED, NEW, Bench, replace
+from tests._support.rotating import BELIEVED, MINUTE, NEW, Bench, replace
 
 BAD: dict[str, tuple[Callable[[Path], None], Reason, str]] = {
     "mismatch": (lambda folder: replace(folder, NEW, "client.pem"), Reason.KEY_MISMATCH, "client.pem"),
@@ -105,6 +105,76 @@ def test_a_certificate_ahead_of_its_time_is_taken_up_when_its_time_has_come(benc
 
     assert bench.presented == coming.der
     assert [type(event) for event in bench.events] == [CertificateRejected, CertificateRotated]
+
+
+class Sealed:
+    """A pair on disk under a passphrase that a vault returns, or fails to."""
+
+    def __init__(self, folder: Path, root: Minted, first: Minted) -> None:
+        self.folder = folder
+        self.asked = 0
+        self.is_down = False
+        self.put(first)
+        loaded = ClientCertificate.load(folder / "client.pem", key=folder / "client.key", password=self._ask)
+        self.bench = Bench(folder, root, loaded)
+        self.bench.identity.hold()
+        self.bench.look()
+
+    def _ask(self) -> str:
+        self.asked += 1
+        if self.is_down:
+            raise TimeoutError
+        return PASSPHRASE
+
+    def put(self, minted: Minted) -> None:
+        """Put a pair in place."""
+        minted.write(self.folder)
+        (self.folder / "client.key").write_bytes(minted.key_bytes(password=PASSPHRASE))
+
+    def miss(self) -> None:
+        """Have a new pair come while the vault is down for longer than anybody waits, and the vault come back."""
+        self.is_down = True
+        self.put(NEW)
+        self.bench.look(BELIEVED)
+        assert [type(event) for event in self.bench.events] == [CertificateRejected]
+        self.is_down = False
+        self.bench.events.clear()
+
+
+@pytest.fixture
+def sealed(tmp_path: Path, root: Minted, client: Minted) -> Sealed:
+    """The pair that the others start with."""
+    return Sealed(tmp_path, root, client)
+
+
+def test_what_failed_for_a_while_is_read_again_in_a_minute(sealed: Sealed, client: Minted) -> None:
+    """The new pair needs no further change on disk to come into service."""
+    sealed.miss()
+    sealed.bench.look(MINUTE - 1)
+    assert sealed.bench.presented == client.der
+    sealed.bench.look(1)
+    assert sealed.bench.presented == NEW.der
+    assert [type(event) for event in sealed.bench.events] == [CertificateRotated]
+
+
+def test_a_refused_handshake_has_what_failed_read_again_at_once(sealed: Sealed) -> None:
+    """It does not wait for the minute."""
+    sealed.miss()
+    sealed.bench.look(BELIEVED)
+    sealed.bench.identity.look(urgent=True)
+    assert sealed.bench.presented == NEW.der
+
+
+def test_refused_handshakes_do_not_have_it_read_each(sealed: Sealed) -> None:
+    """A thousand that are refused at once read it once, and what is still wrong is not told again."""
+    sealed.miss()
+    sealed.is_down = True
+    sealed.bench.look(BELIEVED)
+    asked = sealed.asked
+    for _ in range(1000):
+        sealed.bench.identity.look(urgent=True)
+    assert sealed.asked == asked + 1
+    assert sealed.bench.events == []
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")

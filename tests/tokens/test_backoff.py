@@ -100,6 +100,29 @@ def test_a_refusal_that_passes_is_no_refusal() -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "refuses"),
+    [
+        (400, True),
+        (401, True),
+        (403, True),
+        (422, True),
+        (None, True),
+        (404, False),
+        (405, False),
+        (410, False),
+        (421, False),
+        (425, False),
+    ],
+)
+def test_an_endpoint_that_is_not_there_has_refused_nothing(status: int | None, refuses: bool) -> None:
+    """A gateway that is being deployed answers so: it is an outage, over which a live token goes on serving."""
+    error = TokenRequestRefused("no", status=status)
+    assert is_refusal(error) is refuses
+    assert repeat_in(error, LUCKY) is None
+    assert pauses(error, failures=1, ahead=False, chance=LUCKY).dead == pytest.approx(30 if refuses else 0.76)
+
+
+@pytest.mark.parametrize(
     ("asked", "living", "dead"),
     [
         pytest.param(0.1, 0.76, 0.76, id="less than the shortest"),

@@ -303,11 +303,16 @@ def test_describing_a_token_while_blocking(provider: seic.Provider, answer: Call
 
 @pytest.mark.parametrize("provider", [seic.SEI_GATEWAY, seic.OAUTH2], ids=lambda provider: provider.name)
 async def test_a_provider_that_describes_nothing(provider: seic.Provider) -> None:
-    """Expect an error that names the setting, and no call."""
+    """Expect an error that names the setting, and no call, not even for a token."""
     recorder = Recorder(PAIR, nothing)
     async with seic.AsyncClient(config(provider), transport=httpx.MockTransport(recorder)) as client:
         with pytest.raises(seic.ConfigurationError) as caught:
             await client.token_info()
+        assert client.stats.token_requests == 0
+    with seic.Client(config(provider), transport=httpx.MockTransport(recorder)) as blocking:
+        with pytest.raises(seic.ConfigurationError):
+            blocking.token_info()
+        assert blocking.stats.token_requests == 0
     assert caught.value.field == "provider.introspection_url"
     assert recorder.calls == []
 

@@ -280,6 +280,41 @@ def test_an_outage_does_not_lengthen_the_memory_of_a_refusal(state: State, clock
     assert state.wait().start
 
 
+def test_a_refusal_is_forgotten_with_the_identity_that_was_refused(state: State, clock: FakeClock) -> None:
+    """A renewed certificate is the remedy for many a refusal, and is tried at once, whether a token lives or not."""
+    state.fail(state.wait().flight, REFUSED)
+    state.age()
+    assert state.wait().start
+
+    state.land(state.hold())
+    clock.advance(2900)
+    state.fail(state.serve().start or pytest.fail("no renewal ahead"), REFUSED)
+    state.age()
+    assert state.wait().start
+
+
+def test_an_outage_is_not_forgotten_with_the_identity(state: State, clock: FakeClock) -> None:
+    """The endpoint is as far away as before."""
+    state.fail(state.wait().flight)
+    state.age()
+    with pytest.raises(TokenEndpointUnavailable):
+        state.decide()
+
+
+def test_a_refusal_kills_no_token_that_only_the_wall_clock_calls_dead(state: State, clock: FakeClock) -> None:
+    """A clock that was set forward costs a renewal; where that is refused, the token serves on as it would have."""
+    held = state.land(state.hold())
+    clock.step(7200)
+    flight = state.wait().flight
+    state.fail(flight, REFUSED)
+    assert state.outcome(flight) is held
+    assert state.serve() == Serve(held)
+
+    clock.advance(3510)
+    with pytest.raises(TokenRequestRefused):
+        state.outcome(flight)
+
+
 def _cut_off_a_renewal(state: State) -> None:
     """Have one begin that ends with its event loop."""
     flight = state.serve().start

@@ -101,15 +101,18 @@ class Asking(Secretive):
         return None
 
     def _check_asking(self, provider: Provider, grant_type: str) -> None:
-        for name in _TEXTS:
-            value = getattr(self, name, None)
-            if value is not None and not isinstance(value, str):
-                raise _unlike(name, "a text", value)
         if provider.grants is not None and grant_type not in provider.grants:
             raise ConfigurationError(
                 f"grant: {provider.name} does not offer {grant_type}; it offers {', '.join(sorted(provider.grants))}",
                 field="grant",
             )
+        self._check_wishes(provider)
+
+    def _check_wishes(self, provider: Provider) -> None:
+        for name in _TEXTS:
+            value = getattr(self, name, None)
+            if value is not None and not isinstance(value, str):
+                raise _unlike(name, "a text", value)
         self._check_resource()
         if self.end_other_sessions and provider.end_other_sessions_field is None:
             raise ConfigurationError(

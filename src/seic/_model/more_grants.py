@@ -176,9 +176,11 @@ class ExistingToken(Asking):
         return False
 
     def check(self, provider: Provider) -> None:
-        """Require a token."""
+        """Require a token, and nothing of the refresh that the provider does not know."""
         if not isinstance(self.token, Token):
             raise ConfigurationError("grant.token: must be a seic.Token", field="grant.token")
+        # Whether the provider offers a refresh is another question: the token serves without.
+        self._check_wishes(provider)
 
     def fields(self, provider: Provider) -> Fields:
         """Return its refresh token."""

@@ -79,8 +79,8 @@ class Failures(abc.ABC):
         """Return the error where the server is, or nobody knows."""
 
     @abc.abstractmethod
-    def _secrets(self, request: httpx.Request) -> Collection[str]:
-        """Return what nothing that is raised may repeat."""
+    def _carried(self, request: httpx.Request) -> Collection[str]:
+        """Return the secrets of the request."""
 
     def of(
         self,
@@ -140,6 +140,10 @@ class Failures(abc.ABC):
             return explain_close(meeting)
         return explanation
 
+    def _secrets(self, request: httpx.Request) -> Collection[str]:
+        """Return what nothing that is raised may repeat."""
+        return (*self._carried(request), *self.network.secrets(self.origin))
+
     def _stage(self, attempt: Attempt) -> Stage | None:
         return attempt.stage(tunnelled=self.network.choose_proxy(self.origin) is not None)
 
@@ -172,7 +176,7 @@ class CallFailures(Failures):
     def _refused(self, explanation: Explanation, text: str, request: httpx.Request) -> CertificateError:
         return CertificateConnectError(text, path=explanation.path, reason=explanation.reason.value, request=request)
 
-    def _secrets(self, request: httpx.Request) -> Collection[str]:
+    def _carried(self, request: httpx.Request) -> Collection[str]:
         credentials = request.headers.get("Authorization", "").partition(" ")[2]
         return (credentials,) if credentials else ()
 
@@ -187,7 +191,7 @@ class TokenCallFailures(Failures):
     def _refused(self, explanation: Explanation, text: str, request: httpx.Request) -> CertificateError:
         return CertificateError(text, path=explanation.path, reason=explanation.reason.value)
 
-    def _secrets(self, request: httpx.Request) -> Collection[str]:
+    def _carried(self, request: httpx.Request) -> Collection[str]:
         return secrets_in(request)
 
     def _unavailable(self, error: Exception, text: str, request: httpx.Request) -> Exception:

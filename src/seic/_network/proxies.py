@@ -5,6 +5,7 @@ httpx drops the environment's proxies as soon as it is given a transport, and se
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import ssl
 from typing import Any, TypeAlias
@@ -16,6 +17,7 @@ import httpx
 from seic._errors import ConfigurationError
 from seic._model.hosts import Origin
 from seic._model.secrecy import HIDDEN, traceless
+from seic._oauth.words import secrets_of
 from seic._tls.context import shared_context
 
 #: A URL such as `http://user:password@proxy.example:3128`, or an `httpx.Proxy`.
@@ -113,6 +115,16 @@ class Network:
         """Return a word about the proxy for a message about a failed connection; empty where there is none."""
         proxy = self.choose_proxy(origin)
         return "" if proxy is None else f"through the proxy {_place(proxy)}"
+
+    def secrets(self, origin: Origin) -> set[str]:
+        """Return what a proxy is told of credentials, in each form in which it could echo them; empty without one."""
+        proxy = self.choose_proxy(origin)
+        if proxy is None:
+            return set()
+        found = secrets_of(proxy.headers.get("Proxy-Authorization", "").partition(" ")[2])
+        if proxy.raw_auth is not None:
+            found |= secrets_of(base64.b64encode(b":".join(proxy.raw_auth)).decode("ascii"))
+        return found
 
     def new_async_transport(
         self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]

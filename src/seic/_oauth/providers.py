@@ -39,7 +39,8 @@ SEI_PLATFORM = Provider(
     environments=_SEI_ENVIRONMENTS,
     grants=frozenset({"authorization_code", "client_credentials", "refresh_token", SAML2_BEARER}),
     client_authentication=ClientSecretPost(),
-    common_name_is_username=True,
+    # A certificate's CN is the account's username, and the platform knows the account by its email address.
+    common_name_is_username=False,
     username_field="email",
     end_other_sessions_field="endOtherSessions",
     tracking_header="requesttrackingid",

@@ -33,6 +33,8 @@ _ADVICE_BY_CODE = {
     "gateway.authentication.failure": "check client_id (the AppKey), client_secret (the AppSecret), and the service "
     "account's username and password",
 }
+# Those that say that the credentials are in doubt, whatever the status.
+_OF_THE_CLIENT = frozenset({"invalid_client", "gateway.authentication.failure"})
 # Codes of RFC 6749 §4.1.2.1 and §5.2, 6750 §3.1, 7009 §2.2.1, 8628 §3.5, 8707 §2 and 9449 §5, §8.
 _KNOWN_CODES = frozenset(
     {
@@ -158,7 +160,7 @@ def refuse(reply: Reply, form: ErrorForm) -> NoReturn:
     if form.code == "invalid_grant" and reply.provider.code_lifetime is not None:
         advice += f" (a code lives {reply.provider.code_lifetime:g} s)"
     if reply.hint and (
-        form.code == "invalid_client" or reply.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+        form.code in _OF_THE_CLIENT or reply.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
     ):
         advice += f"; {reply.hint}"
     raise TokenRequestRefused(

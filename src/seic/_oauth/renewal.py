@@ -43,10 +43,7 @@ def next_grant(
         TokenRequestRefused: Nothing is left to ask with, and a person must log in again.
     """
     if token is not None and grant.is_refreshed and not refresh_refused and _refreshes(token, provider, now):
-        return RefreshToken(
-            refresh_token=token.refresh_token or "",
-            end_other_sessions=isinstance(grant, Asking) and grant.end_other_sessions,
-        )
+        return _refresh(grant, token.refresh_token or "")
     if token is not None and not grant.is_repeatable and not is_unspent:
         raise login_required("the grant can be used once only, and there is no refresh token that lives", refusal)
     if isinstance(grant, DeviceCode):
@@ -57,6 +54,20 @@ def next_grant(
     if ends_at is not None and ends_at.timestamp() <= now:
         raise login_required(f"what the grant carries ended at {ends_at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC")
     return grant
+
+
+def _refresh(grant: Grant, refresh_token: str) -> RefreshToken:
+    if not isinstance(grant, Asking):
+        return RefreshToken(refresh_token=refresh_token)
+    return RefreshToken(
+        refresh_token=refresh_token,
+        # Without a scope the refresh keeps what was granted, which may be less than a login asked for, and more may not
+        # be asked (RFC 6749 §6). Who narrows a refresh token does so each time.
+        scope=grant.scope if grant.grant_type == RefreshToken.grant_type else None,
+        audience=grant.audience,
+        resource=grant.resource,
+        end_other_sessions=grant.end_other_sessions,
+    )
 
 
 def keep_refresh_token(token: Token, *, used: Grant, previous: Token | None) -> Token:

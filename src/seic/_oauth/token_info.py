@@ -37,6 +37,16 @@ _READ = frozenset(
 _ALIVE = "approved"
 
 
+def require_token_info(provider: Provider) -> None:
+    """Raise ConfigurationError where a provider has no call that describes a token."""
+    if provider.token_info_url is None and provider.introspection_url is None:
+        raise ConfigurationError(
+            f"provider.introspection_url: {provider.name} has no call that describes a token; if yours has one, set it "
+            "with attrs.evolve(provider, introspection_url=...)",
+            field="provider.introspection_url",
+        )
+
+
 def build_token_info_request(
     *,
     provider: Provider,
@@ -64,6 +74,7 @@ def build_token_info_request(
     Raises:
         ConfigurationError: The provider has neither call, or a credential is missing or cannot be sent.
     """
+    require_token_info(provider)
     occasion = Occasion(now=now, token_url=token_url, issuer=provider.issuer, certificate=certificate)
     if provider.token_info_url is not None:
         if not is_header_safe(access_token):
@@ -74,19 +85,13 @@ def build_token_info_request(
             params={"client_id": client_id},
             headers={**dialect_headers(provider, client_id), "Authorization": f"Bearer {access_token}"},
         )
-    if provider.introspection_url is not None:
-        return build_form_request(
-            provider=provider,
-            url=endpoint_url(provider, "introspection_url", "describing a token", occasion),
-            client_id=client_id,
-            client_secret=client_secret,
-            form={"token": access_token},
-            occasion=occasion,
-        )
-    raise ConfigurationError(
-        f"provider.introspection_url: {provider.name} has no call that describes a token; if yours has one, set it "
-        "with attrs.evolve(provider, introspection_url=...)",
-        field="provider.introspection_url",
+    return build_form_request(
+        provider=provider,
+        url=endpoint_url(provider, "introspection_url", "describing a token", occasion),
+        client_id=client_id,
+        client_secret=client_secret,
+        form={"token": access_token},
+        occasion=occasion,
     )
 
 

@@ -108,14 +108,22 @@ def is_text(text: str) -> bool:
 def secrets_in(request: httpx.Request) -> tuple[str, ...]:
     """Return each secret of a token request, in each form in which a server could echo it."""
     plain = [value for name, value in parse_qsl(request.content.decode()) if name not in _PUBLIC_FIELDS]
-    found = {request.headers.get("DPoP", "")}
     credentials = request.headers.get("Authorization", "").partition(" ")[2]
-    if credentials:
-        found.add(credentials)
-        plain.append(_basic_secret(credentials))
-    for secret in plain:
-        found |= {secret, unquote(secret), quote(secret, safe=""), quote_plus(secret)}
+    found = {request.headers.get("DPoP", ""), *secrets_of(credentials), *_forms(*plain)}
     return tuple(found - {""})
+
+
+def secrets_of(credentials: str) -> set[str]:
+    """Return each secret of an authorization header's credentials, in each form in which they could be echoed.
+
+    Args:
+        credentials: What follows the scheme; of Basic, they hold a password.
+    """
+    return {credentials, *_forms(_basic_secret(credentials))} - {""}
+
+
+def _forms(*secrets: str) -> set[str]:
+    return {form for one in secrets for form in (one, unquote(one), quote(one, safe=""), quote_plus(one))}
 
 
 def _basic_secret(credentials: str) -> str:

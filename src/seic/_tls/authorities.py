@@ -87,7 +87,7 @@ class Authorities:
             return AuthoritiesRotated(path=fresh.label, authorities=len(fresh.authorities))
 
     def _reject(self, error: CertificateError) -> Event | None:
-        self._renewal.dealt_with()
+        self._renewal.put_off()
         problem = (error.reason, error.path, self._renewal.version())
         if problem == self._reported:
             return None

@@ -25,6 +25,9 @@ _T = TypeVar("_T")
 # How many looks new files may stay in disagreement before that is believed, about a second: writing key and certificate
 # one after the other takes a moment.
 _PATIENCE = 10
+# How many looks it takes until files that did not load are read again though nothing changed on disk, about a minute: a
+# vault that has the passphrase may have been down, or this process out of file descriptors.
+_AGAIN = 600
 # Seconds between two calls of a callback that refused handshakes ask for, however many are refused.
 _BETWEEN_URGENT_CALLS = 1.0
 
@@ -50,7 +53,11 @@ class Renewal(Protocol):
         ...
 
     def dealt_with(self) -> None:
-        """Take note that what was read last was taken or reported: it is not due again until it changes."""
+        """Take note that what was read last was taken: it is not due again until it changes."""
+        ...
+
+    def put_off(self) -> None:
+        """Take note that what was read last did not load: it is due again when it changes, or after a while."""
         ...
 
     def version(self) -> object:
@@ -74,6 +81,7 @@ class FileRenewal(Generic[_T]):
         self._dealt_with: Signature | None = None
         self._latest: Signature | None = None
         self._looks = 0
+        self._put_off_at: int | None = None
 
     def is_due(self, *, urgent: bool) -> bool:
         """Compare what is on disk with what was dealt with last, and let it settle for one look."""
@@ -86,9 +94,11 @@ class FileRenewal(Generic[_T]):
             # A file that is still being written may look whole but for the end of its chain.
             self._latest = signature
             self._looks = 0
+            self._put_off_at = None
             return urgent
-        self._looks += 1
-        return True
+        # Refused handshakes may come by the thousand, and are no measure of time.
+        self._looks += not urgent
+        return self._put_off_at is None or self._looks - self._put_off_at >= (_PATIENCE if urgent else _AGAIN)
 
     def read(self) -> _T:
         """Read them once."""
@@ -111,6 +121,11 @@ class FileRenewal(Generic[_T]):
     def dealt_with(self) -> None:
         """Remember the files as they were when they were read."""
         self._dealt_with = self._latest
+
+    def put_off(self) -> None:
+        """Remember when that was."""
+        self._dealt_with = None
+        self._put_off_at = self._looks
 
     def version(self) -> object:
         """Digest the files."""
@@ -168,6 +183,9 @@ class CallbackRenewal:
 
     def dealt_with(self) -> None:
         """Do nothing: time alone makes the next call due."""
+
+    def put_off(self) -> None:
+        """Do nothing, as in `dealt_with`."""
 
     def version(self) -> object:
         """Tell nothing: what a callback would have returned is not known."""

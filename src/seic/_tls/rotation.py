@@ -323,7 +323,7 @@ class Identity:
         self.generation = self._held.generation
 
     def _reject(self, error: CertificateError, events: list[Event]) -> None:
-        self._renewal.dealt_with()
+        self._renewal.put_off()
         problem = (error.reason, error.path, self._renewal.version())
         if problem == self._reported:
             return

@@ -22,6 +22,9 @@ _DEAD_FIRST, _DEAD_EACH, _DEAD_MAX = 0.80, 0.01, 10.0
 _LIVING_FIRST, _LIVING_MAX = 1.0, 30.0
 #: Refused credentials are remembered: a hot loop must not lock the service account out.
 _REFUSED_FIRST, _REFUSED_MAX = 30.0, 300.0
+#: What stands before the endpoint, or something else in its place: nobody looked at the credentials (RFC 9110 §15.5.5,
+#: §15.5.6, §15.5.11, §15.5.20; RFC 8470 §5.2).
+_NOT_THERE = frozenset({404, 405, 410, 421, 425})
 #: The longest pause that an endpoint's Retry-After may impose, in seconds.
 RETRY_AFTER_MAX = 60.0
 #: The longest pause between renewals that do not help, in seconds.
@@ -40,7 +43,7 @@ class Pauses(NamedTuple):
 
 def is_refusal(error: SeicError) -> bool:
     """Whether the endpoint said no for good: the same request will be refused again."""
-    return isinstance(error, TokenRequestRefused) and not error.transient
+    return isinstance(error, TokenRequestRefused) and not error.transient and error.status not in _NOT_THERE
 
 
 def repeat_in(error: SeicError, chance: float) -> float | None:

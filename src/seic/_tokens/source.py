@@ -13,6 +13,7 @@ from seic._events import Emit, Event
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.renewal import given_token
+from seic._oauth.token_info import require_token_info
 from seic._runtime import survive_fork
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import Doomed, TokenEndpoint
@@ -218,12 +219,15 @@ class TokenSource:
             ConfigurationError: The provider has no call that describes a token.
             TokenError: No token could be had, or the provider did not describe it.
         """
+        # Before a token is asked for.
+        require_token_info(self.endpoint.provider)
         return await run_async(
             description(self.endpoint, await self.token(), self.clock, self._emit), self.endpoint.sender
         )
 
     def token_info_sync(self) -> TokenInfo:
         """Ask the provider what a live token is good for, blocking; see `token_info`."""
+        require_token_info(self.endpoint.provider)
         return run_sync(
             description(self.endpoint, self.token_sync(), self.clock, self._emit), self.endpoint.sender, Lifeline()
         )
@@ -238,9 +242,11 @@ class TokenSource:
         Whoever waits beyond that gets an error, and nothing is asked for anew on their behalf.
         """
         if (flight := self.state.flight) is not None:
-            if flight.is_wanted:
-                await flight.wait_async(_CLOSING)
-            flight.close()
+            try:
+                if flight.is_wanted:
+                    await flight.wait_async(_CLOSING)
+            finally:
+                flight.close()
             if not await flight.wait_async(_CLOSING):
                 self.state.abandon(flight)
         if self._keeper is not None:
@@ -250,9 +256,11 @@ class TokenSource:
     def close(self) -> None:
         """End background work, blocking; see `aclose`."""
         if (flight := self.state.flight) is not None:
-            if flight.is_wanted and not flight.is_here():
-                flight.wait(_CLOSING)
-            flight.close()
+            try:
+                if flight.is_wanted and not flight.is_here():
+                    flight.wait(_CLOSING)
+            finally:
+                flight.close()
             if not flight.is_here() and not flight.wait(_CLOSING):
                 self.state.abandon(flight)
         if self._keeper is not None:

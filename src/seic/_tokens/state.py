@@ -102,7 +102,7 @@ class TokenState:
             flight = self._flight_in_the_air()
             if freshness is Freshness.FRESH:
                 return Serve(held)
-            if freshness is Freshness.ADVISORY or (freshness is Freshness.MANDATORY and _bridges(self._error)):
+            if freshness is Freshness.ADVISORY or (freshness is Freshness.MANDATORY and self._bridges(self._error)):
                 if flight is not None or now < self._retry_living_at:
                     return Serve(held)
                 return Serve(held, self._begin(now, ahead=True, force=False))
@@ -129,7 +129,7 @@ class TokenState:
         """
         if flight.error is None:
             return flight.held if flight.held is not None and flight.held.asked >= after else None
-        if _bridges(flight.error):
+        if self._bridges(flight.error):
             if (held := self.living(after=after)) is not None:
                 return held
             if flight.ahead and not flight.closed:
@@ -216,6 +216,10 @@ class TokenState:
         """Let the token in hand be renewed before the next call: what it was bound to has changed."""
         with self._lock:
             self.held.age()
+            if self._error is not None and is_refusal(self._error):
+                # It may have been the old identity that was refused.
+                self._error = None
+                self._retry_living_at = self._retry_dead_at = -math.inf
 
     def forget(self, held: Held) -> bool:
         """Drop a token; return False, and drop nothing, where another has taken its place or is on its way."""
@@ -276,7 +280,11 @@ class TokenState:
         self._flight = None
         return True
 
+    def _bridges(self, error: SeicError | None) -> bool:
+        """Whether a living token goes on serving over this error: a refusal will not pass by itself.
 
-def _bridges(error: SeicError | None) -> bool:
-    """Whether a living token goes on serving over this error: all but a refusal, which will not pass by itself."""
-    return error is not None and not is_refusal(error)
+        Where it is the wall clock alone that wants a renewal, it may just have been set.
+        """
+        if error is not None and is_refusal(error):
+            return self._clock.monotonic() < self.held.must_renew_at
+        return error is not None
