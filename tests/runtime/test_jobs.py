@@ -4,49 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any
 
 import pytest
 import trio
 
 from seic._runtime import Job, Latch, in_thread, start_async, start_thread, within
 from tests._support.libraries import PATIENCE, Run, run_asyncio
-
-
-class Loop:
-    """An event loop in a thread of its own."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever)
-        self._thread.start()
-
-    def call(self, main: Callable[[], Awaitable[Any]]) -> Any:
-        """Run a coroutine function there, and wait for it."""
-
-        async def call() -> Any:
-            return await main()
-
-        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(PATIENCE)
-
-    def stop(self) -> None:
-        """Stop the loop where it stands, and leave its tasks pending."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(PATIENCE)
-
-    def drain(self) -> None:
-        """Let its tasks end, and close it."""
-
-        async def rest() -> None:
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-        self.loop.run_until_complete(rest())
-        self.loop.close()
+from tests._support.loops import Loop
 
 
 class Work:
@@ -152,7 +117,7 @@ def test_a_job_in_a_loop_that_stands_still_is_stranded_until_it_runs_again() -> 
 
     loop.stop()
     assert job.is_stranded()
-    loop.drain()
+    loop.close()
     assert job.is_stranded()
     job.cancel()
 
@@ -171,7 +136,7 @@ def test_a_job_in_one_loop_is_not_here_in_another() -> None:
     assert not run_asyncio(look)
     assert not trio.run(look)
     loop.stop()
-    loop.drain()
+    loop.close()
 
 
 def test_a_thread_tells_of_its_end_and_has_the_starters_context() -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,44 +16,8 @@ from seic._events import Event, TokenWaitBegun
 from seic._runtime import Latch
 from tests._support.clocks import FakeClock
 from tests._support.crowds import in_threads, names_of
+from tests._support.loops import Loop
 from tests._support.token_desk import PATIENCE, TokenDesk, name
-
-
-class Loop:
-    """An event loop in a thread of its own, that can be stopped where it stands."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever)
-        self.thread.start()
-
-    def start(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
-        """Run a coroutine there."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
-
-    def stop(self) -> None:
-        """Stop it; its tasks stay where they are."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(PATIENCE)
-
-    def go_on(self) -> None:
-        """Let it run again."""
-        self.thread = threading.Thread(target=self.loop.run_forever)
-        self.thread.start()
-
-    def close(self) -> None:
-        """Cancel what is left, and close it."""
-        if self.loop.is_running():
-            self.stop()
-
-        async def rest() -> None:
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-        self.loop.run_until_complete(rest())
-        self.loop.close()
 
 
 def test_a_loop_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
