@@ -78,7 +78,7 @@ class TokenSource:
         self._keeper = None if store is None else Keeper(store, emit=emit, clock=clock)
         #: What is yet to be revoked.
         self._doomed: list[Doomed] = []
-        self._spendings = spendings_of(endpoint.provider.name, endpoint.client_id)
+        self._spendings = spendings_of(endpoint.client_id)
         self._key = key or (lambda thumbprint: thumbprint or "")
         self._identity = identity
         self._emit = emit
