@@ -29,7 +29,9 @@ _FULL = {
     "certificate": CertificateError("m", path="client.pem", reason="expired"),
     "host": HostNotAllowed("m", host="evil.example"),
     "token": TokenError("m", tracking_id="t-1"),
-    "unavailable": TokenEndpointUnavailable("m", retry_after=1.5, status=503, tracking_id="t-1"),
+    "unavailable": TokenEndpointUnavailable(
+        "m", retry_after=1.5, status=503, reason="server-expired", tracking_id="t-1"
+    ),
     "refused": TokenRequestRefused(
         "m", status=400, code="invalid_grant", description="no such user", transient=True, tracking_id="t-1"
     ),

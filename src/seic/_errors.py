@@ -101,7 +101,8 @@ class TokenError(SeicError):
 class TokenEndpointUnavailable(TokenError):
     """The token endpoint could not be reached, or answered 5xx or 429; trying later may help.
 
-    `retry_after` is the pause that the endpoint asked for, in seconds, and None where it named none.
+    `retry_after` is the pause that the endpoint asked for, in seconds, and None where it named none. `reason` is a
+    stable code, as in CertificateError, where a TLS handshake or a connection cut off early was to blame.
     """
 
     def __init__(
@@ -110,11 +111,13 @@ class TokenEndpointUnavailable(TokenError):
         *,
         retry_after: float | None = None,
         status: int | None = None,
+        reason: str | None = None,
         tracking_id: str | None = None,
     ) -> None:
         super().__init__(message, tracking_id=tracking_id)
         self.retry_after = retry_after
         self.status = status
+        self.reason = reason
 
 
 class TokenRequestRefused(TokenError):

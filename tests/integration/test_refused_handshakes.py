@@ -246,16 +246,25 @@ async def test_dates_are_judged_before_the_handshake(
 def _servers() -> Iterator[Any]:
     root = authority()
     dated = {"not_before": NOW - 9 * DAY, "not_after": NOW - DAY}
-    yield pytest.param(lambda: server(root, **dated), "has expired", id="expired")
-    yield pytest.param(lambda: server(root, "elsewhere.example"), "another host name", id="wrong host")
-    yield pytest.param(lambda: server(authority("Another Root", 71)), "authority that is not trusted", id="unknown CA")
-    yield pytest.param(lambda: mint("server", names=("localhost",), number=90), "self-signed", id="self-signed")
+    yield pytest.param(lambda: server(root, **dated), "server-expired", "has expired", id="expired")
+    yield pytest.param(
+        lambda: server(root, "elsewhere.example"), "server-wrong-host", "another host name", id="wrong host"
+    )
+    yield pytest.param(
+        lambda: server(authority("Another Root", 71)),
+        "server-unknown-ca",
+        "authority that is not trusted",
+        id="unknown CA",
+    )
+    yield pytest.param(
+        lambda: mint("server", names=("localhost",), number=90), "server-self-signed", "self-signed", id="self-signed"
+    )
 
 
 @CALLS
-@pytest.mark.parametrize(("identity", "words"), list(_servers()))
+@pytest.mark.parametrize(("identity", "reason", "words"), list(_servers()))
 async def test_the_servers_certificate_is_refused_by_name(
-    call: Any, identity: Callable[[], Minted], words: str, tmp_path: Path
+    call: Any, identity: Callable[[], Minted], reason: str, words: str, tmp_path: Path
 ) -> None:
     """Not our certificate's fault: httpx's ConnectError for API calls, TokenEndpointUnavailable for token calls."""
     root = authority()
@@ -266,6 +275,7 @@ async def test_the_servers_certificate_is_refused_by_name(
 
     assert words in str(error)
     assert edge.host in str(error)
+    assert error.reason == reason
     assert not isinstance(error, seic.CertificateError)
 
 
@@ -279,6 +289,7 @@ async def test_what_has_no_part_in_tls_stays_as_it_was(call: Any, tmp_path: Path
     error = await refusal(call, settings_for(edge, root, certificate=None), kind)
 
     assert "certificate" not in str(error)
+    assert error.reason is None
 
 
 @CALLS
@@ -359,5 +370,6 @@ async def test_a_connection_closed_within_the_handshake_is_told_as_such(call: An
         error = await refusal(call, config, httpx.TransportError)
         thread.join()
 
+    assert error.reason == "closed-early"
     assert "before the handshake ended" in str(error)
     assert "our certificate" not in str(error)

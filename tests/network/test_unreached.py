@@ -120,6 +120,32 @@ def test_a_local_address_of_another_machine_is_told(call: Callable[[seic.Config]
         call(config(f"127.0.0.1:{closed_port}", local_address="192.0.2.10"))
 
 
+@pytest.mark.parametrize(("host", "local_address"), [("[::1]", "127.0.0.1"), ("127.0.0.1", "::1")])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_local_address_of_the_other_kind_is_told(
+    call: Callable[[seic.Config], None], host: str, local_address: str, closed_port: int
+) -> None:
+    """IPv4 does not reach IPv6, nor the other way; the name of the host has no part in it."""
+    with pytest.raises(CALLS[call], match=rf"local_address {local_address} is of another kind") as caught:
+        call(config(f"{host}:{closed_port}", local_address=local_address))
+    assert "resolve" not in str(caught.value)
+
+
+def test_an_address_of_the_other_kind_beside_one_that_refuses_is_passed_over() -> None:
+    """A host of both kinds was reached by the one that counts."""
+    other = OSError("no matching local address with family=<AddressFamily.AF_INET6: 10> found")
+    said = explain_unreached(_behind(ExceptionGroup("several", [other, REFUSED])), REQUEST, "192.0.2.10")
+    assert said is not None
+    assert "the connection was refused" in said
+
+
+def test_a_name_that_may_have_addresses_of_the_other_kind_only_is_told() -> None:
+    """A resolver that is asked for one kind says of both mistakes that there is no such name."""
+    said = explain_unreached(_behind(socket.gaierror(socket.EAI_NONAME, "not known")), REQUEST, "::1")
+    assert said is not None
+    assert "its name does not resolve (not known), or to no address of the kind of local_address ::1;" in said
+
+
 def _behind(cause: BaseException) -> httpx.ConnectError:
     error = httpx.ConnectError("All connection attempts failed")
     error.__cause__ = cause

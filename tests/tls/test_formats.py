@@ -234,6 +234,20 @@ def test_base64_text_loads_as_a_pipeline_variable_holds_it(client: Minted) -> No
     assert ClientCertificate.load(text).leaf.der == client.der
 
 
+@pytest.mark.parametrize("kind", ["rsa", "ec", "ed25519"])
+@pytest.mark.parametrize("wrapped", [False, True], ids=["one-line", "lines"])
+def test_base64_of_what_is_no_text_loads_too(wrapped: bool, kind: str, root: Minted) -> None:
+    """DER and PKCS#12 have no other way into a variable."""
+    minted = mint(issuer=root, key=kind)
+
+    def text(data: bytes) -> str:
+        return (base64.encodebytes if wrapped else base64.b64encode)(data).decode()
+
+    key = text(minted.key_bytes(encoding=Encoding.DER))
+    assert ClientCertificate.load(text(minted.der), key=key).leaf.der == minted.der
+    assert ClientCertificate.load(text(_pkcs12(minted)), password=PASSPHRASE).leaf.der == minted.der
+
+
 @pytest.mark.parametrize("extra", ["nothing", "intermediate", "root"])
 def test_a_directory_loads_as_kubernetes_mounts_it(extra: str, tmp_path: Path) -> None:
     """tls.crt and tls.key are read through the ..data link; ca.crt lends the chain what tls.crt lacks."""

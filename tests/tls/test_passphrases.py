@@ -120,6 +120,21 @@ ROWS: dict[str, Row] = {
 }
 
 
+@pytest.mark.parametrize("cipher", ["aria-256-cbc", "camellia-256-cbc"])
+def test_a_cipher_that_is_not_known_is_not_a_wrong_passphrase(cipher: str, client: Minted) -> None:
+    """Older versions of cryptography open such a key; where it stays closed, the error is about the cipher."""
+    how = ("pkcs8", "-topk8", "-in", "@", "-v2", cipher, "-passout", f"pass:{PASSPHRASE}")
+    key = openssl(*how, given=client.key_pem)
+    told: CertificateError | None = None
+    try:
+        ClientCertificate.load(client.pem, key=key, password=PASSPHRASE)
+    except CertificateError as error:
+        told = error
+    if told is not None:
+        assert told.reason == Reason.UNSUPPORTED_ENCRYPTION
+        assert "encrypt it anew: 'openssl pkcs8 -topk8" in str(told)
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_a_mistake_names_its_file_its_reason_and_the_remedy(
     row: str, client: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]

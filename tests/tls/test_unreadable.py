@@ -1,4 +1,4 @@
-"""Authorities that are there, but not for this user to read: the error names which, and the permission that lacks."""
+"""What is there, but not for this user to read: the error names which, and the permission that lacks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 import seic._tls.parsing  # noqa: F401 - before the user changes, who may not read this Python either
 from seic._errors import CertificateError
+from seic._tls.certificate import ClientCertificate
 from seic._tls.reasons import Reason
 from seic._tls.trust import read_trust
 from tests._support.pki import Minted
@@ -57,6 +58,24 @@ def test_a_directory_that_may_not_be_read_is_named(what: str, root: Minted, tmp_
     if what != "link-to-itself":
         assert f"this process {user} may not read it" in str(caught.value)
         assert "give its user read permission" in str(caught.value)
+
+
+def test_a_folder_of_a_pair_that_may_not_be_entered_is_not_taken_for_an_empty_one(
+    client: Minted, tmp_path: Path
+) -> None:
+    """Its tls.crt is there, and cannot be seen: what lacks is the permission, not the file."""
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    (folder / "tls.crt").write_bytes(client.pem)
+    (folder / "tls.key").write_bytes(client.key_pem)
+    folder.chmod(0)
+    with _as_nobody(tmp_path) as user, pytest.raises(CertificateError) as caught:
+        ClientCertificate.load(folder)
+    folder.chmod(0o700)
+
+    assert (caught.value.reason, caught.value.path) == (Reason.UNREADABLE, str(folder / "tls.crt"))
+    assert f"this process {user} may not read it" in str(caught.value)
+    assert "give its user read permission" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -75,8 +75,8 @@ class Failures(abc.ABC):
         """Return the error where our certificate is at fault."""
 
     @abc.abstractmethod
-    def _unavailable(self, error: Exception, text: str, request: httpx.Request) -> Exception:
-        """Return the error where the server is, or nobody knows."""
+    def _unavailable(self, error: Exception, text: str, reason: str | None, request: httpx.Request) -> Exception:
+        """Return the error where the server is, or nobody knows; `reason` is its code where TLS has a part in it."""
 
     @abc.abstractmethod
     def _carried(self, request: httpx.Request) -> Collection[str]:
@@ -101,11 +101,11 @@ class Failures(abc.ABC):
         explanation = self._explain(error, request, presented, attempt)
         if explanation is None:
             text = self._unreached(error, request, attempt)
-            failure = None if text is None else self._unavailable(error, text, request)
+            failure = None if text is None else self._unavailable(error, text, None, request)
         elif explanation.side == "client":
             failure = self._refused(explanation, self._text(explanation), request)
         else:
-            failure = self._unavailable(error, self._text(explanation), request)
+            failure = self._unavailable(error, self._text(explanation), explanation.reason.value, request)
         cause = free_of_secrets(error, self._secrets(request), handled=attempt.handled)
         if failure is not None:
             failure.__cause__ = cause
@@ -180,9 +180,11 @@ class CallFailures(Failures):
         credentials = request.headers.get("Authorization", "").partition(" ")[2]
         return (credentials,) if credentials else ()
 
-    def _unavailable(self, error: Exception, text: str, request: httpx.Request) -> Exception:
+    def _unavailable(self, error: Exception, text: str, reason: str | None, request: httpx.Request) -> Exception:
         kind = type(error) if isinstance(error, httpx.TransportError) else httpx.ReadError
-        return kind(text, request=request)
+        failure = kind(text, request=request)
+        failure.reason = reason  # type: ignore[attr-defined]  # httpx's errors have no such field
+        return failure
 
 
 class TokenCallFailures(Failures):
@@ -194,8 +196,8 @@ class TokenCallFailures(Failures):
     def _carried(self, request: httpx.Request) -> Collection[str]:
         return secrets_in(request)
 
-    def _unavailable(self, error: Exception, text: str, request: httpx.Request) -> Exception:
-        return TokenEndpointUnavailable(text)
+    def _unavailable(self, error: Exception, text: str, reason: str | None, request: httpx.Request) -> Exception:
+        return TokenEndpointUnavailable(text, reason=reason)
 
 
 def is_page(response: httpx.Response) -> bool:

@@ -28,13 +28,12 @@ def explain_unreached(error: Exception, request: httpx.Request, local_address: s
             "this machine's address is on the server's allow-list, and whether a proxy is needed (HTTPS_PROXY)"
         )
     causes = [*_causes(error)]
-    for cause in causes:
-        if isinstance(cause, socket.gaierror):
-            return (
-                f"its name does not resolve ({cause.strerror}); check the host's spelling and this machine's DNS; "
-                "where only a proxy resolves names, set HTTPS_PROXY"
-            )
-    codes = [cause.errno for cause in causes if isinstance(cause, OSError)]
+    codes = {cause.errno for cause in causes if isinstance(cause, OSError)}
+    # A host of several addresses fails once for each, and what came furthest tells most.
+    return _by_code(codes, local_address) or _by_address(causes, local_address)
+
+
+def _by_code(codes: set[int | None], local_address: str | None) -> str | None:
     if local_address is not None and errno.EADDRNOTAVAIL in codes:
         return f"local_address {local_address} is not an address of this machine; correct it or leave it out"
     if errno.ECONNREFUSED in codes:
@@ -50,6 +49,29 @@ def explain_unreached(error: Exception, request: httpx.Request, local_address: s
     return None
 
 
+def _by_address(causes: list[BaseException], local_address: str | None) -> str | None:
+    if local_address is not None and any(map(_is_of_another_kind, causes)):
+        return (
+            f"local_address {local_address} is of another kind than the host's addresses (IPv4, IPv6); give one of "
+            "theirs or leave it out"
+        )
+    for cause in causes:
+        if isinstance(cause, socket.gaierror):
+            kind = "" if local_address is None else f", or to no address of the kind of local_address {local_address}"
+            return (
+                f"its name does not resolve ({cause.strerror}){kind}; check the host's spelling and this machine's "
+                "DNS; where only a proxy resolves names, set HTTPS_PROXY"
+            )
+    return None
+
+
+def _is_of_another_kind(cause: BaseException) -> bool:
+    # Python's sockets say it by a code that not every system has, anyio in words.
+    if isinstance(cause, socket.gaierror):
+        return cause.errno == getattr(socket, "EAI_ADDRFAMILY", None)
+    return "no matching local address" in str(cause)
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
     links = [error]
@@ -59,7 +81,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(link))
         yield link
-        # A host of several addresses fails once for each.
         if isinstance(link, BaseExceptionGroup):
             links.extend(link.exceptions)
         links.extend(one for one in (link.__cause__ or link.__context__,) if one is not None)

@@ -125,7 +125,6 @@ class SealedKey(Secretive):
         return der
 
     def _explain(self, error: Exception, reveal: Reveal) -> CertificateError:
-        unknown = isinstance(error, UnsupportedAlgorithm) or "unknown cipher" in str(error)
         # What DEK-Info told of is open by now.
         if not self.is_guarded or self._sealing is not None:
             return fault(
@@ -141,8 +140,15 @@ class SealedKey(Secretive):
                 "its encryption is damaged, or asks for more memory than there is; copy the file again as a whole, or "
                 "encrypt the key anew ('openssl pkcs8 -topk8 -in FILE -out client.key')",
             )
-        if unknown:
+        if isinstance(error, UnsupportedAlgorithm) or "unknown cipher" in str(error):
             return _unsupported_encryption(self.label)
+        if "Unknown key encryption" in str(error):
+            return fault(
+                Reason.UNSUPPORTED_ENCRYPTION,
+                self.label,
+                "it is encrypted with a cipher that is not supported; encrypt it anew: 'openssl pkcs8 -topk8 -in FILE "
+                "-v2 aes256 -out client.key'",
+            )
         return _wrong_passphrase(self.label, self._data, reveal)
 
 

@@ -1,7 +1,8 @@
 """PEM (RFC 7468, RFC 1421 headers) taken apart, however it was mangled on its way; bytes in, blocks out.
 
 What the mangling looks like: CRLF line ends, a byte order mark, UTF-16 from a Windows shell, text before a block,
-newlines that an environment file turned into backslash and n, or into spaces, the whole of it in Base64 once more.
+newlines that an environment file turned into backslash and n, or into spaces, the whole of it in Base64 once more. DER
+and PKCS#12 come in Base64 too, for a variable cannot hold them otherwise.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9][A-Z0-9 ]*)-----(.*?)-----END \1-----
 _ENCRYPTED = re.compile(
     rb"\s*Proc-Type:\s*4,\s*ENCRYPTED\s+DEK-Info:\s*([A-Za-z0-9-]+),((?:[0-9A-Fa-f]{2})+)\s+(.*)", re.DOTALL
 )
-_BASE64_OF_BEGIN = b"LS0tLS1CRUdJTi"
+# How Base64 of "-----BEGIN " and of a SEQUENCE, which all DER is, begins.
+_BASE64 = (b"LS0tLS1CRUdJTi", b"M")
 _WIDE = _BEGIN.decode().encode("utf-16-le")
 
 
@@ -41,13 +43,13 @@ def encode(label: str, der: bytes) -> bytes:
 
 
 def unwrap(data: bytes) -> bytes:
-    """Return the PEM that was saved as UTF-16 or as Base64 of itself; anything else as it is."""
+    """Return the PEM that was saved as UTF-16, and the PEM or DER that was put into Base64; anything else as it is."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         data = data.decode("utf-16", "replace").encode()
     elif _WIDE in data:
         # Without a byte order mark: each letter stands at an even place, or behind a zero.
         data = data.decode("utf-16-be" if data.index(_WIDE) % 2 else "utf-16-le", "replace").encode()
-    if data.lstrip().startswith(_BASE64_OF_BEGIN):
+    if data.lstrip().startswith(_BASE64):
         try:
             return base64.b64decode(b"".join(data.split()), validate=True)
         except binascii.Error:

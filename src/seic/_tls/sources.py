@@ -215,7 +215,7 @@ class Origin(Secretive):
             return Source(label=str(Path(self.certificate.label) / name), path=real / name, base=self.certificate.base)
 
         certificate, key, chain = (within(name) for name in _NAMES_IN_A_DIRECTORY)
-        if not os.path.lexists(real / "tls.crt"):
+        if _is_missing(real / "tls.crt"):
             raise fault(
                 Reason.IS_A_DIRECTORY,
                 self.certificate.label,
@@ -274,6 +274,15 @@ def _is_directory(path: Path) -> bool:
         return path.is_dir()
     except OSError:  # a folder above may not be entered; reading the file then says so
         return False
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError as error:
+        # Where its folder may not be entered, reading the file says so.
+        return isinstance(error, FileNotFoundError)
+    return False
 
 
 def _why_missing(path: Path, base: Path | None) -> str:
