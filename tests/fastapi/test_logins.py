@@ -780,6 +780,14 @@ def test_the_longest_path_fits_a_cookie(site: Site, browser: TestClient) -> None
     assert browser.get(site.platform.log_in(begun.headers["Location"])).headers["Location"] == "/" + "%C3%A9" * 249
 
 
+def test_a_name_without_end_does_not_burst_the_cookie(site: Site, browser: TestClient) -> None:
+    """A provider may say what it likes; the person is logged in all the same."""
+    reply = browser.get(site.platform.log_in(browser.get("/login").headers["Location"], email="ö" * 5000))
+
+    assert max(len(value.encode()) for value in reply.headers.get_list("set-cookie")) < 4096
+    assert browser.get("/who").json()["name"] == "ö" * 320
+
+
 def test_attack_login_csrf_with_the_attackers_code(site: Site, browser: TestClient) -> None:
     """A victim who follows the attacker's callback would work in the attacker's account, and leave data there."""
     attacker = site.browser()

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 _SESSION_LASTS = 12 * 3600.0
 #: Seconds after the end of an access token within which a person has to come back.
 _MAY_IDLE = 1800.0
+#: Letters of a person's name that the cookie holds: an address has no more (RFC 5321 §4.5.3.1), and a cookie no room.
+_LONGEST_NAME = 320
 _LOGIN_FAILED = Problem(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
     code="login_failed",
@@ -325,7 +327,7 @@ class Logins:
             await self._sessions.end(previous["session"])
         document = {
             "session": session,
-            "name": _text(token.extra.get("email")),
+            "name": _text(token.extra.get("email"))[:_LONGEST_NAME],
             "since": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         }
         sealed = self._seal.seal(f"session {self._purpose}", document)
