@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -15,6 +16,8 @@ import seic
 from seic._runtime import Latch
 from tests._support.fake_gateway import TOKEN_PATH, FakeGateway
 from tests._support.identities import authority, certificate
+from tests._support.pki import mint
+from tests._support.swapping import PairOnDisk
 from tests._support.token_desk import PATIENCE, TokenDesk
 
 _TOKEN = {"access_token": "token-1", "token_type": "BearerToken", "expires_in": "3600"}
@@ -43,6 +46,31 @@ def refused(kind: Any, config: Any, **options: Any) -> seic.ConfigurationError:
 
 
 KINDS = pytest.mark.parametrize("kind", [seic.AsyncClient, seic.Client])
+
+
+@KINDS
+def test_a_client_tells_the_certificate_in_service(kind: Any, tmp_path: Path) -> None:
+    """After a renewal it is the new one, whatever was loaded once; without one there is none."""
+    old, new = mint(number=61), mint(number=62)
+    disk = PairOnDisk(tmp_path, old)
+    stated: dict[str, Any] = {
+        "provider": seic.OAUTH2,
+        "hosts": seic.Hosts(api="api.example", mtls="mtls.example"),
+        "client_id": "AppKey-1",
+        "client_secret": "AppSecret-1",
+        "grant": seic.ClientCredentials(),
+    }
+    config = seic.Config(**stated, certificate=disk.load())
+    client = kind(config)
+    assert client.certificate == config.certificate
+
+    disk.put(new)
+    assert config.presenter.reload()
+
+    assert client.certificate.leaf.der == new.der
+    assert isinstance(config.certificate, seic.ClientCertificate)
+    assert config.certificate.leaf.der == old.der
+    assert kind(seic.Config(**stated)).certificate is None
 
 
 # As httpx users expect

@@ -16,6 +16,7 @@ from seic._listeners import Listener
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._runtime import in_thread
+from seic._tls.certificate import ClientCertificate
 from seic._tokens.stats import Stats
 from seic._transport import DECIDED_BY_CONFIG, AsyncTransport, Transport
 
@@ -146,6 +147,11 @@ class AsyncClient(httpx.AsyncClient):
         await self._oauth.source.revoke()
 
     @property
+    def certificate(self) -> ClientCertificate | None:
+        """The client certificate in service; see `OAuth2Auth.certificate`."""
+        return self._oauth.certificate
+
+    @property
     def stats(self) -> Stats:
         """A snapshot of the counters."""
         return self._oauth.stats
@@ -239,6 +245,11 @@ class Client(httpx.Client):
     def revoke(self) -> None:
         """End the token's life at the provider; see `AsyncClient.revoke`."""
         self._oauth.source.revoke_sync()
+
+    @property
+    def certificate(self) -> ClientCertificate | None:
+        """The client certificate in service; see `OAuth2Auth.certificate`."""
+        return self._oauth.certificate
 
     @property
     def stats(self) -> Stats:

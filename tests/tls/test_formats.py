@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import build_context
 from seic._tls.reasons import Reason
+from seic._tls.sources import Source
 from seic._tls.trust import read_trust
 from tests._support.pki import PASSPHRASE, Minted, authority, mint, openssl, server
 from tests._support.tls_servers import TlsServer, call
@@ -270,6 +271,28 @@ def test_a_directory_loads_as_kubernetes_mounts_it(extra: str, tmp_path: Path) -
     assert [link.der for link in certificate.chain] == ([between.der] if extra == "intermediate" else [])
     # The root's presence tells that the intermediate was left out.
     assert [one.reason for one in certificate.check()] == [Reason.CHAIN_BROKEN] * (extra == "root")
+
+
+def test_a_directory_that_is_swapped_while_it_is_read_loads_as_one_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The link is followed once: the key is of the certificate's version, though the next is mounted by then."""
+    versions = {name: mint(number=number) for name, number in (("..1", 1), ("..2", 2))}
+    for name, minted in versions.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tls.crt").write_bytes(minted.pem)
+        (tmp_path / name / "tls.key").write_bytes(minted.key_pem)
+    (tmp_path / "..data").symlink_to("..1")
+    read = Source.read
+
+    def read_and_swap(source: Source) -> bytes:
+        data = read(source)
+        (tmp_path / "next").symlink_to("..2")
+        (tmp_path / "next").replace(tmp_path / "..data")
+        return data
+
+    monkeypatch.setattr(Source, "read", read_and_swap)
+    assert ClientCertificate.load(tmp_path).leaf.der == versions["..1"].der
 
 
 def test_a_plain_directory_loads_too(client: Minted, tmp_path: Path) -> None:

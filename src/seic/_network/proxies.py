@@ -121,7 +121,7 @@ class Network:
         proxy = self.choose_proxy(origin)
         if proxy is None:
             return set()
-        found = secrets_of(proxy.headers.get("Proxy-Authorization", "").partition(" ")[2])
+        found = secrets_of(proxy.headers.get("Proxy-Authorization", "").rpartition(" ")[2])
         if proxy.raw_auth is not None:
             found |= secrets_of(base64.b64encode(b":".join(proxy.raw_auth)).decode("ascii"))
         return found
