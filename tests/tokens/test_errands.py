@@ -370,6 +370,19 @@ async def test_a_provider_that_describes_nothing(provider: seic.Provider) -> Non
     assert recorder.calls == []
 
 
+async def test_a_description_is_logged_with_its_tracking_id(caplog: pytest.LogCaptureFixture) -> None:
+    """Expect the line that a call of the API has, without its query: SEI asks for the id of each reply."""
+    caplog.set_level("INFO", logger="seic.api")
+    reply = _tokeninfo()
+    reply.headers["requesttrackingid"] = "id-1"
+    recorder = Recorder(PAIR, lambda: reply)
+    async with seic.AsyncClient(config(PLATFORM), transport=httpx.MockTransport(recorder)) as client:
+        await client.token_info()
+    assert [record.getMessage() for record in caplog.records if record.name == "seic.api"] == [
+        "GET https://idp.example/v2/oauth/tokeninfo 200 tracking_id=id-1"
+    ]
+
+
 async def test_a_login_that_was_revoked_does_not_send_its_code_again() -> None:
     """Expect a person to have to log in: a code that is sent twice ends what it brought (RFC 6749 §4.1.2)."""
     recorder = Recorder(PAIR, cascade)

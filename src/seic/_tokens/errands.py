@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+
 import attrs
+import httpx
 
 from seic._errors import TokenRequestRefused
 from seic._events import Emit, TokenNotBound
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.binding import is_bound_as_it_should
+from seic._oauth.words import find_tracking_id
 from seic._tokens.clock import Clock
 from seic._tokens.endpoint import Doomed, TokenEndpoint
 from seic._tokens.fetch import Send, Steps
 from seic._tokens.held import Freshness, Held
 from seic._tokens.keeping import Keeper
 from seic._tokens.outcomes import fate_after
+from seic._tokens.sending import Reply
 from seic._tokens.spending import Fate
 from seic._tokens.state import TokenState
+
+_logger = logging.getLogger("seic.api")
 
 
 def revocation(
@@ -103,7 +110,9 @@ def description(endpoint: TokenEndpoint, token: Token, clock: Clock, emit: Emit)
         TokenError: It did not describe it, or describes one that is bound to another certificate.
     """
     certificate = endpoint.certificate()
-    reply = yield Send(endpoint.build_token_info(token, now=clock.wall()), endpoint.timeout)
+    request = endpoint.build_token_info(token, now=clock.wall())
+    reply: Reply = yield Send(request, endpoint.timeout)
+    _log(endpoint, request, reply)
     info = endpoint.parse_token_info(reply, now=clock.wall())
     # The platform's call knows no confirmation; only introspection does (RFC 8705 §3.2).
     if info.active and endpoint.provider.token_info_url is None:
@@ -113,3 +122,11 @@ def description(endpoint: TokenEndpoint, token: Token, clock: Clock, emit: Emit)
         if not is_bound:
             emit(TokenNotBound(host=endpoint.host, tracking_id=info.tracking_id))
     return info
+
+
+def _log(endpoint: TokenEndpoint, request: httpx.Request, reply: Reply) -> None:
+    """Have a reply stand in the log as one of the API does."""
+    path = request.url.raw_path.partition(b"?")[0].decode("ascii")
+    url = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}{path}"
+    tracking_id = find_tracking_id(reply.headers, endpoint.provider.tracking_header, secrets=reply.secrets)
+    _logger.info("%s %s %d tracking_id=%s", request.method, url, reply.status, tracking_id)
