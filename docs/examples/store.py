@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,8 +15,12 @@ from cryptography.fernet import Fernet
 
 import seic
 
+if sys.platform != "win32":
+    import fcntl
+
 _HOUR = 3600.0
 _FOR_LONG = 365 * 86400.0
+_CLAIMS = "claims"
 
 
 class SealedFolder:
@@ -28,6 +33,7 @@ class SealedFolder:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._fernet = Fernet(key)
         self._look_at = 0.0
+        self._claims = os.open(self._folder / _CLAIMS, os.O_RDWR | os.O_CREAT, 0o600)
 
     def load(self, key: str) -> seic.Token | None:
         """Return the token kept under the key, or None."""
@@ -55,8 +61,27 @@ class SealedFolder:
         """Forget what is kept under the key, if anything."""
         (self._folder / key).unlink(missing_ok=True)
 
+    if sys.platform != "win32":
+
+        def claim(self, key: str, seconds: float) -> bool:
+            """Claim the renewal of a token, unless another worker has; a claim ends with its process at the latest."""
+            try:
+                fcntl.lockf(self._claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place_of(key))
+            except (BlockingIOError, PermissionError):
+                return False
+            return True
+
+        def release(self, key: str) -> None:
+            """Give a claim back."""
+            fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, _place_of(key))
+
     def _forget_ended(self) -> None:
         for path in self._folder.iterdir():
             with contextlib.suppress(FileNotFoundError):  # another worker was faster
-                if path.stat().st_mtime <= time.time() - _HOUR:
+                if path.name != _CLAIMS and path.stat().st_mtime <= time.time() - _HOUR:
                     path.unlink()
+
+
+def _place_of(key: str) -> int:
+    """Return the byte of the file of claims that stands for a key, which is a hex digest."""
+    return int(key[:12], 16)

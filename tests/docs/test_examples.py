@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import runpy
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,4 +51,25 @@ def test_what_has_ended_is_forgotten(example: SimpleNamespace, tmp_path: Path) -
 
     example.SealedFolder(tmp_path, key=key).save("last", token(ended=False))
 
-    assert {path.name for path in tmp_path.iterdir()} == {"living", "unknown", "last"}
+    assert {path.name for path in tmp_path.iterdir()} == {"living", "unknown", "last", "claims"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="workers agree on nothing there")
+def test_one_worker_renews_a_token(example: SimpleNamespace, tmp_path: Path) -> None:
+    """Another process has to wait until the claim is given back, or its process is gone; other tokens are free."""
+    key = Fernet.generate_key().decode()
+    one, other = "a" * 64, "b" * 64
+    store = example.SealedFolder(tmp_path, key=key)
+    worker = (
+        f"import runpy; store = runpy.run_path({str(_STORE)!r})['SealedFolder']({str(tmp_path)!r}, key={key!r}); "
+        f"print([store.claim(key, 10.0) for key in ({one!r}, {other!r})])"
+    )
+
+    def claimed_elsewhere() -> str:
+        return subprocess.run([sys.executable, "-c", worker], capture_output=True, text=True, check=True).stdout.strip()
+
+    assert store.claim(one, 10.0)
+    assert claimed_elsewhere() == "[False, True]"
+    store.release(one)
+    assert claimed_elsewhere() == "[True, True]"
+    assert store.claim(one, 10.0)

@@ -5,9 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tests._support.fake_gateway import FakeGateway
+from tests._support.issuer import Issuer
 
 
 @pytest.fixture
 def gateway() -> FakeGateway:
     """A gateway in memory."""
     return FakeGateway()
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Issuer:
+    """An issuer; making its RSA key takes a while, so tests that change it make their own."""
+    return Issuer()

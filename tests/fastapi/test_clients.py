@@ -15,7 +15,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 import seic
-from seic.fastapi import SeicClient, client_named, clients_of, get_client, lifespan
+from seic.fastapi import SeicClient, client_named, clients_of, get_client, lifespan, readiness_route
+from seic.fastapi.clients import listener_of
 from tests._support.fake_gateway import FakeGateway
 
 PlatformClient = Annotated[seic.AsyncClient, Depends(client_named("platform"))]
@@ -110,6 +111,63 @@ def test_a_lifespan_of_ones_own_may_enter_it(gateway: FakeGateway, passes_on: bo
 
     with TestClient(app) as browser:
         assert browser.get("/").json() == 200
+
+
+@pytest.mark.parametrize("inner_last", [True, False], ids=["inner state last", "outer state last"])
+def test_an_application_may_have_several(gateway: FakeGateway, inner_last: bool) -> None:
+    """A router brings its own, or one lifespan enters two; whichever state is passed on, all clients are there."""
+    first = lifespan(gateway.config(), transport=gateway.transport)
+    second = lifespan({"platform": gateway.config(client_id="AppKey-2")}, transport=gateway.transport)
+
+    @contextlib.asynccontextmanager
+    async def own(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with first(app) as outer, second(app) as inner:
+            yield {**outer, **inner} if inner_last else {**inner, **outer}
+
+    app = FastAPI(lifespan=own)
+    app.routes.append(readiness_route("/ready"))
+
+    @app.get("/")
+    async def both(one: SeicClient, two: PlatformClient) -> list[str]:
+        return [reply.request.headers["AppKey"] for reply in (await one.get("/v1/a"), await two.get("/v1/a"))]
+
+    for _ in range(2):  # it may start again
+        with TestClient(app) as browser:
+            assert browser.get("/").json() == ["AppKey-1", "AppKey-2"]
+            assert list(browser.get("/ready").json()["clients"]) == ["default", "platform"]
+        assert not hasattr(app.state, "seic")
+
+
+def test_the_first_ones_clients_outlive_the_second(gateway: FakeGateway) -> None:
+    """What was entered within another leaves no trace in it; without a listener of its own, the other's stays."""
+    heard: list[seic.events.Event] = []
+    first = lifespan(gateway.config(), transport=gateway.transport, on_event=heard.append)
+    second = lifespan({"platform": gateway.config()}, transport=gateway.transport)
+
+    @contextlib.asynccontextmanager
+    async def own(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with first(app) as outer:
+            async with second(app):
+                assert set(outer["seic"]) == set(outer["seic"].journals) == {"default", "platform"}
+                assert listener_of(app) == heard.append
+            assert set(outer["seic"]) == set(outer["seic"].journals) == {"default"}
+            yield outer
+
+    with TestClient(FastAPI(lifespan=own)):
+        pass
+
+
+def test_two_clients_of_one_name_are_refused(gateway: FakeGateway) -> None:
+    """One of them would never be found."""
+    ours = lifespan(gateway.config(), transport=gateway.transport)
+
+    @contextlib.asynccontextmanager
+    async def own(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with ours(app) as outer, ours(app):
+            yield outer
+
+    with pytest.raises(seic.ConfigurationError, match="two clients named 'default'"), TestClient(FastAPI(lifespan=own)):
+        pass
 
 
 def test_a_mounted_application_shares_the_clients(gateway: FakeGateway) -> None:

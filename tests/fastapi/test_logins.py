@@ -262,6 +262,43 @@ def test_starlette_alone_will_do(platform: FakePlatform) -> None:
 # Sessions
 
 
+def _mounted(platform: FakePlatform, **options: Any) -> tuple[Logins, FastAPI]:
+    """Return an application of which `/part` is another one, whose page needs a login."""
+    logins = Logins(platform.config(), key=KEY, transport=platform.transport, **options)
+    part = FastAPI()
+
+    async def me(client: seic.AsyncClient = Depends(logins.client)) -> Any:  # noqa: B008
+        return (await client.get("/v1/me")).json()["email"]
+
+    part.get("/me")(me)
+    app = FastAPI(lifespan=lifespan({}, also=logins.lifespan))
+    app.mount("/part", part)
+    return logins, app
+
+
+@pytest.mark.parametrize("root", ["", "/svc"], ids=["at the root", "behind a proxy that strips a prefix"])
+@pytest.mark.parametrize("prefix", ["", "/auth"], ids=["no prefix", "a router's prefix"])
+@pytest.mark.parametrize("is_mounted", [False, True], ids=["included", "mounted"])
+def test_the_way_in_is_found_wherever_it_stands(root: str, prefix: str, is_mounted: bool) -> None:
+    """Addresses that a browser is sent to are as the browser has to ask for them."""
+    platform = FakePlatform()
+    callback = f"https://app.example{root}{prefix}/callback"
+    logins, app = _mounted(platform, callback_url=callback, callback_path="/callback", login_path="/in")
+    if is_mounted:
+        app.mount(prefix, Starlette(routes=[*logins.routes]))
+    else:
+        app.include_router(logins.router, prefix=prefix)
+
+    with TestClient(
+        app, base_url="https://app.example", root_path=root, headers=PAGE, follow_redirects=False
+    ) as browser:
+        sent = browser.get(f"{root}/part/me")
+        assert sent.headers["Location"] == f"{root}{prefix}/in?next=%2F{root[1:] and root[1:] + '%2F'}part%2Fme"
+        back = browser.get(platform.log_in(browser.get(sent.headers["Location"]).headers["Location"]))
+        assert (back.status_code, back.headers["Location"]) == (303, f"{root}/part/me")
+        assert browser.get(back.headers["Location"]).json() == "ada@example.com"
+
+
 def test_another_worker_knows_the_session(site: Site, browser: TestClient) -> None:
     """The store is what they share; the token is taken from there, not asked for anew."""
     site.log_in(browser)
@@ -297,6 +334,37 @@ def test_when_nothing_renews_the_token_the_person_logs_in_again(site: Site, brow
     assert browser.get("/me").headers["Location"] == "/login?next=%2Fme"
     assert site.log_in(browser).headers["Location"] == "/"
     assert browser.get("/me").json() == "ada@example.com"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "location"),
+    [({}, 303, "/login?next=%2Fme"), ({"Accept": "application/json"}, 401, None)],
+    ids=["a person", "a program"],
+)
+def test_a_session_that_ends_in_the_middle_of_a_handler_leads_to_a_login(
+    headers: dict[str, str], status: int, location: str | None, site: Site, browser: TestClient
+) -> None:
+    """The token looked good until the API rejected it; who would read of a bad gateway has only to log in again."""
+    site.log_in(browser)
+    site.platform.kill("ada@example.com")
+
+    ended = browser.get("/me", headers=headers)
+    assert (ended.status_code, ended.headers.get("Location")) == (status, location)
+    assert site.log_in(browser).status_code == 303
+    assert browser.get("/me").json() == "ada@example.com"
+
+
+def test_a_refusal_of_the_service_sends_nobody_to_log_in(platform: FakePlatform) -> None:
+    """Whoever is logged in well would come back to the same refusal, and round and round."""
+    site = Site(platform)
+
+    async def both(person: seic.AsyncClient = Depends(site.logins.client)) -> None:  # noqa: B008
+        raise seic.TokenRequestRefused("the service's own login is over", status=None, code="login_required")
+
+    site.app.get("/both")(both)
+    with site as browser:
+        site.log_in(browser)
+        assert browser.get("/both").status_code == 502
 
 
 def test_an_outage_of_the_provider_is_no_logout(site: Site, browser: TestClient) -> None:
@@ -710,6 +778,14 @@ def test_the_longest_path_fits_a_cookie(site: Site, browser: TestClient) -> None
 
     assert len(begun.headers["set-cookie"]) < 4096
     assert browser.get(site.platform.log_in(begun.headers["Location"])).headers["Location"] == "/" + "%C3%A9" * 249
+
+
+def test_a_name_without_end_does_not_burst_the_cookie(site: Site, browser: TestClient) -> None:
+    """A provider may say what it likes; the person is logged in all the same."""
+    reply = browser.get(site.platform.log_in(browser.get("/login").headers["Location"], email="ö" * 5000))
+
+    assert max(len(value.encode()) for value in reply.headers.get_list("set-cookie")) < 4096
+    assert browser.get("/who").json()["name"] == "ö" * 320
 
 
 def test_attack_login_csrf_with_the_attackers_code(site: Site, browser: TestClient) -> None:

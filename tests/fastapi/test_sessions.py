@@ -94,3 +94,23 @@ def test_a_refresh_in_a_session_that_lives_is_kept() -> None:
     assert kept is not None
     assert kept.access_token == "access-2"
     assert living.is_begun(KEY)
+
+
+def test_workers_agree_on_a_refresh_where_the_store_can() -> None:
+    """The store's claims are those of sessions, too; one without any is none the worse."""
+    claims: list[tuple[str, str]] = []
+
+    class Claiming(seic.MemoryStore):
+        def claim(self, key: str, seconds: float) -> bool:
+            claims.append(("claim", key))
+            return True
+
+        def release(self, key: str) -> None:
+            claims.append(("release", key))
+
+    living: Any = _Living(Claiming(), lasts=60.0, idle=60.0)
+    living.claim(KEY, 10.0)
+    living.release(KEY)
+
+    assert claims == [("claim", KEY), ("release", KEY)]
+    assert not hasattr(_Living(seic.MemoryStore(), lasts=60.0, idle=60.0), "claim")

@@ -63,6 +63,27 @@ def test_they_may_be_a_part_of_ones_own(environment: pytest.MonkeyPatch) -> None
     assert settings.seic.config().client_id == "id-1"
 
 
+def test_they_share_a_dotenv_file_with_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the documentation has it: each reads its own names, and neither stumbles over the other's."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(
+        "DEBUG=1\nSEIC_PROVIDER=oauth2\nSEIC_CLIENT_ID=id-1\nSEIC_CLIENT_SECRET=x\nSEIC_API_HOST=api.example.com\n"
+    )
+
+    class Settings(BaseSettings):
+        model_config = SettingsConfigDict(env_file=".env", extra="ignore")
+
+        debug: bool = False
+        seic: SeicSettings = Field(
+            default_factory=lambda: SeicSettings(_env_file=".env")  # type: ignore[call-arg]  # pydantic-settings' own
+        )
+
+    settings = Settings()
+
+    assert settings.debug
+    assert settings.seic.config().client_id == "id-1"
+
+
 def test_a_missing_setting_is_named_as_the_variable() -> None:
     """The error is seic's own, the same as without pydantic."""
     with pytest.raises(seic.ConfigurationError) as caught:

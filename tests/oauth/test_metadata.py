@@ -68,6 +68,12 @@ def test_the_least_document() -> None:
     assert (provider.mtls_endpoint_aliases, provider.certificate_bound_tokens) == ({}, False)
 
 
+def test_a_list_of_grants_says_nothing_of_refresh_tokens() -> None:
+    """Expect one that was handed out to be used: even the list that counts where none is given leaves them out."""
+    provider = read({**DOCUMENT, "grant_types_supported": ["authorization_code"]})
+    assert provider.grants == frozenset({"authorization_code", "refresh_token"})
+
+
 def test_the_settings_of_a_base() -> None:
     """Expect what no metadata speaks of to come from the provider that one begins with."""
     base = attrs.evolve(OAUTH2, tracking_header="x-request-id", client_authentication=ClientSecretPost())

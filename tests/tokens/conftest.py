@@ -1,10 +1,13 @@
-"""A clock and a token endpoint for each test of this room."""
+"""A clock and a token endpoint for each test of this room, and each way to make a token call."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests._support.clocks import FakeClock
+from tests._support.pki import Minted, authority
+from tests._support.pki import server as server_certificate
+from tests._support.sending import Call, send_blocking, send_in_asyncio, send_in_trio
 from tests._support.token_desk import TokenDesk
 
 
@@ -18,3 +21,16 @@ def clock() -> FakeClock:
 def desk() -> TokenDesk:
     """A token endpoint in memory."""
     return TokenDesk()
+
+
+@pytest.fixture(params=[send_blocking, send_in_asyncio, send_in_trio], ids=["blocking", "asyncio", "trio"])
+def send(request: pytest.FixtureRequest) -> Call:
+    """Send in each way."""
+    call: Call = request.param
+    return call
+
+
+@pytest.fixture(scope="module")
+def identity() -> Minted:
+    """A server's certificate for localhost."""
+    return server_certificate(authority())

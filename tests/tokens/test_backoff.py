@@ -48,35 +48,11 @@ def test_while_the_old_token_lives_pauses_double_up_to_half_a_minute(failures: i
     assert pauses(DOWN, failures=failures, ahead=True, chance=UNLUCKY).living == pytest.approx(longest)
 
 
-@pytest.mark.parametrize(
-    ("failures", "longest"),
-    [
-        pytest.param(1, 0.80, id="the first"),
-        pytest.param(80, 0.80, id="after a minute"),
-        pytest.param(81, 0.81, id="from then on they grow"),
-        pytest.param(100, 1, id="the last within a second"),
-        pytest.param(400, 4, id="after ten minutes"),
-        pytest.param(1000, 10, id="the longest"),
-        pytest.param(1001, 10, id="and no longer"),
-        pytest.param(10**9, 10, id="for ever"),
-    ],
-)
-def test_while_no_token_lives_the_endpoint_is_tried_again_soon(failures: int, longest: float) -> None:
-    """Within a second for more than a minute; whoever stays dead for longer is asked ever more rarely."""
+@pytest.mark.parametrize("failures", [1, 2, 10_000])
+def test_while_no_token_lives_the_endpoint_is_tried_again_within_a_second(failures: int) -> None:
+    """However long it was down, the first success comes within a second of its recovery."""
     assert pauses(DOWN, failures=failures, ahead=False, chance=LUCKY).dead == pytest.approx(0.76)
-    assert pauses(DOWN, failures=failures, ahead=False, chance=UNLUCKY).dead == pytest.approx(longest)
-
-
-def test_an_endpoint_that_is_dead_for_hours_is_not_stormed() -> None:
-    """A hot loop asks it a thousand times in the first hour, by the mean of chance, and seven hundred in each later."""
-    passed, hours, failures = 0.0, [0, 0, 0], 0
-    while passed < 3 * 3600:
-        hours[int(passed // 3600)] += 1
-        failures += 1
-        passed += pauses(DOWN, failures=failures, ahead=False, chance=0.5).dead
-    assert 1000 < hours[0] < 1200
-    assert 600 < hours[1] < 700
-    assert 600 < hours[2] < 700
+    assert pauses(DOWN, failures=failures, ahead=False, chance=UNLUCKY).dead == pytest.approx(0.80)
 
 
 def test_a_failure_ahead_of_need_does_not_hold_up_those_in_need() -> None:

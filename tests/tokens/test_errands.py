@@ -301,6 +301,59 @@ def test_describing_a_token_while_blocking(provider: seic.Provider, answer: Call
         assert client.token_info().username == "ann@example.com"
 
 
+class Forgetful:
+    """A platform that knows nothing of the first tokens any more, and refreshes them."""
+
+    def __init__(self, *, forgets: int) -> None:
+        self.known = f"Bearer access-{forgets + 1}"
+        self.asked: list[str] = []
+        self._tokens = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer one call."""
+        if request.method == "POST":
+            self._tokens += 1
+            pair = {"access_token": f"access-{self._tokens}", "refresh_token": f"refresh-{self._tokens}"}
+            return httpx.Response(200, json={**TOKEN, **pair})
+        self.asked.append(request.headers["Authorization"])
+        return _tokeninfo() if self.asked[-1] == self.known else httpx.Response(401, json={"error": "revoked"})
+
+
+async def test_describing_a_token_that_was_revoked_elsewhere() -> None:
+    """Expect a renewal, as after a call: else nothing but time would end the refusals."""
+    platform = Forgetful(forgets=1)
+    async with seic.AsyncClient(config(PLATFORM), transport=httpx.MockTransport(platform)) as client:
+        assert (await client.token_info()).username == "ann@example.com"
+    assert platform.asked == ["Bearer access-1", "Bearer access-2"]
+
+
+def test_describing_a_token_that_was_revoked_elsewhere_while_blocking() -> None:
+    """Expect the same of the blocking twin."""
+    platform = Forgetful(forgets=1)
+    with seic.Client(config(PLATFORM), transport=httpx.MockTransport(platform)) as client:
+        assert client.token_info().username == "ann@example.com"
+    assert platform.asked == ["Bearer access-1", "Bearer access-2"]
+
+
+async def test_describing_tokens_that_are_refused_for_another_reason() -> None:
+    """Expect one renewal, and then the refusal: tokens are not the trouble."""
+    platform = Forgetful(forgets=9)
+    async with seic.AsyncClient(config(PLATFORM), transport=httpx.MockTransport(platform)) as client:
+        for _ in range(3):
+            with pytest.raises(seic.TokenRequestRefused):
+                await client.token_info()
+        assert client.stats.token_requests == 2
+
+
+async def test_an_introspection_that_refuses_the_client_renews_nothing() -> None:
+    """Expect the refusal: there the client is authenticated, not the token (RFC 7662 §2.1)."""
+    recorder = Recorder(PAIR, lambda: httpx.Response(401, json={"error": "invalid_client"}))
+    async with seic.AsyncClient(config(PLAIN), transport=httpx.MockTransport(recorder)) as client:
+        with pytest.raises(seic.TokenRequestRefused):
+            await client.token_info()
+    assert len(recorder.calls) == 1
+
+
 @pytest.mark.parametrize("provider", [seic.SEI_GATEWAY, seic.OAUTH2], ids=lambda provider: provider.name)
 async def test_a_provider_that_describes_nothing(provider: seic.Provider) -> None:
     """Expect an error that names the setting, and no call, not even for a token."""

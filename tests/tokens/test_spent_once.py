@@ -289,17 +289,18 @@ async def test_somebody_else_was_faster_by_a_hair(fate: Fate, asked: list[str]) 
     assert sent(provider) == asked
 
 
-async def test_two_configurations_of_one_refresh_token() -> None:
-    """Expect the same of what users make, one client after the other."""
+@pytest.mark.parametrize("name", [seic.OAUTH2.name, "Acme"], ids=["one name", "another name of the provider"])
+async def test_two_configurations_of_one_refresh_token(name: str) -> None:
+    """Expect the same of what users make, one client after the other, whatever errors call the provider."""
     forms: list[dict[str, list[str]]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         forms.append(parse_qs(request.content.decode()))
         return httpx.Response(200, json={"access_token": "a", "expires_in": 3600, "refresh_token": "next"})
 
-    for number in range(2):
+    for number, provider in enumerate((seic.OAUTH2, attrs.evolve(seic.OAUTH2, name=name))):
         config = seic.Config(
-            provider=seic.OAUTH2,
+            provider=provider,
             hosts=seic.Hosts(api="idp.example"),
             client_id="client-1",
             client_secret="s",

@@ -26,13 +26,11 @@ class State(TokenState):
     def _new(*, ahead: bool, force: bool) -> Flight:
         return Flight(host="idp.example", ahead=ahead, force=force, patience=10)
 
-    def hold(self, name: str = "old", *, accepted: bool = True) -> Held:
+    def hold(self, name: str = "old") -> Held:
         """Return a token of an hour, as of now."""
-        held = Held(
+        return Held(
             Token(access_token=name, expires_in=3600), now=self.fake.now, wall=self.fake.wall, windows=Windows()
         )
-        held.accepted = accepted
-        return held
 
     def land(self, held: Held, *, ahead: bool = False) -> Held:
         """Put a token in hand."""
@@ -496,7 +494,7 @@ def reject(state: State) -> bool:
     if not state.may_replace(held):
         return False
     held.reject()
-    state.land(state.hold("next", accepted=False))
+    state.land(state.hold("next"))
     return True
 
 
@@ -514,7 +512,7 @@ def test_a_second_token_that_is_rejected_at_once_makes_renewals_pause(
     state: State, clock: FakeClock, taken: bool
 ) -> None:
     """Where new tokens are rejected like old ones, each call would cost a token; so they grow rare, up to a minute."""
-    state.land(state.hold(accepted=taken))
+    state.land(state.hold())
     assert reject(state)
     pauses = []
     for _ in range(8):
@@ -551,7 +549,7 @@ def test_a_token_that_nobody_rejected_ends_the_row(state: State, clock: FakeCloc
 
 def test_a_token_that_was_replaced_already_is_no_reason_to_renew_again(state: State) -> None:
     """Of two hundred calls with one dead token, each but the first finds the new one in hand."""
-    old = state.land(state.hold(accepted=False))
+    old = state.land(state.hold())
     assert reject(state)
     assert state.may_replace(old)
     assert state.serve().held is state.held

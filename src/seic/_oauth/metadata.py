@@ -119,7 +119,8 @@ def parse_metadata(
     provider = attrs.evolve(
         begun,
         issuer=issuer,
-        grants=None if grants is None else frozenset(grants),
+        # Who hands refresh tokens out takes them, listed or not: the RFC's own default leaves them out (§2).
+        grants=None if grants is None else frozenset({*grants, "refresh_token"}),
         client_authentication=_choose(client_authentication or begun.client_authentication, methods),
         # Where none are listed the RFC has it that there is no PKCE, and many servers take it: asking for it does no
         # harm there, since one that knows it not ignores it (RFC 6749 §3.1).

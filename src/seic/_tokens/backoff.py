@@ -14,10 +14,8 @@ _REPEAT_WITHIN = 0.5
 _PATIENCE = 2.0
 #: The shortest pause between attempts: with it an outage of 3 s costs five requests at most.
 _SHORTEST = 0.76
-#: The upper end of the pauses while no token lives: the first success comes within a second of the recovery. From a
-#: minute of failures on, each adds a hundredth of a second: an endpoint that is dead for hours gets a thousand requests
-#: in the first and seven hundred in each later one, and its recovery is seen after a fiftieth of the outage at most.
-_DEAD_FIRST, _DEAD_EACH, _DEAD_MAX = 0.80, 0.01, 10.0
+#: The cap of the pauses while no token lives: the first success comes within a second of the recovery.
+_DEAD_MAX = 0.80
 #: While the old token lives nobody waits, so the upper end of the pause doubles from one second to half a minute.
 _LIVING_FIRST, _LIVING_MAX = 1.0, 30.0
 #: Refused credentials are remembered: a hot loop must not lock the service account out.
@@ -77,8 +75,7 @@ def pauses(error: SeicError, *, failures: int, ahead: bool, chance: float) -> Pa
         pause = _doubled(_REFUSED_FIRST, failures, most=_REFUSED_MAX)
         return Pauses(pause, pause)
     living = cut_off_pause(failures, chance)
-    dead_end = min(max(_DEAD_FIRST, _DEAD_EACH * failures), _DEAD_MAX)
-    dead = 0.0 if ahead else _SHORTEST + (dead_end - _SHORTEST) * chance
+    dead = 0.0 if ahead else _SHORTEST + (_DEAD_MAX - _SHORTEST) * chance
     if isinstance(error, TokenEndpointUnavailable) and error.retry_after is not None:
         asked = min(error.retry_after, RETRY_AFTER_MAX)
         return Pauses(max(living, asked), max(dead, asked))

@@ -30,6 +30,8 @@ _T = TypeVar("_T")
 
 #: A repetition needs this share of the fetch's time, or it would ask only to hang up on the answer.
 _WORTHWHILE = 0.25
+#: How often to look whether another process is through with a renewal, in seconds: up to so long, by chance.
+_LOOK = 0.2
 
 
 @attrs.frozen
@@ -125,9 +127,16 @@ class Fetch:
         Raises:
             SeicError: No token could be had.
         """
+        with contextlib.ExitStack() as at_last:
+            return (yield from self._steps(at_last, eager=eager, is_usable=is_usable))
+
+    def _steps(
+        self, at_last: contextlib.ExitStack, *, eager: bool, is_usable: Callable[[Fetched], bool]
+    ) -> Steps[Fetched]:
         ends = self.clock.monotonic() + self.endpoint.timeout
         attempts = EAGER_ATTEMPTS if eager else 1
         last, refusal, refused, looks = self.last, None, False, True
+        has_claim = self.keeper is None or not self.keeper.claims
         while True:
             if looks and (stored := (yield from self._look())) is not None:
                 if is_usable(fetched := had_before(stored, self.clock)):
@@ -135,6 +144,10 @@ class Fetch:
                 last = _newer(last, stored)
             looks = False
             ask = self._choose(last, refusal, refused=refused)
+            if not has_claim and isinstance(ask.grant, RefreshToken):
+                # Only a look after it tells what others did before it.
+                has_claim, looks = (yield from self._claim(at_last, ends)), True
+                continue
             request = self.endpoint.build(ask.grant, now=self.clock.wall())
             spending = None
             if (secret := spent_by(ask.grant)) is not None:
@@ -142,14 +155,12 @@ class Fetch:
                 if spending is None:
                     looks = True
                     continue
+                at_last.callback(spending.end)
             try:
                 return (yield from self._ask(request, ask, last, spending, ends))
             except SeicError as error:
                 # A fresh one, since the frames of the first hold the reply's body.
                 failure, cause = error.fresh(), error.__cause__
-            finally:
-                if spending is not None:
-                    spending.end()
             if spending is not None and isinstance(failure, TokenRequestRefused) and fate_after(failure) is Fate.SPENT:
                 # Another process may have been faster; else the grant itself asks, unless it was just refused.
                 refusal, refused, looks = failure, refused or ask.is_own, True
@@ -160,6 +171,20 @@ class Fetch:
             if attempts == 0 or pause is None or left - pause < _WORTHWHILE * self.endpoint.timeout:
                 raise failure from cause
             yield Sleep(pause)
+
+    def _claim(self, at_last: contextlib.ExitStack, ends: float) -> Steps[bool]:
+        """Return whether this process is to spend the refresh token, for now; False after a moment."""
+        assert self.keeper is not None  # noqa: S101  # who has none claims nothing; for the type checker
+        # A moment more than a fetch may take, with a look into the store before it and a save after it.
+        if (yield from self.keeper.claim(self.key, self.endpoint.timeout + 3 * PATIENCE)):
+            at_last.callback(self.keeper.release, self.key)
+            return True
+        if self.clock.monotonic() >= ends:
+            raise TokenEndpointUnavailable(
+                f"{self.endpoint.host}: another process renews the token, and was not through with it in time"
+            )
+        yield Sleep(_LOOK * self.chance())
+        return False
 
     def _begin_spending(self, secret: str, chosen_on: Fate, ends: float) -> Steps[Spending | None]:
         """Return the spending of a secret, or None once somebody else's has ended."""

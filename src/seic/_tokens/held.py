@@ -134,7 +134,6 @@ class Held:
     __slots__ = (
         "_idle",
         "_wall_end",
-        "accepted",
         "asked",
         "authorization",
         "dies_at",
@@ -172,8 +171,8 @@ class Held:
         self.authorization = HiddenText(f"{scheme} {token.access_token}")
         #: The number of the flight that asked for it; 0 where none of this process did.
         self.asked = 0
-        #: Whether the API has taken it, and whether it has refused it since.
-        self.accepted = self.rejected = False
+        #: Whether the API has refused it.
+        self.rejected = False
         if token.expires_in is None:
             # No expiry is known: it serves until the API rejects it.
             self.renew_at = self.must_renew_at = self.dies_at = self._wall_end = math.inf
@@ -189,7 +188,6 @@ class Held:
 
     def used(self, now: float, wall: float) -> None:
         """Note that a call carried it and the API took it; the clocks are those from before the call."""
-        self.accepted = True
         # A slow call that began early may end after one that began late.
         if now + self._idle > self.idle_at:
             self.idle_at = now + self._idle

@@ -132,6 +132,27 @@ class Keeper:
         self._begin("delete", lambda: self._write(self._store.delete, key))
 
     @property
+    def claims(self) -> bool:
+        """Whether the store can tell who renews what; see `ClaimingStore`."""
+        return hasattr(self._store, "claim")
+
+    def claim(self, key: str, seconds: float) -> Generator[Pause, Any, bool]:
+        """Yield what to wait for, and return whether the renewal is ours; it is where the store does not say."""
+        store: Any = self._store
+        call = self._begin("claim", lambda: store.claim(key, seconds))
+        if call is None:
+            return True
+        yield Pause(call.done, PATIENCE)
+        if not call.done.is_set():
+            self._emit(StoreDegraded(operation="claim", problem=f"no answer within {PATIENCE:g} s"))
+        return call.result is not False
+
+    def release(self, key: str) -> None:
+        """Give a claim back; nobody waits for it."""
+        store: Any = self._store
+        self._begin("release", lambda: store.release(key))
+
+    @property
     def pending(self) -> Latch | None:
         """What is set when the store has done all that it was asked; None where it has."""
         last = self._last

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from seic._errors import TokenError
+from seic._errors import TokenError, TokenRequestRefused
 from seic._events import Emit, Event
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
@@ -35,6 +35,7 @@ from seic._tokens.waiting import Waiting
 _GRACE = 1.0
 #: The longest that closing waits for background work to end, in seconds.
 _CLOSING = 1.0
+_UNAUTHORIZED = 401
 
 
 def _ignore(_event: Event) -> None:
@@ -77,7 +78,7 @@ class TokenSource:
         self._keeper = None if store is None else Keeper(store, emit=emit, clock=clock)
         #: What is yet to be revoked.
         self._doomed: list[Doomed] = []
-        self._spendings = spendings_of(endpoint.provider.name, endpoint.client_id)
+        self._spendings = spendings_of(endpoint.client_id)
         self._key = key or (lambda thumbprint: thumbprint or "")
         self._identity = identity
         self._emit = emit
@@ -215,22 +216,32 @@ class TokenSource:
     async def token_info(self) -> TokenInfo:
         """Ask the provider what a live token is good for; the token is had first if need be.
 
+        One that was ended elsewhere is renewed, as after a call of the API that it is rejected in.
+
         Raises:
             ConfigurationError: The provider has no call that describes a token.
             TokenError: No token could be had, or the provider did not describe it.
         """
         # Before a token is asked for.
         require_token_info(self.endpoint.provider)
-        return await run_async(
-            description(self.endpoint, await self.token(), self.clock, self._emit), self.endpoint.sender
-        )
+        held = await self.obtain()
+        try:
+            return await run_async(self._description(held), self.endpoint.sender)
+        except TokenRequestRefused as error:
+            if not self._may_renew(held, error):
+                raise
+        return await run_async(self._description(await self.obtain()), self.endpoint.sender)
 
     def token_info_sync(self) -> TokenInfo:
         """Ask the provider what a live token is good for, blocking; see `token_info`."""
         require_token_info(self.endpoint.provider)
-        return run_sync(
-            description(self.endpoint, self.token_sync(), self.clock, self._emit), self.endpoint.sender, Lifeline()
-        )
+        held = self.obtain_sync()
+        try:
+            return run_sync(self._description(held), self.endpoint.sender, Lifeline())
+        except TokenRequestRefused as error:
+            if not self._may_renew(held, error):
+                raise
+        return run_sync(self._description(self.obtain_sync()), self.endpoint.sender, Lifeline())
 
     def renew(self) -> None:
         """Have the token renewed before the next call: what it was bound to has changed."""
@@ -316,6 +327,19 @@ class TokenSource:
             spends=flight.spends,
         )
         return fetch.steps(eager=self.state.eager() and not flight.ahead, is_usable=is_usable)
+
+    def _description(self, held: Held) -> Steps[TokenInfo]:
+        return description(self.endpoint, held.token, self.clock, self._emit)
+
+    def _may_renew(self, held: Held, error: TokenRequestRefused) -> bool:
+        """Whether a description was refused over the token that it was asked for with, and a new one may mend that."""
+        # RFC 7662 authenticates the client there (§2.1), and tells of a dead token in a good answer.
+        if error.status != _UNAUTHORIZED or self.endpoint.provider.token_info_url is None:
+            return False
+        if not self.state.may_replace(held):
+            return False
+        held.reject()
+        return True
 
     def _revocation(self, before: Held) -> Steps[bool]:
         key = self._key(self._identity())

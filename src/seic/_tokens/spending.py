@@ -11,7 +11,7 @@ import hashlib
 
 from seic._runtime import Latch, Lock
 
-#: How many endings are remembered for each client of a provider, the latest ones: each renewal adds one, of about 150
+#: How many endings are remembered for each client, the latest ones: each renewal adds one, of about 150
 #: bytes.
 _REMEMBERED = 65_536
 
@@ -90,18 +90,16 @@ class Spendings:
 
 
 # For as long as the process lives: who spent a secret may be gone when somebody else is given the same.
-_known: dict[tuple[str, str], Spendings] = {}
+_known: dict[str, Spendings] = {}
 
 
-def spendings_of(provider: str, client_id: str) -> Spendings:
-    """Return the spendings of this process for one client of a provider, whichever host and store it uses.
+def spendings_of(client_id: str) -> Spendings:
+    """Return the spendings of this process for one client, whichever host and store it uses.
 
-    Args:
-        provider: The provider's name.
-        client_id: The client's id.
+    The provider does not count: it may be described in several ways, and no two of them hand out the same secret.
     """
     # One operation of a dict, which is atomic: a lock could be held by another thread when the process forks.
-    return _known.setdefault((provider, client_id), Spendings())
+    return _known.setdefault(client_id, Spendings())
 
 
 def _name(secret: str) -> bytes:

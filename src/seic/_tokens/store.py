@@ -22,7 +22,7 @@ class TokenStore(Protocol):
     Nobody deletes what was abandoned: a store may forget a token at `Token.ends_at`, when nothing of it serves.
 
     Nothing here is a claim: two processes that share a store can renew one token at the same moment, and so spend one
-    refresh token twice. Within a process that does not happen, whatever the store.
+    refresh token twice, unless it is a `ClaimingStore`. Within a process that does not happen, whatever the store.
     """
 
     @property
@@ -40,6 +40,21 @@ class TokenStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Forget what is kept under the key, if anything."""
+        ...
+
+
+class ClaimingStore(TokenStore, Protocol):
+    """A store by which processes agree who spends a refresh token; any store may have these two methods."""
+
+    def claim(self, key: str, seconds: float) -> bool:
+        """Claim the renewal of the token under the key; return False, at once, while another process has claimed it.
+
+        A claim ends with `release`, with its process where the store can tell that, or else after `seconds`.
+        """
+        ...
+
+    def release(self, key: str) -> None:
+        """Give a claim back."""
         ...
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import attrs
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from seic._auth import OAuth2Auth
@@ -29,6 +30,8 @@ _KEY = "seic"
 _LISTENER = "seic_on_event"
 #: Where an application keeps what it knows of its logins.
 _PEOPLE = "seic_people"
+#: Where a request keeps who is logged in.
+_PERSON = "seic_person"
 
 _logger = logging.getLogger("seic.fastapi")
 
@@ -40,15 +43,33 @@ Lifespan: TypeAlias = Callable[[Any], contextlib.AbstractAsyncContextManager[Any
 class Clients(Mapping[str, AsyncClient]):
     """The open clients by name."""
 
-    def __init__(self, clients: Mapping[str, AsyncClient]) -> None:
-        self._clients = dict(clients)
+    def __init__(self) -> None:
+        self._clients: dict[str, AsyncClient] = {}
         #: What each went through.
         self.journals: dict[str, Journal] = {}
-        for name, client in self._clients.items():
-            self.journals[name] = Journal()
-            client.listen(self.journals[name])
         #: The fetches that `renew` began last, by client.
         self.renewals: dict[str, Job] = {}
+
+    @contextlib.contextmanager
+    def joined_by(self, clients: Mapping[str, AsyncClient]) -> Iterator[None]:
+        """Have more clients for as long as this lasts.
+
+        Raises:
+            ConfigurationError: There is one of such a name.
+        """
+        for name in clients:
+            if name in self._clients:
+                raise ConfigurationError(f"there are two clients named {name!r}; give each its own", field="name")
+        for name, client in clients.items():
+            self._clients[name], self.journals[name] = client, Journal()
+            client.listen(self.journals[name])
+        try:
+            yield
+        finally:
+            for name in clients:
+                del self._clients[name], self.journals[name]
+                if (renewal := self.renewals.pop(name, None)) is not None:
+                    renewal.cancel()
 
     def __getitem__(self, name: str) -> AsyncClient:
         """Return the client of that name.
@@ -77,11 +98,6 @@ class Clients(Mapping[str, AsyncClient]):
             client = self[name]
             self.renewals[name] = start_async(lambda: _try_token(client))
 
-    def cancel(self) -> None:
-        """End what `renew` began."""
-        for job in self.renewals.values():
-            job.cancel()
-
 
 def lifespan(
     configs: Configs = Config.from_env,
@@ -97,6 +113,8 @@ def lifespan(
 
         async with seic_lifespan(app) as state, database() as db:
             yield {**state, "db": db}
+
+    An application may have several, as where a router brings one; their clients are found together.
 
     Args:
         configs: One configuration (its client is named `default`), several by name, or a function that returns either
@@ -123,20 +141,34 @@ def lifespan(
             for name, config in named.items():
                 client = AsyncClient(config, on_event=on_event, **options)
                 opened[name] = await stack.enter_async_context(client)
-            clients = Clients(opened)
             # A lifespan's state reaches mounted applications, too; the application's own stands in where a user's
             # lifespan does not pass it on.
-            setattr(app.state, _KEY, clients)
-            stack.callback(delattr, app.state, _KEY)
-            setattr(app.state, _LISTENER, on_event)
-            stack.callback(delattr, app.state, _LISTENER)
-            stack.callback(clients.cancel)
+            before: Clients | None = getattr(app.state, _KEY, None)
+            clients = Clients() if before is None else before
+            listener = listener_of(app) if on_event is None else on_event
+            stack.enter_context(_set(app, _KEY, clients))
+            stack.enter_context(_set(app, _LISTENER, listener))
+            stack.enter_context(clients.joined_by(opened))
             if warm:
-                await _warm(clients)
+                await _warm(opened)
             state = None if also is None else await stack.enter_async_context(also(app))
             yield {**(state or {}), _KEY: clients}
 
     return run
+
+
+@contextlib.contextmanager
+def _set(app: Starlette, name: str, value: object) -> Iterator[None]:
+    """Have an application's state hold a value for as long as this lasts."""
+    was_there, before = hasattr(app.state, name), getattr(app.state, name, None)
+    setattr(app.state, name, value)
+    try:
+        yield
+    finally:
+        if was_there:
+            setattr(app.state, name, before)
+        else:
+            delattr(app.state, name)
 
 
 def listener_of(app: Starlette) -> Listener | None:
@@ -151,7 +183,7 @@ async def _try_token(client: AsyncClient) -> None:
         await client.token()
 
 
-async def _warm(clients: Clients) -> None:
+async def _warm(clients: Mapping[str, AsyncClient]) -> None:
     for name, client in clients.items():
         try:
             await client.token()
@@ -189,6 +221,27 @@ def welcoming(app: Starlette, people: People) -> Iterator[dict[str, Any]]:
 def people_of(connection: HTTPConnection) -> tuple[People, ...]:
     """Return what is known of the logins of the application that a request came to."""
     return tuple(getattr(connection.state, _PEOPLE, ()) or getattr(connection.app.state, _PEOPLE, ()))
+
+
+@attrs.frozen(kw_only=True)
+class Person:
+    """Who is logged in: a client of their own, and what sends them to log in again."""
+
+    client: AsyncClient
+    to_login: Callable[[], HTTPException]
+
+
+def greet(connection: HTTPConnection, person: Person) -> None:
+    """Have a request know whose it is."""
+    setattr(connection.state, _PERSON, person)
+
+
+def login_over(connection: HTTPConnection) -> HTTPException | None:
+    """Return what sends the person of a request to log in again, where no token of theirs lives any more."""
+    person: Person | None = getattr(connection.state, _PERSON, None)
+    if person is None or not isinstance(auth := person.client.auth, OAuth2Auth) or auth.source.current is not None:
+        return None
+    return person.to_login()
 
 
 def calls(connection: HTTPConnection, host: str) -> bool:

@@ -23,7 +23,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import NoMatchFound, Route
 
 from seic._client import AsyncClient
 from seic._config import Config
@@ -32,7 +32,7 @@ from seic._listeners import Listener
 from seic._oauth import authorize
 from seic._oauth.pkce import is_same_state
 from seic.fastapi.addresses import address_of, own_path
-from seic.fastapi.clients import People, listener_of, welcoming
+from seic.fastapi.clients import People, Person, greet, listener_of, welcoming
 from seic.fastapi.page import CONTENT_SECURITY_POLICY, render_message
 from seic.fastapi.pockets import LOGIN_TAKES, CookiePocket, Pocket, Used
 from seic.fastapi.problems import Problem, problem_of
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 _SESSION_LASTS = 12 * 3600.0
 #: Seconds after the end of an access token within which a person has to come back.
 _MAY_IDLE = 1800.0
+#: Letters of a person's name that the cookie holds: an address has no more (RFC 5321 §4.5.3.1), and a cookie no room.
+_LONGEST_NAME = 320
 _LOGIN_FAILED = Problem(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
     code="login_failed",
@@ -89,6 +91,8 @@ class Logins:
         callback_url: Where the provider sends people back to, exactly as it is registered there.
         key: What seals cookies: a key of Fernet's, or several, of which the first seals and each opens.
         name: Tells several logins of one application apart.
+        callback_path: The callback's route, where a proxy or a router's prefix makes that another than the path of
+            `callback_url`.
         login_path: Where people begin; `?next=` takes a path of this application to go on to.
         logout_path: Where they end; POST only, so that no foreign page can log anybody out.
         after_login: Where they go on without a `next`.
@@ -116,6 +120,7 @@ class Logins:
         callback_url: str,
         key: Keys,
         name: str = "seic",
+        callback_path: str | None = None,
         login_path: str = "/login",
         logout_path: str = "/logout",
         after_login: str = "/",
@@ -137,7 +142,9 @@ class Logins:
             raise ConfigurationError("callback_url: must be a whole https URL", field="callback_url")
         self._config = config
         self._callback_url = callback_url
-        self._paths = (login_path, urlsplit(callback_url).path, logout_path)
+        self._paths = (login_path, callback_path or urlsplit(callback_url).path, logout_path)
+        # Where it really is, a prefix and all, is known when the application starts.
+        self._login_path = login_path
         self._after_login, self._after_logout = after_login, after_logout
         self._scope = scope
         self._end_other_sessions = end_other_sessions
@@ -180,6 +187,8 @@ class Logins:
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[dict[str, Any]]:
         """Open people's connections, and close them at the end; for `lifespan(..., also=logins.lifespan)`."""
+        with contextlib.suppress(NoMatchFound):  # the routes may be another application's
+            self._login_path = app.url_path_for(f"{self._name}-login")
         self._sessions.open()
         listener = None if self._has_listener else listener_of(app)
         stop = None if listener is None else self.listen(listener)
@@ -231,6 +240,7 @@ class Logins:
         if client is not None:
             with contextlib.suppress(TokenRequestRefused):  # its refresh token is at its end
                 await client.token()
+                greet(connection, Person(client=client, to_login=lambda: self._send_to_login(connection)))
                 return client
         raise self._send_to_login(connection)
 
@@ -264,7 +274,9 @@ class Logins:
         return HTTPException(HTTPStatus.SEE_OTHER, headers=headers)
 
     def _login_url(self, connection: HTTPConnection, following: str | None = None) -> str:
-        path = connection.scope.get("root_path", "") + self._paths[0]
+        # In a mounted application `root_path` is where that one stands.
+        root = connection.scope.get("app_root_path", connection.scope.get("root_path", ""))
+        path = f"{root}{self._login_path}"
         return f"{path}?{urlencode({'next': following})}" if following else path
 
     # The three routes
@@ -315,7 +327,7 @@ class Logins:
             await self._sessions.end(previous["session"])
         document = {
             "session": session,
-            "name": _text(token.extra.get("email")),
+            "name": _text(token.extra.get("email"))[:_LONGEST_NAME],
             "since": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         }
         sealed = self._seal.seal(f"session {self._purpose}", document)

@@ -22,7 +22,7 @@ from seic._errors import (
     TokenRequestRefused,
 )
 from seic._events import in_line
-from seic.fastapi.clients import calls
+from seic.fastapi.clients import calls, login_over
 
 #: Seconds for a caller to wait where the far side named none: a few times the pause between two attempts of seic's.
 _RETRY_AFTER = 5
@@ -110,7 +110,8 @@ def add_exception_handlers(app: Starlette) -> None:
 
     Answered are `TokenError`, `ApiError`, `CertificateError`, and a connection to a host of this application's clients
     or of its logins that failed. A `ConfigurationError` or `HostNotAllowed` is a mistake in this application and stays
-    a 500, and so does what other clients raise.
+    a 500, and so does what other clients raise. Whose login turns out to be over in the middle of a handler is sent to
+    log in, as by `Logins.client`.
     """
     for kind in (TokenError, ApiError, CertificateError):
         app.add_exception_handler(kind, _answer)
@@ -121,6 +122,8 @@ async def _answer(request: Request, error: Exception) -> Response:
     # A web socket is no place for an HTTP answer; its server closes it.
     if request.scope["type"] != "http" or not isinstance(error, SeicError | httpx.TransportError):
         raise error
+    if isinstance(error, TokenRequestRefused) and (over := login_over(request)) is not None:
+        return JSONResponse({"detail": over.detail}, over.status_code, over.headers)
     problem = problem_of(error)
     # The path only: what stands in a query is the caller's.
     path, kind = in_line(request.url.path), type(error).__name__

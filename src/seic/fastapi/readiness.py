@@ -108,7 +108,7 @@ def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = 
     async def answer(request: Request) -> Response:
         people = people_of(request)
         # An application where people log in may have no client of its own.
-        clients = (find_clients(request) if people else clients_of(request)) or Clients({})
+        clients = (find_clients(request) if people else clients_of(request)) or Clients()
         now = time.time()
         # Off the event loop: a certificate from a callback may be called for.
         states, logins = await in_thread(

@@ -110,6 +110,10 @@ class _Living:
         self._idle = idle
         self.load = store.load
         self.delete = store.delete
+        # Who may say which worker renews; see `ClaimingStore`.
+        for name in ("claim", "release"):
+            if hasattr(store, name):
+                setattr(self, name, getattr(store, name))
 
     @property
     def blocking(self) -> bool:

@@ -1,0 +1,22 @@
+"""Calls in threads of their own, and the tokens that they get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from tests._support.token_desk import PATIENCE, name
+
+
+def in_threads(*calls: Callable[[], Any]) -> list[Future[Any]]:
+    """Start each call in a thread of its own."""
+    pool = ThreadPoolExecutor(len(calls))
+    futures = [pool.submit(call) for call in calls]
+    pool.shutdown(wait=False)
+    return futures
+
+
+def names_of(futures: list[Future[Any]]) -> set[str]:
+    """Return the tokens that came out."""
+    return {name(future.result(PATIENCE)) for future in futures}

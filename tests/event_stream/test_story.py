@@ -1,0 +1,220 @@
+"""What a listener of a client hears while all goes well: waits, fetches, tokens, replays, a certificate's life."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+import seic
+from seic._tls.reasons import CertificateWarning
+from seic.events import (
+    CallNotReplayed,
+    CallReplayed,
+    CertificateExpiring,
+    CertificateRejected,
+    CertificateRotated,
+    TokenAcquired,
+    TokenFetchBegun,
+    TokenFetchEnded,
+    TokenRequested,
+    TokenWaitBegun,
+    TokenWaitEnded,
+)
+from seic.sandbox import CertificateAuthority
+from tests._support.fake_gateway import FakeGateway
+from tests._support.heard import HOST, Heard, enter_advisory_window
+
+
+async def test_a_first_call_tells_the_whole_story(gateway: FakeGateway, heard: Heard) -> None:
+    """The wait, the fetch, its request and the token, in the order of their happening; the next call tells nothing."""
+    async with gateway.client(on_event=heard) as client:
+        await client.get("/v1/accounts")
+        number = heard.fetch
+        await client.get("/v1/accounts")
+
+    assert heard == [
+        TokenWaitBegun(host=HOST, fetch=number),
+        TokenFetchBegun(host=HOST, fetch=number, ahead=False),
+        TokenRequested(host=HOST, outcome="acquired", status=200, took=0.0, tracking_id="track-1"),
+        TokenAcquired(host=HOST, expires_in=3600.0, took=0.0, tracking_id="track-1"),
+        TokenFetchEnded(host=HOST, fetch=number, outcome="acquired", took=0.0, tracking_id="track-1"),
+        TokenWaitEnded(host=HOST, fetch=number, took=0.0),
+    ]
+
+
+def test_a_blocking_client_tells_the_same(gateway: FakeGateway, heard: Heard) -> None:
+    """The fetch runs in a thread of its own there, and its events come from it."""
+    with seic.Client(gateway.config(), transport=gateway.blocking_transport, on_event=heard) as client:
+        client.get("/v1/accounts")
+
+    number = heard.fetch
+    # The thread ends its fetch and the caller its wait at the same time, so their order is open.
+    assert sorted(map(repr, heard)) == sorted(
+        map(
+            repr,
+            [
+                TokenWaitBegun(host=HOST, fetch=number),
+                TokenFetchBegun(host=HOST, fetch=number, ahead=False),
+                TokenRequested(host=HOST, outcome="acquired", status=200, took=0.0, tracking_id="track-1"),
+                TokenAcquired(host=HOST, expires_in=3600.0, took=0.0, tracking_id="track-1"),
+                TokenFetchEnded(host=HOST, fetch=number, outcome="acquired", took=0.0, tracking_id="track-1"),
+                TokenWaitEnded(host=HOST, fetch=number, took=0.0),
+            ],
+        )
+    )
+
+
+async def test_each_waiting_call_is_told_of_with_the_fetch_it_waits_for(gateway: FakeGateway, heard: Heard) -> None:
+    """Many calls, one fetch: as many waits, all of its number."""
+    async with gateway.client(on_event=heard) as client:
+        await asyncio.gather(*(client.get("/v1/accounts") for _ in range(5)))
+
+    number = heard.fetch
+    assert heard.of(TokenWaitBegun) == [TokenWaitBegun(host=HOST, fetch=number)] * 5
+    assert heard.of(TokenWaitEnded) == [TokenWaitEnded(host=HOST, fetch=number, took=0.0)] * 5
+    assert len(heard.of(TokenFetchBegun, TokenFetchEnded)) == 2
+
+
+async def test_a_cancelled_wait_ends_too(gateway: FakeGateway, heard: Heard) -> None:
+    """A gauge of waiting calls must not drift when callers give up."""
+    gateway.gate = asyncio.Event()
+    async with gateway.client(on_event=heard) as client:
+        task = asyncio.create_task(client.get("/v1/accounts"))
+        await gateway.arrived.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        assert len(heard.of(TokenWaitEnded)) == 1
+        assert heard.of(TokenFetchEnded) == []
+        gateway.gate.set()
+        await client.token()
+
+
+async def test_a_cancelled_fetch_is_abandoned(gateway: FakeGateway, heard: Heard) -> None:
+    """Closing the client ends a fetch under way; whoever traces it learns that it ended."""
+    gateway.gate = asyncio.Event()
+    client = gateway.client(on_event=heard)
+    task = asyncio.create_task(client.token())
+    await gateway.arrived.wait()
+    task.cancel()
+    await client.aclose()
+
+    assert heard.of(TokenFetchEnded) == [
+        TokenFetchEnded(host=HOST, fetch=heard.fetch, outcome="abandoned", took=0.0, tracking_id=None)
+    ]
+
+
+async def test_a_token_renewed_ahead_says_so(gateway: FakeGateway, heard: Heard) -> None:
+    """Nobody waits for a renewal in the advisory window, and the event tells it from the first."""
+    async with gateway.client() as client:
+        await client.token()
+        enter_advisory_window(client)
+        stop = client.listen(heard)
+        await client.get("/v1/accounts")
+        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+        stop()
+
+    assert heard.of(TokenAcquired) == [
+        TokenAcquired(host=HOST, expires_in=3600.0, took=0.0, ahead=True, tracking_id=_last_track(heard))
+    ]
+    assert heard.of(TokenWaitBegun) == []
+
+
+@pytest.mark.parametrize("error", [None, httpx.ReadError("gone")], ids=["answered", "broken off"])
+async def test_the_version_of_http_is_told_where_it_is_known(
+    error: Exception | None, gateway: FakeGateway, heard: Heard
+) -> None:
+    """As the transport knows it, from the head of the answer on."""
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{" if error else b'{"access_token": "token-1"}'
+        if error:
+            raise error
+
+    gateway.plan.extend(httpx.Response(200, content=body(), extensions={"http_version": b"HTTP/2"}) for _ in range(2))
+    async with gateway.client(on_event=heard) as client:
+        with pytest.raises(seic.TokenError) if error else contextlib.nullcontext():
+            await client.token()
+
+    told = heard.of(TokenRequested)
+    assert told
+    assert all(isinstance(event, TokenRequested) and event.http_version == "2" for event in told)
+    assert all(isinstance(event, TokenRequested) and event.status == 200 for event in told)
+
+
+async def test_a_token_out_of_a_store_was_not_requested(gateway: FakeGateway, heard: Heard) -> None:
+    """Nothing went to the endpoint, so nothing is counted as acquired."""
+    store = seic.MemoryStore()
+    async with seic.AsyncClient(gateway.config(store=store), transport=gateway.transport) as client:
+        await client.token()
+    async with seic.AsyncClient(gateway.config(store=store), transport=gateway.transport, on_event=heard) as client:
+        await client.token()
+
+    (ended,) = heard.of(TokenFetchEnded)
+    assert isinstance(ended, TokenFetchEnded)
+    assert ended.outcome == "stored"
+    assert heard.of(TokenAcquired, TokenRequested) == []
+
+
+async def test_a_replay_is_told_with_the_id_of_the_rejection(gateway: FakeGateway, heard: Heard) -> None:
+    """The rejected call's tracking id is the one that support can look up."""
+    async with gateway.client() as client:
+        await client.get("/v1/accounts")
+        gateway.dead.add("token-1")
+        client.listen(heard)
+        await client.get("/v1/accounts")
+
+    assert heard.of(CallReplayed, CallNotReplayed) == [CallReplayed(host=HOST, tracking_id="track-3")]
+
+
+async def test_a_call_that_is_not_replayed_says_why(gateway: FakeGateway, heard: Heard) -> None:
+    """A 401 that says nothing of the token may mean anything, and is handed on."""
+    gateway.challenges = False
+    async with gateway.client() as client:
+        await client.get("/v1/accounts")
+        gateway.dead.add("token-1")
+        client.listen(heard)
+        await client.get("/v1/accounts")
+
+    (told,) = heard.of(CallReplayed, CallNotReplayed)
+    assert isinstance(told, CallNotReplayed)
+    assert "does not speak of the token" in told.reason
+    assert told.tracking_id == "track-3"
+
+
+def _last_track(heard: Heard) -> str | None:
+    (acquired,) = heard.of(TokenAcquired)
+    assert isinstance(acquired, TokenAcquired)
+    return acquired.tracking_id
+
+
+def test_the_life_of_a_certificate_is_told(gateway: FakeGateway, heard: Heard) -> None:
+    """Expiring, replaced, and a replacement that cannot work: each is heard by who listens to the client."""
+    authority = CertificateAuthority()
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=10)
+    old = authority.issue("svc-user", not_before=soon - dt.timedelta(days=700), not_after=soon)
+    new = authority.issue("svc-user")
+    given = [seic.ClientCertificate.load(old.cert_pem, key=old.key_pem)]
+    config = gateway.config(certificate=lambda: given[-1])
+    with seic.Client(config, transport=gateway.blocking_transport, on_event=heard) as client:
+        with pytest.warns(CertificateWarning, match="expires"):
+            presented = config.presenter.present()
+        config.presenter.look(presented.generation)
+        given.append(seic.ClientCertificate.load(new.cert_pem, key=new.key_pem))
+        client.reload_certificate()
+        given.append("no certificate")  # type: ignore[arg-type]
+        with pytest.raises(seic.CertificateError):
+            client.reload_certificate()
+
+    expiring, rotated, rejected = heard.of(CertificateExpiring, CertificateRotated, CertificateRejected)
+    assert isinstance(expiring, CertificateExpiring)
+    assert 9 < expiring.days_left <= 10
+    assert isinstance(rotated, CertificateRotated)
+    assert rotated.thumbprint == given[1].thumbprint
+    assert isinstance(rejected, CertificateRejected)
+    for event in (expiring, rotated, rejected):
+        assert "PRIVATE" not in repr(event)

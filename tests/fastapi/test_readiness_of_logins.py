@@ -1,0 +1,117 @@
+"""What logins add to an application's readiness."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.fernet import Fernet
+from fastapi.testclient import TestClient
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from seic.fastapi import Logins, lifespan, readiness_route
+from tests._support.fake_gateway import FakeGateway
+from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.readiness import BROWSER, certificate
+
+
+def logins_of(platform: FakePlatform, **changes: Any) -> Logins:
+    """Return a login at the platform."""
+    config = platform.config(**changes)
+    return Logins(config, callback_url=CALLBACK, key=Fernet.generate_key(), transport=platform.transport)
+
+
+def site_of(logins: Logins, run: Any = None) -> TestClient:
+    """Return a browser at an application where people log in, with a readiness route."""
+    app = Starlette(routes=[*logins.routes, readiness_route("/ready")], lifespan=run or logins.lifespan)
+    return TestClient(app, base_url="https://app.example", follow_redirects=False)
+
+
+def log_in(platform: FakePlatform, browser: TestClient) -> int:
+    """Log a person in, and return the status of the callback's answer."""
+    return browser.get(platform.log_in(browser.get("/login").headers["Location"])).status_code
+
+
+def test_an_application_with_logins_alone_has_a_readiness_route() -> None:
+    """No client of its own is needed; before the first login nothing is wrong."""
+    with site_of(logins_of(FakePlatform())) as browser:
+        reply = browser.get("/ready")
+        page = browser.get("/ready", headers=BROWSER)
+
+    assert reply.status_code == 200
+    assert reply.json() == {
+        "status": "pass",
+        "clients": {},
+        "logins": {"seic": {"status": "pass", "certificate": None, "last_error": None}},
+    }
+    for word in ("Ready", "seic", "logins", "none yet", "nobody has logged in since the start"):
+        assert word in page.text
+
+
+def test_logins_that_fail_are_a_warning_until_one_works() -> None:
+    """Whoever is logged in goes on, so the instance stays in service; but somebody has to know."""
+    platform = FakePlatform()
+    with site_of(logins_of(platform)) as browser:
+        platform.plan.extend([httpx.Response(503)] * 2)
+        assert log_in(platform, browser) == 503
+        amber = browser.get("/ready")
+        amber_page = browser.get("/ready", headers=BROWSER).text
+        assert log_in(platform, browser) == 303
+        green = browser.get("/ready")
+        green_page = browser.get("/ready", headers=BROWSER).text
+
+    assert (amber.status_code, amber.json()["status"]) == (200, "warn")
+    assert amber.json()["logins"]["seic"]["last_error"]["what"] == "token endpoint down"
+    assert "failing" in amber_page
+    assert green.json()["status"] == "pass"
+    assert green.json()["logins"]["seic"]["last_error"] == amber.json()["logins"]["seic"]["last_error"]
+    assert "working" in green_page
+    assert "api.seic.com" not in amber.text + amber_page
+
+
+@pytest.mark.parametrize(
+    ("code", "word", "what"),
+    [
+        pytest.param("invalid_grant", "pass", None, id="a person's code"),
+        pytest.param("invalid_client", "warn", "token refused", id="the application's secret"),
+    ],
+)
+def test_only_a_refusal_of_the_application_is_trouble(code: str, word: str, what: str | None) -> None:
+    """That one person's login was too late says nothing of the next one's."""
+    platform = FakePlatform()
+    with site_of(logins_of(platform)) as browser:
+        platform.plan.append(httpx.Response(400, json={"error": code}))
+        assert log_in(platform, browser) == 400
+        seen = browser.get("/ready").json()["logins"]["seic"]
+
+    assert seen["status"] == word
+    assert (seen["last_error"] and seen["last_error"]["what"]) == what
+
+
+@pytest.mark.parametrize(
+    ("left", "status", "word"), [(31, 200, "pass"), (29, 200, "warn"), (2.9, 503, "fail")], ids=str
+)
+def test_the_certificate_of_logins_counts_as_a_clients(left: float, status: int, word: str) -> None:
+    """Without it nobody could log in, nor call anything."""
+    with site_of(logins_of(FakePlatform(), certificate=certificate(left=left))) as browser:
+        reply = browser.get("/ready")
+
+    assert (reply.status_code, reply.json()["status"]) == (status, word)
+    assert reply.json()["logins"]["seic"]["certificate"]["status"] == word
+
+
+def test_clients_and_logins_stand_side_by_side(gateway: FakeGateway) -> None:
+    """Each under its own name; the worst decides. A mounted application says the same."""
+    logins = logins_of(FakePlatform(), certificate=certificate(left=1))
+    run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway.transport)
+    inner = Starlette(routes=[readiness_route("/ready")])
+    app = Starlette(routes=[*logins.routes, readiness_route("/ready"), Mount("/inner", inner)], lifespan=run)
+    with TestClient(app) as browser:
+        outer, mounted = browser.get("/ready"), browser.get("/inner/ready")
+
+    for reply in (outer, mounted):
+        document = reply.json()
+        assert reply.status_code == 503
+        assert (document["clients"]["default"]["status"], document["logins"]["seic"]["status"]) == ("pass", "fail")

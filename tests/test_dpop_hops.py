@@ -1,0 +1,87 @@
+"""DPoP where one call is sent more than once: repeated, or redirected."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+import seic
+from tests._support.dpop_provider import HOST, Provider
+
+_ONCE_MORE = seic.Retry(longest_pause=0)
+
+
+async def test_a_call_that_is_repeated() -> None:
+    """Expect each sending to carry a proof of its own, for a server takes each but once (§11.1)."""
+    provider = Provider()
+    provider.busy = 2
+    transport = httpx.MockTransport(provider.answer)
+    async with seic.AsyncClient(provider.config(), transport=transport, retry=_ONCE_MORE) as client:
+        assert (await client.get("/api")).status_code == 200
+    assert provider.hops == [("GET", "/api")] * 3
+
+
+def test_a_blocking_call_that_is_repeated() -> None:
+    """Expect the same of the blocking twin."""
+    provider = Provider()
+    provider.busy = 2
+    transport = httpx.MockTransport(provider.answer_now)
+    with seic.Client(provider.config(), transport=transport, retry=_ONCE_MORE) as client:
+        assert client.get("/api").status_code == 200
+    assert provider.hops == [("GET", "/api")] * 3
+
+
+async def test_a_call_that_is_repeated_through_a_transport_of_ones_own() -> None:
+    """Expect a proof for each sending where nothing of seic's stands below what repeats."""
+    provider = Provider()
+    provider.busy = 2
+    carrier = httpx.MockTransport(provider.answer)
+    auth = seic.OAuth2Auth(provider.config(), transport=carrier)
+    transport = seic.RetryTransport(carrier, _ONCE_MORE, provider=seic.OAUTH2)
+    async with httpx.AsyncClient(auth=auth, transport=transport, base_url=HOST) as client:
+        assert (await client.get("/api")).status_code == 200
+    await auth.aclose()
+    assert provider.hops == [("GET", "/api")] * 3
+
+
+@pytest.mark.parametrize(
+    ("status", "method"), [pytest.param(307, "POST", id="as it was"), pytest.param(303, "GET", id="as a GET")]
+)
+async def test_a_call_that_is_redirected(status: int, method: str) -> None:
+    """Expect each hop to carry a proof of its own, for its own method and URL (§4.2)."""
+    provider = Provider()
+    provider.moves["/old"] = (status, "/api?page=2")
+    async with provider.client(follow_redirects=True) as client:
+        assert (await client.post("/old", content=b"body")).status_code == 200
+    assert provider.hops == [("POST", "/old"), (method, "/api")]
+
+
+def test_a_blocking_call_that_is_redirected() -> None:
+    """Expect the same of the blocking twin."""
+    provider = Provider()
+    provider.moves["/old"] = (302, "/api")
+    transport = httpx.MockTransport(provider.answer_now)
+    with seic.Client(provider.config(), transport=transport, follow_redirects=True) as client:
+        assert client.get("/old").status_code == 200
+    assert provider.hops == [("GET", "/old"), ("GET", "/api")]
+
+
+async def test_a_redirect_to_another_origin() -> None:
+    """Expect the token to stay at home, and a nonce of the other origin's not to bring it or a second call there."""
+    seen: list[httpx.Headers] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/oauth/v2/token":
+            return httpx.Response(200, json={"access_token": "t", "token_type": "DPoP"})
+        if request.url.host == "idp.example":
+            return httpx.Response(307, headers={"Location": "https://elsewhere.example/"})
+        seen.append(request.headers)
+        challenge = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": "theirs"}
+        return httpx.Response(401, headers=challenge)
+
+    transport = httpx.MockTransport(answer)
+    auth = seic.OAuth2Auth(Provider().config(), transport=transport)
+    async with httpx.AsyncClient(auth=auth, transport=transport, base_url=HOST, follow_redirects=True) as client:
+        assert (await client.get("/api")).status_code == 401
+    await auth.aclose()
+    assert ["authorization" in headers for headers in seen] == [False]

@@ -1,0 +1,189 @@
+"""Nonces of DPoP (RFC 9449 §8): asked for, kept, sent back once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import attrs
+import httpx
+import pytest
+
+import seic
+from tests._support.dpop_provider import HOST, Provider
+from tests._support.jwts import parts
+
+
+async def test_nonces() -> None:
+    """Expect a nonce to be asked for once at each of the two, kept apart, and followed when it changes."""
+    provider = Provider()
+    provider.nonces = {"/oauth/v2/token": "nonce-1", "/api": "nonce-2"}
+    async with provider.client() as client:
+        assert (await client.get("/api")).status_code == 200
+        assert provider.refused == 2
+        assert (await client.get("/api")).status_code == 200
+        assert provider.refused == 2
+        provider.nonces["/api"] = "nonce-3"
+        assert (await client.get("/api")).status_code == 200
+        assert provider.refused == 3
+        assert client.stats.token_requests == 2
+        assert client.stats.token_failures == 0
+    assert [proof.get("nonce") for proof in provider.proofs] == ["nonce-1", "nonce-2", "nonce-2", "nonce-3"]
+
+
+async def test_a_request_for_a_nonce_is_told_of() -> None:
+    """Expect two requests to be heard of where two were sent: the first is no failure, and no token either."""
+    provider = Provider()
+    provider.nonces["/oauth/v2/token"] = "nonce-1"
+    heard: list[seic.events.Event] = []
+    async with provider.client() as client:
+        client.listen(heard.append)
+        await client.token()
+    told = [event for event in heard if isinstance(event, seic.events.TokenRequested)]
+    assert [(event.outcome, event.status, event.error) for event in told] == [
+        ("challenged", 400, None),
+        ("acquired", 200, None),
+    ]
+
+
+async def test_a_new_nonce_comes_with_an_answer() -> None:
+    """Expect the next call to carry the nonce that the last success brought (§8.2), without being asked."""
+    dpop = seic.DPoP()
+    provider = Provider()
+    async with provider.client(dpop=dpop) as client:
+        await client.token()
+        dpop.heed(httpx.Request("GET", HOST), {"DPoP-Nonce": "ahead"}, api=True)
+        provider.nonces["/api"] = "ahead"
+        assert (await client.get("/api")).status_code == 200
+    assert provider.refused == 0
+
+
+class Crowd:
+    """Carries calls to a provider, the first two of a path together: neither has seen the answer to the other."""
+
+    def __init__(self, provider: Provider, path: str) -> None:
+        self._provider = provider
+        self._path = path
+        self._arrived = 0
+        self._both = asyncio.Event()
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer one call."""
+        if request.url.path == self._path:
+            self._arrived += 1
+            if self._arrived == 2:
+                self._both.set()
+            await self._both.wait()
+        return await self._provider.answer(request)
+
+
+async def test_a_nonce_that_two_calls_are_asked_for_at_once() -> None:
+    """Expect both to be sent again, although the second to hear of the nonce finds it known."""
+    provider = Provider()
+    provider.nonces["/api"] = "nonce"
+    transport = httpx.MockTransport(Crowd(provider, "/api").answer)
+    async with seic.AsyncClient(provider.config(), transport=transport) as client:
+        replies = await asyncio.gather(client.get("/api"), client.get("/api"))
+    assert [reply.status_code for reply in replies] == [200, 200]
+    assert provider.refused == 2
+
+
+async def test_a_nonce_that_two_token_calls_are_asked_for_at_once() -> None:
+    """Expect the same of two people's tokens that are bound to one key."""
+    provider = Provider()
+    provider.nonces["/oauth/v2/token"] = "nonce"
+    transport = httpx.MockTransport(Crowd(provider, "/oauth/v2/token").answer)
+    config = provider.config()
+    async with (
+        seic.AsyncClient(config, transport=transport) as ann,
+        seic.AsyncClient(attrs.evolve(config, grant=seic.ClientCredentials(scope="b")), transport=transport) as bob,
+    ):
+        await asyncio.gather(ann.token(), bob.token())
+    assert provider.refused == 2
+
+
+async def test_an_api_that_asks_again_for_the_nonce_that_it_had() -> None:
+    """Expect no repetition: it would be refused once more."""
+    calls: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/api":
+            return httpx.Response(200, json={"access_token": "t", "token_type": "DPoP"})
+        calls.append(request)
+        challenge = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": "always"}
+        return httpx.Response(401, headers=challenge)
+
+    async with seic.AsyncClient(Provider().config(), transport=httpx.MockTransport(answer)) as client:
+        assert (await client.get("/api")).status_code == 401
+        assert len(calls) == 2
+        assert (await client.get("/api")).status_code == 401
+    assert len(calls) == 3
+
+
+async def test_an_api_that_is_never_content() -> None:
+    """Expect one repetition and no more, where each answer asks for another nonce."""
+    calls: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/api":
+            return httpx.Response(200, json={"access_token": "t", "token_type": "DPoP"})
+        calls.append(request)
+        challenge = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": f"n{len(calls)}"}
+        return httpx.Response(401, headers=challenge)
+
+    config = Provider().config()
+    async with seic.AsyncClient(config, transport=httpx.MockTransport(answer)) as client:
+        assert (await client.get("/api")).status_code == 401
+        assert client.stats.token_requests == 1
+    assert len(calls) == 2
+
+
+async def test_a_token_endpoint_that_is_never_content() -> None:
+    """Expect an error after one repetition."""
+    calls: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        calls.append(request)
+        return httpx.Response(400, headers={"DPoP-Nonce": f"n{len(calls)}"}, json={"error": "use_dpop_nonce"})
+
+    async with seic.AsyncClient(Provider().config(), transport=httpx.MockTransport(answer)) as client:
+        with pytest.raises(seic.TokenRequestRefused) as caught:
+            await client.token()
+    assert (caught.value.code, len(calls)) == ("use_dpop_nonce", 2)
+
+
+@pytest.mark.parametrize("blocking", [False, True], ids=["async", "blocking"])
+async def test_a_nonce_that_is_asked_for_behind_a_redirect(blocking: bool) -> None:
+    """Expect the hop that was refused to be sent again, and what came before it to stay done once."""
+    provider = Provider()
+    provider.moves["/old"] = (303, "/api")
+    provider.nonces["/api"] = "nonce"
+    if blocking:
+        transport = httpx.MockTransport(provider.answer_now)
+        with seic.Client(provider.config(), transport=transport, follow_redirects=True) as blocking_client:
+            assert blocking_client.post("/old", content=b"body").status_code == 200
+    else:
+        async with provider.client(follow_redirects=True) as client:
+            assert (await client.post("/old", content=b"body")).status_code == 200
+    assert provider.hops == [("POST", "/old"), ("GET", "/api"), ("GET", "/api")]
+    assert provider.refused == 1
+
+
+@pytest.mark.parametrize("nonce", ["", "a b", "a\x7f", "n" * 1025])
+def test_a_nonce_that_cannot_be_sent_back(nonce: str) -> None:
+    """Expect it to be left alone."""
+    dpop = seic.DPoP()
+    assert not dpop.heed(httpx.Request("POST", HOST), {"DPoP-Nonce": nonce}, api=False)
+    assert "nonce" not in parts(dpop.prove("GET", httpx.URL(HOST), now=0.0))[1]
+
+
+def test_the_nonces_of_two_servers() -> None:
+    """Expect each to get its own, and none to get another's."""
+    dpop = seic.DPoP()
+    dpop.heed(httpx.Request("POST", HOST), {"DPoP-Nonce": "one"}, api=False)
+
+    def nonces() -> Iterator[str | None]:
+        for url, token in ((HOST, None), (HOST, "t"), ("https://api.example", None), (f"{HOST}:8443", None)):
+            yield parts(dpop.prove("GET", httpx.URL(url), now=0.0, access_token=token))[1].get("nonce")
+
+    assert list(nonces()) == ["one", None, None, None]

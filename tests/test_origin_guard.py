@@ -1,0 +1,152 @@
+"""The guard that lets no hop leave the origin."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import httpx
+import httpx2
+import pytest
+
+from seic._errors import HostNotAllowed
+from seic._model.hosts import Origin
+from seic._transport import AsyncTransport, OriginGuard, Transport
+from tests._support.hops import Recorder, make_config
+from tests._support.identities import certificate
+
+# The guard
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize(
+    ("origin", "url"),
+    [
+        ("api.example", "https://api.example"),
+        ("api.example", "https://api.example:443/x?y#z"),
+        ("api.example", "HTTPS://API.Example/x"),
+        ("api.example:8443", "https://api.example:8443/"),
+        ("api.example", "https://somebody:else@api.example/"),
+        ("api.example", "https://evil.example\\@api.example/"),
+        ("api.example", "https://api.example/\\evil.example/"),
+        ("api.example", "https://api.example//evil.example/"),
+        ("127.0.0.1:8443", "https://127.0.0.1:8443/"),
+        ("[::1]:8443", "https://[::1]:8443/"),
+        ("xn--bcher-kva.example", "https://bücher.example/"),
+        ("www.xn--bcher-kva.example", "https://www.xn--bcher-kva.example/"),
+    ],
+)
+def test_the_guard_lets_its_own_origin_pass(library: ModuleType, origin: str, url: str) -> None:
+    """However a URL is spelt, what counts is where it leads: scheme, host and port."""
+    guard = OriginGuard(Origin.parse(origin, field="hosts.api"))
+
+    assert guard.allows(library.URL(url))
+    guard.check(library.URL(url))
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://api.example/", "api.example"),
+        ("wss://api.example/", "api.example"),
+        ("https://api.example:444/", "api.example:444"),
+        ("https://api.example:80/", "api.example:80"),
+        ("http://api.example:443/", "api.example:443"),
+        ("https://evil.example/", "evil.example"),
+        ("https://api.example.evil.example/", "api.example.evil.example"),
+        ("https://evilapi.example/", "evilapi.example"),
+        ("https://api.example./", "api.example."),
+        ("https://mtls.example/", "mtls.example"),
+        ("https://api.example@evil.example/", "evil.example"),
+        ("https://api.example\\@evil.example/", "evil.example"),
+        ("https://api.example:443@evil.example/", "evil.example"),
+        ("https://evil.example/@api.example/", "evil.example"),
+        ("https://evil.example#@api.example/", "evil.example"),
+        ("https://evil.example?@api.example/", "evil.example"),
+        ("https://api%2eexample/", "api%2eexample"),
+        ("https://аpi.example/", "xn--pi-6kc.example"),
+        ("https://xn--a/", "xn--a"),
+        ("https://[::1]/", "[::1]"),
+        ("https://[::1]:8443/", "[::1]:8443"),
+        ("https://127.0.0.1/", "127.0.0.1"),
+        ("//evil.example/", "evil.example"),
+        ("/path", ""),
+        ("", ""),
+    ],
+)
+def test_the_guard_refuses_every_other_origin(library: ModuleType, url: str, host: str) -> None:
+    """The error names the host as it would be called, so that a trick in the spelling shows."""
+    guard = OriginGuard(Origin.parse("api.example", field="hosts.api"))
+    target = library.URL(url)
+
+    assert not guard.allows(target)
+    with pytest.raises(HostNotAllowed) as caught:
+        guard.check(target)
+    assert caught.value.host == host
+    assert "https://api.example" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["https://[0:0:0:0:0:0:0:1]:8443/", "https://localhost:8443/", "https://[::1]/"])
+def test_two_names_of_one_machine_are_two_origins(url: str) -> None:
+    """What another name leads to is not for a comparison to decide."""
+    guard = OriginGuard(Origin.parse("[::1]:8443", field="hosts.api"))
+
+    with pytest.raises(HostNotAllowed):
+        guard.check(httpx.URL(url))
+
+
+# Every hop
+
+
+_FOREIGN = [
+    "https://evil.example/",
+    "http://api.example/",
+    "https://api.example:444/",
+    "//evil.example/",
+    "https://api.example@evil.example/",
+    "https://mtls.example/",
+]
+
+
+async def test_a_redirect_within_the_origin_is_followed() -> None:
+    """A relative and a whole URL of the same origin are hops like the first."""
+    recorder = Recorder({"/a": "/b", "/b": "https://api.example:443/c"})
+    transport = AsyncTransport(make_config(), transport=httpx.MockTransport(recorder))
+    async with httpx.AsyncClient(transport=transport, follow_redirects=True) as client:
+        reply = await client.get("https://api.example/a")
+
+    assert reply.status_code == 200
+    assert [str(request.url.path) for request in recorder.seen] == ["/a", "/b", "/c"]
+
+
+@pytest.mark.parametrize("location", _FOREIGN)
+async def test_no_redirect_leads_out_of_the_origin(location: str) -> None:
+    """The hop to a foreign origin is refused before anything of it is sent."""
+    recorder = Recorder({"/a": "/b", "/b": location})
+    transport = AsyncTransport(make_config(), transport=httpx.MockTransport(recorder))
+    async with httpx.AsyncClient(transport=transport, follow_redirects=True) as client:
+        with pytest.raises(HostNotAllowed):
+            await client.get("https://api.example/a")
+
+    assert [str(request.url.path) for request in recorder.seen] == ["/a", "/b"]
+
+
+@pytest.mark.parametrize("location", _FOREIGN)
+def test_no_redirect_leads_a_blocking_client_out_of_the_origin(location: str) -> None:
+    """The blocking twin refuses the same."""
+    recorder = Recorder({"/a": location})
+    transport = Transport(make_config(), transport=httpx.MockTransport(recorder))
+    with httpx.Client(transport=transport, follow_redirects=True) as client, pytest.raises(HostNotAllowed):
+        client.get("https://api.example/a")
+
+    assert len(recorder.seen) == 1
+
+
+def test_a_certificate_changes_the_origin() -> None:
+    """With a certificate the API host is as foreign as any other."""
+    recorder = Recorder()
+    transport = Transport(make_config(certificate=certificate()), transport=httpx.MockTransport(recorder))
+    with httpx.Client(transport=transport) as client:
+        assert client.get("https://mtls.example/").status_code == 200
+        with pytest.raises(HostNotAllowed):
+            client.get("https://api.example/")

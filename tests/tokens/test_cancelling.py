@@ -1,0 +1,134 @@
+"""A caller that is cancelled takes nothing from the others who wait for the same token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import trio
+
+from seic._tokens.source import TokenSource
+from tests._support.token_desk import PATIENCE, TokenDesk, landed, name
+
+
+async def test_a_cancelled_leader_cancels_nobody(desk: TokenDesk) -> None:
+    """Whoever began the fetch does not own it."""
+    source = desk.source()
+    desk.hold()
+    leader = asyncio.create_task(source.obtain())
+    assert await desk.arrived.wait_async(PATIENCE)
+    waiter = asyncio.create_task(source.obtain())
+    leader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leader
+    desk.release()
+
+    assert name(await waiter) == "token-1"
+    assert desk.calls == 1
+
+
+async def test_a_cancelled_waiter_cancels_nobody(desk: TokenDesk) -> None:
+    """Nor does one of those who only wait, whether by a cancel or by a deadline of its own."""
+    source = desk.source()
+    desk.hold()
+    leader = asyncio.create_task(source.obtain())
+    assert await desk.arrived.wait_async(PATIENCE)
+    waiter = asyncio.create_task(source.obtain())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(source.obtain(), 0.001)
+    waiter.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    desk.release()
+
+    assert name(await leader) == "token-1"
+    assert desk.calls == 1
+
+
+async def test_a_fetch_that_all_have_left_still_lands(desk: TokenDesk) -> None:
+    """What was asked for is not thrown away: the next caller finds it."""
+    source = desk.source()
+    desk.hold()
+    crowd = [asyncio.create_task(source.obtain()) for _ in range(10)]
+    assert await desk.arrived.wait_async(PATIENCE)
+    for task in crowd:
+        task.cancel()
+    await asyncio.wait(crowd)
+    desk.release()
+    await landed(source)
+
+    assert name(await source.obtain()) == "token-1"
+    assert desk.calls == 1
+
+
+async def _cancel_at_each_step(call: Callable[[], Awaitable[Any]], settle: Callable[[], Awaitable[Any]]) -> int:
+    """Cancel the call after one step of the loop, then after two, and so on, until it ends by itself."""
+    steps = 0
+    while True:
+        task = asyncio.ensure_future(call())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if task.done():
+            await task
+            return steps
+        task.cancel()
+        await asyncio.wait([task])
+        await settle()
+        steps += 1
+
+
+@pytest.mark.parametrize("begins", [True, False], ids=["the leader", "a waiter"])
+async def test_a_caller_may_be_cancelled_at_every_point(desk: TokenDesk, begins: bool) -> None:
+    """Wherever that hits it, whoever else waits gets a token, and never more than one request is made for a fetch."""
+    sources: list[TokenSource] = []
+
+    async def call() -> None:
+        source = desk.source()
+        sources.append(source)
+        if not begins:
+            other.append(asyncio.create_task(source.obtain()))
+            await asyncio.sleep(0)
+        await source.obtain()
+
+    other: list[asyncio.Task[Any]] = []
+
+    async def settle() -> None:
+        if not sources:  # cancelled before its first step
+            return
+        requests = desk.calls
+        source = sources[-1]
+        await source.obtain()
+        for task in other:
+            await task
+        assert source.stats.token_requests == 1
+        assert desk.calls <= requests + 1
+
+    steps = await _cancel_at_each_step(call, settle)
+    assert steps > 3
+    assert len(sources) >= steps
+
+
+def test_a_cancelled_trio_leader_cancels_nobody(desk: TokenDesk) -> None:
+    """Nor does the end of its nursery."""
+    source = desk.source()
+    names: list[str] = []
+
+    async def wait() -> None:
+        names.append(name(await source.obtain()))
+
+    async def main() -> None:
+        desk.hold()
+        async with trio.open_nursery() as outer:
+            async with trio.open_nursery() as inner:
+                inner.start_soon(source.obtain)
+                assert await desk.arrived.wait_async(PATIENCE)
+                outer.start_soon(wait)
+                await trio.lowlevel.checkpoint()
+                inner.cancel_scope.cancel()
+            desk.release()
+
+    trio.run(main)
+    assert names == ["token-1"]
+    assert desk.calls == 1

@@ -1,0 +1,177 @@
+"""A fetch whose event loop ends or stands still is handed over to whoever waits."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+
+from seic import TokenEndpointUnavailable
+from seic._events import Event, TokenWaitBegun
+from seic._runtime import Latch
+from tests._support.clocks import FakeClock
+from tests._support.crowds import in_threads, names_of
+from tests._support.loops import Loop
+from tests._support.token_desk import PATIENCE, TokenDesk, name
+
+
+def test_a_loop_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
+    """asyncio.run cancels what is left; whoever waits elsewhere begins anew."""
+    source = desk.source()
+    desk.hold()
+    begun = Latch()
+
+    async def begin() -> None:
+        asyncio.ensure_future(source.obtain())  # noqa: RUF006  # the end of the loop is what it is left to
+        assert await desk.arrived.wait_async(PATIENCE)
+        begun.set()
+        assert await waiting.wait_async(PATIENCE)
+
+    waiting = Latch()
+    (dying,) = in_threads(lambda: asyncio.run(begin()))
+    assert begun.wait(PATIENCE)
+    futures = in_threads(source.obtain_sync, lambda: asyncio.run(source.obtain()), lambda: trio.run(source.obtain))
+    desk.hold()
+    waiting.set()
+    dying.result(PATIENCE)
+    assert desk.arrived.wait(PATIENCE)
+    desk.release()
+
+    assert len(names_of(futures)) == 1
+    assert desk.calls == 2
+
+
+def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(desk: TokenDesk, clock: FakeClock) -> None:
+    """The renewal that it cut off is not begun anew by the next call at once, which would cut it off as well."""
+    source = desk.source(clock)
+    source.obtain_sync()
+    clock.advance(3000)
+    desk.hold()
+
+    async def call(*, begins: bool) -> None:
+        await source.obtain()
+        assert (source.state.flight is not None) is begins
+        assert await desk.arrived.wait_async(PATIENCE)
+
+    asyncio.run(call(begins=True))
+    for _ in range(10):
+        asyncio.run(call(begins=False))
+    assert desk.calls == 2
+
+    clock.advance(1)
+    desk.arrived = Latch()
+    asyncio.run(call(begins=True))
+
+
+def test_a_trio_run_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
+    """A system task ends with the run that it belongs to."""
+    source = desk.source()
+    desk.hold()
+
+    async def begin() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(source.obtain)
+            assert await desk.arrived.wait_async(PATIENCE)
+            nursery.cancel_scope.cancel()
+
+    trio.run(begin)
+    desk.release()
+    assert name(source.obtain_sync()) == "token-1"
+    assert desk.calls == 2
+
+
+@pytest.mark.parametrize("waiter", ["thread", "asyncio", "trio"])
+def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: TokenDesk, waiter: str) -> None:
+    """Nobody tells them: they look by themselves."""
+    waiting = Latch()
+
+    def emit(event: Event) -> None:
+        if isinstance(event, TokenWaitBegun) and threading.current_thread() is not loop.thread:
+            waiting.set()
+
+    source = desk.source(emit=emit)
+    desk.hold()
+    loop = Loop()
+    loop.start(source.obtain())
+    assert desk.arrived.wait(PATIENCE)
+    kinds: dict[str, Callable[[], Any]] = {
+        "asyncio": lambda: asyncio.run(source.obtain()),
+        "trio": lambda: trio.run(source.obtain),
+        "thread": source.obtain_sync,
+    }
+    (future,) = in_threads(kinds[waiter])
+    assert waiting.wait(PATIENCE)
+    loop.stop()
+    desk.release()
+
+    assert name(future.result(PATIENCE)) == "token-1"
+    loop.close()
+    assert desk.calls == 2
+
+
+def test_a_loop_that_stands_still_hands_over(desk: TokenDesk) -> None:
+    """It may go on some day; then it finds that its fetch was given up, and what it brings is not taken."""
+    source = desk.source()
+    desk.hold()
+    loop = Loop()
+    first = loop.start(source.obtain())
+    assert desk.arrived.wait(PATIENCE)
+    loop.stop()
+    desk.release()
+    second = source.obtain_sync()
+    assert name(second) == "token-1"
+
+    loop.go_on()
+    assert first.result(PATIENCE) is second
+    assert source.obtain_sync() is second
+    loop.close()
+    assert desk.calls == 2
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_loop_that_is_closed_without_a_word_hands_over(desk: TokenDesk, caplog: pytest.LogCaptureFixture) -> None:
+    """Its task can never end; that is its owner's mistake, and nobody else's trouble."""
+    source = desk.source()
+    desk.hold()
+    loop = Loop()
+    first = loop.start(source.obtain())
+    assert desk.arrived.wait(PATIENCE)
+    loop.stop()
+    loop.loop.close()
+    desk.release()
+    assert name(source.obtain_sync()) == "token-1"
+    assert name(asyncio.run(source.obtain())) == "token-1"
+    assert not first.done()
+    assert desk.calls == 2
+    # Python complains of the pending tasks when it finds them: here, rather than in another test.
+    del first, loop
+    gc.collect()
+
+
+async def test_a_fetch_whose_runner_is_stuck_is_given_up(desk: TokenDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code that blocks its event loop holds nobody in another loop for longer than a fetch may take."""
+    monkeypatch.setattr("seic._tokens.source._GRACE", 0.0)
+    monkeypatch.setattr("seic._tokens.source.PATIENCE", 0.0)
+    source = desk.source(timeout=0.01)
+    stuck, free = Latch(), Latch()
+
+    async def begin() -> None:
+        task = asyncio.ensure_future(source.obtain())
+        assert await desk.arrived.wait_async(PATIENCE)
+        stuck.set()
+        free.wait(PATIENCE)  # blocks the loop
+        task.cancel()
+
+    desk.hold()
+    (blocked,) = in_threads(lambda: asyncio.run(begin()))
+    assert await stuck.wait_async(PATIENCE)
+    with pytest.raises(TokenEndpointUnavailable, match="no answer within"):
+        await source.obtain()
+    desk.release()
+    free.set()
+    await asyncio.wrap_future(blocked)

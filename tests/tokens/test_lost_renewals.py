@@ -1,0 +1,158 @@
+"""A renewal that is cut short: its refresh token may be spent, and nobody guesses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+import seic
+from seic._errors import TokenRequestRefused
+from seic._model.grants import Grant
+from seic._tokens.store import MemoryStore
+from tests._support.fake_provider import FakeProvider, Hands
+from tests._support.renewals import LATER, SOON, background, code, password
+
+
+@pytest.mark.parametrize(
+    ("fault", "repeats"),
+    [
+        pytest.param("lose", True, id="answer lost"),
+        pytest.param(httpx.ReadTimeout("late"), True, id="no answer in time"),
+        pytest.param(httpx.Response(502), True, id="a gateway in between gave up"),
+        pytest.param(httpx.Response(200, text="<html>"), False, id="another answer in its place"),
+    ],
+)
+async def test_a_lost_answer_is_not_guessed_at(fault: Any, repeats: bool) -> None:
+    """Expect a grant that can ask again to do so, and the refresh token in doubt never to be sent a second time."""
+    provider, hands = FakeProvider(), Hands()
+    source = provider.source(password(), hands)
+    await source.token()
+    hands.now += LATER
+    provider.plan.append(fault)
+    if not repeats:
+        with pytest.raises(seic.InvalidTokenResponse):
+            await source.token()
+        hands.now += 60
+    await source.token()
+    assert provider.asked == ["password", "r1", "password"]
+    assert provider.killed == set()
+
+
+@pytest.mark.parametrize(("fault", "ends"), [("lose", "login"), (httpx.ReadTimeout("late"), "token")])
+async def test_a_lost_answer_of_a_login(fault: Any, ends: str) -> None:
+    """Expect the living token to serve to its end, and only then the refresh token to be sent again."""
+    provider, hands = FakeProvider(), Hands()
+    source = provider.source(code(), hands)
+    await source.token()
+    hands.now += SOON
+    provider.plan.append(fault)
+    assert (await source.token()).access_token == "a1"
+    await background(source)
+    hands.now += 100
+    assert (await source.token()).access_token == "a1"
+    await background(source)
+    hands.now += 400
+    assert (await source.token()).access_token == "a1"
+    await background(source)
+    assert provider.uses == {"r1": 1}
+    hands.now += LATER
+    if ends == "token":
+        assert (await source.token()).access_token == "a2"
+    else:
+        with pytest.raises(TokenRequestRefused) as caught:
+            await source.token()
+        assert caught.value.code == "login_required"
+    assert provider.uses == {"r1": 2}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(httpx.ConnectError("refused"), id="no connection"),
+        pytest.param(httpx.Response(503), id="too busy to look"),
+        pytest.param(httpx.Response(429), id="too many calls"),
+    ],
+)
+async def test_a_refresh_that_was_never_looked_at(fault: Any) -> None:
+    """Expect the same refresh token to be sent again, for it is as good as before."""
+    provider, hands = FakeProvider(), Hands()
+    source = provider.source(password(), hands)
+    await source.token()
+    hands.now += LATER
+    provider.plan.append(fault)
+    await source.token()
+    assert provider.asked == ["password", "r1", "r1"]
+
+
+async def test_a_cancelled_caller_does_not_spend_twice() -> None:
+    """Expect the refresh to end without the caller who began it, and its token to serve the next."""
+    provider, hands = FakeProvider(), Hands()
+    source = provider.source(code(), hands)
+    await source.token()
+    hands.now += LATER
+    provider.gate = asyncio.Event()
+    provider.arrived.clear()
+    caller = asyncio.create_task(source.token())
+    await provider.arrived.wait()
+    caller.cancel()
+    await asyncio.wait([caller])
+    provider.gate.set()
+    assert (await source.token()).access_token == "a2"
+    assert provider.uses == {"r1": 1}
+
+
+@pytest.mark.parametrize(
+    ("grant", "asked", "ends"),
+    [
+        pytest.param(password, ["password", "r1", "password"], "a3", id="a grant that can asks again"),
+        pytest.param(code, ["authorization_code", "r1", "r1"], "login_required", id="a login has nothing else to try"),
+    ],
+)
+def test_an_event_loop_that_dies_under_a_refresh(grant: Callable[[], Grant], asked: list[str], ends: str) -> None:
+    """Expect the refresh that was under way to count as lost in the next loop."""
+    provider, hands = FakeProvider(), Hands()
+    source = provider.source(grant(), hands)
+
+    async def begin() -> None:
+        await source.token()
+        hands.now += LATER
+        provider.gate = asyncio.Event()
+        provider.arrived = asyncio.Event()
+        caller = asyncio.create_task(source.token())
+        await provider.arrived.wait()
+        caller.cancel()
+
+    async def go_on() -> str | None:
+        try:
+            return (await source.token()).access_token
+        except TokenRequestRefused as refusal:
+            return refusal.code
+
+    asyncio.run(begin())
+    provider.gate = None
+    assert asyncio.run(go_on()) == ends
+    assert provider.asked == asked
+
+
+async def test_closing_waits_for_a_refresh_that_was_sent() -> None:
+    """Expect the answer, and with it the next refresh token, not to be thrown away at the end."""
+    provider, hands, store = FakeProvider(), Hands(), MemoryStore()
+    source = provider.source(code(), hands, store=store)
+    await source.token()
+    hands.now += LATER
+    provider.gate = asyncio.Event()
+    provider.arrived.clear()
+    caller = asyncio.create_task(source.token())
+    await provider.arrived.wait()
+    closing = asyncio.create_task(source.aclose())
+    await asyncio.sleep(0)
+    provider.gate.set()
+    await closing
+    assert (await caller).refresh_token == "r2"
+    kept = store.load("key")
+    assert kept is not None
+    assert kept.refresh_token == "r2"

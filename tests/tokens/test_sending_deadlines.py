@@ -1,0 +1,153 @@
+"""A token call ends with its deadline, or when it is cut off, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import seic
+from seic import TokenEndpointUnavailable
+from seic._tokens.lifeline import CallEnded, Lifeline
+from tests._support.loopback import PATIENCE, RawServer, server_context
+from tests._support.pki import Minted, authority
+from tests._support.sending import Call, answering, config, http, request_to, send_blocking, sender_to
+
+_DEADLINES = (0.3, 1, 3)
+
+
+def _silent(server: RawServer, connection: socket.socket) -> None:
+    server.wait(connection)
+
+
+def _drip_headers(server: RawServer, connection: socket.socket) -> None:
+    server.drip(connection, b"HTTP/1.1 200 OK\r\n", b"X-Drop: 1\r\n")
+
+
+def _drip_one_header(server: RawServer, connection: socket.socket) -> None:
+    server.drip(connection, b"HTTP/1.1 200 OK\r\nX-Long: ", b"x")
+
+
+def _drip_a_body(server: RawServer, connection: socket.socket) -> None:
+    server.drip(connection, b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x")
+
+
+def _drip_chunks(server: RawServer, connection: socket.socket) -> None:
+    server.drip(connection, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n")
+
+
+def _drip_early_hints(server: RawServer, connection: socket.socket) -> None:
+    server.drip(connection, b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n")
+
+
+@pytest.fixture(params=["plain", "tls"])
+def slow(request: pytest.FixtureRequest, identity: Minted) -> Iterator[Callable[..., tuple[RawServer, seic.Config]]]:
+    """Start a server that is slow in some way, and return it with the settings that reach it."""
+    servers: list[RawServer] = []
+
+    def start(manner: Callable[[RawServer, socket.socket], None]) -> tuple[RawServer, seic.Config]:
+        context = None
+        if request.param == "tls":
+            context = server_context(identity)
+        server = RawServer(lambda connection: manner(server, connection), context=context)
+        servers.append(server.__enter__())
+        if context is None:
+            return server, config(server.url)
+        return server, config(f"https://localhost:{server.port}", ca=authority().pem)
+
+    yield start
+    for server in servers:
+        server.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize(
+    "manner", [_silent, _drip_headers, _drip_one_header, _drip_a_body, _drip_chunks, _drip_early_hints]
+)
+def test_no_server_is_slow_enough_to_outlive_the_deadline(
+    send: Call, slow: Callable[..., tuple[RawServer, seic.Config]], manner: Callable[[RawServer, socket.socket], None]
+) -> None:
+    """A drop now and then keeps every read timeout happy; the whole call ends all the same, and its connection too."""
+    server, settings = slow(manner)
+    # On a busy machine the first deadlines may pass before the server has heard the request.
+    for seconds in _DEADLINES:
+        server.hung_up.clear()
+        with pytest.raises(TokenEndpointUnavailable) as caught:
+            send(sender_to(settings), request_to(settings.base_url), seconds)
+        assert f"no whole answer within {seconds:g} s" in str(caught.value)
+        if server.hung_up.wait(PATIENCE) and server.arrived.is_set():
+            return
+    pytest.fail("the connection outlived the deadline")
+
+
+def test_a_handshake_that_never_ends_ends_with_the_deadline(send: Call) -> None:
+    """The server takes the connection and says nothing."""
+    with RawServer(lambda _: None) as server:
+        url = f"https://localhost:{server.port}"
+        with pytest.raises(TokenEndpointUnavailable) as caught:
+            send(sender_to(config(url)), request_to(url), 0.3)
+        assert server.hung_up.wait(PATIENCE)
+    assert "no answer within 0.27 s, to the connection or to its TLS handshake" in str(caught.value)
+
+
+def test_a_blocking_call_can_be_ended_from_outside(slow: Callable[..., tuple[RawServer, seic.Config]]) -> None:
+    """Its thread comes out of the read at once, with what is no error."""
+    server, settings = slow(_drip_headers)
+    line = Lifeline()
+    ended = threading.Event()
+
+    def call() -> None:
+        with pytest.raises(CallEnded):
+            sender_to(settings).send_sync(request_to(settings.base_url), 10 * PATIENCE, line)
+        ended.set()
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    assert server.arrived.wait(PATIENCE)
+    line.cut()
+    assert ended.wait(PATIENCE)
+    thread.join()
+    assert server.hung_up.wait(PATIENCE)
+
+
+def test_a_line_that_was_cut_before_lets_no_call_through() -> None:
+    """Whoever cut it does not want another."""
+    line = Lifeline()
+    line.cut()
+    with answering(http(b"{}")) as server, pytest.raises(CallEnded):
+        sender_to(config(server.url)).send_sync(request_to(server.url), PATIENCE, line)
+
+
+@pytest.mark.parametrize("step", ["connection.connect_tcp.complete", "connection.start_tls.started"])
+@pytest.mark.parametrize("end", [Lifeline.cut, Lifeline._expire], ids=["from outside", "at its deadline"])
+def test_a_call_that_ends_before_its_handshake_leaves_no_connection(
+    identity: Minted, monkeypatch: pytest.MonkeyPatch, step: str, end: Callable[[Lifeline], None]
+) -> None:
+    """One that is taken down between the two would be closed by nobody."""
+    watch = Lifeline.watch
+
+    def end_there(line: Lifeline, event: str, info: Any) -> None:
+        if event == step:
+            end(line)
+        watch(line, event, info)
+
+    monkeypatch.setattr(Lifeline, "watch", end_there)
+    with RawServer(lambda _: None, context=server_context(identity)) as server:
+        url = f"https://localhost:{server.port}"
+        with pytest.raises((CallEnded, TokenEndpointUnavailable)):
+            send_blocking(sender_to(config(url, ca=authority().pem)), request_to(url), PATIENCE)
+        gc.collect()
+        assert not server.arrived.is_set()
+
+
+def test_a_call_leaves_nothing_behind(send: Call) -> None:
+    """Neither a thread that counts the time nor a socket; each of which would warn."""
+    before = set(threading.enumerate())
+    with answering(http(b"{}")) as server:
+        send(sender_to(config(server.url)), request_to(server.url), 10 * PATIENCE)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
