@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
+from cryptography.fernet import Fernet
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 import seic
 from seic._events import CertificateRejected
-from seic.fastapi import readiness_route
+from seic._runtime import Job, start_thread
+from seic.fastapi import Logins, lifespan, looking, readiness, readiness_route
 from tests._support.fake_gateway import FakeGateway
+from tests._support.fake_platform import CALLBACK, FakePlatform
 from tests._support.readiness import BROWSER, app_of, certificate
 
 
@@ -190,6 +196,42 @@ def test_a_certificate_that_cannot_be_had_is_red(gateway: FakeGateway) -> None:
     }
     assert "unusable" in page
     assert "vault" not in reply.text + page
+
+
+@pytest.mark.parametrize("at_logins", [False, True], ids=["a client", "logins"])
+async def test_a_certificate_that_is_waited_for_holds_up_no_probe(
+    at_logins: bool, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A vault that hangs is looked at once, however many probes come, and each is answered: nobody can connect now."""
+    monkeypatch.setattr(readiness, "_PATIENCE", 0.0)
+    vault, asked = threading.Event(), threading.Event()
+    looks: list[int] = []
+
+    def from_vault() -> seic.ClientCertificate:
+        asked.set()
+        vault.wait()
+        return certificate(left=400)
+
+    def look(call: Callable[[], None], **options: Any) -> Job:
+        looks.append(1)
+        return start_thread(call, **options)
+
+    monkeypatch.setattr(looking, "start_thread", look)
+    app = FastAPI(routes=[readiness_route("/ready")])
+    if at_logins:
+        platform = FakePlatform()
+        logins = Logins(platform.config(certificate=from_vault), callback_url=CALLBACK, key=Fernet.generate_key())
+        running = lifespan({}, also=logins.lifespan)
+    else:
+        running = lifespan(gateway.config(certificate=from_vault), transport=gateway.transport)
+    transport = httpx.ASGITransport(app)
+    async with running(app), httpx.AsyncClient(transport=transport, base_url="http://app") as browser:
+        red = [(await browser.get("/ready")).status_code for _ in range(3)]
+        vault.set()
+        assert (red, len(looks)) == ([503] * 3, 1)
+        monkeypatch.setattr(readiness, "_PATIENCE", 60.0)
+        assert (await browser.get("/ready")).status_code == 200
+    assert asked.is_set()
 
 
 def test_the_worst_client_decides(gateway: FakeGateway) -> None:

@@ -19,8 +19,8 @@ from seic._config import Config
 from seic._errors import ConfigurationError, TokenError
 from seic._listeners import Listener
 from seic._runtime import Job, start_async
-from seic._tls.certificate import ClientCertificate
 from seic.fastapi.journal import Journal
+from seic.fastapi.looking import Look
 
 #: The name of the client where an application has only one.
 DEFAULT = "default"
@@ -47,6 +47,8 @@ class Clients(Mapping[str, AsyncClient]):
         self._clients: dict[str, AsyncClient] = {}
         #: What each went through.
         self.journals: dict[str, Journal] = {}
+        #: Looks at their certificates.
+        self.certificates: dict[str, Look] = {}
         #: The fetches that `renew` began last, by client.
         self.renewals: dict[str, Job] = {}
 
@@ -62,12 +64,13 @@ class Clients(Mapping[str, AsyncClient]):
                 raise ConfigurationError(f"there are two clients named {name!r}; give each its own", field="name")
         for name, client in clients.items():
             self._clients[name], self.journals[name] = client, Journal()
+            self.certificates[name] = _look_at(client)
             client.listen(self.journals[name])
         try:
             yield
         finally:
             for name in clients:
-                del self._clients[name], self.journals[name]
+                del self._clients[name], self.journals[name], self.certificates[name]
                 if (renewal := self.renewals.pop(name, None)) is not None:
                     renewal.cancel()
 
@@ -97,6 +100,12 @@ class Clients(Mapping[str, AsyncClient]):
         if last is None or last.is_stranded():
             client = self[name]
             self.renewals[name] = start_async(lambda: _try_token(client))
+
+
+def _look_at(client: AsyncClient) -> Look:
+    auth = client.auth
+    assert isinstance(auth, OAuth2Auth)  # noqa: S101  # AsyncClient takes no other; for the type checker
+    return Look(lambda: auth.certificate)
 
 
 def lifespan(
@@ -197,8 +206,8 @@ class People:
 
     name: str
     host: str
-    #: The certificate that all of them present; it may be called for.
-    certificate: Callable[[], ClientCertificate | None]
+    #: The certificate that all of them present.
+    certificate: Look
     journal: Journal
 
 

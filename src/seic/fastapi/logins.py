@@ -33,6 +33,7 @@ from seic._oauth import authorize
 from seic._oauth.pkce import is_same_state
 from seic.fastapi.addresses import address_of, own_path
 from seic.fastapi.clients import People, Person, greet, listener_of, welcoming
+from seic.fastapi.looking import Look
 from seic.fastapi.page import CONTENT_SECURITY_POLICY, render_message
 from seic.fastapi.pockets import LOGIN_TAKES, CookiePocket, Pocket, Used
 from seic.fastapi.problems import Problem, problem_of
@@ -195,7 +196,7 @@ class Logins:
         people = People(
             name=self._name,
             host=self._config.origin.host,
-            certificate=lambda: self._sessions.certificate,
+            certificate=Look(lambda: self._sessions.certificate),
             journal=self._sessions.journal,
         )
         try:

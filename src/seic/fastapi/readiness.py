@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -15,16 +15,18 @@ from starlette.routing import Route
 from seic._auth import OAuth2Auth
 from seic._client import AsyncClient
 from seic._errors import CertificateError
-from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
 from seic.fastapi.clients import Clients, People, clients_of, find_clients, people_of
 from seic.fastapi.journal import Journal, Trouble
+from seic.fastapi.looking import Look
 from seic.fastapi.page import CONTENT_SECURITY_POLICY, render
 
 #: A certificate that ends sooner than this share of its lifetime makes red, however many days were asked for: one that
 #: lives for a day would never be ready otherwise.
 _RED_SHARE = 0.05
 _SECONDS_A_DAY = 86400.0
+#: Seconds that a probe waits for certificates, of which a callback may give the first: a probe's own patience is short.
+_PATIENCE = 0.5
 
 
 class Health(enum.IntEnum):
@@ -110,13 +112,10 @@ def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = 
         # An application where people log in may have no client of its own.
         clients = (find_clients(request) if people else clients_of(request)) or Clients()
         now = time.time()
-        # Off the event loop: a certificate from a callback may be called for.
-        states, logins = await in_thread(
-            lambda: (
-                [examine(name, clients, red_days=red_days, now=now) for name in clients],
-                [examine_logins(one, red_days=red_days) for one in people],
-            )
-        )
+        looks = [*clients.certificates.values(), *(one.certificate for one in people)]
+        found = iter(await _look(looks, red_days))
+        states = [examine(name, clients, next(found), now=now) for name in clients]
+        logins = [examine_logins(one, next(found)) for one in people]
         for state in states:
             if state.token is not None and state.token.health is Health.FAIL:
                 clients.renew(state.name)
@@ -136,13 +135,28 @@ def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = 
     return Route(path, answer, name=name)
 
 
-def examine(name: str, clients: Clients, *, red_days: float, now: float) -> ClientHealth:
+async def _look(looks: Sequence[Look], red_days: float) -> list[CertificateHealth | None]:
+    """Return how well certificates are; one that does not come at once is as good as none."""
+    for look in looks:
+        look.begin()
+    ends = time.monotonic() + _PATIENCE
+    found: list[CertificateHealth | None] = []
+    for look in looks:
+        try:
+            certificate = await look.end(max(0.0, ends - time.monotonic()))
+            found.append(None if certificate is None else _examine_certificate(certificate, red_days))
+        except (CertificateError, TimeoutError):
+            found.append(CertificateHealth(health=Health.FAIL))
+    return found
+
+
+def examine(name: str, clients: Clients, certificate: CertificateHealth | None, *, now: float) -> ClientHealth:
     """Return how well a client is.
 
     Args:
         name: Which.
         clients: All.
-        red_days: See `readiness_route`.
+        certificate: How well its certificate is.
         now: Seconds since the epoch.
     """
     journal = clients.journals[name]
@@ -150,21 +164,20 @@ def examine(name: str, clients: Clients, *, red_days: float, now: float) -> Clie
     return ClientHealth(
         name=name,
         token=_examine_token(auth, journal, now),
-        certificate=_examine_certificate(lambda: auth.certificate, red_days),
+        certificate=certificate,
         trouble=journal.trouble,
     )
 
 
-def examine_logins(people: People, *, red_days: float) -> ClientHealth:
+def examine_logins(people: People, certificate: CertificateHealth | None) -> ClientHealth:
     """Return how well the logins are.
 
     Args:
         people: Who logs in where.
-        red_days: See `readiness_route`.
+        certificate: How well their certificate is.
     """
     journal = people.journal
     logins = LoginsHealth(health=Health.WARN if journal.fetch_failed else Health.PASS, asked=journal.fetched)
-    certificate = _examine_certificate(people.certificate, red_days)
     return ClientHealth(name=people.name, logins=logins, certificate=certificate, trouble=journal.trouble)
 
 
@@ -188,13 +201,7 @@ def _examine_token(auth: OAuth2Auth, journal: Journal, now: float) -> TokenHealt
     )
 
 
-def _examine_certificate(get: Callable[[], ClientCertificate | None], red_days: float) -> CertificateHealth | None:
-    try:
-        certificate = get()
-    except CertificateError:
-        return CertificateHealth(health=Health.FAIL)
-    if certificate is None:
-        return None
+def _examine_certificate(certificate: ClientCertificate, red_days: float) -> CertificateHealth:
     days_left = certificate.days_left()
     lifetime = (certificate.not_after - certificate.not_before).total_seconds() / _SECONDS_A_DAY
     if days_left < min(red_days, lifetime * _RED_SHARE):
