@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
 
 from seic._errors import CertificateError
 from seic._tls.context import build_context
-from seic._tls.explain import explain_close, explain_failure
+from seic._tls.explain import Stage, explain_close, explain_failure
 from seic._tls.reasons import Reason
 from seic._tls.trust import read_trust
 from tests._support.handshakes import (
@@ -302,6 +302,17 @@ def test_the_cause_is_found_behind_a_context() -> None:
     explained = explain_failure(outer, meeting())
     assert explained is not None
     assert explained == explain_close(meeting())
+
+
+@pytest.mark.parametrize("stage", ["handshake", "first"])
+def test_a_close_upon_an_expired_certificate_is_about_that(stage: Stage, root: Minted) -> None:
+    """It may have ended in service, and some servers hang up without an alert: whatever else is wrong, it is no use."""
+    ended = load(mint(issuer=root, not_after=NOW - DAY / 2))
+    explained = explain_close(attrs.evolve(meeting(ended), stage=stage))
+    assert explained is not None
+    assert (explained.reason, explained.side, explained.path) == (Reason.EXPIRED, "client", ended.path)
+    assert "closed the connection" in explained.text or "was closed before the handshake ended" in explained.text
+    assert "the certificate expired on" in explained.text
 
 
 def test_an_ipv6_host_is_written_in_brackets() -> None:

@@ -293,15 +293,33 @@ def test_ssl_cert_dir_is_searched_and_may_name_several(
     assert trusts(both, OTHER)
 
 
-@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+@pytest.mark.parametrize("there", ["nothing", "the other kind"])
+@pytest.mark.parametrize(("variable", "kind"), [("SSL_CERT_FILE", "file"), ("SSL_CERT_DIR", "folder")])
 def test_a_variable_that_names_nothing_is_an_error(
-    variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    variable: str, kind: str, there: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """OpenSSL would pass over it and trust nobody; the error names the variable and its value."""
-    monkeypatch.setenv(variable, str(tmp_path / "none"))
-    with pytest.raises(CertificateError, match=f"{variable} names it, but it does not exist") as caught:
+    named = tmp_path / "named"
+    if there != "nothing":
+        named.mkdir() if kind == "file" else named.write_text("")
+    monkeypatch.setenv(variable, str(named))
+    with pytest.raises(CertificateError, match=f"{variable} names it, but there is no such {kind}") as caught:
         read_trust()
-    assert (caught.value.reason, caught.value.path) == (Reason.NOT_FOUND, str(tmp_path / "none"))
+    assert (caught.value.reason, caught.value.path) == (Reason.NOT_FOUND, str(named))
+
+
+def test_a_folder_without_names_that_are_hashes_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, root: Minted
+) -> None:
+    """OpenSSL finds nothing in it and says nothing; the error tells how to make the names."""
+    (tmp_path / "ca.pem").write_bytes(root.pem)
+    monkeypatch.setenv("SSL_CERT_DIR", f"{tmp_path / 'none'}:{tmp_path}")
+    with pytest.raises(CertificateError, match=r"SSL_CERT_DIR .*; run 'openssl rehash") as caught:
+        read_trust()
+    assert (caught.value.reason, caught.value.path) == (Reason.NO_CERTIFICATE, f"{tmp_path / 'none'}:{tmp_path}")
+
+    (tmp_path / _hashed(root)).write_bytes(root.pem)
+    assert trusts(read_trust(), root)
 
 
 def test_a_variable_that_names_garbage_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -123,11 +123,13 @@ def explain_close(meeting: Meeting) -> Explanation | None:
     if meeting.stage == "later":
         return None
     if meeting.stage == "handshake":
-        return _explanation(
+        closed = "the connection was closed before the handshake ended"
+        # Over TLS 1.2 the certificate may have been judged by then.
+        return _dates(meeting, closed) or _explanation(
             meeting,
             Reason.CLOSED_EARLY,
-            "the connection was closed before the handshake ended; why cannot be told: something else may answer on "
-            "that port, this machine's address may not be on the server's allow-list, or the server is out of order",
+            f"{closed}; why cannot be told: something else may answer on that port, this machine's address may not be "
+            "on the server's allow-list, or the server is out of order",
             "unknown",
             certain=False,
         )

@@ -208,15 +208,23 @@ def _from_environment() -> Trust | None:
     if cafile is None and capath is None:
         return None
     if cafile is not None:
-        _look("SSL_CERT_FILE", cafile, [cafile], stat.S_ISREG)
+        _look("SSL_CERT_FILE", cafile, [cafile], "file", stat.S_ISREG)
     if capath is not None:
         # A folder may be there and yet not be entered, which OpenSSL passes over in silence.
-        _look("SSL_CERT_DIR", capath, [f"{part}/." for part in capath.split(os.pathsep)], stat.S_ISDIR)
+        folders = capath.split(os.pathsep)
+        _look("SSL_CERT_DIR", capath, [f"{part}/." for part in folders], "folder", stat.S_ISDIR)
+        if cafile is None and all(map(_has_other_names_only, filter(os.path.isdir, folders))):
+            raise fault(
+                Reason.NO_CERTIFICATE,
+                capath,
+                "SSL_CERT_DIR names it, but OpenSSL finds an authority by the hash of its name, and no file there is "
+                "called so; run 'openssl rehash FOLDER', or name a bundle by SSL_CERT_FILE",
+            )
     said = [name for name, value in (("SSL_CERT_FILE", cafile), ("SSL_CERT_DIR", capath)) if value is not None]
     return Trust(label=" and ".join(said), cafile=cafile, capath=capath, version=_version(cafile))
 
 
-def _look(variable: str, value: str, paths: Iterable[str], is_wanted: Callable[[int], bool]) -> None:
+def _look(variable: str, value: str, paths: Iterable[str], kind: str, is_wanted: Callable[[int], bool]) -> None:
     forbidden = False
     for path in paths:
         try:
@@ -229,7 +237,7 @@ def _look(variable: str, value: str, paths: Iterable[str], is_wanted: Callable[[
     if forbidden:
         raise _unreadable(value, variable)
     raise fault(
-        Reason.NOT_FOUND, value, f"{variable} names it, but it does not exist; correct the variable or unset it"
+        Reason.NOT_FOUND, value, f"{variable} names it, but there is no such {kind}; correct the variable or unset it"
     )
 
 
@@ -256,9 +264,20 @@ def _of_system(platform: str) -> Trust:
 
 def _has_hashed_names(directory: str) -> bool:
     try:
-        return any(_HASHED_NAME.fullmatch(name) for name in os.listdir(directory))  # noqa: PTH208 - names are enough
+        return _is_any_hashed(directory)
     except OSError:  # there is none, or not for this user
         return False
+
+
+def _has_other_names_only(directory: str) -> bool:
+    try:
+        return not _is_any_hashed(directory)
+    except OSError:  # not for this user to list, yet OpenSSL may open what it knows the name of
+        return False
+
+
+def _is_any_hashed(directory: str) -> bool:
+    return any(_HASHED_NAME.fullmatch(name) for name in os.listdir(directory))  # noqa: PTH208 - names are enough
 
 
 def _version(cafile: str | None) -> int:
