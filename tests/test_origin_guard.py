@@ -95,6 +95,16 @@ def test_two_names_of_one_machine_are_two_origins(url: str) -> None:
         guard.check(httpx.URL(url))
 
 
+def test_what_has_passed_opens_the_way_for_nothing_else() -> None:
+    """A call's URL is known again by being the same object; each other one is looked at."""
+    guard = OriginGuard(Origin.parse("api.example", field="hosts.api"))
+    own = httpx.URL("https://api.example/v1")
+    for _ in range(2):
+        guard.check(own)
+        with pytest.raises(HostNotAllowed):
+            guard.check(own.copy_with(host="evil.example"))
+
+
 # Every hop
 
 

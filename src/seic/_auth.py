@@ -28,7 +28,7 @@ from seic._tokens.held import Held
 from seic._tokens.sending import Sender
 from seic._tokens.source import TokenSource
 from seic._tokens.stats import Stats
-from seic._transport import AsyncTrace, BlockingTrace, HopTrace, OriginGuard, require_config
+from seic._transport import AsyncTrace, BlockingTrace, HopTrace, guard_of, require_config
 
 #: The streams whose bytes are in memory: they can always be sent again, and nothing needs to be noted of them.
 _IN_MEMORY: set[type] = {httpx.ByteStream}
@@ -127,7 +127,7 @@ class OAuth2Auth(_Auth):
         self._state = self.source.state
         self._monotonic = clock.monotonic
         self._wall = clock.wall
-        self._guard = OriginGuard(config.origin)
+        self._guard = guard_of(config.origin)
         self._async_trace, self._blocking_trace = AsyncTrace(self._guard), BlockingTrace(self._guard)
         self._id_header = provider.client_id_header
         self._client_id = config.client_id
@@ -289,7 +289,10 @@ class OAuth2Auth(_Auth):
                 self._attached = _Attached(held, before, headers.copy() if is_repeated else None)
         if self._id_header is not None:
             # httpx takes the token off a redirect to another origin, but not this header.
-            trace.watch(request)
+            if "trace" in request.extensions:
+                trace.watch(request)
+            else:
+                request.extensions["trace"] = trace
 
     def _check_hops(self, request: Any, response: Any) -> None:
         """Refuse the answer of a foreign origin, for transports that did not heed the trace."""

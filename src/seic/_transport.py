@@ -6,6 +6,7 @@ Redirects are followed below an auth flow, so a flow sees only the first hop; a 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
@@ -35,12 +36,14 @@ class OriginGuard:
     URLs are compared as they go on the wire, so there is no second reading of one that could differ.
     """
 
-    __slots__ = ("_host", "_port", "_scheme", "origin")
+    __slots__ = ("_host", "_passed", "_port", "_scheme", "origin")
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
         url = httpx.URL(str(origin))
         self._scheme, self._host, self._port = url.scheme, url.raw_host, url.port
+        # A call's URL comes by twice, first in the auth flow and then in the transport. URLs never change.
+        self._passed: Any = None
 
     def allows(self, url: Any) -> bool:
         """Tell whether a URL of httpx or httpx2 lies in the origin."""
@@ -52,9 +55,12 @@ class OriginGuard:
         Raises:
             HostNotAllowed: It lies elsewhere.
         """
-        # Written out, not asked of `allows`: each call passes here twice.
+        if url is self._passed:
+            return
+        # Written out, not asked of `allows`: each call passes here.
         if url.raw_host != self._host or url.scheme != self._scheme or url.port != self._port:
             raise self._refusal(url.scheme, url.raw_host, url.port)
+        self._passed = url
 
     def check_hop(self, url: Any) -> None:
         """Raise unless a URL of httpcore or httpcore2 lies in the origin, whose parts are bytes.
@@ -79,6 +85,12 @@ class OriginGuard:
             "sent to; use a client of its own for that host",
             host=netloc,
         )
+
+
+@functools.lru_cache(64)
+def guard_of(origin: Origin) -> OriginGuard:
+    """Return the guard of an origin, one for all that guard it."""
+    return OriginGuard(origin)
 
 
 class HopTrace:
@@ -180,7 +192,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, config: Config, *, transport: httpx.AsyncBaseTransport | None = None, **options: Any) -> None:
         _check(config, options)
-        self._guard = OriginGuard(config.origin)
+        self._guard = guard_of(config.origin)
         failures = CallFailures(origin=config.origin, network=config.network)
         self._inner = AsyncPools(config.presenter, failures, **options) if transport is None else transport
 
@@ -194,7 +206,8 @@ class AsyncTransport(httpx.AsyncBaseTransport):
             httpx.TransportError: The connection failed otherwise.
         """
         self._guard.check(request.url)
-        _drop_trace(request)
+        if "trace" in request.extensions:
+            _drop_trace(request)
         prove_hop(request)
         # Handed on, not awaited: one coroutine less in the way of each call.
         return self._inner.handle_async_request(request)
@@ -231,14 +244,15 @@ class Transport(httpx.BaseTransport):
 
     def __init__(self, config: Config, *, transport: httpx.BaseTransport | None = None, **options: Any) -> None:
         _check(config, options)
-        self._guard = OriginGuard(config.origin)
+        self._guard = guard_of(config.origin)
         failures = CallFailures(origin=config.origin, network=config.network)
         self._inner = Pools(config.presenter, failures, **options) if transport is None else transport
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request, if it stays in the origin; raises as `AsyncTransport.handle_async_request` does."""
         self._guard.check(request.url)
-        _drop_trace(request)
+        if "trace" in request.extensions:
+            _drop_trace(request)
         prove_hop(request)
         return self._inner.handle_request(request)
 
