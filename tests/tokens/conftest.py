@@ -9,6 +9,7 @@ from tests._support.pki import Minted, authority
 from tests._support.pki import server as server_certificate
 from tests._support.sending import Call, send_blocking, send_in_asyncio, send_in_trio
 from tests._support.token_desk import TokenDesk
+from tests._support.token_states import State
 
 
 @pytest.fixture
@@ -34,3 +35,9 @@ def send(request: pytest.FixtureRequest) -> Call:
 def identity() -> Minted:
     """A server's certificate for localhost."""
     return server_certificate(authority())
+
+
+@pytest.fixture
+def state(clock: FakeClock) -> State:
+    """A state without a token."""
+    return State(clock)
