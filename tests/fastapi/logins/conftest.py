@@ -1,0 +1,30 @@
+"""A platform in memory, an application with a login at it, and a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests._support.fake_platform import FakePlatform
+from tests._support.login_site import Site
+
+
+@pytest.fixture
+def platform() -> FakePlatform:
+    """A platform in memory."""
+    return FakePlatform()
+
+
+@pytest.fixture
+def site(platform: FakePlatform) -> Site:
+    """An application with a login at it."""
+    return Site(platform)
+
+
+@pytest.fixture
+def browser(site: Site) -> Iterator[TestClient]:
+    """A browser at the running application."""
+    with site as browser:
+        yield browser
