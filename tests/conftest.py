@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 from seic._tokens import spending
 from tests._support.api import KINDS, Kind
 from tests._support.clocks import FakeClock
+from tests._support.fake_gateway import FakeGateway
 from tests._support.skips import pytest_make_collect_report, pytest_runtest_makereport
 from tests._support.token_desk import TokenDesk
 
@@ -41,3 +42,9 @@ def kind(request: pytest.FixtureRequest) -> Kind:
     """Each kind of client."""
     way: Kind = request.param
     return way
+
+
+@pytest.fixture
+def gateway() -> FakeGateway:
+    """A gateway in memory."""
+    return FakeGateway()
