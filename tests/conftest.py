@@ -1,4 +1,4 @@
-"""What every test has."""
+"""What every test has, and what tests of several rooms ask for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls in threads of their own, and the tokens that they get."""
+"""Many calls at once, in threads of their own or in one event loop, and what they get."""
 
 from __future__ import annotations
 

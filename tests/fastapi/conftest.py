@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests._support.fake_gateway import FakeGateway
 from tests._support.issuer import Issuer
-
-
-@pytest.fixture
-def gateway() -> FakeGateway:
-    """A gateway in memory."""
-    return FakeGateway()
 
 
 @pytest.fixture(scope="module")
