@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests._support.fake_platform import FakePlatform
 from tests._support.issuer import Issuer
 
 
@@ -11,3 +12,9 @@ from tests._support.issuer import Issuer
 def issuer() -> Issuer:
     """An issuer; making its RSA key takes a while, so tests that change it make their own."""
     return Issuer()
+
+
+@pytest.fixture
+def platform() -> FakePlatform:
+    """A platform in memory."""
+    return FakePlatform()

@@ -1,4 +1,4 @@
-"""A platform in memory, an application with a login at it, and a browser."""
+"""An application with a login, and a browser at it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,6 @@ from fastapi.testclient import TestClient
 
 from tests._support.fake_platform import FakePlatform
 from tests._support.login_site import Site
-
-
-@pytest.fixture
-def platform() -> FakePlatform:
-    """A platform in memory."""
-    return FakePlatform()
 
 
 @pytest.fixture
