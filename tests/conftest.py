@@ -1,4 +1,4 @@
-"""What every test has."""
+"""What every test has, and what tests of several rooms ask for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from seic._tokens import spending
+from tests._support.api import KINDS, Kind
+from tests._support.clocks import FakeClock
+from tests._support.fake_gateway import FakeGateway
 from tests._support.skips import pytest_make_collect_report, pytest_runtest_makereport
+from tests._support.token_desk import TokenDesk
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
@@ -19,3 +23,28 @@ settings.load_profile("seic")
 def _nothing_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each test spend the same codes and refresh tokens as the one before: a process does so once."""
     monkeypatch.setattr(spending, "_known", {})
+
+
+@pytest.fixture
+def desk() -> TokenDesk:
+    """A token endpoint in memory."""
+    return TokenDesk()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Both clocks."""
+    return FakeClock()
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of client."""
+    way: Kind = request.param
+    return way
+
+
+@pytest.fixture
+def gateway() -> FakeGateway:
+    """A gateway in memory."""
+    return FakeGateway()

@@ -1,51 +1,20 @@
+"""The ready clients, as users of httpx expect them, and what they refuse."""
+
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx
-import httpx2
 import pytest
-import respx
 
 import seic
-from seic._runtime import Latch
-from tests._support.fake_gateway import TOKEN_PATH, FakeGateway
-from tests._support.identities import authority, certificate
+from tests._support.clients import KINDS, both, refused
+from tests._support.fake_gateway import FakeGateway
 from tests._support.pki import mint
 from tests._support.swapping import PairOnDisk
-from tests._support.token_desk import PATIENCE, TokenDesk
-
-_TOKEN = {"access_token": "token-1", "token_type": "BearerToken", "expires_in": "3600"}
-
-
-@pytest.fixture
-def gateway() -> FakeGateway:
-    """A gateway in memory."""
-    return FakeGateway()
-
-
-def both(gateway: FakeGateway, **options: Any) -> tuple[seic.AsyncClient, seic.Client]:
-    """One client of each kind."""
-    return (
-        seic.AsyncClient(gateway.config(), transport=gateway.transport, **options),
-        seic.Client(gateway.config(), transport=gateway.blocking_transport, **options),
-    )
-
-
-def refused(kind: Any, config: Any, **options: Any) -> seic.ConfigurationError:
-    """The error that the options lead to."""
-    with pytest.raises(seic.ConfigurationError) as caught:
-        kind(config, **options)
-    assert str(caught.value).startswith(f"{caught.value.field}: ")
-    return caught.value
-
-
-KINDS = pytest.mark.parametrize("kind", [seic.AsyncClient, seic.Client])
 
 
 @KINDS
@@ -230,64 +199,6 @@ async def test_a_mount_carries_calls_of_the_origin_only(gateway: FakeGateway) ->
     assert recorder.urls == ["https://api.seic.com/mounted"]
 
 
-# One auth for several clients
-
-
-async def test_one_auth_is_one_token_for_several_clients(gateway: FakeGateway) -> None:
-    """The second client makes no token request, and closing one leaves the token to the other."""
-    config = gateway.config()
-    auth = seic.OAuth2Auth(config, transport=gateway.transport)
-    async with seic.AsyncClient(config, auth=auth, transport=gateway.transport) as first:
-        await first.get("/a")
-    second = seic.AsyncClient(config, auth=auth, transport=gateway.transport)
-    blocking = seic.Client(config, auth=auth, transport=gateway.blocking_transport)
-    async with second:
-        await second.get("/b")
-    with blocking:
-        blocking.get("/c")
-
-    assert gateway.tokens == 1
-    assert first.stats == second.stats == auth.stats == blocking.stats
-
-
-@KINDS
-@pytest.mark.parametrize(
-    ("changes", "fact"),
-    [
-        ({"environment": "test"}, "base_url"),
-        ({"client_id": "AppKey-2"}, "client_id"),
-        ({"certificate": certificate(), "hosts": seic.Hosts(mtls="api.seic.com")}, "certificate"),
-        ({"certificate": certificate()}, "base_url"),
-    ],
-    ids=["environment", "client id", "certificate", "certificate and host"],
-)
-def test_no_token_is_shared_between_two_identities(
-    kind: Any, changes: dict[str, Any], fact: str, gateway: FakeGateway
-) -> None:
-    """An auth of another host, application or certificate is refused as the client is made."""
-    error = refused(kind, gateway.config(), auth=seic.OAuth2Auth(gateway.config(**changes)))
-
-    assert error.field == "auth"
-    assert f"its {fact} is another" in str(error)
-
-
-@KINDS
-def test_what_is_not_of_the_identity_may_differ(kind: Any, gateway: FakeGateway) -> None:
-    """Two configurations of one identity are as good as one."""
-    auth = seic.OAuth2Auth(gateway.config(token_timeout=1), transport=gateway.blocking_transport)
-
-    assert kind(gateway.config(), auth=auth).stats is auth.stats
-
-
-@KINDS
-def test_another_kind_of_auth_is_refused(kind: Any, gateway: FakeGateway) -> None:
-    """Httpx takes a pair; here it would silently replace the token."""
-    error = refused(kind, gateway.config(), auth=("user", "password-9"))
-
-    assert error.field == "auth"
-    assert "password-9" not in str(error)
-
-
 # Tokens
 
 
@@ -318,153 +229,3 @@ def test_a_client_is_made_of_the_environment(kind: Any, monkeypatch: pytest.Monk
 
     assert str(client.base_url) == "https://test.api.seic.com"
     assert client.timeout == httpx.Timeout(3)
-
-
-# Mocks
-
-
-def _respond(router: respx.MockRouter, host: str) -> None:
-    router.post(f"https://{host}{TOKEN_PATH}").respond(json=_TOKEN)
-    router.get(f"https://{host}/v1/echo", headers={"Authorization": "Bearer token-1", "AppKey": "AppKey-1"}).respond(
-        json={"ok": True}
-    )
-
-
-@pytest.mark.parametrize("with_certificate", [False, True], ids=["api", "mtls"])
-async def test_respx_works_with_the_clients(with_certificate: bool, gateway: FakeGateway) -> None:
-    """The mocks that httpx users have carry token and API calls; no setting is needed for it."""
-    identity = {"certificate": certificate(), "ca": authority().cert_pem} if with_certificate else {}
-    config = gateway.config(**identity)
-    with respx.mock as router:
-        _respond(router, "mtls.api.seic.com" if with_certificate else "api.seic.com")
-        async with seic.AsyncClient(config) as client:
-            assert (await client.get("/v1/echo")).json() == {"ok": True}
-        with seic.Client(config) as blocking:
-            assert blocking.get("/v1/echo").json() == {"ok": True}
-        assert len(router.calls) == 4
-
-
-@pytest.mark.parametrize("guarded", [False, True], ids=["plain", "guarded transport"])
-async def test_respx_works_with_the_auth_on_a_plain_client(guarded: bool, gateway: FakeGateway) -> None:
-    """A client of the user's own, with or without seic's transport, is mocked as ever."""
-    config = gateway.config()
-    transport = seic.AsyncTransport(config) if guarded else None
-    with respx.mock as router:
-        _respond(router, "api.seic.com")
-        auth = seic.OAuth2Auth(config)
-        async with httpx.AsyncClient(auth=auth, transport=transport, base_url=config.base_url) as client:
-            assert (await client.get("/v1/echo")).json() == {"ok": True}
-        assert len(router.calls) == 2
-
-
-@pytest.mark.parametrize("guarded", [False, True], ids=["plain", "guarded transport"])
-def test_respx_works_with_the_auth_on_a_plain_blocking_client(guarded: bool, gateway: FakeGateway) -> None:
-    """The blocking twin is mocked the same way."""
-    config = gateway.config()
-    transport = seic.Transport(config) if guarded else None
-    with respx.mock as router:
-        _respond(router, "api.seic.com")
-        with httpx.Client(auth=seic.OAuth2Auth(config), transport=transport, base_url=config.base_url) as client:
-            assert client.get("/v1/echo").json() == {"ok": True}
-        assert len(router.calls) == 2
-
-
-async def test_the_auth_serves_an_httpx2_client(gateway: FakeGateway) -> None:
-    """One auth for clients of both libraries, and one token."""
-    config = gateway.config()
-    auth = seic.OAuth2Auth(config, transport=gateway.transport)
-
-    def answer(request: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, json=dict(request.headers))
-
-    async with httpx2.AsyncClient(
-        auth=auth,  # type: ignore[arg-type]  # a type checker sees one base, since httpx2 may not be there
-        transport=httpx2.MockTransport(answer),
-        base_url=config.base_url,
-    ) as client:
-        headers = (await client.get("/v1/echo")).json()
-    with httpx2.Client(
-        auth=auth,  # type: ignore[arg-type]  # as above
-        transport=httpx2.MockTransport(answer),
-        base_url=config.base_url,
-    ) as blocking:
-        twin = blocking.get("/v1/echo").json()
-
-    assert headers["authorization"] == twin["authorization"] == "Bearer token-1"
-    assert headers["appkey"] == twin["appkey"] == "AppKey-1"
-
-
-# The end
-
-
-async def test_a_closed_client_sends_nothing(gateway: FakeGateway) -> None:
-    """Httpx's own error, also after the block and after a second closing."""
-    client, blocking = both(gateway)
-    async with client:
-        await client.get("/")
-    await client.aclose()
-    blocking.close()
-    blocking.close()
-
-    assert client.is_closed
-    assert blocking.is_closed
-    with pytest.raises(RuntimeError, match="closed"):
-        await client.get("/")
-    with pytest.raises(RuntimeError, match="closed"):
-        blocking.get("/")
-
-
-@pytest.mark.parametrize("way", ["aclose", "block"])
-async def test_closing_leaves_nothing_running(way: str, gateway: FakeGateway) -> None:
-    """A token fetch under way ends with the client; who waits for it comes to an end, too."""
-    gateway.gate = asyncio.Event()
-    client = gateway.client()
-    waiting = asyncio.create_task(client.get("/"))
-    await gateway.arrived.wait()
-
-    await (client.aclose() if way == "aclose" else client.__aexit__())
-    gateway.gate.set()
-    await asyncio.wait([waiting])
-
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-@pytest.mark.parametrize("library", ["asyncio", "trio"])
-@pytest.mark.parametrize("way", ["aclose", "block"])
-def test_a_closing_that_is_cancelled_closes_all_the_same(library: str, way: str) -> None:
-    """It ends the fetch that others wait for without giving it its moment, and closes the connections."""
-    desk = TokenDesk()
-    closed = Latch()
-    heard: list[BaseException] = []
-
-    class Carrier(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            return await desk.handle_async_request(request)
-
-        async def aclose(self) -> None:
-            closed.set()
-
-    async def main() -> None:
-        desk.hold()
-        client = seic.AsyncClient(FakeGateway().config(), transport=Carrier())
-
-        async def wait() -> None:
-            try:
-                await client.token()
-            except seic.TokenError as error:
-                heard.append(error)
-
-        async with anyio.create_task_group() as outer:
-            outer.start_soon(wait)
-            assert await desk.arrived.wait_async(PATIENCE)
-            with anyio.CancelScope() as scope:
-                scope.cancel()
-                await (client.aclose() if way == "aclose" else client.__aexit__())
-            assert scope.cancelled_caught
-            assert closed.is_set()
-            assert client.is_closed
-        desk.release()
-
-    anyio.run(main, backend=library)
-    assert len(heard) == 1
-    assert desk.calls == 1

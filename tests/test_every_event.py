@@ -215,9 +215,3 @@ async def test_each_call_is_one_line_and_no_event(gateway: FakeGateway, caplog: 
             assert lines == [f"GET https://api.seic.com/v1/accounts 200 tracking_id={track}"] * logged
 
     assert heard == []
-
-
-@pytest.fixture
-def gateway() -> FakeGateway:
-    """A gateway in memory."""
-    return FakeGateway()

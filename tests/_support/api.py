@@ -16,6 +16,7 @@ from tests._support.token_desk import TokenDesk
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 BASE = "https://api.example"
+PAYLOAD = b"the whole body"
 
 
 @attrs.define

@@ -21,6 +21,7 @@ from tests._support.clocks import FakeClock
 PATIENCE = 10.0
 
 SECRET = "client-secret-1"
+UNAVAILABLE = httpx.Response(503)
 
 
 class TokenDesk(httpx.AsyncBaseTransport, httpx.BaseTransport):
@@ -126,3 +127,8 @@ async def landed(source: TokenSource) -> None:
     """Wait until no fetch is under way."""
     while (flight := source.state.flight) is not None:
         assert await flight.wait_async(PATIENCE)
+
+
+def refusal(status: int = 401, **body: Any) -> httpx.Response:
+    """Return a refusal in the standard's form."""
+    return httpx.Response(status, json={"error": "invalid_client", **body})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-import math
 import ssl
 from collections import deque
 from typing import Any
@@ -15,57 +14,13 @@ import pytest
 import trio
 
 import seic
-from seic import ConfigurationError, Retry, RetryTransport
+from seic import Retry, RetryTransport
 from seic._network.failures import CertificateConnectError
-from tests._support.api import KINDS, Api, Async, Blocking, Kind, auth_for, config
-from tests._support.clocks import FakeClock
-from tests._support.token_desk import TokenDesk
+from tests._support.api import KINDS, Async, Blocking, Kind
+from tests._support.retrying import Answer, Plan, busy
 
 IDEMPOTENT = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]
 PAYLOAD = b"the whole body"
-
-Answer = tuple[int, dict[str, str], bytes]
-
-
-class Plan:
-    """An API that answers by plan, and then well."""
-
-    def __init__(self, *answers: Answer | Exception) -> None:
-        self.api = Api()
-        self.left = deque(answers)
-        self.api.answer = self._next
-
-    @property
-    def calls(self) -> int:
-        """How many calls came in."""
-        return len(self.api.calls)
-
-    def _next(self, _: Any) -> Answer | None:
-        answer = self.left.popleft() if self.left else None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that were made, none of which takes any time; chance is a half."""
-    made: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        made.append(seconds)
-
-    monkeypatch.setattr("seic._api.retry.sleep", sleep)
-    monkeypatch.setattr("seic._api.retry.block", made.append)
-    monkeypatch.setattr("seic._api.retry.random", lambda: 0.5)
-    return made
-
-
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    """Each kind of client."""
-    way: Kind = request.param
-    return way
 
 
 def send(kind: Kind, plan: Plan, method: str = "GET", retry: Retry | None = None, **options: Any) -> Any:
@@ -81,11 +36,6 @@ def send(kind: Kind, plan: Plan, method: str = "GET", retry: Retry | None = None
             return await client.request(method, "https://api.example/v1?q=secret", **options)
 
     return asyncio.run(call())
-
-
-def busy(status: int = 503, body: bytes = b"", **headers: str) -> Answer:
-    """Return an answer that may pass."""
-    return status, {name.replace("_", "-"): value for name, value in headers.items()}, body
 
 
 def says(transient: str, status: int = 400) -> Answer:
@@ -331,125 +281,3 @@ async def test_a_streamed_error_can_still_be_read(pauses: list[float]) -> None:
         client.stream("GET", "https://api.example/") as reply,
     ):
         assert b"gateway.trouble" in await reply.aread()
-
-
-# In the ready clients
-
-
-async def test_a_client_retries_if_it_is_told_to(pauses: list[float]) -> None:
-    """And not otherwise; token calls have their own rules."""
-    plan, desk = Plan(busy(), busy()), TokenDesk()
-    auth = auth_for(desk)
-    async with seic.AsyncClient(config(), auth=auth, transport=Async(plan.api, httpx)) as client:
-        assert (await client.get("/v1")).status_code == 503
-    async with seic.AsyncClient(config(), auth=auth, transport=Async(plan.api, httpx), retry=Retry()) as client:
-        assert (await client.get("/v1")).status_code == 200
-    assert plan.api.tokens == ["token-1"] * 3
-
-
-async def test_what_is_mounted_retries_as_well(pauses: list[float]) -> None:
-    """A client has one policy for all of its calls."""
-    plan = Plan(busy())
-    mounts = {"https://api.example/v1/slow": Async(plan.api, httpx)}
-    auth = auth_for(TokenDesk())
-    async with seic.AsyncClient(config(), auth=auth, mounts=mounts, retry=Retry()) as client:
-        assert (await client.get("/v1/slow")).status_code == 200
-    assert plan.calls == 2
-
-
-def test_a_blocking_client_retries_if_it_is_told_to(pauses: list[float]) -> None:
-    """As the async one."""
-    plan = Plan(busy())
-    auth = auth_for(TokenDesk(), FakeClock())
-    with seic.Client(config(), auth=auth, transport=Blocking(plan.api, httpx), retry=Retry()) as client:
-        assert client.get("/v1").status_code == 200
-
-
-def test_a_token_that_dies_in_a_pause_is_renewed_all_the_same(kind: Kind, pauses: list[float]) -> None:
-    """The transport repeats with the token that it has; the auth above it sees the 401."""
-    plan, desk = Plan(busy()), TokenDesk()
-    take = plan.api.take
-
-    def revoke(request: Any, body: bytes) -> Answer:
-        answer = take(request, body)
-        plan.api.dead.add("token-1")
-        return answer
-
-    plan.api.take = revoke  # type: ignore[method-assign]
-    auth = auth_for(desk)
-    if kind.is_async:
-
-        async def call() -> Any:
-            transport = RetryTransport(Async(plan.api, kind.library))
-            async with kind.library.AsyncClient(auth=auth, transport=transport) as client:
-                return await client.get("https://api.example/v1")
-
-        reply = asyncio.run(call())
-    else:
-        with kind.library.Client(auth=auth, transport=RetryTransport(Blocking(plan.api, kind.library))) as client:
-            reply = client.get("https://api.example/v1")
-    assert reply.status_code == 200
-    assert plan.api.tokens == ["token-1", "token-1", "token-2"]
-
-
-# The transport below
-
-
-def test_what_is_below_is_opened_and_closed_with_it() -> None:
-    """By `with` and by hand."""
-    seen: list[str] = []
-
-    class Below(httpx.BaseTransport):
-        def __enter__(self) -> Any:
-            seen.append("enter")
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            seen.append("exit")
-
-        def close(self) -> None:
-            seen.append("close")
-
-    with RetryTransport(Below()) as transport:
-        transport.close()
-    assert seen == ["enter", "close", "exit"]
-
-
-async def test_an_async_transport_below_is_opened_and_closed_with_it() -> None:
-    """As a blocking one."""
-    seen: list[str] = []
-
-    class Below(httpx.AsyncBaseTransport):
-        async def __aenter__(self) -> Any:
-            seen.append("enter")
-            return self
-
-        async def __aexit__(self, *_: object) -> None:
-            seen.append("exit")
-
-        async def aclose(self) -> None:
-            seen.append("close")
-
-    async with RetryTransport(Below()) as transport:
-        await transport.aclose()
-    assert seen == ["enter", "close", "exit"]
-
-
-@pytest.mark.parametrize(
-    ("settings", "field"),
-    [
-        ({"attempts": 0}, "retry.attempts"),
-        ({"attempts": 2.5}, "retry.attempts"),
-        ({"attempts": True}, "retry.attempts"),
-        ({"longest_pause": -1}, "retry.longest_pause"),
-        ({"longest_pause": math.inf}, "retry.longest_pause"),
-        ({"longest_pause": math.nan}, "retry.longest_pause"),
-        ({"longest_pause": "10"}, "retry.longest_pause"),
-        ({"longest_pause": True}, "retry.longest_pause"),
-    ],
-)
-def test_numbers_that_make_no_sense_are_refused(settings: dict[str, Any], field: str) -> None:
-    """The error names the setting."""
-    with pytest.raises(ConfigurationError) as caught:
-        Retry(**settings)
-    assert caught.value.field == field

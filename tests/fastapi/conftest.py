@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fake_platform import FakePlatform
 from tests._support.issuer import Issuer
-
-
-@pytest.fixture
-def gateway() -> FakeGateway:
-    """A gateway in memory."""
-    return FakeGateway()
 
 
 @pytest.fixture(scope="module")
 def issuer() -> Issuer:
     """An issuer; making its RSA key takes a while, so tests that change it make their own."""
     return Issuer()
+
+
+@pytest.fixture
+def platform() -> FakePlatform:
+    """A platform in memory."""
+    return FakePlatform()

@@ -59,12 +59,6 @@ class Site:
 
 
 @pytest.fixture
-def platform() -> FakePlatform:
-    """A platform in memory."""
-    return FakePlatform()
-
-
-@pytest.fixture
 def seen() -> Iterator[Observatory]:
     """What was exported."""
     observatory = Observatory()

@@ -74,12 +74,6 @@ def test_a_name_that_fits_is_none(account: str | None, root: Minted) -> None:
 # The account's name
 
 
-@pytest.fixture
-def gateway() -> FakeGateway:
-    """A gateway in memory."""
-    return FakeGateway()
-
-
 def with_certificate(gateway: FakeGateway, certificate: Any, **changes: Any) -> seic.Config:
     """Settings of a service account whose certificate it is."""
     return gateway.config(certificate=certificate, hosts=seic.Hosts(mtls="mtls.example"), **changes)

@@ -1,4 +1,4 @@
-"""A gateway in memory, and what is exported of it."""
+"""What is exported of a gateway in memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests._support.fake_gateway import FakeGateway
 from tests._support.observatory import Observatory
 
 
@@ -16,9 +15,3 @@ def seen() -> Iterator[Observatory]:
     observatory = Observatory()
     yield observatory
     observatory.close()
-
-
-@pytest.fixture
-def gateway() -> FakeGateway:
-    """A gateway in memory."""
-    return FakeGateway()

@@ -1,4 +1,4 @@
-"""A clock and a token endpoint for each test of this room, and each way to make a token call."""
+"""What a source knows without a token, and each way to make a token call."""
 
 from __future__ import annotations
 
@@ -8,19 +8,7 @@ from tests._support.clocks import FakeClock
 from tests._support.pki import Minted, authority
 from tests._support.pki import server as server_certificate
 from tests._support.sending import Call, send_blocking, send_in_asyncio, send_in_trio
-from tests._support.token_desk import TokenDesk
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """Both clocks."""
-    return FakeClock()
-
-
-@pytest.fixture
-def desk() -> TokenDesk:
-    """A token endpoint in memory."""
-    return TokenDesk()
+from tests._support.token_states import State
 
 
 @pytest.fixture(params=[send_blocking, send_in_asyncio, send_in_trio], ids=["blocking", "asyncio", "trio"])
@@ -34,3 +22,9 @@ def send(request: pytest.FixtureRequest) -> Call:
 def identity() -> Minted:
     """A server's certificate for localhost."""
     return server_certificate(authority())
+
+
+@pytest.fixture
+def state(clock: FakeClock) -> State:
+    """A state without a token."""
+    return State(clock)

@@ -1,0 +1,259 @@
+"""A rejected call is replayed once, where a new token can help."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+
+import seic
+from seic import OAuth2Auth, TokenRequestRefused
+from seic._api.replay import NOT_REPLAYED
+from tests._support.api import BASE, CHALLENGE, KINDS, PAYLOAD, Api, Kind, auth_for
+from tests._support.clocks import FakeClock
+from tests._support.token_desk import TokenDesk
+
+# A 401
+
+
+def test_a_rejected_token_is_renewed_and_the_call_replayed(
+    api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind
+) -> None:
+    """The caller sees the second answer only."""
+    api.dead.add("token-1")
+    reply = kind.request(api, auth, "POST", "/v1/orders", content=PAYLOAD)
+
+    assert reply.status_code == 200
+    assert NOT_REPLAYED not in reply.extensions
+    assert api.tokens == ["token-1", "token-2"]
+    assert api.bodies == [PAYLOAD] * 2
+    assert auth.stats.replays == 1
+    assert desk.calls == 2
+
+
+def test_a_second_401_reaches_the_caller(api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind) -> None:
+    """One renewal and one replay for each call at most."""
+    api.dead |= {"token-1", "token-2"}
+    reply = kind.request(api, auth, "GET", "/v1/accounts")
+
+    assert reply.status_code == 401
+    assert "rejected too" in reply.extensions[NOT_REPLAYED]
+    assert api.tokens == ["token-1", "token-2"]
+    assert desk.calls == 2
+
+
+@pytest.mark.parametrize(
+    ("refusal", "replayed"),
+    [
+        pytest.param((401, CHALLENGE, b""), True, id="invalid_token"),
+        pytest.param((401, {"WWW-Authenticate": "Bearer"}, b""), True, id="a challenge without an error"),
+        pytest.param((401, {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}, b""), False, id="scope"),
+        pytest.param((401, {"WWW-Authenticate": "Basic"}, b""), False, id="another scheme"),
+        pytest.param((401, {}, b""), False, id="nothing"),
+        pytest.param((401, {}, b'{"code": "gateway.authentication.failure", "message": "no"}'), True, id="the code"),
+        pytest.param((401, {}, b'{"code": "gateway.authorization.failure", "message": "no"}'), False, id="other code"),
+        pytest.param((403, CHALLENGE, b""), False, id="403 with a challenge"),
+        pytest.param((403, {}, b'{"code": "gateway.authentication.failure", "message": "no"}'), False, id="403"),
+        pytest.param(
+            (403, {}, b'{"error": {"code": 403, "message": "logged in elsewhere", "subcode": "018"}}'),
+            False,
+            id="403, logged in elsewhere",
+        ),
+        pytest.param((500, CHALLENGE, b""), False, id="500 with a challenge"),
+    ],
+)
+def test_only_a_401_that_speaks_of_the_token_is_replayed(
+    api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind, refusal: Any, replayed: bool
+) -> None:
+    """Anything else is handed on as it is, body included, and costs no token."""
+    api.dead.add("token-1")
+    api.refusal = refusal
+    reply = kind.request(api, auth, "GET", "/v1/accounts")
+
+    assert len(api.calls) == desk.calls == (2 if replayed else 1)
+    if not replayed:
+        assert (reply.status_code, reply.content) == (refusal[0], refusal[2])
+    assert (NOT_REPLAYED in reply.extensions) is (not replayed and refusal[0] == 401)
+
+
+def test_a_plain_provider_says_it_by_the_bare_status(api: Api, desk: TokenDesk, kind: Kind) -> None:
+    """Its documents know a 401 of the API by its status alone."""
+    api.dead.add("token-1")
+    api.refusal = (401, {}, b"")
+    auth = auth_for(desk, provider=seic.OAUTH2, grant=seic.ClientCredentials())
+    assert kind.request(api, auth, "GET", "/v1/accounts").status_code == 200
+    assert desk.calls == 2
+
+
+@pytest.mark.parametrize("spread", [False, True], ids=["together", "spread"])
+async def test_two_hundred_401s_make_one_token_request(
+    api: Api, desk: TokenDesk, auth: OAuth2Auth, spread: bool
+) -> None:
+    """Each names the token that was rejected; whoever comes late finds the new one in hand, and nobody fails."""
+    kind = KINDS[0]
+    async with kind.client(api, auth) as client:
+        await client.get("/v1/accounts")
+        api.dead.add("token-1")
+
+        async def call(number: int) -> int:
+            for _ in range(number if spread else 0):
+                await asyncio.sleep(0)
+            reply = await client.get("/v1/accounts")
+            status: int = reply.status_code
+            return status
+
+        statuses = await asyncio.gather(*(call(number) for number in range(200)))
+
+    assert statuses == [200] * 200
+    assert desk.calls == 2
+    assert auth.stats.replays >= 1
+
+
+def test_a_path_that_takes_no_token_does_not_cost_one_for_each_call(
+    api: Api, desk: TokenDesk, auth: OAuth2Auth, clock: FakeClock, kind: Kind
+) -> None:
+    """Although all the others take what it rejects: renewals pause, and the 401 says so; the others notice nothing."""
+    api.answer = lambda call: (401, CHALLENGE, b"") if call.path.endswith("/broken") else None
+    notes = []
+    for _ in range(60):
+        assert kind.request(api, auth, "GET", "/v1/accounts").status_code == 200
+        reply = kind.request(api, auth, "GET", "/v1/broken")
+        assert reply.status_code == 401
+        notes.append(reply.extensions[NOT_REPLAYED])
+        clock.advance(1)
+    assert desk.calls <= 8
+    assert len({"rejected too" in note for note in notes}) == 2
+    assert any("rejects new tokens as well as old ones" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("headers", "replayed"), [(CHALLENGE, True), ({}, False)], ids=["with a challenge", "with its body alone"]
+)
+def test_of_a_401_no_more_is_read_than_an_error_takes(
+    api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind, headers: dict[str, str], replayed: bool
+) -> None:
+    """Beyond, the challenge alone counts; who replays leaves the rest unread, and who does not hands all of it on."""
+    api.dead.add("token-1")
+    error = b'{"code": "gateway.authentication.failure", "message": "' + b"x" * 10_000_000 + b'"}'
+    api.refusal = (401, headers, error)
+    reply = kind.request(api, auth, "GET", "/v1/accounts")
+
+    assert len(api.calls) == desk.calls == (2 if replayed else 1)
+    assert reply.content == (b"" if replayed else error)
+    if replayed:
+        assert reply.history[0].content == b""
+    assert api.closed == len(api.calls) + replayed
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+async def test_the_error_of_a_streamed_401_is_left_to_the_caller(api: Api, auth: OAuth2Auth, library: Any) -> None:
+    """It was looked at, and can be read as if it had not been."""
+    api.dead.add("token-1")
+    api.refusal = (401, {}, PAYLOAD)
+    kind = next(kind for kind in KINDS if kind.library is library and kind.is_async)
+    async with kind.client(api, auth) as client, client.stream("GET", "/v1/accounts") as reply:
+        assert not reply.is_stream_consumed
+        assert b"".join([part async for part in reply.aiter_raw()]) == PAYLOAD
+
+
+async def test_a_401_that_comes_late_does_not_renew_the_new_token(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
+    """The call was carried by the old one; it is replayed with the one in hand."""
+    request = httpx.Request("GET", f"{BASE}/v1/accounts")
+    flow = auth.async_auth_flow(request)
+    await anext(flow)
+    await auth.source.token(force=True)
+    response = httpx.Response(401, headers=CHALLENGE, request=request)
+    replay = await flow.asend(response)
+
+    assert replay.headers["Authorization"] == "Bearer token-2"
+    assert desk.calls == 2
+    await flow.aclose()
+
+
+def test_where_new_tokens_are_rejected_as_well_renewals_pause(
+    api: Api, desk: TokenDesk, auth: OAuth2Auth, clock: FakeClock, kind: Kind
+) -> None:
+    """An API that rejects everything must not cost a token for each call."""
+    api.dead |= {f"token-{number}" for number in range(100)}
+    for _ in range(20):
+        reply = kind.request(api, auth, "GET", "/v1/accounts")
+        assert reply.status_code == 401
+        assert NOT_REPLAYED in reply.extensions
+    assert desk.calls == 2
+
+    clock.advance(1)
+    kind.request(api, auth, "GET", "/v1/accounts")
+    assert desk.calls == 3
+
+
+def test_a_renewal_that_fails_is_the_calls_error(api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind) -> None:
+    """There is no token to go on with, and the error says why."""
+    kind.request(api, auth, "GET", "/v1/accounts")
+    api.dead.add("token-1")
+    desk.plan.append(httpx.Response(401, json={"error": "invalid_client"}))
+    with pytest.raises(TokenRequestRefused):
+        kind.request(api, auth, "GET", "/v1/accounts")
+    assert len(api.calls) == 2
+
+
+# Redirects
+
+
+def test_after_a_redirect_only_the_last_hop_is_replayed(
+    api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind
+) -> None:
+    """The order that was taken before the redirect must not be taken twice."""
+
+    def answer(call: Any) -> tuple[int, dict[str, str], bytes] | None:
+        if call.method == "POST":
+            api.dead.add("token-1")  # it is revoked in between
+            return 303, {"Location": "/v1/orders/7"}, b""
+        return None
+
+    api.answer = answer
+    reply = kind.request(api, auth, "POST", "/v1/orders", content=PAYLOAD, follow_redirects=True)
+
+    assert reply.status_code == 200
+    assert [(call.method, call.token) for call in api.calls] == [
+        ("POST", "token-1"),
+        ("GET", "token-1"),
+        ("GET", "token-2"),
+    ]
+
+
+def test_a_401_of_a_foreign_host_says_nothing_of_the_token(api: Api, desk: TokenDesk, kind: Kind) -> None:
+    """Whoever a redirect leads to must not be able to have tokens renewed, nor to be sent one."""
+    api.answer = lambda call: (
+        (302, {"Location": "https://elsewhere.example/"}, b"") if call.token else (401, CHALLENGE, b"")
+    )
+    auth = auth_for(desk, provider=seic.OAUTH2, grant=seic.ClientCredentials())
+    reply = kind.request(api, auth, "GET", "/v1/accounts", follow_redirects=True)
+
+    assert reply.status_code == 401
+    assert "another origin" in reply.extensions[NOT_REPLAYED]
+    assert api.tokens == ["token-1", ""]
+    assert desk.calls == 1
+
+
+# Streamed answers
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+async def test_a_streamed_answer_is_left_to_the_caller(api: Api, auth: OAuth2Auth, library: Any) -> None:
+    """Only that of a 401 is read, for it may have to speak of the token."""
+    api.answer = lambda _: (200, {}, PAYLOAD)
+    kind = next(kind for kind in KINDS if kind.library is library and kind.is_async)
+    async with kind.client(api, auth) as client, client.stream("GET", "/v1/accounts") as reply:
+        assert not reply.is_stream_consumed
+        assert b"".join([part async for part in reply.aiter_raw()]) == PAYLOAD
+
+
+def test_a_streamed_answer_is_left_to_a_blocking_caller(api: Api, auth: OAuth2Auth) -> None:
+    """As to an async one."""
+    api.answer = lambda _: (200, {}, PAYLOAD)
+    with KINDS[1].client(api, auth) as client, client.stream("GET", "/v1/accounts") as reply:
+        assert not reply.is_stream_consumed
+        assert b"".join(reply.iter_raw()) == PAYLOAD

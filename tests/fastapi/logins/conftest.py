@@ -1,0 +1,24 @@
+"""An application with a login, and a browser at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests._support.fake_platform import FakePlatform
+from tests._support.login_site import Site
+
+
+@pytest.fixture
+def site(platform: FakePlatform) -> Site:
+    """An application with a login at it."""
+    return Site(platform)
+
+
+@pytest.fixture
+def browser(site: Site) -> Iterator[TestClient]:
+    """A browser at the running application."""
+    with site as browser:
+        yield browser

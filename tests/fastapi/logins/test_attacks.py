@@ -1,0 +1,244 @@
+"""Attacks on a login: forged callbacks, planted cookies, providers mixed up."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from cryptography.fernet import Fernet
+from fastapi.testclient import TestClient
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from seic.fastapi.logins import Logins
+from seic.fastapi.pockets import SessionPocket
+from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.login_site import KEY, LOGIN, PAGE, SESSION, Site, plant
+
+
+def test_attack_login_csrf_with_the_attackers_code(site: Site, browser: TestClient) -> None:
+    """A victim who follows the attacker's callback would work in the attacker's account, and leave data there."""
+    attacker = site.browser()
+    trap = site.platform.log_in(attacker.get("/login").headers["Location"], email="mallory@example.com")
+
+    assert browser.get(trap).status_code == 400
+    browser.get("/login")  # even while the victim is about to log in
+    assert browser.get(trap).status_code == 400
+    assert browser.get("/me").status_code == 303
+    assert site.platform.exchanges == []
+
+
+def test_attack_login_csrf_against_someone_logged_in(site: Site, browser: TestClient) -> None:
+    """They stay who they are."""
+    site.log_in(browser)
+    attacker = site.browser()
+    trap = site.platform.log_in(attacker.get("/login").headers["Location"], email="mallory@example.com")
+
+    assert browser.get(trap).status_code == 400
+    assert browser.get("/me").json() == "ada@example.com"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda url: url.split("&state=")[0], id="no state"),
+        pytest.param(lambda url: url.split("state=")[0] + "state=", id="empty state"),
+        pytest.param(lambda url: url + "x", id="longer state"),
+        pytest.param(lambda url: url + "&state=other", id="two states"),
+        pytest.param(lambda url: url + "&code=other", id="two codes"),
+        pytest.param(lambda url: url.split("?")[0], id="nothing"),
+    ],
+)
+def test_attack_a_callback_without_its_state(change: Any, site: Site, browser: TestClient) -> None:
+    """Only a login that this browser began is finished; no code is sent to the provider otherwise."""
+    callback = site.platform.log_in(browser.get("/login").headers["Location"])
+
+    assert browser.get(change(callback)).status_code == 400
+    assert site.platform.exchanges == []
+
+
+def test_attack_a_callback_is_played_again(site: Site, browser: TestClient) -> None:
+    """The state is good once: its first use takes it away, whether it worked or not."""
+    callback = site.platform.log_in(browser.get("/login").headers["Location"])
+
+    assert browser.get(callback).status_code == 303
+    assert browser.get(callback).status_code == 400
+    assert len(site.platform.exchanges) == 1
+    failed = site.platform.log_in(browser.get("/login").headers["Location"])
+    site.platform.plan.append(httpx.Response(400, json={"error": "invalid_grant"}))
+    assert browser.get(failed).status_code == 400
+    assert browser.get(failed).status_code == 400
+    assert len(site.platform.exchanges) == 2
+
+
+@pytest.mark.parametrize("pocket", [None, SessionPocket()], ids=["cookie", "session store"])
+@pytest.mark.parametrize("answer", [None, httpx.Response(400, json={"error": "invalid_grant"})], ids=["good", "failed"])
+def test_attack_a_callback_is_played_again_with_its_cookie(
+    answer: httpx.Response | None, pocket: Any, platform: FakePlatform
+) -> None:
+    """Whoever has a copy of all that the browser had gets no second exchange: a code sent twice may end the session."""
+    site = Site(platform, pocket=pocket)
+    with site as browser:
+        callback = platform.log_in(browser.get("/login").headers["Location"])
+        copy = dict(browser.cookies)
+        platform.plan.extend([answer] if answer else [])
+        first = browser.get(callback)
+        plant(browser, copy)
+
+        assert (first.status_code, browser.get(callback).status_code) == (400 if answer else 303, 400)
+        assert len(platform.exchanges) == 1
+        assert site.log_in(browser).status_code == 303
+
+
+@pytest.mark.parametrize("pocket", [None, SessionPocket()], ids=["cookie", "session store"])
+@pytest.mark.parametrize("query", ["code=x&state=x", "error=access_denied", ""])
+def test_attack_a_foreign_callback_does_not_end_the_login_under_way(
+    query: str, pocket: Any, platform: FakePlatform
+) -> None:
+    """Any page can send a browser to the callback; only the right state uses the login up."""
+    site = Site(platform, pocket=pocket)
+    with site as browser:
+        callback = platform.log_in(browser.get("/login").headers["Location"])
+
+        assert browser.get(f"/login/callback?{query}").status_code == 400
+        assert browser.get(callback).status_code == 303
+
+
+def test_attack_session_fixation(site: Site, browser: TestClient) -> None:
+    """Whoever planted a session in the victim's browser does not find the victim's token under it."""
+    attacker = site.browser()
+    site.log_in(attacker, email="mallory@example.com")
+    planted = dict(attacker.cookies)
+    plant(browser, planted)
+    site.log_in(browser)
+
+    assert browser.cookies[SESSION] != planted[SESSION]
+    assert browser.get("/me").json() == "ada@example.com"
+    # The planted session was ended by the login that replaced it.
+    assert attacker.get("/me").status_code == 303
+
+
+def test_attack_a_planted_login_cookie(site: Site, browser: TestClient) -> None:
+    """Only our own host can set `__Host-` cookies; one of another name counts for nothing."""
+    attacker = site.browser()
+    trap = site.platform.log_in(attacker.get("/login").headers["Location"], email="mallory@example.com")
+    plant(browser, {"seic-login": attacker.cookies[LOGIN], "seic-session": "x"})
+
+    assert browser.get(trap).status_code == 400
+
+
+def test_attack_a_login_cookie_as_a_session(site: Site, browser: TestClient) -> None:
+    """What was sealed for one purpose is worth nothing for another."""
+    browser.get("/login")
+    plant(browser, {SESSION: browser.cookies[LOGIN]})
+
+    assert browser.get("/me").status_code == 303
+
+
+@pytest.mark.parametrize("cookie", ["", "x", "gAAAAA", Fernet(Fernet.generate_key()).encrypt(b"{}").decode()])
+def test_attack_a_forged_session(cookie: str, browser: TestClient) -> None:
+    """Without the key there is no session."""
+    plant(browser, {SESSION: cookie})
+
+    assert browser.get("/me").status_code == 303
+
+
+def test_attack_a_cookie_that_was_tampered_with(site: Site, browser: TestClient) -> None:
+    """Whatever letter is changed, dropped or added, it opens nothing."""
+    site.log_in(browser)
+    good = browser.cookies[SESSION]
+    changed = [good[:at] + ("A" if good[at] != "A" else "B") + good[at + 1 :] for at in range(0, len(good) - 8, 7)]
+
+    for cookie in [*changed, good[:-8], good[8:], good[:40] + good, good.swapcase()]:
+        plant(browser, {SESSION: cookie})
+        assert browser.get("/me").status_code == 303
+    plant(browser, {SESSION: good})
+    assert browser.get("/me").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "options"),
+    [
+        pytest.param({}, {"callback_url": "https://other.example/login/callback"}, id="another host's"),
+        pytest.param({"client_id": "app-2"}, {}, id="another client's"),
+        pytest.param({}, {"name": "other"}, id="another login's"),
+    ],
+)
+def test_attack_a_cookie_of_another_application(
+    changes: dict[str, Any], options: dict[str, Any], site: Site, browser: TestClient
+) -> None:
+    """With the same key and the same store: staging's cookie is worth nothing in production."""
+    site.log_in(browser)
+    browser.get("/login")
+    config = site.platform.config(**changes)
+    settings: dict[str, Any] = {"callback_url": CALLBACK, "key": KEY, "transport": site.platform.transport, **options}
+    logins = Logins(config, **settings)
+
+    async def me(request: Request) -> JSONResponse:
+        return JSONResponse((await (await logins.client(request)).get("/v1/me")).json())
+
+    app = Starlette(routes=[*logins.routes, Route("/me", me)], lifespan=logins.lifespan)
+    with TestClient(app, base_url="https://app.example", headers=PAGE, follow_redirects=False) as other:
+        names = {kind: f"__Host-{options.get('name', 'seic')}-{kind}" for kind in ("session", "login")}
+        plant(other, {names["session"]: browser.cookies[SESSION], names["login"]: browser.cookies[LOGIN]})
+        assert other.get("/me").status_code == 303
+        assert other.get(f"{urlsplit(settings['callback_url']).path}?code=x&state=x").status_code == 400
+    assert len(site.platform.exchanges) == 1
+
+
+def test_attack_mix_up_of_two_providers(platform: FakePlatform) -> None:
+    """A code of the honest provider is never sent to the attacker's, nor the other way round (RFC 9700 §4.4)."""
+    evil = FakePlatform()
+    honest_logins = Logins(platform.config(), callback_url=CALLBACK, key=KEY, transport=platform.transport)
+    evil_logins = Logins(
+        evil.config(),
+        callback_url="https://app.example/evil/callback",
+        key=KEY,
+        name="evil",
+        login_path="/evil/login",
+        logout_path="/evil/logout",
+        transport=evil.transport,
+    )
+
+    @contextlib.asynccontextmanager
+    async def both(app: Starlette) -> AsyncIterator[None]:
+        async with honest_logins.lifespan(app), evil_logins.lifespan(app):
+            yield
+
+    app = Starlette(routes=[*honest_logins.routes, *evil_logins.routes], lifespan=both)
+    with TestClient(app, base_url="https://app.example", follow_redirects=False) as browser:
+        # The victim begins at the attacker's provider, which sends them on to the honest one with the same state.
+        state = parse_qs(urlsplit(browser.get("/evil/login").headers["Location"]).query)["state"][0]
+        honest = browser.get("/login").headers["Location"]
+        code = parse_qs(urlsplit(platform.log_in(honest)).query)["code"][0]
+
+        assert browser.get("/evil/callback", params={"code": code, "state": "x"}).status_code == 400
+        browser.get("/login")
+        assert browser.get("/login/callback", params={"code": code, "state": state}).status_code == 400
+        # Even the attacker's own sealed cookie under the honest name opens nothing.
+        browser.get("/evil/login")
+        plant(browser, {LOGIN: browser.cookies["__Host-evil-login"]})
+        assert browser.get("/login/callback", params={"code": code, "state": state}).status_code == 400
+    assert platform.exchanges == evil.exchanges == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status"),
+    [
+        pytest.param("&iss=https%3A%2F%2Fidp.example", 303, id="the right one"),
+        pytest.param("&iss=https%3A%2F%2Fevil.example", 400, id="another"),
+        pytest.param("", 400, id="missing"),
+    ],
+)
+def test_attack_mix_up_by_the_issuer(parameters: str, status: int, platform: FakePlatform) -> None:
+    """Where the provider names itself in the callback, it has to be the one that was asked (RFC 9207)."""
+    with Site(platform, issuer="https://idp.example") as browser:
+        callback = platform.log_in(browser.get("/login").headers["Location"])
+
+        assert browser.get(callback + parameters).status_code == status

@@ -1,0 +1,95 @@
+"""How logins are set up, and replaced in an application's own tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+from starlette.applications import Starlette
+
+import seic
+from seic.fastapi.logins import Logins
+from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.login_site import KEY, PAGE, Site
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "field"),
+    [
+        pytest.param({"store": None}, {}, "store", id="no store"),
+        pytest.param({}, {"key": "short"}, "key", id="no key"),
+        pytest.param({}, {"callback_url": "/login/callback"}, "callback_url", id="no whole URL"),
+        pytest.param({}, {"callback_url": "http://app.example/cb"}, "callback_url", id="plain http"),
+        pytest.param({}, {"name": "a b"}, "name", id="a name that is no cookie's"),
+        pytest.param({}, {"name": ""}, "name", id="no name"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(
+    changes: dict[str, Any], options: dict[str, Any], field: str, platform: FakePlatform
+) -> None:
+    """When the application is written."""
+    with pytest.raises(seic.ConfigurationError) as caught:
+        Logins(platform.config(**changes), **{"callback_url": CALLBACK, "key": KEY, **options})
+
+    assert caught.value.field == field
+
+
+def test_a_provider_without_a_login_is_refused() -> None:
+    """The gateway knows no people."""
+    config = seic.Config(
+        provider=seic.SEI_GATEWAY,
+        client_id="AppKey-1",
+        client_secret="AppSecret-1",
+        grant=seic.ClientCredentials(username="svc-user", password="password-1"),
+        store=seic.MemoryStore(),
+    )
+    with pytest.raises(seic.ConfigurationError) as caught:
+        Logins(config, callback_url=CALLBACK, key=KEY)
+
+    assert caught.value.field == "provider.authorize_url"
+
+
+def test_a_forgotten_lifespan_is_explained(platform: FakePlatform) -> None:
+    """At the first login."""
+    logins = Logins(platform.config(), callback_url=CALLBACK, key=KEY)
+    app = Starlette(routes=logins.routes)
+    browser = TestClient(app, base_url="https://app.example", follow_redirects=False)
+    callback = platform.log_in(browser.get("/login").headers["Location"])
+
+    with pytest.raises(seic.ConfigurationError) as caught:
+        browser.get(callback)
+
+    assert "also=logins.lifespan" in str(caught.value)
+
+
+async def test_the_grant_by_itself_gives_no_token(platform: FakePlatform) -> None:
+    """A configuration for people is nobody's account."""
+    async with seic.AsyncClient(platform.config(store=None), transport=platform.transport) as client:
+        with pytest.raises(seic.TokenRequestRefused) as caught:
+            await client.token()
+
+    assert caught.value.code == "login_required"
+    assert platform.exchanges == []
+
+
+def test_on_ones_own_machine_plain_http_may_do(platform: FakePlatform) -> None:
+    """Cookies then go without Secure, and without the prefix that demands it."""
+    site = Site(platform, callback_url="http://localhost:8000/login/callback", secure=False)
+    with site:
+        browser = TestClient(site.app, base_url="http://localhost:8000", headers=PAGE, follow_redirects=False)
+        site.log_in(browser)
+        assert "seic-session" in browser.cookies
+        assert browser.get("/me").json() == "ada@example.com"
+
+
+def test_a_dependency_is_replaced_in_tests(site: Site, browser: TestClient) -> None:
+    """Handlers are tried without any login."""
+    fake = httpx.AsyncClient(
+        base_url="https://fake.example",
+        transport=httpx.MockTransport(lambda request: httpx.Response(200, json={"email": "test@example.com"})),
+    )
+    site.app.dependency_overrides[site.logins.client] = lambda: fake
+
+    assert browser.get("/me").json() == "test@example.com"

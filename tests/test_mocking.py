@@ -1,0 +1,85 @@
+"""How users' own tests put answers in the network's place."""
+
+from __future__ import annotations
+
+import httpx
+import httpx2
+import pytest
+import respx
+
+import seic
+from tests._support.fake_gateway import TOKEN_PATH, FakeGateway
+from tests._support.identities import authority, certificate
+
+_TOKEN = {"access_token": "token-1", "token_type": "BearerToken", "expires_in": "3600"}
+
+
+def _respond(router: respx.MockRouter, host: str) -> None:
+    router.post(f"https://{host}{TOKEN_PATH}").respond(json=_TOKEN)
+    router.get(f"https://{host}/v1/echo", headers={"Authorization": "Bearer token-1", "AppKey": "AppKey-1"}).respond(
+        json={"ok": True}
+    )
+
+
+@pytest.mark.parametrize("with_certificate", [False, True], ids=["api", "mtls"])
+async def test_respx_works_with_the_clients(with_certificate: bool, gateway: FakeGateway) -> None:
+    """The mocks that httpx users have carry token and API calls; no setting is needed for it."""
+    identity = {"certificate": certificate(), "ca": authority().cert_pem} if with_certificate else {}
+    config = gateway.config(**identity)
+    with respx.mock as router:
+        _respond(router, "mtls.api.seic.com" if with_certificate else "api.seic.com")
+        async with seic.AsyncClient(config) as client:
+            assert (await client.get("/v1/echo")).json() == {"ok": True}
+        with seic.Client(config) as blocking:
+            assert blocking.get("/v1/echo").json() == {"ok": True}
+        assert len(router.calls) == 4
+
+
+@pytest.mark.parametrize("guarded", [False, True], ids=["plain", "guarded transport"])
+async def test_respx_works_with_the_auth_on_a_plain_client(guarded: bool, gateway: FakeGateway) -> None:
+    """A client of the user's own, with or without seic's transport, is mocked as ever."""
+    config = gateway.config()
+    transport = seic.AsyncTransport(config) if guarded else None
+    with respx.mock as router:
+        _respond(router, "api.seic.com")
+        auth = seic.OAuth2Auth(config)
+        async with httpx.AsyncClient(auth=auth, transport=transport, base_url=config.base_url) as client:
+            assert (await client.get("/v1/echo")).json() == {"ok": True}
+        assert len(router.calls) == 2
+
+
+@pytest.mark.parametrize("guarded", [False, True], ids=["plain", "guarded transport"])
+def test_respx_works_with_the_auth_on_a_plain_blocking_client(guarded: bool, gateway: FakeGateway) -> None:
+    """The blocking twin is mocked the same way."""
+    config = gateway.config()
+    transport = seic.Transport(config) if guarded else None
+    with respx.mock as router:
+        _respond(router, "api.seic.com")
+        with httpx.Client(auth=seic.OAuth2Auth(config), transport=transport, base_url=config.base_url) as client:
+            assert client.get("/v1/echo").json() == {"ok": True}
+        assert len(router.calls) == 2
+
+
+async def test_the_auth_serves_an_httpx2_client(gateway: FakeGateway) -> None:
+    """One auth for clients of both libraries, and one token."""
+    config = gateway.config()
+    auth = seic.OAuth2Auth(config, transport=gateway.transport)
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json=dict(request.headers))
+
+    async with httpx2.AsyncClient(
+        auth=auth,  # type: ignore[arg-type]  # a type checker sees one base, since httpx2 may not be there
+        transport=httpx2.MockTransport(answer),
+        base_url=config.base_url,
+    ) as client:
+        headers = (await client.get("/v1/echo")).json()
+    with httpx2.Client(
+        auth=auth,  # type: ignore[arg-type]  # as above
+        transport=httpx2.MockTransport(answer),
+        base_url=config.base_url,
+    ) as blocking:
+        twin = blocking.get("/v1/echo").json()
+
+    assert headers["authorization"] == twin["authorization"] == "Bearer token-1"
+    assert headers["appkey"] == twin["appkey"] == "AppKey-1"

@@ -1,0 +1,106 @@
+"""A source that is closed leaves nothing running, and nobody without an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import trio
+
+from seic import TokenError
+from seic._events import TokenWaitBegun
+from seic._runtime import Latch
+from tests._support.clocks import FakeClock
+from tests._support.token_desk import PATIENCE, TokenDesk
+
+
+async def test_closing_ends_a_fetch_and_waits_for_its_end(desk: TokenDesk) -> None:
+    """No task is left behind, and the source can be used on."""
+    source = desk.source()
+    desk.hold()
+    caller = asyncio.create_task(source.token())
+    assert await desk.arrived.wait_async(PATIENCE)
+    caller.cancel()
+    await asyncio.wait([caller])
+    await source.aclose()
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    desk.release()
+    assert (await source.token()).access_token == "token-1"
+
+
+async def test_whoever_waits_for_a_fetch_that_is_closed_gets_its_token(desk: TokenDesk) -> None:
+    """A close waits for it for a second; nothing is asked for twice."""
+    source = desk.source()
+    desk.hold()
+    callers = [asyncio.create_task(source.token()) for _ in range(3)]
+    assert await desk.arrived.wait_async(PATIENCE)
+    closing = asyncio.create_task(source.aclose())
+    await asyncio.sleep(0)
+    desk.release()
+    await closing
+    assert [(await caller).access_token for caller in callers] == ["token-1"] * 3
+    assert desk.calls == 1
+
+
+@pytest.mark.parametrize("ahead", [False, True], ids=["in need", "ahead"])
+async def test_whoever_waits_for_a_fetch_that_a_close_ends_gets_an_error_and_asks_no_more(
+    desk: TokenDesk, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, ahead: bool
+) -> None:
+    """Each of them an error of its own that says so; no task is left, and later calls find nothing remembered."""
+    monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
+    source = desk.source(clock)
+    if ahead:
+        await source.token()
+        clock.advance(3000)
+    desk.hold()
+    if ahead:
+        await source.token()
+        clock.advance(600)
+    callers = [asyncio.create_task(source.token()) for _ in range(3)]
+    assert await desk.arrived.wait_async(PATIENCE)
+    await source.aclose()
+
+    errors = await asyncio.gather(*callers, return_exceptions=True)
+    assert all(type(error) is TokenError and "closed" in str(error) for error in errors)
+    assert len(set(map(id, errors))) == 3
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    calls = desk.calls
+    assert calls == 1 + ahead
+    desk.release()
+    await source.token()
+    assert desk.calls == calls + 1
+
+
+def test_a_blocking_close_leaves_no_caller_without_an_answer(desk: TokenDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The twin does the same for callers in threads."""
+    monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
+    waiting = Latch()
+    source = desk.source(emit=lambda event: waiting.set() if isinstance(event, TokenWaitBegun) else None)
+    desk.hold()
+    with ThreadPoolExecutor(1) as pool:
+        caller = pool.submit(source.token_sync)
+        assert desk.arrived.wait(PATIENCE)
+        source.close()
+        with pytest.raises(TokenError, match="closed"):
+            caller.result(PATIENCE)
+        assert source.state.flight is None
+        desk.release()
+    assert desk.calls == 1
+
+
+def test_trio_closes_as_well(desk: TokenDesk, clock: FakeClock) -> None:
+    """The system task ends."""
+    source = desk.source(clock)
+
+    async def main() -> None:
+        await source.token()
+        clock.advance(3000)
+        desk.hold()
+        await source.token()
+        assert await desk.arrived.wait_async(PATIENCE)
+        await source.aclose()
+        assert source.state.flight is None
+
+    trio.run(main)
