@@ -147,16 +147,16 @@ def test_a_mistake_in_a_file_names_it(content: bytes | None, password: str | Non
 
 
 def test_what_a_damaged_key_says_is_never_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Expect a key that lost its first line, given as a text, not to be quoted as if it were a path."""
+    """Expect a key that lost more than its first and last line, given as a text, not to be quoted as if it were a path."""
     monkeypatch.chdir(tmp_path)
     body = b"".join(pem(EC_KEY).splitlines()[1:-1]).decode()
-    for text in (body, body[1:], f"x{body}"):
+    for text in (body[1:], body[:-8], f"x{body}"):
         with pytest.raises(ConfigurationError) as caught:
             read_key(text, field="key")
         assert body[10:40] not in str(caught.value)
 
 
-@pytest.mark.parametrize("form", ["utf-16", "proc-type", "pkcs12", "crlf", "beside its certificate"])
+@pytest.mark.parametrize("form", ["utf-16", "proc-type", "pkcs12", "crlf", "base64", "beside its certificate"])
 def test_a_key_in_any_format_of_a_certificates(form: str, tmp_path: Path) -> None:
     """Expect what opens as a client certificate's key to open here."""
     minted = mint()
@@ -165,6 +165,7 @@ def test_a_key_in_any_format_of_a_certificates(form: str, tmp_path: Path) -> Non
         "proc-type": lambda: openssl("ec", "-in", "@", "-aes128", "-passout", "pass:pass", given=minted.key_pem),
         "pkcs12": lambda: openssl("pkcs12", "-export", "-in", "@", "-passout", "pass:pass", given=minted.pair),
         "crlf": lambda: minted.key_pem.replace(b"\n", b"\r\n"),
+        "base64": lambda: b"".join(minted.key_pem.splitlines()[1:-1]),
         "beside its certificate": lambda: minted.pair,
     }[form]()
     path = tmp_path / "signing.key"
