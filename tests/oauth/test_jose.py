@@ -147,7 +147,7 @@ def test_a_mistake_in_a_file_names_it(content: bytes | None, password: str | Non
 
 
 def test_what_a_damaged_key_says_is_never_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Expect a key that lost more than its first and last line, given as a text, not to be quoted as a path would be."""
+    """Expect a key that lost more than its first and last line, given as a text, not to be quoted as paths are."""
     monkeypatch.chdir(tmp_path)
     body = b"".join(pem(EC_KEY).splitlines()[1:-1]).decode()
     for text in (body[1:], body[:-8], f"x{body}"):
