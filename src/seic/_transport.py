@@ -196,7 +196,9 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         failures = CallFailures(origin=config.origin, network=config.network)
         self._inner = AsyncPools(config.presenter, failures, **options) if transport is None else transport
 
-    def handle_async_request(self, request: httpx.Request) -> Coroutine[Any, Any, httpx.Response]:
+    def handle_async_request(  # pyright: ignore[reportIncompatibleMethodOverride]  # whose `async def` is one kind of it
+        self, request: httpx.Request
+    ) -> Coroutine[Any, Any, httpx.Response]:
         """Send the request, if it stays in the origin.
 
         Raises:

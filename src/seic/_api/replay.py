@@ -110,7 +110,7 @@ def _begins_anew(source: Any) -> bool:
 
 def _held_by(source: Any) -> list[Any]:
     """Return what an object's attributes hold, those in slots included."""
-    state = object.__getstate__(source)
+    state: Any = object.__getstate__(source)
     return [value for part in (state if isinstance(state, tuple) else (state,)) for value in (part or {}).values()]
 
 
