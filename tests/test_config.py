@@ -13,7 +13,7 @@ from seic._config import Config
 from seic._errors import CertificateError
 from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts
-from seic._model.provider import Occasion, Provider
+from seic._model.provider import Provider, RequestContext
 from seic._oauth.providers import SEI_PLATFORM
 from seic._tls.reasons import CertificateWarning
 from seic._tokens.store import MemoryStore
@@ -151,7 +151,7 @@ def test_a_client_without_a_secret_is_for_the_provider_to_take() -> None:
             *,
             client_id: str,
             client_secret: str | None,
-            occasion: Occasion,
+            occasion: RequestContext,
         ) -> None:
             form["client_id"] = client_id
 

@@ -52,7 +52,7 @@ async def test_a_new_nonce_comes_with_an_answer() -> None:
     provider = Provider()
     async with provider.client(dpop=dpop) as client:
         await client.token()
-        dpop.heed(httpx.Request("GET", HOST), {"DPoP-Nonce": "ahead"}, api=True)
+        dpop.remember_nonce(httpx.Request("GET", HOST), {"DPoP-Nonce": "ahead"}, api=True)
         provider.nonces["/api"] = "ahead"
         assert (await client.get("/api")).status_code == 200
     assert provider.refused == 0
@@ -173,14 +173,14 @@ async def test_a_nonce_that_is_asked_for_behind_a_redirect(blocking: bool) -> No
 def test_a_nonce_that_cannot_be_sent_back(nonce: str) -> None:
     """Expect it to be left alone."""
     dpop = seic.DPoP()
-    assert not dpop.heed(httpx.Request("POST", HOST), {"DPoP-Nonce": nonce}, api=False)
+    assert not dpop.remember_nonce(httpx.Request("POST", HOST), {"DPoP-Nonce": nonce}, api=False)
     assert "nonce" not in parts(dpop.prove("GET", httpx.URL(HOST), now=0.0))[1]
 
 
 def test_the_nonces_of_two_servers() -> None:
     """Expect each to get its own, and none to get another's."""
     dpop = seic.DPoP()
-    dpop.heed(httpx.Request("POST", HOST), {"DPoP-Nonce": "one"}, api=False)
+    dpop.remember_nonce(httpx.Request("POST", HOST), {"DPoP-Nonce": "one"}, api=False)
 
     def nonces() -> Iterator[str | None]:
         for url, token in ((HOST, None), (HOST, "t"), ("https://api.example", None), (f"{HOST}:8443", None)):

@@ -58,10 +58,10 @@ def test_no_two_events_share_a_name() -> None:
 
 def test_an_event_is_a_value() -> None:
     """Events compare by content and cannot be changed on their way through several listeners."""
-    event = _events.TokenEndpointBack(host="api.example.com", failures=3)
+    event = _events.TokenEndpointRecovered(host="api.example.com", failures=3)
 
-    assert event == _events.TokenEndpointBack(host="api.example.com", failures=3)
-    assert event != _events.TokenEndpointBack(host="api.example.com", failures=4)
+    assert event == _events.TokenEndpointRecovered(host="api.example.com", failures=3)
+    assert event != _events.TokenEndpointRecovered(host="api.example.com", failures=4)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         event.failures = 4  # type: ignore[misc]
 
@@ -125,7 +125,7 @@ def test_what_a_server_wrote_cannot_forge_a_log_entry(
 )
 def test_a_logger_above_the_level_writes_nothing(level: int, lines: int, caplog: pytest.LogCaptureFixture) -> None:
     """The application's logging decides what is written."""
-    event = _events.TokenEndpointBack(host="api.example.com", failures=3)
+    event = _events.TokenEndpointRecovered(host="api.example.com", failures=3)
 
     assert len(emitted(event, caplog, level)) == lines
 

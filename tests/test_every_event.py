@@ -42,7 +42,7 @@ class Heard(list[events.Event]):
     def __call__(self, event: events.Event) -> None:
         """Take the next event."""
         self.append(event)
-        if isinstance(event, events.AuthoritiesRotated):
+        if isinstance(event, events.TrustStoreReloaded):
             self.trusts_others.set()
 
 
@@ -151,23 +151,23 @@ async def a_token_of_anybodys(gateway: FakeGateway, heard: Heard, _folder: Path)
 
 
 TOLD_BY: dict[type[events.Event], Story] = {
-    events.TokenFetchBegun: a_call,
-    events.TokenFetchEnded: a_call,
-    events.TokenWaitBegun: a_call,
+    events.TokenRefreshStarted: a_call,
+    events.TokenRefreshEnded: a_call,
+    events.TokenWaitStarted: a_call,
     events.TokenWaitEnded: a_call,
     events.TokenRequested: a_call,
     events.TokenAcquired: a_call,
     events.TokenRefused: a_refusal,
     events.TokenEndpointDown: an_outage,
-    events.TokenEndpointBack: an_outage,
-    events.CallReplayed: a_dead_token,
-    events.CallNotReplayed: a_dead_token,
+    events.TokenEndpointRecovered: an_outage,
+    events.RequestRetried: a_dead_token,
+    events.RequestNotRetried: a_dead_token,
     events.StoreDegraded: a_store_that_fails,
-    events.StoreBack: a_store_that_fails,
+    events.StoreRecovered: a_store_that_fails,
     events.CertificateExpiring: a_certificate_that_ends,
     events.CertificateRotated: a_certificate_that_ends,
     events.CertificateRejected: a_certificate_that_ends,
-    events.AuthoritiesRotated: authorities_that_change,
+    events.TrustStoreReloaded: authorities_that_change,
     events.TokenNotBound: a_token_of_anybodys,
 }
 

@@ -10,11 +10,11 @@ import pytest
 import trio
 import trio.testing
 
-from seic._events import Event, TokenEndpointBack
+from seic._events import Event, TokenEndpointRecovered
 from seic._listeners import Listeners
 
-EVENT = TokenEndpointBack(host="api.example.com", failures=1)
-OTHER = TokenEndpointBack(host="api.example.com", failures=2)
+EVENT = TokenEndpointRecovered(host="api.example.com", failures=1)
+OTHER = TokenEndpointRecovered(host="api.example.com", failures=2)
 
 
 def failures_in(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
@@ -212,7 +212,7 @@ def test_the_log_hears_without_listeners(caplog: pytest.LogCaptureFixture) -> No
     with caplog.at_level(logging.INFO, logger="seic"):
         Listeners().emit(EVENT)
 
-    assert caplog.messages == ["token endpoint back: host=api.example.com failures=1 tracking_id=None"]
+    assert caplog.messages == ["token endpoint recovered: host=api.example.com failures=1 tracking_id=None"]
 
 
 @pytest.mark.parametrize("kind", [list, tuple], ids=["list", "tuple"])

@@ -22,6 +22,13 @@ from seic._errors import (
     TokenError,
     TokenRequestRefused,
 )
+from seic._model.extension_grants import (
+    DeviceCode,
+    ExistingToken,
+    JwtBearer,
+    SamlBearer,
+    TokenExchange,
+)
 from seic._model.grants import (
     AuthorizationCode,
     ClientCredentials,
@@ -31,13 +38,6 @@ from seic._model.grants import (
     SessionToken,
 )
 from seic._model.hosts import Hosts
-from seic._model.more_grants import (
-    DeviceCode,
-    ExistingToken,
-    JwtBearer,
-    SamlBearer,
-    TokenExchange,
-)
 from seic._model.provider import Provider
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo

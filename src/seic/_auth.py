@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 import httpx
 
-from seic._api.peeking import discard, discard_async, peek, peek_async
-from seic._api.proving import Prover
-from seic._api.replay import NOT_REPLAYED, Body
+from seic._api.body_prefix import discard, discard_async, peek, peek_async
+from seic._api.dpop_signer import DPoPSigner
+from seic._api.replay import NOT_REPLAYED, ReplayableBody
 from seic._config import Config
 from seic._connector import TokenConnector
-from seic._events import CallNotReplayed, CallReplayed, CertificateRotated, Event
+from seic._events import CertificateRotated, Event, RequestNotRetried, RequestRetried
 from seic._listeners import Listener, Listeners
 from seic._oauth.challenges import speaks_of_token
-from seic._oauth.words import credentials_of, find_tracking_id
+from seic._oauth.redact import credentials_of, find_tracking_id
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
@@ -133,7 +133,7 @@ class OAuth2Auth(_Auth):
         self._client_id = config.client_id
         self._attached = _Attached()
         if config.dpop is not None:
-            self._prove_calls(Prover(config.dpop, clock.wall))
+            self._prove_calls(DPoPSigner(config.dpop, clock.wall))
 
     def __repr__(self) -> str:
         return f"OAuth2Auth({self.config.base_url}, client_id={self.config.client_id!r})"
@@ -173,7 +173,7 @@ class OAuth2Auth(_Auth):
         self._attach(request, held, self._async_trace)
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
-            body = Body(request.stream)
+            body = ReplayableBody(request.stream)
             await body.mark_async()
         response = yield request
         self._check_hops(request, response)
@@ -213,7 +213,7 @@ class OAuth2Auth(_Auth):
         self._attach(request, held, self._blocking_trace)
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
-            body = Body(request.stream)
+            body = ReplayableBody(request.stream)
             body.mark()
         response = yield request
         self._check_hops(request, response)
@@ -248,7 +248,7 @@ class OAuth2Auth(_Auth):
         self.source.close()
         self.listeners.drain_blocking()
 
-    def _prove_calls(self, prover: Prover) -> None:
+    def _prove_calls(self, prover: DPoPSigner) -> None:
         """Have each call carry a proof. Done to this instance, so that the way of calls without proofs is untouched."""
         attach, flow, blocking_flow = self._attach, self.async_auth_flow, self.sync_auth_flow
 
@@ -300,7 +300,7 @@ class OAuth2Auth(_Auth):
             for hop in (*response.history, response):
                 self._guard.check(hop.request.url)
 
-    def _should_replay(self, response: Any, said: bytes | None, held: Held, body: Body | None) -> bool:
+    def _should_replay(self, response: Any, said: bytes | None, held: Held, body: ReplayableBody | None) -> bool:
         """Tell whether a 401 is worth a new token and a second call; where it is not, the response says why."""
         self._log(response)
         if not self._guard.allows(response.request.url):
@@ -314,7 +314,7 @@ class OAuth2Auth(_Auth):
             return self._hand_on(response, f"{body.problem}; the next call gets a new token")
         return True
 
-    def _replay(self, response: Any, held: Held, body: Body | None, trace: HopTrace) -> Any | None:
+    def _replay(self, response: Any, held: Held, body: ReplayableBody | None, trace: HopTrace) -> Any | None:
         """Return the request to send again; None where its body turned out to be lost."""
         # The one that was answered: after a redirect, what came before it has been done and must not be done twice.
         request = response.request
@@ -323,7 +323,7 @@ class OAuth2Auth(_Auth):
             return None
         self._attach(request, held, trace)
         self._state.count(replays=1)
-        self._emit(CallReplayed(host=_host(response), tracking_id=self._tracking_id(response)))
+        self._emit(RequestRetried(host=_host(response), tracking_id=self._tracking_id(response)))
         return request
 
     def _after_replay(self, response: Any, held: Held, now: float, wall: float) -> None:
@@ -335,7 +335,7 @@ class OAuth2Auth(_Auth):
 
     def _hand_on(self, response: Any, reason: str) -> Literal[False]:
         response.extensions[NOT_REPLAYED] = reason
-        self._emit(CallNotReplayed(host=_host(response), reason=reason, tracking_id=self._tracking_id(response)))
+        self._emit(RequestNotRetried(host=_host(response), reason=reason, tracking_id=self._tracking_id(response)))
         return False
 
     def _tracking_id(self, response: Any) -> str | None:

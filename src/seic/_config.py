@@ -17,7 +17,7 @@ from seic._errors import ConfigurationError
 from seic._model.grants import ClientCredentials, Grant
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider
-from seic._model.secrecy import Secretive, hide, traceless, tracelessly_made
+from seic._model.secrecy import Unpicklable, hide, traceless, tracelessly_made
 from seic._network.identity import Presenter
 from seic._network.proxies import Network, ProxyLike, show_proxy
 from seic._oauth.assertion_auth import PrivateKeyJwt
@@ -101,7 +101,7 @@ def _ca_repr(ca: CA) -> str:
 
 @tracelessly_made
 @attrs.frozen(kw_only=True)
-class Config(Secretive):
+class Config(Unpicklable):
     """Everything that identifies an application to a provider: frozen, checked, its secrets never in a repr.
 
     Who asks for its content has it, secrets included: by an attribute, by `attrs.asdict` or by `vars`. Log the value

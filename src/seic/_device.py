@@ -12,10 +12,10 @@ from seic._connector import TokenConnector
 from seic._errors import ConfigurationError, SeicError, TokenRequestRefused
 from seic._events import Emit, TokenNotBound
 from seic._listeners import Listener, Listeners
-from seic._model.more_grants import DeviceCode, ExistingToken
-from seic._model.secrecy import Secretive
+from seic._model.extension_grants import DeviceCode, ExistingToken
+from seic._model.secrecy import Unpicklable
 from seic._model.token import Token
-from seic._oauth.binding import is_token_bound_as_it_should
+from seic._oauth.confirmation import is_token_bound_as_it_should
 from seic._oauth.device import DeviceAuthorization, build_device_request, next_interval, parse_device_reply
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
@@ -27,7 +27,7 @@ _Transport: TypeAlias = "httpx.AsyncBaseTransport | httpx.BaseTransport"
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class DeviceLogin(Secretive):
+class DeviceLogin(Unpicklable):
     """A login in progress; show the person `verification_uri` and `user_code`, then call `finish`.
 
     Made by `begin` or `begin_sync`, from a configuration whose grant is `seic.DeviceCode()`.

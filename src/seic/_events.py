@@ -26,21 +26,21 @@ class Event:
 
 
 @attrs.frozen(kw_only=True)
-class TokenFetchBegun(Event):
+class TokenRefreshStarted(Event):
     """A fetch began, for all who need a token now; `fetch` numbers it, `ahead` tells that nobody waits for it.
 
     It is told in the context of what fetches, so that a tracer can make its span current there.
     """
 
-    name: ClassVar[str] = "token fetch begun"
+    name: ClassVar[str] = "token refresh started"
     level: ClassVar[int] = 10
     host: str
-    fetch: int
+    refresh_id: int
     ahead: bool
 
 
 @attrs.frozen(kw_only=True)
-class TokenFetchEnded(Event):
+class TokenRefreshEnded(Event):
     """A fetch ended, in the context in which it began.
 
     `outcome` is `acquired`, `stored` (a store had it), `refused`, `unavailable`, `invalid`, `failed` (anything else, as
@@ -48,23 +48,23 @@ class TokenFetchEnded(Event):
     seconds.
     """
 
-    name: ClassVar[str] = "token fetch ended"
+    name: ClassVar[str] = "token refresh ended"
     level: ClassVar[int] = 10
     host: str
-    fetch: int
+    refresh_id: int
     outcome: str
     took: float
     tracking_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)
-class TokenWaitBegun(Event):
+class TokenWaitStarted(Event):
     """A call began to wait for a fetch; it is told in the context of the call."""
 
-    name: ClassVar[str] = "token wait begun"
+    name: ClassVar[str] = "token wait started"
     level: ClassVar[int] = 10
     host: str
-    fetch: int
+    refresh_id: int
 
 
 @attrs.frozen(kw_only=True)
@@ -74,7 +74,7 @@ class TokenWaitEnded(Event):
     name: ClassVar[str] = "token wait ended"
     level: ClassVar[int] = 10
     host: str
-    fetch: int
+    refresh_id: int
     took: float
 
 
@@ -150,29 +150,29 @@ class TokenEndpointDown(Event):
 
 
 @attrs.frozen(kw_only=True)
-class TokenEndpointBack(Event):
+class TokenEndpointRecovered(Event):
     """The endpoint answers again after `failures` failed attempts."""
 
-    name: ClassVar[str] = "token endpoint back"
+    name: ClassVar[str] = "token endpoint recovered"
     host: str
     failures: int
     tracking_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)
-class CallReplayed(Event):
+class RequestRetried(Event):
     """An API call met a 401 that spoke of the token, and was sent once more with a renewed one."""
 
-    name: ClassVar[str] = "call replayed"
+    name: ClassVar[str] = "request retried"
     host: str
     tracking_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)
-class CallNotReplayed(Event):
+class RequestNotRetried(Event):
     """An API call met a 401 and the 401 was handed on; `reason` says why."""
 
-    name: ClassVar[str] = "call not replayed"
+    name: ClassVar[str] = "request not retried"
     host: str
     reason: str
     tracking_id: str | None = None
@@ -182,7 +182,7 @@ class CallNotReplayed(Event):
 class StoreDegraded(Event):
     """The token store failed; it cost a token call, never a request.
 
-    A refresh token that was not saved is saved again until that succeeds, which `StoreBack` tells; it fails silently
+    A refresh token that was not saved is saved again until that succeeds (`StoreRecovered`); it fails silently
     meanwhile.
     """
 
@@ -193,10 +193,10 @@ class StoreDegraded(Event):
 
 
 @attrs.frozen(kw_only=True)
-class StoreBack(Event):
+class StoreRecovered(Event):
     """The token store has taken what it did not take before: what would have been lost with the process is kept."""
 
-    name: ClassVar[str] = "store back"
+    name: ClassVar[str] = "store recovered"
     operation: str
 
 
@@ -235,10 +235,10 @@ class CertificateRejected(Event):
 
 
 @attrs.frozen(kw_only=True)
-class AuthoritiesRotated(Event):
+class TrustStoreReloaded(Event):
     """The file of `ca=` has changed; new connections trust what it holds now, `authorities` of them."""
 
-    name: ClassVar[str] = "authorities rotated"
+    name: ClassVar[str] = "trust store reloaded"
     path: str
     authorities: int
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import httpx
 
-from seic._api.proving import prove_hop
+from seic._api.dpop_signer import sign_redirect
 from seic._config import Config
 from seic._errors import ConfigurationError, HostNotAllowed
 from seic._model.hosts import Origin
@@ -210,7 +210,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         self._guard.check(request.url)
         if "trace" in request.extensions:
             _drop_trace(request)
-        prove_hop(request)
+        sign_redirect(request)
         # Handed on, not awaited: one coroutine less in the way of each call.
         return self._inner.handle_async_request(request)
 
@@ -255,7 +255,7 @@ class Transport(httpx.BaseTransport):
         self._guard.check(request.url)
         if "trace" in request.extensions:
             _drop_trace(request)
-        prove_hop(request)
+        sign_redirect(request)
         return self._inner.handle_request(request)
 
     def close(self) -> None:

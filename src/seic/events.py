@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from seic._events import (
-    AuthoritiesRotated,
-    CallNotReplayed,
-    CallReplayed,
     CertificateExpiring,
     CertificateRejected,
     CertificateRotated,
     Event,
-    StoreBack,
+    RequestNotRetried,
+    RequestRetried,
     StoreDegraded,
+    StoreRecovered,
     TokenAcquired,
-    TokenEndpointBack,
     TokenEndpointDown,
-    TokenFetchBegun,
-    TokenFetchEnded,
+    TokenEndpointRecovered,
     TokenNotBound,
+    TokenRefreshEnded,
+    TokenRefreshStarted,
     TokenRefused,
     TokenRequested,
-    TokenWaitBegun,
     TokenWaitEnded,
+    TokenWaitStarted,
+    TrustStoreReloaded,
 )
 from seic._listeners import Listener
 
@@ -33,21 +33,21 @@ __all__ = [
     "TokenRefused",
     "TokenNotBound",
     "TokenEndpointDown",
-    "TokenEndpointBack",
+    "TokenEndpointRecovered",
     "StoreDegraded",
-    "StoreBack",
+    "StoreRecovered",
     # Calls
-    "CallReplayed",
-    "CallNotReplayed",
+    "RequestRetried",
+    "RequestNotRetried",
     # Identity
     "CertificateExpiring",
     "CertificateRotated",
     "CertificateRejected",
-    "AuthoritiesRotated",
+    "TrustStoreReloaded",
     # For tracers and meters
-    "TokenFetchBegun",
-    "TokenFetchEnded",
-    "TokenWaitBegun",
+    "TokenRefreshStarted",
+    "TokenRefreshEnded",
+    "TokenWaitStarted",
     "TokenWaitEnded",
     "TokenRequested",
 ]

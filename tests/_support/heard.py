@@ -7,7 +7,7 @@ import math
 import attrs
 
 import seic
-from seic.events import Event, TokenFetchBegun
+from seic.events import Event, TokenRefreshStarted
 
 HOST = "api.seic.com"
 
@@ -27,9 +27,9 @@ class Heard(list[Event]):
     @property
     def fetch(self) -> int:
         """The number of the first fetch."""
-        begun = self.of(TokenFetchBegun)[0]
-        assert isinstance(begun, TokenFetchBegun)
-        return begun.fetch
+        begun = self.of(TokenRefreshStarted)[0]
+        assert isinstance(begun, TokenRefreshStarted)
+        return begun.refresh_id
 
 
 def enter_advisory_window(client: seic.AsyncClient) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import pytest
 
-from seic._api.replay import Body
+from seic._api.replay import ReplayableBody
 
 
 class Stored:
@@ -92,7 +92,7 @@ def test_what_holds_something_that_may_be_used_up_is_not_sent_again(
     kind: Callable[[Any], Any], make: Callable[[], Any], repeatable: bool
 ) -> None:
     """A generator function begins anew, but the file that it reads from stands at its end."""
-    marked = Body(kind(make()))
+    marked = ReplayableBody(kind(make()))
     marked.mark()
     assert (marked.problem is None) is repeatable
 
@@ -109,6 +109,6 @@ def test_what_holds_something_that_may_be_used_up_is_not_sent_again(
 )
 def test_only_what_is_known_to_begin_anew_is_sent_again(body: Any, repeatable: bool) -> None:
     """Else an empty body would go out, and the server could not tell."""
-    marked = Body(body)
+    marked = ReplayableBody(body)
     marked.mark()
     assert (marked.problem is None) is repeatable

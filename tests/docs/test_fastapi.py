@@ -38,7 +38,7 @@ def test_every_public_name_is_told_of() -> None:
         assert name in _TEXT
 
 
-@pytest.mark.parametrize("file", [_FILE, "docs/seeing.md", "docs/examples/README.md"])
+@pytest.mark.parametrize("file", [_FILE, "docs/observability.md", "docs/examples/README.md"])
 def test_every_relative_link_leads_somewhere(file: str) -> None:
     """A link to a file of the project finds it."""
     text = (ROOT / file).read_text(encoding="utf-8")

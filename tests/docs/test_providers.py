@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 import seic
-from seic._model.grants import Asking
+from seic._model.grants import GrantParameters
 from tests._support.documents import ROOT, run_blocks
 
 _FILE = "docs/providers.md"
@@ -79,10 +79,10 @@ def test_a_renamed_test_would_be_missed(collected: set[str], function: str, row:
 
 @pytest.mark.parametrize(
     "grant",
-    [kind for _, kind in inspect.getmembers(seic, inspect.isclass) if issubclass(kind, Asking)],
+    [kind for _, kind in inspect.getmembers(seic, inspect.isclass) if issubclass(kind, GrantParameters)],
     ids=lambda kind: kind.__name__,
 )
-def test_each_grant_stands_on_the_page(grant: type[Asking]) -> None:
+def test_each_grant_stands_on_the_page(grant: type[GrantParameters]) -> None:
     """Expect every public grant in the table, save the one that a device login returns."""
     assert f"| `{grant.__name__}`" in _TEXT or grant is seic.ExistingToken
 
@@ -129,7 +129,7 @@ def test_each_cell_is_proven() -> None:
 
 
 @pytest.mark.parametrize(("provider", "grant"), _DASHES)
-def test_a_dash_is_an_error(provider: seic.Provider, grant: Asking) -> None:
+def test_a_dash_is_an_error(provider: seic.Provider, grant: GrantParameters) -> None:
     """Expect what a provider does not offer to be refused when the configuration is made."""
     with pytest.raises(seic.ConfigurationError):
         seic.Config(

@@ -11,9 +11,9 @@ import pytest
 import seic
 from seic.events import (
     StoreDegraded,
-    TokenEndpointBack,
     TokenEndpointDown,
-    TokenFetchEnded,
+    TokenEndpointRecovered,
+    TokenRefreshEnded,
     TokenRefused,
     TokenRequested,
 )
@@ -58,13 +58,13 @@ async def test_an_endpoint_goes_down_and_comes_back(gateway: FakeGateway, heard:
         await client.get("/v1/accounts")
         await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
 
-    first, second, back = heard.of(TokenEndpointDown, TokenEndpointBack)
+    first, second, back = heard.of(TokenEndpointDown, TokenEndpointRecovered)
     for down in (first, second):
         assert isinstance(down, TokenEndpointDown)
         assert down.serving
         assert down.retry_in > 0
         assert down.tracking_id is not None
-    assert isinstance(back, TokenEndpointBack)
+    assert isinstance(back, TokenEndpointRecovered)
     assert back.failures == 2
     assert back.tracking_id is not None
 
@@ -88,9 +88,9 @@ async def test_each_failed_request_has_its_outcome(
         with pytest.raises(seic.TokenError):
             await client.token()
 
-    (ended,) = heard.of(TokenFetchEnded)
+    (ended,) = heard.of(TokenRefreshEnded)
     asked = heard.of(TokenRequested)
-    assert isinstance(ended, TokenFetchEnded)
+    assert isinstance(ended, TokenRefreshEnded)
     assert ended.outcome == outcome
     assert {(event.outcome, event.status) for event in asked if isinstance(event, TokenRequested)} == {
         (outcome, status)

@@ -13,17 +13,17 @@ import pytest
 import seic
 from seic._tls.reasons import CertificateWarning
 from seic.events import (
-    CallNotReplayed,
-    CallReplayed,
     CertificateExpiring,
     CertificateRejected,
     CertificateRotated,
+    RequestNotRetried,
+    RequestRetried,
     TokenAcquired,
-    TokenFetchBegun,
-    TokenFetchEnded,
+    TokenRefreshEnded,
+    TokenRefreshStarted,
     TokenRequested,
-    TokenWaitBegun,
     TokenWaitEnded,
+    TokenWaitStarted,
 )
 from seic.sandbox import CertificateAuthority
 from tests._support.fake_gateway import FakeGateway
@@ -38,12 +38,12 @@ async def test_a_first_call_tells_the_whole_story(gateway: FakeGateway, heard: H
         await client.get("/v1/accounts")
 
     assert heard == [
-        TokenWaitBegun(host=HOST, fetch=number),
-        TokenFetchBegun(host=HOST, fetch=number, ahead=False),
+        TokenWaitStarted(host=HOST, refresh_id=number),
+        TokenRefreshStarted(host=HOST, refresh_id=number, ahead=False),
         TokenRequested(host=HOST, outcome="acquired", status=200, took=0.0, tracking_id="track-1"),
         TokenAcquired(host=HOST, expires_in=3600.0, took=0.0, tracking_id="track-1"),
-        TokenFetchEnded(host=HOST, fetch=number, outcome="acquired", took=0.0, tracking_id="track-1"),
-        TokenWaitEnded(host=HOST, fetch=number, took=0.0),
+        TokenRefreshEnded(host=HOST, refresh_id=number, outcome="acquired", took=0.0, tracking_id="track-1"),
+        TokenWaitEnded(host=HOST, refresh_id=number, took=0.0),
     ]
 
 
@@ -58,12 +58,12 @@ def test_a_blocking_client_tells_the_same(gateway: FakeGateway, heard: Heard) ->
         map(
             repr,
             [
-                TokenWaitBegun(host=HOST, fetch=number),
-                TokenFetchBegun(host=HOST, fetch=number, ahead=False),
+                TokenWaitStarted(host=HOST, refresh_id=number),
+                TokenRefreshStarted(host=HOST, refresh_id=number, ahead=False),
                 TokenRequested(host=HOST, outcome="acquired", status=200, took=0.0, tracking_id="track-1"),
                 TokenAcquired(host=HOST, expires_in=3600.0, took=0.0, tracking_id="track-1"),
-                TokenFetchEnded(host=HOST, fetch=number, outcome="acquired", took=0.0, tracking_id="track-1"),
-                TokenWaitEnded(host=HOST, fetch=number, took=0.0),
+                TokenRefreshEnded(host=HOST, refresh_id=number, outcome="acquired", took=0.0, tracking_id="track-1"),
+                TokenWaitEnded(host=HOST, refresh_id=number, took=0.0),
             ],
         )
     )
@@ -75,9 +75,9 @@ async def test_each_waiting_call_is_told_of_with_the_fetch_it_waits_for(gateway:
         await asyncio.gather(*(client.get("/v1/accounts") for _ in range(5)))
 
     number = heard.fetch
-    assert heard.of(TokenWaitBegun) == [TokenWaitBegun(host=HOST, fetch=number)] * 5
-    assert heard.of(TokenWaitEnded) == [TokenWaitEnded(host=HOST, fetch=number, took=0.0)] * 5
-    assert len(heard.of(TokenFetchBegun, TokenFetchEnded)) == 2
+    assert heard.of(TokenWaitStarted) == [TokenWaitStarted(host=HOST, refresh_id=number)] * 5
+    assert heard.of(TokenWaitEnded) == [TokenWaitEnded(host=HOST, refresh_id=number, took=0.0)] * 5
+    assert len(heard.of(TokenRefreshStarted, TokenRefreshEnded)) == 2
 
 
 async def test_a_cancelled_wait_ends_too(gateway: FakeGateway, heard: Heard) -> None:
@@ -89,7 +89,7 @@ async def test_a_cancelled_wait_ends_too(gateway: FakeGateway, heard: Heard) -> 
         task.cancel()
         await asyncio.wait([task])
         assert len(heard.of(TokenWaitEnded)) == 1
-        assert heard.of(TokenFetchEnded) == []
+        assert heard.of(TokenRefreshEnded) == []
         gateway.gate.set()
         await client.token()
 
@@ -103,8 +103,8 @@ async def test_a_cancelled_fetch_is_abandoned(gateway: FakeGateway, heard: Heard
     task.cancel()
     await client.aclose()
 
-    assert heard.of(TokenFetchEnded) == [
-        TokenFetchEnded(host=HOST, fetch=heard.fetch, outcome="abandoned", took=0.0, tracking_id=None)
+    assert heard.of(TokenRefreshEnded) == [
+        TokenRefreshEnded(host=HOST, refresh_id=heard.fetch, outcome="abandoned", took=0.0, tracking_id=None)
     ]
 
 
@@ -121,7 +121,7 @@ async def test_a_token_renewed_ahead_says_so(gateway: FakeGateway, heard: Heard)
     assert heard.of(TokenAcquired) == [
         TokenAcquired(host=HOST, expires_in=3600.0, took=0.0, ahead=True, tracking_id=_last_track(heard))
     ]
-    assert heard.of(TokenWaitBegun) == []
+    assert heard.of(TokenWaitStarted) == []
 
 
 @pytest.mark.parametrize("error", [None, httpx.ReadError("gone")], ids=["answered", "broken off"])
@@ -154,8 +154,8 @@ async def test_a_token_out_of_a_store_was_not_requested(gateway: FakeGateway, he
     async with seic.AsyncClient(gateway.config(store=store), transport=gateway.transport, on_event=heard) as client:
         await client.token()
 
-    (ended,) = heard.of(TokenFetchEnded)
-    assert isinstance(ended, TokenFetchEnded)
+    (ended,) = heard.of(TokenRefreshEnded)
+    assert isinstance(ended, TokenRefreshEnded)
     assert ended.outcome == "stored"
     assert heard.of(TokenAcquired, TokenRequested) == []
 
@@ -168,7 +168,7 @@ async def test_a_replay_is_told_with_the_id_of_the_rejection(gateway: FakeGatewa
         client.listen(heard)
         await client.get("/v1/accounts")
 
-    assert heard.of(CallReplayed, CallNotReplayed) == [CallReplayed(host=HOST, tracking_id="track-3")]
+    assert heard.of(RequestRetried, RequestNotRetried) == [RequestRetried(host=HOST, tracking_id="track-3")]
 
 
 async def test_a_call_that_is_not_replayed_says_why(gateway: FakeGateway, heard: Heard) -> None:
@@ -180,8 +180,8 @@ async def test_a_call_that_is_not_replayed_says_why(gateway: FakeGateway, heard:
         client.listen(heard)
         await client.get("/v1/accounts")
 
-    (told,) = heard.of(CallReplayed, CallNotReplayed)
-    assert isinstance(told, CallNotReplayed)
+    (told,) = heard.of(RequestRetried, RequestNotRetried)
+    assert isinstance(told, RequestNotRetried)
     assert "does not speak of the token" in told.reason
     assert told.tracking_id == "track-3"
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-from seic._oauth.documents import DefectiveDocument
+from seic._oauth.json_body import DefectiveDocument
 from seic.fastapi.keys import KeyCache, KeysUnavailable, read_key_set
 from tests._support.issuer import JWKS_URL, Issuer
 

@@ -158,7 +158,7 @@ def test_people_are_instrumented_like_a_client(platform: FakePlatform, seen: Obs
     request, fetch = seen.spans
     name = {"seic.client.name": "people"}
     had = {"seic.token.outcome": "acquired"}
-    assert (request.name, fetch.name) == ("POST", "seic.token.fetch")
+    assert (request.name, fetch.name) == ("POST", "seic.token.refresh")
     assert (parent_of(fetch), parent_of(request)) == (None, id_of(fetch))
     assert facts(fetch) == {**AT, **name, **had, "seic.token.ahead": False}
     assert facts(request) == {
@@ -183,7 +183,7 @@ def test_a_renewal_of_a_persons_token_is_told_of(platform: FakePlatform, seen: O
         assert browser.get("/me").json() == "ada@example.com"
         replays = [dict(point.attributes) for point in seen.points("seic.call.replays")]
 
-    assert [span.name for span in seen.spans] == ["POST", "seic.token.fetch"]
+    assert [span.name for span in seen.spans] == ["POST", "seic.token.refresh"]
     assert platform.exchanges[-1]["grant_type"] == "refresh_token"
     assert replays == [{**AT, "seic.replay.outcome": "replayed"}]
 
@@ -195,6 +195,6 @@ async def test_people_are_instrumented_without_http(platform: FakePlatform, seen
     with site.open() as browser:
         site.visit(browser, "ada@example.com")
 
-    assert [span.name for span in seen.spans] == ["seic.token.fetch"]
+    assert [span.name for span in seen.spans] == ["seic.token.refresh"]
     assert seen.points("http.client.request.duration") == []
     assert isinstance(site.logins.transport, httpx.AsyncBaseTransport)

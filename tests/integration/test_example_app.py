@@ -108,7 +108,7 @@ async def test_a_shutdown_loses_no_request(tmp_path: Path) -> None:
             with stage.sandbox.hold_tokens() as hold:
                 replies = [asyncio.create_task(client.get("/accounts")) for _ in range(calls)]
                 await asyncio.to_thread(hold.wait_for, 1)
-                await asyncio.to_thread(stage.served.wait_for, "seic:token wait begun", times=calls)
+                await asyncio.to_thread(stage.served.wait_for, "seic:token wait started", times=calls)
                 stage.served.terminate()
                 await asyncio.to_thread(stage.served.wait_for, "Waiting for connections to close", times=1)
                 assert not any(reply.done() for reply in replies)

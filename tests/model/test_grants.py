@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from seic._errors import ConfigurationError
+from seic._model.extension_grants import ExistingToken, SamlBearer, TokenExchange
 from seic._model.grants import (
     SAML2_BEARER,
     AuthorizationCode,
@@ -18,7 +19,6 @@ from seic._model.grants import (
     Saml2Bearer,
     SessionToken,
 )
-from seic._model.more_grants import ExistingToken, SamlBearer, TokenExchange
 from seic._model.provider import Provider
 
 _GATEWAY = Provider(token_url="/v2/oauthtoken", name="the gateway", username_field="username")

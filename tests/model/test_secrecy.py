@@ -11,12 +11,12 @@ import httpx2
 import pytest
 
 from seic._errors import ConfigurationError, TokenEndpointUnavailable
-from seic._model.secrecy import HIDDEN, HiddenText, Secretive, hide, traceless
+from seic._model.secrecy import HIDDEN, SecretStr, Unpicklable, hide, traceless
 from tests._support.reports import report
 
 
 @attrs.frozen(kw_only=True)
-class _Vault(Secretive):
+class _Vault(Unpicklable):
     owner: str
     secret: str | None = attrs.field(default=None, repr=hide)
 
@@ -157,7 +157,7 @@ def test_the_causes_of_a_cause_keep_no_frames_either() -> None:
 
 def test_a_header_shows_as_hidden_and_travels_as_it_is() -> None:
     """Neither the text nor its bytes show or pickle, and what goes on the wire is the value."""
-    header = HiddenText("Bearer hunter2")
+    header = SecretStr("Bearer hunter2")
     raw = header.encode("ascii")
 
     assert header == "Bearer hunter2"
@@ -173,11 +173,9 @@ def test_a_header_shows_as_hidden_and_travels_as_it_is() -> None:
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
 def test_a_request_keeps_its_header_to_itself(library: ModuleType) -> None:
     """Set or passed, the header stays hidden in what the request is printed and pickled as, and readable by name."""
-    request = library.Request(
-        "GET", "https://api.example/", headers={"AppKey": "k", "Authorization": HiddenText("x y")}
-    )
+    request = library.Request("GET", "https://api.example/", headers={"AppKey": "k", "Authorization": SecretStr("x y")})
     set_later = library.Request("GET", "https://api.example/")
-    set_later.headers["Authorization"] = HiddenText("x y")
+    set_later.headers["Authorization"] = SecretStr("x y")
     copied = library.Headers(set_later.headers)
 
     assert request.headers["authorization"] == copied["authorization"] == "x y"

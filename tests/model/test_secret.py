@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from seic._errors import ConfigurationError
-from seic._model.secret import digest, is_stated, reveal
+from seic._model.secret import digest, is_set, reveal
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from seic._model.secret import digest, is_stated, reveal
 )
 def test_a_secret_is_a_text_or_a_callable(secret: object, stated: bool) -> None:
     """A callable counts as stated without being asked."""
-    assert is_stated(secret) is stated
+    assert is_set(secret) is stated
 
 
 def test_a_callable_is_asked_each_time() -> None:

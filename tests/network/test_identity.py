@@ -17,7 +17,7 @@ from seic._listeners import Listeners
 from seic._network.identity import Presenter
 from seic._tls.reasons import CertificateWarning
 from seic._tls.watching import WATCHER
-from seic.events import AuthoritiesRotated, CertificateRotated, Event
+from seic.events import CertificateRotated, Event, TrustStoreReloaded
 from tests._support.fake_gateway import FakeGateway
 from tests._support.pki import DAY, NOW, Minted, authority, mint
 from tests._support.swapping import PairOnDisk
@@ -224,7 +224,7 @@ def test_the_file_of_the_authorities_is_watched(with_certificate: bool, ca: Path
     changed = threading.Event()
 
     def listen(event: Event) -> None:
-        if isinstance(event, AuthoritiesRotated):
+        if isinstance(event, TrustStoreReloaded):
             changed.set()
 
     certificate = loaded(mint(issuer=root, number=91)) if with_certificate else None

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from seic._errors import ConfigurationError
-from seic._model.provider import ClientAuthentication, Occasion, Provider
+from seic._model.provider import ClientAuthentication, Provider, RequestContext
 from seic._oauth.client_auth import (
     DEFAULT_CLIENT_AUTHENTICATION,
     ClientIdOnly,
@@ -17,7 +17,7 @@ from seic._oauth.client_auth import (
     hint_for_refusal,
 )
 
-OCCASION = Occasion(now=1_700_000_000.0, token_url="https://idp.example/token")
+OCCASION = RequestContext(now=1_700_000_000.0, token_url="https://idp.example/token")
 
 
 def _basic(method: ClientSecretBasic, client_id: str, client_secret: str) -> bytes:

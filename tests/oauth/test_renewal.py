@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from seic._errors import TokenRequestRefused
+from seic._model.extension_grants import ExistingToken
 from seic._model.grants import (
     AuthorizationCode,
     ClientCredentials,
@@ -18,7 +19,6 @@ from seic._model.grants import (
     Saml2Bearer,
     SessionToken,
 )
-from seic._model.more_grants import ExistingToken
 from seic._model.provider import Provider
 from seic._model.token import Token
 from seic._oauth.providers import OAUTH2, SEI_PLATFORM

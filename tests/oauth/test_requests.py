@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from seic._errors import ConfigurationError
-from seic._model.provider import Occasion, Provider
+from seic._model.provider import Provider, RequestContext
 from seic._oauth.client_auth import ClientSecretPost
 from seic._oauth.requests import build_form_request, dialect_headers, is_header_safe, url_beside
 
-OCCASION = Occasion(now=1_700_000_000.0, token_url="https://idp.example/token")
+OCCASION = RequestContext(now=1_700_000_000.0, token_url="https://idp.example/token")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ async def test_an_auth_on_a_client_of_ones_own_is_instrumented(gateway: FakeGate
         seen.instrument(auth)
         await client.get("https://api.seic.com/v1/accounts")
 
-    assert len(seen.named("seic.token.fetch")) == 1
+    assert len(seen.named("seic.token.refresh")) == 1
     assert seen.points("http.client.request.duration") == []
 
 

@@ -13,7 +13,7 @@ from opentelemetry import trace
 import seic
 import seic.otel.instruments
 import seic.otel.telemetry
-from seic._events import TokenFetchBegun, TokenFetchEnded, TokenWaitBegun, TokenWaitEnded
+from seic._events import TokenRefreshEnded, TokenRefreshStarted, TokenWaitEnded, TokenWaitStarted
 from tests._support.fake_gateway import FakeGateway
 from tests._support.observatory import Observatory, facts, id_of, links, parent_of
 
@@ -35,7 +35,12 @@ async def test_a_call_that_waited_is_told_span_by_span(gateway: FakeGateway, see
             await client.get("/v1/accounts")
 
     request, fetch, wait, app = seen.spans
-    assert [span.name for span in (request, fetch, wait, app)] == ["POST", "seic.token.fetch", "seic.token.wait", "app"]
+    assert [span.name for span in (request, fetch, wait, app)] == [
+        "POST",
+        "seic.token.refresh",
+        "seic.token.wait",
+        "app",
+    ]
 
     assert parent_of(fetch) is None
     assert fetch.kind is trace.SpanKind.INTERNAL
@@ -76,7 +81,7 @@ async def test_one_fetch_is_linked_to_all_who_waited(gateway: FakeGateway, seen:
 
     apps = seen.named("app")
     waits = seen.named("seic.token.wait")
-    fetch = seen.one("seic.token.fetch")
+    fetch = seen.one("seic.token.refresh")
     assert len(apps) == len(waits) == 5
     assert links(fetch) == {id_of(app) for app in apps}
     assert all(links(wait) == {id_of(fetch)} for wait in waits)
@@ -89,8 +94,8 @@ async def test_a_call_without_a_span_gets_none(gateway: FakeGateway, seen: Obser
         seen.instrument(client)
         await client.get("/v1/accounts")
 
-    assert [span.name for span in seen.spans] == ["POST", "seic.token.fetch"]
-    assert links(seen.one("seic.token.fetch")) == set()
+    assert [span.name for span in seen.spans] == ["POST", "seic.token.refresh"]
+    assert links(seen.one("seic.token.refresh")) == set()
 
 
 def test_a_blocking_client_is_told_alike(gateway: FakeGateway, seen: Observatory) -> None:
@@ -101,8 +106,8 @@ def test_a_blocking_client_is_told_alike(gateway: FakeGateway, seen: Observatory
             client.get("/v1/accounts")
 
     # The thread ends its fetch and the caller its wait at the same time, so their order is open.
-    assert sorted(span.name for span in seen.spans) == ["POST", "app", "seic.token.fetch", "seic.token.wait"]
-    fetch, request, wait, app = map(seen.one, ("seic.token.fetch", "POST", "seic.token.wait", "app"))
+    assert sorted(span.name for span in seen.spans) == ["POST", "app", "seic.token.refresh", "seic.token.wait"]
+    fetch, request, wait, app = map(seen.one, ("seic.token.refresh", "POST", "seic.token.wait", "app"))
     assert facts(fetch) == {**AT, **acquired("track-1"), "seic.token.ahead": False}
     assert facts(request) == {**POST, **acquired("track-1"), "http.response.status_code": 200}
     assert facts(wait) == AT
@@ -119,7 +124,7 @@ async def test_a_fetch_that_fails_is_an_error_with_its_attempts(gateway: FakeGat
             await client.token()
 
     first, second, fetch, wait, app = seen.spans
-    assert (first.name, second.name, fetch.name, wait.name) == ("POST", "POST", "seic.token.fetch", "seic.token.wait")
+    assert (first.name, second.name, fetch.name, wait.name) == ("POST", "POST", "seic.token.refresh", "seic.token.wait")
     failed = {"seic.token.outcome": "unavailable"}
     assert facts(fetch) == {**AT, **failed, "error.type": "unavailable", "seic.token.ahead": False}
     assert facts(first) == {
@@ -149,7 +154,7 @@ async def test_a_renewal_in_the_background_is_a_root_that_nobody_waits_for(
         await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
 
     app, request, fetch = seen.spans
-    assert (app.name, request.name, fetch.name) == ("app", "POST", "seic.token.fetch")
+    assert (app.name, request.name, fetch.name) == ("app", "POST", "seic.token.refresh")
     assert parent_of(fetch) is None
     assert links(fetch) == set()
     assert facts(fetch) == {**AT, **acquired("track-3"), "seic.token.ahead": True}
@@ -167,7 +172,7 @@ async def test_a_replay_waits_for_a_fetch_of_its_own(gateway: FakeGateway, seen:
 
     assert reply.status_code == 200
     request, fetch, wait, app = seen.spans
-    assert [span.name for span in (request, fetch, wait)] == ["POST", "seic.token.fetch", "seic.token.wait"]
+    assert [span.name for span in (request, fetch, wait)] == ["POST", "seic.token.refresh", "seic.token.wait"]
     assert facts(fetch) == {**AT, **acquired("track-3"), "seic.token.ahead": False}
     assert facts(request) == {**POST, **acquired("track-3"), "http.response.status_code": 200}
     assert (parent_of(fetch), parent_of(request), parent_of(wait)) == (None, id_of(fetch), id_of(app))
@@ -187,7 +192,7 @@ async def test_an_abandoned_fetch_ends_its_span(gateway: FakeGateway, seen: Obse
     task.cancel()
     await client.aclose()
 
-    attributes = seen.one("seic.token.fetch").attributes
+    attributes = seen.one("seic.token.refresh").attributes
     assert attributes is not None
     assert attributes["seic.token.outcome"] == "abandoned"
 
@@ -198,7 +203,7 @@ async def test_without_http_the_requests_are_left_to_others(gateway: FakeGateway
         seen.instrument(client, http=False)
         await client.get("/v1/accounts")
 
-    assert [span.name for span in seen.spans] == ["seic.token.fetch"]
+    assert [span.name for span in seen.spans] == ["seic.token.refresh"]
     assert seen.points("http.client.request.duration") == []
     assert seen.point("seic.token.request.duration").count == 1
 
@@ -207,8 +212,8 @@ def test_what_began_before_anyone_listened_is_left_out(gateway: FakeGateway, see
     """An end without its beginning makes no span and moves no gauge below zero."""
     auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
     seen.instrument(auth)
-    auth._emit(TokenWaitEnded(host="api.seic.com", fetch=-1, took=0.1))
-    auth._emit(TokenFetchEnded(host="api.seic.com", fetch=-1, outcome="acquired", took=0.1))
+    auth._emit(TokenWaitEnded(host="api.seic.com", refresh_id=-1, took=0.1))
+    auth._emit(TokenRefreshEnded(host="api.seic.com", refresh_id=-1, outcome="acquired", took=0.1))
 
     assert seen.spans == []
     assert seen.points("seic.token.waiters") == []
@@ -222,11 +227,11 @@ def test_nothing_is_kept_of_fetches_that_are_over(gateway: FakeGateway, seen: Ob
         token_url="https://h.example/token",
         http=True,
     )
-    begun = {"host": "h.example", "fetch": 1}
+    begun = {"host": "h.example", "refresh_id": 1}
     ended = {**begun, "took": 0.1}
-    wait_begun, wait_ended = TokenWaitBegun(**begun), TokenWaitEnded(**ended)  # type: ignore[arg-type]
-    fetch_begun = TokenFetchBegun(**begun, ahead=False)  # type: ignore[arg-type]
-    fetch_ended = TokenFetchEnded(**ended, outcome="acquired")  # type: ignore[arg-type]
+    wait_begun, wait_ended = TokenWaitStarted(**begun), TokenWaitEnded(**ended)  # type: ignore[arg-type]
+    fetch_begun = TokenRefreshStarted(**begun, ahead=False)  # type: ignore[arg-type]
+    fetch_ended = TokenRefreshEnded(**ended, outcome="acquired")  # type: ignore[arg-type]
     for story in (
         [wait_begun, fetch_begun, fetch_ended, wait_ended],
         [wait_begun, fetch_begun, wait_ended, fetch_ended],

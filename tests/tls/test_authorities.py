@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from seic._errors import CertificateError
-from seic._events import AuthoritiesRotated, CertificateExpiring, CertificateRejected, CertificateRotated, Event
+from seic._events import CertificateExpiring, CertificateRejected, CertificateRotated, Event, TrustStoreReloaded
 from seic._tls.authorities import Authorities
 from seic._tls.certificate import ClientCertificate
 from seic._tls.reasons import Reason
@@ -71,7 +71,7 @@ def test_a_bundle_that_is_replaced_takes_over(bundle: Bundle, root: Minted, othe
     assert bundle.trusted == (root.der, other.der)
     assert bundle.authorities.generation == 1
     bundle.look(5)
-    assert bundle.events == [AuthoritiesRotated(path=str(bundle.path), authorities=2)]
+    assert bundle.events == [TrustStoreReloaded(path=str(bundle.path), authorities=2)]
 
 
 def test_the_same_content_again_is_no_news(bundle: Bundle, root: Minted) -> None:
@@ -92,7 +92,7 @@ def test_a_half_written_bundle_is_waited_for(bundle: Bundle, root: Minted, other
     bundle.path.write_bytes(whole)
     bundle.look()
     assert bundle.trusted == (root.der, other.der)
-    assert [type(event) for event in bundle.events] == [AuthoritiesRotated]
+    assert [type(event) for event in bundle.events] == [TrustStoreReloaded]
 
 
 def _spoil(row: str, bundle: Bundle) -> None:
@@ -244,7 +244,7 @@ def test_new_connections_trust_the_new_authorities(followed: Followed, root: Min
     after = followed.identity.hold()
 
     assert (after.certificate, after.generation) == (before.certificate, before.generation + 1)
-    assert [type(event) for event in followed.events] == [AuthoritiesRotated]
+    assert [type(event) for event in followed.events] == [TrustStoreReloaded]
     with TlsServer(server(other), trusts=root) as far:
         call(after.context, far.port)
         with pytest.raises(ssl.SSLCertVerificationError):
@@ -272,7 +272,7 @@ def test_other_authorities_are_no_reason_to_tell_the_approaching_end_again(
     followed.look()
     followed.ca.write_bytes(other.pem)
     followed.look()
-    assert [type(event) for event in followed.events] == [CertificateExpiring, AuthoritiesRotated]
+    assert [type(event) for event in followed.events] == [CertificateExpiring, TrustStoreReloaded]
 
 
 def test_a_reload_takes_the_authorities_up_as_well(followed: Followed, other: Minted) -> None:

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from seic import TokenError
-from seic._events import TokenWaitBegun
+from seic._events import TokenWaitStarted
 from seic._runtime import Latch
 from tests._support.clocks import FakeClock
 from tests._support.token_desk import PATIENCE, TokenDesk
@@ -77,7 +77,7 @@ def test_a_blocking_close_leaves_no_caller_without_an_answer(desk: TokenDesk, mo
     """The twin does the same for callers in threads."""
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
     waiting = Latch()
-    source = desk.source(emit=lambda event: waiting.set() if isinstance(event, TokenWaitBegun) else None)
+    source = desk.source(emit=lambda event: waiting.set() if isinstance(event, TokenWaitStarted) else None)
     desk.hold()
     with ThreadPoolExecutor(1) as pool:
         caller = pool.submit(source.token_sync)

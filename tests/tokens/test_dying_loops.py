@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from seic import TokenEndpointUnavailable
-from seic._events import Event, TokenWaitBegun
+from seic._events import Event, TokenWaitStarted
 from seic._runtime import Latch
 from tests._support.clocks import FakeClock
 from tests._support.crowds import in_threads, names_of
@@ -91,7 +91,7 @@ def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: To
     waiting = Latch()
 
     def emit(event: Event) -> None:
-        if isinstance(event, TokenWaitBegun) and threading.current_thread() is not loop.thread:
+        if isinstance(event, TokenWaitStarted) and threading.current_thread() is not loop.thread:
             waiting.set()
 
     source = desk.source(emit=emit)

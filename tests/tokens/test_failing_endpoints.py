@@ -12,9 +12,9 @@ from seic import TokenEndpointUnavailable, TokenRequestRefused
 from seic._events import (
     Event,
     TokenAcquired,
-    TokenEndpointBack,
     TokenEndpointDown,
-    TokenFetchEnded,
+    TokenEndpointRecovered,
+    TokenRefreshEnded,
     TokenRefused,
     TokenRequested,
 )
@@ -233,11 +233,11 @@ async def test_events_tell_of_an_outage(desk: TokenDesk, clock: FakeClock) -> No
     await source.token()
 
     kinds = [type(event) for event in heard if not type(event).__name__.startswith("TokenWait")]
-    assert [kind for kind in kinds if kind not in (TokenRequested, TokenFetchEnded)][1::2] == [
+    assert [kind for kind in kinds if kind not in (TokenRequested, TokenRefreshEnded)][1::2] == [
         TokenEndpointDown,
         TokenRefused,
-        TokenEndpointBack,
+        TokenEndpointRecovered,
     ]
     assert isinstance(heard[-3], TokenAcquired)
-    back = next(event for event in heard if isinstance(event, TokenEndpointBack))
+    back = next(event for event in heard if isinstance(event, TokenEndpointRecovered))
     assert back.failures == 2

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from seic._events import Event, TokenWaitBegun
+from seic._events import Event, TokenWaitStarted
 from seic._tokens.flight import Flight
 from seic._tokens.piloting import Pilot
 from seic._tokens.source import TokenSource
@@ -24,7 +24,7 @@ def _interrupted(interrupt: type[BaseException]) -> Callable[[Event], None]:
     left = [interrupt]
 
     def emit(event: Event) -> None:
-        if isinstance(event, TokenWaitBegun) and left:
+        if isinstance(event, TokenWaitStarted) and left:
             raise left.pop()
 
     return emit
@@ -89,7 +89,7 @@ def test_an_interrupt_takes_no_fetch_of_another_thread_down(desk: TokenDesk) -> 
     others: list[threading.Thread] = []
 
     def emit(event: Event) -> None:
-        if not isinstance(event, TokenWaitBegun):
+        if not isinstance(event, TokenWaitStarted):
             return
         if threading.current_thread() in others:
             deciding.set()

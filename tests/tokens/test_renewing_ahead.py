@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import trio
 
-from seic._events import TokenWaitBegun
+from seic._events import TokenWaitStarted
 from tests._support.clocks import FakeClock
 from tests._support.crowds import CALLERS, all_of
 from tests._support.token_desk import PATIENCE, UNAVAILABLE, TokenDesk, landed, name
@@ -96,7 +96,7 @@ def test_in_the_mandatory_window_a_fetch_that_hangs_holds_nobody_for_long(
 ) -> None:
     """The first caller goes on with the living token after a moment, the others at once; the fetch runs on beside."""
     monkeypatch.setattr("seic._tokens.state._PATIENCE", 0.001)
-    source = desk.source(clock, emit=lambda event: clock.advance(1) if isinstance(event, TokenWaitBegun) else None)
+    source = desk.source(clock, emit=lambda event: clock.advance(1) if isinstance(event, TokenWaitStarted) else None)
 
     async def main() -> None:
         await source.obtain()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from seic import AuthorizationCode, MemoryStore, Token
-from seic._events import Event, StoreBack, StoreDegraded
+from seic._events import Event, StoreDegraded, StoreRecovered
 from seic._runtime import Latch
 from seic._tokens.keeping import Keeper
 from tests._support.clocks import FakeClock
@@ -17,7 +17,7 @@ from tests._support.fake_provider import FakeProvider, Hands
 
 PATIENCE = 10.0
 DOWN = StoreDegraded(operation="save", problem="ConnectionError")
-BACK = StoreBack(operation="save")
+BACK = StoreRecovered(operation="save")
 
 
 def token(refresh_token: str | None) -> Token:
@@ -74,7 +74,7 @@ class Heard(list[Event]):
 
     def of_the_store(self) -> list[Event]:
         """What was told of the store."""
-        return [event for event in self if isinstance(event, (StoreDegraded, StoreBack))]
+        return [event for event in self if isinstance(event, (StoreDegraded, StoreRecovered))]
 
 
 @pytest.fixture

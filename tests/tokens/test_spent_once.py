@@ -14,8 +14,8 @@ import pytest
 
 import seic
 from seic._errors import ConfigurationError, TokenRequestRefused
+from seic._model.extension_grants import ExistingToken
 from seic._model.grants import AuthorizationCode, Grant, RefreshToken
-from seic._model.more_grants import ExistingToken
 from seic._model.token import Token
 from seic._tokens import spending
 from seic._tokens.spending import Fate, Spending, Spendings

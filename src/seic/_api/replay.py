@@ -22,7 +22,7 @@ _IN_MEMORY = (str, bytes, bytearray, memoryview)
 _LASTING = (*_IN_MEMORY, int, float, os.PathLike, NoneType, FunctionType)
 
 
-class Body:
+class ReplayableBody:
     """A body that is not in memory, as it was before it was sent.
 
     What begins anew with each iteration (a list, an object whose `__iter__` or `__aiter__` is a generator function and

@@ -11,7 +11,7 @@ from seic._model.provider import Provider
 from seic._oauth.api_errors import parse_api_error
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.providers import SEI_GATEWAY
-from seic._oauth.words import credentials_of, find_tracking_id
+from seic._oauth.redact import credentials_of, find_tracking_id
 
 _R = TypeVar("_R")
 

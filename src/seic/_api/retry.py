@@ -18,15 +18,15 @@ from typing import Any, Self
 import attrs
 import httpx
 
-from seic._api.peeking import peek, peek_async
-from seic._api.proving import prove_anew
-from seic._api.replay import Body
+from seic._api.body_prefix import peek, peek_async
+from seic._api.dpop_signer import prove_anew
+from seic._api.replay import ReplayableBody
 from seic._errors import CertificateError, ConfigurationError
 from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
-from seic._oauth.error_forms import read_error
+from seic._oauth.error_body import read_error
 from seic._oauth.providers import SEI_GATEWAY
-from seic._oauth.words import credentials_in, find_tracking_id
+from seic._oauth.redact import credentials_in, find_tracking_id
 from seic._runtime import sleep
 
 #: RFC 9110 §9.2.2: sent twice, they do what they do once.
@@ -126,7 +126,7 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         """Send the request, more than once if need be."""
         if request.method not in _IDEMPOTENT:
             return await self.inner.handle_async_request(request)
-        body = Body(request.stream)
+        body = ReplayableBody(request.stream)
         await body.mark_async()
         handled = sys.exception()
         attempt = 1
@@ -151,7 +151,7 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         """Send the request, more than once if need be."""
         if request.method not in _IDEMPOTENT:
             return self.inner.handle_request(request)
-        body = Body(request.stream)
+        body = ReplayableBody(request.stream)
         body.mark()
         handled = sys.exception()
         attempt = 1

@@ -15,8 +15,8 @@ import attrs
 from seic._errors import ConfigurationError
 from seic._model.provider import Provider
 from seic._model.saml import Document, document_ends_at, encode_document, is_at_hand, require_document
-from seic._model.secrecy import Secretive, hide
-from seic._model.secret import Secret, digest, is_stated, reveal
+from seic._model.secrecy import Unpicklable, hide
+from seic._model.secret import Secret, digest, is_set, reveal
 
 #: The platform's name of the SAML grant; the word `client-assertion-type` in it is the platform's own.
 SAML2_BEARER = "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"
@@ -73,7 +73,7 @@ def _resources(resource: str | Sequence[str] | None) -> str | tuple[str, ...] | 
 
 
 @attrs.frozen(kw_only=True)
-class Asking(Secretive):
+class GrantParameters(Unpicklable):
     """What every grant may ask for, beside what proves it.
 
     Args:
@@ -100,7 +100,7 @@ class Asking(Secretive):
         """None: most grants carry nothing that shows its end."""
         return None
 
-    def _check_asking(self, provider: Provider, grant_type: str) -> None:
+    def _check_parameters(self, provider: Provider, grant_type: str) -> None:
         if provider.grants is not None and grant_type not in provider.grants:
             raise ConfigurationError(
                 f"grant: {provider.name} does not offer {grant_type}; it offers {', '.join(sorted(provider.grants))}",
@@ -133,7 +133,7 @@ class Asking(Secretive):
                 field="grant.resource",
             )
 
-    def _asking_fields(self, provider: Provider) -> Fields:
+    def _parameter_fields(self, provider: Provider) -> Fields:
         stated = {"scope": self.scope, "audience": self.audience, "resource": self.resource}
         fields: dict[str, str | tuple[str, ...]] = {name: value for name, value in stated.items() if value is not None}
         if self.end_other_sessions and provider.end_other_sessions_field is not None:
@@ -151,16 +151,16 @@ def _unlike(field: str, wanted: str, value: object) -> ConfigurationError:
     return ConfigurationError(f"grant.{field}: must be {wanted}, not {type(value).__name__}", field=f"grant.{field}")
 
 
-def require_stated(grant: str, field: str, secret: object, what: str) -> None:
+def require_set(grant: str, field: str, secret: object, what: str) -> None:
     """Raise ConfigurationError where a secret is neither a text nor a callable."""
-    if not is_stated(secret):
+    if not is_set(secret):
         if secret is not None and not isinstance(secret, str):
             raise _unlike(field, "a text, or a callable that returns one", secret)
         raise ConfigurationError(f"grant.{field}: {grant} needs {what}", field=f"grant.{field}")
 
 
 @attrs.frozen(kw_only=True)
-class ClientCredentials(Asking):
+class ClientCredentials(GrantParameters):
     """The client asks for itself (RFC 6749 §4.4); SEI's dialects add a service account.
 
     Such a token is never refreshed: a new one is minted (§4.4.3, and SEI's authorization guide).
@@ -178,7 +178,7 @@ class ClientCredentials(Asking):
 
     def check(self, provider: Provider) -> None:
         """Require the service account exactly where the provider's form has a field for it."""
-        self._check_asking(provider, self.grant_type)
+        self._check_parameters(provider, self.grant_type)
         if provider.username_field is None:
             if self.username is not None or self.password is not None:
                 raise ConfigurationError(
@@ -192,21 +192,21 @@ class ClientCredentials(Asking):
             ("username", provider.username_field, self.username),
             ("password", "password", self.password),
         ):
-            require_stated(provider.name, field, value, f"the {word} of a service account in client_credentials")
+            require_set(provider.name, field, value, f"the {word} of a service account in client_credentials")
 
     def fields(self, provider: Provider) -> Fields:
         """Return the service account's fields, or none."""
         if provider.username_field is None or self.username is None or self.password is None:
-            return self._asking_fields(provider)
+            return self._parameter_fields(provider)
         return {
             provider.username_field: self.username,
             "password": reveal(self.password, field="grant.password"),
-            **self._asking_fields(provider),
+            **self._parameter_fields(provider),
         }
 
 
 @attrs.frozen(kw_only=True)
-class Password(Asking):
+class Password(GrantParameters):
     """A person's own name and password (RFC 6749 §4.3).
 
     Args:
@@ -220,21 +220,21 @@ class Password(Asking):
 
     def check(self, provider: Provider) -> None:
         """Require both."""
-        self._check_asking(provider, self.grant_type)
-        require_stated("the password grant", "username", self.username, "a username")
-        require_stated("the password grant", "password", self.password, "a password, or a callable that returns one")
+        self._check_parameters(provider, self.grant_type)
+        require_set("the password grant", "username", self.username, "a username")
+        require_set("the password grant", "password", self.password, "a password, or a callable that returns one")
 
     def fields(self, provider: Provider) -> Fields:
         """Return name and password."""
         return {
             "username": self.username,
             "password": reveal(self.password, field="grant.password"),
-            **self._asking_fields(provider),
+            **self._parameter_fields(provider),
         }
 
 
 @attrs.frozen(kw_only=True)
-class RefreshToken(Asking):
+class RefreshToken(GrantParameters):
     """A refresh token that the user holds already (RFC 6749 §6).
 
     Providers rotate it: the token that comes back carries the next one, and the one that was sent is dead.
@@ -255,19 +255,19 @@ class RefreshToken(Asking):
 
     def check(self, provider: Provider) -> None:
         """Require the token."""
-        self._check_asking(provider, self.grant_type)
-        require_stated("the refresh_token grant", "refresh_token", self.refresh_token, "a refresh token")
+        self._check_parameters(provider, self.grant_type)
+        require_set("the refresh_token grant", "refresh_token", self.refresh_token, "a refresh token")
 
     def fields(self, provider: Provider) -> Fields:
         """Return the token."""
         return {
             "refresh_token": reveal(self.refresh_token, field="grant.refresh_token"),
-            **self._asking_fields(provider),
+            **self._parameter_fields(provider),
         }
 
 
 @attrs.frozen(kw_only=True)
-class AuthorizationCode(Asking):
+class AuthorizationCode(GrantParameters):
     """The code that a login brought back (RFC 6749 §4.1): good for one token call, on some providers for seconds only.
 
     Args:
@@ -290,8 +290,8 @@ class AuthorizationCode(Asking):
 
     def check(self, provider: Provider) -> None:
         """Require the code, and a verifier only where the provider takes one."""
-        self._check_asking(provider, self.grant_type)
-        require_stated("the authorization_code grant", "code", self.code, "the code that the login returned")
+        self._check_parameters(provider, self.grant_type)
+        require_set("the authorization_code grant", "code", self.code, "the code that the login returned")
         if self.code_verifier is not None and not provider.takes_pkce:
             raise ConfigurationError(
                 f"grant.code_verifier: {provider.name} is not known to take PKCE; leave it out, or set "
@@ -306,11 +306,11 @@ class AuthorizationCode(Asking):
             fields[provider.redirect_field] = self.redirect_uri
         if self.code_verifier is not None:
             fields["code_verifier"] = self.code_verifier
-        return {**fields, **self._asking_fields(provider)}
+        return {**fields, **self._parameter_fields(provider)}
 
 
 @attrs.frozen(kw_only=True)
-class SessionToken(Asking):
+class SessionToken(GrantParameters):
     """A session that exists already, exchanged for a token (the gateway's `sessionToken`).
 
     No document names the form's field: `Provider.session_token_field` has to be set.
@@ -326,18 +326,18 @@ class SessionToken(Asking):
 
     def check(self, provider: Provider) -> None:
         """Require the token and the name of its field."""
-        self._check_asking(provider, self.grant_type)
-        require_stated("the sessionToken grant", "session_token", self.session_token, "the session's token")
+        self._check_parameters(provider, self.grant_type)
+        require_set("the sessionToken grant", "session_token", self.session_token, "the session's token")
         provider.require("session_token_field", "the sessionToken grant")
 
     def fields(self, provider: Provider) -> Fields:
         """Return the token under the provider's name for it."""
         field = provider.require("session_token_field", "the sessionToken grant")
-        return {field: reveal(self.session_token, field="grant.session_token"), **self._asking_fields(provider)}
+        return {field: reveal(self.session_token, field="grant.session_token"), **self._parameter_fields(provider)}
 
 
 @attrs.frozen(kw_only=True)
-class Saml2Bearer(Asking):
+class Saml2Bearer(GrantParameters):
     """A signed SAML document, exchanged for a token (the platform's `saml2-bearer`); exactly one of the two is given.
 
     Each is XML or Base64 of it, the path of a file that holds it, or a callable that returns it. Files and callables
@@ -365,7 +365,7 @@ class Saml2Bearer(Asking):
 
     def check(self, provider: Provider) -> None:
         """Require exactly one document, and a sound one where it is at hand."""
-        self._check_asking(provider, self.grant_type)
+        self._check_parameters(provider, self.grant_type)
         _, field, source = self._given()
         require_document(source, field=field)
         if is_at_hand(source):
@@ -374,7 +374,7 @@ class Saml2Bearer(Asking):
     def fields(self, provider: Provider) -> Fields:
         """Return the document in Base64."""
         name, field, source = self._given()
-        return {name: encode_document(source, field=field), **self._asking_fields(provider)}
+        return {name: encode_document(source, field=field), **self._parameter_fields(provider)}
 
     def _given(self) -> tuple[str, str, Document]:
         given: list[tuple[str, str, Document]] = [

@@ -26,7 +26,7 @@ class KeyedCertificate(Protocol):
 
 
 @attrs.frozen(kw_only=True)
-class Occasion:
+class RequestContext:
     """The circumstances of one request, for proofs that are made anew for each.
 
     Args:
@@ -57,7 +57,7 @@ class ClientAuthentication(Protocol):
         *,
         client_id: str,
         client_secret: str | None,
-        occasion: Occasion,
+        occasion: RequestContext,
     ) -> None:
         """Add what proves the client to `headers` or `form`, in place."""
         ...

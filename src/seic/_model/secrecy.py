@@ -25,7 +25,7 @@ def hide(value: object) -> str:
     return "None" if value is None else HIDDEN
 
 
-class HiddenText(str):
+class SecretStr(str):
     """A text that travels in a header; it and its encoded form show and pickle as hidden.
 
     Requests hold their headers for as long as anybody holds a response or an error, and HTTP libraries keep them in
@@ -36,7 +36,7 @@ class HiddenText(str):
 
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
         """Return the bytes, which are as shy."""
-        return _HiddenBytes(super().encode(encoding, errors))
+        return _SecretBytes(super().encode(encoding, errors))
 
     def __repr__(self) -> str:
         return repr(HIDDEN)
@@ -45,7 +45,7 @@ class HiddenText(str):
         return str, (HIDDEN,)
 
 
-class _HiddenBytes(bytes):
+class _SecretBytes(bytes):
     __slots__ = ()
 
     def __repr__(self) -> str:
@@ -104,7 +104,7 @@ def _place(error: Exception) -> str:
     return f"raised by {last.name} ({last.filename}:{last.lineno})"
 
 
-class Secretive:
+class Unpicklable:
     """A base for immutable values that hold secrets: they refuse to be pickled, and a copy is the value itself.
 
     A pickle ends in queues, caches and crash reports, where nobody looks after it. Who asks for the fields has them:

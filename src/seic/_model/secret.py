@@ -13,7 +13,7 @@ from seic._errors import ConfigurationError
 Secret: TypeAlias = "str | Callable[[], str]"
 
 
-def is_stated(secret: object) -> bool:
+def is_set(secret: object) -> bool:
     """Tell whether there is a secret at all: a text that is not empty, or a callable."""
     return callable(secret) or (isinstance(secret, str) and secret != "")
 

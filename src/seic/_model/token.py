@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from seic._model.secrecy import Secretive, hide
+from seic._model.secrecy import Unpicklable, hide
 
 
 def _fingerprint(secret: str) -> str:
@@ -16,7 +16,7 @@ def _fingerprint(secret: str) -> str:
 
 
 @attrs.frozen(kw_only=True)
-class Token(Secretive):
+class Token(Unpicklable):
     """An access token and what the provider said about it (RFC 6749 §5.1).
 
     A repr shows its `fingerprint` and times, never the token; it cannot be pickled.

@@ -18,7 +18,7 @@ from seic._network.attempt import Attempt
 from seic._network.identity import Presented
 from seic._network.proxies import Network
 from seic._network.unreached import explain_unreached
-from seic._oauth.words import clean, secrets_in
+from seic._oauth.redact import clean, secrets_in
 from seic._tls.explain import Explanation, Meeting, Stage, explain_close, explain_failure, explain_reply
 from seic._tokens.sending import free_of_secrets
 

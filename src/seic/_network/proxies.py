@@ -17,7 +17,7 @@ import httpx
 from seic._errors import ConfigurationError
 from seic._model.hosts import Origin
 from seic._model.secrecy import HIDDEN, traceless
-from seic._oauth.words import secrets_of
+from seic._oauth.redact import secrets_of
 from seic._tls.context import shared_context
 
 #: A URL such as `http://user:password@proxy.example:3128`, or an `httpx.Proxy`.

@@ -9,8 +9,8 @@ import httpx
 
 from seic._errors import ApiError, FieldError, LoggedInElsewhere
 from seic._oauth.challenges import parse_challenges, parse_retry_after
-from seic._oauth.error_forms import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorForm, read_error
-from seic._oauth.words import clean, find_tracking_id
+from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, read_error
+from seic._oauth.redact import clean, find_tracking_id
 
 # A list of errors is for a person to read; a form with more fields than this is no form.
 _MAX_FIELD_ERRORS = 100
@@ -69,10 +69,10 @@ def parse_api_error(
     )
 
 
-def _challenged(headers: httpx.Headers) -> ErrorForm | None:
+def _challenged(headers: httpx.Headers) -> ErrorBody | None:
     for challenge in parse_challenges(headers.get_list("WWW-Authenticate")):
         if challenge.scheme == "bearer" and challenge.parameters.get("error"):
-            return ErrorForm(
+            return ErrorBody(
                 code=challenge.parameters["error"], description=challenge.parameters.get("error_description")
             )
     return None

@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.provider import Occasion
-from seic._model.secrecy import Secretive, hide
+from seic._model.provider import RequestContext
+from seic._model.secrecy import Unpicklable, hide
 from seic._oauth.jose import KeyMaterial, SigningKey, read_key, read_secret
 
 #: The form's `client_assertion_type` (RFC 7523 §2.2).
@@ -20,7 +20,7 @@ _LIFETIME = 60
 
 
 @attrs.frozen(kw_only=True)
-class PrivateKeyJwt(Secretive):
+class PrivateKeyJwt(Unpicklable):
     """`private_key_jwt`: a JWT that the client's private key signs anew for each request; no secret travels.
 
     Needs the extra `jose`.
@@ -49,7 +49,7 @@ class PrivateKeyJwt(Secretive):
         *,
         client_id: str,
         client_secret: str | None,
-        occasion: Occasion,
+        occasion: RequestContext,
     ) -> None:
         """Add the signed proof to the form."""
         header: dict[str, Any] = {"typ": "JWT"}
@@ -103,7 +103,7 @@ class ClientSecretJwt:
         *,
         client_id: str,
         client_secret: str | None,
-        occasion: Occasion,
+        occasion: RequestContext,
     ) -> None:
         """Add the signed proof to the form."""
         if not client_secret:
@@ -121,7 +121,7 @@ def _add_assertion(
     *,
     client_id: str,
     audience: str | None,
-    occasion: Occasion,
+    occasion: RequestContext,
 ) -> None:
     now = int(occasion.now)
     claims = {

@@ -12,9 +12,9 @@ from seic._errors import ConfigurationError, InvalidTokenResponse, TokenRequestR
 from seic._model.grants import AuthorizationCode
 from seic._model.hosts import Hosts
 from seic._model.provider import Provider
-from seic._model.secrecy import Secretive, hide, traceless
+from seic._model.secrecy import Unpicklable, hide, traceless
 from seic._oauth.pkce import CHALLENGE_METHOD, challenge_of, is_same_state, new_state, new_verifier
-from seic._oauth.words import clean
+from seic._oauth.redact import clean
 
 _LONGEST_CODE = 100
 
@@ -104,7 +104,7 @@ def parse_callback(callback: str, *, provider: Provider, state: str) -> str:
 
 
 @attrs.define(kw_only=True, eq=False)
-class Login(Secretive):
+class Login(Unpicklable):
     """One login in progress, for a program that sees both its ends; `finish` works once.
 
     A web application whose two ends are two requests keeps `state` and `code_verifier` in the person's session instead,

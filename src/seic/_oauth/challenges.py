@@ -14,7 +14,7 @@ import attrs
 import httpx
 
 from seic._model.provider import Provider
-from seic._oauth.error_forms import LOGGED_IN_ELSEWHERE, read_error
+from seic._oauth.error_body import LOGGED_IN_ELSEWHERE, read_error
 
 # The longest HTTP-date has 33 characters (RFC 9110 §5.6.7, the obsolete form of a Wednesday in September).
 _LONGEST_DATE = 40

@@ -11,9 +11,9 @@ from urllib.parse import quote
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.provider import ClientAuthentication, Occasion, Provider
-from seic._model.secrecy import HiddenText
-from seic._oauth.words import is_text
+from seic._model.provider import ClientAuthentication, Provider, RequestContext
+from seic._model.secrecy import SecretStr
+from seic._oauth.redact import is_text
 
 
 @attrs.frozen(kw_only=True)
@@ -35,7 +35,7 @@ class ClientSecretBasic:
         *,
         client_id: str,
         client_secret: str | None,
-        occasion: Occasion,
+        occasion: RequestContext,
     ) -> None:
         """Set the Authorization header."""
         secret = _required(client_secret)
@@ -50,7 +50,7 @@ class ClientSecretBasic:
         else:
             pair = f"{client_id}:{secret}"
         encoded = base64.b64encode(_utf8(pair, "client_secret")).decode("ascii")
-        headers["Authorization"] = HiddenText(f"Basic {encoded}")
+        headers["Authorization"] = SecretStr(f"Basic {encoded}")
 
 
 @attrs.frozen
@@ -64,7 +64,7 @@ class ClientSecretPost:
         *,
         client_id: str,
         client_secret: str | None,
-        occasion: Occasion,
+        occasion: RequestContext,
     ) -> None:
         """Add `client_id` and `client_secret` to the form."""
         form["client_id"] = client_id
@@ -82,7 +82,7 @@ class ClientIdOnly:
         *,
         client_id: str,
         client_secret: str | None,
-        occasion: Occasion,
+        occasion: RequestContext,
     ) -> None:
         """Add `client_id` to the form."""
         form["client_id"] = client_id
@@ -102,7 +102,7 @@ class TlsClientAuth:
         *,
         client_id: str,
         client_secret: str | None,
-        occasion: Occasion,
+        occasion: RequestContext,
     ) -> None:
         """Add `client_id` to the form."""
         if occasion.certificate is None:

@@ -8,11 +8,11 @@ import attrs
 import httpx
 
 from seic._errors import ConfigurationError, SeicError, TokenEndpointUnavailable, TokenRequestRefused
-from seic._model.more_grants import DeviceCode
-from seic._model.provider import KeyedCertificate, Occasion, Provider
-from seic._model.secrecy import Secretive, hide
-from seic._oauth.documents import number_in
-from seic._oauth.refusals import Reply, raise_for_status, read_success
+from seic._model.extension_grants import DeviceCode
+from seic._model.provider import KeyedCertificate, Provider, RequestContext
+from seic._model.secrecy import Unpicklable, hide
+from seic._oauth.error_response import Reply, raise_for_status, read_success
+from seic._oauth.json_body import number_in
 from seic._oauth.requests import build_form_request, endpoint_url, origin_of
 
 #: Seconds between polls where the provider names none (§3.2), and what each `slow_down` adds (§3.5).
@@ -27,7 +27,7 @@ _LONGEST_CODE = 100
 
 
 @attrs.frozen(kw_only=True)
-class DeviceAuthorization(Secretive):
+class DeviceAuthorization(Unpicklable):
     """What a login on another device begins with (§3.2).
 
     Args:
@@ -71,7 +71,7 @@ def build_device_request(
     Raises:
         ConfigurationError: The provider names no place for it, or a credential is missing or cannot be sent.
     """
-    occasion = Occasion(now=now, token_url=token_url, issuer=provider.issuer, certificate=certificate)
+    occasion = RequestContext(now=now, token_url=token_url, issuer=provider.issuer, certificate=certificate)
     # §3.1: the client's id stands in the form, and its proof as at the token endpoint.
     form = {"client_id": client_id, **grant.asking(provider)}
     return build_form_request(

@@ -11,10 +11,10 @@ import attrs
 import httpx
 
 from seic._errors import InvalidTokenResponse
-from seic._model.secrecy import Secretive, hide, tracelessly_made
+from seic._model.secrecy import Unpicklable, hide, tracelessly_made
 from seic._oauth.challenges import parse_challenges
-from seic._oauth.documents import DefectiveDocument, read_document
 from seic._oauth.jose import KeyMaterial, SigningKey, new_key, read_key
+from seic._oauth.json_body import DefectiveDocument, read_document
 from seic._oauth.jwt import claims_of
 from seic._oauth.requests import is_header_safe
 
@@ -33,7 +33,7 @@ def _make_key(dpop: DPoP) -> SigningKey:
 
 @tracelessly_made
 @attrs.frozen(kw_only=True, eq=False)
-class DPoP(Secretive):
+class DPoP(Unpicklable):
     """The key that a client's tokens are bound to, and what servers asked its proofs to carry.
 
     Args:
@@ -81,7 +81,7 @@ class DPoP(Secretive):
             claims["nonce"] = nonce
         return self._signing.sign(claims, typ="dpop+jwt", jwk=self._signing.public)
 
-    def heed(self, request: Any, headers: Any, *, api: bool) -> bool:
+    def remember_nonce(self, request: Any, headers: Any, *, api: bool) -> bool:
         """Remember the nonce of an answer, if it brings one; return whether it is another than the request's.
 
         What counts is what the request carried, and not what is remembered: of two calls that are asked for a nonce at

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from seic._errors import ConfigurationError, SeicError
-from seic._model.secrecy import Secretive, traceless
+from seic._model.secrecy import Unpicklable, traceless
 
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
@@ -43,7 +43,7 @@ _CURVES = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class SigningKey(Secretive):
+class SigningKey(Unpicklable):
     """A key and the algorithm that it signs with.
 
     Args:

@@ -9,7 +9,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 
-from seic._oauth.documents import DefectiveDocument, number_in, read_document
+from seic._oauth.json_body import DefectiveDocument, number_in, read_document
 
 # RFC 7515 §3.1: header, payload and signature.
 _PARTS = 3

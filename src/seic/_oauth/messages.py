@@ -11,14 +11,14 @@ from collections.abc import Collection, Mapping
 import httpx
 
 from seic._model.grants import Grant
-from seic._model.provider import KeyedCertificate, Occasion, Provider
+from seic._model.provider import KeyedCertificate, Provider, RequestContext
 from seic._model.secrecy import HIDDEN
 from seic._model.token import Token
-from seic._oauth.documents import MAX_REPLY_BYTES, kind_of, number_in
+from seic._oauth.error_response import Reply, raise_for_status, read_success
+from seic._oauth.json_body import MAX_REPLY_BYTES, kind_of, number_in
 from seic._oauth.jwt import lifetime_of
-from seic._oauth.refusals import Reply, raise_for_status, read_success
+from seic._oauth.redact import blot, clean
 from seic._oauth.requests import build_form_request, is_header_safe
-from seic._oauth.words import blot, clean
 
 __all__ = ["MAX_LIFETIME", "MAX_REPLY_BYTES", "MIN_LIFETIME", "build_token_request", "parse_token_reply"]
 
@@ -83,7 +83,7 @@ def build_token_request(
         client_id=client_id,
         client_secret=client_secret,
         form=form,
-        occasion=Occasion(now=now, token_url=token_url, issuer=provider.issuer, certificate=certificate),
+        occasion=RequestContext(now=now, token_url=token_url, issuer=provider.issuer, certificate=certificate),
     )
 
 
@@ -118,7 +118,7 @@ def parse_token_reply(
         obtained_at: Seconds since the epoch, just before the request was sent.
         host: Where the reply came from, for messages.
         now: Seconds since the epoch, for a `Retry-After` that is a date.
-        secrets: What no message may repeat, should the server echo it; see `seic._oauth.words.secrets_in`.
+        secrets: What no message may repeat, should the server echo it; see `seic._oauth.redact.secrets_in`.
         hint: What a message about refused credentials should add.
         takes_dpop: Whether the request carried a DPoP proof, so that a token of that type can be used.
 

@@ -7,8 +7,8 @@ import datetime as dt
 import attrs
 
 from seic._errors import TokenRequestRefused
-from seic._model.grants import Asking, AuthorizationCode, Grant, RefreshToken
-from seic._model.more_grants import DeviceCode, ExistingToken
+from seic._model.extension_grants import DeviceCode, ExistingToken
+from seic._model.grants import AuthorizationCode, Grant, GrantParameters, RefreshToken
 from seic._model.provider import Provider
 from seic._model.secret import digest, reveal
 from seic._model.token import Token
@@ -57,7 +57,7 @@ def next_grant(
 
 
 def _refresh(grant: Grant, refresh_token: str) -> RefreshToken:
-    if not isinstance(grant, Asking):
+    if not isinstance(grant, GrantParameters):
         return RefreshToken(refresh_token=refresh_token)
     return RefreshToken(
         refresh_token=refresh_token,

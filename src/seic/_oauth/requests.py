@@ -9,9 +9,9 @@ import httpx
 from seic._errors import ConfigurationError
 from seic._model.grants import Fields
 from seic._model.hosts import Origin
-from seic._model.provider import Occasion, Provider
+from seic._model.provider import Provider, RequestContext
 from seic._oauth.client_auth import client_authentication_of
-from seic._oauth.words import is_text
+from seic._oauth.redact import is_text
 
 # RFC 6750 §2.1 allows fewer characters; these are all that a header carries without a way to break out of it.
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
@@ -50,7 +50,7 @@ def url_beside(token_url: str, path_or_url: str) -> str:
     return str(httpx.URL(token_url).join(path_or_url))
 
 
-def endpoint_url(provider: Provider, setting: str, purpose: str, occasion: Occasion) -> str:
+def endpoint_url(provider: Provider, setting: str, purpose: str, occasion: RequestContext) -> str:
     """Return the whole URL of one of the provider's endpoints: of its mutual-TLS alias where there is a certificate.
 
     Args:
@@ -85,7 +85,7 @@ def build_form_request(
     client_id: str,
     client_secret: str | None,
     form: Fields,
-    occasion: Occasion,
+    occasion: RequestContext,
 ) -> httpx.Request:
     """Build a request that posts a form to the provider, with the client's proof and the headers of the dialect.
 

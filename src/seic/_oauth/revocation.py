@@ -6,9 +6,9 @@ from collections.abc import Collection
 
 import httpx
 
-from seic._model.provider import KeyedCertificate, Occasion, Provider
-from seic._oauth.error_forms import read_error
-from seic._oauth.refusals import Reply, raise_for_status, read_success, refuse
+from seic._model.provider import KeyedCertificate, Provider, RequestContext
+from seic._oauth.error_body import read_error
+from seic._oauth.error_response import Reply, raise_for_status, read_success, refuse
 from seic._oauth.requests import build_form_request, endpoint_url
 
 
@@ -41,7 +41,7 @@ def build_revocation_request(
     Raises:
         ConfigurationError: The provider names no way to end the token, or a credential is missing or cannot be sent.
     """
-    occasion = Occasion(now=now, token_url=token_url, issuer=provider.issuer, certificate=certificate)
+    occasion = RequestContext(now=now, token_url=token_url, issuer=provider.issuer, certificate=certificate)
     if provider.invalidate_grant_type is not None and not is_refresh_token:
         url = token_url
         form = {"grant_type": provider.invalidate_grant_type, "access_token": token}

@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping
 import httpx
 
 from seic._errors import ConfigurationError
-from seic._model.provider import KeyedCertificate, Occasion, Provider
+from seic._model.provider import KeyedCertificate, Provider, RequestContext
 from seic._model.token_info import TokenInfo
-from seic._oauth.documents import kind_of, number_in
-from seic._oauth.refusals import Reply, raise_for_status, read_success
+from seic._oauth.error_response import Reply, raise_for_status, read_success
+from seic._oauth.json_body import kind_of, number_in
+from seic._oauth.redact import blot
 from seic._oauth.requests import build_form_request, dialect_headers, endpoint_url, is_header_safe
-from seic._oauth.words import blot
 
 # Members that are read into the value, and the tokens themselves, which are not repeated.
 _READ = frozenset(
@@ -75,7 +75,7 @@ def build_token_info_request(
         ConfigurationError: The provider has neither call, or a credential is missing or cannot be sent.
     """
     require_token_info(provider)
-    occasion = Occasion(now=now, token_url=token_url, issuer=provider.issuer, certificate=certificate)
+    occasion = RequestContext(now=now, token_url=token_url, issuer=provider.issuer, certificate=certificate)
     if provider.token_info_url is not None:
         if not is_header_safe(access_token):
             raise ConfigurationError("access_token: has characters that no header can carry", field="access_token")

@@ -6,7 +6,7 @@ Reading them stands in `trust`. What does not load leaves the last good ones in 
 from __future__ import annotations
 
 from seic._errors import CertificateError
-from seic._events import AuthoritiesRotated, CertificateRejected, Emit, Event
+from seic._events import CertificateRejected, Emit, Event, TrustStoreReloaded
 from seic._runtime import Lock
 from seic._tls.reasons import Reason
 from seic._tls.renewal import FileRenewal
@@ -84,7 +84,7 @@ class Authorities:
             self._trust = fresh
             # Last: who sees the new number finds the new authorities.
             self.generation += 1
-            return AuthoritiesRotated(path=fresh.label, authorities=len(fresh.authorities))
+            return TrustStoreReloaded(path=fresh.label, authorities=len(fresh.authorities))
 
     def _reject(self, error: CertificateError) -> Event | None:
         self._renewal.put_off()

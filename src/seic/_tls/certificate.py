@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.secrecy import HIDDEN, Secretive, traceless
+from seic._model.secrecy import HIDDEN, Unpicklable, traceless
 from seic._tls import checks
 from seic._tls.facts import CertificateFacts, moment
 from seic._tls.reasons import CertificateWarning
@@ -21,7 +21,7 @@ from seic._tls.sources import Material, Origin, Password
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class ClientCertificate(Secretive):
+class ClientCertificate(Unpicklable):
     """A client certificate with its private key; made by `load`.
 
     Two are equal when certificate and key are. It prints its public facts, never the key, and cannot be pickled.

@@ -6,14 +6,14 @@ import functools
 
 import attrs
 
-from seic._model.secrecy import Secretive
+from seic._model.secrecy import Unpicklable
 from seic._tls.parsing import PUBLIC_KEY, Contents, SealedKey, parse
 from seic._tls.reasons import Reason, fault
 from seic._tls.sources import Material, Passphrase, Password, Source
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class PrivateKey(Secretive):
+class PrivateKey(Unpicklable):
     """A private key as cryptography has it, what errors call its file, and whether it was encrypted there."""
 
     label: str

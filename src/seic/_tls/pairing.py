@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, PublicKeyAlgorithmOID
 
-from seic._model.secrecy import Secretive
+from seic._model.secrecy import Unpicklable
 from seic._tls.der import key_algorithm, with_algorithm
 from seic._tls.facts import CertificateFacts
 from seic._tls.keys import keys_of
@@ -30,7 +30,7 @@ _CLIENT_USAGES = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTEN
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class Pair(Secretive):
+class Pair(Unpicklable):
     """What was read, once and as a whole; `key` is PKCS#8 without encryption, `concerns` what deserves a warning."""
 
     label: str

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_ce
 from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates, load_pkcs12
 
 from seic._errors import CertificateError
-from seic._model.secrecy import Secretive
+from seic._model.secrecy import Unpicklable
 from seic._tls.dek import can_open, open_dek
 from seic._tls.der import first, is_cut, is_pkcs12, is_plain_key, is_sealed_key
 from seic._tls.pem import blocks, is_pem, unwrap
@@ -60,7 +60,7 @@ _LEGACY_PBE = tuple(
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class SealedKey(Secretive):
+class SealedKey(Unpicklable):
     """A private key as it stood in the file, opened only when it is needed.
 
     `sealing` is the cipher and vector of a `DEK-Info` line; None for PKCS#8 and for what is in clear.

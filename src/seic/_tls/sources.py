@@ -15,7 +15,7 @@ from typing import TypeAlias
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.secrecy import HIDDEN, Secretive
+from seic._model.secrecy import HIDDEN, Unpicklable
 from seic._tls.reasons import Reason, fault
 
 #: A path, PEM text, or the material itself.
@@ -35,7 +35,7 @@ _NAMES_IN_A_DIRECTORY = ("tls.crt", "tls.key", "ca.crt")
 
 
 @attrs.frozen(kw_only=True)
-class Source(Secretive):
+class Source(Unpicklable):
     """One file, or the bytes that stand for it.
 
     Args:
@@ -134,7 +134,7 @@ class Source(Secretive):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class Passphrase(Secretive):
+class Passphrase(Unpicklable):
     """A passphrase, or the callable that returns it; neither shows."""
 
     _value: Password | None = attrs.field(default=None, alias="value")
@@ -169,7 +169,7 @@ class Passphrase(Secretive):
 
 
 @attrs.frozen(kw_only=True)
-class Origin(Secretive):
+class Origin(Unpicklable):
     """What a client certificate was loaded from, so that it can be read again after a rotation."""
 
     certificate: Source

@@ -9,7 +9,7 @@ import httpx
 
 from seic._model.grants import Grant
 from seic._model.provider import KeyedCertificate, Provider
-from seic._model.secrecy import Secretive, hide
+from seic._model.secrecy import Unpicklable, hide
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.client_auth import hint_for_refusal
@@ -29,7 +29,7 @@ def _host_of(endpoint: TokenEndpoint) -> str:
 
 
 @attrs.frozen
-class Doomed(Secretive):
+class Doomed(Unpicklable):
     """A token that is to be revoked; `may_be_gone` says that a refusal is no news."""
 
     secret: str = attrs.field(repr=hide)
@@ -38,7 +38,7 @@ class Doomed(Secretive):
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class TokenEndpoint(Secretive):
+class TokenEndpoint(Unpicklable):
     """Where the tokens of one configuration come from.
 
     Args:
@@ -91,7 +91,7 @@ class TokenEndpoint(Secretive):
         """Tell whether the endpoint refused a request for want of a nonce, and sent another (RFC 9449 §8)."""
         if self.dpop is None:
             return False
-        is_new = self.dpop.heed(request, reply.headers, api=False)
+        is_new = self.dpop.remember_nonce(request, reply.headers, api=False)
         return is_new and wants_nonce(status=reply.status, headers=reply.headers, body=reply.body)
 
     def parse(self, reply: Reply, *, obtained_at: float, now: float) -> Token:

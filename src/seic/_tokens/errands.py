@@ -11,8 +11,8 @@ from seic._errors import TokenRequestRefused
 from seic._events import Emit, TokenNotBound
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
-from seic._oauth.binding import is_bound_as_it_should
-from seic._oauth.words import find_tracking_id
+from seic._oauth.confirmation import is_bound_as_it_should
+from seic._oauth.redact import find_tracking_id
 from seic._tokens.clock import Clock
 from seic._tokens.endpoint import Doomed, TokenEndpoint
 from seic._tokens.fetch import Send, Steps

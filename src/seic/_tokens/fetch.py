@@ -13,9 +13,9 @@ from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefuse
 from seic._events import Emit, TokenNotBound, TokenRequested
 from seic._model.grants import AuthorizationCode, Grant, RefreshToken
 from seic._model.token import Token
-from seic._oauth.binding import is_token_bound_as_it_should
+from seic._oauth.confirmation import is_token_bound_as_it_should
+from seic._oauth.redact import find_tracking_id
 from seic._oauth.renewal import at_hand, begun_by, keep_refresh_token, login_required, next_grant, spent_by
-from seic._oauth.words import find_tracking_id
 from seic._runtime import sleep
 from seic._tokens.backoff import EAGER_ATTEMPTS, repeat_in
 from seic._tokens.clock import Clock

@@ -71,7 +71,7 @@ class Flight:
 
     @property
     def outcome(self) -> str:
-        """How it ended, in the words of `TokenFetchEnded`."""
+        """How it ended, in the words of `TokenRefreshEnded`."""
         if self.held is not None:
             return "stored" if self.stored else "acquired"
         return "abandoned" if self.error is None else name_failure(self.error)

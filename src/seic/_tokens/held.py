@@ -10,7 +10,7 @@ from typing import TypeAlias
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.secrecy import HiddenText
+from seic._model.secrecy import SecretStr
 from seic._model.token import Token
 
 #: Renewal ahead begins with a fifth of the lifetime left: long enough for several attempts and a slow endpoint.
@@ -168,7 +168,7 @@ class Held:
         self.token = token
         # SEI's BearerToken is used as Bearer; a DPoP token has a scheme of its own (RFC 9449 §7.1).
         scheme = "DPoP" if token.token_type.lower() == "dpop" else "Bearer"
-        self.authorization = HiddenText(f"{scheme} {token.access_token}")
+        self.authorization = SecretStr(f"{scheme} {token.access_token}")
         #: The number of the flight that asked for it; 0 where none of this process did.
         self.asked = 0
         #: Whether the API has refused it.

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from seic._events import Emit, StoreBack, StoreDegraded
+from seic._events import Emit, StoreDegraded, StoreRecovered
 from seic._model.token import Token
 from seic._oauth.messages import MAX_LIFETIME
 from seic._runtime import Latch, Lock, start_thread
@@ -217,7 +217,7 @@ class Keeper:
             is_back = self._is_down and not self._unsaved
             self._is_down = self._is_down and not is_back
         if is_back:
-            self._emit(StoreBack(operation="save"))
+            self._emit(StoreRecovered(operation="save"))
 
     def _missed(self, key: str, problem: str) -> None:
         """Tell that a token was not saved, and have it saved again if it is still worth that."""

@@ -11,10 +11,10 @@ from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefuse
 from seic._events import (
     Emit,
     TokenAcquired,
-    TokenEndpointBack,
     TokenEndpointDown,
-    TokenFetchBegun,
-    TokenFetchEnded,
+    TokenEndpointRecovered,
+    TokenRefreshEnded,
+    TokenRefreshStarted,
     TokenRefused,
 )
 from seic._runtime import start_async, start_thread, was_cancelled
@@ -99,14 +99,14 @@ class Pilot:
     @contextlib.contextmanager
     def _flying(self, flight: Flight) -> Iterator[None]:
         begun = self._clock.monotonic()
-        self._emit(TokenFetchBegun(host=self._endpoint.host, fetch=flight.number, ahead=flight.ahead))
+        self._emit(TokenRefreshStarted(host=self._endpoint.host, refresh_id=flight.number, ahead=flight.ahead))
         try:
             yield
         finally:
             self._emit(
-                TokenFetchEnded(
+                TokenRefreshEnded(
                     host=self._endpoint.host,
-                    fetch=flight.number,
+                    refresh_id=flight.number,
                     outcome=flight.outcome,
                     took=self._clock.monotonic() - begun,
                     tracking_id=flight.tracking_id,
@@ -124,7 +124,9 @@ class Pilot:
             self._state.age()
         if failures:
             self._emit(
-                TokenEndpointBack(host=self._endpoint.host, failures=failures, tracking_id=fetched.token.tracking_id)
+                TokenEndpointRecovered(
+                    host=self._endpoint.host, failures=failures, tracking_id=fetched.token.tracking_id
+                )
             )
         if not fetched.stored:
             self._emit(

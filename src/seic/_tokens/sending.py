@@ -18,7 +18,7 @@ import httpx
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenError
 from seic._model.secrecy import HIDDEN
 from seic._oauth.messages import MAX_REPLY_BYTES
-from seic._oauth.words import clean, find_tracking_id, secrets_in
+from seic._oauth.redact import clean, find_tracking_id, secrets_in
 from seic._runtime import within
 from seic._tokens.lifeline import CallEnded, Lifeline
 

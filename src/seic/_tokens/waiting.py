@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from seic._events import Emit, TokenWaitBegun, TokenWaitEnded
+from seic._events import Emit, TokenWaitEnded, TokenWaitStarted
 from seic._tokens.clock import Clock
 from seic._tokens.flight import Flight
 
@@ -32,7 +32,7 @@ class Waiting:
         self._begun = clock.monotonic()
 
     def __enter__(self) -> None:
-        self._emit(TokenWaitBegun(host=self._host, fetch=self._flight.number))
+        self._emit(TokenWaitStarted(host=self._host, refresh_id=self._flight.number))
         self._flight.waiting.add(self)
 
     def __exit__(
@@ -40,4 +40,4 @@ class Waiting:
     ) -> None:
         self._flight.waiting.discard(self)
         took = self._clock.monotonic() - self._begun
-        self._emit(TokenWaitEnded(host=self._host, fetch=self._flight.number, took=took))
+        self._emit(TokenWaitEnded(host=self._host, refresh_id=self._flight.number, took=took))

@@ -27,7 +27,7 @@ from starlette.requests import HTTPConnection
 
 from seic._errors import ConfigurationError
 from seic._model.hosts import Origin
-from seic._oauth.documents import read_document
+from seic._oauth.json_body import read_document
 from seic.fastapi.forwarded import ForwardedCertificate, MalformedCertificate
 from seic.fastapi.keys import ALGORITHMS, KeyCache, KeysUnavailable
 

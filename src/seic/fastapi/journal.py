@@ -12,7 +12,7 @@ from seic._events import (
     Event,
     StoreDegraded,
     TokenEndpointDown,
-    TokenFetchEnded,
+    TokenRefreshEnded,
     TokenRefused,
 )
 
@@ -47,7 +47,7 @@ class Journal:
             case TokenRefused() | TokenEndpointDown():
                 self.fetch_failed = True
                 self._note(event, event.tracking_id)
-            case TokenFetchEnded(outcome="acquired" | "stored"):
+            case TokenRefreshEnded(outcome="acquired" | "stored"):
                 self.fetched, self.fetch_failed = True, False
             case StoreDegraded() | CertificateRejected():
                 self._note(event)

@@ -19,7 +19,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from seic._errors import SeicError
-from seic._oauth.documents import DefectiveDocument, read_document
+from seic._oauth.json_body import DefectiveDocument, read_document
 from seic._runtime import Job, Latch, in_thread, start_async
 from seic._tls.context import create_ssl_context
 from seic._tokens.sending import Sender

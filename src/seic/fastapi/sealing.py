@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from seic._errors import ConfigurationError
-from seic._model.secrecy import Secretive
+from seic._model.secrecy import Unpicklable
 
 #: One key of Fernet's, or several: the first seals, each of them opens.
 Keys: TypeAlias = str | bytes | Sequence[str | bytes]
@@ -18,7 +18,7 @@ Keys: TypeAlias = str | bytes | Sequence[str | bytes]
 _HINT = 'make one with: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
 
 
-class Seal(Secretive):
+class Seal(Unpicklable):
     """Seals and opens small documents.
 
     Args:

@@ -17,7 +17,7 @@ from seic._auth import OAuth2Auth
 from seic._client import AsyncClient
 from seic._config import Config
 from seic._errors import ConfigurationError, TokenError
-from seic._events import AuthoritiesRotated, CertificateExpiring, CertificateRejected, CertificateRotated, Event
+from seic._events import CertificateExpiring, CertificateRejected, CertificateRotated, Event, TrustStoreReloaded
 from seic._listeners import Listener, Listeners
 from seic._model.grants import AuthorizationCode, Fields
 from seic._model.provider import Provider
@@ -40,7 +40,7 @@ _PATIENCE = 1.0
 _OVER = ("login_required", "invalid_grant", "access_denied")
 
 #: Events of what people share.
-_OF_THE_CERTIFICATE = (AuthoritiesRotated, CertificateExpiring, CertificateRejected, CertificateRotated)
+_OF_THE_CERTIFICATE = (TrustStoreReloaded, CertificateExpiring, CertificateRejected, CertificateRotated)
 
 _logger = logging.getLogger("seic.fastapi")
 
@@ -63,7 +63,7 @@ class UserLogin(AuthorizationCode):
 
     def check(self, provider: Provider) -> None:
         """Require a provider that people can log in at."""
-        self._check_asking(provider, self.grant_type)
+        self._check_parameters(provider, self.grant_type)
         provider.require("authorize_url", "a login")
 
     def fields(self, provider: Provider) -> Fields:

@@ -2,7 +2,7 @@
 
     seic.otel.instrument(client)
 
-A span `seic.token.fetch` stands for each fetch of a token. It is a root, since it serves many, and is linked to the
+A span `seic.token.refresh` stands for each fetch of a token. It is a root, since it serves many, and is linked to the
 span of every call that waited for it; in the trace of such a call a span `seic.token.wait` links back. Each token
 request is a client span within the fetch.
 

@@ -11,14 +11,14 @@ from opentelemetry import context as context_api
 from opentelemetry import trace
 
 from seic._events import (
-    CallNotReplayed,
-    CallReplayed,
     Event,
-    TokenFetchBegun,
-    TokenFetchEnded,
+    RequestNotRetried,
+    RequestRetried,
+    TokenRefreshEnded,
+    TokenRefreshStarted,
     TokenRequested,
-    TokenWaitBegun,
     TokenWaitEnded,
+    TokenWaitStarted,
 )
 from seic._runtime import Lock
 from seic.otel.instruments import Attributes, Instruments
@@ -65,26 +65,26 @@ class Telemetry:
     def __call__(self, event: Event) -> None:
         """Take the next event."""
         match event:
-            case TokenWaitBegun():
+            case TokenWaitStarted():
                 self._wait_begun(event)
             case TokenWaitEnded():
                 self._wait_ended(event)
-            case TokenFetchBegun():
+            case TokenRefreshStarted():
                 self._fetch_begun(event)
-            case TokenFetchEnded():
+            case TokenRefreshEnded():
                 self._fetch_ended(event)
             case TokenRequested():
                 self._requested(event)
-            case CallReplayed():
+            case RequestRetried():
                 self._to.replays.add(1, {**self._at(event.host), "seic.replay.outcome": "replayed"})
-            case CallNotReplayed():
+            case RequestNotRetried():
                 self._to.replays.add(1, {**self._at(event.host), "seic.replay.outcome": "not_replayed"})
 
-    def _wait_begun(self, event: TokenWaitBegun) -> None:
+    def _wait_begun(self, event: TokenWaitStarted) -> None:
         self._to.waiters.add(1, self._at(event.host))
         caller = trace.get_current_span().get_span_context()
         with self._lock:
-            fetch = self._fetches.setdefault(event.fetch, _Fetch())
+            fetch = self._fetches.setdefault(event.refresh_id, _Fetch())
             fetch.waiting += 1
             if not caller.is_valid:
                 return
@@ -95,11 +95,11 @@ class Telemetry:
 
     def _wait_ended(self, event: TokenWaitEnded) -> None:
         with self._lock:
-            fetch = self._fetches.get(event.fetch)
+            fetch = self._fetches.get(event.refresh_id)
             if fetch is None or fetch.waiting == 0:  # it began before anyone listened
                 return
             fetch.waiting -= 1
-            self._drop_if_over(event.fetch, fetch)
+            self._drop_if_over(event.refresh_id, fetch)
         at = self._at(event.host)
         self._to.waiters.add(-1, at)
         self._to.wait_duration.record(event.took, at)
@@ -109,24 +109,24 @@ class Telemetry:
             began = _ago(event.took)
             self._to.tracer.start_span("seic.token.wait", links=links, attributes=at, start_time=began).end()
 
-    def _fetch_begun(self, event: TokenFetchBegun) -> None:
+    def _fetch_begun(self, event: TokenRefreshStarted) -> None:
         attributes = {**self._at(event.host), "seic.token.ahead": event.ahead}
         with self._lock:
-            fetch = self._fetches.setdefault(event.fetch, _Fetch())
+            fetch = self._fetches.setdefault(event.refresh_id, _Fetch())
             fetch.span = self._to.tracer.start_span(
-                "seic.token.fetch", context=context_api.Context(), links=fetch.links, attributes=attributes
+                "seic.token.refresh", context=context_api.Context(), links=fetch.links, attributes=attributes
             )
             fetch.running = True
         # What the token request does below shows within this span, by whoever instruments it.
         fetch.attached = context_api.attach(trace.set_span_in_context(fetch.span))
 
-    def _fetch_ended(self, event: TokenFetchEnded) -> None:
+    def _fetch_ended(self, event: TokenRefreshEnded) -> None:
         with self._lock:
-            fetch = self._fetches.get(event.fetch)
+            fetch = self._fetches.get(event.refresh_id)
             if fetch is None or fetch.span is None:  # it began before anyone listened
                 return
             fetch.running = False
-            self._drop_if_over(event.fetch, fetch)
+            self._drop_if_over(event.refresh_id, fetch)
         context_api.detach(fetch.attached)
         error = None if event.outcome in _SUCCESSES else event.outcome
         _settle(fetch.span, event.outcome, error, event.tracking_id)

@@ -19,7 +19,7 @@ from seic.sandbox.refusals import (
     AUTHENTICATION_FAILURE,
     INTERNAL_ERROR,
     REQUEST_INVALID,
-    ErrorForm,
+    ErrorBody,
     Refusal,
     gateway_form,
     internal_error,
@@ -32,7 +32,7 @@ TRACKING_HEADER = "requesttrackingid"
 
 _LOGGER = logging.getLogger("seic.sandbox")
 _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 401, 403, 429, 500
-_API_FORMS: Mapping[Dialect, ErrorForm] = {
+_API_FORMS: Mapping[Dialect, ErrorBody] = {
     "gateway": gateway_form,
     "platform": platform_form,
     "plain": standard_form,
@@ -53,7 +53,7 @@ class Route:
     """
 
     answer: Callable[[web.BaseRequest, Peer | None], Awaitable[Answer]]
-    form: ErrorForm
+    form: ErrorBody
     counted: Counted
     kills: bool = False
 
@@ -160,7 +160,7 @@ class Dispatcher:
                 self._counter.add(host, "api_refusals")
             raise
 
-    def _refuse(self, refusal: Refusal, form: ErrorForm, tracking_id: str) -> web.Response:
+    def _refuse(self, refusal: Refusal, form: ErrorBody, tracking_id: str) -> web.Response:
         response = _json(refusal.status, form(refusal, tracking_id))
         # The standard demands it (RFC 6750 §3, RFC 6749 §5.2); of SEI nobody knows.
         if refusal.challenge is not None and (self._challenge or form is standard_form):
@@ -181,7 +181,7 @@ def _forwarded_peer(request: web.BaseRequest) -> Peer | None:
         raise invalid_request(f"The {FORWARDED_CERTIFICATE} header is no percent-encoded PEM.") from None
 
 
-def _fail(failure: PlannedFailure, form: ErrorForm, tracking_id: str) -> web.Response:
+def _fail(failure: PlannedFailure, form: ErrorBody, tracking_id: str) -> web.Response:
     if failure.body is not None:
         headers = {hdrs.CONTENT_TYPE: "text/plain; charset=utf-8", **failure.headers}
         return web.Response(status=failure.status, body=failure.body.encode(), headers=headers)

@@ -88,7 +88,7 @@ class Refusal(Exception):
 
 # The forms: each writes a refusal and the tracking id of its reply.
 
-ErrorForm: TypeAlias = Callable[[Refusal, str], Mapping[str, Any]]
+ErrorBody: TypeAlias = Callable[[Refusal, str], Mapping[str, Any]]
 
 
 def gateway_form(refusal: Refusal, tracking_id: str) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from seic._model.grants import AuthorizationCode, ClientCredentials
 from seic._oauth.messages import build_token_request
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
-from seic._oauth.words import MAX_WORDS, clean, find_tracking_id, secrets_in
+from seic._oauth.redact import MAX_WORDS, clean, find_tracking_id, secrets_in
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import httpx
 import httpx2
 import pytest
 
-from seic._api.peeking import LONGEST, discard, discard_async, peek, peek_async
+from seic._api.body_prefix import LONGEST, discard, discard_async, peek, peek_async
 
 PART = 1000
 FITS, TOO_LONG = b"x" * LONGEST, b"x" * (LONGEST + 1)

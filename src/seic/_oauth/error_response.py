@@ -11,9 +11,9 @@ import httpx
 from seic._errors import InvalidTokenResponse, TokenEndpointUnavailable, TokenRequestRefused
 from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
-from seic._oauth.documents import DefectiveDocument, read_document
-from seic._oauth.error_forms import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorForm, error_in, read_error
-from seic._oauth.words import MAX_WORDS, clean, find_tracking_id
+from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, error_in, read_error
+from seic._oauth.json_body import DefectiveDocument, read_document
+from seic._oauth.redact import MAX_WORDS, clean, find_tracking_id
 
 # The members of a reply that are secrets, and how long they are at least: less is no token.
 _TOKENS = ("access_token", "refresh_token", "id_token", "device_code")
@@ -103,11 +103,11 @@ class Reply:
         """Return a provider's words fit for a message; None where nothing is left of them."""
         return (clean(text, secrets=self.unspeakable, limit=limit) if text else None) or None
 
-    def code_of(self, form: ErrorForm) -> str | None:
+    def code_of(self, form: ErrorBody) -> str | None:
         """Return an error's code; one that the RFCs have is what programs compare, and no secret of anybody."""
         return form.code if form.code in _KNOWN_CODES else self.clean(form.code, _LONGEST_CODE)
 
-    def tracking_id(self, form: ErrorForm | None = None) -> str | None:
+    def tracking_id(self, form: ErrorBody | None = None) -> str | None:
         """Return the provider's id of the call: the header's, else the body's."""
         return find_tracking_id(
             self.headers,
@@ -116,7 +116,7 @@ class Reply:
             secrets=self.unspeakable,
         )
 
-    def invalid(self, problem: str, *, form: ErrorForm | None = None, advice: str | None = None) -> NoReturn:
+    def invalid(self, problem: str, *, form: ErrorBody | None = None, advice: str | None = None) -> NoReturn:
         """Raise InvalidTokenResponse; `problem` names the property that is wrong, and holds no word uncleaned."""
         tracking_id = self.tracking_id(form)
         advice = advice or "check the host and provider.token_url, and that no proxy or login page stands before it"
@@ -140,7 +140,7 @@ def raise_for_status(reply: Reply) -> None:
     if reply.status in (408, 429) or 500 <= reply.status < 600:
         _raise_unavailable(reply)
     if 400 <= reply.status < 500:
-        refuse(reply, read_error(reply.body) or ErrorForm())
+        refuse(reply, read_error(reply.body) or ErrorBody())
     if 300 <= reply.status < 400:
         reply.invalid(
             f"a redirect to {_target(reply)}",
@@ -150,7 +150,7 @@ def raise_for_status(reply: Reply) -> None:
     reply.invalid("a status that is no final answer")
 
 
-def refuse(reply: Reply, form: ErrorForm) -> NoReturn:
+def refuse(reply: Reply, form: ErrorBody) -> NoReturn:
     """Raise TokenRequestRefused in the words of the form, with what to do about it."""
     tracking_id = reply.tracking_id(form)
     if form.subcode == LOGGED_IN_ELSEWHERE:
@@ -193,7 +193,7 @@ def read_success(reply: Reply) -> Mapping[str, object]:
     return document
 
 
-def _said(reply: Reply, form: ErrorForm) -> str:
+def _said(reply: Reply, form: ErrorBody) -> str:
     """Return code and description of an error for a message, cleaned."""
     words = (reply.code_of(form), reply.clean(form.description, MAX_WORDS))
     return ": ".join(filter(None, words))
@@ -216,7 +216,7 @@ def _document_or_defect(body: bytes) -> dict[str, object] | DefectiveDocument:
 
 
 def _raise_unavailable(reply: Reply) -> NoReturn:
-    form = read_error(reply.body) or ErrorForm()
+    form = read_error(reply.body) or ErrorBody()
     retry_after = parse_retry_after(reply.headers.get("Retry-After"), now=reply.now)
     tracking_id = reply.tracking_id(form)
     pause = "try again later" if retry_after is None else f"try again in {retry_after:.0f} s"
@@ -229,7 +229,7 @@ def _raise_unavailable(reply: Reply) -> NoReturn:
     )
 
 
-def _quoted(reply: Reply, form: ErrorForm) -> str:
+def _quoted(reply: Reply, form: ErrorBody) -> str:
     words = _said(reply, form)
     return f" ({words})" if words else ""
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._oauth.documents import MAX_DEPTH, MAX_REPLY_BYTES, DefectiveDocument, read_document
+from seic._oauth.json_body import MAX_DEPTH, MAX_REPLY_BYTES, DefectiveDocument, read_document
 
 
 def _nested(levels: int) -> bytes:

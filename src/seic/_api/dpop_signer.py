@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
-from seic._api.peeking import discard, discard_async, peek, peek_async
-from seic._api.replay import Body
+from seic._api.body_prefix import discard, discard_async, peek, peek_async
+from seic._api.replay import ReplayableBody
 from seic._oauth.dpop import DPoP, wants_nonce
 
 _UNAUTHORIZED = 401
@@ -19,7 +19,7 @@ _UNAUTHORIZED = 401
 _PROOFS = "seic.proofs"
 
 
-class Prover:
+class DPoPSigner:
     """Proves the calls of one auth.
 
     Args:
@@ -53,7 +53,7 @@ class Prover:
             flow: What attaches the token.
             request: The call.
         """
-        body = Body(request.stream)
+        body = ReplayableBody(request.stream)
         await body.mark_async()
         try:
             sent = await anext(flow)
@@ -65,7 +65,7 @@ class Prover:
                         await discard_async(response)
                     self.prove(again)
                     response = yield again
-                    self._dpop.heed(response.request, response.headers, api=True)
+                    self._dpop.remember_nonce(response.request, response.headers, api=True)
                 sent = await flow.asend(response)
         except StopAsyncIteration:
             return
@@ -74,7 +74,7 @@ class Prover:
 
     def drive(self, flow: Generator[Any, Any, None], request: Any) -> Generator[Any, Any, None]:
         """Drive a blocking auth flow; see `drive_async`."""
-        body = Body(request.stream)
+        body = ReplayableBody(request.stream)
         body.mark()
         try:
             sent = next(flow)
@@ -86,20 +86,20 @@ class Prover:
                         discard(response)
                     self.prove(again)
                     response = yield again
-                    self._dpop.heed(response.request, response.headers, api=True)
+                    self._dpop.remember_nonce(response.request, response.headers, api=True)
                 sent = flow.send(response)
         except StopIteration:
             return
         finally:
             flow.close()
 
-    def _to_repeat(self, response: Any, body: Body) -> Any | None:
+    def _to_repeat(self, response: Any, body: ReplayableBody) -> Any | None:
         """Remember the answer's nonce; return the request that is to be sent again with it, or None.
 
         It is the one that was answered: after a redirect, what came before has been done and must not be done twice.
         """
         request = response.request
-        is_new = self._dpop.heed(request, response.headers, api=True)
+        is_new = self._dpop.remember_nonce(request, response.headers, api=True)
         if (
             is_new
             and response.status_code == _UNAUTHORIZED
@@ -114,7 +114,7 @@ class Prover:
 class _Proofs:
     """The proofs of one call, of which each is sent once."""
 
-    def __init__(self, prover: Prover) -> None:
+    def __init__(self, prover: DPoPSigner) -> None:
         self._prover = prover
         self._sent: str | None = None
 
@@ -127,7 +127,7 @@ class _Proofs:
         self._prover.sign(request)
 
 
-def prove_hop(request: Any) -> None:
+def sign_redirect(request: Any) -> None:
     """Have a request that is about to be sent carry a proof that never was, where its call is proven at all."""
     if (proofs := request.extensions.get(_PROOFS)) is not None:
         proofs.take(request)

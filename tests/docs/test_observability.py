@@ -12,7 +12,7 @@ from seic import events
 from seic.sandbox import Sandbox
 from tests._support.documents import ROOT, run_blocks, set_environment
 
-_FILE = "docs/seeing.md"
+_FILE = "docs/observability.md"
 _TEXT = (ROOT / _FILE).read_text(encoding="utf-8")
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.grants import Asking, Fields, require_stated
+from seic._model.grants import Fields, GrantParameters, require_set
 from seic._model.provider import Provider
 from seic._model.saml import Document, document_ends_at, encode_document, is_at_hand, require_document
 from seic._model.secrecy import hide
@@ -24,7 +24,7 @@ ACCESS_TOKEN = f"{_TOKEN_TYPE}access_token"
 
 
 @attrs.frozen(kw_only=True)
-class TokenExchange(Asking):
+class TokenExchange(GrantParameters):
     """One token exchanged for another (RFC 8693): to call on behalf of somebody, or for another audience.
 
     Args:
@@ -46,10 +46,10 @@ class TokenExchange(Asking):
 
     def check(self, provider: Provider) -> None:
         """Require the subject's token."""
-        self._check_asking(provider, self.grant_type)
-        require_stated("token exchange", "subject_token", self.subject_token, "the subject's token")
+        self._check_parameters(provider, self.grant_type)
+        require_set("token exchange", "subject_token", self.subject_token, "the subject's token")
         if self.actor_token is not None:
-            require_stated("token exchange", "actor_token", self.actor_token, "the actor's token, or None for no actor")
+            require_set("token exchange", "actor_token", self.actor_token, "the actor's token, or None for no actor")
 
     def fields(self, provider: Provider) -> Fields:
         """Return the tokens and their types."""
@@ -62,11 +62,11 @@ class TokenExchange(Asking):
             fields["actor_token_type"] = _token_type(self.actor_token_type)
         if self.requested_token_type is not None:
             fields["requested_token_type"] = _token_type(self.requested_token_type)
-        return {**fields, **self._asking_fields(provider)}
+        return {**fields, **self._parameter_fields(provider)}
 
 
 @attrs.frozen(kw_only=True)
-class JwtBearer(Asking):
+class JwtBearer(GrantParameters):
     """A signed JWT, exchanged for a token (RFC 7523 §2.1).
 
     Args:
@@ -81,16 +81,16 @@ class JwtBearer(Asking):
 
     def check(self, provider: Provider) -> None:
         """Require the assertion."""
-        self._check_asking(provider, self.grant_type)
-        require_stated("the jwt-bearer grant", "assertion", self.assertion, "a JWT, or a callable that returns one")
+        self._check_parameters(provider, self.grant_type)
+        require_set("the jwt-bearer grant", "assertion", self.assertion, "a JWT, or a callable that returns one")
 
     def fields(self, provider: Provider) -> Fields:
         """Return the assertion."""
-        return {"assertion": reveal(self.assertion, field="grant.assertion"), **self._asking_fields(provider)}
+        return {"assertion": reveal(self.assertion, field="grant.assertion"), **self._parameter_fields(provider)}
 
 
 @attrs.frozen(kw_only=True)
-class SamlBearer(Asking):
+class SamlBearer(GrantParameters):
     """A signed SAML assertion, exchanged for a token (RFC 7522 §2.1); the platform's own form is `Saml2Bearer`.
 
     Args:
@@ -111,7 +111,7 @@ class SamlBearer(Asking):
 
     def check(self, provider: Provider) -> None:
         """Require a sound assertion where it is at hand."""
-        self._check_asking(provider, self.grant_type)
+        self._check_parameters(provider, self.grant_type)
         require_document(self.assertion, field="grant.assertion")
         if is_at_hand(self.assertion):
             encode_document(self.assertion, field="grant.assertion")
@@ -120,11 +120,11 @@ class SamlBearer(Asking):
         """Return the assertion in the alphabet that is safe in URLs, unpadded (RFC 7522 §2.1)."""
         text = encode_document(self.assertion, field="grant.assertion")
         assertion = text.translate(str.maketrans("+/", "-_")).rstrip("=")
-        return {"assertion": assertion, **self._asking_fields(provider)}
+        return {"assertion": assertion, **self._parameter_fields(provider)}
 
 
 @attrs.frozen(kw_only=True)
-class DeviceCode(Asking):
+class DeviceCode(GrantParameters):
     """A login on another device (RFC 8628), for programs without a browser; `seic.DeviceLogin` carries it out.
 
     It asks for no token by itself: the login returns the grant that does.
@@ -140,12 +140,12 @@ class DeviceCode(Asking):
 
     def check(self, provider: Provider) -> None:
         """Require a place where the login begins."""
-        self._check_asking(provider, self.grant_type)
+        self._check_parameters(provider, self.grant_type)
         provider.require("device_authorization_url", "the device grant")
 
     def asking(self, provider: Provider) -> Fields:
         """Return what the login itself asks for."""
-        return self._asking_fields(provider)
+        return self._parameter_fields(provider)
 
     def fields(self, provider: Provider) -> Fields:
         """Return the code that the login was given."""
@@ -158,7 +158,7 @@ class DeviceCode(Asking):
 
 
 @attrs.frozen(kw_only=True)
-class ExistingToken(Asking):
+class ExistingToken(GrantParameters):
     """A token that was had in another way: it serves while it lives, and then its refresh token does.
 
     Args:
@@ -184,7 +184,7 @@ class ExistingToken(Asking):
 
     def fields(self, provider: Provider) -> Fields:
         """Return its refresh token."""
-        return {"refresh_token": self.token.refresh_token or "", **self._asking_fields(provider)}
+        return {"refresh_token": self.token.refresh_token or "", **self._parameter_fields(provider)}
 
 
 def _digest_of(token: object) -> str | None:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import attrs
 
 from seic._errors import FieldError
-from seic._oauth.documents import DefectiveDocument, read_document
+from seic._oauth.json_body import DefectiveDocument, read_document
 
 #: The platform's subcode for "logged out as the same user is logged in elsewhere".
 LOGGED_IN_ELSEWHERE = "018"
@@ -29,7 +29,7 @@ END_OTHER_SESSIONS = (
 
 
 @attrs.frozen(kw_only=True)
-class ErrorForm:
+class ErrorBody:
     """An error in the provider's own words, uncleaned.
 
     Args:
@@ -49,7 +49,7 @@ class ErrorForm:
     errors: tuple[FieldError, ...] = ()
 
 
-def read_error(body: bytes) -> ErrorForm | None:
+def read_error(body: bytes) -> ErrorBody | None:
     """Return the error that a body carries; None where it is in no known form."""
     try:
         return error_in(read_document(body))
@@ -57,11 +57,11 @@ def read_error(body: bytes) -> ErrorForm | None:
         return None
 
 
-def error_in(document: Mapping[str, object]) -> ErrorForm | None:
+def error_in(document: Mapping[str, object]) -> ErrorBody | None:
     """Return the error that a JSON object carries; None where it is in no known form."""
     error = document.get("error")
     if isinstance(error, dict):
-        return ErrorForm(
+        return ErrorBody(
             code=_word(error.get("code")),
             description=_word(error.get("message")),
             subcode=_word(error.get("subcode")),
@@ -72,21 +72,21 @@ def error_in(document: Mapping[str, object]) -> ErrorForm | None:
         return _gateway(document, code=_word(error), description=_word(document.get("error_description")))
     if _word(document.get("ErrorCode")) or _word(document.get("Error")):
         words = (_word(document.get("Error")), _word(document.get("Hint")))
-        return ErrorForm(code=_word(document.get("ErrorCode")), description="; ".join(filter(None, words)) or None)
+        return ErrorBody(code=_word(document.get("ErrorCode")), description="; ".join(filter(None, words)) or None)
     if _word(document.get("code")) and not document.keys().isdisjoint({"message", "trackingId", "transient", "errors"}):
         return _gateway(document, code=_word(document.get("code")), description=_word(document.get("message")))
     if _word(document.get("title")) or (_word(document.get("type")) and "status" in document):
         kind = _word(document.get("type"))
         words = (_word(document.get("title")), _word(document.get("detail")))
-        return ErrorForm(
+        return ErrorBody(
             code=None if kind == "about:blank" else kind, description=": ".join(filter(None, words)) or None
         )
     return None
 
 
-def _gateway(document: Mapping[str, object], *, code: str | None, description: str | None) -> ErrorForm:
+def _gateway(document: Mapping[str, object], *, code: str | None, description: str | None) -> ErrorBody:
     entries = document.get("errors")
-    return ErrorForm(
+    return ErrorBody(
         code=code,
         description=description,
         tracking_id=_word(document.get("trackingId")),

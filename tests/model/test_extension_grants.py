@@ -12,8 +12,8 @@ import attrs
 import pytest
 
 from seic._errors import ConfigurationError
+from seic._model.extension_grants import DeviceCode, ExistingToken, JwtBearer, SamlBearer, TokenExchange
 from seic._model.grants import ClientCredentials
-from seic._model.more_grants import DeviceCode, ExistingToken, JwtBearer, SamlBearer, TokenExchange
 from seic._model.provider import Provider
 from seic._model.token import Token
 from seic._oauth.messages import build_token_request

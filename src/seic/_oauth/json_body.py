@@ -11,7 +11,7 @@ import re
 import sys
 from typing import Any
 
-from seic._oauth.words import is_text
+from seic._oauth.redact import is_text
 
 #: The longest reply that is read, after decompression. A token reply is about a kilobyte; a reply with a large SAML or
 #: JWT token is tens of kilobytes.
