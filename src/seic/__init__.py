@@ -54,6 +54,7 @@ from seic._oauth.dpop import DPoP
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import create_ssl_context
+from seic._tls.reasons import CertificateWarning, Reason
 from seic._tokens.source import TokenSource
 from seic._tokens.store import MemoryStore
 from seic._transport import AsyncTransport, Transport
@@ -94,6 +95,8 @@ __all__ = [
     # Identity
     "ClientCertificate",
     "create_ssl_context",
+    "CertificateWarning",
+    "Reason",
     "AsyncTransport",
     "Transport",
     # Clients
