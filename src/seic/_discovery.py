@@ -31,7 +31,7 @@ _TIMEOUT = 10.0
 #: Client errors that say nothing of what is there.
 _NOT_NOW = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
 
-_Transport: TypeAlias = "httpx.AsyncBaseTransport | httpx.BaseTransport"
+_Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
 
 
 @attrs.frozen

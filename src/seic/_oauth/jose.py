@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     _Key: TypeAlias = "RSAKey | ECKey | OKPKey | OctKey"
 
 #: A private key: the path of a PEM or DER file, or PEM itself, or PEM or DER as bytes.
-KeyMaterial: TypeAlias = "str | os.PathLike[str] | bytes"
+KeyMaterial: TypeAlias = str | os.PathLike[str] | bytes
 
 #: What each kind of key may sign with, its first by default. RSA begins with the one that every server takes.
 _ALGORITHMS = {
