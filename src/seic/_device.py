@@ -8,13 +8,13 @@ import attrs
 import httpx
 
 from seic._config import Config
-from seic._connector import TokenConnector
 from seic._errors import ConfigurationError, SeicError, TokenRequestRefused
 from seic._events import Emit, TokenNotBound
 from seic._listeners import Listener, Listeners
 from seic._model.extension_grants import DeviceCode, ExistingToken
 from seic._model.secrecy import Unpicklable
 from seic._model.token import Token
+from seic._network.transport_factory import TransportFactory
 from seic._oauth.confirmation import is_token_bound_as_it_should
 from seic._oauth.device import DeviceAuthorization, build_device_request, next_interval, parse_device_reply
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
@@ -151,13 +151,16 @@ class DeviceLogin(Unpicklable):
 def _endpoint(config: Config, transport: _Transport | None) -> TokenEndpoint:
     if not isinstance(config.grant, DeviceCode):
         raise ConfigurationError("grant: a login on another device needs grant=seic.DeviceCode()", field="grant")
+    transports = TransportFactory(
+        config.token_url, presenter=config.presenter, network=config.network, transport=transport
+    )
     return TokenEndpoint(
         provider=config.provider,
         url=config.token_url,
         client_id=config.client_id,
         client_secret=config.client_secret,
         grant=config.grant,
-        sender=Sender(TokenConnector(config, transport), tracking_header=config.provider.tracking_header),
+        sender=Sender(transports, tracking_header=config.provider.tracking_header),
         timeout=config.token_timeout,
         certificate=config.presenter.certificate,
         dpop=config.dpop,
