@@ -29,10 +29,10 @@ from seic._runtime import in_thread, within
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.store import TokenStore
 from seic._transport import AsyncTransport
-from seic.fastapi.journal import Journal
+from seic.fastapi._health import HealthTracker
 
 #: How many people's clients a worker keeps at hand; the others' are made again of what the store has.
-_AT_HAND = 1000
+_MAX_CLIENTS = 1000
 #: Seconds that a store may take to say whether a session lives; see `Sessions.find`.
 _PATIENCE = 1.0
 
@@ -77,11 +77,11 @@ class UserLogin(AuthorizationCode):
         return super().fields(provider)
 
 
-class NotKept(Exception):
+class SessionNotSaved(Exception):
     """The store did not keep a session: at the next page the person would not be logged in."""
 
 
-class _Shared(httpx.AsyncBaseTransport):
+class _SharedTransport(httpx.AsyncBaseTransport):
     """The connections of all people's clients: closing one client closes none of them."""
 
     inner: httpx.AsyncBaseTransport
@@ -90,7 +90,7 @@ class _Shared(httpx.AsyncBaseTransport):
         return await self.inner.handle_async_request(request)
 
 
-class _Living:
+class _SessionStore:
     """The store as people's clients see it: whatever a refresh brings, the session of a logout does not come back.
 
     A session lives while its mark is in the store. A login writes the mark, a logout deletes it, and a refresh never
@@ -195,20 +195,20 @@ class Sessions:
                 "seic.MemoryStore() will do for one worker",
                 field="store",
             )
-        self._store = _Living(config.store, lasts=lasts, idle=idle)
+        self._store = _SessionStore(config.store, lasts=lasts, idle=idle)
         self._grant = UserLogin(redirect_uri=redirect_uri, end_other_sessions=end_other_sessions)
         self._config = attrs.evolve(config, grant=self._grant, store=self._store)
         self._given = transport
         self._options = options
         #: What carries everybody's calls.
-        self.carrier = _Shared()
+        self.carrier = _SharedTransport()
         self._is_open = False
         self._clients: OrderedDict[str, AsyncClient] = OrderedDict()
         #: What all people's clients went through.
-        self.journal = Journal(passing_over=_OVER)
+        self.tracker = HealthTracker(ignored_codes=_OVER)
         #: Who hears of everybody.
         self.listeners = Listeners(on_event)
-        self.listeners.add(self.journal)
+        self.listeners.add(self.tracker)
         self._config.presenter.tell(self.listeners)
 
     @property
@@ -239,7 +239,7 @@ class Sessions:
 
         Raises:
             TokenError: The code was not taken, or the endpoint cannot be reached.
-            NotKept: The store did not keep the session.
+            SessionNotSaved: The store did not keep the session.
         """
         session = secrets.token_urlsafe(32)
         client = self._make(session, code=code, code_verifier=code_verifier)
@@ -247,7 +247,7 @@ class Sessions:
             token = await client.token()
             kept, _ = await self._try("keep a session", self._store.begin, self._key(client), token)
             if not kept:
-                raise NotKept
+                raise SessionNotSaved
         except BaseException:
             await _close(client)
             raise
@@ -308,14 +308,14 @@ class Sessions:
         return AsyncClient(config, auth=auth, transport=self.carrier, **self._options)
 
     def _pass_on(self, event: Event) -> None:
-        # People share one certificate, of which the presenter tells; each auth hears of it again.
+        # LoginRealm share one certificate, of which the presenter tells; each auth hears of it again.
         if not isinstance(event, _OF_THE_CERTIFICATE):
             self.listeners.tell(event)
 
     def _keep(self, session: str, client: AsyncClient) -> None:
         self._clients[session] = client
         self._clients.move_to_end(session)
-        while len(self._clients) > _AT_HAND:
+        while len(self._clients) > _MAX_CLIENTS:
             # Not closed: a request may be using it. It holds no connection of its own.
             self._clients.popitem(last=False)
 

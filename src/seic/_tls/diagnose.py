@@ -19,7 +19,7 @@ from seic._errors import CertificateError
 from seic._tls.certificate import ClientCertificate
 from seic._tls.facts import moment
 from seic._tls.reasons import Reason
-from seic._tls.verdicts import judge
+from seic._tls.verdicts import describe_verify_error
 
 #: Whose certificate, configuration or server it is about.
 Side: TypeAlias = Literal["client", "server", "unknown"]
@@ -69,7 +69,7 @@ class Explanation:
 
 
 @attrs.frozen(kw_only=True)
-class Meeting:
+class HandshakeContext:
     """Who met whom when; what every explanation needs beside the failure itself.
 
     Args:
@@ -90,13 +90,13 @@ class Meeting:
 
 
 def explain_failure(
-    error: BaseException, meeting: Meeting, *, handled: BaseException | None = None
+    error: BaseException, handshake: HandshakeContext, *, handled: BaseException | None = None
 ) -> Explanation | None:
     """Explain an exception by what stands in its chain of causes.
 
     Args:
         error: What the call failed with.
-        meeting: Who met whom.
+        handshake: Who met whom.
         handled: What the caller was handling when the call began. Python chains it to whatever the call raises, and it
             is about something else.
 
@@ -105,28 +105,28 @@ def explain_failure(
     """
     for link in _chain(error, handled):
         if isinstance(link, ssl.SSLCertVerificationError):
-            return _by_us(link, meeting)
+            return _by_us(link, handshake)
         if isinstance(link, _RESETS):
-            return explain_close(meeting)
+            return explain_close(handshake)
         # That more bytes are awaited is no failure; asyncio's streams leave it in the chain of what is one.
         if isinstance(link, ssl.SSLError) and not isinstance(link, (ssl.SSLWantReadError, ssl.SSLWantWriteError)):
-            return _by_openssl(link, meeting)
+            return _by_openssl(link, handshake)
     return None
 
 
-def explain_close(meeting: Meeting) -> Explanation | None:
+def explain_close(handshake: HandshakeContext) -> Explanation | None:
     """Explain a connection that the server closed without a word: over TLS 1.3 a refused certificate can look so.
 
     Returns:
         None for a connection that had served before: its end is no matter of certificates.
     """
-    if meeting.stage == "later":
+    if handshake.stage == "later":
         return None
-    if meeting.stage == "handshake":
+    if handshake.stage == "handshake":
         closed = "the connection was closed before the handshake ended"
         # Over TLS 1.2 the certificate may have been judged by then.
-        return _dates(meeting, closed) or _explanation(
-            meeting,
+        return _dates(handshake, closed) or _explanation(
+            handshake,
             Reason.CLOSED_EARLY,
             f"{closed}; why cannot be told: something else may answer on that port, this machine's address may not be "
             "on the server's allow-list, or the server is out of order",
@@ -134,19 +134,19 @@ def explain_close(meeting: Meeting) -> Explanation | None:
             certain=False,
         )
     closed = "the server closed the connection without an answer"
-    if meeting.certificate is None:
+    if handshake.certificate is None:
         return _explanation(
-            meeting,
+            handshake,
             Reason.CLOSED_EARLY,
             f"{closed}; no client certificate is configured: if it demands one, pass certificate=…; or this machine's "
             "address is not on its allow-list, or it is out of order",
             "unknown",
             certain=False,
         )
-    ours = _ours(meeting.certificate)
-    if meeting.stage == "agreed":
+    ours = _ours(handshake.certificate)
+    if handshake.stage == "agreed":
         return _explanation(
-            meeting,
+            handshake,
             Reason.CLOSED_EARLY,
             f"{closed}, though it had ended the TLS handshake with {ours}; why cannot be told: it may not take the "
             "request (for its size, or for this machine's address), may judge the certificate only then, or is out of "
@@ -154,8 +154,8 @@ def explain_close(meeting: Meeting) -> Explanation | None:
             "unknown",
             certain=False,
         )
-    return _dates(meeting, closed) or _explanation(
-        meeting,
+    return _dates(handshake, closed) or _explanation(
+        handshake,
         Reason.CLOSED_EARLY,
         f"{closed}; why cannot be told: it may refuse {ours}, which it may not know, or which may be revoked, or the "
         "request (for its size, or because this machine's address is not on its allow-list), or is out of order; ask "
@@ -165,13 +165,13 @@ def explain_close(meeting: Meeting) -> Explanation | None:
     )
 
 
-def explain_reply(status: int, body: bytes, meeting: Meeting) -> Explanation | None:
+def explain_reply(status: int, body: bytes, handshake: HandshakeContext) -> Explanation | None:
     """Explain an HTTP reply by which a web server holds the client certificate against us.
 
     Args:
         status: The reply's status.
         body: Its body, or the beginning of it.
-        meeting: Who answered whom.
+        handshake: Who answered whom.
 
     Returns:
         None for every other reply.
@@ -182,8 +182,8 @@ def explain_reply(status: int, body: bytes, meeting: Meeting) -> Explanation | N
     if reason is None:
         return None
     if reason == Reason.NOT_TLS:
-        return _explanation(meeting, reason, "the request went to a TLS port in clear; write https://", "unknown")
-    return _about_ours(reason, meeting, f"the server answered {status}")
+        return _explanation(handshake, reason, "the request went to a TLS port in clear; write https://", "unknown")
+    return _about_ours(reason, handshake, f"the server answered {status}")
 
 
 def _chain(error: BaseException, end: BaseException | None) -> Iterator[BaseException]:
@@ -195,35 +195,35 @@ def _chain(error: BaseException, end: BaseException | None) -> Iterator[BaseExce
         link = link.__cause__ or link.__context__
 
 
-def _by_us(error: ssl.SSLCertVerificationError, meeting: Meeting) -> Explanation:
-    reason, verdict = judge(error, meeting.now, meeting.context)
-    return _explanation(meeting, reason, verdict, "server")
+def _by_us(error: ssl.SSLCertVerificationError, handshake: HandshakeContext) -> Explanation:
+    reason, verdict = describe_verify_error(error, handshake.now, handshake.context)
+    return _explanation(handshake, reason, verdict, "server")
 
 
-def _by_openssl(error: ssl.SSLError, meeting: Meeting) -> Explanation:
+def _by_openssl(error: ssl.SSLError, handshake: HandshakeContext) -> Explanation:
     name = (error.reason or str(error)).upper().replace(" ", "_")
     if _OLD_PROTOCOL.search(name):
         text = "the server speaks neither TLS 1.2 nor TLS 1.3; whoever runs it must enable one of them"
-        return _explanation(meeting, Reason.PROTOCOL_TOO_OLD, text, "server")
+        return _explanation(handshake, Reason.PROTOCOL_TOO_OLD, text, "server")
     if _NO_TLS.search(name):
         text = "what answers there does not speak TLS; check the port, and whether a proxy stands between"
-        return _explanation(meeting, Reason.NOT_TLS, text, "server")
+        return _explanation(handshake, Reason.NOT_TLS, text, "server")
     if _WEAK.search(name):
         text = f"the server's side of the handshake is too weak for this system's OpenSSL ({_words(name)})"
-        return _explanation(meeting, Reason.SERVER_WEAK, f"{text}; whoever runs it must correct that", "server")
+        return _explanation(handshake, Reason.SERVER_WEAK, f"{text}; whoever runs it must correct that", "server")
     alert = _ALERT.search(name)
     if alert is None:
         return _explanation(
-            meeting,
+            handshake,
             Reason.NO_COMMON_GROUND,
             f"the TLS handshake failed ({_words(name)}); tell whoever runs the server",
             "unknown",
             certain=False,
         )
-    return _by_alert(alert.group(1), meeting)
+    return _by_alert(alert.group(1), handshake)
 
 
-def _by_alert(alert: str, meeting: Meeting) -> Explanation:
+def _by_alert(alert: str, handshake: HandshakeContext) -> Explanation:
     said = f"the server refused the handshake with the TLS alert '{_words(alert)}'"
     # RFC 8446 §6.2 and RFC 5246 §7.2.2.
     reason = {
@@ -238,29 +238,29 @@ def _by_alert(alert: str, meeting: Meeting) -> Explanation:
         "ACCESS_DENIED": Reason.REFUSED,
     }.get(alert)
     if reason is not None:
-        return _about_ours(reason, meeting, said)
+        return _about_ours(reason, handshake, said)
     if alert == "UNRECOGNIZED_NAME":
         text = f"{said}: it serves no host of this name; check the host and port"
-        return _explanation(meeting, Reason.SERVER_WRONG_HOST, text, "server")
+        return _explanation(handshake, Reason.SERVER_WRONG_HOST, text, "server")
     if alert != "HANDSHAKE_FAILURE":
         text = f"{said}; ask whoever runs the server"
-        return _explanation(meeting, Reason.NO_COMMON_GROUND, text, "unknown", certain=False)
-    if meeting.certificate is None:
+        return _explanation(handshake, Reason.NO_COMMON_GROUND, text, "unknown", certain=False)
+    if handshake.certificate is None:
         text = (
             f"{said}: it may demand a client certificate, and none is configured (pass certificate=…), or there is no "
             "cipher that both sides allow"
         )
     else:
-        ours = _ours(meeting.certificate)
+        ours = _ours(handshake.certificate)
         text = (
             f"{said}: it may not accept {ours} or its kind of key, or there is no cipher that both sides "
             "allow; ask whoever runs the server"
         )
-    return _dates(meeting, said) or _explanation(meeting, Reason.NO_COMMON_GROUND, text, "unknown", certain=False)
+    return _dates(handshake, said) or _explanation(handshake, Reason.NO_COMMON_GROUND, text, "unknown", certain=False)
 
 
-def _about_ours(reason: Reason, meeting: Meeting, said: str) -> Explanation:
-    if meeting.certificate is None:
+def _about_ours(reason: Reason, handshake: HandshakeContext, said: str) -> Explanation:
+    if handshake.certificate is None:
         certain = reason == Reason.DEMANDED
         text = (
             "it demands a client certificate, and none is configured; pass certificate=…"
@@ -268,35 +268,35 @@ def _about_ours(reason: Reason, meeting: Meeting, said: str) -> Explanation:
             else "it may demand a client certificate, and none is configured; pass certificate=… if it does, or ask "
             "whoever runs the server"
         )
-        return _explanation(meeting, Reason.DEMANDED, f"{said}: {text}", "client", certain=certain)
-    ours = _ours(meeting.certificate)
-    if reason == Reason.NOT_FOR_CLIENTS and _is_for_clients(meeting.certificate) and _dates(meeting, said) is None:
+        return _explanation(handshake, Reason.DEMANDED, f"{said}: {text}", "client", certain=certain)
+    ours = _ours(handshake.certificate)
+    if reason == Reason.NOT_FOR_CLIENTS and _is_for_clients(handshake.certificate) and _dates(handshake, said) is None:
         text = f"{said}: it does not take this kind of key or certificate: {ours}; ask whoever runs the server"
-        return _explanation(meeting, Reason.REFUSED, text, "client", certain=False)
+        return _explanation(handshake, Reason.REFUSED, text, "client", certain=False)
     if reason == Reason.DEMANDED:
         text = (
             f"{said}: it demands a client certificate, and {ours} did not reach it; a proxy that ends TLS "
             "may stand between, or the server may not take this kind of key"
         )
-        return _explanation(meeting, reason, text, "client")
-    by_date = _dates(meeting, said)
+        return _explanation(handshake, reason, text, "client")
+    by_date = _dates(handshake, said)
     if by_date is not None:
         return by_date
-    awaited = meeting.certificate.awaited_issuer
+    awaited = handshake.certificate.awaited_issuer
     chain = f"append the intermediate certificate of {awaited}, if that is one, or " if awaited else ""
     text = {
         Reason.EXPIRED: f"it takes {ours} or a certificate above it for expired, which by this machine's "
-        f"clock ({moment(meeting.now)}) it is not; compare the clocks, and replace an expired intermediate "
+        f"clock ({moment(handshake.now)}) it is not; compare the clocks, and replace an expired intermediate "
         "certificate in the file",
-        Reason.REVOKED: f"it says that {ours} was revoked; have {meeting.certificate.issuer} issue a new one",
+        Reason.REVOKED: f"it says that {ours} was revoked; have {handshake.certificate.issuer} issue a new one",
         Reason.UNKNOWN_TO_SERVER: f"it does not know the authority behind {ours}; {chain}ask whoever runs "
         "the server which authorities it accepts, and check that the certificate is for this environment",
-        Reason.NOT_FOR_CLIENTS: f"it does not take {ours} for a client's; ask {meeting.certificate.issuer} "
+        Reason.NOT_FOR_CLIENTS: f"it does not take {ours} for a client's; ask {handshake.certificate.issuer} "
         "for one with extended key usage clientAuth",
         Reason.REFUSED: f"it does not accept {ours}, and does not say why: it may be revoked, unknown, or "
         f"issued by an authority that the server does not know; {chain}ask whoever runs the server",
     }[reason]
-    return _explanation(meeting, reason, f"{said}: {text}", "client", certain=reason != Reason.REFUSED)
+    return _explanation(handshake, reason, f"{said}: {text}", "client", certain=reason != Reason.REFUSED)
 
 
 def _is_for_clients(certificate: ClientCertificate) -> bool:
@@ -310,13 +310,13 @@ def _is_for_clients(certificate: ClientCertificate) -> bool:
         return True
 
 
-def _dates(meeting: Meeting, said: str) -> Explanation | None:
-    if meeting.certificate is None:
+def _dates(handshake: HandshakeContext, said: str) -> Explanation | None:
+    if handshake.certificate is None:
         return None
     try:
-        meeting.certificate.check(meeting.now)
+        handshake.certificate.check(handshake.now)
     except CertificateError as error:
-        return _explanation(meeting, Reason(error.reason or Reason.REFUSED), f"{said}: {error}", "client")
+        return _explanation(handshake, Reason(error.reason or Reason.REFUSED), f"{said}: {error}", "client")
     return None
 
 
@@ -328,7 +328,9 @@ def _words(name: str) -> str:
     return name.lower().replace("_", " ")
 
 
-def _explanation(meeting: Meeting, reason: Reason, text: str, side: Side, *, certain: bool = True) -> Explanation:
-    host = f"[{meeting.host}]" if ":" in meeting.host else meeting.host
-    path = meeting.certificate.path if meeting.certificate is not None and side == "client" else None
-    return Explanation(reason=reason, text=f"{host}:{meeting.port}: {text}", side=side, certain=certain, path=path)
+def _explanation(
+    handshake: HandshakeContext, reason: Reason, text: str, side: Side, *, certain: bool = True
+) -> Explanation:
+    host = f"[{handshake.host}]" if ":" in handshake.host else handshake.host
+    path = handshake.certificate.path if handshake.certificate is not None and side == "client" else None
+    return Explanation(reason=reason, text=f"{host}:{handshake.port}: {text}", side=side, certain=certain, path=path)

@@ -10,7 +10,7 @@ import pytest
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from seic._oauth.json_body import DefectiveDocument
-from seic.fastapi.keys import KeyCache, KeysUnavailable, read_key_set
+from seic.fastapi._jwks import JWKSCache, JWKSUnavailable, read_key_set
 from tests._support.issuer import JWKS_URL, Issuer
 
 HOUR = 3600.0
@@ -43,9 +43,9 @@ def issuer() -> Issuer:
     return issuer
 
 
-def cache_of(issuer: Issuer, clock: Clock) -> KeyCache:
+def cache_of(issuer: Issuer, clock: Clock) -> JWKSCache:
     """Return a cache of the issuer's keys that pauses for 30 s."""
-    return KeyCache(JWKS_URL, transport=issuer.transport, lifetime=HOUR, pause=30.0, monotonic=clock)
+    return JWKSCache(JWKS_URL, transport=issuer.transport, lifetime=HOUR, pause=30.0, monotonic=clock)
 
 
 async def settle() -> None:
@@ -208,7 +208,7 @@ async def test_an_issuer_in_trouble_leaves_the_old_keys_in_service(
     assert "the old keys go on serving" in record.getMessage()
 
     clock.now += 23 * HOUR
-    with pytest.raises(KeysUnavailable) as caught:
+    with pytest.raises(JWKSUnavailable) as caught:
         await cache.find("key-1", "ES256")
     assert 0 < caught.value.retry_after <= 30
     issuer.reply = None
@@ -222,9 +222,9 @@ async def test_an_issuer_that_is_down_from_the_start_is_not_hammered(issuer: Iss
     issuer.reply = httpx.Response(503)
 
     results = await asyncio.gather(*(cache.find("key-1", "ES256") for _ in range(100)), return_exceptions=True)
-    assert {type(result) for result in results} == {KeysUnavailable}
+    assert {type(result) for result in results} == {JWKSUnavailable}
     clock.now += 29
-    with pytest.raises(KeysUnavailable) as caught:
+    with pytest.raises(JWKSUnavailable) as caught:
         await cache.find("key-1", "ES256")
     assert caught.value.retry_after == 1
     assert issuer.fetches == 1

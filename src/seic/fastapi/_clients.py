@@ -19,8 +19,8 @@ from seic._config import Config
 from seic._errors import ConfigurationError, TokenError
 from seic._listeners import Listener
 from seic._runtime import Job, start_async
-from seic.fastapi.journal import Journal
-from seic.fastapi.looking import Look
+from seic.fastapi._certificate_probe import CertificateProbe
+from seic.fastapi._health import HealthTracker
 
 #: The name of the client where an application has only one.
 DEFAULT = "default"
@@ -46,9 +46,9 @@ class Clients(Mapping[str, AsyncClient]):
     def __init__(self) -> None:
         self._clients: dict[str, AsyncClient] = {}
         #: What each went through.
-        self.journals: dict[str, Journal] = {}
+        self.trackers: dict[str, HealthTracker] = {}
         #: Looks at their certificates.
-        self.certificates: dict[str, Look] = {}
+        self.certificates: dict[str, CertificateProbe] = {}
         #: The fetches that `renew` began last, by client.
         self.renewals: dict[str, Job] = {}
 
@@ -63,14 +63,14 @@ class Clients(Mapping[str, AsyncClient]):
             if name in self._clients:
                 raise ConfigurationError(f"there are two clients named {name!r}; give each its own", field="name")
         for name, client in clients.items():
-            self._clients[name], self.journals[name] = client, Journal()
-            self.certificates[name] = _look_at(client)
-            client.listen(self.journals[name])
+            self._clients[name], self.trackers[name] = client, HealthTracker()
+            self.certificates[name] = _probe_certificate(client)
+            client.listen(self.trackers[name])
         try:
             yield
         finally:
             for name in clients:
-                del self._clients[name], self.journals[name], self.certificates[name]
+                del self._clients[name], self.trackers[name], self.certificates[name]
                 if (renewal := self.renewals.pop(name, None)) is not None:
                     renewal.cancel()
 
@@ -102,10 +102,10 @@ class Clients(Mapping[str, AsyncClient]):
             self.renewals[name] = start_async(lambda: _try_token(client))
 
 
-def _look_at(client: AsyncClient) -> Look:
+def _probe_certificate(client: AsyncClient) -> CertificateProbe:
     auth = client.auth
     assert isinstance(auth, OAuth2Auth)  # noqa: S101  # AsyncClient takes no other; for the type checker
-    return Look(lambda: auth.certificate)
+    return CertificateProbe(lambda: auth.certificate)
 
 
 def lifespan(
@@ -201,24 +201,24 @@ async def _warm(clients: Mapping[str, AsyncClient]) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class People:
+class LoginRealm:
     """The side of an application where people log in: what calls they make, and how that went lately."""
 
     name: str
     host: str
     #: The certificate that all of them present.
-    certificate: Look
-    journal: Journal
+    certificate: CertificateProbe
+    tracker: HealthTracker
 
 
 @contextlib.contextmanager
-def welcoming(app: Starlette, people: People) -> Iterator[dict[str, Any]]:
+def register_realm(app: Starlette, people: LoginRealm) -> Iterator[dict[str, Any]]:
     """Have an application know of its logins, for as long as this lasts.
 
     Returns:
         What a lifespan has to yield, so that mounted applications know of them, too.
     """
-    everyone: list[People] = getattr(app.state, _PEOPLE, [])
+    everyone: list[LoginRealm] = getattr(app.state, _PEOPLE, [])
     setattr(app.state, _PEOPLE, everyone)
     everyone.append(people)
     try:
@@ -227,27 +227,27 @@ def welcoming(app: Starlette, people: People) -> Iterator[dict[str, Any]]:
         everyone.remove(people)
 
 
-def people_of(connection: HTTPConnection) -> tuple[People, ...]:
+def realms_of(connection: HTTPConnection) -> tuple[LoginRealm, ...]:
     """Return what is known of the logins of the application that a request came to."""
     return tuple(getattr(connection.state, _PEOPLE, ()) or getattr(connection.app.state, _PEOPLE, ()))
 
 
 @attrs.frozen(kw_only=True)
-class Person:
+class CurrentUser:
     """Who is logged in: a client of their own, and what sends them to log in again."""
 
     client: AsyncClient
     to_login: Callable[[], HTTPException]
 
 
-def greet(connection: HTTPConnection, person: Person) -> None:
+def bind_user(connection: HTTPConnection, person: CurrentUser) -> None:
     """Have a request know whose it is."""
     setattr(connection.state, _PERSON, person)
 
 
-def login_over(connection: HTTPConnection) -> HTTPException | None:
+def login_again(connection: HTTPConnection) -> HTTPException | None:
     """Return what sends the person of a request to log in again, where no token of theirs lives any more."""
-    person: Person | None = getattr(connection.state, _PERSON, None)
+    person: CurrentUser | None = getattr(connection.state, _PERSON, None)
     if person is None or not isinstance(auth := person.client.auth, OAuth2Auth) or auth.source.current is not None:
         return None
     return person.to_login()
@@ -259,7 +259,7 @@ def calls(connection: HTTPConnection, host: str) -> bool:
     auths = () if clients is None else (client.auth for client in clients.values())
     if any(host == auth.config.origin.host for auth in auths if isinstance(auth, OAuth2Auth)):
         return True
-    return any(host == people.host for people in people_of(connection))
+    return any(host == people.host for people in realms_of(connection))
 
 
 def find_clients(connection: HTTPConnection) -> Clients | None:

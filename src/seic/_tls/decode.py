@@ -28,17 +28,15 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCert
 
 from seic._errors import CertificateError
 from seic._model.secrecy import Unpicklable
-from seic._tls.dek import can_open, open_dek
+from seic._tls.credential_files import GetPassphrase
 from seic._tls.der import first, is_cut, is_pkcs12, is_plain_key, is_sealed_key
+from seic._tls.legacy_pem import can_open, open_dek
 from seic._tls.pem import blocks, is_pem, unwrap
 from seic._tls.reading import UNPARSABLE, facts_of
-from seic._tls.reasons import Reason, fault
-from seic._tls.sources import Reveal
+from seic._tls.reasons import Reason, certificate_error
 
 #: The keys that sign a TLS handshake.
-SigningKey: TypeAlias = (
-    rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
-)
+TlsKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 _SIGNING_KEYS = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)
 
 #: What `Contents.others` calls a CSR and a bare public key.
@@ -60,7 +58,7 @@ _LEGACY_PBE = tuple(
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class SealedKey(Unpicklable):
+class EncryptedKey(Unpicklable):
     """A private key as it stood in the file, opened only when it is needed.
 
     `sealing` is the cipher and vector of a `DEK-Info` line; None for PKCS#8 and for what is in clear.
@@ -76,7 +74,7 @@ class SealedKey(Unpicklable):
         """Whether it was encrypted in the file."""
         return self._was_guarded or self._sealing is not None or is_sealed_key(self._data)
 
-    def open(self, reveal: Reveal) -> SigningKey:
+    def open(self, reveal: GetPassphrase) -> TlsKey:
         """Return the key itself.
 
         Args:
@@ -87,15 +85,15 @@ class SealedKey(Unpicklable):
         """
         key = self.load(reveal)
         if not isinstance(key, _SIGNING_KEYS):
-            kind = type(key).__name__.removesuffix("PrivateKey")
-            raise fault(
+            kind = type(key).__name__.removesuffix("DecodedKey")
+            raise certificate_error(
                 Reason.UNSUPPORTED_KEY,
                 self.label,
                 f"a {kind} key cannot sign a TLS handshake; use RSA, EC or Ed25519",
             )
         return key
 
-    def load(self, reveal: Reveal) -> object:
+    def load(self, reveal: GetPassphrase) -> object:
         """Return the key itself, be it one that signs or not; see `open`."""
         try:
             if self._sealing is not None:
@@ -107,13 +105,13 @@ class SealedKey(Unpicklable):
         except UNPARSABLE as error:
             raise self._explain(error, reveal) from None
 
-    def _load(self, reveal: Reveal) -> object:
+    def _load(self, reveal: GetPassphrase) -> object:
         # The passphrase is never bound to a local name, where a traceback would show it.
         return load_der_private_key(self._data, reveal())
 
-    def _unsealed(self, cipher: str, vector: bytes, reveal: Reveal) -> bytes:
+    def _unsealed(self, cipher: str, vector: bytes, reveal: GetPassphrase) -> bytes:
         if not can_open(cipher):
-            raise fault(
+            raise certificate_error(
                 Reason.UNSUPPORTED_ENCRYPTION,
                 self.label,
                 f"it is encrypted with {cipher}, which is not supported; encrypt it anew: 'openssl pkey -in FILE "
@@ -124,17 +122,17 @@ class SealedKey(Unpicklable):
             raise _wrong_passphrase(self.label, b"", reveal)
         return der
 
-    def _explain(self, error: Exception, reveal: Reveal) -> CertificateError:
+    def _explain(self, error: Exception, reveal: GetPassphrase) -> CertificateError:
         # What DEK-Info told of is open by now.
         if not self.is_guarded or self._sealing is not None:
-            return fault(
+            return certificate_error(
                 Reason.UNSUPPORTED_KEY,
                 self.label,
                 "the private key is damaged or of a kind that is not supported; use RSA, EC on a named curve or "
                 "Ed25519",
             )
         if isinstance(error, InternalError):
-            return fault(
+            return certificate_error(
                 Reason.UNKNOWN_FORMAT,
                 self.label,
                 "its encryption is damaged, or asks for more memory than there is; copy the file again as a whole, or "
@@ -143,7 +141,7 @@ class SealedKey(Unpicklable):
         if isinstance(error, UnsupportedAlgorithm) or "unknown cipher" in str(error):
             return _unsupported_encryption(self.label)
         if "Unknown key encryption" in str(error):
-            return fault(
+            return certificate_error(
                 Reason.UNSUPPORTED_ENCRYPTION,
                 self.label,
                 "it is encrypted with a cipher that is not supported; encrypt it anew: 'openssl pkcs8 -topk8 -in FILE "
@@ -158,11 +156,11 @@ class Contents:
 
     label: str
     certificates: list[x509.Certificate] = attrs.field(factory=list)
-    keys: list[SealedKey] = attrs.field(factory=list)
+    keys: list[EncryptedKey] = attrs.field(factory=list)
     others: list[str] = attrs.field(factory=list)
 
 
-def parse(data: bytes, label: str, reveal: Reveal) -> Contents:
+def parse(data: bytes, label: str, reveal: GetPassphrase) -> Contents:
     """Return what stands in the bytes.
 
     Args:
@@ -189,7 +187,7 @@ def _read_through(certificate: x509.Certificate, label: str) -> None:
     try:
         facts_of(certificate)
     except UNPARSABLE:
-        raise fault(
+        raise certificate_error(
             Reason.UNKNOWN_FORMAT, label, "a certificate in it is damaged; copy the file again as a whole"
         ) from None
 
@@ -198,13 +196,13 @@ def _parse_pem(data: bytes, contents: Contents) -> None:
     label = contents.label
     for block in blocks(data, label):
         if block.label == _OPENSSH_LABEL:
-            raise fault(
+            raise certificate_error(
                 Reason.UNKNOWN_FORMAT,
                 label,
                 "it holds a key in OpenSSH's own format; convert a copy with 'ssh-keygen -p -m PKCS8 -f FILE'",
             )
         if block.label.endswith("PRIVATE KEY"):
-            contents.keys.append(SealedKey(label=label, data=block.der, sealing=block.sealing))
+            contents.keys.append(EncryptedKey(label=label, data=block.der, sealing=block.sealing))
         elif block.label in _CERTIFICATE_LABELS:
             contents.certificates.append(_certificate(block.der, label))
         elif block.label == _TRUSTED_LABEL:
@@ -234,9 +232,9 @@ def _bag(der: bytes, label: str) -> list[x509.Certificate]:
         raise _damaged(der, label, "the PKCS#7 bag") from None
 
 
-def _parse_der(data: bytes, contents: Contents, reveal: Reveal) -> None:
+def _parse_der(data: bytes, contents: Contents, reveal: GetPassphrase) -> None:
     if data.startswith(_KEYSTORE_MAGIC):
-        raise fault(
+        raise certificate_error(
             Reason.UNKNOWN_FORMAT,
             contents.label,
             "it is a Java keystore; convert it with 'keytool -importkeystore -srckeystore FILE -destkeystore "
@@ -250,7 +248,7 @@ def _parse_der(data: bytes, contents: Contents, reveal: Reveal) -> None:
     kinds: list[tuple[Callable[[bytes], Any], Callable[[Any], None]]] = [
         (x509.load_der_x509_certificate, contents.certificates.append),
         (load_der_pkcs7_certificates, contents.certificates.extend),
-        (_load_der_key, lambda _: contents.keys.append(SealedKey(label=contents.label, data=data))),
+        (_load_der_key, lambda _: contents.keys.append(EncryptedKey(label=contents.label, data=data))),
         (x509.load_der_x509_csr, lambda _: contents.others.append(REQUEST)),
         (load_der_public_key, lambda _: contents.others.append(PUBLIC_KEY)),
     ]
@@ -261,7 +259,7 @@ def _parse_der(data: bytes, contents: Contents, reveal: Reveal) -> None:
             continue
         keep(loaded)
         return
-    raise fault(
+    raise certificate_error(
         Reason.UNKNOWN_FORMAT,
         contents.label,
         "it is neither PEM, DER nor PKCS#12; check the path, and that the file was copied in binary mode",
@@ -273,7 +271,7 @@ def _load_der_key(data: bytes) -> None:
         load_der_private_key(data, None)
 
 
-def _parse_pkcs12(data: bytes, contents: Contents, reveal: Reveal) -> None:
+def _parse_pkcs12(data: bytes, contents: Contents, reveal: GetPassphrase) -> None:
     store = _open_pkcs12(data, lambda: None)
     is_guarded = store is None
     store = store or _open_pkcs12(data, _demand(reveal, contents.label))
@@ -284,17 +282,17 @@ def _parse_pkcs12(data: bytes, contents: Contents, reveal: Reveal) -> None:
     contents.certificates.extend(extra.certificate for extra in store.additional_certs)
     if store.key is not None:
         key = store.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        contents.keys.append(SealedKey(label=contents.label, data=key, was_guarded=is_guarded))
+        contents.keys.append(EncryptedKey(label=contents.label, data=key, was_guarded=is_guarded))
 
 
-def _open_pkcs12(data: bytes, reveal: Reveal) -> PKCS12KeyAndCertificates | None:
+def _open_pkcs12(data: bytes, reveal: GetPassphrase) -> PKCS12KeyAndCertificates | None:
     try:
         return load_pkcs12(data, reveal())
     except (TypeError, *UNPARSABLE):  # a TypeError for a passphrase that is not UTF-8
         return None
 
 
-def _demand(reveal: Reveal, label: str) -> Callable[[], bytes]:
+def _demand(reveal: GetPassphrase, label: str) -> Callable[[], bytes]:
     def demand() -> bytes:
         return reveal() or _no_passphrase(label)
 
@@ -302,19 +300,23 @@ def _demand(reveal: Reveal, label: str) -> Callable[[], bytes]:
 
 
 def _no_passphrase(label: str) -> bytes:
-    raise fault(Reason.PASSPHRASE_MISSING, label, "it is encrypted and there is no passphrase; pass password=… with it")
+    raise certificate_error(
+        Reason.PASSPHRASE_MISSING, label, "it is encrypted and there is no passphrase; pass password=… with it"
+    )
 
 
-def _wrong_passphrase(label: str, data: bytes, reveal: Reveal) -> CertificateError:
+def _wrong_passphrase(label: str, data: bytes, reveal: GetPassphrase) -> CertificateError:
     if any(oid in data for oid in _LEGACY_PBE) and not _has_legacy_ciphers():
         return _unsupported_encryption(label)
     # A passphrase read from a file brings the file's last newline along; this tells without showing it.
     newline = " (the one given ends with a newline: strip it)" if (reveal() or b"").endswith((b"\n", b"\r")) else ""
-    return fault(Reason.PASSPHRASE_WRONG, label, f"the passphrase does not open it{newline}; check password=…")
+    return certificate_error(
+        Reason.PASSPHRASE_WRONG, label, f"the passphrase does not open it{newline}; check password=…"
+    )
 
 
 def _unsupported_encryption(label: str) -> CertificateError:
-    return fault(
+    return certificate_error(
         Reason.UNSUPPORTED_ENCRYPTION,
         label,
         "it is encrypted with an old cipher (RC2, RC4 or DES) that this system's OpenSSL does not offer (no legacy "
@@ -333,7 +335,7 @@ def _has_legacy_ciphers() -> bool:
 
 def _damaged(der: bytes, label: str, what: str) -> CertificateError:
     if is_cut(der):
-        return fault(
+        return certificate_error(
             Reason.TRUNCATED, label, f"{what} is cut off or still being written; copy the file again as a whole"
         )
-    return fault(Reason.UNKNOWN_FORMAT, label, f"{what} in it is damaged; copy the file again as a whole")
+    return certificate_error(Reason.UNKNOWN_FORMAT, label, f"{what} in it is damaged; copy the file again as a whole")

@@ -5,16 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-try:
-    from pydantic import SecretStr
-    from pydantic_settings import (
-        BaseSettings,
-        DotEnvSettingsSource,
-        PydanticBaseSettingsSource,
-        SettingsConfigDict,
-    )
-except ModuleNotFoundError as error:
-    raise ImportError('seic.fastapi.settings needs pydantic-settings: run pip install "seic[settings]"') from error
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from seic._config import Config
 from seic._model.secrecy import traceless

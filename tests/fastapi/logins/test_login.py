@@ -16,9 +16,7 @@ from starlette.routing import Route
 from starlette.websockets import WebSocketDisconnect
 
 import seic
-from seic.fastapi import lifespan
-from seic.fastapi.logins import Logins
-from seic.fastapi.pockets import SessionPocket
+from seic.fastapi import Logins, SessionStateStorage, lifespan
 from tests._support.fake_platform import CALLBACK, FakePlatform
 from tests._support.login_site import KEY, LOGIN, PAGE, SESSION, Site, cookies_of
 
@@ -63,10 +61,10 @@ def test_pkce_is_used_where_the_provider_takes_it() -> None:
     assert len(platform.exchanges[0]["code_verifier"]) >= 43
 
 
-@pytest.mark.parametrize("pocket", [None, SessionPocket()], ids=["cookie", "session store"])
-def test_the_code_is_exchanged_at_once(pocket: Any, platform: FakePlatform) -> None:
+@pytest.mark.parametrize("login_state", [None, SessionStateStorage()], ids=["cookie", "session store"])
+def test_the_code_is_exchanged_at_once(login_state: Any, platform: FakePlatform) -> None:
     """The callback itself does it: 19.9 seconds after the login it works, at 20 it does not."""
-    site = Site(platform, pocket=pocket)
+    site = Site(platform, login_state=login_state)
     with site as browser:
         for seconds, status in ((19.9, 303), (20.0, 400)):
             callback = platform.log_in(browser.get("/login").headers["Location"])
@@ -74,16 +72,16 @@ def test_the_code_is_exchanged_at_once(pocket: Any, platform: FakePlatform) -> N
             assert browser.get(callback).status_code == status
 
 
-@pytest.mark.parametrize("pocket", [None, SessionPocket()], ids=["cookie", "session store"])
-def test_nothing_of_a_login_can_be_read_in_the_browser(pocket: Any) -> None:
+@pytest.mark.parametrize("login_state", [None, SessionStateStorage()], ids=["cookie", "session store"])
+def test_nothing_of_a_login_can_be_read_in_the_browser(login_state: Any) -> None:
     """State and verifier are sealed, in a cookie of ours as in the application's session, which is signed only."""
     platform = FakePlatform(pkce=True)
-    with Site(platform, pocket=pocket) as browser:
+    with Site(platform, login_state=login_state) as browser:
         reply = browser.get("/login")
         state = parse_qs(urlsplit(reply.headers["Location"]).query)["state"][0]
 
     assert state not in str(reply.headers.get_list("set-cookie"))
-    assert (LOGIN in cookies_of(reply)) is (pocket is None)
+    assert (LOGIN in cookies_of(reply)) is (login_state is None)
 
 
 def test_cookies_are_kept_from_scripts_and_other_sites(site: Site, browser: TestClient) -> None:

@@ -13,12 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import httpx
-
-try:
-    import joserfc as _joserfc  # noqa: F401  # here its absence is explained
-except ModuleNotFoundError as error:
-    raise ImportError('seic.fastapi.bearer needs joserfc: run pip install "seic[jose]"') from error
-
 from joserfc.errors import JoseError
 from joserfc.jws import JWSRegistry, deserialize_compact
 from joserfc.jwt import JWTClaimsRegistry
@@ -28,8 +22,8 @@ from starlette.requests import HTTPConnection
 from seic._errors import ConfigurationError
 from seic._model.hosts import Origin
 from seic._oauth.json_body import read_document
-from seic.fastapi.forwarded import ForwardedCertificate, MalformedCertificate
-from seic.fastapi.keys import ALGORITHMS, KeyCache, KeysUnavailable
+from seic.fastapi._forwarded_certificate import ForwardedCertificate, MalformedCertificate
+from seic.fastapi._jwks import ALGORITHMS, JWKSCache, JWKSUnavailable
 
 #: RFC 6750 §2.1, with the three parts of a JWS; far above what any header may hold is refused before it is read.
 _CREDENTIALS = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)")
@@ -103,7 +97,7 @@ class BearerTokens(_Scheme):
         ca: Whom to trust for `jwks_url`; None is the system's trust.
         transport: What carries the fetch of the keys in place of the network, for tests.
         now: The wall clock, seconds since the epoch.
-        cache: Keywords of `KeyCache`.
+        cache: Keywords of `JWKSCache`.
 
     Raises:
         ConfigurationError: A setting makes no sense, or is not safe.
@@ -147,7 +141,7 @@ class BearerTokens(_Scheme):
         self._require_bound = require_bound
         self._leeway = leeway
         self._now = now
-        self._keys = KeyCache(jwks_url, ca=ca, transport=transport, **cache)
+        self._keys = JWKSCache(jwks_url, ca=ca, transport=transport, **cache)
         # Unknown header parameters are the issuer's own; `crit` is refused all the same (RFC 7515 §4.1.11).
         self._registry = JWSRegistry(algorithms=sorted(algorithms), strict_check_header=False)
 
@@ -165,7 +159,7 @@ class BearerTokens(_Scheme):
         except _Refused as reason:
             _logger.info("a bearer token was refused: %s", reason)
             raise _challenge("invalid_token") from None
-        except KeysUnavailable as error:
+        except JWKSUnavailable as error:
             raise HTTPException(503, headers={"Retry-After": str(math.ceil(error.retry_after))}) from None
 
     def requiring(self, *scopes: str) -> Callable[[HTTPConnection], Awaitable[Claims]]:

@@ -13,22 +13,22 @@ from seic._errors import ConfigurationError
 from seic._model.secrecy import Unpicklable
 
 #: One key of Fernet's, or several: the first seals, each of them opens.
-Keys: TypeAlias = str | bytes | Sequence[str | bytes]
+FernetKeys: TypeAlias = str | bytes | Sequence[str | bytes]
 
 _HINT = 'make one with: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
 
 
-class Seal(Unpicklable):
+class CookieCipher(Unpicklable):
     """Seals and opens small documents.
 
     Args:
-        keys: See `Keys`.
+        keys: See `FernetKeys`.
 
     Raises:
         ConfigurationError: One is no key.
     """
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: FernetKeys) -> None:
         from cryptography.fernet import Fernet, MultiFernet
 
         try:
@@ -39,11 +39,11 @@ class Seal(Unpicklable):
             raise ConfigurationError(f"key: is missing; {_HINT}", field="key")
         self._fernet = MultiFernet(fernets)
 
-    def seal(self, purpose: str, document: dict[str, str]) -> str:
+    def encrypt(self, purpose: str, document: dict[str, str]) -> str:
         """Return a text that only this seal can read."""
         return self._fernet.encrypt(json.dumps([purpose, document]).encode()).decode("ascii")
 
-    def open(self, purpose: str, sealed: str | None, *, max_age: float) -> dict[str, str] | None:
+    def decrypt(self, purpose: str, sealed: str | None, *, max_age: float) -> dict[str, str] | None:
         """Return what was sealed for a purpose, or None: forged, too old, for another purpose, or nothing at all.
 
         Args:

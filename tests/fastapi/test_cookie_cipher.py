@@ -7,7 +7,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 import seic
-from seic.fastapi.sealing import Seal
+from seic.fastapi._cookie_cipher import CookieCipher
 
 KEY, OTHER = Fernet.generate_key(), Fernet.generate_key()
 DOCUMENT = {"state": "s-1"}
@@ -15,11 +15,11 @@ DOCUMENT = {"state": "s-1"}
 
 def test_what_was_sealed_opens_for_its_purpose() -> None:
     """And nobody reads it on the way."""
-    sealed = Seal(KEY).seal("login", DOCUMENT)
+    sealed = CookieCipher(KEY).encrypt("login", DOCUMENT)
 
-    assert Seal(KEY.decode()).open("login", sealed, max_age=60) == DOCUMENT
+    assert CookieCipher(KEY.decode()).decrypt("login", sealed, max_age=60) == DOCUMENT
     assert "s-1" not in sealed
-    assert Seal(KEY).seal("login", DOCUMENT) != sealed
+    assert CookieCipher(KEY).encrypt("login", DOCUMENT) != sealed
 
 
 @pytest.mark.parametrize(
@@ -31,41 +31,41 @@ def test_what_was_sealed_opens_for_its_purpose() -> None:
         pytest.param("login", lambda sealed: "", id="empty"),
         pytest.param("login", lambda sealed: None, id="absent"),
         pytest.param("login", lambda sealed: "gibberish é", id="gibberish"),
-        pytest.param("login", lambda sealed: Seal(OTHER).seal("login", DOCUMENT), id="another's"),
+        pytest.param("login", lambda sealed: CookieCipher(OTHER).encrypt("login", DOCUMENT), id="another's"),
     ],
 )
 def test_anything_else_is_nothing(purpose: str, change: object) -> None:
     """No error, no partial trust: it is as if the browser had sent none."""
-    sealed = change(Seal(KEY).seal("login", DOCUMENT))  # type: ignore[operator]
+    sealed = change(CookieCipher(KEY).encrypt("login", DOCUMENT))  # type: ignore[operator]
 
-    assert Seal(KEY).open(purpose, sealed, max_age=60) is None
+    assert CookieCipher(KEY).decrypt(purpose, sealed, max_age=60) is None
 
 
 @pytest.mark.parametrize(("age", "opens"), [(60, True), (61, False)])
 def test_it_is_good_for_a_time(age: int, opens: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The browser may keep a cookie for longer than it was told to."""
     monkeypatch.setattr("time.time", lambda: 1_800_000_000.0)
-    sealed = Seal(KEY).seal("login", DOCUMENT)
+    sealed = CookieCipher(KEY).encrypt("login", DOCUMENT)
     monkeypatch.setattr("time.time", lambda: 1_800_000_000.0 + age)
 
-    assert (Seal(KEY).open("login", sealed, max_age=60) is not None) is opens
+    assert (CookieCipher(KEY).decrypt("login", sealed, max_age=60) is not None) is opens
 
 
 def test_keys_are_rotated() -> None:
     """The first of several seals, each opens; a key that is gone opens nothing."""
-    old = Seal(KEY).seal("login", DOCUMENT)
-    both = Seal([OTHER, KEY])
+    old = CookieCipher(KEY).encrypt("login", DOCUMENT)
+    both = CookieCipher([OTHER, KEY])
 
-    assert both.open("login", old, max_age=60) == DOCUMENT
-    assert Seal(OTHER).open("login", both.seal("login", DOCUMENT), max_age=60) == DOCUMENT
-    assert Seal(OTHER).open("login", old, max_age=60) is None
+    assert both.decrypt("login", old, max_age=60) == DOCUMENT
+    assert CookieCipher(OTHER).decrypt("login", both.encrypt("login", DOCUMENT), max_age=60) == DOCUMENT
+    assert CookieCipher(OTHER).decrypt("login", old, max_age=60) is None
 
 
 @pytest.mark.parametrize("key", ["", "short", b"short", [], ["short"], None, [None]])
 def test_a_key_that_is_none_is_refused(key: object) -> None:
     """With the command that makes one; what was given is not repeated."""
     with pytest.raises(seic.ConfigurationError) as caught:
-        Seal(key)  # type: ignore[arg-type]
+        CookieCipher(key)  # type: ignore[arg-type]
 
     assert caught.value.field == "key"
     assert "Fernet.generate_key" in str(caught.value)
@@ -74,7 +74,7 @@ def test_a_key_that_is_none_is_refused(key: object) -> None:
 
 def test_a_seal_is_not_pickled() -> None:
     """It holds the keys."""
-    seal = Seal(KEY)
+    seal = CookieCipher(KEY)
 
     with pytest.raises(TypeError):
         pickle.dumps(seal)

@@ -47,7 +47,7 @@ _OK = 200
 _logger = logging.getLogger("seic.fastapi")
 
 
-class KeysUnavailable(Exception):
+class JWKSUnavailable(Exception):
     """The issuer's keys could not be had, and there are none from before; `retry_after` is seconds."""
 
     def __init__(self, retry_after: float) -> None:
@@ -56,7 +56,7 @@ class KeysUnavailable(Exception):
 
 
 @attrs.frozen
-class VerifyingKey:
+class VerificationKey:
     """One public key of an issuer."""
 
     kid: str | None
@@ -72,7 +72,7 @@ class VerifyingKey:
         return ALGORITHMS.get(algorithm) == (self.kind, self.curve)
 
 
-def read_key_set(body: bytes) -> tuple[VerifyingKey, ...]:
+def read_key_set(body: bytes) -> tuple[VerificationKey, ...]:
     """Return the usable keys of a key set; a key of another kind or use is passed over (RFC 7517 §5).
 
     Raises:
@@ -89,7 +89,7 @@ def read_key_set(body: bytes) -> tuple[VerifyingKey, ...]:
     return usable
 
 
-def _read_key(entry: dict[str, Any]) -> VerifyingKey | None:
+def _read_key(entry: dict[str, Any]) -> VerificationKey | None:
     kind, kid, algorithm = entry.get("kty"), entry.get("kid"), entry.get("alg")
     if not isinstance(kind, str) or kind not in _KINDS or entry.get("use", "sig") != "sig":
         return None
@@ -105,7 +105,7 @@ def _read_key(entry: dict[str, Any]) -> VerifyingKey | None:
         key = _KINDS[kind].import_key({**members})
     except (JoseError, ValueError):
         return None
-    return VerifyingKey(kid, algorithm, kind, members.get("crv"), key)
+    return VerificationKey(kid, algorithm, kind, members.get("crv"), key)
 
 
 def _is_weak(members: Mapping[str, str]) -> bool:
@@ -125,7 +125,7 @@ class _Reason(enum.Enum):
     UNKNOWN_KEY = enum.auto()
 
 
-class KeyCache:
+class JWKSCache:
     """The keys behind a URL: fetched once for all who ask, and again when they are old or when a key is new.
 
     Old keys are renewed while they go on serving, for a day at most where the issuer does not answer, or with no usable
@@ -159,20 +159,20 @@ class KeyCache:
         self._pause = pause
         self._timeout = timeout
         self._monotonic = monotonic
-        self._keys: tuple[VerifyingKey, ...] | None = None
+        self._keys: tuple[VerificationKey, ...] | None = None
         self._fetched_at = float("-inf")
         # By reason, so that tokens with invented keys hold up no renewal, and a renewal no rotation.
         self._tried_at = dict.fromkeys(_Reason, float("-inf"))
         self._latch: Latch | None = None
         self._job: Job | None = None
 
-    async def find(self, kid: str | None, algorithm: str) -> VerifyingKey | None:
+    async def find(self, kid: str | None, algorithm: str) -> VerificationKey | None:
         """Return the key for a token's header, or None where the issuer has no such key.
 
         A token that names no key is taken only if one key alone could have signed it.
 
         Raises:
-            KeysUnavailable: The issuer does not answer, and never did.
+            JWKSUnavailable: The issuer does not answer, and never did.
         """
         age = self._monotonic() - self._fetched_at
         if age >= self._lifetime * _SERVE_FOR:
@@ -185,10 +185,10 @@ class KeyCache:
             await latch.wait_async(None)
             found = self._look_up(kid, algorithm)
         if self._keys is None:
-            raise KeysUnavailable(max(1.0, self._tried_at[_Reason.AGE] + self._pause - self._monotonic()))
+            raise JWKSUnavailable(max(1.0, self._tried_at[_Reason.AGE] + self._pause - self._monotonic()))
         return found
 
-    def _look_up(self, kid: str | None, algorithm: str) -> VerifyingKey | None:
+    def _look_up(self, kid: str | None, algorithm: str) -> VerificationKey | None:
         fitting = [key for key in self._keys or () if key.fits(algorithm) and (kid is None or key.kid == kid)]
         return fitting[0] if len(fitting) == 1 or (fitting and kid is not None) else None
 

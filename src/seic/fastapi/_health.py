@@ -18,7 +18,7 @@ from seic._events import (
 
 
 @attrs.frozen(kw_only=True)
-class Trouble:
+class LastError:
     """What went wrong last, and when; not in the provider's words, which may name internals."""
 
     what: str
@@ -26,18 +26,18 @@ class Trouble:
     tracking_id: str | None = None
 
 
-class Journal:
-    """A listener that remembers the last trouble, and whether the last fetch of a token failed.
+class HealthTracker:
+    """A listener that remembers the last last_error, and whether the last fetch of a token failed.
 
     Args:
-        passing_over: Codes of refusals that are no trouble: that a person's login is over is how logins end.
+        ignored_codes: Codes of refusals that are no last_error: that a person's login is over is how logins end.
     """
 
-    def __init__(self, *, passing_over: Collection[str] = ()) -> None:
-        self.trouble: Trouble | None = None
+    def __init__(self, *, ignored_codes: Collection[str] = ()) -> None:
+        self.last_error: LastError | None = None
         self.fetched = False
         self.fetch_failed = False
-        self._passing_over = passing_over
+        self._passing_over = ignored_codes
 
     def __call__(self, event: Event) -> None:
         """Take the next event."""
@@ -53,4 +53,4 @@ class Journal:
                 self._note(event)
 
     def _note(self, event: Event, tracking_id: str | None = None) -> None:
-        self.trouble = Trouble(what=event.name, at=dt.datetime.now(dt.UTC), tracking_id=tracking_id)
+        self.last_error = LastError(what=event.name, at=dt.datetime.now(dt.UTC), tracking_id=tracking_id)

@@ -16,10 +16,10 @@ from seic._auth import OAuth2Auth
 from seic._client import AsyncClient
 from seic._errors import CertificateError
 from seic._tls.certificate import ClientCertificate
-from seic.fastapi.clients import Clients, People, clients_of, find_clients, people_of
-from seic.fastapi.journal import Journal, Trouble
-from seic.fastapi.looking import Look
-from seic.fastapi.page import CONTENT_SECURITY_POLICY, render
+from seic.fastapi._certificate_probe import CertificateProbe
+from seic.fastapi._clients import Clients, LoginRealm, clients_of, find_clients, realms_of
+from seic.fastapi._health import HealthTracker, LastError
+from seic.fastapi._html import CONTENT_SECURITY_POLICY, render
 
 #: A certificate that ends sooner than this share of its lifetime makes red, however many days were asked for: one that
 #: lives for a day would never be ready otherwise.
@@ -78,7 +78,7 @@ class ClientHealth:
     token: TokenHealth | None = None
     logins: LoginsHealth | None = None
     certificate: CertificateHealth | None
-    trouble: Trouble | None
+    last_error: LastError | None
 
     @property
     def health(self) -> Health:
@@ -108,14 +108,14 @@ def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = 
     """
 
     async def answer(request: Request) -> Response:
-        people = people_of(request)
+        people = realms_of(request)
         # An application where people log in may have no client of its own.
         clients = (find_clients(request) if people else clients_of(request)) or Clients()
         now = time.time()
         looks = [*clients.certificates.values(), *(one.certificate for one in people)]
         found = iter(await _look(looks, red_days))
-        states = [examine(name, clients, next(found), now=now) for name in clients]
-        logins = [examine_logins(one, next(found)) for one in people]
+        states = [client_health(name, clients, next(found), now=now) for name in clients]
+        logins = [login_health(one, next(found)) for one in people]
         for state in states:
             if state.token is not None and state.token.health is Health.FAIL:
                 clients.renew(state.name)
@@ -135,7 +135,7 @@ def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = 
     return Route(path, answer, name=name)
 
 
-async def _look(looks: Sequence[Look], red_days: float) -> list[CertificateHealth | None]:
+async def _look(looks: Sequence[CertificateProbe], red_days: float) -> list[CertificateHealth | None]:
     """Return how well certificates are; one that does not come at once is as good as none."""
     for look in looks:
         look.begin()
@@ -150,7 +150,7 @@ async def _look(looks: Sequence[Look], red_days: float) -> list[CertificateHealt
     return found
 
 
-def examine(name: str, clients: Clients, certificate: CertificateHealth | None, *, now: float) -> ClientHealth:
+def client_health(name: str, clients: Clients, certificate: CertificateHealth | None, *, now: float) -> ClientHealth:
     """Return how well a client is.
 
     Args:
@@ -159,26 +159,26 @@ def examine(name: str, clients: Clients, certificate: CertificateHealth | None, 
         certificate: How well its certificate is.
         now: Seconds since the epoch.
     """
-    journal = clients.journals[name]
+    tracker = clients.trackers[name]
     auth = _auth_of(clients[name])
     return ClientHealth(
         name=name,
-        token=_examine_token(auth, journal, now),
+        token=_examine_token(auth, tracker, now),
         certificate=certificate,
-        trouble=journal.trouble,
+        last_error=tracker.last_error,
     )
 
 
-def examine_logins(people: People, certificate: CertificateHealth | None) -> ClientHealth:
+def login_health(people: LoginRealm, certificate: CertificateHealth | None) -> ClientHealth:
     """Return how well the logins are.
 
     Args:
         people: Who logs in where.
         certificate: How well their certificate is.
     """
-    journal = people.journal
-    logins = LoginsHealth(health=Health.WARN if journal.fetch_failed else Health.PASS, asked=journal.fetched)
-    return ClientHealth(name=people.name, logins=logins, certificate=certificate, trouble=journal.trouble)
+    tracker = people.tracker
+    logins = LoginsHealth(health=Health.WARN if tracker.fetch_failed else Health.PASS, asked=tracker.fetched)
+    return ClientHealth(name=people.name, logins=logins, certificate=certificate, last_error=tracker.last_error)
 
 
 def _auth_of(client: AsyncClient) -> OAuth2Auth:
@@ -187,14 +187,14 @@ def _auth_of(client: AsyncClient) -> OAuth2Auth:
     return auth
 
 
-def _examine_token(auth: OAuth2Auth, journal: Journal, now: float) -> TokenHealth:
+def _examine_token(auth: OAuth2Auth, tracker: HealthTracker, now: float) -> TokenHealth:
     token = auth.source.current
     if token is None:
         # None yet, or none any more: the next call fetches one, unless the last attempt says otherwise.
-        return TokenHealth(health=Health.FAIL if journal.fetch_failed else Health.PASS)
+        return TokenHealth(health=Health.FAIL if tracker.fetch_failed else Health.PASS)
     age = max(0.0, now - token.obtained_at)
     return TokenHealth(
-        health=Health.WARN if journal.fetch_failed else Health.PASS,
+        health=Health.WARN if tracker.fetch_failed else Health.PASS,
         age=age,
         expires_in=None if token.expires_in is None else max(0.0, token.expires_in - age),
         lifetime=token.expires_in,
@@ -214,7 +214,7 @@ def _examine_certificate(certificate: ClientCertificate, red_days: float) -> Cer
 
 
 def _as_json(state: ClientHealth) -> dict[str, Any]:
-    token, certificate, trouble = state.token, state.certificate, state.trouble
+    token, certificate, last_error = state.token, state.certificate, state.last_error
     document: dict[str, Any] = {"status": state.health.word}
     if token is not None:
         document["token"] = {
@@ -233,8 +233,8 @@ def _as_json(state: ClientHealth) -> dict[str, Any]:
     )
     document["last_error"] = (
         None
-        if trouble is None
-        else {"what": trouble.what, "at": trouble.at.isoformat(), "tracking_id": trouble.tracking_id}
+        if last_error is None
+        else {"what": last_error.what, "at": last_error.at.isoformat(), "tracking_id": last_error.tracking_id}
     )
     return document
 

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.datastructures import Headers
 
-from seic.fastapi.forwarded import (
+from seic.fastapi import (
     ClientCertHeader,
     EnvoyHeader,
     ForwardedCertificate,

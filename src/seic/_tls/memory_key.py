@@ -13,7 +13,7 @@ from pathlib import Path
 from seic._tls.pem import encode
 
 
-def hand_over(context: ssl.SSLContext, certificates: str, key: bytes) -> None:
+def load_cert_chain_from_memory(context: ssl.SSLContext, certificates: str, key: bytes) -> None:
     """Load certificate and key into the context.
 
     On Linux the path leads to anonymous memory (memfd). Elsewhere it is a temporary file of this user's alone, with the

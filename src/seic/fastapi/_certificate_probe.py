@@ -9,7 +9,7 @@ from seic._runtime import Latch, start_thread
 from seic._tls.certificate import ClientCertificate
 
 
-class Look:
+class CertificateProbe:
     """Looks at a certificate, which a callback may have to give.
 
     Args:
@@ -22,7 +22,7 @@ class Look:
         self._outcome: concurrent.futures.Future[ClientCertificate | None]
 
     def begin(self) -> None:
-        """Look, in a thread, unless somebody does so already."""
+        """CertificateProbe, in a thread, unless somebody does so already."""
         if self._ended is not None and not self._ended.is_set():
             return
         ended = Latch()

@@ -13,7 +13,7 @@ _LONGEST_PATH = 1500
 _VISIBLE = string.punctuation
 
 
-def address_of(connection: HTTPConnection) -> str:
+def requested_path(connection: HTTPConnection) -> str:
     """Return the path and query that were asked for, as they were sent."""
     raw = connection.scope.get("raw_path")
     # Not every server has it; the other is decoded, and cannot tell an encoded slash from one that is not.
@@ -22,7 +22,7 @@ def address_of(connection: HTTPConnection) -> str:
     return f"{path}?{query}" if query else path
 
 
-def own_path(text: str | None) -> str | None:
+def safe_redirect_path(text: str | None) -> str | None:
     """Return a path of this application, or None for anything that a browser might take for another host.
 
     Browsers read a backslash as a slash, and drop tabs and line ends, so more begins with two slashes than shows.

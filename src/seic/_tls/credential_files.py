@@ -16,13 +16,13 @@ import attrs
 
 from seic._errors import ConfigurationError
 from seic._model.secrecy import HIDDEN, Unpicklable
-from seic._tls.reasons import Reason, fault
+from seic._tls.reasons import Reason, certificate_error
 
 #: A path, PEM text, or the material itself.
 Material: TypeAlias = str | os.PathLike[str] | bytes
 #: A passphrase, or what returns one when it is needed.
-Password: TypeAlias = str | bytes | Callable[[], str | bytes]
-Reveal: TypeAlias = Callable[[], bytes | None]
+PassphraseInput: TypeAlias = str | bytes | Callable[[], str | bytes]
+GetPassphrase: TypeAlias = Callable[[], bytes | None]
 
 #: The most that a file may hold; the whole of a system's CA bundle is 0.2 MiB.
 MOST_BYTES = 10 * 1024 * 1024
@@ -35,7 +35,7 @@ _NAMES_IN_A_DIRECTORY = ("tls.crt", "tls.key", "ca.crt")
 
 
 @attrs.frozen(kw_only=True)
-class Source(Unpicklable):
+class CredentialFile(Unpicklable):
     """One file, or the bytes that stand for it.
 
     Args:
@@ -51,7 +51,7 @@ class Source(Unpicklable):
     data: bytes | None = attrs.field(default=None, repr=False)
 
     @classmethod
-    def of(cls, material: Material, role: str) -> Source:
+    def of(cls, material: Material, role: str) -> CredentialFile:
         """Tell a path from PEM text and bytes.
 
         Args:
@@ -66,7 +66,7 @@ class Source(Unpicklable):
             raise _unlike(role.lower(), "a path, PEM text or bytes", material)
         text = os.fsdecode(material)
         if not text or "\0" in text or "\n" in text or _may_be_material(text):
-            raise fault(
+            raise certificate_error(
                 Reason.NOT_FOUND,
                 given_as_text(role),
                 "the text is neither a path nor PEM; PEM holds a line '-----BEGIN …-----' and is passed as text, and "
@@ -75,7 +75,7 @@ class Source(Unpicklable):
         try:
             path = Path(text).expanduser()
         except RuntimeError:
-            raise fault(
+            raise certificate_error(
                 Reason.NOT_FOUND, text, "the home that ~ stands for cannot be found; write the whole path"
             ) from None
         if path.is_absolute():
@@ -83,7 +83,7 @@ class Source(Unpicklable):
         try:
             base = Path.cwd()
         except OSError:
-            raise fault(
+            raise certificate_error(
                 Reason.NOT_FOUND, text, "the working directory is gone or may not be entered; write the whole path"
             ) from None
         return cls(label=text, path=base / path, base=base)
@@ -101,9 +101,9 @@ class Source(Unpicklable):
         """
         data = self._read_file(self.path) if self.path is not None else self.data or b""
         if not data.strip():
-            raise fault(Reason.EMPTY, self.label, "it is empty; write the certificate or key again")
+            raise certificate_error(Reason.EMPTY, self.label, "it is empty; write the certificate or key again")
         if len(data) > MOST_BYTES:
-            raise fault(
+            raise certificate_error(
                 Reason.UNKNOWN_FORMAT, self.label, "it is larger than 10 MiB, no certificate or key; check the path"
             )
         return data
@@ -112,22 +112,26 @@ class Source(Unpicklable):
         try:
             data = read_regular(path, MOST_BYTES + 1)
         except FileNotFoundError:
-            raise fault(Reason.NOT_FOUND, self.label, _why_missing(path, self.base)) from None
+            raise certificate_error(Reason.NOT_FOUND, self.label, _why_missing(path, self.base)) from None
         except OSError as error:
             # Windows answers "permission denied" when a directory is opened.
             if _is_directory(path):
-                raise fault(Reason.IS_A_DIRECTORY, self.label, "it is a directory; name the file in it") from None
+                raise certificate_error(
+                    Reason.IS_A_DIRECTORY, self.label, "it is a directory; name the file in it"
+                ) from None
             if isinstance(error, PermissionError):
-                raise fault(
+                raise certificate_error(
                     Reason.UNREADABLE,
                     self.label,
                     f"this process{who()} may not read it; give its user read permission",
                 ) from None
-            raise fault(Reason.UNREADABLE, self.label, f"it cannot be read: {error.strerror}") from None
+            raise certificate_error(Reason.UNREADABLE, self.label, f"it cannot be read: {error.strerror}") from None
         except ValueError:
-            raise fault(Reason.NOT_FOUND, self.label, "it holds a character that no path has; check the path") from None
+            raise certificate_error(
+                Reason.NOT_FOUND, self.label, "it holds a character that no path has; check the path"
+            ) from None
         if data is None:
-            raise fault(
+            raise certificate_error(
                 Reason.UNREADABLE, self.label, "it is a pipe, a socket or a device; write it to a file and name that"
             )
         return data
@@ -137,7 +141,7 @@ class Source(Unpicklable):
 class Passphrase(Unpicklable):
     """A passphrase, or the callable that returns it; neither shows."""
 
-    _value: Password | None = attrs.field(default=None, alias="value")
+    _value: PassphraseInput | None = attrs.field(default=None, alias="value")
 
     def reveal(self, label: str) -> bytes | None:
         """Return the passphrase itself; None where there is none.
@@ -151,13 +155,13 @@ class Passphrase(Unpicklable):
         try:
             value = self._value() if callable(self._value) else self._value
         except Exception as error:
-            raise fault(
+            raise certificate_error(
                 Reason.SOURCE_FAILED,
                 label,
                 f"the callable that supplies its passphrase raised {type(error).__name__}",
             ) from error
         if value is not None and not isinstance(value, str | bytes):
-            raise fault(
+            raise certificate_error(
                 Reason.SOURCE_FAILED,
                 label,
                 f"the callable that supplies its passphrase must return text or bytes, not {type(value).__name__}",
@@ -169,21 +173,21 @@ class Passphrase(Unpicklable):
 
 
 @attrs.frozen(kw_only=True)
-class Origin(Unpicklable):
+class CredentialFiles(Unpicklable):
     """What a client certificate was loaded from, so that it can be read again after a rotation."""
 
-    certificate: Source
-    key: Source | None = None
+    certificate: CredentialFile
+    key: CredentialFile | None = None
     passphrase: Passphrase = attrs.field(factory=Passphrase)
 
     @classmethod
-    def of(cls, certificate: Material, key: Material | None, password: Password | None) -> Origin:
+    def of(cls, certificate: Material, key: Material | None, password: PassphraseInput | None) -> CredentialFiles:
         """Take the arguments of `ClientCertificate.load`."""
         if password is not None and not callable(password) and not isinstance(password, str | bytes):
             raise _unlike("password", "text, bytes or a callable that returns them", password)
         return cls(
-            certificate=Source.of(certificate, "certificate"),
-            key=None if key is None else Source.of(key, "key"),
+            certificate=CredentialFile.of(certificate, "certificate"),
+            key=None if key is None else CredentialFile.of(key, "key"),
             passphrase=Passphrase(value=password),
         )
 
@@ -200,7 +204,7 @@ class Origin(Unpicklable):
                 found.append(source.path)
         return tuple(found)
 
-    def sources(self) -> tuple[Source, Source | None, Source | None]:
+    def sources(self) -> tuple[CredentialFile, CredentialFile | None, CredentialFile | None]:
         """Return what to read: the certificate, the key where it is apart, and the chain's `ca.crt` where there is one.
 
         A Kubernetes volume is read through its `..data` link, resolved once: all files are of one version.
@@ -211,12 +215,14 @@ class Origin(Unpicklable):
         data = directory / "..data"
         real = data.resolve() if _is_directory(data) else directory
 
-        def within(name: str) -> Source:
-            return Source(label=str(Path(self.certificate.label) / name), path=real / name, base=self.certificate.base)
+        def within(name: str) -> CredentialFile:
+            return CredentialFile(
+                label=str(Path(self.certificate.label) / name), path=real / name, base=self.certificate.base
+            )
 
         certificate, key, chain = (within(name) for name in _NAMES_IN_A_DIRECTORY)
         if _is_missing(real / "tls.crt"):
-            raise fault(
+            raise certificate_error(
                 Reason.IS_A_DIRECTORY,
                 self.certificate.label,
                 "it is a directory without tls.crt; name the certificate's file, or a directory with tls.crt and "

@@ -28,7 +28,7 @@ def run(script: str) -> str:
         pytest.param(
             "fastapi",
             "from seic.fastapi import SeicClient",
-            'SeicClient needs fastapi: run pip install "seic[fastapi]"',
+            'seic.fastapi.SeicClient needs fastapi: run pip install "seic[fastapi]"',
             id="Starlette alone",
         ),
         pytest.param(
@@ -39,14 +39,14 @@ def run(script: str) -> str:
         ),
         pytest.param(
             "pydantic_settings",
-            "import seic.fastapi.settings",
-            'seic.fastapi.settings needs pydantic-settings: run pip install "seic[settings]"',
+            "from seic.fastapi import SeicSettings",
+            'seic.fastapi.SeicSettings needs pydantic-settings: run pip install "seic[settings]"',
             id="no pydantic-settings",
         ),
         pytest.param(
             "joserfc",
-            "import seic.fastapi.bearer",
-            'seic.fastapi.bearer needs joserfc: run pip install "seic[jose]"',
+            "from seic.fastapi import BearerTokens",
+            'seic.fastapi.BearerTokens needs joserfc: run pip install "seic[jose]"',
             id="no joserfc",
         ),
     ],
@@ -63,7 +63,7 @@ def test_with_starlette_alone_everything_else_is_there() -> None:
     names = "lifespan, clients_of, add_exception_handlers, readiness_route, Logins, UserLogin"
     script = (
         "import sys; sys.modules['fastapi'] = None\n"
-        f"from seic.fastapi import {names}\nfrom seic.fastapi.bearer import BearerTokens\nprint('there')"
+        f"from seic.fastapi import {names}\nfrom seic.fastapi import BearerTokens\nprint('there')"
     )
 
     assert run(script) == "there"
@@ -78,7 +78,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 from seic.fastapi import Logins, add_exception_handlers, clients_of, lifespan, readiness_route
-from seic.fastapi.bearer import BearerTokens
+from seic.fastapi import BearerTokens
 from tests._support.fake_gateway import FakeGateway
 from tests._support.fake_platform import CALLBACK, FakePlatform
 

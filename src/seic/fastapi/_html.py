@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from seic.fastapi.readiness import CertificateHealth, ClientHealth, Health, LoginsHealth, TokenHealth
+    from seic.fastapi._readiness import CertificateHealth, ClientHealth, Health, LoginsHealth, TokenHealth
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #16202a; --soft: #5c6b7a; --paper: #f3f5f7; --card: #fff; --line: #dfe5ea;
@@ -42,7 +42,7 @@ progress { appearance: none; width: 100%; height: 0.45rem; border: 0; border-rad
 progress::-webkit-progress-bar { background: var(--line); }
 progress::-webkit-progress-value { background: currentColor; }
 progress::-moz-progress-bar { background: currentColor; }
-.trouble { grid-column: 1 / -1; border-top: 1px solid var(--line); padding-top: 1.1rem; }
+.last_error { grid-column: 1 / -1; border-top: 1px solid var(--line); padding-top: 1.1rem; }
 a { color: inherit; font-weight: 600; }
 code { font-size: 0.85em; overflow-wrap: anywhere; }
 @media (max-width: 34rem) { body { padding: 1.5rem 1rem; } header { margin-bottom: 1.5rem; } h1 { font-size: 1.4rem; }
@@ -100,20 +100,22 @@ def render_message(title: str, text: str, *, link: str, label: str) -> str:
 
 def _section(client: ClientHealth) -> str:
     word = client.health.word
-    trouble = ""
-    if client.trouble is not None:
+    last_error = ""
+    if client.last_error is not None:
         tracked = (
-            f", tracking id <code>{escape(client.trouble.tracking_id)}</code>" if client.trouble.tracking_id else ""
+            f", tracking id <code>{escape(client.last_error.tracking_id)}</code>"
+            if client.last_error.tracking_id
+            else ""
         )
-        trouble = (
-            f'<div class="trouble"><dt>Last error</dt><dd>{escape(client.trouble.what)}'
-            f'<div class="note">{client.trouble.at:%Y-%m-%d %H:%M:%S} UTC{tracked}</div></dd></div>'
+        last_error = (
+            f'<div class="last_error"><dt>Last error</dt><dd>{escape(client.last_error.what)}'
+            f'<div class="note">{client.last_error.at:%Y-%m-%d %H:%M:%S} UTC{tracked}</div></dd></div>'
         )
     facts = [
         "" if client.token is None else _token(client.token),
         "" if client.logins is None else _logins(client.logins),
         _certificate(client.certificate),
-        trouble,
+        last_error,
     ]
     return (
         f'<section><h2><span>{escape(client.name)}<span class="kind">{"client" if client.token else "logins"}</span>'
@@ -128,7 +130,7 @@ def _logins(logins: LoginsHealth) -> str:
     else:
         figure = "working" if logins.asked else "none yet"
         note = "the last person's went well" if logins.asked else "nobody has logged in since the start"
-    return _fact("People's logins", logins.health.word, figure, note, "")
+    return _fact("LoginRealm's logins", logins.health.word, figure, note, "")
 
 
 def _token(token: TokenHealth) -> str:

@@ -14,29 +14,27 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 #: Seconds that a person may take to log in at the provider.
-LOGIN_TAKES = 600.0
-#: How many used states a worker remembers: far more than people log in at one within that time.
-_REMEMBERED = 10_000
+LOGIN_TIMEOUT = 600.0
 
 
-class Pocket(Protocol):
+class LoginStateStorage(Protocol):
     """Where a login under way is kept between its two requests; what is put there is sealed already."""
 
-    def put(self, request: Request, response: Response, name: str, sealed: str) -> None:
+    def save(self, request: Request, response: Response, name: str, sealed: str) -> None:
         """Keep a text for this browser."""
         ...
 
-    def look(self, connection: HTTPConnection, name: str) -> str | None:
+    def load(self, connection: HTTPConnection, name: str) -> str | None:
         """Return the text."""
         ...
 
-    def forget(self, request: Request, response: Response, name: str) -> None:
+    def delete(self, request: Request, response: Response, name: str) -> None:
         """Forget the text."""
         ...
 
 
 @attrs.frozen
-class CookiePocket:
+class CookieStateStorage:
     """A cookie of its own: HttpOnly, SameSite=Lax, and of this host alone by the prefix `__Host-` (RFC 6265bis §4.1.3).
 
     Lax and not Strict: the browser comes back from the provider's site. The prefix keeps other hosts of the domain from
@@ -49,7 +47,9 @@ class CookiePocket:
         """Return the cookie's name."""
         return f"__Host-{name}" if self.secure else name
 
-    def put(self, request: Request, response: Response, name: str, sealed: str, max_age: float = LOGIN_TAKES) -> None:
+    def save(
+        self, request: Request, response: Response, name: str, sealed: str, max_age: float = LOGIN_TIMEOUT
+    ) -> None:
         """Set the cookie."""
         response.set_cookie(
             self.name_of(name),
@@ -61,51 +61,52 @@ class CookiePocket:
             samesite="lax",
         )
 
-    def look(self, connection: HTTPConnection, name: str) -> str | None:
+    def load(self, connection: HTTPConnection, name: str) -> str | None:
         """Return the cookie's text."""
         return connection.cookies.get(self.name_of(name))
 
-    def forget(self, request: Request, response: Response, name: str) -> None:
+    def delete(self, request: Request, response: Response, name: str) -> None:
         """Have the browser forget the cookie."""
         response.delete_cookie(self.name_of(name), path="/", secure=self.secure, httponly=True, samesite="lax")
 
 
 @attrs.frozen
-class SessionPocket:
+class SessionStateStorage:
     """The application's own session store, `request.session`, as Starlette's SessionMiddleware provides it."""
 
-    def put(self, request: Request, response: Response, name: str, sealed: str) -> None:
+    def save(self, request: Request, response: Response, name: str, sealed: str) -> None:
         """Put it into the session."""
         request.session[name] = sealed
 
-    def look(self, connection: HTTPConnection, name: str) -> str | None:
+    def load(self, connection: HTTPConnection, name: str) -> str | None:
         """Return what is in the session."""
         sealed = connection.session.get(name)
         return sealed if isinstance(sealed, str) else None
 
-    def forget(self, request: Request, response: Response, name: str) -> None:
+    def delete(self, request: Request, response: Response, name: str) -> None:
         """Take it out of the session."""
         request.session.pop(name, None)
 
 
-class Used:
+class ReplayCache:
     """The states that this worker has used, each for as long as its seal would count.
 
     Args:
         monotonic: The clock.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, *, capacity: int = 10_000) -> None:
         self._monotonic = monotonic
+        self._capacity = capacity
         # The oldest first.
         self._ends: dict[str, float] = {}
 
-    def take(self, state: str) -> bool:
+    def add(self, state: str) -> bool:
         """Use a state; return whether it was not used before."""
         now = self._monotonic()
-        while self._ends and (len(self._ends) >= _REMEMBERED or next(iter(self._ends.values())) <= now):
+        while self._ends and (len(self._ends) >= self._capacity or next(iter(self._ends.values())) <= now):
             del self._ends[next(iter(self._ends))]
         if state in self._ends:
             return False
-        self._ends[state] = now + LOGIN_TAKES
+        self._ends[state] = now + LOGIN_TIMEOUT
         return True

@@ -31,14 +31,14 @@ from seic._errors import CertificateError, ConfigurationError, InvalidTokenRespo
 from seic._listeners import Listener
 from seic._oauth import authorize
 from seic._oauth.pkce import is_same_state
-from seic.fastapi.addresses import address_of, own_path
-from seic.fastapi.clients import People, Person, greet, listener_of, welcoming
-from seic.fastapi.looking import Look
-from seic.fastapi.page import CONTENT_SECURITY_POLICY, render_message
-from seic.fastapi.pockets import LOGIN_TAKES, CookiePocket, Pocket, Used
-from seic.fastapi.problems import Problem, problem_of
-from seic.fastapi.sealing import Keys, Seal
-from seic.fastapi.sessions import NotKept, Sessions
+from seic.fastapi._certificate_probe import CertificateProbe
+from seic.fastapi._clients import CurrentUser, LoginRealm, bind_user, listener_of, register_realm
+from seic.fastapi._cookie_cipher import CookieCipher, FernetKeys
+from seic.fastapi._html import CONTENT_SECURITY_POLICY, render_message
+from seic.fastapi._login_state import LOGIN_TIMEOUT, CookieStateStorage, LoginStateStorage, ReplayCache
+from seic.fastapi._problems import Problem, problem_of
+from seic.fastapi._redirects import requested_path, safe_redirect_path
+from seic.fastapi._sessions import SessionNotSaved, Sessions
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 #: Seconds after which a person logs in again: a working day.
 _SESSION_LASTS = 12 * 3600.0
 #: Seconds after the end of an access token within which a person has to come back.
-_MAY_IDLE = 1800.0
+_IDLE_TIMEOUT = 1800.0
 #: Letters of a person's name that the cookie holds: an address has no more (RFC 5321 §4.5.3.1), and a cookie no room.
 _LONGEST_NAME = 320
 _LOGIN_FAILED = Problem(
@@ -104,7 +104,7 @@ class Logins:
         lasts: Seconds after which a person has to log in again.
         idle: Seconds after the end of a person's last access token within which they have to come back; later than
             that they log in again, and a store may forget the token (`Token.ends_at`).
-        pocket: Where a login under way is kept: a cookie, or `SessionPocket()`.
+        login_state: Storage of a login in progress: a cookie, or `SessionStateStorage()`.
         secure: False takes plain http, for a machine of one's own.
         transport: What carries API and token calls in place of the network, for tests.
         on_event: A listener of everybody's events; None is the one that `lifespan` was given. See `OAuth2Auth.listen`.
@@ -119,7 +119,7 @@ class Logins:
         config: Config,
         *,
         callback_url: str,
-        key: Keys,
+        key: FernetKeys,
         name: str = "seic",
         callback_path: str | None = None,
         login_path: str = "/login",
@@ -130,8 +130,8 @@ class Logins:
         end_other_sessions: bool = False,
         issuer: str | None = None,
         lasts: float = _SESSION_LASTS,
-        idle: float = _MAY_IDLE,
-        pocket: Pocket | None = None,
+        idle: float = _IDLE_TIMEOUT,
+        login_state: LoginStateStorage | None = None,
         secure: bool = True,
         transport: httpx.AsyncBaseTransport | None = None,
         on_event: Listener | None = None,
@@ -152,10 +152,10 @@ class Logins:
         config.provider.require("authorize_url", "a login")
         self._issuer = issuer
         self._lasts = lasts
-        self._seal = Seal(key)
-        self._cookie = CookiePocket(secure=secure)
-        self._pocket: Pocket = pocket or self._cookie
-        self._used = Used()
+        self._cipher = CookieCipher(key)
+        self._cookie = CookieStateStorage(secure=secure)
+        self._login_state: LoginStateStorage = login_state or self._cookie
+        self._replay_cache = ReplayCache()
         # What was sealed for another login, or another callback, is worth nothing here.
         self._name = name
         self._purpose = hashlib.sha256(f"{name} {callback_url} {config.client_id}".encode()).hexdigest()
@@ -193,14 +193,14 @@ class Logins:
         self._sessions.open()
         listener = None if self._has_listener else listener_of(app)
         stop = None if listener is None else self.listen(listener)
-        people = People(
+        people = LoginRealm(
             name=self._name,
             host=self._config.origin.host,
-            certificate=Look(lambda: self._sessions.certificate),
-            journal=self._sessions.journal,
+            certificate=CertificateProbe(lambda: self._sessions.certificate),
+            tracker=self._sessions.tracker,
         )
         try:
-            with welcoming(app, people) as state:
+            with register_realm(app, people) as state:
                 yield state
         finally:
             await self._sessions.aclose()
@@ -234,14 +234,14 @@ class Logins:
         """Return the client of whoever is logged in; a dependency.
 
         Raises:
-            HTTPException: Nobody is. People are sent to log in, programs are told 401.
+            HTTPException: Nobody is. LoginRealm are sent to log in, programs are told 401.
         """
         opened = self._open(connection)
         client = None if opened is None else await self._sessions.find(opened["session"])
         if client is not None:
             with contextlib.suppress(TokenRequestRefused):  # its refresh token is at its end
                 await client.token()
-                greet(connection, Person(client=client, to_login=lambda: self._send_to_login(connection)))
+                bind_user(connection, CurrentUser(client=client, to_login=lambda: self._send_to_login(connection)))
                 return client
         raise self._send_to_login(connection)
 
@@ -262,8 +262,8 @@ class Logins:
         )
 
     def _open(self, connection: HTTPConnection) -> dict[str, str] | None:
-        sealed = self._cookie.look(connection, f"{self._name}-session")
-        return self._seal.open(f"session {self._purpose}", sealed, max_age=self._lasts)
+        sealed = self._cookie.load(connection, f"{self._name}-session")
+        return self._cipher.decrypt(f"session {self._purpose}", sealed, max_age=self._lasts)
 
     def _send_to_login(self, connection: HTTPConnection) -> HTTPException:
         wants_page = "text/html" in connection.headers.get("accept", "")
@@ -271,7 +271,7 @@ class Logins:
             # RFC 9110 §15.5.2 demands a challenge; one of a scheme that browsers know would open their dialog.
             challenge = f'Session realm="{self._name}"'
             return HTTPException(HTTPStatus.UNAUTHORIZED, headers={"WWW-Authenticate": challenge})
-        headers = {"Location": self._login_url(connection, address_of(connection)), "Cache-Control": "no-store"}
+        headers = {"Location": self._login_url(connection, requested_path(connection)), "Cache-Control": "no-store"}
         return HTTPException(HTTPStatus.SEE_OTHER, headers=headers)
 
     def _login_url(self, connection: HTTPConnection, following: str | None = None) -> str:
@@ -296,29 +296,29 @@ class Logins:
         document = {
             "state": login.state,
             "verifier": login.code_verifier or "",
-            "next": own_path(request.query_params.get("next")) or self._after_login,
+            "next": safe_redirect_path(request.query_params.get("next")) or self._after_login,
         }
         response = _redirect(login.url)
-        sealed = self._seal.seal(f"login {self._purpose}", document)
-        self._pocket.put(request, response, f"{self._name}-login", sealed)
+        sealed = self._cipher.encrypt(f"login {self._purpose}", document)
+        self._login_state.save(request, response, f"{self._name}-login", sealed)
         return response
 
     async def _finish(self, request: Request) -> Response:
         _require_get(request)
         response = _redirect(self._after_login)
-        kept = self._pocket.look(request, f"{self._name}-login")
-        begun = self._seal.open(f"login {self._purpose}", kept, max_age=LOGIN_TAKES)
+        kept = self._login_state.load(request, f"{self._name}-login")
+        begun = self._cipher.decrypt(f"login {self._purpose}", kept, max_age=LOGIN_TIMEOUT)
         if begun is not None and is_same_state(begun["state"], request.query_params.get("state", "")):
             # Not before: any page can send the browser here, and would end the login under way.
-            self._pocket.forget(request, response, f"{self._name}-login")
-            if not self._used.take(begun["state"]):
+            self._login_state.delete(request, response, f"{self._name}-login")
+            if not self._replay_cache.add(begun["state"]):
                 begun = None
         try:
             session, token = await self._exchange(request, begun)
         except (TokenRequestRefused, InvalidTokenResponse) as error:
             _logger.warning("a login failed: %s", error)
             return self._explain(request, response, error)
-        except NotKept:
+        except SessionNotSaved:
             return _answer(_LOGIN_FAILED.response(), response)
         except (TokenError, CertificateError) as error:
             _logger.error("a login failed: %s", error)  # noqa: TRY400  # frames and all would hold the code
@@ -331,8 +331,8 @@ class Logins:
             "name": _text(token.extra.get("email"))[:_LONGEST_NAME],
             "since": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         }
-        sealed = self._seal.seal(f"session {self._purpose}", document)
-        self._cookie.put(request, response, f"{self._name}-session", sealed, self._lasts)
+        sealed = self._cipher.encrypt(f"session {self._purpose}", document)
+        self._cookie.save(request, response, f"{self._name}-session", sealed, self._lasts)
         response.headers["Location"] = begun["next"] if begun is not None else self._after_login
         return response
 
@@ -365,7 +365,7 @@ class Logins:
             # The cookie stays: without it the session, which lives, could not be ended any more.
             return _LOGOUT_FAILED.response()
         response = _redirect(self._after_logout)
-        self._cookie.forget(request, response, f"{self._name}-session")
+        self._cookie.delete(request, response, f"{self._name}-session")
         return response
 
 

@@ -22,7 +22,7 @@ from seic._errors import (
     TokenRequestRefused,
 )
 from seic._events import in_line
-from seic.fastapi.clients import calls, login_over
+from seic.fastapi._clients import calls, login_again
 
 #: Seconds for a caller to wait where the far side named none: a few times the pause between two attempts of seic's.
 _RETRY_AFTER = 5
@@ -122,7 +122,7 @@ async def _answer(request: Request, error: Exception) -> Response:
     # A web socket is no place for an HTTP answer; its server closes it.
     if request.scope["type"] != "http" or not isinstance(error, SeicError | httpx.TransportError):
         raise error
-    if isinstance(error, TokenRequestRefused) and (over := login_over(request)) is not None:
+    if isinstance(error, TokenRequestRefused) and (over := login_again(request)) is not None:
         return JSONResponse({"detail": over.detail}, over.status_code, over.headers)
     problem = problem_of(error)
     # The path only: what stands in a query is the caller's.
