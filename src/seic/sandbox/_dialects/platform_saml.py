@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from seic.sandbox.ledger import Ledger
+from seic.sandbox._token_registry import TokenRegistry
 
 if TYPE_CHECKING:
-    from seic.sandbox.pki import IssuedCertificate
+    from seic.sandbox._certificates import IssuedCertificate
 
 _ASSERTION = "{urn:oasis:names:tc:SAML:2.0:assertion}"
 _PROTOCOL = "{urn:oasis:names:tc:SAML:2.0:protocol}"
@@ -42,7 +42,7 @@ _RESPONSE_TEMPLATE = """\
 <samlp:Status><samlp:StatusCode Value="{status}"/></samlp:Status>{assertion}</samlp:Response>"""
 
 
-class BadDocument(Exception):
+class InvalidSamlDocument(Exception):
     """The document proves nobody; the message says why, in a sentence that repeats nothing of it."""
 
 
@@ -52,11 +52,11 @@ class IdentityProvider:
 
     Args:
         certificate: What it signs with; registered at the platform.
-        ledger: Whose time counts.
+        registry: Whose time counts.
     """
 
     certificate: IssuedCertificate
-    ledger: Ledger
+    registry: TokenRegistry
 
     def assertion(self, email: str, *, lifetime: float) -> bytes:
         """Return a signed assertion that a person has logged in.
@@ -69,7 +69,7 @@ class IdentityProvider:
 
     def response(self, email: str, *, lifetime: float) -> bytes:
         """Return a response around such an assertion; it is the assertion that is signed."""
-        parts = {"id": _new_id(), "now": _instant(self.ledger.now()), "status": _SUCCESS}
+        parts = {"id": _new_id(), "now": _instant(self.registry.now()), "status": _SUCCESS}
         return _RESPONSE_TEMPLATE.format(assertion=_serialize(self._sign(email, lifetime)).decode(), **parts).encode()
 
     def _sign(self, email: str, lifetime: float) -> Any:
@@ -77,7 +77,7 @@ class IdentityProvider:
         from signxml.algorithms import CanonicalizationMethod, SignatureMethod
         from signxml.signer import XMLSigner
 
-        now = self.ledger.now()
+        now = self.registry.now()
         parts = {
             "id": _new_id(),
             "issuer": _ISSUER,
@@ -105,22 +105,22 @@ class IdentityProvider:
             is_response: Whether it is a whole response, or the assertion alone.
 
         Raises:
-            BadDocument: It is none, its signature is not this provider's, or it is not valid now.
+            InvalidSamlDocument: It is none, its signature is not this provider's, or it is not valid now.
         """
         root = _parse(document)
         expected = f"{_PROTOCOL}Response" if is_response else f"{_ASSERTION}Assertion"
         if root.tag != expected:
-            raise BadDocument(f"The document is no SAML {'response' if is_response else 'assertion'}.")
+            raise InvalidSamlDocument(f"The document is no SAML {'response' if is_response else 'assertion'}.")
         if len(list(root.iter(f"{_ASSERTION}Assertion"))) != 1:
-            raise BadDocument("The document must hold exactly one assertion.")
+            raise InvalidSamlDocument("The document must hold exactly one assertion.")
         signed = self._verify(root)
         if is_response and _status(root if signed.tag != expected else signed) != _SUCCESS:
-            raise BadDocument("The response tells of a login that failed.")
+            raise InvalidSamlDocument("The response tells of a login that failed.")
         assertion = signed if signed.tag == f"{_ASSERTION}Assertion" else signed.find(f"{_ASSERTION}Assertion")
         if assertion is None:
-            raise BadDocument("The signature covers no assertion.")
+            raise InvalidSamlDocument("The signature covers no assertion.")
         if _text(assertion.find(f"{_ASSERTION}Issuer")) != _ISSUER:
-            raise BadDocument("The assertion's issuer is unknown.")
+            raise InvalidSamlDocument("The assertion's issuer is unknown.")
         self._check_time(assertion)
         return _text(assertion.find(f"{_ASSERTION}Subject/{_ASSERTION}NameID"))
 
@@ -140,22 +140,22 @@ class IdentityProvider:
             )
         except (SignXMLException, etree.LxmlError, ValueError):
             # The cause may repeat what was sent.
-            raise BadDocument("The document's signature is missing, or not the identity provider's.") from None
+            raise InvalidSamlDocument("The document's signature is missing, or not the identity provider's.") from None
         signed = None if isinstance(result, list) else result.signed_xml
         if signed is None:
-            raise BadDocument("The signature covers no element.")
+            raise InvalidSamlDocument("The signature covers no element.")
         return signed
 
     def _check_time(self, assertion: Any) -> None:
         conditions = assertion.find(f"{_ASSERTION}Conditions")
         if conditions is None or "NotOnOrAfter" not in conditions.attrib:
-            raise BadDocument("The assertion names no end.")
+            raise InvalidSamlDocument("The assertion names no end.")
         bounded = [conditions, *assertion.iter(f"{_ASSERTION}SubjectConfirmationData")]
-        now = self.ledger.now()
+        now = self.registry.now()
         if any(now < _seconds(each.get("NotBefore", "")) for each in bounded if "NotBefore" in each.attrib):
-            raise BadDocument("The assertion is not valid yet.")
+            raise InvalidSamlDocument("The assertion is not valid yet.")
         if any(now >= _seconds(each.get("NotOnOrAfter", "")) for each in bounded if "NotOnOrAfter" in each.attrib):
-            raise BadDocument("The assertion has expired.")
+            raise InvalidSamlDocument("The assertion has expired.")
 
 
 def _parse(document: str) -> Any:
@@ -164,14 +164,14 @@ def _parse(document: str) -> Any:
     try:
         xml = base64.b64decode(document, validate=True)
     except (binascii.Error, ValueError):
-        raise BadDocument("The document is no Base64.") from None
+        raise InvalidSamlDocument("The document is no Base64.") from None
     try:
         root = etree.fromstring(xml, _parser())
     except (etree.XMLSyntaxError, ValueError):
-        raise BadDocument("The document is no XML.") from None
+        raise InvalidSamlDocument("The document is no XML.") from None
     if root.getroottree().docinfo.doctype:
         # A document type brings entities, and they bring files and bombs.
-        raise BadDocument("The document declares a type.")
+        raise InvalidSamlDocument("The document declares a type.")
     return root
 
 
@@ -211,6 +211,6 @@ def _seconds(instant: str) -> float:
     try:
         moment = dt.datetime.fromisoformat(instant.strip())
     except ValueError:
-        raise BadDocument("A time of the assertion cannot be read.") from None
+        raise InvalidSamlDocument("A time of the assertion cannot be read.") from None
     # SAML core §1.3.3: times are in UTC and need not say so.
     return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from aiohttp import hdrs, web
 
-from seic.sandbox.refusals import Fault, authentication_failure, invalid_request, unknown_resource
+from seic.sandbox._error_responses import InvalidField, authentication_failure, invalid_request, unknown_resource
 
 Form: TypeAlias = Mapping[str, str]
 
@@ -24,36 +24,38 @@ async def read_post(request: web.BaseRequest) -> Form:
     """Return the form of a POST, in which each field stands once (RFC 6749 §3.2).
 
     Raises:
-        Refusal: The method is another, there is a query, or the body is no such form.
+        ErrorResponse: The method is another, there is a query, or the body is no such form.
     """
     if request.method != "POST":
         raise unknown_resource("This endpoint takes POST only.")
     if request.query_string:
         raise invalid_request(
             "The form belongs in the body: a query string ends in access logs.",
-            Fault("", "query", "this endpoint takes no query string"),
+            InvalidField("", "query", "this endpoint takes no query string"),
         )
     # A second content type never gets here with a recent aiohttp; older ones take the first.
     is_form = request.content_type == _FORM_TYPE and len(request.headers.getall(hdrs.CONTENT_TYPE, [])) == 1
     # The type knows no charset; clients that name the one that is meant do no harm.
     if not is_form or (request.charset or "utf-8").lower() != "utf-8":
         raise invalid_request(
-            f"The content type must be {_FORM_TYPE}.", Fault("Content-Type", "header", f"must be {_FORM_TYPE}")
+            f"The content type must be {_FORM_TYPE}.", InvalidField("Content-Type", "header", f"must be {_FORM_TYPE}")
         )
     try:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge:
-        raise invalid_request("The body is too large for a form.", Fault("", "body", "is too large")) from None
+        raise invalid_request("The body is too large for a form.", InvalidField("", "body", "is too large")) from None
     try:
         pairs = urllib.parse.parse_qsl(
             body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict"
         )
     except ValueError:
         # The cause repeats what was sent.
-        raise invalid_request("The body is no form.", Fault("", "body", f"must be {_FORM_TYPE}")) from None
+        raise invalid_request("The body is no form.", InvalidField("", "body", f"must be {_FORM_TYPE}")) from None
     form = dict(pairs)
     if len(form) != len(pairs):
-        raise invalid_request("A field stands in the form more than once.", Fault("", "body", "each field stands once"))
+        raise invalid_request(
+            "A field stands in the form more than once.", InvalidField("", "body", "each field stands once")
+        )
     return form
 
 
@@ -61,11 +63,11 @@ def required(form: Form, *fields: str) -> list[str]:
     """Return the fields' values.
 
     Raises:
-        Refusal: One of them is missing or empty.
+        ErrorResponse: One of them is missing or empty.
     """
     missing = [field for field in fields if not form.get(field)]
     if missing:
-        faults = [Fault(field, "body", "is required") for field in missing]
+        faults = [InvalidField(field, "body", "is required") for field in missing]
         raise invalid_request(f"The form lacks {' and '.join(missing)}.", *faults)
     return [form[field] for field in fields]
 
@@ -74,12 +76,12 @@ def one_of(form: Form, *fields: str) -> tuple[str, str]:
     """Return name and value of the one field among these that the form has.
 
     Raises:
-        Refusal: It has none, or several.
+        ErrorResponse: It has none, or several.
     """
     given = [field for field in fields if form.get(field)]
     if len(given) != 1:
         names = " and ".join(fields)
-        faults = [Fault(field, "body", "is required, alone") for field in fields]
+        faults = [InvalidField(field, "body", "is required, alone") for field in fields]
         raise invalid_request(f"The form needs exactly one of {names}.", *faults)
     return given[0], form[given[0]]
 
@@ -88,11 +90,13 @@ def flag(form: Form, field: str) -> bool:
     """Return a field that is `true`, `false` or not there.
 
     Raises:
-        Refusal: It is something else.
+        ErrorResponse: It is something else.
     """
     value = form.get(field, "false")
     if value not in ("true", "false"):
-        raise invalid_request(f"{field} is neither true nor false.", Fault(field, "body", "must be true or false"))
+        raise invalid_request(
+            f"{field} is neither true nor false.", InvalidField(field, "body", "must be true or false")
+        )
     return value == "true"
 
 
@@ -105,9 +109,9 @@ def read_basic(request: web.BaseRequest, *, expected: str, challenge: str | None
         challenge: What to ask for in the refusal.
 
     Raises:
-        Refusal: There is no such header, or more than one.
+        ErrorResponse: There is no such header, or more than one.
     """
-    fault = Fault(hdrs.AUTHORIZATION, "header", f"{expected} is required")
+    fault = InvalidField(hdrs.AUTHORIZATION, "header", f"{expected} is required")
     values = request.headers.getall(hdrs.AUTHORIZATION, [])
     if len(values) != 1:
         message = "The call carries no Authorization header, or more than one."

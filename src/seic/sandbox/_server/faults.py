@@ -82,7 +82,7 @@ def _finish(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-class Faults:
+class FaultInjector:
     """The faults in force; every method may be called from any thread."""
 
     def __init__(self) -> None:

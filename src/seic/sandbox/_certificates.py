@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 KeyType: TypeAlias = Literal["ec", "rsa", "ed25519"]
-PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+IssuedKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
 # SEI lets a client certificate live for two years; the start lies back a day for machines whose clocks differ.
 _LEAF_LIFETIME = dt.timedelta(days=730)
@@ -31,7 +31,7 @@ class IssuedCertificate:
     """A certificate and its private key, both at hand as objects and as PEM."""
 
     certificate: x509.Certificate
-    key: PrivateKey = attrs.field(repr=False)
+    key: IssuedKey = attrs.field(repr=False)
 
     @property
     def cert_pem(self) -> bytes:
@@ -195,7 +195,7 @@ def _validity(
     return builder.not_valid_before(not_before).not_valid_after(not_after or not_before + lifetime)
 
 
-def _generate_key(key_type: KeyType) -> PrivateKey:
+def _generate_key(key_type: KeyType) -> IssuedKey:
     if key_type == "ec":
         return ec.generate_private_key(ec.SECP256R1())
     if key_type == "rsa":
@@ -205,7 +205,7 @@ def _generate_key(key_type: KeyType) -> PrivateKey:
     raise ValueError(f"key_type must be 'ec', 'rsa' or 'ed25519', not {key_type!r}")
 
 
-def _digest(key: PrivateKey) -> hashes.SHA256 | None:
+def _digest(key: IssuedKey) -> hashes.SHA256 | None:
     # Ed25519 has its hash built in (RFC 8032); naming another is an error.
     return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
 

@@ -23,8 +23,8 @@ from typing import Any, cast
 import attrs
 from aiohttp import web
 
-from seic.sandbox.peer import Peer, peer_of_transport
-from seic.sandbox.pki import CertificateAuthority
+from seic.sandbox._certificates import CertificateAuthority
+from seic.sandbox._peer import Peer, peer_of_transport
 
 _LOGGER = logging.getLogger("seic.sandbox")
 #: The names on the certificate of both hosts.
@@ -34,7 +34,7 @@ _BIND_ATTEMPTS = 20
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Listener:
+class LoopbackHost:
     """One host: its sockets, its TLS, and who answers.
 
     Args:
@@ -50,10 +50,10 @@ class Listener:
     connected: Callable[[], None]
 
 
-class Server:
+class LoopbackServer:
     """Serves listeners from a thread of its own, between `start` and `stop`."""
 
-    def __init__(self, listeners: Sequence[Listener]) -> None:
+    def __init__(self, listeners: Sequence[LoopbackHost]) -> None:
         self._listeners = listeners
         self._sockets: list[list[socket.socket]] = []  # of each listener, one for each family of addresses
         self._thread = threading.Thread(target=self._run, name="seic-sandbox", daemon=True)
@@ -114,7 +114,7 @@ class Server:
 class _Factory(web.Server):
     """Makes a protocol for each connection of one listener."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: LoopbackHost) -> None:
         super().__init__(self._answer)
         self.listener = listener
 

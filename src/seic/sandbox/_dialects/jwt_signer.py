@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 _COORDINATE = 32
 
 
-class Signer:
+class JwtSigner:
     """Signs with a key of its own, made anew each time."""
 
     def __init__(self) -> None:

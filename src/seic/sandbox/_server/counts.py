@@ -64,7 +64,7 @@ class Counts(HostCounts):
     mtls: HostCounts
 
 
-class Counter:
+class RequestCounter:
     """Counts from any thread."""
 
     def __init__(self) -> None:

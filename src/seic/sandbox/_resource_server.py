@@ -14,11 +14,9 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from seic.sandbox.gateway import APP_KEY, check_app_key, check_certificate, foreign_to
-from seic.sandbox.ledger import DeadToken, Dialect, Family, Ledger
-from seic.sandbox.peer import FORWARDED_CERTIFICATE, Peer
-from seic.sandbox.refusals import (
-    Fault,
+from seic.sandbox._dialects.sei_gateway import APP_KEY, binding_problem, check_app_key, check_certificate
+from seic.sandbox._error_responses import (
+    InvalidField,
     authentication_failure,
     insufficient_scope,
     invalid_request,
@@ -26,6 +24,8 @@ from seic.sandbox.refusals import (
     logged_in_elsewhere,
     unknown_resource,
 )
+from seic.sandbox._peer import FORWARDED_CERTIFICATE, Peer
+from seic.sandbox._token_registry import Dialect, InactiveToken, TokenFamily, TokenRegistry
 
 ACCOUNTS_PATH = "/v1/investments/accounts"
 ECHO_PATH = "/v1/echo"
@@ -44,12 +44,12 @@ _ACCOUNTS = [
 ]
 
 
-class Api:
+class ResourceServer:
     """Answers API calls."""
 
-    def __init__(self, client_id: str, ledger: Ledger) -> None:
+    def __init__(self, client_id: str, registry: TokenRegistry) -> None:
         self._client_id = client_id
-        self._ledger = ledger
+        self._registry = registry
 
     async def answer(self, request: web.BaseRequest, peer: Peer | None) -> Mapping[str, Any]:
         """Return the body of a 200.
@@ -59,7 +59,7 @@ class Api:
             peer: Who proved a client certificate; None on the host that asks for none.
 
         Raises:
-            Refusal: There is no live token, the certificate is another's, or the request itself is wrong.
+            ErrorResponse: There is no live token, the certificate is another's, or the request itself is wrong.
         """
         self._authorize(request, peer)
         if request.path == ECHO_PATH:
@@ -75,7 +75,7 @@ class Api:
         plain provider for a bearer token without one.
         """
         token = _bearer_token(request)
-        family = None if token is None else self._ledger.family_of(token)
+        family = None if token is None else self._registry.family_of(token)
         if family is not None:
             return family.dialect
         return "gateway" if token is None or APP_KEY in request.headers else "plain"
@@ -89,21 +89,21 @@ class Api:
             # RFC 6750 §3.1: a call without a token is told the scheme and no error.
             raise authentication_failure(
                 "The call carries no bearer token, or more than one.",
-                Fault(hdrs.AUTHORIZATION, "header", "Bearer <access_token> is required, once"),
+                InvalidField(hdrs.AUTHORIZATION, "header", "Bearer <access_token> is required, once"),
                 challenge="Bearer",
             )
         try:
-            lease = self._ledger.find(token)
-        except DeadToken as death:
+            record = self._registry.find(token)
+        except InactiveToken as death:
             raise (logged_in_elsewhere() if death.elsewhere else invalid_token(str(death))) from None
         if dialect == "plain":
-            _check_standards(request, lease.family, peer)
+            _check_standards(request, record.family, peer)
         else:
-            if (reason := foreign_to(lease.family, peer)) is not None:
+            if (reason := binding_problem(record.family, peer)) is not None:
                 # A token minted on this host would do, so the refusal speaks of the token.
                 raise invalid_token(f"The access token {reason}.")
-            check_certificate(peer, owner=lease.username)
-        self._ledger.touch(token)
+            check_certificate(peer, owner=record.username)
+        self._registry.touch(token)
 
 
 def _bearer_token(request: web.BaseRequest) -> str | None:
@@ -112,7 +112,7 @@ def _bearer_token(request: web.BaseRequest) -> str | None:
     return token if scheme.lower() == _SCHEME and token else None
 
 
-def _check_standards(request: web.BaseRequest, family: Family, peer: Peer | None) -> None:
+def _check_standards(request: web.BaseRequest, family: TokenFamily, peer: Peer | None) -> None:
     if family.thumbprint is not None and (peer is None or peer.thumbprint != family.thumbprint):
         # RFC 8705 §3: any other certificate is wrong, one for the same subject too.
         raise invalid_token("The access token is bound to a client certificate, and this call has none, or another.")
@@ -132,7 +132,7 @@ def _accounts(request: web.BaseRequest) -> Mapping[str, Any]:
 def _read_limit(text: str) -> int:
     if text.isascii() and text.isdecimal() and len(text) <= _LIMIT_DIGITS and 1 <= int(text) <= _MAX_LIMIT:
         return int(text)
-    raise invalid_request("The limit is out of range.", Fault("limit", "query", f"must be 1 to {_MAX_LIMIT}"))
+    raise invalid_request("The limit is out of range.", InvalidField("limit", "query", f"must be 1 to {_MAX_LIMIT}"))
 
 
 def _write_cursor(external_id: str) -> str:
@@ -145,7 +145,9 @@ def _read_cursor(text: str) -> int:
     for index, account in enumerate(_ACCOUNTS):
         if _write_cursor(account["externalId"]) == text:
             return index + 1
-    raise invalid_request("The cursor is not one that a page gave.", Fault("cursor", "query", "must come from a page"))
+    raise invalid_request(
+        "The cursor is not one that a page gave.", InvalidField("cursor", "query", "must come from a page")
+    )
 
 
 async def _echo(request: web.BaseRequest, peer: Peer | None) -> Mapping[str, Any]:

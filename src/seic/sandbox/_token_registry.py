@@ -10,15 +10,13 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-from seic.sandbox.clock import Clock
-
 Dialect: TypeAlias = Literal["gateway", "platform", "plain"]
 
 _DAY = 86400.0
 
 
 @attrs.define(kw_only=True, eq=False)
-class Family:
+class TokenFamily:
     """What one login, or one token call, led to: an access token, what it was refreshed to, and so on.
 
     Args:
@@ -29,7 +27,7 @@ class Family:
         redirect_url: Where the login returned to.
         refresh_token: The one that is good now.
         refresh_count: How often it was refreshed.
-        end: How it ended; None while it lives. Only the ledger writes this one and the two above.
+        end: How it ended; None while it lives. Only the registry writes this one and the two above.
     """
 
     dialect: Dialect
@@ -43,7 +41,7 @@ class Family:
 
 
 @attrs.frozen(kw_only=True)
-class Lease:
+class TokenRecord:
     """What is known of a live token.
 
     Args:
@@ -52,7 +50,7 @@ class Lease:
         seconds_left: Of its active life.
     """
 
-    family: Family
+    family: TokenFamily
     issued_at: int
     seconds_left: float
 
@@ -63,21 +61,21 @@ class Lease:
 
 
 @attrs.define
-class _Entry:
-    family: Family
+class _AccessEntry:
+    family: TokenFamily
     issued: float
     last_used: float
     revoked: bool = False
 
 
 @attrs.define
-class _Refresh:
-    family: Family
+class _RefreshEntry:
+    family: TokenFamily
     issued: float
     spent: bool = False
 
 
-class DeadToken(Exception):
+class InactiveToken(Exception):
     """The token opens nothing; the message says why, in a sentence.
 
     Args:
@@ -90,7 +88,7 @@ class DeadToken(Exception):
         self.elsewhere = elsewhere
 
 
-class Ledger:
+class TokenRegistry:
     """Issues tokens and knows which are alive; safe to use from any thread.
 
     Args:
@@ -101,7 +99,12 @@ class Ledger:
     """
 
     def __init__(
-        self, *, clock: Clock, active_lifetime: float, idle_lifetime: float, refresh_lifetime: float = 30 * _DAY
+        self,
+        *,
+        clock: Callable[[], float],
+        active_lifetime: float,
+        idle_lifetime: float,
+        refresh_lifetime: float = 30 * _DAY,
     ) -> None:
         for name, value in (
             ("active_lifetime", active_lifetime),
@@ -117,8 +120,8 @@ class Ledger:
         # Wall times move with the clock, so that a clock moved by hand moves them too.
         self._wall_at_zero = time.time() - clock()
         self._lock = threading.Lock()  # guards what follows, and the families
-        self._entries: dict[str, _Entry] = {}
-        self._refreshes: dict[str, _Refresh] = {}
+        self._entries: dict[str, _AccessEntry] = {}
+        self._refreshes: dict[str, _RefreshEntry] = {}
 
     def now(self) -> float:
         """Return the wall time of the clock, in seconds since the epoch."""
@@ -126,7 +129,7 @@ class Ledger:
 
     # Issue
 
-    def issue(self, family: Family, mint: Callable[[Lease], str] | None = None) -> tuple[str, Lease]:
+    def issue(self, family: TokenFamily, mint: Callable[[TokenRecord], str] | None = None) -> tuple[str, TokenRecord]:
         """Return a new access token and what is known of it.
 
         Args:
@@ -134,48 +137,48 @@ class Ledger:
             mint: Makes the token, which has to be another each time; opaque by default.
         """
         now = self._clock()
-        lease = Lease(
+        record = TokenRecord(
             family=family, issued_at=int((self._wall_at_zero + now) * 1000), seconds_left=self.active_lifetime
         )
-        token = secrets.token_urlsafe(24) if mint is None else mint(lease)
+        token = secrets.token_urlsafe(24) if mint is None else mint(record)
         with self._lock:
-            self._entries[token] = _Entry(family, now, now)
-        return token, lease
+            self._entries[token] = _AccessEntry(family, now, now)
+        return token, record
 
-    def issue_refresh_token(self, family: Family) -> str:
+    def issue_refresh_token(self, family: TokenFamily) -> str:
         """Return the family's next refresh token."""
         token = secrets.token_urlsafe(24)
         with self._lock:
-            self._refreshes[token] = _Refresh(family, self._clock())
+            self._refreshes[token] = _RefreshEntry(family, self._clock())
             family.refresh_token = token
         return token
 
     # Use
 
-    def family_of(self, token: str) -> Family | None:
+    def family_of(self, token: str) -> TokenFamily | None:
         """Return what an access token belongs to, or belonged to while it lived; None for one that was never issued."""
         with self._lock:
             entry = self._entries.get(token)
             return None if entry is None else entry.family
 
-    def find(self, token: str) -> Lease:
+    def find(self, token: str) -> TokenRecord:
         """Return what is known of a live access token, without counting as a use of it.
 
         Raises:
-            DeadToken: It is unknown, revoked or ended, or past one of its lifetimes.
+            InactiveToken: It is unknown, revoked or ended, or past one of its lifetimes.
         """
         now = self._clock()
         with self._lock:
             entry = self._entries.get(token)
             if entry is None or entry.revoked or entry.family.end == "revoked":
-                raise DeadToken("The access token is unknown or was revoked.")
+                raise InactiveToken("The access token is unknown or was revoked.")
             if now - entry.issued >= self.active_lifetime:
-                raise DeadToken("The access token has expired.")
+                raise InactiveToken("The access token has expired.")
             if entry.family.dialect == "gateway" and now - entry.last_used >= self._idle_lifetime:
-                raise DeadToken("The access token was not used for too long.")
+                raise InactiveToken("The access token was not used for too long.")
             if entry.family.end == "elsewhere":
-                raise DeadToken("The access token's session was ended by another one.", elsewhere=True)
-            return Lease(
+                raise InactiveToken("The access token's session was ended by another one.", elsewhere=True)
+            return TokenRecord(
                 family=entry.family,
                 issued_at=int((self._wall_at_zero + entry.issued) * 1000),
                 seconds_left=self.active_lifetime - (now - entry.issued),
@@ -188,27 +191,27 @@ class Ledger:
             if token in self._entries:
                 self._entries[token].last_used = now
 
-    def find_refresh_token(self, token: str, dialect: Dialect) -> tuple[Family, float]:
+    def find_refresh_token(self, token: str, dialect: Dialect) -> tuple[TokenFamily, float]:
         """Return what a live refresh token belongs to, and the seconds that it has left; nothing is spent by it.
 
         A session that another one ended still counts: it may be taken back.
 
         Raises:
-            DeadToken: It is unknown, spent or revoked, or past its lifetime.
+            InactiveToken: It is unknown, spent or revoked, or past its lifetime.
         """
         now = self._clock()
         with self._lock:
             refresh = self._refreshes.get(token)
             if refresh is None or refresh.spent or refresh.family.dialect != dialect or refresh.family.end == "revoked":
-                raise DeadToken("The refresh token is unknown or was revoked.")
+                raise InactiveToken("The refresh token is unknown or was revoked.")
             left = self.refresh_lifetime - (now - refresh.issued)
             if left <= 0:
-                raise DeadToken("The refresh token has expired.")
+                raise InactiveToken("The refresh token has expired.")
             return refresh.family, left
 
-    def spend(
-        self, token: str, dialect: Dialect, *, admit: Callable[[Family], object], take_over: bool = False
-    ) -> Family:
+    def use_refresh_token(
+        self, token: str, dialect: Dialect, *, admit: Callable[[TokenFamily], object], take_over: bool = False
+    ) -> TokenFamily:
         """Use a refresh token up, and return what it belongs to.
 
         One that is used a second time has been stolen from somebody: its family dies (RFC 9700 §4.14.2).
@@ -220,18 +223,18 @@ class Ledger:
             take_over: Whether a session that another one ended is taken back.
 
         Raises:
-            DeadToken: It is none, or no longer; what another session ended is not used up by that.
+            InactiveToken: It is none, or no longer; what another session ended is not used up by that.
         """
         with self._lock:
             reused = self._refreshes.get(token)
             if reused is not None and reused.spent and reused.family.dialect == dialect:
                 reused.family.end = "revoked"
-                raise DeadToken("The refresh token was used before; all that came of it is dead now.")
+                raise InactiveToken("The refresh token was used before; all that came of it is dead now.")
         family, _ = self.find_refresh_token(token, dialect)
         admit(family)
         with self._lock:
             if family.end == "elsewhere" and not take_over:
-                raise DeadToken("The refresh token's session was ended by another one.", elsewhere=True)
+                raise InactiveToken("The refresh token's session was ended by another one.", elsewhere=True)
             self._refreshes[token].spent = True
             family.end = None
             family.refresh_token = None
@@ -240,25 +243,25 @@ class Ledger:
 
     # Sessions
 
-    def has_other_session(self, family: Family) -> bool:
+    def has_other_session(self, family: TokenFamily) -> bool:
         """Tell whether the family's account has another one that lives, in the same dialect."""
         with self._lock:
             return any(self._is_live(other) for other in self._relatives(family))
 
-    def end_other_sessions(self, family: Family) -> None:
+    def end_other_sessions(self, family: TokenFamily) -> None:
         """End every other family of the same account and dialect."""
         with self._lock:
             for other in self._relatives(family):
                 if other.end is None:
                     other.end = "elsewhere"
 
-    def _relatives(self, family: Family) -> list[Family]:
+    def _relatives(self, family: TokenFamily) -> list[TokenFamily]:
         families = {entry.family for entry in self._entries.values()}
         families |= {refresh.family for refresh in self._refreshes.values()}
         owner = (family.dialect, family.username)
         return [each for each in families if each is not family and (each.dialect, each.username) == owner]
 
-    def _is_live(self, family: Family) -> bool:
+    def _is_live(self, family: TokenFamily) -> bool:
         now = self._clock()
         return family.end is None and (
             any(
@@ -273,7 +276,7 @@ class Ledger:
 
     # Death
 
-    def kill(self, family: Family) -> None:
+    def revoke_family(self, family: TokenFamily) -> None:
         """Kill a family with every token of it."""
         with self._lock:
             family.end = "revoked"

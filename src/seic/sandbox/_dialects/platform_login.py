@@ -10,19 +10,18 @@ import re
 import secrets
 import urllib.parse
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 from aiohttp import hdrs, web
 
-from seic.sandbox.clock import Clock
-from seic.sandbox.codes import Codes, Consent
-from seic.sandbox.forms import read_post, same
-from seic.sandbox.pages import LOGIN_PATH, login_page, refusal_page
-from seic.sandbox.peer import Peer
-from seic.sandbox.refusals import Refusal, invalid_request, unknown_resource
-from seic.sandbox.registration import Registration
-from seic.sandbox.sei_platform import END_OTHER_SESSIONS, REDIRECT_FIELDS, SCOPE
+from seic.sandbox._dialects.platform_codes import AuthorizationCodes, AuthorizationRequest
+from seic.sandbox._dialects.platform_login_pages import LOGIN_PATH, login_page, refusal_page
+from seic.sandbox._dialects.sei_platform import END_OTHER_SESSIONS, REDIRECT_FIELDS, SCOPE
+from seic.sandbox._error_responses import ErrorResponse, invalid_request, unknown_resource
+from seic.sandbox._form import read_post, same
+from seic.sandbox._peer import Peer
+from seic.sandbox._registration import Registration
 
 AUTHORIZE_PATH = "/v2/oauth/authorize"
 
@@ -41,16 +40,16 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @attrs.frozen(kw_only=True)
-class _Pending:
+class _PendingLogin:
     """A login that a person is asked for, in one browser."""
 
-    consent: Consent
+    authorization: AuthorizationRequest
     browser: str
     csrf: str
     begun: float
 
 
-class _Refused(Exception):
+class _AuthorizationError(Exception):
     """The application is told an error (RFC 6749 §4.1.2.1)."""
 
     def __init__(self, error: str, description: str) -> None:
@@ -59,7 +58,7 @@ class _Refused(Exception):
         self.description = description
 
 
-class Login:
+class LoginEndpoints:
     """Answers a person's browser.
 
     Args:
@@ -68,22 +67,22 @@ class Login:
         clock: Seconds; only differences count.
     """
 
-    def __init__(self, registration: Registration, codes: Codes, *, clock: Clock) -> None:
+    def __init__(self, registration: Registration, codes: AuthorizationCodes, *, clock: Callable[[], float]) -> None:
         self._registration = registration
         self._codes = codes
         self._clock = clock
-        self._pending: dict[str, _Pending] = {}
+        self._pending: dict[str, _PendingLogin] = {}
 
     async def authorize(self, request: web.BaseRequest, _peer: Peer | None) -> web.Response:
         """Send the browser on to the login page, or back to the application with an error."""
         try:
             query = self._read_query(request)
             redirect_url = self._redirect_url(query)
-        except Refusal as refusal:
+        except ErrorResponse as refusal:
             return refusal_page(refusal.status, refusal.message)
         try:
-            consent = _read_consent(query, redirect_url)
-        except _Refused as refused:
+            authorization = _read_authorization(query, redirect_url)
+        except _AuthorizationError as refused:
             return _redirect(
                 302,
                 redirect_url,
@@ -95,8 +94,8 @@ class Login:
         if browser not in known:
             browser = secrets.token_urlsafe(24)
         login = secrets.token_urlsafe(24)
-        self._pending[login] = _Pending(
-            consent=consent, browser=browser, csrf=secrets.token_urlsafe(24), begun=self._clock()
+        self._pending[login] = _PendingLogin(
+            authorization=authorization, browser=browser, csrf=secrets.token_urlsafe(24), begun=self._clock()
         )
         response = _redirect(302, LOGIN_PATH, {"login": login})
         response.set_cookie(_COOKIE, browser, path="/", secure=True, httponly=True, samesite="Lax")
@@ -109,7 +108,7 @@ class Login:
                 login = request.query.get("login", "")
                 return _show(login, self._find(request, login))
             return await self._take(request)
-        except Refusal as refusal:
+        except ErrorResponse as refusal:
             return refusal_page(refusal.status, refusal.message)
 
     async def _take(self, request: web.BaseRequest) -> web.Response:
@@ -118,19 +117,21 @@ class Login:
         pending = self._find(request, login)
         if not same(form.get("csrf", ""), pending.csrf):
             raise invalid_request("This form did not come from the login page.")
-        consent = pending.consent
+        authorization = pending.authorization
         if form.get("action") == "cancel":
             del self._pending[login]
             refused = {"error": "access_denied", "error_description": "The person did not log in."}
-            return _redirect(303, consent.redirect_url, {**refused, "state": consent.state})
+            return _redirect(303, authorization.redirect_url, {**refused, "state": authorization.state})
         email, known = form.get("email", ""), self._registration
         if not (same(email.strip(), known.email) & same(form.get("password", ""), known.password)):
             return _show(login, pending, email=email, is_wrong=True)
         del self._pending[login]
         # 303, so that no browser sends the password on (RFC 9700 §4.12).
-        return _redirect(303, consent.redirect_url, {"code": self._codes.issue(consent), "state": consent.state})
+        return _redirect(
+            303, authorization.redirect_url, {"code": self._codes.issue(authorization), "state": authorization.state}
+        )
 
-    def _find(self, request: web.BaseRequest, login: str) -> _Pending:
+    def _find(self, request: web.BaseRequest, login: str) -> _PendingLogin:
         pending = self._pending.get(login)
         if pending is None or self._clock() - pending.begun >= LOGIN_LIFETIME:
             raise invalid_request("This login is over, or never began.")
@@ -175,24 +176,24 @@ def _is_loopback(url: str) -> bool:
     return parts.scheme == "http" and parts.hostname in _LOOPBACK and "@" not in parts.netloc and "#" not in url
 
 
-def _read_consent(query: Mapping[str, str], redirect_url: str) -> Consent:
+def _read_authorization(query: Mapping[str, str], redirect_url: str) -> AuthorizationRequest:
     state = query.get("state", "")
     if not _is_uuid(state):
-        raise _Refused("invalid_request", "The state must be a UUID.")
+        raise _AuthorizationError("invalid_request", "The state must be a UUID.")
     if query.get("response_type", "code") != "code":
-        raise _Refused("unsupported_response_type", "The response_type must be code.")
+        raise _AuthorizationError("unsupported_response_type", "The response_type must be code.")
     if query.get("scope", SCOPE) != SCOPE:
-        raise _Refused("invalid_scope", f"The scope must be {SCOPE}.")
+        raise _AuthorizationError("invalid_scope", f"The scope must be {SCOPE}.")
     ending = query.get(END_OTHER_SESSIONS, "false")
     if ending not in ("true", "false"):
-        raise _Refused("invalid_request", f"{END_OTHER_SESSIONS} must be true or false.")
+        raise _AuthorizationError("invalid_request", f"{END_OTHER_SESSIONS} must be true or false.")
     challenge = query.get("code_challenge")
     if (challenge is None) != ("code_challenge_method" not in query):
-        raise _Refused("invalid_request", "A code_challenge needs its method, and the other way round.")
+        raise _AuthorizationError("invalid_request", "A code_challenge needs its method, and the other way round.")
     if challenge is not None and (query["code_challenge_method"] != "S256" or not _CHALLENGE.fullmatch(challenge)):
         # RFC 7636 knows a plain method too, which protects from nobody who sees the address.
-        raise _Refused("invalid_request", "The code_challenge must be one of the method S256.")
-    return Consent(
+        raise _AuthorizationError("invalid_request", "The code_challenge must be one of the method S256.")
+    return AuthorizationRequest(
         redirect_url=redirect_url,
         state=state,
         scope=SCOPE,
@@ -208,12 +209,12 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
-def _show(login: str, pending: _Pending, *, email: str = "", is_wrong: bool = False) -> web.Response:
+def _show(login: str, pending: _PendingLogin, *, email: str = "", is_wrong: bool = False) -> web.Response:
     return login_page(
         login=login,
         csrf=pending.csrf,
-        redirect_url=pending.consent.redirect_url,
-        end_other_sessions=pending.consent.end_other_sessions,
+        redirect_url=pending.authorization.redirect_url,
+        end_other_sessions=pending.authorization.end_other_sessions,
         email=email,
         is_wrong=is_wrong,
     )

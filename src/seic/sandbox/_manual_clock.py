@@ -1,12 +1,8 @@
-"""The sandbox's time: a clock is any callable that returns seconds; lifetimes are counted by it alone."""
+"""A clock for tests that moves only when told to."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import TypeAlias
-
-Clock: TypeAlias = Callable[[], float]
 
 
 class ManualClock:

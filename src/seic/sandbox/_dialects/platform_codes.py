@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 import attrs
 
-from seic.sandbox.clock import Clock
-from seic.sandbox.ledger import Family, Ledger
+from seic.sandbox._token_registry import TokenFamily, TokenRegistry
 
 #: Seconds that a code lives on the platform.
 CODE_LIFETIME = 20.0
 
 
 @attrs.frozen(kw_only=True)
-class Consent:
+class AuthorizationRequest:
     """What a login was begun with, and a person agreed to.
 
     Args:
@@ -33,57 +33,57 @@ class Consent:
     end_other_sessions: bool = False
 
 
-class DeadCode(Exception):
+class InvalidCode(Exception):
     """The code opens nothing; the message says why, in a sentence."""
 
 
 @attrs.define
-class _Entry:
-    consent: Consent
+class _IssuedCode:
+    authorization: AuthorizationRequest
     issued: float
     used: bool = False
-    family: Family | None = None
+    family: TokenFamily | None = None
 
 
-class Codes:
+class AuthorizationCodes:
     """Issues codes and redeems them; used from the server's thread alone.
 
     Args:
         clock: Seconds; only differences count.
-        ledger: Where the family dies that a code led to, should the code be shown again.
+        registry: Where the family dies that a code led to, should the code be shown again.
     """
 
-    def __init__(self, *, clock: Clock, ledger: Ledger) -> None:
+    def __init__(self, *, clock: Callable[[], float], registry: TokenRegistry) -> None:
         self._clock = clock
-        self._ledger = ledger
-        self._entries: dict[str, _Entry] = {}
+        self._registry = registry
+        self._entries: dict[str, _IssuedCode] = {}
 
-    def issue(self, consent: Consent) -> str:
+    def issue(self, authorization: AuthorizationRequest) -> str:
         """Return a new code."""
         code = secrets.token_urlsafe(24)
-        self._entries[code] = _Entry(consent, self._clock())
+        self._entries[code] = _IssuedCode(authorization, self._clock())
         return code
 
-    def look_up(self, code: str) -> Consent:
+    def look_up(self, code: str) -> AuthorizationRequest:
         """Return what a live code stands for, without using it up.
 
         A code that was used before has been stolen from somebody: all that came of it dies (RFC 6749 §4.1.2).
 
         Raises:
-            DeadCode: It is unknown, used or too old.
+            InvalidCode: It is unknown, used or too old.
         """
         entry = self._entries.get(code)
         if entry is None:
-            raise DeadCode("The code is unknown.")
+            raise InvalidCode("The code is unknown.")
         if entry.used:
             if entry.family is not None:
-                self._ledger.kill(entry.family)
-            raise DeadCode("The code was used before; all that came of it is dead now.")
+                self._registry.revoke_family(entry.family)
+            raise InvalidCode("The code was used before; all that came of it is dead now.")
         if self._clock() - entry.issued >= CODE_LIFETIME:
-            raise DeadCode("The code is too old: it lives for 20 seconds.")
-        return entry.consent
+            raise InvalidCode("The code is too old: it lives for 20 seconds.")
+        return entry.authorization
 
-    def use_up(self, code: str, family: Family | None) -> None:
+    def use_up(self, code: str, family: TokenFamily | None) -> None:
         """Have a code that was looked up open nothing again.
 
         Args:

@@ -10,32 +10,32 @@ from typing import Any, TypeAlias
 import attrs
 from aiohttp import hdrs, web
 
-from seic.sandbox.api import Api
-from seic.sandbox.counts import Counted, Counter, HostName
-from seic.sandbox.faults import Faults, PlannedFailure
-from seic.sandbox.ledger import Dialect
-from seic.sandbox.peer import FORWARDED_CERTIFICATE, Peer, peer_of_header
-from seic.sandbox.refusals import (
+from seic.sandbox._error_responses import (
     AUTHENTICATION_FAILURE,
     INTERNAL_ERROR,
     REQUEST_INVALID,
-    ErrorBody,
-    Refusal,
-    gateway_form,
+    ErrorFormat,
+    ErrorResponse,
+    gateway_error_body,
     internal_error,
     invalid_request,
-    platform_form,
-    standard_form,
+    oauth2_error_body,
+    platform_error_body,
 )
+from seic.sandbox._peer import FORWARDED_CERTIFICATE, Peer, peer_of_header
+from seic.sandbox._resource_server import ResourceServer
+from seic.sandbox._server.counts import Counted, HostName, RequestCounter
+from seic.sandbox._server.faults import FaultInjector, PlannedFailure
+from seic.sandbox._token_registry import Dialect
 
 TRACKING_HEADER = "requesttrackingid"
 
 _LOGGER = logging.getLogger("seic.sandbox")
 _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 401, 403, 429, 500
-_API_FORMS: Mapping[Dialect, ErrorBody] = {
-    "gateway": gateway_form,
-    "platform": platform_form,
-    "plain": standard_form,
+_API_FORMS: Mapping[Dialect, ErrorFormat] = {
+    "gateway": gateway_error_body,
+    "platform": platform_error_body,
+    "plain": oauth2_error_body,
 }
 
 Answer: TypeAlias = "Mapping[str, Any] | web.Response"
@@ -46,14 +46,14 @@ class Route:
     """What stands at one path.
 
     Args:
-        answer: Returns the body of a 200, or a whole response; raises Refusal.
+        answer: Returns the body of a 200, or a whole response; raises ErrorResponse.
         form: How its refusals are written.
         counted: What a call of it counts as.
         kills: Whether a success means that a token is dead.
     """
 
     answer: Callable[[web.BaseRequest, Peer | None], Awaitable[Answer]]
-    form: ErrorBody
+    form: ErrorFormat
     counted: Counted
     kills: bool = False
 
@@ -74,9 +74,9 @@ class Dispatcher:
         self,
         *,
         routes: Mapping[str, Route],
-        api: Api,
-        counter: Counter,
-        faults: Faults,
+        api: ResourceServer,
+        counter: RequestCounter,
+        faults: FaultInjector,
         challenge: bool,
         behind_proxy: bool,
     ) -> None:
@@ -106,7 +106,7 @@ class Dispatcher:
                 response = await self._answer_api_call(request, host, peer)
             else:
                 response = await self._answer_route(route, request, host, peer, tracking_id)
-        except Refusal as refusal:
+        except ErrorResponse as refusal:
             response = self._refuse(refusal, form, tracking_id)
         except web.RequestPayloadError:
             response = self._refuse(invalid_request("The body cannot be read."), form, tracking_id)
@@ -127,7 +127,7 @@ class Dispatcher:
     def reject(self) -> web.Response:
         """Return the reply to what is no HTTP request."""
         tracking_id = str(uuid.uuid4())
-        response = self._refuse(invalid_request("This is no HTTP request."), gateway_form, tracking_id)
+        response = self._refuse(invalid_request("This is no HTTP request."), gateway_error_body, tracking_id)
         response.headers[TRACKING_HEADER] = tracking_id
         return response
 
@@ -141,7 +141,7 @@ class Dispatcher:
             return _fail(failure, route.form, tracking_id)
         try:
             answer = await route.answer(request, peer)
-        except Refusal:
+        except ErrorResponse:
             if is_token_call:
                 self._counter.add(host, "token_refusals")
             raise
@@ -155,15 +155,15 @@ class Dispatcher:
         self._counter.add(host, "api_calls")
         try:
             return _json(200, await self._api.answer(request, peer))
-        except Refusal as refusal:
+        except ErrorResponse as refusal:
             if refusal.status in (_UNAUTHORIZED, _FORBIDDEN):
                 self._counter.add(host, "api_refusals")
             raise
 
-    def _refuse(self, refusal: Refusal, form: ErrorBody, tracking_id: str) -> web.Response:
+    def _refuse(self, refusal: ErrorResponse, form: ErrorFormat, tracking_id: str) -> web.Response:
         response = _json(refusal.status, form(refusal, tracking_id))
         # The standard demands it (RFC 6750 §3, RFC 6749 §5.2); of SEI nobody knows.
-        if refusal.challenge is not None and (self._challenge or form is standard_form):
+        if refusal.challenge is not None and (self._challenge or form is oauth2_error_body):
             response.headers[hdrs.WWW_AUTHENTICATE] = refusal.challenge
         return response
 
@@ -181,7 +181,7 @@ def _forwarded_peer(request: web.BaseRequest) -> Peer | None:
         raise invalid_request(f"The {FORWARDED_CERTIFICATE} header is no percent-encoded PEM.") from None
 
 
-def _fail(failure: PlannedFailure, form: ErrorBody, tracking_id: str) -> web.Response:
+def _fail(failure: PlannedFailure, form: ErrorFormat, tracking_id: str) -> web.Response:
     if failure.body is not None:
         headers = {hdrs.CONTENT_TYPE: "text/plain; charset=utf-8", **failure.headers}
         return web.Response(status=failure.status, body=failure.body.encode(), headers=headers)
@@ -192,7 +192,7 @@ def _fail(failure: PlannedFailure, form: ErrorBody, tracking_id: str) -> web.Res
     else:
         code = REQUEST_INVALID
     transient = failure.status >= _SERVER_ERROR or failure.status == _TOO_MANY
-    refusal = Refusal(failure.status, code, "This failure was planned.", transient=transient)
+    refusal = ErrorResponse(failure.status, code, "This failure was planned.", transient=transient)
     response = _json(failure.status, form(refusal, tracking_id))
     response.headers.update(failure.headers)
     return response

@@ -44,7 +44,7 @@ _STANDARD_CODES = {
 
 
 @attrs.frozen
-class Fault:
+class InvalidField:
     """One thing that is wrong: a field, where it stands (`header`, `query`, `body`), and what is wrong with it.
 
     None of the three may repeat a value that the caller sent: it could be a secret in the wrong place.
@@ -55,7 +55,7 @@ class Fault:
     reason: str
 
 
-class Refusal(Exception):
+class ErrorResponse(Exception):
     """The far side says no; whoever answers the request turns it into the endpoint's error form.
 
     Args:
@@ -73,7 +73,7 @@ class Refusal(Exception):
         code: str,
         message: str,
         *,
-        faults: Sequence[Fault] = (),
+        faults: Sequence[InvalidField] = (),
         transient: bool = False,
         challenge: str | None = None,
     ) -> None:
@@ -88,10 +88,10 @@ class Refusal(Exception):
 
 # The forms: each writes a refusal and the tracking id of its reply.
 
-ErrorBody: TypeAlias = Callable[[Refusal, str], Mapping[str, Any]]
+ErrorFormat: TypeAlias = Callable[[ErrorResponse, str], Mapping[str, Any]]
 
 
-def gateway_form(refusal: Refusal, tracking_id: str) -> Mapping[str, Any]:
+def gateway_error_body(refusal: ErrorResponse, tracking_id: str) -> Mapping[str, Any]:
     """Return the gateway's body: every value a string, `transient` too, and `errors` a list of objects."""
     return {
         "code": refusal.code,
@@ -102,19 +102,19 @@ def gateway_form(refusal: Refusal, tracking_id: str) -> Mapping[str, Any]:
     }
 
 
-def platform_form(refusal: Refusal, _tracking_id: str) -> Mapping[str, Any]:
+def platform_error_body(refusal: ErrorResponse, _tracking_id: str) -> Mapping[str, Any]:
     """Return the platform's body; `errorid` is empty, as in the documents."""
     subcode = "018" if refusal.code == LOGGED_IN_ELSEWHERE else ""
     return {"error": {"code": refusal.status, "message": refusal.message, "subcode": subcode, "errorid": ""}}
 
 
-def revocation_form(refusal: Refusal, _tracking_id: str) -> Mapping[str, Any]:
+def revocation_error_body(refusal: ErrorResponse, _tracking_id: str) -> Mapping[str, Any]:
     """Return the body of the platform's revocation; which codes it has is not documented: here, the status."""
     hint = "; ".join(f"{fault.field}: {fault.reason}" for fault in refusal.faults)
     return {"ErrorCode": str(refusal.status), "Error": refusal.message, "Hint": hint}
 
 
-def standard_form(refusal: Refusal, _tracking_id: str) -> Mapping[str, Any]:
+def oauth2_error_body(refusal: ErrorResponse, _tracking_id: str) -> Mapping[str, Any]:
     """Return the body of RFC 6749 §5.2."""
     return {"error": _STANDARD_CODES[refusal.code], "error_description": refusal.message}
 
@@ -122,57 +122,59 @@ def standard_form(refusal: Refusal, _tracking_id: str) -> Mapping[str, Any]:
 # What is refused, in words that fit every dialect.
 
 
-def authentication_failure(message: str, *faults: Fault, challenge: str | None = None) -> Refusal:
+def authentication_failure(message: str, *faults: InvalidField, challenge: str | None = None) -> ErrorResponse:
     """Who calls is not known: a missing or wrong AppKey, AppSecret, user name or password."""
-    return Refusal(401, AUTHENTICATION_FAILURE, message, faults=faults, challenge=challenge)
+    return ErrorResponse(401, AUTHENTICATION_FAILURE, message, faults=faults, challenge=challenge)
 
 
-def invalid_request(message: str, *faults: Fault) -> Refusal:
+def invalid_request(message: str, *faults: InvalidField) -> ErrorResponse:
     """The request is malformed, or asks for something that does not exist."""
-    return Refusal(400, REQUEST_INVALID, message, faults=faults)
+    return ErrorResponse(400, REQUEST_INVALID, message, faults=faults)
 
 
-def unknown_grant_type(known: Sequence[str]) -> Refusal:
+def unknown_grant_type(known: Sequence[str]) -> ErrorResponse:
     """The grant type is none of those that the endpoint knows."""
-    fault = Fault("grant_type", "body", f"must be one of: {', '.join(known)}")
-    return Refusal(400, GRANT_TYPE_UNKNOWN, "The grant type is unknown.", faults=[fault])
+    fault = InvalidField("grant_type", "body", f"must be one of: {', '.join(known)}")
+    return ErrorResponse(400, GRANT_TYPE_UNKNOWN, "The grant type is unknown.", faults=[fault])
 
 
-def invalid_grant(message: str, field: str) -> Refusal:
+def invalid_grant(message: str, field: str) -> ErrorResponse:
     """What the grant carries is wrong, used up or too old: a password, a code, an assertion, a refresh token."""
-    return Refusal(400, GRANT_INVALID, message, faults=[Fault(field, "body", "is wrong, used up or too old")])
+    return ErrorResponse(
+        400, GRANT_INVALID, message, faults=[InvalidField(field, "body", "is wrong, used up or too old")]
+    )
 
 
-def invalid_token(message: str) -> Refusal:
+def invalid_token(message: str) -> ErrorResponse:
     """The token of an API call is unknown, revoked, past a lifetime, or bound to a certificate that is not there.
 
     A new token helps, which the code says: RFC 6750 §3.1 has one word, `invalid_token`, for all of them.
     """
-    return Refusal(401, TOKEN_INVALID, message, challenge='Bearer error="invalid_token"')
+    return ErrorResponse(401, TOKEN_INVALID, message, challenge='Bearer error="invalid_token"')
 
 
-def insufficient_scope(scope: str) -> Refusal:
+def insufficient_scope(scope: str) -> ErrorResponse:
     """The token lives and may not do this; a new one of the same kind may not either (RFC 6750 §3.1)."""
     challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
-    return Refusal(403, SCOPE_INSUFFICIENT, f"The call needs the scope {scope}.", challenge=challenge)
+    return ErrorResponse(403, SCOPE_INSUFFICIENT, f"The call needs the scope {scope}.", challenge=challenge)
 
 
-def logged_in_elsewhere() -> Refusal:
+def logged_in_elsewhere() -> ErrorResponse:
     """Another session of the same account ended this one, or stands in its way; the words are the documents'."""
     message = "Your session has been logged out as the same user is logged in elsewhere."
-    return Refusal(403, LOGGED_IN_ELSEWHERE, message)
+    return ErrorResponse(403, LOGGED_IN_ELSEWHERE, message)
 
 
-def certificate_mismatch(message: str) -> Refusal:
+def certificate_mismatch(message: str) -> ErrorResponse:
     """The client certificate is another account's; no new token would help, hence 403 and not 401."""
-    return Refusal(403, CERTIFICATE_MISMATCH, message)
+    return ErrorResponse(403, CERTIFICATE_MISMATCH, message)
 
 
-def unknown_resource(message: str = "There is no resource of this method and path.") -> Refusal:
+def unknown_resource(message: str = "There is no resource of this method and path.") -> ErrorResponse:
     """Nothing answers here."""
-    return Refusal(404, RESOURCE_UNKNOWN, message)
+    return ErrorResponse(404, RESOURCE_UNKNOWN, message)
 
 
-def internal_error() -> Refusal:
+def internal_error() -> ErrorResponse:
     """The sandbox itself failed."""
-    return Refusal(500, INTERNAL_ERROR, "The server failed.", transient=True)
+    return ErrorResponse(500, INTERNAL_ERROR, "The server failed.", transient=True)

@@ -14,14 +14,12 @@ from typing import Any, TypeAlias
 from aiohttp import hdrs, web
 
 from seic._model.grants import SAML2_BEARER
-from seic.sandbox.codes import Codes, Consent, DeadCode
-from seic.sandbox.forms import Form, flag, one_of, read_post, required, same
-from seic.sandbox.gateway import check_bound, check_certificate, foreign_to
-from seic.sandbox.ledger import DeadToken, Family, Ledger, whole_seconds
-from seic.sandbox.peer import Peer
-from seic.sandbox.refusals import (
-    Fault,
-    Refusal,
+from seic.sandbox._dialects.platform_codes import AuthorizationCodes, AuthorizationRequest, InvalidCode
+from seic.sandbox._dialects.platform_saml import IdentityProvider, InvalidSamlDocument
+from seic.sandbox._dialects.sei_gateway import binding_problem, check_bound, check_certificate
+from seic.sandbox._error_responses import (
+    ErrorResponse,
+    InvalidField,
     authentication_failure,
     invalid_grant,
     invalid_request,
@@ -30,8 +28,10 @@ from seic.sandbox.refusals import (
     unknown_grant_type,
     unknown_resource,
 )
-from seic.sandbox.registration import Registration
-from seic.sandbox.saml import BadDocument, IdentityProvider
+from seic.sandbox._form import Form, flag, one_of, read_post, required, same
+from seic.sandbox._peer import Peer
+from seic.sandbox._registration import Registration
+from seic.sandbox._token_registry import InactiveToken, TokenFamily, TokenRegistry, whole_seconds
 
 PLATFORM_TOKEN_PATH = "/v2/oauth/token"
 TOKEN_INFO_PATH = "/v2/oauth/tokeninfo"
@@ -48,10 +48,14 @@ class PlatformEndpoints:
     """Answers the platform's token calls: one function for each grant type, in a table."""
 
     def __init__(
-        self, registration: Registration, ledger: Ledger, codes: Codes, identity_provider: IdentityProvider
+        self,
+        registration: Registration,
+        registry: TokenRegistry,
+        codes: AuthorizationCodes,
+        identity_provider: IdentityProvider,
     ) -> None:
         self._registration = registration
-        self._ledger = ledger
+        self._registry = registry
         self._codes = codes
         self._identity_provider = identity_provider
         self._grants: Mapping[str, Callable[[Form, Peer | None], _Answer]] = {
@@ -65,7 +69,7 @@ class PlatformEndpoints:
         """Return the reply to a token call.
 
         Raises:
-            Refusal: The request breaks one of the rules.
+            ErrorResponse: The request breaks one of the rules.
         """
         form = await self._read_client_form(request)
         (grant_type,) = required(form, "grant_type")
@@ -78,30 +82,30 @@ class PlatformEndpoints:
         """Return what is known of the access token that the call carries.
 
         Raises:
-            Refusal: The token is dead, or the request breaks one of the rules.
+            ErrorResponse: The token is dead, or the request breaks one of the rules.
         """
         if request.method != "GET":
             raise unknown_resource("Tokens are described to a GET.")
         if list(request.query) != ["client_id"]:
-            fault = Fault("client_id", "query", "is required, once, and alone: the token belongs in the header")
+            fault = InvalidField("client_id", "query", "is required, once, and alone: the token belongs in the header")
             raise invalid_request("The query is not the client_id alone.", fault)
         if not same(request.query["client_id"], self._registration.client_id):
-            raise authentication_failure("The client_id is unknown.", Fault("client_id", "query", "is unknown"))
+            raise authentication_failure("The client_id is unknown.", InvalidField("client_id", "query", "is unknown"))
         token = _bearer(request)
-        family = self._ledger.family_of(token)
+        family = self._registry.family_of(token)
         try:
             if family is None or family.dialect != "platform":
-                raise DeadToken("The access token is unknown or was revoked.")
-            lease = self._ledger.find(token)
-        except DeadToken as death:
+                raise InactiveToken("The access token is unknown or was revoked.")
+            record = self._registry.find(token)
+        except InactiveToken as death:
             raise (logged_in_elsewhere() if death.elsewhere else invalid_token(str(death))) from None
-        if (reason := foreign_to(family, peer)) is not None:
+        if (reason := binding_problem(family, peer)) is not None:
             raise invalid_token(f"The access token {reason}.")
         check_certificate(peer, owner=family.username)
         return {
             "access_token": token,
             "token_type": "BearerToken",
-            "expires_in": whole_seconds(lease.seconds_left),
+            "expires_in": whole_seconds(record.seconds_left),
             "status": "approved",
             "scope": family.scope,
             **self._refresh_members(family),
@@ -114,28 +118,28 @@ class PlatformEndpoints:
         """Kill a token and its pair.
 
         Raises:
-            Refusal: There is no such token, or the request breaks one of the rules.
+            ErrorResponse: There is no such token, or the request breaks one of the rules.
         """
         form = await self._read_client_form(request)
         field, token = one_of(form, "token", "refresh_token")
-        family: Family | None
+        family: TokenFamily | None
         try:
             if field == "token":
-                family = self._ledger.family_of(token)
+                family = self._registry.family_of(token)
                 if family is None or family.dialect != "platform" or family.end == "revoked":
-                    raise DeadToken("The access token is unknown or was revoked.")
+                    raise InactiveToken("The access token is unknown or was revoked.")
             else:
-                family, _ = self._ledger.find_refresh_token(token, "platform")
-        except DeadToken as death:
-            raise invalid_request(str(death), Fault(field, "body", "must be a live token")) from None
-        self._ledger.kill(family)
+                family, _ = self._registry.find_refresh_token(token, "platform")
+        except InactiveToken as death:
+            raise invalid_request(str(death), InvalidField(field, "body", "must be a live token")) from None
+        self._registry.revoke_family(family)
         return {"message": "The token was revoked.", "token": token, "cascade": "true"}
 
     async def _read_client_form(self, request: web.BaseRequest) -> Form:
         form = await read_post(request)
         if hdrs.AUTHORIZATION in request.headers:
             # RFC 6749 §2.3: a client authenticates in one way only.
-            fault = Fault(hdrs.AUTHORIZATION, "header", "must not be there")
+            fault = InvalidField(hdrs.AUTHORIZATION, "header", "must not be there")
             raise invalid_request("The client's credentials belong in the form alone.", fault)
         client_id, client_secret = required(form, "client_id", "client_secret")
         known = self._registration
@@ -156,7 +160,7 @@ class PlatformEndpoints:
         field, document = one_of(form, "SAMLResponse", "SAMLAssertion")
         try:
             email = self._identity_provider.read(document, is_response=field == "SAMLResponse")
-        except BadDocument as problem:
+        except InvalidSamlDocument as problem:
             raise invalid_grant(str(problem), field) from None
         if not same(email, self._registration.email):
             raise invalid_grant("The document speaks of nobody who has an account.", field)
@@ -165,16 +169,18 @@ class PlatformEndpoints:
     def _authorization_code(self, form: Form, peer: Peer | None) -> _Answer:
         (code,) = required(form, "code")
         try:
-            consent = self._codes.look_up(code)
-        except DeadCode as death:
+            authorization = self._codes.look_up(code)
+        except InvalidCode as death:
             raise invalid_grant(str(death), "code") from None
-        problem = _misfit(consent, form)
+        problem = _misfit(authorization, form)
         if problem is not None:
             # A code that was shown with the wrong proof is in the wrong hands.
             self._codes.use_up(code, None)
             raise problem
         # What is refused for the session's or the certificate's sake uses nothing up.
-        family = self._open(form, peer, redirect_url=consent.redirect_url, take_over=consent.end_other_sessions)
+        family = self._open(
+            form, peer, redirect_url=authorization.redirect_url, take_over=authorization.end_other_sessions
+        )
         self._codes.use_up(code, family)
         return self._refreshable(family)
 
@@ -182,27 +188,27 @@ class PlatformEndpoints:
         (refresh_token,) = required(form, "refresh_token")
         take_over = flag(form, END_OTHER_SESSIONS)
 
-        def admit(family: Family) -> None:
+        def admit(family: TokenFamily) -> None:
             check_bound(family, peer)
             if family.end is None:
                 self._check_session(family, take_over=take_over)
 
         try:
-            family = self._ledger.spend(refresh_token, "platform", admit=admit, take_over=take_over)
-        except DeadToken as death:
+            family = self._registry.use_refresh_token(refresh_token, "platform", admit=admit, take_over=take_over)
+        except InactiveToken as death:
             raise (logged_in_elsewhere() if death.elsewhere else invalid_grant(str(death), "refresh_token")) from None
         if take_over:
-            self._ledger.end_other_sessions(family)
+            self._registry.end_other_sessions(family)
         return self._refreshable(family)
 
     def _open(
         self, form: Form, peer: Peer | None, *, redirect_url: str | None = None, take_over: bool = False
-    ) -> Family:
+    ) -> TokenFamily:
         """Begin a session of the account, and end its others where that is asked for."""
         take_over |= flag(form, END_OTHER_SESSIONS)
         username = self._registration.username
         check_certificate(peer, owner=username)
-        family = Family(
+        family = TokenFamily(
             dialect="platform",
             username=username,
             thumbprint=None if peer is None else peer.thumbprint,
@@ -211,49 +217,49 @@ class PlatformEndpoints:
         )
         self._check_session(family, take_over=take_over)
         if take_over:
-            self._ledger.end_other_sessions(family)
+            self._registry.end_other_sessions(family)
         return family
 
-    def _check_session(self, family: Family, *, take_over: bool) -> None:
-        if self._registration.one_session and not take_over and self._ledger.has_other_session(family):
+    def _check_session(self, family: TokenFamily, *, take_over: bool) -> None:
+        if self._registration.one_session and not take_over and self._registry.has_other_session(family):
             raise logged_in_elsewhere()
 
     # The replies
 
-    def _answer(self, family: Family) -> _Answer:
-        token, lease = self._ledger.issue(family)
+    def _answer(self, family: TokenFamily) -> _Answer:
+        token, record = self._registry.issue(family)
         return {
             "access_token": token,
             "token_type": "BearerToken",
-            "expires_in": whole_seconds(lease.seconds_left),
+            "expires_in": whole_seconds(record.seconds_left),
             "redirect_url": family.redirect_url,
             "email": self._registration.email,
         }
 
-    def _refreshable(self, family: Family) -> _Answer:
+    def _refreshable(self, family: TokenFamily) -> _Answer:
         answer = self._answer(family)
         if not self._registration.refresh_enabled:
             return answer
-        self._ledger.issue_refresh_token(family)
+        self._registry.issue_refresh_token(family)
         return {**answer, **self._refresh_members(family)}
 
-    def _refresh_members(self, family: Family) -> _Answer:
+    def _refresh_members(self, family: TokenFamily) -> _Answer:
         if family.refresh_token is None:
             return {}
         try:
-            _, left = self._ledger.find_refresh_token(family.refresh_token, "platform")
-        except DeadToken:
+            _, left = self._registry.find_refresh_token(family.refresh_token, "platform")
+        except InactiveToken:
             return {}
         return {"refresh_token": family.refresh_token, "refresh_token_expires_in": whole_seconds(left)}
 
 
-def _misfit(consent: Consent, form: Form) -> Refusal | None:
+def _misfit(authorization: AuthorizationRequest, form: Form) -> ErrorResponse | None:
     """Return what is wrong with a token call for this login, or None."""
     for field in REDIRECT_FIELDS:
-        if form.get(field, consent.redirect_url) != consent.redirect_url:
+        if form.get(field, authorization.redirect_url) != authorization.redirect_url:
             return invalid_grant(f"The {field} is not the one of the login.", field)
     # A verifier without a challenge, and the other way round, is forgiven neither (RFC 9700 §4.8.2).
-    if _challenge_of(form.get("code_verifier")) != consent.code_challenge:
+    if _challenge_of(form.get("code_verifier")) != authorization.code_challenge:
         return invalid_grant("The code_verifier does not fit the login.", "code_verifier")
     return None
 
@@ -269,6 +275,6 @@ def _bearer(request: web.BaseRequest) -> str:
     values = request.headers.getall(hdrs.AUTHORIZATION, [])
     scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
     if scheme.lower() != "bearer" or not token:
-        fault = Fault(hdrs.AUTHORIZATION, "header", "Bearer <access_token> is required, once")
+        fault = InvalidField(hdrs.AUTHORIZATION, "header", "Bearer <access_token> is required, once")
         raise authentication_failure("The call carries no bearer token, or more than one.", fault)
     return token

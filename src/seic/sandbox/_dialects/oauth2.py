@@ -13,24 +13,24 @@ from typing import Any, TypeAlias
 import attrs
 from aiohttp import hdrs, web
 
-from seic.sandbox.forms import Form, read_basic, read_post, required, same
-from seic.sandbox.jwt import Signer
-from seic.sandbox.ledger import DeadToken, Family, Lease, Ledger
-from seic.sandbox.peer import Peer
-from seic.sandbox.refusals import (
+from seic.sandbox._dialects.jwt_signer import JwtSigner
+from seic.sandbox._error_responses import (
     SCOPE_INVALID,
     TARGET_INVALID,
-    Fault,
-    Refusal,
+    ErrorResponse,
+    InvalidField,
     authentication_failure,
     invalid_request,
     unknown_grant_type,
     unknown_resource,
 )
-from seic.sandbox.registration import Registration
+from seic.sandbox._form import Form, read_basic, read_post, required, same
+from seic.sandbox._peer import Peer
+from seic.sandbox._registration import Registration
+from seic.sandbox._token_registry import InactiveToken, TokenFamily, TokenRecord, TokenRegistry
 
-PLAIN_TOKEN_PATH = "/oauth/v2/token"
-PLAIN_REVOCATION_PATH = "/oauth/v2/revoke"
+OAUTH2_TOKEN_PATH = "/oauth/v2/token"
+OAUTH2_REVOCATION_PATH = "/oauth/v2/revoke"
 INTROSPECTION_PATH = "/oauth/v2/introspect"
 KEYS_PATH = "/oauth/v2/keys"
 #: RFC 8414 §3.
@@ -45,7 +45,7 @@ _Answer: TypeAlias = Mapping[str, Any]
 
 
 @attrs.frozen(kw_only=True)
-class Addresses:
+class ProviderUrls:
     """Where the provider is reached.
 
     Args:
@@ -57,34 +57,34 @@ class Addresses:
     mtls: str | None
 
 
-class PlainEndpoints:
+class OAuth2Endpoints:
     """Answers the plain provider's calls.
 
     Args:
         registration: Who is known.
-        ledger: The tokens.
+        registry: The tokens.
         addresses: Tells where the caller reaches the provider.
     """
 
     def __init__(
-        self, registration: Registration, ledger: Ledger, addresses: Callable[[web.BaseRequest], Addresses]
+        self, registration: Registration, registry: TokenRegistry, addresses: Callable[[web.BaseRequest], ProviderUrls]
     ) -> None:
         self._registration = registration
-        self._ledger = ledger
+        self._registry = registry
         self._addresses = addresses
-        self._signer = Signer()
+        self._signer = JwtSigner()
 
     async def token(self, request: web.BaseRequest, peer: Peer | None) -> _Answer:
         """Return the reply to a token call.
 
         Raises:
-            Refusal: The request breaks one of the rules.
+            ErrorResponse: The request breaks one of the rules.
         """
         form = await self._read_client_form(request, peer)
         (grant_type,) = required(form, "grant_type")
         if grant_type != _GRANT_TYPE:
             raise unknown_grant_type([_GRANT_TYPE])
-        family = Family(
+        family = TokenFamily(
             dialect="plain",
             username=self._registration.client_id,
             # RFC 8705 §3: whoever shows a certificate gets a token that is bound to it.
@@ -93,13 +93,13 @@ class PlainEndpoints:
         )
         issuer = self._addresses(request).issuer
         audience = _audience(form) or issuer
-        token, lease = self._ledger.issue(
-            family, lambda lease: self._signer.sign(_claims(lease, issuer=issuer, audience=audience), kind="at+jwt")
+        token, record = self._registry.issue(
+            family, lambda record: self._signer.sign(_claims(record, issuer=issuer, audience=audience), kind="at+jwt")
         )
         return {
             "access_token": token,
             "token_type": "Bearer",
-            "expires_in": int(lease.seconds_left),
+            "expires_in": int(record.seconds_left),
             "scope": family.scope,
         }
 
@@ -107,31 +107,31 @@ class PlainEndpoints:
         """Kill a token; one that is dead already is dead (RFC 7009 §2.2).
 
         Raises:
-            Refusal: The request breaks one of the rules.
+            ErrorResponse: The request breaks one of the rules.
         """
         form = await self._read_client_form(request, peer)
         (token,) = required(form, "token")
-        family = self._ledger.family_of(token)
+        family = self._registry.family_of(token)
         if family is not None and family.dialect == "plain":
-            self._ledger.kill(family)
+            self._registry.revoke_family(family)
         return web.Response(status=200)
 
     async def introspect(self, request: web.BaseRequest, peer: Peer | None) -> _Answer:
         """Return what is known of a token (RFC 7662 §2.2); of a dead one, only that it is.
 
         Raises:
-            Refusal: The request breaks one of the rules.
+            ErrorResponse: The request breaks one of the rules.
         """
         form = await self._read_client_form(request, peer)
         (token,) = required(form, "token")
         try:
-            lease = self._ledger.find(token)
-        except DeadToken:
+            record = self._registry.find(token)
+        except InactiveToken:
             return {"active": False}
-        family = lease.family
+        family = record.family
         if family.dialect != "plain":
             return {"active": False}
-        issued = lease.issued_at // 1000
+        issued = record.issued_at // 1000
         return {
             "active": True,
             "token_type": "Bearer",
@@ -140,7 +140,7 @@ class PlainEndpoints:
             "scope": family.scope,
             "iss": self._addresses(request).issuer,
             "iat": issued,
-            "exp": issued + int(self._ledger.active_lifetime),
+            "exp": issued + int(self._registry.active_lifetime),
             **_confirmation(family),
         }
 
@@ -148,7 +148,7 @@ class PlainEndpoints:
         """Return the provider's own description (RFC 8414 §2).
 
         Raises:
-            Refusal: The method is another.
+            ErrorResponse: The method is another.
         """
         _demand_get(request)
         addresses = self._addresses(request)
@@ -173,7 +173,7 @@ class PlainEndpoints:
         """Return the keys that verify the tokens (RFC 7517 §5).
 
         Raises:
-            Refusal: The method is another.
+            ErrorResponse: The method is another.
         """
         _demand_get(request)
         return {"keys": [self._signer.public_jwk]}
@@ -183,7 +183,7 @@ class PlainEndpoints:
         if "client_secret" in form:
             raise invalid_request(
                 "The client_secret belongs in the Authorization header alone.",
-                Fault("client_secret", "body", "must not stand in the form"),
+                InvalidField("client_secret", "body", "must not stand in the form"),
             )
         known = self._registration
         if peer is not None and hdrs.AUTHORIZATION not in request.headers and "client_id" in form:
@@ -211,8 +211,8 @@ def _decode(half: str) -> str:
 def _scope(form: Form) -> str:
     wanted = form.get("scope", " ".join(SCOPES)).split(" ")
     if not set(wanted) <= set(SCOPES) or len(set(wanted)) != len(wanted):
-        fault = Fault("scope", "body", f"must be of: {' '.join(SCOPES)}")
-        raise Refusal(400, SCOPE_INVALID, "The scope is unknown or malformed.", faults=[fault])
+        fault = InvalidField("scope", "body", f"must be of: {' '.join(SCOPES)}")
+        raise ErrorResponse(400, SCOPE_INVALID, "The scope is unknown or malformed.", faults=[fault])
     return " ".join(wanted)
 
 
@@ -223,36 +223,36 @@ def _audience(form: Form) -> str | None:
     # RFC 8707 §2: an absolute URI without a fragment.
     scheme, _, rest = resource.partition(":")
     if not scheme.isalnum() or not rest or "#" in resource:
-        fault = Fault("resource", "body", "must be an absolute URI without a fragment")
-        raise Refusal(400, TARGET_INVALID, "The resource is malformed.", faults=[fault])
+        fault = InvalidField("resource", "body", "must be an absolute URI without a fragment")
+        raise ErrorResponse(400, TARGET_INVALID, "The resource is malformed.", faults=[fault])
     return resource
 
 
-def _claims(lease: Lease, *, issuer: str, audience: str) -> Mapping[str, Any]:
+def _claims(record: TokenRecord, *, issuer: str, audience: str) -> Mapping[str, Any]:
     # RFC 9068 §2.2
-    issued = lease.issued_at // 1000
+    issued = record.issued_at // 1000
     return {
         "iss": issuer,
-        "sub": lease.username,
+        "sub": record.username,
         "aud": audience,
-        "client_id": lease.username,
+        "client_id": record.username,
         "iat": issued,
-        "exp": issued + int(lease.seconds_left),
+        "exp": issued + int(record.seconds_left),
         "jti": str(uuid.uuid4()),
-        "scope": lease.family.scope,
-        **_confirmation(lease.family),
+        "scope": record.family.scope,
+        **_confirmation(record.family),
     }
 
 
-def _confirmation(family: Family) -> Mapping[str, Any]:
+def _confirmation(family: TokenFamily) -> Mapping[str, Any]:
     # RFC 8705 §3.1 and §3.2
     return {} if family.thumbprint is None else {"cnf": {"x5t#S256": family.thumbprint}}
 
 
 def _endpoints(host: str) -> Mapping[str, str]:
     return {
-        "token_endpoint": f"{host}{PLAIN_TOKEN_PATH}",
-        "revocation_endpoint": f"{host}{PLAIN_REVOCATION_PATH}",
+        "token_endpoint": f"{host}{OAUTH2_TOKEN_PATH}",
+        "revocation_endpoint": f"{host}{OAUTH2_REVOCATION_PATH}",
         "introspection_endpoint": f"{host}{INTROSPECTION_PATH}",
     }
 

@@ -5,27 +5,27 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
+from seic._model.hosts import Hosts
 from seic._model.token import Token
-from seic.sandbox.api import Api
-from seic.sandbox.clock import Clock
-from seic.sandbox.counts import Counter, Counts, HostName
-from seic.sandbox.dispatch import Dispatcher
-from seic.sandbox.faults import Faults, Hold, PlannedFailure
-from seic.sandbox.ledger import Ledger
-from seic.sandbox.peer import Peer
-from seic.sandbox.pki import CertificateAuthority, IssuedCertificate, KeyType
-from seic.sandbox.plain import Addresses
-from seic.sandbox.registration import Registration
-from seic.sandbox.routes import build_routes
-from seic.sandbox.saml import IdentityProvider
-from seic.sandbox.server import Listener, Server, server_context
+from seic.sandbox._certificates import CertificateAuthority, IssuedCertificate, KeyType
+from seic.sandbox._dialects.oauth2 import ProviderUrls
+from seic.sandbox._dialects.platform_saml import IdentityProvider
+from seic.sandbox._peer import Peer
+from seic.sandbox._registration import Registration
+from seic.sandbox._resource_server import ResourceServer
+from seic.sandbox._server.counts import Counts, HostName, RequestCounter
+from seic.sandbox._server.dispatch import Dispatcher
+from seic.sandbox._server.faults import FaultInjector, Hold, PlannedFailure
+from seic.sandbox._server.loopback import LoopbackHost, LoopbackServer, server_context
+from seic.sandbox._server.routes import build_routes
+from seic.sandbox._token_registry import TokenRegistry
 
 if TYPE_CHECKING:
     from seic._config import Config
@@ -75,7 +75,7 @@ class Sandbox:
         *,
         active_lifetime: float = 60 * _MINUTE,
         idle_lifetime: float = 30 * _MINUTE,
-        clock: Clock = time.monotonic,
+        clock: Callable[[], float] = time.monotonic,
         refresh_lifetime: float = 30 * _DAY,
         username: str = "svc-sandbox",
         client_secret: str | None = None,
@@ -98,7 +98,7 @@ class Sandbox:
             refresh_enabled=refresh_enabled,
             one_session=one_session,
         )
-        self._ledger = Ledger(
+        self._registry = TokenRegistry(
             clock=clock,
             active_lifetime=active_lifetime,
             idle_lifetime=idle_lifetime,
@@ -107,35 +107,35 @@ class Sandbox:
         self._authority = CertificateAuthority()
         self._client_certificate = self._authority.issue(username)
         self._identity_provider = IdentityProvider(
-            certificate=self._authority.issue("seic sandbox identity provider", client=False), ledger=self._ledger
+            certificate=self._authority.issue("seic sandbox identity provider", client=False), registry=self._registry
         )
-        self._counter = Counter()
-        self._faults = Faults()
+        self._counter = RequestCounter()
+        self._faults = FaultInjector()
         self._behind_proxy = behind_proxy
         self._revocation_path = revocation_path
         self._dispatcher = Dispatcher(
             routes=build_routes(
                 self._registration,
-                self._ledger,
+                self._registry,
                 self._identity_provider,
                 clock=clock,
                 addresses=self._addresses,
                 revocation_path=revocation_path,
             ),
-            api=Api(self._registration.client_id, self._ledger),
+            api=ResourceServer(self._registration.client_id, self._registry),
             counter=self._counter,
             faults=self._faults,
             challenge=challenge,
             behind_proxy=behind_proxy,
         )
         self._ports: dict[HostName, int] = {}
-        self._server: Server | None = None
+        self._server: LoopbackServer | None = None
 
-    def _addresses(self, request: web.BaseRequest) -> Addresses:
+    def _addresses(self, request: web.BaseRequest) -> ProviderUrls:
         if self._behind_proxy:
             # The proxy's hosts are its own; the one that was called is known.
-            return Addresses(issuer=f"https://{request.host}", mtls=None)
-        return Addresses(issuer=self.api_url, mtls=self.mtls_url)
+            return ProviderUrls(issuer=f"https://{request.host}", mtls=None)
+        return ProviderUrls(issuer=self.api_url, mtls=self.mtls_url)
 
     # Start and stop
 
@@ -149,7 +149,7 @@ class Sandbox:
         if self._server is not None:
             raise RuntimeError("a sandbox runs once; make another")
         hosts: tuple[HostName, ...] = ("api",) if self._behind_proxy else ("api", "mtls")
-        self._server = Server([self._listener(host) for host in hosts])
+        self._server = LoopbackServer([self._listener(host) for host in hosts])
         self._ports = dict(zip(hosts, self._server.start(), strict=True))
 
     def stop(self) -> None:
@@ -175,7 +175,7 @@ class Sandbox:
     ) -> None:
         self.stop()
 
-    def _listener(self, host: HostName) -> Listener:
+    def _listener(self, host: HostName) -> LoopbackHost:
         context = None
         if not self._behind_proxy:
             context = server_context(self._authority, demand_certificate=host == "mtls")
@@ -186,7 +186,7 @@ class Sandbox:
         def connected() -> None:
             self._counter.add(host, "connections")
 
-        return Listener(context=context, answer=answer, reject=self._dispatcher.reject, connected=connected)
+        return LoopbackHost(context=context, answer=answer, reject=self._dispatcher.reject, connected=connected)
 
     # How to reach it
 
@@ -302,11 +302,20 @@ class Sandbox:
                 the rest is of that dialect, and what its documents leave open is filled in. Behind a proxy `hosts` has
                 to be among them, and `ca`, unless the proxy's own certificate is of this authority.
         """
-        from seic.sandbox.settings import build_config  # the far side itself stands on the values alone
+        # The SDK is imported only here: the server must not depend on it.
+        from seic.sandbox._client_config import build_config
 
         if certificate is True:
             certificate = self._client_certificate
-        return build_config(self, certificate or None, overrides)
+        if "hosts" not in overrides:
+            overrides["hosts"] = Hosts(api=self.api_url, mtls=self.mtls_url)
+        return build_config(
+            self._registration,
+            ca_pem=self.ca_pem,
+            certificate=certificate or None,
+            revocation_path=self._revocation_path,
+            overrides=overrides,
+        )
 
     def saml_assertion(self, email: str | None = None, *, lifetime: float = 300.0) -> bytes:
         """Sign a SAML assertion that a person has logged in, as the identity provider that the platform trusts.
@@ -330,11 +339,11 @@ class Sandbox:
 
     def revoke(self, token: Token | str) -> bool:
         """Kill a token behind its client's back; tell whether it was there."""
-        return self._ledger.revoke(token.access_token if isinstance(token, Token) else token)
+        return self._registry.revoke(token.access_token if isinstance(token, Token) else token)
 
     def revoke_all(self) -> int:
         """Kill every token behind their clients' backs; tell how many there were."""
-        return self._ledger.revoke_all()
+        return self._registry.revoke_all()
 
     def fail_tokens(
         self, status: int = 503, *, times: int = 1, headers: Mapping[str, str] | None = None, body: str | None = None

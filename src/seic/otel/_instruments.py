@@ -1,4 +1,4 @@
-"""What spans and metrics are made with, and the gauges that are read from clients."""
+"""The tracer, the metric instruments, and the gauges that are read from clients."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from opentelemetry import metrics, trace
 from seic._auth import OAuth2Auth
 from seic._errors import CertificateError
 
-#: The conventions by which names are chosen.
+#: The semantic conventions that the names follow.
 _SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
-#: What the conventions advise for the duration of an HTTP request, in seconds.
+#: The buckets that the conventions advise for HTTP durations, in seconds.
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
 Attributes: TypeAlias = dict[str, str | int | bool]
 
 
 class Instruments:
-    """What is told to, and the auths whose gauges are read.
+    """The tracer, the metrics, and the auths whose gauges are read.
 
     Args:
-        tracer: What makes spans.
-        meter: What makes metrics.
+        tracer: Creates the spans.
+        meter: Creates the metrics.
     """
 
     def __init__(self, tracer: trace.Tracer, meter: metrics.Meter) -> None:
@@ -42,14 +42,14 @@ class Instruments:
         self.wait_duration = meter.create_histogram(
             "seic.token.wait.duration",
             unit="s",
-            description="Time that calls waited for a token.",
+            description="Time that requests waited for a token.",
             explicit_bucket_boundaries_advisory=_BUCKETS,
         )
         self.waiters = meter.create_up_down_counter(
-            "seic.token.waiters", unit="{call}", description="Calls that wait for a token now."
+            "seic.token.waiters", unit="{call}", description="Requests that are waiting for a token."
         )
         self.replays = meter.create_counter(
-            "seic.call.replays", unit="{call}", description="Calls that met a 401, replayed or not."
+            "seic.call.replays", unit="{call}", description="Requests answered with 401, replayed or not."
         )
         self.call_duration = meter.create_histogram(
             "http.client.request.duration",
@@ -61,7 +61,7 @@ class Instruments:
             "seic.token.time_to_expiry",
             callbacks=[self._observe_tokens],
             unit="s",
-            description="Time until the token in hand expires.",
+            description="Time until the current token expires.",
         )
         meter.create_observable_gauge(
             "seic.certificate.time_to_expiry",
@@ -69,17 +69,17 @@ class Instruments:
             unit="d",
             description="Time until the client certificate expires.",
         )
-        # A client that is forgotten without being closed must not be kept alive by its gauges.
+        # Weak, so that gauges do not keep alive a client that was dropped without being closed.
         self._observed: weakref.WeakKeyDictionary[OAuth2Auth, Attributes] = weakref.WeakKeyDictionary()
 
     def observe(self, auth: OAuth2Auth, common: Attributes) -> Callable[[], None]:
-        """Read the gauges of an auth from now on; calling the result ends that."""
+        """Read the gauges of an auth; the returned function ends that."""
         self._observed[auth] = common
 
-        def forget() -> None:
+        def end() -> None:
             self._observed.pop(auth, None)
 
-        return forget
+        return end
 
     def _observe_tokens(self, _options: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
         for auth, attributes in self._each():
@@ -89,7 +89,7 @@ class Instruments:
 
     def _observe_certificates(self, _options: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
         for auth, attributes in self._each():
-            with contextlib.suppress(CertificateError):  # a callback that gives none is told of by a rejection
+            with contextlib.suppress(CertificateError):  # a callback that fails is reported as CertificateRejected
                 if auth.certificate is not None:
                     yield metrics.Observation(auth.certificate.days_left(), attributes)
 
@@ -103,7 +103,7 @@ class Instruments:
 def instruments_of(
     tracer_provider: trace.TracerProvider | None, meter_provider: metrics.MeterProvider | None
 ) -> Instruments:
-    """Return the instruments of the providers: made twice, a gauge would be observed twice."""
+    """Return the instruments of these providers, always the same: a second gauge would be observed twice."""
     version = _version()
     return Instruments(
         trace.get_tracer("seic.otel", version, tracer_provider, _SCHEMA),
@@ -114,5 +114,5 @@ def instruments_of(
 def _version() -> str:
     try:
         return metadata.version("seic")
-    except metadata.PackageNotFoundError:  # it runs from its source
+    except metadata.PackageNotFoundError:  # runs from a source tree
         return ""
