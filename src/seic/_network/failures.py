@@ -18,7 +18,7 @@ from seic._network.attempt import Attempt
 from seic._network.identity import Presented
 from seic._network.proxies import Network
 from seic._network.unreached import explain_unreached
-from seic._oauth.redact import clean, secrets_in
+from seic._oauth.redact import sanitize, secrets_in
 from seic._tls.explain import Explanation, Meeting, Stage, explain_close, explain_failure, explain_reply
 from seic._tokens.sending import free_of_secrets
 
@@ -161,7 +161,7 @@ class Failures(abc.ABC):
             said = explain_unreached(error, request, self.network.local_address)
             return None if said is None else f"{where}: could not be reached: {said}"
         # A proxy's own words, and it was told the host only; still they are a stranger's.
-        problem = clean(str(error), secrets=self._secrets(request)) or type(error).__name__
+        problem = sanitize(str(error), secrets=self._secrets(request)) or type(error).__name__
         if is_proxys and not isinstance(error, _UNREACHED[1:]):
             problem += ": the connection with the proxy failed before TLS with the provider began"
         return (
