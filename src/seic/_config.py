@@ -33,7 +33,7 @@ from seic._tokens.held import Margin, Windows
 from seic._tokens.store import TokenStore
 
 #: What names trust anchors: a path, PEM bytes, or None for the system's.
-CA: TypeAlias = "str | os.PathLike[str] | bytes | None"
+CA: TypeAlias = str | os.PathLike[str] | bytes | None
 
 #: Seconds for getting a token in all; an answer takes well under one, and callers may be waiting.
 _TOKEN_TIMEOUT = 10.0

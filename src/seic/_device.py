@@ -24,7 +24,7 @@ from seic._tokens.fetch import Send, Sleep, Steps, run_async, run_sync
 from seic._tokens.lifeline import Lifeline
 from seic._tokens.sending import Sender
 
-_Transport: TypeAlias = "httpx.AsyncBaseTransport | httpx.BaseTransport"
+_Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -20,8 +20,8 @@ from seic._oauth.metadata import metadata_urls, parse_metadata
 from seic._oauth.reply import Reply
 from seic._runtime import Lock, in_thread
 from seic._tls.context import check_source
+from seic._tls.credential_files import Material
 from seic._tls.rotation import CertificateSource
-from seic._tls.sources import Material
 from seic._tokens.fetch import Send, Steps, run_async, run_sync
 from seic._tokens.lifeline import Lifeline
 from seic._tokens.sending import Sender
@@ -32,7 +32,7 @@ _TIMEOUT = 10.0
 #: Client errors that say nothing of what is there.
 _NOT_NOW = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
 
-_Transport: TypeAlias = "httpx.AsyncBaseTransport | httpx.BaseTransport"
+_Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from seic._tls.explain import Stage
+from seic._tls.diagnose import Stage
 
 #: Who opens TLS with the provider, as httpcore names its rooms: the connection itself, or what holds the tunnel.
 _STRAIGHT = ("connection",)

@@ -1,6 +1,6 @@
 """Failed connections in words: httpx's exceptions, and the pages of web servers, turned into what seic raises for them.
 
-What a failure means is decided in `seic._tls.explain`; here stands which exception carries it.
+What a failure means is decided in `seic._tls.diagnose`; here stands which exception carries it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from seic._network.identity import Presented
 from seic._network.proxies import Network
 from seic._network.unreached import explain_unreached
 from seic._oauth.redact import sanitize, secrets_in
-from seic._tls.explain import Explanation, Meeting, Stage, explain_close, explain_failure, explain_reply
+from seic._tls.diagnose import Explanation, HandshakeContext, Stage, explain_close, explain_failure, explain_reply
 from seic._tokens.sending import free_of_secrets
 
 #: What a broken connection raises: httpx's exceptions, and what anyio lets through as it is, an alert under TLS 1.3.
@@ -115,7 +115,7 @@ class Failures(abc.ABC):
         self, status: int, body: bytes, request: httpx.Request, presented: Presented
     ) -> CertificateError | None:
         """Return what is raised in place of a page by which a web server refuses our certificate; None for others."""
-        explanation = explain_reply(status, body, _meeting(request, presented))
+        explanation = explain_reply(status, body, _handshake(request, presented))
         if explanation is None or explanation.side != "client":
             return None
         return self._refused(explanation, self._text(explanation), request)
@@ -133,11 +133,11 @@ class Failures(abc.ABC):
         if stage is None:
             # Whatever failed, and be it a certificate, is the proxy's.
             return None
-        meeting = _meeting(request, presented, stage)
-        explanation = explain_failure(error, meeting, handled=attempt.handled)
+        handshake = _handshake(request, presented, stage)
+        explanation = explain_failure(error, handshake, handled=attempt.handled)
         if explanation is None and _is_close(error):
             # Over TLS 1.3 a refusal can end so, its alert lost on the way.
-            return explain_close(meeting)
+            return explain_close(handshake)
         return explanation
 
     def _secrets(self, request: httpx.Request) -> Collection[str]:
@@ -222,9 +222,9 @@ def unread(response: httpx.Response, body: bytes) -> httpx.Response:
     )
 
 
-def _meeting(request: httpx.Request, presented: Presented, stage: Stage = "first") -> Meeting:
+def _handshake(request: httpx.Request, presented: Presented, stage: Stage = "first") -> HandshakeContext:
     url = request.url
-    return Meeting(
+    return HandshakeContext(
         host=url.host,
         port=url.port or 443,
         certificate=presented.certificate,
