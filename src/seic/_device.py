@@ -17,11 +17,12 @@ from seic._model.token import Token
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.confirmation import is_token_bound_as_it_should
 from seic._oauth.device import DeviceAuthorization, build_device_request, next_interval, parse_device_reply
+from seic._oauth.reply import Reply
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.fetch import Send, Sleep, Steps, run_async, run_sync
 from seic._tokens.lifeline import Lifeline
-from seic._tokens.sending import Reply, Sender
+from seic._tokens.sending import Sender
 
 _Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
 
@@ -172,26 +173,10 @@ def _beginning(endpoint: TokenEndpoint, clock: Clock, emit: Emit) -> Steps[Devic
     grant = endpoint.grant
     if not isinstance(grant, DeviceCode):
         raise TypeError("the endpoint is made for a device login")
-    request = build_device_request(
-        provider=endpoint.provider,
-        token_url=endpoint.url,
-        client_id=endpoint.client_id,
-        client_secret=endpoint.client_secret,
-        grant=grant,
-        now=clock.wall(),
-        certificate=endpoint.certificate(),
-    )
+    request = build_device_request(endpoint.context(now=clock.wall()), grant=grant)
     begun = clock.monotonic()
     reply: Reply = yield Send(request, endpoint.timeout)
-    authorization = parse_device_reply(
-        provider=endpoint.provider,
-        status=reply.status,
-        headers=reply.headers,
-        body=reply.body,
-        host=request.url.netloc.decode("ascii"),
-        now=clock.wall(),
-        secrets=reply.secrets,
-    )
+    authorization = parse_device_reply(attrs.evolve(reply, provider=endpoint.provider, now=clock.wall()))
     return DeviceLogin(
         user_code=authorization.user_code,
         verification_uri=authorization.verification_uri,

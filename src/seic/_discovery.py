@@ -15,13 +15,14 @@ from seic._network.identity import Presenter
 from seic._network.proxies import Network, ProxyLike
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.metadata import metadata_urls, parse_metadata
+from seic._oauth.reply import Reply
 from seic._runtime import Lock, in_thread
 from seic._tls.context import check_source
 from seic._tls.credential_files import Material
 from seic._tls.rotation import CertificateSource
 from seic._tokens.fetch import Send, Steps, run_async, run_sync
 from seic._tokens.lifeline import Lifeline
-from seic._tokens.sending import Reply, Sender
+from seic._tokens.sending import Sender
 
 #: Seconds for which metadata is remembered: endpoints move rarely, and with notice.
 _MAX_AGE = 3600.0

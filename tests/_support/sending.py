@@ -12,8 +12,9 @@ import trio
 
 import seic
 from seic._network.transport_factory import TransportFactory
+from seic._oauth.reply import Reply
 from seic._tokens.lifeline import Lifeline
-from seic._tokens.sending import Reply, Sender
+from seic._tokens.sending import Sender
 from tests._support.loopback import RawServer
 
 SECRET = "AppSecret-1"

@@ -19,7 +19,7 @@ from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_frames import free_of_secrets
 from seic._network.identity import Presented
 from seic._network.proxies import Network
-from seic._oauth.redact import clean, secrets_in
+from seic._oauth.redact import sanitize, secrets_in
 from seic._tls.diagnose import Explanation, HandshakeContext, Stage, explain_close, explain_failure, explain_reply
 
 #: What a broken connection raises: httpx's exceptions, and what anyio lets through as it is, an alert under TLS 1.3.
@@ -161,7 +161,7 @@ class ErrorTranslator(abc.ABC):
             said = explain_connect_error(error, request, self.network.local_address)
             return None if said is None else f"{where}: could not be reached: {said}"
         # A proxy's own words, and it was told the host only; still they are a stranger's.
-        problem = clean(str(error), secrets=self._secrets(request)) or type(error).__name__
+        problem = sanitize(str(error), secrets=self._secrets(request)) or type(error).__name__
         if is_proxys and not isinstance(error, _UNREACHED[1:]):
             problem += ": the connection with the proxy failed before TLS with the provider began"
         return (

@@ -17,7 +17,8 @@ import httpx
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenError
 from seic._network.error_frames import free_of_secrets
 from seic._oauth.messages import MAX_REPLY_BYTES
-from seic._oauth.redact import clean, find_tracking_id, secrets_in
+from seic._oauth.redact import find_tracking_id, sanitize, secrets_in
+from seic._oauth.reply import Reply
 from seic._runtime import within
 from seic._tokens.lifeline import CallEnded, Lifeline
 
@@ -51,16 +52,6 @@ def http_version(extensions: Mapping[str, Any]) -> str | None:
     """Return the version of HTTP that an answer came in, as `1.1` or `2`; None where its transport does not tell."""
     named = extensions.get("http_version")
     return named.decode("ascii", "replace").removeprefix("HTTP/") if isinstance(named, bytes) else None
-
-
-@attrs.frozen
-class Reply:
-    """What came back, read whole and decompressed; `secrets` is what the request held, and no error may repeat."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes = attrs.field(repr=False)
-    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
 
 
 class TransportSource(Protocol):
@@ -154,7 +145,7 @@ class Sender:
                 body = _BoundedBody(response.headers, request.url.netloc.decode("ascii"))
                 async for chunk in response.stream:  # type: ignore[union-attr]  # an async transport's stream is async
                     body.feed(chunk)
-                return Reply(response.status_code, response.headers, body.finish(), secrets_in(request))
+                return _read(request, response, body.finish())
             finally:
                 await response.aclose()
         finally:
@@ -170,7 +161,7 @@ class Sender:
                 body = _BoundedBody(response.headers, request.url.netloc.decode("ascii"))
                 for chunk in response.stream:  # type: ignore[union-attr]  # a sync transport's stream is sync
                     body.feed(chunk)
-                return Reply(response.status_code, response.headers, body.finish(), secrets_in(request))
+                return _read(request, response, body.finish())
             finally:
                 response.close()
         finally:
@@ -192,8 +183,18 @@ class Sender:
         if isinstance(error, (TimeoutError, httpx.TimeoutException)):
             problem = f"no whole answer within {seconds:.3g} s"
         else:
-            problem = ": ".join(filter(None, (type(error).__name__, clean(str(error), secrets=secrets))))
+            problem = ": ".join(filter(None, (type(error).__name__, sanitize(str(error), secrets=secrets))))
         return TokenEndpointUnavailable(f"{host}: the token endpoint could not be reached: {problem}"), cause
+
+
+def _read(request: httpx.Request, response: httpx.Response, body: bytes) -> Reply:
+    return Reply(
+        status=response.status_code,
+        headers=response.headers,
+        body=body,
+        host=request.url.netloc.decode("ascii"),
+        secrets=secrets_in(request),
+    )
 
 
 def _set_timeouts(request: httpx.Request, seconds: float) -> None:
