@@ -17,7 +17,7 @@ from seic import _discovery
 from seic._runtime import Latch, Lock, survive_fork
 from seic._tls import context, watching
 from seic._tokens.lifeline import Lifeline
-from seic.otel.telemetry import Telemetry
+from seic.otel._telemetry import Telemetry
 from tests._support.edge import Edge
 from tests._support.forking import forks, in_child
 from tests._support.pki import Minted, authority, mint
@@ -73,7 +73,7 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
         "_tokens/lifeline.py": (Lifeline(), "_lock"),
         "_tokens/spending.py": (auth._source._spendings, "_lock"),
         "_tokens/state.py": (auth._source.state, "_lock"),
-        "otel/telemetry.py": (Telemetry(cast("Any", None), {}, token_url="https://idp.example/", http=False), "_lock"),
+        "otel/_telemetry.py": (Telemetry(cast("Any", None), {}, token_url="https://idp.example/", http=False), "_lock"),
     }
 
 

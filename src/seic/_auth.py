@@ -16,12 +16,12 @@ from seic._api.body_prefix import discard, discard_async, peek, peek_async
 from seic._api.dpop_signer import DPoPSigner
 from seic._api.replay import NOT_REPLAYED, ReplayableBody
 from seic._config import Config
-from seic._connector import TokenConnector
 from seic._events import CertificateRotated, Event, RequestNotRetried, RequestRetried
 from seic._listeners import Listener, Listeners
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._model.token_source import TokenSource
+from seic._network.transport_factory import TransportFactory
 from seic._oauth.challenges import speaks_of_token
 from seic._oauth.redact import credentials_of, find_tracking_id
 from seic._runtime import in_thread
@@ -101,13 +101,16 @@ class OAuth2Auth(_Auth):
         self.config = config
         self._listeners = Listeners(on_event)
         self._emit = self._listeners.emit
+        transports = TransportFactory(
+            config.token_url, presenter=config.presenter, network=config.network, transport=transport
+        )
         endpoint = TokenEndpoint(
             provider=provider,
             url=config.token_url,
             client_id=config.client_id,
             client_secret=config.client_secret,
             grant=config.grant,
-            sender=Sender(TokenConnector(config, transport), tracking_header=provider.tracking_header),
+            sender=Sender(transports, tracking_header=provider.tracking_header),
             timeout=config.token_timeout,
             certificate=config.presenter.certificate,
             dpop=config.dpop,

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 import seic
 from seic._events import CertificateRejected
 from seic._runtime import Job, start_thread
-from seic.fastapi import Logins, lifespan, looking, readiness, readiness_route
+from seic.fastapi import Logins, _certificate_probe, _readiness, lifespan, readiness_route
 from tests._support.fake_gateway import FakeGateway
 from tests._support.fake_platform import CALLBACK, FakePlatform
 from tests._support.readiness import BROWSER, app_of, certificate
@@ -203,7 +203,7 @@ async def test_a_certificate_that_is_waited_for_holds_up_no_probe(
     at_logins: bool, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A vault that hangs is looked at once, however many probes come, and each is answered: nobody can connect now."""
-    monkeypatch.setattr(readiness, "_PATIENCE", 0.0)
+    monkeypatch.setattr(_readiness, "_PATIENCE", 0.0)
     vault, asked = threading.Event(), threading.Event()
     looks: list[int] = []
 
@@ -216,7 +216,7 @@ async def test_a_certificate_that_is_waited_for_holds_up_no_probe(
         looks.append(1)
         return start_thread(call, **options)
 
-    monkeypatch.setattr(looking, "start_thread", look)
+    monkeypatch.setattr(_certificate_probe, "start_thread", look)
     app = FastAPI(routes=[readiness_route("/ready")])
     if at_logins:
         platform = FakePlatform()
@@ -229,7 +229,7 @@ async def test_a_certificate_that_is_waited_for_holds_up_no_probe(
         red = [(await browser.get("/ready")).status_code for _ in range(3)]
         vault.set()
         assert (red, len(looks)) == ([503] * 3, 1)
-        monkeypatch.setattr(readiness, "_PATIENCE", 60.0)
+        monkeypatch.setattr(_readiness, "_PATIENCE", 60.0)
         assert (await browser.get("/ready")).status_code == 200
     assert asked.is_set()
 

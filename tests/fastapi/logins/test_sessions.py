@@ -273,7 +273,7 @@ def test_a_blocking_store_is_asked_off_the_loop(platform: FakePlatform) -> None:
 
 def test_a_worker_keeps_so_many_clients_at_hand(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others' are made again of the store; nobody is logged out by that."""
-    monkeypatch.setattr("seic.fastapi.sessions._AT_HAND", 1)
+    monkeypatch.setattr("seic.fastapi._sessions._MAX_CLIENTS", 1)
     with site as browser:
         other = site.browser()
         site.log_in(browser)
