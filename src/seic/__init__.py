@@ -30,19 +30,12 @@ from seic._model.extension_grants import (
     SamlBearer,
     TokenExchange,
 )
-from seic._model.grants import (
-    AuthorizationCode,
-    ClientCredentials,
-    Grant,
-    Password,
-    RefreshToken,
-    Saml2Bearer,
-    SessionToken,
-)
+from seic._model.grant_parameters import Grant
+from seic._model.grants import AuthorizationCode, ClientCredentials, Password, RefreshToken, Saml2Bearer, SessionToken
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import ClientAuthentication, KeyedCertificate, Provider, RequestContext
 from seic._model.saml import Document as SamlDocument
-from seic._model.secret import Secret
+from seic._model.secrecy import Secret
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._model.token_source import TokenSource

@@ -14,7 +14,8 @@ import attrs
 import httpx
 
 from seic._errors import ConfigurationError
-from seic._model.grants import ClientCredentials, Grant
+from seic._model.grant_parameters import Grant
+from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider, RequestContext
 from seic._model.secrecy import Unpicklable, hide, traceless, tracelessly_made

@@ -9,7 +9,8 @@ import pytest
 
 from seic._config import Config
 from seic._errors import ConfigurationError
-from seic._model.grants import AuthorizationCode, ClientCredentials, Grant, Password, RefreshToken, Saml2Bearer
+from seic._model.grant_parameters import Grant
+from seic._model.grants import AuthorizationCode, ClientCredentials, Password, RefreshToken, Saml2Bearer
 from seic._model.hosts import Hosts
 from seic._oauth.providers import OAUTH2
 from tests._support.reports import report
