@@ -50,6 +50,7 @@ from seic._oauth.client_auth import (
 )
 from seic._oauth.dpop import DPoP
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
+from seic._options import AsyncClientOptions, ClientOptions, ConfigOptions, DiscoveryOptions, TransportOptions
 from seic._public import publish
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import create_ssl_context
@@ -142,6 +143,12 @@ __all__ = [
     "ApiError",
     "FieldError",
     "LoggedInElsewhere",
+    # Keyword arguments, for code that passes them on
+    "ConfigOptions",
+    "DiscoveryOptions",
+    "TransportOptions",
+    "AsyncClientOptions",
+    "ClientOptions",
     # About this package
     "__version__",
 ]

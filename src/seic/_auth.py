@@ -141,7 +141,31 @@ class OAuth2Auth(_Auth):
             self._prove_calls(DPoPSigner(config.dpop, clock.wall))
 
     def __repr__(self) -> str:
-        return f"OAuth2Auth({self.config.base_url}, client_id={self.config.client_id!r})"
+        kind = type(self)
+        return f"<{kind.__module__}.{kind.__qualname__} {self.describe()}>"
+
+    def describe(self) -> str:
+        """Return host, state of the token and certificate in one line, without secrets; it blocks on nothing."""
+        return f"{self.config.base_url} token={self._describe_token()}; {self._describe_certificate()}"
+
+    def _describe_token(self) -> str:
+        if (token := self.current) is None:
+            return "none"
+        held, now, wall = self._state.held, self._monotonic(), self._wall()
+        is_due = now >= held.renew_at or now >= held.idle_at or wall >= held.wall_until
+        left = (
+            "no known expiry"
+            if token.expires_at is None
+            else f"expires in {_span(token.expires_at.timestamp() - wall)}"
+        )
+        return f"{'due for refresh' if is_due else 'fresh'}, {left}"
+
+    def _describe_certificate(self) -> str:
+        if not self._presenter.is_ready:
+            return "certificate not loaded yet"
+        if (certificate := self._presenter.certificate()) is None:
+            return "no certificate"
+        return f"certificate {certificate.leaf.name}, {certificate.days_left():.0f} days left"
 
     @property
     def certificate(self) -> ClientCertificate | None:
@@ -445,6 +469,13 @@ class OAuth2Auth(_Auth):
 def _host(response: Any) -> str:
     host: str = response.request.url.netloc.decode("ascii")
     return host
+
+
+def _span(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _is_ascii(headers: list[tuple[bytes, bytes]]) -> bool:

@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import attrs
 import httpx
@@ -25,6 +25,7 @@ from seic._oauth.assertion_auth import PrivateKeyJwt
 from seic._oauth.client_auth import TlsClientAuth
 from seic._oauth.dpop import DPoP
 from seic._oauth.messages import build_token_request
+from seic._options import ConfigOptions
 from seic._settings import named, read_environment, read_file
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import check_source
@@ -211,7 +212,7 @@ class Config(Unpicklable):
 
     @classmethod
     @traceless
-    def from_env(cls, environ: Mapping[str, str] | None = None, **changes: Any) -> Config:
+    def from_env(cls, environ: Mapping[str, str] | None = None, **changes: Unpack[ConfigOptions]) -> Config:
         r"""Read the settings from `SEIC_*` variables, over those of the profile that `SEIC_PROFILE` names.
 
         `SEIC_PROVIDER` (`sei-gateway`, which is the default, `sei-platform`, `oauth2`), `SEIC_ENVIRONMENT`,
@@ -238,7 +239,9 @@ class Config(Unpicklable):
 
     @classmethod
     @traceless
-    def from_file(cls, path: str | os.PathLike[str], *, profile: str = "default", **changes: Any) -> Config:
+    def from_file(
+        cls, path: str | os.PathLike[str], *, profile: str = "default", **changes: Unpack[ConfigOptions]
+    ) -> Config:
         """Read the settings from a table of a TOML file; its keys are the variables' names without `SEIC_`, lower case.
 
         Paths in it are relative to the file. Any grant but `ClientCredentials` is given as `grant=`.

@@ -112,8 +112,9 @@ def test_what_the_caller_gives_is_not_looked_for() -> None:
 @pytest.mark.parametrize("keyword", ["clientid", "password"])
 def test_a_keyword_that_there_is_not_takes_no_secret_along(keyword: str) -> None:
     """It is a TypeError, as with any call."""
+    misspelt: dict[str, Any] = {keyword: SECRET}
     with pytest.raises(TypeError, match=keyword) as caught:
-        Config.from_env({**GATEWAY}, **{keyword: SECRET})
+        Config.from_env({**GATEWAY}, **misspelt)
 
     assert SECRET not in report(caught.value)
     assert PASSWORD not in report(caught.value)
