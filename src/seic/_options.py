@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import httpx
 
-from seic._model.grants import Grant
+from seic._model.grant_parameters import Grant
 from seic._model.hosts import Hosts
 from seic._model.provider import Provider
 from seic._network.proxies import ProxyLike
