@@ -49,7 +49,7 @@ from tests._support.pki import DAY, NOW, mint
         ({"grant": ClientCredentials}, "grant", "the class ClientCredentials"),
         ({"grant": ClientCredentials()}, "grant.username", "service account"),
         ({"grant": ClientCredentials(username="svc")}, "grant.password", "service account"),
-        ({"grant": ClientCredentials(username=5, password="x")}, "grant.username", "a text, not int"),  # type: ignore[arg-type]
+        ({"grant": ClientCredentials(username=5, password="x")}, "grant.username", "a string, not int"),  # type: ignore[arg-type]
         ({"grant": ClientCredentials(username="u", password=b"x")}, "grant.password", "not bytes"),  # type: ignore[arg-type]
         ({"grant": ClientCredentials(username="u", password="x", scope=["a"])}, "grant.scope", "not list"),  # type: ignore[arg-type]
         ({"certificate": "client.pem"}, "certificate", "seic.ClientCertificate.load(...)"),

@@ -305,5 +305,5 @@ def test_hosts_that_lack_one_are_many_and_an_environment_is_one() -> None:
         Hosts("a.example").choose(certificate=True)
     with pytest.raises(ConfigurationError, match=r"the test environment has no "):
         Hosts("a.example").choose(certificate=True, environment="test")
-    with pytest.raises(ConfigurationError, match=r"these hosts have a .* or SEIC_API_HOST"):
+    with pytest.raises(ConfigurationError, match=r"these hosts have only a mutual-TLS host; "):
         Hosts(mtls="a.example").choose(certificate=False)

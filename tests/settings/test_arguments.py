@@ -118,8 +118,9 @@ def test_replaced_variables_are_not_read() -> None:
 @pytest.mark.parametrize("keyword", ["clientid", "password"])
 def test_an_error_for_an_unknown_keyword_contains_no_secret(keyword: str) -> None:
     """It is a TypeError, as for any function."""
+    misspelt: dict[str, Any] = {keyword: SECRET}
     with pytest.raises(TypeError, match=keyword) as caught:
-        Config.from_env({**GATEWAY}, **{keyword: SECRET})
+        Config.from_env({**GATEWAY}, **misspelt)
 
     assert SECRET not in report(caught.value)
     assert PASSWORD not in report(caught.value)

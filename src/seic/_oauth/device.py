@@ -61,7 +61,7 @@ def build_device_request(
         ConfigurationError: The provider names no place for it, or a credential is missing or cannot be sent.
     """
     # §3.1: the client's id stands in the form, and its proof as at the token endpoint.
-    form = {"client_id": context.client_id, **grant.asking(context.provider)}
+    form = {"client_id": context.client_id, **grant.authorization_fields(context.provider)}
     return build_form_request(context, endpoint_url(context, "device_authorization_url", "the device grant"), form)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import httpx
 
-from seic._model.grants import Grant
+from seic._model.grant_parameters import Grant
 from seic._model.provider import RequestContext
 from seic._model.secrecy import HIDDEN
 from seic._model.token import Token

@@ -19,12 +19,12 @@ from seic._config import Config
 from seic._errors import ConfigurationError, TokenError
 from seic._events import CertificateExpiring, CertificateRejected, CertificateRotated, Event, TrustStoreReloaded
 from seic._listeners import Listener, Listeners
-from seic._model.grants import AuthorizationCode, Fields
+from seic._model.grant_parameters import Fields, GrantParameters
+from seic._model.grants import AuthorizationCode
 from seic._model.provider import Provider
-from seic._model.secrecy import hide
-from seic._model.secret import Secret
+from seic._model.secrecy import Secret, hide
 from seic._model.token import Token
-from seic._oauth.renewal import login_required
+from seic._oauth.next_grant import login_required
 from seic._runtime import in_thread, within
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.store import TokenStore
@@ -63,7 +63,7 @@ class UserLogin(AuthorizationCode):
 
     def check(self, provider: Provider) -> None:
         """Require a provider that people can log in at."""
-        self._check_parameters(provider, self.grant_type)
+        GrantParameters.check(self, provider)
         provider.require("authorize_url", "a login")
 
     def fields(self, provider: Provider) -> Fields:
