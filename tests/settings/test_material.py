@@ -54,7 +54,7 @@ def test_key_and_certificate_may_stand_in_one_variable() -> None:
             {"SEIC_CERTIFICATE_KEY": ENCRYPTED_KEY},
             "_PASSWORD",
             "passphrase-missing",
-            "pass SEIC_CERTIFICATE_PASSWORD with it",
+            "there is no passphrase; pass SEIC_CERTIFICATE_PASSWORD",
         ),
         (
             {"SEIC_CERTIFICATE_KEY": ENCRYPTED_KEY, "SEIC_CERTIFICATE_PASSWORD": "x"},
