@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from seic import Reason
 from seic._network.pools import DRAIN_LIMIT
-from seic._tls.reasons import Reason
 from seic.sandbox import Sandbox
 from tests._support.documents import ROOT, run_blocks, set_environment
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 import seic
-from seic._model.grants import GrantParameters
+from seic._model.grant_parameters import GrantParameters
 from tests._support.documents import ROOT, run_blocks
 
 _FILE = "docs/providers.md"
@@ -137,7 +137,7 @@ def test_a_dash_is_an_error(provider: seic.Provider, grant: GrantParameters) -> 
             hosts=seic.Hosts(api="idp.example"),
             client_id="c",
             client_secret="s",
-            grant=grant,  # type: ignore[arg-type]  # its base has no fields
+            grant=grant,
         )
 
 

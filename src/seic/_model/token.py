@@ -31,8 +31,8 @@ class Token(Unpicklable):
         refresh_token: The secret that renews it, where the grant has one.
         refresh_expires_in: Seconds of life of the refresh token, counted from `obtained_at`.
         tracking_id: The provider's id of the call that made it.
-        begun_by: A digest of the code or refresh token that its login began with, by which a stored token is told from
-            that of another login; None where the grant carries neither.
+        login_id: A digest of the code or refresh token that its login started with, which tells a stored token from
+            that of another login; None if the grant carries neither.
         extra: Every other member of the reply, unread.
     """
 
@@ -45,7 +45,7 @@ class Token(Unpicklable):
     refresh_token: str | None = attrs.field(default=None, repr=hide)
     refresh_expires_in: float | None = None
     tracking_id: str | None = None
-    begun_by: str | None = attrs.field(default=None, repr=False, eq=False)
+    login_id: str | None = attrs.field(default=None, repr=False, eq=False)
     extra: Mapping[str, object] = attrs.field(factory=dict, repr=False, eq=False)
 
     @property
