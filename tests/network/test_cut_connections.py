@@ -20,7 +20,7 @@ CLIENT = mint(issuer=ROOT)
 #: More than the buffers on the way hold.
 UPLOAD = b"x" * 3_000_000
 AGREED = "without an answer after a TLS handshake with our certificate (CN=svc-user"
-OPEN = "it may refuse our certificate"
+OPEN = "it may refuse our certificate (CN=svc-user"
 SIZE = "request (for its size"
 
 
