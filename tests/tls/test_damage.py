@@ -51,7 +51,14 @@ ROWS: dict[str, Row] = {
     "empty": (lambda m: b"", lambda m: m.key_pem, None, Reason.EMPTY, "c.pem", ["is empty"]),
     "blank": (lambda m: b" \n\n", lambda m: m.key_pem, None, Reason.EMPTY, "c.pem", ["is empty"]),
     "empty-key": (lambda m: m.pem, lambda m: b"", None, Reason.EMPTY, "c.key", ["is empty"]),
-    "cut-pem": (lambda m: m.pem[:-30], lambda m: m.key_pem, None, Reason.TRUNCATED, "c.pem", ["cut off", "copy the whole file"]),
+    "cut-pem": (
+        lambda m: m.pem[:-30],
+        lambda m: m.key_pem,
+        None,
+        Reason.TRUNCATED,
+        "c.pem",
+        ["cut off", "copy the whole file"],
+    ),
     "cut-in-its-second-block": (
         lambda m: m.pem + m.key_pem[:-60],
         lambda m: None,
