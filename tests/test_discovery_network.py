@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -106,7 +107,7 @@ def test_a_refused_handshake_is_explained(
 @pytest.mark.parametrize(
     ("identity", "words"),
     [
-        pytest.param(server(ROOT, not_after=NOW - DAY / 2), "has expired, for no authority that is", id="expired"),
+        pytest.param(server(ROOT, not_after=NOW - DAY / 2), "has expired (no authority that is", id="expired"),
         pytest.param(server(ROOT, "other.example"), "another host name", id="wrong-host"),
         pytest.param(server(OTHER), "authority that is not trusted here", id="unknown-authority"),
     ],
@@ -116,7 +117,7 @@ def test_an_invalid_server_certificate_is_explained(
     discover: Callable[..., seic.Provider], identity: Minted, words: str
 ) -> None:
     """The error names the defect of the certificate."""
-    with TlsServer(identity) as tls_server, pytest.raises(seic.TokenEndpointUnavailable, match=words):
+    with TlsServer(identity) as tls_server, pytest.raises(seic.TokenEndpointUnavailable, match=re.escape(words)):
         discover(Issuer(tls_server).url, ca=ROOT.pem)
 
 
