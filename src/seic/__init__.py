@@ -45,6 +45,7 @@ from seic._model.saml import Document as SamlDocument
 from seic._model.secret import Secret
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
+from seic._model.token_source import TokenSource
 from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
 from seic._oauth.authorize import Login
 from seic._oauth.client_auth import (
@@ -62,7 +63,6 @@ from seic._tls.context import create_ssl_context
 from seic._tls.facts import CertificateFacts
 from seic._tls.reasons import CertificateWarning, Reason
 from seic._tokens.clock import Clock
-from seic._tokens.source import TokenSource
 from seic._tokens.stats import Stats
 from seic._tokens.store import ClaimingStore, MemoryStore, TokenStore
 from seic._transport import AsyncTransport, Transport

@@ -266,7 +266,7 @@ class Sessions:
             self._clients.pop(session, None)
             await _close(client)
             return None
-        if at_hand is not None and self._store.is_idle(_auth_of(at_hand).source.state.held.token):
+        if at_hand is not None and self._store.is_idle(_auth_of(at_hand)._source.state.held.token):  # noqa: SLF001
             # Another worker may have gone on with it; the store has the newest token, and knows whether it is too old.
             at_hand, client = None, self._make(session)
         self._keep(session, at_hand or client)
