@@ -6,6 +6,7 @@ import datetime as dt
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import anyio.to_thread
 import httpx
@@ -28,7 +29,8 @@ def _app_with_clock(gateway: FakeGateway, clock: FakeClock) -> FastAPI:
     """Return an application whose token lives by a clock that the test moves."""
     config = gateway.config()
     auth = seic.OAuth2Auth(config, transport=gateway.transport, clock=clock.clock)
-    app = FastAPI(lifespan=lifespan(config, warm=True, auth=auth))
+    options: Any = {"auth": auth}
+    app = FastAPI(lifespan=lifespan(config, warm=True, **options))
     app.routes.append(readiness_route("/ready"))
     return app
 

@@ -6,12 +6,14 @@ import contextlib
 import functools
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
+import httpx
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
-from seic import AsyncClient, Config, ConfigurationError, TokenError
+from seic import AsyncClient, Config, ConfigurationError, Retry, TokenError
+from seic._options import AsyncClientOptions
 from seic.events import Listener
 from seic.fastapi._app_state import Clients, app_state, assigned
 
@@ -33,7 +35,9 @@ def lifespan(
     also: Lifespan | None = None,
     warm: bool = False,
     on_event: Listener | None = None,
-    **options: Any,
+    transport: httpx.AsyncBaseTransport | None = None,
+    retry: Retry | None = None,
+    **options: Unpack[AsyncClientOptions],
 ) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[dict[str, Any]]]:
     """Return a lifespan that opens a client for each configuration, and closes it when the application stops.
 
@@ -52,7 +56,9 @@ def lifespan(
             starts nevertheless: the error is logged, and the readiness route fails until there is a token.
         on_event: A listener for the events of every client, and of `Logins` without a listener of their own; see
             `OAuth2Auth.listen`.
-        options: Keywords of `AsyncClient`, for every client.
+        transport: See `AsyncClient`.
+        retry: See `AsyncClient`.
+        options: See `AsyncClient`.
 
     Raises:
         ConfigurationError: On start: a setting is missing or wrong.
@@ -66,7 +72,7 @@ def lifespan(
         async with contextlib.AsyncExitStack() as stack:
             opened: dict[str, AsyncClient] = {}
             for name, config in named.items():
-                client = AsyncClient(config, on_event=on_event, **options)
+                client = AsyncClient(config, on_event=on_event, transport=transport, retry=retry, **options)
                 opened[name] = await stack.enter_async_context(client)
             state, yielded = stack.enter_context(app_state(app))
             stack.enter_context(assigned(app.state, _KEY, state.clients))

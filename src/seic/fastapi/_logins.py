@@ -12,7 +12,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import urlencode, urlsplit
 
 import attrs
@@ -31,10 +31,12 @@ from seic import (
     ConfigurationError,
     InvalidTokenResponse,
     Login,
+    Retry,
     Token,
     TokenError,
     TokenRequestRefused,
 )
+from seic._options import AsyncClientOptions
 from seic.events import Listener
 from seic.fastapi._app_state import CurrentUser, LoginRealm, app_state, auth_of, bind_user
 from seic.fastapi._certificate_probe import CertificateProbe
@@ -110,7 +112,8 @@ class Logins:
         transport: Sends API and token requests in place of the network, for tests.
         on_event: A listener for the events of all users; None takes that of `lifespan`. See `OAuth2Auth.listen`.
         clock: The clocks for lifetimes, for tests.
-        options: Keywords of `AsyncClient`, for every user's client.
+        retry: See `AsyncClient`.
+        options: See `AsyncClient`.
 
     Raises:
         ConfigurationError: A setting is missing or wrong.
@@ -138,7 +141,8 @@ class Logins:
         transport: httpx.AsyncBaseTransport | None = None,
         on_event: Listener | None = None,
         clock: Clock = Clock(),  # noqa: B008 - immutable
-        **options: Any,
+        retry: Retry | None = None,
+        **options: Unpack[AsyncClientOptions],
     ) -> None:
         if not name.replace("-", "").isalnum():
             raise ConfigurationError("name: must be letters, digits and '-'; cookies are named after it", field="name")
@@ -171,6 +175,7 @@ class Logins:
             transport=transport,
             on_event=on_event,
             clock=clock,
+            retry=retry,
             **options,
         )
         self._has_listener = on_event is not None

@@ -8,7 +8,7 @@ import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import attrs
 import httpx
@@ -22,6 +22,7 @@ from seic import (
     ConfigurationError,
     OAuth2Auth,
     Provider,
+    Retry,
     Secret,
     Token,
     TokenError,
@@ -29,7 +30,9 @@ from seic import (
     events,
 )
 from seic._listeners import Listeners
+from seic._model.grant_parameters import GrantParameters
 from seic._model.secrecy import hide
+from seic._options import AsyncClientOptions
 from seic._runtime import in_thread, within
 from seic.fastapi._app_state import auth_of
 from seic.fastapi._health import HealthTracker
@@ -70,7 +73,7 @@ class UserLogin(AuthorizationCode):
 
     def check(self, provider: Provider) -> None:
         """Require a provider with an authorization endpoint."""
-        self._check_parameters(provider, self.grant_type)
+        GrantParameters.check(self, provider)
         provider.require("authorize_url", "a login")
 
     def fields(self, provider: Provider) -> Mapping[str, str | tuple[str, ...]]:
@@ -111,7 +114,8 @@ class Sessions:
         transport: Sends API and token requests in place of the network, for tests.
         on_event: A listener for the events of all users.
         clock: The clocks for lifetimes, for tests.
-        options: Keywords of `AsyncClient`, for every user's client.
+        retry: See `AsyncClient`.
+        options: See `AsyncClient`.
 
     Raises:
         ConfigurationError: There is no store.
@@ -128,7 +132,8 @@ class Sessions:
         transport: httpx.AsyncBaseTransport | None,
         on_event: events.Listener | None,
         clock: Clock,
-        **options: Any,
+        retry: Retry | None,
+        **options: Unpack[AsyncClientOptions],
     ) -> None:
         if config.store is None:
             raise ConfigurationError(
@@ -141,6 +146,7 @@ class Sessions:
         self._config = attrs.evolve(config, grant=self._grant, store=self._store)
         self._inner_transport = transport
         self._clock = clock
+        self._retry = retry
         self._options = options
         self.transport = _SharedTransport()
         self._is_open = False
@@ -245,7 +251,7 @@ class Sessions:
         object.__setattr__(config, "presenter", self._config.presenter)
         auth = OAuth2Auth(config, transport=self._inner_transport, clock=self._clock)
         auth.listen(self._forward)
-        return AsyncClient(config, auth=auth, transport=self.transport, **self._options)
+        return AsyncClient(config, auth=auth, transport=self.transport, retry=self._retry, **self._options)
 
     def _forward(self, event: events.Event) -> None:
         # The shared identity reports these once; here they would come once for each user.
