@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 import httpx
 
-from seic._api.body_prefix import discard, discard_async, peek, peek_async
+from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefix_sync
 from seic._api.dpop_signer import DPoPSigner
 from seic._api.replay import NOT_REPLAYED, ReplayableBody
 from seic._config import Config
-from seic._connector import TokenConnector
 from seic._events import CertificateRotated, Event, RequestNotRetried, RequestRetried
 from seic._listeners import Listener, Listeners
+from seic._model.token import Token
+from seic._model.token_info import TokenInfo
+from seic._model.token_source import TokenSource
+from seic._network.transport_factory import TransportFactory
 from seic._oauth.challenges import speaks_of_token
 from seic._oauth.redact import credentials_of, find_tracking_id
+from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.held import Held
 from seic._tokens.sending import Sender
-from seic._tokens.source import TokenSource
+from seic._tokens.source import TokenSource as _TokenSource
 from seic._tokens.stats import Stats
 from seic._transport import AsyncTrace, BlockingTrace, HopTrace, guard_of, require_config
 
@@ -95,26 +99,27 @@ class OAuth2Auth(_Auth):
         require_config(config)
         provider = config.provider
         self.config = config
-        #: Who hears of this token.
-        self.listeners = Listeners(on_event)
-        self._emit = self.listeners.emit
+        self._listeners = Listeners(on_event)
+        self._emit = self._listeners.emit
+        transports = TransportFactory(
+            config.token_url, presenter=config.presenter, network=config.network, transport=transport
+        )
         endpoint = TokenEndpoint(
             provider=provider,
             url=config.token_url,
             client_id=config.client_id,
             client_secret=config.client_secret,
             grant=config.grant,
-            sender=Sender(TokenConnector(config, transport), tracking_header=provider.tracking_header),
+            sender=Sender(transports, tracking_header=provider.tracking_header),
             timeout=config.token_timeout,
             certificate=config.presenter.certificate,
             dpop=config.dpop,
             hint=config.presenter.hint,
         )
         self._presenter = config.presenter
-        self._presenter.tell(self.listeners)
-        self.listeners.add(self._follow_rotation)
-        #: Where tokens come from.
-        self.source = TokenSource(
+        self._presenter.tell(self._listeners)
+        self._listeners.add(self._follow_rotation)
+        self._source = _TokenSource(
             endpoint,
             windows=config.windows,
             idle_lifetime=provider.idle_lifetime,
@@ -124,7 +129,7 @@ class OAuth2Auth(_Auth):
             emit=self._emit,
             clock=clock,
         )
-        self._state = self.source.state
+        self._state = self._source.state
         self._monotonic = clock.monotonic
         self._wall = clock.wall
         self._guard = guard_of(config.origin)
@@ -136,12 +141,107 @@ class OAuth2Auth(_Auth):
             self._prove_calls(DPoPSigner(config.dpop, clock.wall))
 
     def __repr__(self) -> str:
-        return f"OAuth2Auth({self.config.base_url}, client_id={self.config.client_id!r})"
+        kind = type(self)
+        return f"<{kind.__module__}.{kind.__qualname__} {self.describe()}>"
+
+    def describe(self) -> str:
+        """Return host, state of the token and certificate in one line, without secrets; it blocks on nothing."""
+        return f"{self.config.base_url} token={self._describe_token()}; {self._describe_certificate()}"
+
+    def _describe_token(self) -> str:
+        if (token := self.current) is None:
+            return "none"
+        held, now, wall = self._state.held, self._monotonic(), self._wall()
+        is_due = now >= held.renew_at or now >= held.idle_at or wall >= held.wall_until
+        left = (
+            "no known expiry"
+            if token.expires_at is None
+            else f"expires in {_span(token.expires_at.timestamp() - wall)}"
+        )
+        return f"{'due for refresh' if is_due else 'fresh'}, {left}"
+
+    def _describe_certificate(self) -> str:
+        if not self._presenter.is_ready:
+            return "certificate not loaded yet"
+        if (certificate := self._presenter.certificate()) is None:
+            return "no certificate"
+        return f"certificate {certificate.leaf.name}, {certificate.days_left():.0f} days left"
 
     @property
     def certificate(self) -> ClientCertificate | None:
         """The client certificate in service; the first look at one from a callback calls it."""
         return self._presenter.certificate()
+
+    @property
+    def source(self) -> TokenSource:
+        """This object as a `TokenSource`, for code that needs tokens and sends its requests by other means."""
+        return self
+
+    @property
+    def current(self) -> Token | None:
+        """The token if it is still valid, else None; reading it sends nothing and is no use of the token."""
+        return self._source.current
+
+    async def token(self, *, force: bool = False) -> Token:
+        """Return a valid token, and request one if necessary.
+
+        Args:
+            force: Request a new token even if the current one is valid.
+
+        Raises:
+            TokenError: No token could be obtained.
+            CertificateError: The client certificate cannot be used.
+        """
+        await self._presenter.ready()
+        return await self._source.token(force=force)
+
+    def token_sync(self, *, force: bool = False) -> Token:
+        """Return a valid token; the blocking twin of `token`."""
+        return self._source.token_sync(force=force)
+
+    async def token_info(self) -> TokenInfo:
+        """Ask the provider to describe the token; request a token first if necessary.
+
+        Raises:
+            ConfigurationError: The provider has no endpoint that describes tokens.
+            TokenError: No token could be obtained, or the provider did not describe it.
+        """
+        await self._presenter.ready()
+        return await self._source.token_info()
+
+    def token_info_sync(self) -> TokenInfo:
+        """Ask the provider to describe the token; the blocking twin of `token_info`."""
+        return self._source.token_info_sync()
+
+    async def revoke(self) -> None:
+        """Revoke the token at the provider; the next request obtains a new one.
+
+        Raises:
+            TokenError: The provider did not revoke it; the token is dropped here nevertheless.
+            ConfigurationError: The provider has no revocation endpoint.
+        """
+        await self._presenter.ready()
+        await self._source.revoke()
+
+    def revoke_sync(self) -> None:
+        """Revoke the token at the provider; the blocking twin of `revoke`."""
+        self._source.revoke_sync()
+
+    async def reload_certificate(self) -> bool:
+        """Read the certificate's files again now, without waiting for the next check.
+
+        Returns:
+            Whether the certificate is a new one.
+
+        Raises:
+            CertificateError: The new certificate cannot be used; the previous one stays in use.
+            ConfigurationError: There is no certificate, or it was given as bytes.
+        """
+        return await in_thread(self._presenter.reload)
+
+    def reload_certificate_sync(self) -> bool:
+        """Read the certificate's files again now; the blocking twin of `reload_certificate`."""
+        return self._presenter.reload()
 
     @property
     def stats(self) -> Stats:
@@ -161,7 +261,7 @@ class OAuth2Auth(_Auth):
         Returns:
             What ends it.
         """
-        return self.listeners.add(listener)
+        return self._listeners.add(listener)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Drive one call of an async client; httpx calls this."""
@@ -174,7 +274,7 @@ class OAuth2Auth(_Auth):
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
             body = ReplayableBody(request.stream)
-            await body.mark_async()
+            await body.save_position()
         response = yield request
         self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
@@ -183,16 +283,16 @@ class OAuth2Auth(_Auth):
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
-        said = await peek_async(response)
+        said = await read_prefix(response)
         if not self._should_replay(response, said, held, body):
             return
-        held = await self.source.obtain()
+        held = await self._source.obtain()
         if body is not None:
-            await body.rewind_async()
+            await body.rewind()
         if (replay := self._replay(response, held, body, self._async_trace)) is None:
             return
         if said is None:
-            await discard_async(response)
+            await discard(response)
         now, wall = self._monotonic(), self._wall()
         response = yield replay
         self._check_hops(replay, response)
@@ -201,7 +301,7 @@ class OAuth2Auth(_Auth):
     async def _obtain(self) -> Held:
         # The token's key needs the certificate.
         await self._presenter.ready()
-        return await self.source.obtain()
+        return await self._source.obtain()
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Drive one call of a blocking client; httpx calls this."""
@@ -209,12 +309,12 @@ class OAuth2Auth(_Auth):
         held = self._state.held
         now, wall = self._monotonic(), self._wall()
         if now >= held.renew_at or now >= held.idle_at or wall >= held.wall_until:
-            held = self.source.obtain_sync()
+            held = self._source.obtain_sync()
         self._attach(request, held, self._blocking_trace)
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
             body = ReplayableBody(request.stream)
-            body.mark()
+            body.save_position_sync()
         response = yield request
         self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
@@ -223,16 +323,16 @@ class OAuth2Auth(_Auth):
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
-        said = peek(response)
+        said = read_prefix_sync(response)
         if not self._should_replay(response, said, held, body):
             return
-        held = self.source.obtain_sync()
+        held = self._source.obtain_sync()
         if body is not None:
-            body.rewind()
+            body.rewind_sync()
         if (replay := self._replay(response, held, body, self._blocking_trace)) is None:
             return
         if said is None:
-            discard(response)
+            discard_sync(response)
         now, wall = self._monotonic(), self._wall()
         response = yield replay
         self._check_hops(replay, response)
@@ -240,29 +340,29 @@ class OAuth2Auth(_Auth):
 
     async def aclose(self) -> None:
         """End what runs in the background, and wait for listeners that have begun; later calls start it anew."""
-        await self.source.aclose()
-        await self.listeners.drain()
+        await self._source.aclose()
+        await self._listeners.drain()
 
     def close(self) -> None:
         """End what runs in the background, blocking; see `aclose`."""
-        self.source.close()
-        self.listeners.drain_blocking()
+        self._source.close()
+        self._listeners.drain_blocking()
 
-    def _prove_calls(self, prover: DPoPSigner) -> None:
+    def _prove_calls(self, signer: DPoPSigner) -> None:
         """Have each call carry a proof. Done to this instance, so that the way of calls without proofs is untouched."""
         attach, flow, blocking_flow = self._attach, self.async_auth_flow, self.sync_auth_flow
 
         def attach_and_prove(request: Any, held: Held, trace: HopTrace) -> None:
             attach(request, held, trace)
-            prover.prove(request)
+            signer.prove(request)
 
         self._attach = attach_and_prove  # type: ignore[method-assign]
 
         def prove_async(request: Any) -> AsyncGenerator[Any, Any]:
-            return prover.drive_async(flow(request), request)
+            return signer.drive(flow(request), request)
 
         def prove_blocking(request: Any) -> Generator[Any, Any, None]:
-            return prover.drive(blocking_flow(request), request)
+            return signer.drive_sync(blocking_flow(request), request)
 
         self.async_auth_flow = prove_async  # type: ignore[method-assign]
         self.sync_auth_flow = prove_blocking  # type: ignore[method-assign]
@@ -270,7 +370,7 @@ class OAuth2Auth(_Auth):
     def _follow_rotation(self, event: Event) -> None:
         if isinstance(event, CertificateRotated):
             # The token was bound to the old certificate (RFC 8705 §3).
-            self.source.renew()
+            self._source.renew()
 
     def _attach(self, request: Any, held: Held, trace: HopTrace) -> None:
         headers, last = request.headers, self._attached
@@ -369,6 +469,13 @@ class OAuth2Auth(_Auth):
 def _host(response: Any) -> str:
     host: str = response.request.url.netloc.decode("ascii")
     return host
+
+
+def _span(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _is_ascii(headers: list[tuple[bytes, bytes]]) -> bool:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 
-from seic._model.grants import Grant
+from seic._model.grant_parameters import Grant
 from seic._model.provider import Provider
 from seic._tokens.clock import Clock
 from seic._tokens.endpoint import TokenEndpoint
@@ -38,12 +38,12 @@ class Hands:
 class Wire:
     """Carries token calls to a function in place of the network."""
 
-    owned = False
+    closes_after_call = False
 
     def __init__(self, transport: httpx.MockTransport) -> None:
         self._transport = transport
 
-    async def open_async(self) -> httpx.AsyncBaseTransport:
+    def open(self) -> httpx.AsyncBaseTransport:
         """Return the function's transport."""
         return self._transport
 

@@ -94,7 +94,7 @@ def test_a_refused_token_makes_it_red_until_one_is_had(gateway: FakeGateway) -> 
     app = app_of(gateway, warm=True)
     with TestClient(app) as browser:
         red = browser.get("/ready")
-        app.state.seic["default"].auth.source.state._error = None  # the pause after a refusal is over
+        app.state.seic["default"].auth._source.state._error = None  # the pause after a refusal is over
         assert browser.portal is not None
         browser.portal.call(app.state.seic["default"].token)
         green = browser.get("/ready")
@@ -128,7 +128,7 @@ def test_a_red_probe_has_a_token_fetched(gateway: FakeGateway) -> None:
     gateway.plan.append(httpx.Response(401))
     app = app_of(gateway, warm=True)
     with TestClient(app) as browser:
-        app.state.seic["default"].auth.source.state._error = None  # the pause after a failure is over
+        app.state.seic["default"].auth._source.state._error = None  # the pause after a failure is over
         red = browser.get("/ready")
         _settled(app, browser)
         green = browser.get("/ready")

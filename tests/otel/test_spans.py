@@ -148,7 +148,7 @@ async def test_a_renewal_in_the_background_is_a_root_that_nobody_waits_for(
     async with gateway.client() as client:
         await client.token()
         seen.instrument(client)
-        client._oauth.source.state.held.renew_at = -math.inf
+        client._oauth._source.state.held.renew_at = -math.inf
         with seen.tracer.start_as_current_span("app"):
             await client.get("/v1/accounts")
         await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})

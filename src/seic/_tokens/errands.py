@@ -11,15 +11,15 @@ from seic._errors import TokenRequestRefused
 from seic._events import Emit, TokenNotBound
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
-from seic._oauth.confirmation import is_bound_as_it_should
+from seic._oauth.confirmation import check_confirmation
 from seic._oauth.redact import find_tracking_id
+from seic._oauth.reply import Reply
 from seic._tokens.clock import Clock
 from seic._tokens.endpoint import Doomed, TokenEndpoint
 from seic._tokens.fetch import Send, Steps
 from seic._tokens.held import Freshness, Held
 from seic._tokens.keeping import Keeper
 from seic._tokens.outcomes import fate_after
-from seic._tokens.sending import Reply
 from seic._tokens.spending import Fate
 from seic._tokens.state import TokenState
 
@@ -116,7 +116,7 @@ def description(endpoint: TokenEndpoint, token: Token, clock: Clock, emit: Emit)
     info = endpoint.parse_token_info(reply, now=clock.wall())
     # The platform's call knows no confirmation; only introspection does (RFC 8705 §3.2).
     if info.active and endpoint.provider.token_info_url is None:
-        is_bound = is_bound_as_it_should(
+        is_bound = check_confirmation(
             info.extra, provider=endpoint.provider, certificate=certificate, host=endpoint.host
         )
         if not is_bound:

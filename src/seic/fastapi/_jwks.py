@@ -19,9 +19,11 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from seic._errors import SeicError
+from seic._network.identity import Presenter
+from seic._network.proxies import Network
+from seic._network.transport_factory import TransportFactory
 from seic._oauth.json_body import DefectiveDocument, read_document
-from seic._runtime import Job, Latch, in_thread, start_async
-from seic._tls.context import create_ssl_context
+from seic._runtime import Job, Latch, start_async
 from seic._tokens.sending import Sender
 
 #: Each algorithm with the key that it needs: its type, and its curve where it has one. All are asymmetric: with a
@@ -154,7 +156,15 @@ class JWKSCache:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = url
-        self._sender = Sender(_Connector(ca, transport))
+        # No client certificate and no token: a key set is public.
+        transports = TransportFactory(
+            url,
+            presenter=Presenter(None, ca=ca, account=None, strict=False),
+            network=Network(),
+            transport=transport,
+            field="jwks_url",
+        )
+        self._sender = Sender(transports)
         self._lifetime = lifetime
         self._pause = pause
         self._timeout = timeout
@@ -217,23 +227,3 @@ class JWKSCache:
         finally:
             self._latch = self._job = None
             latch.set()
-
-
-class _Connector:
-    """Opens what carries the fetch: no client certificate, no token; a key set is public."""
-
-    def __init__(self, ca: Any, transport: httpx.AsyncBaseTransport | None) -> None:
-        self._ca = ca
-        self._transport = transport
-
-    @property
-    def owned(self) -> bool:
-        return self._transport is None
-
-    async def open_async(self) -> httpx.AsyncBaseTransport:
-        if self._transport is not None:
-            return self._transport
-        return httpx.AsyncHTTPTransport(verify=await in_thread(lambda: create_ssl_context(ca=self._ca)))
-
-    def open_sync(self) -> httpx.BaseTransport:
-        raise NotImplementedError

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx
 
 
-def explain_unreached(error: Exception, request: httpx.Request, local_address: str | None) -> str | None:
+def explain_connect_error(error: Exception, request: httpx.Request, local_address: str | None) -> str | None:
     """Explain a connection that never was, by what stands in the error's chain of causes.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from seic._network.attempt import Attempt
+from seic._network.connection_trace import ConnectionTrace
 
 _OPENED = ("connection.connect_tcp.started", "connection.connect_tcp.complete", "connection.start_tls.started")
 _SENT = ("http11.send_request_headers.started", "http11.send_request_headers.complete")
@@ -61,7 +61,7 @@ def test_an_open_connection_is_not_watched(blocking: bool, is_traced: bool) -> N
     heard = Heard(blocking=blocking) if is_traced else None
     request = request_of(heard)
     before = dict(request.extensions)
-    attempt = Attempt(request, blocking=blocking)
+    attempt = ConnectionTrace(request, blocking=blocking)
 
     step_through(request, _SENT[:1], blocking=blocking)
 
@@ -73,7 +73,7 @@ def test_an_open_connection_is_not_watched(blocking: bool, is_traced: bool) -> N
 def test_a_new_connection_is_watched_to_the_end(blocking: bool) -> None:
     """What failed after TLS began to be spoken is told apart, until the call is over."""
     request = request_of(None)
-    attempt = Attempt(request, blocking=blocking)
+    attempt = ConnectionTrace(request, blocking=blocking)
 
     step_through(request, _OPENED, blocking=blocking)
     assert attempt.stage(tunnelled=False) == "handshake"
@@ -91,7 +91,7 @@ def test_the_users_trace_hears_every_step_once(blocking: bool, steps: tuple[str,
     """Whether the connection is new or was open."""
     heard = Heard(blocking=blocking)
     request = request_of(heard)
-    attempt = Attempt(request, blocking=blocking)
+    attempt = ConnectionTrace(request, blocking=blocking)
 
     step_through(request, steps, blocking=blocking)
     attempt.end()

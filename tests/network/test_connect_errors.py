@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 import seic
-from seic._network.unreached import explain_unreached
+from seic._network.connect_errors import explain_connect_error
 from tests._support.identities import certificate
 
 
@@ -134,14 +134,14 @@ def test_a_local_address_of_the_other_kind_is_told(
 def test_an_address_of_the_other_kind_beside_one_that_refuses_is_passed_over() -> None:
     """A host of both kinds was reached by the one that counts."""
     other = OSError("no matching local address with family=<AddressFamily.AF_INET6: 10> found")
-    said = explain_unreached(_behind(ExceptionGroup("several", [other, REFUSED])), REQUEST, "192.0.2.10")
+    said = explain_connect_error(_behind(ExceptionGroup("several", [other, REFUSED])), REQUEST, "192.0.2.10")
     assert said is not None
     assert "the connection was refused" in said
 
 
 def test_a_name_that_may_have_addresses_of_the_other_kind_only_is_told() -> None:
     """A resolver that is asked for one kind says of both mistakes that there is no such name."""
-    said = explain_unreached(_behind(socket.gaierror(socket.EAI_NONAME, "not known")), REQUEST, "::1")
+    said = explain_connect_error(_behind(socket.gaierror(socket.EAI_NONAME, "not known")), REQUEST, "::1")
     assert said is not None
     assert "its name does not resolve (not known), or to no address of the kind of local_address ::1;" in said
 
@@ -170,7 +170,7 @@ NO_ROUTE = OSError(errno.EHOSTUNREACH, "no route")
 )
 def test_what_the_system_says_finds_its_words(error: Exception, words: str | None) -> None:
     """Each kind of failure has its own; what is not known is left to the error itself."""
-    said = explain_unreached(error, REQUEST, None)
+    said = explain_connect_error(error, REQUEST, None)
     assert (said is None) if words is None else (said is not None and words in said)
 
 
@@ -178,11 +178,11 @@ def test_causes_that_bite_their_tail_end() -> None:
     """A cycle is walked once."""
     error = _behind(cause := ValueError("x"))
     cause.__cause__ = error
-    assert explain_unreached(error, REQUEST, None) is None
+    assert explain_connect_error(error, REQUEST, None) is None
 
 
 def test_a_call_without_a_time_limit_is_told_without_a_number() -> None:
     """The limit was the system's own."""
-    said = explain_unreached(httpx.ConnectTimeout(""), httpx.Request("GET", "https://mtls.example"), None)
+    said = explain_connect_error(httpx.ConnectTimeout(""), httpx.Request("GET", "https://mtls.example"), None)
     assert said is not None
     assert "no answer in time" in said

@@ -14,13 +14,13 @@ import httpx
 
 from seic._errors import CertificateError, TokenEndpointUnavailable
 from seic._model.hosts import Origin
-from seic._network.attempt import Attempt
+from seic._network.connect_errors import explain_connect_error
+from seic._network.connection_trace import ConnectionTrace
+from seic._network.error_frames import free_of_secrets
 from seic._network.identity import Presented
 from seic._network.proxies import Network
-from seic._network.unreached import explain_unreached
-from seic._oauth.redact import clean, secrets_in
+from seic._oauth.redact import sanitize, secrets_in
 from seic._tls.diagnose import Explanation, HandshakeContext, Stage, explain_close, explain_failure, explain_reply
-from seic._tokens.sending import free_of_secrets
 
 #: What a broken connection raises: httpx's exceptions, and what anyio lets through as it is, an alert under TLS 1.3.
 FAILURES = (httpx.TransportError, OSError)
@@ -59,7 +59,7 @@ class CertificateConnectError(CertificateError, httpx.ConnectError):
 
 
 @attrs.frozen(kw_only=True)
-class Failures(abc.ABC):
+class ErrorTranslator(abc.ABC):
     """Explains the failures of one way, and says what is raised for them.
 
     Args:
@@ -87,7 +87,7 @@ class Failures(abc.ABC):
         error: Exception,
         request: httpx.Request,
         presented: Presented,
-        attempt: Attempt,
+        trace: ConnectionTrace,
     ) -> Exception | None:
         """Return what is raised in place of a failure; None where the failure says all that is known.
 
@@ -96,17 +96,17 @@ class Failures(abc.ABC):
                 request either way, for they hold the token or the client's secret.
             request: The call.
             presented: What the connection presented, and whom it trusted.
-            attempt: How far it came.
+            trace: How far it came.
         """
-        explanation = self._explain(error, request, presented, attempt)
+        explanation = self._explain(error, request, presented, trace)
         if explanation is None:
-            text = self._unreached(error, request, attempt)
+            text = self._unreached(error, request, trace)
             failure = None if text is None else self._unavailable(error, text, None, request)
         elif explanation.side == "client":
             failure = self._refused(explanation, self._text(explanation), request)
         else:
             failure = self._unavailable(error, self._text(explanation), explanation.reason.value, request)
-        cause = free_of_secrets(error, self._secrets(request), handled=attempt.handled)
+        cause = free_of_secrets(error, self._secrets(request), handled=trace.handled)
         if failure is not None:
             failure.__cause__ = cause
         return failure
@@ -125,16 +125,16 @@ class Failures(abc.ABC):
         error: Exception,
         request: httpx.Request,
         presented: Presented,
-        attempt: Attempt,
+        trace: ConnectionTrace,
     ) -> Explanation | None:
         if request.url.scheme != "https" or isinstance(error, (httpx.TimeoutException, httpx.ProxyError)):
             return None
-        stage = self._stage(attempt)
+        stage = self._stage(trace)
         if stage is None:
             # Whatever failed, and be it a certificate, is the proxy's.
             return None
         handshake = _handshake(request, presented, stage)
-        explanation = explain_failure(error, handshake, handled=attempt.handled)
+        explanation = explain_failure(error, handshake, handled=trace.handled)
         if explanation is None and _is_close(error):
             # Over TLS 1.3 a refusal can end so, its alert lost on the way.
             return explain_close(handshake)
@@ -144,24 +144,24 @@ class Failures(abc.ABC):
         """Return what nothing that is raised may repeat."""
         return (*self._carried(request), *self.network.secrets(self.origin))
 
-    def _stage(self, attempt: Attempt) -> Stage | None:
-        return attempt.stage(tunnelled=self.network.choose_proxy(self.origin) is not None)
+    def _stage(self, trace: ConnectionTrace) -> Stage | None:
+        return trace.stage(tunnelled=self.network.choose_proxy(self.origin) is not None)
 
     def _text(self, explanation: Explanation) -> str:
         through = self.network.describe(self.origin)
         return f"{explanation.text} ({through})" if through else explanation.text
 
-    def _unreached(self, error: Exception, request: httpx.Request, attempt: Attempt) -> str | None:
+    def _unreached(self, error: Exception, request: httpx.Request, trace: ConnectionTrace) -> str | None:
         through = self.network.describe(self.origin)
-        is_proxys = self._stage(attempt) is None
+        is_proxys = self._stage(trace) is None
         if not (is_proxys or isinstance(error, _UNREACHED)):
             return None
         where = request.url.netloc.decode("ascii")
         if not through:
-            said = explain_unreached(error, request, self.network.local_address)
+            said = explain_connect_error(error, request, self.network.local_address)
             return None if said is None else f"{where}: could not be reached: {said}"
         # A proxy's own words, and it was told the host only; still they are a stranger's.
-        problem = clean(str(error), secrets=self._secrets(request)) or type(error).__name__
+        problem = sanitize(str(error), secrets=self._secrets(request)) or type(error).__name__
         if is_proxys and not isinstance(error, _UNREACHED[1:]):
             problem += ": the connection with the proxy failed before TLS with the provider began"
         return (
@@ -170,7 +170,7 @@ class Failures(abc.ABC):
         )
 
 
-class CallFailures(Failures):
+class ApiErrorTranslator(ErrorTranslator):
     """The failures of API calls: httpx's own kinds of error with more in their text, for that is what callers catch."""
 
     def _refused(self, explanation: Explanation, text: str, request: httpx.Request) -> CertificateError:
@@ -187,7 +187,7 @@ class CallFailures(Failures):
         return failure
 
 
-class TokenCallFailures(Failures):
+class TokenErrorTranslator(ErrorTranslator):
     """The failures of token calls."""
 
     def _refused(self, explanation: Explanation, text: str, request: httpx.Request) -> CertificateError:

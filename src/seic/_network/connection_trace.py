@@ -14,7 +14,7 @@ _STRAIGHT = ("connection",)
 _TUNNELS = ("proxy", "socks")
 
 
-class Attempt:
+class ConnectionTrace:
     """Watches one call, from its making to `end`, beside whoever watched the request before.
 
     On a connection that is open already there is nothing to see, and nothing of it is watched: a trace costs httpcore
