@@ -13,7 +13,7 @@ from opentelemetry import trace
 import seic
 import seic.otel._instruments
 import seic.otel._telemetry
-from seic._events import TokenRefreshEnded, TokenRefreshStarted, TokenWaitEnded, TokenWaitStarted
+from seic.events import TokenRefreshEnded, TokenRefreshStarted, TokenWaitEnded, TokenWaitStarted
 from tests._support.fake_gateway import FakeGateway
 from tests._support.observatory import Observatory, facts, id_of, links, parent_of
 
