@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from seic import AuthorizationCode, Password, TokenSource
+from seic._model.grants import AuthorizationCode, Password
+from seic._tokens.source import TokenSource
 
 LATER = 3_601.0
 # In the advisory window of a token of an hour, and in none of the others.
