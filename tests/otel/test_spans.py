@@ -146,13 +146,14 @@ async def test_a_failed_refresh_is_an_error_with_both_attempts(gateway: FakeGate
 
 
 async def test_a_background_refresh_has_no_links(
-    seen: Observatory, timed_client: seic.AsyncClient, clock: FakeClock
+    gateway: FakeGateway, seen: Observatory, timed_client: seic.AsyncClient, clock: FakeClock
 ) -> None:
     """It has the attribute `seic.token.ahead`, and is not linked to the request that started it."""
+    gateway.expires_in = 1200  # less than the idle lifetime
     async with timed_client as client:
         await client.token()
         seen.instrument(client)
-        clock.advance(3500)
+        clock.advance(1100)
         with seen.tracer.start_as_current_span("app"):
             await client.get("/v1/accounts")
         await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
