@@ -48,8 +48,8 @@ _ALERT_REASONS = {
 }
 _RESETS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
-# The replies by which web servers refuse a certificate: nginx (400, or its own 495 and 496), IIS (403.7, 403.13, 403.16,
-# 403.17).
+# The replies by which web servers refuse a certificate: nginx (400, or its own 495 and 496), IIS (403.7, 403.13,
+# 403.16, 403.17).
 _REPLIES = (
     (re.compile(rb"no required ssl certificate was sent|http error 403\.7\b", re.IGNORECASE), Reason.DEMANDED),
     (re.compile(rb"http error 403\.13\b", re.IGNORECASE), Reason.REVOKED),
