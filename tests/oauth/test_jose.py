@@ -104,7 +104,7 @@ def test_where_a_key_may_stand(tmp_path: Path) -> None:
         pytest.param(
             pem(EC_KEY, "pass"), {"password": "wrong"}, "does not decrypt it; check password=", id="wrong passphrase"
         ),
-        pytest.param(pem(EC_KEY), {"password": "pass"}, "not encrypted, .*remove the passphrase", id="needless passphrase"),
+        pytest.param(pem(EC_KEY), {"password": "pass"}, "not encrypted, .*remove", id="needless passphrase"),
         pytest.param(pem(EC_KEY), {"algorithm": "RS256"}, "ES256, not RS256", id="another algorithm"),
         pytest.param(pem(RSA_KEY), {"algorithm": "none"}, "not none", id="no signature at all"),
         pytest.param(pem(RSA_KEY), {"algorithm": "HS256"}, "not HS256", id="a key as a secret"),
