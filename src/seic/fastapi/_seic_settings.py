@@ -84,9 +84,8 @@ class SeicSettings(BaseSettings):
         read = self._read()
         environ = {name: value for name, value in os.environ.items() if name.upper() not in read}
         for name in SeicSettings.model_fields:
-            value = getattr(self, name)
+            value: SecretStr | str | None = getattr(self, name)
             if value is not None:
-                environ[f"{_PREFIX}{name.upper()}"] = (
-                    value.get_secret_value() if isinstance(value, SecretStr) else value
-                )
+                text = value if isinstance(value, str) else value.get_secret_value()
+                environ[f"{_PREFIX}{name.upper()}"] = text
         return Config.from_env(environ, **changes)
