@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 import seic
-from tests._support.dpop_provider import HOST, Provider
+from tests._support.fakes.dpop import HOST, FakeDPoPProvider
 from tests._support.jwts import parts
 
 
 async def test_nonces() -> None:
     """Expect a nonce to be asked for once at each of the two, kept apart, and followed when it changes."""
-    provider = Provider()
+    provider = FakeDPoPProvider()
     provider.nonces = {"/oauth/v2/token": "nonce-1", "/api": "nonce-2"}
     async with provider.client() as client:
         assert (await client.get("/api")).status_code == 200
@@ -33,7 +33,7 @@ async def test_nonces() -> None:
 
 async def test_a_request_for_a_nonce_is_told_of() -> None:
     """Expect two requests to be heard of where two were sent: the first is no failure, and no token either."""
-    provider = Provider()
+    provider = FakeDPoPProvider()
     provider.nonces["/oauth/v2/token"] = "nonce-1"
     heard: list[seic.events.Event] = []
     async with provider.client() as client:
@@ -49,7 +49,7 @@ async def test_a_request_for_a_nonce_is_told_of() -> None:
 async def test_a_new_nonce_comes_with_an_answer() -> None:
     """Expect the next call to carry the nonce that the last success brought (§8.2), without being asked."""
     dpop = seic.DPoP()
-    provider = Provider()
+    provider = FakeDPoPProvider()
     async with provider.client(dpop=dpop) as client:
         await client.token()
         dpop.remember_nonce(httpx.Request("GET", HOST), {"DPoP-Nonce": "ahead"}, api=True)
@@ -61,7 +61,7 @@ async def test_a_new_nonce_comes_with_an_answer() -> None:
 class Crowd:
     """Carries calls to a provider, the first two of a path together: neither has seen the answer to the other."""
 
-    def __init__(self, provider: Provider, path: str) -> None:
+    def __init__(self, provider: FakeDPoPProvider, path: str) -> None:
         self._provider = provider
         self._path = path
         self._arrived = 0
@@ -74,12 +74,12 @@ class Crowd:
             if self._arrived == 2:
                 self._both.set()
             await self._both.wait()
-        return await self._provider.answer(request)
+        return await self._provider.handle_async_request(request)
 
 
 async def test_a_nonce_that_two_calls_are_asked_for_at_once() -> None:
     """Expect both to be sent again, although the second to hear of the nonce finds it known."""
-    provider = Provider()
+    provider = FakeDPoPProvider()
     provider.nonces["/api"] = "nonce"
     transport = httpx.MockTransport(Crowd(provider, "/api").answer)
     async with seic.AsyncClient(provider.config(), transport=transport) as client:
@@ -90,7 +90,7 @@ async def test_a_nonce_that_two_calls_are_asked_for_at_once() -> None:
 
 async def test_a_nonce_that_two_token_calls_are_asked_for_at_once() -> None:
     """Expect the same of two people's tokens that are bound to one key."""
-    provider = Provider()
+    provider = FakeDPoPProvider()
     provider.nonces["/oauth/v2/token"] = "nonce"
     transport = httpx.MockTransport(Crowd(provider, "/oauth/v2/token").answer)
     config = provider.config()
@@ -113,7 +113,7 @@ async def test_an_api_that_asks_again_for_the_nonce_that_it_had() -> None:
         challenge = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": "always"}
         return httpx.Response(401, headers=challenge)
 
-    async with seic.AsyncClient(Provider().config(), transport=httpx.MockTransport(answer)) as client:
+    async with seic.AsyncClient(FakeDPoPProvider().config(), transport=httpx.MockTransport(answer)) as client:
         assert (await client.get("/api")).status_code == 401
         assert len(calls) == 2
         assert (await client.get("/api")).status_code == 401
@@ -131,7 +131,7 @@ async def test_an_api_that_is_never_content() -> None:
         challenge = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": f"n{len(calls)}"}
         return httpx.Response(401, headers=challenge)
 
-    config = Provider().config()
+    config = FakeDPoPProvider().config()
     async with seic.AsyncClient(config, transport=httpx.MockTransport(answer)) as client:
         assert (await client.get("/api")).status_code == 401
         assert client.stats.token_requests == 1
@@ -146,7 +146,7 @@ async def test_a_token_endpoint_that_is_never_content() -> None:
         calls.append(request)
         return httpx.Response(400, headers={"DPoP-Nonce": f"n{len(calls)}"}, json={"error": "use_dpop_nonce"})
 
-    async with seic.AsyncClient(Provider().config(), transport=httpx.MockTransport(answer)) as client:
+    async with seic.AsyncClient(FakeDPoPProvider().config(), transport=httpx.MockTransport(answer)) as client:
         with pytest.raises(seic.TokenRequestRefused) as caught:
             await client.token()
     assert (caught.value.code, len(calls)) == ("use_dpop_nonce", 2)
@@ -155,11 +155,11 @@ async def test_a_token_endpoint_that_is_never_content() -> None:
 @pytest.mark.parametrize("blocking", [False, True], ids=["async", "blocking"])
 async def test_a_nonce_that_is_asked_for_behind_a_redirect(blocking: bool) -> None:
     """Expect the hop that was refused to be sent again, and what came before it to stay done once."""
-    provider = Provider()
-    provider.moves["/old"] = (303, "/api")
+    provider = FakeDPoPProvider()
+    provider.redirects["/old"] = (303, "/api")
     provider.nonces["/api"] = "nonce"
     if blocking:
-        transport = httpx.MockTransport(provider.answer_now)
+        transport = provider
         with seic.Client(provider.config(), transport=transport, follow_redirects=True) as blocking_client:
             assert blocking_client.post("/old", content=b"body").status_code == 200
     else:

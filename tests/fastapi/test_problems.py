@@ -12,8 +12,8 @@ from starlette.websockets import WebSocketDisconnect
 
 import seic
 from seic.fastapi import Logins, SeicClient, add_exception_handlers, lifespan, problem_of
-from tests._support.fake_gateway import FakeGateway
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 
 INSIDE = "token.internal.example:8443 AppKey-1 svc-user"
 
@@ -26,7 +26,7 @@ def caused_by(error: seic.SeicError, cause: Exception) -> seic.SeicError:
 
 def app_that_raises(error: Exception, gateway: FakeGateway) -> FastAPI:
     """Return an application whose only route fails."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
     add_exception_handlers(app)
 
     @app.get("/{path}")
@@ -195,7 +195,7 @@ def test_a_failed_connection_of_a_person_is_answered(
     """LoginRealm may log in at another host than the service itself calls."""
     people = FakePlatform().config(hosts=seic.Hosts("https://people.example"))
     logins = Logins(people, callback_url=CALLBACK, key=Fernet.generate_key())
-    own = lifespan(gateway.config(), also=logins.lifespan, transport=gateway.transport)
+    own = lifespan(gateway.config(), also=logins.lifespan, transport=gateway)
     app = FastAPI(lifespan=own if with_clients else logins.lifespan)
     add_exception_handlers(app)
 
@@ -224,7 +224,7 @@ def test_an_application_without_clients_is_left_alone() -> None:
 
 def test_a_call_through_the_client_is_answered_whole(gateway: FakeGateway) -> None:
     """From the gateway's refusal to the caller's problem details, with the gateway's own tracking id."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
     add_exception_handlers(app)
     gateway.plan.append(httpx.Response(401, json={"code": "no", "message": "AppSecret-1"}))
 
@@ -240,7 +240,7 @@ def test_a_call_through_the_client_is_answered_whole(gateway: FakeGateway) -> No
 
 def test_a_web_socket_gets_no_http_answer(gateway: FakeGateway) -> None:
     """Its server closes it; sending a response into it would be an error of its own."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
     add_exception_handlers(app)
 
     @app.websocket("/ws")

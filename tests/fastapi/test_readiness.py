@@ -18,8 +18,8 @@ import seic
 from seic._events import CertificateRejected
 from seic._runtime import Job, start_thread
 from seic.fastapi import Logins, _certificate_probe, _readiness, lifespan, readiness_route
-from tests._support.fake_gateway import FakeGateway
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.readiness import BROWSER, app_of, certificate
 
 
@@ -223,7 +223,7 @@ async def test_a_certificate_that_is_waited_for_holds_up_no_probe(
         logins = Logins(platform.config(certificate=from_vault), callback_url=CALLBACK, key=Fernet.generate_key())
         running = lifespan({}, also=logins.lifespan)
     else:
-        running = lifespan(gateway.config(certificate=from_vault), transport=gateway.transport)
+        running = lifespan(gateway.config(certificate=from_vault), transport=gateway)
     transport = httpx.ASGITransport(app)
     async with running(app), httpx.AsyncClient(transport=transport, base_url="http://app") as browser:
         red = [(await browser.get("/ready")).status_code for _ in range(3)]

@@ -12,15 +12,15 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from seic.fastapi import Logins, lifespan, readiness_route
-from tests._support.fake_gateway import FakeGateway
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.readiness import BROWSER, certificate
 
 
 def logins_of(platform: FakePlatform, **changes: Any) -> Logins:
     """Return a login at the platform."""
     config = platform.config(**changes)
-    return Logins(config, callback_url=CALLBACK, key=Fernet.generate_key(), transport=platform.transport)
+    return Logins(config, callback_url=CALLBACK, key=Fernet.generate_key(), transport=platform)
 
 
 def site_of(logins: Logins, run: Any = None) -> TestClient:
@@ -105,7 +105,7 @@ def test_the_certificate_of_logins_counts_as_a_clients(left: float, status: int,
 def test_clients_and_logins_stand_side_by_side(gateway: FakeGateway) -> None:
     """Each under its own name; the worst decides. A mounted application says the same."""
     logins = logins_of(FakePlatform(), certificate=certificate(left=1))
-    run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway.transport)
+    run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway)
     inner = Starlette(routes=[readiness_route("/ready")])
     app = Starlette(routes=[*logins.routes, readiness_route("/ready"), Mount("/inner", inner)], lifespan=run)
     with TestClient(app) as browser:

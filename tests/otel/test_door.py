@@ -11,14 +11,14 @@ import pytest
 
 import seic
 import seic.otel
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.observatory import Observatory
 
 
 async def test_an_auth_on_a_client_of_ones_own_is_instrumented(gateway: FakeGateway, seen: Observatory) -> None:
     """By the client that carries it, or by itself, which then tells of tokens alone."""
-    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
-    async with httpx.AsyncClient(auth=auth, transport=gateway.transport) as client:
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
+    async with httpx.AsyncClient(auth=auth, transport=gateway) as client:
         seen.instrument(auth)
         await client.get("https://api.seic.com/v1/accounts")
 

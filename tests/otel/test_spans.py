@@ -14,7 +14,8 @@ import seic
 import seic.otel._instruments
 import seic.otel._telemetry
 from seic._events import TokenRefreshEnded, TokenRefreshStarted, TokenWaitEnded, TokenWaitStarted
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.server import PATIENCE
 from tests._support.observatory import Observatory, facts, id_of, links, parent_of
 
 AT = {"server.address": "api.seic.com", "server.port": 443}
@@ -64,7 +65,7 @@ async def test_a_call_that_waited_is_told_span_by_span(gateway: FakeGateway, see
 
 async def test_one_fetch_is_linked_to_all_who_waited(gateway: FakeGateway, seen: Observatory) -> None:
     """Those who came first and those who joined while it ran; each has a wait of its own that links back."""
-    gateway.gate = asyncio.Event()
+    gateway.hold()
 
     async def call(client: seic.AsyncClient) -> None:
         with seen.tracer.start_as_current_span("app"):
@@ -73,10 +74,10 @@ async def test_one_fetch_is_linked_to_all_who_waited(gateway: FakeGateway, seen:
     async with gateway.client() as client:
         seen.instrument(client)
         first = [asyncio.create_task(call(client)) for _ in range(2)]
-        await gateway.arrived.wait()
+        assert await gateway.arrived.wait_async(PATIENCE)
         later = [asyncio.create_task(call(client)) for _ in range(3)]
         await asyncio.sleep(0)
-        gateway.gate.set()
+        gateway.release()
         await asyncio.gather(*first, *later)
 
     apps = seen.named("app")
@@ -100,7 +101,7 @@ async def test_a_call_without_a_span_gets_none(gateway: FakeGateway, seen: Obser
 
 def test_a_blocking_client_is_told_alike(gateway: FakeGateway, seen: Observatory) -> None:
     """The fetch runs in a thread of its own there; spans, parents and links are the same."""
-    with seic.Client(gateway.config(), transport=gateway.blocking_transport) as client:
+    with seic.Client(gateway.config(), transport=gateway) as client:
         seen.instrument(client)
         with seen.tracer.start_as_current_span("app"):
             client.get("/v1/accounts")
@@ -184,11 +185,11 @@ async def test_a_replay_waits_for_a_fetch_of_its_own(gateway: FakeGateway, seen:
 
 async def test_an_abandoned_fetch_ends_its_span(gateway: FakeGateway, seen: Observatory) -> None:
     """A client that is closed in the middle of a fetch leaves no span open."""
-    gateway.gate = asyncio.Event()
+    gateway.hold()
     client = gateway.client()
     seen.instrument(client)
     task = asyncio.create_task(client.token())
-    await gateway.arrived.wait()
+    assert await gateway.arrived.wait_async(PATIENCE)
     task.cancel()
     await client.aclose()
 
@@ -210,7 +211,7 @@ async def test_without_http_the_requests_are_left_to_others(gateway: FakeGateway
 
 def test_what_began_before_anyone_listened_is_left_out(gateway: FakeGateway, seen: Observatory) -> None:
     """An end without its beginning makes no span and moves no gauge below zero."""
-    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     seen.instrument(auth)
     auth._emit(TokenWaitEnded(host="api.seic.com", refresh_id=-1, took=0.1))
     auth._emit(TokenRefreshEnded(host="api.seic.com", refresh_id=-1, outcome="acquired", took=0.1))
