@@ -16,9 +16,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
 from cryptography.x509.oid import NameOID
 
-from seic._errors import CertificateError
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import CertificateWarning, Reason
+from seic import CertificateError, CertificateWarning, ClientCertificate, Reason
 from tests._support.pki import DAY, NOW, PASSPHRASE, Minted, authority, mint, openssl
 
 

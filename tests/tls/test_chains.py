@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason
+from seic import ClientCertificate, Reason
 from tests._support.pki import DAY, NOW, Minted, authority, mint
 
 

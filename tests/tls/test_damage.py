@@ -10,10 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings, strategies
 
-from seic._errors import CertificateError
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason
-from seic._tls.trust import read_trust
+from seic import CertificateError, ClientCertificate, Reason, create_ssl_context
 from tests._support.mistakes import OTHER, Row, assert_told_of_bytes, assert_told_of_files, sealed, store
 from tests._support.pki import PASSPHRASE, Minted, authority, openssl
 
@@ -191,7 +188,7 @@ def _load_key(data: bytes) -> object:
 
 
 def _trust(data: bytes) -> object:
-    return read_trust(data).new_context()
+    return create_ssl_context(ca=data)
 
 
 def _pss() -> bytes:

@@ -10,9 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
 
-from seic._errors import ConfigurationError
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason
+from seic import ClientCertificate, ConfigurationError, Reason
 from tests._support.mistakes import OTHER, Row, assert_told_of_bytes, assert_told_of_files, store
 from tests._support.pki import PASSPHRASE, Minted, authority, mint, openssl, request
 

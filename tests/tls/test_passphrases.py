@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seic._errors import CertificateError
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason
+from seic import CertificateError, ClientCertificate, Reason
 from tests._support.mistakes import Row, assert_told_of_bytes, assert_told_of_files, sealed, store
 from tests._support.pki import PASSPHRASE, Minted, openssl
 

@@ -48,17 +48,16 @@ _ALERT_REASONS = {
 }
 _RESETS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
-# The replies by which web servers refuse a certificate: nginx (400, or its own 495 to 497), IIS (403.7, 403.13, 403.16,
-# 403.17).
+# The replies by which web servers refuse a certificate: nginx (400, or its own 495 and 496), IIS (403.7, 403.13,
+# 403.16, 403.17).
 _REPLIES = (
     (re.compile(rb"no required ssl certificate was sent|http error 403\.7\b", re.IGNORECASE), Reason.DEMANDED),
     (re.compile(rb"http error 403\.13\b", re.IGNORECASE), Reason.REVOKED),
     (re.compile(rb"http error 403\.16\b", re.IGNORECASE), Reason.UNKNOWN_TO_SERVER),
     (re.compile(rb"http error 403\.17\b", re.IGNORECASE), Reason.EXPIRED),
     (re.compile(rb"the ssl certificate error", re.IGNORECASE), Reason.REFUSED),
-    (re.compile(rb"plain http request was sent to https port", re.IGNORECASE), Reason.NOT_TLS),
 )
-_STATUSES = {495: Reason.REFUSED, 496: Reason.DEMANDED, 497: Reason.NOT_TLS}
+_STATUSES = {495: Reason.REFUSED, 496: Reason.DEMANDED}
 # Their pages are short; the body of an API's own 400 or 403 may be long.
 _SEARCHED_BYTES = 4096
 
@@ -220,8 +219,6 @@ def explain_reply(status: int, body: bytes, handshake: HandshakeContext) -> Expl
         reason = next((found for pattern, found in _REPLIES if pattern.search(body[:_SEARCHED_BYTES])), None)
     if reason is None:
         return None
-    if reason == Reason.NOT_TLS:
-        return _explanation(handshake, reason, "a plain HTTP request went to a TLS port; write https://", "unknown")
     return _explain_refusal(reason, handshake, f"the server answered {status}")
 
 

@@ -107,21 +107,19 @@ class Trust:
         return context
 
 
-def read_trust(ca: Material | None = None, *, now: dt.datetime | None = None, platform: str = sys.platform) -> Trust:
+def read_trust(ca: Material | None = None) -> Trust:
     """Find the authorities.
 
     Args:
         ca: A bundle's path, PEM text or bytes, or a directory: exactly these. None is the system's trust, or exactly
             what SSL_CERT_FILE and SSL_CERT_DIR name, on every platform.
-        now: An aware time for the authorities' dates; None is this machine's clock.
-        platform: As `sys.platform`.
 
     Raises:
         CertificateError: There is no authority in the named files, or none that is valid now.
     """
     if ca is not None:
         try:
-            return _named(CredentialFile.of(ca, "CA"), now or dt.datetime.now(dt.UTC))
+            return _named(CredentialFile.of(ca, "CA"))
         except CertificateError as error:
             text = error.message
             if error.reason == Reason.PASSPHRASE_MISSING:
@@ -130,10 +128,10 @@ def read_trust(ca: Material | None = None, *, now: dt.datetime | None = None, pl
                     "PKCS#12 file by 'openssl pkcs12 -in FILE -nokeys -out ca.pem'"
                 )
             raise CertificateError(f"ca: {text}", path=error.path, reason=error.reason, field="ca") from None
-    return _from_environment() or _of_system(platform)
+    return _from_environment() or _of_system()
 
 
-def _named(file: CredentialFile, now: dt.datetime) -> Trust:
+def _named(file: CredentialFile) -> Trust:
     from seic._tls.decode import decode
 
     held: list[str] = []
@@ -151,7 +149,7 @@ def _named(file: CredentialFile, now: dt.datetime) -> Trust:
             f"there is no certificate of an authority in it{holds}; pass the PEM of the authority that signed the "
             "server's certificate",
         )
-    return Trust(label=file.label, authorities=tuple(_usable(list(found), file.label, now)))
+    return Trust(label=file.label, authorities=tuple(_usable(list(found), file.label)))
 
 
 def _files(directory: Path) -> list[CredentialFile]:
@@ -166,7 +164,8 @@ def _files(directory: Path) -> list[CredentialFile]:
     return [CredentialFile(label=str(path), path=path) for path in real.values()]
 
 
-def _usable(found: list[CertificateFacts], label: str, now: dt.datetime) -> list[CertificateFacts]:
+def _usable(found: list[CertificateFacts], label: str) -> list[CertificateFacts]:
+    now = dt.datetime.now(dt.UTC)
     # A self-signed certificate may be trusted even if it is not marked as an authority.
     authorities = [facts for facts in found if facts.is_ca or facts.is_self_signed]
     if not authorities:
@@ -241,8 +240,8 @@ def _check_variable(
     )
 
 
-def _of_system(platform: str) -> Trust:
-    if platform in _PLATFORMS_WITHOUT_A_BUNDLE:
+def _of_system() -> Trust:
+    if sys.platform in _PLATFORMS_WITHOUT_A_BUNDLE:
         return Trust(label="the system's trust", by_platform=True)
     built_in = ssl.get_default_verify_paths()
     cafile = next((name for name in (built_in.openssl_cafile, *_BUNDLES) if os.path.isfile(name)), None)  # noqa: PTH113 - unlike Path's it never raises
