@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.far_side import api_client, mtls_client
+from tests._support.sandbox_client import api_client, mtls_client
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from seic.sandbox import CertificateAuthority, IssuedCertificate
-from tests._support.far_side import client_context, load_pair
+from tests._support.sandbox_client import client_context, load_pair
 
 NOW = dt.datetime.now(dt.UTC)
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
 from seic.sandbox import CertificateAuthority, IssuedCertificate, Sandbox
-from tests._support.far_side import (
+from tests._support.sandbox_client import (
     ECHO_PATH,
     ask_token,
     assert_refused,

@@ -7,7 +7,7 @@ import threading
 import httpx
 
 from seic.sandbox import Counts, HostCounts, Sandbox
-from tests._support.far_side import api_client, ask_token, call, get_token, token_form
+from tests._support.sandbox_client import api_client, ask_token, call, get_token, token_form
 
 
 def test_counts_start_at_zero(sandbox: Sandbox) -> None:

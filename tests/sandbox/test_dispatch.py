@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from seic.sandbox import Sandbox
-from tests._support.far_side import (
+from tests._support.sandbox_client import (
     ACCOUNTS_PATH,
     ECHO_PATH,
     api_client,

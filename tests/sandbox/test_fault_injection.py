@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from seic.sandbox import Hold, Sandbox
-from tests._support.far_side import api_client, ask_token, assert_refused, call, get_token
+from tests._support.sandbox_client import api_client, ask_token, assert_refused, call, get_token
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.far_side import (
+from tests._support.sandbox_client import (
     TOKEN_PATH,
     api_client,
     ask_token,

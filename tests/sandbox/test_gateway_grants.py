@@ -6,7 +6,15 @@ import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.far_side import api_client, ask_token, assert_refused, call, get_token, mtls_client, token_form
+from tests._support.sandbox_client import (
+    api_client,
+    ask_token,
+    assert_refused,
+    call,
+    get_token,
+    mtls_client,
+    token_form,
+)
 
 DAY = 86400.0
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.far_side import api_client, basic, mtls_client
+from tests._support.sandbox_client import api_client, basic, mtls_client
 
 TOKEN = "/oauth/v2/token"
 REVOKE = "/oauth/v2/revoke"

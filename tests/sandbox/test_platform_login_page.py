@@ -10,8 +10,7 @@ import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.far_side import api_client
-from tests._support.platform_side import (
+from tests._support.platform_client import (
     AUTHORIZE,
     CALLBACK,
     LOGIN,
@@ -21,6 +20,7 @@ from tests._support.platform_side import (
     open_page,
     returned,
 )
+from tests._support.sandbox_client import api_client
 
 
 def assert_error_page(reply: httpx.Response, status: int = 400) -> None:

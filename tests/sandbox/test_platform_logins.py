@@ -9,8 +9,7 @@ import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.far_side import api_client, basic, mtls_client
-from tests._support.platform_side import (
+from tests._support.platform_client import (
     CALLBACK,
     ask,
     assert_refused,
@@ -21,6 +20,7 @@ from tests._support.platform_side import (
     pair_of,
     refresh,
 )
+from tests._support.sandbox_client import api_client, basic, mtls_client
 
 DAY = 86400.0
 VERIFIER = "a-verifier-of-forty-three-characters-at-least-0123456789"

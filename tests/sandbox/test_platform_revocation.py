@@ -6,8 +6,17 @@ import httpx
 import pytest
 
 from seic.sandbox import Sandbox
-from tests._support.far_side import api_client
-from tests._support.platform_side import ask_for_account, assert_refused, body_of, call, pair_of, post, refresh, revoke
+from tests._support.platform_client import (
+    ask_for_account,
+    assert_refused,
+    body_of,
+    call,
+    pair_of,
+    post,
+    refresh,
+    revoke,
+)
+from tests._support.sandbox_client import api_client
 
 
 @pytest.mark.parametrize("field", ["token", "refresh_token"])

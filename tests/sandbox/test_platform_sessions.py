@@ -6,8 +6,7 @@ import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.far_side import api_client, basic
-from tests._support.platform_side import (
+from tests._support.platform_client import (
     TOKEN_INFO,
     ask_for_account,
     assert_refused,
@@ -18,6 +17,7 @@ from tests._support.platform_side import (
     pair_of,
     refresh,
 )
+from tests._support.sandbox_client import api_client, basic
 
 
 def test_sessions_are_independent_until_one_ends_the_others(sandbox: Sandbox, api: httpx.Client) -> None:

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.far_side import api_client, basic, mtls_client
-from tests._support.platform_side import CALLBACK, TOKEN_INFO, ask_for_account, assert_refused, body_of, info, pair_of
+from tests._support.platform_client import CALLBACK, TOKEN_INFO, ask_for_account, assert_refused, body_of, info, pair_of
+from tests._support.sandbox_client import api_client, basic, mtls_client
 
 
 def test_token_info_has_the_documented_members(sandbox: Sandbox, api: httpx.Client, clock: ManualClock) -> None:

@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.far_side import basic, mtls_client
-from tests._support.platform_side import (
+from tests._support.platform_client import (
     REVOKE,
     SAML2_BEARER,
     TOKEN,
@@ -20,6 +19,7 @@ from tests._support.platform_side import (
     call,
     info,
 )
+from tests._support.sandbox_client import basic, mtls_client
 
 # The client
 

@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from seic import Token
 from seic.sandbox import Sandbox
-from tests._support.far_side import api_client, ask_token, call, client_context, get_token
+from tests._support.sandbox_client import api_client, ask_token, call, client_context, get_token
 
 
 async def test_sandbox_is_an_async_context_manager() -> None:

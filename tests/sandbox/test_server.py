@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from seic.sandbox import CertificateAuthority, Sandbox
-from tests._support.far_side import ask_token, client_context, token_form, token_headers
+from tests._support.sandbox_client import ask_token, client_context, token_form, token_headers
 from tests._support.sandbox_sockets import exchange, port_of, tls_socket, token_call
 
 NOW = dt.datetime.now(dt.UTC)

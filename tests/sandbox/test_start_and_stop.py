@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from seic.sandbox import Sandbox
-from tests._support.far_side import ECHO_PATH, ask_token, client_context, get_token, mtls_client
+from tests._support.sandbox_client import ECHO_PATH, ask_token, client_context, get_token, mtls_client
 from tests._support.sandbox_sockets import exchange, port_of, tls_socket, token_call
 
 _OPEN_FILES = Path("/proc/self/fd")
