@@ -202,7 +202,7 @@ def test_a_refusal(provider: Provider, hinted: bool) -> None:
     """Expect the platform's 401 to name the dead token as a cause: the token is the caller's proof there."""
     with pytest.raises(TokenRequestRefused) as caught:
         _parse(provider, b"", status=401)
-    assert ("is dead" in str(caught.value)) is hinted
+    assert ("not valid any more" in str(caught.value)) is hinted
 
 
 @given(
