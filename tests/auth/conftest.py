@@ -7,7 +7,7 @@ import pytest
 from seic import OAuth2Auth
 from tests._support.api import Api, auth_for
 from tests._support.clocks import FakeClock
-from tests._support.token_desk import TokenDesk
+from tests._support.fakes.token_endpoint import FakeEndpoint
 
 
 @pytest.fixture
@@ -17,6 +17,6 @@ def api() -> Api:
 
 
 @pytest.fixture
-def auth(desk: TokenDesk, clock: FakeClock) -> OAuth2Auth:
+def auth(desk: FakeEndpoint, clock: FakeClock) -> OAuth2Auth:
     """An auth whose tokens come from the desk."""
     return auth_for(desk, clock)

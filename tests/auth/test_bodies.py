@@ -15,7 +15,7 @@ import pytest
 from seic import OAuth2Auth
 from seic._api.replay import NOT_REPLAYED
 from tests._support.api import KINDS, PAYLOAD, Api, Kind
-from tests._support.token_desk import TokenDesk
+from tests._support.fakes.token_endpoint import FakeEndpoint
 
 
 class Again:
@@ -287,7 +287,7 @@ def test_an_async_file_that_is_closed_in_between_is_not_replayed(api: Api, auth:
     assert "cannot be rewound" in reply.extensions[NOT_REPLAYED]
 
 
-def test_a_redirect_that_drops_the_body_may_be_replayed(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
+def test_a_redirect_that_drops_the_body_may_be_replayed(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
     """What is sent again is the last hop, and that has none."""
 
     def answer(call: Any) -> tuple[int, dict[str, str], bytes] | None:

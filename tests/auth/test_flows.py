@@ -9,10 +9,10 @@ import httpx
 
 from seic import OAuth2Auth
 from tests._support.api import BASE, CHALLENGE, KINDS, Api
-from tests._support.token_desk import PATIENCE, TokenDesk
+from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
 
 
-async def test_a_flow_may_be_closed_by_another_task(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
+async def test_a_flow_may_be_closed_by_another_task(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
     """Clients and the garbage collector do that; nothing that others need is held across a yield."""
     flows = [auth.async_auth_flow(httpx.Request("GET", f"{BASE}/v1")) for _ in range(3)]
     for flow in flows:
@@ -31,7 +31,7 @@ async def test_a_flow_may_be_closed_by_another_task(api: Api, desk: TokenDesk, a
     assert desk.calls == 2
 
 
-def test_a_flow_may_be_closed_by_another_thread(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
+def test_a_flow_may_be_closed_by_another_thread(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
     """The blocking twin holds nothing either."""
     flow = auth.sync_auth_flow(httpx.Request("GET", f"{BASE}/v1"))
     next(flow)
@@ -42,7 +42,9 @@ def test_a_flow_may_be_closed_by_another_thread(api: Api, desk: TokenDesk, auth:
     assert desk.calls == 1
 
 
-async def test_a_call_cancelled_anywhere_leaves_the_others_alone(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
+async def test_a_call_cancelled_anywhere_leaves_the_others_alone(
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth
+) -> None:
     """At each step of a call that fetches, is rejected, and fetches again: calls beside it and after it succeed."""
     api.dead.add("token-1")
     steps = 0

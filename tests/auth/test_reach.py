@@ -10,10 +10,10 @@ import trio
 
 from seic import HostNotAllowed, OAuth2Auth, TokenEndpointUnavailable
 from tests._support.api import BASE, KINDS, Api, Kind
-from tests._support.token_desk import TokenDesk
+from tests._support.fakes.token_endpoint import FakeEndpoint
 
 
-def test_every_kind_of_client_takes_it(api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind) -> None:
+def test_every_kind_of_client_takes_it(api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind) -> None:
     """Token and AppKey go with each call; one token serves them all."""
     for _ in range(2):
         assert kind.request(api, auth, "GET", "/v1/accounts").status_code == 200
@@ -22,7 +22,7 @@ def test_every_kind_of_client_takes_it(api: Api, desk: TokenDesk, auth: OAuth2Au
     assert desk.calls == 1
 
 
-def test_all_kinds_of_client_share_one_token(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
+def test_all_kinds_of_client_share_one_token(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
     """Of httpx and of httpx2, async and blocking, in loops of their own."""
     for kind in KINDS:
         kind.request(api, auth, "GET", "/v1/accounts")
@@ -30,7 +30,7 @@ def test_all_kinds_of_client_share_one_token(api: Api, desk: TokenDesk, auth: OA
     assert desk.calls == 1
 
 
-def test_trio_takes_it(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
+def test_trio_takes_it(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
     """Calls, and the replay of one."""
     api.dead.add("token-1")
 
@@ -47,7 +47,7 @@ def test_trio_takes_it(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
     assert api.tokens == ["token-1", "token-2"]
 
 
-def test_a_foreign_url_gets_nothing(api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind) -> None:
+def test_a_foreign_url_gets_nothing(api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind) -> None:
     """No token is fetched for it either."""
     with pytest.raises(HostNotAllowed):
         kind.request(api, auth, "GET", "https://elsewhere.example/v1")
@@ -55,7 +55,9 @@ def test_a_foreign_url_gets_nothing(api: Api, desk: TokenDesk, auth: OAuth2Auth,
     assert desk.calls == 0
 
 
-def test_a_token_that_cannot_be_had_is_the_calls_error(api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind) -> None:
+def test_a_token_that_cannot_be_had_is_the_calls_error(
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind
+) -> None:
     """The call does not go out."""
     desk.plan.extend([httpx.Response(503)] * 2)
     with pytest.raises(TokenEndpointUnavailable):

@@ -10,11 +10,11 @@ import pytest
 import seic
 from tests._support.api import auth_for, config
 from tests._support.clocks import FakeClock
-from tests._support.token_desk import PATIENCE, TokenDesk, landed
+from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, landed
 
 
 @pytest.mark.parametrize("shared", [False, True])
-async def test_a_client_ends_its_own_background_work_only(desk: TokenDesk, clock: FakeClock, shared: bool) -> None:
+async def test_a_client_ends_its_own_background_work_only(desk: FakeEndpoint, clock: FakeClock, shared: bool) -> None:
     """Closing one of several clients of an auth leaves the others their fetch."""
     auth = auth_for(desk, clock)
     client = seic.AsyncClient(config(), auth=auth) if shared else seic.AsyncClient(config(), transport=desk)
@@ -31,7 +31,7 @@ async def test_a_client_ends_its_own_background_work_only(desk: TokenDesk, clock
     await asyncio.wait([caller])
 
 
-def test_a_blocking_client_ends_its_thread(desk: TokenDesk) -> None:
+def test_a_blocking_client_ends_its_thread(desk: FakeEndpoint) -> None:
     """In memory the thread cannot be cut off, so closing waits a moment for it, and then goes."""
     with seic.Client(config(), transport=desk) as client:
         assert client.token().access_token == "token-1"
@@ -40,7 +40,7 @@ def test_a_blocking_client_ends_its_thread(desk: TokenDesk) -> None:
     assert client._oauth._source.state.flight is None
 
 
-async def test_a_client_revokes(desk: TokenDesk) -> None:
+async def test_a_client_revokes(desk: FakeEndpoint) -> None:
     """The provider is told, and the next token is a new one."""
     async with seic.AsyncClient(config(), transport=desk) as client:
         await client.token()
@@ -50,7 +50,7 @@ async def test_a_client_revokes(desk: TokenDesk) -> None:
         assert (await client.token()).access_token == "token-2"
 
 
-def test_a_blocking_client_revokes(desk: TokenDesk) -> None:
+def test_a_blocking_client_revokes(desk: FakeEndpoint) -> None:
     """As the async one."""
     with seic.Client(config(), transport=desk) as client:
         client.token()

@@ -14,13 +14,13 @@ from seic import OAuth2Auth, TokenRequestRefused
 from seic._api.replay import NOT_REPLAYED
 from tests._support.api import BASE, CHALLENGE, KINDS, PAYLOAD, Api, Kind, auth_for
 from tests._support.clocks import FakeClock
-from tests._support.token_desk import TokenDesk
+from tests._support.fakes.token_endpoint import FakeEndpoint
 
 # A 401
 
 
 def test_a_rejected_token_is_renewed_and_the_call_replayed(
-    api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind
 ) -> None:
     """The caller sees the second answer only."""
     api.dead.add("token-1")
@@ -34,7 +34,7 @@ def test_a_rejected_token_is_renewed_and_the_call_replayed(
     assert desk.calls == 2
 
 
-def test_a_second_401_reaches_the_caller(api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind) -> None:
+def test_a_second_401_reaches_the_caller(api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind) -> None:
     """One renewal and one replay for each call at most."""
     api.dead |= {"token-1", "token-2"}
     reply = kind.request(api, auth, "GET", "/v1/accounts")
@@ -66,7 +66,7 @@ def test_a_second_401_reaches_the_caller(api: Api, desk: TokenDesk, auth: OAuth2
     ],
 )
 def test_only_a_401_that_speaks_of_the_token_is_replayed(
-    api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind, refusal: Any, replayed: bool
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind, refusal: Any, replayed: bool
 ) -> None:
     """Anything else is handed on as it is, body included, and costs no token."""
     api.dead.add("token-1")
@@ -79,7 +79,7 @@ def test_only_a_401_that_speaks_of_the_token_is_replayed(
     assert (NOT_REPLAYED in reply.extensions) is (not replayed and refusal[0] == 401)
 
 
-def test_a_plain_provider_says_it_by_the_bare_status(api: Api, desk: TokenDesk, kind: Kind) -> None:
+def test_a_plain_provider_says_it_by_the_bare_status(api: Api, desk: FakeEndpoint, kind: Kind) -> None:
     """Its documents know a 401 of the API by its status alone."""
     api.dead.add("token-1")
     api.refusal = (401, {}, b"")
@@ -90,7 +90,7 @@ def test_a_plain_provider_says_it_by_the_bare_status(api: Api, desk: TokenDesk, 
 
 @pytest.mark.parametrize("spread", [False, True], ids=["together", "spread"])
 async def test_two_hundred_401s_make_one_token_request(
-    api: Api, desk: TokenDesk, auth: OAuth2Auth, spread: bool
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth, spread: bool
 ) -> None:
     """Each names the token that was rejected; whoever comes late finds the new one in hand, and nobody fails."""
     kind = KINDS[0]
@@ -113,7 +113,7 @@ async def test_two_hundred_401s_make_one_token_request(
 
 
 def test_a_path_that_takes_no_token_does_not_cost_one_for_each_call(
-    api: Api, desk: TokenDesk, auth: OAuth2Auth, clock: FakeClock, kind: Kind
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth, clock: FakeClock, kind: Kind
 ) -> None:
     """Although all the others take what it rejects: renewals pause, and the 401 says so; the others notice nothing."""
     api.answer = lambda call: (401, CHALLENGE, b"") if call.path.endswith("/broken") else None
@@ -133,7 +133,7 @@ def test_a_path_that_takes_no_token_does_not_cost_one_for_each_call(
     ("headers", "replayed"), [(CHALLENGE, True), ({}, False)], ids=["with a challenge", "with its body alone"]
 )
 def test_of_a_401_no_more_is_read_than_an_error_takes(
-    api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind, headers: dict[str, str], replayed: bool
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind, headers: dict[str, str], replayed: bool
 ) -> None:
     """Beyond, the challenge alone counts; who replays leaves the rest unread, and who does not hands all of it on."""
     api.dead.add("token-1")
@@ -159,7 +159,9 @@ async def test_the_error_of_a_streamed_401_is_left_to_the_caller(api: Api, auth:
         assert b"".join([part async for part in reply.aiter_raw()]) == PAYLOAD
 
 
-async def test_a_401_that_comes_late_does_not_renew_the_new_token(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
+async def test_a_401_that_comes_late_does_not_renew_the_new_token(
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth
+) -> None:
     """The call was carried by the old one; it is replayed with the one in hand."""
     request = httpx.Request("GET", f"{BASE}/v1/accounts")
     flow = auth.async_auth_flow(request)
@@ -174,7 +176,7 @@ async def test_a_401_that_comes_late_does_not_renew_the_new_token(api: Api, desk
 
 
 def test_where_new_tokens_are_rejected_as_well_renewals_pause(
-    api: Api, desk: TokenDesk, auth: OAuth2Auth, clock: FakeClock, kind: Kind
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth, clock: FakeClock, kind: Kind
 ) -> None:
     """An API that rejects everything must not cost a token for each call."""
     api.dead |= {f"token-{number}" for number in range(100)}
@@ -189,7 +191,7 @@ def test_where_new_tokens_are_rejected_as_well_renewals_pause(
     assert desk.calls == 3
 
 
-def test_a_renewal_that_fails_is_the_calls_error(api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind) -> None:
+def test_a_renewal_that_fails_is_the_calls_error(api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind) -> None:
     """There is no token to go on with, and the error says why."""
     kind.request(api, auth, "GET", "/v1/accounts")
     api.dead.add("token-1")
@@ -203,7 +205,7 @@ def test_a_renewal_that_fails_is_the_calls_error(api: Api, desk: TokenDesk, auth
 
 
 def test_after_a_redirect_only_the_last_hop_is_replayed(
-    api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind
 ) -> None:
     """The order that was taken before the redirect must not be taken twice."""
 
@@ -224,7 +226,7 @@ def test_after_a_redirect_only_the_last_hop_is_replayed(
     ]
 
 
-def test_a_401_of_a_foreign_host_says_nothing_of_the_token(api: Api, desk: TokenDesk, kind: Kind) -> None:
+def test_a_401_of_a_foreign_host_says_nothing_of_the_token(api: Api, desk: FakeEndpoint, kind: Kind) -> None:
     """Whoever a redirect leads to must not be able to have tokens renewed, nor to be sent one."""
     api.answer = lambda call: (
         (302, {"Location": "https://elsewhere.example/"}, b"") if call.token else (401, CHALLENGE, b"")

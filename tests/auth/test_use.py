@@ -10,7 +10,7 @@ import pytest
 from seic import OAuth2Auth
 from tests._support.api import BASE, CHALLENGE, Api, Kind
 from tests._support.clocks import FakeClock
-from tests._support.token_desk import TokenDesk
+from tests._support.fakes.token_endpoint import FakeEndpoint
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from tests._support.token_desk import TokenDesk
     [(200, True), (204, True), (302, True), (403, True), (404, True), (499, True), (500, False), (503, False)],
 )
 def test_use_is_what_the_api_took(
-    api: Api, desk: TokenDesk, auth: OAuth2Auth, clock: FakeClock, kind: Kind, status: int, counts: bool
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth, clock: FakeClock, kind: Kind, status: int, counts: bool
 ) -> None:
     """The idle lifetime counts from the last call that really carried the token; a 5xx may come from in front of it."""
     kind.request(api, auth, "GET", "/v1/accounts")
