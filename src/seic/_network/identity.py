@@ -196,4 +196,4 @@ class Presenter:
     def _emit(self, event: Event) -> None:
         log_event(event)
         for listeners in [*self._audience]:
-            listeners.tell(event)
+            listeners.notify(event)
