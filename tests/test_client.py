@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 import seic
+from seic._transport import identity_of
 from tests._support.clients import KINDS, both, refused
 from tests._support.fake_gateway import FakeGateway
 from tests._support.pki import mint
@@ -34,7 +35,7 @@ def test_a_client_tells_the_certificate_in_service(kind: Any, tmp_path: Path) ->
     assert client.certificate == config.certificate
 
     disk.put(new)
-    assert config.presenter.reload()
+    assert identity_of(config).reload()
 
     assert client.certificate.leaf.der == new.der
     assert isinstance(config.certificate, seic.ClientCertificate)

@@ -102,7 +102,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site in the place of the network, and nothing remembered before or after."""
     site = Site(rfc8414=document())
     monkeypatch.setattr(_discovery, "_known", {})
-    monkeypatch.setattr("seic._network.identity.shared_context", lambda *_, **__: None)
+    monkeypatch.setattr("seic._identity.shared_context", lambda *_, **__: None)
     monkeypatch.setattr(Network, "new_async_transport", lambda *_: httpx.MockTransport(site))
     monkeypatch.setattr(Network, "new_transport", lambda *_: httpx.MockTransport(site))
     return site

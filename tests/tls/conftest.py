@@ -32,8 +32,8 @@ def bench(client: Minted, root: Minted, tmp_path: Path) -> Bench:
     """Hold the client certificate, with nothing to take up."""
     client.write(tmp_path)
     made = Bench(tmp_path, root)
-    made.identity.hold()
-    made.look()
+    made.current()
+    made.check()
     assert made.events == []
     return made
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections.abc import Hashable
 from pathlib import Path
 
 import attrs
@@ -18,6 +19,7 @@ from seic._tls import checks
 from seic._tls.credential_files import CredentialFiles, Material, PassphraseInput
 from seic._tls.facts import CertificateFacts, moment
 from seic._tls.reasons import CertificateWarning
+from seic._tls.reload import Signature, file_signature
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -33,6 +35,7 @@ class ClientCertificate(Unpicklable):
         key: PKCS#8, not encrypted; private.
         files: What it was loaded from; private.
         warnings: What the files themselves deserve a warning for; private, see `check`.
+        signature: The files' state on disk when they were read.
     """
 
     leaf: CertificateFacts
@@ -41,6 +44,7 @@ class ClientCertificate(Unpicklable):
     _key: bytes = attrs.field(alias="key")
     _source: CredentialFiles = attrs.field(eq=False, alias="source")
     _warnings: tuple[CertificateWarning, ...] = attrs.field(default=(), eq=False, alias="warnings")
+    signature: Signature | None = attrs.field(default=None, eq=False)
 
     @classmethod
     @traceless
@@ -70,9 +74,16 @@ class ClientCertificate(Unpicklable):
     def _read(cls, files: CredentialFiles) -> ClientCertificate:
         from seic._tls.pairing import read_key_pair
 
+        signature = file_signature(files.files)
         pair = read_key_pair(files)
         return cls(
-            leaf=pair.leaf, chain=pair.chain, path=pair.label, key=pair.key, source=files, warnings=pair.warnings
+            leaf=pair.leaf,
+            chain=pair.chain,
+            path=pair.label,
+            key=pair.key,
+            source=files,
+            warnings=pair.warnings,
+            signature=signature,
         )
 
     @traceless
@@ -90,6 +101,11 @@ class ClientCertificate(Unpicklable):
                 field="certificate",
             )
         return self._read(self._source)
+
+    @property
+    def identity_key(self) -> Hashable:
+        """Equal for certificates with the same content that were loaded in the same way."""
+        return self.content, self._source
 
     @property
     def files(self) -> tuple[Path, ...]:

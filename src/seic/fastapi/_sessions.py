@@ -30,7 +30,7 @@ from seic._options import AsyncClientOptions
 from seic._runtime import in_thread, within
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.store import TokenStore
-from seic._transport import AsyncTransport
+from seic._transport import AsyncTransport, identity_of
 from seic.fastapi._health import HealthTracker
 
 #: How many people's clients a worker keeps at hand; the others' are made again of what the store has.
@@ -213,12 +213,14 @@ class Sessions:
         #: Who hears of everybody.
         self.listeners = Listeners(on_event)
         self.listeners.add(self.tracker)
-        self._config.presenter.tell(self.listeners)
+        # Held here: all people's clients share it, however few are at hand.
+        self._identity = identity_of(self._config)
+        self._identity.add_listener(self.listeners)
 
     @property
     def certificate(self) -> ClientCertificate | None:
         """The certificate that all people's clients present; the first look at one from a callback calls it."""
-        return self._config.presenter.certificate()
+        return self._identity.certificate
 
     def open(self) -> None:
         """Begin: connections are shared from now on."""
@@ -305,14 +307,12 @@ class Sessions:
         subject = hashlib.sha256(session.encode()).hexdigest()
         grant = attrs.evolve(self._grant, code=code, code_verifier=code_verifier, subject=subject)
         config = attrs.evolve(self._config, grant=grant)
-        # One identity, however many people: each would watch the certificate's files for itself.
-        object.__setattr__(config, "presenter", self._config.presenter)
         auth = OAuth2Auth(config, transport=self._given)
         auth.listen(self._pass_on)
         return AsyncClient(config, auth=auth, transport=self.carrier, **self._options)
 
     def _pass_on(self, event: Event) -> None:
-        # LoginRealm share one certificate, of which the presenter tells; each auth hears of it again.
+        # LoginRealm share one certificate, of which the identity tells; each auth hears of it again.
         if not isinstance(event, _OF_THE_CERTIFICATE):
             self.listeners.tell(event)
 
