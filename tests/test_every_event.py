@@ -19,8 +19,7 @@ import httpx
 import pytest
 
 import seic
-from seic import events
-from seic._tls.reasons import CertificateWarning
+from seic import CertificateWarning, events
 from seic._transport import identity_of
 from seic.sandbox import CertificateAuthority
 from tests._support import identities

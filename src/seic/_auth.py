@@ -22,7 +22,7 @@ from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._model.token_source import TokenSource
 from seic._network.transport_factory import TransportFactory
-from seic._oauth.challenges import speaks_of_token
+from seic._oauth.challenges import is_token_rejected
 from seic._oauth.redact import credentials_of, find_tracking_id
 from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
@@ -403,7 +403,7 @@ class OAuth2Auth(_Auth):
         self._log(response)
         if not self._guard.allows(response.request.url):
             return self._hand_on(response, "the call was redirected, and another origin answered")
-        if not speaks_of_token(provider=self.config.provider, headers=response.headers, body=said or b""):
+        if not is_token_rejected(provider=self.config.provider, headers=response.headers, body=said or b""):
             return self._hand_on(response, "the answer does not speak of the token")
         if not self._state.may_replace(held):
             return self._hand_on(response, "the API rejects new tokens as well as old ones; renewals pause")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from seic._tls.certificate import ClientCertificate
+from seic import ClientCertificate
 from seic.sandbox import CertificateAuthority, IssuedCertificate
 
 USERNAME = "svc-user"

@@ -8,9 +8,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from seic._errors import CertificateError
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason
+from seic import CertificateError, ClientCertificate, Reason
 from tests._support.pki import PASSPHRASE, Minted, mint, openssl
 
 #: Its key belongs to none of the certificates under test.

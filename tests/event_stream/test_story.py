@@ -1,4 +1,4 @@
-"""What a listener of a client hears while all goes well: waits, fetches, tokens, replays, a certificate's life."""
+"""Events of a working client: waits, refreshes, tokens, retries, certificates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import seic
-from seic._tls.reasons import CertificateWarning
+from seic import CertificateWarning
 from seic._transport import identity_of
 from seic.events import (
     CertificateExpiring,
@@ -32,7 +32,7 @@ from tests._support.heard import HOST, Heard, enter_advisory_window
 
 
 async def test_a_first_call_tells_the_whole_story(gateway: FakeGateway, heard: Heard) -> None:
-    """The wait, the fetch, its request and the token, in the order of their happening; the next call tells nothing."""
+    """The wait, the refresh, its request and the token, in order; the next call emits nothing."""
     async with gateway.client(on_event=heard) as client:
         await client.get("/v1/accounts")
         number = heard.fetch
@@ -49,12 +49,12 @@ async def test_a_first_call_tells_the_whole_story(gateway: FakeGateway, heard: H
 
 
 def test_a_blocking_client_tells_the_same(gateway: FakeGateway, heard: Heard) -> None:
-    """The fetch runs in a thread of its own there, and its events come from it."""
+    """Its refresh runs in another thread, which emits the events."""
     with seic.Client(gateway.config(), transport=gateway.blocking_transport, on_event=heard) as client:
         client.get("/v1/accounts")
 
     number = heard.fetch
-    # The thread ends its fetch and the caller its wait at the same time, so their order is open.
+    # The refresh and the wait end concurrently, so their order is undefined.
     assert sorted(map(repr, heard)) == sorted(
         map(
             repr,
@@ -71,7 +71,7 @@ def test_a_blocking_client_tells_the_same(gateway: FakeGateway, heard: Heard) ->
 
 
 async def test_each_waiting_call_is_told_of_with_the_fetch_it_waits_for(gateway: FakeGateway, heard: Heard) -> None:
-    """Many calls, one fetch: as many waits, all of its number."""
+    """Many calls and one refresh: as many waits, all with its number."""
     async with gateway.client(on_event=heard) as client:
         await asyncio.gather(*(client.get("/v1/accounts") for _ in range(5)))
 
@@ -82,7 +82,7 @@ async def test_each_waiting_call_is_told_of_with_the_fetch_it_waits_for(gateway:
 
 
 async def test_a_cancelled_wait_ends_too(gateway: FakeGateway, heard: Heard) -> None:
-    """A gauge of waiting calls must not drift when callers give up."""
+    """A gauge of waiting calls must be correct after a cancellation."""
     gateway.gate = asyncio.Event()
     async with gateway.client(on_event=heard) as client:
         task = asyncio.create_task(client.get("/v1/accounts"))
@@ -96,7 +96,7 @@ async def test_a_cancelled_wait_ends_too(gateway: FakeGateway, heard: Heard) -> 
 
 
 async def test_a_cancelled_fetch_is_abandoned(gateway: FakeGateway, heard: Heard) -> None:
-    """Closing the client ends a fetch under way; whoever traces it learns that it ended."""
+    """Closing the client ends a running refresh, and emits its end."""
     gateway.gate = asyncio.Event()
     client = gateway.client(on_event=heard)
     task = asyncio.create_task(client.token())
@@ -110,7 +110,7 @@ async def test_a_cancelled_fetch_is_abandoned(gateway: FakeGateway, heard: Heard
 
 
 async def test_a_token_renewed_ahead_says_so(gateway: FakeGateway, heard: Heard) -> None:
-    """Nobody waits for a renewal in the advisory window, and the event tells it from the first."""
+    """The event distinguishes a background renewal from the first token."""
     async with gateway.client() as client:
         await client.token()
         enter_advisory_window(client)
@@ -129,7 +129,7 @@ async def test_a_token_renewed_ahead_says_so(gateway: FakeGateway, heard: Heard)
 async def test_the_version_of_http_is_told_where_it_is_known(
     error: Exception | None, gateway: FakeGateway, heard: Heard
 ) -> None:
-    """As the transport knows it, from the head of the answer on."""
+    """As the transport reports it with the response headers."""
 
     async def body() -> AsyncIterator[bytes]:
         yield b"{" if error else b'{"access_token": "token-1"}'
@@ -148,7 +148,7 @@ async def test_the_version_of_http_is_told_where_it_is_known(
 
 
 async def test_a_token_out_of_a_store_was_not_requested(gateway: FakeGateway, heard: Heard) -> None:
-    """Nothing went to the endpoint, so nothing is counted as acquired."""
+    """Without a request to the endpoint there is no TokenAcquired."""
     store = seic.MemoryStore()
     async with seic.AsyncClient(gateway.config(store=store), transport=gateway.transport) as client:
         await client.token()
@@ -162,7 +162,7 @@ async def test_a_token_out_of_a_store_was_not_requested(gateway: FakeGateway, he
 
 
 async def test_a_replay_is_told_with_the_id_of_the_rejection(gateway: FakeGateway, heard: Heard) -> None:
-    """The rejected call's tracking id is the one that support can look up."""
+    """The support needs the tracking id of the rejected call."""
     async with gateway.client() as client:
         await client.get("/v1/accounts")
         gateway.dead.add("token-1")
@@ -173,7 +173,7 @@ async def test_a_replay_is_told_with_the_id_of_the_rejection(gateway: FakeGatewa
 
 
 async def test_a_call_that_is_not_replayed_says_why(gateway: FakeGateway, heard: Heard) -> None:
-    """A 401 that says nothing of the token may mean anything, and is handed on."""
+    """A 401 without a statement about the token is returned."""
     gateway.challenges = False
     async with gateway.client() as client:
         await client.get("/v1/accounts")
@@ -194,7 +194,7 @@ def _last_track(heard: Heard) -> str | None:
 
 
 def test_the_life_of_a_certificate_is_told(gateway: FakeGateway, heard: Heard) -> None:
-    """Expiring, replaced, and a replacement that cannot work: each is heard by who listens to the client."""
+    """Expiring, replaced, and a replacement that cannot be used: all are events of the client."""
     authority = CertificateAuthority()
     soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=10)
     old = authority.issue("svc-user", not_before=soon - dt.timedelta(days=700), not_after=soon)

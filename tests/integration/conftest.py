@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from seic._tokens.clock import Clock
+from seic import Clock
 from seic.sandbox import ManualClock, Sandbox
 from seic.sandbox._server.loopback import server_context
 
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings and proxies of whoever runs the tests out of them."""
+    """Hide the settings and proxies of the user's environment."""
     for name in tuple(os.environ):
         if name.startswith("SEIC_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -24,19 +24,19 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["TLSv1.2", "TLSv1.3"])
 def tls(request: pytest.FixtureRequest) -> str:
-    """Name the version of TLS that the far side speaks, and no other."""
+    """Return the only TLS version of the server."""
     return str(request.param)
 
 
 @pytest.fixture
 def manual() -> ManualClock:
-    """Stop the time: a clock for both sides, which only the test moves."""
+    """Return a clock for client and server that only the test advances."""
     return ManualClock(start=1_000_000.0)
 
 
 @pytest.fixture
 def clock(manual: ManualClock) -> Clock:
-    """Give the SDK the same time."""
+    """Return the same clock for the SDK."""
     return Clock(monotonic=manual, wall=manual)
 
 
@@ -49,14 +49,14 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def timed_sandbox(manual: ManualClock) -> Iterator[Sandbox]:
-    """Run a sandbox whose tokens age only as the test wants it."""
+    """Run a sandbox with the manual clock."""
     with Sandbox(clock=manual) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def versioned_sandbox(tls: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """Run a sandbox that speaks one version of TLS."""
+    """Run a sandbox with one TLS version."""
     version = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}[tls]
 
     def pinned(*args: Any, **options: Any) -> ssl.SSLContext:

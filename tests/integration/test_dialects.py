@@ -1,4 +1,4 @@
-"""Each grant of each of the three dialects, against the sandbox: token, API call, renewal, and the end."""
+"""Each grant of the three dialects, against the sandbox: token, API call, renewal, and the final error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 import seic
-from seic._tokens.clock import Clock
+from seic import Clock
 from seic.sandbox import ManualClock, Sandbox
 from tests._support.browser import Browser
 from tests._support.far_side import api_client
@@ -27,13 +27,13 @@ GATEWAY = attrs.evolve(seic.SEI_GATEWAY, session_token_field="sessionToken")
 
 @pytest.fixture
 def sandbox(manual: ManualClock) -> Iterator[Sandbox]:
-    """Run a sandbox whose tokens age only as the test wants it."""
+    """Run a sandbox with a manual clock."""
     with Sandbox(clock=manual, redirect_urls=[CALLBACK]) as sandbox:
         yield sandbox
 
 
 def log_in(sandbox: Sandbox, **options: Any) -> tuple[seic.Login, str]:
-    """Begin a login, have a person without a screen carry it out, and return it with the callback."""
+    """Start a login, perform it without a browser, and return it with its callback."""
     hosts = seic.Hosts(api=sandbox.api_url)
     login = seic.Login.begin(
         provider=seic.SEI_PLATFORM, client_id=sandbox.client_id, redirect_uri=CALLBACK, hosts=hosts, **options
@@ -45,19 +45,19 @@ def log_in(sandbox: Sandbox, **options: Any) -> tuple[seic.Login, str]:
 
 
 def by_code(sandbox: Sandbox) -> seic.AuthorizationCode:
-    """A person's login."""
+    """Return the grant of a user login."""
     login, callback = log_in(sandbox)
     return login.finish(callback)
 
 
 def by_refresh_token(sandbox: Sandbox, provider: seic.Provider, grant: Any) -> seic.RefreshToken:
-    """The refresh token of a login that somebody else has made."""
+    """Return a grant with the refresh token of another login."""
     with seic.Client(sandbox.config(provider=provider, grant=grant)) as client:
         return seic.RefreshToken(refresh_token=client.token().refresh_token or "")
 
 
 def gateway_password(sandbox: Sandbox) -> seic.Password:
-    """The account's name and password."""
+    """Return the grant with the account's name and password."""
     return seic.Password(username=sandbox.username, password=lambda: sandbox.password)
 
 
@@ -103,7 +103,7 @@ _CELLS: list[Any] = [
 async def test_a_grant(
     provider: seic.Provider, grant: Callable[[Sandbox], Any], sandbox: Sandbox, manual: ManualClock, clock: Clock
 ) -> None:
-    """Expect a token that the API takes, another one by itself when it is over, and no use of a thing twice."""
+    """The API accepts the token, it is renewed after it expires, and nothing is used twice."""
     config = sandbox.config(provider=provider, grant=grant(sandbox))
     async with seic.AsyncClient(config, auth=seic.OAuth2Auth(config, clock=clock)) as client:
         tokens = set()
@@ -118,7 +118,7 @@ async def test_a_grant(
 
 @pytest.mark.parametrize(("provider", "grant"), _CELLS)
 def test_a_grant_ends(provider: seic.Provider, grant: Callable[[Sandbox], Any], sandbox: Sandbox) -> None:
-    """Expect a revoked token to be dead at the API, in each dialect's own way."""
+    """The API rejects a revoked token, in each dialect."""
     with seic.Client(sandbox.config(provider=provider, grant=grant(sandbox))) as client:
         token = client.token()
         assert client.get(ECHO).status_code == 200
@@ -129,7 +129,7 @@ def test_a_grant_ends(provider: seic.Provider, grant: Callable[[Sandbox], Any], 
 
 
 async def test_the_platform_describes_a_token(sandbox: Sandbox) -> None:
-    """Expect its own call, typed."""
+    """It has its own request, with a typed result."""
     async with seic.AsyncClient(sandbox.config(provider=seic.SEI_PLATFORM, grant=by_code(sandbox))) as client:
         info = await client.token_info()
     assert (info.active, info.username) == (True, sandbox.email)
@@ -137,14 +137,14 @@ async def test_the_platform_describes_a_token(sandbox: Sandbox) -> None:
 
 
 async def test_the_plain_provider_describes_a_token(sandbox: Sandbox) -> None:
-    """Expect introspection (RFC 7662)."""
+    """It uses introspection (RFC 7662)."""
     async with seic.AsyncClient(sandbox.config(provider=seic.OAUTH2)) as client:
         info = await client.token_info()
     assert (info.active, info.client_id) == (True, sandbox.client_id)
 
 
 async def test_a_code_dies_after_twenty_seconds(sandbox: Sandbox, manual: ManualClock) -> None:
-    """Expect an error that names the code's life."""
+    """The error names the lifetime of the code."""
     grant = by_code(sandbox)
     manual.advance(21)
     async with seic.AsyncClient(sandbox.config(provider=seic.SEI_PLATFORM, grant=grant)) as client:
@@ -153,7 +153,7 @@ async def test_a_code_dies_after_twenty_seconds(sandbox: Sandbox, manual: Manual
 
 
 async def test_another_session_is_never_ended_unasked(manual: ManualClock) -> None:
-    """Expect an error that names the remedy and its price, and the remedy where it was asked for."""
+    """The error names the remedy and its effect; the remedy works."""
     with Sandbox(clock=manual, one_session=True) as sandbox:
 
         def config(**options: Any) -> seic.Config:
@@ -171,7 +171,7 @@ async def test_another_session_is_never_ended_unasked(manual: ManualClock) -> No
 
 
 class _Callback(BaseHTTPRequestHandler):
-    """The web application's end of a login: it notes where the browser was sent."""
+    """The callback of the web application; it records the address of the request."""
 
     paths: list[str]
 
@@ -187,7 +187,7 @@ class _Callback(BaseHTTPRequestHandler):
 
 
 def test_a_person_logs_in_with_a_real_browser(tmp_path: Path) -> None:
-    """Expect the whole way: authorize, the login page in Chromium, the redirect, the code, a token, a refresh."""
+    """All steps: authorization, the login page in Chromium, the redirect, the code, a token, a refresh."""
     handler = type("Callback", (_Callback,), {"paths": []})
     with HTTPServer(("127.0.0.1", 0), handler) as application:
         threading.Thread(target=application.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

@@ -94,24 +94,24 @@ def test_where_a_key_may_stand(tmp_path: Path) -> None:
     ("material", "options", "words"),
     [
         pytest.param("missing.pem", {}, r"key: missing\.pem: there is no such file .*check the path", id="no file"),
-        pytest.param(b"-----BEGIN PRIVATE KEY-----\nxx", {}, "cut off .*copy it again", id="damaged"),
+        pytest.param(b"-----BEGIN PRIVATE KEY-----\nxx", {}, "cut off .*copy the whole file again", id="damaged"),
         pytest.param(b"", {}, "it is empty; write", id="empty"),
         pytest.param(b"hello", {}, "neither PEM, DER nor PKCS#12", id="garbage"),
         pytest.param(7, {}, "must be a path, PEM text or bytes, not int", id="no material at all"),
-        pytest.param(mint().pem, {}, "a certificate where the private key belongs; pass", id="a certificate"),
+        pytest.param(mint().pem, {}, "a certificate instead of the private key; pass", id="a certificate"),
         pytest.param(request(mint()), {}, "there is no private key in it; pass", id="a request"),
         pytest.param(pem(EC_KEY, "pass"), {}, "encrypted and there is no passphrase; pass password=", id="sealed"),
         pytest.param(
-            pem(EC_KEY, "pass"), {"password": "wrong"}, "does not open it; check password=", id="wrong passphrase"
+            pem(EC_KEY, "pass"), {"password": "wrong"}, "does not decrypt it; check password=", id="wrong passphrase"
         ),
-        pytest.param(pem(EC_KEY), {"password": "pass"}, "not encrypted, .*leave it out", id="needless passphrase"),
+        pytest.param(pem(EC_KEY), {"password": "pass"}, "not encrypted, .*remove", id="needless passphrase"),
         pytest.param(pem(EC_KEY), {"algorithm": "RS256"}, "ES256, not RS256", id="another algorithm"),
         pytest.param(pem(RSA_KEY), {"algorithm": "none"}, "not none", id="no signature at all"),
         pytest.param(pem(RSA_KEY), {"algorithm": "HS256"}, "not HS256", id="a key as a secret"),
         pytest.param(pem(rsa.generate_private_key(65537, 1024)), {}, "2048 bits", id="weak RSA"),  # noqa: S505  # meant
         pytest.param(pem(ec.generate_private_key(ec.SECP256K1())), {}, "secp256k1", id="another curve"),
-        pytest.param(pem(x25519.X25519PrivateKey.generate()), {}, "signs no JWT", id="for agreement"),
-        pytest.param(pem(dsa.generate_private_key(1024)), {}, "signs no JWT", id="DSA"),  # noqa: S505  # meant
+        pytest.param(pem(x25519.X25519PrivateKey.generate()), {}, "cannot sign a JWT", id="for agreement"),
+        pytest.param(pem(dsa.generate_private_key(1024)), {}, "cannot sign a JWT", id="DSA"),  # noqa: S505  # meant
     ],
 )
 def test_a_key_that_cannot_sign(material: Any, options: dict[str, str], words: str) -> None:
@@ -127,10 +127,10 @@ def test_a_key_that_cannot_sign(material: Any, options: dict[str, str], words: s
     ("content", "password", "words"),
     [
         pytest.param(pem(EC_KEY, "pass"), None, "encrypted and there is no passphrase; pass password=", id="sealed"),
-        pytest.param(pem(EC_KEY, "pass"), "wrong", "does not open it; check password=", id="wrong passphrase"),
-        pytest.param(pem(EC_KEY)[:-30], None, "cut off .*copy it again", id="cut"),
+        pytest.param(pem(EC_KEY, "pass"), "wrong", "does not decrypt it; check password=", id="wrong passphrase"),
+        pytest.param(pem(EC_KEY)[:-30], None, "cut off .*copy the whole file again", id="cut"),
         pytest.param(b"", None, "it is empty", id="empty"),
-        pytest.param(pem(x25519.X25519PrivateKey.generate()), None, "signs no JWT; use RSA", id="kind"),
+        pytest.param(pem(x25519.X25519PrivateKey.generate()), None, "cannot sign a JWT; use RSA", id="kind"),
         pytest.param(None, None, "it is a directory; name the file in it", id="directory"),
     ],
 )

@@ -53,7 +53,7 @@ def test_one_variable_can_contain_key_and_certificate() -> None:
             {"SEIC_CERTIFICATE_KEY": ENCRYPTED_KEY},
             "_PASSWORD",
             "passphrase-missing",
-            "pass SEIC_CERTIFICATE_PASSWORD with it",
+            "there is no passphrase; pass SEIC_CERTIFICATE_PASSWORD",
         ),
         (
             {"SEIC_CERTIFICATE_KEY": ENCRYPTED_KEY, "SEIC_CERTIFICATE_PASSWORD": "x"},

@@ -16,9 +16,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
 from cryptography.x509.oid import NameOID
 
-from seic._errors import CertificateError
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import CertificateWarning, Reason
+from seic import CertificateError, CertificateWarning, ClientCertificate, Reason
 from tests._support.pki import DAY, NOW, PASSPHRASE, Minted, authority, mint, openssl
 
 
@@ -300,7 +298,7 @@ def test_an_encrypted_key_that_every_user_can_read_is_no_warning(form: str, clie
     [
         pytest.param("svc-user", None, id="same"),
         pytest.param("svc-other", "'svc-other'; the gateway", id="other"),
-        pytest.param("SVC-USER", "'SVC-USER' (they differ in case only)", id="case"),
+        pytest.param("SVC-USER", "'SVC-USER' (only the case differs)", id="case"),
         pytest.param("svc-user ", "'svc-user '; the gateway", id="space"),
     ],
 )

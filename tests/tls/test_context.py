@@ -1,27 +1,18 @@
-"""TLS contexts: never weaker than TLS 1.2 with every check on, shared by content, and clear when OpenSSL refuses."""
+"""TLS contexts: at least TLS 1.2, every check on, and a clear error if OpenSSL refuses the certificate."""
 
 from __future__ import annotations
 
-import gc
 import inspect
-import os
 import ssl
 import subprocess
 import sys
-import threading
-import warnings
-import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from seic._errors import CertificateError
-from seic._tls import context as module
-from seic._tls.certificate import ClientCertificate
-from seic._tls.context import build_context, create_ssl_context, shared_context
-from seic._tls.reasons import CertificateWarning, Reason
-from seic._tls.trust import Trust, read_trust
+from seic import CertificateError, CertificateWarning, ClientCertificate, Reason, create_ssl_context
 from tests._support.pki import DAY, NOW, Minted, mint, server, signed_over_sha1
 from tests._support.tls_servers import TLS12, TLS13, TlsServer, call
 
@@ -54,9 +45,10 @@ def test_without_a_certificate_none_is_presented(root: Minted) -> None:
 
 
 @pytest.mark.parametrize("platform", [sys.platform, "darwin"])
-def test_every_check_is_on(platform: str, client: Minted) -> None:
-    """TLS 1.2 is the floor, certificate and host name are checked, compression and renegotiation are off."""
-    context = build_context(ClientCertificate.load(client.pair), read_trust(platform=platform))
+def test_every_check_is_on(platform: str, client: Minted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TLS 1.2 is the minimum, certificate and host name are checked, compression and renegotiation are off."""
+    monkeypatch.setattr(sys, "platform", platform)
+    context = create_ssl_context(certificate=ClientCertificate.load(client.pair))
     assert context.minimum_version == TLS12
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.check_hostname
@@ -66,14 +58,15 @@ def test_every_check_is_on(platform: str, client: Minted) -> None:
 
 def test_a_stricter_policy_stays(root: Minted, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where Python's own contexts begin at TLS 1.3, seic's do not go below."""
+    make = ssl.SSLContext.__new__
 
-    def strict(trust: Trust) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    def make_strict(kind: type[ssl.SSLContext], *arguments: Any, **how: Any) -> ssl.SSLContext:
+        context = make(kind, *arguments, **how)
         context.minimum_version = TLS13
         return context
 
-    monkeypatch.setattr(Trust, "new_context", strict)
-    assert build_context(None, read_trust(root.pem)).minimum_version == TLS13
+    monkeypatch.setattr(ssl.SSLContext, "__new__", make_strict)
+    assert create_ssl_context(ca=root.pem).minimum_version == TLS13
 
 
 @pytest.mark.parametrize("policy", ["TLSv1", "TLSv1.2", "TLSv1.3"])
@@ -85,9 +78,9 @@ def test_the_systems_min_protocol_counts_as_far_as_python_heeds_it(policy: str, 
     )
     (tmp_path / "ca.pem").write_bytes(root.pem)
     program = (
-        "import ssl, sys; from seic._tls.context import create_ssl_context\n"
+        "import seic, ssl, sys\n"
         "print(int(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).minimum_version))\n"
-        "print(int(create_ssl_context(ca=sys.argv[1]).minimum_version))"
+        "print(int(seic.create_ssl_context(ca=sys.argv[1]).minimum_version))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, tmp_path / "ca.pem"],
@@ -155,8 +148,8 @@ WEAK: dict[str, tuple[Callable[[Minted], Minted], Reason, str, str]] = {
     "sha-1": (
         lambda root: signed_over_sha1(mint(issuer=root)),
         Reason.WEAK_SIGNATURE,
-        "signed over MD5 or SHA-1",
-        "signed over SHA-256",
+        "its signature uses MD5 or SHA-1",
+        "signed with SHA-256",
     ),
 }
 
@@ -187,128 +180,12 @@ def test_another_refusal_of_openssl_carries_its_own_word(
 ) -> None:
     """What has no translation is told in OpenSSL's word, with the original as the cause."""
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         error = ssl.SSLError(1, "no")
         error.reason = "UNKNOWN_CERTIFICATE_TYPE"
         raise error
 
-    monkeypatch.setattr(module, "load_cert_chain_from_memory", refuse)
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", refuse)
     with pytest.raises(CertificateError, match="UNKNOWN_CERTIFICATE_TYPE") as caught:
-        build_context(ClientCertificate.load(client.pair), read_trust(root.pem))
+        create_ssl_context(certificate=ClientCertificate.load(client.pair), ca=root.pem)
     assert caught.value.reason == Reason.REFUSED_BY_OPENSSL
-
-
-def test_one_context_serves_all_who_ask_for_the_same(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """The context is shared by content: where the material came from makes no difference."""
-    certificate, key = client.write(tmp_path)
-    one = shared_context(ClientCertificate.load(certificate, key=key), root.pem)
-    assert shared_context(ClientCertificate.load(client.pair), root.der) is one
-
-
-def test_different_identities_authorities_and_protocols_never_share(client: Minted, root: Minted) -> None:
-    """Another key, chain, authority or ALPN list has a context of its own."""
-    between = mint("Between", issuer=root, ca=True, number=71)
-    leaf = mint(issuer=between)
-    contexts = [
-        shared_context(None, root.pem),
-        shared_context(ClientCertificate.load(client.pair), root.pem),
-        shared_context(ClientCertificate.load(client.pair), between.pem),
-        shared_context(ClientCertificate.load(client.pair), root.pem, alpn=["h2", "http/1.1"]),
-        shared_context(ClientCertificate.load(leaf.pair), root.pem),
-        shared_context(ClientCertificate.load(leaf.pair + between.pem), root.pem),
-    ]
-    assert len({id(context) for context in contexts}) == len(contexts)
-
-
-def test_the_protocols_asked_for_are_offered(root: Minted) -> None:
-    """ALPN is set where a caller says so."""
-    offered: list[str | None] = []
-    identity = server(root)
-    with TlsServer(identity, prepare=lambda far: far.set_alpn_protocols(["h2"])) as far:
-        import socket
-
-        context = shared_context(None, root.pem, alpn=["h2"])
-        with (
-            socket.create_connection(("127.0.0.1", far.port)) as raw,
-            context.wrap_socket(raw, server_hostname="localhost") as stream,
-        ):
-            offered.append(stream.selected_alpn_protocol())
-    assert offered == ["h2"]
-
-
-def test_two_threads_that_ask_at_once_build_once(client: Minted, root: Minted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While one thread builds, the other waits and gets the same context."""
-    certificate = ClientCertificate.load(client.pair)
-    building, go_on = threading.Event(), threading.Event()
-    built: list[ssl.SSLContext] = []
-
-    def slow(*arguments: object, **how: object) -> ssl.SSLContext:
-        building.set()
-        assert go_on.wait(10)
-        built.append(build_context(*arguments, **how))  # type: ignore[arg-type]
-        return built[-1]
-
-    monkeypatch.setattr(module, "build_context", slow)
-    found: list[ssl.SSLContext] = []
-    threads = [threading.Thread(target=lambda: found.append(shared_context(certificate, root.pem))) for _ in range(2)]
-    threads[0].start()
-    assert building.wait(10)
-    threads[1].start()
-    go_on.set()
-    for thread in threads:
-        thread.join()
-
-    assert len(built) == 1
-    assert found == [built[0], built[0]]
-
-
-def test_a_failed_build_is_not_kept(client: Minted, root: Minted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a failure the next one who asks tries again."""
-    certificate = ClientCertificate.load(client.pair)
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "build_context", lambda *_, **__: (_ for _ in ()).throw(CertificateError("no")))
-        with pytest.raises(CertificateError):
-            shared_context(certificate, root.pem)
-    assert isinstance(shared_context(certificate, root.pem), ssl.SSLContext)
-
-
-def test_contexts_that_nobody_uses_leave_memory(root: Minted) -> None:
-    """Rotation after rotation, only a few of the last contexts stay alive; one in use always does."""
-    in_use = shared_context(ClientCertificate.load(mint(issuer=root, number=20).pair), root.pem)
-    identities = [ClientCertificate.load(mint(issuer=root, number=number).pair) for number in range(21, 31)]
-    others = [weakref.ref(shared_context(identity, root.pem)) for identity in identities]
-    gc.collect()
-    assert [other() is not None for other in others] == [False] * 6 + [True] * 4
-    assert shared_context(identities[-1], root.pem) is others[-1]()
-    assert in_use is not None
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
-def test_a_child_forked_during_a_build_is_not_locked_out(
-    client: Minted, root: Minted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A lock that some thread of the parent holds at the fork is free in the child."""
-    certificate = ClientCertificate.load(client.pair)
-    building, go_on = threading.Event(), threading.Event()
-
-    def slow(*_: object, **__: object) -> ssl.SSLContext:
-        building.set()
-        assert go_on.wait(10)
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "build_context", slow)
-        thread = threading.Thread(target=shared_context, args=(None, root.der))
-        thread.start()
-        assert building.wait(10)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of a fork beside threads
-        child = os.fork()
-    if child == 0:
-        import signal
-
-        signal.alarm(10)
-        os._exit(0 if isinstance(shared_context(certificate, root.pem), ssl.SSLContext) else 1)
-    go_on.set()
-    thread.join()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,11 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from seic._tls.certificate import ClientCertificate
-from seic._tls.context import build_context
-from seic._tls.credential_files import CredentialFile
-from seic._tls.reasons import Reason
-from seic._tls.trust import read_trust
+from seic import ClientCertificate, Reason, create_ssl_context
 from tests._support.pki import PASSPHRASE, Minted, authority, mint, openssl, server
 from tests._support.tls_servers import TlsServer, call
 
@@ -283,15 +280,15 @@ def test_a_directory_that_is_swapped_while_it_is_read_loads_as_one_version(
         (tmp_path / name / "tls.crt").write_bytes(minted.pem)
         (tmp_path / name / "tls.key").write_bytes(minted.key_pem)
     (tmp_path / "..data").symlink_to("..1")
-    read = CredentialFile.read
+    real_open = os.open
 
-    def read_and_swap(source: CredentialFile) -> bytes:
-        data = read(source)
+    def open_and_swap(path: str, flags: int, *mode: int) -> int:
+        descriptor = real_open(path, flags, *mode)
         (tmp_path / "next").symlink_to("..2")
         (tmp_path / "next").replace(tmp_path / "..data")
-        return data
+        return descriptor
 
-    monkeypatch.setattr(CredentialFile, "read", read_and_swap)
+    monkeypatch.setattr(os, "open", open_and_swap)
     assert ClientCertificate.load(tmp_path).leaf.der == versions["..1"].der
 
 
@@ -324,7 +321,7 @@ def test_an_rsa_pss_key_signs_a_handshake(limits: str, sealed: str) -> None:
     pinned = Minted(x509.load_pem_x509_certificate(made), None)
 
     with TlsServer(server(authority()), trusts=pinned) as far:
-        assert call(build_context(certificate, read_trust(authority().pem)), far.port).endswith(b"ok")
+        assert call(create_ssl_context(certificate=certificate, ca=authority().pem), far.port).endswith(b"ok")
     assert far.peers == [pinned.der]
     assert certificate.key_type == "RSA 2048"
 
@@ -360,11 +357,10 @@ def test_old_ciphers_that_openssl_does_not_offer_are_named(client: Minted, tmp_p
     key.write_bytes(_pkcs8(rsa, "-v1", "PBE-SHA1-RC2-40", *_LEGACY))
     pem.write_bytes(rsa.pem)
     program = (
-        "import sys; from seic._tls.certificate import ClientCertificate as C\n"
-        "from seic._errors import CertificateError\n"
+        "import seic, sys\n"
         "for arguments in ((sys.argv[1], None), (sys.argv[3], sys.argv[2])):\n"
-        "    try: C.load(arguments[0], key=arguments[1], password=sys.argv[4])\n"
-        "    except CertificateError as error: print(error.reason, error)\n"
+        "    try: seic.ClientCertificate.load(arguments[0], key=arguments[1], password=sys.argv[4])\n"
+        "    except seic.CertificateError as error: print(error.reason, error)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, store, key, pem, PASSPHRASE],

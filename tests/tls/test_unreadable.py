@@ -10,11 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import seic._tls.decode  # noqa: F401 - before the user changes, who may not read this Python either
-from seic._errors import CertificateError
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason
-from seic._tls.trust import read_trust
+from seic import CertificateError, ClientCertificate, Reason, create_ssl_context
 from tests._support.pki import Minted
 
 
@@ -51,7 +47,7 @@ def test_a_directory_that_may_not_be_read_is_named(what: str, root: Minted, tmp_
         (folder / "ca.pem" if what == "file-in-it" else folder).chmod(0)
     named = {"folder": folder, "file-in-it": folder / "ca.pem", "link-to-itself": folder / "loop.pem"}[what]
     with _as_nobody(tmp_path) as user, pytest.raises(CertificateError) as caught:
-        read_trust(folder)
+        create_ssl_context(ca=folder)
     folder.chmod(0o700)
 
     assert (caught.value.reason, caught.value.path, caught.value.field) == (Reason.UNREADABLE, str(named), "ca")
@@ -93,7 +89,7 @@ def test_a_variable_that_names_what_may_not_be_read_is_an_error(
     named = str(bundle if variable == "SSL_CERT_FILE" else folder)
     monkeypatch.setenv(variable, named)
     with _as_nobody(tmp_path) as user, pytest.raises(CertificateError, match="may not read it") as caught:
-        read_trust().new_context()
+        create_ssl_context()
     folder.chmod(0o700)
 
     assert (caught.value.reason, caught.value.path) == (Reason.UNREADABLE, named)
@@ -111,5 +107,5 @@ def test_a_systems_folder_that_may_not_be_read_is_none(
     monkeypatch.setattr("seic._tls.trust._BUNDLES", (str(tmp_path / "closed" / "x"), str(tmp_path / "bundle.pem")))
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
     with _as_nobody(tmp_path):
-        trust = read_trust(platform="linux")
-    assert (trust.cafile, trust.capath) == (str(tmp_path / "bundle.pem"), None)
+        context = create_ssl_context()
+    assert context.get_ca_certs(binary_form=True) == [root.der]

@@ -14,10 +14,10 @@ from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.client_auth import hint_for_refusal
 from seic._oauth.dpop import DPoP, wants_nonce
+from seic._oauth.introspection import build_token_info_request, parse_token_info_reply
 from seic._oauth.messages import build_token_request, parse_token_reply
 from seic._oauth.reply import Reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
-from seic._oauth.token_info import build_token_info_request, parse_token_info_reply
 from seic._tokens.sending import Sender
 
 

@@ -14,7 +14,8 @@ from seic._events import Emit, TokenNotBound, TokenRequested
 from seic._model.grant_parameters import GrantParameters
 from seic._model.grants import AuthorizationCode, RefreshToken
 from seic._model.token import Token
-from seic._oauth.confirmation import is_token_bound_as_it_should
+from seic._oauth.confirmation import check_confirmation
+from seic._oauth.jwt import claims_of
 from seic._oauth.next_grant import login_required, next_grant
 from seic._oauth.redact import find_tracking_id
 from seic._oauth.reply import Reply
@@ -273,8 +274,8 @@ class Fetch:
                 request = self.endpoint.build(ask.grant, now=self.clock.wall())
                 reply = yield Send(request, ends - begun)
             token = self.endpoint.parse(reply, obtained_at=wall, now=self.clock.wall())
-            is_bound = is_token_bound_as_it_should(
-                token.access_token,
+            is_bound = check_confirmation(
+                claims_of(token.access_token),
                 provider=self.endpoint.provider,
                 certificate=certificate,
                 host=self.endpoint.host,

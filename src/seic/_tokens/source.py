@@ -12,7 +12,7 @@ from seic._errors import TokenError, TokenRequestRefused
 from seic._events import Emit, Event
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
-from seic._oauth.token_info import require_token_info
+from seic._oauth.introspection import require_token_info
 from seic._runtime import survive_fork
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import Doomed, TokenEndpoint

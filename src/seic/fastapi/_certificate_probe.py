@@ -1,52 +1,52 @@
-"""A look at what may have to be called for first, and may hang: one at a time, however many ask."""
+"""Reads a client certificate for the readiness route: in a thread, because a callback may supply it and block."""
 
 from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Callable
 
+from seic import ClientCertificate
 from seic._runtime import Latch, start_thread
-from seic._tls.certificate import ClientCertificate
 
 
 class CertificateProbe:
-    """Looks at a certificate, which a callback may have to give.
+    """Reads a client certificate in a thread.
 
     Args:
-        get: What gives it; it may block.
+        get: Returns the certificate; it may block.
     """
 
     def __init__(self, get: Callable[[], ClientCertificate | None]) -> None:
         self._get = get
-        self._ended: Latch | None = None
-        self._outcome: concurrent.futures.Future[ClientCertificate | None]
+        self._done: Latch | None = None
+        self._result: concurrent.futures.Future[ClientCertificate | None]
 
-    def begin(self) -> None:
-        """CertificateProbe, in a thread, unless somebody does so already."""
-        if self._ended is not None and not self._ended.is_set():
+    def start(self) -> None:
+        """Read the certificate, unless that is in progress."""
+        if self._done is not None and not self._done.is_set():
             return
-        ended = Latch()
-        outcome: concurrent.futures.Future[ClientCertificate | None] = concurrent.futures.Future()
-        self._ended, self._outcome = ended, outcome
+        done = Latch()
+        result: concurrent.futures.Future[ClientCertificate | None] = concurrent.futures.Future()
+        self._done, self._result = done, result
 
-        def look() -> None:
+        def read() -> None:
             try:
-                outcome.set_result(self._get())
-            except BaseException as error:  # noqa: BLE001 - it is whose who asks
-                outcome.set_exception(error)
+                result.set_result(self._get())
+            except BaseException as error:  # noqa: BLE001 - for the caller of `result`
+                result.set_exception(error)
 
-        start_thread(look, ended=ended.set)
+        start_thread(read, ended=done.set)
 
-    async def end(self, seconds: float) -> ClientCertificate | None:
-        """Return what the look that began last saw.
+    async def result(self, timeout: float) -> ClientCertificate | None:  # noqa: ASYNC109 - the thread goes on
+        """Return the certificate that the last `start` read.
 
         Raises:
-            TimeoutError: It goes on after so many seconds, or none has begun.
-            CertificateError: There is none that works.
+            TimeoutError: It was not read within `timeout` seconds.
+            CertificateError: It cannot be used.
         """
-        if self._ended is None:
+        if self._done is None:
             raise TimeoutError
-        ended, outcome = self._ended, self._outcome
-        if not await ended.wait_async(seconds):
+        done, result = self._done, self._result
+        if not await done.wait_async(timeout):
             raise TimeoutError
-        return outcome.result()
+        return result.result()
