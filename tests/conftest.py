@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, settings
 from seic._tokens import spending
 from tests._support.api import KINDS, Kind
 from tests._support.clocks import FakeClock
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.token_endpoint import FakeEndpoint
 from tests._support.skips import pytest_make_collect_report, pytest_runtest_makereport
-from tests._support.token_desk import TokenDesk
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
@@ -26,9 +26,9 @@ def _nothing_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def desk() -> TokenDesk:
+def desk() -> FakeEndpoint:
     """Return an in-memory token endpoint."""
-    return TokenDesk()
+    return FakeEndpoint()
 
 
 @pytest.fixture

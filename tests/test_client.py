@@ -13,7 +13,7 @@ import pytest
 import seic
 from seic._transport import identity_of
 from tests._support.clients import KINDS, both, refused
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.pki import mint
 from tests._support.swapping import PairOnDisk
 

@@ -11,8 +11,8 @@ import pytest
 import seic
 from seic._runtime import Latch
 from tests._support.clients import both
-from tests._support.fake_gateway import FakeGateway
-from tests._support.token_desk import PATIENCE, TokenDesk
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
 
 
 async def test_a_closed_client_sends_nothing(gateway: FakeGateway) -> None:
@@ -35,13 +35,13 @@ async def test_a_closed_client_sends_nothing(gateway: FakeGateway) -> None:
 @pytest.mark.parametrize("way", ["aclose", "block"])
 async def test_closing_leaves_nothing_running(way: str, gateway: FakeGateway) -> None:
     """A token fetch under way ends with the client; who waits for it comes to an end, too."""
-    gateway.gate = asyncio.Event()
+    gateway.hold()
     client = gateway.client()
     waiting = asyncio.create_task(client.get("/"))
-    await gateway.arrived.wait()
+    assert await gateway.arrived.wait_async(PATIENCE)
 
     await (client.aclose() if way == "aclose" else client.__aexit__())
-    gateway.gate.set()
+    gateway.release()
     await asyncio.wait([waiting])
 
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -51,7 +51,7 @@ async def test_closing_leaves_nothing_running(way: str, gateway: FakeGateway) ->
 @pytest.mark.parametrize("way", ["aclose", "block"])
 def test_a_closing_that_is_cancelled_closes_all_the_same(library: str, way: str) -> None:
     """It ends the fetch that others wait for without giving it its moment, and closes the connections."""
-    desk = TokenDesk()
+    desk = FakeEndpoint()
     closed = Latch()
     heard: list[BaseException] = []
 

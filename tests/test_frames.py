@@ -13,7 +13,7 @@ import pytest
 
 import seic
 from seic._tokens.lifeline import Lifeline
-from tests._support.fake_provider import Hands
+from tests._support.clocks import FakeClock
 from tests._support.jwts import EC_KEY, pem
 from tests._support.planted import Planted
 
@@ -102,7 +102,7 @@ class Scene:
     server: Server
     planted: Planted
     fails: Callable[[str], httpx.Response]
-    hands: Hands = attrs.field(factory=Hands)
+    clock: FakeClock = attrs.field(factory=FakeClock)
 
     def config(self, provider: seic.Provider = PLAIN, **changes: Any) -> seic.Config:
         """Settings of a client with secrets of each kind."""
@@ -154,7 +154,7 @@ def _device_config(scene: Scene) -> seic.Config:
 
 
 def _ways(scene: Scene) -> dict[str, Any]:
-    return {"transport": scene.server.transport, "clock": scene.hands.clock}
+    return {"transport": scene.server.transport, "clock": scene.clock.clock}
 
 
 async def _device_begin(scene: Scene) -> object:
@@ -252,10 +252,10 @@ async def test_a_failing_call_shows_no_secret(
     scene = Scene(Server(planted), planted, fault)
 
     async def pause(seconds: float) -> None:
-        scene.hands.now += seconds
+        scene.clock.advance(seconds)
 
     def block(_line: Lifeline, seconds: float) -> None:
-        scene.hands.now += seconds
+        scene.clock.advance(seconds)
 
     monkeypatch.setattr("seic._tokens.fetch.sleep", pause)
     monkeypatch.setattr(Lifeline, "sleep", block)

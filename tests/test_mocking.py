@@ -8,7 +8,7 @@ import pytest
 import respx
 
 import seic
-from tests._support.fake_gateway import TOKEN_PATH, FakeGateway
+from tests._support.fakes.gateway import TOKEN_PATH, FakeGateway
 from tests._support.identities import authority, certificate
 
 _TOKEN = {"access_token": "token-1", "token_type": "BearerToken", "expires_in": "3600"}
@@ -63,7 +63,7 @@ def test_respx_works_with_the_auth_on_a_plain_blocking_client(guarded: bool, gat
 async def test_the_auth_serves_an_httpx2_client(gateway: FakeGateway) -> None:
     """One auth for clients of both libraries, and one token."""
     config = gateway.config()
-    auth = seic.OAuth2Auth(config, transport=gateway.transport)
+    auth = seic.OAuth2Auth(config, transport=gateway)
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, json=dict(request.headers))

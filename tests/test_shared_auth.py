@@ -8,18 +8,18 @@ import pytest
 
 import seic
 from tests._support.clients import KINDS, refused
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.identities import certificate
 
 
 async def test_one_auth_is_one_token_for_several_clients(gateway: FakeGateway) -> None:
     """The second client makes no token request, and closing one leaves the token to the other."""
     config = gateway.config()
-    auth = seic.OAuth2Auth(config, transport=gateway.transport)
-    async with seic.AsyncClient(config, auth=auth, transport=gateway.transport) as first:
+    auth = seic.OAuth2Auth(config, transport=gateway)
+    async with seic.AsyncClient(config, auth=auth, transport=gateway) as first:
         await first.get("/a")
-    second = seic.AsyncClient(config, auth=auth, transport=gateway.transport)
-    blocking = seic.Client(config, auth=auth, transport=gateway.blocking_transport)
+    second = seic.AsyncClient(config, auth=auth, transport=gateway)
+    blocking = seic.Client(config, auth=auth, transport=gateway)
     async with second:
         await second.get("/b")
     with blocking:
@@ -53,7 +53,7 @@ def test_no_token_is_shared_between_two_identities(
 @KINDS
 def test_what_is_not_of_the_identity_may_differ(kind: Any, gateway: FakeGateway) -> None:
     """Two configurations of one identity are as good as one."""
-    auth = seic.OAuth2Auth(gateway.config(token_timeout=1), transport=gateway.blocking_transport)
+    auth = seic.OAuth2Auth(gateway.config(token_timeout=1), transport=gateway)
 
     assert kind(gateway.config(), auth=auth).stats is auth.stats
 

@@ -12,7 +12,7 @@ import httpx2
 
 from seic import SEI_GATEWAY, ClientCredentials, Config, Hosts, OAuth2Auth
 from tests._support.clocks import FakeClock
-from tests._support.token_desk import TokenDesk
+from tests._support.fakes.token_endpoint import FakeEndpoint
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 BASE = "https://api.example"
@@ -146,7 +146,7 @@ def config(**changes: Any) -> Config:
     return Config(**{**settings, **changes})
 
 
-def auth_for(desk: TokenDesk, clock: FakeClock | None = None, **changes: Any) -> OAuth2Auth:
+def auth_for(desk: FakeEndpoint, clock: FakeClock | None = None, **changes: Any) -> OAuth2Auth:
     """Return an auth whose tokens come from the desk."""
     return OAuth2Auth(config(**changes), transport=desk, clock=(clock or FakeClock()).clock)
 

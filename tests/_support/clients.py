@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 import seic
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 
 
 def both(gateway: FakeGateway, **options: Any) -> tuple[seic.AsyncClient, seic.Client]:
     """One client of each kind."""
     return (
-        seic.AsyncClient(gateway.config(), transport=gateway.transport, **options),
-        seic.Client(gateway.config(), transport=gateway.blocking_transport, **options),
+        seic.AsyncClient(gateway.config(), transport=gateway, **options),
+        seic.Client(gateway.config(), transport=gateway, **options),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from tests._support.token_desk import PATIENCE, name
+from tests._support.fakes.token_endpoint import PATIENCE, name
 
 CALLERS = 100
 

@@ -14,7 +14,7 @@ from starlette.middleware.sessions import SessionMiddleware
 
 import seic
 from seic.fastapi import Logins, User, add_exception_handlers, lifespan
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 
 KEY = Fernet.generate_key()
 PAGE = {"Accept": "text/html"}
@@ -28,10 +28,10 @@ class Site:
     def __init__(self, platform: FakePlatform, **options: Any) -> None:
         self.platform = platform
         self.logins = Logins(
-            platform.config(), **{"callback_url": CALLBACK, "key": KEY, "transport": platform.transport, **options}
+            platform.config(), **{"callback_url": CALLBACK, "key": KEY, "transport": platform, **options}
         )
         self.app = FastAPI(
-            lifespan=lifespan(platform.config(), also=self.logins.lifespan, transport=platform.transport),
+            lifespan=lifespan(platform.config(), also=self.logins.lifespan, transport=platform),
             middleware=[Middleware(SessionMiddleware, secret_key="x", https_only=True)],
         )
         self.app.include_router(self.logins.router)

@@ -17,7 +17,7 @@ from seic.events import (
     TokenRefused,
     TokenRequested,
 )
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.heard import HOST, Heard, enter_advisory_window
 
 _REFUSAL = {"code": "gateway.authentication.failure", "message": "no", "trackingId": "t", "transient": "false"}
@@ -133,9 +133,7 @@ class _BrokenStore:
 
 async def test_a_degraded_store_is_told_without_its_words(gateway: FakeGateway, heard: Heard) -> None:
     """A store's message can contain a URL with a password, so the event has only its class."""
-    async with seic.AsyncClient(
-        gateway.config(store=_BrokenStore()), transport=gateway.transport, on_event=heard
-    ) as client:
+    async with seic.AsyncClient(gateway.config(store=_BrokenStore()), transport=gateway, on_event=heard) as client:
         await client.token()
 
     assert heard.of(StoreDegraded) == [

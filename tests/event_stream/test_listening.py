@@ -9,7 +9,7 @@ import pytest
 
 import seic
 from seic.events import Event, TokenWaitEnded
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.heard import Heard
 
 
@@ -41,7 +41,7 @@ class Unhurried(Heard):
 async def test_no_event_is_lost_when_a_client_is_closed(closed: str, shared: bool, gateway: FakeGateway) -> None:
     """Closing waits for running listeners, since the last event is often the important one."""
     heard, told = Heard(), Unhurried()
-    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport, on_event=heard) if shared else None
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway, on_event=heard) if shared else None
     client = gateway.client(auth=auth, on_event=told)
     client.listen(heard)
     if closed == "by with":
@@ -57,10 +57,10 @@ async def test_no_event_is_lost_when_a_client_is_closed(closed: str, shared: boo
 
 async def test_clients_of_one_auth_listen_each_until_it_is_closed(gateway: FakeGateway) -> None:
     """They share the token, so both get its events; a closed one gets no more."""
-    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     first, second = Heard(), Heard()
-    async with seic.AsyncClient(gateway.config(), auth=auth, transport=gateway.transport, on_event=first):
-        async with seic.AsyncClient(gateway.config(), auth=auth, transport=gateway.transport, on_event=second) as b:
+    async with seic.AsyncClient(gateway.config(), auth=auth, transport=gateway, on_event=first):
+        async with seic.AsyncClient(gateway.config(), auth=auth, transport=gateway, on_event=second) as b:
             await b.token()
         assert first == second != []
         gone = len(second)

@@ -27,7 +27,8 @@ from seic.events import (
     TokenWaitStarted,
 )
 from seic.sandbox import CertificateAuthority
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.server import PATIENCE
 from tests._support.heard import HOST, Heard, enter_advisory_window
 
 
@@ -50,7 +51,7 @@ async def test_a_first_call_tells_the_whole_story(gateway: FakeGateway, heard: H
 
 def test_a_blocking_client_tells_the_same(gateway: FakeGateway, heard: Heard) -> None:
     """Its refresh runs in another thread, which emits the events."""
-    with seic.Client(gateway.config(), transport=gateway.blocking_transport, on_event=heard) as client:
+    with seic.Client(gateway.config(), transport=gateway, on_event=heard) as client:
         client.get("/v1/accounts")
 
     number = heard.fetch
@@ -83,24 +84,24 @@ async def test_each_waiting_call_is_told_of_with_the_fetch_it_waits_for(gateway:
 
 async def test_a_cancelled_wait_ends_too(gateway: FakeGateway, heard: Heard) -> None:
     """A gauge of waiting calls must be correct after a cancellation."""
-    gateway.gate = asyncio.Event()
+    gateway.hold()
     async with gateway.client(on_event=heard) as client:
         task = asyncio.create_task(client.get("/v1/accounts"))
-        await gateway.arrived.wait()
+        assert await gateway.arrived.wait_async(PATIENCE)
         task.cancel()
         await asyncio.wait([task])
         assert len(heard.of(TokenWaitEnded)) == 1
         assert heard.of(TokenRefreshEnded) == []
-        gateway.gate.set()
+        gateway.release()
         await client.token()
 
 
 async def test_a_cancelled_fetch_is_abandoned(gateway: FakeGateway, heard: Heard) -> None:
     """Closing the client ends a running refresh, and emits its end."""
-    gateway.gate = asyncio.Event()
+    gateway.hold()
     client = gateway.client(on_event=heard)
     task = asyncio.create_task(client.token())
-    await gateway.arrived.wait()
+    assert await gateway.arrived.wait_async(PATIENCE)
     task.cancel()
     await client.aclose()
 
@@ -150,9 +151,9 @@ async def test_the_version_of_http_is_told_where_it_is_known(
 async def test_a_token_out_of_a_store_was_not_requested(gateway: FakeGateway, heard: Heard) -> None:
     """Without a request to the endpoint there is no TokenAcquired."""
     store = seic.MemoryStore()
-    async with seic.AsyncClient(gateway.config(store=store), transport=gateway.transport) as client:
+    async with seic.AsyncClient(gateway.config(store=store), transport=gateway) as client:
         await client.token()
-    async with seic.AsyncClient(gateway.config(store=store), transport=gateway.transport, on_event=heard) as client:
+    async with seic.AsyncClient(gateway.config(store=store), transport=gateway, on_event=heard) as client:
         await client.token()
 
     (ended,) = heard.of(TokenRefreshEnded)
@@ -201,7 +202,7 @@ def test_the_life_of_a_certificate_is_told(gateway: FakeGateway, heard: Heard) -
     new = authority.issue("svc-user")
     given = [seic.ClientCertificate.load(old.cert_pem, key=old.key_pem)]
     config = gateway.config(certificate=lambda: given[-1])
-    with seic.Client(config, transport=gateway.blocking_transport, on_event=heard) as client:
+    with seic.Client(config, transport=gateway, on_event=heard) as client:
         with pytest.warns(CertificateWarning, match="expires"):
             identity_of(config).current()
         identity_of(config).check_for_update(urgent=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests._support.fake_platform import FakePlatform
+from tests._support.fakes.platform import FakePlatform
 from tests._support.issuer import Issuer
 
 

@@ -16,14 +16,14 @@ from starlette.routing import Mount, Route
 
 import seic
 from seic.fastapi import SeicClient, client_named, clients_of, get_client, lifespan, readiness_route
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 
 PlatformClient = Annotated[seic.AsyncClient, Depends(client_named("platform"))]
 
 
 async def test_a_handler_has_the_client_by_its_annotation(gateway: FakeGateway) -> None:
     """The whole of it in five lines of an application."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
 
     @app.get("/accounts")
     async def accounts(client: SeicClient) -> Any:
@@ -44,7 +44,7 @@ async def test_starlette_alone_will_do(gateway: FakeGateway) -> None:
 
     app = Starlette(
         routes=[Route("/accounts", accounts)],
-        lifespan=lifespan(gateway.config(), transport=gateway.transport),
+        lifespan=lifespan(gateway.config(), transport=gateway),
     )
 
     with TestClient(app) as browser:
@@ -53,7 +53,7 @@ async def test_starlette_alone_will_do(gateway: FakeGateway) -> None:
 
 def test_the_client_lives_as_long_as_the_application(gateway: FakeGateway) -> None:
     """It is open while the application runs, one for all requests, and closed after."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
     seen: list[seic.AsyncClient] = []
 
     @app.get("/")
@@ -80,7 +80,7 @@ def test_a_lifespan_of_ones_own_runs_within(gateway: FakeGateway) -> None:
         yield {"greeting": "hello"}
         moments.append(client.is_closed)
 
-    app = FastAPI(lifespan=lifespan(gateway.config(), also=own, transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(gateway.config(), also=own, transport=gateway))
 
     @app.get("/")
     async def greet(request: Request, client: SeicClient) -> str:
@@ -95,7 +95,7 @@ def test_a_lifespan_of_ones_own_runs_within(gateway: FakeGateway) -> None:
 @pytest.mark.parametrize("passes_on", [True, False], ids=["state passed on", "state forgotten"])
 def test_a_lifespan_of_ones_own_may_enter_it(gateway: FakeGateway, passes_on: bool) -> None:
     """Composed the other way round; forgetting to yield the state costs nothing."""
-    ours = lifespan(gateway.config(), transport=gateway.transport)
+    ours = lifespan(gateway.config(), transport=gateway)
 
     @contextlib.asynccontextmanager
     async def own(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -115,8 +115,8 @@ def test_a_lifespan_of_ones_own_may_enter_it(gateway: FakeGateway, passes_on: bo
 @pytest.mark.parametrize("inner_last", [True, False], ids=["inner state last", "outer state last"])
 def test_an_application_may_have_several(gateway: FakeGateway, inner_last: bool) -> None:
     """A router brings its own, or one lifespan enters two; whichever state is passed on, all clients are there."""
-    first = lifespan(gateway.config(), transport=gateway.transport)
-    second = lifespan({"platform": gateway.config(client_id="AppKey-2")}, transport=gateway.transport)
+    first = lifespan(gateway.config(), transport=gateway)
+    second = lifespan({"platform": gateway.config(client_id="AppKey-2")}, transport=gateway)
 
     @contextlib.asynccontextmanager
     async def own(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -139,8 +139,8 @@ def test_an_application_may_have_several(gateway: FakeGateway, inner_last: bool)
 
 def test_the_first_ones_clients_outlive_the_second(gateway: FakeGateway) -> None:
     """The clients of a nested lifespan are removed when it ends; those of the outer one stay."""
-    first = lifespan(gateway.config(), transport=gateway.transport)
-    second = lifespan({"platform": gateway.config()}, transport=gateway.transport)
+    first = lifespan(gateway.config(), transport=gateway)
+    second = lifespan({"platform": gateway.config()}, transport=gateway)
 
     @contextlib.asynccontextmanager
     async def own(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -156,7 +156,7 @@ def test_the_first_ones_clients_outlive_the_second(gateway: FakeGateway) -> None
 
 def test_two_clients_of_one_name_are_refused(gateway: FakeGateway) -> None:
     """One of them would never be found."""
-    ours = lifespan(gateway.config(), transport=gateway.transport)
+    ours = lifespan(gateway.config(), transport=gateway)
 
     @contextlib.asynccontextmanager
     async def own(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -178,7 +178,7 @@ def test_a_mounted_application_shares_the_clients(gateway: FakeGateway) -> None:
     async def accounts(client: SeicClient) -> int:
         return (await client.get("/v1/accounts")).status_code
 
-    app = Starlette(routes=[Mount("/inner", inner)], lifespan=lifespan(gateway.config(), transport=gateway.transport))
+    app = Starlette(routes=[Mount("/inner", inner)], lifespan=lifespan(gateway.config(), transport=gateway))
 
     with TestClient(app) as browser:
         assert browser.get("/inner/accounts").json() == 200
@@ -187,7 +187,7 @@ def test_a_mounted_application_shares_the_clients(gateway: FakeGateway) -> None:
 def test_several_configurations_have_a_client_each(gateway: FakeGateway) -> None:
     """Each keeps a token of its own, and is found by its name."""
     configs = {"default": gateway.config(), "platform": gateway.config(client_id="AppKey-2")}
-    app = FastAPI(lifespan=lifespan(configs, transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(configs, transport=gateway))
 
     @app.get("/")
     async def both(one: SeicClient, two: PlatformClient) -> list[str]:
@@ -233,7 +233,7 @@ def test_a_test_replaces_the_client(gateway: FakeGateway, dependency: Any, path:
 
 def test_a_web_socket_has_the_client_too(gateway: FakeGateway) -> None:
     """The dependency asks for what requests and web sockets have in common."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
 
     @app.websocket("/ws")
     async def ws(socket: WebSocket, client: SeicClient) -> None:
@@ -250,7 +250,7 @@ def test_a_web_socket_has_the_client_too(gateway: FakeGateway) -> None:
 )
 def test_the_token_is_there_before_the_first_request_if_asked(gateway: FakeGateway, warm: bool, tokens: int) -> None:
     """Otherwise the first call gets it."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), warm=warm, transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(gateway.config(), warm=warm, transport=gateway))
 
     with TestClient(app):
         assert gateway.tokens == tokens
@@ -261,7 +261,7 @@ def test_an_endpoint_that_is_down_keeps_no_application_from_starting(
 ) -> None:
     """A fleet that restarts during an outage would not come back; the last_error is logged."""
     gateway.plan.extend([httpx.Response(503), httpx.Response(503)])
-    app = FastAPI(lifespan=lifespan(gateway.config(), warm=True, transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(gateway.config(), warm=True, transport=gateway))
 
     with TestClient(app):
         pass
@@ -285,7 +285,7 @@ def test_the_settings_are_read_when_the_application_starts(monkeypatch: pytest.M
 
 def test_a_client_that_is_not_there_is_explained(gateway: FakeGateway) -> None:
     """By the names that are."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
 
     @app.get("/")
     async def see(client: PlatformClient) -> None: ...
@@ -318,7 +318,7 @@ def test_a_listener_hears_every_client(gateway: FakeGateway) -> None:
             {"one": gateway.config(), "two": gateway.config()},
             warm=True,
             on_event=lambda event: heard.append(event.name),
-            transport=gateway.transport,
+            transport=gateway,
         )
     )
     with TestClient(app):

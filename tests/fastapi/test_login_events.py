@@ -17,7 +17,7 @@ from seic._transport import identity_of
 from seic.events import CertificateRotated, Event, TokenAcquired
 from seic.fastapi import Logins, lifespan
 from seic.sandbox import CertificateAuthority
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.observatory import Observatory, facts, id_of, parent_of
 
 AT = {"server.address": "api.seic.com", "server.port": 443}
@@ -33,12 +33,10 @@ class Site:
             config or platform.config(),
             callback_url=CALLBACK,
             key=Fernet.generate_key(),
-            transport=platform.transport,
+            transport=platform,
             **options,
         )
-        own = lifespan(
-            platform.config(), also=self.logins.lifespan, transport=platform.transport, on_event=self.heard.append
-        )
+        own = lifespan(platform.config(), also=self.logins.lifespan, transport=platform, on_event=self.heard.append)
         self.app = FastAPI(lifespan=own)
         self.app.include_router(self.logins.router)
 
@@ -180,12 +178,12 @@ def test_a_renewal_of_a_persons_token_is_told_of(platform: FakePlatform, seen: O
     with site.open() as browser:
         site.visit(browser, "ada@example.com")
         seen.instrument(site.logins)
-        platform._access.clear()
+        platform.reject_access_tokens()
         assert browser.get("/me").json() == "ada@example.com"
         replays = [dict(point.attributes) for point in seen.points("seic.call.replays")]
 
     assert [span.name for span in seen.spans] == ["POST", "seic.token.refresh"]
-    assert platform.exchanges[-1]["grant_type"] == "refresh_token"
+    assert platform.forms[-1]["grant_type"] == "refresh_token"
     assert replays == [{**AT, "seic.replay.outcome": "replayed"}]
 
 

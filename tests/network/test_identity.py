@@ -21,7 +21,7 @@ from seic._identity import Identity, shared_identity
 from seic._listeners import Listeners
 from seic._transport import identity_of
 from seic.events import CertificateRotated, Event, TrustStoreReloaded
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.pki import DAY, NOW, Minted, authority, mint
 from tests._support.swapping import PairOnDisk
 
@@ -89,7 +89,7 @@ async def test_a_refusal_names_the_certificate_as_a_likely_cause(
     """Where the credentials were refused and the names differ; not where the form was wrong."""
     gateway.plan.append(httpx.Response(status, json={"code": "gateway.authentication.failure"}))
     config = with_certificate(gateway, loaded(mint("somebody-else", issuer=root)))
-    async with seic.AsyncClient(config, transport=gateway.transport) as client:
+    async with seic.AsyncClient(config, transport=gateway) as client:
         with pytest.raises(seic.TokenRequestRefused) as caught:
             await client.token()
 
@@ -158,7 +158,7 @@ async def test_the_token_follows_its_certificate(gateway: FakeGateway, root: Min
     disk = PairOnDisk(tmp_path, mint(issuer=root, number=66))
     new = mint(issuer=root, number=67)
     config = with_certificate(gateway, disk.load(), store=Store())
-    async with seic.AsyncClient(config, transport=gateway.transport) as client:
+    async with seic.AsyncClient(config, transport=gateway) as client:
         first = await client.token()
         identity_of(config).current()
         disk.put(new)

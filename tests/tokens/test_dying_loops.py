@@ -16,11 +16,11 @@ from seic._events import Event, TokenWaitStarted
 from seic._runtime import Latch
 from tests._support.clocks import FakeClock
 from tests._support.crowds import in_threads, names_of
+from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, name
 from tests._support.loops import Loop
-from tests._support.token_desk import PATIENCE, TokenDesk, name
 
 
-def test_a_loop_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
+def test_a_loop_that_ends_mid_fetch_hands_over(desk: FakeEndpoint) -> None:
     """asyncio.run cancels what is left; whoever waits elsewhere begins anew."""
     source = desk.source()
     desk.hold()
@@ -46,7 +46,7 @@ def test_a_loop_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
     assert desk.calls == 2
 
 
-def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(desk: TokenDesk, clock: FakeClock) -> None:
+def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(desk: FakeEndpoint, clock: FakeClock) -> None:
     """The renewal that it cut off is not begun anew by the next call at once, which would cut it off as well."""
     source = desk.source(clock)
     source.obtain_sync()
@@ -68,7 +68,7 @@ def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(desk: TokenDesk, c
     asyncio.run(call(begins=True))
 
 
-def test_a_trio_run_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
+def test_a_trio_run_that_ends_mid_fetch_hands_over(desk: FakeEndpoint) -> None:
     """A system task ends with the run that it belongs to."""
     source = desk.source()
     desk.hold()
@@ -86,7 +86,7 @@ def test_a_trio_run_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
 
 
 @pytest.mark.parametrize("waiter", ["thread", "asyncio", "trio"])
-def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: TokenDesk, waiter: str) -> None:
+def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: FakeEndpoint, waiter: str) -> None:
     """Nobody tells them: they look by themselves."""
     waiting = Latch()
 
@@ -114,7 +114,7 @@ def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: To
     assert desk.calls == 2
 
 
-def test_a_loop_that_stands_still_hands_over(desk: TokenDesk) -> None:
+def test_a_loop_that_stands_still_hands_over(desk: FakeEndpoint) -> None:
     """It may go on some day; then it finds that its fetch was given up, and what it brings is not taken."""
     source = desk.source()
     desk.hold()
@@ -134,7 +134,7 @@ def test_a_loop_that_stands_still_hands_over(desk: TokenDesk) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_loop_that_is_closed_without_a_word_hands_over(desk: TokenDesk, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_loop_that_is_closed_without_a_word_hands_over(desk: FakeEndpoint, caplog: pytest.LogCaptureFixture) -> None:
     """Its task can never end; that is its owner's mistake, and nobody else's trouble."""
     source = desk.source()
     desk.hold()
@@ -153,7 +153,7 @@ def test_a_loop_that_is_closed_without_a_word_hands_over(desk: TokenDesk, caplog
     gc.collect()
 
 
-async def test_a_fetch_whose_runner_is_stuck_is_given_up(desk: TokenDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fetch_whose_runner_is_stuck_is_given_up(desk: FakeEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """Code that blocks its event loop holds nobody in another loop for longer than a fetch may take."""
     monkeypatch.setattr("seic._tokens.source._GRACE", 0.0)
     monkeypatch.setattr("seic._tokens.source.PATIENCE", 0.0)

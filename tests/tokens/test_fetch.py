@@ -13,7 +13,7 @@ from seic._tokens.fetch import Fetch, Fetched, Send, Sleep, Steps
 from seic._tokens.keeping import Keeper, Pause
 from seic._tokens.spending import Spendings
 from tests._support.clocks import FakeClock
-from tests._support.token_desk import TokenDesk
+from tests._support.fakes.token_endpoint import FakeEndpoint
 from tests._support.token_replies import reply_of
 
 DOWN = TokenEndpointUnavailable("down")
@@ -35,7 +35,7 @@ def counted() -> Counted:
 
 
 @pytest.fixture
-def fetch(desk: TokenDesk, clock: FakeClock, counted: Counted) -> Fetch:
+def fetch(desk: FakeEndpoint, clock: FakeClock, counted: Counted) -> Fetch:
     """A fetch of ten seconds with no store."""
     return Fetch(
         endpoint=desk.endpoint(timeout=10),

@@ -14,7 +14,7 @@ from seic._tokens.flight import Flight
 from seic._tokens.piloting import Pilot
 from seic._tokens.source import TokenSource
 from tests._support.clocks import FakeClock
-from tests._support.token_desk import PATIENCE, TokenDesk, landed, name
+from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, landed, name
 
 _INTERRUPTS = pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
 
@@ -50,7 +50,7 @@ def _drive(source: TokenSource) -> Any:
 @_INTERRUPTS
 @pytest.mark.parametrize("ask", [TokenSource.obtain_sync, _drive], ids=["blocking", "async"])
 def test_an_interrupt_before_the_fetch_begins_hands_it_over_at_once(
-    desk: TokenDesk, interrupt: type[BaseException], ask: Callable[[TokenSource], Any]
+    desk: FakeEndpoint, interrupt: type[BaseException], ask: Callable[[TokenSource], Any]
 ) -> None:
     """Nobody is left with a fetch that was decided on and never started."""
     source = desk.source(emit=_interrupted(interrupt))
@@ -64,7 +64,7 @@ def test_an_interrupt_before_the_fetch_begins_hands_it_over_at_once(
 @_INTERRUPTS
 @pytest.mark.parametrize("ask", [TokenSource.obtain_sync, _drive], ids=["blocking", "async"])
 def test_an_interrupt_before_a_renewal_ahead_begins_hands_it_over_too(
-    desk: TokenDesk,
+    desk: FakeEndpoint,
     clock: FakeClock,
     monkeypatch: pytest.MonkeyPatch,
     interrupt: type[BaseException],
@@ -83,7 +83,7 @@ def test_an_interrupt_before_a_renewal_ahead_begins_hands_it_over_too(
     assert desk.calls == 2
 
 
-def test_an_interrupt_takes_no_fetch_of_another_thread_down(desk: TokenDesk) -> None:
+def test_an_interrupt_takes_no_fetch_of_another_thread_down(desk: FakeEndpoint) -> None:
     """One that another caller has decided on, and is about to start, is that caller's."""
     deciding, go_on = threading.Event(), threading.Event()
     others: list[threading.Thread] = []

@@ -13,7 +13,7 @@ from seic._events import Event, StoreDegraded, StoreRecovered
 from seic._runtime import Latch
 from seic._tokens.keeping import Keeper
 from tests._support.clocks import FakeClock
-from tests._support.fake_provider import FakeProvider, Hands
+from tests._support.fakes.provider import FakeProvider
 
 PATIENCE = 10.0
 DOWN = StoreDegraded(operation="save", problem="ConnectionError")
@@ -271,18 +271,18 @@ async def test_a_rotated_token_survives_a_store_that_was_down(
     way: Callable[[Any], Any], store: Store, heard: Heard
 ) -> None:
     """Expect the session to go on in the next process, although its save failed at first."""
-    provider, hands = FakeProvider(), Hands()
-    make = provider.source if way is _async else provider.blocking_source
+    provider, clock = FakeProvider(), FakeClock()
+    make = provider.source
     grant = AuthorizationCode(code="code-1")
     store.down = False
-    await way(make(grant, hands, store=store, emit=heard))
-    hands.now += 3601
+    await way(make(grant, clock, store=store, emit=heard))
+    clock.advance(3601)
     store.down = True
-    source = make(grant, hands, store=store, emit=heard)
+    source = make(grant, clock, store=store, emit=heard)
     assert (await source.token() if way is _async else source.token_sync()).refresh_token == "r2"
     store.down = False
     await way(source)
     assert heard.of_the_store() == [DOWN, BACK]
-    hands.now += 3601
-    assert await way(make(grant, hands, store=store)) == "a3"
+    clock.advance(3601)
+    assert await way(make(grant, clock, store=store)) == "a3"
     assert provider.asked == ["authorization_code", "r1", "r2"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from fastapi.testclient import TestClient
 
-from tests._support.fake_platform import FakePlatform
+from tests._support.fakes.platform import FakePlatform
 from tests._support.login_site import Site
 
 

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import seic
-from tests._support.fake_platform import FakePlatform
+from tests._support.fakes.platform import FakePlatform
 from tests._support.login_site import SESSION, Site, cookies_of, plant
 
 
@@ -39,7 +39,7 @@ def test_a_refresh_that_ends_after_the_logout_brings_no_session_back(site: Site,
 
     class Late(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            reply = await site.platform.transport.handle_async_request(request)
+            reply = await site.platform.handle_async_request(request)
             if b"refresh_token" in request.content:
                 site.platform.store._tokens.clear()  # the logout's delete
             return reply
@@ -52,7 +52,7 @@ def test_a_refresh_that_ends_after_the_logout_brings_no_session_back(site: Site,
         client._oauth._source.state.held.age()
         elsewhere.get("/me")
 
-        assert [form["grant_type"] for form in site.platform.exchanges] == ["authorization_code", "refresh_token"]
+        assert [form["grant_type"] for form in site.platform.forms] == ["authorization_code", "refresh_token"]
         assert site.platform.store._tokens == {}
         assert elsewhere.get("/me").status_code == 303
         assert browser.get("/me").status_code == 303
@@ -86,7 +86,7 @@ def test_a_logout_in_the_middle_of_anothers_save_brings_no_session_back(when: st
         store.interruption = lambda: browser.post("/logout")
         elsewhere.get("/me")
 
-        assert [form["grant_type"] for form in platform.exchanges] == ["authorization_code", "refresh_token"]
+        assert [form["grant_type"] for form in platform.forms] == ["authorization_code", "refresh_token"]
         assert store._tokens == {}
         plant(browser, copy)
         assert browser.get("/me").status_code == elsewhere.get("/me").status_code == 303

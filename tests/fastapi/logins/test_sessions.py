@@ -13,7 +13,7 @@ from fastapi import Depends
 from fastapi.testclient import TestClient
 
 import seic
-from tests._support.fake_platform import FakePlatform
+from tests._support.fakes.platform import FakePlatform
 from tests._support.login_site import KEY, LOGIN, SESSION, Site, cookies_of, plant
 
 
@@ -25,7 +25,7 @@ def test_another_worker_knows_the_session(site: Site, browser: TestClient) -> No
         plant(elsewhere, dict(browser.cookies))
         assert elsewhere.get("/me").json() == "ada@example.com"
 
-    assert len(site.platform.exchanges) == 1
+    assert len(site.platform.forms) == 1
 
 
 def test_a_token_that_ends_is_refreshed_unseen(platform: FakePlatform) -> None:
@@ -39,7 +39,7 @@ def test_a_token_that_ends_is_refreshed_unseen(platform: FakePlatform) -> None:
         client._oauth._source.state.held.age()
         assert browser.get("/me").json() == "ada@example.com"
 
-    assert [form["grant_type"] for form in platform.exchanges] == ["authorization_code", "refresh_token"]
+    assert [form["grant_type"] for form in platform.forms] == ["authorization_code", "refresh_token"]
 
 
 def test_when_nothing_renews_the_token_the_person_logs_in_again(site: Site, browser: TestClient) -> None:
@@ -153,7 +153,7 @@ def test_a_person_may_be_away_for_half_an_hour(idle: int, status: int, at_hand: 
             site.logins._sessions._clients.clear()
 
         assert browser.get("/me").status_code == status
-        assert ("refresh_token" in {form["grant_type"] for form in platform.exchanges}) is (status == 200)
+        assert ("refresh_token" in {form["grant_type"] for form in platform.forms}) is (status == 200)
 
 
 def test_a_person_who_was_busy_elsewhere_was_not_away(site: Site, browser: TestClient) -> None:
@@ -170,7 +170,7 @@ def test_a_person_who_was_busy_elsewhere_was_not_away(site: Site, browser: TestC
             assert elsewhere.get("/me").status_code == 200
 
         assert browser.get("/me").status_code == 200
-    assert [form["grant_type"] for form in site.platform.exchanges] == ["authorization_code", "refresh_token"]
+    assert [form["grant_type"] for form in site.platform.forms] == ["authorization_code", "refresh_token"]
 
 
 @pytest.mark.parametrize(
