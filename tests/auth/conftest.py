@@ -1,4 +1,4 @@
-"""Fixtures: an API, and an auth that obtains its tokens from a fake endpoint."""
+"""Fixtures: an API, and an auth with an in-memory token endpoint."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def api() -> Api:
 
 @pytest.fixture
 def auth(desk: FakeEndpoint, clock: FakeClock) -> OAuth2Auth:
-    """Return an auth that obtains its tokens from the endpoint."""
+    """Return an auth with the in-memory token endpoint."""
     return auth_for(desk, clock)

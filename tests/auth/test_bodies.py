@@ -34,23 +34,23 @@ class AgainAsync:
 
 
 class Pipe(io.BytesIO):
-    """A file that cannot be rewound."""
+    """A file that is not seekable."""
 
     def seekable(self) -> bool:
         """Return False."""
         return False
 
     def seek(self, *_: Any) -> int:
-        """Raise as a pipe does."""
+        """Raise, as a pipe does."""
         raise io.UnsupportedOperation
 
     def tell(self) -> int:
-        """Raise as a pipe does."""
+        """Raise, as a pipe does."""
         raise io.UnsupportedOperation
 
 
 class Tape(io.BytesIO):
-    """A file that is not seekable, although `seek` does not raise."""
+    """A file that says it is not seekable, although its `seek` does not raise."""
 
     def seekable(self) -> bool:
         """Return False."""
@@ -58,17 +58,17 @@ class Tape(io.BytesIO):
 
 
 class Torn(io.BytesIO):
-    """A file that is seekable until it is read."""
+    """A file that says it is seekable, but raises once it was read."""
 
     torn = False
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read, and remember it."""
+        """Read normally."""
         self.torn = True
         return super().read(size)
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Raise after a read."""
+        """Raise if it was read."""
         if self.torn:
             raise OSError("cannot seek")
         return super().seek(offset, whence)
@@ -137,7 +137,7 @@ def _replayed_whole(kind: Kind, api: Api, auth: OAuth2Auth, options: dict[str, A
 
 
 def close(options: dict[str, Any]) -> None:
-    """Close a file that a test opened."""
+    """Close the file of a test."""
     if hasattr(options.get("content"), "close"):
         options["content"].close()
 
@@ -155,7 +155,7 @@ def test_a_body_in_memory_is_replayed_whole(
 def test_a_body_that_can_be_rewound_or_rebuilt_is_replayed_whole(
     kind: Kind, api: Api, auth: OAuth2Auth, tmp_path: Path, make: Make, expected: bytes
 ) -> None:
-    """A file is rewound to its position before the request, not to its start."""
+    """A file is sent from its original position, not from its start."""
     _replayed_whole(kind, api, auth, make(tmp_path), expected)
 
 
@@ -164,13 +164,13 @@ def test_a_body_that_can_be_rewound_or_rebuilt_is_replayed_whole(
 def test_an_async_body_that_can_be_rebuilt_is_replayed_whole(
     kind: Kind, api: Api, auth: OAuth2Auth, tmp_path: Path, make: Make, expected: bytes
 ) -> None:
-    """As for a blocking client."""
+    """As in a blocking client."""
     _replayed_whole(kind, api, auth, make(tmp_path), expected)
 
 
 @pytest.mark.parametrize("kind", _clients(is_async=True))
 def test_an_async_file_is_rewound(kind: Kind, api: Api, auth: OAuth2Auth, tmp_path: Path) -> None:
-    """Its position is read and set with `await`."""
+    """Its `tell` and `seek` are awaited."""
     api.dead.add("token-1")
 
     async def call() -> Any:
@@ -186,7 +186,7 @@ def test_an_async_file_is_rewound(kind: Kind, api: Api, auth: OAuth2Auth, tmp_pa
 
 
 def test_a_multipart_form_is_as_good_as_its_files(kind: Kind, api: Api, auth: OAuth2Auth) -> None:
-    """It is encoded again, from the start of each file."""
+    """It is rendered again, from the start of each file."""
     api.dead.add("token-1")
     files = {"one": io.BytesIO(PAYLOAD), "two": ("two.txt", b"bytes")}
     reply = kind.request(api, auth, "POST", "/v1/orders", files=files, data={"field": "value"})
@@ -221,7 +221,7 @@ def _handed_on(kind: Kind, api: Api, auth: OAuth2Auth, options: dict[str, Any], 
 def test_a_body_that_is_gone_is_not_replayed(
     kind: Kind, api: Api, auth: OAuth2Auth, make: Callable[[], dict[str, Any]], why: str
 ) -> None:
-    """The caller gets the 401 with the reason; the token is refreshed for the next request nevertheless."""
+    """The 401 is returned with the reason; the token is renewed for the next call."""
     _handed_on(kind, api, auth, make(), why)
 
 
@@ -237,12 +237,12 @@ def test_a_body_that_is_gone_is_not_replayed(
 def test_an_async_body_that_is_gone_is_not_replayed(
     kind: Kind, api: Api, auth: OAuth2Auth, make: Callable[[], dict[str, Any]], why: str
 ) -> None:
-    """As for a blocking client."""
+    """As in a blocking client."""
     _handed_on(kind, api, auth, make(), why)
 
 
 def test_a_real_pipe_is_not_replayed(api: Api, auth: OAuth2Auth) -> None:
-    """The operating system refuses the seek."""
+    """The operating system reports that it is not seekable."""
     read, write = os.pipe()
     os.write(write, PAYLOAD)
     os.close(write)
@@ -251,7 +251,7 @@ def test_a_real_pipe_is_not_replayed(api: Api, auth: OAuth2Auth) -> None:
 
 
 def test_a_file_that_is_closed_in_between_is_not_replayed(api: Api, auth: OAuth2Auth, tmp_path: Path) -> None:
-    """The caller gets the first response, not an error about the file."""
+    """The first response is returned, not an error about the file."""
     api.dead.add("token-1")
     file = _on_disk(tmp_path).open("rb")
     take = api.take
@@ -267,7 +267,7 @@ def test_a_file_that_is_closed_in_between_is_not_replayed(api: Api, auth: OAuth2
 
 
 def test_an_async_file_that_is_closed_in_between_is_not_replayed(api: Api, auth: OAuth2Auth, tmp_path: Path) -> None:
-    """As for a blocking client."""
+    """As in a blocking client."""
     api.dead.add("token-1")
     take = api.take
 
@@ -287,7 +287,7 @@ def test_an_async_file_that_is_closed_in_between_is_not_replayed(api: Api, auth:
 
 
 def test_a_redirect_that_drops_the_body_may_be_replayed(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
-    """Only the last request of the redirect chain is repeated, and it has no body."""
+    """The last request is sent again, and it has no body."""
 
     def answer(call: Any) -> tuple[int, dict[str, str], bytes] | None:
         if call.method == "POST":

@@ -1,4 +1,4 @@
-"""An auth flow may be closed or cancelled at each of its steps, from any task or thread."""
+"""A flow can be closed or cancelled anywhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
 
 
 async def test_a_flow_may_be_closed_by_another_task(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
-    """Clients and the garbage collector do so; no lock is held across a `yield`."""
+    """Clients and the garbage collector do that; the flow holds no lock across a yield."""
     flows = [auth.async_auth_flow(httpx.Request("GET", f"{BASE}/v1")) for _ in range(3)]
     for flow in flows:
         await anext(flow)
@@ -45,7 +45,7 @@ def test_a_flow_may_be_closed_by_another_thread(api: Api, desk: FakeEndpoint, au
 async def test_a_call_cancelled_anywhere_leaves_the_others_alone(
     api: Api, desk: FakeEndpoint, auth: OAuth2Auth
 ) -> None:
-    """A request is cancelled at each step of refresh, 401, refresh; concurrent and later requests succeed."""
+    """At each step of a call with a refresh, a rejection and another refresh: concurrent and later calls succeed."""
     api.dead.add("token-1")
     steps = 0
     async with KINDS[0].client(api, auth) as client:

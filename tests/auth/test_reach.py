@@ -1,4 +1,4 @@
-"""One auth in each kind of client: the requests that get the token, and those that do not."""
+"""One auth in every kind of client, and the origins that get its token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests._support.fakes.token_endpoint import FakeEndpoint
 
 
 def test_every_kind_of_client_accepts_it(api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind) -> None:
-    """Each request has token and AppKey; one token serves them all."""
+    """Each call has the token and the AppKey, and all share one token."""
     for _ in range(2):
         assert kind.request(api, auth, "GET", "/v1/accounts").status_code == 200
     assert api.tokens == ["token-1"] * 2
@@ -23,7 +23,7 @@ def test_every_kind_of_client_accepts_it(api: Api, desk: FakeEndpoint, auth: OAu
 
 
 def test_all_kinds_of_client_share_one_token(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
-    """Clients of httpx and httpx2, async and blocking, in different event loops."""
+    """Clients of httpx and httpx2, async and blocking, in separate event loops."""
     for kind in KINDS:
         kind.request(api, auth, "GET", "/v1/accounts")
     assert api.tokens == ["token-1"] * 4
@@ -31,11 +31,11 @@ def test_all_kinds_of_client_share_one_token(api: Api, desk: FakeEndpoint, auth:
 
 
 def test_it_works_in_trio(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
-    """A request, and its retry after a 401."""
+    """Calls, and a retry after a 401."""
     api.dead.add("token-1")
 
     async def main() -> Any:
-        # The API's own transport yields with asyncio.sleep.
+        # The transport's pause uses asyncio, so it is left out here.
         async with httpx.AsyncClient(auth=auth, base_url=BASE, transport=httpx.MockTransport(answer)) as client:
             return await client.get("/v1/accounts")
 
@@ -58,7 +58,7 @@ def test_a_foreign_url_gets_nothing(api: Api, desk: FakeEndpoint, auth: OAuth2Au
 def test_a_failed_token_request_is_the_error_of_the_request(
     api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind
 ) -> None:
-    """The request is not sent."""
+    """The call is not sent."""
     desk.plan.extend([httpx.Response(503)] * 2)
     with pytest.raises(TokenEndpointUnavailable):
         kind.request(api, auth, "GET", "/v1/accounts")

@@ -1,4 +1,4 @@
-"""Clients and their auth: closing, revocation, and the check of the configuration."""
+"""Closing and revocation by a ready client."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
 
 @pytest.mark.parametrize("shared", [False, True])
 async def test_a_client_ends_its_own_background_work_only(desk: FakeEndpoint, clock: FakeClock, shared: bool) -> None:
-    """Closing one of several clients that share an auth does not end a pending refresh."""
+    """Closing one of several clients of an auth does not cancel the refresh of the others."""
     auth = auth_for(desk, clock)
     ended = asyncio.Event()
     auth.listen(lambda event: ended.set() if isinstance(event, TokenRefreshEnded) else None)
@@ -35,7 +35,7 @@ async def test_a_client_ends_its_own_background_work_only(desk: FakeEndpoint, cl
 
 
 def test_a_blocking_client_ends_its_thread(desk: FakeEndpoint) -> None:
-    """No refresh is pending after `close`."""
+    """An in-memory request cannot be cancelled, so closing waits for its thread for a moment."""
     with seic.Client(config(), transport=desk) as client:
         assert client.token().access_token == "token-1"
         assert client.token(force=True).access_token == "token-2"
@@ -44,7 +44,7 @@ def test_a_blocking_client_ends_its_thread(desk: FakeEndpoint) -> None:
 
 
 async def test_a_client_revokes(desk: FakeEndpoint) -> None:
-    """The provider gets a revocation request, and the next token is a new one."""
+    """The provider gets the request, and the next token is a new one."""
     async with seic.AsyncClient(config(), transport=desk) as client:
         await client.token()
         desk.plan.append(httpx.Response(200))
@@ -64,7 +64,7 @@ def test_a_blocking_client_revokes(desk: FakeEndpoint) -> None:
 
 
 def test_what_is_no_configuration_is_refused_as_by_a_client() -> None:
-    """Auth and clients raise the same error."""
+    """Auth and client raise the same error."""
     for make in (seic.OAuth2Auth, seic.AsyncClient, seic.Client):
         with pytest.raises(seic.ConfigurationError, match=r"^config: must be a seic\.Config, .*, not NoneType$"):
             make(None)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A request is retried once after a 401, if a new token can help."""
+"""A rejected call is retried once if a new token can help."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests._support.api import BASE, CHALLENGE, KINDS, NOT_REPLAYED, PAYLOAD, Ap
 from tests._support.clocks import FakeClock
 from tests._support.fakes.token_endpoint import FakeEndpoint
 
-# A 401
+# 401
 
 
 def test_a_rejected_token_is_renewed_and_the_call_replayed(
@@ -34,7 +34,7 @@ def test_a_rejected_token_is_renewed_and_the_call_replayed(
 
 
 def test_a_second_401_reaches_the_caller(api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind) -> None:
-    """Each request causes at most one refresh and one retry."""
+    """One renewal and one retry per call at most."""
     api.dead |= {"token-1", "token-2"}
     reply = kind.request(api, auth, "GET", "/v1/accounts")
 
@@ -67,7 +67,7 @@ def test_a_second_401_reaches_the_caller(api: Api, desk: FakeEndpoint, auth: OAu
 def test_only_a_401_that_speaks_of_the_token_is_replayed(
     api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind, refusal: Any, replayed: bool
 ) -> None:
-    """The caller gets any other response unchanged, with its body, and no token is requested."""
+    """Other responses are returned unchanged with their body, and cost no token."""
     api.dead.add("token-1")
     api.refusal = refusal
     reply = kind.request(api, auth, "GET", "/v1/accounts")
@@ -79,7 +79,7 @@ def test_only_a_401_that_speaks_of_the_token_is_replayed(
 
 
 def test_a_plain_provider_says_it_by_the_bare_status(api: Api, desk: FakeEndpoint, kind: Kind) -> None:
-    """For this provider the status alone is enough."""
+    """Its documentation has no other sign of a rejected token."""
     api.dead.add("token-1")
     api.refusal = (401, {}, b"")
     auth = auth_for(desk, provider=seic.OAUTH2, grant=seic.ClientCredentials())
@@ -91,7 +91,7 @@ def test_a_plain_provider_says_it_by_the_bare_status(api: Api, desk: FakeEndpoin
 async def test_two_hundred_401s_make_one_token_request(
     api: Api, desk: FakeEndpoint, auth: OAuth2Auth, spread: bool
 ) -> None:
-    """A 401 counts against the token that the request had; late ones find the new token."""
+    """Each names the rejected token; later calls find the new one, and none fails."""
     kind = KINDS[0]
     async with kind.client(api, auth) as client:
         await client.get("/v1/accounts")
@@ -114,7 +114,7 @@ async def test_two_hundred_401s_make_one_token_request(
 def test_a_path_that_takes_no_token_does_not_cost_one_for_each_call(
     api: Api, desk: FakeEndpoint, auth: OAuth2Auth, clock: FakeClock, kind: Kind
 ) -> None:
-    """Refreshes are suspended if new tokens are rejected too; requests to other paths are not affected."""
+    """Other paths accept the token. Renewals pause, and the 401 says so; the other paths are not affected."""
     api.answer = lambda call: (401, CHALLENGE, b"") if call.path.endswith("/broken") else None
     notes = []
     for _ in range(60):
@@ -134,7 +134,7 @@ def test_a_path_that_takes_no_token_does_not_cost_one_for_each_call(
 def test_of_a_401_no_more_is_read_than_an_error_takes(
     api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind, headers: dict[str, str], replayed: bool
 ) -> None:
-    """Beyond the limit only the challenge counts; without a retry the caller gets the whole body."""
+    """A longer body is not searched. On a retry its rest is not read; otherwise the caller gets all of it."""
     api.dead.add("token-1")
     error = b'{"code": "gateway.authentication.failure", "message": "' + b"x" * 10_000_000 + b'"}'
     api.refusal = (401, headers, error)
@@ -149,7 +149,7 @@ def test_of_a_401_no_more_is_read_than_an_error_takes(
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
 async def test_the_error_of_a_streamed_401_is_left_to_the_caller(api: Api, auth: OAuth2Auth, library: Any) -> None:
-    """The part that was read is still available to the caller."""
+    """It can be read although it was searched."""
     api.dead.add("token-1")
     api.refusal = (401, {}, PAYLOAD)
     kind = next(kind for kind in KINDS if kind.library is library and kind.is_async)
@@ -161,7 +161,7 @@ async def test_the_error_of_a_streamed_401_is_left_to_the_caller(api: Api, auth:
 async def test_a_401_that_comes_late_does_not_renew_the_new_token(
     api: Api, desk: FakeEndpoint, auth: OAuth2Auth
 ) -> None:
-    """The request had the old token; it is retried with the current one."""
+    """The call had the old token; it is retried with the current one."""
     request = httpx.Request("GET", f"{BASE}/v1/accounts")
     flow = auth.async_auth_flow(request)
     await anext(flow)
@@ -177,7 +177,7 @@ async def test_a_401_that_comes_late_does_not_renew_the_new_token(
 def test_where_new_tokens_are_rejected_as_well_renewals_pause(
     api: Api, desk: FakeEndpoint, auth: OAuth2Auth, clock: FakeClock, kind: Kind
 ) -> None:
-    """An API that rejects every token must not cause a token request for each request."""
+    """An API that rejects every token must not cost a token for each call."""
     api.dead |= {f"token-{number}" for number in range(100)}
     for _ in range(20):
         reply = kind.request(api, auth, "GET", "/v1/accounts")
@@ -191,7 +191,7 @@ def test_where_new_tokens_are_rejected_as_well_renewals_pause(
 
 
 def test_a_renewal_that_fails_is_the_calls_error(api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind) -> None:
-    """There is no valid token, and the error has the reason."""
+    """There is no token for a retry, and the error tells the reason."""
     kind.request(api, auth, "GET", "/v1/accounts")
     api.dead.add("token-1")
     desk.plan.append(httpx.Response(401, json={"error": "invalid_client"}))
@@ -206,11 +206,11 @@ def test_a_renewal_that_fails_is_the_calls_error(api: Api, desk: FakeEndpoint, a
 def test_after_a_redirect_only_the_last_hop_is_replayed(
     api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind
 ) -> None:
-    """The request before the redirect was accepted, and must not be sent twice."""
+    """A request before the redirect must not be repeated, since it may have had an effect."""
 
     def answer(call: Any) -> tuple[int, dict[str, str], bytes] | None:
         if call.method == "POST":
-            api.dead.add("token-1")  # revoked meanwhile
+            api.dead.add("token-1")  # it is revoked between the two
             return 303, {"Location": "/v1/orders/7"}, b""
         return None
 
@@ -226,7 +226,7 @@ def test_after_a_redirect_only_the_last_hop_is_replayed(
 
 
 def test_a_401_of_a_foreign_host_says_nothing_of_the_token(api: Api, desk: FakeEndpoint, kind: Kind) -> None:
-    """The target of a redirect must neither cause a refresh nor get a token."""
+    """A redirect to another host must neither cause a renewal nor send the token there."""
     api.answer = lambda call: (
         (302, {"Location": "https://elsewhere.example/"}, b"") if call.token else (401, CHALLENGE, b"")
     )
@@ -244,7 +244,7 @@ def test_a_401_of_a_foreign_host_says_nothing_of_the_token(api: Api, desk: FakeE
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
 async def test_a_streamed_answer_is_left_to_the_caller(api: Api, auth: OAuth2Auth, library: Any) -> None:
-    """Only the body of a 401 is read, since it may tell that the token is invalid."""
+    """Only a 401 is read, to search for the error code."""
     api.answer = lambda _: (200, {}, PAYLOAD)
     kind = next(kind for kind in KINDS if kind.library is library and kind.is_async)
     async with kind.client(api, auth) as client, client.stream("GET", "/v1/accounts") as reply:
@@ -253,7 +253,7 @@ async def test_a_streamed_answer_is_left_to_the_caller(api: Api, auth: OAuth2Aut
 
 
 def test_a_streamed_answer_is_left_to_a_blocking_caller(api: Api, auth: OAuth2Auth) -> None:
-    """As for an async client."""
+    """As in an async client."""
     api.answer = lambda _: (200, {}, PAYLOAD)
     with KINDS[1].client(api, auth) as client, client.stream("GET", "/v1/accounts") as reply:
         assert not reply.is_stream_consumed

@@ -1,4 +1,4 @@
-"""The responses that count as use of a token, for its idle lifetime."""
+"""Calls that count as use of a token."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests._support.fakes.token_endpoint import FakeEndpoint
 def test_use_is_what_the_api_took(
     api: Api, desk: FakeEndpoint, auth: OAuth2Auth, clock: FakeClock, kind: Kind, status: int, counts: bool
 ) -> None:
-    """The idle lifetime starts with the last request that the API processed; a 5xx may be a proxy's."""
+    """The idle lifetime counts from the last call that the API accepted; a 5xx may come from a proxy."""
     kind.request(api, auth, "GET", "/v1/accounts")
     clock.advance(1700)
     api.answer = lambda _: (status, {}, b"")
@@ -29,12 +29,12 @@ def test_use_is_what_the_api_took(
     if not counts:
         assert auth.current is None
     kind.request(api, auth, "GET", "/v1/accounts")
-    # At 3400 of 3600 s the advisory refresh is due: the request is sent with the current token.
+    # At 3400 of 3600 s the advisory period has started: the call continues, while one refreshes.
     assert api.tokens[-1] == ("token-1" if counts else "token-2")
 
 
 def test_a_call_that_never_got_an_answer_is_no_use(api: Api, auth: OAuth2Auth, clock: FakeClock, kind: Kind) -> None:
-    """The API may not have received it."""
+    """It is unknown whether the request arrived."""
     kind.request(api, auth, "GET", "/v1/accounts")
     clock.advance(1700)
 
@@ -50,7 +50,7 @@ def test_a_call_that_never_got_an_answer_is_no_use(api: Api, auth: OAuth2Auth, c
 
 @pytest.mark.parametrize(("status", "counts"), [(200, True), (401, False), (503, False)])
 def test_a_replay_is_a_use_like_any_other(auth: OAuth2Auth, clock: FakeClock, status: int, counts: bool) -> None:
-    """The idle lifetime of the new token starts with the retry, if the API accepted it."""
+    """The idle lifetime of the new token counts from the retry if the API accepted it."""
     request = httpx.Request("GET", f"{BASE}/v1/accounts")
     flow = auth.sync_auth_flow(request)
     next(flow)

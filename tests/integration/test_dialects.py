@@ -16,8 +16,8 @@ import seic
 from seic import Clock
 from seic.sandbox import ManualClock, Sandbox
 from tests._support.browser import Browser
-from tests._support.far_side import api_client
-from tests._support.platform_side import CALLBACK, Page, open_page
+from tests._support.platform_client import CALLBACK, Page, open_page
+from tests._support.sandbox_client import api_client
 
 ECHO = "/v1/echo"
 LATER = 3_601.0

@@ -14,7 +14,7 @@ import trio
 import seic
 from seic.sandbox import IssuedCertificate, Sandbox
 from tests._support.faces import KINDS, Kind, open_client
-from tests._support.far_side import ACCOUNTS_PATH, ECHO_PATH
+from tests._support.sandbox_client import ACCOUNTS_PATH, ECHO_PATH
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
 

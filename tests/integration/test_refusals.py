@@ -9,7 +9,7 @@ import pytest
 import seic
 from seic.sandbox import CertificateAuthority, Sandbox
 from tests._support.faces import KINDS, Kind, open_client
-from tests._support.far_side import ECHO_PATH
+from tests._support.sandbox_client import ECHO_PATH
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
 

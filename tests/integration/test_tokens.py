@@ -14,7 +14,7 @@ import seic
 from seic import Clock
 from seic.sandbox import ManualClock, Sandbox
 from tests._support.faces import KINDS, Kind, open_client
-from tests._support.far_side import ECHO_PATH
+from tests._support.sandbox_client import ECHO_PATH
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
 _CROWD = 1000

@@ -8,7 +8,7 @@ import pickle
 import seic
 from seic._tokens.held import Held
 from seic._tokens.store import MemoryStore
-from tests._support.far_side import ECHO_PATH
+from tests._support.sandbox_client import ECHO_PATH
 from tests._support.secret_runs import Run
 
 

@@ -21,8 +21,8 @@ import seic
 from seic import MemoryStore
 from seic.sandbox import CertificateAuthority, Sandbox
 from tests._support.faces import KINDS, Kind, open_client
-from tests._support.far_side import ECHO_PATH
 from tests._support.planted import all_logs
+from tests._support.sandbox_client import ECHO_PATH
 from tests._support.secret_runs import PASSPHRASE, Run
 from tests._support.wire import wire
 

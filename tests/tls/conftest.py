@@ -1,4 +1,4 @@
-"""What the tests of the identity room share: an authority, a client certificate, and a search for secrets."""
+"""Shared fixtures: an authority, a client certificate, and a search for leaked secrets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def client(root: Minted) -> Minted:
 
 @pytest.fixture
 def bench(client: Minted, root: Minted, tmp_path: Path) -> Bench:
-    """Hold the client certificate, with nothing to take up."""
+    """Return a bench with the client certificate in service and no change pending."""
     client.write(tmp_path)
     made = Bench(tmp_path, root)
     made.identity.hold()
@@ -42,7 +42,7 @@ def bench(client: Minted, root: Minted, tmp_path: Path) -> Bench:
 def assert_no_leak(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> Callable[..., None]:
-    """Check that neither passphrase nor private key shows in things, their tracebacks, output, logs or warnings."""
+    """Check that things, tracebacks, output, logs and warnings show neither passphrase nor private key."""
     caplog.set_level(0)
 
     def check(*things: object, keys: tuple[Minted, ...] = ()) -> None:

@@ -20,7 +20,7 @@ from tests._support.tls_servers import TLS12, TLS13, TlsServer, call
 @pytest.mark.parametrize("version", [TLS12, TLS13])
 @pytest.mark.parametrize("kind", ["rsa", "ec", "ed25519"])
 def test_the_client_presents_its_certificate_and_chain(kind: str, version: ssl.TLSVersion, root: Minted) -> None:
-    """A server that knows the root alone accepts a client with an intermediate, over TLS 1.2 and 1.3."""
+    """A server that knows only the root accepts a client with an intermediate, over TLS 1.2 and 1.3."""
     between = mint("Between", issuer=root, ca=True, number=71)
     client = mint(issuer=between, key=kind)
     context = create_ssl_context(certificate=ClientCertificate.load(client.pair + between.pem), ca=root.pem)
@@ -30,7 +30,7 @@ def test_the_client_presents_its_certificate_and_chain(kind: str, version: ssl.T
 
 
 def test_a_function_may_give_the_certificate(root: Minted, client: Minted) -> None:
-    """What a configuration takes, a context takes, too: it is asked once."""
+    """A context accepts a callback, as a configuration does."""
     loaded = ClientCertificate.load(client.pair)
     with TlsServer(server(root), trusts=root) as far:
         assert call(create_ssl_context(certificate=lambda: loaded, ca=root.pem), far.port).endswith(b"ok")
@@ -38,7 +38,7 @@ def test_a_function_may_give_the_certificate(root: Minted, client: Minted) -> No
 
 
 def test_without_a_certificate_none_is_presented(root: Minted) -> None:
-    """A context for the plain host presents nothing, even where it is asked."""
+    """A context without a certificate presents none, even if the server asks for one."""
     with TlsServer(server(root), trusts=root, demand=False) as far:
         assert call(create_ssl_context(ca=root.pem), far.port).endswith(b"ok")
     assert far.peers == [None]
@@ -57,7 +57,7 @@ def test_every_check_is_on(platform: str, client: Minted, monkeypatch: pytest.Mo
 
 
 def test_a_stricter_policy_stays(root: Minted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where Python's own contexts begin at TLS 1.3, seic's do not go below."""
+    """If Python's own contexts begin at TLS 1.3, seic's do too."""
     make = ssl.SSLContext.__new__
 
     def make_strict(kind: type[ssl.SSLContext], *arguments: Any, **how: Any) -> ssl.SSLContext:
@@ -71,7 +71,7 @@ def test_a_stricter_policy_stays(root: Minted, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("policy", ["TLSv1", "TLSv1.2", "TLSv1.3"])
 def test_the_systems_min_protocol_counts_as_far_as_python_heeds_it(policy: str, root: Minted, tmp_path: Path) -> None:
-    """The floor is TLS 1.2 under any openssl.cnf, and above that what Python leaves of the system's policy."""
+    """The minimum is TLS 1.2 with any openssl.cnf, or a higher one of the system's policy that Python respects."""
     configuration = tmp_path / "openssl.cnf"
     configuration.write_text(
         f"openssl_conf = o\n[o]\nssl_conf = s\n[s]\nsystem_default = d\n[d]\nMinProtocol = {policy}\n"
@@ -94,7 +94,7 @@ def test_the_systems_min_protocol_counts_as_far_as_python_heeds_it(policy: str, 
 
 
 def test_an_authority_that_has_ended_is_warned_of(root: Minted) -> None:
-    """Who builds a context is told at once, with the authority's name."""
+    """Building the context warns at once, with the authority's name."""
     old = mint("Old Root", ca=True, number=73, not_before=NOW - 9 * DAY, not_after=NOW - DAY)
     with pytest.warns(CertificateWarning, match="ca: the authority CN=Old Root expired on") as warned:
         create_ssl_context(ca=root.pem + old.pem)
@@ -102,12 +102,12 @@ def test_an_authority_that_has_ended_is_warned_of(root: Minted) -> None:
 
 
 def test_no_argument_turns_a_check_off() -> None:
-    """The public function takes a certificate and authorities, and nothing else."""
+    """The public function takes only a certificate and authorities."""
     assert set(inspect.signature(create_ssl_context).parameters) == {"certificate", "ca"}
 
 
 def test_no_secrets_are_logged_for_a_debugger(root: Minted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """SSLKEYLOGFILE, which would write every session's keys to a file, is not followed."""
+    """SSLKEYLOGFILE, which would write every session's keys to a file, has no effect."""
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
     assert create_ssl_context(ca=root.pem).keylog_filename is None
     assert list(tmp_path.iterdir()) == []
@@ -115,7 +115,7 @@ def test_no_secrets_are_logged_for_a_debugger(root: Minted, monkeypatch: pytest.
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1:DeprecationWarning")
 def test_tls_1_1_is_refused(root: Minted) -> None:
-    """A server that speaks nothing newer is not spoken to."""
+    """A server that supports nothing newer is refused."""
     old = TlsServer(
         server(root), version=ssl.TLSVersion.TLSv1_1, prepare=lambda far: far.set_ciphers("ALL:@SECLEVEL=0")
     )
@@ -134,8 +134,8 @@ def test_a_certificate_outside_its_dates_makes_no_context(days: tuple[int, int],
     assert caught.value.reason == reason
 
 
-def test_what_deserves_a_warning_is_issued_at_the_callers_line(root: Minted) -> None:
-    """A certificate that ends soon warns once, and the warning points to the user's own code."""
+def test_a_warning_points_to_the_callers_line(root: Minted) -> None:
+    """A certificate that expires soon warns once, and the warning points to the user's code."""
     minted = mint(issuer=root, not_before=NOW - 300 * DAY, not_after=NOW + 5 * DAY)
     with pytest.warns(CertificateWarning, match="expires on") as caught:
         create_ssl_context(certificate=ClientCertificate.load(minted.pair), ca=root.pem)
@@ -155,7 +155,7 @@ WEAK: dict[str, tuple[Callable[[Minted], Minted], Reason, str, str]] = {
 
 
 @pytest.mark.parametrize("row", WEAK)
-def test_what_openssl_refuses_is_said_with_the_remedy(
+def test_a_refusal_of_openssl_names_the_remedy(
     row: str, root: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
 ) -> None:
     """A key or signature below the system's security level is an error that names file, subject, level and remedy."""
@@ -178,7 +178,7 @@ def test_what_openssl_refuses_is_said_with_the_remedy(
 def test_another_refusal_of_openssl_carries_its_own_word(
     client: Minted, root: Minted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What has no translation is told in OpenSSL's word, with the original as the cause."""
+    """An unknown reason is quoted in OpenSSL's words, with the original error as the cause."""
 
     def refuse(*_: object, **__: object) -> None:
         error = ssl.SSLError(1, "no")

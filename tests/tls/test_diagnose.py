@@ -28,7 +28,7 @@ OLD = mint("Old Root", ca=True, number=73, not_before=NOW - 9 * DAY, not_after=O
 
 
 def by_socket(context: ssl.SSLContext, port: int, host: str) -> object:
-    """Call as a program on a plain socket does."""
+    """Call on a plain socket."""
     return call(context, port, host)
 
 
@@ -49,7 +49,7 @@ def by_async_httpx(context: ssl.SSLContext, port: int, host: str) -> object:
 
 
 def by_strict_socket(context: ssl.SSLContext, port: int, host: str) -> object:
-    """Call on a socket that takes no end of the stream for an answer; ssl's own default hides one without an alert."""
+    """Call on a socket that reports an end of the stream without an alert, which ssl hides by default."""
     with (
         socket.create_connection((host, port), timeout=10) as raw,
         context.wrap_socket(raw, server_hostname=host, suppress_ragged_eofs=False) as stream,
@@ -82,19 +82,19 @@ def fail(
 
 
 def load(minted: Minted) -> ClientCertificate:
-    """Load with the pair in one file."""
+    """Load the pair from one file."""
     return ClientCertificate.load(minted.pair)
 
 
 def handshake(
     certificate: ClientCertificate | None = None, host: str = "mtls.example", now: Any = NOW
 ) -> HandshakeContext:
-    """A handshake for what no server of the tests says."""
+    """Return the facts of a handshake that no server of the tests made."""
     return HandshakeContext(host=host, port=443, certificate=certificate, now=now)
 
 
 def openssl_error(reason: str | None, text: str = "") -> ssl.SSLError:
-    """An error as OpenSSL's are."""
+    """Return an error like OpenSSL's."""
     error = ssl.SSLError(1, text)
     error.reason = reason  # type: ignore[assignment]
     return error
@@ -150,7 +150,7 @@ def test_a_page_about_an_expired_certificate_is_about_its_dates(root: Minted) ->
 
 
 def test_a_quiet_end_that_a_client_reports_itself_is_explained_on_demand(client: Minted, root: Minted) -> None:
-    """Httpx on a thread sees only a stream that ended; its own error has no cause, so the caller asks for the words."""
+    """The blocking httpx reports only the end of a stream, without a cause, so the caller asks for an explanation."""
     certificate = load(client)
     context = build_context(certificate, read_trust(root.pem))
     with (
@@ -182,8 +182,8 @@ ALERTS = {
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_what_else_openssl_reports_is_explained(name: str, client: Minted) -> None:
-    """Each of OpenSSL's words for a failed handshake has its explanation."""
+def test_each_reason_of_openssl_is_explained(name: str, client: Minted) -> None:
+    """Each of OpenSSL's reasons for a failed handshake has its explanation."""
     reason, side, word = ALERTS[name]
     explained = explain_failure(openssl_error(name), handshake(load(client)))
     assert explained is not None
@@ -192,7 +192,7 @@ def test_what_else_openssl_reports_is_explained(name: str, client: Minted) -> No
 
 
 def test_an_alert_is_read_from_the_text_where_there_is_no_code(client: Minted) -> None:
-    """A newer OpenSSL than Python was built for gives no code, only words."""
+    """A newer OpenSSL than Python was built for gives no code, only a message."""
     error = openssl_error(None, "[SSL] tlsv1 alert unknown ca (_ssl.c:1006)")
     explained = explain_failure(error, handshake(load(client)))
     assert explained is not None
@@ -200,7 +200,7 @@ def test_an_alert_is_read_from_the_text_where_there_is_no_code(client: Minted) -
 
 
 def test_an_alert_about_a_certificate_we_do_not_have_means_that_one_is_demanded() -> None:
-    """Go's servers answer 'bad certificate' to a client without one; that this is the cause is a guess."""
+    """Go's servers answer 'bad certificate' to a client without one; the text says "may"."""
     explained = explain_failure(openssl_error("SSLV3_ALERT_BAD_CERTIFICATE"), handshake())
     assert explained is not None
     assert (explained.reason, explained.side) == (Reason.DEMANDED, "client")
@@ -210,20 +210,20 @@ def test_an_alert_about_a_certificate_we_do_not_have_means_that_one_is_demanded(
 @pytest.mark.parametrize(
     "error", [ConnectionRefusedError(111, "refused"), TimeoutError(), socket.gaierror(-2, "unknown"), ValueError("x")]
 )
-def test_what_is_not_about_tls_is_not_explained(error: Exception) -> None:
-    """A refused connection, a timeout and an unknown name are told by their own errors."""
+def test_failures_without_tls_are_not_explained(error: Exception) -> None:
+    """A refused connection, a timeout and an unknown name have errors of their own."""
     assert explain_failure(error, handshake()) is None
 
 
 def test_a_chain_of_causes_that_bites_its_tail_ends() -> None:
-    """A cycle of causes is walked once."""
+    """A cycle of causes ends after one round."""
     first, second = ValueError("first"), ValueError("second")
     first.__cause__, second.__context__ = second, first
     assert explain_failure(first, handshake()) is None
 
 
 def test_the_cause_is_found_behind_a_context() -> None:
-    """An error raised while another was handled counts as caused by it."""
+    """An error raised during the handling of another counts as caused by it."""
     outer = RuntimeError("outer")
     outer.__context__ = BrokenPipeError(32, "pipe")
     explained = explain_failure(outer, handshake())
@@ -233,7 +233,7 @@ def test_the_cause_is_found_behind_a_context() -> None:
 
 @pytest.mark.parametrize("stage", ["handshake", "first"])
 def test_a_close_upon_an_expired_certificate_is_about_that(stage: Stage, root: Minted) -> None:
-    """It may have ended in service, and some servers hang up without an alert: whatever else is wrong, it is no use."""
+    """It may have expired in service, and some servers close the connection without an alert."""
     ended = load(mint(issuer=root, not_after=NOW - DAY / 2))
     explained = explain_close(attrs.evolve(handshake(ended), stage=stage))
     assert explained is not None
@@ -269,7 +269,7 @@ def test_an_ipv6_host_is_written_in_brackets() -> None:
 )
 @pytest.mark.parametrize("style", STYLES)
 def test_an_expired_authority_of_ours_is_named(style: Any, trusted: list[Minted], words: list[str]) -> None:
-    """The server's certificate is in order, the authority that we were given has expired: it is named with its date."""
+    """The server's certificate is valid, but the configured authority has expired: it is named with its date."""
     context = ssl.create_default_context(cadata="".join(one.pem.decode() for one in trusted))
     with TlsServer(server(OLD)) as far, pytest.raises((OSError, httpx.TransportError)) as caught:
         style(context, far.port, "localhost")
@@ -283,7 +283,7 @@ def test_an_expired_authority_of_ours_is_named(style: Any, trusted: list[Minted]
 
 
 def test_an_expired_server_may_be_an_authority_where_those_are_not_known() -> None:
-    """Where the platform verifies, nobody knows which certificate it was, and the text says so."""
+    """If the platform verifies, the certificate at fault is unknown, and the text says so."""
     error = ssl.SSLCertVerificationError("certificate has expired")
     error.verify_message, error.verify_code = "certificate has expired", 10
     for context in (None, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)):
@@ -306,7 +306,7 @@ VERIFIERS = {
 
 @pytest.mark.parametrize("said", VERIFIERS)
 def test_the_verifiers_of_macos_and_windows_are_understood_by_their_words(said: str) -> None:
-    """Their errors carry codes of their own, or none; the words still tell, and are repeated."""
+    """Their errors have other codes, or none; the messages still tell the reason, and are quoted."""
     error = ssl.SSLCertVerificationError(said)
     error.verify_message = said
     error.verify_code = -67818
@@ -317,7 +317,7 @@ def test_the_verifiers_of_macos_and_windows_are_understood_by_their_words(said: 
 
 
 def test_an_error_without_attributes_is_understood_by_its_text() -> None:
-    """An error that Python code raised has neither code nor message, only its text."""
+    """An error raised by Python code has neither code nor message, only its text."""
     explained = explain_failure(ssl.SSLCertVerificationError("hostname mismatch"), handshake())
     assert explained is not None
     assert explained.reason == Reason.SERVER_WRONG_HOST

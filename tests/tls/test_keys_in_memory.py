@@ -1,4 +1,4 @@
-"""A key in memory reaches OpenSSL without touching a disk, or encrypted and wiped where that cannot be."""
+"""A key in memory reaches OpenSSL without a file, or through one that is encrypted and wiped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _works(client: Minted, root: Minted) -> bool:
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory for temporary files that is empty."""
+    """Return an empty directory for temporary files."""
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -38,7 +38,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("kind", ["rsa", "ec", "ed25519"])
 def test_on_linux_no_file_is_made(kind: str, root: Minted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key goes through anonymous memory, whose descriptor is closed afterwards."""
+    """The key goes through anonymous memory, and its descriptor is closed afterwards."""
     monkeypatch.setattr(tempfile, "mkstemp", lambda *_, **__: pytest.fail("a file was made"))
     client = mint(issuer=root, key=kind)
     before = _descriptors()
@@ -74,7 +74,7 @@ def test_elsewhere_it_is_a_private_encrypted_file_that_is_wiped(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The file is this user's alone, holds the key encrypted only, and leaves nothing but zeros."""
+    """Only this user can read the file, the key in it is encrypted, and it is overwritten with zeros."""
     client = mint(issuer=root, key=kind)
     seen: dict[str, Any] = {}
     twin = tmp_path / "twin"
@@ -101,7 +101,7 @@ def test_elsewhere_it_is_a_private_encrypted_file_that_is_wiped(
 
 
 def test_a_refusal_leaves_no_file_behind(temporary: Path, root: Minted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is wiped and removed when OpenSSL refuses what is in it."""
+    """The file is wiped and removed if OpenSSL refuses its content."""
     _forget_memfd(monkeypatch)
     weak = ClientCertificate.load(mint(issuer=root, key="rsa1024").pair)
     with pytest.raises(CertificateError) as caught:

@@ -133,12 +133,12 @@ def test_a_protocol_that_is_too_old_is_named(send: Call, root: Minted) -> None:
 
 @contextlib.contextmanager
 def plain_server(reply: bytes) -> Iterator[int]:
-    """Run a server without TLS that answers whatever comes, once."""
+    """Run a server without TLS that answers the first request."""
 
     def serve() -> None:
         try:
             connection, _ = listener.accept()
-        except OSError:  # nobody connected
+        except OSError:  # the test ended without a connection
             return
         with connection:
             connection.recv(65536)
@@ -154,7 +154,7 @@ def plain_server(reply: bytes) -> Iterator[int]:
         try:
             yield listener.getsockname()[1]
         finally:
-            listener.shutdown(socket.SHUT_RDWR)  # wakes a thread that nobody connected to
+            listener.shutdown(socket.SHUT_RDWR)  # wakes the thread if no client connected
             thread.join()
 
 

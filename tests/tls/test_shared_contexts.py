@@ -21,7 +21,7 @@ from tests._support.tls_servers import TlsServer
 
 
 def test_one_context_serves_all_who_ask_for_the_same(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """The context is shared by content: where the material came from makes no difference."""
+    """The content decides, not the files."""
     certificate, key = client.write(tmp_path)
     one = shared_context(ClientCertificate.load(certificate, key=key), root.pem)
     assert shared_context(ClientCertificate.load(client.pair), root.der) is one
@@ -43,7 +43,7 @@ def test_different_identities_authorities_and_protocols_never_share(client: Mint
 
 
 def test_the_protocols_asked_for_are_offered(root: Minted) -> None:
-    """ALPN is set where a caller says so."""
+    """The context offers the protocols that the caller names."""
     offered: list[str | None] = []
     identity = server(root)
     with TlsServer(identity, prepare=lambda far: far.set_alpn_protocols(["h2"])) as far:
@@ -57,7 +57,7 @@ def test_the_protocols_asked_for_are_offered(root: Minted) -> None:
 
 
 def test_two_threads_that_ask_at_once_build_once(client: Minted, root: Minted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While one thread builds, the other waits and gets the same context."""
+    """The second thread waits for the first and gets the same context."""
     certificate = ClientCertificate.load(client.pair)
     building, go_on = threading.Event(), threading.Event()
     built: list[ssl.SSLContext] = []
@@ -83,7 +83,7 @@ def test_two_threads_that_ask_at_once_build_once(client: Minted, root: Minted, m
 
 
 def test_a_failed_build_is_not_kept(client: Minted, root: Minted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a failure the next one who asks tries again."""
+    """The next call after a failure tries again."""
     certificate = ClientCertificate.load(client.pair)
     with monkeypatch.context() as patch:
         patch.setattr(module, "build_context", lambda *_, **__: (_ for _ in ()).throw(CertificateError("no")))
@@ -93,7 +93,7 @@ def test_a_failed_build_is_not_kept(client: Minted, root: Minted, monkeypatch: p
 
 
 def test_contexts_that_nobody_uses_leave_memory(root: Minted) -> None:
-    """Rotation after rotation, only a few of the last contexts stay alive; one in use always does."""
+    """Only the last few contexts stay alive, and those in use."""
     in_use = shared_context(ClientCertificate.load(mint(issuer=root, number=20).pair), root.pem)
     identities = [ClientCertificate.load(mint(issuer=root, number=number).pair) for number in range(21, 31)]
     others = [weakref.ref(shared_context(identity, root.pem)) for identity in identities]
@@ -107,7 +107,7 @@ def test_contexts_that_nobody_uses_leave_memory(root: Minted) -> None:
 def test_a_child_forked_during_a_build_is_not_locked_out(
     client: Minted, root: Minted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lock that some thread of the parent holds at the fork is free in the child."""
+    """A lock that a thread of the parent holds at the fork is free in the child."""
     certificate = ClientCertificate.load(client.pair)
     building, go_on = threading.Event(), threading.Event()
 
@@ -122,7 +122,7 @@ def test_a_child_forked_during_a_build_is_not_locked_out(
         thread.start()
         assert building.wait(10)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of a fork beside threads
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of a fork while threads run
         child = os.fork()
     if child == 0:
         import signal
@@ -137,7 +137,7 @@ def test_a_child_forked_during_a_build_is_not_locked_out(
 def test_a_changed_bundle_has_a_context_of_its_own(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, root: Minted
 ) -> None:
-    """Contexts are shared by the authorities' content, or by the bundle's time where OpenSSL reads it."""
+    """The authorities' content decides, or the modification time of a bundle that OpenSSL reads."""
     path = tmp_path / "ca.pem"
     path.write_bytes(root.pem)
     named = shared_context(None, path)

@@ -18,7 +18,7 @@ from tests._support.tls_servers import TlsServer, call
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unset the machine's own variables, which name its bundle."""
+    """Unset the machine's own variables, which may name a bundle."""
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
 
@@ -63,20 +63,20 @@ def test_exactly_what_was_named_is_trusted(form: str, root: Minted, tmp_path: Pa
 
 
 def test_a_leaf_in_a_bundle_is_not_trusted_by_itself(root: Minted) -> None:
-    """A server's certificate beside an authority adds no trust in it."""
+    """A server's certificate next to an authority is not trusted."""
     context = create_ssl_context(ca=server(OTHER).pem + root.pem)
     assert context.get_ca_certs(binary_form=True) == [root.der]
 
 
 def test_an_intermediate_by_itself_is_an_anchor(root: Minted) -> None:
-    """Who names an intermediate trusts what it issued, without the root above it."""
+    """An intermediate is trusted without its root."""
     between = mint("Between", issuer=root, ca=True, number=72)
     assert trusts(create_ssl_context(ca=between.pem), between)
     assert not trusts(create_ssl_context(ca=between.pem), root)
 
 
 def test_a_self_signed_server_certificate_can_be_trusted_as_itself() -> None:
-    """Pinning the one certificate of a server without an authority is a way people have."""
+    """A server without an authority can be pinned by its certificate."""
     alone = mint("localhost", names=["localhost"], usages=None)
     with TlsServer(alone) as far:
         assert call(create_ssl_context(ca=alone.pem), far.port).endswith(b"ok")
@@ -114,7 +114,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("row", MISTAKES)
 def test_a_mistake_in_the_authorities_names_the_file(row: str, tmp_path: Path) -> None:
-    """A bundle that cannot serve is an error with its path, a code and the remedy."""
+    """The error has the bundle's path, a reason code and the remedy."""
     data, reason, words = MISTAKES[row]
     path = tmp_path / "ca.pem"
     path.write_bytes(data)
@@ -127,14 +127,14 @@ def test_a_mistake_in_the_authorities_names_the_file(row: str, tmp_path: Path) -
 
 
 def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
-    """The path of a bundle that is not there stands in the error."""
+    """The error names the missing bundle's path."""
     with pytest.raises(CertificateError, match="there is no such file") as caught:
         create_ssl_context(ca=tmp_path / "ca.pem")
     assert caught.value.path == str(tmp_path / "ca.pem")
 
 
 def test_a_directory_without_certificates_is_named(tmp_path: Path) -> None:
-    """A directory where nothing looks like a certificate is an error, not an empty trust."""
+    """A directory without certificates is an error, not an empty set of authorities."""
     (tmp_path / "README").write_text("nothing here")
     with pytest.raises(CertificateError, match="no certificate of an authority") as caught:
         create_ssl_context(ca=tmp_path)
@@ -142,7 +142,7 @@ def test_a_directory_without_certificates_is_named(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_in_a_directory_is_named_itself(root: Minted, tmp_path: Path) -> None:
-    """A certificate file that is cut off is an error even beside good ones: its authority would be missing later."""
+    """A truncated file is an error even next to valid ones: its authority would be missing later."""
     (tmp_path / "a.pem").write_bytes(root.pem)
     (tmp_path / "b.pem").write_bytes(OTHER.pem[:-30])
     with pytest.raises(CertificateError) as caught:
@@ -151,7 +151,7 @@ def test_a_damaged_file_in_a_directory_is_named_itself(root: Minted, tmp_path: P
 
 
 def test_an_expired_authority_beside_a_valid_one_is_no_error(root: Minted) -> None:
-    """A bundle keeps the old root beside the new one for a while."""
+    """A bundle may keep the old root next to the new one for a while."""
     old = mint("Old Root", ca=True, not_after=NOW - DAY / 2)
     with pytest.warns(CertificateWarning, match="CN=Old Root expired on"):
         context = create_ssl_context(ca=old.pem + root.pem)
@@ -170,7 +170,7 @@ def test_an_expired_authority_beside_a_valid_one_is_no_error(root: Minted) -> No
 def test_an_authority_that_ends_is_a_warning(
     left: int, lifetime: int, reason: Reason | None, root: Minted, tmp_path: Path
 ) -> None:
-    """The warning names the file, the authority, its date, this clock and the remedy, and the rest is trusted."""
+    """The warning names the file, the authority, its date, this clock and the remedy."""
     ending = mint(
         "Ending Root", ca=True, number=73, not_before=NOW + (left - lifetime) * DAY, not_after=NOW + left * DAY
     )
@@ -187,7 +187,7 @@ def test_an_authority_that_ends_is_a_warning(
 
 
 def test_an_authority_with_its_successor_beside_it_is_no_warning(root: Minted) -> None:
-    """So authorities are replaced: the old one stays for a while, under the same name."""
+    """Authorities are replaced in this way: the old one stays for a while under the same name."""
     old = mint("Test Root", ca=True, number=73, not_before=NOW - 9 * DAY, not_after=NOW - DAY)
     coming = mint("Test Root", ca=True, number=73, not_before=NOW + DAY)
     assert not _warnings(old.pem + root.pem)
@@ -202,14 +202,14 @@ def _warnings(ca: Path | bytes | None) -> list[CertificateWarning]:
 
 
 def test_the_systems_trust_deserves_no_warning() -> None:
-    """What the system trusts is the administrator's to renew."""
+    """The administrator renews the system's authorities."""
     assert _warnings(None) == []
 
 
 def test_the_systems_trust_is_a_plain_context_read_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, root: Minted
 ) -> None:
-    """On Linux the context is no subclass, so that it needs no worker thread, and it reads no file per connection."""
+    """On Linux the context is no subclass, so it needs no worker thread, and it reads no file per connection."""
     bundle = tmp_path / "bundle.pem"
     bundle.write_bytes(root.pem)
     monkeypatch.setattr("seic._tls.trust._BUNDLES", (str(bundle),))
@@ -228,14 +228,14 @@ def _paths(cafile: Path, capath: Path) -> ssl.DefaultVerifyPaths:
 
 
 def test_the_machine_under_test_has_a_trust_of_its_own() -> None:
-    """What this system trusts is found without a setting."""
+    """The system's authorities are found without a setting."""
     assert create_ssl_context().get_ca_certs()
 
 
 def test_a_directory_of_hashed_names_is_the_systems_trust_too(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, root: Minted
 ) -> None:
-    """Debian keeps no single file where OpenSSL looks, but a directory of hashed names."""
+    """On Debian OpenSSL's default is a directory of hashed names."""
     monkeypatch.setattr("seic._tls.trust._BUNDLES", ())
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: _paths(tmp_path / "none", tmp_path))
     (tmp_path / _hashed(root)).write_bytes(root.pem)
@@ -260,8 +260,8 @@ def test_a_system_without_authorities_says_what_to_install(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
-def test_where_the_system_verifies_truststore_asks_it(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On macOS and Windows the trust is in no file."""
+def test_truststore_is_used_if_the_system_verifies(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On macOS and Windows the authorities are not in a file."""
     monkeypatch.setattr(sys, "platform", platform)
     assert isinstance(create_ssl_context(), truststore.SSLContext)
 
@@ -270,7 +270,7 @@ def test_where_the_system_verifies_truststore_asks_it(platform: str, monkeypatch
 def test_ssl_cert_file_is_exactly_what_is_trusted(
     platform: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, root: Minted
 ) -> None:
-    """The variable that curl and OpenSSL know replaces the system's trust on every platform."""
+    """The variable, which curl and OpenSSL know too, replaces the system's trust on every platform."""
     (tmp_path / "ca.pem").write_bytes(root.pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
 
@@ -285,7 +285,7 @@ def test_ssl_cert_file_is_exactly_what_is_trusted(
 def test_ssl_cert_dir_is_searched_and_may_name_several(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, root: Minted
 ) -> None:
-    """The variable holds directories of hashed names, with a separator between them; both variables add up."""
+    """The variable names directories of hashed names, joined by a separator; both variables together count."""
     (tmp_path / _hashed(root)).write_bytes(root.pem)
     monkeypatch.setenv("SSL_CERT_DIR", f"{tmp_path / 'none'}:{tmp_path}")
     assert trusts(create_ssl_context(), root)
@@ -302,7 +302,7 @@ def test_ssl_cert_dir_is_searched_and_may_name_several(
 def test_a_variable_that_names_nothing_is_an_error(
     variable: str, kind: str, there: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """OpenSSL would pass over it and trust nobody; the error names the variable and its value."""
+    """OpenSSL would ignore it and trust no authority; the error names the variable and its value."""
     named = tmp_path / "named"
     if there != "nothing":
         named.mkdir() if kind == "file" else named.write_text("")
@@ -315,7 +315,7 @@ def test_a_variable_that_names_nothing_is_an_error(
 def test_a_folder_without_names_that_are_hashes_is_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, root: Minted
 ) -> None:
-    """OpenSSL finds nothing in it and says nothing; the error tells how to make the names."""
+    """OpenSSL would silently find nothing in it; the error says how to make the names."""
     (tmp_path / "ca.pem").write_bytes(root.pem)
     monkeypatch.setenv("SSL_CERT_DIR", f"{tmp_path / 'none'}:{tmp_path}")
     with pytest.raises(CertificateError, match=r"SSL_CERT_DIR .*; run 'openssl rehash") as caught:
@@ -327,7 +327,7 @@ def test_a_folder_without_names_that_are_hashes_is_an_error(
 
 
 def test_a_variable_that_names_garbage_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A bundle without a certificate is named with the variable that led to it."""
+    """The error names the bundle and the variable."""
     (tmp_path / "ca.pem").write_text("garbage")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     with pytest.raises(CertificateError, match=r"no authorities in it \(SSL_CERT_FILE\)") as caught:
@@ -336,7 +336,7 @@ def test_a_variable_that_names_garbage_is_an_error(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_empty_variable_is_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable set to nothing names nothing: the system's trust counts."""
+    """An empty variable counts as unset."""
     systems = create_ssl_context().get_ca_certs()
     monkeypatch.setenv("SSL_CERT_FILE", "")
     assert create_ssl_context().get_ca_certs() == systems

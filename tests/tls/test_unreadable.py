@@ -1,4 +1,4 @@
-"""What is there, but not for this user to read: the error names which, and the permission that lacks."""
+"""Files and folders that this user may not read: the error names them and the missing permission."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests._support.pki import Minted
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unset the machine's own variables, which name its bundle."""
+    """Unset the machine's own variables, which may name a bundle."""
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
 
 
 @contextlib.contextmanager
 def _as_nobody(folder: Path) -> Iterator[str]:
-    """Let a user run the body to whom permissions mean something: nothing is unreadable to root."""
+    """Run the body as a user without privileges, since root can read everything."""
     for above in [folder, *folder.parents[:2]]:
         above.chmod(0o755)
     was = os.geteuid()
@@ -37,7 +37,7 @@ def _as_nobody(folder: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("what", ["folder", "file-in-it", "link-to-itself"])
 def test_a_directory_that_may_not_be_read_is_named(what: str, root: Minted, tmp_path: Path) -> None:
-    """A folder that may not be listed, a file in it that may not be read: the error tells which, and who may not."""
+    """The error names the unreadable folder or file, and the user."""
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "ca.pem").write_bytes(root.pem)
@@ -59,7 +59,7 @@ def test_a_directory_that_may_not_be_read_is_named(what: str, root: Minted, tmp_
 def test_a_folder_of_a_pair_that_may_not_be_entered_is_not_taken_for_an_empty_one(
     client: Minted, tmp_path: Path
 ) -> None:
-    """Its tls.crt is there, and cannot be seen: what lacks is the permission, not the file."""
+    """Its tls.crt exists but is not visible: the error is about the permission, not the file."""
     folder = tmp_path / "tls"
     folder.mkdir()
     (folder / "tls.crt").write_bytes(client.pem)
@@ -80,7 +80,7 @@ def test_a_folder_of_a_pair_that_may_not_be_entered_is_not_taken_for_an_empty_on
 def test_a_variable_that_names_what_may_not_be_read_is_an_error(
     variable: str, closed: str, root: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It exists, and its format is in order: what is missing is the permission, and the error says so."""
+    """The error is about the permission, not about a missing file or its format."""
     folder = tmp_path / "folder"
     folder.mkdir()
     bundle = folder / "ca.pem"
@@ -100,7 +100,7 @@ def test_a_variable_that_names_what_may_not_be_read_is_an_error(
 def test_a_systems_folder_that_may_not_be_read_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Minted
 ) -> None:
-    """The system's bundle serves where its folder of hashed names is closed to this user."""
+    """The system's bundle is used if its folder of hashed names is not readable."""
     (tmp_path / "bundle.pem").write_bytes(root.pem)
     (tmp_path / "closed").mkdir(mode=0)
     paths = ssl.DefaultVerifyPaths("", "", "", str(tmp_path / "none"), "", str(tmp_path / "closed"))

@@ -205,7 +205,7 @@ def test_a_forked_child_watches_by_itself(watching: bool, watcher: Watcher) -> N
         watcher.discard(one)
         assert ended(thread, watcher)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of a fork beside threads
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of a fork while threads run
         child = os.fork()
     if child == 0:
         signal.alarm(10)

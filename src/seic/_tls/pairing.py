@@ -213,7 +213,7 @@ def _warn_of_exposed_key(encrypted: EncryptedKey, file: CredentialFile) -> Itera
     except OSError:  # replaced since it was read; it will be checked when it is read again
         return
     mode = stat.S_IMODE(status.st_mode)
-    if is_open_to_others(mode, status.st_uid):
+    if _is_open_to_others(mode, status.st_uid):
         who = "every user of this machine" if mode & stat.S_IRWXO else "its group"
         text = (
             f"the private key is open to {who} (mode {mode:04o}); run 'chmod 600 {file.label}' (a file of root's may "
@@ -222,16 +222,9 @@ def _warn_of_exposed_key(encrypted: EncryptedKey, file: CredentialFile) -> Itera
         yield certificate_warning(Reason.KEY_EXPOSED, file.label, text)
 
 
-def is_open_to_others(mode: int, owner: int) -> bool:
-    """Return whether more users can use a key's file than should.
-
-    PostgreSQL has the same rule for its keys: a user's file is for that user only; a file of root's may be readable by
-    a group, since an administrator lends a key to a service in that way. ssh, whose keys are personal, allows no group.
-
-    Args:
-        mode: The permission bits.
-        owner: The user id of the file's owner; 0 is root.
-    """
+def _is_open_to_others(mode: int, owner: int) -> bool:
+    # PostgreSQL's rule for its keys: a user's file is for that user only; a file of root's may be readable by a group,
+    # since an administrator lends a key to a service in that way. ssh, whose keys are personal, allows no group.
     allowed = stat.S_IRWXU | (stat.S_IRGRP if owner == 0 else 0)
     return bool(mode & ~allowed & (stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO))
 
