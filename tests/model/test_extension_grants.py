@@ -11,11 +11,18 @@ from urllib.parse import parse_qsl
 import attrs
 import pytest
 
-from seic._errors import ConfigurationError
-from seic._model.extension_grants import DeviceCode, ExistingToken, JwtBearer, SamlBearer, TokenExchange
-from seic._model.grants import ClientCredentials
-from seic._model.provider import Provider, RequestContext
-from seic._model.token import Token
+from seic import (
+    ClientCredentials,
+    ConfigurationError,
+    DeviceCode,
+    ExistingToken,
+    JwtBearer,
+    Provider,
+    RequestContext,
+    SamlBearer,
+    Token,
+    TokenExchange,
+)
 from seic._oauth.messages import build_token_request
 
 PROVIDER = Provider(token_url="/token", device_authorization_url="/device")

@@ -7,9 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from seic._errors import ConfigurationError
-from seic._model.provider import Provider, RequestContext
-from seic._oauth.client_auth import ClientSecretPost
+from seic import ClientSecretPost, ConfigurationError, Provider, RequestContext
 from seic._oauth.form_request import build_form_request, dialect_headers, is_header_safe, url_beside
 
 

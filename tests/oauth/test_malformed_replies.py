@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._errors import InvalidTokenResponse, TokenError
+from seic import InvalidTokenResponse, TokenError
 from seic._oauth.messages import MAX_LIFETIME, MAX_REPLY_BYTES, MIN_LIFETIME, parse_token_reply
 from tests._support.token_replies import GATEWAY_REPLY, parse, reply_of
 

@@ -6,9 +6,17 @@ import attrs
 import httpx
 import pytest
 
-from seic._errors import ConfigurationError, InvalidTokenResponse, TokenEndpointUnavailable, TokenRequestRefused
-from seic._model.provider import Provider, RequestContext
-from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
+from seic import (
+    OAUTH2,
+    SEI_GATEWAY,
+    SEI_PLATFORM,
+    ConfigurationError,
+    InvalidTokenResponse,
+    Provider,
+    RequestContext,
+    TokenEndpointUnavailable,
+    TokenRequestRefused,
+)
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
 from tests._support.token_replies import reply_of
 

@@ -8,12 +8,8 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 
-from seic._errors import ConfigurationError
-from seic._model.grants import ClientCredentials
-from seic._model.provider import Provider, RequestContext
-from seic._oauth.client_auth import ClientSecretPost
+from seic import OAUTH2, SEI_GATEWAY, ClientCredentials, ClientSecretPost, ConfigurationError, Provider, RequestContext
 from seic._oauth.messages import build_token_request
-from seic._oauth.providers import OAUTH2, SEI_GATEWAY
 
 
 def _build(**changes: Any) -> httpx.Request:
