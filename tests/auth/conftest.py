@@ -1,4 +1,4 @@
-"""An API, and an auth whose tokens come from a desk in memory."""
+"""Fixtures: an API, and an auth with an in-memory token endpoint."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests._support.fakes.token_endpoint import FakeEndpoint
 
 @pytest.fixture
 def api() -> Api:
-    """An API."""
+    """Return an API."""
     return Api()
 
 
 @pytest.fixture
 def auth(desk: FakeEndpoint, clock: FakeClock) -> OAuth2Auth:
-    """An auth whose tokens come from the desk."""
+    """Return an auth with the in-memory token endpoint."""
     return auth_for(desk, clock)
