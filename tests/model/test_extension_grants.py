@@ -18,12 +18,11 @@ from seic import (
     ExistingToken,
     JwtBearer,
     Provider,
-    RequestContext,
     SamlBearer,
     Token,
     TokenExchange,
 )
-from seic._oauth.messages import build_token_request
+from tests._support.token_calls import config_of, token_request
 
 PROVIDER = Provider(token_url="/token", device_authorization_url="/device")
 XML = (
@@ -145,10 +144,7 @@ def test_several_resources() -> None:
     grant = ClientCredentials(resource=wanted, scope="read")
     grant.check(PROVIDER)
     assert hash(grant) == hash(ClientCredentials(resource=tuple(wanted), scope="read"))
-    request = build_token_request(
-        RequestContext(provider=PROVIDER, token_url="https://idp.example/t", client_id="id", client_secret="s"),
-        grant=grant,
-    )
+    request = token_request(config_of(PROVIDER, client_secret="s", grant=grant))
     assert parse_qsl(request.content.decode()) == [
         ("grant_type", "client_credentials"),
         ("scope", "read"),
