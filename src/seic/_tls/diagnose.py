@@ -118,7 +118,7 @@ class Explanation:
 
 @attrs.frozen(kw_only=True)
 class HandshakeContext:
-    """The facts that every explanation needs besides the failure itself.
+    """The facts that every explanation needs in addition to the failure.
 
     Args:
         host: The server's name, as checked against its certificate.
