@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 
 import seic
+from seic._transport import identity_of
 from seic.events import CertificateRotated, Event, TokenAcquired
 from seic.fastapi import Logins, lifespan
 from seic.sandbox import CertificateAuthority
@@ -135,7 +136,7 @@ def test_a_certificate_is_told_of_once_however_many_are_logged_in(platform: Fake
         for email in ("ada@example.com", "bob@example.com"):
             site.visit(browser, email)
         current.append(given[1])
-        site.logins._sessions._config.presenter.reload()
+        identity_of(site.logins._sessions._config).reload()
         assert sum(isinstance(event, CertificateRotated) for event in site.heard) == 1
 
 

@@ -32,8 +32,8 @@ def bench(client: Minted, root: Minted, tmp_path: Path) -> Bench:
     """Return a bench with the client certificate in service and no change pending."""
     client.write(tmp_path)
     made = Bench(tmp_path, root)
-    made.identity.hold()
-    made.look()
+    made.current()
+    made.check()
     assert made.events == []
     return made
 

@@ -19,7 +19,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from seic import SeicError
-from seic._network.identity import Presenter
+from seic._identity import shared_identity
 from seic._network.proxies import Network
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.json_body import DefectiveDocument, read_document
@@ -168,7 +168,7 @@ class JWKSCache:
         # Without client certificate and token: a key set is public.
         transports = TransportFactory(
             url,
-            presenter=Presenter(None, ca=ca, account=None, strict=False),
+            identity=shared_identity(None, ca=ca),
             network=Network(),
             transport=transport,
             field="jwks_url",
