@@ -325,7 +325,7 @@ class Identity:
     def _emit(self, event: Event) -> None:
         log_event(event)
         for listeners in [*self._audience]:
-            listeners.tell(event)
+            listeners.notify(event)
 
 
 def _certificate_source(

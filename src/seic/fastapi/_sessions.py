@@ -260,7 +260,7 @@ class Sessions:
     def _forward(self, event: events.Event) -> None:
         # The shared identity reports these once; here they would come once for each user.
         if not isinstance(event, _SHARED_EVENTS):
-            self.listeners.tell(event)
+            self.listeners.notify(event)
 
     def _keep(self, session: str, client: AsyncClient) -> None:
         self._clients[session] = client
