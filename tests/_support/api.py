@@ -16,6 +16,8 @@ from tests._support.fakes.token_endpoint import FakeEndpoint
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 BASE = "https://api.example"
+#: The extension of a 401 that tells why its request was not retried.
+NOT_REPLAYED = "seic.not_replayed"
 PAYLOAD = b"the whole body"
 
 

@@ -1,4 +1,4 @@
-"""Ready clients of both kinds, and what they refuse."""
+"""Clients of both kinds, and the errors of their constructors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests._support.fakes.gateway import FakeGateway
 
 
 def both(gateway: FakeGateway, **options: Any) -> tuple[seic.AsyncClient, seic.Client]:
-    """One client of each kind."""
+    """Return one client of each kind."""
     return (
         seic.AsyncClient(gateway.config(), transport=gateway, **options),
         seic.Client(gateway.config(), transport=gateway, **options),
@@ -19,7 +19,7 @@ def both(gateway: FakeGateway, **options: Any) -> tuple[seic.AsyncClient, seic.C
 
 
 def refused(kind: Any, config: Any, **options: Any) -> seic.ConfigurationError:
-    """The error that the options lead to."""
+    """Return the error that the arguments cause."""
     with pytest.raises(seic.ConfigurationError) as caught:
         kind(config, **options)
     assert str(caught.value).startswith(f"{caught.value.field}: ")

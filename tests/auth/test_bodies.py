@@ -13,8 +13,7 @@ import anyio
 import pytest
 
 from seic import OAuth2Auth
-from seic._api.replay import NOT_REPLAYED
-from tests._support.api import KINDS, PAYLOAD, Api, Kind
+from tests._support.api import KINDS, NOT_REPLAYED, PAYLOAD, Api, Kind
 from tests._support.fakes.token_endpoint import FakeEndpoint
 
 
@@ -27,7 +26,7 @@ class Again:
 
 
 class AgainAsync:
-    """The same for async clients."""
+    """A body for async clients that starts again with each iteration."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         yield PAYLOAD[:5]
@@ -71,7 +70,7 @@ class Torn(io.BytesIO):
     def seek(self, offset: int, whence: int = 0, /) -> int:
         """Raise if it was read."""
         if self.torn:
-            raise OSError("the tape is torn")
+            raise OSError("cannot seek")
         return super().seek(offset, whence)
 
 
@@ -118,10 +117,10 @@ BLOCKING = [
         id="file in memory, middle",
     ),
     pytest.param(lambda _: {"content": [PAYLOAD[:5], PAYLOAD[5:]]}, PAYLOAD, id="list"),
-    pytest.param(lambda _: {"content": Again()}, PAYLOAD, id="an iterable that begins anew"),
+    pytest.param(lambda _: {"content": Again()}, PAYLOAD, id="an iterable that starts again"),
 ]
 ASYNC = [
-    pytest.param(lambda _: {"content": AgainAsync()}, PAYLOAD, id="an async iterable that begins anew"),
+    pytest.param(lambda _: {"content": AgainAsync()}, PAYLOAD, id="an async iterable that starts again"),
 ]
 
 
@@ -147,7 +146,7 @@ def close(options: dict[str, Any]) -> None:
 def test_a_body_in_memory_is_replayed_whole(
     kind: Kind, api: Api, auth: OAuth2Auth, tmp_path: Path, make: Make, expected: bytes
 ) -> None:
-    """Bytes, text, JSON, a form, and none."""
+    """Bytes, text, JSON, a form, and no body."""
     _replayed_whole(kind, api, auth, make(tmp_path), expected)
 
 

@@ -51,7 +51,7 @@ async def test_a_call_cancelled_anywhere_leaves_the_others_alone(
     async with KINDS[0].client(api, auth) as client:
         while True:
             before = desk.calls
-            await auth.source.token(force=True)
+            await auth.token(force=True)
             api.dead = {f"token-{desk.calls}"}
             beside = asyncio.create_task(client.get("/v1"))
             task = asyncio.create_task(client.get("/v1"))

@@ -92,7 +92,7 @@ def test_a_new_token_replaces_the_old_one_in_the_next_call() -> None:
     with endpoint.client(auth) as client:
         client.get("/")
         client.get("/")
-        auth.source.token_sync(force=True)
+        auth.token_sync(force=True)
         client.get("/")
 
     carried = [request.headers["authorization"] for request in endpoint.seen]

@@ -13,7 +13,7 @@ from tests._support.api import BASE, KINDS, Api, Kind
 from tests._support.fakes.token_endpoint import FakeEndpoint
 
 
-def test_every_kind_of_client_takes_it(api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind) -> None:
+def test_every_kind_of_client_accepts_it(api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind) -> None:
     """Each call has the token and the AppKey, and all share one token."""
     for _ in range(2):
         assert kind.request(api, auth, "GET", "/v1/accounts").status_code == 200
@@ -30,7 +30,7 @@ def test_all_kinds_of_client_share_one_token(api: Api, desk: FakeEndpoint, auth:
     assert desk.calls == 1
 
 
-def test_trio_takes_it(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
+def test_it_works_in_trio(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
     """Calls, and a retry after a 401."""
     api.dead.add("token-1")
 
@@ -55,7 +55,7 @@ def test_a_foreign_url_gets_nothing(api: Api, desk: FakeEndpoint, auth: OAuth2Au
     assert desk.calls == 0
 
 
-def test_a_token_that_cannot_be_had_is_the_calls_error(
+def test_a_failed_token_request_is_the_error_of_the_request(
     api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind
 ) -> None:
     """The call is not sent."""

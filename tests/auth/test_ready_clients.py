@@ -8,27 +8,30 @@ import httpx
 import pytest
 
 import seic
+from seic.events import TokenRefreshEnded
 from tests._support.api import auth_for, config
 from tests._support.clocks import FakeClock
-from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, landed
+from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
 
 
 @pytest.mark.parametrize("shared", [False, True])
 async def test_a_client_ends_its_own_background_work_only(desk: FakeEndpoint, clock: FakeClock, shared: bool) -> None:
     """Closing one of several clients of an auth does not cancel the refresh of the others."""
     auth = auth_for(desk, clock)
+    ended = asyncio.Event()
+    auth.listen(lambda event: ended.set() if isinstance(event, TokenRefreshEnded) else None)
     client = seic.AsyncClient(config(), auth=auth) if shared else seic.AsyncClient(config(), transport=desk)
-    source = client._oauth._source
     desk.hold()
     caller = asyncio.create_task(client.token())
     assert await desk.arrived.wait_async(PATIENCE)
     caller.cancel()
-    await client.aclose()
-    assert (source.state.flight is not None) is shared
-    desk.release()
-    await landed(source)
-    assert (source.current is not None) is shared
     await asyncio.wait([caller])
+    await client.aclose()
+    assert len(asyncio.all_tasks()) == (2 if shared else 1)
+    desk.release()
+    if shared:
+        await ended.wait()
+    assert ("token=fresh" in repr(client)) is shared
 
 
 def test_a_blocking_client_ends_its_thread(desk: FakeEndpoint) -> None:

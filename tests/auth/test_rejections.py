@@ -11,8 +11,7 @@ import pytest
 
 import seic
 from seic import OAuth2Auth, TokenRequestRefused
-from seic._api.replay import NOT_REPLAYED
-from tests._support.api import BASE, CHALLENGE, KINDS, PAYLOAD, Api, Kind, auth_for
+from tests._support.api import BASE, CHALLENGE, KINDS, NOT_REPLAYED, PAYLOAD, Api, Kind, auth_for
 from tests._support.clocks import FakeClock
 from tests._support.fakes.token_endpoint import FakeEndpoint
 
@@ -166,7 +165,7 @@ async def test_a_401_that_comes_late_does_not_renew_the_new_token(
     request = httpx.Request("GET", f"{BASE}/v1/accounts")
     flow = auth.async_auth_flow(request)
     await anext(flow)
-    await auth.source.token(force=True)
+    await auth.token(force=True)
     response = httpx.Response(401, headers=CHALLENGE, request=request)
     replay = await flow.asend(response)
 

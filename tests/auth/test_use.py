@@ -27,7 +27,7 @@ def test_use_is_what_the_api_took(
     kind.request(api, auth, "GET", "/v1/accounts")
     clock.advance(1700)
     if not counts:
-        assert auth.source.current is None
+        assert auth.current is None
     kind.request(api, auth, "GET", "/v1/accounts")
     # At 3400 of 3600 s the advisory period has started: the call continues, while one refreshes.
     assert api.tokens[-1] == ("token-1" if counts else "token-2")
@@ -45,7 +45,7 @@ def test_a_call_that_never_got_an_answer_is_no_use(api: Api, auth: OAuth2Auth, c
     with pytest.raises(kind.library.ReadError):
         kind.request(api, auth, "GET", "/v1/accounts")
     clock.advance(100)
-    assert auth.source.current is None
+    assert auth.current is None
 
 
 @pytest.mark.parametrize(("status", "counts"), [(200, True), (401, False), (503, False)])
@@ -54,15 +54,15 @@ def test_a_replay_is_a_use_like_any_other(auth: OAuth2Auth, clock: FakeClock, st
     request = httpx.Request("GET", f"{BASE}/v1/accounts")
     flow = auth.sync_auth_flow(request)
     next(flow)
-    auth.source.token_sync(force=True)
+    auth.token_sync(force=True)
     clock.advance(1000)
     flow.send(httpx.Response(401, headers=CHALLENGE, request=request))
     with pytest.raises(StopIteration):
         flow.send(httpx.Response(status, request=request))
 
     clock.advance(754)
-    assert auth.source.current is not None
+    assert auth.current is not None
     clock.advance(1)
-    assert (auth.source.current is not None) is counts
+    assert (auth.current is not None) is counts
     clock.advance(1000)
-    assert auth.source.current is None
+    assert auth.current is None

@@ -118,7 +118,7 @@ def test_what_is_no_document_is_refused_unquoted(source: Document) -> None:
 )
 def test_a_path_that_leads_nowhere_is_refused_unquoted(source: str) -> None:
     """A damaged document given as a text is taken for a path, so the path is not repeated."""
-    with pytest.raises(ConfigurationError, match="nor a file that can be read") as caught:
+    with pytest.raises(ConfigurationError, match="or a readable file") as caught:
         _encode(source)
 
     assert source not in str(caught.value)

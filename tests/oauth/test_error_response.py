@@ -210,10 +210,10 @@ def test_a_redirect_is_named_and_not_followed(status: int, location: str | None,
 
 @pytest.mark.parametrize("status", [0, 100, 199, 600, 999])
 def test_a_status_that_ends_nothing(status: int) -> None:
-    """Expect what is no final answer to be no token."""
+    """Expect a status that is not final to be an error."""
     error = _error(status)
     assert isinstance(error, InvalidTokenResponse)
-    assert "no final answer" in error.problem
+    assert "is not final" in error.problem
 
 
 @pytest.mark.parametrize("status", [400, 503])

@@ -36,12 +36,12 @@ def parse_api_error(
         tracking_header: The response header with the tracking id; None if there is none.
         status: The HTTP status.
         headers: The headers.
-        body: The body, decompressed; a body of more than 1 MiB is in no known error.
+        body: The body, decompressed; a body of more than 1 MiB is ignored.
         now: Seconds since the epoch, for a `Retry-After` that is a date.
         secrets: The secrets of the request, which an API may echo.
 
     Returns:
-        The error, not raised; None if the status is no error, or the response is in no known error.
+        The error, not raised; None for any other status, and for a response in no known form.
     """
     if status < _FIRST_ERROR:
         return None

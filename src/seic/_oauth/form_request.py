@@ -31,7 +31,7 @@ def origin_of(field: str, url: str, *, allow_http: bool) -> Origin:
         allow_http: Whether `http://` is allowed for a loopback address.
 
     Raises:
-        ConfigurationError: It is no https URL, has a user name, or cannot be requested.
+        ConfigurationError: It is not an https URL, has a user name, or cannot be requested.
     """
     scheme, separator, rest = url.partition("://")
     try:

@@ -92,7 +92,7 @@ def parse_token_info_reply(reply: Reply) -> TokenInfo:
     Raises:
         TokenEndpointUnavailable: 5xx, 429 or 408.
         TokenRequestRefused: Another 4xx: the credentials, or on the platform the token itself.
-        InvalidTokenResponse: A redirect, or a success that is no description.
+        InvalidTokenResponse: A redirect, or a success without a description.
     """
     describes_itself = reply.provider.token_info_url is not None
     raise_token_error(reply, hint="or the described token is not valid any more" if describes_itself else None)

@@ -38,7 +38,7 @@ _TOO_DEEP = f"the reply is nested deeper than {MAX_DEPTH} levels"
 
 
 class DefectiveDocument(ValueError):
-    """The body is no usable JSON object; the message says why.
+    """The body is not a usable JSON object; the message says why.
 
     Args:
         problem: The defect, without text from the body.

@@ -15,7 +15,7 @@ _SKEW = 60.0
 
 
 def lifetime_of(access_token: str, *, now: float | None) -> float | None:
-    """Return the lifetime that a JWT states, in seconds; None for any other token.
+    """Return the lifetime that a JWT claims, in seconds; None for any other token.
 
     With `iat` and `exp` (RFC 7519 §4.1) it is the time between them, whatever the provider's clock says. With `exp`
     alone it is the time from `now` by this machine's clock; if that is hardly anything, the clocks probably differ, and

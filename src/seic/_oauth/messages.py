@@ -149,7 +149,7 @@ def _expires_in(reply: Reply, document: Mapping[str, object]) -> float | None:
         return None
     seconds = number_in(value)
     if seconds is None:
-        what = "a string that is no number" if isinstance(value, str) else kind_of(value)
+        what = "a string without a number" if isinstance(value, str) else kind_of(value)
         reply.invalid(f"expires_in must be a number of seconds, not {what}")
     if seconds <= 0:
         reply.invalid(f"expires_in must be positive, not {'zero' if seconds == 0 else 'negative'}")

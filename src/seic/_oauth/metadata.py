@@ -61,7 +61,7 @@ def metadata_urls(issuer: str, *, allow_http_on_loopback: bool = False) -> tuple
         allow_http_on_loopback: Whether `http://` is allowed for a loopback address.
 
     Raises:
-        ConfigurationError: It is no https URL, or has a query or a fragment (RFC 8414 §2).
+        ConfigurationError: It is not an https URL, or has a query or a fragment (RFC 8414 §2).
     """
     origin_of("issuer", issuer, allow_http=allow_http_on_loopback)
     url = httpx.URL(issuer)
@@ -92,7 +92,7 @@ def parse_metadata(
         allow_http_on_loopback: Whether `http://` is allowed for a loopback address.
 
     Raises:
-        InvalidTokenResponse: It is no metadata, or another issuer's, or names a URL that must not be used.
+        InvalidTokenResponse: It is not metadata, or another issuer's, or names a URL that must not be used.
         ConfigurationError: The provider does not support the client authentication.
     """
     problem = None
@@ -189,7 +189,7 @@ class _Reader:
                 problem = f"{name}: has a fragment (RFC 6749 §3.2)"
             elif _is_private(endpoint.host) and not _is_private(httpx.URL(self.issuer).raw_host.decode("ascii")):
                 # Metadata from outside must not direct the client's credentials to machines behind the firewall.
-                problem = f"{name}: {endpoint.host} is no public address, but the issuer has one"
+                problem = f"{name}: {endpoint.host} is not a public address, but the issuer has one"
         if problem is not None:
             _invalid(self.issuer, problem)
         return value

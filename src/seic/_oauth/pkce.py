@@ -24,7 +24,7 @@ def new_state() -> str:
 
 
 def is_same_state(expected: str, returned: str) -> bool:
-    """Compare two states in constant time."""
+    """Compare two values of `state` in constant time."""
     return hmac.compare_digest(expected.encode(errors="surrogatepass"), returned.encode(errors="surrogatepass"))
 
 
