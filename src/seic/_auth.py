@@ -32,7 +32,7 @@ from seic._tokens.held import Held
 from seic._tokens.sending import Sender
 from seic._tokens.source import TokenSource as _TokenSource
 from seic._tokens.stats import Stats
-from seic._transport import AsyncTrace, BlockingTrace, HopTrace, guard_of, require_config
+from seic._transport import AsyncTrace, BlockingTrace, HopTrace, guard_of, identity_of, require_config
 
 #: The streams whose bytes are in memory: they can always be sent again, and nothing needs to be noted of them.
 _IN_MEMORY: set[type] = {httpx.ByteStream}
@@ -99,11 +99,10 @@ class OAuth2Auth(_Auth):
         require_config(config)
         provider = config.provider
         self.config = config
+        identity = self._identity = identity_of(config)
         self._listeners = Listeners(on_event)
         self._emit = self._listeners.emit
-        transports = TransportFactory(
-            config.token_url, presenter=config.presenter, network=config.network, transport=transport
-        )
+        transports = TransportFactory(config.token_url, identity=identity, network=config.network, transport=transport)
         endpoint = TokenEndpoint(
             provider=provider,
             url=config.token_url,
@@ -112,12 +111,11 @@ class OAuth2Auth(_Auth):
             grant=config.grant,
             sender=Sender(transports, tracking_header=provider.tracking_header),
             timeout=config.token_timeout,
-            certificate=config.presenter.certificate,
+            certificate=lambda: identity.certificate,
             dpop=config.dpop,
-            hint=config.presenter.hint,
+            hint=identity.hint,
         )
-        self._presenter = config.presenter
-        self._presenter.tell(self._listeners)
+        identity.add_listener(self._listeners)
         self._listeners.add(self._follow_rotation)
         self._source = _TokenSource(
             endpoint,
@@ -125,7 +123,7 @@ class OAuth2Auth(_Auth):
             idle_lifetime=provider.idle_lifetime,
             store=config.store,
             key=config.store_key,
-            identity=self._presenter.thumbprint,
+            identity=lambda: identity.thumbprint,
             emit=self._emit,
             clock=clock,
         )
@@ -161,16 +159,16 @@ class OAuth2Auth(_Auth):
         return f"{'due for refresh' if is_due else 'fresh'}, {left}"
 
     def _describe_certificate(self) -> str:
-        if not self._presenter.is_ready:
+        if not self._identity.is_ready:
             return "certificate not loaded yet"
-        if (certificate := self._presenter.certificate()) is None:
+        if (certificate := self._identity.certificate) is None:
             return "no certificate"
         return f"certificate {certificate.leaf.name}, {certificate.days_left():.0f} days left"
 
     @property
     def certificate(self) -> ClientCertificate | None:
         """The client certificate in service; the first look at one from a callback calls it."""
-        return self._presenter.certificate()
+        return self._identity.certificate
 
     @property
     def source(self) -> TokenSource:
@@ -192,7 +190,7 @@ class OAuth2Auth(_Auth):
             TokenError: No token could be obtained.
             CertificateError: The client certificate cannot be used.
         """
-        await self._presenter.ready()
+        await self._identity.ready()
         return await self._source.token(force=force)
 
     def token_sync(self, *, force: bool = False) -> Token:
@@ -206,7 +204,7 @@ class OAuth2Auth(_Auth):
             ConfigurationError: The provider has no endpoint that describes tokens.
             TokenError: No token could be obtained, or the provider did not describe it.
         """
-        await self._presenter.ready()
+        await self._identity.ready()
         return await self._source.token_info()
 
     def token_info_sync(self) -> TokenInfo:
@@ -220,7 +218,7 @@ class OAuth2Auth(_Auth):
             TokenError: The provider did not revoke it; the token is dropped here nevertheless.
             ConfigurationError: The provider has no revocation endpoint.
         """
-        await self._presenter.ready()
+        await self._identity.ready()
         await self._source.revoke()
 
     def revoke_sync(self) -> None:
@@ -237,11 +235,11 @@ class OAuth2Auth(_Auth):
             CertificateError: The new certificate cannot be used; the previous one stays in use.
             ConfigurationError: There is no certificate, or it was given as bytes.
         """
-        return await in_thread(self._presenter.reload)
+        return await in_thread(self._identity.reload)
 
     def reload_certificate_sync(self) -> bool:
         """Read the certificate's files again now; the blocking twin of `reload_certificate`."""
-        return self._presenter.reload()
+        return self._identity.reload()
 
     @property
     def stats(self) -> Stats:
@@ -300,7 +298,7 @@ class OAuth2Auth(_Auth):
 
     async def _obtain(self) -> Held:
         # The token's key needs the certificate.
-        await self._presenter.ready()
+        await self._identity.ready()
         return await self._source.obtain()
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
@@ -346,7 +344,7 @@ class OAuth2Auth(_Auth):
     def close(self) -> None:
         """End what runs in the background, blocking; see `aclose`."""
         self._source.close()
-        self._listeners.drain_blocking()
+        self._listeners.drain_sync()
 
     def _prove_calls(self, signer: DPoPSigner) -> None:
         """Have each call carry a proof. Done to this instance, so that the way of calls without proofs is untouched."""

@@ -24,6 +24,7 @@ from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.fetch import Send, Sleep, Steps, run_async, run_sync
 from seic._tokens.lifeline import Lifeline
 from seic._tokens.sending import Sender
+from seic._transport import identity_of
 
 _Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
 
@@ -75,7 +76,7 @@ class DeviceLogin(Unpicklable):
             TokenError: The provider did not begin one.
         """
         endpoint = _endpoint(config, transport)
-        await config.presenter.ready()
+        await identity_of(config).ready()
         return await run_async(_beginning(endpoint, clock, Listeners(on_event).emit), endpoint.sender)
 
     @classmethod
@@ -153,9 +154,8 @@ class DeviceLogin(Unpicklable):
 def _endpoint(config: Config, transport: _Transport | None) -> TokenEndpoint:
     if not isinstance(config.grant, DeviceCode):
         raise ConfigurationError("grant: a login on another device needs grant=seic.DeviceCode()", field="grant")
-    transports = TransportFactory(
-        config.token_url, presenter=config.presenter, network=config.network, transport=transport
-    )
+    identity = identity_of(config)
+    transports = TransportFactory(config.token_url, identity=identity, network=config.network, transport=transport)
     return TokenEndpoint(
         provider=config.provider,
         url=config.token_url,
@@ -164,9 +164,9 @@ def _endpoint(config: Config, transport: _Transport | None) -> TokenEndpoint:
         grant=config.grant,
         sender=Sender(transports, tracking_header=config.provider.tracking_header),
         timeout=config.token_timeout,
-        certificate=config.presenter.certificate,
+        certificate=lambda: identity.certificate,
         dpop=config.dpop,
-        hint=config.presenter.hint,
+        hint=identity.hint,
     )
 
 

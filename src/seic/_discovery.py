@@ -10,17 +10,16 @@ import attrs
 import httpx
 
 from seic._errors import ConfigurationError, InvalidTokenResponse, SeicError, TokenEndpointUnavailable
+from seic._identity import Identity, shared_identity
 from seic._model.provider import ClientAuthentication, Provider
-from seic._network.identity import Presenter
 from seic._network.proxies import Network, ProxyLike
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.metadata import metadata_urls, parse_metadata
 from seic._oauth.reply import Reply
 from seic._options import DiscoveryOptions
 from seic._runtime import Lock, in_thread
-from seic._tls.context import check_source
+from seic._tls.context import CertificateSource, check_source
 from seic._tls.credential_files import Material
-from seic._tls.rotation import CertificateSource
 from seic._tokens.fetch import Send, Steps, run_async, run_sync
 from seic._tokens.lifeline import Lifeline
 from seic._tokens.sending import Sender
@@ -51,7 +50,7 @@ class _Question:
 
     issuer: str
     ca: Material | None
-    presenter: Presenter
+    identity: Identity
     network: Network
     transport: _Transport | None
     allow_http_on_loopback: bool
@@ -62,12 +61,12 @@ class _Question:
     def transports(self) -> TransportFactory:
         """What opens a transport for each call."""
         return TransportFactory(
-            self.issuer, presenter=self.presenter, network=self.network, transport=self.transport, field="issuer"
+            self.issuer, identity=self.identity, network=self.network, transport=self.transport, field="issuer"
         )
 
     def asker(self) -> str | None:
         """Return who asks, by the certificate's thumbprint; a callback is called for it, so this may block."""
-        return None if self.transport is not None else self.presenter.thumbprint()
+        return None if self.transport is not None else self.identity.thumbprint
 
     def steps(self, read: Callable[[bytes], Provider], asker: str | None) -> Steps[Provider]:
         """Yield the calls, and return what `read` makes of the document; what it refuses is not remembered."""
@@ -179,7 +178,7 @@ def _question(
     question = _Question(
         issuer=issuer,
         ca=ca,
-        presenter=Presenter(certificate, ca=ca, account=None, strict=False),
+        identity=shared_identity(certificate, ca=ca),
         network=Network.of(proxy=proxy, local_address=local_address, trust_env=trust_env),
         transport=transport,
         allow_http_on_loopback=allow_http_on_loopback,

@@ -15,6 +15,7 @@ from seic._network.transport_factory import TransportFactory
 from seic._oauth.reply import Reply
 from seic._tokens.lifeline import Lifeline
 from seic._tokens.sending import Sender
+from seic._transport import identity_of
 from tests._support.loopback import RawServer
 
 SECRET = "AppSecret-1"
@@ -56,7 +57,7 @@ def transports_of(
 ) -> TransportFactory:
     """Return what opens the transports of the settings' token calls."""
     return TransportFactory(
-        settings.token_url, presenter=settings.presenter, network=settings.network, transport=transport
+        settings.token_url, identity=identity_of(settings), network=settings.network, transport=transport
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import seic
 from seic import CertificateWarning
+from seic._transport import identity_of
 from seic.events import (
     CertificateExpiring,
     CertificateRejected,
@@ -203,8 +204,8 @@ def test_the_life_of_a_certificate_is_told(gateway: FakeGateway, heard: Heard) -
     config = gateway.config(certificate=lambda: given[-1])
     with seic.Client(config, transport=gateway, on_event=heard) as client:
         with pytest.warns(CertificateWarning, match="expires"):
-            presented = config.presenter.present()
-        config.presenter.look(presented.generation)
+            identity_of(config).current()
+        identity_of(config).check_for_update(urgent=True)
         given.append(seic.ClientCertificate.load(new.cert_pem, key=new.key_pem))
         client.reload_certificate()
         given.append("no certificate")  # type: ignore[arg-type]

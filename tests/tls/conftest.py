@@ -32,8 +32,8 @@ def bench(client: Minted, root: Minted, tmp_path: Path) -> Bench:
     """Return a bench with the client certificate in service and no change pending."""
     client.write(tmp_path)
     made = Bench(tmp_path, root)
-    made.identity.hold()
-    made.look()
+    made.current()
+    made.check()
     assert made.events == []
     return made
 
@@ -62,8 +62,8 @@ def _said_by(thing: object) -> list[str]:
         said.append(repr(pickle.dumps(thing)))
     links = [thing] if isinstance(thing, BaseException) else []
     while links:
-        # What a report shows of an error: every link, a suppressed one too, each with its frames' locals; but for the
-        # tests' own frames, which know the secrets.
+        # Crash reports show every link, suppressed ones too, with the local variables of its frames. The tests' own
+        # frames are left out, since they hold the secrets.
         link = links.pop()
         told = traceback.TracebackException.from_exception(link, capture_locals=True)
         frames = [frame for frame in told.stack if "/tests/" not in frame.filename]

@@ -20,7 +20,6 @@ _PRIVATE = re.compile(r"\bseic(?:\.\w+)*\._\w+(?:\.\w+)*")
 #: Attributes that are about to become private.
 _PENDING = {
     "seic.Config.network is seic._network.proxies.Network",
-    "seic.Config.presenter is seic._network.identity.Presenter",
     "seic.Config.windows is seic._tokens.held.Windows",
     "seic.DeviceLogin.polling is seic._tokens.fetch.Send",
     "seic.DeviceLogin.polling is seic._tokens.fetch.Sleep",

@@ -24,8 +24,15 @@ from seic._tls.certificate import ClientCertificate
 from seic._tls.credential_files import Material
 from seic._tls.encoding import encode_pem
 from seic._tls.reasons import Reason, certificate_error
-from seic._tls.renewal import ask
+from seic._tls.reload import read_guarded
 from seic._tls.trust import Trust, read_trust
+
+#: A certificate that was loaded (its files are watched), or a callback that returns the current one. A callback is
+#: called on a thread and may block; it should have a timeout of its own.
+CertificateSource: TypeAlias = ClientCertificate | Callable[[], ClientCertificate]
+
+#: The name of a callback in errors.
+CALLBACK = "the certificate callback"
 
 _Key: TypeAlias = tuple[str | None, Trust, tuple[str, ...]]
 
@@ -55,7 +62,7 @@ def create_ssl_context(
     """
     check_source(certificate)
     if certificate is not None and not isinstance(certificate, ClientCertificate):
-        certificate = ask(certificate)
+        certificate = call_certificate_source(certificate)
     if certificate is not None:
         for warning in certificate.check():
             warnings.warn(warning, stacklevel=2)
@@ -82,6 +89,23 @@ def check_source(certificate: object) -> None:
             f"it, not {actual}",
             field="certificate",
         )
+
+
+def call_certificate_source(callback: Callable[[], ClientCertificate]) -> ClientCertificate:
+    """Call a certificate callback.
+
+    Raises:
+        CertificateError: It failed, or returned something else.
+    """
+    try:
+        certificate = read_guarded(callback, CALLBACK)
+    except ConfigurationError as error:
+        text = f"it is not configured as it should be: {error.message}"
+        raise certificate_error(Reason.SOURCE_FAILED, CALLBACK, text) from error
+    if not isinstance(certificate, ClientCertificate):
+        text = f"it must return what ClientCertificate.load returns, not {type(certificate).__name__}"
+        raise certificate_error(Reason.SOURCE_FAILED, CALLBACK, text)
+    return certificate
 
 
 def build_context(certificate: ClientCertificate | None, trust: Trust, *, alpn: Sequence[str] = ()) -> ssl.SSLContext:

@@ -20,7 +20,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from seic import SeicError
 from seic._concurrency import SharedFuture
-from seic._network.identity import Presenter
+from seic._identity import shared_identity
 from seic._network.proxies import Network
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.json_body import DefectiveDocument, read_document
@@ -169,7 +169,7 @@ class JWKSCache:
         # Without client certificate and token: a key set is public.
         transports = TransportFactory(
             url,
-            presenter=Presenter(None, ca=ca, account=None, strict=False),
+            identity=shared_identity(None, ca=ca),
             network=Network(),
             transport=transport,
             field="jwks_url",

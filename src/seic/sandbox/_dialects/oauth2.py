@@ -106,7 +106,7 @@ class OAuth2Endpoints:
         }
 
     async def revoke(self, request: web.BaseRequest, peer: Peer | None) -> web.Response:
-        """Revoke a token; an inactive one is no error (RFC 7009 §2.2).
+        """Revoke a token; an inactive token causes no error (RFC 7009 §2.2).
 
         Raises:
             ErrorResponse: The request is invalid.
