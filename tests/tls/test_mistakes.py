@@ -108,7 +108,7 @@ ROWS: dict[str, Row] = {
         "c.pem",
         ["(CSR)"],
     ),
-    "request-beside-its-key": (
+    "request-with-its-key": (
         lambda m: request(m) + m.key_pem,
         lambda m: None,
         None,

@@ -118,7 +118,7 @@ class Explanation:
 
 @attrs.frozen(kw_only=True)
 class HandshakeContext:
-    """The facts that every explanation needs besides the failure itself.
+    """The facts that every explanation needs in addition to the failure.
 
     Args:
         host: The server's name, as checked against its certificate.
@@ -157,7 +157,7 @@ def explain_failure(
             return _explanation(handshake, reason, text, "server")
         if isinstance(link, _RESETS):
             return explain_close(handshake)
-        # "More bytes are needed" is no failure, but asyncio's streams leave it in the chain of causes.
+        # "More bytes are needed" is not a failure, but asyncio's streams leave it in the chain of causes.
         if isinstance(link, ssl.SSLError) and not isinstance(link, (ssl.SSLWantReadError, ssl.SSLWantWriteError)):
             return _explain_ssl_error(link, handshake)
     return None

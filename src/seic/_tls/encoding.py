@@ -149,7 +149,7 @@ def replace_key_algorithm(key: bytes, algorithm: bytes) -> bytes:
 
 
 def _content(der: bytes) -> bytes:
-    # Empty if it is no SEQUENCE.
+    # Empty for anything but a SEQUENCE.
     return der[_header(der)[0] :] if der[:1] == _SEQUENCE and len(der) > 1 else b""
 
 
