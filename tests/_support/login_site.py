@@ -1,4 +1,4 @@
-"""An application with a login, and the cookies of its browsers."""
+"""An application with logins, and the cookies of its browsers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,19 @@ LOGIN = "__Host-seic-login"
 
 
 class Site:
-    """An application with a login, and any number of browsers."""
+    """A process of an application with logins, and as many browsers as a test needs."""
 
     def __init__(self, platform: FakePlatform, **options: Any) -> None:
         self.platform = platform
         self.logins = Logins(
-            platform.config(), **{"callback_url": CALLBACK, "key": KEY, "transport": platform, **options}
+            platform.config(),
+            **{
+                "callback_url": CALLBACK,
+                "key": KEY,
+                "transport": platform,
+                "clock": platform.clock.clock,
+                **options,
+            },
         )
         self.app = FastAPI(
             lifespan=lifespan(platform.config(), also=self.logins.lifespan, transport=platform),
@@ -48,7 +55,7 @@ class Site:
         self.app.get("/who")(who)
 
     def browser(self) -> TestClient:
-        """Return a browser with its own cookies that follows no redirect."""
+        """Return a browser with its own cookies that does not follow redirects."""
         browser = TestClient(self.app, base_url="https://app.example", headers=PAGE, follow_redirects=False)
         browser.portal = self._entered.portal
         return browser
@@ -61,13 +68,13 @@ class Site:
         self._entered.__exit__(*exc_info)
 
     def log_in(self, browser: TestClient, path: str = "/login", *, email: str = "ada@example.com") -> httpx.Response:
-        """Log a user in, and return the response to the callback."""
+        """Log a user in, and return the response of the callback."""
         callback = self.platform.log_in(browser.get(path).headers["Location"], email=email)
-        return browser.get(callback)  # type: ignore[return-value]  # a class of the test client's httpx
+        return browser.get(callback)  # type: ignore[return-value]  # the test client's own httpx
 
 
 def plant(browser: TestClient, cookies: dict[str, str]) -> None:
-    """Set cookies in a browser."""
+    """Put cookies into a browser; they replace those of the same name."""
     for name, value in cookies.items():
         browser.cookies.set(name, value, domain="app.example")
 

@@ -67,8 +67,8 @@ def test_a_named_test_exists(collected: set[str], file: str, function: str, row:
     [
         pytest.param("test_a_grants", "gateway, password", id="another function"),
         pytest.param("test_a_gran", "", id="the beginning of a name"),
-        pytest.param("test_a_grant", "gateway, passwords", id="another row"),
-        pytest.param("test_a_grant", "gateway", id="half a row"),
+        pytest.param("test_a_grant_gives_tokens", "gateway, passwords", id="another row"),
+        pytest.param("test_a_grant_gives_tokens", "gateway", id="half a row"),
         pytest.param("test_a_grant_ends", "gateway, pass", id="the beginning of a row"),
     ],
 )

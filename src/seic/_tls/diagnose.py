@@ -310,13 +310,13 @@ def _explain_alert(alert: str, handshake: HandshakeContext) -> Explanation:
         return _explanation(handshake, Reason.NO_COMMON_GROUND, text, "unknown")
     if handshake.certificate is None:
         text = (
-            f"{refused}: it may demand a client certificate, and none is configured (pass certificate=...), or there "
-            "is no cipher that both sides allow"
+            f"{refused}: it may demand a client certificate, and none is configured (pass certificate=...), or "
+            "client and server have no cipher in common"
         )
     else:
         text = (
-            f"{refused}: it may not accept {_ours(handshake)} or its kind of key, or there is no cipher that both "
-            "sides allow; ask the server's operator"
+            f"{refused}: it may not accept {_ours(handshake)} or its kind of key, or client and server have no "
+            "cipher in common; ask the server's operator"
         )
     return _explain_dates(handshake, refused) or _explanation(handshake, Reason.NO_COMMON_GROUND, text, "unknown")
 
