@@ -89,7 +89,7 @@ class Edge:
     Args:
         folder: The folder of its files.
         root: The authority of its certificate and of clients.
-        verify: `on` refuses whoever proves no certificate of the authority, `optional` lets through who has none.
+        verify: `on` refuses clients without a certificate of the authority, `optional` accepts those without any.
         protocols: The TLS versions that it supports.
         revoked: Client certificates that were revoked; None for no revocation list.
         identity: Its own certificate; None for a good one.

@@ -126,7 +126,7 @@ class Nginx:
         folder: The folder of its files.
         upstream: The http URL to which it forwards requests.
         authority: The authority of its certificate and of clients.
-        verify: `on` refuses whoever proves no certificate of the authority, `optional` lets through who has none.
+        verify: `on` refuses clients without a certificate of the authority, `optional` accepts those without any.
         protocols: The TLS versions that it supports.
         http2: Whether it offers HTTP/2.
         redirects: Redirects: a path, and the target URL.
