@@ -180,7 +180,7 @@ def test_no_secret_is_shown(environment: pytest.MonkeyPatch) -> None:
 def test_it_has_every_setting_of_the_core() -> None:
     """The error of a misspelt variable lists the variables of `Config.from_env`."""
     with pytest.raises(seic.ConfigurationError) as caught:
-        seic.Config.from_env({"SEIC_X": "x"})
+        seic.Config.from_env({"SEIC_ZZZZZZZZZZZZ": "x"})
 
     known = str(caught.value).partition("known variables: ")[2].split(", ")
     assert {f"SEIC_{name.upper()}" for name in SeicSettings.model_fields} == {*known}
