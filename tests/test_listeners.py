@@ -10,8 +10,8 @@ import pytest
 import trio
 import trio.testing
 
-from seic._events import Event, TokenEndpointRecovered
 from seic._listeners import Listeners
+from seic.events import Event, TokenEndpointRecovered
 
 EVENT = TokenEndpointRecovered(host="api.example.com", failures=1)
 OTHER = TokenEndpointRecovered(host="api.example.com", failures=2)

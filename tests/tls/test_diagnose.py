@@ -256,7 +256,7 @@ def test_an_ipv6_host_is_written_in_brackets() -> None:
             [OLD],
             [
                 f"the authority that is trusted here has expired (CN=Old Root, expired on {NOW - DAY / 2:%Y-%m-%d}",
-                "into ca=…",
+                "into ca=...",
             ],
             id="ours-alone",
         ),

@@ -102,7 +102,7 @@ class Trust:
             raise certificate_error(
                 Reason.UNKNOWN_FORMAT,
                 self.cafile or self.label,
-                f"OpenSSL finds no authorities in it ({self.label}); point to a PEM bundle, or pass ca=…",
+                f"OpenSSL finds no authorities in it ({self.label}); point to a PEM bundle, or pass ca=...",
             ) from error
         return context
 
@@ -250,7 +250,7 @@ def _of_system() -> Trust:
         raise certificate_error(
             Reason.NOT_FOUND,
             "the system's trust",
-            "this system has no trusted authorities; install its package 'ca-certificates', or pass ca=…",
+            "this system has no trusted authorities; install its package 'ca-certificates', or pass ca=...",
         )
     return Trust(label="the system's trust", cafile=cafile, capath=capath, version=_version(cafile))
 
