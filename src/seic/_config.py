@@ -29,7 +29,7 @@ from seic._options import ConfigOptions
 from seic._settings import read_environment, read_file
 from seic._tls.context import CertificateSource, check_source
 from seic._tls.credential_files import CredentialFile
-from seic._tls.trust import read_trust
+from seic._tls.trust import read_trust_store
 from seic._tokens.held import Margin, Windows
 from seic._tokens.store import TokenStore
 
@@ -170,7 +170,7 @@ class Config(Unpicklable):
             raise ConfigurationError("ca: empty; set a file or PEM, or remove it", field="ca")
         # Only the authorities of the user. The system's are not a setting, and can still be installed.
         if self.ca is not None:
-            for warning in read_trust(self.ca).check():
+            for warning in read_trust_store(self.ca).check():
                 warnings.warn(warning, stacklevel=4)  # skips attrs' constructor and the decorator that hides its frames
         if not 0 < self.token_timeout < math.inf:
             raise ConfigurationError("token_timeout: must be more than 0 seconds, and finite", field="token_timeout")
