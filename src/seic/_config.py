@@ -29,7 +29,7 @@ from seic._options import ConfigOptions
 from seic._settings import read_environment, read_file
 from seic._tls.context import CertificateSource, check_source
 from seic._tls.credential_files import CredentialFile
-from seic._tls.trust import read_trust
+from seic._tls.trust import read_trust_store
 from seic._tokens.held import Margin, Windows
 from seic._tokens.store import TokenStore
 
@@ -166,7 +166,7 @@ class Config(Unpicklable):
             raise ConfigurationError("ca: is empty; name a file or give PEM, or leave it out", field="ca")
         # The authorities that the user names, not the system's: those are no setting of his, and may yet be installed.
         if self.ca is not None:
-            for warning in read_trust(self.ca).check():
+            for warning in read_trust_store(self.ca).check():
                 warnings.warn(warning, stacklevel=4)  # past attrs' constructor and what keeps its frames out of sight
         if not 0 < self.token_timeout < math.inf:
             raise ConfigurationError(

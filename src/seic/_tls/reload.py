@@ -18,7 +18,7 @@ from typing import Generic, TypeAlias, TypeVar
 from seic._concurrency import ForkSafeLock, start_thread
 from seic._errors import CertificateError, ConfigurationError, SeicError
 from seic._events import CertificateRejected, Emit, Event
-from seic._tls.credential_files import MOST_BYTES, read_regular
+from seic._tls.credential_files import MAX_FILE_BYTES, read_regular_file
 from seic._tls.reasons import Reason, certificate_error
 
 #: The files' state on disk, with links followed: times, size, inode and device of each; None for a missing file. A
@@ -350,7 +350,7 @@ def _state(file: Path) -> tuple[int, ...] | None:
 
 def _digest(file: Path) -> str | None:
     try:
-        data = read_regular(file, MOST_BYTES)
+        data = read_regular_file(file, MAX_FILE_BYTES)
     except OSError:
         return None
     return None if data is None else hashlib.sha256(data).hexdigest()
