@@ -344,7 +344,7 @@ class OAuth2Auth(_Auth):
     def close(self) -> None:
         """End what runs in the background, blocking; see `aclose`."""
         self._source.close()
-        self._listeners.drain_blocking()
+        self._listeners.drain_sync()
 
     def _prove_calls(self, signer: DPoPSigner) -> None:
         """Have each call carry a proof. Done to this instance, so that the way of calls without proofs is untouched."""

@@ -1,4 +1,4 @@
-"""An application with a readiness route, and certificates that end when a test wants."""
+"""An application with a readiness route, and certificates of a given remaining lifetime."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DAY = dt.timedelta(days=1)
 
 
 def certificate(*, left: float, lifetime: float = 730.0) -> seic.ClientCertificate:
-    """Return a certificate that ends in `left` of its `lifetime`, in days."""
+    """Return a certificate with `left` days of its `lifetime` in days."""
     end = dt.datetime.now(dt.UTC) + left * _DAY
     issued = _AUTHORITY.issue("svc-user", not_before=end - lifetime * _DAY, not_after=end)
     return seic.ClientCertificate.load(issued.cert_pem, key=issued.key_pem)

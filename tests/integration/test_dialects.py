@@ -61,7 +61,7 @@ def gateway_password(sandbox: Sandbox) -> seic.Password:
     return seic.Password(username=sandbox.username, password=lambda: sandbox.password)
 
 
-_CELLS: list[Any] = [
+_GRANTS: list[Any] = [
     pytest.param(
         GATEWAY,
         lambda box: seic.ClientCredentials(username=box.username, password=lambda: box.password),
@@ -99,8 +99,8 @@ _CELLS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("provider", "grant"), _CELLS)
-async def test_a_grant(
+@pytest.mark.parametrize(("provider", "grant"), _GRANTS)
+async def test_a_grant_gives_tokens(
     provider: seic.Provider, grant: Callable[[Sandbox], Any], sandbox: Sandbox, manual: ManualClock, clock: Clock
 ) -> None:
     """The API accepts the token, it is renewed after it expires, and nothing is used twice."""
@@ -116,8 +116,10 @@ async def test_a_grant(
         assert client.stats.token_failures == 0
 
 
-@pytest.mark.parametrize(("provider", "grant"), _CELLS)
-def test_a_grant_ends(provider: seic.Provider, grant: Callable[[Sandbox], Any], sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(("provider", "grant"), _GRANTS)
+def test_a_token_of_a_grant_is_revoked(
+    provider: seic.Provider, grant: Callable[[Sandbox], Any], sandbox: Sandbox
+) -> None:
     """The API rejects a revoked token, in each dialect."""
     with seic.Client(sandbox.config(provider=provider, grant=grant(sandbox))) as client:
         token = client.token()
@@ -128,7 +130,7 @@ def test_a_grant_ends(provider: seic.Provider, grant: Callable[[Sandbox], Any], 
         assert other.get(ECHO, headers=headers).status_code == 401
 
 
-async def test_the_platform_describes_a_token(sandbox: Sandbox) -> None:
+async def test_token_info_of_the_platform(sandbox: Sandbox) -> None:
     """It has its own request, with a typed result."""
     async with seic.AsyncClient(sandbox.config(provider=seic.SEI_PLATFORM, grant=by_code(sandbox))) as client:
         info = await client.token_info()
@@ -136,14 +138,14 @@ async def test_the_platform_describes_a_token(sandbox: Sandbox) -> None:
     assert info.refresh_expires_in is not None
 
 
-async def test_the_plain_provider_describes_a_token(sandbox: Sandbox) -> None:
+async def test_token_info_of_the_plain_provider(sandbox: Sandbox) -> None:
     """It uses introspection (RFC 7662)."""
     async with seic.AsyncClient(sandbox.config(provider=seic.OAUTH2)) as client:
         info = await client.token_info()
     assert (info.active, info.client_id) == (True, sandbox.client_id)
 
 
-async def test_a_code_dies_after_twenty_seconds(sandbox: Sandbox, manual: ManualClock) -> None:
+async def test_a_code_expires_after_twenty_seconds(sandbox: Sandbox, manual: ManualClock) -> None:
     """The error names the lifetime of the code."""
     grant = by_code(sandbox)
     manual.advance(21)
@@ -152,7 +154,7 @@ async def test_a_code_dies_after_twenty_seconds(sandbox: Sandbox, manual: Manual
             await client.token()
 
 
-async def test_another_session_is_never_ended_unasked(manual: ManualClock) -> None:
+async def test_another_session_is_not_ended_by_default(manual: ManualClock) -> None:
     """The error names the remedy and its effect; the remedy works."""
     with Sandbox(clock=manual, one_session=True) as sandbox:
 
@@ -186,7 +188,7 @@ class _Callback(BaseHTTPRequestHandler):
         """Print nothing."""
 
 
-def test_a_person_logs_in_with_a_real_browser(tmp_path: Path) -> None:
+def test_a_login_in_a_browser(tmp_path: Path) -> None:
     """All steps: authorization, the login page in Chromium, the redirect, the code, a token, a refresh."""
     handler = type("Callback", (_Callback,), {"paths": []})
     with HTTPServer(("127.0.0.1", 0), handler) as application:

@@ -19,7 +19,7 @@ from tests._support.sandbox_client import ACCOUNTS_PATH, ECHO_PATH
 both_kinds = pytest.mark.parametrize("kind", KINDS)
 
 
-def spoken(reply: httpx.Response) -> str:
+def tls_version(reply: httpx.Response) -> str:
     """Return the TLS version of the connection that carried the response; it must still be open."""
     ssl_object = reply.extensions["network_stream"].get_extra_info("ssl_object")
     version: str = ssl_object.version()
@@ -27,12 +27,14 @@ def spoken(reply: httpx.Response) -> str:
 
 
 @both_kinds
-async def test_without_a_certificate_calls_go_to_the_api_host(kind: Kind, tls: str, versioned_sandbox: Sandbox) -> None:
+async def test_without_a_certificate_requests_go_to_the_api_host(
+    kind: Kind, tls: str, versioned_sandbox: Sandbox
+) -> None:
     """One token request and one call, both to the API host, none to the other."""
     sandbox = versioned_sandbox
     async with open_client(kind, sandbox.config()) as client:
         reply = await client.get(ECHO_PATH)
-        assert spoken(reply) == tls
+        assert tls_version(reply) == tls
 
     assert reply.status_code == 200
     assert reply.json()["certificate_common_name"] is None
@@ -42,14 +44,12 @@ async def test_without_a_certificate_calls_go_to_the_api_host(kind: Kind, tls: s
 
 
 @both_kinds
-async def test_a_certificate_switches_to_the_mtls_host_by_itself(
-    kind: Kind, tls: str, versioned_sandbox: Sandbox
-) -> None:
+async def test_a_certificate_selects_the_mtls_host(kind: Kind, tls: str, versioned_sandbox: Sandbox) -> None:
     """Without another change, token request and call go to the mutual-TLS host, which receives the certificate."""
     sandbox = versioned_sandbox
     async with open_client(kind, sandbox.config(certificate=True)) as client:
         reply = await client.get(ECHO_PATH)
-        assert spoken(reply) == tls
+        assert tls_version(reply) == tls
 
     assert reply.status_code == 200
     assert reply.json()["certificate_common_name"] == sandbox.username
@@ -59,18 +59,18 @@ async def test_a_certificate_switches_to_the_mtls_host_by_itself(
 
 
 @pytest.mark.parametrize("key_type", ["ec", "rsa", "ed25519"])
-async def test_each_type_of_key_proves_the_certificate(key_type: str, tls: str, versioned_sandbox: Sandbox) -> None:
+async def test_each_type_of_key_works(key_type: str, tls: str, versioned_sandbox: Sandbox) -> None:
     """The certificate's key signs the handshake."""
     pair = versioned_sandbox.issue_certificate(key_type=key_type)  # type: ignore[arg-type]  # one of its literals
     async with seic.AsyncClient(versioned_sandbox.config(certificate=pair)) as client:
         reply = await client.get(ECHO_PATH)
-        assert spoken(reply) == tls
+        assert tls_version(reply) == tls
 
     assert reply.json()["certificate_common_name"] == versioned_sandbox.username
 
 
 @both_kinds
-async def test_one_token_serves_many_calls_on_one_connection(kind: Kind, sandbox: Sandbox) -> None:
+async def test_one_token_serves_many_requests_on_one_connection(kind: Kind, sandbox: Sandbox) -> None:
     """The second call needs neither a token request nor a handshake."""
     async with open_client(kind, sandbox.config(certificate=True)) as client:
         for _ in range(5):
@@ -108,7 +108,7 @@ def _write(folder: Path, sandbox: Sandbox, pair: IssuedCertificate, passphrase: 
 
 
 @both_kinds
-async def test_everything_can_be_said_in_variables(
+async def test_everything_can_be_set_in_variables(
     kind: Kind, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hosts with ports, an encrypted key, a private authority, secrets in files: no code is needed."""
@@ -118,7 +118,7 @@ async def test_everything_can_be_said_in_variables(
         assert (await client.get(ECHO_PATH)).json()["certificate_common_name"] == sandbox.username
 
 
-async def test_everything_can_be_said_without_files(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_everything_can_be_set_without_files(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A container has the PEM text itself in its variables."""
     pair = sandbox.issue_certificate()
     for name, value in {
@@ -137,7 +137,7 @@ async def test_everything_can_be_said_without_files(sandbox: Sandbox, monkeypatc
         assert (await client.get(ECHO_PATH)).json()["certificate_common_name"] == sandbox.username
 
 
-async def test_the_auth_works_on_a_client_of_ones_own(sandbox: Sandbox) -> None:
+async def test_the_auth_works_on_an_httpx_client(sandbox: Sandbox) -> None:
     """With a context or a transport of seic, in a custom httpx client."""
     config = sandbox.config(certificate=True)
     auth = seic.OAuth2Auth(config)
@@ -150,7 +150,7 @@ async def test_the_auth_works_on_a_client_of_ones_own(sandbox: Sandbox) -> None:
     assert auth.stats.token_requests == 1
 
 
-def test_the_job_is_done_under_trio(sandbox: Sandbox) -> None:
+def test_requests_work_with_trio(sandbox: Sandbox) -> None:
     """With trio: many tasks, one token, and real TLS."""
     statuses: list[int] = []
 
@@ -169,7 +169,7 @@ def test_the_job_is_done_under_trio(sandbox: Sandbox) -> None:
     assert sandbox.counts.token_requests == 1
 
 
-def test_one_auth_serves_loop_after_loop_and_threads(sandbox: Sandbox) -> None:
+def test_one_auth_serves_several_loops_and_threads(sandbox: Sandbox) -> None:
     """A client belongs to its event loop, but its token does not."""
     config = sandbox.config(certificate=True)
     auth = seic.OAuth2Auth(config)
@@ -186,7 +186,7 @@ def test_one_auth_serves_loop_after_loop_and_threads(sandbox: Sandbox) -> None:
     assert sandbox.counts.token_requests == 1
 
 
-async def test_a_list_is_paged_to_its_end(sandbox: Sandbox) -> None:
+async def test_a_list_is_read_to_its_end(sandbox: Sandbox) -> None:
     """A cursor is returned unchanged in the query: three pages, and each record once."""
     names: list[str] = []
     async with seic.AsyncClient(sandbox.config(certificate=True)) as client:
@@ -205,7 +205,9 @@ async def test_a_list_is_paged_to_its_end(sandbox: Sandbox) -> None:
 # Tracking
 
 
-async def test_every_reply_is_logged_with_its_tracking_id(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+async def test_every_response_is_logged_with_its_tracking_id(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     """Token requests and API calls, successes and errors; without the query."""
     caplog.set_level(logging.INFO, logger="seic")
     async with seic.AsyncClient(sandbox.config()) as client:
@@ -238,7 +240,7 @@ async def test_a_user_in_a_url_is_not_logged(sandbox: Sandbox, caplog: pytest.Lo
 
 
 @both_kinds
-async def test_a_refusal_carries_what_support_asks_for(kind: Kind, sandbox: Sandbox) -> None:
+async def test_an_error_has_what_support_needs(kind: Kind, sandbox: Sandbox) -> None:
     """Status, the provider's code and message, and the tracking id of the failed call."""
     config = sandbox.config(client_secret="wrong")
     async with open_client(kind, config) as client:
@@ -257,7 +259,7 @@ async def test_a_refusal_carries_what_support_asks_for(kind: Kind, sandbox: Sand
 
 
 @both_kinds
-async def test_a_host_that_is_down_has_no_stand_in(kind: Kind, sandbox: Sandbox) -> None:
+async def test_a_host_that_is_down_has_no_fallback(kind: Kind, sandbox: Sandbox) -> None:
     """With a certificate nothing is sent to the API host, even if the other host is down."""
     with Sandbox() as other:
         gone = other.mtls_url

@@ -17,27 +17,27 @@ from tests._support.faces import KINDS, Kind, open_client
 from tests._support.sandbox_client import ECHO_PATH
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
-_CROWD = 1000
+_CONCURRENT = 1000
 _MINUTE = 60.0
 #: All callers share a connection pool, and wait for a connection without a timeout.
 _PATIENT: dict[str, Any] = {"timeout": httpx.Timeout(60), "limits": httpx.Limits(max_connections=20)}
 
 
-# One request for all callers
+# One token request for all callers
 
 
-async def test_a_thousand_calls_on_an_empty_cache_make_one_token_request(sandbox: Sandbox) -> None:
+async def test_a_thousand_requests_without_a_token_make_one_token_request(sandbox: Sandbox) -> None:
     """All calls succeed with the one token."""
     async with seic.AsyncClient(sandbox.config(certificate=True), **_PATIENT) as client:
-        replies = await asyncio.gather(*(client.get(ECHO_PATH) for _ in range(_CROWD)))
+        replies = await asyncio.gather(*(client.get(ECHO_PATH) for _ in range(_CONCURRENT)))
 
     assert {reply.status_code for reply in replies} == {200}
     assert sandbox.counts.token_requests == 1
-    assert sandbox.counts.api_calls == _CROWD
+    assert sandbox.counts.api_calls == _CONCURRENT
     assert sandbox.counts.api_refusals == 0
 
 
-async def test_a_thousand_calls_on_an_expired_cache_make_one_token_request(
+async def test_a_thousand_requests_with_an_expired_token_make_one_token_request(
     timed_sandbox: Sandbox, manual: ManualClock, clock: Clock
 ) -> None:
     """The token has expired on both sides; no call sends it."""
@@ -47,15 +47,15 @@ async def test_a_thousand_calls_on_an_expired_cache_make_one_token_request(
     async with seic.AsyncClient(config, auth=auth, **_PATIENT) as client:
         await client.get(ECHO_PATH)
         manual.advance(61 * _MINUTE)
-        replies = await asyncio.gather(*(client.get(ECHO_PATH) for _ in range(_CROWD)))
+        replies = await asyncio.gather(*(client.get(ECHO_PATH) for _ in range(_CONCURRENT)))
 
     assert {reply.status_code for reply in replies} == {200}
     assert sandbox.counts.token_requests == 2
-    assert sandbox.counts.api_calls == _CROWD + 1
+    assert sandbox.counts.api_calls == _CONCURRENT + 1
     assert sandbox.counts.api_refusals == 0
 
 
-async def test_a_crowd_of_rejected_calls_makes_one_token_request(sandbox: Sandbox) -> None:
+async def test_concurrent_401s_make_one_token_request(sandbox: Sandbox) -> None:
     """Two hundred calls get a 401 for the same token: one renewal, and one retry each."""
     crowd = 200
     async with seic.AsyncClient(sandbox.config(certificate=True), **_PATIENT) as client:
@@ -69,7 +69,7 @@ async def test_a_crowd_of_rejected_calls_makes_one_token_request(sandbox: Sandbo
     assert 1 <= client.stats.replays <= crowd
 
 
-def test_a_crowd_of_threads_makes_one_token_request(sandbox: Sandbox) -> None:
+def test_concurrent_threads_make_one_token_request(sandbox: Sandbox) -> None:
     """Threads share a refresh as tasks do."""
     statuses: list[int] = []
     with seic.Client(sandbox.config(certificate=True), **_PATIENT) as client:
@@ -89,7 +89,7 @@ def test_a_crowd_of_threads_makes_one_token_request(sandbox: Sandbox) -> None:
     assert sandbox.counts.token_requests == 1
 
 
-async def test_a_crowd_shares_a_failure(sandbox: Sandbox) -> None:
+async def test_concurrent_requests_share_a_failure(sandbox: Sandbox) -> None:
     """All callers wait for the same refused request, and each gets its own error."""
     async with seic.AsyncClient(sandbox.config(client_secret="wrong")) as client:
         errors = await asyncio.gather(*(client.get(ECHO_PATH) for _ in range(100)), return_exceptions=True)
@@ -139,7 +139,7 @@ async def test_a_second_401_reaches_the_caller(kind: Kind, sandbox: Sandbox) -> 
 
 
 @both_kinds
-async def test_a_refusal_that_is_not_the_tokens_costs_no_token(kind: Kind, sandbox: Sandbox) -> None:
+async def test_other_errors_cause_no_refresh(kind: Kind, sandbox: Sandbox) -> None:
     """A wrong certificate is a 403, and an unknown path a 404: neither is retried."""
     config = sandbox.config(certificate=True)
     auth = seic.OAuth2Auth(config)
@@ -175,7 +175,7 @@ async def test_a_body_that_cannot_be_sent_again_is_not_replayed(sandbox: Sandbox
 
 
 @both_kinds
-async def test_an_unused_token_is_given_up_before_the_gateway_does(
+async def test_an_idle_token_is_replaced_before_the_gateway_refuses_it(
     kind: Kind, timed_sandbox: Sandbox, manual: ManualClock, clock: Clock
 ) -> None:
     """After thirty minutes without a call the token is renewed before the call, not after a 401."""
@@ -195,7 +195,7 @@ async def test_an_unused_token_is_given_up_before_the_gateway_does(
 
 
 @both_kinds
-async def test_use_keeps_a_token_alive(kind: Kind, timed_sandbox: Sandbox, manual: ManualClock, clock: Clock) -> None:
+async def test_use_keeps_a_token_active(kind: Kind, timed_sandbox: Sandbox, manual: ManualClock, clock: Clock) -> None:
     """With calls less than thirty minutes apart, one token lasts for most of its hour."""
     sandbox = timed_sandbox
     config = sandbox.config(certificate=True)
@@ -209,7 +209,9 @@ async def test_use_keeps_a_token_alive(kind: Kind, timed_sandbox: Sandbox, manua
     assert sandbox.counts.api_refusals == 0
 
 
-async def test_the_hour_ends_whatever_the_use(timed_sandbox: Sandbox, manual: ManualClock, clock: Clock) -> None:
+async def test_a_used_token_is_refreshed_before_its_expiry(
+    timed_sandbox: Sandbox, manual: ManualClock, clock: Clock
+) -> None:
     """A token in constant use is renewed before its expiry, and no call gets a 401."""
     sandbox = timed_sandbox
     config = sandbox.config(certificate=True)
@@ -229,7 +231,7 @@ async def test_the_hour_ends_whatever_the_use(timed_sandbox: Sandbox, manual: Ma
 
 @both_kinds
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_token_call_follows_no_redirect(kind: Kind, status: int, sandbox: Sandbox) -> None:
+async def test_a_token_request_follows_no_redirect(kind: Kind, status: int, sandbox: Sandbox) -> None:
     """Secrets in headers and form are sent to the configured endpoint only; a redirect is an error."""
     with Sandbox() as elsewhere:
         sandbox.fail_tokens(status, times=5, headers={"Location": f"{elsewhere.api_url}/v2/oauthtoken"})

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._errors import ConfigurationError
+from seic import ConfigurationError
 from seic._model.saml import MAX_DOCUMENT_BYTES, Document, document_ends_at, encode_document, is_inline
 
 _NAMESPACES = 'xmlns:p="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:a="urn:oasis:names:tc:SAML:2.0:assertion"'

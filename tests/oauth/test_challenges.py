@@ -10,15 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seic._model.provider import Provider
-from seic._oauth.challenges import (
-    MAX_RETRY_AFTER,
-    Challenge,
-    is_token_rejected,
-    parse_challenges,
-    parse_retry_after,
-)
-from seic._oauth.providers import OAUTH2, SEI_GATEWAY
+from seic import OAUTH2, SEI_GATEWAY, Provider
+from seic._oauth.challenges import MAX_RETRY_AFTER, Challenge, is_token_rejected, parse_challenges, parse_retry_after
 
 # Seven seconds before the date that RFC 9110 §5.6.7 has for its examples.
 NOW = 784111770.0

@@ -9,10 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenRequestRefused
-from seic._model.provider import Provider
+from seic import (
+    OAUTH2,
+    SEI_GATEWAY,
+    SEI_PLATFORM,
+    InvalidTokenResponse,
+    Provider,
+    SeicError,
+    TokenEndpointUnavailable,
+    TokenRequestRefused,
+)
 from seic._oauth.messages import parse_token_reply
-from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from tests._support.token_replies import reply_of
 
 REFUSED = {

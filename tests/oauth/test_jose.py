@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from seic._errors import ConfigurationError
+from seic import ConfigurationError
 from seic._oauth.jose import new_key, read_key, read_secret, require_jose
 from tests._support.jwts import EC_KEY, RSA_KEY, parts, pem
 from tests._support.pki import mint, openssl, request

@@ -70,7 +70,7 @@ def recorded(seen: Observatory, name: str = DURATION) -> list[tuple[dict[str, An
                 "seic.token.outcome": "invalid",
             },
             True,
-            id="200 that is no token",
+            id="200 without a token",
         ),
         pytest.param(
             httpx.Response(307, headers={"Location": "https://elsewhere.example/?code=1"}),

@@ -95,8 +95,8 @@ def test_certificate_without_an_email_causes_no_warning_on_the_platform(sandbox:
 def test_undocumented_urls_are_completed(sandbox: Sandbox) -> None:
     """If the provider does not set them."""
     assert sandbox.config(provider=seic.SEI_PLATFORM).provider.revocation_url == "/v2/oauth/revoke"
-    stated = attrs.evolve(seic.SEI_PLATFORM, revocation_url="/elsewhere")
-    assert sandbox.config(provider=stated).provider is stated
+    provider = attrs.evolve(seic.SEI_PLATFORM, revocation_url="/elsewhere")
+    assert sandbox.config(provider=provider).provider is provider
     plain = sandbox.config(provider=seic.OAUTH2).provider
     assert (plain.revocation_url, plain.introspection_url) == ("/oauth/v2/revoke", "/oauth/v2/introspect")
     foreign = seic.Provider(token_url="/oauth/elsewhere")

@@ -128,7 +128,7 @@ def test_waiting_for_requests_times_out(sandbox: Sandbox) -> None:
 
 
 def test_hold_may_end_after_the_sandbox() -> None:
-    """The held request is cut when the sandbox stops; the release after that is no error."""
+    """The held request is cut when the sandbox stops; the release after that does not fail."""
     sandbox = Sandbox()
     with concurrent.futures.ThreadPoolExecutor(1) as pool, sandbox.hold_tokens() as hold:
         with sandbox:
@@ -139,7 +139,7 @@ def test_hold_may_end_after_the_sandbox() -> None:
 
 
 async def test_held_request_may_be_cancelled_before_the_release(caplog: pytest.LogCaptureFixture) -> None:
-    """This is no error, and the event loop logs none."""
+    """The release does not fail, and the event loop logs no error."""
     hold = Hold()
     call = asyncio.ensure_future(hold._wait_until_released())
     await asyncio.to_thread(hold.wait_for, 1)

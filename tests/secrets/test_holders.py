@@ -6,8 +6,8 @@ import copy
 import pickle
 
 import seic
+from seic import MemoryStore
 from seic._tokens.held import Held
-from seic._tokens.store import MemoryStore
 from tests._support.sandbox_client import ECHO_PATH
 from tests._support.secret_runs import Run
 

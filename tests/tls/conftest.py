@@ -62,8 +62,8 @@ def _said_by(thing: object) -> list[str]:
         said.append(repr(pickle.dumps(thing)))
     links = [thing] if isinstance(thing, BaseException) else []
     while links:
-        # What a report shows of an error: every link, a suppressed one too, each with its frames' locals; but for the
-        # tests' own frames, which know the secrets.
+        # Crash reports show every link, suppressed ones too, with the local variables of its frames. The tests' own
+        # frames are left out, since they hold the secrets.
         link = links.pop()
         told = traceback.TracebackException.from_exception(link, capture_locals=True)
         frames = [frame for frame in told.stack if "/tests/" not in frame.filename]

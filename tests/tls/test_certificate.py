@@ -202,7 +202,7 @@ def test_without_a_moment_it_goes_by_this_machines_clock(client: Minted, root: M
 
 
 def test_an_expired_intermediate_in_the_file_is_a_warning(root: Minted) -> None:
-    """It is no error, since the server may know a newer one; the warning names the intermediate and the remedy."""
+    """It is not an error, since the server may know a newer one; the warning names the intermediate and the remedy."""
     old = mint("Old Intermediate", issuer=root, ca=True, number=71, not_after=NOW - DAY / 2)
     warned = ClientCertificate.load(mint(issuer=old).pair + old.pem).check(NOW)
 

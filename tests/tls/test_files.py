@@ -318,7 +318,7 @@ def test_a_passphrase_that_cannot_be_had_names_the_file(
     assert_no_leak(caught.value, keys=(client,))
 
 
-def test_a_key_that_stands_beside_a_mistake_is_in_no_frame(client: Minted) -> None:
+def test_no_frame_shows_the_key_if_the_certificate_is_wrong(client: Minted) -> None:
     """The function that refuses the certificate has the key among its arguments."""
     with pytest.raises(CertificateError) as caught:
         ClientCertificate.load("two\nlines", key=client.key_pem.decode())

@@ -150,7 +150,7 @@ def test_a_damaged_file_in_a_directory_is_named_itself(root: Minted, tmp_path: P
     assert caught.value.path == str(tmp_path / "b.pem")
 
 
-def test_an_expired_authority_beside_a_valid_one_is_no_error(root: Minted) -> None:
+def test_an_expired_authority_with_a_valid_one_is_not_an_error(root: Minted) -> None:
     """A bundle may keep the old root next to the new one for a while."""
     old = mint("Old Root", ca=True, not_after=NOW - DAY / 2)
     with pytest.warns(CertificateWarning, match="CN=Old Root expired on"):
@@ -186,7 +186,7 @@ def test_an_authority_that_ends_is_a_warning(
             assert word in str(warned[0])
 
 
-def test_an_authority_with_its_successor_beside_it_is_no_warning(root: Minted) -> None:
+def test_an_authority_with_its_successor_causes_no_warning(root: Minted) -> None:
     """Authorities are replaced in this way: the old one stays for a while under the same name."""
     old = mint("Test Root", ca=True, number=73, not_before=NOW - 9 * DAY, not_after=NOW - DAY)
     coming = mint("Test Root", ca=True, number=73, not_before=NOW + DAY)
@@ -209,7 +209,7 @@ def test_the_systems_trust_deserves_no_warning() -> None:
 def test_the_systems_trust_is_a_plain_context_read_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, root: Minted
 ) -> None:
-    """On Linux the context is no subclass, so it needs no worker thread, and it reads no file per connection."""
+    """On Linux the context is not of a subclass, so it needs no worker thread, and it reads no file per connection."""
     bundle = tmp_path / "bundle.pem"
     bundle.write_bytes(root.pem)
     monkeypatch.setattr("seic._tls.trust._BUNDLES", (str(bundle),))

@@ -108,7 +108,7 @@ def _attributes(report: dict[str, Any]) -> dict[int, list[str]]:
 
 
 def _resolve(name: str) -> object:
-    """Return what a dotted name stands for; None if it exists for type checkers only."""
+    """Import the object with a dotted name; None if it exists for type checkers only."""
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         with contextlib.suppress(ModuleNotFoundError):

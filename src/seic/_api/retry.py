@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import attrs
 import httpx
+from anyio import sleep
 
 from seic._api.body_prefix import read_prefix, read_prefix_sync
 from seic._api.dpop_signer import sign_retry
@@ -27,7 +28,6 @@ from seic._oauth.challenges import parse_retry_after
 from seic._oauth.error_body import read_error
 from seic._oauth.providers import SEI_GATEWAY
 from seic._oauth.redact import credentials_in, find_tracking_id
-from seic._runtime import sleep
 
 #: The idempotent methods (RFC 9110 §9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})

@@ -18,7 +18,7 @@ from typing import Generic, TypeAlias, TypeVar
 from seic._concurrency import start_thread
 from seic._errors import CertificateError, ConfigurationError, SeicError
 from seic._events import CertificateRejected, Emit, Event
-from seic._tls.credential_files import MOST_BYTES, read_regular
+from seic._tls.credential_files import MAX_FILE_BYTES, read_regular_file
 from seic._tls.reasons import Reason, certificate_error
 
 #: The files' state on disk, with links followed: times, size, inode and device of each; None for a missing file. A
@@ -337,14 +337,14 @@ class Reloader(Generic[_T]):
 def _state(file: Path) -> tuple[int, ...] | None:
     try:
         stat = file.stat()
-    except OSError:
+    except (OSError, ValueError):  # a ValueError for text that cannot be a path
         return None
     return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino, stat.st_dev
 
 
 def _digest(file: Path) -> str | None:
     try:
-        data = read_regular(file, MOST_BYTES)
+        data = read_regular_file(file, MAX_FILE_BYTES)
     except OSError:
         return None
     return None if data is None else hashlib.sha256(data).hexdigest()

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from seic import AsyncClient, ConfigurationError, OAuth2Auth
-from seic._runtime import Job, start_async
+from seic._portal import BackgroundTask, start
 from seic.events import Listener
 from seic.fastapi._certificate_probe import CertificateProbe
 from seic.fastapi._health import HealthTracker
@@ -65,12 +65,12 @@ class ClientMonitor:
     auth: OAuth2Auth
     certificate: CertificateProbe
     tracker: HealthTracker = attrs.field(factory=HealthTracker)
-    _refresh: Job | None = None
+    _refresh: BackgroundTask[None] | None = None
 
     def refresh(self) -> None:
         """Request a token in the background, unless a request is pending or pauses after a failure."""
-        if self._refresh is None or self._refresh.is_stranded():
-            self._refresh = start_async(self._request_token)
+        if self._refresh is None or not self._refresh.is_alive():
+            self._refresh = start(self._request_token)
 
     def close(self) -> None:
         """Stop the background request."""

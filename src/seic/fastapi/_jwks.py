@@ -19,11 +19,12 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from seic import SeicError
+from seic._concurrency import SharedFuture
 from seic._identity import shared_identity
 from seic._network.proxies import Network
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.json_body import DefectiveDocument, read_document
-from seic._runtime import Job, Latch, start_async
+from seic._portal import BackgroundTask, start
 from seic._tokens.sending import Sender
 
 #: The key type and curve of each algorithm. All are asymmetric: with a shared secret, every service that validates
@@ -182,8 +183,7 @@ class JWKSCache:
         self._fetched_at = float("-inf")
         # By reason, so that tokens with unknown keys do not delay a refresh, nor a refresh the fetch of a new key.
         self._tried_at = dict.fromkeys(_Reason, float("-inf"))
-        self._latch: Latch | None = None
-        self._job: Job | None = None
+        self._fetch: BackgroundTask[None] | None = None
 
     async def find(self, kid: str | None, algorithm: str) -> VerificationKey | None:
         """Return the key for the header of a token, or None if the issuer has no such key.
@@ -200,8 +200,8 @@ class JWKSCache:
         if found is not None and age >= self._lifetime:
             self._start_fetch(_Reason.AGE)
         reason = _Reason.AGE if self._keys is None else _Reason.UNKNOWN_KEY
-        if found is None and (latch := self._start_fetch(reason)) is not None:
-            await latch.wait_async(None)
+        if found is None and (pending := self._start_fetch(reason)) is not None:
+            await pending.wait()
             found = self._select(kid, algorithm)
         if self._keys is None:
             raise JWKSUnavailable(max(1.0, self._tried_at[_Reason.AGE] + self._pause - self._monotonic()))
@@ -211,19 +211,18 @@ class JWKSCache:
         fitting = [key for key in self._keys or () if key.fits(algorithm) and (kid is None or key.kid == kid)]
         return fitting[0] if len(fitting) == 1 or (fitting and kid is not None) else None
 
-    def _start_fetch(self, reason: _Reason) -> Latch | None:
+    def _start_fetch(self, reason: _Reason) -> SharedFuture[None] | None:
         """Return the pending fetch, or start one; None during the pause after the last."""
-        if self._latch is not None and self._job is not None and not self._job.is_stranded():
-            return self._latch
+        if self._fetch is not None and self._fetch.is_alive():
+            return self._fetch.future
         if self._monotonic() - self._tried_at[reason] < self._pause:
             return None
         self._tried_at[reason] = self._monotonic()
-        latch = self._latch = Latch()
         # In a task of its own, because the first caller may be cancelled.
-        self._job = start_async(lambda: self._fetch(latch))
-        return latch
+        self._fetch = start(self._fetch_keys)
+        return self._fetch.future
 
-    async def _fetch(self, latch: Latch) -> None:
+    async def _fetch_keys(self) -> None:
         try:
             reply = await self._sender.send(httpx.Request("GET", self._url), self._timeout)
             if reply.status != _OK:
@@ -233,6 +232,3 @@ class JWKSCache:
         except (SeicError, DefectiveDocument) as error:
             consequence = "there are no old keys" if self._keys is None else "the old keys are used"
             _logger.warning("%s: the key set could not be fetched, %s: %s", self._url, consequence, error)
-        finally:
-            self._latch = self._job = None
-            latch.set()

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Unpack
 
+import anyio
 import attrs
 import httpx
 
@@ -30,11 +31,11 @@ from seic import (
     TokenRequestRefused,
     events,
 )
+from seic._concurrency import run_in_thread
 from seic._listeners import Listeners
 from seic._model.grant_parameters import GrantParameters
 from seic._model.secrecy import hide
 from seic._options import AsyncClientOptions
-from seic._runtime import in_thread, within
 from seic._transport import identity_of
 from seic.fastapi._app_state import auth_of
 from seic.fastapi._health import HealthTracker
@@ -162,7 +163,7 @@ class Sessions:
         self._identity.add_listener(self.listeners)
 
     def certificate(self) -> ClientCertificate | None:
-        """Return the certificate of all users; the first look at one from a callback calls it."""
+        """Return the certificate of all users; it may call the user's callback, which may block."""
         return self._identity.certificate
 
     def open(self) -> None:
@@ -260,7 +261,7 @@ class Sessions:
     def _forward(self, event: events.Event) -> None:
         # The shared identity reports these once; here they would come once for each user.
         if not isinstance(event, _SHARED_EVENTS):
-            self.listeners.tell(event)
+            self.listeners.notify(event)
 
     def _keep(self, session: str, client: AsyncClient) -> None:
         self._clients[session] = client
@@ -278,7 +279,8 @@ class Sessions:
         try:
             if not self._store.blocking:
                 return True, call(*args)
-            return True, await within(_STORE_TIMEOUT, lambda: in_thread(call, *args))
+            with anyio.fail_after(_STORE_TIMEOUT):
+                return True, await run_in_thread(call, *args)
         except Exception as error:  # noqa: BLE001 - stores raise anything
             kind = type(error).__name__
             _logger.error("the token store failed to %s: %s", purpose, kind)  # noqa: TRY400 - it may hold secrets

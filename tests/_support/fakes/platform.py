@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import secrets
+import time
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -10,8 +13,9 @@ import attrs
 import httpx
 
 import seic
-from seic._oauth.pkce import challenge_of
+from tests._support.clocks import FakeClock
 from tests._support.fakes.server import FakeServer, form_of
+from tests._support.stores import DatabaseStore
 
 CALLBACK = "https://app.example/login/callback"
 _REVOCATION = "/v2/oauth/revoke"
@@ -23,7 +27,9 @@ class FakePlatform(FakeServer):
 
     Attributes:
         now: Its clock, in seconds.
-        store: The store of its configurations.
+        clock: The clock of its applications.
+        database: The tokens of its applications, whatever process stores them.
+        store: The store of its configurations; None is one over `database` for each.
         revoked: The tokens that were revoked.
     """
 
@@ -33,7 +39,9 @@ class FakePlatform(FakeServer):
         super().__init__(expires_in=3599)
         self.now = 0.0
         self.provider = attrs.evolve(seic.SEI_PLATFORM, takes_pkce=pkce, revocation_url=_REVOCATION)
-        self.store = seic.MemoryStore()
+        self.clock = FakeClock(wall=time.time())
+        self.database: dict[str, seic.Token] = {}
+        self.store: seic.TokenStore | None = None
         self.revoked: list[str] = []
         self._codes: dict[str, tuple[str, float, str | None]] = {}
         self._access: dict[str, str] = {}
@@ -48,7 +56,7 @@ class FakePlatform(FakeServer):
             "client_id": "app-1",
             "client_secret": "secret-1",
             "grant": UserLogin(),
-            "store": self.store,
+            "store": self.store or DatabaseStore(self.database),
         }
 
     def log_in(self, authorize_url: str, *, email: str = "ada@example.com") -> str:
@@ -97,6 +105,11 @@ class FakePlatform(FakeServer):
         if form["grant_type"] == "refresh_token":
             return self._refresh.pop(form["refresh_token"], None)
         owner, ends, challenge = self._codes.pop(form["code"], (None, 0.0, None))
-        if self.now >= ends or (challenge is not None and challenge_of(form["code_verifier"]) != challenge):
+        if self.now >= ends or (challenge is not None and _challenge_of(form["code_verifier"]) != challenge):
             return None
         return owner
+
+
+def _challenge_of(verifier: str) -> str:
+    """Return the code challenge of a verifier (RFC 7636 §4.2)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
