@@ -45,7 +45,7 @@ http {
     $crl
     default_type application/json;
     server {
-        listen $address:$port ssl;
+        listen $address:$port ssl$http2;
         location = /v2/oauthtoken {
             return 200 '{"access_token":"token-$$ssl_client_serial","token_type":"BearerToken","expires_in":"3600"}';
         }
@@ -94,6 +94,7 @@ class Edge:
         revoked: Client certificates that were revoked; None for no revocation list.
         identity: Its own certificate; None for a good one.
         address: The address that it listens on.
+        http2: Whether it also speaks HTTP/2.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Edge:
         revoked: tuple[Minted, ...] | None = None,
         identity: Minted | None = None,
         address: Literal["127.0.0.1", "::1"] = "127.0.0.1",
+        http2: bool = False,
     ) -> None:
         program = shutil.which("nginx", path=_PLACES)
         if program is None:
@@ -130,6 +132,7 @@ class Edge:
             "crl": "" if revoked is None else "ssl_crl clients.crl;",
             "address": "[::1]" if ":" in address else address,
             "port": str(self.port),
+            "http2": " http2" if http2 else "",
         }
         (folder / "nginx.conf").write_text(_CONFIGURATION.substitute(settings), encoding="utf-8")
 

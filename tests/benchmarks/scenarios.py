@@ -37,8 +37,7 @@ class Outcome:
         wall: The time from the first caller to the last response.
         stall: The longest stall of the event loop.
         a_lifetime: The maximum of token requests within half a token's lifetime, if tokens expire: renewals of one
-            token
-            are that close, those of two are not.
+            token are that close, those of two are not.
         recovery: The time from the recovery of the endpoint to the first successful call; None without an outage.
         others: The share of the wall time for which other programs had the processor.
     """
@@ -143,8 +142,7 @@ async def revoked(library: Library, server: TokenServer, scale: Scale, *, over: 
         server: The token endpoint; it takes 50 ms.
         scale: The number of callers.
         over: Seconds over which the rejections are spread, before, during and after the renewal; with 0 all come
-            before
-            it has ended.
+            before it has ended.
     """
     server.set(delay=TRIP, lifetime=_LONG_LIFE, down=False)
     api = Api(spread(*API_DELAYS))

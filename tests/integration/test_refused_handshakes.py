@@ -111,7 +111,7 @@ async def refusal(call: Any, config: seic.Config, kind: type[Exception]) -> Any:
     [
         pytest.param(Case(_revoked, "refused", "it may be revoked"), id="revoked"),
         pytest.param(Case(_unknown, "refused", "ask the server's operator"), id="unknown"),
-        pytest.param(Case(lambda: None, "demanded", "pass certificate=…"), id="absent"),
+        pytest.param(Case(lambda: None, "demanded", "pass certificate=..."), id="absent"),
     ],
 )
 async def test_nginx_refuses_by_a_page(call: Any, case: Case, protocol: str, tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ async def test_a_server_demands_a_certificate_by_an_alert(call: Any) -> None:
         error = await refusal(call, seic_config(far, root, None), seic.CertificateError)
 
     assert error.reason == "demanded"
-    assert "pass certificate=…" in str(error)
+    assert "pass certificate=..." in str(error)
 
 
 # Client certificate, checked before a connection

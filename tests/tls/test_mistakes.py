@@ -75,7 +75,7 @@ ROWS: dict[str, Row] = {
         "c.pem",
         ["look swapped", "pass the certificate first"],
     ),
-    "key-for-both": (lambda m: m.key_pem, lambda m: m.key_pem, None, Reason.KEY_AS_CERTIFICATE, "c.pem", ["key=…"]),
+    "key-for-both": (lambda m: m.key_pem, lambda m: m.key_pem, None, Reason.KEY_AS_CERTIFICATE, "c.pem", ["key=..."]),
     "certificate-for-both": (
         lambda m: m.pem,
         lambda m: m.pem,

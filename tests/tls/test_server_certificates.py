@@ -77,7 +77,9 @@ SERVERS = {
         ["self-signed", "pass its certificate as ca="],
     ),
     "unknown-authority": Theirs(
-        lambda root: TlsServer(server(OTHER)), Reason.SERVER_UNKNOWN_CA, ["authority that is not trusted here", "ca=…"]
+        lambda root: TlsServer(server(OTHER)),
+        Reason.SERVER_UNKNOWN_CA,
+        ["authority that is not trusted here", "ca=..."],
     ),
     "unknown-root-in-the-chain": Theirs(
         lambda root: TlsServer(server(OTHER), chain=OTHER.pem), Reason.SERVER_UNKNOWN_CA, ["not trusted here"]

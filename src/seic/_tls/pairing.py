@@ -94,7 +94,7 @@ def _refuse_as_certificate(decoded: DecodedFile, separate: DecodedFile | None) -
         swapped = "; certificate and key look swapped" if separate and separate.certificates else ""
         text = (
             f"it holds a private key instead of the certificate{swapped}; pass the certificate first and the key as "
-            "key=…"
+            "key=..."
         )
     elif PUBLIC_KEY in decoded.others:
         reason = Reason.PUBLIC_KEY
@@ -115,7 +115,7 @@ def _keys(decoded: DecodedFile, separate: DecodedFile | None) -> list[EncryptedK
     raise certificate_error(
         Reason.NO_KEY,
         decoded.label,
-        f"there is a certificate ({facts.summary}) but no private key in it; pass key=… with the key's file",
+        f"there is a certificate ({facts.summary}) but no private key in it; pass key=... with the key's file",
     )
 
 
@@ -169,7 +169,7 @@ def _refuse_as_ca(facts: CertificateFacts, label: str) -> NoReturn:
         Reason.IS_A_CA,
         label,
         f"it is the certificate of an authority ({facts.summary}), not of a client; pass the client certificate that "
-        "it issued; an authority to trust belongs in ca=…",
+        "it issued; an authority to trust belongs in ca=...",
     )
 
 

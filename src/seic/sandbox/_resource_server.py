@@ -42,7 +42,7 @@ _ACCOUNTS = [
 ]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class ResourceServer:
     """Checks the access token of a request by the rules of its dialect, and answers the request."""
 

@@ -112,3 +112,8 @@ class FakePlatform(FakeServer):
         if self.now >= ends or (challenge is not None and _challenge_of(form["code_verifier"]) != challenge):
             return None
         return owner
+
+
+def _challenge_of(verifier: str) -> str:
+    """Return the code challenge of a verifier (RFC 7636 §4.2)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()

@@ -56,7 +56,7 @@ class ProviderUrls:
     mtls: str | None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class OAuth2Endpoints:
     """The endpoints of the provider; `urls_for` returns the base URLs for a request."""
 

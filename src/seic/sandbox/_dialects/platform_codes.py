@@ -44,7 +44,7 @@ class _IssuedCode:
     family: TokenFamily | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class AuthorizationCodes:
     """Issues codes and looks them up; only the server's thread may use it."""
 

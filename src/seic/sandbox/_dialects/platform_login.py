@@ -58,7 +58,7 @@ class _AuthorizationError(Exception):
         self.description = description
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class LoginEndpoints:
     """The endpoints for the browser."""
 

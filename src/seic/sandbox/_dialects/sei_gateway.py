@@ -24,7 +24,7 @@ APP_KEY = "AppKey"
 _PRODUCTS = ["Investors"]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class GatewayEndpoints:
     """The token endpoint; each grant type has a method."""
 

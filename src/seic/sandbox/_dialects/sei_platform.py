@@ -40,7 +40,7 @@ END_OTHER_SESSIONS = "endOtherSessions"
 REDIRECT_FIELDS = ("redirect_url", "redirect_uri")
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class PlatformEndpoints:
     """The endpoints; each grant type has a method."""
 

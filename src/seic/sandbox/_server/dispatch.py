@@ -54,7 +54,7 @@ class Route:
     count: CountName
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Dispatcher:
     """Answers every request of both hosts.
 
