@@ -22,10 +22,6 @@ _REVOCATION = "/v2/oauth/revoke"
 _CODE_LIFETIME = 20.0
 
 
-def _challenge_of(verifier: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-
-
 class FakePlatform(FakeServer):
     """The SEI platform; `log_in` acts as the browser at the login page.
 
