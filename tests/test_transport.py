@@ -22,7 +22,7 @@ from seic import (
     Transport,
     _identity,
 )
-from seic._tls.trust import read_trust
+from seic._tls.trust import read_trust_store
 from tests._support.hops import make_config
 from tests._support.identities import authority, certificate
 from tests._support.sending import transports_of
@@ -70,7 +70,7 @@ async def test_many_first_calls_build_one_context_off_the_loop(
         replies = await asyncio.gather(*(client.get("https://mtls.example/") for _ in range(100)))
 
     assert {reply.status_code for reply in replies} == {200}
-    assert contexts.asked == [(config.certificate, read_trust(config.ca), ("http/1.1",))]
+    assert contexts.asked == [(config.certificate, read_trust_store(config.ca), ("http/1.1",))]
     assert threading.get_ident() not in contexts.threads
 
 

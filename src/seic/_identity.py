@@ -29,7 +29,7 @@ from seic._tls.context import CALLBACK, CertificateSource, call_certificate_sour
 from seic._tls.credential_files import CredentialFile, Material
 from seic._tls.reasons import CertificateWarning
 from seic._tls.reload import Reloader, Source
-from seic._tls.trust import Trust, read_trust
+from seic._tls.trust import TrustStore, read_trust_store
 
 #: The ALPN protocols of a context. httpcore writes the same into the context that it is given, so connections with
 #: other protocols must not share one.
@@ -59,7 +59,7 @@ class Credential:
     """
 
     certificate: ClientCertificate | None
-    trust: Trust
+    trust: TrustStore
     context: ssl.SSLContext
     generation: int
 
@@ -119,16 +119,16 @@ class Identity:
                 monotonic=monotonic,
                 initial=source if isinstance(source, ClientCertificate) else None,
             )
-        self._trusts: Reloader[Trust] | None = None
+        self._trusts: Reloader[TrustStore] | None = None
         file = None if ca is None else CredentialFile.of(ca, "CA")
         if file is not None and file.path is not None:
             self._trusts = Reloader(
-                Source(lambda: read_trust(ca), file.label, files=(file.path,)),
+                Source(lambda: read_trust_store(ca), file.label, files=(file.path,)),
                 accept=self._accept_trust,
                 emit=self._emit,
                 monotonic=monotonic,
             )
-        self._watch = watch and (self._certificates is not None or self._trusts is not None)
+        self._is_watched = watch and (self._certificates is not None or self._trusts is not None)
 
     def current(self) -> Credential:
         """Return what a new connection presents; the first call reads and builds it.
@@ -150,9 +150,13 @@ class Identity:
                     raise
                 return self.current()
             self._warn(credential.certificate, concerns)
-        if self._watch:
-            _watchers.setdefault(os.getpid(), _Watcher()).add(self)
+        self.watch()
         return credential
+
+    def watch(self) -> None:
+        """Have the thread of this process check it for updates."""
+        if self._is_watched:
+            _watchers.setdefault(os.getpid(), _Watcher()).add(self)
 
     def current_nowait(self) -> Credential | None:
         """Return what `current` returns; None if that would block."""
@@ -247,10 +251,10 @@ class Identity:
         with self._lock:
             return self._credential or self._replace(
                 None if certificates is None else certificates.get(),
-                read_trust(self._ca) if trusts is None else trusts.get(),
+                read_trust_store(self._ca) if trusts is None else trusts.get(),
             )
 
-    def _replace(self, certificate: ClientCertificate | None, trust: Trust) -> Credential:
+    def _replace(self, certificate: ClientCertificate | None, trust: TrustStore) -> Credential:
         credential = self._credential = Credential(
             certificate=certificate,
             trust=trust,
@@ -273,7 +277,7 @@ class Identity:
             return None
         with self._lock:
             if self._credential is not None:
-                self._replace(fresh, read_trust(None) if self._ca is None else self._credential.trust)
+                self._replace(fresh, read_trust_store(None) if self._ca is None else self._credential.trust)
             self._certificates.value = fresh
             self._noticed_at = None
         if before is None:
@@ -282,7 +286,7 @@ class Identity:
             path=fresh.path, subject=fresh.subject, thumbprint=fresh.thumbprint, not_after=fresh.not_after
         )
 
-    def _accept_trust(self, fresh: Trust) -> Event | None:
+    def _accept_trust(self, fresh: TrustStore) -> Event | None:
         assert self._trusts is not None  # noqa: S101 - it calls this; for the type checker
         with self._lock:
             before = self._trusts.value
@@ -340,7 +344,7 @@ class _Watcher:
     """One daemon thread of the process checks all identities; it ends with the last one."""
 
     def __init__(self) -> None:
-        self._lock = ForkSafeLock()
+        self._lock = threading.RLock()
         self._watched: weakref.WeakSet[Identity] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
 

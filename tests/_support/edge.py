@@ -36,7 +36,7 @@ http {
     $crl
     default_type application/json;
     server {
-        listen $address:$port ssl;
+        listen $address:$port ssl$http2;
         location = /v2/oauthtoken {
             return 200 '{"access_token":"token-$$ssl_client_serial","token_type":"BearerToken","expires_in":"3600"}';
         }
@@ -85,6 +85,7 @@ class Edge(NginxProcess):
         revoked: Client certificates that were revoked; None for no revocation list.
         identity: Its own certificate; None for a good one.
         address: The address that it listens on.
+        http2: Whether it also speaks HTTP/2.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Edge(NginxProcess):
         revoked: tuple[Minted, ...] | None = None,
         identity: Minted | None = None,
         address: Literal["127.0.0.1", "::1"] = "127.0.0.1",
+        http2: bool = False,
     ) -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         listener = socket.create_server((address, 0), family=family, backlog=512)
@@ -115,6 +117,7 @@ class Edge(NginxProcess):
             "crl": "" if revoked is None else "ssl_crl clients.crl;",
             "address": "[::1]" if ":" in address else address,
             "port": str(self.port),
+            "http2": " http2" if http2 else "",
         }
         (folder / "nginx.conf").write_text(_CONFIGURATION.substitute(settings), encoding="utf-8")
 

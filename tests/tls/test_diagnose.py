@@ -19,7 +19,7 @@ import pytest
 from seic import ClientCertificate, Reason
 from seic._tls.context import build_context
 from seic._tls.diagnose import Explanation, HandshakeContext, Stage, explain_close, explain_failure, explain_reply
-from seic._tls.trust import read_trust
+from seic._tls.trust import read_trust_store
 from tests._support.pki import DAY, NOW, Minted, authority, mint, server
 from tests._support.tls_servers import TLS12, TLS13, TlsServer, call
 
@@ -70,7 +70,7 @@ def fail(
     host: str = "localhost",
 ) -> Explanation:
     """Connect, expect a failure, and return its explanation."""
-    context = build_context(client, read_trust((ca or authority()).pem))
+    context = build_context(client, read_trust_store((ca or authority()).pem))
     with pytest.raises((OSError, httpx.TransportError)) as caught:
         style(context, port, host)
     explained = explain_failure(
@@ -152,7 +152,7 @@ def test_a_page_about_an_expired_certificate_is_about_its_dates(root: Minted) ->
 def test_a_quiet_end_that_a_client_reports_itself_is_explained_on_demand(client: Minted, root: Minted) -> None:
     """The blocking httpx reports only the end of a stream, without a cause, so the caller asks for an explanation."""
     certificate = load(client)
-    context = build_context(certificate, read_trust(root.pem))
+    context = build_context(certificate, read_trust_store(root.pem))
     with (
         TlsServer(server(root), version=TLS13, reset=True) as far,
         pytest.raises(httpx.TransportError) as caught,

@@ -16,6 +16,7 @@ from seic._events import Event, TokenWaitStarted
 from seic._runtime import Latch
 from tests._support.clocks import FakeClock
 from tests._support.crowds import in_threads, names_of
+from tests._support.fakes.gate import Gate
 from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, name
 from tests._support.loops import Loop
 
@@ -64,7 +65,7 @@ def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(desk: FakeEndpoint
     assert desk.calls == 2
 
     clock.advance(1)
-    desk.arrived = Latch()
+    desk.arrived = Gate()
     asyncio.run(call(begins=True))
 
 

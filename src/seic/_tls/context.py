@@ -25,7 +25,7 @@ from seic._tls.credential_files import Material
 from seic._tls.encoding import encode_pem
 from seic._tls.reasons import Reason, certificate_error
 from seic._tls.reload import read_guarded
-from seic._tls.trust import Trust, read_trust
+from seic._tls.trust import TrustStore, read_trust_store
 
 #: A certificate that was loaded (its files are watched), or a callback that returns the current one. A callback is
 #: called on a thread and may block; it should have a timeout of its own.
@@ -34,7 +34,7 @@ CertificateSource: TypeAlias = ClientCertificate | Callable[[], ClientCertificat
 #: The name of a callback in errors.
 CALLBACK = "the certificate callback"
 
-_Key: TypeAlias = tuple[str | None, Trust, tuple[str, ...]]
+_Key: TypeAlias = tuple[str | None, TrustStore, tuple[str, ...]]
 
 
 def create_ssl_context(
@@ -66,7 +66,7 @@ def create_ssl_context(
     if certificate is not None:
         for warning in certificate.check():
             warnings.warn(warning, stacklevel=2)
-    trust = read_trust(ca)
+    trust = read_trust_store(ca)
     for warning in trust.check():
         warnings.warn(warning, stacklevel=2)
     return build_context(certificate, trust)
@@ -108,7 +108,9 @@ def call_certificate_source(callback: Callable[[], ClientCertificate]) -> Client
     return certificate
 
 
-def build_context(certificate: ClientCertificate | None, trust: Trust, *, alpn: Sequence[str] = ()) -> ssl.SSLContext:
+def build_context(
+    certificate: ClientCertificate | None, trust: TrustStore, *, alpn: Sequence[str] = ()
+) -> ssl.SSLContext:
     """Build a context without checking the certificate's dates.
 
     Args:
@@ -231,7 +233,7 @@ def _in_private_file(certificates: str, key: bytes, passphrase: str) -> Iterator
 
 
 def shared_context(
-    certificate: ClientCertificate | None, ca: Material | Trust | None = None, *, alpn: Sequence[str] = ()
+    certificate: ClientCertificate | None, ca: Material | TrustStore | None = None, *, alpn: Sequence[str] = ()
 ) -> ssl.SSLContext:
     """Return the one context of a certificate and its authorities; the first call builds it.
 
@@ -247,7 +249,7 @@ def shared_context(
     Raises:
         CertificateError: As for `build_context`.
     """
-    return _SHARED.get(certificate, ca if isinstance(ca, Trust) else read_trust(ca), tuple(alpn))
+    return _SHARED.get(certificate, ca if isinstance(ca, TrustStore) else read_trust_store(ca), tuple(alpn))
 
 
 class _SharedContexts:
@@ -260,7 +262,7 @@ class _SharedContexts:
         self._contexts: weakref.WeakValueDictionary[_Key, ssl.SSLContext] = weakref.WeakValueDictionary()
         self._last: deque[ssl.SSLContext] = deque(maxlen=self._KEPT_ALIVE)
 
-    def get(self, certificate: ClientCertificate | None, trust: Trust, alpn: tuple[str, ...]) -> ssl.SSLContext:
+    def get(self, certificate: ClientCertificate | None, trust: TrustStore, alpn: tuple[str, ...]) -> ssl.SSLContext:
         key = (certificate.content if certificate is not None else None, trust, alpn)
         # One lock for all: building takes at most 20 ms, and must happen only once for each key.
         with self._lock:

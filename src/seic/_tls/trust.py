@@ -41,7 +41,7 @@ _PLATFORMS_WITHOUT_A_BUNDLE = {"darwin", "win32"}
 
 
 @attrs.frozen(kw_only=True)
-class Trust:
+class TrustStore:
     """A set of authorities; sets of the same authorities are equal, so that they can share a context.
 
     Args:
@@ -107,7 +107,7 @@ class Trust:
         return context
 
 
-def read_trust(ca: Material | None = None) -> Trust:
+def read_trust_store(ca: Material | None = None) -> TrustStore:
     """Find the authorities.
 
     Args:
@@ -131,7 +131,7 @@ def read_trust(ca: Material | None = None) -> Trust:
     return _from_environment() or _of_system()
 
 
-def _named(file: CredentialFile) -> Trust:
+def _named(file: CredentialFile) -> TrustStore:
     from seic._tls.decode import decode
 
     held: list[str] = []
@@ -149,7 +149,7 @@ def _named(file: CredentialFile) -> Trust:
             f"there is no certificate of an authority in it{holds}; pass the PEM of the authority that signed the "
             "server's certificate",
         )
-    return Trust(label=file.label, authorities=tuple(_usable(list(found), file.label)))
+    return TrustStore(label=file.label, authorities=tuple(_usable(list(found), file.label)))
 
 
 def _files(directory: Path) -> list[CredentialFile]:
@@ -200,7 +200,7 @@ def _expiry_warning(facts: CertificateFacts, label: str, now: dt.datetime) -> Ce
     )
 
 
-def _from_environment() -> Trust | None:
+def _from_environment() -> TrustStore | None:
     cafile, capath = os.environ.get("SSL_CERT_FILE") or None, os.environ.get("SSL_CERT_DIR") or None
     if cafile is None and capath is None:
         return None
@@ -218,7 +218,7 @@ def _from_environment() -> Trust | None:
                 "a name; run 'openssl rehash FOLDER', or name a bundle by SSL_CERT_FILE",
             )
     names = [name for name, value in (("SSL_CERT_FILE", cafile), ("SSL_CERT_DIR", capath)) if value is not None]
-    return Trust(label=" and ".join(names), cafile=cafile, capath=capath, version=_version(cafile))
+    return TrustStore(label=" and ".join(names), cafile=cafile, capath=capath, version=_version(cafile))
 
 
 def _check_variable(
@@ -240,9 +240,9 @@ def _check_variable(
     )
 
 
-def _of_system() -> Trust:
+def _of_system() -> TrustStore:
     if sys.platform in _PLATFORMS_WITHOUT_A_BUNDLE:
-        return Trust(label="the system's trust", by_platform=True)
+        return TrustStore(label="the system's trust", by_platform=True)
     built_in = ssl.get_default_verify_paths()
     cafile = next((name for name in (built_in.openssl_cafile, *_BUNDLES) if os.path.isfile(name)), None)  # noqa: PTH113 - unlike Path's it never raises
     capath = built_in.openssl_capath if _has_hashed_names(built_in.openssl_capath) else None
@@ -252,7 +252,7 @@ def _of_system() -> Trust:
             "the system's trust",
             "this system has no trusted authorities; install its package 'ca-certificates', or pass ca=...",
         )
-    return Trust(label="the system's trust", cafile=cafile, capath=capath, version=_version(cafile))
+    return TrustStore(label="the system's trust", cafile=cafile, capath=capath, version=_version(cafile))
 
 
 def _has_hashed_names(directory: str) -> bool:

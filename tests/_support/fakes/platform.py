@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import secrets
 import time
 from typing import Any
@@ -11,7 +13,6 @@ import attrs
 import httpx
 
 import seic
-from seic._oauth.pkce import challenge_of
 from tests._support.clocks import FakeClock
 from tests._support.fakes.server import FakeServer, form_of
 from tests._support.stores import DatabaseStore
@@ -104,6 +105,11 @@ class FakePlatform(FakeServer):
         if form["grant_type"] == "refresh_token":
             return self._refresh.pop(form["refresh_token"], None)
         owner, ends, challenge = self._codes.pop(form["code"], (None, 0.0, None))
-        if self.now >= ends or (challenge is not None and challenge_of(form["code_verifier"]) != challenge):
+        if self.now >= ends or (challenge is not None and _challenge_of(form["code_verifier"]) != challenge):
             return None
         return owner
+
+
+def _challenge_of(verifier: str) -> str:
+    """Return the code challenge of a verifier (RFC 7636 §4.2)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()

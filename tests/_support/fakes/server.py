@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import httpx
 
 import seic
-from seic._runtime import Latch
+from tests._support.fakes.gate import Gate
 
 #: Seconds after which a test that would hang fails; nothing in memory takes as long.
 PATIENCE = 10.0
@@ -58,14 +58,14 @@ class FakeServer(httpx.AsyncBaseTransport, httpx.BaseTransport, abc.ABC):
 
     def reset(self) -> None:
         """Open the gate, and replace the locks; for a forked child, which may inherit a locked one."""
-        self.arrived = Latch()
-        self._gate: Latch | None = None
+        self.arrived = Gate()
+        self._gate: Gate | None = None
         self._lock = threading.Lock()
 
     def hold(self) -> None:
         """Close the gate: token requests arrive, and their answers wait."""
-        self.arrived = Latch()
-        self._gate = Latch()
+        self.arrived = Gate()
+        self._gate = Gate()
 
     def release(self) -> None:
         """Open the gate, if it is closed."""
@@ -106,7 +106,7 @@ class FakeServer(httpx.AsyncBaseTransport, httpx.BaseTransport, abc.ABC):
             assert gate.wait(PATIENCE)
         return deliver()
 
-    def _take(self, request: httpx.Request) -> tuple[Latch | None, Callable[[], httpx.Response]]:
+    def _take(self, request: httpx.Request) -> tuple[Gate | None, Callable[[], httpx.Response]]:
         def answer() -> httpx.Response:
             with self._lock:
                 return self.answer(request)
