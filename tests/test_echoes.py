@@ -1,4 +1,4 @@
-"""A hostile provider echoes each secret in each field: nothing that is logged, told, raised or shown repeats it."""
+"""A hostile provider echoes each secret in each field: no log, event, error or repr repeats it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ALL = ":".join(SECRETS.values())
 
 
 class Hostile:
-    """A provider whose answers are made of what it was sent."""
+    """A provider whose replies echo the requests."""
 
     def __init__(self) -> None:
         #: Members and headers of its token replies.
@@ -42,7 +42,7 @@ class Hostile:
         self.api: Callable[[], httpx.Response] = lambda: httpx.Response(200)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        """Answer."""
+        """Answer the request."""
         if request.url.path != "/v2/oauthtoken":
             return self.api()
         if self.error is not None:
@@ -105,7 +105,7 @@ def observed() -> Iterator[Observatory]:
 
 @contextlib.contextmanager
 def seic_logs() -> Iterator[list[str]]:
-    """Gather what seic logs at DEBUG; httpx logs a server's reason phrase under a name of its own."""
+    """Collect the logs of seic at DEBUG; httpx logs a server's reason phrase under its own name."""
     with all_logs() as everything:
         texts: list[str] = []
         emit = everything.emit
@@ -121,7 +121,7 @@ def seic_logs() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("said", [*SECRETS.values(), ALL, f"id {ALL}"], ids=[*SECRETS, "all", "words"])
 async def test_a_tracking_id_that_echoes(said: str) -> None:
-    """It looks like any other id, and is none: the reply's own tokens are secrets, too."""
+    """Tokens of the reply are secrets, too, and not tracking ids."""
     hostile = Hostile()
     hostile.headers = {_HEADER: said}
 
@@ -132,7 +132,7 @@ async def test_a_tracking_id_that_echoes(said: str) -> None:
     "member", ["scope", "token_type", "issued_at", "expires_in", "error_description", "email", ALL]
 )
 async def test_a_token_reply_that_echoes(member: str) -> None:
-    """In a member that is shown, in one that is not, and in a name."""
+    """Expect no secret from a shown member, a hidden one, and a name."""
     hostile = Hostile()
     hostile.members = {member: ALL}
 
@@ -149,7 +149,7 @@ _ERRORS: dict[str, Callable[[str], dict[str, Any]]] = {
     "platform's": lambda said: {"error": {"code": said, "message": said, "errorid": said, "subcode": said}},
     "revocation's": lambda said: {"ErrorCode": said, "Error": said, "Hint": said},
     "problem's": lambda said: {"type": said, "title": said, "detail": said, "status": 400},
-    "beside a token": lambda said: {
+    "with a token": lambda said: {
         "error": said,
         "access_token": SECRETS["access token"],
         "refresh_token": SECRETS["refresh token"],
@@ -160,9 +160,9 @@ _ERRORS: dict[str, Callable[[str], dict[str, Any]]] = {
 @pytest.mark.parametrize("status", [200, 307, 400, 401, 503])
 @pytest.mark.parametrize("field", [*_ERRORS, _HEADER, "WWW-Authenticate", "Location", "Retry-After", "no JSON"])
 async def test_an_error_that_echoes(field: str, status: int) -> None:
-    """In each field of each form, in the headers, and in a body of no form."""
+    """Echoes in each field of each form, in the headers, and in any other body."""
     # An error has no tokens of its own; what it says of others is nobody's secret.
-    sent = ":".join(secret for name, secret in SECRETS.items() if field == "beside a token" or "token" not in name)
+    sent = ":".join(secret for name, secret in SECRETS.items() if field == "with a token" or "token" not in name)
     headers = {field: sent} if field in (_HEADER, "WWW-Authenticate", "Retry-After") else {}
     if field == "Location":
         headers = {field: f"https://{SECRETS['client secret']}.example/{sent}?x={sent}"}
@@ -179,7 +179,7 @@ async def test_an_error_that_echoes(field: str, status: int) -> None:
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 503])
 @pytest.mark.parametrize("field", [*_ERRORS, _HEADER, "WWW-Authenticate", "Retry-After", "no JSON"])
 async def test_an_api_that_echoes(field: str, status: int) -> None:
-    """The token that the call carried, in each field of its answer, through replay and repetition."""
+    """The API echoes the token in each field of its response, also in a replay and a retry."""
     said = SECRETS["access token"]
     hostile = Hostile()
     headers = {"Content-Type": "application/json", "Retry-After": "0"}
@@ -194,7 +194,7 @@ async def test_an_api_that_echoes(field: str, status: int) -> None:
 
 
 async def test_a_proof_that_is_echoed() -> None:
-    """A DPoP proof is no token, but good for one more call within its time."""
+    """A DPoP proof is a secret: it is valid for one more request."""
     proofs: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -71,7 +71,7 @@ def _classes() -> list[type[SeicError]]:
 
 
 def test_the_tree_is_the_one_that_the_docstring_draws() -> None:
-    """Each class stands in the drawing under its parent, and nothing else does."""
+    """The tree of the module docstring is the class hierarchy."""
     drawn: dict[str, str | None] = {}
     path: list[str] = []
     for line in (_errors.__doc__ or "").splitlines():
@@ -100,7 +100,7 @@ def test_the_message_is_all_that_an_error_prints(error: SeicError) -> None:
 
 @each_error
 def test_attributes_are_strings_and_numbers(error: SeicError) -> None:
-    """An error holds nothing that could hold more: no path object, no client, no reply."""
+    """The attributes of an error are strings and numbers, no path object, client or response."""
     for name, value in _attributes(error).items():
         allowed = (str, int, float, type(None))
         if name == "errors":
@@ -117,7 +117,7 @@ def test_attributes_are_strings_and_numbers(error: SeicError) -> None:
 )
 @each_error
 def test_a_double_says_the_same(error: SeicError, doubled: Callable[[SeicError], SeicError]) -> None:
-    """However an error is doubled, class, message and attributes stay, although constructors take keywords only."""
+    """Every copy of an error keeps class, message and attributes, although constructors take keywords only."""
     twin = doubled(error)
 
     assert twin is not error
@@ -153,7 +153,7 @@ def test_a_fresh_error_has_no_traceback_and_keeps_its_cause() -> None:
 
 
 def test_a_fresh_error_stays_silent_about_a_hidden_context() -> None:
-    """What `from None` hid stays hidden in the twin, for it may have held a secret."""
+    """A context that `from None` hid remains hidden in the copy: it may hold a secret."""
     try:
         try:
             raise ValueError("secret")
@@ -169,7 +169,7 @@ def test_a_fresh_error_stays_silent_about_a_hidden_context() -> None:
 
 
 def test_a_fresh_error_keeps_its_notes() -> None:
-    """What was noted on the attempt is told to each waiter."""
+    """Notes of the attempt are copied to each waiter's error."""
     error = TokenError("m")
     error.add_note("after three attempts")
 
@@ -177,7 +177,7 @@ def test_a_fresh_error_keeps_its_notes() -> None:
 
 
 def test_a_note_on_one_is_not_a_note_on_all() -> None:
-    """What one waiter notes on its own error stays with that one."""
+    """A note on one waiter's error is not added to the others."""
     error = TokenError("m")
     error.add_note("after three attempts")
     twin = error.fresh()
@@ -208,7 +208,7 @@ def test_a_certificate_error_keeps_a_path_as_text(path: str | Path | None, kept:
 
 
 def test_api_errors_are_kept_as_a_tuple() -> None:
-    """The list that a caller passed may change later; the error's entries don't."""
+    """A later change of the caller's list does not change the error."""
     entries = [FieldError("id", "path", "unknown")]
     error = ApiError("m", status=400, errors=entries)
 

@@ -30,7 +30,7 @@ PLATFORM = attrs.evolve(seic.SEI_PLATFORM, revocation_url="/revoke")
 
 
 class Server:
-    """Knows the secrets, answers token calls until it is told to fail, and repeats what it was sent when it does.
+    """Answers token requests until it must fail, and then echoes the requests.
 
     Attributes:
         fails: How the next calls fail; None lets them succeed.
@@ -52,7 +52,7 @@ class Server:
 
     @property
     def transport(self) -> httpx.MockTransport:
-        """What carries calls to it."""
+        """Return a transport to this provider."""
         return httpx.MockTransport(self.answer)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
@@ -97,7 +97,7 @@ FAULTS: dict[str, Callable[[str], httpx.Response]] = {
 
 @attrs.frozen
 class Scene:
-    """What a call is made with."""
+    """The way of a call."""
 
     server: Server
     planted: Planted
@@ -120,7 +120,7 @@ class Scene:
         return seic.Config(**{**settings, **changes})
 
     def fail(self) -> None:
-        """Let no call succeed from now on."""
+        """Let all requests fail from now on."""
         self.server.fails = self.fails
 
 
@@ -247,7 +247,7 @@ ROWS = [
 async def test_a_failing_call_shows_no_secret(
     call: Call, fault: Callable[[str], httpx.Response], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Expect none in the error, its causes, and the variables of each frame of each."""
+    """Expect no secret in the error, its causes, and the variables of each frame."""
     planted = Planted()
     scene = Scene(Server(planted), planted, fault)
 
@@ -265,7 +265,7 @@ async def test_a_failing_call_shows_no_secret(
 
 
 async def test_each_fault_repeats_what_was_sent() -> None:
-    """Expect the search to have something to find: the server's words hold the client's secret."""
+    """Expect the server's reply to contain the client's secret, so that the search can find it."""
     planted = Planted()
     scene = Scene(Server(planted), planted, FAULTS["refused"])
     scene.fail()
@@ -351,7 +351,7 @@ def _proof_by_a_key_that_does_not_open(planted: Planted) -> object:
     ids=lambda call: call.__name__.strip("_").replace("_", " "),
 )
 def test_a_call_that_fails_without_a_server_shows_no_secret(call: Callable[[Planted], object]) -> None:
-    """Expect the same where nothing is sent."""
+    """Expect the same if nothing is sent."""
     planted = Planted()
     with pytest.raises(seic.SeicError) as caught:
         call(planted)

@@ -1,4 +1,4 @@
-"""Where repetitions are set: in the ready clients, and above a transport of the user's own."""
+"""Retries in the ready clients, and over a user's own transport."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests._support.retrying import Answer, Plan, busy
 
 
 async def test_a_client_retries_if_it_is_told_to(pauses: list[float]) -> None:
-    """And not otherwise; token calls have their own rules."""
+    """Without the setting nothing is retried; token requests have their own rules."""
     plan, desk = Plan(busy(), busy()), FakeEndpoint()
     auth = auth_for(desk)
     async with seic.AsyncClient(config(), auth=auth, transport=Async(plan.api, httpx)) as client:
@@ -31,7 +31,7 @@ async def test_a_client_retries_if_it_is_told_to(pauses: list[float]) -> None:
 
 
 async def test_what_is_mounted_retries_as_well(pauses: list[float]) -> None:
-    """A client has one policy for all of its calls."""
+    """A client has one policy for all of its requests."""
     plan = Plan(busy())
     mounts = {"https://api.example/v1/slow": Async(plan.api, httpx)}
     auth = auth_for(FakeEndpoint())
@@ -41,7 +41,7 @@ async def test_what_is_mounted_retries_as_well(pauses: list[float]) -> None:
 
 
 def test_a_blocking_client_retries_if_it_is_told_to(pauses: list[float]) -> None:
-    """As the async one."""
+    """Return the response, async."""
     plan = Plan(busy())
     auth = auth_for(FakeEndpoint(), FakeClock())
     with seic.Client(config(), auth=auth, transport=Blocking(plan.api, httpx), retry=Retry()) as client:
@@ -49,7 +49,7 @@ def test_a_blocking_client_retries_if_it_is_told_to(pauses: list[float]) -> None
 
 
 def test_a_token_that_dies_in_a_pause_is_renewed_all_the_same(kind: Kind, pauses: list[float]) -> None:
-    """The transport repeats with the token that it has; the auth above it sees the 401."""
+    """The transport retries with the same token; the auth above it sees the 401."""
     plan, desk = Plan(busy()), FakeEndpoint()
     take = plan.api.take
 
@@ -99,7 +99,7 @@ def test_what_is_below_is_opened_and_closed_with_it() -> None:
 
 
 async def test_an_async_transport_below_is_opened_and_closed_with_it() -> None:
-    """As a blocking one."""
+    """Return the response, blocking."""
     seen: list[str] = []
 
     class Below(httpx.AsyncBaseTransport):
