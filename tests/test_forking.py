@@ -64,10 +64,9 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
         "_listeners.py": (auth._listeners, "_lock"),
         "_discovery.py": (_discovery, "_lock"),
         "_identity.py": (identity, "_lock"),
-        "_network/pools.py": (cast("Any", transport)._inner, "_lock"),
+        "_network/identity_transport.py": (cast("Any", transport)._inner, "_lock"),
         "_runtime.py": (Latch(), "_lock"),
         "_tls/context.py": (context._SHARED, "_lock"),
-        "_tls/reload.py": (identity._certificates, "_lock"),
         "_tokens/keeping.py": (auth._source._keeper, "_lock"),
         "_tokens/keeping.py, while it writes": (auth._source._keeper, "_writing"),
         "_tokens/lifeline.py": (Lifeline(), "_lock"),
@@ -135,7 +134,7 @@ def test_every_lock_survives_a_fork_and_is_tested_for_it(client: seic.Client) ->
         if path.relative_to(_SOURCES).parts[0] != "sandbox"
     }
     bare = {path for path, names in made.items() if names - _SAFE}
-    assert bare <= {"_concurrency.py", "_portal.py", "_runtime.py"}
+    assert bare <= {"_concurrency.py", "_identity.py", "_pool.py", "_portal.py", "_runtime.py"}
     covered = {name.partition(",")[0] for name in holders(client)}
     assert covered - bare == {path for path, names in made.items() if names} - bare
 

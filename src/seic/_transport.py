@@ -19,7 +19,7 @@ from seic._errors import ConfigurationError, HostNotAllowed
 from seic._identity import Identity, shared_identity
 from seic._model.hosts import Origin
 from seic._network.error_translator import ApiErrorTranslator
-from seic._network.pools import AsyncPools, Pools
+from seic._network.identity_transport import AsyncIdentityTransport, IdentityTransport
 from seic._options import TransportOptions
 
 #: Keywords of httpx, and the setting of the configuration that decides instead, for token and API calls alike.
@@ -205,7 +205,9 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         _check(config, options)
         self._guard = guard_of(config.origin)
         failures = ApiErrorTranslator(origin=config.origin, network=config.network)
-        self._inner = AsyncPools(identity_of(config), failures, **options) if transport is None else transport
+        self._inner = (
+            AsyncIdentityTransport(identity_of(config), failures, **options) if transport is None else transport
+        )
 
     def handle_async_request(  # pyright: ignore[reportIncompatibleMethodOverride]  # whose `async def` is one kind of it
         self, request: httpx.Request
@@ -261,7 +263,7 @@ class Transport(httpx.BaseTransport):
         _check(config, options)
         self._guard = guard_of(config.origin)
         failures = ApiErrorTranslator(origin=config.origin, network=config.network)
-        self._inner = Pools(identity_of(config), failures, **options) if transport is None else transport
+        self._inner = IdentityTransport(identity_of(config), failures, **options) if transport is None else transport
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request, if it stays in the origin; raises as `AsyncTransport.handle_async_request` does."""

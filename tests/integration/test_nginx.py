@@ -250,7 +250,7 @@ def test_a_mistake_in_the_configuration_is_told(sandbox: Sandbox, tmp_path: Path
 
 def test_a_machine_without_nginx_is_told(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A skip on a developer's machine, and so a failure in CI."""
-    monkeypatch.setattr("tests._support.nginx._PLACES", str(tmp_path))
+    monkeypatch.setattr("tests._support.nginx_process._PLACES", str(tmp_path))
 
     with pytest.raises(pytest.skip.Exception, match="nginx is not installed"):
         Nginx(tmp_path / "nginx", upstream=sandbox.proxy_url, authority=sandbox.authority)

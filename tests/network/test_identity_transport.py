@@ -4,14 +4,17 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
 
 import seic
-from seic import _identity
-from seic._network import pools
+from seic import _identity, _pool
+from seic._identity import Credential, Identity
+from seic._network.error_translator import ErrorTranslator
+from seic._network.identity_transport import AsyncIdentityTransport
 from seic._transport import identity_of
 from seic.events import CertificateRejected, CertificateRotated, Event
 from tests._support.edge import Edge
@@ -130,7 +133,7 @@ async def test_what_takes_too_long_is_closed(
     far: HoldingServer, make: Make, disk: PairOnDisk, new: Minted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old identity leaves in bounded time: past the limit a connection is closed, whatever is on it."""
-    monkeypatch.setattr(pools, "DRAIN_LIMIT", 1e-9)
+    monkeypatch.setattr(_pool, "DRAIN_LIMIT", 1e-9)
     async with seic.AsyncClient(make()) as client, client.stream("GET", "/held") as reply:
         await far.half_sent.wait()
         disk.put(new)
@@ -141,37 +144,45 @@ async def test_what_takes_too_long_is_closed(
             await reply.aread()
 
 
-async def test_a_connection_that_was_opened_after_the_last_look_is_closed(
-    far: HoldingServer, make: Make, disk: PairOnDisk, new: Minted, monkeypatch: pytest.MonkeyPatch
+async def test_a_call_that_waits_during_a_rotation_presents_the_new_certificate(
+    far: HoldingServer, make: Make, disk: PairOnDisk, old: Minted, new: Minted
 ) -> None:
-    """A call that waited in a pool until that was closed is answered all the same, and its connection does not stay."""
-    monkeypatch.setattr(pools, "DRAIN_LIMIT", 1e-9)
-    one = httpx.Limits(max_connections=1)
-    async with seic.AsyncClient(make(), limits=one) as client, client.stream("GET", "/held") as reply:
-        await far.half_sent.wait()
-        waiting = asyncio.create_task(client.get("/"))
-        network = client._transport._inner  # type: ignore[attr-defined]  # an AsyncTransport's
-        while len(network._pool.transport._pool._requests) < 2:  # noqa: ASYNC110 - it tells nobody who waits
+    """Its turn comes on a connection of its own, for the old one takes no further call."""
+    config = make()
+    transport = seic.AsyncTransport(config, limits=httpx.Limits(max_connections=1))
+    auth = seic.OAuth2Auth(config)
+    async with httpx.AsyncClient(transport=transport, base_url=config.base_url) as client:
+        async with client.stream("GET", "/held") as reply:
+            await far.half_sent.wait()
+            waiting = asyncio.create_task(client.get("/"))
             await asyncio.sleep(0)
+            disk.put(new)
+            assert await auth.reload_certificate()
+            later = asyncio.create_task(client.get("/"))
+            await asyncio.sleep(0)
+            far.go_on.set()
+            assert await reply.aread() == b"first-last"
+        assert (await waiting).content == (await later).content == b"first-last"
+        assert far.open == 1
+
+    assert far.made == serials(old, new, new)
+
+
+async def test_idle_connections_of_the_old_certificate_are_closed(
+    far: HoldingServer, make: Make, disk: PairOnDisk, old: Minted, new: Minted
+) -> None:
+    """All of them, with the first call after the rotation, and none is used again."""
+    async with seic.AsyncClient(make()) as client:
+        await asyncio.gather(*(client.get("/") for _ in range(5)))
+        opened = far.open
         disk.put(new)
         await client.reload_certificate()
         await client.get("/")
-        monkeypatch.setattr(pools, "DRAIN_LIMIT", 300.0)
-        with pytest.raises(httpx.TransportError):
-            await reply.aread()
-        assert (await waiting).content == b"first-last"
         await far.until_open(1)
+        assert opened > 1
+        await client.get("/")
 
-
-async def test_no_connection_is_closed_under_a_thread_that_is_about_to_use_it(far: HoldingServer, make: Make) -> None:
-    """A pool that was replaced looks idle until the thread has begun: it is left alone for as long."""
-    with seic.Client(make()) as client:
-        await asyncio.to_thread(client.get, "/")
-        network = client._transport._inner  # type: ignore[attr-defined]  # a Transport's
-        pool = await asyncio.to_thread(network._enter)
-        assert (list(pool.idle()), pool.is_drained()) == ([], False)
-        pool.entering.pop()
-        assert len(list(pool.idle())) == 1
+    assert far.made == serials(*[old] * 5, new, new)
 
 
 async def test_a_client_that_closes_takes_its_old_connections_along(
@@ -346,16 +357,17 @@ class SlowIdentity:
 
 async def test_all_who_are_refused_at_once_share_a_look(make: Make) -> None:
     """Each would hold a thread for as long as a source hangs; and who began it may leave."""
-    presenter = SlowIdentity()
-    network = pools.AsyncPools(presenter, None)  # type: ignore[arg-type]  # what it does not need here
-    looking = [asyncio.create_task(network._look(1)) for _ in range(50)]
+    identity = SlowIdentity()
+    before, after = (cast("Credential", SimpleNamespace(generation=number)) for number in (1, 2))
+    network = AsyncIdentityTransport(cast("Identity", identity), cast("ErrorTranslator", None))
+    looking = [asyncio.create_task(network._is_renewed(before)) for _ in range(50)]
     await asyncio.sleep(0)
     looking[0].cancel()
-    presenter.go_on.set()
+    identity.go_on.set()
     found = await asyncio.gather(*looking, return_exceptions=True)
 
     assert isinstance(found[0], asyncio.CancelledError)
     assert found[1:] == [True] * 49
-    assert presenter.looks == 1
-    assert await network._look(2) is False
-    assert presenter.looks == 2
+    assert identity.looks == 1
+    assert await network._is_renewed(after) is False
+    assert identity.looks == 2
