@@ -137,7 +137,7 @@ def _is_weak(members: Mapping[str, str]) -> bool:
     return len(modulus.lstrip(b"\0")) < _MIN_RSA_BYTES
 
 
-class _Reason(enum.Enum):
+class _FetchReason(enum.Enum):
     """The reason for a fetch."""
 
     AGE = enum.auto()
@@ -182,7 +182,7 @@ class JWKSCache:
         self._keys: tuple[VerificationKey, ...] | None = None
         self._fetched_at = float("-inf")
         # By reason, so that tokens with unknown keys do not delay a refresh, nor a refresh the fetch of a new key.
-        self._tried_at = dict.fromkeys(_Reason, float("-inf"))
+        self._tried_at = dict.fromkeys(_FetchReason, float("-inf"))
         self._fetch: BackgroundTask[None] | None = None
 
     async def find(self, kid: str | None, algorithm: str) -> VerificationKey | None:
@@ -198,20 +198,20 @@ class JWKSCache:
             self._keys = None
         found = self._select(kid, algorithm)
         if found is not None and age >= self._lifetime:
-            self._start_fetch(_Reason.AGE)
-        reason = _Reason.AGE if self._keys is None else _Reason.UNKNOWN_KEY
+            self._start_fetch(_FetchReason.AGE)
+        reason = _FetchReason.AGE if self._keys is None else _FetchReason.UNKNOWN_KEY
         if found is None and (pending := self._start_fetch(reason)) is not None:
             await pending.wait()
             found = self._select(kid, algorithm)
         if self._keys is None:
-            raise JWKSUnavailable(max(1.0, self._tried_at[_Reason.AGE] + self._pause - self._monotonic()))
+            raise JWKSUnavailable(max(1.0, self._tried_at[_FetchReason.AGE] + self._pause - self._monotonic()))
         return found
 
     def _select(self, kid: str | None, algorithm: str) -> VerificationKey | None:
         fitting = [key for key in self._keys or () if key.fits(algorithm) and (kid is None or key.kid == kid)]
         return fitting[0] if len(fitting) == 1 or (fitting and kid is not None) else None
 
-    def _start_fetch(self, reason: _Reason) -> SharedFuture[None] | None:
+    def _start_fetch(self, reason: _FetchReason) -> SharedFuture[None] | None:
         """Return the pending fetch, or start one; None during the pause after the last."""
         if self._fetch is not None and self._fetch.is_alive():
             return self._fetch.future

@@ -162,7 +162,7 @@ class Logins:
         self._cipher = CookieCipher(key)
         self._cookie = CookieStorage(secure=secure)
         self._login_state: LoginStateStorage = login_state or self._cookie
-        self._replay_cache = ReplayCache()
+        self._replay_cache = ReplayCache(clock.monotonic)
         # Cookies of another login or callback do not decrypt here.
         self._name = name
         self._purpose = hashlib.sha256(f"{name} {callback_url} {config.client_id}".encode()).hexdigest()
