@@ -190,7 +190,7 @@ def test_silence_is_told_once(bench: Bench, vault: StuckVault) -> None:
 
 
 def test_one_that_fails_after_long_is_not_told_again_and_again(bench: Bench, vault: StuckVault) -> None:
-    """A vault that is down for hours causes two events, one for the hang and one for the failure, not two for each call."""
+    """A vault that is down for hours causes two events, one for the hang and one for the failure, not two per call."""
     vault.error = OSError("down")
     for _ in range(3):
         hang(bench, vault)
