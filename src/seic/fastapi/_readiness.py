@@ -53,7 +53,11 @@ def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = 
             # An application with logins needs no client; without both, the lifespan was forgotten.
             clients_of(request)
         certificates = await _certificate_health([monitor.certificate for monitor in monitors], red_days)
-        return _respond(request, list(map(_client_health, monitors, certificates)))
+        clients = list(map(_client_health, monitors, certificates))
+        for monitor, client in zip(monitors, clients, strict=True):
+            if monitor.auth is not None and client.token is not None and client.token.health is Health.FAIL:
+                monitor.refresh(monitor.auth)
+        return _respond(request, clients)
 
     return Route(path, ready, name=name)
 
@@ -106,8 +110,6 @@ def _client_health(monitor: Monitor, certificate: CertificateHealth | None) -> C
         logins = LoginHealth(health=Health.WARN if tracker.failed else Health.PASS, used=tracker.acquired)
     else:
         token = _token_health(auth.current, failed=tracker.failed)
-        if token.health is Health.FAIL:
-            monitor.refresh(auth)
     return ClientHealth(
         name=monitor.name, token=token, logins=logins, certificate=certificate, last_error=tracker.last_error
     )
