@@ -15,7 +15,6 @@ import trio
 
 import seic
 from seic import Retry, RetryTransport
-from seic._network.error_translator import CertificateConnectError
 from tests._support.api import KINDS, Async, Blocking, Kind
 from tests._support.retrying import Answer, Plan, busy
 
@@ -185,11 +184,15 @@ def because(error: Exception, cause: BaseException, *, by: str = "__cause__") ->
     return error
 
 
+class RefusedCertificate(seic.CertificateError, httpx.ConnectError):
+    """The error of a transport whose client certificate the server refused."""
+
+
 @pytest.mark.parametrize("by", ["__cause__", "__context__"])
 def test_a_verdict_on_a_certificate_is_not_repeated(kind: Kind, pauses: list[float], by: str) -> None:
     """The server's on ours is httpx's error too, and ours on the server's stands among the causes of one."""
     unknown = ssl.SSLCertVerificationError("self-signed certificate")
-    refused = CertificateConnectError("revoked", path="client.pem", reason="revoked")
+    refused = RefusedCertificate("revoked", path="client.pem", reason="revoked")
     untrusted = because(kind.library.ConnectError("no"), because(OSError("below"), unknown, by=by), by=by)
     for error in (refused, untrusted):
         plan = Plan(error)

@@ -21,8 +21,8 @@ from seic import (
     SessionToken,
     TokenExchange,
 )
-from seic._model.grants import SAML2_BEARER
 
+SAML2_BEARER = "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"
 _GATEWAY = Provider(token_url="/v2/oauthtoken", name="the gateway", username_field="username")
 _PLATFORM = Provider(token_url="/v2/oauth/token", name="the platform", username_field="email")
 _PLAIN = Provider(token_url="/oauth/v2/token", name="the plain one")

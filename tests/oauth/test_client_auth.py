@@ -1,4 +1,4 @@
-"""How the client proves itself."""
+"""Client authentication with a secret, and without."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from seic import (
     ConfigurationError,
     Provider,
     RequestContext,
+    TokenRequestRefused,
 )
-from seic._oauth.client_auth import DEFAULT_CLIENT_AUTHENTICATION, client_authentication_of, hint_for_refusal
+from tests._support.token_calls import config_of, reply, request_token, token_request
 
 
 def _context(client_id: str, client_secret: str | None, **changes: Any) -> RequestContext:
@@ -102,11 +103,9 @@ def test_a_secret_that_is_no_text_is_not_repeated(method: ClientSecretBasic) -> 
 
 
 def test_the_default_is_basic_form_encoded() -> None:
-    """Expect a provider that names no method to get the one every server supports, and a named one to stay."""
-    assert client_authentication_of(Provider(token_url="/t")) == ClientSecretBasic(form_encoded=True)
-    assert client_authentication_of(Provider(token_url="/t")) is DEFAULT_CLIENT_AUTHENTICATION
-    post = ClientSecretPost()
-    assert client_authentication_of(Provider(token_url="/t", client_authentication=post)) is post
+    """Expect the method that every server supports if the provider names none."""
+    request = token_request(config_of(Provider(token_url="/t"), client_id="a b", client_secret="c/d"))
+    assert base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")) == b"a%20b:c%2Fd"
 
 
 @pytest.mark.parametrize("client_secret", [None, "s"])
@@ -127,19 +126,19 @@ def test_the_id_alone(client_secret: str | None) -> None:
         pytest.param(None, "my id", "a/b", "client_id and client_secret went", id="both differ"),
         pytest.param(ClientSecretBasic(form_encoded=False), "id", "a/b", "client_secret went raw", id="raw"),
         pytest.param(ClientSecretPost(), "id", "a/b", None, id="no Basic"),
-        pytest.param(None, "id", None, None, id="no secret"),
-        pytest.param(None, "id", "\ud800", "client_secret went", id="no text"),
+        pytest.param(ClientIdOnly(), "id", None, None, id="no secret"),
     ],
 )
 def test_the_hint_for_refused_credentials(
     method: ClientAuthentication | None, client_id: str, client_secret: str | None, words: str | None
 ) -> None:
     """Expect the other reading of Basic to be named exactly where it makes a difference, and no credential with it."""
-    hint = hint_for_refusal(_context(client_id, client_secret, client_authentication=method))
+    provider = Provider(token_url="/t", client_authentication=method)
+    with pytest.raises(TokenRequestRefused) as caught:
+        request_token(config_of(provider, client_id=client_id, client_secret=client_secret), reply(status=401))
     if words is None:
-        assert hint is None
+        assert " went " not in str(caught.value)
     else:
-        assert hint is not None
-        assert words in hint
-        assert "a/b" not in hint
-        assert f"form_encoded={method is not None}" in hint
+        assert words in str(caught.value)
+        assert "a/b" not in str(caught.value)
+        assert f"form_encoded={method is not None}" in str(caught.value)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic import OAUTH2, SEI_GATEWAY, SEI_PLATFORM, AuthorizationCode, ClientCredentials, RequestContext
-from seic._oauth.messages import build_token_request
+from seic import OAUTH2, SEI_GATEWAY, SEI_PLATFORM, AuthorizationCode, ClientCredentials
 from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize, secrets_in
+from tests._support.token_calls import config_of, token_request
 
 
 @pytest.mark.parametrize(
@@ -97,11 +98,13 @@ def test_clean_holds_what_it_promises(text: str, secrets: list[str]) -> None:
 
 def test_secrets_in_finds_each_form_of_a_secret() -> None:
     """Expect password and client secret as they are, as they stand in a form, and the Basic credentials."""
-    request = build_token_request(
-        RequestContext(
-            provider=SEI_GATEWAY, token_url="https://api.example/token", client_id="AppKey", client_secret="s/cret"
-        ),
-        grant=ClientCredentials(username="svc", password="p w&d"),
+    request = token_request(
+        config_of(
+            SEI_GATEWAY,
+            client_id="AppKey",
+            client_secret="s/cret",
+            grant=ClientCredentials(username="svc", password="p w&d"),
+        )
     )
     credentials = base64.b64encode(b"AppKey:s/cret").decode()
     assert set(secrets_in(request)) == {"p w&d", "p+w%26d", "p%20w%26d", "s/cret", "s%2Fcret", credentials}
@@ -109,36 +112,38 @@ def test_secrets_in_finds_each_form_of_a_secret() -> None:
 
 def test_secrets_in_reads_form_encoded_basic() -> None:
     """Expect the secret itself where it was encoded before Base64."""
-    request = build_token_request(
-        RequestContext(provider=OAUTH2, token_url="https://idp.example/t", client_id="id", client_secret="a b"),
-        grant=ClientCredentials(),
-    )
+    request = token_request(config_of(OAUTH2, client_id="id", client_secret="a b", grant=ClientCredentials()))
     assert {"a b", "a%20b"} <= set(secrets_in(request))
 
 
 def test_secrets_in_leaves_names_out() -> None:
     """Expect neither the client id nor the account's name nor the grant type to be taken for a secret."""
-    request = build_token_request(
-        RequestContext(provider=SEI_PLATFORM, token_url="https://api.example/token", client_id="id", client_secret="s"),
-        grant=ClientCredentials(username="me@example.com", password="p"),
+    request = token_request(
+        config_of(
+            SEI_PLATFORM,
+            client_id="id",
+            client_secret="s",
+            grant=ClientCredentials(username="me@example.com", password="p"),
+        )
     )
     assert set(secrets_in(request)) == {"s", "p"}
 
 
 def test_secrets_in_takes_credentials_that_are_no_basic_pair() -> None:
     """Expect other credentials of the Authorization header to count whole."""
-    request = build_token_request(
-        RequestContext(provider=OAUTH2, token_url="https://idp.example/t", client_id="id", client_secret="s"),
-        grant=ClientCredentials(),
-    )
+    request = token_request(config_of(OAUTH2, client_id="id", client_secret="s", grant=ClientCredentials()))
     request.headers["Authorization"] = "Bearer not.base64"
     assert set(secrets_in(request)) == {"not.base64"}
 
 
 def test_secrets_in_takes_every_field_that_is_not_known_to_be_public() -> None:
     """Expect code and verifier to count as secrets, and neither redirect, scope nor a flag."""
-    request = build_token_request(
-        RequestContext(provider=SEI_PLATFORM, token_url="https://api.example/token", client_id="id", client_secret="s"),
-        grant=AuthorizationCode(code="c", code_verifier="v", scope="a", end_other_sessions=True),
+    request = token_request(
+        config_of(
+            attrs.evolve(SEI_PLATFORM, takes_pkce=True),
+            client_id="id",
+            client_secret="s",
+            grant=AuthorizationCode(code="c", code_verifier="v", scope="a", end_other_sessions=True),
+        )
     )
     assert set(secrets_in(request)) == {"c", "v", "s"}
