@@ -155,7 +155,7 @@ async def test_a_configured_proxy_overrides_the_environment(
     assert proxy.targets == [edge.host] * 4
     assert all(b"proxy-authorization: basic" in head.lower() for head in proxy.heads)
     assert not [secret for secret in _SECRETS if secret.encode() in proxy.seen]
-    for shown in (repr(config), str(config), repr(config.network), caplog.text):
+    for shown in (repr(config), str(config), repr(seic.AsyncTransport(config)), caplog.text):
         assert "proxy-Secret-77" not in shown
     assert f"proxy='{proxy.url}'" in repr(config)
 
