@@ -1,4 +1,4 @@
-"""A hostile provider echoes each secret in each field: no log, event, error or repr repeats it."""
+"""A hostile provider echoes each secret in each field: no log, event, error or span contains it."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ SECRETS = {
 }
 _HEADER = "requesttrackingid"
 
-#: One text that holds them all, with nothing in it that no id could have.
+#: A string with all secrets, and only characters that an id can have.
 ALL = ":".join(SECRETS.values())
 
 
 class Hostile:
-    """A provider whose replies echo the requests."""
+    """A provider that builds its responses from the requests."""
 
     def __init__(self) -> None:
         #: Members and headers of its token replies.
         self.members: dict[str, Any] = {}
         self.headers: dict[str, str] = {}
-        #: What it answers in place of a token, where it does not give one.
+        #: Its response instead of a token, if set.
         self.error: Callable[[], httpx.Response] | None = None
-        #: What the API answers.
+        #: The response of the API.
         self.api: Callable[[], httpx.Response] = lambda: httpx.Response(200)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        """Answer the request."""
+        """Answer a request."""
         if request.url.path != "/v2/oauthtoken":
             return self.api()
         if self.error is not None:
@@ -56,7 +56,7 @@ class Hostile:
         return httpx.Response(200, json={**token, **self.members}, headers=self.headers)
 
     async def meet(self, path: str = "/v1/accounts") -> list[str]:
-        """Fetch a token and call the API; return the names of the secrets that were found anywhere."""
+        """Request a token and call the API; return the names of all secrets in the output."""
         planted = Planted()
         for name, secret in SECRETS.items():
             planted.add(name, secret)
@@ -97,7 +97,7 @@ class Hostile:
 
 @contextlib.contextmanager
 def observed() -> Iterator[Observatory]:
-    """Export into memory."""
+    """Export to memory."""
     observatory = Observatory()
     yield observatory
     observatory.close()
@@ -105,7 +105,7 @@ def observed() -> Iterator[Observatory]:
 
 @contextlib.contextmanager
 def seic_logs() -> Iterator[list[str]]:
-    """Collect the logs of seic at DEBUG; httpx logs a server's reason phrase under its own name."""
+    """Collect seic's logs at DEBUG; httpx logs a server's reason phrase with its own logger."""
     with all_logs() as everything:
         texts: list[str] = []
         emit = everything.emit
@@ -121,7 +121,7 @@ def seic_logs() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("said", [*SECRETS.values(), ALL, f"id {ALL}"], ids=[*SECRETS, "all", "words"])
 async def test_a_tracking_id_that_echoes(said: str) -> None:
-    """Tokens of the reply are secrets, too, and not tracking ids."""
+    """It looks like any other id, but contains a secret; the tokens of the reply are secrets too."""
     hostile = Hostile()
     hostile.headers = {_HEADER: said}
 
@@ -149,7 +149,7 @@ _ERRORS: dict[str, Callable[[str], dict[str, Any]]] = {
     "platform's": lambda said: {"error": {"code": said, "message": said, "errorid": said, "subcode": said}},
     "revocation's": lambda said: {"ErrorCode": said, "Error": said, "Hint": said},
     "problem's": lambda said: {"type": said, "title": said, "detail": said, "status": 400},
-    "with a token": lambda said: {
+    "beside a token": lambda said: {
         "error": said,
         "access_token": SECRETS["access token"],
         "refresh_token": SECRETS["refresh token"],
@@ -160,9 +160,9 @@ _ERRORS: dict[str, Callable[[str], dict[str, Any]]] = {
 @pytest.mark.parametrize("status", [200, 307, 400, 401, 503])
 @pytest.mark.parametrize("field", [*_ERRORS, _HEADER, "WWW-Authenticate", "Location", "Retry-After", "no JSON"])
 async def test_an_error_that_echoes(field: str, status: int) -> None:
-    """Echoes in each field of each form, in the headers, and in any other body."""
-    # An error has no tokens of its own; what it says of others is nobody's secret.
-    sent = ":".join(secret for name, secret in SECRETS.items() if field == "with a token" or "token" not in name)
+    """In each field of each format, in the headers, and in a body of unknown format."""
+    # An error contains no tokens of its own.
+    sent = ":".join(secret for name, secret in SECRETS.items() if field == "beside a token" or "token" not in name)
     headers = {field: sent} if field in (_HEADER, "WWW-Authenticate", "Retry-After") else {}
     if field == "Location":
         headers = {field: f"https://{SECRETS['client secret']}.example/{sent}?x={sent}"}
@@ -179,7 +179,7 @@ async def test_an_error_that_echoes(field: str, status: int) -> None:
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 503])
 @pytest.mark.parametrize("field", [*_ERRORS, _HEADER, "WWW-Authenticate", "Retry-After", "no JSON"])
 async def test_an_api_that_echoes(field: str, status: int) -> None:
-    """The API echoes the token in each field of its response, also in a replay and a retry."""
+    """The token of the request, in each field of the response, through a 401 retry and other retries."""
     said = SECRETS["access token"]
     hostile = Hostile()
     headers = {"Content-Type": "application/json", "Retry-After": "0"}
@@ -194,7 +194,7 @@ async def test_an_api_that_echoes(field: str, status: int) -> None:
 
 
 async def test_a_proof_that_is_echoed() -> None:
-    """A DPoP proof is a secret: it is valid for one more request."""
+    """A DPoP proof is not a token, but valid for one more request within its lifetime."""
     proofs: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -1,4 +1,4 @@
-"""A certificate from a callback that blocks: whoever awaits a client's first errand shares the event loop meanwhile."""
+"""A certificate from a callback that blocks, in an async client: the event loop continues."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _of_a_client(errand: Callable[[seic.AsyncClient], Awaitable[Any]]) -> Callab
     ],
 )
 async def test_the_event_loop_goes_on(errand: Callable[..., Awaitable[None]]) -> None:
-    """Expect a task of the same loop to run while the callback waits for it."""
+    """A task of the same loop runs while the callback waits for it."""
     asked, answered = threading.Event(), threading.Event()
     went_on: list[bool] = []
 

@@ -15,7 +15,7 @@ import httpx
 from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefix_sync
 from seic._api.dpop_signer import DPoPSigner
 from seic._api.replay import NOT_REPLAYED, ReplayableBody
-from seic._config import Config
+from seic._config import Config, network_of, refresh_policy_of
 from seic._events import CertificateRotated, Event, RequestNotRetried, RequestRetried
 from seic._listeners import Listener, Listeners
 from seic._model.token import Token
@@ -102,7 +102,9 @@ class OAuth2Auth(_Auth):
         identity = self._identity = identity_of(config)
         self._listeners = Listeners(on_event)
         self._emit = self._listeners.emit
-        transports = TransportFactory(config.token_url, identity=identity, network=config.network, transport=transport)
+        transports = TransportFactory(
+            config.token_url, identity=identity, network=network_of(config), transport=transport
+        )
         endpoint = TokenEndpoint(
             provider=provider,
             url=config.token_url,
@@ -119,7 +121,7 @@ class OAuth2Auth(_Auth):
         self._listeners.add(self._follow_rotation)
         self._source = _TokenSource(
             endpoint,
-            windows=config.windows,
+            windows=refresh_policy_of(config),
             idle_lifetime=provider.idle_lifetime,
             store=config.store,
             key=config.store_key,

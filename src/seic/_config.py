@@ -181,7 +181,7 @@ class Config(Unpicklable):
                 "store distinguishes tokens",
                 field="grant.subject",
             )
-        _ = self.windows, self.origin, self.token_url, self.network, self.trust_source
+        _ = refresh_policy_of(self), self.origin, self.token_url, network_of(self), self.trust_source
         certificate = None if callable(self.certificate) else self.certificate
         if self.strict_common_name and certificate is not None and self.account is not None:
             certificate.check_common_name(self.account, strict=True)
@@ -249,11 +249,6 @@ class Config(Unpicklable):
         with settings.rename_errors():
             return cls(**settings.arguments, **changes)
 
-    @functools.cached_property
-    def windows(self) -> Windows:
-        """When tokens are renewed."""
-        return Windows(self.advisory_refresh, self.mandatory_refresh)
-
     @property
     def base_url(self) -> str:
         """The URL of API calls: the mutual-TLS host with a certificate, otherwise the API host."""
@@ -303,13 +298,6 @@ class Config(Unpicklable):
         return origin
 
     @functools.cached_property
-    def network(self) -> Network:
-        """The proxy and the local address of connections."""
-        network = Network.of(proxy=self.proxy, local_address=self.local_address, trust_env=self.trust_env)
-        network.check(self.origin)
-        return network
-
-    @functools.cached_property
     def token_url(self) -> str:
         """The token endpoint's URL."""
         field, path_or_url = "provider.token_url", self.provider.token_url
@@ -336,6 +324,18 @@ class Config(Unpicklable):
         allow_http = self.origin.scheme == "http"
         Origin.parse(f"{url.scheme}://{url.netloc.decode('ascii')}", field=field, allow_http_on_loopback=allow_http)
         return str(url)
+
+
+def network_of(config: Config) -> Network:
+    """Return the proxy and the local address of a configuration's requests."""
+    network = Network.of(proxy=config.proxy, local_address=config.local_address, trust_env=config.trust_env)
+    network.check(config.origin)
+    return network
+
+
+def refresh_policy_of(config: Config) -> Windows:
+    """Return the times of refresh that a configuration sets."""
+    return Windows(config.advisory_refresh, config.mandatory_refresh)
 
 
 def _public_facts(grant: Grant) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import attrs
 import httpx
 
-from seic._config import Config
+from seic._config import Config, network_of
 from seic._errors import ConfigurationError, SeicError, TokenRequestRefused
 from seic._events import Emit, TokenNotBound
 from seic._listeners import Listener, Listeners
@@ -155,7 +155,7 @@ def _endpoint(config: Config, transport: _Transport | None) -> TokenEndpoint:
     if not isinstance(config.grant, DeviceCode):
         raise ConfigurationError("grant: a login on another device needs grant=seic.DeviceCode()", field="grant")
     identity = identity_of(config)
-    transports = TransportFactory(config.token_url, identity=identity, network=config.network, transport=transport)
+    transports = TransportFactory(config.token_url, identity=identity, network=network_of(config), transport=transport)
     return TokenEndpoint(
         provider=config.provider,
         url=config.token_url,

@@ -14,7 +14,7 @@ from typing import Any, Self, Unpack
 import httpx
 
 from seic._api.dpop_signer import sign_redirect
-from seic._config import Config
+from seic._config import Config, network_of
 from seic._errors import ConfigurationError, HostNotAllowed
 from seic._identity import Identity, shared_identity
 from seic._model.hosts import Origin
@@ -204,7 +204,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
     ) -> None:
         _check(config, options)
         self._guard = guard_of(config.origin)
-        failures = ApiErrorTranslator(origin=config.origin, network=config.network)
+        failures = ApiErrorTranslator(origin=config.origin, network=network_of(config))
         self._inner = (
             AsyncIdentityTransport(identity_of(config), failures, **options) if transport is None else transport
         )
@@ -262,7 +262,7 @@ class Transport(httpx.BaseTransport):
     ) -> None:
         _check(config, options)
         self._guard = guard_of(config.origin)
-        failures = ApiErrorTranslator(origin=config.origin, network=config.network)
+        failures = ApiErrorTranslator(origin=config.origin, network=network_of(config))
         self._inner = IdentityTransport(identity_of(config), failures, **options) if transport is None else transport
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

@@ -11,6 +11,7 @@ import httpx
 import trio
 
 import seic
+from seic._config import network_of
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.reply import Reply
 from seic._tokens.lifeline import Lifeline
@@ -57,7 +58,7 @@ def transports_of(
 ) -> TransportFactory:
     """Return what opens the transports of the settings' token calls."""
     return TransportFactory(
-        settings.token_url, identity=identity_of(settings), network=settings.network, transport=transport
+        settings.token_url, identity=identity_of(settings), network=network_of(settings), transport=transport
     )
 
 

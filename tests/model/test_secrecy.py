@@ -78,7 +78,7 @@ def _open(secret: str, *, wrong: Exception | None = None) -> str:
 def test_a_traceless_callable_is_still_itself() -> None:
     """The decorated function returns the same, with its own name and docstring."""
     assert _open("hunter2") == "hunter2"
-    assert (_open.__name__, _open.__doc__) == ("_open", "Return the secret, or raise what is wrong with it.")
+    assert (_open.__name__, _open.__doc__) == ("_open", "Return the secret, or raise an error about it.")
 
 
 def test_a_typed_error_leaves_the_frames_below_behind() -> None:

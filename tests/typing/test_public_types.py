@@ -19,14 +19,9 @@ from tests._support.type_checkers import run_mypy, verify_types
 _PRIVATE = re.compile(r"\bseic(?:\.\w+)*\._\w+(?:\.\w+)*")
 #: Attributes that are about to become private.
 _PENDING = {
-    "seic.Config.network is seic._network.proxies.Network",
-    "seic.Config.windows is seic._tokens.held.Windows",
     "seic.DeviceLogin.polling is seic._tokens.fetch.Send",
     "seic.DeviceLogin.polling is seic._tokens.fetch.Sleep",
     "seic.DeviceLogin.polling is seic._tokens.keeping.Pause",
-    "seic.fastapi.Clients.certificates is seic.fastapi._certificate_probe.CertificateProbe",
-    "seic.fastapi.Clients.renewals is seic._runtime.Job",
-    "seic.fastapi.Clients.trackers is seic.fastapi._health.HealthTracker",
 }
 
 

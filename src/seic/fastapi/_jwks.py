@@ -6,7 +6,6 @@ a token cannot choose another use of a key.
 
 from __future__ import annotations
 
-import base64
 import enum
 import logging
 import time
@@ -41,7 +40,7 @@ ALGORITHMS: Mapping[str, tuple[str, str | None]] = {
 _PUBLIC_MEMBERS = {"RSA": ("kty", "n", "e"), "EC": ("kty", "crv", "x", "y"), "OKP": ("kty", "crv", "x")}
 _KEY_TYPES: Mapping[str, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 #: RFC 7518 §3.3.
-_MIN_RSA_BYTES = 256
+_MIN_RSA_BITS = 2048
 _MAX_KEYS = 100
 #: Lifetimes for which old keys are used while no new ones can be fetched.
 _MAX_LIFETIMES = 24
@@ -116,25 +115,15 @@ def _parse_key(entry: dict[str, Any]) -> VerificationKey | None:
         return None
     # The public members only: a private key published by mistake is not loaded.
     members = {name: value for name in _PUBLIC_MEMBERS[key_type] if isinstance(value := entry.get(name), str)}
-    if len(members) < len(_PUBLIC_MEMBERS[key_type]) or _is_weak(members):
-        return None
-    if (key_type, members.get("crv")) not in ALGORITHMS.values():
+    if len(members) < len(_PUBLIC_MEMBERS[key_type]) or (key_type, members.get("crv")) not in ALGORITHMS.values():
         return None
     try:
         key = _KEY_TYPES[key_type].import_key({**members})
     except (JoseError, ValueError):
         return None
+    if isinstance(key, RSAKey) and key.public_key.key_size < _MIN_RSA_BITS:
+        return None
     return VerificationKey(kid, algorithm, key_type, members.get("crv"), key)
-
-
-def _is_weak(members: Mapping[str, str]) -> bool:
-    if members["kty"] != "RSA":
-        return False
-    try:
-        modulus = base64.urlsafe_b64decode(members["n"] + "=" * (-len(members["n"]) % 4))
-    except ValueError:
-        return True
-    return len(modulus.lstrip(b"\0")) < _MIN_RSA_BYTES
 
 
 class _FetchReason(enum.Enum):
