@@ -235,6 +235,7 @@ def test_rotation_fails_no_request_of_threads(tmp_path: Path) -> None:
             with ThreadPoolExecutor(10) as pool:
                 callers = [pool.submit(call) for _ in range(10)]
                 try:
+                    answered.wait(serial(used[0]))
                     for pair in used[1:]:
                         disk.put(pair)
                         answered.wait(serial(pair))
