@@ -190,7 +190,7 @@ class RefusedCertificate(seic.CertificateError, httpx.ConnectError):
 
 @pytest.mark.parametrize("by", ["__cause__", "__context__"])
 def test_a_verdict_on_a_certificate_is_not_repeated(kind: Kind, pauses: list[float], by: str) -> None:
-    """The server's refusal of the client certificate, and the client's refusal of the server's, directly or as a cause."""
+    """The server's refusal of the client certificate, and the client's refusal of the server's, also as a cause."""
     unknown = ssl.SSLCertVerificationError("self-signed certificate")
     refused = RefusedCertificate("revoked", path="client.pem", reason="revoked")
     untrusted = because(kind.library.ConnectError("no"), because(OSError("below"), unknown, by=by), by=by)
