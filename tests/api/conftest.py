@@ -1,4 +1,4 @@
-"""Return the pauses between attempts, which take no time."""
+"""Fixtures: pauses between retries that take no time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return the pauses, which take no time; the random number is 0.5."""
+    """Return the pauses, which take no time; the random number is a half."""
     made: list[float] = []
 
     async def sleep(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Bodies that can be sent again."""
+"""Request bodies that can be sent again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seic._api.replay import ReplayableBody
 
 
 class Stored:
-    """An iterable of one stored iterator: it is empty the second time."""
+    """An iterable with one stored iterator, which is consumed after the first time."""
 
     def __init__(self) -> None:
         self._chunks = iter([b"all ", b"the ", b"money"])
@@ -36,15 +36,15 @@ class StoredAsync:
         return self._chunks
 
 
-class Restarting:
-    """An iterable that makes its chunks each time."""
+class Anew:
+    """An iterable that creates its chunks each time."""
 
     def __iter__(self) -> Iterator[bytes]:
         yield b"money"
 
 
 class Told:
-    """An upload that reports its progress."""
+    """An upload that reports its progress; its content comes from another object."""
 
     def __init__(self, source: Any) -> None:
         self._source = source
@@ -63,7 +63,7 @@ class ToldAsync(Told):
 
 @attrs.define
 class Slotted:
-    """The same without a dictionary of its own."""
+    """The same with slots."""
 
     source: Any
 
@@ -91,7 +91,7 @@ class Slotted:
 def test_what_holds_something_that_may_be_used_up_is_not_sent_again(
     kind: Callable[[Any], Any], make: Callable[[], Any], repeatable: bool
 ) -> None:
-    """A generator function starts again, but the file that it reads is at its end."""
+    """A generator function starts again, but the file that it reads from is at its end."""
     marked = ReplayableBody(kind(make()))
     marked.save_position_sync()
     assert (marked.problem is None) is repeatable
@@ -103,12 +103,12 @@ def test_what_holds_something_that_may_be_used_up_is_not_sent_again(
         pytest.param(Stored(), False, id="stored iterator"),
         pytest.param(StoredAsync(), False, id="stored async iterator"),
         pytest.param(iter([b"a"]), False, id="iterator"),
-        pytest.param(Restarting(), True, id="generator function"),
+        pytest.param(Anew(), True, id="generator function"),
         pytest.param([b"a"], True, id="list"),
     ],
 )
 def test_only_what_is_known_to_begin_anew_is_sent_again(body: Any, repeatable: bool) -> None:
-    """Otherwise an empty body would be sent, and the server could not tell."""
+    """Otherwise an empty body would be sent, and the server could not detect it."""
     marked = ReplayableBody(body)
     marked.save_position_sync()
     assert (marked.problem is None) is repeatable
