@@ -6,6 +6,7 @@ a token cannot choose another use of a key.
 
 from __future__ import annotations
 
+import base64
 import enum
 import logging
 import time
@@ -40,7 +41,7 @@ ALGORITHMS: Mapping[str, tuple[str, str | None]] = {
 _PUBLIC_MEMBERS = {"RSA": ("kty", "n", "e"), "EC": ("kty", "crv", "x", "y"), "OKP": ("kty", "crv", "x")}
 _KEY_TYPES: Mapping[str, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 #: RFC 7518 §3.3.
-_MIN_RSA_BITS = 2048
+_MIN_RSA_BYTES = 256
 _MAX_KEYS = 100
 #: Lifetimes for which old keys are used while no new ones can be fetched.
 _MAX_LIFETIMES = 24
@@ -117,13 +118,20 @@ def _parse_key(entry: dict[str, Any]) -> VerificationKey | None:
     members = {name: value for name in _PUBLIC_MEMBERS[key_type] if isinstance(value := entry.get(name), str)}
     if len(members) < len(_PUBLIC_MEMBERS[key_type]) or (key_type, members.get("crv")) not in ALGORITHMS.values():
         return None
+    if key_type == "RSA" and _modulus_bytes(members["n"]) < _MIN_RSA_BYTES:
+        return None
     try:
         key = _KEY_TYPES[key_type].import_key({**members})
     except (JoseError, ValueError):
         return None
-    if isinstance(key, RSAKey) and key.public_key.key_size < _MIN_RSA_BITS:
-        return None
     return VerificationKey(kid, algorithm, key_type, members.get("crv"), key)
+
+
+def _modulus_bytes(encoded: str) -> int:
+    try:
+        return len(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).lstrip(b"\0"))
+    except ValueError:
+        return 0
 
 
 class _FetchReason(enum.Enum):
