@@ -302,6 +302,7 @@ _EC = ECKey.generate_key("P-256", {"kid": "ec"})
         pytest.param(_public(_EC, crv="P-0"), id="unknown curve"),
         pytest.param({"kty": "EC", "kid": "ec"}, id="without coordinates"),
         pytest.param({"kty": "RSA", "kid": "ec", "n": "AQAB", "e": "AQAB"}, id="RSA with 24 bits"),
+        pytest.param({"kty": "RSA", "kid": "ec", "n": "_" * 170, "e": "AQAB"}, id="RSA with 1020 bits"),
         pytest.param({"kty": "RSA", "kid": "ec", "n": "A" * 342 + "B", "e": "AQAB"}, id="RSA with leading zeros"),
         pytest.param({"kty": "RSA", "kid": "ec", "n": "é", "e": "AQAB"}, id="RSA without Base64"),
         pytest.param({**OctKey.generate_key(256).as_dict(), "kid": "ec"}, id="a shared secret"),

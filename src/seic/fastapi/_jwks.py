@@ -116,9 +116,9 @@ def _parse_key(entry: dict[str, Any]) -> VerificationKey | None:
         return None
     # The public members only: a private key published by mistake is not loaded.
     members = {name: value for name in _PUBLIC_MEMBERS[key_type] if isinstance(value := entry.get(name), str)}
-    if len(members) < len(_PUBLIC_MEMBERS[key_type]) or _is_weak(members):
+    if len(members) < len(_PUBLIC_MEMBERS[key_type]) or (key_type, members.get("crv")) not in ALGORITHMS.values():
         return None
-    if (key_type, members.get("crv")) not in ALGORITHMS.values():
+    if key_type == "RSA" and _modulus_bytes(members["n"]) < _MIN_RSA_BYTES:
         return None
     try:
         key = _KEY_TYPES[key_type].import_key({**members})
@@ -127,14 +127,11 @@ def _parse_key(entry: dict[str, Any]) -> VerificationKey | None:
     return VerificationKey(kid, algorithm, key_type, members.get("crv"), key)
 
 
-def _is_weak(members: Mapping[str, str]) -> bool:
-    if members["kty"] != "RSA":
-        return False
+def _modulus_bytes(encoded: str) -> int:
     try:
-        modulus = base64.urlsafe_b64decode(members["n"] + "=" * (-len(members["n"]) % 4))
+        return len(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).lstrip(b"\0"))
     except ValueError:
-        return True
-    return len(modulus.lstrip(b"\0")) < _MIN_RSA_BYTES
+        return 0
 
 
 class _FetchReason(enum.Enum):
