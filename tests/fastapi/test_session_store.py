@@ -11,6 +11,7 @@ import pytest
 
 import seic
 from seic.fastapi._session_store import SessionStore
+from tests._support.stores import DatabaseStore
 
 KEY = "a" * 64
 #: The most steps of a refresh in the store: save, look up, delete.
@@ -24,15 +25,16 @@ def token(number: int) -> seic.Token:
     )
 
 
-class Interrupted(seic.MemoryStore):
+class Interrupted(DatabaseStore):
     """A store that calls functions before the operations with their numbers."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__({})
         self.count = 0
         self.before: list[tuple[int, Callable[[], None]]] = []
 
-    def _next(self) -> None:
+    def advance(self) -> None:
+        """Count an operation, and call its functions."""
         due = [call for number, call in self.before if number == self.count]
         self.count += 1
         for call in due:
@@ -40,17 +42,17 @@ class Interrupted(seic.MemoryStore):
 
     def load(self, key: str) -> seic.Token | None:
         """Return the token."""
-        self._next()
+        self.advance()
         return super().load(key)
 
     def save(self, key: str, token: seic.Token) -> None:
         """Save the token."""
-        self._next()
+        self.advance()
         super().save(key, token)
 
     def delete(self, key: str) -> None:
         """Delete the token."""
-        self._next()
+        self.advance()
         super().delete(key)
 
 
@@ -70,10 +72,10 @@ def test_no_order_of_a_refresh_and_a_logout_leaves_a_session(first: int, second:
     sessions.save(KEY, token(2))
     for number in range(store.count, _STEPS + 1):
         store.count = number
-        store._next()
+        store.advance()
 
     assert not logout.exists(KEY)
-    assert store._tokens == {}
+    assert store.tokens == {}
 
 
 class _Direct:
