@@ -64,8 +64,7 @@ def test_no_order_of_a_refresh_and_a_logout_leaves_a_session(first: int, second:
     store = Interrupted()
     sessions = SessionStore(store, lasts=60.0, idle=60.0)
     sessions.start(KEY, token(1))
-    direct: Any = super(Interrupted, store)
-    logout = SessionStore(_Direct(direct), lasts=60.0, idle=60.0)
+    logout = SessionStore(DatabaseStore(store.tokens), lasts=60.0, idle=60.0)
     store.count = 0
     store.before = [(first, lambda: logout.end(KEY)), (second, lambda: logout.delete(KEY))]
 
@@ -76,15 +75,6 @@ def test_no_order_of_a_refresh_and_a_logout_leaves_a_session(first: int, second:
 
     assert not logout.exists(KEY)
     assert store.tokens == {}
-
-
-class _Direct:
-    """The same store, without interruptions."""
-
-    blocking = False
-
-    def __init__(self, store: Any) -> None:
-        self.load, self.save, self.delete = store.load, store.save, store.delete
 
 
 def test_a_refresh_of_an_existing_session_is_saved() -> None:
