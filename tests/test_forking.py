@@ -66,11 +66,11 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
         "_identity.py": (identity, "_lock"),
         "_network/identity_transport.py": (cast("Any", transport)._inner, "_lock"),
         "_runtime.py": (Latch(), "_lock"),
-        "_tls/context.py": (context._SHARED, "_lock"),
         "_tokens/keeping.py": (auth._source._keeper, "_lock"),
         "_tokens/keeping.py, while it writes": (auth._source._keeper, "_writing"),
         "_tokens/lifeline.py": (Lifeline(), "_lock"),
         "_tokens/spending.py": (auth._source._spendings, "_lock"),
+        "_tls/context.py": (context, "_lock"),
         "_tokens/state.py": (auth._source.state, "_lock"),
         "otel/_telemetry.py": (Telemetry(cast("Any", None), {}, token_url="https://idp.example/", http=False), "_lock"),
     }

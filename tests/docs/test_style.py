@@ -19,7 +19,7 @@ WORDS = {
     r"\banew\b": "again",
     r"\b(?:far|near)[- ]sides?\b": "server, client",
     r"\b(?:stands?|stood)\b": "is",
-    r"\bstate[sd]\b(?! in RFC)": "set",
+    r"\bstated\b|\bstates (?:a|the|what|that|each|which|everything)\b": "set",
     r"\bbesides?\b": "with, next to, also",
     r"\berrands?\b": "request",
     r"\blest\b": "so that ... not",
@@ -45,6 +45,7 @@ _DOCUMENTS = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 _EXAMPLES = sorted((ROOT / "docs").rglob("*.py"))
+_TESTS = [path for path in sorted((ROOT / "tests").rglob("*.py")) if path != Path(__file__)]
 #: Files that are not rewritten yet.
 _PENDING = frozenset((Path(__file__).parent / "style_pending.txt").read_text(encoding="utf-8").split())
 
@@ -84,7 +85,21 @@ def test_a_file_uses_plain_words(path: Path) -> None:
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("path", _params([*_SOURCES, *_EXAMPLES]))
+@pytest.mark.parametrize("path", _params(_TESTS))
+def test_docstrings_and_comments_of_tests_use_plain_words(path: Path) -> None:
+    """Their data may contain anything."""
+    source = path.read_text(encoding="utf-8")
+    found = [
+        f"{_name(path)}:{number}: {match.group().strip()!r}; use: {plain}"
+        for number, text in (*_docstrings(source), *_comments(source))
+        for pattern, plain in _WORDS.items()
+        for match in pattern.finditer(text)
+    ]
+
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", _params([*_SOURCES, *_EXAMPLES, *_TESTS]))
 def test_no_docstring_or_comment_opens_with_a_pronoun(path: Path) -> None:
     """It says what a thing is or does: "Return ...", "A value that ...", not "What ..."."""
     source = path.read_text(encoding="utf-8")
