@@ -26,7 +26,7 @@ from tests._support.swapping import PairOnDisk, settings_for
 #: The locks that are free in a child.
 _SAFE = {"Lock", "ForkSafeLock"}
 _SOURCES = Path(seic.__file__).parent
-#: What in `threading` and `queue` is a lock, or stands on one that a fork may leave held.
+#: Classes of `threading` and `queue` that are or contain a lock, which can be held after a fork.
 _BARE = {"RLock", "Condition", "Semaphore", "BoundedSemaphore", "Barrier", "Queue", "LifoQueue", "PriorityQueue"}
 
 pytestmark = forks
