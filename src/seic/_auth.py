@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 import httpx
 
-from seic._api.body_prefix import discard, discard_async, peek, peek_async
+from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefix_sync
 from seic._api.dpop_signer import DPoPSigner
 from seic._api.replay import NOT_REPLAYED, ReplayableBody
 from seic._config import Config
@@ -274,7 +274,7 @@ class OAuth2Auth(_Auth):
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
             body = ReplayableBody(request.stream)
-            await body.mark_async()
+            await body.save_position()
         response = yield request
         self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
@@ -283,16 +283,16 @@ class OAuth2Auth(_Auth):
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
-        said = await peek_async(response)
+        said = await read_prefix(response)
         if not self._should_replay(response, said, held, body):
             return
         held = await self._source.obtain()
         if body is not None:
-            await body.rewind_async()
+            await body.rewind()
         if (replay := self._replay(response, held, body, self._async_trace)) is None:
             return
         if said is None:
-            await discard_async(response)
+            await discard(response)
         now, wall = self._monotonic(), self._wall()
         response = yield replay
         self._check_hops(replay, response)
@@ -314,7 +314,7 @@ class OAuth2Auth(_Auth):
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
             body = ReplayableBody(request.stream)
-            body.mark()
+            body.save_position_sync()
         response = yield request
         self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
@@ -323,16 +323,16 @@ class OAuth2Auth(_Auth):
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
-        said = peek(response)
+        said = read_prefix_sync(response)
         if not self._should_replay(response, said, held, body):
             return
         held = self._source.obtain_sync()
         if body is not None:
-            body.rewind()
+            body.rewind_sync()
         if (replay := self._replay(response, held, body, self._blocking_trace)) is None:
             return
         if said is None:
-            discard(response)
+            discard_sync(response)
         now, wall = self._monotonic(), self._wall()
         response = yield replay
         self._check_hops(replay, response)
@@ -348,21 +348,21 @@ class OAuth2Auth(_Auth):
         self._source.close()
         self._listeners.drain_blocking()
 
-    def _prove_calls(self, prover: DPoPSigner) -> None:
+    def _prove_calls(self, signer: DPoPSigner) -> None:
         """Have each call carry a proof. Done to this instance, so that the way of calls without proofs is untouched."""
         attach, flow, blocking_flow = self._attach, self.async_auth_flow, self.sync_auth_flow
 
         def attach_and_prove(request: Any, held: Held, trace: HopTrace) -> None:
             attach(request, held, trace)
-            prover.prove(request)
+            signer.prove(request)
 
         self._attach = attach_and_prove  # type: ignore[method-assign]
 
         def prove_async(request: Any) -> AsyncGenerator[Any, Any]:
-            return prover.drive_async(flow(request), request)
+            return signer.drive(flow(request), request)
 
         def prove_blocking(request: Any) -> Generator[Any, Any, None]:
-            return prover.drive(blocking_flow(request), request)
+            return signer.drive_sync(blocking_flow(request), request)
 
         self.async_auth_flow = prove_async  # type: ignore[method-assign]
         self.sync_auth_flow = prove_blocking  # type: ignore[method-assign]

@@ -26,7 +26,7 @@ from seic._oauth.client_auth import TlsClientAuth
 from seic._oauth.dpop import DPoP
 from seic._oauth.messages import build_token_request
 from seic._options import ConfigOptions
-from seic._settings import named, read_environment, read_file
+from seic._settings import read_environment, read_file
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import check_source
 from seic._tls.rotation import CertificateSource
@@ -234,7 +234,7 @@ class Config(Unpicklable):
             CertificateError: The certificate that they name cannot work.
         """
         settings = read_environment(os.environ if environ is None else environ, given=changes)
-        with named(settings.names):
+        with settings.rename_errors():
             return cls(**settings.arguments, **changes)
 
     @classmethod
@@ -256,7 +256,7 @@ class Config(Unpicklable):
             CertificateError: The certificate that it names cannot work.
         """
         settings = read_file(Path(path), profile, given=changes)
-        with named(settings.names):
+        with settings.rename_errors():
             return cls(**settings.arguments, **changes)
 
     @property

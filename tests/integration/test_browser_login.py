@@ -139,7 +139,7 @@ async def test_login_ends_the_persons_other_session(callback: str, browser: Brow
             assert (await other.get("/v1/echo")).status_code == 200
             login = begin(sandbox, callback, end_other_sessions=True)
             browser.open(login.url)
-            assert "Your sessions elsewhere will be ended." in browser.text
+            assert "Your other sessions will end." in browser.text
             fill_in(browser, sandbox)
             config = sandbox.config(provider=seic.SEI_PLATFORM, grant=login.finish(browser.url))
             async with seic.AsyncClient(config) as client:

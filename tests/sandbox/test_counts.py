@@ -5,7 +5,6 @@ import threading
 import httpx
 
 from seic.sandbox import Counts, HostCounts, Sandbox
-from seic.sandbox._server.counts import RequestCounter
 from tests._support.far_side import api_client, ask_token, call, get_token, token_form
 
 
@@ -65,17 +64,17 @@ def test_connections_are_counted_and_not_calls(sandbox: Sandbox) -> None:
     assert (sandbox.counts.connections, sandbox.counts.api_calls) == (2, 3)
 
 
-def test_counter_loses_nothing_between_threads() -> None:
-    """Many threads at once add up."""
-    counter = RequestCounter()
+def test_concurrent_requests_are_all_counted(sandbox: Sandbox) -> None:
+    """Clients in several threads add up."""
 
-    def count() -> None:
-        for _ in range(500):
-            counter.add("mtls", "api_calls")
+    def send() -> None:
+        with api_client(sandbox) as client:
+            for _ in range(20):
+                call(client, sandbox, "unknown")
 
-    threads = [threading.Thread(target=count) for _ in range(8)]
+    threads = [threading.Thread(target=send) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert counter.snapshot().mtls.api_calls == 4000
+    assert (sandbox.counts.connections, sandbox.counts.api_calls, sandbox.counts.api_refusals) == (4, 80, 80)

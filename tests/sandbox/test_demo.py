@@ -39,7 +39,7 @@ def test_wrong_count_ends_it_with_one(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setattr(demo, "STEPS", (wrong, *others))
     assert demo.main() == 1
     out = capsys.readouterr().out
-    assert "WRONG token requests at the api host: 1, and it should be 7" in out
+    assert "WRONG token requests at the api host: 1, expected 7" in out
     assert others[-1].title in out
 
 

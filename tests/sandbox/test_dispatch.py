@@ -8,7 +8,6 @@ import httpx
 import pytest
 
 from seic.sandbox import Sandbox
-from seic.sandbox._token_registry import TokenRegistry
 from tests._support.far_side import (
     ACCOUNTS_PATH,
     ECHO_PATH,
@@ -70,10 +69,10 @@ def test_failure_of_the_sandbox_is_a_500_that_tells_nothing(
 ) -> None:
     """The error's own words stand neither in the reply nor in the log; the log has its kind and the tracking id."""
 
-    def fail(_registry: TokenRegistry, token: str) -> None:
+    def fail(_registry: object, token: str) -> None:
         raise RuntimeError(f"cannot find {token}")
 
-    monkeypatch.setattr(TokenRegistry, "find", fail)
+    monkeypatch.setattr("seic.sandbox._token_registry.TokenRegistry.find", fail)
     reply = call(api, sandbox, "a-secret-token")
     form = assert_refused(reply, 500, "gateway.internal.error")
     assert form["transient"] == "true"
@@ -106,6 +105,6 @@ def test_log_holds_no_secret_and_has_one_name(
     # A loop in Python's development mode has words of its own.
     assert {record.name for record in far_side} - {"asyncio"} == {"seic.sandbox"}
     text = "\n".join(str(record.__dict__) for record in far_side)
-    assert "token call answered 200" in text
+    assert "token request answered with 200" in text
     for secret in (*tokens, sandbox.client_secret, sandbox.password, sandbox.client_id, "secret"):
         assert secret not in text

@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from seic._model.token import Token
+from seic import Token
 from seic.sandbox import Sandbox
 from tests._support.far_side import api_client, ask_token, call, client_context, get_token
 
@@ -31,17 +31,17 @@ async def test_error_in_an_asynchronous_block_stops_it() -> None:
     with pytest.raises(ZeroDivisionError):
         async with sandbox:
             raise ZeroDivisionError
-    with pytest.raises(RuntimeError, match="does not run"):
+    with pytest.raises(RuntimeError, match="is not running"):
         _ = sandbox.api_url
 
 
 def test_it_runs_once() -> None:
     """A second start is an error, running or stopped; a second stop is none."""
     sandbox = Sandbox()
-    with sandbox, pytest.raises(RuntimeError, match="runs once"):
+    with sandbox, pytest.raises(RuntimeError, match="only once"):
         sandbox.start()
     sandbox.stop()
-    with pytest.raises(RuntimeError, match="runs once"):
+    with pytest.raises(RuntimeError, match="only once"):
         sandbox.start()
 
 
@@ -58,11 +58,11 @@ def test_stop_before_the_start_changes_nothing() -> None:
 def test_urls_are_there_only_while_it_runs(name: str, behind_proxy: bool) -> None:
     """Before and after there is no port to name."""
     sandbox = Sandbox(behind_proxy=behind_proxy)
-    with pytest.raises(RuntimeError, match="does not run"):
+    with pytest.raises(RuntimeError, match="is not running"):
         getattr(sandbox, name)
     with sandbox:
         pass
-    with pytest.raises(RuntimeError, match="does not run"):
+    with pytest.raises(RuntimeError, match="is not running"):
         getattr(sandbox, name)
 
 
@@ -77,7 +77,7 @@ def test_hosts_are_two_behind_tls_or_one_behind_a_proxy() -> None:
     with Sandbox(behind_proxy=True) as sandbox:
         assert sandbox.proxy_url.startswith("http://localhost:")
         for name in ("api_url", "mtls_url"):
-            with pytest.raises(RuntimeError, match="proxy_url alone"):
+            with pytest.raises(RuntimeError, match="only proxy_url"):
                 getattr(sandbox, name)
 
 

@@ -16,7 +16,7 @@ _C = TypeVar("_C", bound=type)
 
 #: A string, or a plain function that returns one. The function is called once for each renewal, in whichever thread
 #: renews the token: it should be quick, and it must not be a coroutine function.
-Secret: TypeAlias = "str | Callable[[], str]"
+Secret: TypeAlias = str | Callable[[], str]
 
 #: The replacement of a secret in a repr.
 HIDDEN = "***"

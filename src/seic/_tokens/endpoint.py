@@ -21,9 +21,11 @@ from seic._model.token_info import TokenInfo
 from seic._oauth.client_auth import hint_for_refusal
 from seic._oauth.confirmation import is_bound_as_it_should, is_token_bound_as_it_should
 from seic._oauth.dpop import DPoP, wants_nonce
+from seic._oauth.introspection import build_token_info_request, parse_token_info_reply
 from seic._oauth.messages import build_token_request, parse_token_reply
 from seic._oauth.reply import Reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
+<<<<<<< HEAD
 from seic._oauth.token_info import build_token_info_request, parse_token_info_reply
 from seic._tokens.backoff import error_class_name, failure_name, use_state_after
 from seic._tokens.clock import Clock
@@ -31,6 +33,9 @@ from seic._tokens.exchange import TransportSource, exchange, head_of
 from seic._tokens.single_use import UseState
 
 _logger = logging.getLogger("seic.api")
+=======
+from seic._tokens.sending import Sender
+>>>>>>> main
 
 
 def _no_hint() -> None:

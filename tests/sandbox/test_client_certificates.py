@@ -13,8 +13,19 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
 from seic.sandbox import CertificateAuthority, IssuedCertificate, Sandbox
-from seic.sandbox._peer import FORWARDED_CERTIFICATE, Peer, peer_of_header
-from tests._support.far_side import ECHO_PATH, ask_token, assert_refused, call, get_token, token_form, token_headers
+from tests._support.far_side import (
+    ECHO_PATH,
+    ask_token,
+    assert_refused,
+    basic,
+    call,
+    get_token,
+    token_form,
+    token_headers,
+)
+
+#: The header in which the proxy forwards the client certificate.
+FORWARDED_CERTIFICATE = "X-SSL-Client-Cert"
 
 
 @pytest.fixture
@@ -31,8 +42,8 @@ def forwarding(sandbox: Sandbox, certificate: IssuedCertificate | None) -> httpx
 
 
 @pytest.mark.parametrize("common_names", [[], ["a", "b"], ["a", "a"]])
-def test_subject_has_to_have_one_cn(common_names: list[str]) -> None:
-    """With none, or with several, it is nobody's."""
+def test_subject_must_have_one_cn(common_names: list[str]) -> None:
+    """Without a CN, or with several, the certificate belongs to no account, whatever the account's name."""
     attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name) for name in common_names]
     authority = CertificateAuthority()
     issued = authority.issue("x")
@@ -46,18 +57,22 @@ def test_subject_has_to_have_one_cn(common_names: list[str]) -> None:
         .not_valid_after(issued.certificate.not_valid_after_utc)
         .sign(issued.key, hashes.SHA256())
     )
-    pem = IssuedCertificate(certificate=certificate, key=issued.key).cert_pem
-    peer = peer_of_header(urllib.parse.quote(pem.decode()))
-    assert peer is not None
-    assert peer.common_name is None
+    pair = IssuedCertificate(certificate=certificate, key=issued.key)
+    with Sandbox(behind_proxy=True, username="a") as sandbox, forwarding(sandbox, pair) as client:
+        assert_refused(ask_token(client, sandbox), 403, "gateway.certificate.mismatch")
 
 
-def test_thumbprint_is_that_of_rfc_8705() -> None:
-    """SHA-256 over the DER bytes, base64url without padding."""
-    issued = CertificateAuthority().issue("x")
+def test_thumbprint_follows_rfc_8705() -> None:
+    """SHA-256 of the DER bytes, base64url without padding."""
+    with Sandbox(behind_proxy=True, client_secret="secret") as sandbox:
+        issued = sandbox.issue_certificate()
+        with forwarding(sandbox, issued) as client:
+            headers = {"Authorization": basic(sandbox.client_id, sandbox.client_secret)}
+            token = client.post("/oauth/v2/token", headers=headers, data={"grant_type": "client_credentials"}).json()
+            form = {"token": token["access_token"]}
+            facts = client.post("/oauth/v2/introspect", headers=headers, data=form).json()
     digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(issued.cert_pem.decode())).digest()
-    peer = peer_of_header(urllib.parse.quote(issued.cert_pem.decode()))
-    assert peer == Peer(common_name="x", thumbprint=base64.urlsafe_b64encode(digest).decode().rstrip("="))
+    assert facts["cnf"] == {"x5t#S256": base64.urlsafe_b64encode(digest).decode().rstrip("=")}
 
 
 def test_proxy_vouches_for_the_certificate(proxied: Sandbox) -> None:

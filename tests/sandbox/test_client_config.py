@@ -38,7 +38,7 @@ def test_overrides_take_the_place_of_the_sandboxs_own(sandbox: Sandbox) -> None:
 def test_behind_a_proxy_the_hosts_are_the_callers_to_name() -> None:
     """The sandbox cannot know where the proxy listens, and says so."""
     with Sandbox(behind_proxy=True) as sandbox:
-        with pytest.raises(RuntimeError, match="proxy's"):
+        with pytest.raises(RuntimeError, match="the proxy has the hosts"):
             sandbox.config()
         config = sandbox.config(certificate=True, hosts=seic.Hosts(mtls="localhost:8443"))
     assert config.base_url == "https://localhost:8443"

@@ -7,7 +7,6 @@ import httpx
 import pytest
 
 from seic.sandbox import Hold, Sandbox
-from seic.sandbox._server import faults as faults_module
 from tests._support.far_side import api_client, ask_token, assert_refused, call, get_token
 
 
@@ -115,14 +114,14 @@ def test_after_the_release_nothing_is_held(api: httpx.Client, sandbox: Sandbox) 
 
 def test_answers_are_held_by_one_at_a_time(api: httpx.Client, sandbox: Sandbox) -> None:
     """A second hold would end the first by its own end."""
-    with sandbox.hold_tokens(), pytest.raises(RuntimeError, match="held already"), sandbox.hold_tokens():
+    with sandbox.hold_tokens(), pytest.raises(RuntimeError, match="already held"), sandbox.hold_tokens():
         pass
     assert get_token(api, sandbox)
 
 
 def test_waiting_for_calls_that_do_not_come_ends(sandbox: Sandbox) -> None:
     """The error tells how many came."""
-    with sandbox.hold_tokens() as hold, pytest.raises(TimeoutError, match="0 of 1 token calls"):
+    with sandbox.hold_tokens() as hold, pytest.raises(TimeoutError, match="0 of 1 token requests"):
         hold.wait_for(1, timeout=0)
 
 
@@ -140,7 +139,7 @@ def test_hold_outlives_the_sandbox() -> None:
 async def test_released_call_may_have_been_cancelled(caplog: pytest.LogCaptureFixture) -> None:
     """A waiter that was cancelled just before the release is no error, not in the loop's log either."""
     hold = Hold()
-    call = asyncio.ensure_future(hold.pass_through())
+    call = asyncio.ensure_future(hold._wait_until_released())
     await asyncio.to_thread(hold.wait_for, 1)
     hold.release()
     call.cancel()
@@ -162,7 +161,7 @@ def test_latency_delays_the_answer(api: httpx.Client, sandbox: Sandbox, monkeypa
         def __getattr__(self, name: str) -> object:
             return getattr(asyncio, name)
 
-    monkeypatch.setattr(faults_module, "asyncio", Asyncio())
+    monkeypatch.setattr("seic.sandbox._server.fault_injection.asyncio", Asyncio())
     assert sandbox.token_latency == 0.0
     token = get_token(api, sandbox)
     sandbox.token_latency = 2.5

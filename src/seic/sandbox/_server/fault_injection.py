@@ -1,7 +1,4 @@
-"""What goes wrong on purpose at the token endpoint: planned failures, slow answers, answers held back.
-
-The control is in a test's thread, the effect in the server's.
-"""
+"""Planned failures, delays and holds of token responses; set from a test's thread, applied in the server's."""
 
 from __future__ import annotations
 
@@ -17,12 +14,12 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class PlannedFailure:
-    """An answer in place of a token.
+    """A response in place of a token.
 
     Args:
         status: The HTTP status.
         headers: Further headers, such as `Retry-After`.
-        body: The body as it is; None for the gateway's error form.
+        body: The body; None for the error body of the dialect.
     """
 
     status: int
@@ -31,38 +28,37 @@ class PlannedFailure:
 
 
 class Hold:
-    """Token calls that wait for their answer until they are released."""
+    """Token requests that wait for their response until they are released."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()  # guards all that follows
+        self._changed = threading.Condition()  # guards the following
         self._released = False
         self._arrived = 0
         self._waiters: set[asyncio.Future[None]] = set()
 
     def wait_for(self, calls: int, timeout: float = 10.0) -> None:
-        """Block until so many token calls are, or were, held; in a coroutine run it through `asyncio.to_thread`.
+        """Block until this many token requests have arrived; in a coroutine, use `asyncio.to_thread`.
 
         Args:
-            calls: How many, counted from the start of the hold.
+            calls: The number of requests since the start of the hold.
             timeout: Seconds.
 
         Raises:
-            TimeoutError: Fewer came in time.
+            TimeoutError: Fewer requests arrived in time.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._arrived >= calls, timeout):
-                raise TimeoutError(f"{self._arrived} of {calls} token calls came within {timeout} seconds")
+                raise TimeoutError(f"{self._arrived} of {calls} token requests arrived within {timeout} seconds")
 
     def release(self) -> None:
-        """Let the held calls go, and all that come later; doing it again changes nothing."""
+        """Answer the held requests and all later ones; a second call changes nothing."""
         with self._changed:
             self._released = True
             for waiter in self._waiters:
                 waiter.get_loop().call_soon_threadsafe(_finish, waiter)
             self._waiters.clear()
 
-    async def pass_through(self) -> None:
-        """Wait until the release."""
+    async def _wait_until_released(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
         with self._changed:
             if self._released:
@@ -83,31 +79,36 @@ def _finish(waiter: asyncio.Future[None]) -> None:
 
 
 class FaultInjector:
-    """The faults in force; every method may be called from any thread."""
+    """The current faults; every method may be called from any thread."""
 
     def __init__(self) -> None:
-        #: Seconds by which every token answer is late.
+        #: Seconds by which each token response is delayed.
         self.token_latency = 0.0
         self._lock = threading.Lock()  # guards _failures and _hold
         self._failures: collections.deque[PlannedFailure] = collections.deque()
         self._hold: Hold | None = None
 
     def plan(self, failure: PlannedFailure, times: int) -> None:
-        """Give this failure to so many of the next token calls, after those already planned."""
+        """Apply a failure to the next token requests, after the failures planned before.
+
+        Args:
+            failure: The failure.
+            times: The number of requests.
+        """
         with self._lock:
             self._failures.extend(itertools.repeat(failure, times))
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[Hold]:
-        """Hold token answers back until the block ends.
+        """Hold token responses until the block ends.
 
         Raises:
-            RuntimeError: They are held already.
+            RuntimeError: They are already held.
         """
         hold = Hold()
         with self._lock:
             if self._hold is not None:
-                raise RuntimeError("token answers are held already")
+                raise RuntimeError("token responses are already held")
             self._hold = hold
         try:
             yield hold
@@ -117,10 +118,10 @@ class FaultInjector:
             hold.release()
 
     async def next_failure(self) -> PlannedFailure | None:
-        """Wait as long as the faults demand, then return the failure that this token call has to meet."""
+        """Wait as long as the faults require; return the failure of this token request, if one is planned."""
         hold = self._hold
         if hold is not None:
-            await hold.pass_through()
+            await hold._wait_until_released()  # noqa: SLF001 - not for the users of Hold
         if self.token_latency:
             await asyncio.sleep(self.token_latency)
         with self._lock:
