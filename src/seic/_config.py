@@ -31,7 +31,7 @@ from seic._tls.certificate import ClientCertificate
 from seic._tls.context import check_source
 from seic._tls.rotation import CertificateSource
 from seic._tls.trust import read_trust
-from seic._tokens.held import Margin, Windows
+from seic._tokens.refresh_policy import Margin, RefreshPolicy
 from seic._tokens.store import TokenStore
 
 #: What names trust anchors: a path, PEM bytes, or None for the system's.
@@ -169,7 +169,7 @@ class Config(Unpicklable):
     #: What its clients present, all of them the same.
     presenter: Presenter = attrs.field(init=False, repr=False, eq=False)
     #: When tokens are renewed.
-    windows: Windows = attrs.field(init=False, repr=False, eq=False)
+    refresh_policy: RefreshPolicy = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         """Check what needs more than one setting, and choose the host."""
@@ -191,7 +191,7 @@ class Config(Unpicklable):
                 field="grant.subject",
             )
         # attrs' own way to set a derived value of a frozen class.
-        object.__setattr__(self, "windows", Windows(self.advisory_refresh, self.mandatory_refresh))
+        object.__setattr__(self, "refresh_policy", RefreshPolicy(self.advisory_refresh, self.mandatory_refresh))
         object.__setattr__(self, "origin", self._choose_origin())
         object.__setattr__(self, "token_url", self._choose_token_url())
         object.__setattr__(self, "network", self._choose_network())

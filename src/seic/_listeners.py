@@ -13,8 +13,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+from seic._concurrency import ForkSafeLock, OneShotEvent, is_in_event_loop, start_thread
 from seic._events import Event, log_event
-from seic._runtime import Job, Latch, Lock, is_in_event_loop, start_async
+from seic._portal import BackgroundTask, is_in_portal, start
 
 #: A function or a coroutine function of one event.
 Listener: TypeAlias = Callable[[Event], object]
@@ -33,7 +34,7 @@ class Listeners:
     """
 
     def __init__(self, first: Listener | None = None) -> None:
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         # Replaced whole, so that telling needs no lock.
         self._subscriptions: tuple[_Subscription, ...] = ()
         #: The runs of coroutine functions that have not ended.
@@ -67,14 +68,14 @@ class Listeners:
         """Wait until the coroutine functions that were begun have ended, for at most `seconds` in all."""
         ends = time.monotonic() + seconds
         for run in self._others():
-            await run.ended.wait_async(max(0.0, ends - time.monotonic()))
+            await run.ended.wait(max(0.0, ends - time.monotonic()))
 
     def drain_blocking(self, seconds: float = _DRAINING) -> None:
         """Wait for those that run in another event loop than the caller's, blocking; see `drain`."""
         ends = time.monotonic() + seconds
         for run in self._others():
-            if run.job is not None and not run.job.is_here():
-                run.ended.wait(max(0.0, ends - time.monotonic()))
+            if not run.is_here():
+                run.ended.wait_sync(max(0.0, ends - time.monotonic()))
 
     def _others(self) -> list[_Run]:
         """Return what runs and can end, without the listener that asks."""
@@ -86,12 +87,15 @@ class _Run:
     """A coroutine function under way."""
 
     def __init__(self) -> None:
-        self.ended = Latch()
-        #: What runs it; None for the moment before it starts.
-        self.job: Job | None = None
+        self.ended = OneShotEvent()
+        #: What runs it in the event loop of its event; None before it starts, and for one in a thread.
+        self.task: BackgroundTask[None] | None = None
 
     def is_stranded(self) -> bool:
-        return self.job is not None and self.job.is_stranded()
+        return self.task is not None and not self.task.is_alive()
+
+    def is_here(self) -> bool:
+        return self.task is not None and self.task.is_here()
 
 
 #: The run that the caller is part of.
@@ -114,24 +118,36 @@ class _Subscription:
             self._run(result)
 
     def _run(self, awaitable: Awaitable[object]) -> None:
-        if is_in_event_loop():
-            run = _Run()
-            self._running.add(run)
+        if not is_in_event_loop():
+            self._run_blocking(awaitable)
+            return
+        run = _Run()
+        self._running.add(run)
 
-            async def settle() -> None:
+        def ended(_future: object) -> None:
+            self._running.discard(run)
+            run.ended.set()
+
+        async def settle() -> None:
+            _here.set(run)
+            await self._settle(awaitable)
+
+        if is_in_portal():
+            # No user's code runs in the portal's loop, which blocking callers share.
+            def work() -> None:
                 _here.set(run)
-                await self._settle(awaitable)
+                self._run_blocking(awaitable)
 
-            def ended() -> None:
-                self._running.discard(run)
-                run.ended.set()
-
-            run.job = start_async(settle, ended=ended)
+            start_thread(work).add_done_callback(ended)
         else:
-            try:
-                asyncio.run(self._settle(awaitable))
-            except asyncio.CancelledError as error:  # the listener's own: nobody else knows of this loop
-                self._note(error)
+            run.task = start(settle)
+            run.task.future.add_done_callback(ended)
+
+    def _run_blocking(self, awaitable: Awaitable[object]) -> None:
+        try:
+            asyncio.run(self._settle(awaitable))
+        except asyncio.CancelledError as error:  # the listener's own: nobody else knows of this loop
+            self._note(error)
 
     async def _settle(self, awaitable: Awaitable[object]) -> None:
         try:

@@ -160,12 +160,12 @@ class TokenCache:
         # All who force at one moment share a refresh.
         return pending.refresh_id if pending is not None and pending.force else next(_numbers)
 
-    def acquire(self, *, after: int = 0, may_start: bool = True) -> Acquired | None:
+    def acquire(self, *, after: int = 0, may_start: bool = True) -> Acquired:  # noqa: PLR0911  # one per case
         """Return the token, or the refresh to wait for.
 
         Args:
             after: The least `refresh_id` of a token that will do; 0 takes any.
-            may_start: Whether a refresh may be started; if not, None is returned in its place.
+            may_start: Whether a refresh may be started; if not, there is neither in its place.
 
         Raises:
             SeicError: No token is valid, and the last attempt failed so recently that the next has to wait.
@@ -181,7 +181,7 @@ class TokenCache:
             if freshness is Freshness.ADVISORY or (freshness is Freshness.MANDATORY and self._bridges(failures.error)):
                 if pending is not None or now < failures.retry_valid_at:
                     return Acquired(token)
-                return Acquired(token, self._begin(now, ahead=True), starts=True) if may_start else None
+                return Acquired(token, self._begin(now, ahead=True), starts=True) if may_start else Acquired(None)
             if pending is not None and freshness is not Freshness.EXPIRED and now >= pending.skip_at:
                 return Acquired(token)
             starts = pending is None
@@ -190,7 +190,7 @@ class TokenCache:
                     error = failures.error.fresh()
                     raise error from error.__cause__
                 if not may_start:
-                    return None
+                    return Acquired(None)
                 pending = self._begin(now, force=after > 0)
             if freshness is Freshness.EXPIRED:
                 return Acquired(None, pending, starts)

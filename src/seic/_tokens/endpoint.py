@@ -19,23 +19,19 @@ from seic._model.secrecy import Unpicklable, hide
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.client_auth import hint_for_refusal
-from seic._oauth.confirmation import is_bound_as_it_should, is_token_bound_as_it_should
+from seic._oauth.confirmation import check_confirmation
 from seic._oauth.dpop import DPoP, wants_nonce
 from seic._oauth.introspection import build_token_info_request, parse_token_info_reply
+from seic._oauth.jwt import claims_of
 from seic._oauth.messages import build_token_request, parse_token_reply
 from seic._oauth.reply import Reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
-<<<<<<< HEAD
-from seic._oauth.token_info import build_token_info_request, parse_token_info_reply
 from seic._tokens.backoff import error_class_name, failure_name, use_state_after
 from seic._tokens.clock import Clock
 from seic._tokens.exchange import TransportSource, exchange, head_of
 from seic._tokens.single_use import UseState
 
 _logger = logging.getLogger("seic.api")
-=======
-from seic._tokens.sending import Sender
->>>>>>> main
 
 
 def _no_hint() -> None:
@@ -143,21 +139,19 @@ class TokenEndpoint(Unpicklable):
         count(requests=1)
         try:
             reply = await self.send(request, ends - begun)
-            if self.dpop is not None and self.dpop.remember_nonce(request, reply.headers, api=False):
-                if wants_nonce(status=reply.status, headers=reply.headers, body=reply.body):
-                    self._tell("challenged", request, begun, tracking_id=reply.tracking_id())
-                    count(requests=1)
-                    begun = self.clock.monotonic()
-                    request = self.build(grant)
-                    reply = await self.send(request, ends - begun)
-                    self.dpop.remember_nonce(request, reply.headers, api=False)
+            if self._wants_nonce(request, reply):
+                self._tell("challenged", request, begun, tracking_id=reply.tracking_id())
+                count(requests=1)
+                begun = self.clock.monotonic()
+                request = self.build(grant)
+                reply = await self.send(request, ends - begun)
             token = parse_token_reply(
                 reply, obtained_at=wall, hint=self._hint(reply.status), takes_dpop=self.dpop is not None
             )
             if self.dpop is not None:
                 self.dpop.check(token.access_token, token.token_type, host=self.host)
-            is_bound = is_token_bound_as_it_should(
-                token.access_token, provider=self.provider, certificate=certificate, host=self.host
+            is_bound = check_confirmation(
+                claims_of(token.access_token), provider=self.provider, certificate=certificate, host=self.host
             )
         except SeicError as error:
             count(failures=1)
@@ -172,6 +166,12 @@ class TokenEndpoint(Unpicklable):
         """Send a request and return the whole reply; see `exchange`."""
         reply = await exchange(self.transports, request, seconds=seconds, provider=self.provider, wall=self.clock.wall)
         return reply if reply.host == self.host else attrs.evolve(reply, host=self.host)
+
+    def _wants_nonce(self, request: httpx.Request, reply: Reply) -> bool:
+        if self.dpop is None:
+            return False
+        is_new = self.dpop.remember_nonce(request, reply.headers, api=False)
+        return is_new and wants_nonce(status=reply.status, headers=reply.headers, body=reply.body)
 
     def _hint(self, status: int) -> str | None:
         if status < httpx.codes.BAD_REQUEST:
@@ -273,7 +273,7 @@ class TokenEndpoint(Unpicklable):
         info = parse_token_info_reply(reply)
         # The platform's call has no confirmation; only introspection has (RFC 8705 §3.2).
         if info.active and self.provider.token_info_url is None:
-            is_bound = is_bound_as_it_should(
+            is_bound = check_confirmation(
                 info.extra, provider=self.provider, certificate=context.certificate, host=self.host
             )
             if not is_bound:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 import time
 import zlib
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
 
 import anyio
 import attrs
@@ -24,6 +24,8 @@ from seic._oauth.messages import MAX_REPLY_BYTES
 from seic._oauth.redact import find_tracking_id, sanitize, secrets_in
 from seic._oauth.reply import Reply
 from seic._portal import is_in_portal
+
+_T = TypeVar("_T")
 
 #: How much of the deadline one phase of an exchange may take.
 _PHASE = 0.9
@@ -126,6 +128,15 @@ async def exchange(
     if isinstance(failure, TokenError) and failure.tracking_id is None and head is not None and provider is not None:
         failure.tracking_id = find_tracking_id(head.headers, provider.tracking_header, secrets=secrets_in(request))
     raise failure from cause
+
+
+async def without_frames(call: Coroutine[Any, Any, _T]) -> _T:
+    """Await a call; raise its error without the frames that hold what was sent and what came back."""
+    try:
+        return await call
+    except SeicError as error:
+        failure = error.fresh()
+    raise failure from failure.__cause__
 
 
 async def _carry(transports: TransportSource, request: httpx.Request) -> tuple[bytes, httpx.Response]:

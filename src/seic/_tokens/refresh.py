@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import anyio
 import attrs
+import httpx
 
 from seic._concurrency import run_in_thread, was_cancelled
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
@@ -233,20 +234,15 @@ class RefreshRunner:
                     continue
                 pending.sending = use
                 at_last.callback(use.end)
-            begun, wall = clock.monotonic(), clock.wall()
             try:
-                token = await endpoint.request(request, choice.grant, ends=ends, count=self.cache.count)
-                kept = await self._keep(token, choice, last, use, key)
-                return Obtained(kept, begun, wall)
+                return await self._ask(request, choice, last=last, use=use, key=key, ends=ends)
             except SeicError as error:
                 # A fresh one, because the frames of the first hold the reply's body.
                 failure, state = error.fresh(), use_state_after(error)
-            if use is not None:
-                use.end(state)
-                if isinstance(failure, TokenRequestRefused) and state is UseState.USED:
-                    # Another process may have been faster; else the grant itself is used, unless it was just refused.
-                    refusal, is_own_refused, looks = failure, is_own_refused or choice.is_own, True
-                    continue
+            if use is not None and isinstance(failure, TokenRequestRefused) and state is UseState.USED:
+                # Another process may have been faster; else the grant itself is used, unless it was just refused.
+                refusal, is_own_refused, looks = failure, is_own_refused or choice.is_own, True
+                continue
             attempts -= 1
             pause = retry_delay(failure, self.chance())
             left = ends - clock.monotonic()
@@ -254,8 +250,24 @@ class RefreshRunner:
                 raise failure from failure.__cause__
             await anyio.sleep(pause)
 
-    async def _keep(self, token: Token, choice: _Choice, last: Token | None, use: SingleUse | None, key: str) -> Token:
-        """Save a new token, and return it with the refresh token that stays valid."""
+    async def _ask(
+        self,
+        request: httpx.Request,
+        choice: _Choice,
+        *,
+        last: Token | None,
+        use: SingleUse | None,
+        key: str,
+        ends: float,
+    ) -> Obtained:
+        """Request a token, save it, and return it with the refresh token that stays valid."""
+        now, wall = self.clock.monotonic(), self.clock.wall()
+        try:
+            token = await self.endpoint.request(request, choice.grant, ends=ends, count=self.cache.count)
+        except SeicError as error:
+            if use is not None:
+                use.end(use_state_after(error))
+            raise
         if token.refresh_token is not None:
             self.memory.issued(token.refresh_token)
         kept = attrs.evolve(choice.grant.keep_refresh_token(token, previous=last), login_id=choice.login_id)
@@ -264,7 +276,7 @@ class RefreshRunner:
         if use is not None:
             is_kept = isinstance(choice.grant, RefreshToken) and kept.refresh_token == choice.grant.refresh_token
             use.end(UseState.UNUSED if is_kept else UseState.USED)
-        return kept
+        return Obtained(kept, now, wall)
 
     async def _call_user_code(self, call: Callable[..., _T], *args: object) -> _T:
         # A callable may block, and must not hold the event loop up.

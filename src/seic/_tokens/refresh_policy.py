@@ -112,7 +112,7 @@ class RefreshPolicy:
         """
         advisory = self._advisory.of(lifetime) if self._advisory else None
         mandatory = self._mandatory.of(lifetime) if self._mandatory else None
-        # A default gives way to the other margin if that is set, so that there is always time for the background refresh.
+        # A default gives way to the other margin if that is set: there is always time for the background refresh.
         if advisory is None:
             advisory = min(max(lifetime * _ADVISORY_SHARE, 2 * (mandatory or 0.0)), lifetime * _WIDEST_SHARE)
         if mandatory is None:

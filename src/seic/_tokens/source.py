@@ -10,14 +10,15 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from seic._errors import SeicError, TokenError, TokenRequestRefused
+from seic._errors import TokenError, TokenRequestRefused
 from seic._events import Emit, TokenWaitEnded, TokenWaitStarted
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
-from seic._oauth.token_info import require_token_info
+from seic._oauth.introspection import require_token_info
 from seic._portal import run, start
 from seic._tokens.cache import PendingRefresh, TokenCache
 from seic._tokens.endpoint import PendingRevocation, TokenEndpoint
+from seic._tokens.exchange import without_frames
 from seic._tokens.refresh import RefreshRunner, obtained_before
 from seic._tokens.refresh_policy import CachedToken, Freshness, RefreshPolicy
 from seic._tokens.single_use import SingleUseMemory
@@ -123,11 +124,11 @@ class CachingTokenSource:
         after = cache.next_refresh_id() if force else 0
         try:
             while True:
-                token, pending, starts, seconds = cache.acquire(after=after)  # type: ignore[misc]  # it may start one
-                if token is not None:
-                    if starts:
+                token, pending, starts, seconds = cache.acquire(after=after)
+                if pending is None or token is not None:
+                    if pending is not None:
                         self._start(pending)
-                    return token
+                    return token or cache.token
                 begun, waiter = self.clock.monotonic(), object()
                 host, refresh_id = self.endpoint.host, pending.refresh_id
                 self._emit(TokenWaitStarted(host=host, refresh_id=refresh_id))
@@ -153,8 +154,8 @@ class CachingTokenSource:
         Inside the event loop that runs the refresh it cannot wait, which would be waiting for itself: it returns the
         token if that is valid, or else makes a request of its own, unless something that works once is on its way.
         """
-        if not force and (acquired := self.cache.acquire(may_start=False)) is not None and acquired.token is not None:
-            return acquired.token
+        if not force and (ready := self.cache.acquire(may_start=False).token) is not None:
+            return ready
         pending = self.cache.pending
         if pending is not None and pending.is_here and not pending.future.done():
             if not force and (token := self.cache.valid_token()) is not None:
@@ -218,7 +219,7 @@ class CachingTokenSource:
                 # The current token came of its refresh token; the refresh may have revoked it.
                 new += endpoint.revocations(_without_refresh_token(before.token), may_be_revoked=True)
             self._pending_revocations += new
-            await _fresh(endpoint.revoke(self._pending_revocations))
+            await without_frames(endpoint.revoke(self._pending_revocations))
             return
 
     def revoke_sync(self) -> None:
@@ -244,14 +245,14 @@ class CachingTokenSource:
         require_token_info(self.endpoint.provider)
         held = await self.get()
         try:
-            return await _fresh(self.endpoint.introspect(held.token))
+            return await without_frames(self.endpoint.introspect(held.token))
         except TokenRequestRefused as error:
             # RFC 7662 authenticates the client there (§2.1), and tells of a revoked token in a successful reply.
             is_about_token = error.status == _UNAUTHORIZED and self.endpoint.provider.token_info_url is not None
             if not is_about_token or not self.cache.may_refresh_after_401(held):
                 raise
             held.invalidate()
-        return await _fresh(self.endpoint.introspect((await self.get()).token))
+        return await without_frames(self.endpoint.introspect((await self.get()).token))
 
     def token_info_sync(self) -> TokenInfo:
         """Ask the provider to describe a valid token; the blocking twin of `token_info`."""
@@ -304,12 +305,3 @@ class CachingTokenSource:
 
 def _without_refresh_token(token: Token) -> Token:
     return Token(access_token=token.access_token, token_type=token.token_type)
-
-
-async def _fresh(call: Coroutine[Any, Any, _T]) -> _T:
-    """Await a call; raise an error without the frames that hold what was sent and what came back."""
-    try:
-        return await call
-    except SeicError as error:
-        failure = error.fresh()
-    raise failure from failure.__cause__

@@ -71,7 +71,8 @@ class StoreGuard:
     answers.
 
     A token without a refresh token that was not saved costs another token request. A refresh token is lost with the
-    process, so it is saved again, with pauses between, until that succeeds, another replaces it, or the owner is closed.
+    process, so it is saved again, with pauses between, until that succeeds, another replaces it, or its owner is
+    closed.
 
     Args:
         store: The store.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 from collections.abc import Callable
 
-from seic._runtime import Latch, start_thread
+from seic._concurrency import SharedFuture, start_thread
 from seic._tls.certificate import ClientCertificate
 
 
@@ -18,24 +17,12 @@ class CertificateProbe:
 
     def __init__(self, get: Callable[[], ClientCertificate | None]) -> None:
         self._get = get
-        self._ended: Latch | None = None
-        self._outcome: concurrent.futures.Future[ClientCertificate | None]
+        self._look: SharedFuture[ClientCertificate | None] | None = None
 
     def begin(self) -> None:
-        """CertificateProbe, in a thread, unless somebody does so already."""
-        if self._ended is not None and not self._ended.is_set():
-            return
-        ended = Latch()
-        outcome: concurrent.futures.Future[ClientCertificate | None] = concurrent.futures.Future()
-        self._ended, self._outcome = ended, outcome
-
-        def look() -> None:
-            try:
-                outcome.set_result(self._get())
-            except BaseException as error:  # noqa: BLE001 - it is whose who asks
-                outcome.set_exception(error)
-
-        start_thread(look, ended=ended.set)
+        """Look, in a thread, unless a look is under way."""
+        if self._look is None or self._look.done():
+            self._look = start_thread(self._get)
 
     async def end(self, seconds: float) -> ClientCertificate | None:
         """Return what the look that began last saw.
@@ -44,9 +31,6 @@ class CertificateProbe:
             TimeoutError: It goes on after so many seconds, or none has begun.
             CertificateError: There is none that works.
         """
-        if self._ended is None:
+        if self._look is None or not await self._look.wait(seconds):
             raise TimeoutError
-        ended, outcome = self._ended, self._outcome
-        if not await ended.wait_async(seconds):
-            raise TimeoutError
-        return outcome.result()
+        return self._look.result()

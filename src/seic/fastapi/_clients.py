@@ -21,7 +21,7 @@ from seic._config import Config
 from seic._errors import ConfigurationError, TokenError
 from seic._listeners import Listener
 from seic._options import AsyncClientOptions
-from seic._runtime import Job, start_async
+from seic._portal import BackgroundTask, start
 from seic.fastapi._certificate_probe import CertificateProbe
 from seic.fastapi._health import HealthTracker
 
@@ -53,7 +53,7 @@ class Clients(Mapping[str, AsyncClient]):
         #: Looks at their certificates.
         self.certificates: dict[str, CertificateProbe] = {}
         #: The fetches that `renew` began last, by client.
-        self.renewals: dict[str, Job] = {}
+        self.renewals: dict[str, BackgroundTask[None]] = {}
 
     @contextlib.contextmanager
     def joined_by(self, clients: Mapping[str, AsyncClient]) -> Iterator[None]:
@@ -100,9 +100,9 @@ class Clients(Mapping[str, AsyncClient]):
     def renew(self, name: str) -> None:
         """Have a client's token fetched in the background, unless that is under way, or its pause after a failure."""
         last = self.renewals.get(name)
-        if last is None or last.is_stranded():
+        if last is None or not last.is_alive():
             client = self[name]
-            self.renewals[name] = start_async(lambda: _try_token(client))
+            self.renewals[name] = start(lambda: _try_token(client))
 
 
 def _probe_certificate(client: AsyncClient) -> CertificateProbe:

@@ -23,8 +23,8 @@ from seic._network.identity import Presenter
 from seic._network.proxies import Network
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.json_body import DefectiveDocument, read_document
-from seic._runtime import Job, Latch, start_async
-from seic._tokens.sending import Sender
+from seic._portal import BackgroundTask, start
+from seic._tokens.exchange import exchange
 
 #: Each algorithm with the key that it needs: its type, and its curve where it has one. All are asymmetric: with a
 #: shared secret, whoever can check a token could also make one (RFC 8725 §3.1).
@@ -164,7 +164,7 @@ class JWKSCache:
             transport=transport,
             field="jwks_url",
         )
-        self._sender = Sender(transports)
+        self._transports = transports
         self._lifetime = lifetime
         self._pause = pause
         self._timeout = timeout
@@ -173,8 +173,7 @@ class JWKSCache:
         self._fetched_at = float("-inf")
         # By reason, so that tokens with invented keys hold up no renewal, and a renewal no rotation.
         self._tried_at = dict.fromkeys(_Reason, float("-inf"))
-        self._latch: Latch | None = None
-        self._job: Job | None = None
+        self._task: BackgroundTask[None] | None = None
 
     async def find(self, kid: str | None, algorithm: str) -> VerificationKey | None:
         """Return the key for a token's header, or None where the issuer has no such key.
@@ -191,8 +190,8 @@ class JWKSCache:
         if found is not None and age >= self._lifetime:
             self._begin_refresh(_Reason.AGE)
         reason = _Reason.AGE if self._keys is None else _Reason.UNKNOWN_KEY
-        if found is None and (latch := self._begin_refresh(reason)) is not None:
-            await latch.wait_async(None)
+        if found is None and (task := self._begin_refresh(reason)) is not None:
+            await task.future.wait()
             found = self._look_up(kid, algorithm)
         if self._keys is None:
             raise JWKSUnavailable(max(1.0, self._tried_at[_Reason.AGE] + self._pause - self._monotonic()))
@@ -202,21 +201,20 @@ class JWKSCache:
         fitting = [key for key in self._keys or () if key.fits(algorithm) and (kid is None or key.kid == kid)]
         return fitting[0] if len(fitting) == 1 or (fitting and kid is not None) else None
 
-    def _begin_refresh(self, reason: _Reason) -> Latch | None:
+    def _begin_refresh(self, reason: _Reason) -> BackgroundTask[None] | None:
         """Return what to wait for: the fetch under way, or a new one; None within the pause after the last."""
-        if self._latch is not None and self._job is not None and not self._job.is_stranded():
-            return self._latch
+        if self._task is not None and self._task.is_alive():
+            return self._task
         if self._monotonic() - self._tried_at[reason] < self._pause:
             return None
         self._tried_at[reason] = self._monotonic()
-        latch = self._latch = Latch()
         # In a task of its own: whoever asked first may be cancelled, and the others still wait.
-        self._job = start_async(lambda: self._fetch(latch))
-        return latch
+        self._task = start(self._fetch)
+        return self._task
 
-    async def _fetch(self, latch: Latch) -> None:
+    async def _fetch(self) -> None:
         try:
-            reply = await self._sender.send(httpx.Request("GET", self._url), self._timeout)
+            reply = await exchange(self._transports, httpx.Request("GET", self._url), seconds=self._timeout)
             if reply.status != _OK:
                 raise DefectiveDocument(f"the answer was {reply.status}")
             self._keys = read_key_set(reply.body)
@@ -224,6 +222,3 @@ class JWKSCache:
         except (SeicError, DefectiveDocument) as error:
             serving = "the old keys go on serving" if self._keys is not None else "there are none from before"
             _logger.warning("the key set %s could not be had, %s: %s", self._url, serving, error)
-        finally:
-            self._latch = self._job = None
-            latch.set()

@@ -10,12 +10,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, ClassVar, Unpack
 
+import anyio
 import attrs
 import httpx
 
 from seic._api.retry import Retry
 from seic._auth import OAuth2Auth
 from seic._client import AsyncClient
+from seic._concurrency import run_in_thread
 from seic._config import Config
 from seic._errors import ConfigurationError, TokenError
 from seic._events import CertificateExpiring, CertificateRejected, CertificateRotated, Event, TrustStoreReloaded
@@ -27,7 +29,6 @@ from seic._model.secrecy import Secret, hide
 from seic._model.token import Token
 from seic._oauth.next_grant import login_required
 from seic._options import AsyncClientOptions
-from seic._runtime import in_thread, within
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.store import TokenStore
 from seic._transport import AsyncTransport
@@ -270,7 +271,7 @@ class Sessions:
             self._clients.pop(session, None)
             await _close(client)
             return None
-        if at_hand is not None and self._store.is_idle(_auth_of(at_hand)._source.state.held.token):  # noqa: SLF001
+        if at_hand is not None and self._store.is_idle(_auth_of(at_hand)._source.cache.token.token):  # noqa: SLF001
             # Another worker may have gone on with it; the store has the newest token, and knows whether it is too old.
             at_hand, client = None, self._make(session)
         self._keep(session, at_hand or client)
@@ -332,7 +333,8 @@ class Sessions:
         try:
             if not self._store.blocking:
                 return True, call(*args)
-            return True, await within(_PATIENCE, lambda: in_thread(call, *args))
+            with anyio.fail_after(_PATIENCE):
+                return True, await run_in_thread(call, *args)
         except Exception as error:  # noqa: BLE001  # a store may throw anything
             kind = type(error).__name__
             _logger.error("the store could not %s: %s", purpose, kind)  # noqa: TRY400  # its words may hold anything
