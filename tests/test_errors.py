@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from seic import _errors
-from seic._errors import (
+from seic import (
     ApiError,
     CertificateError,
     ConfigurationError,
@@ -22,6 +21,7 @@ from seic._errors import (
     TokenEndpointUnavailable,
     TokenError,
     TokenRequestRefused,
+    _errors,
 )
 
 _FULL = {

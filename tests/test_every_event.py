@@ -19,8 +19,7 @@ import httpx
 import pytest
 
 import seic
-from seic import events
-from seic._tls.reasons import CertificateWarning
+from seic import CertificateWarning, events
 from seic.sandbox import CertificateAuthority
 from tests._support import identities
 from tests._support.fake_gateway import FakeGateway

@@ -109,12 +109,3 @@ def test_every_session_in_the_documentation_exists(file: str) -> None:
 
     assert told
     assert told <= known
-
-
-@pytest.mark.parametrize("file", ["README.md", "CHANGELOG.md", "certs-sample/README.md", "docs/architecture.md"])
-def test_every_relative_link_leads_somewhere(file: str) -> None:
-    """A link to a file of the project finds it."""
-    text = (_ROOT / file).read_text(encoding="utf-8")
-
-    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
-        assert ((_ROOT / file).parent / target).exists(), target

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seic._tokens.clock import Clock
+from seic import Clock
 
 
 class FakeClock:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 import seic
-from seic._model.hosts import Hosts
+from seic import Hosts
 from tests._support.identities import authority
 
 

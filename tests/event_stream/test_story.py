@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import seic
-from seic._tls.reasons import CertificateWarning
+from seic import CertificateWarning
 from seic.events import (
     CertificateExpiring,
     CertificateRejected,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from seic._tokens.clock import Clock
+from seic import Clock
 from seic.sandbox import ManualClock, Sandbox
 from seic.sandbox._server.loopback import server_context
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 import seic
-from seic._tokens.clock import Clock
+from seic import Clock
 from seic.sandbox import ManualClock, Sandbox
 from tests._support.browser import Browser
 from tests._support.far_side import api_client

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import seic
-from seic._tokens.clock import Clock
+from seic import Clock
 from seic.sandbox import ManualClock, Sandbox
 from tests._support.faces import KINDS, Kind, open_client
 from tests._support.far_side import ECHO_PATH

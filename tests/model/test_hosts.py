@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._errors import ConfigurationError
-from seic._model.hosts import Hosts, Origin
+from seic import ConfigurationError, Hosts, Origin
 from tests._support.reports import report
 
 _LABEL_63 = "a" * 63

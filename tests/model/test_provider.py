@@ -3,9 +3,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from seic._errors import ConfigurationError
-from seic._model.hosts import Hosts
-from seic._model.provider import Provider
+from seic import ConfigurationError, Hosts, Provider
 from tests._support.reports import report
 
 

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 import seic
-from seic._tokens.store import MemoryStore
+from seic import MemoryStore
 from seic.sandbox import CertificateAuthority, Sandbox
 from tests._support.faces import KINDS, Kind, open_client
 from tests._support.far_side import ECHO_PATH

@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from seic._events import CertificateExpiring, CertificateRotated
+from seic.events import CertificateExpiring, CertificateRotated
 from tests._support.pki import DAY, NOW, Minted, mint
 from tests._support.rotating import SETTLED, Bench, replace
 

@@ -10,10 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from seic._errors import CertificateError, ConfigurationError
-from seic._events import CertificateRejected, CertificateRotated
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason
+from seic import CertificateError, ClientCertificate, ConfigurationError, Reason
+from seic.events import CertificateRejected, CertificateRotated
 from tests._support.pki import DAY, NOW, PASSPHRASE, Minted, mint
 from tests._support.rotating import BELIEVED, NEW, Bench, Vault
 

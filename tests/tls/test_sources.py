@@ -14,10 +14,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from seic._errors import CertificateError, ConfigurationError
-from seic._tls.certificate import ClientCertificate
-from seic._tls.context import create_ssl_context
-from seic._tls.reasons import Reason
+from seic import CertificateError, ClientCertificate, ConfigurationError, Reason, create_ssl_context
 from tests._support.pki import PASSPHRASE, Minted, mint
 from tests._support.reports import report
 

@@ -16,7 +16,8 @@ except ModuleNotFoundError as _missing:
     raise ImportError('seic.fastapi needs fastapi or starlette: run pip install "seic[fastapi]"') from _missing
 
 from seic._public import publish
-from seic.fastapi._clients import Clients, client_named, clients_of, get_client, lifespan
+from seic.fastapi._app_state import Clients
+from seic.fastapi._clients import client_named, clients_of, get_client, lifespan
 from seic.fastapi._forwarded_certificate import (
     ClientCertHeader,
     EnvoyHeader,

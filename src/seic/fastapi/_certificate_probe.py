@@ -1,36 +1,36 @@
-"""A look at what may have to be called for first, and may hang: one at a time, however many ask."""
+"""Reads a client certificate for the readiness route: in a thread, because a callback may supply it and block."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from seic import ClientCertificate
 from seic._concurrency import SharedFuture, start_thread
-from seic._tls.certificate import ClientCertificate
 
 
 class CertificateProbe:
-    """Looks at a certificate, which a callback may have to give.
+    """Reads a client certificate in a thread.
 
     Args:
-        get: What gives it; it may block.
+        get: Returns the certificate; it may block.
     """
 
     def __init__(self, get: Callable[[], ClientCertificate | None]) -> None:
         self._get = get
-        self._look: SharedFuture[ClientCertificate | None] | None = None
+        self._reading: SharedFuture[ClientCertificate | None] | None = None
 
-    def begin(self) -> None:
-        """Look, in a thread, unless a look is under way."""
-        if self._look is None or self._look.done():
-            self._look = start_thread(self._get)
+    def start(self) -> None:
+        """Read the certificate, unless that is in progress."""
+        if self._reading is None or self._reading.done():
+            self._reading = start_thread(self._get)
 
-    async def end(self, seconds: float) -> ClientCertificate | None:
-        """Return what the look that began last saw.
+    async def result(self, timeout: float) -> ClientCertificate | None:  # noqa: ASYNC109 - the thread goes on
+        """Return the certificate that the last `start` read.
 
         Raises:
-            TimeoutError: It goes on after so many seconds, or none has begun.
-            CertificateError: There is none that works.
+            TimeoutError: It was not read within `timeout` seconds.
+            CertificateError: It cannot be used.
         """
-        if self._look is None or not await self._look.wait(seconds):
+        if self._reading is None or not await self._reading.wait(timeout):
             raise TimeoutError
-        return self._look.result()
+        return self._reading.result()

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from seic._client import AsyncClient
+from seic import AsyncClient
 from seic.fastapi._clients import get_client
 
 #: The application's client, as the type of a parameter of a handler or dependency.

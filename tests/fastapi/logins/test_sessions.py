@@ -229,7 +229,7 @@ def test_a_store_that_fails_ends_no_session_at_hand(platform: FakePlatform, capl
         site.logins._sessions._clients.clear()
         assert browser.get("/me").status_code == 303
 
-    assert "the store could not look for a session: ConnectionError" in caplog.text
+    assert "the token store failed to look up a session: ConnectionError" in caplog.text
     assert "password-9" not in caplog.text
 
 

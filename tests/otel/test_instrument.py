@@ -1,4 +1,4 @@
-"""What can be instrumented, and what the door needs."""
+"""The clients that can be instrumented, and the packages that are needed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests._support.fake_gateway import FakeGateway
 from tests._support.observatory import Observatory
 
 
-async def test_an_auth_on_a_client_of_ones_own_is_instrumented(gateway: FakeGateway, seen: Observatory) -> None:
-    """By the client that carries it, or by itself, which then tells of tokens alone."""
+async def test_an_auth_of_an_httpx_client_can_be_instrumented(gateway: FakeGateway, seen: Observatory) -> None:
+    """An auth without its client has spans of tokens only."""
     auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
     async with httpx.AsyncClient(auth=auth, transport=gateway.transport) as client:
         seen.instrument(auth)
@@ -26,14 +26,14 @@ async def test_an_auth_on_a_client_of_ones_own_is_instrumented(gateway: FakeGate
     assert seen.points("http.client.request.duration") == []
 
 
-def test_a_client_without_such_an_auth_is_refused() -> None:
-    """It would be told of nothing, silently."""
+def test_a_client_with_another_auth_is_refused() -> None:
+    """It emits no events, so there would be no spans."""
     with httpx.Client(auth=("user", "password")) as client, pytest.raises(seic.ConfigurationError):
         seic.otel.instrument(client)
 
 
-def test_a_missing_extra_names_the_command() -> None:
-    """Who imports the door without its package is told what to install."""
+def test_a_missing_extra_is_explained() -> None:
+    """The ImportError tells what to install."""
     script = (
         "import sys; sys.modules['opentelemetry'] = None\ntry:\n import seic.otel\nexcept ImportError as e: print(e)"
     )
@@ -43,7 +43,7 @@ def test_a_missing_extra_names_the_command() -> None:
 
 
 def test_the_root_imports_no_opentelemetry() -> None:
-    """The core stays free of it, and starts without it."""
+    """The core works without it."""
     script = "import sys, seic; print([name for name in sys.modules if name.startswith('opentelemetry')])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
@@ -86,7 +86,7 @@ _WITHOUT_SDK = """
 
 
 def test_the_api_package_is_enough() -> None:
-    """A library must not choose the SDK: without one, everything is imported, called, and told to nobody."""
+    """Without the SDK, everything can be imported and called, and nothing is recorded."""
     script = textwrap.dedent(_WITHOUT_SDK)
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
 
