@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 import seic
-from seic._runtime import Latch
+from seic._concurrency import OneShotEvent
 from tests._support.clients import both
 from tests._support.fake_gateway import FakeGateway
 from tests._support.token_desk import PATIENCE, TokenDesk
@@ -52,7 +52,7 @@ async def test_closing_leaves_nothing_running(way: str, gateway: FakeGateway) ->
 def test_a_closing_that_is_cancelled_closes_all_the_same(library: str, way: str) -> None:
     """It ends the fetch that others wait for without giving it its moment, and closes the connections."""
     desk = TokenDesk()
-    closed = Latch()
+    closed = OneShotEvent()
     heard: list[BaseException] = []
 
     class Carrier(httpx.AsyncBaseTransport):
@@ -74,7 +74,7 @@ def test_a_closing_that_is_cancelled_closes_all_the_same(library: str, way: str)
 
         async with anyio.create_task_group() as outer:
             outer.start_soon(wait)
-            assert await desk.arrived.wait_async(PATIENCE)
+            assert await desk.arrived.wait(PATIENCE)
             with anyio.CancelScope() as scope:
                 scope.cancel()
                 await (client.aclose() if way == "aclose" else client.__aexit__())

@@ -14,7 +14,7 @@ import pytest
 
 import seic
 from seic import _discovery
-from seic._runtime import Latch, Lock, survive_fork
+from seic._runtime import Lock, OneShotEvent, survive_fork
 from seic._tls import context, watching
 from seic._tokens.lifeline import Lifeline
 from seic.otel._telemetry import Telemetry
@@ -63,13 +63,13 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
         "_discovery.py": (_discovery, "_lock"),
         "_network/identity.py": (presenter, "_lock"),
         "_network/pools.py": (cast("Any", transport)._inner, "_lock"),
-        "_runtime.py": (Latch(), "_lock"),
+        "_runtime.py": (OneShotEvent(), "_lock"),
         "_tls/authorities.py": (presenter._authorities, "_lock"),
         "_tls/context.py": (context._SHARED, "_lock"),
         "_tls/rotation.py": (presenter._identity, "_lock"),
         "_tls/watching.py": (watching.WATCHER, "_lock"),
-        "_tokens/keeping.py": (auth._source._keeper, "_lock"),
-        "_tokens/keeping.py, while it writes": (auth._source._keeper, "_writing"),
+        "_tokens/keeping.py": (auth._source._guard, "_lock"),
+        "_tokens/keeping.py, while it writes": (auth._source._guard, "_writing"),
         "_tokens/lifeline.py": (Lifeline(), "_lock"),
         "_tokens/spending.py": (auth._source._spendings, "_lock"),
         "_tokens/state.py": (auth._source.state, "_lock"),

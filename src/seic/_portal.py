@@ -195,7 +195,8 @@ class _Portal:
     def is_here(self) -> bool:
         """Whether the caller runs in the portal's thread."""
         thread = self._thread
-        return thread is not None and thread.ident == threading.get_ident()
+        # A later thread may have the ident of one that has ended.
+        return thread is not None and thread.ident == threading.get_ident() and thread.is_alive()
 
     def submit(self, call: _Call[_T]) -> BackgroundTask[_T]:
         context = contextvars.copy_context()

@@ -14,8 +14,8 @@ from seic._model.grant_parameters import Grant
 from seic._model.provider import Provider
 from seic._tokens.clock import Clock
 from seic._tokens.endpoint import TokenEndpoint
-from seic._tokens.sending import Sender
-from seic._tokens.source import TokenSource
+from seic._tokens.single_use import shared_memory
+from seic._tokens.source import CachingTokenSource
 
 URL = "https://idp.example/token"
 PROVIDER = Provider(
@@ -90,21 +90,24 @@ class FakeProvider:
         """How often each refresh token was sent."""
         return Counter(form["refresh_token"] for form in self.forms if "refresh_token" in form)
 
-    def source(self, grant: Grant, hands: Hands | None = None, **options: Any) -> TokenSource:
+    def source(self, grant: Grant, hands: Hands | None = None, **options: Any) -> CachingTokenSource:
         """Return a source of its tokens; chance is always nought, so that no pause takes time."""
+        transport = httpx.MockTransport(options.pop("handler", self.answer))
         endpoint = TokenEndpoint(
             provider=options.pop("provider", PROVIDER),
             url=URL,
             client_id="client-1",
             client_secret="client-secret-1",
             grant=grant,
-            sender=Sender(Wire(httpx.MockTransport(options.pop("handler", self.answer)))),
+            transports=Wire(transport),
             timeout=10,
+            clock=(hands or Hands()).clock,
+            emit=options.pop("emit", lambda _event: None),
         )
-        clock = (hands or Hands()).clock
-        return TokenSource(endpoint, clock=clock, chance=lambda: 0.0, key=lambda _: "key", **options)
+        memory = options.pop("memory", None) or shared_memory("key", store=options.get("store"), transport=self)
+        return CachingTokenSource(endpoint, memory=memory, chance=lambda: 0.0, store_key=lambda _: "key", **options)
 
-    def blocking_source(self, grant: Grant, hands: Hands | None = None, **options: Any) -> TokenSource:
+    def blocking_source(self, grant: Grant, hands: Hands | None = None, **options: Any) -> CachingTokenSource:
         """Return a source for blocking callers."""
         return self.source(grant, hands, handler=self.answer_now, **options)
 

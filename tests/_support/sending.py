@@ -7,25 +7,44 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import httpx
 import trio
 
 import seic
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.reply import Reply
-from seic._tokens.lifeline import Lifeline
-from seic._tokens.sending import Sender
+from seic._portal import run
+from seic._tokens.exchange import TransportSource, exchange
 from tests._support.loopback import RawServer
 
 SECRET = "AppSecret-1"
 PASSWORD = "pass word-1"
+
+
+@attrs.frozen
+class Sender:
+    """Sends what a test gives it.
+
+    Args:
+        transports: Opens a transport for each request.
+        provider: The dialect.
+    """
+
+    transports: TransportSource
+    provider: seic.Provider = seic.OAUTH2
+
+    async def send(self, request: httpx.Request, seconds: float) -> Reply:
+        """Send a request."""
+        return await exchange(self.transports, request, seconds=seconds, provider=self.provider)
+
 
 Call = Callable[[Sender, httpx.Request, float], Reply]
 
 
 def send_blocking(sender: Sender, request: httpx.Request, seconds: float) -> Reply:
     """Send without an event loop."""
-    return sender.send_sync(request, seconds, Lifeline())
+    return run(lambda: sender.send(request, seconds))
 
 
 def send_in_asyncio(sender: Sender, request: httpx.Request, seconds: float) -> Reply:

@@ -7,14 +7,15 @@ import threading
 from collections import deque
 from typing import Any
 
+import anyio
 import httpx
 
 from seic import OAUTH2, ClientCredentials
-from seic._runtime import Latch
+from seic._concurrency import OneShotEvent
+from seic._events import Emit
 from seic._tokens.endpoint import TokenEndpoint
-from seic._tokens.held import Held
-from seic._tokens.sending import Sender
-from seic._tokens.source import TokenSource
+from seic._tokens.refresh_policy import CachedToken
+from seic._tokens.source import CachingTokenSource
 from tests._support.clocks import FakeClock
 
 #: Nothing in memory takes this many seconds; a test that would hang fails after them.
@@ -32,6 +33,7 @@ class TokenDesk(httpx.AsyncBaseTransport, httpx.BaseTransport):
         plan: Answers or exceptions for the next calls, in place of a token.
         expires_in: Seconds of life of the next tokens; None leaves the property out.
         arrived: Set when a call has come in since `hold`.
+        turns: How many turns of the event loop an async call takes.
     """
 
     closes_after_call = False
@@ -40,8 +42,9 @@ class TokenDesk(httpx.AsyncBaseTransport, httpx.BaseTransport):
         self.requests: list[httpx.Request] = []
         self.plan: deque[httpx.Response | Exception] = deque()
         self.expires_in = expires_in
-        self.arrived = Latch()
-        self._gate: Latch | None = None
+        self.arrived = OneShotEvent()
+        self.turns = 0
+        self._gate: OneShotEvent | None = None
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
 
@@ -52,8 +55,8 @@ class TokenDesk(httpx.AsyncBaseTransport, httpx.BaseTransport):
 
     def hold(self) -> None:
         """Let calls wait from now on."""
-        self.arrived = Latch()
-        self._gate = Latch()
+        self.arrived = OneShotEvent()
+        self._gate = OneShotEvent()
 
     def release(self) -> None:
         """Answer what waits, and all that comes."""
@@ -65,14 +68,16 @@ class TokenDesk(httpx.AsyncBaseTransport, httpx.BaseTransport):
         """Answer one call."""
         gate = self._enter(request)
         if gate is not None:
-            assert await gate.wait_async(PATIENCE)
+            assert await gate.wait(PATIENCE)
+        for _ in range(self.turns):
+            await anyio.sleep(0)
         return self._answer()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one blocking call."""
         gate = self._enter(request)
         if gate is not None:
-            assert gate.wait(PATIENCE)
+            assert gate.wait_sync(PATIENCE)
         return self._answer()
 
     def open(self) -> httpx.AsyncBaseTransport:
@@ -83,7 +88,9 @@ class TokenDesk(httpx.AsyncBaseTransport, httpx.BaseTransport):
         """Be a connector."""
         return self
 
-    def endpoint(self, *, timeout: float = PATIENCE) -> TokenEndpoint:
+    def endpoint(
+        self, clock: FakeClock, *, timeout: float = PATIENCE, emit: Emit = lambda _event: None
+    ) -> TokenEndpoint:
         """Return the endpoint that this desk serves."""
         return TokenEndpoint(
             provider=OAUTH2,
@@ -91,16 +98,25 @@ class TokenDesk(httpx.AsyncBaseTransport, httpx.BaseTransport):
             client_id="client-1",
             client_secret=SECRET,
             grant=ClientCredentials(),
-            sender=Sender(self),
+            transports=self,
             timeout=timeout,
+            clock=clock.clock,
+            emit=emit,
         )
 
-    def source(self, clock: FakeClock | None = None, *, timeout: float = PATIENCE, **options: Any) -> TokenSource:
+    def source(
+        self,
+        clock: FakeClock | None = None,
+        *,
+        timeout: float = PATIENCE,
+        emit: Emit = lambda _event: None,
+        **options: Any,
+    ) -> CachingTokenSource:
         """Return a source of its tokens; chance is nil, so no window opens early and no repetition pauses."""
-        clock = clock or FakeClock()
-        return TokenSource(self.endpoint(timeout=timeout), **{"clock": clock.clock, "chance": lambda: 0.0, **options})
+        endpoint = self.endpoint(clock or FakeClock(), timeout=timeout, emit=emit)
+        return CachingTokenSource(endpoint, **{"chance": lambda: 0.0, **options})
 
-    def _enter(self, request: httpx.Request) -> Latch | None:
+    def _enter(self, request: httpx.Request) -> OneShotEvent | None:
         with self._lock:
             self.requests.append(request)
         self.arrived.set()
@@ -118,15 +134,15 @@ class TokenDesk(httpx.AsyncBaseTransport, httpx.BaseTransport):
         return httpx.Response(200, json=reply)
 
 
-def name(held: Held) -> str:
+def name(held: CachedToken) -> str:
     """Return the access token itself."""
     return held.token.access_token
 
 
-async def landed(source: TokenSource) -> None:
+async def landed(source: CachingTokenSource) -> None:
     """Wait until no fetch is under way."""
-    while (flight := source.state.flight) is not None:
-        assert await flight.wait_async(PATIENCE)
+    while (pending := source.cache.pending) is not None:
+        assert await pending.future.wait(PATIENCE)
 
 
 def refusal(status: int = 401, **body: Any) -> httpx.Response:

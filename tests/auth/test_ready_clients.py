@@ -21,10 +21,10 @@ async def test_a_client_ends_its_own_background_work_only(desk: TokenDesk, clock
     source = client._oauth._source
     desk.hold()
     caller = asyncio.create_task(client.token())
-    assert await desk.arrived.wait_async(PATIENCE)
+    assert await desk.arrived.wait(PATIENCE)
     caller.cancel()
     await client.aclose()
-    assert (source.state.flight is not None) is shared
+    assert (source.cache.pending is not None) is shared
     desk.release()
     await landed(source)
     assert (source.current is not None) is shared
@@ -37,7 +37,7 @@ def test_a_blocking_client_ends_its_thread(desk: TokenDesk) -> None:
         assert client.token().access_token == "token-1"
         assert client.token(force=True).access_token == "token-2"
         assert client.stats.token_requests == 2
-    assert client._oauth._source.state.flight is None
+    assert client._oauth._source.cache.pending is None
 
 
 async def test_a_client_revokes(desk: TokenDesk) -> None:

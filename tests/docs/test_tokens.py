@@ -6,7 +6,7 @@ import pytest
 
 from seic import TokenEndpointUnavailable, TokenRequestRefused
 from seic._tokens.backoff import RETRY_AFTER_MAX, fruitless_pause, pauses
-from seic._tokens.held import Windows
+from seic._tokens.refresh_policy import RefreshPolicy
 from seic.sandbox import Sandbox
 from tests._support.documents import ROOT, run_blocks, set_environment
 
@@ -23,7 +23,7 @@ def test_the_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_numbers_are_those_of_the_code() -> None:
     """The page has the values of the constants."""
-    advisory, mandatory = Windows().margins(3600, 0.0)
+    advisory, mandatory = RefreshPolicy().margins(3600, 0.0)
     refused = TokenRequestRefused("no", status=401)
     memory = [pauses(refused, failures=times, ahead=False, chance=0.0).dead for times in (1, 2, 99)]
     dead = pauses(TokenEndpointUnavailable("down"), failures=9, ahead=False, chance=0.999).dead

@@ -6,7 +6,7 @@ import copy
 import pickle
 
 import seic
-from seic._tokens.held import Held
+from seic._tokens.refresh_policy import CachedToken
 from seic._tokens.store import MemoryStore
 from tests._support.far_side import ECHO_PATH
 from tests._support.secret_runs import Run
@@ -33,7 +33,7 @@ async def _holders(run: Run) -> dict[str, object]:
         "auth": auth,
         "source": auth._source,
         "endpoint": auth._source.endpoint,
-        "held": Held(token, now=0, wall=0, windows=config.windows, idle_lifetime=None),
+        "held": CachedToken(token, now=0, wall=0, windows=config.windows, idle_lifetime=None),
         "transport": seic.AsyncTransport(config),
         "reply": reply,
         "the reply's request": reply.request,

@@ -9,8 +9,8 @@ import pytest
 import trio
 
 from seic import TokenError
+from seic._concurrency import OneShotEvent
 from seic._events import TokenWaitStarted
-from seic._runtime import Latch
 from tests._support.clocks import FakeClock
 from tests._support.token_desk import PATIENCE, TokenDesk
 
@@ -20,7 +20,7 @@ async def test_closing_ends_a_fetch_and_waits_for_its_end(desk: TokenDesk) -> No
     source = desk.source()
     desk.hold()
     caller = asyncio.create_task(source.token())
-    assert await desk.arrived.wait_async(PATIENCE)
+    assert await desk.arrived.wait(PATIENCE)
     caller.cancel()
     await asyncio.wait([caller])
     await source.aclose()
@@ -35,7 +35,7 @@ async def test_whoever_waits_for_a_fetch_that_is_closed_gets_its_token(desk: Tok
     source = desk.source()
     desk.hold()
     callers = [asyncio.create_task(source.token()) for _ in range(3)]
-    assert await desk.arrived.wait_async(PATIENCE)
+    assert await desk.arrived.wait(PATIENCE)
     closing = asyncio.create_task(source.aclose())
     await asyncio.sleep(0)
     desk.release()
@@ -59,7 +59,8 @@ async def test_whoever_waits_for_a_fetch_that_a_close_ends_gets_an_error_and_ask
         await source.token()
         clock.advance(600)
     callers = [asyncio.create_task(source.token()) for _ in range(3)]
-    assert await desk.arrived.wait_async(PATIENCE)
+    await asyncio.sleep(0)
+    assert await desk.arrived.wait(PATIENCE)
     await source.aclose()
 
     errors = await asyncio.gather(*callers, return_exceptions=True)
@@ -76,16 +77,16 @@ async def test_whoever_waits_for_a_fetch_that_a_close_ends_gets_an_error_and_ask
 def test_a_blocking_close_leaves_no_caller_without_an_answer(desk: TokenDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The twin does the same for callers in threads."""
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
-    waiting = Latch()
+    waiting = OneShotEvent()
     source = desk.source(emit=lambda event: waiting.set() if isinstance(event, TokenWaitStarted) else None)
     desk.hold()
     with ThreadPoolExecutor(1) as pool:
         caller = pool.submit(source.token_sync)
-        assert desk.arrived.wait(PATIENCE)
+        assert desk.arrived.wait_sync(PATIENCE)
         source.close()
         with pytest.raises(TokenError, match="closed"):
             caller.result(PATIENCE)
-        assert source.state.flight is None
+        assert source.cache.pending is None
         desk.release()
     assert desk.calls == 1
 
@@ -99,8 +100,8 @@ def test_trio_closes_as_well(desk: TokenDesk, clock: FakeClock) -> None:
         clock.advance(3000)
         desk.hold()
         await source.token()
-        assert await desk.arrived.wait_async(PATIENCE)
+        assert await desk.arrived.wait(PATIENCE)
         await source.aclose()
-        assert source.state.flight is None
+        assert source.cache.pending is None
 
     trio.run(main)

@@ -12,8 +12,8 @@ import pytest
 import trio
 
 from seic import TokenEndpointUnavailable
+from seic._concurrency import OneShotEvent
 from seic._events import Event, TokenWaitStarted
-from seic._runtime import Latch
 from tests._support.clocks import FakeClock
 from tests._support.crowds import in_threads, names_of
 from tests._support.loops import Loop
@@ -24,22 +24,22 @@ def test_a_loop_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
     """asyncio.run cancels what is left; whoever waits elsewhere begins anew."""
     source = desk.source()
     desk.hold()
-    begun = Latch()
+    begun = OneShotEvent()
 
     async def begin() -> None:
-        asyncio.ensure_future(source.obtain())  # noqa: RUF006  # the end of the loop is what it is left to
-        assert await desk.arrived.wait_async(PATIENCE)
+        asyncio.ensure_future(source.get())  # noqa: RUF006  # the end of the loop is what it is left to
+        assert await desk.arrived.wait(PATIENCE)
         begun.set()
-        assert await waiting.wait_async(PATIENCE)
+        assert await waiting.wait(PATIENCE)
 
-    waiting = Latch()
+    waiting = OneShotEvent()
     (dying,) = in_threads(lambda: asyncio.run(begin()))
-    assert begun.wait(PATIENCE)
-    futures = in_threads(source.obtain_sync, lambda: asyncio.run(source.obtain()), lambda: trio.run(source.obtain))
+    assert begun.wait_sync(PATIENCE)
+    futures = in_threads(source.get_sync, lambda: asyncio.run(source.get()), lambda: trio.run(source.get))
     desk.hold()
     waiting.set()
     dying.result(PATIENCE)
-    assert desk.arrived.wait(PATIENCE)
+    assert desk.arrived.wait_sync(PATIENCE)
     desk.release()
 
     assert len(names_of(futures)) == 1
@@ -49,14 +49,14 @@ def test_a_loop_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
 def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(desk: TokenDesk, clock: FakeClock) -> None:
     """The renewal that it cut off is not begun anew by the next call at once, which would cut it off as well."""
     source = desk.source(clock)
-    source.obtain_sync()
+    source.get_sync()
     clock.advance(3000)
     desk.hold()
 
     async def call(*, begins: bool) -> None:
-        await source.obtain()
-        assert (source.state.flight is not None) is begins
-        assert await desk.arrived.wait_async(PATIENCE)
+        await source.get()
+        assert (source.cache.pending is not None) is begins
+        assert await desk.arrived.wait(PATIENCE)
 
     asyncio.run(call(begins=True))
     for _ in range(10):
@@ -64,7 +64,7 @@ def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(desk: TokenDesk, c
     assert desk.calls == 2
 
     clock.advance(1)
-    desk.arrived = Latch()
+    desk.arrived = OneShotEvent()
     asyncio.run(call(begins=True))
 
 
@@ -75,20 +75,20 @@ def test_a_trio_run_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
 
     async def begin() -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(source.obtain)
-            assert await desk.arrived.wait_async(PATIENCE)
+            nursery.start_soon(source.get)
+            assert await desk.arrived.wait(PATIENCE)
             nursery.cancel_scope.cancel()
 
     trio.run(begin)
     desk.release()
-    assert name(source.obtain_sync()) == "token-1"
+    assert name(source.get_sync()) == "token-1"
     assert desk.calls == 2
 
 
 @pytest.mark.parametrize("waiter", ["thread", "asyncio", "trio"])
 def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: TokenDesk, waiter: str) -> None:
     """Nobody tells them: they look by themselves."""
-    waiting = Latch()
+    waiting = OneShotEvent()
 
     def emit(event: Event) -> None:
         if isinstance(event, TokenWaitStarted) and threading.current_thread() is not loop.thread:
@@ -97,15 +97,15 @@ def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: To
     source = desk.source(emit=emit)
     desk.hold()
     loop = Loop()
-    loop.start(source.obtain())
-    assert desk.arrived.wait(PATIENCE)
+    loop.start(source.get())
+    assert desk.arrived.wait_sync(PATIENCE)
     kinds: dict[str, Callable[[], Any]] = {
-        "asyncio": lambda: asyncio.run(source.obtain()),
-        "trio": lambda: trio.run(source.obtain),
-        "thread": source.obtain_sync,
+        "asyncio": lambda: asyncio.run(source.get()),
+        "trio": lambda: trio.run(source.get),
+        "thread": source.get_sync,
     }
     (future,) = in_threads(kinds[waiter])
-    assert waiting.wait(PATIENCE)
+    assert waiting.wait_sync(PATIENCE)
     loop.stop()
     desk.release()
 
@@ -119,16 +119,16 @@ def test_a_loop_that_stands_still_hands_over(desk: TokenDesk) -> None:
     source = desk.source()
     desk.hold()
     loop = Loop()
-    first = loop.start(source.obtain())
-    assert desk.arrived.wait(PATIENCE)
+    first = loop.start(source.get())
+    assert desk.arrived.wait_sync(PATIENCE)
     loop.stop()
     desk.release()
-    second = source.obtain_sync()
+    second = source.get_sync()
     assert name(second) == "token-1"
 
     loop.go_on()
     assert first.result(PATIENCE) is second
-    assert source.obtain_sync() is second
+    assert source.get_sync() is second
     loop.close()
     assert desk.calls == 2
 
@@ -139,13 +139,13 @@ def test_a_loop_that_is_closed_without_a_word_hands_over(desk: TokenDesk, caplog
     source = desk.source()
     desk.hold()
     loop = Loop()
-    first = loop.start(source.obtain())
-    assert desk.arrived.wait(PATIENCE)
+    first = loop.start(source.get())
+    assert desk.arrived.wait_sync(PATIENCE)
     loop.stop()
     loop.loop.close()
     desk.release()
-    assert name(source.obtain_sync()) == "token-1"
-    assert name(asyncio.run(source.obtain())) == "token-1"
+    assert name(source.get_sync()) == "token-1"
+    assert name(asyncio.run(source.get())) == "token-1"
     assert not first.done()
     assert desk.calls == 2
     # Python complains of the pending tasks when it finds them: here, rather than in another test.
@@ -158,20 +158,20 @@ async def test_a_fetch_whose_runner_is_stuck_is_given_up(desk: TokenDesk, monkey
     monkeypatch.setattr("seic._tokens.source._GRACE", 0.0)
     monkeypatch.setattr("seic._tokens.source.PATIENCE", 0.0)
     source = desk.source(timeout=0.01)
-    stuck, free = Latch(), Latch()
+    stuck, free = OneShotEvent(), OneShotEvent()
 
     async def begin() -> None:
-        task = asyncio.ensure_future(source.obtain())
-        assert await desk.arrived.wait_async(PATIENCE)
+        task = asyncio.ensure_future(source.get())
+        assert await desk.arrived.wait(PATIENCE)
         stuck.set()
-        free.wait(PATIENCE)  # blocks the loop
+        free.wait_sync(PATIENCE)  # blocks the loop
         task.cancel()
 
     desk.hold()
     (blocked,) = in_threads(lambda: asyncio.run(begin()))
-    assert await stuck.wait_async(PATIENCE)
+    assert await stuck.wait(PATIENCE)
     with pytest.raises(TokenEndpointUnavailable, match="no answer within"):
-        await source.obtain()
+        await source.get()
     desk.release()
     free.set()
     await asyncio.wrap_future(blocked)

@@ -190,9 +190,9 @@ async def test_someone_else_spends_and_never_ends() -> None:
     provider, hands, store = FakeProvider(), Hands(), MemoryStore()
     grant = RefreshToken(refresh_token="r0")
     source = provider.source(grant, hands, store=store)
-    source._spendings.begin("r0")
+    source._memory.begin("r0")
     hands.now += LATER
     object.__setattr__(source.endpoint, "timeout", 0.01)
-    with pytest.raises(TokenEndpointUnavailable, match="another call that spends"):
+    with pytest.raises(TokenEndpointUnavailable, match="another caller is sending"):
         await source.token()
     assert provider.forms == []

@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from seic import SEI_GATEWAY, ClientCredentials, ConfigurationError, MemoryStore, Token, TokenEndpointUnavailable
-from seic._tokens.source import TokenSource
+from seic._tokens.source import CachingTokenSource
 from tests._support.clocks import FakeClock
 from tests._support.token_desk import PATIENCE, UNAVAILABLE, TokenDesk, name, refusal
 
 
-def gateway_desk(desk: TokenDesk, **options: Any) -> TokenSource:
+def gateway_desk(desk: TokenDesk, **options: Any) -> CachingTokenSource:
     """Return a source of the dialect that can end a token's life."""
     source = desk.source(**options)
     grant = ClientCredentials(username="user", password="password-1")
@@ -27,7 +27,7 @@ def gateway_desk(desk: TokenDesk, **options: Any) -> TokenSource:
 async def test_revoking_tells_the_provider_and_forgets_the_token(desk: TokenDesk) -> None:
     """Here, in the store, and there."""
     store = MemoryStore()
-    source = gateway_desk(desk, store=store, key=lambda _: "key")
+    source = gateway_desk(desk, store=store, store_key=lambda _: "key")
     await source.token()
     desk.plan.append(httpx.Response(200))
     await source.revoke()
@@ -36,7 +36,7 @@ async def test_revoking_tells_the_provider_and_forgets_the_token(desk: TokenDesk
     assert b"access_token=token-1" in desk.requests[-1].content
     assert store.load("key") is None
     assert source.current is None
-    assert name(await source.obtain()) == "token-2"
+    assert name(await source.get()) == "token-2"
 
 
 def test_revoking_blocks_where_it_is_told_to(desk: TokenDesk) -> None:
@@ -53,7 +53,7 @@ async def test_a_stored_token_can_be_revoked_by_another_process(desk: TokenDesk)
     """One that never used it, such as the command line."""
     store = MemoryStore()
     store.save("key", Token(access_token="stored-token", obtained_at=1_700_000_000, expires_in=3600))
-    source = gateway_desk(desk, store=store, key=lambda _: "key")
+    source = gateway_desk(desk, store=store, store_key=lambda _: "key")
     desk.plan.append(httpx.Response(200))
     await source.revoke()
 
@@ -74,7 +74,7 @@ async def test_a_revocation_that_fails_is_an_error_and_the_token_is_dropped_all_
     desk.plan.append(UNAVAILABLE)
     with pytest.raises(TokenEndpointUnavailable):
         await source.revoke()
-    assert name(await source.obtain()) == "token-2"
+    assert name(await source.get()) == "token-2"
 
 
 def revoked(desk: TokenDesk) -> list[str]:
@@ -87,12 +87,12 @@ def revoked(desk: TokenDesk) -> list[str]:
 async def test_a_renewal_under_way_does_not_outlive_a_revocation(desk: TokenDesk, clock: FakeClock, kind: str) -> None:
     """The revocation waits for it, and ends what it brings as well as what it replaced, here and in the store."""
     store = MemoryStore()
-    source = gateway_desk(desk, clock=clock, store=store, key=lambda _: "key")
+    source = gateway_desk(desk, clock=clock, store=store, store_key=lambda _: "key")
     await source.token()
     clock.advance(3000)
     desk.hold()
     await source.token()
-    assert await desk.arrived.wait_async(PATIENCE)
+    assert await desk.arrived.wait(PATIENCE)
     revoke = asyncio.create_task(source.revoke() if kind == "async" else asyncio.to_thread(source.revoke_sync))
     await asyncio.sleep(0)
     assert (await source.token()).access_token == "token-1"
@@ -111,7 +111,7 @@ async def test_a_first_fetch_under_way_does_not_outlive_a_revocation(desk: Token
     source = gateway_desk(desk)
     desk.hold()
     caller = asyncio.create_task(source.token())
-    assert await desk.arrived.wait_async(PATIENCE)
+    assert await desk.arrived.wait(PATIENCE)
     revoke = asyncio.create_task(source.revoke())
     await asyncio.sleep(0)
     desk.release()
@@ -129,7 +129,7 @@ async def test_a_renewal_that_fails_leaves_the_old_token_to_be_revoked(desk: Tok
     desk.plan.append(UNAVAILABLE)
     desk.hold()
     await source.token()
-    assert await desk.arrived.wait_async(PATIENCE)
+    assert await desk.arrived.wait(PATIENCE)
     revoke = asyncio.create_task(source.revoke())
     await asyncio.sleep(0)
     desk.release()
@@ -145,7 +145,7 @@ async def test_a_token_that_its_renewal_has_ended_need_not_be_ended_again(desk: 
     clock.advance(3000)
     desk.hold()
     await source.token()
-    assert await desk.arrived.wait_async(PATIENCE)
+    assert await desk.arrived.wait(PATIENCE)
     revoke = asyncio.create_task(source.revoke())
     await asyncio.sleep(0)
     good = httpx.Response(200, json={"access_token": "token-2", "token_type": "Bearer", "expires_in": 3600})
@@ -158,7 +158,7 @@ async def test_a_token_that_its_renewal_has_ended_need_not_be_ended_again(desk: 
 async def test_a_provider_without_revocation_says_so_and_the_token_stays(desk: TokenDesk) -> None:
     """Nothing is dropped for a call that cannot be made."""
     source = desk.source()
-    held = await source.obtain()
+    held = await source.get()
     with pytest.raises(ConfigurationError):
         await source.revoke()
-    assert await source.obtain() is held
+    assert await source.get() is held

@@ -21,10 +21,10 @@ _PRIVATE = re.compile(r"\bseic(?:\.\w+)*\._\w+(?:\.\w+)*")
 _PENDING = {
     "seic.Config.network is seic._network.proxies.Network",
     "seic.Config.presenter is seic._network.identity.Presenter",
-    "seic.Config.windows is seic._tokens.held.Windows",
+    "seic.Config.windows is seic._tokens.refresh_policy.RefreshPolicy",
     "seic.DeviceLogin.polling is seic._tokens.fetch.Send",
     "seic.DeviceLogin.polling is seic._tokens.fetch.Sleep",
-    "seic.DeviceLogin.polling is seic._tokens.keeping.Pause",
+    "seic.DeviceLogin.polling is seic._tokens.store_guard.Pause",
     "seic.fastapi.Clients.certificates is seic.fastapi._certificate_probe.CertificateProbe",
     "seic.fastapi.Clients.renewals is seic._runtime.Job",
     "seic.fastapi.Clients.trackers is seic.fastapi._health.HealthTracker",

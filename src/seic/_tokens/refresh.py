@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import anyio
+import anyio.lowlevel
 import attrs
 import httpx
 
@@ -114,6 +115,9 @@ class RefreshRunner:
         result: CachedToken | SeicError | None = None
         self.emit(TokenRefreshStarted(host=host, refresh_id=pending.refresh_id, ahead=pending.ahead))
         try:
+            if pending.force:
+                # All who force at one moment share it, even if it needs no turn of the loop.
+                await anyio.lowlevel.checkpoint()
             identity = self.identity()
             with anyio.fail_after(self.limit):
                 obtained = await self._obtain(pending, self.store_key(identity))

@@ -199,8 +199,10 @@ class CachingTokenSource:
             TokenError: The provider did not revoke it.
             ConfigurationError: The provider has no revocation.
         """
+        await self._revoke(self.cache.token)
+
+    async def _revoke(self, before: CachedToken) -> None:
         cache, clock, endpoint = self.cache, self.clock, self.endpoint
-        before = cache.token
         key = self._store_key(self._identity())
         while True:
             while (pending := cache.pending) is not None:
@@ -230,7 +232,8 @@ class CachingTokenSource:
         """
         if (pending := self.cache.pending) is not None and pending.is_here and not pending.future.done():
             raise self._cannot_wait()
-        self._run(self.revoke)
+        before = self.cache.token
+        self._run(lambda: self._revoke(before))
 
     async def token_info(self) -> TokenInfo:
         """Ask the provider to describe a valid token; request a token first if necessary.
