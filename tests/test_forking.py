@@ -14,9 +14,8 @@ import pytest
 
 import seic
 from seic import _discovery
-from seic._runtime import Lock, OneShotEvent, survive_fork
+from seic._runtime import Lock, survive_fork
 from seic._tls import context, watching
-from seic._tokens.lifeline import Lifeline
 from seic.otel._telemetry import Telemetry
 from tests._support.edge import Edge
 from tests._support.forking import forks, in_child
@@ -63,16 +62,14 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
         "_discovery.py": (_discovery, "_lock"),
         "_network/identity.py": (presenter, "_lock"),
         "_network/pools.py": (cast("Any", transport)._inner, "_lock"),
-        "_runtime.py": (OneShotEvent(), "_lock"),
         "_tls/authorities.py": (presenter._authorities, "_lock"),
         "_tls/context.py": (context._SHARED, "_lock"),
         "_tls/rotation.py": (presenter._identity, "_lock"),
         "_tls/watching.py": (watching.WATCHER, "_lock"),
-        "_tokens/keeping.py": (auth._source._guard, "_lock"),
-        "_tokens/keeping.py, while it writes": (auth._source._guard, "_writing"),
-        "_tokens/lifeline.py": (Lifeline(), "_lock"),
-        "_tokens/spending.py": (auth._source._spendings, "_lock"),
-        "_tokens/state.py": (auth._source.state, "_lock"),
+        "_tokens/cache.py": (auth._source.cache, "_lock"),
+        "_tokens/single_use.py": (auth._source._memory, "_lock"),
+        "_tokens/store_guard.py": (auth._source._guard, "_lock"),
+        "_tokens/store_guard.py, while it writes": (auth._source._guard, "_writing"),
         "otel/_telemetry.py": (Telemetry(cast("Any", None), {}, token_url="https://idp.example/", http=False), "_lock"),
     }
 
@@ -119,7 +116,9 @@ def test_no_lock_of_the_parent_holds_the_child_up(client: seic.Client) -> None:
 def _made_in(path: Path) -> set[str]:
     calls = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call))
     made = {ast.unparse(call.func) for call in calls}
-    return {name for name in made if name in {"Lock", "threading.Lock"} or name.rpartition(".")[2] in _BARE}
+    return {
+        name for name in made if name in {"Lock", "ForkSafeLock", "threading.Lock"} or name.rpartition(".")[2] in _BARE
+    }
 
 
 def test_every_lock_survives_a_fork_and_is_tested_for_it(client: seic.Client) -> None:
@@ -132,11 +131,16 @@ def test_every_lock_survives_a_fork_and_is_tested_for_it(client: seic.Client) ->
         for path in _SOURCES.rglob("*.py")
         if path.relative_to(_SOURCES).parts[0] != "sandbox"
     }
-    assert {path: names - {"Lock"} for path, names in made.items() if names - {"Lock"}} == {
-        "_runtime.py": {"threading.RLock"}
+    safe = {"Lock", "ForkSafeLock"}
+    # By process: a child makes its own.
+    bare = {
+        "_runtime.py": {"threading.RLock"},
+        "_concurrency.py": {"threading.RLock"},
+        "_portal.py": {"threading.Lock"},
     }
+    assert {path: names - safe for path, names in made.items() if names - safe} == bare
     covered = {name.partition(",")[0] for name in holders(client)}
-    assert covered == {path for path, names in made.items() if names}
+    assert covered == {path for path, names in made.items() if names & safe} - {"_runtime.py"}
 
 
 def test_who_survives_is_told_once_and_is_not_kept_alive() -> None:

@@ -10,6 +10,7 @@ import httpx
 
 from seic._config import Config
 from seic._errors import ConfigurationError, SeicError, TokenRequestRefused
+from seic._events import Event, TokenNotBound
 from seic._listeners import Listener, Listeners
 from seic._model.extension_grants import DeviceCode, ExistingToken
 from seic._model.secrecy import Unpicklable
@@ -134,6 +135,13 @@ class DeviceLogin(Unpicklable):
 def _endpoint(config: Config, transport: _Transport | None, clock: Clock, on_event: Listener | None) -> TokenEndpoint:
     if not isinstance(config.grant, DeviceCode):
         raise ConfigurationError("grant: a login on another device needs grant=seic.DeviceCode()", field="grant")
+    listeners = Listeners(on_event)
+
+    def emit(event: Event) -> None:
+        # A poll that is answered "not yet" is no news.
+        if isinstance(event, TokenNotBound):
+            listeners.emit(event)
+
     transports = TransportFactory(
         config.token_url, presenter=config.presenter, network=config.network, transport=transport
     )
@@ -146,7 +154,7 @@ def _endpoint(config: Config, transport: _Transport | None, clock: Clock, on_eve
         transports=transports,
         timeout=config.token_timeout,
         clock=clock,
-        emit=Listeners(on_event).emit,
+        emit=emit,
         certificate=config.presenter.certificate,
         dpop=config.dpop,
         hint=config.presenter.hint,

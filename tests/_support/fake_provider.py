@@ -24,10 +24,16 @@ PROVIDER = Provider(
 
 
 class Hands:
-    """A clock whose hands the test moves."""
+    """A clock whose hands the test moves.
+
+    Attributes:
+        now: What both clocks show.
+        pauses: The pauses that moved it.
+    """
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
+        self.pauses: list[float] = []
 
     @property
     def clock(self) -> Clock:

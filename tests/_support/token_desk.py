@@ -8,6 +8,7 @@ from collections import deque
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 
 from seic import OAUTH2, ClientCredentials
@@ -70,7 +71,7 @@ class TokenDesk(httpx.AsyncBaseTransport, httpx.BaseTransport):
         if gate is not None:
             assert await gate.wait(PATIENCE)
         for _ in range(self.turns):
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
         return self._answer()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

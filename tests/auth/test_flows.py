@@ -44,6 +44,7 @@ def test_a_flow_may_be_closed_by_another_thread(api: Api, desk: TokenDesk, auth:
 
 async def test_a_call_cancelled_anywhere_leaves_the_others_alone(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
     """At each step of a call that fetches, is rejected, and fetches again: calls beside it and after it succeed."""
+    desk.turns = 3
     api.dead.add("token-1")
     steps = 0
     async with KINDS[0].client(api, auth) as client:

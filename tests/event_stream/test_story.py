@@ -71,8 +71,13 @@ def test_a_blocking_client_tells_the_same(gateway: FakeGateway, heard: Heard) ->
 
 async def test_each_waiting_call_is_told_of_with_the_fetch_it_waits_for(gateway: FakeGateway, heard: Heard) -> None:
     """Many calls, one fetch: as many waits, all of its number."""
+    gateway.gate = asyncio.Event()
     async with gateway.client(on_event=heard) as client:
-        await asyncio.gather(*(client.get("/v1/accounts") for _ in range(5)))
+        calls = [asyncio.create_task(client.get("/v1/accounts")) for _ in range(5)]
+        await gateway.arrived.wait()
+        await asyncio.sleep(0)
+        gateway.gate.set()
+        await asyncio.gather(*calls)
 
     number = heard.fetch
     assert heard.of(TokenWaitStarted) == [TokenWaitStarted(host=HOST, refresh_id=number)] * 5

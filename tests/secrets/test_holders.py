@@ -21,7 +21,7 @@ async def _holders(run: Run) -> dict[str, object]:
     reply = await client.get(ECHO_PATH)
     await client.aclose()
     blocking.close()
-    request = auth._source.endpoint.build(auth._source.endpoint.grant, now=0.0)
+    request = auth._source.endpoint.build(auth._source.endpoint.grant)
     return {
         "config": config,
         "grant": config.grant,
@@ -33,7 +33,7 @@ async def _holders(run: Run) -> dict[str, object]:
         "auth": auth,
         "source": auth._source,
         "endpoint": auth._source.endpoint,
-        "held": CachedToken(token, now=0, wall=0, windows=config.windows, idle_lifetime=None),
+        "held": CachedToken(token, now=0, wall=0, policy=config.refresh_policy, idle_lifetime=None),
         "transport": seic.AsyncTransport(config),
         "reply": reply,
         "the reply's request": reply.request,

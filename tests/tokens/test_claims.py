@@ -13,8 +13,8 @@ from seic._errors import TokenEndpointUnavailable
 from seic._events import Event, StoreDegraded
 from seic._model.grant_parameters import Grant
 from seic._model.grants import AuthorizationCode, ClientCredentials
-from seic._tokens.source import CachingTokenSource
 from seic._tokens.single_use import SingleUseMemory
+from seic._tokens.source import CachingTokenSource
 from seic._tokens.store import MemoryStore
 from tests._support.fake_provider import FakeProvider, Hands
 

@@ -24,8 +24,7 @@ from seic._tokens.refresh_policy import CachedToken, Freshness, no_token
 from seic._tokens.single_use import SingleUse
 
 _numbers = itertools.count(1)
-#: How long callers wait for a refresh while the old token is valid, in seconds: several times what an endpoint takes
-#: that works.
+#: The longest wait for a refresh while the old token is valid, in seconds: several times what a working endpoint takes.
 _PATIENCE = 1.0
 
 
@@ -117,7 +116,7 @@ class PendingRefresh:
 
 
 class Acquired(NamedTuple):
-    """What a caller has to do: use `token`, or wait for `pending`; and start `pending` first if `starts`."""
+    """The next step of a caller: use `token`, or wait for `pending`; and start `pending` first if `starts`."""
 
     token: CachedToken | None
     pending: PendingRefresh | None = None

@@ -27,7 +27,7 @@ from seic._portal import is_in_portal
 
 _T = TypeVar("_T")
 
-#: How much of the deadline one phase of an exchange may take.
+#: The share of the deadline that one phase of an exchange may take.
 _PHASE = 0.9
 #: The longest that closing a connection may take, in seconds, once the deadline has passed.
 _CLOSING = 1.0
@@ -37,7 +37,7 @@ _HEAD = "seic.head"
 
 @attrs.frozen
 class Head:
-    """What arrived first of a response; `version` is that of HTTP, as `1.1`, if the transport tells it."""
+    """The first part of a response; `version` is that of HTTP, as `1.1`, if the transport tells it."""
 
     status: int
     headers: httpx.Headers = attrs.field(repr=False)

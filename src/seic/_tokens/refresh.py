@@ -1,7 +1,7 @@
 """One refresh: the store first, then the token endpoint, repeated once if that may help; and what becomes of it.
 
-`RefreshRunner.refresh` is one coroutine for asyncio and trio. It runs beside its callers, who wait for the
-`PendingRefresh`; the `TokenCache` takes the result.
+`RefreshRunner.refresh` is one coroutine for asyncio and trio. It runs in a task of its own, its callers
+wait for the `PendingRefresh`, and the `TokenCache` takes the result.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _T = TypeVar("_T")
 
 #: A repetition needs this share of the refresh's time, or it would send a request and hang up on the answer.
 _WORTHWHILE = 0.25
-#: How often to look whether another process has finished its refresh, in seconds: up to so long, by chance.
+#: The longest pause before the next check whether another process has finished its refresh, in seconds.
 _LOOK = 0.2
 
 
@@ -227,7 +227,7 @@ class RefreshRunner:
             looks = False
             choice = await self._call_user_code(self._choose, last, refusal, is_own_refused)
             if not has_claim and isinstance(choice.grant, RefreshToken):
-                # Only a look after the claim shows what others did before it.
+                # What others did before the claim shows only now.
                 has_claim, looks = await self._claim(key, at_last, ends), True
                 continue
             request = await self._call_user_code(endpoint.build, choice.grant)

@@ -26,12 +26,12 @@ _IDLE_MARGIN = 0.025
 
 _SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
 
-#: How long before expiry: seconds as a number, or a share of the lifetime as a text such as "20%".
+#: A time before expiry: seconds as a number, or a share of the lifetime as a text such as "20%".
 Margin: TypeAlias = float | str
 
 
 class Freshness(enum.Enum):
-    """What a token may be used for now."""
+    """The use that a token may be put to now."""
 
     FRESH = enum.auto()
     ADVISORY = enum.auto()

@@ -19,7 +19,7 @@ _REMEMBERED = 65_536
 
 
 class UseState(enum.Enum):
-    """What is known of a refresh token or code."""
+    """The state of a refresh token or code."""
 
     #: The provider did not take it, and it is as good as before.
     UNUSED = enum.auto()
@@ -103,7 +103,7 @@ class SingleUseMemory:
             del self._states[next(iter(self._states))]
 
     def _reset_after_fork(self) -> None:
-        # What the parent was sending, the child must not send.
+        # The child must not send what the parent was sending.
         if self._pid != os.getpid():
             self._pid = os.getpid()
             for name in self._running:
@@ -131,7 +131,7 @@ def shared_memory(scope: str, *, store: object | None, transport: object | None)
     if store is None:
         key = (scope, id(transport) if transport is not None else 0)
         found = _of_clients.get(key)
-        # setdefault of a WeakValueDictionary is no single operation; two first clients of one moment are two logins.
+        # setdefault of a WeakValueDictionary is not atomic: two first clients of one moment do not share it.
         return found if found is not None else _of_clients.setdefault(key, SingleUseMemory(scope))
     memories = _of_stores.get(id(store))
     if memories is None:

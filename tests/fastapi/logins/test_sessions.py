@@ -36,7 +36,7 @@ def test_a_token_that_ends_is_refreshed_unseen(platform: FakePlatform) -> None:
         site.log_in(browser)
         platform.expires_in = 3599
         (client,) = site.logins._sessions._clients.values()
-        client._oauth._source.cache.token.age()
+        client._oauth._source.cache.token.expire_soon()
         assert browser.get("/me").json() == "ada@example.com"
 
     assert [form["grant_type"] for form in platform.exchanges] == ["authorization_code", "refresh_token"]
@@ -47,7 +47,7 @@ def test_when_nothing_renews_the_token_the_person_logs_in_again(site: Site, brow
     site.log_in(browser)
     site.platform.kill("ada@example.com")
     (client,) = site.logins._sessions._clients.values()
-    client._oauth._source.cache.token.age()
+    client._oauth._source.cache.token.expire_soon()
 
     assert browser.get("/me").headers["Location"] == "/login?next=%2Fme"
     assert site.log_in(browser).headers["Location"] == "/"
@@ -90,7 +90,7 @@ def test_an_outage_of_the_provider_is_no_logout(site: Site, browser: TestClient)
     site.log_in(browser)
     site.platform.plan.extend([httpx.Response(503)] * 4)
     (client,) = site.logins._sessions._clients.values()
-    client._oauth._source.state.forget(client._oauth._source.cache.token)
+    client._oauth._source.cache.clear(client._oauth._source.cache.token)
     site.platform.store._tokens = {
         key: attrs.evolve(token, obtained_at=token.obtained_at - 4000)
         for key, token in site.platform.store._tokens.items()
@@ -117,7 +117,7 @@ def test_a_refresh_is_kept_for_the_other_workers(site: Site, browser: TestClient
     """While the session lives, its new token takes the old one's place."""
     site.log_in(browser)
     (client,) = site.logins._sessions._clients.values()
-    client._oauth._source.cache.token.age()
+    client._oauth._source.cache.token.expire_soon()
     browser.get("/me")
 
     assert "access-2" in {token.access_token for token in site.platform.store._tokens.values()}
