@@ -100,7 +100,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     """Return a site that replaces the network, with an empty cache."""
     site = Site(rfc8414=document())
     monkeypatch.setattr(_discovery, "_known", {})
-    monkeypatch.setattr("seic._network.identity.shared_context", lambda *_, **__: None)
+    monkeypatch.setattr("seic._identity.shared_context", lambda *_, **__: None)
     monkeypatch.setattr(Network, "new_async_transport", lambda *_: httpx.MockTransport(site))
     monkeypatch.setattr(Network, "new_transport", lambda *_: httpx.MockTransport(site))
     return site

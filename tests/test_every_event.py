@@ -20,9 +20,10 @@ import pytest
 
 import seic
 from seic import CertificateWarning, events
+from seic._transport import identity_of
 from seic.sandbox import CertificateAuthority
 from tests._support import identities
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 
 KINDS = {
     kind
@@ -102,7 +103,7 @@ async def a_store_that_fails(gateway: FakeGateway, heard: Heard, _folder: Path) 
     """A refresh token is not taken, and is when the client is closed."""
     gateway.plan.append(httpx.Response(200, json={"access_token": "token-1", "refresh_token": "refresh-1"}))
     config = gateway.config(store=_Reluctant())
-    async with seic.AsyncClient(config, transport=gateway.transport, on_event=heard) as client:
+    async with seic.AsyncClient(config, transport=gateway, on_event=heard) as client:
         await client.token()
 
 
@@ -116,10 +117,10 @@ async def a_certificate_that_ends(gateway: FakeGateway, heard: Heard, _folder: P
     ]
     given: list[object] = [seic.ClientCertificate.load(pairs[0].cert_pem, key=pairs[0].key_pem)]
     config = gateway.config(certificate=lambda: given[-1])
-    async with seic.AsyncClient(config, transport=gateway.transport, on_event=heard) as client:
+    async with seic.AsyncClient(config, transport=gateway, on_event=heard) as client:
         with pytest.warns(CertificateWarning, match="expires"):
-            presented = config.presenter.present()
-        config.presenter.look(presented.generation)
+            identity_of(config).current()
+        identity_of(config).check_for_update(urgent=True)
         given.append(seic.ClientCertificate.load(pairs[1].cert_pem, key=pairs[1].key_pem))
         await client.reload_certificate()
         given.append("no certificate")
@@ -132,8 +133,8 @@ async def authorities_that_change(gateway: FakeGateway, heard: Heard, folder: Pa
     path = folder / "ca.pem"
     path.write_bytes(CertificateAuthority().cert_pem)
     config = gateway.config(ca=path)
-    async with seic.AsyncClient(config, transport=gateway.transport, on_event=heard):
-        config.presenter.present()
+    async with seic.AsyncClient(config, transport=gateway, on_event=heard):
+        identity_of(config).current()
         path.write_bytes(CertificateAuthority().cert_pem)
         assert await asyncio.to_thread(heard.trusts_others.wait, 10)
 
@@ -145,7 +146,7 @@ async def a_token_of_anybodys(gateway: FakeGateway, heard: Heard, _folder: Path)
     config = gateway.config(
         provider=attrs.evolve(seic.SEI_GATEWAY, certificate_bound_tokens=True), certificate=identities.certificate()
     )
-    async with seic.AsyncClient(config, transport=gateway.transport, on_event=heard) as client:
+    async with seic.AsyncClient(config, transport=gateway, on_event=heard) as client:
         await client.token()
 
 

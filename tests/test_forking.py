@@ -15,13 +15,15 @@ import pytest
 import seic
 from seic import _discovery
 from seic._runtime import Lock, survive_fork
-from seic._tls import context, watching
+from seic._tls import context
 from seic.otel._telemetry import Telemetry
 from tests._support.edge import Edge
 from tests._support.forking import forks, in_child
 from tests._support.pki import Minted, authority, mint
 from tests._support.swapping import PairOnDisk, settings_for
 
+#: The locks that are free in a child.
+_SAFE = {"Lock", "ForkSafeLock"}
 _SOURCES = Path(seic.__file__).parent
 #: What in `threading` and `queue` is a lock, or stands on one that a fork may leave held.
 _BARE = {"RLock", "Condition", "Semaphore", "BoundedSemaphore", "Barrier", "Queue", "LifoQueue", "PriorityQueue"}
@@ -56,16 +58,14 @@ def client(root: Minted, tmp_path: Path) -> Iterator[seic.Client]:
 def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
     """Everything that has a lock, and the lock's name, by the module that makes it; a new one belongs here too."""
     auth, transport = client._oauth, client._transport
-    presenter = auth._presenter
+    identity = auth._identity
     return {
         "_listeners.py": (auth._listeners, "_lock"),
         "_discovery.py": (_discovery, "_lock"),
-        "_network/identity.py": (presenter, "_lock"),
+        "_identity.py": (identity, "_lock"),
         "_network/pools.py": (cast("Any", transport)._inner, "_lock"),
-        "_tls/authorities.py": (presenter._authorities, "_lock"),
         "_tls/context.py": (context._SHARED, "_lock"),
-        "_tls/rotation.py": (presenter._identity, "_lock"),
-        "_tls/watching.py": (watching.WATCHER, "_lock"),
+        "_tls/reload.py": (identity._certificates, "_lock"),
         "_tokens/cache.py": (auth._source.cache, "_lock"),
         "_tokens/single_use.py": (auth._source._memory, "_lock"),
         "_tokens/store_guard.py": (auth._source._guard, "_lock"),
@@ -117,12 +117,12 @@ def _made_in(path: Path) -> set[str]:
     calls = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call))
     made = {ast.unparse(call.func) for call in calls}
     return {
-        name for name in made if name in {"Lock", "ForkSafeLock", "threading.Lock"} or name.rpartition(".")[2] in _BARE
+        name for name in made if name in {"Lock", "threading.Lock", "ForkSafeLock"} or name.rpartition(".")[2] in _BARE
     }
 
 
 def test_every_lock_survives_a_fork_and_is_tested_for_it(client: seic.Client) -> None:
-    """No module makes a bare lock but the one that renews them; who makes one of these stands in the list above.
+    """Only modules whose state is of one process make bare locks; the holders of the others are in the list above.
 
     The sandbox is left out: its server is a thread of the process that started it, and a child has none.
     """
@@ -131,16 +131,10 @@ def test_every_lock_survives_a_fork_and_is_tested_for_it(client: seic.Client) ->
         for path in _SOURCES.rglob("*.py")
         if path.relative_to(_SOURCES).parts[0] != "sandbox"
     }
-    safe = {"Lock", "ForkSafeLock"}
-    # By process: a child makes its own.
-    bare = {
-        "_runtime.py": {"threading.RLock"},
-        "_concurrency.py": {"threading.RLock"},
-        "_portal.py": {"threading.Lock"},
-    }
-    assert {path: names - safe for path, names in made.items() if names - safe} == bare
+    bare = {path for path, names in made.items() if names - _SAFE}
+    assert bare <= {"_concurrency.py", "_portal.py", "_runtime.py"}
     covered = {name.partition(",")[0] for name in holders(client)}
-    assert covered == {path for path, names in made.items() if names & safe} - {"_runtime.py"}
+    assert covered - bare == {path for path, names in made.items() if names} - bare
 
 
 def test_who_survives_is_told_once_and_is_not_kept_alive() -> None:

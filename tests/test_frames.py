@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 import seic
-from tests._support.fake_provider import Hands
+from tests._support.clocks import FakeClock
 from tests._support.jwts import EC_KEY, pem
 from tests._support.planted import Planted
 
@@ -101,7 +101,7 @@ class Scene:
     server: Server
     planted: Planted
     fails: Callable[[str], httpx.Response]
-    hands: Hands = attrs.field(factory=Hands)
+    clock: FakeClock = attrs.field(factory=FakeClock)
 
     def config(self, provider: seic.Provider = PLAIN, **changes: Any) -> seic.Config:
         """Settings of a client with secrets of each kind."""
@@ -153,7 +153,7 @@ def _device_config(scene: Scene) -> seic.Config:
 
 
 def _ways(scene: Scene) -> dict[str, Any]:
-    return {"transport": scene.server.transport, "clock": scene.hands.clock}
+    return {"transport": scene.server.transport, "clock": scene.clock.clock}
 
 
 async def _device_begin(scene: Scene) -> object:
@@ -251,7 +251,7 @@ async def test_a_failing_call_shows_no_secret(
     scene = Scene(Server(planted), planted, fault)
 
     async def pause(seconds: float) -> None:
-        scene.hands.now += seconds
+        scene.clock.advance(seconds)
 
     monkeypatch.setattr("anyio.sleep", pause)
     with pytest.raises((seic.SeicError, RuntimeError)) as caught:

@@ -10,8 +10,8 @@ import pytest
 import trio
 import trio.testing
 
-from seic._events import Event, TokenEndpointRecovered
 from seic._listeners import Listeners
+from seic.events import Event, TokenEndpointRecovered
 
 EVENT = TokenEndpointRecovered(host="api.example.com", failures=1)
 OTHER = TokenEndpointRecovered(host="api.example.com", failures=2)
@@ -325,7 +325,7 @@ async def test_a_thread_waits_for_what_runs_in_a_loop_elsewhere() -> None:
     listeners = Listeners(slow)
     listeners.emit(EVENT)
 
-    draining = asyncio.create_task(asyncio.to_thread(listeners.drain_blocking))
+    draining = asyncio.create_task(asyncio.to_thread(listeners.drain_sync))
     await turns()
     slow.go_on.set()
     await draining
@@ -339,7 +339,7 @@ async def test_a_blocking_end_does_not_wait_for_its_own_loop() -> None:
     listeners = Listeners(slow)
     listeners.emit(EVENT)
 
-    listeners.drain_blocking(math.inf)
+    listeners.drain_sync(math.inf)
 
     assert slow.heard == []
     slow.go_on.set()

@@ -23,7 +23,7 @@ from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._model.token_source import TokenSource
 from seic._network.transport_factory import TransportFactory
-from seic._oauth.challenges import speaks_of_token
+from seic._oauth.challenges import is_token_rejected
 from seic._oauth.redact import credentials_of, find_tracking_id
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.cache import Stats
@@ -32,7 +32,7 @@ from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.refresh_policy import CachedToken
 from seic._tokens.single_use import shared_memory
 from seic._tokens.source import CachingTokenSource
-from seic._transport import AsyncTrace, BlockingTrace, HopTrace, guard_of, require_config
+from seic._transport import AsyncTrace, BlockingTrace, HopTrace, guard_of, identity_of, require_config
 
 #: The streams whose bytes are in memory: they can always be sent again, and nothing needs to be noted of them.
 _IN_MEMORY: set[type] = {httpx.ByteStream}
@@ -99,11 +99,10 @@ class OAuth2Auth(_Auth):
         require_config(config)
         provider = config.provider
         self.config = config
+        identity = self._identity = identity_of(config)
         self._listeners = Listeners(on_event)
         self._emit = self._listeners.emit
-        transports = TransportFactory(
-            config.token_url, presenter=config.presenter, network=config.network, transport=transport
-        )
+        transports = TransportFactory(config.token_url, identity=identity, network=config.network, transport=transport)
         endpoint = TokenEndpoint(
             provider=provider,
             url=config.token_url,
@@ -114,12 +113,11 @@ class OAuth2Auth(_Auth):
             timeout=config.token_timeout,
             clock=clock,
             emit=self._emit,
-            certificate=config.presenter.certificate,
+            certificate=lambda: identity.certificate,
             dpop=config.dpop,
-            hint=config.presenter.hint,
+            hint=identity.hint,
         )
-        self._presenter = config.presenter
-        self._presenter.tell(self._listeners)
+        identity.add_listener(self._listeners)
         self._listeners.add(self._follow_rotation)
         self._source = CachingTokenSource(
             endpoint,
@@ -127,7 +125,7 @@ class OAuth2Auth(_Auth):
             idle_lifetime=provider.idle_lifetime,
             store=config.store,
             store_key=config.store_key,
-            identity=self._presenter.thumbprint,
+            identity=lambda: identity.thumbprint,
             memory=shared_memory(config.store_key(None), store=config.store, transport=transport),
         )
         self._cache = self._source.cache
@@ -162,16 +160,16 @@ class OAuth2Auth(_Auth):
         return f"{'due for refresh' if is_due else 'fresh'}, {left}"
 
     def _describe_certificate(self) -> str:
-        if not self._presenter.is_ready:
+        if not self._identity.is_ready:
             return "certificate not loaded yet"
-        if (certificate := self._presenter.certificate()) is None:
+        if (certificate := self._identity.certificate) is None:
             return "no certificate"
         return f"certificate {certificate.leaf.name}, {certificate.days_left():.0f} days left"
 
     @property
     def certificate(self) -> ClientCertificate | None:
         """The client certificate in service; the first look at one from a callback calls it."""
-        return self._presenter.certificate()
+        return self._identity.certificate
 
     @property
     def source(self) -> TokenSource:
@@ -193,7 +191,7 @@ class OAuth2Auth(_Auth):
             TokenError: No token could be obtained.
             CertificateError: The client certificate cannot be used.
         """
-        await self._presenter.ready()
+        await self._identity.ready()
         return await self._source.token(force=force)
 
     def token_sync(self, *, force: bool = False) -> Token:
@@ -207,7 +205,7 @@ class OAuth2Auth(_Auth):
             ConfigurationError: The provider has no endpoint that describes tokens.
             TokenError: No token could be obtained, or the provider did not describe it.
         """
-        await self._presenter.ready()
+        await self._identity.ready()
         return await self._source.token_info()
 
     def token_info_sync(self) -> TokenInfo:
@@ -221,7 +219,7 @@ class OAuth2Auth(_Auth):
             TokenError: The provider did not revoke it; the token is dropped here nevertheless.
             ConfigurationError: The provider has no revocation endpoint.
         """
-        await self._presenter.ready()
+        await self._identity.ready()
         await self._source.revoke()
 
     def revoke_sync(self) -> None:
@@ -238,11 +236,11 @@ class OAuth2Auth(_Auth):
             CertificateError: The new certificate cannot be used; the previous one stays in use.
             ConfigurationError: There is no certificate, or it was given as bytes.
         """
-        return await run_in_thread(self._presenter.reload)
+        return await run_in_thread(self._identity.reload)
 
     def reload_certificate_sync(self) -> bool:
         """Read the certificate's files again now; the blocking twin of `reload_certificate`."""
-        return self._presenter.reload()
+        return self._identity.reload()
 
     @property
     def stats(self) -> Stats:
@@ -301,7 +299,7 @@ class OAuth2Auth(_Auth):
 
     async def _get(self) -> CachedToken:
         # The token's key needs the certificate.
-        await self._presenter.ready()
+        await self._identity.ready()
         return await self._source.get()
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
@@ -347,7 +345,7 @@ class OAuth2Auth(_Auth):
     def close(self) -> None:
         """End what runs in the background, blocking; see `aclose`."""
         self._source.close()
-        self._listeners.drain_blocking()
+        self._listeners.drain_sync()
 
     def _prove_calls(self, signer: DPoPSigner) -> None:
         """Have each call carry a proof. Done to this instance, so that the way of calls without proofs is untouched."""
@@ -408,7 +406,7 @@ class OAuth2Auth(_Auth):
         self._log(response)
         if not self._guard.allows(response.request.url):
             return self._hand_on(response, "the call was redirected, and another origin answered")
-        if not speaks_of_token(provider=self.config.provider, headers=response.headers, body=said or b""):
+        if not is_token_rejected(provider=self.config.provider, headers=response.headers, body=said or b""):
             return self._hand_on(response, "the answer does not speak of the token")
         if not self._cache.may_refresh_after_401(cached):
             return self._hand_on(response, "the API rejects new tokens as well as old ones; renewals pause")

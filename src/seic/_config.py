@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import os
@@ -19,7 +20,6 @@ from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider, RequestContext
 from seic._model.secrecy import Unpicklable, hide, traceless, tracelessly_made
-from seic._network.identity import Presenter
 from seic._network.proxies import Network, ProxyLike, show_proxy
 from seic._oauth.assertion_auth import PrivateKeyJwt
 from seic._oauth.client_auth import TlsClientAuth
@@ -27,10 +27,9 @@ from seic._oauth.dpop import DPoP
 from seic._oauth.messages import build_token_request
 from seic._options import ConfigOptions
 from seic._settings import read_environment, read_file
-from seic._tls.certificate import ClientCertificate
-from seic._tls.context import check_source
-from seic._tls.rotation import CertificateSource
-from seic._tls.trust import read_trust
+from seic._tls.context import CertificateSource, check_source
+from seic._tls.credential_files import CredentialFile
+from seic._tls.trust import read_trust_store
 from seic._tokens.refresh_policy import Margin, RefreshPolicy
 from seic._tokens.store import TokenStore
 
@@ -160,24 +159,14 @@ class Config(Unpicklable):
     local_address: str | None = None
     strict_common_name: bool = attrs.field(default=False, validator=_is(bool, wanted="True or False"))
     trust_env: bool = attrs.field(default=True, validator=_is(bool, wanted="True or False"))
-    #: Where API calls go, and the token with them.
-    origin: Origin = attrs.field(init=False, repr=False, eq=False)
-    #: The token endpoint's whole URL.
-    token_url: str = attrs.field(init=False, repr=False, eq=False)
-    #: How calls leave this machine.
-    network: Network = attrs.field(init=False, repr=False, eq=False)
-    #: What its clients present, all of them the same.
-    presenter: Presenter = attrs.field(init=False, repr=False, eq=False)
-    #: When tokens are renewed.
-    refresh_policy: RefreshPolicy = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        """Check what needs more than one setting, and choose the host."""
+        """Check what needs more than one setting, so that a mistake is found here and not by the first call."""
         if self.ca in ("", b""):
             raise ConfigurationError("ca: is empty; name a file or give PEM, or leave it out", field="ca")
         # The authorities that the user names, not the system's: those are no setting of his, and may yet be installed.
         if self.ca is not None:
-            for warning in read_trust(self.ca).check():
+            for warning in read_trust_store(self.ca).check():
                 warnings.warn(warning, stacklevel=4)  # past attrs' constructor and what keeps its frames out of sight
         if not 0 < self.token_timeout < math.inf:
             raise ConfigurationError(
@@ -190,15 +179,11 @@ class Config(Unpicklable):
                 "tell one person's token from another's",
                 field="grant.subject",
             )
-        # attrs' own way to set a derived value of a frozen class.
-        object.__setattr__(self, "refresh_policy", RefreshPolicy(self.advisory_refresh, self.mandatory_refresh))
-        object.__setattr__(self, "origin", self._choose_origin())
-        object.__setattr__(self, "token_url", self._choose_token_url())
-        object.__setattr__(self, "network", self._choose_network())
-        object.__setattr__(self, "presenter", self._make_presenter())
-        # A credential that is missing or cannot be sent is found here, and not by the first call. The grant's own are
-        # left alone: a callable that supplies one is asked when it is needed.
+        _ = self.refresh_policy, self.origin, self.token_url, self.network, self.trust_source
         certificate = None if callable(self.certificate) else self.certificate
+        if self.strict_common_name and certificate is not None and self.account is not None:
+            certificate.check_common_name(self.account, strict=True)
+        # The grant's own credentials are left alone: a callable that supplies one is called when it is needed.
         by_certificate = isinstance(self.provider.client_authentication, (TlsClientAuth, PrivateKeyJwt))
         if not (callable(self.certificate) and by_certificate):
             context = RequestContext(
@@ -259,6 +244,11 @@ class Config(Unpicklable):
         with settings.rename_errors():
             return cls(**settings.arguments, **changes)
 
+    @functools.cached_property
+    def refresh_policy(self) -> RefreshPolicy:
+        """When tokens are renewed."""
+        return RefreshPolicy(self.advisory_refresh, self.mandatory_refresh)
+
     @property
     def base_url(self) -> str:
         """Where API calls go: the mutual-TLS host with a certificate, the API host without one."""
@@ -281,7 +271,20 @@ class Config(Unpicklable):
         )
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
-    def _choose_origin(self) -> Origin:
+    @property
+    def account(self) -> str | None:
+        """The service account that the certificate's CN should name; None if the provider does not compare them."""
+        return getattr(self.grant, "username", None) if self.provider.common_name_is_username else None
+
+    @functools.cached_property
+    def trust_source(self) -> CA:
+        """What `ca` names; a relative path is joined to the working directory of the time when this was made."""
+        file = None if self.ca is None else CredentialFile.of(self.ca, "CA")
+        return self.ca if file is None or file.base is None else file.path
+
+    @functools.cached_property
+    def origin(self) -> Origin:
+        """The origin of API calls; the token goes nowhere else."""
         with_certificate = self.certificate is not None
         environment = self.environment if self.hosts is None else None
         hosts = self.provider.hosts_of(self.environment, self.hosts)
@@ -294,18 +297,16 @@ class Config(Unpicklable):
             raise ConfigurationError(f"{field}: {origin.host!r} is no host name or IP address", field=field) from None
         return origin
 
-    def _make_presenter(self) -> Presenter:
-        account = getattr(self.grant, "username", None) if self.provider.common_name_is_username else None
-        if self.strict_common_name and account is not None and isinstance(self.certificate, ClientCertificate):
-            self.certificate.check_common_name(account, strict=True)
-        return Presenter(self.certificate, ca=self.ca, account=account, strict=self.strict_common_name)
-
-    def _choose_network(self) -> Network:
+    @functools.cached_property
+    def network(self) -> Network:
+        """The proxy and the local address of calls."""
         network = Network.of(proxy=self.proxy, local_address=self.local_address, trust_env=self.trust_env)
         network.check(self.origin)
         return network
 
-    def _choose_token_url(self) -> str:
+    @functools.cached_property
+    def token_url(self) -> str:
+        """The token endpoint's URL."""
         field, path_or_url = "provider.token_url", self.provider.token_url
         if self.certificate is not None and self.provider.mtls_endpoint_aliases:
             field = "provider.mtls_endpoint_aliases"

@@ -21,6 +21,7 @@ from seic._portal import run
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.exchange import without_frames
+from seic._transport import identity_of
 
 _Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
 
@@ -70,7 +71,7 @@ class DeviceLogin(Unpicklable):
             TokenError: The provider did not begin one.
         """
         endpoint = _endpoint(config, transport, clock, on_event)
-        await config.presenter.ready()
+        await identity_of(config).ready()
         return await without_frames(_begin(endpoint))
 
     @classmethod
@@ -85,7 +86,7 @@ class DeviceLogin(Unpicklable):
         """Begin a login, blocking; see `begin`."""
         endpoint = _endpoint(config, transport, clock, on_event)
         # A callable that returns it may block: here, and not in the portal.
-        config.presenter.certificate()
+        endpoint.certificate()
         return run(lambda: without_frames(_begin(endpoint)))
 
     async def finish(self, *, subject: str | None = None) -> ExistingToken:
@@ -142,9 +143,8 @@ def _endpoint(config: Config, transport: _Transport | None, clock: Clock, on_eve
         if isinstance(event, TokenNotBound):
             listeners.emit(event)
 
-    transports = TransportFactory(
-        config.token_url, presenter=config.presenter, network=config.network, transport=transport
-    )
+    identity = identity_of(config)
+    transports = TransportFactory(config.token_url, identity=identity, network=config.network, transport=transport)
     return TokenEndpoint(
         provider=config.provider,
         url=config.token_url,
@@ -155,9 +155,9 @@ def _endpoint(config: Config, transport: _Transport | None, clock: Clock, on_eve
         timeout=config.token_timeout,
         clock=clock,
         emit=emit,
-        certificate=config.presenter.certificate,
+        certificate=lambda: identity.certificate,
         dpop=config.dpop,
-        hint=config.presenter.hint,
+        hint=identity.hint,
     )
 
 

@@ -11,17 +11,16 @@ import httpx
 
 from seic._concurrency import ForkSafeLock, run_in_thread
 from seic._errors import ConfigurationError, InvalidTokenResponse, SeicError, TokenEndpointUnavailable
+from seic._identity import Identity, shared_identity
 from seic._model.provider import ClientAuthentication, Provider
-from seic._network.identity import Presenter
 from seic._network.proxies import Network, ProxyLike
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.metadata import metadata_urls, parse_metadata
 from seic._oauth.reply import Reply
 from seic._options import DiscoveryOptions
 from seic._portal import run
-from seic._tls.context import check_source
+from seic._tls.context import CertificateSource, check_source
 from seic._tls.credential_files import Material
-from seic._tls.rotation import CertificateSource
 from seic._tokens.exchange import exchange, without_frames
 
 #: Seconds for which metadata is remembered: endpoints move rarely, and with notice.
@@ -50,7 +49,7 @@ class _Question:
 
     issuer: str
     ca: Material | None
-    presenter: Presenter
+    identity: Identity
     network: Network
     transport: _Transport | None
     allow_http_on_loopback: bool
@@ -61,12 +60,12 @@ class _Question:
     def transports(self) -> TransportFactory:
         """What opens a transport for each call."""
         return TransportFactory(
-            self.issuer, presenter=self.presenter, network=self.network, transport=self.transport, field="issuer"
+            self.issuer, identity=self.identity, network=self.network, transport=self.transport, field="issuer"
         )
 
     def asker(self) -> str | None:
         """Return who asks, by the certificate's thumbprint; a callback is called for it, so this may block."""
-        return None if self.transport is not None else self.presenter.thumbprint()
+        return None if self.transport is not None else self.identity.thumbprint
 
     async def ask(self, read: Callable[[bytes], Provider], asker: str | None) -> Provider:
         """Return what `read` makes of the document; what it refuses is not remembered."""
@@ -180,7 +179,7 @@ def _question(
     question = _Question(
         issuer=issuer,
         ca=ca,
-        presenter=Presenter(certificate, ca=ca, account=None, strict=False),
+        identity=shared_identity(certificate, ca=ca),
         network=Network.of(proxy=proxy, local_address=local_address, trust_env=trust_env),
         transport=transport,
         allow_http_on_loopback=allow_http_on_loopback,

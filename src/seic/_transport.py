@@ -16,6 +16,7 @@ import httpx
 from seic._api.dpop_signer import sign_redirect
 from seic._config import Config
 from seic._errors import ConfigurationError, HostNotAllowed
+from seic._identity import Identity, shared_identity
 from seic._model.hosts import Origin
 from seic._network.error_translator import ApiErrorTranslator
 from seic._network.pools import AsyncPools, Pools
@@ -164,6 +165,13 @@ def require_config(config: object) -> None:
         )
 
 
+def identity_of(config: Config) -> Identity:
+    """Return the identity of a configuration, which equal configurations share."""
+    return shared_identity(
+        config.certificate, ca=config.trust_source, account=config.account, strict=config.strict_common_name
+    )
+
+
 def _check(config: object, options: Mapping[str, Any]) -> None:
     require_config(config)
     for name, setting in DECIDED_BY_CONFIG.items():
@@ -197,7 +205,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         _check(config, options)
         self._guard = guard_of(config.origin)
         failures = ApiErrorTranslator(origin=config.origin, network=config.network)
-        self._inner = AsyncPools(config.presenter, failures, **options) if transport is None else transport
+        self._inner = AsyncPools(identity_of(config), failures, **options) if transport is None else transport
 
     def handle_async_request(  # pyright: ignore[reportIncompatibleMethodOverride]  # whose `async def` is one kind of it
         self, request: httpx.Request
@@ -253,7 +261,7 @@ class Transport(httpx.BaseTransport):
         _check(config, options)
         self._guard = guard_of(config.origin)
         failures = ApiErrorTranslator(origin=config.origin, network=config.network)
-        self._inner = Pools(config.presenter, failures, **options) if transport is None else transport
+        self._inner = Pools(identity_of(config), failures, **options) if transport is None else transport
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request, if it stays in the origin; raises as `AsyncTransport.handle_async_request` does."""

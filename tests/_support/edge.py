@@ -1,4 +1,4 @@
-"""A real nginx that ends mutual TLS and answers by itself, and whose log tells which certificate made which call."""
+"""An nginx that terminates mutual TLS and answers requests itself; its log has the certificate of each request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from tests._support.nginx import end
 from tests._support.pki import Minted, revocation_list, server
 
-# Debian keeps servers where only root looks for programs.
+# Debian installs servers in a folder that is on root's PATH only.
 _PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"))
 _PATIENCE = 10.0
 
@@ -61,15 +61,15 @@ class Line:
     """A line of the access log.
 
     Args:
-        at: When the call was answered, in seconds since the epoch.
+        at: The time of the response, in seconds since the epoch.
         verify: `SUCCESS`, `NONE`, or `FAILED:` and the reason.
         serial: The client certificate's serial number.
         protocol: `TLSv1.2` or `TLSv1.3`.
         resumed: `r` where the TLS session was an earlier one's.
         path: The path.
-        status: What was answered.
+        status: The status of the response.
         authorization: The header.
-        address: Whence it came.
+        address: The address of the client.
     """
 
     at: float
@@ -84,16 +84,16 @@ class Line:
 
 
 class Edge:
-    """nginx between entry and exit; a connection waits for it to start.
+    """nginx, running inside `with`; a connection waits until it has started.
 
     Args:
-        folder: Everything of it lies there.
-        root: Signs its certificate and vouches for clients.
-        verify: `on` refuses whoever proves no certificate of the authority, `optional` lets through who has none.
-        protocols: The versions of TLS that it speaks.
+        folder: The folder of its files.
+        root: The authority of its certificate and of clients.
+        verify: `on` refuses clients without a certificate of the authority, `optional` accepts those without any.
+        protocols: The TLS versions that it supports.
         revoked: Client certificates that were revoked; None for no revocation list.
         identity: Its own certificate; None for a good one.
-        address: Where it listens.
+        address: The address that it listens on.
     """
 
     def __init__(
@@ -135,14 +135,14 @@ class Edge:
 
     @property
     def host(self) -> str:
-        """Name and port."""
+        """Host and port."""
         return f"localhost:{self.port}"
 
     def __enter__(self) -> Self:
         checked = subprocess.run([*self._command, "-t"], capture_output=True, text=True, timeout=_PATIENCE, check=False)
         if checked.returncode:
             pytest.fail(f"nginx refuses its configuration:\n{checked.stderr}")
-        # How an nginx hands its listeners to the next one: numbers of descriptors, each with a semicolon.
+        # The variable by which nginx inherits listening sockets: descriptors, each followed by a semicolon.
         self._process = subprocess.Popen(
             self._command,
             env={**os.environ, "NGINX": f"{self._socket.fileno()};"},
@@ -158,7 +158,7 @@ class Edge:
         self.stop()
 
     def stop(self) -> None:
-        """End it and wait for its end; a second time changes nothing."""
+        """Stop it, and wait for its exit; a second call does nothing."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -168,12 +168,12 @@ class Edge:
             process.kill()
             process.wait()
             raise
-        # Its signal may come before nginx has a handler for it.
+        # The signal may arrive before nginx has installed a handler.
         if code not in (0, -signal.SIGTERM):
             pytest.fail(f"nginx ended with {code}:\n{(self.folder / 'error.log').read_text(encoding='utf-8')}")
 
     def log(self) -> list[Line]:
-        """What it has answered; it writes a call down after the answer, so it is stopped first."""
+        """Return its log; nginx writes it after the response, so it is stopped first."""
         self.stop()
         text = (self.folder / "access.log").read_text(encoding="utf-8")
         return [Line(**json.loads(line)) for line in text.splitlines()]

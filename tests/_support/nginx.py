@@ -21,7 +21,7 @@ import pytest
 from seic.sandbox import CertificateAuthority
 from seic.sandbox._server.loopback import LOOPBACK_NAMES, bind_loopback
 
-# Debian keeps servers where only root looks for programs.
+# Debian installs servers in a folder that is on root's PATH only.
 _PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"))
 _PATIENCE = 10.0
 _AGAIN = 0.5
@@ -46,7 +46,7 @@ http {
     proxy_http_version 1.1;
     proxy_set_header Host $$host;
     proxy_set_header Connection "";
-    # Set on every call, empty where there is none, so that no caller can name anybody.
+    # Set on each request, empty without a certificate, so that no client can set them.
     proxy_set_header X-SSL-Client-Cert $$ssl_client_escaped_cert;
     server {
         listen 127.0.0.1:$api_port ssl $http2;
@@ -69,9 +69,9 @@ http {
 
 
 def end(process: subprocess.Popen[bytes], patience: float) -> int:
-    """Ask an nginx to end until it does.
+    """Signal an nginx to stop until it exits.
 
-    It notes a signal that comes while it starts, and then sleeps until the next one, so one alone may go unheard.
+    A signal during its start may have no effect until the next signal, so one alone may not be enough.
 
     Args:
         process: The master.
@@ -96,7 +96,7 @@ def end(process: subprocess.Popen[bytes], patience: float) -> int:
 
 @attrs.frozen(kw_only=True)
 class Seen:
-    """A line of the access log: what nginx saw of a call.
+    """A line of the access log.
 
     Args:
         host: `api` or `mtls`.
@@ -105,7 +105,7 @@ class Seen:
         protocol: `TLSv1.2` or `TLSv1.3`.
         http: `HTTP/1.1` or `HTTP/2.0`.
         request: Method, path and version.
-        status: What was answered.
+        status: The status of the response.
         key: The AppKey header.
     """
 
@@ -120,16 +120,16 @@ class Seen:
 
 
 class Nginx:
-    """nginx with a host that asks for no client certificate and one that does, between entry and exit.
+    """nginx with a host that requests no client certificate and one that does, running inside `with`.
 
     Args:
-        folder: Everything of it lies there.
-        upstream: Where the calls go on to, in clear.
-        authority: Signs its certificate, and vouches for clients.
-        verify: `on` refuses whoever proves no certificate of the authority, `optional` lets through who has none.
-        protocols: The versions of TLS that it speaks.
+        folder: The folder of its files.
+        upstream: The http URL to which it forwards requests.
+        authority: The authority of its certificate and of clients.
+        verify: `on` refuses clients without a certificate of the authority, `optional` accepts those without any.
+        protocols: The TLS versions that it supports.
         http2: Whether it offers HTTP/2.
-        redirects: Locations that lead elsewhere: a path, and the whole URL.
+        redirects: Redirects: a path, and the target URL.
     """
 
     def __init__(
@@ -177,16 +177,16 @@ class Nginx:
 
     @property
     def api_url(self) -> str:
-        """The host that asks for no client certificate."""
+        """The URL of the host that requests no client certificate."""
         return f"https://localhost:{self._ports['api']}"
 
     @property
     def mtls_url(self) -> str:
-        """The host that asks for one."""
+        """The URL of the host that requests one."""
         return f"https://localhost:{self._ports['mtls']}"
 
     def start(self) -> None:
-        """Start it; a mistake in its configuration is told in its own words."""
+        """Start it, or fail with its message about its configuration."""
         command = [self._program, "-p", str(self._folder), "-c", "nginx.conf", "-e", "error.log"]
         checked = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=_PATIENCE, check=False)
         if checked.returncode:
@@ -194,7 +194,7 @@ class Nginx:
         sockets = [sock for sockets in self._sockets.values() for sock in sockets]
         for sock in sockets:
             sock.listen(512)
-        # How an nginx hands its listeners to the next one: numbers of descriptors, each with a semicolon.
+        # The variable by which nginx inherits listening sockets: descriptors, each followed by a semicolon.
         inherited = "".join(f"{sock.fileno()};" for sock in sockets)
         self._process = subprocess.Popen(
             command,
@@ -207,13 +207,13 @@ class Nginx:
         self._close_sockets()
 
     def revoke(self, *certificates: object) -> None:
-        """Put certificates of the authority on the revocation list; before the start."""
+        """Revoke certificates of the authority; call it before the start."""
         for certificate in certificates:
             self._authority.revoke(certificate)  # type: ignore[arg-type]  # what the authority takes
         (self._folder / "clients.crl").write_bytes(self._authority.crl_pem())
 
     def stop(self) -> None:
-        """End it and wait for its end; a second time changes nothing."""
+        """Stop it, and wait for its exit; a second call does nothing."""
         self._close_sockets()
         process, self._process = self._process, None
         if process is None:
@@ -224,7 +224,7 @@ class Nginx:
             process.kill()
             process.wait()
             raise
-        # Its signal may come before nginx has a handler for it.
+        # The signal may arrive before nginx has installed a handler.
         if code not in (0, -signal.SIGTERM):
             pytest.fail(f"nginx ended with {code}:\n{self.error_log}")
 
@@ -237,7 +237,7 @@ class Nginx:
 
     @property
     def seen(self) -> list[Seen]:
-        """What it has seen; it writes a call down after the answer, so stop it first."""
+        """Return its log; nginx writes it after the response, so stop it first."""
         self.stop()
         lines = (self._folder / "access.log").read_text(encoding="utf-8").splitlines()
         hosts = {str(port): host for host, port in self._ports.items()}
@@ -245,7 +245,7 @@ class Nginx:
 
     @property
     def error_log(self) -> str:
-        """What it says of itself."""
+        """Return its error log."""
         with contextlib.suppress(FileNotFoundError):
             return (self._folder / "error.log").read_text(encoding="utf-8")
         return ""

@@ -16,6 +16,7 @@ from seic._network.transport_factory import TransportFactory
 from seic._oauth.reply import Reply
 from seic._portal import run
 from seic._tokens.exchange import TransportSource, exchange
+from seic._transport import identity_of
 from tests._support.loopback import RawServer
 
 SECRET = "AppSecret-1"
@@ -75,7 +76,7 @@ def transports_of(
 ) -> TransportFactory:
     """Return what opens the transports of the settings' token calls."""
     return TransportFactory(
-        settings.token_url, presenter=settings.presenter, network=settings.network, transport=transport
+        settings.token_url, identity=identity_of(settings), network=settings.network, transport=transport
     )
 
 

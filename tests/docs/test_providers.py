@@ -67,13 +67,13 @@ def test_a_named_test_exists(collected: set[str], file: str, function: str, row:
     [
         pytest.param("test_a_grants", "gateway, password", id="another function"),
         pytest.param("test_a_gran", "", id="the beginning of a name"),
-        pytest.param("test_a_grant", "gateway, passwords", id="another row"),
-        pytest.param("test_a_grant", "gateway", id="half a row"),
-        pytest.param("test_a_grant_ends", "gateway, pass", id="the beginning of a row"),
+        pytest.param("test_a_grant_gives_tokens", "gateway, passwords", id="another row"),
+        pytest.param("test_a_grant_gives_tokens", "gateway", id="half a row"),
+        pytest.param("test_a_token_of_a_grant_is_revoked", "gateway, pass", id="the beginning of a row"),
     ],
 )
-def test_a_renamed_test_would_be_missed(collected: set[str], function: str, row: str) -> None:
-    """Expect the search to fail for what is nearly there."""
+def test_a_renamed_test_is_not_found(collected: set[str], function: str, row: str) -> None:
+    """A similar name is not found."""
     assert not _exists(collected, "dialects", function, row)
 
 

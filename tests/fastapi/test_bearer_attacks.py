@@ -143,7 +143,7 @@ def test_a_bad_token_is_refused_without_a_reason(attack: Any, issuer: Issuer, ca
     assert reply.status_code == 401
     assert reply.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
     assert reply.text == "Unauthorized"
-    (record,) = [record for record in caplog.records if "a bearer token was refused: " in record.getMessage()]
+    (record,) = [record for record in caplog.records if "bearer token rejected: " in record.getMessage()]
     assert record.levelno == logging.INFO
     assert token not in caplog.text
 

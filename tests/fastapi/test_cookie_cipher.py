@@ -1,3 +1,5 @@
+"""Encrypted cookies: purpose, age, key rotation."""
+
 from __future__ import annotations
 
 import copy
@@ -13,46 +15,46 @@ KEY, OTHER = Fernet.generate_key(), Fernet.generate_key()
 DOCUMENT = {"state": "s-1"}
 
 
-def test_what_was_sealed_opens_for_its_purpose() -> None:
-    """And nobody reads it on the way."""
-    sealed = CookieCipher(KEY).encrypt("login", DOCUMENT)
+def test_a_document_decrypts_for_its_purpose() -> None:
+    """The encrypted value reveals nothing, and differs each time."""
+    encrypted = CookieCipher(KEY).encrypt("login", DOCUMENT)
 
-    assert CookieCipher(KEY.decode()).decrypt("login", sealed, max_age=60) == DOCUMENT
-    assert "s-1" not in sealed
-    assert CookieCipher(KEY).encrypt("login", DOCUMENT) != sealed
+    assert CookieCipher(KEY.decode()).decrypt("login", encrypted, max_age=60) == DOCUMENT
+    assert "s-1" not in encrypted
+    assert CookieCipher(KEY).encrypt("login", DOCUMENT) != encrypted
 
 
 @pytest.mark.parametrize(
     ("purpose", "change"),
     [
-        pytest.param("session", lambda sealed: sealed, id="for another purpose"),
-        pytest.param("login", lambda sealed: sealed[:-8] + "AAAAAAA=", id="changed"),
-        pytest.param("login", lambda sealed: sealed[:-1], id="cut"),
-        pytest.param("login", lambda sealed: "", id="empty"),
-        pytest.param("login", lambda sealed: None, id="absent"),
-        pytest.param("login", lambda sealed: "gibberish é", id="gibberish"),
-        pytest.param("login", lambda sealed: CookieCipher(OTHER).encrypt("login", DOCUMENT), id="another's"),
+        pytest.param("session", lambda encrypted: encrypted, id="another purpose"),
+        pytest.param("login", lambda encrypted: encrypted[:-8] + "AAAAAAA=", id="changed"),
+        pytest.param("login", lambda encrypted: encrypted[:-1], id="cut"),
+        pytest.param("login", lambda encrypted: "", id="empty"),
+        pytest.param("login", lambda encrypted: None, id="absent"),
+        pytest.param("login", lambda encrypted: "gibberish é", id="not a Fernet token"),
+        pytest.param("login", lambda encrypted: CookieCipher(OTHER).encrypt("login", DOCUMENT), id="another key"),
     ],
 )
-def test_anything_else_is_nothing(purpose: str, change: object) -> None:
-    """No error, no partial trust: it is as if the browser had sent none."""
-    sealed = change(CookieCipher(KEY).encrypt("login", DOCUMENT))  # type: ignore[operator]
+def test_anything_else_is_none(purpose: str, change: object) -> None:
+    """As if the browser had sent no cookie."""
+    encrypted = change(CookieCipher(KEY).encrypt("login", DOCUMENT))  # type: ignore[operator]
 
-    assert CookieCipher(KEY).decrypt(purpose, sealed, max_age=60) is None
+    assert CookieCipher(KEY).decrypt(purpose, encrypted, max_age=60) is None
 
 
 @pytest.mark.parametrize(("age", "opens"), [(60, True), (61, False)])
-def test_it_is_good_for_a_time(age: int, opens: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The browser may keep a cookie for longer than it was told to."""
+def test_a_document_expires(age: int, opens: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The browser may keep a cookie longer than `max_age`."""
     monkeypatch.setattr("time.time", lambda: 1_800_000_000.0)
-    sealed = CookieCipher(KEY).encrypt("login", DOCUMENT)
+    encrypted = CookieCipher(KEY).encrypt("login", DOCUMENT)
     monkeypatch.setattr("time.time", lambda: 1_800_000_000.0 + age)
 
-    assert (CookieCipher(KEY).decrypt("login", sealed, max_age=60) is not None) is opens
+    assert (CookieCipher(KEY).decrypt("login", encrypted, max_age=60) is not None) is opens
 
 
-def test_keys_are_rotated() -> None:
-    """The first of several seals, each opens; a key that is gone opens nothing."""
+def test_keys_can_be_rotated() -> None:
+    """The first of several encrypts, each decrypts; a removed key decrypts nothing."""
     old = CookieCipher(KEY).encrypt("login", DOCUMENT)
     both = CookieCipher([OTHER, KEY])
 
@@ -62,8 +64,8 @@ def test_keys_are_rotated() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "short", b"short", [], ["short"], None, [None]])
-def test_a_key_that_is_none_is_refused(key: object) -> None:
-    """With the command that makes one; what was given is not repeated."""
+def test_a_malformed_key_is_an_error(key: object) -> None:
+    """The message has the command that makes one, and not the value."""
     with pytest.raises(seic.ConfigurationError) as caught:
         CookieCipher(key)  # type: ignore[arg-type]
 
@@ -72,10 +74,10 @@ def test_a_key_that_is_none_is_refused(key: object) -> None:
     assert "short" not in str(caught.value)
 
 
-def test_a_seal_is_not_pickled() -> None:
-    """It holds the keys."""
-    seal = CookieCipher(KEY)
+def test_a_cipher_cannot_be_pickled() -> None:
+    """It contains the keys."""
+    cipher = CookieCipher(KEY)
 
     with pytest.raises(TypeError):
-        pickle.dumps(seal)
-    assert copy.deepcopy(seal) is seal
+        pickle.dumps(cipher)
+    assert copy.deepcopy(cipher) is cipher

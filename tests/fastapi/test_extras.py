@@ -81,11 +81,11 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from seic.fastapi import Logins, add_exception_handlers, clients_of, lifespan, readiness_route
 from seic.fastapi import BearerTokens
-from tests._support.fake_gateway import FakeGateway
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 
 gateway, platform = FakeGateway(), FakePlatform()
-logins = Logins(platform.config(), callback_url=CALLBACK, key=Fernet.generate_key(), transport=platform.transport)
+logins = Logins(platform.config(), callback_url=CALLBACK, key=Fernet.generate_key(), transport=platform)
 bearer = BearerTokens(issuer="https://idp.example", audience="a", jwks_url="https://idp.example/jwks")
 
 async def own(request):
@@ -98,7 +98,7 @@ async def mine(request):
     return JSONResponse((await bearer(request)).subject)
 
 routes = [*logins.routes, readiness_route(), Route("/own", own), Route("/me", me), Route("/mine", mine)]
-run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway.transport)
+run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway)
 app = Starlette(routes=routes, lifespan=run)
 add_exception_handlers(app)
 page = {"Accept": "text/html"}

@@ -10,7 +10,7 @@ import pytest
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from seic._oauth.json_body import DefectiveDocument
-from seic.fastapi._jwks import JWKSCache, JWKSUnavailable, read_key_set
+from seic.fastapi._jwks import JWKSCache, JWKSUnavailable, parse_key_set
 from tests._support.issuer import JWKS_URL, Issuer
 
 HOUR = 3600.0
@@ -205,7 +205,7 @@ async def test_an_issuer_in_trouble_leaves_the_old_keys_in_service(
         await settle()
     assert issuer.fetches == 2
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert "the old keys go on serving" in record.getMessage()
+    assert "the old keys are used" in record.getMessage()
 
     clock.now += 23 * HOUR
     with pytest.raises(JWKSUnavailable) as caught:
@@ -297,19 +297,19 @@ def test_an_unusable_key_is_passed_over(entry: Any) -> None:
     """The others of the set go on to be used (RFC 7517 §5)."""
     other = ECKey.generate_key("P-256", {"kid": "other"})
 
-    assert [key.kid for key in read_key_set(key_set(entry, _public(other)))] == ["other"]
+    assert [key.kid for key in parse_key_set(key_set(entry, _public(other)))] == ["other"]
 
 
 def test_a_published_private_key_is_not_taken_over() -> None:
     """An issuer that leaks it must not make every service a place where it lies."""
-    (key,) = read_key_set(key_set(_EC.as_dict(private=True)))
+    (key,) = parse_key_set(key_set(_EC.as_dict(private=True)))
 
     assert not key.key.is_private
 
 
 def test_a_set_of_a_thousand_keys_is_cut_short() -> None:
     """No issuer has that many, and each takes time to import."""
-    keys = read_key_set(key_set(*([_public(_EC)] * 1000)))
+    keys = parse_key_set(key_set(*([_public(_EC)] * 1000)))
 
     assert len(keys) == 100
 
@@ -320,7 +320,7 @@ def test_a_set_of_a_thousand_keys_is_cut_short() -> None:
 def test_what_has_no_key_for_us_is_an_error(body: bytes) -> None:
     """Rather than a set without keys, which would refuse everybody."""
     with pytest.raises(DefectiveDocument):
-        read_key_set(body)
+        parse_key_set(body)
 
 
 _KEYS = {
@@ -344,7 +344,7 @@ _ALGORITHMS = {
 @pytest.mark.parametrize(("name", "algorithm"), list(itertools.product(_KEYS, _ALGORITHMS)))
 def test_a_key_signs_with_the_algorithms_of_its_kind_alone(name: str, algorithm: str) -> None:
     """Whatever a token's header says (RFC 8725 §3.1)."""
-    (key,) = read_key_set(key_set(_public(_KEYS[name])))
+    (key,) = parse_key_set(key_set(_public(_KEYS[name])))
 
     assert key.fits(algorithm) is (_ALGORITHMS[algorithm] == name)
 
@@ -352,7 +352,7 @@ def test_a_key_signs_with_the_algorithms_of_its_kind_alone(name: str, algorithm:
 @pytest.mark.parametrize(("algorithm", "fits"), [("RS256", True), ("PS256", False)])
 def test_a_key_that_names_its_algorithm_signs_with_that_one_alone(algorithm: str, fits: bool) -> None:
     """The issuer said so (RFC 7517 §4.4)."""
-    (key,) = read_key_set(key_set(_public(_KEYS["RSA"], alg="RS256")))
+    (key,) = parse_key_set(key_set(_public(_KEYS["RSA"], alg="RS256")))
 
     assert key.fits(algorithm) is fits
 

@@ -14,8 +14,8 @@ from starlette.websockets import WebSocketDisconnect
 
 import seic
 from seic.fastapi import Logins, SeicClient, add_exception_handlers, lifespan, problem_of
-from tests._support.fake_gateway import FakeGateway
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 
 INSIDE = "token.internal.example:8443 AppKey-1 svc-user"
 
@@ -28,7 +28,7 @@ def caused_by(error: seic.SeicError, cause: Exception) -> seic.SeicError:
 
 def app_that_raises(error: Exception, gateway: FakeGateway) -> FastAPI:
     """Return an application whose only route fails."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
     add_exception_handlers(app)
 
     @app.get("/{path}")
@@ -197,7 +197,7 @@ def test_a_failed_connection_to_the_host_of_logins(
     """Users may log in at another host than the application's clients call."""
     people = FakePlatform().config(hosts=seic.Hosts("https://people.example"))
     logins = Logins(people, callback_url=CALLBACK, key=Fernet.generate_key())
-    own = lifespan(gateway.config(), also=logins.lifespan, transport=gateway.transport)
+    own = lifespan(gateway.config(), also=logins.lifespan, transport=gateway)
     app = FastAPI(lifespan=own if with_clients else logins.lifespan)
     add_exception_handlers(app)
 
@@ -226,7 +226,7 @@ def test_without_clients_no_connection_error_is_handled() -> None:
 
 def test_the_gateways_tracking_id_reaches_the_caller(gateway: FakeGateway) -> None:
     """From the gateway's refusal to the problem details."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
     add_exception_handlers(app)
     gateway.plan.append(httpx.Response(401, json={"code": "no", "message": "AppSecret-1"}))
 
@@ -242,7 +242,7 @@ def test_the_gateways_tracking_id_reaches_the_caller(gateway: FakeGateway) -> No
 
 def test_a_web_socket_gets_no_http_response(gateway: FakeGateway) -> None:
     """The server closes it; a response would be another error."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
     add_exception_handlers(app)
 
     @app.websocket("/ws")

@@ -20,15 +20,15 @@ from seic.events import Event, TokenRefreshEnded
 from seic.fastapi import Logins, lifespan, readiness_route
 from seic.sandbox import CertificateAuthority
 from tests._support.clocks import FakeClock
-from tests._support.fake_gateway import FakeGateway
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.readiness import BROWSER, app_of, certificate
 
 
 def _app_with_clock(gateway: FakeGateway, clock: FakeClock) -> FastAPI:
     """Return an application whose token lives by a clock that the test moves."""
     config = gateway.config()
-    auth = seic.OAuth2Auth(config, transport=gateway.transport, clock=clock.clock)
+    auth = seic.OAuth2Auth(config, transport=gateway, clock=clock.clock)
     options: Any = {"auth": auth}
     app = FastAPI(lifespan=lifespan(config, warm=True, **options))
     app.routes.append(readiness_route("/ready"))
@@ -238,7 +238,7 @@ async def test_a_blocked_certificate_callback_delays_no_probe(
         logins = Logins(platform.config(certificate=from_vault), callback_url=CALLBACK, key=Fernet.generate_key())
         running = lifespan({}, also=logins.lifespan)
     else:
-        running = lifespan(gateway.config(certificate=from_vault), transport=gateway.transport)
+        running = lifespan(gateway.config(certificate=from_vault), transport=gateway)
     transport = httpx.ASGITransport(app)
     async with running(app), httpx.AsyncClient(transport=transport, base_url="http://app") as browser:
         red = [(await browser.get("/ready")).status_code for _ in range(3)]

@@ -12,15 +12,15 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from seic.fastapi import Logins, lifespan, readiness_route
-from tests._support.fake_gateway import FakeGateway
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.readiness import BROWSER, certificate
 
 
 def logins_of(platform: FakePlatform, **changes: Any) -> Logins:
     """Return logins at the platform."""
     config = platform.config(**changes)
-    return Logins(config, callback_url=CALLBACK, key=Fernet.generate_key(), transport=platform.transport)
+    return Logins(config, callback_url=CALLBACK, key=Fernet.generate_key(), transport=platform)
 
 
 def site_of(logins: Logins, run: Any = None) -> TestClient:
@@ -105,7 +105,7 @@ def test_the_certificate_of_logins_counts_like_a_clients(left: float, status: in
 def test_clients_and_logins_are_reported_together(gateway: FakeGateway) -> None:
     """Each has its name, the worst decides; a mounted application reports the same."""
     logins = logins_of(FakePlatform(), certificate=certificate(left=1))
-    run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway.transport)
+    run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway)
     inner = Starlette(routes=[readiness_route("/ready")])
     app = Starlette(routes=[*logins.routes, readiness_route("/ready"), Mount("/inner", inner)], lifespan=run)
     with TestClient(app) as browser:

@@ -1,3 +1,5 @@
+"""The order of a refresh and a logout in the store."""
+
 from __future__ import annotations
 
 import itertools
@@ -11,19 +13,19 @@ import seic
 from seic.fastapi._session_store import SessionStore
 
 KEY = "a" * 64
-#: What a refresh does in the store at most: it saves, looks for the session, and deletes.
+#: The most steps of a refresh in the store: save, look up, delete.
 _STEPS = 3
 
 
 def token(number: int) -> seic.Token:
-    """Return a token that can be refreshed."""
+    """Return a token with a refresh token."""
     return seic.Token(
         access_token=f"access-{number}", refresh_token=f"refresh-{number}", expires_in=3600.0, obtained_at=time.time()
     )
 
 
 class Interrupted(seic.MemoryStore):
-    """A store where something else happens before the operations of those numbers."""
+    """A store that calls functions before the operations with their numbers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,12 +44,12 @@ class Interrupted(seic.MemoryStore):
         return super().load(key)
 
     def save(self, key: str, token: seic.Token) -> None:
-        """Keep the token."""
+        """Save the token."""
         self._next()
         super().save(key, token)
 
     def delete(self, key: str) -> None:
-        """Forget the token."""
+        """Delete the token."""
         self._next()
         super().delete(key)
 
@@ -56,7 +58,7 @@ class Interrupted(seic.MemoryStore):
     ("first", "second"), list(itertools.combinations_with_replacement(range(_STEPS + 1), 2)), ids=str
 )
 def test_no_order_of_a_refresh_and_a_logout_leaves_a_session(first: int, second: int) -> None:
-    """Each of the logout's two steps before each of the refresh's, or after them all."""
+    """Each of the logout's two steps happens before each of the refresh's, or after all of them."""
     store = Interrupted()
     sessions = SessionStore(store, lasts=60.0, idle=60.0)
     sessions.start(KEY, token(1))
@@ -83,8 +85,8 @@ class _Direct:
         self.load, self.save, self.delete = store.load, store.save, store.delete
 
 
-def test_a_refresh_in_a_session_that_lives_is_kept() -> None:
-    """The mark is as it was, and the token is the new one."""
+def test_a_refresh_of_an_existing_session_is_saved() -> None:
+    """The marker stays, and the token is the new one."""
     store = seic.MemoryStore()
     sessions = SessionStore(store, lasts=60.0, idle=60.0)
     sessions.start(KEY, token(1))
@@ -96,8 +98,8 @@ def test_a_refresh_in_a_session_that_lives_is_kept() -> None:
     assert sessions.exists(KEY)
 
 
-def test_workers_agree_on_a_refresh_where_the_store_can() -> None:
-    """The store's claims are those of sessions, too; one without any is none the worse."""
+def test_claims_of_the_store_are_passed_on() -> None:
+    """A store without claims has none here."""
     claims: list[tuple[str, str]] = []
 
     class Claiming(seic.MemoryStore):

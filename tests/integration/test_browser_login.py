@@ -1,4 +1,4 @@
-"""A person logs in: a real browser at the platform's login page, the SDK at both ends of the flow."""
+"""User logins with a real browser on the platform's login page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests._support.browser import Browser
 
 
 class _Page(BaseHTTPRequestHandler):
-    """The application's page that a login comes back to."""
+    """The page of the application that a login redirects to."""
 
     def do_GET(self) -> None:
         """Answer the browser."""
@@ -31,7 +31,7 @@ class _Page(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def callback() -> Iterator[str]:
-    """The application's own address on loopback, where logins come back to."""
+    """Return the application's callback address on loopback."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -42,13 +42,13 @@ def callback() -> Iterator[str]:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
-    """A person who was never here."""
+    """Return a browser without cookies."""
     with Browser(tmp_path / "profile") as browser:
         yield browser
 
 
 def begin(sandbox: Sandbox, callback: str, *, end_other_sessions: bool = False) -> seic.Login:
-    """Begin a login as an application does."""
+    """Start a login as an application does."""
     return seic.Login.begin(
         provider=seic.SEI_PLATFORM,
         hosts=seic.Hosts(api=sandbox.api_url, mtls=sandbox.mtls_url),
@@ -59,14 +59,14 @@ def begin(sandbox: Sandbox, callback: str, *, end_other_sessions: bool = False) 
 
 
 def fill_in(browser: Browser, sandbox: Sandbox) -> None:
-    """Type what a person types."""
+    """Fill in the login form."""
     browser.fill("#email", sandbox.email)
     browser.fill("#password", sandbox.password, enter=True)
 
 
 @pytest.mark.parametrize("certificate", [False, True], ids=["api host", "mtls host"])
 async def test_person_logs_in_and_the_code_becomes_a_token(certificate: bool, callback: str, browser: Browser) -> None:
-    """Authorize, login page, callback, exchange within the code's 20 seconds, call, renewal: by the real clock."""
+    """Authorization, login page, callback, token request within 20 seconds, call and refresh, by the real clock."""
     with Sandbox() as sandbox:
         login = begin(sandbox, callback)
         browser.open(login.url)
@@ -90,7 +90,7 @@ async def test_person_logs_in_and_the_code_becomes_a_token(certificate: bool, ca
 
 
 async def test_person_mistypes_and_tries_again(callback: str, browser: Browser) -> None:
-    """The page says so and keeps the email; the login goes on from there, with the mouse this time."""
+    """The page shows the error and keeps the email; the login continues, with the mouse this time."""
     with Sandbox() as sandbox:
         login = begin(sandbox, callback)
         browser.open(login.url)
@@ -106,7 +106,7 @@ async def test_person_mistypes_and_tries_again(callback: str, browser: Browser) 
 
 
 async def test_person_cancels(callback: str, browser: Browser) -> None:
-    """The application learns it as an error with a code of its own, without a field being filled in."""
+    """The application gets an error with its own code, without any input in the form."""
     with Sandbox() as sandbox:
         login = begin(sandbox, callback)
         browser.open(login.url)
@@ -118,7 +118,7 @@ async def test_person_cancels(callback: str, browser: Browser) -> None:
 
 
 async def test_code_that_waited_is_refused(callback: str, browser: Browser) -> None:
-    """After twenty seconds of the sandbox's clock a person has to log in again, and the error speaks of the code."""
+    """After twenty seconds of the sandbox's clock the user must log in again, and the error names the code."""
     clock = ManualClock()
     with Sandbox(clock=clock) as sandbox:
         login = begin(sandbox, callback)
@@ -133,7 +133,7 @@ async def test_code_that_waited_is_refused(callback: str, browser: Browser) -> N
 
 
 async def test_login_ends_the_persons_other_session(callback: str, browser: Browser) -> None:
-    """The page says so beforehand; the other client is told what happened to it."""
+    """The page announces it; the other client gets an error that says so."""
     with Sandbox() as sandbox:
         async with seic.AsyncClient(sandbox.config(provider=seic.SEI_PLATFORM)) as other:
             assert (await other.get("/v1/echo")).status_code == 200

@@ -1,4 +1,4 @@
-"""Proxies, addresses and trust as banks have them, for token and API calls with mutual TLS."""
+"""Proxies, local addresses and trust as in a bank's network, for token requests and API calls with mutual TLS."""
 
 from __future__ import annotations
 
@@ -37,38 +37,38 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def root() -> Minted:
-    """The authority of both sides."""
+    """Return the authority of client and server."""
     return authority()
 
 
 @pytest.fixture
 def certificate(root: Minted) -> seic.ClientCertificate:
-    """Ours."""
+    """Return the client certificate."""
     return seic.ClientCertificate.load(mint(issuer=root, number=41).pair)
 
 
 @pytest.fixture
 def edge(root: Minted, tmp_path: Path) -> Iterator[Edge]:
-    """A gateway that demands a certificate."""
+    """Run a gateway that requires a certificate."""
     with Edge(tmp_path / "nginx", root) as running:
         yield running
 
 
 @pytest.fixture
 def made(edge: Edge, root: Minted, certificate: seic.ClientCertificate) -> Callable[..., seic.Config]:
-    """What makes settings that reach the gateway with our certificate."""
+    """Return a function that creates configurations for the gateway with the certificate."""
     return lambda **changes: settings_for(edge, root, **{"certificate": certificate, **changes})
 
 
 @pytest.fixture
 def proxy() -> Iterator[ConnectProxy]:
-    """A proxy that takes everybody."""
+    """Run a proxy without authentication."""
     with ConnectProxy() as running:
         yield running
 
 
 async def call(config: seic.Config) -> None:
-    """One API call of each kind of client, each with a token call of its own."""
+    """Make an API call with each kind of client, each with a token request."""
 
     def block() -> None:
         with seic.Client(config) as client:
@@ -80,7 +80,7 @@ async def call(config: seic.Config) -> None:
 
 
 def assert_served_by_mutual_tls(log: list[Line]) -> None:
-    """Both clients made a token and an API call, each with the certificate."""
+    """Check that both clients made a token request and an API call, each with the certificate."""
     assert sorted(line.path for line in log) == ["/v1/echo"] * 2 + ["/v2/oauthtoken"] * 2
     assert {line.verify for line in log} == {"SUCCESS"}
 
@@ -93,7 +93,7 @@ async def test_the_environments_proxy_carries_token_and_api_calls(
     proxy: ConnectProxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each connection is a tunnel of its own to the host; what goes through it is TLS, with no secret to be read."""
+    """Each connection has its own tunnel to the host; its content is TLS, without a readable secret."""
     monkeypatch.setenv(variable, proxy.url)
     await call(made())
 
@@ -110,7 +110,7 @@ async def test_no_proxy_exempts(
     proxy: ConnectProxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A host that NO_PROXY names is reached straight."""
+    """A host in NO_PROXY is called directly."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     monkeypatch.setenv("NO_PROXY", exempt.format(port=edge.port))
     await call(made())
@@ -125,7 +125,7 @@ async def test_the_environment_counts_only_where_it_is_trusted(
     proxy: ConnectProxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """`trust_env=False` goes straight."""
+    """`trust_env=False` ignores the variables."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     await call(made(trust_env=False))
 
@@ -141,7 +141,7 @@ async def test_a_stated_proxy_stands_above_the_environment(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It gets its credentials, and nothing else does: no repr, no log at DEBUG, nothing beyond the tunnel."""
+    """The proxy receives its credentials; they are in no repr, no DEBUG log, and not in the tunnel."""
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "*")
@@ -161,7 +161,7 @@ async def test_a_stated_proxy_stands_above_the_environment(
 
 
 async def test_a_proxy_that_refuses_is_named(edge: Edge, made: Callable[..., seic.Config]) -> None:
-    """Its place and its answer stand in the error, its credentials nowhere near it."""
+    """The error contains its address and response, but not its credentials."""
     with ConnectProxy(_CREDENTIALS) as proxy:
         wrong = proxy.url.replace("//", "//proxy-user:another-Secret-88@")
         config = made(proxy=wrong)
@@ -181,7 +181,7 @@ async def test_a_proxy_that_refuses_is_named(edge: Edge, made: Callable[..., sei
 async def test_a_proxy_that_echoes_its_credentials_tells_nobody(
     said: str, made: Callable[..., seic.Config], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What it was told stands in its answer, and in no error, cause or log line of seic's."""
+    """Its response contains its credentials, but no error, cause or log line of seic does."""
     basic = base64.b64encode(_CREDENTIALS.encode()).decode()
     echo = {"password": "proxy-Secret-77", "header": basic, "own header": "Bearer-Secret-99"}[said]
     with answering(f"HTTP/1.1 407 no {echo}\r\nContent-Length: 0\r\n\r\n".encode()) as port:
@@ -208,7 +208,7 @@ async def test_a_proxy_that_echoes_its_credentials_tells_nobody(
 async def test_a_proxy_that_is_not_there_is_named(
     edge: Edge, made: Callable[..., seic.Config], proxy: ConnectProxy
 ) -> None:
-    """A connection that fails on the way to the proxy is not blamed on the provider."""
+    """A failed connection to the proxy is not attributed to the provider."""
     config = made(proxy="http://127.0.0.1:1")
     async with httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as client:
         with pytest.raises(httpx.ConnectError, match=r"through the proxy http://127\.0\.0\.1:1: .*NO_PROXY"):
@@ -216,7 +216,7 @@ async def test_a_proxy_that_is_not_there_is_named(
 
 
 async def test_nothing_goes_in_clear_to_a_proxy(proxy: ConnectProxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For an http host a stated proxy is refused, and the environment's is passed by."""
+    """For an http host a configured proxy is refused, and one in the environment is ignored."""
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     monkeypatch.setenv("ALL_PROXY", proxy.url)
     with wire() as server:
@@ -240,7 +240,7 @@ async def test_nothing_goes_in_clear_to_a_proxy(proxy: ConnectProxy, monkeypatch
 
 
 async def test_calls_leave_from_the_stated_address(edge: Edge, made: Callable[..., seic.Config]) -> None:
-    """The address that a provider's allow-list knows is the one it sees, of token and API calls alike."""
+    """The server sees the configured local address, for token requests and API calls."""
     await call(made(local_address="127.0.0.2"))
 
     log = edge.log()
@@ -252,7 +252,7 @@ async def test_calls_leave_from_the_stated_address(edge: Edge, made: Callable[..
 async def test_the_environment_names_the_authorities(
     variable: str, edge: Edge, made: Callable[..., seic.Config], root: Minted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bundle, or a folder of names that are hashes; the system's own authorities do not know this server."""
+    """A bundle, or a folder with hashed names; the system's own authorities do not trust this server."""
     folder = edge.folder / "trusted"
     folder.mkdir()
     name = openssl("x509", "-in", "@", "-hash", "-noout", given=root.pem).decode().strip()
@@ -264,7 +264,7 @@ async def test_the_environment_names_the_authorities(
 
 
 async def test_an_ipv6_host_is_called(root: Minted, certificate: seic.ClientCertificate, tmp_path: Path) -> None:
-    """`[::1]:port`, whose certificate names the address."""
+    """`[::1]:port`, with a certificate for the address."""
     with Edge(tmp_path / "nginx", root, address="::1", identity=server(root, "::1")) as edge:
         hosts = seic.Hosts(mtls=f"[::1]:{edge.port}")
         await call(settings_for(edge, root, certificate=certificate, hosts=hosts))
@@ -276,7 +276,7 @@ async def test_an_ipv6_host_is_called(root: Minted, certificate: seic.ClientCert
 
 @contextlib.contextmanager
 def answering(reply: bytes | None, *, tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Run what may pass for a proxy: it takes each request, answers, and closes; None answers nothing."""
+    """Run a server that answers each request and closes, or with None answers nothing, in place of a proxy."""
 
     def serve() -> None:
         while True:
@@ -312,7 +312,7 @@ def _stranger(tmp_path: Path) -> ssl.SSLContext:
 async def test_a_proxy_that_fails_before_the_tunnel_is_blamed_for_it(
     row: str, blocking: bool, made: Callable[..., seic.Config], tmp_path: Path
 ) -> None:
-    """Neither the provider nor our certificate is named for what happens between here and the proxy."""
+    """The error names neither the provider nor the certificate for a failure before the tunnel."""
     own = row == "own certificate"
     scheme = "https" if own else "http"
     with answering(b"SSH-2.0\r\n\r\n" if row == "garbles" else None, tls=_stranger(tmp_path) if own else None) as port:

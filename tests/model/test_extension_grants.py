@@ -11,12 +11,18 @@ from urllib.parse import parse_qsl
 import attrs
 import pytest
 
-from seic._errors import ConfigurationError
-from seic._model.extension_grants import DeviceCode, ExistingToken, JwtBearer, SamlBearer, TokenExchange
-from seic._model.grants import ClientCredentials
-from seic._model.provider import Provider, RequestContext
-from seic._model.token import Token
-from seic._oauth.messages import build_token_request
+from seic import (
+    ClientCredentials,
+    ConfigurationError,
+    DeviceCode,
+    ExistingToken,
+    JwtBearer,
+    Provider,
+    SamlBearer,
+    Token,
+    TokenExchange,
+)
+from tests._support.token_calls import config_of, token_request
 
 PROVIDER = Provider(token_url="/token", device_authorization_url="/device")
 XML = (
@@ -138,10 +144,7 @@ def test_several_resources() -> None:
     grant = ClientCredentials(resource=wanted, scope="read")
     grant.check(PROVIDER)
     assert hash(grant) == hash(ClientCredentials(resource=tuple(wanted), scope="read"))
-    request = build_token_request(
-        RequestContext(provider=PROVIDER, token_url="https://idp.example/t", client_id="id", client_secret="s"),
-        grant=grant,
-    )
+    request = token_request(config_of(PROVIDER, client_secret="s", grant=grant))
     assert parse_qsl(request.content.decode()) == [
         ("grant_type", "client_credentials"),
         ("scope", "read"),

@@ -7,19 +7,21 @@ from typing import Any
 import attrs
 import pytest
 
-from seic._errors import ConfigurationError
-from seic._model.extension_grants import ExistingToken, SamlBearer, TokenExchange
-from seic._model.grant_parameters import Grant
-from seic._model.grants import (
-    SAML2_BEARER,
+from seic import (
     AuthorizationCode,
     ClientCredentials,
+    ConfigurationError,
+    ExistingToken,
+    Grant,
     Password,
+    Provider,
     RefreshToken,
     Saml2Bearer,
+    SamlBearer,
     SessionToken,
+    TokenExchange,
 )
-from seic._model.provider import Provider
+from seic._model.grants import SAML2_BEARER
 
 _GATEWAY = Provider(token_url="/v2/oauthtoken", name="the gateway", username_field="username")
 _PLATFORM = Provider(token_url="/v2/oauth/token", name="the platform", username_field="email")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._errors import ConfigurationError
+from seic import ConfigurationError
 from seic._model.saml import MAX_DOCUMENT_BYTES, Document, document_ends_at, encode_document, is_inline
 
 _NAMESPACES = 'xmlns:p="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:a="urn:oasis:names:tc:SAML:2.0:assertion"'
@@ -118,7 +118,7 @@ def test_what_is_no_document_is_refused_unquoted(source: Document) -> None:
 )
 def test_a_path_that_leads_nowhere_is_refused_unquoted(source: str) -> None:
     """A damaged document given as a text is taken for a path, so the path is not repeated."""
-    with pytest.raises(ConfigurationError, match="nor a file that can be read") as caught:
+    with pytest.raises(ConfigurationError, match="or a readable file") as caught:
         _encode(source)
 
     assert source not in str(caught.value)

@@ -10,7 +10,7 @@ import httpx
 import httpx2
 import pytest
 
-from seic._errors import ConfigurationError, TokenEndpointUnavailable
+from seic import ConfigurationError, TokenEndpointUnavailable
 from seic._model.secrecy import HIDDEN, SecretStr, Unpicklable, hide, traceless
 from tests._support.reports import report
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from seic._errors import ConfigurationError
+from seic import ConfigurationError
 from seic._model.secrecy import digest, is_set, reveal
 
 

@@ -108,9 +108,11 @@ def test_a_name_that_does_not_resolve_is_told(
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(CALLS[call], match=r"mtls\.example: could not be reached: its name does not resolve") as caught:
+    with pytest.raises(
+        CALLS[call], match=r"mtls\.example: could not be reached: the host name does not resolve"
+    ) as caught:
         call(config("mtls.example"))
-    assert "(Name or service not known); check the host's spelling" in str(caught.value)
+    assert "(Name or service not known); check its spelling" in str(caught.value)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -126,7 +128,7 @@ def test_a_local_address_of_the_other_kind_is_told(
     call: Callable[[seic.Config], None], host: str, local_address: str, closed_port: int
 ) -> None:
     """IPv4 does not reach IPv6, nor the other way; the name of the host has no part in it."""
-    with pytest.raises(CALLS[call], match=rf"local_address {local_address} is of another kind") as caught:
+    with pytest.raises(CALLS[call], match=rf"local_address {local_address} and the host") as caught:
         call(config(f"{host}:{closed_port}", local_address=local_address))
     assert "resolve" not in str(caught.value)
 
@@ -143,7 +145,7 @@ def test_a_name_that_may_have_addresses_of_the_other_kind_only_is_told() -> None
     """A resolver that is asked for one kind says of both mistakes that there is no such name."""
     said = explain_connect_error(_behind(socket.gaierror(socket.EAI_NONAME, "not known")), REQUEST, "::1")
     assert said is not None
-    assert "its name does not resolve (not known), or to no address of the kind of local_address ::1;" in said
+    assert "the host name does not resolve (not known), or not to the address family of local_address ::1;" in said
 
 
 def _behind(cause: BaseException) -> httpx.ConnectError:
@@ -161,8 +163,8 @@ NO_ROUTE = OSError(errno.EHOSTUNREACH, "no route")
     ("error", "words"),
     [
         pytest.param(httpx.ConnectTimeout("timed out"), "no answer within 5 s, to the connection", id="timeout"),
-        pytest.param(_behind(OSError(errno.ENETUNREACH, "unreachable")), "no route to it", id="network"),
-        pytest.param(_behind(NO_ROUTE), "no route to it", id="host"),
+        pytest.param(_behind(OSError(errno.ENETUNREACH, "unreachable")), "no route to the host", id="network"),
+        pytest.param(_behind(NO_ROUTE), "no route to the host", id="host"),
         pytest.param(_behind(ExceptionGroup("several", [NO_ROUTE, REFUSED])), "was refused", id="several-addresses"),
         pytest.param(_behind(OSError(errno.EADDRNOTAVAIL, "cannot assign")), None, id="no-local-address-set"),
         pytest.param(_behind(OSError(errno.EMFILE, "too many open files")), None, id="something-else"),

@@ -10,7 +10,9 @@ import httpx
 import pytest
 
 import seic
-from seic._network import identity, pools
+from seic import _identity
+from seic._network import pools
+from seic._transport import identity_of
 from seic.events import CertificateRejected, CertificateRotated, Event
 from tests._support.edge import Edge
 from tests._support.holding import HoldingServer, holding_server
@@ -18,16 +20,10 @@ from tests._support.pki import DAY, NOW, Minted, authority, mint
 from tests._support.swapping import PairOnDisk, settings_for
 
 
-class NobodyWatches:
-    """In the place of the process's watcher: what happens, happens by what the test does."""
-
-    def add(self, identity: object) -> None:
-        """Do nothing."""
-
-
 @pytest.fixture(autouse=True)
 def _unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "WATCHER", NobodyWatches())
+    # Nothing happens but by what the test does.
+    monkeypatch.setattr(_identity._Watcher, "add", lambda *_: None)
 
 
 @pytest.fixture
@@ -240,10 +236,10 @@ async def test_all_clients_of_a_configuration_rotate_together(
 
 async def test_http2_offers_itself_in_a_context_of_its_own(make: Make) -> None:
     """What is offered is written into the context, so token calls and API calls over HTTP/2 must not share one."""
-    presenter = make().presenter
+    credential = identity_of(make()).current()
 
-    assert presenter.present().context is presenter.present().context
-    assert presenter.present().context is not presenter.present(http2=True).context
+    assert credential.http2_context() is credential.http2_context()
+    assert credential.http2_context() is not credential.context
 
 
 # A certificate from a callback
@@ -302,13 +298,15 @@ async def test_a_refused_certificate_is_looked_for_at_once(
     disk = PairOnDisk(tmp_path / "pair", old)
     with Edge(tmp_path / "nginx", root, revoked=(old,)) as edge:
         config = settings_for(edge, root, certificate=disk.load())
-        await asyncio.to_thread(config.presenter.present)
+        identity = identity_of(config)
+        await asyncio.to_thread(identity.current)
         disk.put(new)
         async with seic.AsyncClient(config) as client:
             assert (await client.get("/")).status_code == 200
-        disk.put(old)
+        disk = PairOnDisk(tmp_path / "another", old)
         config = settings_for(edge, root, certificate=disk.load())
-        config.presenter.present()
+        identity = identity_of(config)
+        identity.current()
         disk.put(new)
         with seic.Client(config) as blocking:
             assert (await asyncio.to_thread(blocking.get, "/")).status_code == 200
@@ -330,17 +328,16 @@ async def test_an_expired_certificate_that_was_renewed_is_never_presented(
     assert far.made == serials(new)
 
 
-class SlowPresenter:
-    """In the place of a presenter: a look takes until the test lets it go, and each is counted."""
+class SlowIdentity:
+    """In the place of an identity: a check takes until the test lets it go, and each is counted."""
 
     def __init__(self) -> None:
-        self.rotation = self
         self.generation = 1
         self.looks = 0
         self.go_on = threading.Event()
 
-    def look(self, presented: int) -> bool:
-        """Look, and find something new."""
+    def check_for_update(self, *, urgent: bool) -> bool:
+        """Check, and find something new."""
         self.looks += 1
         assert self.go_on.wait(10)
         self.generation = 2
@@ -349,7 +346,7 @@ class SlowPresenter:
 
 async def test_all_who_are_refused_at_once_share_a_look(make: Make) -> None:
     """Each would hold a thread for as long as a source hangs; and who began it may leave."""
-    presenter = SlowPresenter()
+    presenter = SlowIdentity()
     network = pools.AsyncPools(presenter, None)  # type: ignore[arg-type]  # what it does not need here
     looking = [asyncio.create_task(network._look(1)) for _ in range(50)]
     await asyncio.sleep(0)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._errors import ApiError, FieldError
+from seic import ApiError, FieldError
 from seic._oauth.api_errors import parse_api_error
 
 GATEWAY = {

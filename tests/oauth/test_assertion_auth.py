@@ -12,9 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 import seic
-from seic._model.provider import RequestContext
-from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
-from seic._oauth.client_auth import SelfSignedTlsClientAuth, TlsClientAuth
+from seic import ClientSecretJwt, PrivateKeyJwt, RequestContext, SelfSignedTlsClientAuth, TlsClientAuth
 from seic._oauth.device import build_device_request
 from seic._oauth.introspection import build_token_info_request
 from seic._oauth.messages import build_token_request

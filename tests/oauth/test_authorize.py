@@ -11,12 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._errors import ConfigurationError, InvalidTokenResponse, TokenError, TokenRequestRefused
-from seic._model.hosts import Hosts
-from seic._model.provider import Provider
-from seic._oauth.authorize import Login, build_authorize_url, parse_callback
+from seic import (
+    OAUTH2,
+    SEI_GATEWAY,
+    SEI_PLATFORM,
+    ConfigurationError,
+    Hosts,
+    InvalidTokenResponse,
+    Login,
+    Provider,
+    TokenError,
+    TokenRequestRefused,
+)
+from seic._oauth.authorize import build_authorize_url, parse_callback
 from seic._oauth.pkce import challenge_of
-from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 STATE = "67e1ff68-164f-43ad-8f2d-5cbbfda56ec9"

@@ -10,16 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seic._model.provider import Provider
-from seic._oauth.challenges import (
-    MAX_RETRY_AFTER,
-    Challenge,
-    is_logged_in_elsewhere,
-    parse_challenges,
-    parse_retry_after,
-    speaks_of_token,
-)
-from seic._oauth.providers import OAUTH2, SEI_GATEWAY
+from seic import OAUTH2, SEI_GATEWAY, Provider
+from seic._oauth.challenges import MAX_RETRY_AFTER, Challenge, is_token_rejected, parse_challenges, parse_retry_after
 
 # Seven seconds before the date that RFC 9110 §5.6.7 has for its examples.
 NOW = 784111770.0
@@ -128,7 +120,7 @@ def test_challenges_are_read_in_linear_steps(unit: str) -> None:
 
 
 def _unauthorized(*challenges: str, body: object = None, provider: Provider = SEI_GATEWAY) -> bool:
-    return speaks_of_token(
+    return is_token_rejected(
         provider=provider,
         headers=httpx.Headers([("WWW-Authenticate", challenge) for challenge in challenges]),
         body=b"" if body is None else json.dumps(body).encode(),
@@ -203,24 +195,4 @@ def test_a_provider_may_document_the_bare_status(challenges: list[str], body: ob
 def test_any_reply_speaks_or_does_not(body: bytes, challenge: str) -> None:
     """Expect a plain answer for any reply."""
     headers = httpx.Headers([(b"WWW-Authenticate", challenge.encode("latin-1"))])
-    assert speaks_of_token(provider=SEI_GATEWAY, headers=headers, body=body) in (True, False)
-
-
-def _elsewhere(subcode: object) -> bytes:
-    return json.dumps({"error": {"code": 403, "message": "logged out", "subcode": subcode, "errorid": ""}}).encode()
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "expected"),
-    [
-        pytest.param(403, _elsewhere("018"), True, id="as documented"),
-        pytest.param(401, _elsewhere("018"), False, id="another status"),
-        pytest.param(403, _elsewhere("019"), False, id="another subcode"),
-        pytest.param(403, _elsewhere(None), False, id="no subcode"),
-        pytest.param(403, b"", False, id="no body"),
-        pytest.param(403, b"<html>018</html>", False, id="HTML"),
-    ],
-)
-def test_logged_in_elsewhere(status: int, body: bytes, expected: bool) -> None:
-    """Expect the platform's 403 with subcode 018, and nothing else."""
-    assert is_logged_in_elsewhere(status=status, body=body) is expected
+    assert is_token_rejected(provider=SEI_GATEWAY, headers=headers, body=body) in (True, False)

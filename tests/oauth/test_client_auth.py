@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from seic._errors import ConfigurationError
-from seic._model.provider import ClientAuthentication, Provider, RequestContext
-from seic._oauth.client_auth import (
-    DEFAULT_CLIENT_AUTHENTICATION,
+from seic import (
+    ClientAuthentication,
     ClientIdOnly,
     ClientSecretBasic,
     ClientSecretPost,
-    client_authentication_of,
-    hint_for_refusal,
+    ConfigurationError,
+    Provider,
+    RequestContext,
 )
+from seic._oauth.client_auth import DEFAULT_CLIENT_AUTHENTICATION, client_authentication_of, hint_for_refusal
 
 
 def _context(client_id: str, client_secret: str | None, **changes: Any) -> RequestContext:

@@ -9,10 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenRequestRefused
-from seic._model.provider import Provider
+from seic import (
+    OAUTH2,
+    SEI_GATEWAY,
+    SEI_PLATFORM,
+    InvalidTokenResponse,
+    Provider,
+    SeicError,
+    TokenEndpointUnavailable,
+    TokenRequestRefused,
+)
 from seic._oauth.messages import parse_token_reply
-from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from tests._support.token_replies import reply_of
 
 REFUSED = {
@@ -210,10 +217,10 @@ def test_a_redirect_is_named_and_not_followed(status: int, location: str | None,
 
 @pytest.mark.parametrize("status", [0, 100, 199, 600, 999])
 def test_a_status_that_ends_nothing(status: int) -> None:
-    """Expect what is no final answer to be no token."""
+    """Expect a status that is not final to be an error."""
     error = _error(status)
     assert isinstance(error, InvalidTokenResponse)
-    assert "no final answer" in error.problem
+    assert "is not final" in error.problem
 
 
 @pytest.mark.parametrize("status", [400, 503])

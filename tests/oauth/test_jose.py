@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from seic._errors import ConfigurationError
+from seic import ConfigurationError
 from seic._oauth.jose import new_key, read_key, read_secret, require_jose
 from tests._support.jwts import EC_KEY, RSA_KEY, parts, pem
 from tests._support.pki import mint, openssl, request
@@ -104,14 +104,14 @@ def test_where_a_key_may_stand(tmp_path: Path) -> None:
         pytest.param(
             pem(EC_KEY, "pass"), {"password": "wrong"}, "does not decrypt it; check password=", id="wrong passphrase"
         ),
-        pytest.param(pem(EC_KEY), {"password": "pass"}, "not encrypted, .*leave it out", id="needless passphrase"),
+        pytest.param(pem(EC_KEY), {"password": "pass"}, "not encrypted, .*remove", id="needless passphrase"),
         pytest.param(pem(EC_KEY), {"algorithm": "RS256"}, "ES256, not RS256", id="another algorithm"),
         pytest.param(pem(RSA_KEY), {"algorithm": "none"}, "not none", id="no signature at all"),
         pytest.param(pem(RSA_KEY), {"algorithm": "HS256"}, "not HS256", id="a key as a secret"),
         pytest.param(pem(rsa.generate_private_key(65537, 1024)), {}, "2048 bits", id="weak RSA"),  # noqa: S505  # meant
         pytest.param(pem(ec.generate_private_key(ec.SECP256K1())), {}, "secp256k1", id="another curve"),
-        pytest.param(pem(x25519.X25519PrivateKey.generate()), {}, "signs no JWT", id="for agreement"),
-        pytest.param(pem(dsa.generate_private_key(1024)), {}, "signs no JWT", id="DSA"),  # noqa: S505  # meant
+        pytest.param(pem(x25519.X25519PrivateKey.generate()), {}, "cannot sign a JWT", id="for agreement"),
+        pytest.param(pem(dsa.generate_private_key(1024)), {}, "cannot sign a JWT", id="DSA"),  # noqa: S505  # meant
     ],
 )
 def test_a_key_that_cannot_sign(material: Any, options: dict[str, str], words: str) -> None:
@@ -130,7 +130,7 @@ def test_a_key_that_cannot_sign(material: Any, options: dict[str, str], words: s
         pytest.param(pem(EC_KEY, "pass"), "wrong", "does not decrypt it; check password=", id="wrong passphrase"),
         pytest.param(pem(EC_KEY)[:-30], None, "cut off .*copy the whole file again", id="cut"),
         pytest.param(b"", None, "it is empty", id="empty"),
-        pytest.param(pem(x25519.X25519PrivateKey.generate()), None, "signs no JWT; use RSA", id="kind"),
+        pytest.param(pem(x25519.X25519PrivateKey.generate()), None, "cannot sign a JWT; use RSA", id="kind"),
         pytest.param(None, None, "it is a directory; name the file in it", id="directory"),
     ],
 )

@@ -32,7 +32,7 @@ def _sized(size: int) -> bytes:
         pytest.param(b'{"a": "\xed\xa0\x80"}', "not UTF-8", id="a surrogate in UTF-8"),
         pytest.param(b"<!DOCTYPE html><html></html>", "HTML", id="HTML"),
         pytest.param(b'\n <?xml version="1.0"?>', "HTML or XML", id="XML"),
-        pytest.param(b'{"a": "b', "cut off", id="cut off"),
+        pytest.param(b'{"a": "b', "truncated", id="cut off"),
         pytest.param(b'{"a": 1} {"b": 2}', "not JSON", id="two documents"),
         pytest.param(b"access_token=abc&expires_in=1", "not JSON", id="a form"),
         pytest.param(b"[]", "not an object", id="a list"),

@@ -11,12 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._errors import ConfigurationError, InvalidTokenResponse
-from seic._model.provider import Provider
-from seic._oauth.assertion_auth import PrivateKeyJwt
-from seic._oauth.client_auth import ClientIdOnly, ClientSecretBasic, ClientSecretPost, TlsClientAuth
+from seic import (
+    OAUTH2,
+    ClientIdOnly,
+    ClientSecretBasic,
+    ClientSecretPost,
+    ConfigurationError,
+    InvalidTokenResponse,
+    PrivateKeyJwt,
+    Provider,
+    TlsClientAuth,
+)
 from seic._oauth.metadata import metadata_urls, parse_metadata
-from seic._oauth.providers import OAUTH2
 
 ISSUER = "https://idp.example/tenant"
 DOCUMENT: dict[str, Any] = {

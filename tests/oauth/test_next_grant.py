@@ -8,14 +8,22 @@ from typing import Any
 import attrs
 import pytest
 
-from seic._errors import TokenRequestRefused
-from seic._model.extension_grants import ExistingToken
+from seic import (
+    OAUTH2,
+    SEI_PLATFORM,
+    AuthorizationCode,
+    ClientCredentials,
+    ExistingToken,
+    Password,
+    Provider,
+    RefreshToken,
+    Saml2Bearer,
+    SessionToken,
+    Token,
+    TokenRequestRefused,
+)
 from seic._model.grant_parameters import GrantParameters
-from seic._model.grants import AuthorizationCode, ClientCredentials, Password, RefreshToken, Saml2Bearer, SessionToken
-from seic._model.provider import Provider
-from seic._model.token import Token
 from seic._oauth.next_grant import next_grant
-from seic._oauth.providers import OAUTH2, SEI_PLATFORM
 
 SAML = (
     b'<a:Assertion xmlns:a="urn:oasis:names:tc:SAML:2.0:assertion">'

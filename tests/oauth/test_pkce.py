@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._errors import ConfigurationError
+from seic import ConfigurationError
 from seic._oauth.pkce import challenge_of, is_same_state, new_state, new_verifier
 
 

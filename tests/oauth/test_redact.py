@@ -8,10 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._model.grants import AuthorizationCode, ClientCredentials
-from seic._model.provider import RequestContext
+from seic import OAUTH2, SEI_GATEWAY, SEI_PLATFORM, AuthorizationCode, ClientCredentials, RequestContext
 from seic._oauth.messages import build_token_request
-from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize, secrets_in
 
 

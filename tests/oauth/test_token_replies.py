@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from seic._oauth.messages import MAX_LIFETIME
-from tests._support.token_replies import GATEWAY_REPLY, parse
+from tests._support.token_calls import GATEWAY_REPLY, parse
+
+MAX_LIFETIME = 365 * 86400.0
 
 
 def test_the_gateways_reply() -> None:

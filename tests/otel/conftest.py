@@ -8,7 +8,7 @@ import pytest
 
 import seic
 from tests._support.clocks import FakeClock
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.observatory import Observatory
 
 
@@ -24,5 +24,5 @@ def seen() -> Iterator[Observatory]:
 def timed_client(gateway: FakeGateway, clock: FakeClock) -> seic.AsyncClient:
     """A client whose time the test moves."""
     config = gateway.config()
-    auth = seic.OAuth2Auth(config, transport=gateway.transport, clock=clock.clock)
-    return seic.AsyncClient(config, auth=auth, transport=gateway.transport)
+    auth = seic.OAuth2Auth(config, transport=gateway, clock=clock.clock)
+    return seic.AsyncClient(config, auth=auth, transport=gateway)

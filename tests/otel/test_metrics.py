@@ -11,7 +11,8 @@ from opentelemetry.sdk.metrics.export import NumberDataPoint
 
 import seic
 from seic.sandbox import CertificateAuthority
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.server import PATIENCE
 from tests._support.observatory import Observatory
 
 AT = {"server.address": "api.seic.com", "server.port": 443}
@@ -48,16 +49,16 @@ async def _refused(client: seic.AsyncClient) -> None:
 
 async def test_waiters_are_counted(gateway: FakeGateway, seen: Observatory) -> None:
     """The counter has the requests that wait now, without a cancelled one; the histogram has all of them."""
-    gateway.gate = asyncio.Event()
+    gateway.hold()
     async with gateway.client() as client:
         seen.instrument(client)
         tasks = [asyncio.create_task(client.get("/v1/accounts")) for _ in range(3)]
-        await gateway.arrived.wait()
+        assert await gateway.arrived.wait_async(PATIENCE)
         assert seen.point("seic.token.waiters").value == 3
         tasks[0].cancel()
         await asyncio.wait(tasks[:1])
         assert seen.point("seic.token.waiters").value == 2
-        gateway.gate.set()
+        gateway.release()
         await asyncio.gather(*tasks[1:])
 
     waiters = seen.point("seic.token.waiters")
@@ -106,7 +107,7 @@ async def test_days_to_expiry_are_read_from_the_current_certificate(gateway: Fak
         raise LookupError("sealed")
 
     configs = [gateway.config(certificate=given) for given in (certificate, None, from_vault)]
-    auths = [seic.OAuth2Auth(config, transport=gateway.transport) for config in configs]
+    auths = [seic.OAuth2Auth(config, transport=gateway) for config in configs]
     for auth in auths:
         seen.instrument(auth)
 

@@ -24,7 +24,7 @@ from opentelemetry.semconv.schemas import Schemas
 
 import seic
 from tests._support.clocks import FakeClock
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.observatory import Observatory, facts
 
 AT = {"server.address": "api.seic.com", "server.port": 443}
@@ -70,7 +70,7 @@ def recorded(seen: Observatory, name: str = DURATION) -> list[tuple[dict[str, An
                 "seic.token.outcome": "invalid",
             },
             True,
-            id="200 that is no token",
+            id="200 without a token",
         ),
         pytest.param(
             httpx.Response(307, headers={"Location": "https://elsewhere.example/?code=1"}),
@@ -143,7 +143,7 @@ async def test_the_url_of_the_token_endpoint_has_no_query(gateway: FakeGateway, 
 async def test_a_server_without_tls_has_the_port_of_its_scheme(gateway: FakeGateway, seen: Observatory) -> None:
     """The default port of http is 80."""
     hosts = seic.Hosts(api="http://127.0.0.1", allow_http_on_loopback=True)
-    async with seic.AsyncClient(gateway.config(hosts=hosts), transport=gateway.transport) as client:
+    async with seic.AsyncClient(gateway.config(hosts=hosts), transport=gateway) as client:
         seen.instrument(client)
         await client.get("/v1/accounts")
 
@@ -161,7 +161,7 @@ async def test_every_request_that_is_sent_is_recorded(gateway: FakeGateway, seen
         await client.get("/v1/accounts")
         gateway.dead.add("token-1")
         await client.get("/v1/accounts")
-        gateway.redirects["/old"] = "/v1/accounts"
+        gateway.redirects["/old"] = (302, "/v1/accounts")
         await client.get("/old")
         stop()
         await client.get("/v1/accounts")
@@ -176,7 +176,7 @@ async def test_every_request_that_is_sent_is_recorded(gateway: FakeGateway, seen
 async def test_every_retry_is_recorded(gateway: FakeGateway, seen: Observatory) -> None:
     """`seic.Retry` hides the first response from the caller, and it is still recorded."""
     answers = [httpx.Response(503, headers={"Retry-After": "0"}), httpx.Response(200)]
-    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     api = httpx.MockTransport(lambda _: answers.pop(0))
     async with seic.AsyncClient(gateway.config(), auth=auth, transport=api, retry=seic.Retry()) as client:
         seen.instrument(client)
@@ -198,7 +198,7 @@ async def test_a_request_that_is_not_sent_is_not_recorded(gateway: FakeGateway, 
         with pytest.raises(seic.HostNotAllowed):
             await client.get("https://elsewhere.example/")
         assert recorded(seen) == []
-    gateway.redirects["/old"] = "https://elsewhere.example/"
+    gateway.redirects["/old"] = (302, "https://elsewhere.example/")
     async with gateway.client(follow_redirects=True) as client:
         seen.instrument(client)
         with pytest.raises(seic.HostNotAllowed):
@@ -222,7 +222,7 @@ async def test_a_failed_request_has_the_class_of_its_error(
     def fail(_request: httpx.Request) -> httpx.Response:
         raise raised
 
-    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     async with seic.AsyncClient(gateway.config(), auth=auth, transport=httpx.MockTransport(fail)) as client:
         seen.instrument(client)
         with pytest.raises(type(raised)):
@@ -262,7 +262,7 @@ async def test_an_unknown_method_is_recorded_as_other(
 async def test_the_http_version_is_recorded_if_it_is_known(gateway: FakeGateway, seen: Observatory) -> None:
     """The conventions want the number without `HTTP/`."""
     answer = httpx.Response(200, extensions={"http_version": b"HTTP/2"})
-    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     api = httpx.MockTransport(lambda _: answer)
     async with seic.AsyncClient(gateway.config(), auth=auth, transport=api) as client:
         seen.instrument(client)
@@ -273,7 +273,7 @@ async def test_the_http_version_is_recorded_if_it_is_known(gateway: FakeGateway,
 
 def test_requests_of_a_blocking_client_are_recorded(gateway: FakeGateway, seen: Observatory) -> None:
     """With replays, and until the end of the instrumentation."""
-    with seic.Client(gateway.config(), transport=gateway.blocking_transport) as client:
+    with seic.Client(gateway.config(), transport=gateway) as client:
         stop = seen.instrument(client)
         client.get("/v1/accounts")
         gateway.dead.add("token-1")
@@ -289,8 +289,8 @@ def test_requests_of_a_blocking_client_are_recorded(gateway: FakeGateway, seen: 
 
 async def test_requests_of_mounted_transports_are_recorded(gateway: FakeGateway, seen: Observatory) -> None:
     """A request may use any transport of the client."""
-    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
-    mounts = {"https://": gateway.transport, "all://example.com": None}
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
+    mounts = {"https://": httpx.MockTransport(gateway.handle_async_request), "all://example.com": None}
     async with httpx.AsyncClient(auth=auth, mounts=mounts, trust_env=False) as client:
         seen.instrument(client)
         await client.get("https://api.seic.com/v1/accounts")
@@ -300,7 +300,7 @@ async def test_requests_of_mounted_transports_are_recorded(gateway: FakeGateway,
 
 async def test_requests_of_an_httpx2_client_are_recorded(gateway: FakeGateway, seen: Observatory) -> None:
     """The same auth works in both kinds of client."""
-    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     api = httpx2.MockTransport(lambda _: httpx2.Response(200))
     async with httpx2.AsyncClient(auth=auth, transport=api) as client:  # type: ignore[arg-type]  # its base is chosen when it runs
         seen.instrument(client)

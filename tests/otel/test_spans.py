@@ -13,7 +13,8 @@ from opentelemetry import trace
 import seic
 from seic.events import Event, TokenRefreshEnded, TokenRefreshStarted, TokenWaitEnded, TokenWaitStarted
 from tests._support.clocks import FakeClock
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.server import PATIENCE
 from tests._support.observatory import Observatory, facts, id_of, links, parent_of
 
 AT = {"server.address": "api.seic.com", "server.port": 443}
@@ -63,7 +64,7 @@ async def test_a_request_that_waits_has_four_spans(gateway: FakeGateway, seen: O
 
 async def test_a_refresh_is_linked_to_every_request_that_waited(gateway: FakeGateway, seen: Observatory) -> None:
     """To those that started it and those that joined later; the wait of each links back."""
-    gateway.gate = asyncio.Event()
+    gateway.hold()
 
     async def call(client: seic.AsyncClient) -> None:
         with seen.tracer.start_as_current_span("app"):
@@ -72,10 +73,10 @@ async def test_a_refresh_is_linked_to_every_request_that_waited(gateway: FakeGat
     async with gateway.client() as client:
         seen.instrument(client)
         first = [asyncio.create_task(call(client)) for _ in range(2)]
-        await gateway.arrived.wait()
+        assert await gateway.arrived.wait_async(PATIENCE)
         later = [asyncio.create_task(call(client)) for _ in range(3)]
         await asyncio.sleep(0)
-        gateway.gate.set()
+        gateway.release()
         await asyncio.gather(*first, *later)
 
     apps = seen.named("app")
@@ -99,7 +100,7 @@ async def test_a_request_without_a_span_has_no_wait_span(gateway: FakeGateway, s
 
 def test_a_blocking_client_has_the_same_spans(gateway: FakeGateway, seen: Observatory) -> None:
     """Spans, parents and links are the same."""
-    with seic.Client(gateway.config(), transport=gateway.blocking_transport) as client:
+    with seic.Client(gateway.config(), transport=gateway) as client:
         seen.instrument(client)
         with seen.tracer.start_as_current_span("app"):
             client.get("/v1/accounts")
@@ -188,11 +189,11 @@ async def test_a_replay_waits_for_a_second_refresh(gateway: FakeGateway, seen: O
 
 async def test_an_abandoned_refresh_ends_its_span(gateway: FakeGateway, seen: Observatory) -> None:
     """A client that is closed during a refresh leaves no span open."""
-    gateway.gate = asyncio.Event()
+    gateway.hold()
     client = gateway.client()
     seen.instrument(client)
     task = asyncio.create_task(client.token())
-    await gateway.arrived.wait()
+    assert await gateway.arrived.wait_async(PATIENCE)
     task.cancel()
     await client.aclose()
 

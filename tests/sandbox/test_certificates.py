@@ -1,3 +1,5 @@
+"""The certificate authority of the sandbox."""
+
 from __future__ import annotations
 
 import datetime as dt
@@ -12,23 +14,23 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from seic.sandbox import CertificateAuthority, IssuedCertificate
-from tests._support.far_side import client_context, load_pair
+from tests._support.sandbox_client import client_context, load_pair
 
 NOW = dt.datetime.now(dt.UTC)
 
 
 @pytest.fixture(scope="module")
 def authority() -> CertificateAuthority:
-    """One authority for what does not change it for others."""
+    """An authority for tests that do not change it."""
     return CertificateAuthority("test CA")
 
 
 def shake_hands(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> Mapping[str, object] | None:
-    """Run a handshake in memory and return the certificate that the server saw."""
+    """Run a handshake in memory and return the certificate that the server received."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    near = client.wrap_bio(to_client, to_server, server_hostname=name)
-    far = server.wrap_bio(to_server, to_client, server_side=True)
-    pending = [near, far]
+    client_side = client.wrap_bio(to_client, to_server, server_hostname=name)
+    server_side = server.wrap_bio(to_server, to_client, server_side=True)
+    pending = [client_side, server_side]
     for _ in range(10):
         for side in list(pending):
             try:
@@ -37,17 +39,17 @@ def shake_hands(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> Ma
                 continue
             pending.remove(side)
     assert not pending
-    return far.getpeercert()
+    return server_side.getpeercert()
 
 
 @pytest.mark.parametrize(
     ("key_type", "kind"),
     [("ec", ec.EllipticCurvePrivateKey), ("rsa", rsa.RSAPrivateKey), ("ed25519", ed25519.Ed25519PrivateKey)],
 )
-def test_pem_holds_a_matching_pair_of_the_asked_type(
+def test_pem_has_a_matching_pair_of_the_requested_type(
     key_type: str, kind: type, authority: CertificateAuthority
 ) -> None:
-    """Certificate and key load from their PEM, belong together, and are signed by the authority."""
+    """Certificate and key load from their PEM, match, and are signed by the authority."""
     issued = authority.issue("someone", key_type=key_type)  # type: ignore[arg-type]
     certificate = x509.load_pem_x509_certificate(issued.cert_pem)
     key = serialization.load_pem_private_key(issued.key_pem, None)
@@ -59,7 +61,7 @@ def test_pem_holds_a_matching_pair_of_the_asked_type(
 
 @pytest.mark.parametrize("key_type", ["ec", "rsa", "ed25519"])
 def test_authority_signs_with_any_key_type(key_type: str) -> None:
-    """The root's own key may be of each type, for certificates and lists."""
+    """Certificates and revocation lists, with each type of the root's key."""
     authority = CertificateAuthority(key_type=key_type)  # type: ignore[arg-type]
     authority.issue("x").certificate.verify_directly_issued_by(authority.certificate)
     crl = x509.load_pem_x509_crl(authority.crl_pem())
@@ -67,12 +69,12 @@ def test_authority_signs_with_any_key_type(key_type: str) -> None:
 
 
 def test_unknown_key_type_is_an_error(authority: CertificateAuthority) -> None:
-    """The error names the ones there are."""
+    """The error names the valid types."""
     with pytest.raises(ValueError, match="'ec', 'rsa' or 'ed25519'"):
         authority.issue("x", key_type="dsa")  # type: ignore[arg-type]
 
 
-def test_key_is_encrypted_on_demand(authority: CertificateAuthority) -> None:
+def test_key_may_be_encrypted(authority: CertificateAuthority) -> None:
     """An encrypted key needs its password."""
     issued = authority.issue("x")
     pem = issued.encode_key(b"secret")
@@ -84,7 +86,7 @@ def test_key_is_encrypted_on_demand(authority: CertificateAuthority) -> None:
 
 
 def test_repr_shows_no_key(authority: CertificateAuthority) -> None:
-    """The key does not stand in the repr, not even as an object."""
+    """Not even as an object."""
     assert "key" not in repr(authority.issue("x")).lower()
 
 
@@ -97,10 +99,10 @@ def test_repr_shows_no_key(authority: CertificateAuthority) -> None:
         (False, False, None),
     ],
 )
-def test_usage_is_what_was_asked_for(
+def test_extended_key_usage_can_be_chosen(
     client: bool, server: bool, usages: set[x509.ObjectIdentifier] | None, authority: CertificateAuthority
 ) -> None:
-    """The extended key usage names client and server authentication, or is absent."""
+    """Client authentication, server authentication, both, or no extension."""
     extensions = authority.issue("x", client=client, server=server).certificate.extensions
     if usages is None:
         with pytest.raises(x509.ExtensionNotFound):
@@ -109,8 +111,8 @@ def test_usage_is_what_was_asked_for(
         assert set(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == usages
 
 
-def test_alternative_names_are_addresses_where_they_read_so(authority: CertificateAuthority) -> None:
-    """DNS names and IP addresses of both families are told apart."""
+def test_alternative_names_are_ip_addresses_or_dns_names(authority: CertificateAuthority) -> None:
+    """IP addresses of both families are recognised."""
     issued = authority.issue("x", sans=["localhost", "127.0.0.1", "::1"])
     names = issued.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     assert names.value.get_values_for_type(x509.DNSName) == ["localhost"]
@@ -135,10 +137,10 @@ def test_empty_subject_makes_the_alternative_names_critical(authority: Certifica
         pytest.param(None, NOW + dt.timedelta(days=8), True, id="ends soon"),
     ],
 )
-def test_validity_is_what_was_asked_for(
+def test_validity_can_be_chosen(
     not_before: dt.datetime | None, not_after: dt.datetime | None, valid: bool, authority: CertificateAuthority
 ) -> None:
-    """Each end can be set alone, and the start always comes before the end."""
+    """Start and end can be set separately; the start is always before the end."""
     certificate = authority.issue("x", not_before=not_before, not_after=not_after).certificate
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     assert start < end
@@ -149,42 +151,40 @@ def test_validity_is_what_was_asked_for(
         assert end == not_after.replace(microsecond=0)
 
 
-def test_authority_can_be_expired_too() -> None:
-    """Its validity can be set like a certificate's."""
+def test_authority_can_be_expired() -> None:
+    """Its validity can be set, too."""
     authority = CertificateAuthority(not_after=NOW - dt.timedelta(days=3))
     assert authority.certificate.not_valid_after_utc < NOW
 
 
-def test_strict_verifiers_take_the_chain(authority: CertificateAuthority) -> None:
-    """A handshake with OpenSSL's strictest checks on both sides succeeds, and each sees the other."""
-    near = client_context(authority.cert_pem, authority.issue("client"))
-    near.verify_flags |= ssl.VERIFY_X509_STRICT
-    far = _server(authority.issue("server", sans=["localhost"], client=False, server=True), authority)
-    far.verify_flags |= ssl.VERIFY_X509_STRICT
-    seen = shake_hands(near, far, "localhost")
+def test_strict_verifiers_accept_the_chain(authority: CertificateAuthority) -> None:
+    """A handshake with OpenSSL's strictest checks on both sides succeeds."""
+    client_side = client_context(authority.cert_pem, authority.issue("client"))
+    client_side.verify_flags |= ssl.VERIFY_X509_STRICT
+    server_side = _server(authority.issue("server", sans=["localhost"], client=False, server=True), authority)
+    server_side.verify_flags |= ssl.VERIFY_X509_STRICT
+    seen = shake_hands(client_side, server_side, "localhost")
     assert seen is not None
     assert seen["subject"] == ((("commonName", "client"),),)
 
 
-def test_revoked_certificate_is_refused_by_its_list_and_others_are_not(
-    authority: CertificateAuthority, tmp_path: Path
-) -> None:
-    """OpenSSL checks the list: it names the revoked certificate and spares the other."""
+def test_revocation_list_refuses_only_the_revoked_certificate(authority: CertificateAuthority, tmp_path: Path) -> None:
+    """OpenSSL checks the list."""
     good, bad = authority.issue("good"), authority.issue("bad")
     authority.revoke(bad)
     authority.revoke(bad.certificate)
-    far = _server(authority.issue("server", sans=["localhost"], client=False, server=True), authority)
+    server_side = _server(authority.issue("server", sans=["localhost"], client=False, server=True), authority)
     crl = tmp_path / "crl.pem"
     crl.write_bytes(authority.crl_pem())
-    far.load_verify_locations(crl)
-    far.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
-    assert shake_hands(client_context(authority.cert_pem, good), far, "localhost") is not None
+    server_side.load_verify_locations(crl)
+    server_side.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+    assert shake_hands(client_context(authority.cert_pem, good), server_side, "localhost") is not None
     with pytest.raises(ssl.SSLError, match="certificate revoked"):
-        shake_hands(client_context(authority.cert_pem, bad), far, "localhost")
+        shake_hands(client_context(authority.cert_pem, bad), server_side, "localhost")
 
 
-def test_list_counts_up_and_names_each_certificate_once() -> None:
-    """An empty list is a list; revoking twice is revoking once; each list has a higher number."""
+def test_revocation_lists_are_numbered() -> None:
+    """An empty list is valid; a certificate that is revoked twice is listed once; each list has a higher number."""
     authority = CertificateAuthority()
     empty = x509.load_pem_x509_crl(authority.crl_pem())
     issued = authority.issue("x")
@@ -198,8 +198,8 @@ def test_list_counts_up_and_names_each_certificate_once() -> None:
 
 
 @pytest.mark.parametrize("days", [-8, 8])
-def test_list_ends_when_it_was_told_to(days: int, authority: CertificateAuthority) -> None:
-    """A stale list can be made as well as a fresh one."""
+def test_validity_of_a_revocation_list_can_be_chosen(days: int, authority: CertificateAuthority) -> None:
+    """A list can be out of date."""
     end = NOW + dt.timedelta(days=days)
     crl = x509.load_pem_x509_crl(authority.crl_pem(next_update=end))
     assert crl.next_update_utc == end.replace(microsecond=0)

@@ -1,3 +1,5 @@
+"""Client certificates of TLS connections, and those that a reverse proxy forwards."""
+
 from __future__ import annotations
 
 import base64
@@ -13,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
 from seic.sandbox import CertificateAuthority, IssuedCertificate, Sandbox
-from tests._support.far_side import (
+from tests._support.sandbox_client import (
     ECHO_PATH,
     ask_token,
     assert_refused,
@@ -30,13 +32,13 @@ FORWARDED_CERTIFICATE = "X-SSL-Client-Cert"
 
 @pytest.fixture
 def proxied() -> Iterator[Sandbox]:
-    """A sandbox that waits for a proxy's calls."""
+    """A sandbox behind a proxy."""
     with Sandbox(behind_proxy=True) as sandbox:
         yield sandbox
 
 
 def forwarding(sandbox: Sandbox, certificate: IssuedCertificate | None) -> httpx.Client:
-    """A client that speaks as a reverse proxy does."""
+    """A client that sends requests like a reverse proxy."""
     value = "" if certificate is None else urllib.parse.quote(certificate.cert_pem.decode())
     return httpx.Client(base_url=sandbox.proxy_url, headers={FORWARDED_CERTIFICATE: value})
 
@@ -75,8 +77,8 @@ def test_thumbprint_follows_rfc_8705() -> None:
     assert facts["cnf"] == {"x5t#S256": base64.urlsafe_b64encode(digest).decode().rstrip("=")}
 
 
-def test_proxy_vouches_for_the_certificate(proxied: Sandbox) -> None:
-    """What it forwards counts as the connection's own, and the call as the mtls host's."""
+def test_forwarded_certificate_counts_as_the_clients(proxied: Sandbox) -> None:
+    """The request is counted at the mtls host."""
     with forwarding(proxied, proxied.issue_certificate()) as client:
         reply = call(client, proxied, get_token(client, proxied))
     assert reply.json()["certificate_common_name"] == proxied.username
@@ -85,8 +87,8 @@ def test_proxy_vouches_for_the_certificate(proxied: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("header", [{}, {FORWARDED_CERTIFICATE: ""}])
-def test_without_a_forwarded_certificate_it_is_the_plain_host(header: dict[str, str], proxied: Sandbox) -> None:
-    """An empty header is none, and the call is the api host's."""
+def test_without_a_forwarded_certificate_it_is_the_api_host(header: dict[str, str], proxied: Sandbox) -> None:
+    """The header is absent or empty."""
     with httpx.Client(base_url=proxied.proxy_url, headers=header) as client:
         reply = call(client, proxied, get_token(client, proxied))
     assert reply.json()["certificate_common_name"] is None
@@ -94,13 +96,13 @@ def test_without_a_forwarded_certificate_it_is_the_plain_host(header: dict[str, 
 
 
 def test_forwarded_certificate_of_another_account_is_refused(proxied: Sandbox) -> None:
-    """The CN rules are the same."""
+    """The rules for the CN are the same."""
     with forwarding(proxied, proxied.issue_certificate("somebody-else")) as client:
         assert_refused(ask_token(client, proxied), 403, "gateway.certificate.mismatch")
 
 
-def test_token_minted_behind_the_proxy_with_a_certificate_is_refused_without(proxied: Sandbox) -> None:
-    """Binding holds behind a proxy too."""
+def test_token_issued_with_a_forwarded_certificate_needs_it(proxied: Sandbox) -> None:
+    """Tokens are bound to certificates behind a proxy, too."""
     with forwarding(proxied, proxied.issue_certificate()) as client:
         token = get_token(client, proxied)
     with forwarding(proxied, None) as client:
@@ -108,23 +110,23 @@ def test_token_minted_behind_the_proxy_with_a_certificate_is_refused_without(pro
 
 
 @pytest.mark.parametrize("value", ["x", "%", "%FF%FE", "-----BEGIN CERTIFICATE-----"])
-def test_forwarded_certificate_has_to_be_one(value: str, proxied: Sandbox) -> None:
-    """A proxy that forwards something else is told so."""
+def test_malformed_forwarded_certificate_is_refused(value: str, proxied: Sandbox) -> None:
+    """The error names the header."""
     headers = {**token_headers(proxied), FORWARDED_CERTIFICATE: value}
     with httpx.Client(base_url=proxied.proxy_url) as client:
         reply = client.post("/v2/oauthtoken", headers=headers, data=token_form(proxied))
     assert FORWARDED_CERTIFICATE in assert_refused(reply, 400, "gateway.request.invalid")["message"]
 
 
-def test_proxy_has_to_replace_the_header(proxied: Sandbox) -> None:
-    """Two values mean that a caller could name anybody: 400."""
+def test_repeated_header_is_refused(proxied: Sandbox) -> None:
+    """The proxy must replace the header; otherwise a client could impersonate anybody."""
     with httpx.Client(base_url=proxied.proxy_url) as client:
         reply = client.get(ECHO_PATH, headers=[(FORWARDED_CERTIFICATE, ""), (FORWARDED_CERTIFICATE, "")])
     assert "replace" in assert_refused(reply, 400, "gateway.request.invalid")["message"]
 
 
-def test_without_a_proxy_the_header_means_nothing(api: httpx.Client, sandbox: Sandbox) -> None:
-    """On the TLS hosts the connection alone says who calls."""
+def test_without_a_proxy_the_header_is_ignored(api: httpx.Client, sandbox: Sandbox) -> None:
+    """On the TLS hosts, only the connection has the certificate."""
     forged = urllib.parse.quote(sandbox.issue_certificate("somebody-else").cert_pem.decode())
     api.headers[FORWARDED_CERTIFICATE] = forged
     assert call(api, sandbox, get_token(api, sandbox)).json()["certificate_common_name"] is None

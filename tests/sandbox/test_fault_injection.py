@@ -1,3 +1,5 @@
+"""Planned failures, held responses and latency."""
+
 from __future__ import annotations
 
 import asyncio
@@ -7,7 +9,7 @@ import httpx
 import pytest
 
 from seic.sandbox import Hold, Sandbox
-from tests._support.far_side import api_client, ask_token, assert_refused, call, get_token
+from tests._support.sandbox_client import api_client, ask_token, assert_refused, call, get_token
 
 
 @pytest.mark.parametrize(
@@ -20,30 +22,30 @@ from tests._support.far_side import api_client, ask_token, assert_refused, call,
         (503, "gateway.internal.error", "true"),
     ],
 )
-def test_failure_comes_in_the_gateways_form(
+def test_planned_failure_has_the_error_body_of_the_gateway(
     status: int, code: str, transient: str, api: httpx.Client, sandbox: Sandbox
 ) -> None:
-    """Without a body of its own a planned failure looks like one of the gateway's."""
+    """If it has no body of its own."""
     sandbox.fail_tokens(status)
     assert assert_refused(ask_token(api, sandbox), status, code)["transient"] == transient
 
 
 @pytest.mark.parametrize("times", [0, 1, 2])
-def test_failure_comes_as_often_as_planned(times: int, api: httpx.Client, sandbox: Sandbox) -> None:
+def test_failure_occurs_as_often_as_planned(times: int, api: httpx.Client, sandbox: Sandbox) -> None:
     """Then tokens are issued again."""
     sandbox.fail_tokens(times=times)
     assert [ask_token(api, sandbox).status_code for _ in range(3)] == [503] * times + [200] * (3 - times)
 
 
-def test_failures_come_in_the_order_of_their_planning(api: httpx.Client, sandbox: Sandbox) -> None:
-    """A second plan waits for the first to end."""
+def test_failures_occur_in_the_order_of_planning(api: httpx.Client, sandbox: Sandbox) -> None:
+    """A second plan starts after the first."""
     sandbox.fail_tokens(503, times=2)
     sandbox.fail_tokens(429)
     assert [ask_token(api, sandbox).status_code for _ in range(4)] == [503, 503, 429, 200]
 
 
 def test_failure_has_its_own_headers_and_body(api: httpx.Client, sandbox: Sandbox) -> None:
-    """They replace what the sandbox would have sent; the tracking id stays."""
+    """They replace the sandbox's; the tracking id stays."""
     sandbox.fail_tokens(200, headers={"Content-Type": "text/html", "Retry-After": "7"}, body="<p>é</p>")
     reply = ask_token(api, sandbox)
     assert (reply.status_code, reply.text) == (200, "<p>é</p>")
@@ -51,22 +53,22 @@ def test_failure_has_its_own_headers_and_body(api: httpx.Client, sandbox: Sandbo
     assert reply.headers["requesttrackingid"]
 
 
-def test_form_of_a_failure_takes_headers_too(api: httpx.Client, sandbox: Sandbox) -> None:
-    """A pause can be asked for in the gateway's own form."""
+def test_failure_may_have_headers_and_the_default_body(api: httpx.Client, sandbox: Sandbox) -> None:
+    """`Retry-After` in a response with the error body of the gateway."""
     sandbox.fail_tokens(headers={"Retry-After": "7"})
     reply = ask_token(api, sandbox)
     assert_refused(reply, 503, "gateway.internal.error")
     assert reply.headers["Retry-After"] == "7"
 
 
-def test_api_calls_do_not_fail(api: httpx.Client, sandbox: Sandbox) -> None:
-    """FaultInjector are the token endpoint's alone."""
+def test_api_requests_do_not_fail(api: httpx.Client, sandbox: Sandbox) -> None:
+    """Planned failures are only for token endpoints."""
     token = get_token(api, sandbox)
     sandbox.fail_tokens(times=9)
     assert call(api, sandbox, token).status_code == 200
 
 
-def test_revocation_behind_the_clients_back(api: httpx.Client, sandbox: Sandbox) -> None:
+def test_tokens_are_revoked_without_telling_the_client(api: httpx.Client, sandbox: Sandbox) -> None:
     """One token, then all of them."""
     first, second, third = (get_token(api, sandbox) for _ in range(3))
     assert sandbox.revoke(first)
@@ -76,11 +78,11 @@ def test_revocation_behind_the_clients_back(api: httpx.Client, sandbox: Sandbox)
     assert not sandbox.revoke(second)
 
 
-def test_held_answers_wait_for_the_release(sandbox: Sandbox) -> None:
-    """All that arrive are held, and counted as requests; each gets its token once the block ends."""
+def test_held_requests_wait_for_the_release(sandbox: Sandbox) -> None:
+    """They are counted on arrival; each gets its token when the block ends."""
     with concurrent.futures.ThreadPoolExecutor(5) as pool:
         with sandbox.hold_tokens() as hold:
-            calls = [pool.submit(_token_over_a_connection_of_its_own, sandbox) for _ in range(5)]
+            calls = [pool.submit(_token_on_a_new_connection, sandbox) for _ in range(5)]
             hold.wait_for(5)
             assert (sandbox.counts.token_requests, sandbox.counts.tokens_issued) == (5, 0)
             assert not any(call.done() for call in calls)
@@ -88,20 +90,20 @@ def test_held_answers_wait_for_the_release(sandbox: Sandbox) -> None:
     assert sandbox.counts.tokens_issued == 5
 
 
-def _token_over_a_connection_of_its_own(sandbox: Sandbox) -> str:
+def _token_on_a_new_connection(sandbox: Sandbox) -> str:
     with api_client(sandbox) as client:
         return get_token(client, sandbox)
 
 
-def test_api_answers_are_not_held(api: httpx.Client, sandbox: Sandbox) -> None:
-    """A live token serves while token answers are held back."""
+def test_api_requests_are_not_held(api: httpx.Client, sandbox: Sandbox) -> None:
+    """An active token works while token responses are held."""
     token = get_token(api, sandbox)
     with sandbox.hold_tokens():
         assert call(api, sandbox, token).status_code == 200
 
 
-def test_after_the_release_nothing_is_held(api: httpx.Client, sandbox: Sandbox) -> None:
-    """Released inside the block or by its end, and both again."""
+def test_nothing_is_held_after_the_release(api: httpx.Client, sandbox: Sandbox) -> None:
+    """Released in the block, at its end, or both."""
     with sandbox.hold_tokens() as hold:
         hold.release()
         assert get_token(api, sandbox)
@@ -112,32 +114,32 @@ def test_after_the_release_nothing_is_held(api: httpx.Client, sandbox: Sandbox) 
     assert get_token(api, sandbox)
 
 
-def test_answers_are_held_by_one_at_a_time(api: httpx.Client, sandbox: Sandbox) -> None:
-    """A second hold would end the first by its own end."""
+def test_a_second_hold_is_refused(api: httpx.Client, sandbox: Sandbox) -> None:
+    """Its end would otherwise end the first hold."""
     with sandbox.hold_tokens(), pytest.raises(RuntimeError, match="already held"), sandbox.hold_tokens():
         pass
     assert get_token(api, sandbox)
 
 
-def test_waiting_for_calls_that_do_not_come_ends(sandbox: Sandbox) -> None:
-    """The error tells how many came."""
+def test_waiting_for_requests_times_out(sandbox: Sandbox) -> None:
+    """The error has the number of requests that arrived."""
     with sandbox.hold_tokens() as hold, pytest.raises(TimeoutError, match="0 of 1 token requests"):
         hold.wait_for(1, timeout=0)
 
 
-def test_hold_outlives_the_sandbox() -> None:
-    """A call that is held as the sandbox stops is cut; the release after that is no error."""
+def test_hold_may_end_after_the_sandbox() -> None:
+    """The held request is cut when the sandbox stops; the release after that does not fail."""
     sandbox = Sandbox()
     with concurrent.futures.ThreadPoolExecutor(1) as pool, sandbox.hold_tokens() as hold:
         with sandbox:
-            call = pool.submit(_token_over_a_connection_of_its_own, sandbox)
+            call = pool.submit(_token_on_a_new_connection, sandbox)
             hold.wait_for(1)
         with pytest.raises(httpx.TransportError):
             call.result(timeout=30)
 
 
-async def test_released_call_may_have_been_cancelled(caplog: pytest.LogCaptureFixture) -> None:
-    """A waiter that was cancelled just before the release is no error, not in the loop's log either."""
+async def test_held_request_may_be_cancelled_before_the_release(caplog: pytest.LogCaptureFixture) -> None:
+    """The release does not fail, and the event loop logs no error."""
     hold = Hold()
     call = asyncio.ensure_future(hold._wait_until_released())
     await asyncio.to_thread(hold.wait_for, 1)
@@ -148,8 +150,8 @@ async def test_released_call_may_have_been_cancelled(caplog: pytest.LogCaptureFi
     assert "Exception in callback" not in caplog.text
 
 
-def test_latency_delays_the_answer(api: httpx.Client, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each token answer waits so many seconds, and no API answer does."""
+def test_latency_delays_token_responses(api: httpx.Client, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no response of the API."""
     naps: list[float] = []
 
     async def nap(seconds: float) -> None:

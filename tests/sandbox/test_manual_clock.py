@@ -1,3 +1,5 @@
+"""The clock that tests move."""
+
 from __future__ import annotations
 
 import pytest
@@ -5,8 +7,8 @@ import pytest
 from seic.sandbox import ManualClock
 
 
-def test_clock_stands_still_until_it_is_moved() -> None:
-    """It shows its start, and what was added since."""
+def test_clock_moves_only_when_advanced() -> None:
+    """It returns the start plus the seconds added since."""
     clock = ManualClock(start=5.0)
     assert [clock(), clock()] == [5.0, 5.0]
     clock.advance(2.5)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from seic.sandbox import Sandbox
-from tests._support.far_side import api_client, basic
+from tests._support.sandbox_client import api_client, basic
 
 #: Of so many signatures, about two have a number that needs padding.
 SIGNATURES = 250

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.far_side import api_client
-from tests._support.platform_side import SAML2_BEARER, ask, assert_refused
+from tests._support.platform_client import SAML2_BEARER, ask, assert_refused
+from tests._support.sandbox_client import api_client
 
 SIGNATURE = re.compile(rb"<ds:Signature .*</ds:Signature>", re.DOTALL)
 

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.far_side import api_client, assert_refused, call, get_token
-from tests._support.platform_side import ask_for_account, body_of, log_in, pair_of, refresh, revoke
+from tests._support.platform_client import ask_for_account, body_of, log_in, pair_of, refresh, revoke
+from tests._support.sandbox_client import api_client, assert_refused, call, get_token
 
 
 @pytest.fixture

@@ -10,15 +10,15 @@ import pytest
 import trio
 
 from seic._tokens.source import CachingTokenSource
-from tests._support.token_desk import PATIENCE, TokenDesk, landed, name
+from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, landed, name
 
 
-async def test_a_cancelled_leader_cancels_nobody(desk: TokenDesk) -> None:
+async def test_a_cancelled_leader_cancels_nobody(desk: FakeEndpoint) -> None:
     """Whoever began the fetch does not own it."""
     source = desk.source()
     desk.hold()
     leader = asyncio.create_task(source.get())
-    assert await desk.arrived.wait(PATIENCE)
+    assert await desk.arrived.wait_async(PATIENCE)
     waiter = asyncio.create_task(source.get())
     leader.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -29,12 +29,12 @@ async def test_a_cancelled_leader_cancels_nobody(desk: TokenDesk) -> None:
     assert desk.calls == 1
 
 
-async def test_a_cancelled_waiter_cancels_nobody(desk: TokenDesk) -> None:
+async def test_a_cancelled_waiter_cancels_nobody(desk: FakeEndpoint) -> None:
     """Nor does one of those who only wait, whether by a cancel or by a deadline of its own."""
     source = desk.source()
     desk.hold()
     leader = asyncio.create_task(source.get())
-    assert await desk.arrived.wait(PATIENCE)
+    assert await desk.arrived.wait_async(PATIENCE)
     waiter = asyncio.create_task(source.get())
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(source.get(), 0.001)
@@ -47,12 +47,12 @@ async def test_a_cancelled_waiter_cancels_nobody(desk: TokenDesk) -> None:
     assert desk.calls == 1
 
 
-async def test_a_fetch_that_all_have_left_still_lands(desk: TokenDesk) -> None:
+async def test_a_fetch_that_all_have_left_still_lands(desk: FakeEndpoint) -> None:
     """What was asked for is not thrown away: the next caller finds it."""
     source = desk.source()
     desk.hold()
     crowd = [asyncio.create_task(source.get()) for _ in range(10)]
-    assert await desk.arrived.wait(PATIENCE)
+    assert await desk.arrived.wait_async(PATIENCE)
     for task in crowd:
         task.cancel()
     await asyncio.wait(crowd)
@@ -80,7 +80,7 @@ async def _cancel_at_each_step(call: Callable[[], Awaitable[Any]], settle: Calla
 
 
 @pytest.mark.parametrize("begins", [True, False], ids=["the leader", "a waiter"])
-async def test_a_caller_may_be_cancelled_at_every_point(desk: TokenDesk, begins: bool) -> None:
+async def test_a_caller_may_be_cancelled_at_every_point(desk: FakeEndpoint, begins: bool) -> None:
     """Wherever that hits it, whoever else waits gets a token, and never more than one request is made for a fetch."""
     desk.turns = 3
     sources: list[CachingTokenSource] = []
@@ -111,7 +111,7 @@ async def test_a_caller_may_be_cancelled_at_every_point(desk: TokenDesk, begins:
     assert len(sources) >= steps
 
 
-def test_a_cancelled_trio_leader_cancels_nobody(desk: TokenDesk) -> None:
+def test_a_cancelled_trio_leader_cancels_nobody(desk: FakeEndpoint) -> None:
     """Nor does the end of its nursery."""
     source = desk.source()
     names: list[str] = []
@@ -124,7 +124,7 @@ def test_a_cancelled_trio_leader_cancels_nobody(desk: TokenDesk) -> None:
         async with trio.open_nursery() as outer:
             async with trio.open_nursery() as inner:
                 inner.start_soon(source.get)
-                assert await desk.arrived.wait(PATIENCE)
+                assert await desk.arrived.wait_async(PATIENCE)
                 outer.start_soon(wait)
                 await trio.lowlevel.checkpoint()
                 inner.cancel_scope.cancel()

@@ -12,41 +12,41 @@ import pytest
 import trio
 
 from seic import TokenEndpointUnavailable
-from seic._concurrency import OneShotEvent
 from seic._events import Event, TokenWaitStarted
 from tests._support.clocks import FakeClock
 from tests._support.crowds import in_threads, names_of
+from tests._support.fakes.gate import Gate
+from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, name
 from tests._support.loops import Loop
-from tests._support.token_desk import PATIENCE, TokenDesk, name
 
 
-def test_a_loop_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
+def test_a_loop_that_ends_mid_fetch_hands_over(desk: FakeEndpoint) -> None:
     """asyncio.run cancels what is left; whoever waits elsewhere begins anew."""
     source = desk.source()
     desk.hold()
-    begun = OneShotEvent()
+    begun = Gate()
 
     async def begin() -> None:
         asyncio.ensure_future(source.get())  # noqa: RUF006  # the end of the loop is what it is left to
-        assert await desk.arrived.wait(PATIENCE)
+        assert await desk.arrived.wait_async(PATIENCE)
         begun.set()
-        assert await waiting.wait(PATIENCE)
+        assert await waiting.wait_async(PATIENCE)
 
-    waiting = OneShotEvent()
+    waiting = Gate()
     (dying,) = in_threads(lambda: asyncio.run(begin()))
-    assert begun.wait_sync(PATIENCE)
+    assert begun.wait(PATIENCE)
     futures = in_threads(source.get_sync, lambda: asyncio.run(source.get()), lambda: trio.run(source.get))
     desk.hold()
     waiting.set()
     dying.result(PATIENCE)
-    assert desk.arrived.wait_sync(PATIENCE)
+    assert desk.arrived.wait(PATIENCE)
     desk.release()
 
     assert len(names_of(futures)) == 1
     assert desk.calls == 2
 
 
-def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(desk: TokenDesk, clock: FakeClock) -> None:
+def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(desk: FakeEndpoint, clock: FakeClock) -> None:
     """The renewal that it cut off is not begun anew by the next call at once, which would cut it off as well."""
     source = desk.source(clock)
     source.get_sync()
@@ -56,7 +56,7 @@ def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(desk: TokenDesk, c
     async def call(*, begins: bool) -> None:
         await source.get()
         assert (source.cache.pending is not None) is begins
-        assert await desk.arrived.wait(PATIENCE)
+        assert await desk.arrived.wait_async(PATIENCE)
 
     asyncio.run(call(begins=True))
     for _ in range(10):
@@ -64,11 +64,11 @@ def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(desk: TokenDesk, c
     assert desk.calls == 2
 
     clock.advance(1)
-    desk.arrived = OneShotEvent()
+    desk.arrived = Gate()
     asyncio.run(call(begins=True))
 
 
-def test_a_trio_run_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
+def test_a_trio_run_that_ends_mid_fetch_hands_over(desk: FakeEndpoint) -> None:
     """A system task ends with the run that it belongs to."""
     source = desk.source()
     desk.hold()
@@ -76,7 +76,7 @@ def test_a_trio_run_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
     async def begin() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(source.get)
-            assert await desk.arrived.wait(PATIENCE)
+            assert await desk.arrived.wait_async(PATIENCE)
             nursery.cancel_scope.cancel()
 
     trio.run(begin)
@@ -86,9 +86,9 @@ def test_a_trio_run_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
 
 
 @pytest.mark.parametrize("waiter", ["thread", "asyncio", "trio"])
-def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: TokenDesk, waiter: str) -> None:
+def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: FakeEndpoint, waiter: str) -> None:
     """Nobody tells them: they look by themselves."""
-    waiting = OneShotEvent()
+    waiting = Gate()
 
     def emit(event: Event) -> None:
         if isinstance(event, TokenWaitStarted) and threading.current_thread() is not loop.thread:
@@ -98,14 +98,14 @@ def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: To
     desk.hold()
     loop = Loop()
     loop.start(source.get())
-    assert desk.arrived.wait_sync(PATIENCE)
+    assert desk.arrived.wait(PATIENCE)
     kinds: dict[str, Callable[[], Any]] = {
         "asyncio": lambda: asyncio.run(source.get()),
         "trio": lambda: trio.run(source.get),
         "thread": source.get_sync,
     }
     (future,) = in_threads(kinds[waiter])
-    assert waiting.wait_sync(PATIENCE)
+    assert waiting.wait(PATIENCE)
     loop.stop()
     desk.release()
 
@@ -114,13 +114,13 @@ def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: To
     assert desk.calls == 2
 
 
-def test_a_loop_that_stands_still_hands_over(desk: TokenDesk) -> None:
+def test_a_loop_that_stands_still_hands_over(desk: FakeEndpoint) -> None:
     """It may go on some day; then it finds that its fetch was given up, and what it brings is not taken."""
     source = desk.source()
     desk.hold()
     loop = Loop()
     first = loop.start(source.get())
-    assert desk.arrived.wait_sync(PATIENCE)
+    assert desk.arrived.wait(PATIENCE)
     loop.stop()
     desk.release()
     second = source.get_sync()
@@ -134,13 +134,13 @@ def test_a_loop_that_stands_still_hands_over(desk: TokenDesk) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_loop_that_is_closed_without_a_word_hands_over(desk: TokenDesk, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_loop_that_is_closed_without_a_word_hands_over(desk: FakeEndpoint, caplog: pytest.LogCaptureFixture) -> None:
     """Its task can never end; that is its owner's mistake, and nobody else's trouble."""
     source = desk.source()
     desk.hold()
     loop = Loop()
     first = loop.start(source.get())
-    assert desk.arrived.wait_sync(PATIENCE)
+    assert desk.arrived.wait(PATIENCE)
     loop.stop()
     loop.loop.close()
     desk.release()
@@ -153,23 +153,23 @@ def test_a_loop_that_is_closed_without_a_word_hands_over(desk: TokenDesk, caplog
     gc.collect()
 
 
-async def test_a_fetch_whose_runner_is_stuck_is_given_up(desk: TokenDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fetch_whose_runner_is_stuck_is_given_up(desk: FakeEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """Code that blocks its event loop holds nobody in another loop for longer than a fetch may take."""
     monkeypatch.setattr("seic._tokens.source._GRACE", 0.0)
     monkeypatch.setattr("seic._tokens.source.PATIENCE", 0.0)
     source = desk.source(timeout=0.01)
-    stuck, free = OneShotEvent(), OneShotEvent()
+    stuck, free = Gate(), Gate()
 
     async def begin() -> None:
         task = asyncio.ensure_future(source.get())
-        assert await desk.arrived.wait(PATIENCE)
+        assert await desk.arrived.wait_async(PATIENCE)
         stuck.set()
-        free.wait_sync(PATIENCE)  # blocks the loop
+        free.wait(PATIENCE)  # blocks the loop
         task.cancel()
 
     desk.hold()
     (blocked,) = in_threads(lambda: asyncio.run(begin()))
-    assert await stuck.wait(PATIENCE)
+    assert await stuck.wait_async(PATIENCE)
     with pytest.raises(TokenEndpointUnavailable, match="no answer within"):
         await source.get()
     desk.release()

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from seic import MemoryStore, Token
-from seic._concurrency import OneShotEvent
 from seic._events import Event, StoreDegraded
 from seic._tokens.store_guard import StoreGuard
 from tests._support.clocks import FakeClock
-from tests._support.token_desk import PATIENCE, TokenDesk, name
+from tests._support.fakes.gate import Gate
+from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, name
 
 WALL = 1_700_000_000.0
 
@@ -39,7 +39,7 @@ class Store:
     def __init__(self, held: Any = None, *, blocking: bool = True) -> None:
         self.blocking = blocking
         self.held = held
-        self.gates: dict[str, OneShotEvent] = {}
+        self.gates: dict[str, Gate] = {}
         self.errors: dict[str, BaseException] = {}
         self.calls: list[str] = []
         self.threads: set[threading.Thread] = set()
@@ -59,16 +59,16 @@ class Store:
         self._enter("delete")
         self.held = None
 
-    def hang(self, operation: str) -> OneShotEvent:
+    def hang(self, operation: str) -> Gate:
         """Let an operation wait; return what lets it go on."""
-        gate = self.gates[operation] = OneShotEvent()
+        gate = self.gates[operation] = Gate()
         return gate
 
     def _enter(self, operation: str) -> None:
         self.calls.append(operation)
         self.threads.add(threading.current_thread())
         if operation in self.gates:
-            assert self.gates[operation].wait_sync(PATIENCE)
+            assert self.gates[operation].wait(PATIENCE)
         if operation in self.errors:
             raise self.errors[operation]
 
@@ -90,10 +90,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seic._tokens.store_guard.PATIENCE", 0.01)
 
 
-Obtain = Callable[[TokenDesk, Store, list[Event], FakeClock], str]
+Obtain = Callable[[FakeEndpoint, Store, list[Event], FakeClock], str]
 
 
-def _async(desk: TokenDesk, store: Store, heard: list[Event], clock: FakeClock) -> str:
+def _async(desk: FakeEndpoint, store: Store, heard: list[Event], clock: FakeClock) -> str:
     async def main() -> str:
         source = desk.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
         try:
@@ -104,7 +104,7 @@ def _async(desk: TokenDesk, store: Store, heard: list[Event], clock: FakeClock) 
     return asyncio.run(main())
 
 
-def _blocking(desk: TokenDesk, store: Store, heard: list[Event], clock: FakeClock) -> str:
+def _blocking(desk: FakeEndpoint, store: Store, heard: list[Event], clock: FakeClock) -> str:
     source = desk.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
     try:
         return name(source.get_sync())
@@ -124,7 +124,7 @@ def obtain(request: pytest.FixtureRequest) -> Obtain:
 
 @pytest.mark.parametrize("blocking", [True, False])
 def test_a_stored_token_spares_the_call(
-    desk: TokenDesk, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
+    desk: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
 ) -> None:
     """Another process may have had it."""
     assert obtain(desk, Store(token(), blocking=blocking), heard, clock) == "stored"
@@ -133,7 +133,7 @@ def test_a_stored_token_spares_the_call(
 
 @pytest.mark.parametrize("blocking", [True, False])
 def test_a_new_token_is_stored(
-    desk: TokenDesk, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
+    desk: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
 ) -> None:
     """For other processes; closing waits for it, so that a short script leaves it behind."""
     store = Store(blocking=blocking)
@@ -154,14 +154,14 @@ def test_a_new_token_is_stored(
     ],
 )
 def test_a_stored_token_has_its_age(
-    desk: TokenDesk, heard: list[Event], clock: FakeClock, changes: dict[str, Any], usable: bool
+    desk: FakeEndpoint, heard: list[Event], clock: FakeClock, changes: dict[str, Any], usable: bool
 ) -> None:
     """Its life counts from when it was asked for, by the wall clock."""
     expected = "stored" if usable else "token-1"
     assert _blocking(desk, Store(token(**changes)), heard, clock) == expected
 
 
-def test_a_stored_token_that_nobody_used_for_long_is_dead(desk: TokenDesk, clock: FakeClock) -> None:
+def test_a_stored_token_that_nobody_used_for_long_is_dead(desk: FakeEndpoint, clock: FakeClock) -> None:
     """When others used it is not known, so its idleness counts from its making."""
     for age, expected in ((1754, "stored"), (1755, "token-1")):
         store = Store(token(obtained_at=WALL - age))
@@ -170,7 +170,7 @@ def test_a_stored_token_that_nobody_used_for_long_is_dead(desk: TokenDesk, clock
 
 
 def test_a_stored_token_that_was_rejected_is_not_taken_again(
-    desk: TokenDesk, clock: FakeClock, heard: list[Event]
+    desk: FakeEndpoint, clock: FakeClock, heard: list[Event]
 ) -> None:
     """A poisoned store costs one wasted call, not each."""
     store = Store(token())
@@ -218,7 +218,7 @@ class NoToken:
     ],
 )
 def test_what_makes_no_sense_is_not_believed(
-    desk: TokenDesk, heard: list[Event], clock: FakeClock, obtain: Obtain, held: Any
+    desk: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, held: Any
 ) -> None:
     """Anyone may have written it; a token is asked for as if there were none."""
     assert obtain(desk, Store(held), heard, clock) == "token-1"
@@ -231,7 +231,7 @@ def test_what_makes_no_sense_is_not_believed(
 @pytest.mark.parametrize("store", [Store(blocking=True), Store(blocking=False)], ids=["blocking", "at once"])
 @pytest.mark.parametrize("operation", ["load", "save"])
 def test_a_store_that_is_down_costs_a_token_call(
-    desk: TokenDesk, clock: FakeClock, obtain: Obtain, operation: str, store: Store
+    desk: FakeEndpoint, clock: FakeClock, obtain: Obtain, operation: str, store: Store
 ) -> None:
     """The error's kind is told, not its words: they may hold anything."""
     heard: list[Event] = []
@@ -243,7 +243,7 @@ def test_a_store_that_is_down_costs_a_token_call(
 
 @pytest.mark.usefixtures("impatient")
 def test_a_store_that_hangs_costs_a_moment_and_a_token_call(
-    desk: TokenDesk, heard: list[Event], clock: FakeClock, obtain: Obtain
+    desk: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain
 ) -> None:
     """It is not waited for, and it is not asked again while it hangs."""
     store = Store(token())
@@ -256,7 +256,7 @@ def test_a_store_that_hangs_costs_a_moment_and_a_token_call(
 
 @pytest.mark.usefixtures("impatient")
 def test_a_store_that_hung_is_asked_again_once_it_answers(
-    desk: TokenDesk, heard: list[Event], clock: FakeClock
+    desk: FakeEndpoint, heard: list[Event], clock: FakeClock
 ) -> None:
     """Its trouble may pass; while it lasts, no thread is added to the one that hangs."""
     store = Store()
@@ -281,7 +281,7 @@ def test_a_store_that_hung_is_asked_again_once_it_answers(
     assert store.held.access_token == "token-3"
 
 
-def test_nobody_but_the_close_waits_for_a_save(desk: TokenDesk, clock: FakeClock) -> None:
+def test_nobody_but_the_close_waits_for_a_save(desk: FakeEndpoint, clock: FakeClock) -> None:
     """The token is served while the store still writes; a short script ends when it has written."""
     store = Store()
     gate = store.hang("save")
@@ -297,7 +297,7 @@ def test_nobody_but_the_close_waits_for_a_save(desk: TokenDesk, clock: FakeClock
     assert store.held.access_token == "token-1"
 
 
-async def test_an_async_close_waits_as_well(desk: TokenDesk, clock: FakeClock) -> None:
+async def test_an_async_close_waits_as_well(desk: FakeEndpoint, clock: FakeClock) -> None:
     """Without blocking its loop."""
     store = Store()
     gate = store.hang("save")
@@ -313,7 +313,7 @@ async def test_an_async_close_waits_as_well(desk: TokenDesk, clock: FakeClock) -
 
 
 async def test_a_close_does_not_wait_for_ever(
-    desk: TokenDesk, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    desk: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that hangs keeps no program from ending."""
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
@@ -341,7 +341,7 @@ async def test_calls_of_a_store_come_one_at_a_time_and_in_order(clock: FakeClock
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_loop_that_ends_does_not_wait_for_a_store_that_hangs(desk: TokenDesk, clock: FakeClock) -> None:
+async def test_a_loop_that_ends_does_not_wait_for_a_store_that_hangs(desk: FakeEndpoint, clock: FakeClock) -> None:
     """Its pool of threads would: the end of asyncio.run joins it. So the store has a thread of its own."""
     store = Store()
     gate = store.hang("load")

@@ -10,10 +10,10 @@ import trio
 from seic._events import TokenWaitStarted
 from tests._support.clocks import FakeClock
 from tests._support.crowds import CALLERS, all_of
-from tests._support.token_desk import PATIENCE, UNAVAILABLE, TokenDesk, landed, name
+from tests._support.fakes.token_endpoint import PATIENCE, UNAVAILABLE, FakeEndpoint, landed, name
 
 
-async def test_a_renewal_ahead_stalls_nobody(desk: TokenDesk, clock: FakeClock) -> None:
+async def test_a_renewal_ahead_stalls_nobody(desk: FakeEndpoint, clock: FakeClock) -> None:
     """While the endpoint thinks, every call goes on with the old token; afterwards with the new."""
     source = desk.source(clock)
     await source.token()
@@ -21,7 +21,7 @@ async def test_a_renewal_ahead_stalls_nobody(desk: TokenDesk, clock: FakeClock) 
     desk.hold()
 
     assert {name(held) for held in await all_of(CALLERS, source.get)} == {"token-1"}
-    assert await desk.arrived.wait(PATIENCE)
+    assert await desk.arrived.wait_async(PATIENCE)
     assert name(await source.get()) == "token-1"
 
     desk.release()
@@ -31,7 +31,7 @@ async def test_a_renewal_ahead_stalls_nobody(desk: TokenDesk, clock: FakeClock) 
     assert source.cache.stats.renewals_ahead == 1
 
 
-def test_a_blocking_caller_renews_ahead_in_a_thread(desk: TokenDesk, clock: FakeClock) -> None:
+def test_a_blocking_caller_renews_ahead_in_a_thread(desk: FakeEndpoint, clock: FakeClock) -> None:
     """It does not wait either."""
     source = desk.source(clock)
     source.token_sync()
@@ -39,14 +39,14 @@ def test_a_blocking_caller_renews_ahead_in_a_thread(desk: TokenDesk, clock: Fake
     desk.hold()
 
     assert name(source.get_sync()) == "token-1"
-    assert desk.arrived.wait_sync(PATIENCE)
+    assert desk.arrived.wait(PATIENCE)
     flight = source.cache.pending
     desk.release()
     assert flight is None or flight.future.wait_sync(PATIENCE)
     assert name(source.get_sync()) == "token-2"
 
 
-def test_trio_renews_ahead_in_the_background(desk: TokenDesk, clock: FakeClock) -> None:
+def test_trio_renews_ahead_in_the_background(desk: FakeEndpoint, clock: FakeClock) -> None:
     """A system task fetches, so that not even there a call waits."""
     source = desk.source(clock)
 
@@ -55,7 +55,7 @@ def test_trio_renews_ahead_in_the_background(desk: TokenDesk, clock: FakeClock) 
         clock.advance(3000)
         desk.hold()
         assert name(await source.get()) == "token-1"
-        assert await desk.arrived.wait(PATIENCE)
+        assert await desk.arrived.wait_async(PATIENCE)
         assert name(await source.get()) == "token-1"
         desk.release()
         await landed(source)
@@ -64,7 +64,7 @@ def test_trio_renews_ahead_in_the_background(desk: TokenDesk, clock: FakeClock) 
     trio.run(main)
 
 
-async def test_a_failed_renewal_ahead_is_invisible(desk: TokenDesk, clock: FakeClock) -> None:
+async def test_a_failed_renewal_ahead_is_invisible(desk: FakeEndpoint, clock: FakeClock) -> None:
     """Calls go on; the endpoint is left alone for a pause that grows."""
     source = desk.source(clock, chance=lambda: 0.999)
     await source.token()
@@ -81,7 +81,7 @@ async def test_a_failed_renewal_ahead_is_invisible(desk: TokenDesk, clock: FakeC
     assert requests == [1, 2, 2, 3, 3, 3, 3, 4, *[4] * 7, 5, *[5] * 4]
 
 
-async def test_in_the_mandatory_window_callers_wait(desk: TokenDesk, clock: FakeClock) -> None:
+async def test_in_the_mandatory_window_callers_wait(desk: FakeEndpoint, clock: FakeClock) -> None:
     """They get the new token."""
     source = desk.source(clock)
     await source.token()
@@ -92,7 +92,7 @@ async def test_in_the_mandatory_window_callers_wait(desk: TokenDesk, clock: Fake
 
 @pytest.mark.parametrize("kind", ["asyncio", "trio", "thread"])
 def test_in_the_mandatory_window_a_fetch_that_hangs_holds_nobody_for_long(
-    desk: TokenDesk, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, kind: str
+    desk: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """The first caller goes on with the living token after a moment, the others at once; the fetch runs on beside."""
     monkeypatch.setattr("seic._tokens.cache._PATIENCE", 0.001)
@@ -103,7 +103,7 @@ def test_in_the_mandatory_window_a_fetch_that_hangs_holds_nobody_for_long(
         clock.advance(3550)
         desk.hold()
         assert {name(await source.get()), name(await source.get())} == {"token-1"}
-        assert await desk.arrived.wait(PATIENCE)
+        assert await desk.arrived.wait_async(PATIENCE)
         desk.release()
         await landed(source)
         assert name(await source.get()) == "token-2"
@@ -113,7 +113,7 @@ def test_in_the_mandatory_window_a_fetch_that_hangs_holds_nobody_for_long(
         clock.advance(3550)
         desk.hold()
         assert {name(source.get_sync()), name(source.get_sync())} == {"token-1"}
-        assert desk.arrived.wait_sync(PATIENCE)
+        assert desk.arrived.wait(PATIENCE)
         flight = source.cache.pending
         desk.release()
         assert flight is not None

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from seic import AuthorizationCode, MemoryStore, Token
-from seic._concurrency import OneShotEvent
 from seic._events import Event, StoreDegraded, StoreRecovered
 from seic._tokens.store_guard import StoreGuard
 from tests._support.clocks import FakeClock
-from tests._support.fake_provider import FakeProvider, Hands
+from tests._support.fakes.gate import Gate
+from tests._support.fakes.provider import FakeProvider
 
 PATIENCE = 10.0
 DOWN = StoreDegraded(operation="save", problem="ConnectionError")
@@ -41,7 +41,7 @@ class Store(MemoryStore):
         self.blocking = blocking
         self.down = True
         self.asked: list[str | None] = []
-        self.gate: OneShotEvent | None = None
+        self.gate: Gate | None = None
         self._turn = threading.Condition()
 
     def save(self, key: str, token: Token) -> None:
@@ -50,7 +50,7 @@ class Store(MemoryStore):
             self.asked.append(token.refresh_token)
             self._turn.notify_all()
         if self.gate is not None:
-            assert self.gate.wait_sync(PATIENCE)
+            assert self.gate.wait(PATIENCE)
         if self.down:
             raise ConnectionError("redis://user:secret@host is down")
         super().save(key, token)
@@ -66,7 +66,7 @@ class Heard(list[Event]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_back = OneShotEvent()
+        self.is_back = Gate()
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
@@ -126,7 +126,7 @@ def test_it_is_saved_when_the_store_is_back(store: Store, heard: Heard) -> None:
     save(kept, "key", token("r1"))
     store.until_asked(4)
     store.down = False
-    assert heard.is_back.wait_sync(PATIENCE)
+    assert heard.is_back.wait(PATIENCE)
     assert store.load("key") == token("r1")
     assert heard.of_the_store() == [DOWN, BACK]
     close(kept)
@@ -213,14 +213,14 @@ def test_a_store_that_hung(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("seic._tokens.store_guard.PATIENCE", 0.0)
     store, clock = Store(blocking=True), FakeClock()
     kept = StoreGuard(store, emit=heard, clock=clock.clock)
-    store.down, store.gate = False, OneShotEvent()
+    store.down, store.gate = False, Gate()
     save(kept, "key", token("r1"))
     store.until_asked(1)
     clock.advance(1)
     save(kept, "key", token("r2"))
     assert store.asked == ["r1"]
     store.gate.set()
-    assert heard.is_back.wait_sync(PATIENCE)
+    assert heard.is_back.wait(PATIENCE)
     assert store.asked == ["r1", "r2"]
     assert store.load("key") == token("r2")
     close(kept)
@@ -279,18 +279,18 @@ async def test_a_rotated_token_survives_a_store_that_was_down(
     way: Callable[[Any], Any], store: Store, heard: Heard
 ) -> None:
     """Expect the session to go on in the next process, although its save failed at first."""
-    provider, hands = FakeProvider(), Hands()
-    make = provider.source if way is _async else provider.blocking_source
+    provider, clock = FakeProvider(), FakeClock()
+    make = provider.source
     grant = AuthorizationCode(code="code-1")
     store.down = False
-    await way(make(grant, hands, store=store, emit=heard))
-    hands.now += 3601
+    await way(make(grant, clock, store=store, emit=heard))
+    clock.advance(3601)
     store.down = True
-    source = make(grant, hands, store=store, emit=heard)
+    source = make(grant, clock, store=store, emit=heard)
     assert (await source.token() if way is _async else source.token_sync()).refresh_token == "r2"
     store.down = False
     await way(source)
     assert heard.of_the_store() == [DOWN, BACK]
-    hands.now += 3601
-    assert await way(make(grant, hands, store=store)) == "a3"
+    clock.advance(3601)
+    assert await way(make(grant, clock, store=store)) == "a3"
     assert provider.asked == ["authorization_code", "r1", "r2"]

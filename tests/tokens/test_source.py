@@ -10,15 +10,15 @@ import trio
 from seic import MemoryStore, SeicError, Token
 from tests._support.clocks import FakeClock
 from tests._support.crowds import CALLERS, all_of
-from tests._support.token_desk import PATIENCE, TokenDesk, name
+from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, name
 
 
-async def test_a_crowd_makes_one_request(desk: TokenDesk) -> None:
+async def test_a_crowd_makes_one_request(desk: FakeEndpoint) -> None:
     """All who come while it is under way share its token."""
     source = desk.source()
     desk.hold()
     crowd = asyncio.create_task(all_of(CALLERS, source.get))
-    assert await desk.arrived.wait(PATIENCE)
+    assert await desk.arrived.wait_async(PATIENCE)
     desk.release()
 
     assert {name(held) for held in await crowd} == {"token-1"}
@@ -26,7 +26,7 @@ async def test_a_crowd_makes_one_request(desk: TokenDesk) -> None:
     assert source.cache.stats.token_requests == 1
 
 
-async def test_a_crowd_on_an_expired_token_makes_one_request(desk: TokenDesk, clock: FakeClock) -> None:
+async def test_a_crowd_on_an_expired_token_makes_one_request(desk: FakeEndpoint, clock: FakeClock) -> None:
     """The end of a lifetime is no different from its beginning."""
     source = desk.source(clock)
     await source.token()
@@ -36,7 +36,7 @@ async def test_a_crowd_on_an_expired_token_makes_one_request(desk: TokenDesk, cl
     assert desk.calls == 2
 
 
-def test_trio_shares_as_well(desk: TokenDesk) -> None:
+def test_trio_shares_as_well(desk: FakeEndpoint) -> None:
     """The same source serves trio's tasks."""
     source = desk.source()
     names: list[str] = []
@@ -54,7 +54,7 @@ def test_trio_shares_as_well(desk: TokenDesk) -> None:
     assert desk.calls == 1
 
 
-async def test_force_gets_a_new_token_and_all_who_force_share_it(desk: TokenDesk) -> None:
+async def test_force_gets_a_new_token_and_all_who_force_share_it(desk: FakeEndpoint) -> None:
     """Also from the store's point of view: it is not asked."""
     store = MemoryStore()
     source = desk.source(store=store, store_key=lambda _: "key")
@@ -67,7 +67,7 @@ async def test_force_gets_a_new_token_and_all_who_force_share_it(desk: TokenDesk
     assert name(await source.get()) == "token-2"
 
 
-async def test_force_passes_over_what_another_process_has_stored(desk: TokenDesk) -> None:
+async def test_force_passes_over_what_another_process_has_stored(desk: FakeEndpoint) -> None:
     """It may be older than what the caller wants to see changed."""
     store = MemoryStore()
     source = desk.source(store=store, store_key=lambda _: "key")
@@ -76,12 +76,12 @@ async def test_force_passes_over_what_another_process_has_stored(desk: TokenDesk
     assert (await source.token(force=True)).access_token == "token-2"
 
 
-async def test_force_during_a_fetch_waits_and_fetches_again(desk: TokenDesk) -> None:
+async def test_force_during_a_fetch_waits_and_fetches_again(desk: FakeEndpoint) -> None:
     """The token under way was asked for before; what changed since may not be in it."""
     source = desk.source()
     desk.hold()
     first = asyncio.create_task(source.token())
-    assert await desk.arrived.wait(PATIENCE)
+    assert await desk.arrived.wait_async(PATIENCE)
     forced = asyncio.create_task(all_of(CALLERS, lambda: source.token(force=True)))
     await asyncio.sleep(0)
     desk.release()
@@ -90,7 +90,7 @@ async def test_force_during_a_fetch_waits_and_fetches_again(desk: TokenDesk) -> 
     assert {token.access_token for token in await forced} == {"token-2"}
 
 
-async def test_looking_at_the_token_in_hand_fetches_nothing(desk: TokenDesk, clock: FakeClock) -> None:
+async def test_looking_at_the_token_in_hand_fetches_nothing(desk: FakeEndpoint, clock: FakeClock) -> None:
     """There is none before the first and after the end."""
     source = desk.source(clock)
     assert source.current is None
@@ -101,7 +101,7 @@ async def test_looking_at_the_token_in_hand_fetches_nothing(desk: TokenDesk, clo
     assert desk.calls == 1
 
 
-async def test_a_new_identity_renews_before_the_next_call(desk: TokenDesk) -> None:
+async def test_a_new_identity_renews_before_the_next_call(desk: FakeEndpoint) -> None:
     """A token that is bound to the old certificate is of no use with the new one."""
     source = desk.source()
     await source.token()
@@ -109,7 +109,7 @@ async def test_a_new_identity_renews_before_the_next_call(desk: TokenDesk) -> No
     assert name(await source.get()) == "token-2"
 
 
-async def test_an_identity_that_changes_during_the_fetch_fetches_again(desk: TokenDesk) -> None:
+async def test_an_identity_that_changes_during_the_fetch_fetches_again(desk: FakeEndpoint) -> None:
     """The token that is under way is bound to the certificate that has gone."""
     identities = iter(["old", "new", "new", "new"])
     source = desk.source(identity=lambda: next(identities))
@@ -118,7 +118,7 @@ async def test_an_identity_that_changes_during_the_fetch_fetches_again(desk: Tok
     assert name(await source.get()) == "token-2"
 
 
-async def test_an_error_of_the_tree_passes_as_it_is(desk: TokenDesk) -> None:
+async def test_an_error_of_the_tree_passes_as_it_is(desk: FakeEndpoint) -> None:
     """A certificate that cannot work is no trouble of the endpoint's."""
 
     class Broken(SeicError):

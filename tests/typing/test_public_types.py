@@ -20,7 +20,6 @@ _PRIVATE = re.compile(r"\bseic(?:\.\w+)*\._\w+(?:\.\w+)*")
 #: Attributes that are about to become private.
 _PENDING = {
     "seic.Config.network is seic._network.proxies.Network",
-    "seic.Config.presenter is seic._network.identity.Presenter",
     "seic.Config.windows is seic._tokens.refresh_policy.RefreshPolicy",
     "seic.DeviceLogin.polling is seic._tokens.fetch.Send",
     "seic.DeviceLogin.polling is seic._tokens.fetch.Sleep",
@@ -109,7 +108,7 @@ def _attributes(report: dict[str, Any]) -> dict[int, list[str]]:
 
 
 def _resolve(name: str) -> object:
-    """Return what a dotted name stands for; None if it exists for type checkers only."""
+    """Import the object with a dotted name; None if it exists for type checkers only."""
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         with contextlib.suppress(ModuleNotFoundError):

@@ -13,11 +13,11 @@ import attrs
 import httpx
 
 from seic._errors import CertificateError, TokenEndpointUnavailable
+from seic._identity import Credential
 from seic._model.hosts import Origin
 from seic._network.connect_errors import explain_connect_error
 from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_frames import free_of_secrets
-from seic._network.identity import Presented
 from seic._network.proxies import Network
 from seic._oauth.redact import sanitize, secrets_in
 from seic._tls.diagnose import Explanation, HandshakeContext, Stage, explain_close, explain_failure, explain_reply
@@ -86,7 +86,7 @@ class ErrorTranslator(abc.ABC):
         self,
         error: Exception,
         request: httpx.Request,
-        presented: Presented,
+        credential: Credential,
         trace: ConnectionTrace,
     ) -> Exception | None:
         """Return what is raised in place of a failure; None where the failure says all that is known.
@@ -95,10 +95,10 @@ class ErrorTranslator(abc.ABC):
             error: What the call failed with, and the cause of what is returned. It is stripped of its frames and its
                 request either way, for they hold the token or the client's secret.
             request: The call.
-            presented: What the connection presented, and whom it trusted.
+            credential: What the connection credential, and whom it trusted.
             trace: How far it came.
         """
-        explanation = self._explain(error, request, presented, trace)
+        explanation = self._explain(error, request, credential, trace)
         if explanation is None:
             text = self._unreached(error, request, trace)
             failure = None if text is None else self._unavailable(error, text, None, request)
@@ -112,10 +112,10 @@ class ErrorTranslator(abc.ABC):
         return failure
 
     def of_page(
-        self, status: int, body: bytes, request: httpx.Request, presented: Presented
+        self, status: int, body: bytes, request: httpx.Request, credential: Credential
     ) -> CertificateError | None:
         """Return what is raised in place of a page by which a web server refuses our certificate; None for others."""
-        explanation = explain_reply(status, body, _handshake(request, presented))
+        explanation = explain_reply(status, body, _handshake(request, credential))
         if explanation is None or explanation.side != "client":
             return None
         return self._refused(explanation, self._text(explanation), request)
@@ -124,7 +124,7 @@ class ErrorTranslator(abc.ABC):
         self,
         error: Exception,
         request: httpx.Request,
-        presented: Presented,
+        credential: Credential,
         trace: ConnectionTrace,
     ) -> Explanation | None:
         if request.url.scheme != "https" or isinstance(error, (httpx.TimeoutException, httpx.ProxyError)):
@@ -133,7 +133,7 @@ class ErrorTranslator(abc.ABC):
         if stage is None:
             # Whatever failed, and be it a certificate, is the proxy's.
             return None
-        handshake = _handshake(request, presented, stage)
+        handshake = _handshake(request, credential, stage)
         explanation = explain_failure(error, handshake, handled=trace.handled)
         if explanation is None and _is_close(error):
             # Over TLS 1.3 a refusal can end so, its alert lost on the way.
@@ -222,15 +222,15 @@ def unread(response: httpx.Response, body: bytes) -> httpx.Response:
     )
 
 
-def _handshake(request: httpx.Request, presented: Presented, stage: Stage = "first") -> HandshakeContext:
+def _handshake(request: httpx.Request, credential: Credential, stage: Stage = "first") -> HandshakeContext:
     url = request.url
     return HandshakeContext(
         host=url.host,
         port=url.port or 443,
-        certificate=presented.certificate,
+        certificate=credential.certificate,
         now=dt.datetime.now(dt.UTC),
         stage=stage,
-        context=presented.context,
+        context=credential.context,
     )
 
 

@@ -15,9 +15,9 @@ import attrs
 import httpx
 
 from seic._errors import CertificateError
+from seic._identity import Credential, Identity
 from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_translator import FAILURES, ErrorTranslator, is_page, unread
-from seic._network.identity import Presented, Presenter
 from seic._runtime import Job, Latch, Lock, in_thread, sleep, start_async, start_thread, survive_fork
 
 #: Seconds that the requests of an async client may take to end on a replaced pool; what is still open then is closed.
@@ -34,7 +34,7 @@ class _Pool(Generic[_Transport]):
 
     transport: _Transport
     generation: int
-    presented: Presented
+    credential: Credential
     #: An entry for each thread that is handing it a request. Lists grow and shrink without a lock.
     entering: list[None] = attrs.field(factory=list)
     #: When what is still open is closed, on the monotonic clock; 0 while it is in service.
@@ -60,16 +60,16 @@ class AsyncPools(httpx.AsyncBaseTransport):
     """Sends over the network with the identity in service.
 
     Args:
-        presenter: Whose identity it is.
+        identity: The identity.
         failures: What is raised for failures, and where calls go.
         options: Further keywords of `httpx.AsyncHTTPTransport`.
     """
 
-    def __init__(self, presenter: Presenter, failures: ErrorTranslator, **options: Any) -> None:
-        self._presenter = presenter
-        self._rotation = presenter.rotation
+    def __init__(self, identity: Identity, failures: ErrorTranslator, **options: Any) -> None:
+        self._identity = identity
         self._failures = failures
         self._options = options
+        self._http2 = bool(options.get("http2"))
         self._pool: _Pool[httpx.AsyncHTTPTransport] | None = None
         self._renewal: Latch | None = None
         self._search: Latch | None = None
@@ -86,7 +86,7 @@ class AsyncPools(httpx.AsyncBaseTransport):
             httpx.TransportError: The connection failed.
         """
         pool = self._pool
-        if pool is None or pool.generation != self._rotation.generation:
+        if pool is None or pool.generation != self._identity.generation:
             pool = await self._renew()
         try:
             return await self._send(request, pool)
@@ -118,7 +118,7 @@ class AsyncPools(httpx.AsyncBaseTransport):
             search = self._search = Latch()
 
             def look() -> None:
-                self._presenter.look(presented)
+                self._identity.check_for_update(urgent=True)
 
             def ended() -> None:
                 self._search = None
@@ -126,14 +126,14 @@ class AsyncPools(httpx.AsyncBaseTransport):
 
             start_thread(look, ended=ended)
         await search.wait_async(None)
-        return self._rotation.generation != presented
+        return self._identity.generation != presented
 
     async def _send(self, request: httpx.Request, pool: _Pool[httpx.AsyncHTTPTransport]) -> httpx.Response:
         trace = ConnectionTrace(request, blocking=False)
         try:
             response = await pool.transport.handle_async_request(request)
         except FAILURES as error:
-            failure = self._failures.of(error, request, pool.presented, trace) or error
+            failure = self._failures.of(error, request, pool.credential, trace) or error
         else:
             if pool is not self._pool and not self._closed:
                 # It waited for a connection while the pool was replaced, and may have opened one after the last look.
@@ -146,19 +146,19 @@ class AsyncPools(httpx.AsyncBaseTransport):
     async def _renew(self) -> _Pool[httpx.AsyncHTTPTransport]:
         # One builds and the others wait, since each build holds a thread; whoever is next takes over from one who was
         # cancelled.
-        while self._pool is None or self._pool.generation != self._rotation.generation:
+        while self._pool is None or self._pool.generation != self._identity.generation:
             if self._renewal is not None:
                 await self._renewal.wait_async(None)
                 continue
             renewal = self._renewal = Latch()
             try:
-                presented = await in_thread(lambda: self._presenter.present(http2=bool(self._options.get("http2"))))
+                present = self._identity.current_nowait()
+                credential = await in_thread(self._identity.current) if present is None else present
+                context = await in_thread(credential.http2_context) if self._http2 else credential.context
                 if self._closed:
                     raise RuntimeError("the transport was closed before its first call was sent")
-                transport = self._failures.network.new_async_transport(
-                    self._failures.origin, presented.context, self._options
-                )
-                old, self._pool = self._pool, _Pool(transport, presented.generation, presented)
+                transport = self._failures.network.new_async_transport(self._failures.origin, context, self._options)
+                old, self._pool = self._pool, _Pool(transport, credential.generation, credential)
             finally:
                 self._renewal = None
                 renewal.set()
@@ -193,7 +193,7 @@ class AsyncPools(httpx.AsyncBaseTransport):
             return response
         body = b"".join([part async for part in response.stream])  # type: ignore[union-attr]  # an async transport's
         await response.aclose()
-        failure = self._failures.of_page(response.status_code, body, request, pool.presented)
+        failure = self._failures.of_page(response.status_code, body, request, pool.credential)
         if failure is not None:
             raise failure
         return unread(response, body)
@@ -203,14 +203,13 @@ class Pools(httpx.BaseTransport):
     """The blocking twin of `AsyncPools`, for any number of threads.
 
     Args:
-        presenter: Whose identity it is.
+        identity: The identity.
         failures: What is raised for failures, and where calls go.
         options: Further keywords of `httpx.HTTPTransport`.
     """
 
-    def __init__(self, presenter: Presenter, failures: ErrorTranslator, **options: Any) -> None:
-        self._presenter = presenter
-        self._rotation = presenter.rotation
+    def __init__(self, identity: Identity, failures: ErrorTranslator, **options: Any) -> None:
+        self._identity = identity
         self._failures = failures
         self._options = options
         self._lock = Lock()
@@ -228,7 +227,8 @@ class Pools(httpx.BaseTransport):
             return self._send(request, pool)
         except CertificateError:
             # As in `AsyncPools`.
-            if not self._presenter.look(pool.generation) or not _is_repeatable(request):
+            self._identity.check_for_update(urgent=True)
+            if self._identity.generation == pool.generation or not _is_repeatable(request):
                 raise
         return self._send(request, self._enter())
 
@@ -251,7 +251,7 @@ class Pools(httpx.BaseTransport):
         """Return the pool to hand a request to, announced so that no connection is closed under it."""
         while True:
             pool = self._pool
-            if pool is None or pool.generation != self._rotation.generation:
+            if pool is None or pool.generation != self._identity.generation:
                 pool = self._renew()
             pool.entering.append(None)
             if pool is self._pool:
@@ -264,7 +264,7 @@ class Pools(httpx.BaseTransport):
         try:
             response = pool.transport.handle_request(request)
         except FAILURES as error:
-            failure = self._failures.of(error, request, pool.presented, trace) or error
+            failure = self._failures.of(error, request, pool.credential, trace) or error
         else:
             return response if response.status_code < 400 else self._judge(response, request, pool)
         finally:
@@ -274,13 +274,14 @@ class Pools(httpx.BaseTransport):
 
     def _renew(self) -> _Pool[httpx.HTTPTransport]:
         with self._lock:
-            if self._pool is not None and self._pool.generation == self._rotation.generation:
+            if self._pool is not None and self._pool.generation == self._identity.generation:
                 return self._pool
-            presented = self._presenter.present(http2=bool(self._options.get("http2")))
+            credential = self._identity.current()
+            context = credential.http2_context() if self._options.get("http2") else credential.context
             if self._closed:
                 raise RuntimeError("the transport was closed before its first call was sent")
-            transport = self._failures.network.new_transport(self._failures.origin, presented.context, self._options)
-            old, self._pool = self._pool, _Pool(transport, presented.generation, presented)
+            transport = self._failures.network.new_transport(self._failures.origin, context, self._options)
+            old, self._pool = self._pool, _Pool(transport, credential.generation, credential)
             if old is not None:
                 self._retire(old)
             return self._pool
@@ -320,7 +321,7 @@ class Pools(httpx.BaseTransport):
             return response
         body = b"".join(response.stream)  # type: ignore[arg-type]  # a blocking transport's
         response.close()
-        failure = self._failures.of_page(response.status_code, body, request, pool.presented)
+        failure = self._failures.of_page(response.status_code, body, request, pool.credential)
         if failure is not None:
             raise failure
         return unread(response, body)

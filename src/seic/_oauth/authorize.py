@@ -1,4 +1,4 @@
-"""A person's login: the URL that it begins with, and the address that it returns to (RFC 6749 §4.1.1, §4.1.2)."""
+"""A user's login: the authorization URL and the callback (RFC 6749 §4.1.1, §4.1.2)."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def build_authorize_url(
     code_verifier: str | None = None,
     end_other_sessions: bool = False,
 ) -> str:
-    """Build the URL to send a person's browser to. It holds no secret: of the verifier only the challenge.
+    """Build the URL to send the user's browser to. It contains no secret: of the verifier only the challenge.
 
     Args:
         provider: The dialect.
-        authorize_url: The whole URL of the login; a query of its own is kept.
-        client_id: Who asks.
-        redirect_uri: Where the login returns to; None where the provider knows it.
-        state: What the login has to bring back; see `seic._oauth.pkce.new_state`.
-        scope: What is asked for; None is the provider's own.
-        code_verifier: The secret that the token call will show (RFC 7636); None for a login without it.
-        end_other_sessions: Whether to end the person's other sessions, at the price of what is done in them.
+        authorize_url: The whole URL of the authorization endpoint; its own query is kept.
+        client_id: The client's id.
+        redirect_uri: The redirect URI; None if the provider knows it.
+        state: The `state` that the callback must return; see `seic._oauth.pkce.new_state`.
+        scope: The scopes; None is the provider's default.
+        code_verifier: The verifier that the token request will send (RFC 7636); None for a login without PKCE.
+        end_other_sessions: End the user's other sessions, including any in which somebody is working.
 
     Raises:
-        ConfigurationError: The provider does not take what is asked for.
+        ConfigurationError: The provider does not support one of the parameters.
     """
     parameters = {"response_type": "code", "client_id": client_id, "state": state}
     if redirect_uri is not None:
@@ -66,27 +66,26 @@ def build_authorize_url(
 
 @traceless
 def parse_callback(callback: str, *, provider: Provider, state: str) -> str:
-    """Return the code that a login brought back.
+    """Return the code of a login's callback.
 
-    The state is compared first, in constant time: what else stands in a callback that is not ours does not matter. A
-    state is good for one callback; who keeps it forgets it before calling this. Then the issuer, where the callback
-    names one or the provider promised to: a code of another provider's must not be spent at this one (RFC 9207). An
-    issuer is compared where `provider.issuer` is known.
+    The state is compared first, in constant time, then the issuer if the callback names one or the provider promises
+    to: a code of one provider must not be sent to another (RFC 9207). It is compared if `provider.issuer` is set. A
+    state is valid for one callback: forget it before you call this.
 
     Args:
         callback: The whole URL that the browser was sent to, or its query.
         provider: The dialect, for messages.
-        state: What the login was begun with.
+        state: The state that the login started with.
 
     Raises:
-        InvalidTokenResponse: The callback answers another login, comes from another provider, or is no answer at all.
-        ConfigurationError: The provider promises to name its issuer, and nobody knows which that is.
+        InvalidTokenResponse: The callback belongs to another login or another provider, or is malformed.
+        ConfigurationError: The provider promises to name its issuer, and `provider.issuer` is not set.
         TokenRequestRefused: The login failed; `code` says how (RFC 6749 §4.1.2.1).
     """
     parameters = _parameters(callback)
     if not state or not is_same_state(state, parameters.get("state", "")):
         raise _invalid(
-            provider, "state does not match: it answers another login, or one that is over; begin a new one", "state"
+            provider, "state does not match: it belongs to another login, or to an old one; start a new login", "state"
         )
     _check_issuer(parameters.get("iss"), provider)
     if parameters.get("error"):
@@ -99,24 +98,24 @@ def parse_callback(callback: str, *, provider: Provider, state: str) -> str:
             description=description,
         )
     if not parameters.get("code"):
-        raise _invalid(provider, "code is missing: give the whole address that the browser was sent to", "code")
+        raise _invalid(provider, "code is missing: pass the whole URL that the browser was sent to", "code")
     return parameters["code"]
 
 
 @attrs.define(kw_only=True, eq=False)
 class Login(Unpicklable):
-    """One login in progress, for a program that sees both its ends; `finish` works once.
+    """One login in progress, for a program that both starts and finishes it; `finish` works once.
 
-    A web application whose two ends are two requests keeps `state` and `code_verifier` in the person's session instead,
-    and calls `parse_callback`.
+    In a web application the callback is another request: `seic.fastapi.Logins` keeps `state` and `code_verifier` in a
+    cookie.
 
     Args:
         provider: The dialect.
-        url: Where to send the browser.
-        state: What the callback has to bring back.
-        redirect_uri: Where the login returns to.
-        code_verifier: The secret behind the code challenge; None where the provider takes none.
-        end_other_sessions: Whether the token call ends the person's other sessions, too.
+        url: The URL to send the browser to.
+        state: The state that the callback must return.
+        redirect_uri: The redirect URI.
+        code_verifier: The secret of the code challenge; None if the provider takes none.
+        end_other_sessions: Whether the token request ends the user's other sessions, too.
     """
 
     provider: Provider = attrs.field(repr=False)
@@ -125,7 +124,7 @@ class Login(Unpicklable):
     redirect_uri: str | None = None
     code_verifier: str | None = attrs.field(default=None, repr=hide)
     end_other_sessions: bool = False
-    # Popped by the first `finish`: taking from a list is one step, whatever threads there are.
+    # The first `finish` pops it; `list.pop` is atomic among threads.
     _unused: list[str] = attrs.field(init=False, repr=False, factory=lambda: ["state"])
 
     @classmethod
@@ -140,22 +139,21 @@ class Login(Unpicklable):
         scope: str | None = None,
         end_other_sessions: bool = False,
     ) -> Login:
-        """Begin a login, with PKCE where the provider takes it.
+        """Start a login, with PKCE if the provider takes it.
 
-        A person's browser has no client certificate, so it is sent to the API host where `provider.authorize_url` is a
-        path.
+        A browser has no client certificate: if `provider.authorize_url` is a path, it is on the API host.
 
         Args:
             provider: The dialect.
-            client_id: Who asks.
-            redirect_uri: Where the login returns to; None where the provider knows it.
-            environment: One of the provider's environments. Unused where `hosts` is given.
-            hosts: Hosts of your own in place of the environment's.
-            scope: What is asked for; None is the provider's own.
-            end_other_sessions: Whether to end the person's other sessions, at the price of what is done in them.
+            client_id: The client's id.
+            redirect_uri: The redirect URI; None if the provider knows it.
+            environment: One of the provider's environments; unused if `hosts` is given.
+            hosts: Hosts of your own instead of the environment's.
+            scope: The scopes; None is the provider's default.
+            end_other_sessions: End the user's other sessions, including any in which somebody is working.
 
         Raises:
-            ConfigurationError: The provider has no login, or does not take what is asked for.
+            ConfigurationError: The provider has no login, or does not support one of the parameters.
         """
         authorize_url = provider.require("authorize_url", "a login")
         if authorize_url.startswith("/"):
@@ -186,14 +184,14 @@ class Login(Unpicklable):
 
     @traceless
     def finish(self, callback: str, *, subject: str | None = None) -> AuthorizationCode:
-        """Return the grant that exchanges the login's code; do so at once, the code lives for seconds only.
+        """Return the grant that exchanges the login's code; use it at once, because the code is valid for seconds.
 
         Args:
             callback: The whole URL that the browser was sent to, or its query.
-            subject: Whose token it will be, to keep several people's apart in a store.
+            subject: The user whose token it will be, to keep users apart in a store.
 
         Raises:
-            InvalidTokenResponse: The callback answers another login, or this one was finished before.
+            InvalidTokenResponse: The callback belongs to another login, or this login was finished before.
             TokenRequestRefused: The login failed.
         """
         try:
@@ -203,20 +201,22 @@ class Login(Unpicklable):
         else:
             used = False
         if used:
-            raise _invalid(self.provider, "state was used before: a login is finished once; begin a new one", "state")
+            raise _invalid(
+                self.provider, "state was used before: a login can be finished once; start a new login", "state"
+            )
         code = parse_callback(callback, provider=self.provider, state=self.state)
-        whose = {} if subject is None else {"subject": subject}
+        user = {} if subject is None else {"subject": subject}
         return AuthorizationCode(
             code=code,
             redirect_uri=self.redirect_uri,
             code_verifier=self.code_verifier,
             end_other_sessions=self.end_other_sessions,
-            **whose,
+            **user,
         )
 
 
 def _parameters(callback: str) -> Mapping[str, str]:
-    """Read a callback's query; a parameter that stands in it twice counts as empty (RFC 6749 §3.1)."""
+    """Read a callback's query; a parameter that is in it twice counts as empty (RFC 6749 §3.1)."""
     try:
         pairs = parse_qsl(urlsplit(callback).query or callback, keep_blank_values=True, max_num_fields=100)
     except ValueError:
@@ -227,17 +227,19 @@ def _parameters(callback: str) -> Mapping[str, str]:
 
 def _check_issuer(named: str | None, provider: Provider) -> None:
     if provider.issuer_in_callback:
-        provider.require("issuer", "finding out who answered a login")
+        provider.require("issuer", "checking the issuer of a callback")
     if named is None and provider.issuer_in_callback:
         raise _invalid(provider, "iss is missing, which the provider promises to send (RFC 9207)", "iss")
     if named is not None and provider.issuer not in (None, named):
         raise _invalid(
             provider,
-            "iss names another provider than the one that was asked (RFC 9207): its code must not be sent to this one; "
-            "begin a new login, and check provider.issuer",
+            "iss names another provider (RFC 9207), whose code must not be sent to this one; start a new login, and "
+            "check provider.issuer",
             "iss",
         )
 
 
 def _invalid(provider: Provider, problem: str, field: str) -> InvalidTokenResponse:
-    return InvalidTokenResponse(f"the callback of the login at {provider.name} is unusable: {problem}", problem=field)
+    return InvalidTokenResponse(
+        f"the callback of the login at {provider.name} cannot be used: {problem}", problem=field
+    )

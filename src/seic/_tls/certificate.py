@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 
 import attrs
@@ -14,6 +14,7 @@ from seic._model.secrecy import HIDDEN, Unpicklable, traceless
 from seic._tls.credential_files import CredentialFiles, Material, PassphraseInput
 from seic._tls.facts import CertificateFacts, clock_says, format_time
 from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
+from seic._tls.reload import Signature, file_signature
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -29,6 +30,7 @@ class ClientCertificate(Unpicklable):
         key: PKCS#8, not encrypted; private.
         source: The files it was loaded from; private.
         warnings: About the files, for `check`; private.
+        signature: The files' state on disk when they were read; private.
     """
 
     leaf: CertificateFacts
@@ -37,6 +39,7 @@ class ClientCertificate(Unpicklable):
     _key: bytes = attrs.field(alias="key")
     _source: CredentialFiles = attrs.field(eq=False, alias="source")
     _warnings: tuple[CertificateWarning, ...] = attrs.field(default=(), eq=False, alias="warnings")
+    signature: Signature | None = attrs.field(default=None, eq=False)
 
     @classmethod
     @traceless
@@ -67,9 +70,16 @@ class ClientCertificate(Unpicklable):
     def _read(cls, files: CredentialFiles) -> ClientCertificate:
         from seic._tls.pairing import read_key_pair
 
+        signature = file_signature(files.paths)
         pair = read_key_pair(files)
         return cls(
-            leaf=pair.leaf, chain=pair.chain, path=pair.label, key=pair.key, source=files, warnings=pair.warnings
+            leaf=pair.leaf,
+            chain=pair.chain,
+            path=pair.label,
+            key=pair.key,
+            source=files,
+            warnings=pair.warnings,
+            signature=signature,
         )
 
     @traceless
@@ -87,6 +97,11 @@ class ClientCertificate(Unpicklable):
                 field="certificate",
             )
         return self._read(self._source)
+
+    @property
+    def identity_key(self) -> Hashable:
+        """Equal for certificates with the same content that were loaded in the same way."""
+        return self.content, self._source
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -24,10 +24,17 @@ from seic._tls.certificate import ClientCertificate
 from seic._tls.credential_files import Material
 from seic._tls.encoding import encode_pem
 from seic._tls.reasons import Reason, certificate_error
-from seic._tls.renewal import ask
-from seic._tls.trust import Trust, read_trust
+from seic._tls.reload import read_guarded
+from seic._tls.trust import TrustStore, read_trust_store
 
-_Key: TypeAlias = tuple[str | None, Trust, tuple[str, ...]]
+#: A certificate that was loaded (its files are watched), or a callback that returns the current one. A callback is
+#: called on a thread and may block; it should have a timeout of its own.
+CertificateSource: TypeAlias = ClientCertificate | Callable[[], ClientCertificate]
+
+#: The name of a callback in errors.
+CALLBACK = "the certificate callback"
+
+_Key: TypeAlias = tuple[str | None, TrustStore, tuple[str, ...]]
 
 
 def create_ssl_context(
@@ -55,11 +62,11 @@ def create_ssl_context(
     """
     check_source(certificate)
     if certificate is not None and not isinstance(certificate, ClientCertificate):
-        certificate = ask(certificate)
+        certificate = call_certificate_source(certificate)
     if certificate is not None:
         for warning in certificate.check():
             warnings.warn(warning, stacklevel=2)
-    trust = read_trust(ca)
+    trust = read_trust_store(ca)
     for warning in trust.check():
         warnings.warn(warning, stacklevel=2)
     return build_context(certificate, trust)
@@ -84,7 +91,26 @@ def check_source(certificate: object) -> None:
         )
 
 
-def build_context(certificate: ClientCertificate | None, trust: Trust, *, alpn: Sequence[str] = ()) -> ssl.SSLContext:
+def call_certificate_source(callback: Callable[[], ClientCertificate]) -> ClientCertificate:
+    """Call a certificate callback.
+
+    Raises:
+        CertificateError: It failed, or returned something else.
+    """
+    try:
+        certificate = read_guarded(callback, CALLBACK)
+    except ConfigurationError as error:
+        text = f"it is not configured as it should be: {error.message}"
+        raise certificate_error(Reason.SOURCE_FAILED, CALLBACK, text) from error
+    if not isinstance(certificate, ClientCertificate):
+        text = f"it must return what ClientCertificate.load returns, not {type(certificate).__name__}"
+        raise certificate_error(Reason.SOURCE_FAILED, CALLBACK, text)
+    return certificate
+
+
+def build_context(
+    certificate: ClientCertificate | None, trust: TrustStore, *, alpn: Sequence[str] = ()
+) -> ssl.SSLContext:
     """Build a context without checking the certificate's dates.
 
     Args:
@@ -207,7 +233,7 @@ def _in_private_file(certificates: str, key: bytes, passphrase: str) -> Iterator
 
 
 def shared_context(
-    certificate: ClientCertificate | None, ca: Material | Trust | None = None, *, alpn: Sequence[str] = ()
+    certificate: ClientCertificate | None, ca: Material | TrustStore | None = None, *, alpn: Sequence[str] = ()
 ) -> ssl.SSLContext:
     """Return the one context of a certificate and its authorities; the first call builds it.
 
@@ -223,7 +249,7 @@ def shared_context(
     Raises:
         CertificateError: As for `build_context`.
     """
-    return _SHARED.get(certificate, ca if isinstance(ca, Trust) else read_trust(ca), tuple(alpn))
+    return _SHARED.get(certificate, ca if isinstance(ca, TrustStore) else read_trust_store(ca), tuple(alpn))
 
 
 class _SharedContexts:
@@ -236,7 +262,7 @@ class _SharedContexts:
         self._contexts: weakref.WeakValueDictionary[_Key, ssl.SSLContext] = weakref.WeakValueDictionary()
         self._last: deque[ssl.SSLContext] = deque(maxlen=self._KEPT_ALIVE)
 
-    def get(self, certificate: ClientCertificate | None, trust: Trust, alpn: tuple[str, ...]) -> ssl.SSLContext:
+    def get(self, certificate: ClientCertificate | None, trust: TrustStore, alpn: tuple[str, ...]) -> ssl.SSLContext:
         key = (certificate.content if certificate is not None else None, trust, alpn)
         # One lock for all: building takes at most 20 ms, and must happen only once for each key.
         with self._lock:

@@ -9,7 +9,7 @@ from seic._concurrency import SharedFuture, start_thread
 
 
 class CertificateProbe:
-    """Reads a client certificate in a thread.
+    """Reads a client certificate in a thread, one read at a time.
 
     Args:
         get: Returns the certificate; it may block.
@@ -17,20 +17,20 @@ class CertificateProbe:
 
     def __init__(self, get: Callable[[], ClientCertificate | None]) -> None:
         self._get = get
-        self._reading: SharedFuture[ClientCertificate | None] | None = None
+        self._pending: SharedFuture[ClientCertificate | None] | None = None
 
     def start(self) -> None:
         """Read the certificate, unless that is in progress."""
-        if self._reading is None or self._reading.done():
-            self._reading = start_thread(self._get)
+        if self._pending is None or self._pending.done():
+            self._pending = start_thread(self._get)
 
-    async def result(self, timeout: float) -> ClientCertificate | None:  # noqa: ASYNC109 - the thread goes on
-        """Return the certificate that the last `start` read.
+    async def result(self, seconds: float) -> ClientCertificate | None:
+        """Return the certificate that the last `start` read; wait for at most `seconds`.
 
         Raises:
-            TimeoutError: It was not read within `timeout` seconds.
+            TimeoutError: It was not read in time.
             CertificateError: It cannot be used.
         """
-        if self._reading is None or not await self._reading.wait(timeout):
+        if self._pending is None or not await self._pending.wait(seconds):
             raise TimeoutError
-        return self._reading.result()
+        return self._pending.result()

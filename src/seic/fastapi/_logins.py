@@ -205,9 +205,9 @@ class Logins:
             certificate=CertificateProbe(self._sessions.certificate),
             tracker=self._sessions.tracker,
         )
-        with app_state(app) as (state, yielded):
-            listener = None if self._has_listener else state.listener
-            stop = None if listener is None else self.listen(listener)
+        with app_state(app) as (state, yielded), contextlib.ExitStack() as stack:
+            if state.listener is not None and not self._has_listener:
+                stack.callback(self.listen(state.listener))
             self._sessions.open()
             state.realms.append(realm)
             try:
@@ -215,8 +215,6 @@ class Logins:
             finally:
                 state.realms.remove(realm)
                 await self._sessions.aclose()
-                if stop is not None:
-                    stop()
 
     @property
     def routes(self) -> list[Route]:

@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 
 #: Bytes of an encoded path: encrypted with the rest it has to fit a cookie of 4096 bytes (RFC 6265 §6.1).
 _MAX_PATH = 1500
-#: Characters that a header carries unescaped, besides letters and digits.
+#: Characters that a header carries unescaped, in addition to letters and digits.
 _SAFE = string.punctuation
 
 

@@ -18,6 +18,7 @@ from seic import (
     AsyncClient,
     AsyncTransport,
     AuthorizationCode,
+    ClientCertificate,
     Clock,
     Config,
     ConfigurationError,
@@ -35,6 +36,7 @@ from seic._listeners import Listeners
 from seic._model.grant_parameters import GrantParameters
 from seic._model.secrecy import hide
 from seic._options import AsyncClientOptions
+from seic._transport import identity_of
 from seic.fastapi._app_state import auth_of
 from seic.fastapi._health import HealthTracker
 from seic.fastapi._session_store import SessionStore
@@ -156,9 +158,13 @@ class Sessions:
         self.tracker = HealthTracker(ignored_codes=_LOGIN_REQUIRED)
         self.listeners = Listeners(on_event)
         self.listeners.add(self.tracker)
-        self._config.presenter.tell(self.listeners)
-        # A property of the shared identity, which may call the user's callback.
-        self.certificate = self._config.presenter.certificate
+        # Kept here: all users share it, also while no client is in memory.
+        self._identity = identity_of(self._config)
+        self._identity.add_listener(self.listeners)
+
+    def certificate(self) -> ClientCertificate | None:
+        """Return the certificate of all users; it may call the user's callback, which may block."""
+        return self._identity.certificate
 
     def open(self) -> None:
         """Open the shared connections."""
@@ -248,8 +254,6 @@ class Sessions:
         if login is not None:
             grant = attrs.evolve(grant, code=login.code, code_verifier=login.code_verifier)
         config = attrs.evolve(self._config, grant=grant)
-        # One identity for all users: each would watch the certificate's files by itself.
-        object.__setattr__(config, "presenter", self._config.presenter)
         auth = OAuth2Auth(config, transport=self._inner_transport, clock=self._clock)
         auth.listen(self._forward)
         return AsyncClient(config, auth=auth, transport=self.transport, retry=self._retry, **self._options)
@@ -257,7 +261,7 @@ class Sessions:
     def _forward(self, event: events.Event) -> None:
         # The shared identity reports these once; here they would come once for each user.
         if not isinstance(event, _SHARED_EVENTS):
-            self.listeners.tell(event)
+            self.listeners.notify(event)
 
     def _keep(self, session: str, client: AsyncClient) -> None:
         self._clients[session] = client

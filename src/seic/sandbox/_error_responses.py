@@ -14,33 +14,27 @@ from typing import Any, TypeAlias
 
 import attrs
 
-AUTHENTICATION_FAILURE = "gateway.authentication.failure"
-CERTIFICATE_MISMATCH = "gateway.certificate.mismatch"
-GRANT_INVALID = "gateway.grant.invalid"
-GRANT_TYPE_UNKNOWN = "gateway.granttype.unknown"
-INTERNAL_ERROR = "gateway.internal.error"
-LOGGED_IN_ELSEWHERE = "gateway.session.elsewhere"
-REQUEST_INVALID = "gateway.request.invalid"
-RESOURCE_UNKNOWN = "gateway.resource.unknown"
-SCOPE_INSUFFICIENT = "gateway.scope.insufficient"
-SCOPE_INVALID = "gateway.scope.invalid"
-TARGET_INVALID = "gateway.target.invalid"
-TOKEN_INVALID = "gateway.token.invalid"
 
-# RFC 6749 §5.2, RFC 6750 §3.1, RFC 8707 §2. If the RFCs have no code, the closest one: clients know no others.
-_STANDARD_CODES = {
-    AUTHENTICATION_FAILURE: "invalid_client",
-    CERTIFICATE_MISMATCH: "invalid_client",
-    GRANT_INVALID: "invalid_grant",
-    GRANT_TYPE_UNKNOWN: "unsupported_grant_type",
-    INTERNAL_ERROR: "server_error",
-    REQUEST_INVALID: "invalid_request",
-    RESOURCE_UNKNOWN: "invalid_request",
-    SCOPE_INSUFFICIENT: "insufficient_scope",
-    SCOPE_INVALID: "invalid_scope",
-    TARGET_INVALID: "invalid_target",
-    TOKEN_INVALID: "invalid_token",
-}
+@attrs.frozen
+class ErrorCode:
+    """An error code of the gateway, and the code of RFC 6749 §5.2, RFC 6750 §3.1 or RFC 8707 §2 that is closest."""
+
+    gateway: str
+    oauth2: str
+
+
+AUTHENTICATION_FAILURE = ErrorCode("gateway.authentication.failure", "invalid_client")
+CERTIFICATE_MISMATCH = ErrorCode("gateway.certificate.mismatch", "invalid_client")
+GRANT_INVALID = ErrorCode("gateway.grant.invalid", "invalid_grant")
+GRANT_TYPE_UNKNOWN = ErrorCode("gateway.granttype.unknown", "unsupported_grant_type")
+INTERNAL_ERROR = ErrorCode("gateway.internal.error", "server_error")
+LOGGED_IN_ELSEWHERE = ErrorCode("gateway.session.elsewhere", "access_denied")
+REQUEST_INVALID = ErrorCode("gateway.request.invalid", "invalid_request")
+RESOURCE_UNKNOWN = ErrorCode("gateway.resource.unknown", "invalid_request")
+SCOPE_INSUFFICIENT = ErrorCode("gateway.scope.insufficient", "insufficient_scope")
+SCOPE_INVALID = ErrorCode("gateway.scope.invalid", "invalid_scope")
+TARGET_INVALID = ErrorCode("gateway.target.invalid", "invalid_target")
+TOKEN_INVALID = ErrorCode("gateway.token.invalid", "invalid_token")
 
 
 @attrs.frozen
@@ -70,14 +64,14 @@ class ErrorResponse(Exception):
     def __init__(
         self,
         status: int,
-        code: str,
+        code: ErrorCode,
         message: str,
         *,
         fields: Sequence[InvalidField] = (),
         transient: bool = False,
         challenge: str | None = None,
     ) -> None:
-        super().__init__(f"{status} {code}: {message}")
+        super().__init__(f"{status} {code.gateway}: {message}")
         self.status = status
         self.code = code
         self.message = message
@@ -94,7 +88,7 @@ ErrorFormat: TypeAlias = Callable[[ErrorResponse, str], JsonBody]
 def gateway_error_body(error: ErrorResponse, tracking_id: str) -> JsonBody:
     """Return the gateway's body; every value is a string, also `transient`, except the list `errors`."""
     return {
-        "code": error.code,
+        "code": error.code.gateway,
         "message": error.message,
         "trackingId": tracking_id,
         "transient": "true" if error.transient else "false",
@@ -116,7 +110,7 @@ def platform_revocation_error_body(error: ErrorResponse, _tracking_id: str) -> J
 
 def oauth2_error_body(error: ErrorResponse, _tracking_id: str) -> JsonBody:
     """Return the body of RFC 6749 §5.2."""
-    return {"error": _STANDARD_CODES[error.code], "error_description": error.message}
+    return {"error": error.code.oauth2, "error_description": error.message}
 
 
 # Errors for every dialect.

@@ -9,13 +9,20 @@ import base64
 import hmac
 import urllib.parse
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from aiohttp import hdrs, web
 
-from seic.sandbox._error_responses import InvalidField, authentication_failure, invalid_request, unknown_resource
+from seic.sandbox._error_responses import (
+    InvalidField,
+    authentication_failure,
+    invalid_request,
+    unknown_grant_type,
+    unknown_resource,
+)
 
 Form: TypeAlias = Mapping[str, str]
+_Grant = TypeVar("_Grant")
 
 _FORM_TYPE = "application/x-www-form-urlencoded"
 
@@ -82,6 +89,18 @@ def one_of(form: Form, *fields: str) -> tuple[str, str]:
         invalid = [InvalidField(field, "body", "is required, alone") for field in fields]
         raise invalid_request(f"The form must have exactly one of {' and '.join(fields)}.", *invalid)
     return given[0], form[given[0]]
+
+
+def select_grant(form: Form, grants: Mapping[str, _Grant]) -> _Grant:
+    """Return the entry of the form's grant type.
+
+    Raises:
+        ErrorResponse: The form has no grant type, or none of these.
+    """
+    (grant_type,) = required(form, "grant_type")
+    if grant_type not in grants:
+        raise unknown_grant_type(list(grants))
+    return grants[grant_type]
 
 
 def flag(form: Form, field: str) -> bool:

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 
+import attrs
 from aiohttp import hdrs, web
 
 from seic.sandbox._dialects.sei_gateway import APP_KEY, check_app_key
@@ -41,12 +42,12 @@ _ACCOUNTS = [
 ]
 
 
+@attrs.frozen(eq=False, repr=False)
 class ResourceServer:
     """Checks the access token of a request by the rules of its dialect, and answers the request."""
 
-    def __init__(self, client_id: str, registry: TokenRegistry) -> None:
-        self._client_id = client_id
-        self._registry = registry
+    _client_id: str
+    _registry: TokenRegistry
 
     async def respond(self, request: web.BaseRequest, peer: Peer | None) -> JsonBody:
         """Return the body of a response with status 200.

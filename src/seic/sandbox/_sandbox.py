@@ -245,16 +245,6 @@ class Sandbox:
         return self._registration.session_token
 
     @property
-    def session_token_field(self) -> str:
-        """The field of the gateway's form for a session token."""
-        return self._registration.session_token_field
-
-    @property
-    def revocation_path(self) -> str:
-        """The path of the platform's revocation endpoint."""
-        return self._revocation_path
-
-    @property
     def authority(self) -> CertificateAuthority:
         """The temporary CA that issues every certificate of the sandbox."""
         return self._authority

@@ -64,24 +64,20 @@ class Transcript:
         print(text, file=self._out, flush=True)
 
 
-async def call_plain_host(sandbox: Sandbox, transcript: Transcript) -> None:
-    """Send one request without a client certificate."""
-    config = sandbox.config()
-    transcript.check("host chosen by the SDK", config.base_url, sandbox.api_url)
+async def call_plain_host(sandbox: Sandbox, transcript: Transcript, *, certificate: bool = False) -> None:
+    """Send one request, by default without a client certificate."""
+    config = sandbox.config(certificate=certificate)
+    host, name = (sandbox.mtls_url, sandbox.username) if certificate else (sandbox.api_url, None)
+    transcript.check("host chosen by the SDK", config.base_url, host)
     async with seic.AsyncClient(config) as client:
         reply = await client.get(_PATH)
     transcript.check(f"status of GET {_PATH}", reply.status_code, 200)
-    transcript.check("certificate seen by the gateway", reply.json()["certificate_common_name"], None)
+    transcript.check("certificate seen by the gateway", reply.json()["certificate_common_name"], name)
 
 
 async def call_mtls_host(sandbox: Sandbox, transcript: Transcript) -> None:
     """Send the same request with a client certificate."""
-    config = sandbox.config(certificate=True)
-    transcript.check("host chosen by the SDK", config.base_url, sandbox.mtls_url)
-    async with seic.AsyncClient(config) as client:
-        reply = await client.get(_PATH)
-    transcript.check(f"status of GET {_PATH}", reply.status_code, 200)
-    transcript.check("certificate seen by the gateway", reply.json()["certificate_common_name"], sandbox.username)
+    await call_plain_host(sandbox, transcript, certificate=True)
 
 
 async def call_concurrently(sandbox: Sandbox, transcript: Transcript) -> None:

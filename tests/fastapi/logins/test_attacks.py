@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from seic.fastapi import Logins, SessionStateStorage
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.login_site import KEY, LOGIN, PAGE, SESSION, Site, plant
 
 
@@ -30,7 +30,7 @@ def test_attack_login_csrf_with_the_attackers_code(site: Site, browser: TestClie
     browser.get("/login")  # even during a login of the victim
     assert browser.get(trap).status_code == 400
     assert browser.get("/me").status_code == 303
-    assert site.platform.exchanges == []
+    assert site.platform.forms == []
 
 
 def test_attack_login_csrf_against_a_logged_in_user(site: Site, browser: TestClient) -> None:
@@ -59,7 +59,7 @@ def test_attack_a_callback_without_its_state(change: Any, site: Site, browser: T
     callback = site.platform.log_in(browser.get("/login").headers["Location"])
 
     assert browser.get(change(callback)).status_code == 400
-    assert site.platform.exchanges == []
+    assert site.platform.forms == []
 
 
 def test_attack_a_replayed_callback(site: Site, browser: TestClient) -> None:
@@ -68,12 +68,12 @@ def test_attack_a_replayed_callback(site: Site, browser: TestClient) -> None:
 
     assert browser.get(callback).status_code == 303
     assert browser.get(callback).status_code == 400
-    assert len(site.platform.exchanges) == 1
+    assert len(site.platform.forms) == 1
     failed = site.platform.log_in(browser.get("/login").headers["Location"])
     site.platform.plan.append(httpx.Response(400, json={"error": "invalid_grant"}))
     assert browser.get(failed).status_code == 400
     assert browser.get(failed).status_code == 400
-    assert len(site.platform.exchanges) == 2
+    assert len(site.platform.forms) == 2
 
 
 @pytest.mark.parametrize("login_state", [None, SessionStateStorage()], ids=["cookie", "session store"])
@@ -91,7 +91,7 @@ def test_attack_a_replayed_callback_with_its_cookie(
         plant(browser, copy)
 
         assert (first.status_code, browser.get(callback).status_code) == (400 if answer else 303, 400)
-        assert len(platform.exchanges) == 1
+        assert len(platform.forms) == 1
         assert site.log_in(browser).status_code == 303
 
 
@@ -176,7 +176,7 @@ def test_attack_a_cookie_of_another_application(
     site.log_in(browser)
     browser.get("/login")
     config = site.platform.config(**changes)
-    settings: dict[str, Any] = {"callback_url": CALLBACK, "key": KEY, "transport": site.platform.transport, **options}
+    settings: dict[str, Any] = {"callback_url": CALLBACK, "key": KEY, "transport": site.platform, **options}
     logins = Logins(config, **settings)
 
     async def me(request: Request) -> JSONResponse:
@@ -188,13 +188,13 @@ def test_attack_a_cookie_of_another_application(
         plant(other, {names["session"]: browser.cookies[SESSION], names["login"]: browser.cookies[LOGIN]})
         assert other.get("/me").status_code == 303
         assert other.get(f"{urlsplit(settings['callback_url']).path}?code=x&state=x").status_code == 400
-    assert len(site.platform.exchanges) == 1
+    assert len(site.platform.forms) == 1
 
 
 def test_attack_mix_up_of_two_providers(platform: FakePlatform) -> None:
     """A code of one provider is never sent to the other (RFC 9700 §4.4)."""
     evil = FakePlatform()
-    honest_logins = Logins(platform.config(), callback_url=CALLBACK, key=KEY, transport=platform.transport)
+    honest_logins = Logins(platform.config(), callback_url=CALLBACK, key=KEY, transport=platform)
     evil_logins = Logins(
         evil.config(),
         callback_url="https://app.example/evil/callback",
@@ -202,7 +202,7 @@ def test_attack_mix_up_of_two_providers(platform: FakePlatform) -> None:
         name="evil",
         login_path="/evil/login",
         logout_path="/evil/logout",
-        transport=evil.transport,
+        transport=evil,
     )
 
     @contextlib.asynccontextmanager
@@ -224,7 +224,7 @@ def test_attack_mix_up_of_two_providers(platform: FakePlatform) -> None:
         browser.get("/evil/login")
         plant(browser, {LOGIN: browser.cookies["__Host-evil-login"]})
         assert browser.get("/login/callback", params={"code": code, "state": state}).status_code == 400
-    assert platform.exchanges == evil.exchanges == []
+    assert platform.forms == evil.forms == []
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocketDisconnect
 
 import seic
 from seic.fastapi import Logins, SessionStateStorage, lifespan
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.login_site import KEY, LOGIN, PAGE, SESSION, Site, cookies_of
 
 
@@ -30,7 +30,7 @@ def test_a_user_logs_in_and_handlers_get_their_client(site: Site, browser: TestC
 
     assert browser.get("/me").json() == "ada@example.com"
     assert browser.get("/who").json()["name"] == "ada@example.com"
-    assert [form["grant_type"] for form in site.platform.exchanges] == ["authorization_code"]
+    assert [form["grant_type"] for form in site.platform.forms] == ["authorization_code"]
 
 
 def test_the_authorization_url_is_as_documented(site: Site, browser: TestClient) -> None:
@@ -58,7 +58,7 @@ def test_pkce_is_used_if_the_provider_supports_it() -> None:
         browser.get(platform.log_in(location))
 
         assert browser.get("/me").json() == "ada@example.com"
-    assert len(platform.exchanges[0]["code_verifier"]) >= 43
+    assert len(platform.forms[0]["code_verifier"]) >= 43
 
 
 @pytest.mark.parametrize("login_state", [None, SessionStateStorage()], ids=["cookie", "session store"])
@@ -156,7 +156,7 @@ def test_a_web_socket_without_login_is_refused(site: Site) -> None:
 
 def test_starlette_without_fastapi_is_enough(platform: FakePlatform) -> None:
     """The routes are Starlette's, the dependencies are functions of a request."""
-    logins = Logins(platform.config(), callback_url=CALLBACK, key=KEY, transport=platform.transport)
+    logins = Logins(platform.config(), callback_url=CALLBACK, key=KEY, transport=platform)
 
     async def me(request: Request) -> JSONResponse:
         client = await logins.client(request)
@@ -170,7 +170,7 @@ def test_starlette_without_fastapi_is_enough(platform: FakePlatform) -> None:
 
 def _mounted(platform: FakePlatform, **options: Any) -> tuple[Logins, FastAPI]:
     """Return an application that mounts another one at `/part`, whose page needs a login."""
-    logins = Logins(platform.config(), key=KEY, transport=platform.transport, **options)
+    logins = Logins(platform.config(), key=KEY, transport=platform, **options)
     part = FastAPI()
 
     async def me(client: seic.AsyncClient = Depends(logins.client)) -> Any:  # noqa: B008
@@ -220,7 +220,7 @@ def test_head_requests_do_not_use_a_login(site: Site, browser: TestClient) -> No
     for url in ("/login", callback):
         reply = browser.head(url)
         assert (reply.status_code, reply.headers["Allow"], cookies_of(reply)) == (405, "GET", {})
-    assert site.platform.exchanges == []
+    assert site.platform.forms == []
     assert browser.get(callback).status_code == 303
 
 

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 import seic
 from seic.fastapi import Logins
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.login_site import KEY, PAGE, Site
 
 
@@ -66,12 +66,12 @@ def test_a_forgotten_lifespan_is_explained(platform: FakePlatform) -> None:
 
 async def test_the_grant_alone_gives_no_token(platform: FakePlatform) -> None:
     """Without a login there is no code, so nothing is sent."""
-    async with seic.AsyncClient(platform.config(store=None), transport=platform.transport) as client:
+    async with seic.AsyncClient(platform.config(store=None), transport=platform) as client:
         with pytest.raises(seic.TokenRequestRefused) as caught:
             await client.token()
 
     assert caught.value.code == "login_required"
-    assert platform.exchanges == []
+    assert platform.forms == []
 
 
 def test_plain_http_on_the_developers_machine(platform: FakePlatform) -> None:

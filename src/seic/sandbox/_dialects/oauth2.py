@@ -23,12 +23,11 @@ from seic.sandbox._error_responses import (
     JsonBody,
     authentication_failure,
     invalid_request,
-    unknown_grant_type,
     unknown_resource,
 )
 from seic.sandbox._peer import Peer
 from seic.sandbox._registration import Registration
-from seic.sandbox._request_reader import Form, read_basic, read_post, required, same
+from seic.sandbox._request_reader import Form, read_basic, read_post, required, same, select_grant
 from seic.sandbox._token_registry import InactiveToken, TokenFamily, TokenRecord, TokenRegistry
 
 OAUTH2_TOKEN_PATH = "/oauth/v2/token"
@@ -57,22 +56,14 @@ class ProviderUrls:
     mtls: str | None
 
 
+@attrs.frozen(eq=False, repr=False)
 class OAuth2Endpoints:
-    """The endpoints of the provider.
+    """The endpoints of the provider; `urls_for` returns the base URLs for a request."""
 
-    Args:
-        registration: The registered application and account.
-        registry: The tokens.
-        urls_for: Returns the base URLs for a request.
-    """
-
-    def __init__(
-        self, registration: Registration, registry: TokenRegistry, urls_for: Callable[[web.BaseRequest], ProviderUrls]
-    ) -> None:
-        self._registration = registration
-        self._registry = registry
-        self._urls_for = urls_for
-        self._signer = JwtSigner()
+    _registration: Registration
+    _registry: TokenRegistry
+    _urls_for: Callable[[web.BaseRequest], ProviderUrls]
+    _signer: JwtSigner = attrs.field(factory=JwtSigner, init=False)
 
     async def token(self, request: web.BaseRequest, peer: Peer | None) -> JsonBody:
         """Return the response to a token request.
@@ -81,9 +72,7 @@ class OAuth2Endpoints:
             ErrorResponse: The request is invalid.
         """
         form = await self._read_client_form(request, peer)
-        (grant_type,) = required(form, "grant_type")
-        if grant_type != _GRANT_TYPE:
-            raise unknown_grant_type([_GRANT_TYPE])
+        select_grant(form, {_GRANT_TYPE: None})
         family = TokenFamily(
             dialect="oauth2",
             username=self._registration.client_id,
@@ -106,7 +95,7 @@ class OAuth2Endpoints:
         }
 
     async def revoke(self, request: web.BaseRequest, peer: Peer | None) -> web.Response:
-        """Revoke a token; an inactive one is no error (RFC 7009 §2.2).
+        """Revoke a token; an inactive token causes no error (RFC 7009 §2.2).
 
         Raises:
             ErrorResponse: The request is invalid.

@@ -44,18 +44,13 @@ class _IssuedCode:
     family: TokenFamily | None = None
 
 
+@attrs.frozen(eq=False, repr=False)
 class AuthorizationCodes:
-    """Issues codes and looks them up; only the server's thread may use it.
+    """Issues codes and looks them up; only the server's thread may use it."""
 
-    Args:
-        clock: Returns seconds; only differences matter.
-        registry: Revokes the tokens of a code that is used twice.
-    """
-
-    def __init__(self, *, clock: Callable[[], float], registry: TokenRegistry) -> None:
-        self._clock = clock
-        self._registry = registry
-        self._codes: dict[str, _IssuedCode] = {}
+    _clock: Callable[[], float]
+    _registry: TokenRegistry
+    _codes: dict[str, _IssuedCode] = attrs.field(factory=dict, init=False)
 
     def issue(self, authorization: AuthorizationRequest) -> str:
         """Return a new code."""

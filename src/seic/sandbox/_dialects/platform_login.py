@@ -58,20 +58,14 @@ class _AuthorizationError(Exception):
         self.description = description
 
 
+@attrs.frozen(eq=False, repr=False)
 class LoginEndpoints:
-    """The endpoints for the browser.
+    """The endpoints for the browser."""
 
-    Args:
-        registration: The account, and the allowed redirect URLs.
-        codes: Issues the codes.
-        clock: Returns seconds; only differences matter.
-    """
-
-    def __init__(self, registration: Registration, codes: AuthorizationCodes, *, clock: Callable[[], float]) -> None:
-        self._registration = registration
-        self._codes = codes
-        self._clock = clock
-        self._pending: dict[str, _PendingLogin] = {}
+    _registration: Registration
+    _codes: AuthorizationCodes
+    _clock: Callable[[], float]
+    _pending: dict[str, _PendingLogin] = attrs.field(factory=dict, init=False)
 
     async def authorize(self, request: web.BaseRequest, _peer: Peer | None) -> web.Response:
         """Redirect to the login page, or to the application with an error."""

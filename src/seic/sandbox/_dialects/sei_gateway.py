@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
+import attrs
 from aiohttp import web
 
 from seic.sandbox._error_responses import (
@@ -13,11 +12,10 @@ from seic.sandbox._error_responses import (
     JsonBody,
     authentication_failure,
     invalid_request,
-    unknown_grant_type,
 )
 from seic.sandbox._peer import Peer, check_certificate, check_refresh_binding
 from seic.sandbox._registration import Registration
-from seic.sandbox._request_reader import Form, read_basic, read_post, required, same
+from seic.sandbox._request_reader import Form, read_basic, read_post, required, same, select_grant
 from seic.sandbox._token_registry import InactiveToken, TokenFamily, TokenRegistry, whole_seconds
 
 GATEWAY_TOKEN_PATH = "/v2/oauthtoken"
@@ -26,19 +24,12 @@ APP_KEY = "AppKey"
 _PRODUCTS = ["Investors"]
 
 
+@attrs.frozen(eq=False, repr=False)
 class GatewayEndpoints:
     """The token endpoint; each grant type has a method."""
 
-    def __init__(self, registration: Registration, registry: TokenRegistry) -> None:
-        self._registration = registration
-        self._registry = registry
-        self._grants: Mapping[str, Callable[[Form, Peer | None], JsonBody]] = {
-            "client_credentials": self._client_credentials,
-            "password": self._password,
-            "refresh_token": self._refresh_token,
-            "sessionToken": self._session_token,
-            "invalidate_token": self._invalidate_token,
-        }
+    _registration: Registration
+    _registry: TokenRegistry
 
     async def token(self, request: web.BaseRequest, peer: Peer | None) -> JsonBody:
         """Return the response to a token request.
@@ -58,11 +49,14 @@ class GatewayEndpoints:
                 "The AppSecret must be only in the Authorization header.",
                 InvalidField("client_secret", "body", "must not be in the form"),
             )
-        (grant_type,) = required(form, "grant_type")
-        grant = self._grants.get(grant_type)
-        if grant is None:
-            raise unknown_grant_type(list(self._grants))
-        return grant(form, peer)
+        grants = {
+            "client_credentials": self._client_credentials,
+            "password": self._password,
+            "refresh_token": self._refresh_token,
+            "sessionToken": self._session_token,
+            "invalidate_token": self._invalidate_token,
+        }
+        return select_grant(form, grants)(form, peer)
 
     def _authenticate_client(self, request: web.BaseRequest) -> None:
         check_app_key(request, self._registration.client_id)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping
 
+import attrs
 from aiohttp import hdrs, web
 
 from seic._model.grants import SAML2_BEARER
@@ -24,12 +24,11 @@ from seic.sandbox._error_responses import (
     invalid_request,
     invalid_token,
     logged_in_elsewhere,
-    unknown_grant_type,
     unknown_resource,
 )
 from seic.sandbox._peer import Peer, binding_problem, check_certificate, check_refresh_binding
 from seic.sandbox._registration import Registration
-from seic.sandbox._request_reader import Form, flag, one_of, read_bearer_token, read_post, required, same
+from seic.sandbox._request_reader import Form, flag, one_of, read_bearer_token, read_post, required, same, select_grant
 from seic.sandbox._token_registry import InactiveToken, TokenFamily, TokenRegistry, whole_seconds
 
 PLATFORM_TOKEN_PATH = "/v2/oauth/token"
@@ -41,26 +40,14 @@ END_OTHER_SESSIONS = "endOtherSessions"
 REDIRECT_FIELDS = ("redirect_url", "redirect_uri")
 
 
+@attrs.frozen(eq=False, repr=False)
 class PlatformEndpoints:
     """The endpoints; each grant type has a method."""
 
-    def __init__(
-        self,
-        registration: Registration,
-        registry: TokenRegistry,
-        codes: AuthorizationCodes,
-        identity_provider: IdentityProvider,
-    ) -> None:
-        self._registration = registration
-        self._registry = registry
-        self._codes = codes
-        self._identity_provider = identity_provider
-        self._grants: Mapping[str, Callable[[Form, Peer | None], JsonBody]] = {
-            "authorization_code": self._authorization_code,
-            "refresh_token": self._refresh_token,
-            "client_credentials": self._client_credentials,
-            SAML2_BEARER: self._saml2_bearer,
-        }
+    _registration: Registration
+    _registry: TokenRegistry
+    _codes: AuthorizationCodes
+    _identity_provider: IdentityProvider
 
     async def token(self, request: web.BaseRequest, peer: Peer | None) -> JsonBody:
         """Return the response to a token request.
@@ -69,11 +56,13 @@ class PlatformEndpoints:
             ErrorResponse: The request is invalid.
         """
         form = await self._read_client_form(request)
-        (grant_type,) = required(form, "grant_type")
-        grant = self._grants.get(grant_type)
-        if grant is None:
-            raise unknown_grant_type(list(self._grants))
-        return grant(form, peer)
+        grants = {
+            "authorization_code": self._authorization_code,
+            "refresh_token": self._refresh_token,
+            "client_credentials": self._client_credentials,
+            SAML2_BEARER: self._saml2_bearer,
+        }
+        return select_grant(form, grants)(form, peer)
 
     async def token_info(self, request: web.BaseRequest, peer: Peer | None) -> JsonBody:
         """Return the state of the request's access token.

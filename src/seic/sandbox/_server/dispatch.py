@@ -54,6 +54,7 @@ class Route:
     count: CountName
 
 
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Dispatcher:
     """Answers every request of both hosts.
 
@@ -66,22 +67,12 @@ class Dispatcher:
         behind_proxy: Read the client certificate from the proxy's header and not from the connection.
     """
 
-    def __init__(
-        self,
-        *,
-        routes: Mapping[str, Route],
-        resource_server: ResourceServer,
-        counter: RequestCounter,
-        faults: FaultInjector,
-        challenge: bool,
-        behind_proxy: bool,
-    ) -> None:
-        self._routes = routes
-        self._resource_server = resource_server
-        self._counter = counter
-        self._faults = faults
-        self._challenge = challenge
-        self._behind_proxy = behind_proxy
+    _routes: Mapping[str, Route]
+    _resource_server: ResourceServer
+    _counter: RequestCounter
+    _faults: FaultInjector
+    _challenge: bool
+    _behind_proxy: bool
 
     async def respond(self, request: web.BaseRequest, host: HostName, peer: Peer | None) -> web.Response:
         """Return the response to a request; never raises.

@@ -55,8 +55,8 @@ def build_routes(
         ValueError: `revocation_path` is not a path, or another endpoint has it.
     """
     gateway = GatewayEndpoints(registration, registry)
-    codes = AuthorizationCodes(clock=clock, registry=registry)
-    login = LoginEndpoints(registration, codes, clock=clock)
+    codes = AuthorizationCodes(clock, registry)
+    login = LoginEndpoints(registration, codes, clock)
     platform = PlatformEndpoints(registration, registry, codes, identity_provider)
     oauth2 = OAuth2Endpoints(registration, registry, urls_for)
     routes = {

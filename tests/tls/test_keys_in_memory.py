@@ -1,8 +1,9 @@
-"""A key in memory reaches OpenSSL without touching a disk, or encrypted and wiped where that cannot be."""
+"""A key in memory reaches OpenSSL without a file, or through one that is encrypted and wiped."""
 
 from __future__ import annotations
 
 import os
+import ssl
 import stat
 import tempfile
 from collections.abc import Callable
@@ -11,11 +12,7 @@ from typing import Any
 
 import pytest
 
-from seic._errors import CertificateError
-from seic._tls.certificate import ClientCertificate
-from seic._tls.context import build_context
-from seic._tls.reasons import Reason
-from seic._tls.trust import read_trust
+from seic import CertificateError, ClientCertificate, Reason, create_ssl_context
 from tests._support.pki import Minted, mint, server
 from tests._support.tls_servers import TlsServer, call
 
@@ -25,14 +22,14 @@ def _descriptors() -> set[str]:
 
 
 def _works(client: Minted, root: Minted) -> bool:
-    context = build_context(ClientCertificate.load(client.pair), read_trust(root.pem))
+    context = create_ssl_context(certificate=ClientCertificate.load(client.pair), ca=root.pem)
     with TlsServer(server(root), trusts=root) as far:
         return call(context, far.port).endswith(b"ok") and far.peers == [client.der]
 
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory for temporary files that is empty."""
+    """Return an empty directory for temporary files."""
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -41,7 +38,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("kind", ["rsa", "ec", "ed25519"])
 def test_on_linux_no_file_is_made(kind: str, root: Minted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key goes through anonymous memory, whose descriptor is closed afterwards."""
+    """The key goes through anonymous memory, and its descriptor is closed afterwards."""
     monkeypatch.setattr(tempfile, "mkstemp", lambda *_, **__: pytest.fail("a file was made"))
     client = mint(issuer=root, key=kind)
     before = _descriptors()
@@ -77,22 +74,21 @@ def test_elsewhere_it_is_a_private_encrypted_file_that_is_wiped(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The file is this user's alone, holds the key encrypted only, and leaves nothing but zeros."""
+    """Only this user can read the file, the key in it is encrypted, and it is overwritten with zeros."""
     client = mint(issuer=root, key=kind)
     seen: dict[str, Any] = {}
     twin = tmp_path / "twin"
 
-    class Watched:
-        def load_cert_chain(self, path: str, password: str) -> None:
-            seen.update(mode=stat.S_IMODE(Path(path).stat().st_mode), data=Path(path).read_bytes(), password=password)
-            twin.hardlink_to(path)
+    def load_cert_chain(context: ssl.SSLContext, path: str, password: str) -> None:
+        seen.update(mode=stat.S_IMODE(Path(path).stat().st_mode), data=Path(path).read_bytes(), password=password)
+        twin.hardlink_to(path)
 
     certificate = ClientCertificate.load(client.pair)
     before = _descriptors()
     without(monkeypatch)
-    from seic._tls.context import load_cert_chain_from_memory
-
-    load_cert_chain_from_memory(Watched(), certificate.chain_pem, certificate.reveal_key())  # type: ignore[arg-type]
+    with monkeypatch.context() as patch:
+        patch.setattr(ssl.SSLContext, "load_cert_chain", load_cert_chain)
+        create_ssl_context(certificate=certificate, ca=root.pem)
 
     assert seen["mode"] == 0o600
     assert b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in seen["data"]
@@ -105,11 +101,11 @@ def test_elsewhere_it_is_a_private_encrypted_file_that_is_wiped(
 
 
 def test_a_refusal_leaves_no_file_behind(temporary: Path, root: Minted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is wiped and removed when OpenSSL refuses what is in it."""
+    """The file is wiped and removed if OpenSSL refuses its content."""
     _forget_memfd(monkeypatch)
     weak = ClientCertificate.load(mint(issuer=root, key="rsa1024").pair)
     with pytest.raises(CertificateError) as caught:
-        build_context(weak, read_trust(root.pem))
+        create_ssl_context(certificate=weak, ca=root.pem)
     assert caught.value.reason == Reason.WEAK_KEY
     assert list(temporary.iterdir()) == []
 
@@ -118,9 +114,9 @@ def test_a_system_that_offers_neither_says_what_to_set(
     client: Minted, root: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without anonymous memory and without a writable directory the error names TMPDIR."""
-    certificate, trust = ClientCertificate.load(client.pair), read_trust(root.pem)
+    certificate = ClientCertificate.load(client.pair)
     _forget_memfd(monkeypatch)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     with pytest.raises(CertificateError, match="set TMPDIR to a directory") as caught:
-        build_context(certificate, trust)
+        create_ssl_context(certificate=certificate, ca=root.pem)
     assert caught.value.reason == Reason.UNREADABLE

@@ -1,4 +1,4 @@
-"""Where certificates and keys come from: what is wrong with a path, and text that must never be quoted."""
+"""Paths, bytes and text that hold certificates and keys: mistakes in them, and text that errors never quote."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests._support.reports import report
 
 
 def test_a_key_that_is_missing_is_named(client: Minted, tmp_path: Path) -> None:
-    """The key's own path stands in the error when it is the key that is missing."""
+    """The error names the key's path."""
     certificate, _ = client.write(tmp_path)
     with pytest.raises(CertificateError) as caught:
         ClientCertificate.load(certificate, key=tmp_path / "gone.key")
@@ -30,7 +30,7 @@ def test_a_key_that_is_missing_is_named(client: Minted, tmp_path: Path) -> None:
 def test_a_relative_path_that_is_missing_tells_where_it_was_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The working directory stands in the message: services start elsewhere than their authors."""
+    """The message names the working directory, since services often start in another one."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CertificateError, match=f"no such file in the working directory {tmp_path}"):
         ClientCertificate.load("client.pem")
@@ -39,7 +39,7 @@ def test_a_relative_path_that_is_missing_tells_where_it_was_looked_for(
 def test_a_relative_path_stays_where_it_was_loaded(
     client: Minted, root: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a change of the working directory the same files are read again, by the name that the user gave."""
+    """After a change of the working directory the same files are read again; errors name them as the user did."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "other").mkdir()
     client.write(tmp_path / "mine")
@@ -61,7 +61,7 @@ def test_a_relative_path_stays_where_it_was_loaded(
 def test_a_relative_path_without_a_working_directory_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the working directory was removed, the error says to write the whole path."""
+    """If the working directory was removed, the error says to write the whole path."""
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
@@ -75,7 +75,7 @@ def test_a_relative_path_without_a_working_directory_is_an_error(
 def test_a_file_whose_name_looks_like_base64_is_a_path(
     name: str, client: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is there under a name is a file, however much the name looks like a key; without it, it is not quoted."""
+    """An existing file is a file even if its name looks like a key; a missing one is not quoted."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CertificateError) as caught:
         ClientCertificate.load(name)
@@ -88,21 +88,21 @@ def test_a_file_whose_name_looks_like_base64_is_a_path(
 
 
 def test_a_dangling_link_tells_its_target(tmp_path: Path) -> None:
-    """A link to nowhere is named with what it points to."""
+    """The error names the target of a dangling link."""
     (tmp_path / "client.pem").symlink_to("gone.pem")
     with pytest.raises(CertificateError, match=r"it is a link to gone\.pem, which does not exist"):
         ClientCertificate.load(tmp_path / "client.pem")
 
 
 def test_a_directory_without_the_names_of_kubernetes_is_refused(tmp_path: Path) -> None:
-    """A directory is taken for a mounted secret, and the error says which names are looked for."""
+    """A directory is read as a mounted secret; the error says which names it must have."""
     with pytest.raises(CertificateError, match=r"directory without tls\.crt") as caught:
         ClientCertificate.load(tmp_path)
     assert (caught.value.reason, caught.value.path) == (Reason.IS_A_DIRECTORY, str(tmp_path))
 
 
 def test_a_directory_as_the_key_is_refused(client: Minted, tmp_path: Path) -> None:
-    """A key is a file."""
+    """A key must be a file."""
     certificate, _ = client.write(tmp_path)
     (tmp_path / "keys").mkdir()
     with pytest.raises(CertificateError, match="name the file in it") as caught:
@@ -112,7 +112,7 @@ def test_a_directory_as_the_key_is_refused(client: Minted, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("what", ["file", "folder"])
 def test_a_file_that_may_not_be_read_names_the_user(what: str, client: Minted, tmp_path: Path) -> None:
-    """A file without permission, or in a folder without it, is an error that tells whose permission is missing."""
+    """The error about a file or folder without permission names the user who lacks it."""
     tmp_path.chmod(0o755)
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -122,7 +122,7 @@ def test_a_file_that_may_not_be_read_names_the_user(what: str, client: Minted, t
     was = os.geteuid()
     for above in tmp_path.parents[:2]:
         above.chmod(0o755)
-    if was == 0:  # nothing is unreadable to root
+    if was == 0:  # root can read everything
         os.seteuid(65534)
     try:
         with pytest.raises(CertificateError, match="give its user read permission") as caught:
@@ -135,7 +135,7 @@ def test_a_file_that_may_not_be_read_names_the_user(what: str, client: Minted, t
 
 
 def test_a_failing_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the system says of a file that cannot be read reaches the error."""
+    """The error quotes the system's message."""
 
     def fail(*arguments: object) -> None:
         raise OSError(5, "Input/output error")
@@ -148,8 +148,8 @@ def test_a_failing_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
 @pytest.mark.parametrize("what", ["pipe", "device", "socket"])
-def test_what_is_no_regular_file_is_refused_at_once(what: str, client: Minted, tmp_path: Path) -> None:
-    """A pipe that nobody writes to is not waited for, a device that never ends is not read."""
+def test_pipes_devices_and_sockets_are_refused_at_once(what: str, client: Minted, tmp_path: Path) -> None:
+    """A pipe without a writer does not block, and an endless device is not read."""
     certificate, key = client.write(tmp_path)
     key.unlink()
     with socket.socket(socket.AF_UNIX) as listener:
@@ -187,14 +187,14 @@ def test_what_is_no_regular_file_is_refused_at_once(what: str, client: Minted, t
     ],
 )
 def test_text_that_is_neither_path_nor_pem_is_never_quoted(text: str) -> None:
-    """Text that cannot be a path may be a secret: the error says what was expected and does not repeat it."""
+    """Text that cannot be a path may be a secret: the error does not quote it."""
     with pytest.raises(CertificateError, match="neither a path nor PEM") as caught:
         ClientCertificate.load(text)
     assert caught.value.path == "the certificate given as text"
 
 
 def test_a_bare_base64_key_is_never_quoted_as_a_path(client: Minted, assert_no_leak: Callable[..., None]) -> None:
-    """A part of a key pasted as Base64 without its frame is not repeated in 'no such file'."""
+    """The error does not quote a part of a key that was pasted as bare Base64."""
     text = base64.b64encode(client.key_bytes(encoding=Encoding.DER)).decode()[:-8]
     with pytest.raises(CertificateError) as caught:
         ClientCertificate.load(client.pem, key=text)
@@ -215,7 +215,7 @@ def test_a_bare_base64_key_is_never_quoted_as_a_path(client: Minted, assert_no_l
 def test_a_damaged_key_is_never_quoted_as_a_path(
     mangle: Callable[[str], Any], client: Minted, assert_no_leak: Callable[..., None]
 ) -> None:
-    """Key text that lost its form, or came as a path, is refused without a word of it."""
+    """The error does not quote key text that is damaged or was passed as a path."""
     given = mangle(client.key_pem.decode())
 
     class Entry:
@@ -230,7 +230,7 @@ def test_a_damaged_key_is_never_quoted_as_a_path(
 
 
 def test_a_path_that_looks_like_base64_is_read_where_it_exists(client: Minted, tmp_path: Path) -> None:
-    """A long name is no fault of a file that is there."""
+    """An existing file may have such a name."""
     folder = tmp_path / ("BEGIN" + "Ab1" * 20)
     folder.mkdir()
     certificate, key = client.write(folder)
@@ -238,7 +238,7 @@ def test_a_path_that_looks_like_base64_is_read_where_it_exists(client: Minted, t
 
 
 def test_a_missing_path_with_a_digest_is_named(tmp_path: Path) -> None:
-    """A digest in hex is no key: the path that is missing is quoted."""
+    """A hex digest is not a key: the error quotes the path."""
     missing = str(tmp_path / ("0123456789abcdef" * 4))
     with pytest.raises(CertificateError, match="there is no such file") as caught:
         ClientCertificate.load(missing)
@@ -249,7 +249,7 @@ def test_a_missing_path_with_a_digest_is_named(tmp_path: Path) -> None:
 def test_a_passphrase_that_is_not_utf8_is_merely_wrong(
     supplied: bool, client: Minted, assert_no_leak: Callable[..., None]
 ) -> None:
-    """A lone surrogate, as the environment gives for odd bytes, is no error of encoding that holds the passphrase."""
+    """A lone surrogate, as from the environment, causes no UnicodeEncodeError that holds the passphrase."""
     wrong = f"{PASSPHRASE}\udce9"
     with pytest.raises(CertificateError) as caught:
         ClientCertificate.load(
@@ -263,7 +263,7 @@ def test_a_passphrase_that_is_not_utf8_is_merely_wrong(
 def test_a_bytearray_is_refused_and_in_no_frame(
     field: str, client: Minted, assert_no_leak: Callable[..., None]
 ) -> None:
-    """What can be altered under the reader's hands is refused by its type, and is not shown."""
+    """A mutable type is refused, and its content is not shown."""
     secret = bytearray(client.key_pem if field == "key" else PASSPHRASE.encode())
     arguments: dict[str, Any] = {"key": client.key_pem, field: secret}
     with pytest.raises(ConfigurationError, match=rf"^{field}: must be .* not bytearray$") as caught:
@@ -281,15 +281,15 @@ def test_a_bytearray_is_refused_and_in_no_frame(
     ],
     ids=["none", "list", "key", "password"],
 )
-def test_what_is_no_material_at_all_is_refused_by_its_name(arguments: dict[str, Any], field: str) -> None:
-    """Anything but a path, text or bytes is a mistake in a setting, found before a file is read."""
+def test_an_argument_of_another_type_is_refused_by_name(arguments: dict[str, Any], field: str) -> None:
+    """Any other type than a path, text or bytes is an error before a file is read."""
     with pytest.raises(ConfigurationError, match=rf"^{field}: must be .*, not (NoneType|list|int)$") as caught:
         ClientCertificate.load(**arguments)
     assert caught.value.field == field
 
 
 def test_a_context_wants_a_loaded_certificate() -> None:
-    """Who passes the path, as other libraries take it, is told how to load it; authorities are checked alike."""
+    """A path, which other libraries accept, is refused with a hint at `load`; `ca` is checked too."""
     with pytest.raises(ConfigurationError, match=r"^certificate: must be seic\.ClientCertificate\.load\("):
         create_ssl_context(certificate="client.pem")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match=r"^ca: must be .*, not int$"):
@@ -304,7 +304,7 @@ def test_a_context_wants_a_loaded_certificate() -> None:
 def test_a_passphrase_that_cannot_be_had_names_the_file(
     callback: Any, words: str, client: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
 ) -> None:
-    """What the callable raised is the cause, without the frames that it came through."""
+    """The callable's exception is the cause, without its frames."""
     certificate, key = client.write(tmp_path)
     key.write_bytes(client.key_bytes(password=PASSPHRASE))
 
@@ -318,8 +318,8 @@ def test_a_passphrase_that_cannot_be_had_names_the_file(
     assert_no_leak(caught.value, keys=(client,))
 
 
-def test_a_key_that_stands_beside_a_mistake_is_in_no_frame(client: Minted) -> None:
-    """The key's text is an argument of what finds fault with the certificate."""
+def test_no_frame_shows_the_key_if_the_certificate_is_wrong(client: Minted) -> None:
+    """The function that refuses the certificate has the key among its arguments."""
     with pytest.raises(CertificateError) as caught:
         ClientCertificate.load("two\nlines", key=client.key_pem.decode())
     written = report(caught.value)

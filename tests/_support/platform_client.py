@@ -1,4 +1,4 @@
-"""Plain httpx against the sandbox's platform dialect: token calls, and a person's browser without a screen."""
+"""Plain httpx against the platform in the sandbox: token requests, and a login without a browser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOGIN = "/v2/oauth/login"
 TOKEN_INFO = "/v2/oauth/tokeninfo"
 REVOKE = "/v2/oauth/revoke"
 SAML2_BEARER = "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"
-#: Where the logins of tests return to; nothing listens there, and nothing follows.
+#: The redirect URL of the tests; nothing listens there.
 CALLBACK = "http://127.0.0.1:1/callback"
 
 _HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
@@ -33,7 +33,7 @@ def post(client: httpx.Client, sandbox: Sandbox, path: str, form: Mapping[str, s
 
 
 def ask(client: httpx.Client, sandbox: Sandbox, **form: str | None) -> httpx.Response:
-    """Make a token call."""
+    """Send a token request."""
     return post(client, sandbox, TOKEN, form)
 
 
@@ -43,20 +43,20 @@ def revoke(client: httpx.Client, sandbox: Sandbox, **form: str | None) -> httpx.
 
 
 def ask_for_account(client: httpx.Client, sandbox: Sandbox, **form: str | None) -> httpx.Response:
-    """Ask for a token by `client_credentials`."""
+    """Request a token by `client_credentials`."""
     credentials = {"grant_type": "client_credentials", "email": sandbox.email, "password": sandbox.password}
     return post(client, sandbox, TOKEN, {**credentials, **form})
 
 
 def body_of(reply: httpx.Response) -> dict[str, Any]:
-    """Return the body of a success."""
+    """Return the body of a successful response."""
     assert reply.status_code == 200, reply.text
     body: dict[str, Any] = reply.json()
     return body
 
 
 def assert_refused(reply: httpx.Response, status: int, subcode: str = "") -> str:
-    """Demand the platform's error form with this status and subcode, and return its message."""
+    """Check that a response is an error of the platform with this status and subcode; return its message."""
     assert reply.status_code == status, reply.text
     error = reply.json()["error"]
     assert list(reply.json()) == ["error"]
@@ -66,26 +66,26 @@ def assert_refused(reply: httpx.Response, status: int, subcode: str = "") -> str
 
 
 def call(client: httpx.Client, token: str) -> httpx.Response:
-    """Make an API call with a token, as the platform has it: without an AppKey."""
+    """Send an API request with a token; the platform needs no AppKey."""
     return client.get("/v1/echo", headers={"Authorization": f"Bearer {token}"})
 
 
 @attrs.frozen
 class Page:
-    """A login page, and the form on it."""
+    """A login page and its form."""
 
     client: httpx.Client
     reply: httpx.Response
     fields: dict[str, str]
 
-    def submit(self, **typed: str | None) -> httpx.Response:
-        """Send the form with what was typed; None leaves a field out."""
-        form = {"action": "log-in", **self.fields, **typed}
+    def submit(self, **fields: str | None) -> httpx.Response:
+        """Submit the form with these fields; None leaves a field out."""
+        form = {"action": "log-in", **self.fields, **fields}
         return self.client.post(LOGIN, data={name: value for name, value in form.items() if value is not None})
 
 
 def authorize(client: httpx.Client, sandbox: Sandbox, **parameters: str | None) -> httpx.Response:
-    """Begin a login; None leaves a parameter out."""
+    """Start a login; None leaves a parameter out."""
     query: dict[str, str | None] = {
         "client_id": sandbox.client_id,
         "state": str(uuid.uuid4()),
@@ -97,23 +97,23 @@ def authorize(client: httpx.Client, sandbox: Sandbox, **parameters: str | None) 
 
 
 def open_page(client: httpx.Client, sandbox: Sandbox, **parameters: str | None) -> Page:
-    """Begin a login and go on to its page."""
-    begun = authorize(client, sandbox, **parameters)
-    assert begun.status_code == 302, begun.text
-    reply = client.get(begun.headers["Location"])
+    """Start a login and open its page."""
+    started = authorize(client, sandbox, **parameters)
+    assert started.status_code == 302, started.text
+    reply = client.get(started.headers["Location"])
     assert reply.status_code == 200, reply.text
     fields = {name: html.unescape(value) for name, value in _HIDDEN.findall(reply.text)}
     return Page(client, reply, fields)
 
 
 def returned(reply: httpx.Response) -> dict[str, str]:
-    """Return what a redirect brings back to the application."""
+    """Return the parameters that a redirect brings to the application."""
     assert reply.status_code in (302, 303), reply.text
     return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(reply.headers["Location"]).query))
 
 
 def log_in(client: httpx.Client, sandbox: Sandbox, **parameters: str | None) -> str:
-    """Go through a whole login and return its code."""
+    """Complete a login and return its code."""
     page = open_page(client, sandbox, **parameters)
     return returned(page.submit(email=sandbox.email, password=sandbox.password))["code"]
 
@@ -124,17 +124,17 @@ def exchange(client: httpx.Client, sandbox: Sandbox, code: str, **form: str | No
 
 
 def refresh(client: httpx.Client, sandbox: Sandbox, refresh_token: str, **form: str | None) -> httpx.Response:
-    """Spend a refresh token."""
+    """Use a refresh token."""
     return ask(client, sandbox, grant_type="refresh_token", refresh_token=refresh_token, **form)
 
 
 def pair_of(client: httpx.Client, sandbox: Sandbox) -> tuple[str, str]:
-    """Log in and return access and refresh token."""
+    """Log in; return the access token and the refresh token."""
     body = body_of(exchange(client, sandbox, log_in(client, sandbox)))
     return body["access_token"], body["refresh_token"]
 
 
 def info(client: httpx.Client, sandbox: Sandbox, token: str, **query: str) -> httpx.Response:
-    """Ask about a token."""
+    """Request the tokeninfo of a token."""
     params = {"client_id": sandbox.client_id, **query}
     return client.get(TOKEN_INFO, params=params, headers={"Authorization": f"Bearer {token}"})

@@ -1,0 +1,356 @@
+"""Reload a value from its source: files that are watched, or a callback that is called from time to time.
+
+A client certificate and a trust store are followed in the same way. A value that does not load leaves the last good one
+in service and is reported once. Sources are read on a daemon thread, since a vault or a file system may hang; callers
+wait for a limited time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeAlias, TypeVar
+
+from seic._concurrency import ForkSafeLock, start_thread
+from seic._errors import CertificateError, ConfigurationError, SeicError
+from seic._events import CertificateRejected, Emit, Event
+from seic._tls.credential_files import MAX_FILE_BYTES, read_regular_file
+from seic._tls.reasons import Reason, certificate_error
+
+#: The files' state on disk, with links followed: times, size, inode and device of each; None for a missing file. A
+#: rename, a write in place and a swapped link all change it.
+Signature: TypeAlias = tuple[tuple[int, ...] | None, ...]
+
+#: Seconds that a caller waits for a source, counted from the start of the reading; then the value in service is used.
+PATIENCE = 10.0
+#: The same for the first value, without which nothing works.
+FIRST_PATIENCE = 30.0
+
+# Checks during which new files may be inconsistent, about a second: key and certificate are written one by one.
+_SETTLE_CHECKS = 10
+# Checks after which files that did not load are read again although they did not change, about a minute: a vault with
+# the passphrase may have been down.
+_RETRY_CHECKS = 600
+# Seconds between two calls of a callback because of refused handshakes.
+_URGENT_INTERVAL = 1.0
+
+_T = TypeVar("_T")
+
+
+def file_signature(files: tuple[Path, ...]) -> Signature:
+    """Return the files' state on disk."""
+    return tuple([_state(file) for file in files])
+
+
+def read_guarded(read: Callable[[], _T], label: str) -> _T:
+    """Call the user's code and return what it returns.
+
+    Raises:
+        CertificateError: It failed; what it raised is the cause.
+        ConfigurationError: It raised one.
+    """
+    try:
+        return read()
+    except (CertificateError, ConfigurationError):
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise  # the user stops the program
+        # It may raise anything, SystemExit and CancelledError too, with a secret in its frames.
+        if not isinstance(error, Exception):
+            error.__traceback__ = None
+        text = f"the new certificate could not be had: {type(error).__name__}"
+        raise certificate_error(Reason.SOURCE_FAILED, label, text) from error
+
+
+class Source(Generic[_T]):
+    """Files on disk, a callback, or bytes, which never change.
+
+    Args:
+        read: Returns the current value; it may raise anything.
+        label: The source's name in errors.
+        files: The files to watch; of a directory, files that are added, removed or renamed count.
+        loaded: The files' state when the value in hand was read; None if nothing was read.
+        interval: Seconds between two calls of a callback; None for files and bytes.
+        monotonic: The clock of the interval.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], _T],
+        label: str,
+        *,
+        files: tuple[Path, ...] = (),
+        loaded: Signature | None = None,
+        interval: float | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read = read
+        self.label = label
+        self._files = files
+        self._loaded = loaded
+        self._latest: Signature | None = None
+        self._checks = 0
+        self._failed_at: int | None = None
+        self._interval = interval
+        self._monotonic = monotonic
+        self._called_at = monotonic()
+
+    def has_changed(self) -> bool:
+        """Whether the files differ from those that were loaded."""
+        return bool(self._files) and file_signature(self._files) != self._loaded
+
+    def is_due(self, *, urgent: bool) -> bool:
+        """Whether there may be something new to read; called once in each check, and new files settle for one."""
+        if self._interval is not None:
+            return self._monotonic() - self._called_at >= (_URGENT_INTERVAL if urgent else self._interval)
+        signature = file_signature(self._files)
+        if not signature or signature == self._loaded:
+            return False
+        if signature != self._latest:
+            # A file that is still being written may look complete except for the end of its chain.
+            self._latest, self._checks, self._failed_at = signature, 0, None
+            return urgent
+        # Refused handshakes may come by the thousand, so they do not count as time.
+        self._checks += not urgent
+        pause = _SETTLE_CHECKS if urgent else _RETRY_CHECKS
+        return self._failed_at is None or self._checks - self._failed_at >= pause
+
+    def read(self) -> _T:
+        """Read the source once.
+
+        Raises:
+            CertificateError: It failed, cannot be used, or changed while it was read.
+            ConfigurationError: It cannot be read again.
+        """
+        self._called_at = self._monotonic()
+        before = file_signature(self._files)
+        fresh = read_guarded(self._read, self.label)
+        if file_signature(self._files) != before:
+            self._checks = 0
+            text = "the files changed while they were read; they are read again at the next check"
+            raise certificate_error(Reason.SOURCE_FAILED, self.label, text)
+        self._latest = before
+        return fresh
+
+    def is_settled(self) -> bool:
+        """Whether a failed reading is final, or may succeed at the next check."""
+        return not self._files or self._checks >= _SETTLE_CHECKS
+
+    def mark_loaded(self) -> None:
+        """Note that the last reading was taken: the files are due again when they change."""
+        self._loaded = self._latest
+
+    def mark_failed(self) -> object:
+        """Note that the last reading failed: the files are due again when they change, or after a while.
+
+        Returns:
+            What tells this content from other content.
+        """
+        self._loaded, self._failed_at = None, self._checks
+        return tuple([_digest(file) for file in self._files])
+
+
+class _Reading:
+    """One reading of a source, shared by all callers that wait for it."""
+
+    def __init__(self, began: float, *, requested: bool) -> None:
+        self.began = began
+        #: Whether a caller asked for exactly this: then a failure is final.
+        self.requested = requested
+        self.answered = False
+        self.event: Event | None = None
+        self.error: SeicError | None = None
+        #: Set after the listeners were told.
+        self.done = threading.Event()
+
+
+class Reloader(Generic[_T]):
+    """A value that follows its source.
+
+    Every method but `get_nowait` may block. All may be called from any thread.
+
+    Args:
+        source: The source.
+        accept: Puts a fresh value into `value`, unless it is the same, and returns the event to tell. It raises
+            CertificateError for a value that must not be used.
+        emit: Tells the listeners, on the thread that read.
+        monotonic: The clock of waiting, in seconds.
+        initial: A value that was read before.
+    """
+
+    def __init__(
+        self,
+        source: Source[_T],
+        *,
+        accept: Callable[[_T], Event | None],
+        emit: Emit,
+        monotonic: Callable[[], float] = time.monotonic,
+        initial: _T | None = None,
+    ) -> None:
+        #: The value in service; replaced, never changed.
+        self.value: _T | None = None
+        self._initial = initial
+        self._source = source
+        self._accept = accept
+        self._emit = emit
+        self._monotonic = monotonic
+        self._lock = ForkSafeLock()
+        #: By process: a thread of the parent does not exist in its child.
+        self._readings: dict[int, _Reading] = {}
+        #: What was reported since the last good value.
+        self._reported: set[object] = set()
+
+    def get_nowait(self) -> _T | None:
+        """Return the value in service; None if it has to be read first."""
+        if self.value is None and self._initial is not None and not self._source.has_changed():
+            self.value = self._initial
+        return self.value
+
+    def get(self) -> _T:
+        """Return the value in service; the first call reads it.
+
+        Raises:
+            CertificateError: The first value cannot be used, or its source does not answer.
+        """
+        while (value := self.get_nowait()) is None:
+            try:
+                self._wait(self._start()[0], FIRST_PATIENCE)
+            except CertificateError:
+                if self._initial is None:
+                    raise
+                self.value = self._initial
+        return value
+
+    def check(self, *, urgent: bool, wait: bool = False, due: bool = False) -> None:
+        """Read the source if there may be something new; a failure becomes an event.
+
+        Args:
+            urgent: Do not wait until files settle or an interval is over.
+            wait: Wait for the reading, for at most `PATIENCE` seconds.
+            due: Whether there is another reason to read.
+        """
+        reading = self._readings.get(os.getpid())
+        if reading is None and (self._source.is_due(urgent=urgent) or due):
+            reading, _ = self._start()
+        if reading is None:
+            return
+        if wait:
+            reading.done.wait(self._time_left(reading, PATIENCE))
+        if self.value is not None and not reading.answered and self._time_left(reading, PATIENCE) == 0:
+            self._report(self._no_answer(PATIENCE))
+
+    def reload(self) -> bool:
+        """Read the source now; return whether the value is new.
+
+        Raises:
+            CertificateError: The value cannot be used, or the source does not answer; the last good value stays.
+            ConfigurationError: The source cannot be read again.
+        """
+        if self.value is None:
+            self.value = self._initial
+        self.get()
+        while True:
+            reading, is_ours = self._start(requested=True)
+            try:
+                self._wait(reading, PATIENCE)
+            except SeicError:
+                if is_ours or not reading.answered:
+                    raise
+            # Another reading may have begun before the caller's change.
+            if is_ours:
+                return reading.event is not None
+
+    def _start(self, *, requested: bool = False) -> tuple[_Reading, bool]:
+        """Return the reading in progress, and whether this call started it."""
+        process = os.getpid()
+        with self._lock:
+            if (reading := self._readings.get(process)) is not None:
+                return reading, False
+            reading = self._readings[process] = _Reading(self._monotonic(), requested=requested)
+        start_thread(self._run, process, reading, inherit_context=False)
+        return reading, True
+
+    def _run(self, process: int, reading: _Reading) -> None:
+        try:
+            try:
+                fresh = self._source.read()
+                reading.event = self._accept(fresh)
+                self._source.mark_loaded()
+                self._reported.clear()
+            except SeicError as error:
+                reading.error = error
+            except Exception as error:  # noqa: BLE001 - the callers that wait must learn of it
+                text = f"the new certificate could not be used: {type(error).__name__}"
+                reading.error = certificate_error(Reason.SOURCE_FAILED, self._source.label, text)
+                reading.error.__cause__ = error
+            is_final = self.value is not None and (reading.requested or self._source.is_settled())
+            rejected = reading.error if is_final and isinstance(reading.error, CertificateError) else None
+            version = None if rejected is None else self._source.mark_failed()
+            with self._lock:
+                reading.answered = True
+                # First: a listener may have the source read again.
+                del self._readings[process]
+            if reading.event is not None:
+                self._emit(reading.event)
+            if rejected is not None:
+                self._report(rejected, version)
+        finally:
+            reading.done.set()
+
+    def _wait(self, reading: _Reading, patience: float) -> None:
+        reading.done.wait(self._time_left(reading, patience))
+        if not reading.answered:
+            error = self._no_answer(patience)
+            if self.value is not None:
+                self._report(error)
+            raise error
+        if reading.error is not None:
+            raise reading.error.fresh() from reading.error.__cause__
+
+    def _time_left(self, reading: _Reading, patience: float) -> float:
+        # A caller that comes late to a source that hangs goes on at once.
+        return max(0.0, reading.began + patience - self._monotonic())
+
+    def _no_answer(self, seconds: float) -> CertificateError:
+        serving = "" if self.value is None else "; the last good certificate stays in service"
+        return certificate_error(
+            Reason.SOURCE_FAILED,
+            self._source.label,
+            f"it gave no answer in {seconds:g} seconds, and is not asked again until it does{serving}; give it a time "
+            "limit of its own",
+        )
+
+    def _report(self, error: CertificateError, version: object = None) -> None:
+        problem = (error.reason, error.path, version)
+        with self._lock:
+            if problem in self._reported:
+                return
+            self._reported.add(problem)
+        self._emit(
+            CertificateRejected(
+                path=error.path or self._source.label,
+                reason=error.reason or Reason.SOURCE_FAILED.value,
+                problem=error.message,
+            )
+        )
+
+
+def _state(file: Path) -> tuple[int, ...] | None:
+    try:
+        stat = file.stat()
+    except (OSError, ValueError):  # a ValueError for text that cannot be a path
+        return None
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino, stat.st_dev
+
+
+def _digest(file: Path) -> str | None:
+    try:
+        data = read_regular_file(file, MAX_FILE_BYTES)
+    except OSError:
+        return None
+    return None if data is None else hashlib.sha256(data).hexdigest()
