@@ -1,4 +1,4 @@
-"""Start coroutines beside their callers: in the caller's own event loop, or in the portal for blocking callers.
+"""Start coroutines that outlive their callers: in the caller's own event loop, or in the portal for blocking callers.
 
 The portal is one asyncio loop in a daemon thread, which ends about a second after its last task. `start` runs a
 coroutine function in the caller's loop, `submit` in the portal, and `run` blocks until the portal has its result. No
@@ -25,9 +25,9 @@ from seic._errors import TokenError
 _T = TypeVar("_T")
 _Call = Callable[[], Coroutine[Any, Any, _T]]
 
-#: How long the portal's thread lives after its last task, in seconds.
+#: The time that the portal's thread lives after its last task, in seconds.
 _IDLE = 1.0
-#: How long a new portal may take to run its first callback, in seconds: beyond, the process runs no threads.
+#: The longest that a new portal may take to run its first callback, in seconds: beyond, the process runs no threads.
 _START = 1.0
 #: The longest that the exit of the interpreter waits for the portal, in seconds.
 _EXIT = 1.0
@@ -36,7 +36,7 @@ _EXIT = 1.0
 
 
 class BackgroundTask(Generic[_T]):
-    """A coroutine that runs beside its starter and outlives the starter's cancellation.
+    """A coroutine that runs in a task of its own and outlives the cancellation of its starter.
 
     Attributes:
         future: What it returns or raises; a cancelled task raises `concurrent.futures.CancelledError`.
@@ -51,7 +51,7 @@ class BackgroundTask(Generic[_T]):
         return not self.future.done() and self._pid == os.getpid() and self._loop_runs()
 
     def is_here(self) -> bool:
-        """Whether it runs in the caller's own event loop, and so stands still while the caller blocks."""
+        """Whether it runs in the caller's own event loop, and so makes no progress while the caller blocks."""
         raise NotImplementedError
 
     def cancel(self) -> None:

@@ -154,6 +154,7 @@ async def rotate_under_load(
     pause, between = threading.Event(), seconds / (rotations + 1)
 
     def rotate() -> None:
+        answered.wait(serial(used[0]))
         for number, pair in enumerate(used[1:], start=1):
             pause.wait(between)
             disk.put(pair, key_first=bool(number % 2))

@@ -1,4 +1,4 @@
-"""What follows from a failed token request: its kind, the pauses before the next, and the memory of failures.
+"""The consequences of a failed token request: its kind, the pauses before the next, and the memory of failures.
 
 Pure: chance and times are passed in.
 """
@@ -17,7 +17,7 @@ from seic._tokens.single_use import UseState
 EAGER_ATTEMPTS = 2
 #: The upper end of the pause before that repetition, in seconds; the pause is drawn from all below it (full jitter).
 _REPEAT_WITHIN = 0.5
-#: The longest Retry-After that a waiting caller sits out; a longer one fails the attempt and sets the pause.
+#: The longest Retry-After that a caller waits for; a longer one fails the attempt and sets the pause.
 _PATIENCE = 2.0
 #: The shortest pause between attempts: with it an outage of 3 s costs five requests at most.
 _SHORTEST = 0.76
@@ -148,7 +148,7 @@ def rejected_token_backoff(times: int) -> float:
     """Return the pause in seconds before a token is replaced again that the API rejects as it did those before.
 
     Args:
-        times: How many in a row were rejected at once; 0 is no pause.
+        times: How many in a row were rejected at once; 0 returns 0.
     """
     return min(2.0 ** min(times - 1, 16), _REJECTED_MAX) if times else 0.0
 

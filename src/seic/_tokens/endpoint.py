@@ -50,7 +50,7 @@ def _calls_user_code(endpoint: TokenEndpoint) -> bool:
 
 @attrs.frozen
 class PendingRevocation(Unpicklable):
-    """A token to revoke; `may_be_revoked` says that a refusal is no news."""
+    """A token to revoke; `may_be_revoked` says that a refusal is expected."""
 
     secret: str = attrs.field(repr=hide)
     is_refresh_token: bool = attrs.field(default=False, kw_only=True)

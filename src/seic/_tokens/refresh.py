@@ -227,7 +227,7 @@ class RefreshRunner:
             looks = False
             choice = await self._call_user_code(self._choose, last, refusal, is_own_refused)
             if not has_claim and isinstance(choice.grant, RefreshToken):
-                # What others did before the claim shows only now.
+                # The claim first: the look then shows all that others did before it.
                 has_claim, looks = await self._claim(key, at_last, ends), True
                 continue
             request = await self._call_user_code(endpoint.build, choice.grant)

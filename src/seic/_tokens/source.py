@@ -27,11 +27,11 @@ from seic._tokens.store_guard import PATIENCE, StoreGuard
 
 _T = TypeVar("_T")
 
-#: How much longer than its own deadlines a refresh may take before its waiters give it up, in seconds: only one whose
+#: The time by which a refresh may exceed its own deadlines before its waiters give it up, in seconds: only one whose
 #: event loop is blocked takes so long.
 _GRACE = 1.0
-#: How often a waiter in another event loop checks that the refresh's task is alive, in seconds: up to twice as long, by
-#: chance, so that a thousand waiters do not check at one moment.
+#: The interval at which a waiter in another event loop checks that the refresh's task is alive, in seconds: up to twice
+#: as long, by chance, so that a thousand waiters do not check at one moment.
 _CHECK = 0.25
 #: The longest that closing waits for background work to end, in seconds.
 _CLOSING = 1.0
@@ -95,7 +95,7 @@ class CachingTokenSource:
 
     @property
     def current(self) -> Token | None:
-        """The token if it is valid, else None; reading it sends nothing and is no use of the token."""
+        """The token if it is valid, else None; reading it sends nothing and does not count as a use."""
         token = self.cache.valid_token()
         return None if token is None else token.token
 
@@ -250,7 +250,7 @@ class CachingTokenSource:
         try:
             return await without_frames(self.endpoint.introspect(held.token))
         except TokenRequestRefused as error:
-            # RFC 7662 authenticates the client there (§2.1), and tells of a revoked token in a successful reply.
+            # RFC 7662 authenticates the client there (§2.1), and reports a revoked token in a successful reply.
             is_about_token = error.status == _UNAUTHORIZED and self.endpoint.provider.token_info_url is not None
             if not is_about_token or not self.cache.may_refresh_after_401(held):
                 raise
