@@ -1,4 +1,4 @@
-"""Forks: a child process is held up by nothing that the threads of its parent were doing."""
+"""Forks: no lock or connection of the parent's threads blocks a child process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pytest
 
 import seic
 from seic import _discovery
-from seic._runtime import Lock, survive_fork
 from seic._tls import context
 from seic.otel._telemetry import Telemetry
 from tests._support.edge import Edge
@@ -33,13 +32,13 @@ pytestmark = forks
 
 @pytest.fixture
 def root() -> Minted:
-    """An authority."""
+    """Return an authority."""
     return authority()
 
 
 @pytest.fixture
 def client(root: Minted, tmp_path: Path) -> Iterator[seic.Client]:
-    """A client with everything that there is: a certificate, authorities in a file, a store."""
+    """Return a client with a certificate, authorities in a file, and a store."""
     (tmp_path / "ca.pem").write_bytes(root.pem)
     config = seic.Config(
         provider=seic.SEI_GATEWAY,
@@ -56,14 +55,14 @@ def client(root: Minted, tmp_path: Path) -> Iterator[seic.Client]:
 
 
 def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
-    """Everything that has a lock, and the lock's name, by the module that makes it; a new one belongs here too."""
+    """Return all objects with a lock and the name of its attribute, by module; add new ones here."""
     auth, transport = client._oauth, client._transport
     identity = auth._identity
     return {
         "_listeners.py": (auth._listeners, "_lock"),
         "_discovery.py": (_discovery, "_lock"),
         "_identity.py": (identity, "_lock"),
-        "_network/pools.py": (cast("Any", transport)._inner, "_lock"),
+        "_network/identity_transport.py": (cast("Any", transport)._inner, "_lock"),
         "_tls/context.py": (context._SHARED, "_lock"),
         "_tls/reload.py": (identity._certificates, "_lock"),
         "_tokens/cache.py": (auth._source.cache, "_lock"),
@@ -75,7 +74,7 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
 
 
 def test_no_lock_of_the_parent_holds_the_child_up(client: seic.Client) -> None:
-    """A thread of the parent holds them all at the fork, and does not exist in the child: there each is free."""
+    """A thread of the parent holds all locks during the fork; in the child they are free."""
     owners = holders(client)
     locked, unlock = threading.Event(), threading.Event()
 
@@ -122,7 +121,7 @@ def _made_in(path: Path) -> set[str]:
 
 
 def test_every_lock_survives_a_fork_and_is_tested_for_it(client: seic.Client) -> None:
-    """Only modules whose state is of one process make bare locks; the holders of the others are in the list above.
+    """Only modules with state of one process create plain locks; all others are in the list above.
 
     The sandbox is left out: its server is a thread of the process that started it, and a child has none.
     """
@@ -132,34 +131,13 @@ def test_every_lock_survives_a_fork_and_is_tested_for_it(client: seic.Client) ->
         if path.relative_to(_SOURCES).parts[0] != "sandbox"
     }
     bare = {path for path, names in made.items() if names - _SAFE}
-    assert bare <= {"_concurrency.py", "_portal.py", "_runtime.py"}
+    assert bare <= {"_concurrency.py", "_identity.py", "_pool.py", "_portal.py"}
     covered = {name.partition(",")[0] for name in holders(client)}
     assert covered - bare == {path for path, names in made.items() if names} - bare
 
 
-def test_who_survives_is_told_once_and_is_not_kept_alive() -> None:
-    """Each heir begins anew in the child, with its locks free; what nobody else holds is gone."""
-
-    class Heir:
-        def __init__(self, lock: Any) -> None:
-            self.lock = lock
-            self.told = 0
-
-        def after_fork(self) -> None:
-            with self.lock:
-                self.told += 1
-
-    lock = Lock()
-    heirs = [Heir(lock), Heir(lock)]
-    for heir in heirs:
-        survive_fork(heir)
-        survive_fork(heir)
-    assert in_child(lambda: [heir.told for heir in heirs]) == "[1, 1]"
-    assert [heir.told for heir in heirs] == [0, 0]
-
-
 def test_the_child_does_not_speak_on_its_parents_connections(root: Minted, tmp_path: Path) -> None:
-    """Both go on calling after a fork, the parent on the connection that it has and the child on one of its own."""
+    """Both make calls after a fork, the parent on its connection and the child on a new one."""
     certificate = PairOnDisk(tmp_path / "pair", mint(issuer=root)).load()
     with (
         Edge(tmp_path / "nginx", root) as edge,

@@ -1,4 +1,4 @@
-"""The mocks of users' tests: respx, and `MockTransport` of httpx2."""
+"""Mocks in users' tests: respx, and `MockTransport` of httpx2."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_respx_works_with_the_clients(with_certificate: bool, gateway: Fak
 
 @pytest.mark.parametrize("guarded", [False, True], ids=["plain", "guarded transport"])
 async def test_respx_works_with_the_auth_on_a_plain_client(guarded: bool, gateway: FakeGateway) -> None:
-    """A user's own httpx client, with or without `AsyncTransport`, is mocked as usual."""
+    """A custom httpx client, with or without `AsyncTransport`, is mocked as usual."""
     config = gateway.config()
     transport = seic.AsyncTransport(config) if guarded else None
     with respx.mock as router:

@@ -16,7 +16,7 @@ from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefi
 from seic._api.dpop_signer import DPoPSigner
 from seic._api.replay import NOT_REPLAYED, ReplayableBody
 from seic._concurrency import run_in_thread
-from seic._config import Config
+from seic._config import Config, network_of, refresh_policy_of
 from seic._events import CertificateRotated, Event, RequestNotRetried, RequestRetried
 from seic._listeners import Listener, Listeners
 from seic._model.token import Token
@@ -102,7 +102,9 @@ class OAuth2Auth(_Auth):
         identity = self._identity = identity_of(config)
         self._listeners = Listeners(on_event)
         self._emit = self._listeners.emit
-        transports = TransportFactory(config.token_url, identity=identity, network=config.network, transport=transport)
+        transports = TransportFactory(
+            config.token_url, identity=identity, network=network_of(config), transport=transport
+        )
         endpoint = TokenEndpoint(
             provider=provider,
             url=config.token_url,
@@ -121,7 +123,7 @@ class OAuth2Auth(_Auth):
         self._listeners.add(self._follow_rotation)
         self._source = CachingTokenSource(
             endpoint,
-            policy=config.refresh_policy,
+            policy=refresh_policy_of(config),
             idle_lifetime=provider.idle_lifetime,
             store=config.store,
             store_key=config.store_key,

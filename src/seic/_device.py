@@ -8,7 +8,7 @@ import anyio
 import attrs
 import httpx
 
-from seic._config import Config
+from seic._config import Config, network_of
 from seic._errors import ConfigurationError, SeicError, TokenRequestRefused
 from seic._events import Event, TokenNotBound
 from seic._listeners import Listener, Listeners
@@ -144,7 +144,7 @@ def _endpoint(config: Config, transport: _Transport | None, clock: Clock, on_eve
             listeners.emit(event)
 
     identity = identity_of(config)
-    transports = TransportFactory(config.token_url, identity=identity, network=config.network, transport=transport)
+    transports = TransportFactory(config.token_url, identity=identity, network=network_of(config), transport=transport)
     return TokenEndpoint(
         provider=config.provider,
         url=config.token_url,

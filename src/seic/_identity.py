@@ -128,7 +128,7 @@ class Identity:
                 emit=self._emit,
                 monotonic=monotonic,
             )
-        self._watch = watch and (self._certificates is not None or self._trusts is not None)
+        self._is_watched = watch and (self._certificates is not None or self._trusts is not None)
 
     def current(self) -> Credential:
         """Return what a new connection presents; the first call reads and builds it.
@@ -150,9 +150,13 @@ class Identity:
                     raise
                 return self.current()
             self._warn(credential.certificate, concerns)
-        if self._watch:
-            _watchers.setdefault(os.getpid(), _Watcher()).add(self)
+        self.watch()
         return credential
+
+    def watch(self) -> None:
+        """Have the thread of this process check it for updates."""
+        if self._is_watched:
+            _watchers.setdefault(os.getpid(), _Watcher()).add(self)
 
     def current_nowait(self) -> Credential | None:
         """Return what `current` returns; None if that would block."""
@@ -340,7 +344,7 @@ class _Watcher:
     """One daemon thread of the process checks all identities; it ends with the last one."""
 
     def __init__(self) -> None:
-        self._lock = ForkSafeLock()
+        self._lock = threading.RLock()
         self._watched: weakref.WeakSet[Identity] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
 

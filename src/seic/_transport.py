@@ -14,12 +14,12 @@ from typing import Any, Self, Unpack
 import httpx
 
 from seic._api.dpop_signer import sign_redirect
-from seic._config import Config
+from seic._config import Config, network_of
 from seic._errors import ConfigurationError, HostNotAllowed
 from seic._identity import Identity, shared_identity
 from seic._model.hosts import Origin
 from seic._network.error_translator import ApiErrorTranslator
-from seic._network.pools import AsyncPools, Pools
+from seic._network.identity_transport import AsyncIdentityTransport, IdentityTransport
 from seic._options import TransportOptions
 
 #: Keywords of httpx, and the setting of the configuration that decides instead, for token and API calls alike.
@@ -204,8 +204,10 @@ class AsyncTransport(httpx.AsyncBaseTransport):
     ) -> None:
         _check(config, options)
         self._guard = guard_of(config.origin)
-        failures = ApiErrorTranslator(origin=config.origin, network=config.network)
-        self._inner = AsyncPools(identity_of(config), failures, **options) if transport is None else transport
+        failures = ApiErrorTranslator(origin=config.origin, network=network_of(config))
+        self._inner = (
+            AsyncIdentityTransport(identity_of(config), failures, **options) if transport is None else transport
+        )
 
     def handle_async_request(  # pyright: ignore[reportIncompatibleMethodOverride]  # whose `async def` is one kind of it
         self, request: httpx.Request
@@ -260,8 +262,8 @@ class Transport(httpx.BaseTransport):
     ) -> None:
         _check(config, options)
         self._guard = guard_of(config.origin)
-        failures = ApiErrorTranslator(origin=config.origin, network=config.network)
-        self._inner = Pools(identity_of(config), failures, **options) if transport is None else transport
+        failures = ApiErrorTranslator(origin=config.origin, network=network_of(config))
+        self._inner = IdentityTransport(identity_of(config), failures, **options) if transport is None else transport
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request, if it stays in the origin; raises as `AsyncTransport.handle_async_request` does."""

@@ -32,8 +32,8 @@ class Issuer:
         gate: If set, the response waits for it.
     """
 
-    def __init__(self) -> None:
-        self.key: RSAKey | ECKey | OKPKey = RSAKey.generate_key(2048, {"kid": "key-1"})
+    def __init__(self, key: RSAKey | ECKey | OKPKey | None = None) -> None:
+        self.key = key or RSAKey.generate_key(2048, {"kid": "key-1"})
         self.published: list[dict[str, Any]] = [self.public(self.key)]
         self.fetches = 0
         self.reply: httpx.Response | Exception | None = None

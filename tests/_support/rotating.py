@@ -1,4 +1,4 @@
-"""An identity on a bench: its files, clocks and events in a test's hands."""
+"""An identity with manual clocks, files and recorded events."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from seic._tls.context import CertificateSource
 from seic.events import Event
 from tests._support.pki import NOW, Minted, authority, mint
 
-#: Checks until a change is taken up, and until a bad pair is believed to be bad.
+#: The checks until a change is loaded, and until an invalid pair is reported.
 SETTLED = 2
 BELIEVED = 11
-#: Checks in a minute, after which what could not be read is read again.
+#: The checks in a minute, after which an unreadable file is read again.
 MINUTE = 600
-#: What the rotations of the tests lead to: another type of key than the one before.
+#: The pair of the rotations: another type of key than before.
 NEW = mint(issuer=authority(), key="rsa", number=6)
 
 
 class Bench:
-    """An identity with its files, its clocks in hand and its events in a list; no thread watches it."""
+    """An identity with its files, manual clocks and a list of events; no thread checks it."""
 
     def __init__(
         self,
@@ -52,23 +52,23 @@ class Bench:
         self.identity.add_listener(self.listeners)
 
     def current(self) -> Credential:
-        """Return the credential in service; the first call reads it."""
+        """Return the credential in use; the first call reads it."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", seic.CertificateWarning)
             return self.identity.current()
 
     def check(self, times: int = SETTLED) -> None:
-        """Check some times, as the watching thread does, and each time wait for what comes of it."""
+        """Check some times, as the watching thread does, and wait for the result of each check."""
         for _ in range(times):
             self.identity.check_for_update(wait=True)
 
     def check_without_waiting(self, times: int = 1) -> None:
-        """Check some times, whatever comes of it."""
+        """Check some times without waiting."""
         for _ in range(times):
             self.identity.check_for_update()
 
     def check_urgently(self) -> None:
-        """Check as a refused handshake does."""
+        """Check as after a refused handshake."""
         self.identity.check_for_update(urgent=True)
 
     @staticmethod
@@ -80,14 +80,14 @@ class Bench:
 
     @property
     def presented(self) -> bytes:
-        """The certificate in service."""
+        """The certificate in use."""
         certificate = self.current().certificate
         assert certificate is not None
         return certificate.leaf.der
 
 
 def replace(folder: Path, minted: Minted, *names: str) -> None:
-    """Put files of the pair in place by renaming, the named ones or both."""
+    """Replace files of the pair by renaming, the named ones or both."""
     staged = folder / "staged"
     staged.mkdir(exist_ok=True)
     minted.write(staged)
@@ -96,7 +96,7 @@ def replace(folder: Path, minted: Minted, *names: str) -> None:
 
 
 class Vault:
-    """A callback that returns what it is told to, and counts its calls."""
+    """A callback with a given result, which counts its calls."""
 
     def __init__(self, minted: Minted) -> None:
         self.minted = minted
@@ -104,7 +104,7 @@ class Vault:
         self.calls = 0
 
     def __call__(self) -> seic.ClientCertificate:
-        """Return the present certificate, or fail."""
+        """Return the current certificate, or raise."""
         self.calls += 1
         if self.error is not None:
             raise self.error

@@ -12,6 +12,7 @@ import httpx
 import trio
 
 import seic
+from seic._config import network_of
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.reply import Reply
 from seic._portal import run
@@ -76,7 +77,7 @@ def transports_of(
 ) -> TransportFactory:
     """Return what opens the transports of the settings' token calls."""
     return TransportFactory(
-        settings.token_url, identity=identity_of(settings), network=settings.network, transport=transport
+        settings.token_url, identity=identity_of(settings), network=network_of(settings), transport=transport
     )
 
 

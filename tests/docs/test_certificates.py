@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from seic import Reason
-from seic._network.pools import DRAIN_LIMIT
+from seic._pool import DRAIN_LIMIT
 from seic.sandbox import Sandbox
 from tests._support.documents import ROOT, run_blocks, set_environment
 

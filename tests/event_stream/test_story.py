@@ -164,7 +164,7 @@ async def test_a_token_out_of_a_store_was_not_requested(gateway: FakeGateway, he
 
 
 async def test_a_replay_is_told_with_the_id_of_the_rejection(gateway: FakeGateway, heard: Heard) -> None:
-    """The support needs the tracking id of the rejected call."""
+    """The provider's support needs the tracking id of the rejected request."""
     async with gateway.client() as client:
         await client.get("/v1/accounts")
         gateway.dead.add("token-1")
@@ -196,7 +196,7 @@ def _last_track(heard: Heard) -> str | None:
 
 
 def test_the_life_of_a_certificate_is_told(gateway: FakeGateway, heard: Heard) -> None:
-    """Expiring, replaced, and a replacement that cannot be used: all are events of the client."""
+    """A certificate that expires soon, its replacement, and an unusable replacement are events of the client."""
     authority = CertificateAuthority()
     soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=10)
     old = authority.issue("svc-user", not_before=soon - dt.timedelta(days=700), not_after=soon)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from seic import Clock
 from seic.sandbox import ManualClock, Sandbox
-from seic.sandbox._server.loopback import server_context
 
 
 @pytest.fixture(autouse=True)
@@ -58,12 +56,6 @@ def timed_sandbox(manual: ManualClock) -> Iterator[Sandbox]:
 def versioned_sandbox(tls: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A running sandbox with one TLS version."""
     version = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}[tls]
-
-    def pinned(*args: Any, **options: Any) -> ssl.SSLContext:
-        context = server_context(*args, **options)
-        context.minimum_version = context.maximum_version = version
-        return context
-
-    monkeypatch.setattr("seic.sandbox._sandbox.server_context", pinned)
+    monkeypatch.setattr("seic.sandbox._server.loopback.TLS_VERSIONS", (version, version))
     with Sandbox() as sandbox:
         yield sandbox

@@ -138,7 +138,7 @@ async def test_another_certificate_is_refused(site: Site) -> None:
     assert caught.value.code == "invalid_client"
 
 
-async def test_a_bound_token_is_of_no_use_to_others(site: Site) -> None:
+async def test_a_bound_token_is_refused_with_another_certificate(site: Site) -> None:
     """The server refuses the token from a connection without its certificate (RFC 8705 §3)."""
     async with seic.AsyncClient(site.config(certificate=True)) as client:
         token = await client.token()

@@ -65,7 +65,7 @@ def fill_in(browser: Browser, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("certificate", [False, True], ids=["api host", "mtls host"])
-async def test_person_logs_in_and_the_code_becomes_a_token(certificate: bool, callback: str, browser: Browser) -> None:
+async def test_a_login_gives_a_token(certificate: bool, callback: str, browser: Browser) -> None:
     """Authorization, login page, callback, token request within 20 seconds, call and refresh, by the real clock."""
     with Sandbox() as sandbox:
         login = begin(sandbox, callback)
@@ -89,7 +89,7 @@ async def test_person_logs_in_and_the_code_becomes_a_token(certificate: bool, ca
         assert (counts.tokens_issued, counts.token_refusals, counts.api_refusals) == (2, 0, 0)
 
 
-async def test_person_mistypes_and_tries_again(callback: str, browser: Browser) -> None:
+async def test_wrong_credentials_can_be_corrected(callback: str, browser: Browser) -> None:
     """The page shows the error and keeps the email; the login continues, with the mouse this time."""
     with Sandbox() as sandbox:
         login = begin(sandbox, callback)
@@ -105,7 +105,7 @@ async def test_person_mistypes_and_tries_again(callback: str, browser: Browser) 
             assert (await client.get("/v1/echo")).status_code == 200
 
 
-async def test_person_cancels(callback: str, browser: Browser) -> None:
+async def test_a_login_can_be_cancelled(callback: str, browser: Browser) -> None:
     """The application gets an error with its own code, without any input in the form."""
     with Sandbox() as sandbox:
         login = begin(sandbox, callback)
@@ -117,7 +117,7 @@ async def test_person_cancels(callback: str, browser: Browser) -> None:
         assert caught.value.code == "access_denied"
 
 
-async def test_code_that_waited_is_refused(callback: str, browser: Browser) -> None:
+async def test_an_expired_code_is_refused(callback: str, browser: Browser) -> None:
     """After twenty seconds of the sandbox's clock the user must log in again, and the error names the code."""
     clock = ManualClock()
     with Sandbox(clock=clock) as sandbox:
@@ -132,7 +132,7 @@ async def test_code_that_waited_is_refused(callback: str, browser: Browser) -> N
         assert "20 seconds" in str(caught.value)
 
 
-async def test_login_ends_the_persons_other_session(callback: str, browser: Browser) -> None:
+async def test_a_login_ends_the_other_session(callback: str, browser: Browser) -> None:
     """The page announces it; the other client gets an error that says so."""
     with Sandbox() as sandbox:
         async with seic.AsyncClient(sandbox.config(provider=seic.SEI_PLATFORM)) as other:

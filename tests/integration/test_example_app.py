@@ -72,7 +72,7 @@ def staged(folder: Path, *, log_level: str = "INFO") -> Iterator[Stage]:
         yield Stage(url=edge.api_url, context=context, served=served, sandbox=sandbox, gateway=gateway)
 
 
-async def test_many_calls_at_once_and_a_revoked_token(tmp_path: Path) -> None:
+async def test_concurrent_requests_and_a_revoked_token(tmp_path: Path) -> None:
     """Two workers need one token each, and another after these are revoked; no call fails."""
     with staged(tmp_path) as stage:
         async with stage.client() as client:
@@ -121,7 +121,7 @@ async def test_a_shutdown_loses_no_request(tmp_path: Path) -> None:
     assert sum("Finished server process" in line for line in stage.served.lines) == WORKERS
 
 
-def test_a_person_logs_in_with_a_browser(tmp_path: Path) -> None:
+def test_a_login_in_a_browser(tmp_path: Path) -> None:
     """From the protected page to the platform's login and back, through both workers, then a logout."""
     with staged(tmp_path) as stage, Browser(tmp_path / "profile") as browser:
         browser.open(f"{stage.url}/")
@@ -158,7 +158,7 @@ def _free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def test_a_newcomer_runs_it_on_one_machine(tmp_path: Path) -> None:
+def test_the_example_runs_on_one_machine(tmp_path: Path) -> None:
     """One command without registration: a call over mutual TLS, a login over plain http, and Ctrl-C."""
     port = _free_port()
     with Served.locally(port) as served, Browser(tmp_path / "profile") as browser:
@@ -179,7 +179,7 @@ def test_a_newcomer_runs_it_on_one_machine(tmp_path: Path) -> None:
     assert served.complaints == []
 
 
-def test_people_see_whether_it_is_ready(tmp_path: Path) -> None:
+def test_the_page_shows_the_readiness(tmp_path: Path) -> None:
     """The page uses the same address as a probe; its screenshot is in the documentation."""
     with staged(tmp_path) as stage, Browser(tmp_path / "profile") as browser:
         browser.open(f"{stage.url}/ready")
@@ -191,7 +191,7 @@ def test_people_see_whether_it_is_ready(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("header", ["__Host-seic-session=forged", ""], ids=["forged", "none"])
-async def test_a_program_without_a_session_is_told_401(header: str, tmp_path: Path) -> None:
+async def test_a_program_without_a_session_gets_a_401(header: str, tmp_path: Path) -> None:
     """Through all proxies."""
     with staged(tmp_path) as stage:
         async with stage.client() as client:

@@ -86,7 +86,7 @@ def assert_served_by_mutual_tls(log: list[Line]) -> None:
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
-async def test_the_environments_proxy_carries_token_and_api_calls(
+async def test_the_proxy_of_the_environment_is_used_for_all_requests(
     variable: str,
     edge: Edge,
     made: Callable[..., seic.Config],
@@ -103,7 +103,7 @@ async def test_the_environments_proxy_carries_token_and_api_calls(
 
 
 @pytest.mark.parametrize("exempt", ["*", "localhost", "LOCALHOST:{port}", "other.example, localhost"])
-async def test_no_proxy_exempts(
+async def test_no_proxy_excludes_hosts(
     exempt: str,
     edge: Edge,
     made: Callable[..., seic.Config],
@@ -119,7 +119,7 @@ async def test_no_proxy_exempts(
     assert proxy.heads == []
 
 
-async def test_the_environment_counts_only_where_it_is_trusted(
+async def test_the_environment_is_read_only_with_trust_env(
     edge: Edge,
     made: Callable[..., seic.Config],
     proxy: ConnectProxy,
@@ -134,7 +134,7 @@ async def test_the_environment_counts_only_where_it_is_trusted(
 
 
 @pytest.mark.parametrize("kind", ["text", "httpx.URL", "httpx.Proxy"])
-async def test_a_stated_proxy_stands_above_the_environment(
+async def test_a_configured_proxy_overrides_the_environment(
     kind: str,
     edge: Edge,
     made: Callable[..., seic.Config],
@@ -155,7 +155,7 @@ async def test_a_stated_proxy_stands_above_the_environment(
     assert proxy.targets == [edge.host] * 4
     assert all(b"proxy-authorization: basic" in head.lower() for head in proxy.heads)
     assert not [secret for secret in _SECRETS if secret.encode() in proxy.seen]
-    for shown in (repr(config), str(config), repr(config.network), caplog.text):
+    for shown in (repr(config), str(config), repr(seic.AsyncTransport(config)), caplog.text):
         assert "proxy-Secret-77" not in shown
     assert f"proxy='{proxy.url}'" in repr(config)
 
@@ -178,7 +178,7 @@ async def test_a_proxy_that_refuses_is_named(edge: Edge, made: Callable[..., sei
 
 
 @pytest.mark.parametrize("said", ["password", "header", "own header"])
-async def test_a_proxy_that_echoes_its_credentials_tells_nobody(
+async def test_credentials_in_the_response_of_a_proxy_are_masked(
     said: str, made: Callable[..., seic.Config], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its response contains its credentials, but no error, cause or log line of seic does."""
@@ -205,9 +205,7 @@ async def test_a_proxy_that_echoes_its_credentials_tells_nobody(
     assert echo not in "".join(line.getMessage() for line in caplog.records if line.name == "seic")
 
 
-async def test_a_proxy_that_is_not_there_is_named(
-    edge: Edge, made: Callable[..., seic.Config], proxy: ConnectProxy
-) -> None:
+async def test_an_unreachable_proxy_is_named(edge: Edge, made: Callable[..., seic.Config], proxy: ConnectProxy) -> None:
     """A failed connection to the proxy is not attributed to the provider."""
     config = made(proxy="http://127.0.0.1:1")
     async with httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as client:
@@ -215,7 +213,7 @@ async def test_a_proxy_that_is_not_there_is_named(
             await client.get("/")
 
 
-async def test_nothing_goes_in_clear_to_a_proxy(proxy: ConnectProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_is_sent_unencrypted_to_a_proxy(proxy: ConnectProxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """For an http host a configured proxy is refused, and one in the environment is ignored."""
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     monkeypatch.setenv("ALL_PROXY", proxy.url)
@@ -239,7 +237,7 @@ async def test_nothing_goes_in_clear_to_a_proxy(proxy: ConnectProxy, monkeypatch
     assert proxy.heads == []
 
 
-async def test_calls_leave_from_the_stated_address(edge: Edge, made: Callable[..., seic.Config]) -> None:
+async def test_requests_use_the_configured_local_address(edge: Edge, made: Callable[..., seic.Config]) -> None:
     """The server sees the configured local address, for token requests and API calls."""
     await call(made(local_address="127.0.0.2"))
 
@@ -249,7 +247,7 @@ async def test_calls_leave_from_the_stated_address(edge: Edge, made: Callable[..
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
-async def test_the_environment_names_the_authorities(
+async def test_the_environment_sets_the_authorities(
     variable: str, edge: Edge, made: Callable[..., seic.Config], root: Minted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bundle, or a folder with hashed names; the system's own authorities do not trust this server."""
@@ -263,7 +261,7 @@ async def test_the_environment_names_the_authorities(
     assert_served_by_mutual_tls(edge.log())
 
 
-async def test_an_ipv6_host_is_called(root: Minted, certificate: seic.ClientCertificate, tmp_path: Path) -> None:
+async def test_an_ipv6_host_works(root: Minted, certificate: seic.ClientCertificate, tmp_path: Path) -> None:
     """`[::1]:port`, with a certificate for the address."""
     with Edge(tmp_path / "nginx", root, address="::1", identity=server(root, "::1")) as edge:
         hosts = seic.Hosts(mtls=f"[::1]:{edge.port}")
@@ -309,7 +307,7 @@ def _stranger(tmp_path: Path) -> ssl.SSLContext:
 
 @pytest.mark.parametrize("blocking", [True, False])
 @pytest.mark.parametrize("row", ["closes", "garbles", "own certificate"])
-async def test_a_proxy_that_fails_before_the_tunnel_is_blamed_for_it(
+async def test_a_failure_before_the_tunnel_is_attributed_to_the_proxy(
     row: str, blocking: bool, made: Callable[..., seic.Config], tmp_path: Path
 ) -> None:
     """The error names neither the provider nor the certificate for a failure before the tunnel."""
@@ -323,8 +321,8 @@ async def test_a_proxy_that_fails_before_the_tunnel_is_blamed_for_it(
                 with httpx.Client(transport=seic.Transport(config), base_url=config.base_url) as client:
                     client.get("/v1/echo")  # noqa: ASYNC212  # nothing else runs in this loop
             else:
-                async with httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as far:
-                    await far.get("/v1/echo")
+                async with httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as client:
+                    await client.get("/v1/echo")
 
         with pytest.raises(httpx.TransportError) as caught:
             await call()

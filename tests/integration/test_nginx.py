@@ -60,7 +60,7 @@ TOKEN_PATH = "/v2/oauthtoken"
 
 
 @both_kinds
-async def test_a_certificate_switches_the_host_and_nginx_verifies_it(
+async def test_a_certificate_selects_the_mtls_host_and_nginx_verifies_it(
     kind: Kind, tls: str, sandbox: Sandbox, serve: Serve
 ) -> None:
     """Token request and call use the mutual-TLS host with the verified certificate, by nginx's log."""
@@ -77,9 +77,7 @@ async def test_a_certificate_switches_the_host_and_nginx_verifies_it(
 
 
 @both_kinds
-async def test_without_a_certificate_the_other_host_serves(
-    kind: Kind, tls: str, sandbox: Sandbox, serve: Serve
-) -> None:
+async def test_without_a_certificate_the_api_host_is_used(kind: Kind, tls: str, sandbox: Sandbox, serve: Serve) -> None:
     """The same application without a certificate never calls the mutual-TLS host."""
     nginx = serve(protocols=tls)
     async with open_client(kind, config_of(sandbox, nginx)) as client:
@@ -105,7 +103,7 @@ async def test_a_revoked_certificate_is_refused(kind: Kind, tls: str, sandbox: S
     assert sandbox.counts.token_requests == 0
 
 
-async def test_the_list_refuses_nobody_else(sandbox: Sandbox, serve: Serve) -> None:
+async def test_the_revocation_list_refuses_no_other_certificate(sandbox: Sandbox, serve: Serve) -> None:
     """Another certificate of the same account still works."""
     sandbox.authority.revoke(sandbox.issue_certificate())
     async with seic.AsyncClient(config_of(sandbox, serve(), certificate=True)) as client:
@@ -113,7 +111,9 @@ async def test_the_list_refuses_nobody_else(sandbox: Sandbox, serve: Serve) -> N
 
 
 @both_kinds
-async def test_a_strangers_certificate_is_refused(kind: Kind, tls: str, sandbox: Sandbox, serve: Serve) -> None:
+async def test_a_certificate_of_another_authority_is_refused(
+    kind: Kind, tls: str, sandbox: Sandbox, serve: Serve
+) -> None:
     """Nginx does not know its authority."""
     nginx = serve(protocols=tls)
     stranger = CertificateAuthority("stranger").issue(sandbox.username)
@@ -129,7 +129,7 @@ async def test_a_strangers_certificate_is_refused(kind: Kind, tls: str, sandbox:
 
 
 @both_kinds
-async def test_no_certificate_is_refused_where_one_is_demanded(
+async def test_a_required_certificate_that_is_missing_is_named(
     kind: Kind, tls: str, sandbox: Sandbox, serve: Serve
 ) -> None:
     """Nginx's HTTP response becomes the same error as a refused handshake."""
@@ -145,7 +145,7 @@ async def test_no_certificate_is_refused_where_one_is_demanded(
 
 
 @pytest.mark.parametrize(("certificate", "name"), [(True, "svc-sandbox"), (False, None)], ids=["with", "without"])
-async def test_optional_verification_takes_both(
+async def test_optional_verification_accepts_requests_with_and_without(
     certificate: bool, name: str | None, sandbox: Sandbox, serve: Serve
 ) -> None:
     """One host for both kinds of caller: the gateway sees which have a certificate."""
@@ -158,7 +158,7 @@ async def test_optional_verification_takes_both(
     assert {line.verify for line in nginx.seen} == {"SUCCESS" if certificate else "NONE"}
 
 
-async def test_optional_verification_refuses_a_strangers_certificate(sandbox: Sandbox, serve: Serve) -> None:
+async def test_optional_verification_refuses_a_certificate_of_another_authority(sandbox: Sandbox, serve: Serve) -> None:
     """With optional verification a certificate must still be valid."""
     nginx = serve(verify="optional")
     stranger = CertificateAuthority("stranger").issue(sandbox.username)
@@ -170,7 +170,7 @@ async def test_optional_verification_refuses_a_strangers_certificate(sandbox: Sa
 
 
 @both_kinds
-async def test_http2_carries_the_calls(kind: Kind, sandbox: Sandbox, serve: Serve) -> None:
+async def test_requests_use_http2(kind: Kind, sandbox: Sandbox, serve: Serve) -> None:
     """`http2=True` is passed to httpx and works with the certificate, and with the token request."""
     nginx = serve(http2=True)
     async with open_client(kind, config_of(sandbox, nginx, certificate=True), http2=True) as client:
@@ -193,7 +193,7 @@ async def test_http2_logs_no_secret(sandbox: Sandbox, serve: Serve) -> None:
     assert [line for line in logs.text if planted.find(line)] == []
 
 
-async def test_a_crowd_makes_one_token_request(sandbox: Sandbox, serve: Serve) -> None:
+async def test_concurrent_requests_make_one_token_request(sandbox: Sandbox, serve: Serve) -> None:
     """Through a real proxy, also after the token has expired."""
     nginx = serve(http2=True)
     async with seic.AsyncClient(config_of(sandbox, nginx, certificate=True), http2=True, timeout=60) as client:
@@ -206,7 +206,7 @@ async def test_a_crowd_makes_one_token_request(sandbox: Sandbox, serve: Serve) -
 
 
 @both_kinds
-async def test_a_redirect_elsewhere_is_refused(kind: Kind, sandbox: Sandbox, serve: Serve) -> None:
+async def test_a_redirect_to_another_host_is_refused(kind: Kind, sandbox: Sandbox, serve: Serve) -> None:
     """The other server, of the same authority and name, gets neither a request nor a handshake with the certificate."""
     elsewhere = serve()
     nginx = serve(redirects={"/v1/away": f"{elsewhere.mtls_url}/v1/echo", "/v1/here": "/v1/echo"})
@@ -222,7 +222,7 @@ async def test_a_redirect_elsewhere_is_refused(kind: Kind, sandbox: Sandbox, ser
     assert "client" not in elsewhere.error_log  # no connection was opened
 
 
-async def test_a_client_of_ones_own_sends_nothing_elsewhere(sandbox: Sandbox, serve: Serve) -> None:
+async def test_an_httpx_client_sends_nothing_to_another_host(sandbox: Sandbox, serve: Serve) -> None:
     """With a plain httpx transport the redirect is followed up to the handshake, but no header is sent."""
     elsewhere = serve()
     nginx = serve(redirects={"/v1/away": f"{elsewhere.api_url}/v1/echo"})
@@ -238,7 +238,7 @@ async def test_a_client_of_ones_own_sends_nothing_elsewhere(sandbox: Sandbox, se
     assert elsewhere.seen == []
 
 
-def test_a_mistake_in_the_configuration_is_told(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_an_invalid_configuration_is_reported(sandbox: Sandbox, tmp_path: Path) -> None:
     """The fixture itself: nginx's message is in the test's failure, and no process remains."""
     nginx = Nginx(tmp_path, upstream="nonsense", authority=sandbox.authority)
     try:
@@ -248,9 +248,9 @@ def test_a_mistake_in_the_configuration_is_told(sandbox: Sandbox, tmp_path: Path
         nginx.stop()
 
 
-def test_a_machine_without_nginx_is_told(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_nginx_is_reported(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A skip on a developer's machine, and so a failure in CI."""
-    monkeypatch.setattr("tests._support.nginx._PLACES", str(tmp_path))
+    monkeypatch.setattr("tests._support.nginx_process._PLACES", str(tmp_path))
 
     with pytest.raises(pytest.skip.Exception, match="nginx is not installed"):
         Nginx(tmp_path / "nginx", upstream=sandbox.proxy_url, authority=sandbox.authority)

@@ -29,7 +29,9 @@ async def test_another_accounts_certificate_is_refused_by_name(kind: Kind, sandb
 
 
 @both_kinds
-async def test_a_strangers_certificate_is_a_typed_error(kind: Kind, tls: str, versioned_sandbox: Sandbox) -> None:
+async def test_a_certificate_of_another_authority_is_a_typed_error(
+    kind: Kind, tls: str, versioned_sandbox: Sandbox
+) -> None:
     """The server does not know its authority: no token, no call, and an error that names the server."""
     sandbox = versioned_sandbox
     stranger = CertificateAuthority("stranger").issue(sandbox.username)
@@ -72,9 +74,7 @@ async def test_a_server_under_another_name_gets_no_secret(kind: Kind, sandbox: S
 
 
 @both_kinds
-async def test_the_mtls_host_takes_nobody_without_a_certificate(
-    kind: Kind, tls: str, versioned_sandbox: Sandbox
-) -> None:
+async def test_the_mtls_host_requires_a_certificate(kind: Kind, tls: str, versioned_sandbox: Sandbox) -> None:
     """A host that requires one ends the handshake; the error names it, and the ambiguity of the TLS 1.2 alert."""
     sandbox = versioned_sandbox
     hosts = seic.Hosts(api=sandbox.mtls_url)
@@ -106,7 +106,7 @@ async def test_an_expired_certificate_is_named_before_the_handshake(kind: Kind, 
 
 
 @both_kinds
-async def test_a_wrong_password_is_one_request(kind: Kind, sandbox: Sandbox) -> None:
+async def test_a_wrong_password_is_sent_once(kind: Kind, sandbox: Sandbox) -> None:
     """Refused credentials are not sent again at once, since this could lock the service account."""
     grant = seic.ClientCredentials(username=sandbox.username, password="wrong")
     async with open_client(kind, sandbox.config(grant=grant)) as client:

@@ -114,7 +114,7 @@ async def refusal(call: Any, config: seic.Config, kind: type[Exception]) -> Any:
         pytest.param(Case(lambda: None, "demanded", "pass certificate=..."), id="absent"),
     ],
 )
-async def test_nginx_refuses_by_a_page(call: Any, case: Case, protocol: str, tmp_path: Path) -> None:
+async def test_nginx_refuses_a_certificate_with_a_page(call: Any, case: Case, protocol: str, tmp_path: Path) -> None:
     """Nginx's 400 becomes an error with the file, the reason and the remedy, for token requests and API calls."""
     root, pair = authority(), case.certificate()
     revoked = (pair,) if case.certificate is _revoked and pair else ()
@@ -134,7 +134,7 @@ async def test_nginx_refuses_by_a_page(call: Any, case: Case, protocol: str, tmp
     assert {line.protocol for line in log} == {protocol}
 
 
-async def test_optional_verification_lets_the_call_through(protocol: str, tmp_path: Path) -> None:
+async def test_optional_verification_accepts_the_request(protocol: str, tmp_path: Path) -> None:
     """Callers with and without a certificate are accepted."""
     root, pair = authority(), mint(issuer=authority(), number=33)
     disk = PairOnDisk(tmp_path / "pair", pair)
@@ -146,13 +146,13 @@ async def test_optional_verification_lets_the_call_through(protocol: str, tmp_pa
     assert [line.verify for line in log] == ["NONE", "SUCCESS"]
 
 
-async def test_a_page_of_the_api_is_left_alone(tmp_path: Path) -> None:
+async def test_an_error_page_of_the_api_is_returned(tmp_path: Path) -> None:
     """Another 403 in HTML is returned completely, with its body unread."""
     root = authority()
     page = b"<h1>closed on Sundays</h1>"
     reply = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nX-Of: api\r\nContent-Length: %d\r\n\r\n%s"
-    with TlsServer(server(root), reply=reply % (len(page), page)) as far:
-        config = seic_config(far, root, None)
+    with TlsServer(server(root), reply=reply % (len(page), page)) as tls_server:
+        config = seic_config(tls_server.port, root, None)
         async with (
             httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as client,
             client.stream("GET", "/") as response,
@@ -167,11 +167,11 @@ async def test_a_page_of_the_api_is_left_alone(tmp_path: Path) -> None:
 # Client certificate, refused with an alert
 
 
-def seic_config(far: TlsServer, root: Minted, certificate: seic.ClientCertificate | None) -> seic.Config:
+def seic_config(port: int, root: Minted, certificate: seic.ClientCertificate | None) -> seic.Config:
     """Return a configuration for a server in a thread."""
     return seic.Config(
         provider=seic.SEI_GATEWAY,
-        hosts=seic.Hosts(mtls=f"localhost:{far.port}", api=f"localhost:{far.port}"),
+        hosts=seic.Hosts(mtls=f"localhost:{port}", api=f"localhost:{port}"),
         client_id="AppKey-1",
         client_secret="AppSecret-1",
         grant=seic.ClientCredentials(username="svc-user", password="password-1"),
@@ -188,14 +188,16 @@ def seic_config(far: TlsServer, root: Minted, certificate: seic.ClientCertificat
         pytest.param(Case(_unknown, "unknown-to-server", "which authorities it accepts"), False, id="unknown"),
     ],
 )
-async def test_a_server_refuses_by_an_alert(call: Any, case: Case, reset: bool, protocol: str, tmp_path: Path) -> None:
+async def test_a_server_refuses_a_certificate_with_an_alert(
+    call: Any, case: Case, reset: bool, protocol: str, tmp_path: Path
+) -> None:
     """Over TLS 1.2 the alert ends the handshake, over 1.3 it arrives with the first read: the error is the same."""
     root, pair = authority(), case.certificate()
     assert pair is not None
     disk = PairOnDisk(tmp_path, pair)
     revoked = crl(root, pair) if case.certificate is _revoked else None
-    with TlsServer(server(root), trusts=root, version=_VERSIONS[protocol], crl=revoked, reset=reset) as far:
-        error = await refusal(call, seic_config(far, root, disk.load()), seic.CertificateError)
+    with TlsServer(server(root), trusts=root, version=_VERSIONS[protocol], crl=revoked, reset=reset) as tls_server:
+        error = await refusal(call, seic_config(tls_server.port, root, disk.load()), seic.CertificateError)
 
     assert error.reason == case.reason
     assert error.path == str(disk.certificate)
@@ -204,11 +206,11 @@ async def test_a_server_refuses_by_an_alert(call: Any, case: Case, reset: bool, 
 
 
 @CALLS
-async def test_a_server_demands_a_certificate_by_an_alert(call: Any) -> None:
+async def test_a_server_requires_a_certificate_with_an_alert(call: Any) -> None:
     """`certificate required`, and none is configured: the remedy is to pass one."""
     root = authority()
-    with TlsServer(server(root), trusts=root, version=TLS13) as far:
-        error = await refusal(call, seic_config(far, root, None), seic.CertificateError)
+    with TlsServer(server(root), trusts=root, version=TLS13) as tls_server:
+        error = await refusal(call, seic_config(tls_server.port, root, None), seic.CertificateError)
 
     assert error.reason == "demanded"
     assert "pass certificate=..." in str(error)
@@ -225,7 +227,7 @@ async def test_a_server_demands_a_certificate_by_an_alert(call: Any) -> None:
         pytest.param({"not_before": NOW + DAY}, "not-yet-valid", id="not yet valid"),
     ],
 )
-async def test_dates_are_judged_before_the_handshake(
+async def test_dates_are_checked_before_the_handshake(
     call: Any, dates: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
     """No connection is opened, and the error names the file and the local clock."""
@@ -280,7 +282,7 @@ async def test_the_servers_certificate_is_refused_by_name(
 
 
 @CALLS
-async def test_what_has_no_part_in_tls_stays_as_it_was(call: Any, tmp_path: Path) -> None:
+async def test_errors_without_tls_are_unchanged(call: Any, tmp_path: Path) -> None:
     """A closed port has nothing to do with certificates."""
     root = authority()
     with Edge(tmp_path / "nginx", root) as edge:
@@ -293,7 +295,7 @@ async def test_what_has_no_part_in_tls_stays_as_it_was(call: Any, tmp_path: Path
 
 
 @CALLS
-async def test_what_the_caller_is_handling_is_no_part_of_the_failure(call: Any, tmp_path: Path) -> None:
+async def test_an_exception_of_the_caller_is_not_part_of_the_failure(call: Any, tmp_path: Path) -> None:
     """A call inside an except block of another error fails normally, and that error keeps its frames."""
     root = authority()
     with Edge(tmp_path / "nginx", root) as edge:
@@ -333,18 +335,18 @@ def _block(call: Any, config: seic.Config) -> None:
     ],
 )
 @pytest.mark.parametrize("call", [api_call, api_call_blocking])
-async def test_an_answer_that_is_no_http_is_no_matter_of_the_certificate(call: Any, reply: bytes) -> None:
+async def test_a_malformed_response_is_not_attributed_to_the_certificate(call: Any, reply: bytes) -> None:
     """The server accepted the certificate and answered; httpx's message is unchanged."""
     root = authority()
     ours = seic.ClientCertificate.load(mint(issuer=root, number=36).pair)
-    with TlsServer(server(root), reply=reply) as far:
-        error = await refusal(call, seic_config(far, root, ours), httpx.RemoteProtocolError)
+    with TlsServer(server(root), reply=reply) as tls_server:
+        error = await refusal(call, seic_config(tls_server.port, root, ours), httpx.RemoteProtocolError)
 
     assert "our certificate" not in str(error)
 
 
 @pytest.mark.parametrize("call", [api_call, api_call_blocking])
-async def test_a_connection_closed_within_the_handshake_is_told_as_such(call: Any) -> None:
+async def test_a_connection_closed_during_the_handshake_is_reported(call: Any) -> None:
     """The message does not blame a certificate that may not have been sent."""
     root = authority()
     ours = seic.ClientCertificate.load(mint(issuer=root, number=36).pair)
@@ -358,15 +360,7 @@ async def test_a_connection_closed_within_the_handshake_is_told_as_such(call: An
         thread = threading.Thread(target=hang_up)
         thread.start()
         port = listener.getsockname()[1]
-        config = seic.Config(
-            provider=seic.SEI_GATEWAY,
-            hosts=seic.Hosts(mtls=f"localhost:{port}", api=f"localhost:{port}"),
-            client_id="AppKey-1",
-            client_secret="AppSecret-1",
-            grant=seic.ClientCredentials(username="svc-user", password="password-1"),
-            certificate=ours,
-            ca=root.pem,
-        )
+        config = seic_config(port, root, ours)
         error = await refusal(call, config, httpx.TransportError)
         thread.join()
 

@@ -1,4 +1,4 @@
-"""The identity of a configuration: its warnings, its account, its listeners, its authorities, and who shares it."""
+"""The identity of a configuration: warnings, account, listeners, authorities, and sharing."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from tests._support.swapping import PairOnDisk
 
 @pytest.fixture
 def root() -> Minted:
-    """The authority of both sides."""
+    """Return the authority of client and server."""
     return authority()
 
 
 def identity(source: Any, root: Minted, *, account: str | None = None, strict: bool = False) -> Identity:
-    """What the clients of a configuration share."""
+    """Return the identity of a configuration."""
     return shared_identity(source, ca=root.pem, account=account, strict=strict)
 
 
 def loaded(pair: Minted) -> seic.ClientCertificate:
-    """A pair as a user loads it."""
+    """Return a loaded pair."""
     return seic.ClientCertificate.load(pair.pair)
 
 
@@ -46,7 +46,7 @@ def loaded(pair: Minted) -> seic.ClientCertificate:
 
 
 def test_what_deserves_a_warning_is_said_once(root: Minted) -> None:
-    """However many pools ask for it: each certificate's concerns are issued by the first."""
+    """The first pool issues the warnings of each certificate, for any number of pools."""
     one = identity(loaded(mint(issuer=root, not_before=NOW - 100 * DAY, not_after=NOW + 2 * DAY)), root)
     with pytest.warns(seic.CertificateWarning, match="in 2.0 days|in 1.9 days") as caught:
         one.current()
@@ -58,7 +58,7 @@ def test_what_deserves_a_warning_is_said_once(root: Minted) -> None:
 
 
 def test_a_name_that_is_not_the_accounts_is_a_warning(root: Minted) -> None:
-    """It names both, and the file."""
+    """It has both names and the file."""
     one = identity(loaded(mint("somebody-else", issuer=root)), root, account="svc-user")
     with pytest.warns(seic.CertificateWarning, match="CN=somebody-else, but the service account is 'svc-user'"):
         one.current()
@@ -66,7 +66,7 @@ def test_a_name_that_is_not_the_accounts_is_a_warning(root: Minted) -> None:
 
 @pytest.mark.parametrize("account", ["svc-user", None], ids=["its own", "a provider that does not ask"])
 def test_a_name_that_fits_is_none(account: str | None, root: Minted) -> None:
-    """Neither is one that nobody asks for."""
+    """Nor is there a warning without an account."""
     name = "svc-user" if account else "somebody-else"
     one = identity(loaded(mint(name, issuer=root)), root, account=account)
 
@@ -74,11 +74,11 @@ def test_a_name_that_fits_is_none(account: str | None, root: Minted) -> None:
     assert one.hint() is None
 
 
-# The account's name
+# Common name
 
 
 def with_certificate(gateway: FakeGateway, certificate: Any, **changes: Any) -> seic.Config:
-    """Settings of a service account whose certificate it is."""
+    """Return a configuration of a service account with a certificate."""
     return gateway.config(certificate=certificate, hosts=seic.Hosts(mtls="mtls.example"), **changes)
 
 
@@ -86,7 +86,7 @@ def with_certificate(gateway: FakeGateway, certificate: Any, **changes: Any) -> 
 async def test_a_refusal_names_the_certificate_as_a_likely_cause(
     status: int, hinted: bool, gateway: FakeGateway, root: Minted
 ) -> None:
-    """Where the credentials were refused and the names differ; not where the form was wrong."""
+    """If the credentials were refused and the names differ, but not after a malformed request."""
     gateway.plan.append(httpx.Response(status, json={"code": "gateway.authentication.failure"}))
     config = with_certificate(gateway, loaded(mint("somebody-else", issuer=root)))
     async with seic.AsyncClient(config, transport=gateway) as client:
@@ -98,7 +98,7 @@ async def test_a_refusal_names_the_certificate_as_a_likely_cause(
 
 
 def test_strictness_makes_it_an_error_when_the_configuration_is_made(gateway: FakeGateway, root: Minted) -> None:
-    """The reason is a code of its own; another provider does not ask for the name."""
+    """The reason has its own code; another provider does not compare the name."""
     certificate = loaded(mint("somebody-else", issuer=root))
     with pytest.raises(seic.CertificateError) as caught:
         with_certificate(gateway, certificate, strict_common_name=True)
@@ -109,7 +109,7 @@ def test_strictness_makes_it_an_error_when_the_configuration_is_made(gateway: Fa
 
 
 def test_strictness_holds_for_callbacks_and_renewals(root: Minted, tmp_path: Path) -> None:
-    """A callback's certificate is refused when it comes; one that is renewed leaves the last good one in service."""
+    """A certificate from a callback is refused at once; a renewed one leaves the last good one in use."""
     somebody = mint("somebody-else", issuer=root, number=61)
     with pytest.raises(seic.CertificateError, match="somebody-else"):
         identity(lambda: loaded(somebody), root, account="svc-user", strict=True).current()
@@ -123,11 +123,11 @@ def test_strictness_holds_for_callbacks_and_renewals(root: Minted, tmp_path: Pat
     assert one.current().generation == before.generation
 
 
-# Who is told
+# Listeners
 
 
 def test_listeners_hear_of_rotations_for_as_long_as_they_live(root: Minted, tmp_path: Path) -> None:
-    """Nothing has to be taken back when an auth goes."""
+    """An auth that is dropped needs no cleanup."""
     disk = PairOnDisk(tmp_path, mint(issuer=root, number=63))
     one = identity(disk.load(), root)
     one.current()
@@ -147,7 +147,7 @@ def test_listeners_hear_of_rotations_for_as_long_as_they_live(root: Minted, tmp_
 
 
 async def test_the_token_follows_its_certificate(gateway: FakeGateway, root: Minted, tmp_path: Path) -> None:
-    """A token that was bound to the old certificate is renewed, and kept under the new one's thumbprint."""
+    """A token bound to the old certificate is renewed, and stored with the new thumbprint."""
     keys: list[str] = []
 
     class Store(seic.MemoryStore):
@@ -171,7 +171,7 @@ async def test_the_token_follows_its_certificate(gateway: FakeGateway, root: Min
     assert identity_of(config).thumbprint == new_thumbprint
 
 
-# Nothing to reload
+# Certificates that cannot be reloaded
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_what_cannot_be_loaded_again_says_so(source: Any, words: str, root: Mint
 
 
 def test_without_a_certificate_nothing_rotates(root: Minted) -> None:
-    """There is one generation, no thumbprint and nothing to look for."""
+    """There is one generation, no thumbprint and nothing to check."""
     one = identity(None, root)
 
     assert one.current().certificate is None
@@ -198,7 +198,7 @@ def test_without_a_certificate_nothing_rotates(root: Minted) -> None:
 
 
 def test_a_certificate_that_died_in_memory_still_names_itself(root: Minted) -> None:
-    """Pages and checks look at it whatever its dates; to present it is what fails."""
+    """Pages and checks show it whatever its dates; only connections fail."""
     dead = loaded(mint(issuer=root, not_before=NOW - 9 * DAY, not_after=NOW - DAY))
     one = identity(dead, root)
 
@@ -215,7 +215,7 @@ def test_a_certificate_that_died_in_memory_still_names_itself(root: Minted) -> N
 
 @pytest.fixture
 def ca(tmp_path: Path, root: Minted) -> Path:
-    """The authority in a file."""
+    """Return the authority in a file."""
     path = tmp_path / "ca.pem"
     path.write_bytes(root.pem)
     return path
@@ -223,7 +223,7 @@ def ca(tmp_path: Path, root: Minted) -> Path:
 
 @pytest.mark.parametrize("with_certificate", [True, False])
 def test_the_file_of_the_authorities_is_watched(with_certificate: bool, ca: Path, root: Minted) -> None:
-    """With a client certificate or without one: what it holds next is trusted by the next pool."""
+    """With and without a client certificate: the next pool trusts its new content."""
     changed = threading.Event()
 
     def listen(event: Event) -> None:
@@ -251,7 +251,7 @@ def test_the_file_of_the_authorities_is_watched(with_certificate: bool, ca: Path
 def test_a_bad_file_of_authorities_fails_no_new_pool(
     with_certificate: bool, http2: bool, ca: Path, root: Minted
 ) -> None:
-    """Each token call opens a pool of its own, and all of them trust the last good authorities."""
+    """Each token request opens its own pool, and all of them trust the last good authorities."""
     certificate = loaded(mint(issuer=root, number=93)) if with_certificate else None
     one = Identity(certificate, ca=ca)
     one.current()
@@ -261,7 +261,7 @@ def test_a_bad_file_of_authorities_fails_no_new_pool(
 
 
 def test_an_identity_goes_with_its_users(root: Minted, tmp_path: Path) -> None:
-    """Nobody has to close anything for the watching thread to let go of it, whatever is in files."""
+    """Nothing needs to be closed: the watching thread holds no reference."""
     disk = PairOnDisk(tmp_path, mint(issuer=root, number=94))
     ca = tmp_path / "ca.pem"
     ca.write_bytes(root.pem)
@@ -275,7 +275,7 @@ def test_an_identity_goes_with_its_users(root: Minted, tmp_path: Path) -> None:
 
 
 def until_collected(gone: threading.Event) -> bool:
-    """Collect until it is gone: the thread that checks holds it for the moment of a check."""
+    """Collect garbage until it is gone; the checking thread holds it during a check."""
     for _ in range(1000):
         gc.collect()
         if gone.wait(0.01):
@@ -284,7 +284,7 @@ def until_collected(gone: threading.Event) -> bool:
 
 
 def test_one_thread_watches_all_and_ends_with_the_last(root: Minted, tmp_path: Path) -> None:
-    """However many identities there are; in a process of its own, for other tests may be watching."""
+    """For any number of identities; in a subprocess, since other tests may be watching."""
     pairs = [mint(issuer=root, number=95), mint(issuer=root, number=96)]
     for index, pair in enumerate(pairs):
         folder = tmp_path / str(index)
@@ -319,7 +319,7 @@ print("ended")
 def test_a_failing_listener_stops_neither_the_thread_nor_the_others(
     error: type[BaseException], root: Minted, tmp_path: Path
 ) -> None:
-    """An identity whose listener raises in each check does not hold up another."""
+    """An identity with a listener that raises in each check does not block another."""
     disk = PairOnDisk(tmp_path, mint(issuer=root, number=97))
     checked, rotated = threading.Event(), threading.Event()
 
@@ -343,7 +343,7 @@ def test_a_failing_listener_stops_neither_the_thread_nor_the_others(
 
 
 def test_equal_configurations_share_one_identity(gateway: FakeGateway, root: Minted, tmp_path: Path) -> None:
-    """So does what `attrs.evolve` makes of one, whatever changes but the identity's own settings."""
+    """So do copies from `attrs.evolve`, unless the identity's own settings change."""
     disk = PairOnDisk(tmp_path, mint(issuer=root, number=68))
     certificate = disk.load()
     config = with_certificate(gateway, certificate)
@@ -357,7 +357,7 @@ def test_equal_configurations_share_one_identity(gateway: FakeGateway, root: Min
 
 
 def test_other_configurations_have_an_identity_of_their_own(gateway: FakeGateway, root: Minted, tmp_path: Path) -> None:
-    """Another file, authority or account name is another identity, even with the same certificate in it."""
+    """Another file, authority or account is another identity, even with the same certificate."""
     pair = mint(issuer=root, number=69)
     first, second = PairOnDisk(tmp_path / "a", pair), PairOnDisk(tmp_path / "b", pair)
     config = with_certificate(gateway, first.load(), ca=root.pem)
@@ -375,7 +375,7 @@ def test_other_configurations_have_an_identity_of_their_own(gateway: FakeGateway
 
 
 def test_clients_of_equal_configurations_rotate_together(gateway: FakeGateway, root: Minted, tmp_path: Path) -> None:
-    """A reload by one client is the rotation of all."""
+    """A reload by one client rotates all."""
     disk = PairOnDisk(tmp_path, mint(issuer=root, number=73))
     config, new = with_certificate(gateway, disk.load()), mint(issuer=root, number=74)
     with seic.Client(config) as one, seic.Client(attrs.evolve(config, token_timeout=5)) as other:
@@ -386,7 +386,7 @@ def test_clients_of_equal_configurations_rotate_together(gateway: FakeGateway, r
 
 
 def test_a_callback_that_cannot_be_hashed_is_shared_too(gateway: FakeGateway, root: Minted) -> None:
-    """It is told from others by itself."""
+    """It is identified by its object."""
 
     class Vault:
         __hash__ = None  # type: ignore[assignment]

@@ -7,7 +7,7 @@ import pickle
 
 import seic
 from seic import MemoryStore
-from seic._tokens.refresh_policy import CachedToken
+from seic._tokens.refresh_policy import CachedToken, RefreshPolicy
 from tests._support.sandbox_client import ECHO_PATH
 from tests._support.secret_runs import Run
 
@@ -33,7 +33,7 @@ async def _holders(run: Run) -> dict[str, object]:
         "auth": auth,
         "source": auth._source,
         "endpoint": auth._source.endpoint,
-        "held": CachedToken(token, now=0, wall=0, policy=config.refresh_policy, idle_lifetime=None),
+        "held": CachedToken(token, now=0, wall=0, policy=RefreshPolicy(), idle_lifetime=None),
         "transport": seic.AsyncTransport(config),
         "reply": reply,
         "the reply's request": reply.request,

@@ -1,4 +1,4 @@
-"""Authorities: the file of `ca=` is followed, and a bad one leaves the last good ones in service."""
+"""The file of `ca=` is reloaded, and an invalid one leaves the last good authorities in use."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from tests._support.tls_servers import TlsServer, call
 
 @pytest.fixture
 def other() -> Minted:
-    """The authority that takes over."""
+    """Return the new authority."""
     return mint("Another root", ca=True, number=81)
 
 
 def trusted_by(identity: Identity) -> tuple[bytes, ...]:
-    """The authorities in service, in the order of the file."""
+    """Return the names of the authorities in use, in the order of the file."""
     return tuple(facts.der for facts in identity.current().trust.authorities)
 
 
 def check(identity: Identity, times: int = SETTLED) -> None:
-    """Check some times, as the watching thread does, and each time wait for what comes of it."""
+    """Check some times, as the watching thread does, and wait for the result of each check."""
     for _ in range(times):
         identity.check_for_update(wait=True)
 
 
 class Bundle:
-    """The file of `ca=`, and what follows it."""
+    """The file of `ca=`, and an identity that watches it."""
 
     def __init__(self, folder: Path, root: Minted) -> None:
         self.path = folder / "ca.pem"
@@ -53,11 +53,11 @@ class Bundle:
 
     @property
     def trusted(self) -> tuple[bytes, ...]:
-        """The authorities in service."""
+        """Return the authorities in use."""
         return trusted_by(self.identity)
 
     def put(self, *authorities: Minted) -> None:
-        """Replace it by renaming."""
+        """Replace the file by renaming."""
         staged = self.path.with_name("staged.pem")
         staged.write_bytes(b"".join(one.pem for one in authorities))
         staged.replace(self.path)
@@ -69,14 +69,14 @@ class Bundle:
 
 @pytest.fixture
 def bundle(tmp_path: Path, root: Minted) -> Bundle:
-    """A bundle with one authority, which is in service."""
+    """Return a bundle with one authority, which is in use."""
     made = Bundle(tmp_path, root)
     assert made.trusted == (root.der,)
     return made
 
 
 def test_a_bundle_that_is_replaced_takes_over(bundle: Bundle, root: Minted, other: Minted) -> None:
-    """Within two looks, with one event that names the file and how many there are now."""
+    """Within two checks, with one event that has the file and the number of authorities."""
     bundle.put(root, other)
     bundle.check()
     assert bundle.trusted == (root.der, other.der)
@@ -86,7 +86,7 @@ def test_a_bundle_that_is_replaced_takes_over(bundle: Bundle, root: Minted, othe
 
 
 def test_the_same_content_again_is_no_news(bundle: Bundle, root: Minted) -> None:
-    """Neither without a change, nor when the file is written once more."""
+    """Neither without a change, nor if the same content is written again."""
     bundle.check(5)
     bundle.put(root)
     bundle.check(5)
@@ -94,7 +94,7 @@ def test_the_same_content_again_is_no_news(bundle: Bundle, root: Minted) -> None
 
 
 def test_a_half_written_bundle_is_waited_for(bundle: Bundle, root: Minted, other: Minted) -> None:
-    """States on the way are neither taken up nor reported."""
+    """Intermediate states are neither loaded nor reported."""
     whole = root.pem + other.pem
     for size in (0, 100, len(whole) - 20):
         bundle.path.write_bytes(whole[:size])
@@ -130,7 +130,7 @@ def _spoil(row: str, bundle: Bundle) -> None:
 def test_a_bad_bundle_leaves_the_good_one_in_service_and_is_reported_once(
     row: str, reason: seic.Reason, bundle: Bundle, root: Minted, other: Minted
 ) -> None:
-    """It may be half written for a second; then one event says what is wrong, until the next that works."""
+    """It can be incomplete for a second; then one event names the problem, until the next valid one."""
     _spoil(row, bundle)
     bundle.check(BELIEVED - 1)
     assert bundle.events == []
@@ -149,7 +149,7 @@ def test_a_bad_bundle_leaves_the_good_one_in_service_and_is_reported_once(
 def test_a_mended_file_in_a_folder_is_read_again_in_a_minute(
     bundle: Bundle, tmp_path: Path, root: Minted, other: Minted
 ) -> None:
-    """A folder does not change when a file in it is written again, so a bad one that was mended is found by reading."""
+    """A folder does not change if a file in it is overwritten, so a repaired file is found by reading it again."""
     folder = tmp_path / "trusted"
     folder.mkdir()
     (folder / "root.pem").write_bytes(root.pem)
@@ -166,7 +166,7 @@ def test_a_mended_file_in_a_folder_is_read_again_in_a_minute(
 
 
 def test_a_bad_first_bundle_is_an_error(tmp_path: Path, root: Minted) -> None:
-    """There is nothing to fall back on, until it is mended."""
+    """There is no earlier one to use, until it is repaired."""
     bundle = Bundle(tmp_path, root)
     bundle.path.write_bytes(b"garbage")
     bundle.check(BELIEVED)
@@ -180,7 +180,7 @@ def test_a_bad_first_bundle_is_an_error(tmp_path: Path, root: Minted) -> None:
 def test_a_relative_path_is_the_one_that_it_was_at_first(
     tmp_path: Path, root: Minted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The working directory of the time when the configuration was made counts, not a later one."""
+    """The working directory at the creation of the configuration counts, not a later one."""
     (tmp_path / "ca.pem").write_bytes(root.pem)
     monkeypatch.chdir(tmp_path)
     config = make_config(ca="ca.pem")
@@ -190,7 +190,7 @@ def test_a_relative_path_is_the_one_that_it_was_at_first(
 
 
 def test_a_directory_is_followed_by_what_comes_and_goes_in_it(bundle: Bundle, root: Minted, other: Minted) -> None:
-    """As Kubernetes and c_rehash do it: a file that is added, removed or renamed changes the folder."""
+    """As with Kubernetes and c_rehash: a file that is added, removed or renamed changes the folder."""
     folder = bundle.path.with_name("trusted")
     folder.mkdir()
     (folder / "root.pem").write_bytes(root.pem)
@@ -203,7 +203,7 @@ def test_a_directory_is_followed_by_what_comes_and_goes_in_it(bundle: Bundle, ro
 
 @pytest.mark.parametrize("form", ["bytes", "text", "the system's"])
 def test_what_is_no_path_is_not_watched(form: str, bundle: Bundle, root: Minted) -> None:
-    """There is nothing to check."""
+    """There is no file to check."""
     ca = {"bytes": root.pem, "text": root.pem.decode(), "the system's": None}[form]
     identity = bundle.follow(ca)
     before = identity.current()
@@ -211,12 +211,12 @@ def test_what_is_no_path_is_not_watched(form: str, bundle: Bundle, root: Minted)
     assert identity.current() is before
 
 
-# Under an identity
+# In an identity
 
 
 @pytest.fixture
 def followed(tmp_path: Path, root: Minted, client: Minted) -> Bench:
-    """An identity in service whose certificate and authorities are both in files."""
+    """Return an identity in use with certificate and authorities in files."""
     client.write(tmp_path)
     (tmp_path / "ca.pem").write_bytes(root.pem)
     made = Bench(tmp_path, root, ca=tmp_path / "ca.pem")
@@ -226,7 +226,7 @@ def followed(tmp_path: Path, root: Minted, client: Minted) -> Bench:
 
 
 def test_new_connections_trust_the_new_authorities(followed: Bench, root: Minted, other: Minted) -> None:
-    """Without a change of the certificate: a fresh context and a new generation, and the old context as it was."""
+    """Without a change of the certificate: a new context and a new generation, and the old context is unchanged."""
     before = followed.current()
     (followed.folder / "ca.pem").write_bytes(other.pem)
     followed.check()
@@ -241,7 +241,7 @@ def test_new_connections_trust_the_new_authorities(followed: Bench, root: Minted
 
 
 def test_a_bad_bundle_holds_up_no_certificate(followed: Bench, root: Minted, client: Minted) -> None:
-    """The certificate rotates all the same, with the last good authorities."""
+    """The certificate rotates nevertheless, with the last good authorities."""
     (followed.folder / "ca.pem").write_bytes(b"garbage")
     new = mint(issuer=root, key="rsa", number=83)
     replace(followed.folder, new)
@@ -264,7 +264,7 @@ def test_other_authorities_are_no_reason_to_tell_the_approaching_end_again(
 
 
 def test_a_reload_takes_the_authorities_up_as_well(followed: Bench, other: Minted) -> None:
-    """It says whether the certificate is new, and the next connection trusts what the file holds."""
+    """It returns whether the certificate is new, and the next connection trusts the new file."""
     (followed.folder / "ca.pem").write_bytes(other.pem)
     assert followed.identity.reload() is False
     assert trusted_by(followed.identity) == (other.der,)

@@ -1,4 +1,4 @@
-"""The approaching end of a certificate: told once a day, and no more when it was renewed."""
+"""The expiry of a certificate: reported once a day, and not after its renewal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests._support.rotating import SETTLED, Bench, replace
 
 
 def test_the_approaching_end_is_told_once_a_day(client: Minted, bench: Bench) -> None:
-    """From 30 days before the end there is one event a day, with the days that are left."""
+    """From 30 days before the expiry there is one event a day, with the remaining days."""
     bench.now = client.certificate.not_valid_after_utc - 30 * DAY
     bench.check()
     assert bench.events == []
@@ -35,7 +35,7 @@ def test_the_approaching_end_is_told_once_a_day(client: Minted, bench: Bench) ->
 
 
 def test_a_renewal_ends_the_notices(client: Minted, bench: Bench, root: Minted) -> None:
-    """With a new certificate there is no approaching end to tell, until its own."""
+    """A new certificate has no notices until its own expiry."""
     bench.now = client.certificate.not_valid_after_utc - 3 * DAY
     bench.check()
     replace(bench.folder, mint(issuer=root, number=8, not_after=NOW + 2000 * DAY))
@@ -46,7 +46,7 @@ def test_a_renewal_ends_the_notices(client: Minted, bench: Bench, root: Minted) 
 
 
 def test_the_end_of_each_certificate_is_told_by_itself(client: Minted, bench: Bench, root: Minted) -> None:
-    """A renewal that ends soon itself is told at once, whenever the last one was told."""
+    """A renewal that expires soon itself is reported at once, independent of the last notice."""
     bench.now = client.certificate.not_valid_after_utc - 3 * DAY
     bench.check()
     replace(bench.folder, mint(issuer=root, number=8, not_after=bench.now + 2 * DAY))

@@ -1,4 +1,4 @@
-"""Sources that hang: nobody waits for one for long, it is asked once, and every other goes on."""
+"""Callbacks that hang: waits are limited, the callback is called once, and others are not affected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests._support.rotating import NEW, Bench, replace
 
 
 class StuckVault:
-    """A callback that answers when it is let, and counts its calls."""
+    """A callback that can be made to hang, and that counts its calls."""
 
     def __init__(self, minted: Minted) -> None:
         self.minted = minted
@@ -31,7 +31,7 @@ class StuckVault:
         self.answers.set()
 
     def __call__(self) -> seic.ClientCertificate:
-        """Return the present certificate, or fail."""
+        """Return the current certificate, or raise."""
         self.calls += 1
         self.asked.set()
         assert self.answers.wait(60)
@@ -40,14 +40,14 @@ class StuckVault:
         return seic.ClientCertificate.load(self.minted.pair)
 
     def hang(self) -> None:
-        """Answer no more."""
+        """Let further calls hang."""
         self.asked.clear()
         self.answers.clear()
 
 
 @pytest.fixture
 def vault(client: Minted) -> Iterator[StuckVault]:
-    """A vault with the first certificate, which answers."""
+    """Return a vault with the first certificate."""
     made = StuckVault(client)
     yield made
     made.answers.set()
@@ -55,14 +55,14 @@ def vault(client: Minted) -> Iterator[StuckVault]:
 
 @pytest.fixture
 def bench(vault: StuckVault, root: Minted, tmp_path: Path) -> Bench:
-    """An identity that holds what the vault gave."""
+    """Return an identity with the vault's certificate."""
     made = Bench(tmp_path, root, vault)
     made.current()
     return made
 
 
 def hang(bench: Bench, vault: StuckVault) -> None:
-    """Have the vault asked when its pause is over, and hang."""
+    """Let the vault be called after its interval, and hang."""
     vault.hang()
     bench.seconds += 60
     bench.check_without_waiting()
@@ -70,21 +70,21 @@ def hang(bench: Bench, vault: StuckVault) -> None:
 
 
 def answer(bench: Bench, vault: StuckVault) -> None:
-    """Have the vault answer, and wait for what comes of it."""
+    """Let the vault return, and wait for the result."""
     bench.check_without_waiting()
     vault.answers.set()
     bench.wait_for_readings()
 
 
 def silences(bench: Bench) -> list[str]:
-    """What was told of the vault's silence."""
+    """Return the events about the hanging vault."""
     return [event.problem for event in bench.events if isinstance(event, CertificateRejected)]
 
 
 async def test_one_that_hangs_holds_up_no_other(
     vault: StuckVault, client: Minted, root: Minted, tmp_path: Path
 ) -> None:
-    """While one identity's vault hangs, another's files are followed by the same thread."""
+    """While the vault of one identity hangs, the same thread checks the files of another."""
     rotated = threading.Event()
 
     def listen(event: Event) -> None:
@@ -107,7 +107,7 @@ async def test_one_that_hangs_holds_up_no_other(
 
 
 def test_one_that_hangs_is_asked_once(bench: Bench, vault: StuckVault) -> None:
-    """However much time goes by and whoever asks: one call is under way."""
+    """One call is running, independent of time and number of callers."""
     hang(bench, vault)
     for _ in range(5):
         bench.seconds += 60
@@ -119,7 +119,7 @@ def test_one_that_hangs_is_asked_once(bench: Bench, vault: StuckVault) -> None:
 
 
 def test_an_urgent_look_waits_for_an_answer(bench: Bench, vault: StuckVault) -> None:
-    """A refused call goes on with the new certificate, though the vault takes a moment."""
+    """A refused request is sent again with the new certificate, although the vault needs a moment."""
     hang(bench, vault)
     vault.minted = NEW
     looking = threading.Thread(target=bench.check_urgently)
@@ -131,7 +131,7 @@ def test_an_urgent_look_waits_for_an_answer(bench: Bench, vault: StuckVault) -> 
 
 
 def test_an_urgent_look_goes_on_in_bounded_time(bench: Bench, vault: StuckVault, client: Minted) -> None:
-    """It counts from when the vault was asked: nobody who comes after that waits at all."""
+    """The limit counts from the call of the vault: later callers do not wait at all."""
     hang(bench, vault)
     bench.seconds += 10
     bench.check_urgently()
@@ -139,7 +139,7 @@ def test_an_urgent_look_goes_on_in_bounded_time(bench: Bench, vault: StuckVault,
 
 
 def test_a_reload_says_that_there_is_no_answer(bench: Bench, vault: StuckVault, client: Minted) -> None:
-    """It is a typed error with the source, the seconds and the remedy, and the last good certificate stays."""
+    """A typed error has the source, the seconds and the remedy, and the last good certificate stays."""
     hang(bench, vault)
     bench.seconds += 10
     with pytest.raises(seic.CertificateError) as caught:
@@ -153,7 +153,7 @@ def test_a_reload_says_that_there_is_no_answer(bench: Bench, vault: StuckVault, 
 
 
 def test_a_reload_reads_what_is_there_when_it_is_asked(bench: Bench, vault: StuckVault) -> None:
-    """What was under way before may bring what was there before: it is read once more."""
+    """A running reading can return the old certificate, so it is read once more."""
     hang(bench, vault)
     found: list[bool] = []
     reloading = threading.Thread(target=lambda: found.append(bench.identity.reload()))
@@ -166,7 +166,7 @@ def test_a_reload_reads_what_is_there_when_it_is_asked(bench: Bench, vault: Stuc
 
 
 def test_silence_is_told_once(bench: Bench, vault: StuckVault) -> None:
-    """One event when the patience is over, however long it lasts; an answer ends it, and the next is told again."""
+    """One event after the timeout; an answer resets this, and the next hang is reported again."""
     hang(bench, vault)
     bench.seconds += 9.9
     bench.check_without_waiting()
@@ -190,7 +190,7 @@ def test_silence_is_told_once(bench: Bench, vault: StuckVault) -> None:
 
 
 def test_one_that_fails_after_long_is_not_told_again_and_again(bench: Bench, vault: StuckVault) -> None:
-    """A vault that is down for hours makes two events, its silence and its failure, and not two for each call."""
+    """A vault that is down for hours causes two events, one for the hang and one for the failure, not two per call."""
     vault.error = OSError("down")
     for _ in range(3):
         hang(bench, vault)
@@ -203,7 +203,7 @@ def test_one_that_fails_after_long_is_not_told_again_and_again(bench: Bench, vau
 def test_the_first_certificate_is_waited_for_in_bounded_time(
     answers: bool, vault: StuckVault, root: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing works without it, so the wait is longer; then the error says what did not answer, and in what time."""
+    """Nothing works without it, so the wait is longer; then the error names the source and the seconds."""
     assert reload.FIRST_PATIENCE > reload.PATIENCE
     bench = Bench(tmp_path, root, vault)
     if answers:
@@ -222,7 +222,7 @@ def test_the_first_certificate_is_waited_for_in_bounded_time(
 def test_a_late_first_certificate_is_taken_up(
     vault: StuckVault, root: Minted, tmp_path: Path, client: Minted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who comes when the patience is over fails at once, without a second call; when it comes, it serves."""
+    """Callers after the timeout fail at once, without a second call; when the certificate arrives, it is used."""
     bench = Bench(tmp_path, root, vault)
     vault.hang()
     with monkeypatch.context() as patch:
@@ -236,7 +236,7 @@ def test_a_late_first_certificate_is_taken_up(
 
 
 def test_a_passphrase_that_hangs_is_no_better(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """What returns the passphrase of a file may be a vault too."""
+    """The callback of a passphrase can be a vault too."""
     certificate, key = client.write(tmp_path)
     key.write_bytes(client.key_bytes(password=PASSPHRASE))
     asked, answers = threading.Event(), threading.Event()
@@ -272,7 +272,7 @@ def test_a_passphrase_that_hangs_is_no_better(client: Minted, root: Minted, tmp_
 
 @forks
 def test_a_forked_child_forgets_what_its_parent_asked(bench: Bench, vault: StuckVault) -> None:
-    """The thread that waits for the vault stayed in the parent: the child asks by itself."""
+    """The thread that waits for the vault stays in the parent: the child calls the vault itself."""
     hang(bench, vault)
 
     def call() -> bool:
@@ -286,7 +286,7 @@ def test_a_forked_child_forgets_what_its_parent_asked(bench: Bench, vault: Stuck
 
 
 def test_a_listener_that_hangs_holds_up_no_reload(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """A caller that waits for a reading waits for its listeners too, but not for longer than its patience."""
+    """A caller that waits for a reading also waits for its listeners, but not longer than its timeout."""
     told, go_on = threading.Event(), threading.Event()
 
     def listen(event: Event) -> None:

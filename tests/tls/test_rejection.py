@@ -1,4 +1,4 @@
-"""Pairs that cannot work: the last good one stays in service, and what is wrong is told once."""
+"""Invalid pairs: the last good one stays in use, and each problem is reported once."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _write(path: Path, data: bytes) -> None:
 def test_a_bad_pair_leaves_the_good_one_in_service_and_is_reported_once(
     row: str, bench: Bench, assert_no_leak: Callable[..., None]
 ) -> None:
-    """What does not load swaps nothing; one event names file and reason, and no more follow."""
+    """An invalid pair replaces nothing; one event names file and reason, and no more follow."""
     spoil, reason, named = BAD[row]
     held = bench.current()
     spoil(bench.folder)
@@ -64,7 +64,7 @@ def test_a_bad_pair_leaves_the_good_one_in_service_and_is_reported_once(
 
 
 def test_each_distinct_bad_content_is_reported_once(bench: Bench, client: Minted) -> None:
-    """The same bad content touched again is no news; another one is; and so is the same after a good one."""
+    """The same invalid content is not reported again; other content is, and the same after a valid one."""
     path = bench.folder / "client.pem"
 
     def reported() -> int:
@@ -84,7 +84,7 @@ def test_each_distinct_bad_content_is_reported_once(bench: Bench, client: Minted
 
 
 def test_after_a_bad_pair_the_next_good_one_is_taken_up(bench: Bench) -> None:
-    """A rejection ends with the next change."""
+    """The next change ends a rejection."""
     (bench.folder / "client.pem").write_bytes(b"garbage")
     bench.check(BELIEVED)
     replace(bench.folder, NEW)
@@ -93,7 +93,7 @@ def test_after_a_bad_pair_the_next_good_one_is_taken_up(bench: Bench) -> None:
 
 
 def test_a_certificate_ahead_of_its_time_is_taken_up_when_its_time_has_come(bench: Bench, client: Minted) -> None:
-    """A renewal that is not valid yet is reported, and served from its first second without another change."""
+    """A pair that is not valid yet is reported, and used from its first second without another change."""
     coming = mint(issuer=bench.root, number=7, not_before=NOW + DAY)
     replace(bench.folder, coming)
     bench.check(BELIEVED)
@@ -112,7 +112,7 @@ def test_a_certificate_ahead_of_its_time_is_taken_up_when_its_time_has_come(benc
 
 
 class Sealed:
-    """A pair on disk under a passphrase that a vault returns, or fails to."""
+    """A pair on disk with a passphrase from a vault that can fail."""
 
     def __init__(self, folder: Path, root: Minted, first: Minted) -> None:
         self.folder = folder
@@ -131,12 +131,12 @@ class Sealed:
         return PASSPHRASE
 
     def put(self, minted: Minted) -> None:
-        """Put a pair in place."""
+        """Write a pair."""
         minted.write(self.folder)
         (self.folder / "client.key").write_bytes(minted.key_bytes(password=PASSPHRASE))
 
     def miss(self) -> None:
-        """Have a new pair come while the vault is down for longer than anybody waits, and the vault come back."""
+        """Write a new pair while the vault is down for longer than the wait, then repair the vault."""
         self.is_down = True
         self.put(NEW)
         self.bench.check(BELIEVED)
@@ -147,12 +147,12 @@ class Sealed:
 
 @pytest.fixture
 def sealed(tmp_path: Path, root: Minted, client: Minted) -> Sealed:
-    """The pair that the others start with."""
+    """Return the first pair."""
     return Sealed(tmp_path, root, client)
 
 
 def test_what_failed_for_a_while_is_read_again_in_a_minute(sealed: Sealed, client: Minted) -> None:
-    """The new pair needs no further change on disk to come into service."""
+    """The new pair needs no further change on disk."""
     sealed.miss()
     sealed.bench.check(MINUTE - 1)
     assert sealed.bench.presented == client.der
@@ -170,7 +170,7 @@ def test_a_refused_handshake_has_what_failed_read_again_at_once(sealed: Sealed) 
 
 
 def test_refused_handshakes_do_not_have_it_read_each(sealed: Sealed) -> None:
-    """A thousand that are refused at once read it once, and what is still wrong is not told again."""
+    """A thousand concurrent refusals cause one reading, and a remaining problem is not reported again."""
     sealed.miss()
     sealed.is_down = True
     sealed.bench.check(BELIEVED)
@@ -183,7 +183,7 @@ def test_refused_handshakes_do_not_have_it_read_each(sealed: Sealed) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
 def test_a_pipe_in_place_of_a_file_is_reported_and_not_waited_for(bench: Bench, client: Minted) -> None:
-    """The looking never blocks on a pipe that nobody writes to."""
+    """The check never blocks on a pipe without a writer."""
     bench.current()
     bench.check()
     (bench.folder / "client.key").unlink()
@@ -200,7 +200,7 @@ def test_a_pipe_in_place_of_a_file_is_reported_and_not_waited_for(bench: Bench, 
 
 @pytest.mark.parametrize("source", ["files", "bytes"])
 def test_an_expired_first_certificate_is_refused(source: str, root: Minted, tmp_path: Path) -> None:
-    """There is no last good pair to fall back on: the error comes before any handshake, and again the next time."""
+    """There is no last good pair: the error is raised before any handshake, and again the next time."""
     old = mint(issuer=root, not_after=NOW - DAY / 2)
     paths = old.write(tmp_path)
     loaded = (

@@ -1,4 +1,4 @@
-"""Looks that somebody asks for: after a refused handshake, and by `reload`."""
+"""Checks on demand: after a refused handshake, and by `reload`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests._support.rotating import BELIEVED, NEW, Bench, replace
 
 
 def test_a_refused_handshake_takes_up_a_new_pair_at_once(bench: Bench) -> None:
-    """An urgent look waits for nothing to settle."""
+    """An urgent check does not wait until the files settle."""
     replace(bench.folder, NEW)
     bench.check_urgently()
     assert bench.presented == NEW.der
 
 
 def test_an_urgent_look_at_half_a_pair_reports_nothing(bench: Bench, client: Minted) -> None:
-    """A handshake refused in the middle of a rotation is no reason for a false alarm."""
+    """A handshake refused in the middle of a rotation must not cause a false alarm."""
     replace(bench.folder, NEW, "client.key")
     bench.check_urgently()
     assert bench.presented == client.der
@@ -32,7 +32,7 @@ def test_an_urgent_look_at_half_a_pair_reports_nothing(bench: Bench, client: Min
 
 
 def test_reload_tells_whether_there_was_something_new(bench: Bench) -> None:
-    """Asked to, it reads at once, and says whether that changed anything."""
+    """It reads at once, and returns whether anything changed."""
     assert bench.identity.reload() is False
     replace(bench.folder, NEW)
     assert bench.identity.reload() is True
@@ -42,7 +42,7 @@ def test_reload_tells_whether_there_was_something_new(bench: Bench) -> None:
 
 
 def test_reload_raises_what_is_wrong_and_reports_it_once(bench: Bench, client: Minted) -> None:
-    """Who asks for a reload gets the error itself; the event comes once for reload and looks together."""
+    """The caller of reload gets the error; there is one event for reload and checks together."""
     (bench.folder / "client.pem").write_bytes(b"garbage")
     for _ in range(2):
         with pytest.raises(seic.CertificateError) as caught:
@@ -54,7 +54,7 @@ def test_reload_raises_what_is_wrong_and_reports_it_once(bench: Bench, client: M
 
 
 def test_bytes_are_never_looked_at_and_cannot_be_reloaded(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """A certificate given as bytes stays, and reload says what to do instead."""
+    """A certificate given as bytes stays, and the error of reload names the remedy."""
     bench = Bench(tmp_path, root, seic.ClientCertificate.load(client.pair))
     held = bench.current()
     bench.check(5)
@@ -65,7 +65,7 @@ def test_bytes_are_never_looked_at_and_cannot_be_reloaded(client: Minted, root: 
 
 
 def test_a_listener_may_use_the_identity(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """Events are told outside the lock: a listener that looks or reloads does not wait for itself."""
+    """Events are emitted outside the lock: a listener that checks or reloads does not deadlock."""
     client.write(tmp_path)
     bench = Bench(tmp_path, root)
     generations: list[int] = []

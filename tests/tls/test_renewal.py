@@ -1,4 +1,4 @@
-"""Renewal by callback: asked now and then, and early when a server refuses; its failures change nothing."""
+"""Certificates from a callback: called at intervals, and early after a refusal; its failures change nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests._support.rotating import BELIEVED, NEW, Bench, Vault
 
 
 def test_a_callback_is_asked_once_a_minute(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """It is called for the first pair, then whenever its pause is over, and what it returns is taken up at once."""
+    """It is called for the first pair, then after each interval, and its result is used at once."""
     vault = Vault(client)
     bench = Bench(tmp_path, root, vault)
     assert vault.calls == 0
@@ -38,7 +38,7 @@ def test_a_callback_is_asked_once_a_minute(client: Minted, root: Minted, tmp_pat
 def test_refused_handshakes_ask_a_callback_early_and_not_all_of_them(
     client: Minted, root: Minted, tmp_path: Path
 ) -> None:
-    """A thousand handshakes refused at once make one call; a second later there may be another."""
+    """A thousand concurrent refusals cause one call; a second later there can be another."""
     vault = Vault(client)
     bench = Bench(tmp_path, root, vault)
     bench.current()
@@ -56,7 +56,7 @@ def test_refused_handshakes_ask_a_callback_early_and_not_all_of_them(
 def test_a_failing_callback_leaves_the_pair_in_service(
     client: Minted, root: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
 ) -> None:
-    """Its failure is one event that names the kind of the exception and not its text, which may hold a secret."""
+    """Its failure is one event with the class of the exception, but without its message, which can contain a secret."""
     vault = Vault(client)
     bench = Bench(tmp_path, root, vault)
     bench.current()
@@ -84,7 +84,7 @@ def test_a_failing_callback_leaves_the_pair_in_service(
 def test_a_callback_that_wants_to_end_everything_only_fails(
     urgent: bool, error: BaseException, client: Minted, root: Minted, tmp_path: Path
 ) -> None:
-    """What is no Exception is the source's failure too: no call to an API and no thread ends by it."""
+    """A BaseException is also a failure of the source: it ends no API call and no thread."""
     vault = Vault(client)
     bench = Bench(tmp_path, root, vault)
     bench.current()
@@ -101,7 +101,7 @@ def test_a_callback_that_wants_to_end_everything_only_fails(
 def test_a_passphrase_that_wants_to_end_everything_only_fails(
     client: Minted, root: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
 ) -> None:
-    """A callable passphrase that leaves the program at a reload is an error without the frames that hold the key."""
+    """A passphrase callback that raises SystemExit in a reload causes an error without the frames that hold the key."""
     certificate, key = client.write(tmp_path)
     key.write_bytes(client.key_bytes(password=PASSPHRASE))
     answers: list[str] = [PASSPHRASE]
@@ -118,7 +118,7 @@ def test_a_passphrase_that_wants_to_end_everything_only_fails(
 def test_a_callback_with_a_mistake_in_its_settings_leaves_the_pair_in_service(
     client: Minted, root: Minted, tmp_path: Path
 ) -> None:
-    """A ConfigurationError from a callback is its failure, told as an event and raised by a reload as any other."""
+    """A ConfigurationError from a callback is a failure like any other: an event, and raised by a reload."""
     vault = Vault(client)
     bench = Bench(tmp_path, root, vault)
     bench.current()
@@ -136,7 +136,7 @@ def test_a_callback_with_a_mistake_in_its_settings_leaves_the_pair_in_service(
 
 
 def test_a_callback_that_fails_at_first_is_an_error(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """Without a first pair there is nothing to serve."""
+    """Without a first pair there is nothing to use."""
     vault = Vault(client)
     vault.error = OSError("down")
     with pytest.raises(seic.CertificateError, match="OSError"):
@@ -144,7 +144,7 @@ def test_a_callback_that_fails_at_first_is_an_error(client: Minted, root: Minted
 
 
 def test_a_callback_that_returns_something_else_is_told_what_to_return(root: Minted, tmp_path: Path) -> None:
-    """The error names the type that came and the one that should."""
+    """The error names the returned type and the expected one."""
     bench = Bench(tmp_path, root, lambda: b"PEM")  # type: ignore[arg-type]
     with pytest.raises(seic.CertificateError, match=r"must return what ClientCertificate\.load returns, not bytes"):
         bench.current()
@@ -153,7 +153,7 @@ def test_a_callback_that_returns_something_else_is_told_what_to_return(root: Min
 def test_a_callback_that_returns_what_cannot_work_is_reported_with_its_reason(
     client: Minted, root: Minted, tmp_path: Path
 ) -> None:
-    """An error of load inside the callback keeps its own reason."""
+    """An error of load inside the callback keeps its reason."""
     vault = Vault(client)
     bench = Bench(tmp_path, root, vault)
     bench.current()
@@ -164,7 +164,7 @@ def test_a_callback_that_returns_what_cannot_work_is_reported_with_its_reason(
 
 
 def test_a_failing_passphrase_is_reported_without_its_text(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """A callable passphrase that fails at a reload is the source's failure."""
+    """A passphrase callback that fails in a reload is a failure of the source."""
     certificate, key = client.write(tmp_path)
     key.write_bytes(client.key_bytes(password=PASSPHRASE))
     answers: list[str] = [PASSPHRASE]

@@ -1,4 +1,4 @@
-"""Rotation: a new pair is taken up whole, however it was written, and new connections present it."""
+"""Rotation: a new pair is loaded as a whole, however it was written, and new connections present it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests._support.tls_servers import TLS12, TLS13, TlsServer, call
 
 
 def test_a_credential_is_certificate_context_and_generation(bench: Bench, client: Minted) -> None:
-    """The first is generation 1, and asking again changes nothing."""
+    """The first has generation 1, and reading it again changes nothing."""
     held = bench.current()
     assert (bench.presented, held.generation, bench.identity.generation) == (client.der, 1, 1)
     assert held.context.verify_mode == ssl.CERT_REQUIRED
@@ -26,7 +26,7 @@ def test_a_credential_is_certificate_context_and_generation(bench: Bench, client
 
 
 def test_before_the_first_use_nothing_is_built_or_checked(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """Making an identity reads and builds nothing: that is for a thread to do."""
+    """Creating an identity reads and builds nothing, since that belongs in a thread."""
     client.write(tmp_path)
     bench = Bench(tmp_path, root)
     replace(tmp_path, NEW)
@@ -36,7 +36,7 @@ def test_before_the_first_use_nothing_is_built_or_checked(client: Minted, root: 
 
 
 def test_an_unchanged_pair_is_left_alone(bench: Bench) -> None:
-    """Looking without a change swaps nothing, and a rewrite of the same content neither."""
+    """A check without a change swaps nothing, nor does the same content written again."""
     held = bench.current()
     bench.check(5)
     os.utime(bench.folder / "client.pem")
@@ -46,7 +46,7 @@ def test_an_unchanged_pair_is_left_alone(bench: Bench) -> None:
 
 
 def test_a_renamed_pair_is_taken_up_whole(bench: Bench) -> None:
-    """After a rename of both files the new pair serves, with a fresh context, a new generation and one event."""
+    """After a rename of both files the new pair is used, with a new context, a new generation and one event."""
     before = bench.current()
     replace(bench.folder, NEW)
     bench.check()
@@ -70,7 +70,7 @@ def test_a_renamed_pair_is_taken_up_whole(bench: Bench) -> None:
 
 @pytest.mark.parametrize("order", [("client.key", "client.pem"), ("client.pem", "client.key")])
 def test_the_order_of_writing_makes_no_difference(order: tuple[str, str], bench: Bench, client: Minted) -> None:
-    """While only one of two files is new nothing is taken up and nothing is reported."""
+    """While only one of two files is new, nothing is loaded and nothing is reported."""
     replace(bench.folder, NEW, order[0])
     bench.check(BELIEVED - 1)
     assert bench.presented == client.der
@@ -83,7 +83,7 @@ def test_the_order_of_writing_makes_no_difference(order: tuple[str, str], bench:
 
 
 def test_a_half_written_file_is_waited_for(bench: Bench, client: Minted) -> None:
-    """A file written in place passes through states that do not load; none of them is reported."""
+    """A file written in place has invalid intermediate states; none of them is reported."""
     replace(bench.folder, NEW, "client.key")
     for size in (0, 100, len(NEW.pem) - 20):
         (bench.folder / "client.pem").write_bytes(NEW.pem[:size])
@@ -96,7 +96,7 @@ def test_a_half_written_file_is_waited_for(bench: Bench, client: Minted) -> None
 
 
 def test_a_chain_that_is_still_being_written_is_not_served_without_its_end(bench: Bench, root: Minted) -> None:
-    """A leaf loads before its intermediate is written: it is given a look to settle, and taken up once."""
+    """A leaf loads before its intermediate is written, so it has one check to settle, and is loaded once."""
     between = mint("Between", issuer=root, ca=True, number=71)
     renewed = mint(issuer=between)
     (bench.folder / "client.pem").write_bytes(renewed.pem)
@@ -111,7 +111,7 @@ def test_a_chain_that_is_still_being_written_is_not_served_without_its_end(bench
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(root: Minted, client: Minted, tmp_path: Path) -> None:
-    """A swap in the middle of a reading costs a check, and never serves half of each."""
+    """A swap during a reading costs a check, and never mixes the two pairs."""
     certificate, key = client.write(tmp_path)
     key.write_bytes(client.key_bytes(password=PASSPHRASE))
     swapped = mint(issuer=root, number=7)
@@ -122,7 +122,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(root: Minted, client
         key.write_bytes(minted.key_bytes(password=PASSPHRASE))
 
     def passphrase() -> str:
-        # Called in the middle of a reading, when the certificate has been read.
+        # Called in the middle of a reading, after the certificate was read.
         if swaps:
             swaps.pop()()
         return PASSPHRASE
@@ -150,7 +150,7 @@ def _mount(folder: Path, version: str, minted: Minted) -> None:
 
 @pytest.mark.parametrize("form", ["directory", "files"])
 def test_a_kubernetes_swap_is_a_change(form: str, client: Minted, root: Minted, tmp_path: Path) -> None:
-    """When the ..data link is swapped the new pair serves, whether the directory was named or its files."""
+    """After a swap of the ..data link the new pair is used, for the folder and for its files."""
     _mount(tmp_path, "..1", client)
     for name in ("tls.crt", "tls.key"):
         (tmp_path / name).symlink_to(f"..data/{name}")
@@ -174,7 +174,7 @@ def test_a_kubernetes_swap_is_a_change(form: str, client: Minted, root: Minted, 
 def test_new_connections_present_the_new_certificate_and_old_contexts_the_old(
     version: ssl.TLSVersion, bench: Bench, client: Minted, root: Minted
 ) -> None:
-    """Across kinds of keys and over both versions of TLS each context presents its own certificate, to the end."""
+    """For all types of keys and both TLS versions, each context presents its own certificate."""
     generations = [bench.current()]
     for minted in (NEW, mint(issuer=root, key="ed25519"), mint(issuer=root, key="ec384")):
         replace(bench.folder, minted)
@@ -190,7 +190,7 @@ def test_new_connections_present_the_new_certificate_and_old_contexts_the_old(
 
 
 def test_a_certificate_loaded_long_ago_and_renewed_since_is_read_again(root: Minted, tmp_path: Path) -> None:
-    """A setting made at import outlives its file: an expired one is read again before it is refused."""
+    """A configuration can be created at import; an expired certificate is read again before it is refused."""
     old = mint(issuer=root, not_after=NOW - DAY / 2)
     certificate, key = old.write(tmp_path)
     bench = Bench(tmp_path, root, seic.ClientCertificate.load(certificate, key=key))
@@ -199,7 +199,7 @@ def test_a_certificate_loaded_long_ago_and_renewed_since_is_read_again(root: Min
 
 
 def test_files_renewed_before_the_first_use_are_taken_up(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """A configuration may be older than its files: the first connection presents what they hold now."""
+    """A configuration can be older than its files: the first connection presents their current content."""
     client.write(tmp_path)
     bench = Bench(tmp_path, root)
     replace(tmp_path, NEW)
@@ -210,7 +210,7 @@ def test_files_renewed_before_the_first_use_are_taken_up(client: Minted, root: M
 
 
 def test_a_bad_pair_before_the_first_use_leaves_the_loaded_one(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """The certificate that was loaded serves, and the bad files are reported."""
+    """The loaded certificate is used, and the invalid files are reported."""
     client.write(tmp_path)
     bench = Bench(tmp_path, root)
     (tmp_path / "client.pem").write_bytes(b"garbage")
@@ -223,7 +223,7 @@ def test_a_bad_pair_before_the_first_use_leaves_the_loaded_one(client: Minted, r
 
 
 def test_two_threads_that_hold_at_once_get_the_same_pair(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """The first pair is made once, however many ask for it."""
+    """The first pair is created once, for any number of callers."""
     vault = Vault(client)
     asked, go_on = threading.Event(), threading.Event()
 
@@ -246,7 +246,7 @@ def test_two_threads_that_hold_at_once_get_the_same_pair(client: Minted, root: M
 
 
 def test_who_sees_the_new_generation_finds_the_new_pair(bench: Bench) -> None:
-    """The number and the pair agree whenever they are read one after the other."""
+    """Generation and pair match whenever they are read one after the other."""
     for minted in (NEW, mint(issuer=bench.root, number=9)):
         replace(bench.folder, minted)
         bench.check()

@@ -18,16 +18,6 @@ from tests._support.type_checkers import run_mypy, verify_types
 #: A private name in what mypy says, such as `seic._model.token.Token`, or `seic.fastapi._logins.Logins`.
 _PRIVATE = re.compile(r"\bseic(?:\.\w+)*\._\w+(?:\.\w+)*")
 #: Attributes that are about to become private.
-_PENDING = {
-    "seic.Config.network is seic._network.proxies.Network",
-    "seic.Config.windows is seic._tokens.refresh_policy.RefreshPolicy",
-    "seic.DeviceLogin.polling is seic._tokens.fetch.Send",
-    "seic.DeviceLogin.polling is seic._tokens.fetch.Sleep",
-    "seic.DeviceLogin.polling is seic._tokens.store_guard.Pause",
-    "seic.fastapi.Clients.certificates is seic.fastapi._certificate_probe.CertificateProbe",
-    "seic.fastapi.Clients.renewals is seic._runtime.Job",
-    "seic.fastapi.Clients.trackers is seic.fastapi._health.HealthTracker",
-}
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +84,7 @@ def test_users_can_name_the_type_of_every_public_attribute(report: dict[str, Any
         for name in _PRIVATE.findall(message)
         if id(found := _resolve(name)) not in exported_ids and not isinstance(found, enum.Enum)
     }
-    assert hidden <= _PENDING
+    assert hidden == set()
 
 
 def _attributes(report: dict[str, Any]) -> dict[int, list[str]]:

@@ -52,12 +52,11 @@ class ConnectionTrace:
         """
         if not self._events:
             return "later"
-        rooms = _TUNNELS if tunnelled else _STRAIGHT
-        if any(f"{room}.start_tls.complete" in self._events for room in rooms):
+        sources = _TUNNELS if tunnelled else _STRAIGHT
+        if any(f"{name}.start_tls.complete" in self._events for name in sources):
             return "agreed" if self._is_agreed else "first"
-        return (
-            "handshake" if not tunnelled or any(f"{room}.start_tls.started" in self._events for room in rooms) else None
-        )
+        has_started = any(f"{name}.start_tls.started" in self._events for name in sources)
+        return "handshake" if has_started or not tunnelled else None
 
     def _watch(self, event: str, info: dict[str, Any]) -> None:
         self._note(event, info)

@@ -8,7 +8,7 @@ from seic._errors import ConfigurationError
 from seic._identity import Identity
 from seic._model.hosts import Origin
 from seic._network.error_translator import TokenErrorTranslator
-from seic._network.pools import AsyncPools, Pools
+from seic._network.identity_transport import AsyncIdentityTransport, IdentityTransport
 from seic._network.proxies import Network
 
 
@@ -54,7 +54,7 @@ class TransportFactory:
             ConfigurationError: The user's transport is blocking.
         """
         if self._transport is None:
-            return AsyncPools(self._identity, self._errors)
+            return AsyncIdentityTransport(self._identity, self._errors)
         if isinstance(self._transport, httpx.AsyncBaseTransport):
             return self._transport
         raise ConfigurationError(
@@ -68,7 +68,7 @@ class TransportFactory:
             ConfigurationError: The user's transport is async.
         """
         if self._transport is None:
-            return Pools(self._identity, self._errors)
+            return IdentityTransport(self._identity, self._errors)
         if isinstance(self._transport, httpx.BaseTransport):
             return self._transport
         raise ConfigurationError(

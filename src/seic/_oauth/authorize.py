@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 import attrs
 import httpx
 
-from seic._errors import ConfigurationError, InvalidTokenResponse, TokenRequestRefused
+from seic._errors import InvalidTokenResponse, TokenRequestRefused
 from seic._model.grants import AuthorizationCode
 from seic._model.hosts import Hosts
 from seic._model.provider import Provider
@@ -17,89 +17,6 @@ from seic._oauth.pkce import CHALLENGE_METHOD, challenge_of, is_same_state, new_
 from seic._oauth.redact import sanitize
 
 _LONGEST_CODE = 100
-
-
-def build_authorize_url(
-    *,
-    provider: Provider,
-    authorize_url: str,
-    client_id: str,
-    redirect_uri: str | None,
-    state: str,
-    scope: str | None = None,
-    code_verifier: str | None = None,
-    end_other_sessions: bool = False,
-) -> str:
-    """Build the URL to send the user's browser to. It contains no secret: of the verifier only the challenge.
-
-    Args:
-        provider: The dialect.
-        authorize_url: The whole URL of the authorization endpoint; its own query is kept.
-        client_id: The client's id.
-        redirect_uri: The redirect URI; None if the provider knows it.
-        state: The `state` that the callback must return; see `seic._oauth.pkce.new_state`.
-        scope: The scopes; None is the provider's default.
-        code_verifier: The verifier that the token request will send (RFC 7636); None for a login without PKCE.
-        end_other_sessions: End the user's other sessions, including any in which somebody is working.
-
-    Raises:
-        ConfigurationError: The provider does not support one of the parameters.
-    """
-    parameters = {"response_type": "code", "client_id": client_id, "state": state}
-    if redirect_uri is not None:
-        parameters[provider.redirect_field] = redirect_uri
-    if scope is not None or provider.authorize_scope is not None:
-        parameters["scope"] = scope or provider.authorize_scope or ""
-    if code_verifier is not None:
-        if not provider.takes_pkce:
-            raise ConfigurationError(
-                f"code_verifier: {provider.name} is not known to take PKCE; leave it out, or set provider.takes_pkce",
-                field="code_verifier",
-            )
-        parameters["code_challenge"] = challenge_of(code_verifier)
-        parameters["code_challenge_method"] = CHALLENGE_METHOD
-    if end_other_sessions:
-        field = provider.require("end_other_sessions_field", "ending other sessions")
-        parameters[field] = "true"
-    return str(httpx.URL(authorize_url).copy_merge_params(parameters))
-
-
-@traceless
-def parse_callback(callback: str, *, provider: Provider, state: str) -> str:
-    """Return the code of a login's callback.
-
-    The state is compared first, in constant time, then the issuer if the callback names one or the provider promises
-    to: a code of one provider must not be sent to another (RFC 9207). It is compared if `provider.issuer` is set. A
-    state is valid for one callback: forget it before you call this.
-
-    Args:
-        callback: The whole URL that the browser was sent to, or its query.
-        provider: The dialect, for messages.
-        state: The state that the login started with.
-
-    Raises:
-        InvalidTokenResponse: The callback belongs to another login or another provider, or is malformed.
-        ConfigurationError: The provider promises to name its issuer, and `provider.issuer` is not set.
-        TokenRequestRefused: The login failed; `code` says how (RFC 6749 §4.1.2.1).
-    """
-    parameters = _parameters(callback)
-    if not state or not is_same_state(state, parameters.get("state", "")):
-        raise _invalid(
-            provider, "state does not match: it belongs to another login, or to an old one; start a new login", "state"
-        )
-    _check_issuer(parameters.get("iss"), provider)
-    if parameters.get("error"):
-        code = sanitize(parameters["error"], limit=_LONGEST_CODE)
-        description = sanitize(parameters.get("error_description", "")) or None
-        raise TokenRequestRefused(
-            f"the login at {provider.name} failed: {code}" + (f": {description}" if description else ""),
-            status=None,
-            code=code,
-            description=description,
-        )
-    if not parameters.get("code"):
-        raise _invalid(provider, "code is missing: pass the whole URL that the browser was sent to", "code")
-    return parameters["code"]
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -163,19 +80,20 @@ class Login(Unpicklable):
             authorize_url = f"{origin}{authorize_url}"
         state = new_state()
         code_verifier = new_verifier() if provider.takes_pkce else None
-        url = build_authorize_url(
-            provider=provider,
-            authorize_url=authorize_url,
-            client_id=client_id,
-            redirect_uri=redirect_uri,
-            state=state,
-            scope=scope,
-            code_verifier=code_verifier,
-            end_other_sessions=end_other_sessions,
-        )
+        parameters = {"response_type": "code", "client_id": client_id, "state": state}
+        if redirect_uri is not None:
+            parameters[provider.redirect_field] = redirect_uri
+        if scope is not None or provider.authorize_scope is not None:
+            parameters["scope"] = scope or provider.authorize_scope or ""
+        if code_verifier is not None:
+            # The URL contains no secret: of the verifier only the challenge.
+            parameters["code_challenge"] = challenge_of(code_verifier)
+            parameters["code_challenge_method"] = CHALLENGE_METHOD
+        if end_other_sessions:
+            parameters[provider.require("end_other_sessions_field", "ending other sessions")] = "true"
         return cls(
             provider=provider,
-            url=url,
+            url=str(httpx.URL(authorize_url).copy_merge_params(parameters)),
             state=state,
             redirect_uri=redirect_uri,
             code_verifier=code_verifier,
@@ -191,8 +109,10 @@ class Login(Unpicklable):
             subject: The user whose token it will be, to keep users apart in a store.
 
         Raises:
-            InvalidTokenResponse: The callback belongs to another login, or this login was finished before.
-            TokenRequestRefused: The login failed.
+            InvalidTokenResponse: The callback belongs to another login or another provider, or is malformed; or this
+                login was finished before.
+            ConfigurationError: The provider promises to name its issuer, and `provider.issuer` is not set.
+            TokenRequestRefused: The login failed; `code` says how (RFC 6749 §4.1.2.1).
         """
         try:
             self._unused.pop()
@@ -204,7 +124,7 @@ class Login(Unpicklable):
             raise _invalid(
                 self.provider, "state was used before: a login can be finished once; start a new login", "state"
             )
-        code = parse_callback(callback, provider=self.provider, state=self.state)
+        code = _read_callback(callback, self.provider, self.state)
         user = {} if subject is None else {"subject": subject}
         return AuthorizationCode(
             code=code,
@@ -213,6 +133,29 @@ class Login(Unpicklable):
             end_other_sessions=self.end_other_sessions,
             **user,
         )
+
+
+def _read_callback(callback: str, provider: Provider, state: str) -> str:
+    parameters = _parameters(callback)
+    # First and in constant time: nothing else of a callback that is not ours matters.
+    if not state or not is_same_state(state, parameters.get("state", "")):
+        raise _invalid(
+            provider, "state does not match: it belongs to another login, or to an old one; start a new login", "state"
+        )
+    # A code of one provider must not be sent to another (RFC 9207).
+    _check_issuer(parameters.get("iss"), provider)
+    if parameters.get("error"):
+        code = sanitize(parameters["error"], limit=_LONGEST_CODE)
+        description = sanitize(parameters.get("error_description", "")) or None
+        raise TokenRequestRefused(
+            f"the login at {provider.name} failed: {code}" + (f": {description}" if description else ""),
+            status=None,
+            code=code,
+            description=description,
+        )
+    if not parameters.get("code"):
+        raise _invalid(provider, "code is missing: pass the whole URL that the browser was sent to", "code")
+    return parameters["code"]
 
 
 def _parameters(callback: str) -> Mapping[str, str]:

@@ -65,6 +65,11 @@ def metadata_urls(issuer: str, *, allow_http_on_loopback: bool = False) -> tuple
     """
     origin_of("issuer", issuer, allow_http=allow_http_on_loopback)
     url = httpx.URL(issuer)
+    try:
+        # httpx decodes the host for each request, and raises what idna raises.
+        url.host  # noqa: B018
+    except (httpx.InvalidURL, UnicodeError):
+        raise ConfigurationError("issuer: its host is not a valid name", field="issuer") from None
     if "?" in issuer or "#" in issuer:
         raise ConfigurationError("issuer: must have no query and no fragment (RFC 8414 §2)", field="issuer")
     path = url.path.rstrip("/")

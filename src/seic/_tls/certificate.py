@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 from collections.abc import Hashable, Iterable
 from pathlib import Path
@@ -153,12 +154,12 @@ class ClientCertificate(Unpicklable):
         """`RSA 2048`, `EC P-256`, `Ed25519`."""
         return self.leaf.key_type
 
-    @property
+    @functools.cached_property
     def chain_pem(self) -> str:
         """The certificates sent to the server, as PEM, the leaf first."""
         return "".join(facts.pem for facts in (self.leaf, *self.chain))
 
-    @property
+    @functools.cached_property
     def content(self) -> str:
         """A digest that changes with the certificate, the chain and the key."""
         return hashlib.sha256(self.chain_pem.encode() + self._key).hexdigest()

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from seic._concurrency import ForkSafeLock
 from seic._errors import CertificateError, ConfigurationError
-from seic._runtime import Lock
 from seic._tls.certificate import ClientCertificate
 from seic._tls.credential_files import Material
 from seic._tls.encoding import encode_pem
@@ -258,7 +258,7 @@ class _SharedContexts:
     _KEPT_ALIVE = 4
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._contexts: weakref.WeakValueDictionary[_Key, ssl.SSLContext] = weakref.WeakValueDictionary()
         self._last: deque[ssl.SSLContext] = deque(maxlen=self._KEPT_ALIVE)
 

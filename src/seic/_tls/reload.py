@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeAlias, TypeVar
 
-from seic._concurrency import ForkSafeLock, start_thread
+from seic._concurrency import start_thread
 from seic._errors import CertificateError, ConfigurationError, SeicError
 from seic._events import CertificateRejected, Emit, Event
 from seic._tls.credential_files import MAX_FILE_BYTES, read_regular_file
@@ -199,11 +199,10 @@ class Reloader(Generic[_T]):
         self._accept = accept
         self._emit = emit
         self._monotonic = monotonic
-        self._lock = ForkSafeLock()
         #: By process: a thread of the parent does not exist in its child.
         self._readings: dict[int, _Reading] = {}
         #: What was reported since the last good value.
-        self._reported: set[object] = set()
+        self._reported: dict[object, object] = {}
 
     def get_nowait(self) -> _T | None:
         """Return the value in service; None if it has to be read first."""
@@ -267,13 +266,12 @@ class Reloader(Generic[_T]):
 
     def _start(self, *, requested: bool = False) -> tuple[_Reading, bool]:
         """Return the reading in progress, and whether this call started it."""
-        process = os.getpid()
-        with self._lock:
-            if (reading := self._readings.get(process)) is not None:
-                return reading, False
-            reading = self._readings[process] = _Reading(self._monotonic(), requested=requested)
-        start_thread(self._run, process, reading, inherit_context=False)
-        return reading, True
+        process, fresh = os.getpid(), _Reading(self._monotonic(), requested=requested)
+        # `setdefault` is atomic: of two threads one starts a reading.
+        reading = self._readings.setdefault(process, fresh)
+        if reading is fresh:
+            start_thread(self._run, process, reading, inherit_context=False)
+        return reading, reading is fresh
 
     def _run(self, process: int, reading: _Reading) -> None:
         try:
@@ -291,10 +289,9 @@ class Reloader(Generic[_T]):
             is_final = self.value is not None and (reading.requested or self._source.is_settled())
             rejected = reading.error if is_final and isinstance(reading.error, CertificateError) else None
             version = None if rejected is None else self._source.mark_failed()
-            with self._lock:
-                reading.answered = True
-                # First: a listener may have the source read again.
-                del self._readings[process]
+            reading.answered = True
+            # First: a listener may have the source read again.
+            del self._readings[process]
             if reading.event is not None:
                 self._emit(reading.event)
             if rejected is not None:
@@ -326,11 +323,8 @@ class Reloader(Generic[_T]):
         )
 
     def _report(self, error: CertificateError, version: object = None) -> None:
-        problem = (error.reason, error.path, version)
-        with self._lock:
-            if problem in self._reported:
-                return
-            self._reported.add(problem)
+        if self._reported.setdefault((error.reason, error.path, version), error) is not error:
+            return
         self._emit(
             CertificateRejected(
                 path=error.path or self._source.label,

@@ -57,40 +57,32 @@ def auth_of(client: AsyncClient) -> OAuth2Auth:
     return cast("OAuth2Auth", client.auth)
 
 
-@attrs.define(eq=False)
-class ClientMonitor:
-    """Health of one client; its token is refreshed in the background if readiness asks for that."""
+@attrs.define(eq=False, kw_only=True)
+class Monitor:
+    """Health of one client, or of the logins at one provider: then `auth` is None, because each user has a token."""
 
     name: str
-    auth: OAuth2Auth
+    host: str
     certificate: CertificateProbe
     tracker: HealthTracker = attrs.field(factory=HealthTracker)
+    auth: OAuth2Auth | None = None
     _refresh: BackgroundTask[None] | None = None
 
-    def refresh(self) -> None:
+    def refresh(self, auth: OAuth2Auth) -> None:
         """Request a token in the background, unless a request is pending or pauses after a failure."""
+
+        async def request_token() -> None:
+            # Events report the outcome.
+            with contextlib.suppress(Exception):
+                await auth.token()
+
         if self._refresh is None or not self._refresh.is_alive():
-            self._refresh = start(self._request_token)
+            self._refresh = start(request_token)
 
     def close(self) -> None:
         """Stop the background request."""
         if self._refresh is not None:
             self._refresh.cancel()
-
-    async def _request_token(self) -> None:
-        # Events report the outcome.
-        with contextlib.suppress(Exception):
-            await self.auth.token()
-
-
-@attrs.frozen(kw_only=True)
-class LoginRealm:
-    """Health of the logins at one provider; users share `host` and certificate."""
-
-    name: str
-    host: str
-    certificate: CertificateProbe
-    tracker: HealthTracker
 
 
 @attrs.frozen
@@ -105,17 +97,11 @@ class AppState:
     """The clients and logins of one application."""
 
     def __init__(self) -> None:
-        self._monitors: dict[str, ClientMonitor] = {}
         self._clients: dict[str, AsyncClient] = {}
         self.clients = Clients(self._clients)
-        self.realms: list[LoginRealm] = []
+        self.monitors: list[Monitor] = []
         #: The listener of the clients' events; logins without one of their own take it.
         self.listener: Listener | None = None
-
-    @property
-    def monitors(self) -> tuple[ClientMonitor, ...]:
-        """The health of each client."""
-        return tuple(self._monitors.values())
 
     @contextlib.contextmanager
     def including(self, clients: Mapping[str, AsyncClient]) -> Iterator[None]:
@@ -128,22 +114,29 @@ class AppState:
             if name in self._clients:
                 raise ConfigurationError(f"two clients are named {name!r}; give each its own name", field="name")
         self._clients.update(clients)
-        self._monitors.update((name, _monitor(name, client)) for name, client in clients.items())
         try:
-            yield
+            with self.monitoring(*(_monitor(name, client) for name, client in clients.items())):
+                yield
         finally:
             for name in clients:
                 del self._clients[name]
-                self._monitors.pop(name).close()
 
-    def calls_host(self, host: str) -> bool:
-        """Whether a client or a login calls this host."""
-        hosts = (monitor.auth.config.origin.host for monitor in self.monitors)
-        return host in (*hosts, *(realm.host for realm in self.realms))
+    @contextlib.contextmanager
+    def monitoring(self, *monitors: Monitor) -> Iterator[None]:
+        """Report the health of clients or logins for the duration of a `with` block."""
+        self.monitors += monitors
+        try:
+            yield
+        finally:
+            for monitor in monitors:
+                self.monitors.remove(monitor)
+                monitor.close()
 
 
-def _monitor(name: str, client: AsyncClient) -> ClientMonitor:
-    monitor = ClientMonitor(name, auth_of(client), CertificateProbe(lambda: client.certificate))
+def _monitor(name: str, client: AsyncClient) -> Monitor:
+    auth = auth_of(client)
+    probe = CertificateProbe(lambda: client.certificate)
+    monitor = Monitor(name=name, host=auth.config.origin.host, certificate=probe, auth=auth)
     client.listen(monitor.tracker)
     return monitor
 

@@ -17,7 +17,7 @@ from joserfc.jwt import JWTClaimsRegistry
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
-from seic import ConfigurationError, Origin
+from seic import ConfigurationError
 from seic._oauth.json_body import read_document
 from seic.fastapi._forwarded_certificate import ForwardedCertificate, MalformedCertificate
 from seic.fastapi._jwks import ALGORITHMS, JWKSCache, JWKSOptions, JWKSUnavailable
@@ -131,7 +131,6 @@ class BearerTokens(_Scheme):
                 "client_certificate: is missing; require_bound needs the header with the client's certificate",
                 field="client_certificate",
             )
-        _check_url(jwks_url)
         self._issuer = issuer
         self._audiences = audiences
         self._algorithms = frozenset(algorithms)
@@ -262,11 +261,6 @@ def _read_part(encoded: str) -> dict[str, Any]:
         return read_document(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
     except ValueError:
         raise _InvalidToken("header or claims are not a JSON object") from None
-
-
-def _check_url(url: str) -> None:
-    scheme, _, rest = url.partition("://")
-    Origin.parse(f"{scheme}://{rest.partition('/')[0]}", field="jwks_url", allow_http_on_loopback=True)
 
 
 def _challenge(error: str | None = None, *, status: int = 401, scope: str | None = None) -> HTTPException:

@@ -116,9 +116,9 @@ def _parse_key(entry: dict[str, Any]) -> VerificationKey | None:
         return None
     # The public members only: a private key published by mistake is not loaded.
     members = {name: value for name in _PUBLIC_MEMBERS[key_type] if isinstance(value := entry.get(name), str)}
-    if len(members) < len(_PUBLIC_MEMBERS[key_type]) or _is_weak(members):
+    if len(members) < len(_PUBLIC_MEMBERS[key_type]) or (key_type, members.get("crv")) not in ALGORITHMS.values():
         return None
-    if (key_type, members.get("crv")) not in ALGORITHMS.values():
+    if key_type == "RSA" and _modulus_bytes(members["n"]) < _MIN_RSA_BYTES:
         return None
     try:
         key = _KEY_TYPES[key_type].import_key({**members})
@@ -127,17 +127,14 @@ def _parse_key(entry: dict[str, Any]) -> VerificationKey | None:
     return VerificationKey(kid, algorithm, key_type, members.get("crv"), key)
 
 
-def _is_weak(members: Mapping[str, str]) -> bool:
-    if members["kty"] != "RSA":
-        return False
+def _modulus_bytes(encoded: str) -> int:
     try:
-        modulus = base64.urlsafe_b64decode(members["n"] + "=" * (-len(members["n"]) % 4))
+        return len(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).lstrip(b"\0"))
     except ValueError:
-        return True
-    return len(modulus.lstrip(b"\0")) < _MIN_RSA_BYTES
+        return 0
 
 
-class _Reason(enum.Enum):
+class _FetchReason(enum.Enum):
     """The reason for a fetch."""
 
     AGE = enum.auto()
@@ -182,7 +179,7 @@ class JWKSCache:
         self._keys: tuple[VerificationKey, ...] | None = None
         self._fetched_at = float("-inf")
         # By reason, so that tokens with unknown keys do not delay a refresh, nor a refresh the fetch of a new key.
-        self._tried_at = dict.fromkeys(_Reason, float("-inf"))
+        self._tried_at = dict.fromkeys(_FetchReason, float("-inf"))
         self._fetch: BackgroundTask[None] | None = None
 
     async def find(self, kid: str | None, algorithm: str) -> VerificationKey | None:
@@ -198,20 +195,20 @@ class JWKSCache:
             self._keys = None
         found = self._select(kid, algorithm)
         if found is not None and age >= self._lifetime:
-            self._start_fetch(_Reason.AGE)
-        reason = _Reason.AGE if self._keys is None else _Reason.UNKNOWN_KEY
+            self._start_fetch(_FetchReason.AGE)
+        reason = _FetchReason.AGE if self._keys is None else _FetchReason.UNKNOWN_KEY
         if found is None and (pending := self._start_fetch(reason)) is not None:
             await pending.wait()
             found = self._select(kid, algorithm)
         if self._keys is None:
-            raise JWKSUnavailable(max(1.0, self._tried_at[_Reason.AGE] + self._pause - self._monotonic()))
+            raise JWKSUnavailable(max(1.0, self._tried_at[_FetchReason.AGE] + self._pause - self._monotonic()))
         return found
 
     def _select(self, kid: str | None, algorithm: str) -> VerificationKey | None:
         fitting = [key for key in self._keys or () if key.fits(algorithm) and (kid is None or key.kid == kid)]
         return fitting[0] if len(fitting) == 1 or (fitting and kid is not None) else None
 
-    def _start_fetch(self, reason: _Reason) -> SharedFuture[None] | None:
+    def _start_fetch(self, reason: _FetchReason) -> SharedFuture[None] | None:
         """Return the pending fetch, or start one; None during the pause after the last."""
         if self._fetch is not None and self._fetch.is_alive():
             return self._fetch.future

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,6 +14,8 @@ from starlette.responses import Response
 
 #: Seconds that a user may take to log in at the provider.
 LOGIN_TIMEOUT = 600.0
+#: The number of `state` values that a process remembers; the oldest is dropped first.
+_MAX_STATES = 10_000
 
 
 class LoginStateStorage(Protocol):
@@ -90,12 +91,10 @@ class ReplayCache:
 
     Args:
         monotonic: The clock.
-        capacity: Number of values; the oldest is dropped first.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic, *, capacity: int = 10_000) -> None:
+    def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._capacity = capacity
         # The oldest first.
         self._expires_at: dict[str, float] = {}
 
@@ -103,7 +102,7 @@ class ReplayCache:
         """Add a value; return whether it is new."""
         now = self._monotonic()
         while self._expires_at and (
-            len(self._expires_at) >= self._capacity or next(iter(self._expires_at.values())) <= now
+            len(self._expires_at) >= _MAX_STATES or next(iter(self._expires_at.values())) <= now
         ):
             del self._expires_at[next(iter(self._expires_at))]
         if state in self._expires_at:

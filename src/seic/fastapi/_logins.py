@@ -38,7 +38,7 @@ from seic import (
 )
 from seic._options import AsyncClientOptions
 from seic.events import Listener
-from seic.fastapi._app_state import CurrentUser, LoginRealm, app_state, auth_of, bind_user
+from seic.fastapi._app_state import CurrentUser, Monitor, app_state, auth_of, bind_user
 from seic.fastapi._certificate_probe import CertificateProbe
 from seic.fastapi._cookie_cipher import CookieCipher, FernetKeys
 from seic.fastapi._html import CONTENT_SECURITY_POLICY, render_message
@@ -162,7 +162,7 @@ class Logins:
         self._cipher = CookieCipher(key)
         self._cookie = CookieStorage(secure=secure)
         self._login_state: LoginStateStorage = login_state or self._cookie
-        self._replay_cache = ReplayCache()
+        self._replay_cache = ReplayCache(clock.monotonic)
         # Cookies of another login or callback do not decrypt here.
         self._name = name
         self._purpose = hashlib.sha256(f"{name} {callback_url} {config.client_id}".encode()).hexdigest()
@@ -199,7 +199,7 @@ class Logins:
         """Open the users' connections, and close them at the end; for `lifespan(..., also=logins.lifespan)`."""
         with contextlib.suppress(NoMatchFound):  # the routes may belong to another application
             self._login_path = app.url_path_for(f"{self._name}-login")
-        realm = LoginRealm(
+        monitor = Monitor(
             name=self._name,
             host=self._config.origin.host,
             certificate=CertificateProbe(self._sessions.certificate),
@@ -209,11 +209,10 @@ class Logins:
             if state.listener is not None and not self._has_listener:
                 stack.callback(self.listen(state.listener))
             self._sessions.open()
-            state.realms.append(realm)
             try:
-                yield yielded
+                with state.monitoring(monitor):
+                    yield yielded
             finally:
-                state.realms.remove(realm)
                 await self._sessions.aclose()
 
     @property

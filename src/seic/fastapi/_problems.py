@@ -63,28 +63,19 @@ def problem_of(error: SeicError | httpx.TransportError) -> Problem:
     None of these is the caller's fault, so no status is a 4xx: 503 with `Retry-After` (300 seconds at most) if another
     attempt may succeed, 504 after a timeout, else 502.
     """
-    tracking_id = getattr(error, "tracking_id", None)
+    retry_after: float | None = None
     if _is_timeout(error):
-        return Problem(
-            status=HTTPStatus.GATEWAY_TIMEOUT,
-            code="upstream_timeout",
-            detail="An upstream service did not answer in time.",
-            tracking_id=tracking_id,
-        )
-    if _is_temporary(error):
-        return Problem(
-            status=HTTPStatus.SERVICE_UNAVAILABLE,
-            code="upstream_unavailable",
-            detail="An upstream service is unavailable; try again later.",
-            tracking_id=tracking_id,
-            retry_after=min(getattr(error, "retry_after", None) or _DEFAULT_RETRY_AFTER, _MAX_RETRY_AFTER),
-        )
-    return Problem(
-        status=HTTPStatus.BAD_GATEWAY,
-        code="upstream_failed",
-        detail="An upstream service rejected the request of this service; another attempt is unlikely to succeed.",
-        tracking_id=tracking_id,
-    )
+        status, code = HTTPStatus.GATEWAY_TIMEOUT, "upstream_timeout"
+        detail = "An upstream service did not answer in time."
+    elif _is_temporary(error):
+        status, code = HTTPStatus.SERVICE_UNAVAILABLE, "upstream_unavailable"
+        detail = "An upstream service is unavailable; try again later."
+        retry_after = min(getattr(error, "retry_after", None) or _DEFAULT_RETRY_AFTER, _MAX_RETRY_AFTER)
+    else:
+        status, code = HTTPStatus.BAD_GATEWAY, "upstream_failed"
+        detail = "An upstream service rejected the request of this service; another attempt is unlikely to succeed."
+    tracking_id = getattr(error, "tracking_id", None)
+    return Problem(status=status, code=code, detail=detail, tracking_id=tracking_id, retry_after=retry_after)
 
 
 def _is_timeout(error: Exception) -> bool:
@@ -134,7 +125,7 @@ async def _respond(request: Request, error: Exception) -> Response:
 async def _respond_for_known_host(request: Request, error: Exception) -> Response:
     state = find_state(request)
     host = _host_of(error)
-    if host is None or state is None or not state.calls_host(host):
+    if state is None or all(host != monitor.host for monitor in state.monitors):
         raise error
     return await _respond(request, error)
 

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from seic import CertificateError, ClientCertificate
-from seic.fastapi._app_state import AppState, ClientMonitor, LoginRealm, find_state
+from seic import CertificateError, ClientCertificate, Token
+from seic.fastapi._app_state import Monitor, find_state
 from seic.fastapi._certificate_probe import CertificateProbe
 from seic.fastapi._clients import clients_of
 from seic.fastapi._health import CertificateHealth, ClientHealth, Health, LoginHealth, TokenHealth
@@ -48,33 +48,31 @@ def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = 
 
     async def ready(request: Request) -> Response:
         state = find_state(request)
-        if state is None or not state.realms:
-            # Users' logins need no client; without both, the lifespan was forgotten.
+        monitors = () if state is None else tuple(state.monitors)
+        if all(monitor.auth is not None for monitor in monitors):
+            # An application with logins needs no client; without both, the lifespan was forgotten.
             clients_of(request)
-        return await _respond(request, state or AppState(), red_days)
+        certificates = await _certificate_health([monitor.certificate for monitor in monitors], red_days)
+        clients = list(map(_client_health, monitors, certificates))
+        for monitor, client in zip(monitors, clients, strict=True):
+            if monitor.auth is not None and client.token is not None and client.token.health is Health.FAIL:
+                monitor.refresh(monitor.auth)
+        return _respond(request, clients)
 
     return Route(path, ready, name=name)
 
 
-async def _respond(request: Request, state: AppState, red_days: float) -> Response:
-    monitors, realms = state.monitors, tuple(state.realms)
-    probes = [*(monitor.certificate for monitor in monitors), *(realm.certificate for realm in realms)]
-    certificates = iter(await _certificate_health(probes, red_days))
-    clients = [_client_health(monitor, next(certificates)) for monitor in monitors]
-    logins = [_login_health(realm, next(certificates)) for realm in realms]
-    for monitor, client in zip(monitors, clients, strict=True):
-        if client.token is not None and client.token.health is Health.FAIL:
-            monitor.refresh()
-    health = max((each.health for each in (*clients, *logins)), default=Health.PASS)
+def _respond(request: Request, clients: Sequence[ClientHealth]) -> Response:
+    health = max((client.health for client in clients), default=Health.PASS)
     status = 503 if health is Health.FAIL else 200
     headers = {"Cache-Control": "no-store", "Vary": "Accept"}
     if _prefers_html(request.headers.get("accept", "")):
         headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-        return HTMLResponse(render_readiness(health, [*clients, *logins]), status, headers)
+        return HTMLResponse(render_readiness(health, clients), status, headers)
     document = {
         "status": health.word,
-        "clients": {client.name: _as_json(client) for client in clients},
-        "logins": {realm.name: _as_json(realm) for realm in logins},
+        "clients": {client.name: _as_json(client) for client in clients if client.logins is None},
+        "logins": {client.name: _as_json(client) for client in clients if client.logins is not None},
     }
     return JSONResponse(document, status, headers)
 
@@ -105,17 +103,19 @@ def _health_of_certificate(certificate: ClientCertificate, red_days: float) -> C
     )
 
 
-def _client_health(monitor: ClientMonitor, certificate: CertificateHealth | None) -> ClientHealth:
+def _client_health(monitor: Monitor, certificate: CertificateHealth | None) -> ClientHealth:
+    tracker, auth = monitor.tracker, monitor.auth
+    token = logins = None
+    if auth is None:
+        logins = LoginHealth(health=Health.WARN if tracker.failed else Health.PASS, used=tracker.acquired)
+    else:
+        token = _token_health(auth.current, failed=tracker.failed)
     return ClientHealth(
-        name=monitor.name,
-        token=_token_health(monitor),
-        certificate=certificate,
-        last_error=monitor.tracker.last_error,
+        name=monitor.name, token=token, logins=logins, certificate=certificate, last_error=tracker.last_error
     )
 
 
-def _token_health(monitor: ClientMonitor) -> TokenHealth:
-    token, failed = monitor.auth.current, monitor.tracker.failed
+def _token_health(token: Token | None, *, failed: bool) -> TokenHealth:
     if token is None:
         # The next request obtains one, unless the last attempt says otherwise.
         return TokenHealth(health=Health.FAIL if failed else Health.PASS)
@@ -126,12 +126,6 @@ def _token_health(monitor: ClientMonitor) -> TokenHealth:
         expires_in=None if token.expires_in is None else max(0.0, token.expires_in - age),
         lifetime=token.expires_in,
     )
-
-
-def _login_health(realm: LoginRealm, certificate: CertificateHealth | None) -> ClientHealth:
-    tracker = realm.tracker
-    logins = LoginHealth(health=Health.WARN if tracker.failed else Health.PASS, used=tracker.acquired)
-    return ClientHealth(name=realm.name, logins=logins, certificate=certificate, last_error=tracker.last_error)
 
 
 def _as_json(client: ClientHealth) -> dict[str, Any]:

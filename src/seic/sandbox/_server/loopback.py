@@ -28,6 +28,8 @@ from seic.sandbox._peer import Peer, peer_of_transport
 _LOGGER = logging.getLogger("seic.sandbox")
 #: The names in the certificate of both hosts.
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+#: The oldest and the newest version that both hosts support.
+TLS_VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.MAXIMUM_SUPPORTED)
 # Another process may use the same port on IPv6; several attempts in a row rarely fail.
 _BIND_ATTEMPTS = 20
 
@@ -240,14 +242,14 @@ class _AlertingContext(ssl.SSLContext):
 
 
 def server_context(authority: CertificateAuthority, *, demand_certificate: bool) -> ssl.SSLContext:
-    """Build a server's TLS context for the names of loopback: TLS 1.2 or later, with a new certificate.
+    """Build a server's TLS context, with a new certificate for the names of loopback.
 
     Args:
         authority: Issues the certificate and verifies client certificates.
         demand_certificate: Require a client certificate of the authority.
     """
     context = _AlertingContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version, context.maximum_version = TLS_VERSIONS
     context.set_alpn_protocols(["http/1.1"])
     if demand_certificate:
         context.verify_mode = ssl.CERT_REQUIRED

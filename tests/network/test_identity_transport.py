@@ -4,14 +4,17 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
 
 import seic
-from seic import _identity
-from seic._network import pools
+from seic import _identity, _pool
+from seic._identity import Credential, Identity
+from seic._network.error_translator import ErrorTranslator
+from seic._network.identity_transport import AsyncIdentityTransport
 from seic._transport import identity_of
 from seic.events import CertificateRejected, CertificateRotated, Event
 from tests._support.edge import Edge
@@ -22,37 +25,37 @@ from tests._support.swapping import PairOnDisk, settings_for
 
 @pytest.fixture(autouse=True)
 def _unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Nothing happens but by what the test does.
+    # No background thread: the test triggers everything.
     monkeypatch.setattr(_identity._Watcher, "add", lambda *_: None)
 
 
 @pytest.fixture
 def root() -> Minted:
-    """The authority of both sides."""
+    """Return the authority of client and server."""
     return authority()
 
 
 @pytest.fixture
 def old(root: Minted) -> Minted:
-    """The first certificate."""
+    """Return the first certificate."""
     return mint(issuer=root, key="ec", number=51)
 
 
 @pytest.fixture
 def new(root: Minted) -> Minted:
-    """The next, of another kind of key."""
+    """Return the next certificate, with another type of key."""
     return mint(issuer=root, key="rsa", number=52)
 
 
 @pytest.fixture
 def disk(tmp_path: Path, old: Minted) -> PairOnDisk:
-    """The files of the first."""
+    """Return the files of the first certificate."""
     return PairOnDisk(tmp_path, old)
 
 
 @pytest.fixture
 async def far(root: Minted) -> AsyncIterator[HoldingServer]:
-    """A server with mutual TLS."""
+    """Run a server with mutual TLS."""
     async with holding_server(root) as running:
         yield running
 
@@ -62,7 +65,7 @@ Make = Callable[..., seic.Config]
 
 @pytest.fixture
 def make(far: HoldingServer, root: Minted, disk: PairOnDisk) -> Make:
-    """What makes settings that reach it."""
+    """Return a function that creates configurations for the server."""
 
     def settings(**changes: Any) -> seic.Config:
         stated: dict[str, Any] = {
@@ -80,14 +83,14 @@ def make(far: HoldingServer, root: Minted, disk: PairOnDisk) -> Make:
 
 
 def serials(*pairs: Minted) -> list[int]:
-    """The numbers of certificates."""
+    """Return the serial numbers of certificates."""
     return [pair.certificate.serial_number for pair in pairs]
 
 
 async def test_a_reply_under_way_outlives_a_rotation(
     far: HoldingServer, make: Make, disk: PairOnDisk, old: Minted, new: Minted
 ) -> None:
-    """It ends on the connection where it began, which is closed then; the next call presents the new certificate."""
+    """It ends on its connection, which is then closed; the next call presents the new certificate."""
     async with seic.AsyncClient(make()) as client:
         async with client.stream("GET", "/held") as reply:
             await far.half_sent.wait()
@@ -112,7 +115,7 @@ def _call_in_a_thread(client: seic.Client, far: HoldingServer, loop: asyncio.Abs
 async def test_a_blocking_reply_under_way_outlives_a_rotation(
     far: HoldingServer, make: Make, disk: PairOnDisk, old: Minted, new: Minted
 ) -> None:
-    """Threads share a client: one reads the old connection to its end while another calls over a new one."""
+    """Threads share a client: one reads from the old connection while another calls on a new one."""
     with seic.Client(make()) as client:
         under_way = asyncio.create_task(asyncio.to_thread(_call_in_a_thread, client, far, asyncio.get_running_loop()))
         await far.half_sent.wait()
@@ -129,8 +132,8 @@ async def test_a_blocking_reply_under_way_outlives_a_rotation(
 async def test_what_takes_too_long_is_closed(
     far: HoldingServer, make: Make, disk: PairOnDisk, new: Minted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The old identity leaves in bounded time: past the limit a connection is closed, whatever is on it."""
-    monkeypatch.setattr(pools, "DRAIN_LIMIT", 1e-9)
+    """After the limit an old connection is closed, whatever is in progress."""
+    monkeypatch.setattr(_pool, "DRAIN_LIMIT", 1e-9)
     async with seic.AsyncClient(make()) as client, client.stream("GET", "/held") as reply:
         await far.half_sent.wait()
         disk.put(new)
@@ -141,43 +144,51 @@ async def test_what_takes_too_long_is_closed(
             await reply.aread()
 
 
-async def test_a_connection_that_was_opened_after_the_last_look_is_closed(
-    far: HoldingServer, make: Make, disk: PairOnDisk, new: Minted, monkeypatch: pytest.MonkeyPatch
+async def test_a_call_that_waits_during_a_rotation_presents_the_new_certificate(
+    far: HoldingServer, make: Make, disk: PairOnDisk, old: Minted, new: Minted
 ) -> None:
-    """A call that waited in a pool until that was closed is answered all the same, and its connection does not stay."""
-    monkeypatch.setattr(pools, "DRAIN_LIMIT", 1e-9)
-    one = httpx.Limits(max_connections=1)
-    async with seic.AsyncClient(make(), limits=one) as client, client.stream("GET", "/held") as reply:
-        await far.half_sent.wait()
-        waiting = asyncio.create_task(client.get("/"))
-        network = client._transport._inner  # type: ignore[attr-defined]  # an AsyncTransport's
-        while len(network._pool.transport._pool._requests) < 2:  # noqa: ASYNC110 - it tells nobody who waits
+    """It gets a new connection, since the old one accepts no further call."""
+    config = make()
+    transport = seic.AsyncTransport(config, limits=httpx.Limits(max_connections=1))
+    auth = seic.OAuth2Auth(config)
+    async with httpx.AsyncClient(transport=transport, base_url=config.base_url) as client:
+        async with client.stream("GET", "/held") as reply:
+            await far.half_sent.wait()
+            waiting = asyncio.create_task(client.get("/"))
             await asyncio.sleep(0)
+            disk.put(new)
+            assert await auth.reload_certificate()
+            later = asyncio.create_task(client.get("/"))
+            await asyncio.sleep(0)
+            far.go_on.set()
+            assert await reply.aread() == b"first-last"
+        assert (await waiting).content == (await later).content == b"first-last"
+        assert far.open == 1
+
+    assert far.made == serials(old, new, new)
+
+
+async def test_idle_connections_of_the_old_certificate_are_closed(
+    far: HoldingServer, make: Make, disk: PairOnDisk, old: Minted, new: Minted
+) -> None:
+    """All of them, with the first call after the rotation."""
+    async with seic.AsyncClient(make()) as client:
+        await asyncio.gather(*(client.get("/") for _ in range(5)))
+        opened = far.open
         disk.put(new)
         await client.reload_certificate()
         await client.get("/")
-        monkeypatch.setattr(pools, "DRAIN_LIMIT", 300.0)
-        with pytest.raises(httpx.TransportError):
-            await reply.aread()
-        assert (await waiting).content == b"first-last"
         await far.until_open(1)
+        assert opened > 1
+        await client.get("/")
 
-
-async def test_no_connection_is_closed_under_a_thread_that_is_about_to_use_it(far: HoldingServer, make: Make) -> None:
-    """A pool that was replaced looks idle until the thread has begun: it is left alone for as long."""
-    with seic.Client(make()) as client:
-        await asyncio.to_thread(client.get, "/")
-        network = client._transport._inner  # type: ignore[attr-defined]  # a Transport's
-        pool = await asyncio.to_thread(network._enter)
-        assert (list(pool.idle()), pool.is_drained()) == ([], False)
-        pool.entering.pop()
-        assert len(list(pool.idle())) == 1
+    assert far.made == serials(*[old] * 5, new, new)
 
 
 async def test_a_client_that_closes_takes_its_old_connections_along(
     far: HoldingServer, make: Make, disk: PairOnDisk, new: Minted
 ) -> None:
-    """No connection of a replaced pool stays behind, busy or not."""
+    """No connection of a replaced pool remains, busy or not."""
     async with seic.AsyncClient(make()) as client:
         request = client.build_request("GET", "/held")
         reply = await client.send(request, stream=True)
@@ -189,7 +200,7 @@ async def test_a_client_that_closes_takes_its_old_connections_along(
 
 
 async def test_a_bad_new_pair_changes_nothing(far: HoldingServer, make: Make, disk: PairOnDisk, old: Minted) -> None:
-    """The last good pair goes on, its connections stay, and who asked for the reload learns why."""
+    """The last good pair and its connections stay, and the caller of reload gets the reason."""
     heard: list[Event] = []
     async with seic.AsyncClient(make(), on_event=heard.append) as client:
         await client.get("/")
@@ -210,7 +221,7 @@ async def test_a_bad_new_pair_changes_nothing(far: HoldingServer, make: Make, di
 async def test_all_clients_of_a_configuration_rotate_together(
     far: HoldingServer, make: Make, disk: PairOnDisk, new: Minted, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One reload serves clients, auths and transports alike; each listener hears of it once, and the log, too."""
+    """One reload applies to clients, auths and transports; there is one event for each listener, and one log line."""
     caplog.set_level("INFO", logger="seic")
     config = make()
     heard: list[Event] = []
@@ -235,7 +246,7 @@ async def test_all_clients_of_a_configuration_rotate_together(
 
 
 async def test_http2_offers_itself_in_a_context_of_its_own(make: Make) -> None:
-    """What is offered is written into the context, so token calls and API calls over HTTP/2 must not share one."""
+    """The ALPN protocols are part of a context, so token requests and API calls over HTTP/2 must not share one."""
     credential = identity_of(make()).current()
 
     assert credential.http2_context() is credential.http2_context()
@@ -246,20 +257,20 @@ async def test_http2_offers_itself_in_a_context_of_its_own(make: Make) -> None:
 
 
 class Vault:
-    """Gives the present certificate, and notes on which threads it was asked."""
+    """Returns the current certificate, and records the calling threads."""
 
     def __init__(self, pair: Minted) -> None:
         self.pair = pair
         self.threads: list[int] = []
 
     def __call__(self) -> seic.ClientCertificate:
-        """Return it."""
+        """Return the certificate."""
         self.threads.append(threading.get_ident())
         return seic.ClientCertificate.load(self.pair.pair)
 
 
 async def test_a_callback_gives_the_certificate(far: HoldingServer, make: Make, old: Minted, new: Minted) -> None:
-    """It is asked when it is needed, off the event loop; what it returns later takes over."""
+    """It is called when needed, off the event loop; a later result replaces the certificate."""
     vault = Vault(old)
     config = make(certificate=vault)
     assert vault.threads == []
@@ -281,7 +292,7 @@ async def test_a_callback_gives_the_certificate(far: HoldingServer, make: Make, 
     [seic.ClientCertificate, b"PEM", "client.pem", pytest.param(asyncio.sleep, id="coroutine function")],
 )
 def test_what_gives_no_certificate_is_refused_at_once(source: object, make: Make) -> None:
-    """A class whose brackets were forgotten, a path, a coroutine function: the error says what is wanted."""
+    """A class without parentheses, a path, a coroutine function: the error says what is expected."""
     with pytest.raises(seic.ConfigurationError, match=r"seic\.ClientCertificate\.load\(\.\.\.\)") as caught:
         make(certificate=source)
 
@@ -294,7 +305,7 @@ def test_what_gives_no_certificate_is_refused_at_once(source: object, make: Make
 async def test_a_refused_certificate_is_looked_for_at_once(
     tmp_path: Path, root: Minted, old: Minted, new: Minted
 ) -> None:
-    """The server revoked it, and the new pair lies there already: nobody but the refusal tells, and no call fails."""
+    """The server revoked it, and the new pair is on disk already: only the refusal shows this, and no call fails."""
     disk = PairOnDisk(tmp_path / "pair", old)
     with Edge(tmp_path / "nginx", root, revoked=(old,)) as edge:
         config = settings_for(edge, root, certificate=disk.load())
@@ -329,7 +340,7 @@ async def test_an_expired_certificate_that_was_renewed_is_never_presented(
 
 
 class SlowIdentity:
-    """In the place of an identity: a check takes until the test lets it go, and each is counted."""
+    """Replaces an identity: a check takes until the test releases it, and is counted."""
 
     def __init__(self) -> None:
         self.generation = 1
@@ -337,7 +348,7 @@ class SlowIdentity:
         self.go_on = threading.Event()
 
     def check_for_update(self, *, urgent: bool) -> bool:
-        """Check, and find something new."""
+        """Check, and report a new certificate."""
         self.looks += 1
         assert self.go_on.wait(10)
         self.generation = 2
@@ -345,17 +356,18 @@ class SlowIdentity:
 
 
 async def test_all_who_are_refused_at_once_share_a_look(make: Make) -> None:
-    """Each would hold a thread for as long as a source hangs; and who began it may leave."""
-    presenter = SlowIdentity()
-    network = pools.AsyncPools(presenter, None)  # type: ignore[arg-type]  # what it does not need here
-    looking = [asyncio.create_task(network._look(1)) for _ in range(50)]
+    """Otherwise each would occupy a thread while a source hangs; the first caller can be cancelled."""
+    identity = SlowIdentity()
+    before, after = (cast("Credential", SimpleNamespace(generation=number)) for number in (1, 2))
+    network = AsyncIdentityTransport(cast("Identity", identity), cast("ErrorTranslator", None))
+    looking = [asyncio.create_task(network._is_renewed(before)) for _ in range(50)]
     await asyncio.sleep(0)
     looking[0].cancel()
-    presenter.go_on.set()
+    identity.go_on.set()
     found = await asyncio.gather(*looking, return_exceptions=True)
 
     assert isinstance(found[0], asyncio.CancelledError)
     assert found[1:] == [True] * 49
-    assert presenter.looks == 1
-    assert await network._look(2) is False
-    assert presenter.looks == 2
+    assert identity.looks == 1
+    assert await network._is_renewed(after) is False
+    assert identity.looks == 2
