@@ -64,7 +64,6 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
         "_identity.py": (identity, "_lock"),
         "_network/identity_transport.py": (cast("Any", transport)._inner, "_lock"),
         "_tls/context.py": (context._SHARED, "_lock"),
-        "_tls/reload.py": (identity._certificates, "_lock"),
         "_tokens/cache.py": (auth._source.cache, "_lock"),
         "_tokens/single_use.py": (auth._source._memory, "_lock"),
         "_tokens/store_guard.py": (auth._source._guard, "_lock"),
