@@ -24,7 +24,7 @@ from tests._support.swapping import PairOnDisk, settings_for
 #: The locks that are free in a child.
 _SAFE = {"Lock", "ForkSafeLock"}
 _SOURCES = Path(seic.__file__).parent
-#: What in `threading` and `queue` is a lock, or stands on one that a fork may leave held.
+#: Classes of `threading` and `queue` that are or contain a lock, which can be held after a fork.
 _BARE = {"RLock", "Condition", "Semaphore", "BoundedSemaphore", "Barrier", "Queue", "LifoQueue", "PriorityQueue"}
 
 pytestmark = forks
@@ -63,7 +63,7 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
         "_discovery.py": (_discovery, "_lock"),
         "_identity.py": (identity, "_lock"),
         "_network/identity_transport.py": (cast("Any", transport)._inner, "_lock"),
-        "_tls/context.py": (context._SHARED, "_lock"),
+        "_tls/context.py": (context, "_lock"),
         "_tokens/cache.py": (auth._source.cache, "_lock"),
         "_tokens/single_use.py": (auth._source._memory, "_lock"),
         "_tokens/store_guard.py": (auth._source._guard, "_lock"),

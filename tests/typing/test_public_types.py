@@ -22,7 +22,7 @@ _PRIVATE = re.compile(r"\bseic(?:\.\w+)*\._\w+(?:\.\w+)*")
 
 @pytest.fixture(scope="module")
 def report() -> dict[str, Any]:
-    """What pyright says of the types of the package."""
+    """Return pyright's report on the types of the package."""
     return verify_types()
 
 
@@ -54,10 +54,10 @@ def test_only_modules_with_public_names_are_public(report: dict[str, Any]) -> No
 
 
 def test_users_can_name_the_type_of_every_public_attribute(report: dict[str, Any], tmp_path: Path) -> None:
-    """What `reveal_type` says of the public functions, and of each attribute of the public classes, is exported.
+    """The types of the public functions, and of all attributes of the public classes, are exported.
 
-    Classes are defined in private modules, and mypy prints where a class is defined: `seic._model.token.Token`. Each
-    such name is looked up, and has to be the very object that a public module exports: `seic.Token`.
+    Classes are defined in private modules, and mypy prints the defining module: `seic._model.token.Token`. Each
+    such name is imported, and must be the same object as a public one: `seic.Token`.
     """
     modules = [module for module in _public_modules(report) if hasattr(module, "__all__")]
     attributes = _attributes(report)

@@ -31,7 +31,7 @@ class ClientCertificate(Unpicklable):
         key: PKCS#8, not encrypted; private.
         source: The files it was loaded from; private.
         warnings: About the files, for `check`; private.
-        signature: The files' state on disk when they were read; private.
+        signature: The files' state on disk when they were first loaded; private.
     """
 
     leaf: CertificateFacts
@@ -65,13 +65,13 @@ class ClientCertificate(Unpicklable):
                 passphrase.
             ConfigurationError: An argument has another type; its `field` names it.
         """
-        return cls._read(CredentialFiles.of(certificate, key, password))
+        files = CredentialFiles.of(certificate, key, password)
+        return cls._read(files, file_signature(files.paths))
 
     @classmethod
-    def _read(cls, files: CredentialFiles) -> ClientCertificate:
+    def _read(cls, files: CredentialFiles, signature: Signature | None) -> ClientCertificate:
         from seic._tls.pairing import read_key_pair
 
-        signature = file_signature(files.paths)
         pair = read_key_pair(files)
         return cls(
             leaf=pair.leaf,
@@ -91,13 +91,14 @@ class ClientCertificate(Unpicklable):
             CertificateError: The present content cannot work.
             ConfigurationError: It was given as bytes, so there are no files to read.
         """
-        if not self.files:
+        if not self.signature:
             raise ConfigurationError(
                 f"certificate: {self.path} cannot be read again; load it from files, or give a callback that returns "
                 "the new one",
                 field="certificate",
             )
-        return self._read(self._source)
+        # The identity that reloads it watches the files itself.
+        return self._read(self._source, self.signature)
 
     @property
     def identity_key(self) -> Hashable:
@@ -157,7 +158,7 @@ class ClientCertificate(Unpicklable):
     @functools.cached_property
     def chain_pem(self) -> str:
         """The certificates sent to the server, as PEM, the leaf first."""
-        return "".join(facts.pem for facts in (self.leaf, *self.chain))
+        return "".join([facts.pem for facts in (self.leaf, *self.chain)])
 
     @functools.cached_property
     def content(self) -> str:
