@@ -1,6 +1,6 @@
 """The auth flow: attach the token, guard the origin, replay one 401. It fetches nothing itself.
 
-No lock is held across a `yield`: httpx may close the generator from another task.
+No lock is cached across a `yield`: httpx may close the generator from another task.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import httpx
 from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefix_sync
 from seic._api.dpop_signer import DPoPSigner
 from seic._api.replay import NOT_REPLAYED, ReplayableBody
+from seic._concurrency import run_in_thread
 from seic._config import Config, network_of, refresh_policy_of
 from seic._events import CertificateRotated, Event, RequestNotRetried, RequestRetried
 from seic._listeners import Listener, Listeners
@@ -24,14 +25,13 @@ from seic._model.token_source import TokenSource
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.challenges import is_token_rejected
 from seic._oauth.redact import credentials_of, find_tracking_id
-from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
+from seic._tokens.cache import Stats
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
-from seic._tokens.held import Held
-from seic._tokens.sending import Sender
-from seic._tokens.source import TokenSource as _TokenSource
-from seic._tokens.stats import Stats
+from seic._tokens.refresh_policy import CachedToken
+from seic._tokens.single_use import shared_memory
+from seic._tokens.source import CachingTokenSource
 from seic._transport import AsyncTrace, BlockingTrace, HopTrace, guard_of, identity_of, require_config
 
 #: The streams whose bytes are in memory: they can always be sent again, and nothing needs to be noted of them.
@@ -65,7 +65,7 @@ class _Attached:
     changed, and yet not frozen: to make one that is takes longer, and calls that are all different each make one.
     """
 
-    held: Held | None = None
+    cached: CachedToken | None = None
     before: list[tuple[bytes, bytes]] | None = None
     after: Any = None
 
@@ -111,25 +111,26 @@ class OAuth2Auth(_Auth):
             client_id=config.client_id,
             client_secret=config.client_secret,
             grant=config.grant,
-            sender=Sender(transports, tracking_header=provider.tracking_header),
+            transports=transports,
             timeout=config.token_timeout,
+            clock=clock,
+            emit=self._emit,
             certificate=lambda: identity.certificate,
             dpop=config.dpop,
             hint=identity.hint,
         )
         identity.add_listener(self._listeners)
         self._listeners.add(self._follow_rotation)
-        self._source = _TokenSource(
+        self._source = CachingTokenSource(
             endpoint,
-            windows=refresh_policy_of(config),
+            policy=refresh_policy_of(config),
             idle_lifetime=provider.idle_lifetime,
             store=config.store,
-            key=config.store_key,
+            store_key=config.store_key,
             identity=lambda: identity.thumbprint,
-            emit=self._emit,
-            clock=clock,
+            memory=shared_memory(config.store_key(None), store=config.store, transport=transport),
         )
-        self._state = self._source.state
+        self._cache = self._source.cache
         self._monotonic = clock.monotonic
         self._wall = clock.wall
         self._guard = guard_of(config.origin)
@@ -151,8 +152,8 @@ class OAuth2Auth(_Auth):
     def _describe_token(self) -> str:
         if (token := self.current) is None:
             return "none"
-        held, now, wall = self._state.held, self._monotonic(), self._wall()
-        is_due = now >= held.renew_at or now >= held.idle_at or wall >= held.wall_until
+        cached, now, wall = self._cache.token, self._monotonic(), self._wall()
+        is_due = now >= cached.renew_at or now >= cached.idle_at or wall >= cached.wall_until
         left = (
             "no known expiry"
             if token.expires_at is None
@@ -237,7 +238,7 @@ class OAuth2Auth(_Auth):
             CertificateError: The new certificate cannot be used; the previous one stays in use.
             ConfigurationError: There is no certificate, or it was given as bytes.
         """
-        return await in_thread(self._identity.reload)
+        return await run_in_thread(self._identity.reload)
 
     def reload_certificate_sync(self) -> bool:
         """Read the certificate's files again now; the blocking twin of `reload_certificate`."""
@@ -246,7 +247,7 @@ class OAuth2Auth(_Auth):
     @property
     def stats(self) -> Stats:
         """A snapshot of the counters."""
-        return self._state.stats
+        return self._cache.stats
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Tell a listener of each event of this token from now on; the events stand in `seic.events`.
@@ -266,11 +267,11 @@ class OAuth2Auth(_Auth):
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Drive one call of an async client; httpx calls this."""
         self._guard.check(request.url)
-        held = self._state.held
+        cached = self._cache.token
         now, wall = self._monotonic(), self._wall()
-        if now >= held.renew_at or now >= held.idle_at or wall >= held.wall_until:
-            held = await self._obtain()
-        self._attach(request, held, self._async_trace)
+        if now >= cached.renew_at or now >= cached.idle_at or wall >= cached.wall_until:
+            cached = await self._get()
+        self._attach(request, cached, self._async_trace)
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
             body = ReplayableBody(request.stream)
@@ -279,38 +280,38 @@ class OAuth2Auth(_Auth):
         self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
             if response.status_code < _SERVER_ERROR:
-                held.used(now, wall)
+                cached.mark_used(now, wall)
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
         said = await read_prefix(response)
-        if not self._should_replay(response, said, held, body):
+        if not self._should_replay(response, said, cached, body):
             return
-        held = await self._source.obtain()
+        cached = await self._source.get()
         if body is not None:
             await body.rewind()
-        if (replay := self._replay(response, held, body, self._async_trace)) is None:
+        if (replay := self._replay(response, cached, body, self._async_trace)) is None:
             return
         if said is None:
             await discard(response)
         now, wall = self._monotonic(), self._wall()
         response = yield replay
         self._check_hops(replay, response)
-        self._after_replay(response, held, now, wall)
+        self._after_replay(response, cached, now, wall)
 
-    async def _obtain(self) -> Held:
+    async def _get(self) -> CachedToken:
         # The token's key needs the certificate.
         await self._identity.ready()
-        return await self._source.obtain()
+        return await self._source.get()
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Drive one call of a blocking client; httpx calls this."""
         self._guard.check(request.url)
-        held = self._state.held
+        cached = self._cache.token
         now, wall = self._monotonic(), self._wall()
-        if now >= held.renew_at or now >= held.idle_at or wall >= held.wall_until:
-            held = self._source.obtain_sync()
-        self._attach(request, held, self._blocking_trace)
+        if now >= cached.renew_at or now >= cached.idle_at or wall >= cached.wall_until:
+            cached = self._source.get_sync()
+        self._attach(request, cached, self._blocking_trace)
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
             body = ReplayableBody(request.stream)
@@ -319,24 +320,24 @@ class OAuth2Auth(_Auth):
         self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
             if response.status_code < _SERVER_ERROR:
-                held.used(now, wall)
+                cached.mark_used(now, wall)
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
         said = read_prefix_sync(response)
-        if not self._should_replay(response, said, held, body):
+        if not self._should_replay(response, said, cached, body):
             return
-        held = self._source.obtain_sync()
+        cached = self._source.get_sync()
         if body is not None:
             body.rewind_sync()
-        if (replay := self._replay(response, held, body, self._blocking_trace)) is None:
+        if (replay := self._replay(response, cached, body, self._blocking_trace)) is None:
             return
         if said is None:
             discard_sync(response)
         now, wall = self._monotonic(), self._wall()
         response = yield replay
         self._check_hops(replay, response)
-        self._after_replay(response, held, now, wall)
+        self._after_replay(response, cached, now, wall)
 
     async def aclose(self) -> None:
         """End what runs in the background, and wait for listeners that have begun; later calls start it anew."""
@@ -352,8 +353,8 @@ class OAuth2Auth(_Auth):
         """Have each call carry a proof. Done to this instance, so that the way of calls without proofs is untouched."""
         attach, flow, blocking_flow = self._attach, self.async_auth_flow, self.sync_auth_flow
 
-        def attach_and_prove(request: Any, held: Held, trace: HopTrace) -> None:
-            attach(request, held, trace)
+        def attach_and_prove(request: Any, cached: CachedToken, trace: HopTrace) -> None:
+            attach(request, cached, trace)
             signer.prove(request)
 
         self._attach = attach_and_prove  # type: ignore[method-assign]
@@ -370,23 +371,23 @@ class OAuth2Auth(_Auth):
     def _follow_rotation(self, event: Event) -> None:
         if isinstance(event, CertificateRotated):
             # The token was bound to the old certificate (RFC 8705 §3).
-            self._source.renew()
+            self._cache.expire_soon()
 
-    def _attach(self, request: Any, held: Held, trace: HopTrace) -> None:
+    def _attach(self, request: Any, cached: CachedToken, trace: HopTrace) -> None:
         headers, last = request.headers, self._attached
         before = headers.raw
-        is_repeated = before == last.before and held is last.held
+        is_repeated = before == last.before and cached is last.cached
         if is_repeated and type(headers) is type(last.after):
             request.headers = last.after.copy()
         else:
-            headers["Authorization"] = held.authorization
+            headers["Authorization"] = cached.authorization
             if self._id_header is not None:
                 headers[self._id_header] = self._client_id
             if _is_ascii(before):
                 # It reads the same as UTF-8, and httpx need not find that out on each call.
                 headers.encoding = "utf-8"
                 # Kept for later calls only where two have been alike, since it costs as much as it then spares one.
-                self._attached = _Attached(held, before, headers.copy() if is_repeated else None)
+                self._attached = _Attached(cached, before, headers.copy() if is_repeated else None)
         if self._id_header is not None:
             # httpx takes the token off a redirect to another origin, but not this header.
             if "trace" in request.extensions:
@@ -400,38 +401,40 @@ class OAuth2Auth(_Auth):
             for hop in (*response.history, response):
                 self._guard.check(hop.request.url)
 
-    def _should_replay(self, response: Any, said: bytes | None, held: Held, body: ReplayableBody | None) -> bool:
+    def _should_replay(
+        self, response: Any, said: bytes | None, cached: CachedToken, body: ReplayableBody | None
+    ) -> bool:
         """Tell whether a 401 is worth a new token and a second call; where it is not, the response says why."""
         self._log(response)
         if not self._guard.allows(response.request.url):
             return self._hand_on(response, "the call was redirected, and another origin answered")
         if not is_token_rejected(provider=self.config.provider, headers=response.headers, body=said or b""):
             return self._hand_on(response, "the answer does not speak of the token")
-        if not self._state.may_replace(held):
+        if not self._cache.may_refresh_after_401(cached):
             return self._hand_on(response, "the API rejects new tokens as well as old ones; renewals pause")
-        held.reject()
+        cached.invalidate()
         if body is not None and body.stream is response.request.stream and body.problem is not None:
             return self._hand_on(response, f"{body.problem}; the next call gets a new token")
         return True
 
-    def _replay(self, response: Any, held: Held, body: ReplayableBody | None, trace: HopTrace) -> Any | None:
+    def _replay(self, response: Any, cached: CachedToken, body: ReplayableBody | None, trace: HopTrace) -> Any | None:
         """Return the request to send again; None where its body turned out to be lost."""
         # The one that was answered: after a redirect, what came before it has been done and must not be done twice.
         request = response.request
         if body is not None and body.stream is request.stream and body.problem is not None:
             self._hand_on(response, body.problem)
             return None
-        self._attach(request, held, trace)
-        self._state.count(replays=1)
+        self._attach(request, cached, trace)
+        self._cache.count(replays=1)
         self._emit(RequestRetried(host=_host(response), tracking_id=self._tracking_id(response)))
         return request
 
-    def _after_replay(self, response: Any, held: Held, now: float, wall: float) -> None:
+    def _after_replay(self, response: Any, cached: CachedToken, now: float, wall: float) -> None:
         self._log(response)
         if response.status_code == _UNAUTHORIZED:
             self._hand_on(response, "it was replayed with a new token, which was rejected too")
         elif response.status_code < _SERVER_ERROR:
-            held.used(now, wall)
+            cached.mark_used(now, wall)
 
     def _hand_on(self, response: Any, reason: str) -> Literal[False]:
         response.extensions[NOT_REPLAYED] = reason
