@@ -1,6 +1,6 @@
-"""The auth flow: attach the token, guard the origin, replay one 401. It fetches nothing itself.
+"""`OAuth2Auth`: attaches the token, guards the origin, and retries a 401 once. It sends no token requests itself.
 
-No lock is cached across a `yield`: httpx may close the generator from another task.
+No lock is held across a `yield`: httpx can close the generator from another task.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from seic._tokens.single_use import shared_memory
 from seic._tokens.source import CachingTokenSource
 from seic._transport import AsyncTrace, BlockingTrace, HopTrace, guard_of, identity_of, require_config
 
-#: The streams whose bytes are in memory: they can always be sent again, and nothing needs to be noted of them.
+#: Streams whose bytes are in memory: they can always be sent again, without saving a position.
 _IN_MEMORY: set[type] = {httpx.ByteStream}
 
 if TYPE_CHECKING:
@@ -48,21 +48,21 @@ else:
         _IN_MEMORY.add(httpx2.ByteStream)
 
         class _Auth(httpx.Auth, httpx2.Auth):
-            """One base for both kinds of client: each asks only whether its own Auth is among the bases."""
+            """The base class of both kinds of client, each of which only checks for its own Auth class."""
 
 
 _UNAUTHORIZED = 401
-#: From here on an answer may come from something before the API that never saw the token: no use of it is noted.
+#: A response with this status or above can come from a proxy that did not check the token, so it is not a use of it.
 _SERVER_ERROR = 500
 _logger = logging.getLogger("seic.api")
 
 
 @attrs.define(eq=False, repr=False)
 class _Attached:
-    """What attaching a token made of the headers of the last call: most calls bring the same, and a copy is cheap.
+    """The headers of the last call with a token: most calls have the same headers, and a copy is cheap.
 
-    Setting each header anew would cost more than all the rest that is done to a call whose token is fresh. It is never
-    changed, and yet not frozen: to make one that is takes longer, and calls that are all different each make one.
+    Setting each header again would cost more than everything else in a call with a fresh token. Instances never change,
+    but are not frozen, which would make creation slower if all calls differ.
     """
 
     cached: CachedToken | None = None
@@ -71,21 +71,22 @@ class _Attached:
 
 
 class OAuth2Auth(_Auth):
-    """Attaches a live token to each call of the configured origin, renews it, and replays a call once on a 401.
+    """Attaches a valid token to requests to the configured origin, renews it, and retries a request once after a 401.
 
-    One instance serves any number of clients, tasks, threads and event loops, and all of them share one token.
+    One instance works for any number of clients, tasks, threads and event loops, which share one token.
 
-    A client of your own that follows redirects should have `transport=AsyncTransport(config)` (or `Transport`), which
-    refuses to leave the origin. Without it, token and client id stay at home all the same where httpx's own transports
-    send; but a server to which a redirect leads sees the client certificate, if `verify=` presents one, and a transport
-    that does not know httpcore's `trace` extension sends the client id along, which comes to light only afterwards, as
-    HostNotAllowed. With DPoP, it is that transport that proves each further hop; others repeat the first one's proof.
+    A custom client that follows redirects should have `transport=AsyncTransport(config)` (or `Transport`), which
+    refuses other origins. Without it, token and client id are still not sent to another origin by httpx's own
+    transports.
+    But a server that is the target of a redirect sees the client certificate, if `verify=` presents one. A transport
+    without httpcore's `trace` extension sends the client id to it, which is detected only afterwards, as
+    HostNotAllowed. With DPoP, only that transport creates a proof for each redirect; others repeat the first proof.
 
     Args:
-        config: Who asks, where, and how.
-        transport: What carries the token calls in place of the network, for tests.
+        config: The configuration.
+        transport: A transport for token requests instead of the network, for tests.
         on_event: A function or coroutine function of one event; see `listen`.
-        clock: The two clocks that lifetimes are counted by, for tests.
+        clock: The two clocks of lifetimes, for tests.
     """
 
     def __init__(
@@ -170,7 +171,7 @@ class OAuth2Auth(_Auth):
 
     @property
     def certificate(self) -> ClientCertificate | None:
-        """The client certificate in service; the first look at one from a callback calls it."""
+        """The client certificate in use; the first access calls a callback."""
         return self._identity.certificate
 
     @property
@@ -180,7 +181,7 @@ class OAuth2Auth(_Auth):
 
     @property
     def current(self) -> Token | None:
-        """The token if it is still valid, else None; reading it sends nothing and is no use of the token."""
+        """The token if it is valid, else None; reading it sends nothing and is not a use of the token."""
         return self._source.current
 
     async def token(self, *, force: bool = False) -> Token:
@@ -250,22 +251,23 @@ class OAuth2Auth(_Auth):
         return self._cache.stats
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Tell a listener of each event of this token from now on; the events stand in `seic.events`.
+        """Call a listener for each event of this token; the events are in `seic.events`.
 
-        A function is called in place, where the event happens, so it should return at once. A coroutine function runs
-        beside, in the event loop where the event happens, and closing waits for it, for 5 seconds at most; in a thread
-        without one it is run to its end there. What a listener raises is logged once and never reaches a call.
+        A function is called synchronously when the event occurs, so it should return quickly. A coroutine function runs
+        concurrently in the current event loop, and closing waits for it for 5 seconds at most; in a thread without a
+        loop it
+        runs to completion. An exception in a listener is logged once and never affects a request.
 
         Args:
             listener: A function or coroutine function of one event.
 
         Returns:
-            What ends it.
+            A function that removes the listener.
         """
         return self._listeners.add(listener)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        """Drive one call of an async client; httpx calls this."""
+        """Handle one request of an async client; httpx calls this."""
         self._guard.check(request.url)
         cached = self._cache.token
         now, wall = self._monotonic(), self._wall()
@@ -300,12 +302,12 @@ class OAuth2Auth(_Auth):
         self._after_replay(response, cached, now, wall)
 
     async def _get(self) -> CachedToken:
-        # The token's key needs the certificate.
+        # The key of the token in a store depends on the certificate.
         await self._identity.ready()
         return await self._source.get()
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        """Drive one call of a blocking client; httpx calls this."""
+        """Handle one request of a blocking client; httpx calls this."""
         self._guard.check(request.url)
         cached = self._cache.token
         now, wall = self._monotonic(), self._wall()
@@ -340,17 +342,17 @@ class OAuth2Auth(_Auth):
         self._after_replay(response, cached, now, wall)
 
     async def aclose(self) -> None:
-        """End what runs in the background, and wait for listeners that have begun; later calls start it anew."""
+        """Stop background work, and wait for running listeners; later requests start it again."""
         await self._source.aclose()
         await self._listeners.drain()
 
     def close(self) -> None:
-        """End what runs in the background, blocking; see `aclose`."""
+        """Stop background work, blocking; see `aclose`."""
         self._source.close()
         self._listeners.drain_sync()
 
     def _prove_calls(self, signer: DPoPSigner) -> None:
-        """Have each call carry a proof. Done to this instance, so that the way of calls without proofs is untouched."""
+        """Create a proof for each request. Set on this instance only: requests without proofs are not slowed."""
         attach, flow, blocking_flow = self._attach, self.async_auth_flow, self.sync_auth_flow
 
         def attach_and_prove(request: Any, cached: CachedToken, trace: HopTrace) -> None:
@@ -384,19 +386,19 @@ class OAuth2Auth(_Auth):
             if self._id_header is not None:
                 headers[self._id_header] = self._client_id
             if _is_ascii(before):
-                # It reads the same as UTF-8, and httpx need not find that out on each call.
+                # It is the same in UTF-8, and saves httpx the detection in each call.
                 headers.encoding = "utf-8"
-                # Kept for later calls only where two have been alike, since it costs as much as it then spares one.
+                # Kept only if two calls were alike, since it costs as much as it then saves in one.
                 self._attached = _Attached(cached, before, headers.copy() if is_repeated else None)
         if self._id_header is not None:
-            # httpx takes the token off a redirect to another origin, but not this header.
+            # httpx removes the token on a redirect to another origin, but not this header.
             if "trace" in request.extensions:
                 trace.watch(request)
             else:
                 request.extensions["trace"] = trace
 
     def _check_hops(self, request: Any, response: Any) -> None:
-        """Refuse the answer of a foreign origin, for transports that did not heed the trace."""
+        """Refuse a response from another origin, for transports that ignore the trace."""
         if self._id_header is not None and response.request is not request:
             for hop in (*response.history, response):
                 self._guard.check(hop.request.url)
@@ -404,22 +406,22 @@ class OAuth2Auth(_Auth):
     def _should_replay(
         self, response: Any, said: bytes | None, cached: CachedToken, body: ReplayableBody | None
     ) -> bool:
-        """Tell whether a 401 is worth a new token and a second call; where it is not, the response says why."""
+        """Return whether a 401 justifies a new token and a retry; otherwise the response tells the reason."""
         self._log(response)
         if not self._guard.allows(response.request.url):
             return self._hand_on(response, "the call was redirected, and another origin answered")
         if not is_token_rejected(provider=self.config.provider, headers=response.headers, body=said or b""):
             return self._hand_on(response, "the answer does not speak of the token")
         if not self._cache.may_refresh_after_401(cached):
-            return self._hand_on(response, "the API rejects new tokens as well as old ones; renewals pause")
+            return self._hand_on(response, "the API also rejects new tokens; renewals pause")
         cached.invalidate()
         if body is not None and body.stream is response.request.stream and body.problem is not None:
             return self._hand_on(response, f"{body.problem}; the next call gets a new token")
         return True
 
     def _replay(self, response: Any, cached: CachedToken, body: ReplayableBody | None, trace: HopTrace) -> Any | None:
-        """Return the request to send again; None where its body turned out to be lost."""
-        # The one that was answered: after a redirect, what came before it has been done and must not be done twice.
+        """Return the request to send again; None if its body cannot be sent again."""
+        # The last request: after a redirect, earlier requests must not be repeated.
         request = response.request
         if body is not None and body.stream is request.stream and body.problem is not None:
             self._hand_on(response, body.problem)
@@ -448,7 +450,7 @@ class OAuth2Auth(_Auth):
     def _log(self, response: Any) -> None:
         hops = [response]
         for hop in reversed(response.history):
-            if hop.status_code == _UNAUTHORIZED:  # that one and what came before it stand in the log already
+            if hop.status_code == _UNAUTHORIZED:  # the log has this request and the earlier ones already
                 break
             hops.append(hop)
         for hop in reversed(hops):
@@ -456,7 +458,7 @@ class OAuth2Auth(_Auth):
 
     def _log_hop(self, response: Any) -> None:
         request = response.request
-        # Without query and user: what callers put there is theirs.
+        # Without query and user, which can contain private data.
         path = request.url.raw_path.partition(b"?")[0].decode("ascii")
         _logger.info(
             "%s %s://%s%s %s tracking_id=%s",

@@ -1,4 +1,4 @@
-"""A login on another device, carried out (RFC 8628): begun, shown to a person, and polled for until it is decided."""
+"""Device logins (RFC 8628): start, instructions for the user, and polling for the result."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
 
 @attrs.frozen(kw_only=True, eq=False)
 class DeviceLogin(Unpicklable):
-    """A login in progress; show the person `verification_uri` and `user_code`, then call `finish`.
+    """A device login in progress; show `verification_uri` and `user_code` to the user, then call `finish`.
 
-    Made by `begin` or `begin_sync`, from a configuration whose grant is `seic.DeviceCode()`.
+    `begin` or `begin_sync` creates it from a configuration with the grant `seic.DeviceCode()`.
 
     Args:
-        user_code: What the person types.
-        verification_uri: Where.
-        verification_uri_complete: The same with the code in it, for a QR code; None where there is none.
+        user_code: The code that the user types.
+        verification_uri: The page where the user types it.
+        verification_uri_complete: The same with the code in it, for a QR code; None if there is none.
         expires_in: Seconds for the login.
     """
 
@@ -57,18 +57,19 @@ class DeviceLogin(Unpicklable):
         clock: Clock = SYSTEM_CLOCK,
         on_event: Listener | None = None,
     ) -> DeviceLogin:
-        """Begin a login.
+        """Start a login.
 
         Args:
-            config: Who asks, where, and how; its grant is `seic.DeviceCode()`.
-            transport: What carries the calls in place of the network, for tests.
+            config: The configuration, with the grant `seic.DeviceCode()`.
+            transport: A transport instead of the network, for tests.
             clock: The two clocks, for tests.
-            on_event: A function or coroutine function of one event: a token that should be bound to the client
-                certificate and is not is told of.
+            on_event: A function or coroutine function of one event: `TokenNotBound`, for a token that should be
+                bound to the
+                client certificate.
 
         Raises:
-            ConfigurationError: The grant is another.
-            TokenError: The provider did not begin one.
+            ConfigurationError: The configuration has another grant.
+            TokenError: The provider did not start a login.
         """
         endpoint = _endpoint(config, transport, clock, on_event)
         await identity_of(config).ready()
@@ -83,26 +84,26 @@ class DeviceLogin(Unpicklable):
         clock: Clock = SYSTEM_CLOCK,
         on_event: Listener | None = None,
     ) -> DeviceLogin:
-        """Begin a login, blocking; see `begin`."""
+        """Start a login; the blocking twin of `begin`."""
         endpoint = _endpoint(config, transport, clock, on_event)
-        # A callable that returns it may block: here, and not in the portal.
+        # A callable of the user can block: here, not in the portal.
         endpoint.certificate()
         return run(lambda: without_frames(_begin(endpoint)))
 
     async def finish(self, *, subject: str | None = None) -> ExistingToken:
-        """Wait until the person has logged in, and return the grant for `attrs.evolve(config, grant=...)`.
+        """Wait until the user has logged in, and return the grant for `attrs.evolve(config, grant=...)`.
 
         Args:
-            subject: Whose token it is, to keep several people's apart in a store.
+            subject: The owner of the token, which distinguishes users in a store.
 
         Raises:
-            TokenRequestRefused: The person said no (`access_denied`), or took too long (`expired_token`).
-            TokenError: The provider gave no token.
+            TokenRequestRefused: The user refused (`access_denied`), or took too long (`expired_token`).
+            TokenError: The provider returned no token.
         """
         return self._grant(await without_frames(self._poll()), subject)
 
     def finish_sync(self, *, subject: str | None = None) -> ExistingToken:
-        """Wait until the person has logged in, blocking; see `finish`."""
+        """Wait until the user has logged in; the blocking twin of `finish`."""
         return self._grant(run(lambda: without_frames(self._poll())), subject)
 
     async def _poll(self) -> Token:
@@ -112,9 +113,7 @@ class DeviceLogin(Unpicklable):
         while True:
             await anyio.sleep(interval)
             if endpoint.clock.monotonic() >= self._ends:
-                raise TokenRequestRefused(
-                    "the login took longer than the provider allows; begin a new one", status=None, code="expired_token"
-                )
+                raise TokenRequestRefused("the login has expired; start a new one", status=None, code="expired_token")
             try:
                 return await endpoint.request(endpoint.build(grant), grant)
             except SeicError as error:
@@ -139,7 +138,7 @@ def _endpoint(config: Config, transport: _Transport | None, clock: Clock, on_eve
     listeners = Listeners(on_event)
 
     def emit(event: Event) -> None:
-        # A poll that is answered "not yet" is no news.
+        # A poll with the answer "not yet" emits no event.
         if isinstance(event, TokenNotBound):
             listeners.emit(event)
 

@@ -1,4 +1,4 @@
-"""Discovery: an issuer's metadata is fetched, checked and remembered; what it may say stands in `_oauth.metadata`."""
+"""Discovery: fetches, validates and caches an issuer's metadata, which `_oauth.metadata` parses."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from seic._tls.context import CertificateSource, check_source
 from seic._tls.credential_files import Material
 from seic._tokens.exchange import exchange, without_frames
 
-#: Seconds for which metadata is remembered: endpoints move rarely, and with notice.
+#: Seconds for which metadata is cached: endpoints change rarely, and are announced.
 _MAX_AGE = 3600.0
 _TIMEOUT = 10.0
-#: Client errors that say nothing of what is there.
+#: Client errors that do not mean that there is no metadata.
 _NOT_NOW = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
 
 _Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
@@ -38,14 +38,14 @@ class _Known:
     until: float
 
 
-#: By issuer and by who was trusted to speak for it.
+#: By issuer, trust and client certificate.
 _known: dict[tuple[str, Material | None, str | None], _Known] = {}
 _lock = ForkSafeLock()
 
 
 @attrs.frozen(kw_only=True)
 class _Question:
-    """One issuer, and how it is asked."""
+    """The issuer, and the settings of the connection."""
 
     issuer: str
     ca: Material | None
@@ -58,17 +58,17 @@ class _Question:
 
     @property
     def transports(self) -> TransportFactory:
-        """What opens a transport for each call."""
+        """Returns a transport for each request."""
         return TransportFactory(
             self.issuer, identity=self.identity, network=self.network, transport=self.transport, field="issuer"
         )
 
     def asker(self) -> str | None:
-        """Return who asks, by the certificate's thumbprint; a callback is called for it, so this may block."""
+        """Return the thumbprint of the client certificate; this calls a callback, so it can block."""
         return None if self.transport is not None else self.identity.thumbprint
 
     async def ask(self, read: Callable[[bytes], Provider], asker: str | None) -> Provider:
-        """Return what `read` makes of the document; what it refuses is not remembered."""
+        """Return the result of `read` for the document; a document that it refuses is not cached."""
         urls = metadata_urls(self.issuer, allow_http_on_loopback=self.allow_http_on_loopback)
         key = self.issuer, self.ca, asker
         with _lock:
@@ -92,21 +92,21 @@ class _Question:
                         _known[key] = _Known(reply.body, self.clock() + self.max_age)
                 return provider
             if httpx.codes.is_redirect(reply.status):
-                why = "; redirects are not followed, for the metadata decides where secrets go"
+                why = "; redirects are not followed, since metadata decides where secrets are sent"
                 problem = problem or _unavailable(url, reply, why)
             elif reply.status in _NOT_NOW or not httpx.codes.is_client_error(reply.status):
                 raise _unavailable(url, reply, "; try again later")
         if problem is not None:
             raise problem
         raise ConfigurationError(
-            f"issuer: {self.issuer} has no metadata at {' or '.join(urls)}; check its spelling, or name the endpoints "
-            "yourself: seic.Provider(token_url=...)",
+            f"issuer: {self.issuer} has no metadata at {' or '.join(urls)}; check its spelling, or set the "
+            "endpoints: seic.Provider(token_url=...)",
             field="issuer",
         )
 
 
 def _is_page(body: bytes) -> bool:
-    """Tell whether an answer is for people: many sites show one, or redirect to one, at addresses they do not know."""
+    """Return whether a response is for browsers: many sites return one, or redirect to one, for unknown addresses."""
     return body.lstrip().startswith(b"<")
 
 
@@ -123,25 +123,28 @@ async def discover(
     client_authentication: ClientAuthentication | None = None,
     **options: Unpack[DiscoveryOptions],
 ) -> Provider:
-    """Ask an issuer for its metadata (RFC 8414, OpenID Connect Discovery) and return the provider that it describes.
+    """Request an issuer's metadata (RFC 8414, OpenID Connect Discovery), and return the provider that it describes.
 
-    The answer is remembered for an hour. It is taken only where it names exactly this issuer, and where its endpoints
-    are https URLs that can be meant. It has no hosts for API calls: those stay `Config(hosts=...)`.
+    The metadata is cached for an hour. It must name exactly this issuer, and its endpoints must be valid https URLs. It
+    has no hosts for API calls: set `Config(hosts=...)`.
 
     Args:
-        issuer: The issuer's https URL, exactly as the provider writes it: a slash at the end counts.
-        base: A provider whose other settings are kept, such as `tracking_header`.
-        client_authentication: How the client proves itself; None takes one that the provider offers.
-        options: `ca`, `certificate`, `proxy`, `local_address` and `trust_env`, as in `Config`; `max_age`, seconds for
-            which the answer is remembered; `allow_http_on_loopback`, for tests on this machine; `transport`, in place
-            of the network, for tests: nothing is remembered then.
+        issuer: The issuer's https URL, exactly as the provider writes it, including a trailing slash.
+        base: A provider with further settings to keep, such as `tracking_header`.
+        client_authentication: The client authentication; None selects one that the provider offers.
+        options: `ca`, `certificate`, `proxy`, `local_address` and `trust_env`, as in `Config`; `max_age`, the
+            seconds for
+            which metadata is cached; `allow_http_on_loopback`, for tests on this machine; `transport`, instead
+            of the
+            network, for tests, without caching.
 
     Raises:
-        ConfigurationError: The issuer is no https URL or has no metadata, or does not take the client authentication;
-            or an option is malformed, and `field` names it.
-        CertificateError: The client certificate or the authorities cannot work, or the server refuses the certificate.
-        InvalidTokenResponse: The answer cannot be used; `problem` names the member.
-        TokenEndpointUnavailable: There was none.
+        ConfigurationError: The issuer is not an https URL or has no metadata, or does not support the client
+            authentication; or an option is malformed, and `field` names it.
+        CertificateError: The client certificate or the authorities cannot be used, or the server refuses the
+            certificate.
+        InvalidTokenResponse: The metadata cannot be used; `problem` names the member.
+        TokenEndpointUnavailable: There was no response.
     """
     question, read = _question(issuer, base, client_authentication, **options)
     return await without_frames(question.ask(read, await run_in_thread(question.asker)))
@@ -154,7 +157,7 @@ def discover_sync(
     client_authentication: ClientAuthentication | None = None,
     **options: Unpack[DiscoveryOptions],
 ) -> Provider:
-    """Ask an issuer for its metadata, blocking; see `discover`."""
+    """Request an issuer's metadata; the blocking twin of `discover`."""
     question, read = _question(issuer, base, client_authentication, **options)
     asker = question.asker()
     return run(lambda: without_frames(question.ask(read, asker)))
