@@ -1,4 +1,4 @@
-"""Device logins (RFC 8628): start, instructions for the user, and polling for the result."""
+"""`DeviceLogin`: start a login on another device, and poll until the user has decided (RFC 8628)."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
 
 @attrs.frozen(kw_only=True, eq=False)
 class DeviceLogin(Unpicklable):
-    """A device login in progress; show `verification_uri` and `user_code` to the user, then call `finish`.
+    """A login in progress: show the user `verification_uri` and `user_code`, then call `finish`.
 
-    `begin` or `begin_sync` creates it from a configuration with the grant `seic.DeviceCode()`.
+    Create it with `begin` or `begin_sync`, from a configuration whose grant is `seic.DeviceCode()`.
 
     Args:
         user_code: The code that the user types.
-        verification_uri: The page where the user types it.
+        verification_uri: The page to type it at.
         verification_uri_complete: The same with the code in it, for a QR code; None if there is none.
-        expires_in: Seconds for the login.
+        expires_in: Lifetime of the login in seconds.
     """
 
     user_code: str
     verification_uri: str
     verification_uri_complete: str | None
     expires_in: float
-    _asked: DeviceCode = attrs.field(repr=False, alias="asked")
+    _requested: DeviceCode = attrs.field(repr=False, alias="requested")
     _authorization: DeviceAuthorization = attrs.field(repr=False, alias="authorization")
     _endpoint: TokenEndpoint = attrs.field(repr=False, alias="endpoint")
     _ends: float = attrs.field(repr=False, alias="ends")
@@ -60,15 +60,14 @@ class DeviceLogin(Unpicklable):
         """Start a login.
 
         Args:
-            config: The configuration, with the grant `seic.DeviceCode()`.
-            transport: A transport instead of the network, for tests.
+            config: The configuration; its grant is `seic.DeviceCode()`.
+            transport: A transport in place of the network, for tests.
             clock: The two clocks, for tests.
-            on_event: A function or coroutine function of one event: `TokenNotBound`, for a token that should be
-                bound to the
-                client certificate.
+            on_event: A function or coroutine function that is called with `TokenNotBound`, if the token should be bound
+                to the client certificate and is not.
 
         Raises:
-            ConfigurationError: The configuration has another grant.
+            ConfigurationError: The grant is another.
             TokenError: The provider did not start a login.
         """
         endpoint = _endpoint(config, transport, clock, on_event)
@@ -84,9 +83,9 @@ class DeviceLogin(Unpicklable):
         clock: Clock = SYSTEM_CLOCK,
         on_event: Listener | None = None,
     ) -> DeviceLogin:
-        """Start a login; the blocking twin of `begin`."""
+        """Start a login, blocking; see `begin`."""
         endpoint = _endpoint(config, transport, clock, on_event)
-        # A callable of the user can block: here, not in the portal.
+        # Read it here: a callable that returns it may block, and must not block the portal.
         endpoint.certificate()
         return run(lambda: without_frames(_begin(endpoint)))
 
@@ -94,7 +93,7 @@ class DeviceLogin(Unpicklable):
         """Wait until the user has logged in, and return the grant for `attrs.evolve(config, grant=...)`.
 
         Args:
-            subject: The owner of the token, which distinguishes users in a store.
+            subject: The user whose token it is, to keep users apart in a store.
 
         Raises:
             TokenRequestRefused: The user refused (`access_denied`), or took too long (`expired_token`).
@@ -103,17 +102,19 @@ class DeviceLogin(Unpicklable):
         return self._grant(await without_frames(self._poll()), subject)
 
     def finish_sync(self, *, subject: str | None = None) -> ExistingToken:
-        """Wait until the user has logged in; the blocking twin of `finish`."""
+        """Wait until the user has logged in, blocking; see `finish`."""
         return self._grant(run(lambda: without_frames(self._poll())), subject)
 
     async def _poll(self) -> Token:
         interval = self._authorization.interval
-        grant = attrs.evolve(self._asked, device_code=self._authorization.device_code)
+        grant = attrs.evolve(self._requested, device_code=self._authorization.device_code)
         endpoint = self._endpoint
         while True:
             await anyio.sleep(interval)
             if endpoint.clock.monotonic() >= self._ends:
-                raise TokenRequestRefused("the login has expired; start a new one", status=None, code="expired_token")
+                raise TokenRequestRefused(
+                    "the login took longer than the provider allows; start a new one", status=None, code="expired_token"
+                )
             try:
                 return await endpoint.request(endpoint.build(grant), grant)
             except SeicError as error:
@@ -125,20 +126,20 @@ class DeviceLogin(Unpicklable):
     def _grant(self, token: Token, subject: str | None) -> ExistingToken:
         return ExistingToken(
             token=token,
-            audience=self._asked.audience,
-            resource=self._asked.resource,
-            end_other_sessions=self._asked.end_other_sessions,
+            audience=self._requested.audience,
+            resource=self._requested.resource,
+            end_other_sessions=self._requested.end_other_sessions,
             **({} if subject is None else {"subject": subject}),
         )
 
 
 def _endpoint(config: Config, transport: _Transport | None, clock: Clock, on_event: Listener | None) -> TokenEndpoint:
     if not isinstance(config.grant, DeviceCode):
-        raise ConfigurationError("grant: a login on another device needs grant=seic.DeviceCode()", field="grant")
+        raise ConfigurationError("grant: must be seic.DeviceCode() for a login on another device", field="grant")
     listeners = Listeners(on_event)
 
     def emit(event: Event) -> None:
-        # A poll with the answer "not yet" emits no event.
+        # Not the polls, most of which end with `authorization_pending`.
         if isinstance(event, TokenNotBound):
             listeners.emit(event)
 
@@ -163,7 +164,7 @@ def _endpoint(config: Config, transport: _Transport | None, clock: Clock, on_eve
 async def _begin(endpoint: TokenEndpoint) -> DeviceLogin:
     grant = endpoint.grant
     if not isinstance(grant, DeviceCode):
-        raise TypeError("the endpoint is made for a device login")
+        raise TypeError("the grant must be a DeviceCode")
     begun = endpoint.clock.monotonic()
     reply = await endpoint.send(build_device_request(endpoint.context(), grant=grant), endpoint.timeout)
     authorization = parse_device_reply(reply)
@@ -172,7 +173,7 @@ async def _begin(endpoint: TokenEndpoint) -> DeviceLogin:
         verification_uri=authorization.verification_uri,
         verification_uri_complete=authorization.verification_uri_complete,
         expires_in=authorization.expires_in,
-        asked=grant,
+        requested=grant,
         authorization=authorization,
         endpoint=endpoint,
         ends=begun + authorization.expires_in,

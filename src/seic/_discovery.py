@@ -1,4 +1,4 @@
-"""Discovery: fetches, validates and caches an issuer's metadata, which `_oauth.metadata` parses."""
+"""`discover`: fetch an issuer's metadata, and cache it; `_oauth.metadata` parses it."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from seic._tls.context import CertificateSource, check_source
 from seic._tls.credential_files import Material
 from seic._tokens.exchange import exchange, without_frames
 
-#: Seconds for which metadata is cached: endpoints change rarely, and are announced.
+#: Seconds for which metadata is cached: endpoints change rarely, and with notice.
 _MAX_AGE = 3600.0
 _TIMEOUT = 10.0
 #: Client errors that do not mean that there is no metadata.
-_NOT_NOW = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
+_TEMPORARY = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
 
 _Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
 
 
 @attrs.frozen
-class _Known:
+class _CacheEntry:
     body: bytes
-    until: float
+    expires_at: float
 
 
-#: By issuer, trust and client certificate.
-_known: dict[tuple[str, Material | None, str | None], _Known] = {}
+#: By issuer, CA, and the thumbprint of the client certificate.
+_cache: dict[tuple[str, Material | None, str | None], _CacheEntry] = {}
 _lock = ForkSafeLock()
 
 
 @attrs.frozen(kw_only=True)
-class _Question:
-    """The issuer, and the settings of the connection."""
+class _Discovery:
+    """One discovery: the issuer, and the settings of its requests."""
 
     issuer: str
     ca: Material | None
@@ -58,30 +58,30 @@ class _Question:
 
     @property
     def transports(self) -> TransportFactory:
-        """Returns a transport for each request."""
+        """The factory of the transport of each request."""
         return TransportFactory(
             self.issuer, identity=self.identity, network=self.network, transport=self.transport, field="issuer"
         )
 
-    def asker(self) -> str | None:
-        """Return the thumbprint of the client certificate; this calls a callback, so it can block."""
+    def thumbprint(self) -> str | None:
+        """Return the thumbprint of the client certificate; this calls the user's callable, which may block."""
         return None if self.transport is not None else self.identity.thumbprint
 
-    async def ask(self, read: Callable[[bytes], Provider], asker: str | None) -> Provider:
-        """Return the result of `read` for the document; a document that it refuses is not cached."""
+    async def run(self, parse: Callable[[bytes], Provider], thumbprint: str | None) -> Provider:
+        """Return the provider that `parse` makes of the document; a document that it refuses is not cached."""
         urls = metadata_urls(self.issuer, allow_http_on_loopback=self.allow_http_on_loopback)
-        key = self.issuer, self.ca, asker
+        key = self.issuer, self.ca, thumbprint
         with _lock:
-            known = _known.get(key) if self.transport is None else None
-        if known is not None and self.clock() < known.until:
-            return read(known.body)
+            cached = _cache.get(key) if self.transport is None else None
+        if cached is not None and self.clock() < cached.expires_at:
+            return parse(cached.body)
         problem: SeicError | None = None
         for url in urls:
             request = httpx.Request("GET", url, headers={"Accept": "application/json"})
             reply = await exchange(self.transports, request, seconds=_TIMEOUT)
             if reply.status == httpx.codes.OK:
                 try:
-                    provider = read(reply.body)
+                    provider = parse(reply.body)
                 except InvalidTokenResponse as error:
                     if not _is_page(reply.body):
                         raise
@@ -89,24 +89,24 @@ class _Question:
                     continue
                 if self.transport is None:
                     with _lock:
-                        _known[key] = _Known(reply.body, self.clock() + self.max_age)
+                        _cache[key] = _CacheEntry(reply.body, self.clock() + self.max_age)
                 return provider
             if httpx.codes.is_redirect(reply.status):
-                why = "; redirects are not followed, since metadata decides where secrets are sent"
+                why = "; redirects are not followed, because metadata decides where secrets are sent"
                 problem = problem or _unavailable(url, reply, why)
-            elif reply.status in _NOT_NOW or not httpx.codes.is_client_error(reply.status):
+            elif reply.status in _TEMPORARY or not httpx.codes.is_client_error(reply.status):
                 raise _unavailable(url, reply, "; try again later")
         if problem is not None:
             raise problem
         raise ConfigurationError(
-            f"issuer: {self.issuer} has no metadata at {' or '.join(urls)}; check its spelling, or set the "
-            "endpoints: seic.Provider(token_url=...)",
+            f"issuer: {self.issuer} has no metadata at {' or '.join(urls)}; check its spelling, or set the endpoints "
+            "with seic.Provider(token_url=...)",
             field="issuer",
         )
 
 
 def _is_page(body: bytes) -> bool:
-    """Return whether a response is for browsers: many sites return one, or redirect to one, for unknown addresses."""
+    """Whether a reply is an HTML page, which many sites return for unknown addresses."""
     return body.lstrip().startswith(b"<")
 
 
@@ -123,31 +123,28 @@ async def discover(
     client_authentication: ClientAuthentication | None = None,
     **options: Unpack[DiscoveryOptions],
 ) -> Provider:
-    """Request an issuer's metadata (RFC 8414, OpenID Connect Discovery), and return the provider that it describes.
+    """Fetch an issuer's metadata (RFC 8414, OpenID Connect Discovery) and return the provider that it describes.
 
-    The metadata is cached for an hour. It must name exactly this issuer, and its endpoints must be valid https URLs. It
-    has no hosts for API calls: set `Config(hosts=...)`.
+    The document is cached for an hour. It is accepted only if it names exactly this issuer, and if its endpoints are
+    public https URLs. Metadata has no hosts for API requests: set `Config(hosts=...)`.
 
     Args:
-        issuer: The issuer's https URL, exactly as the provider writes it, including a trailing slash.
-        base: A provider with further settings to keep, such as `tracking_header`.
-        client_authentication: The client authentication; None selects one that the provider offers.
-        options: `ca`, `certificate`, `proxy`, `local_address` and `trust_env`, as in `Config`; `max_age`, the
-            seconds for
-            which metadata is cached; `allow_http_on_loopback`, for tests on this machine; `transport`, instead
-            of the
-            network, for tests, without caching.
+        issuer: The issuer's https URL, exactly as the provider writes it, with or without a slash at the end.
+        base: A provider whose other settings are kept, such as `tracking_header`.
+        client_authentication: The client authentication; None chooses one that the provider offers.
+        options: `ca`, `certificate`, `proxy`, `local_address` and `trust_env`, as in `Config`; `max_age`, seconds for
+            which the document is cached; `allow_http_on_loopback`, for tests on this machine; `transport`, in place of
+            the network, for tests: nothing is cached then.
 
     Raises:
-        ConfigurationError: The issuer is not an https URL or has no metadata, or does not support the client
-            authentication; or an option is malformed, and `field` names it.
-        CertificateError: The client certificate or the authorities cannot be used, or the server refuses the
-            certificate.
-        InvalidTokenResponse: The metadata cannot be used; `problem` names the member.
-        TokenEndpointUnavailable: There was no response.
+        ConfigurationError: The issuer is not an https URL, has no metadata, or does not offer the client
+            authentication; or an option is malformed, and `field` is its name.
+        CertificateError: The client certificate or the CA cannot be used, or the server refuses the certificate.
+        InvalidTokenResponse: The document is malformed; `problem` names the member.
+        TokenEndpointUnavailable: There was no reply.
     """
-    question, read = _question(issuer, base, client_authentication, **options)
-    return await without_frames(question.ask(read, await run_in_thread(question.asker)))
+    discovery, parse = _discovery(issuer, base, client_authentication, **options)
+    return await without_frames(discovery.run(parse, await run_in_thread(discovery.thumbprint)))
 
 
 def discover_sync(
@@ -157,13 +154,13 @@ def discover_sync(
     client_authentication: ClientAuthentication | None = None,
     **options: Unpack[DiscoveryOptions],
 ) -> Provider:
-    """Request an issuer's metadata; the blocking twin of `discover`."""
-    question, read = _question(issuer, base, client_authentication, **options)
-    asker = question.asker()
-    return run(lambda: without_frames(question.ask(read, asker)))
+    """Fetch an issuer's metadata, blocking; see `discover`."""
+    discovery, parse = _discovery(issuer, base, client_authentication, **options)
+    thumbprint = discovery.thumbprint()
+    return run(lambda: without_frames(discovery.run(parse, thumbprint)))
 
 
-def _question(
+def _discovery(
     issuer: str,
     base: Provider | None,
     client_authentication: ClientAuthentication | None,
@@ -177,9 +174,9 @@ def _question(
     allow_http_on_loopback: bool = False,
     max_age: float = _MAX_AGE,
     clock: Callable[[], float] = time.monotonic,
-) -> tuple[_Question, Callable[[bytes], Provider]]:
+) -> tuple[_Discovery, Callable[[bytes], Provider]]:
     check_source(certificate)
-    question = _Question(
+    discovery = _Discovery(
         issuer=issuer,
         ca=ca,
         identity=shared_identity(certificate, ca=ca),
@@ -190,7 +187,7 @@ def _question(
         clock=clock,
     )
 
-    def read(body: bytes) -> Provider:
+    def parse(body: bytes) -> Provider:
         return parse_metadata(
             body,
             issuer=issuer,
@@ -199,4 +196,4 @@ def _question(
             allow_http_on_loopback=allow_http_on_loopback,
         )
 
-    return question, read
+    return discovery, parse

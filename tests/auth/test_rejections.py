@@ -125,7 +125,7 @@ def test_a_path_that_takes_no_token_does_not_cost_one_for_each_call(
         clock.advance(1)
     assert desk.calls <= 8
     assert len({"rejected too" in note for note in notes}) == 2
-    assert any("also rejects new tokens" in note for note in notes)
+    assert any("rejects new tokens as well as old ones" in note for note in notes)
 
 
 @pytest.mark.parametrize(
