@@ -13,8 +13,7 @@ class Clock:
     """A monotonic clock for lifetimes, and the wall clock that is compared with it, both in seconds.
 
     The monotonic clock can stop while a machine sleeps; users and NTP adjust the wall clock. Each alone can be wrong,
-    but
-    not both in the same way.
+    but not both in the same way.
     """
 
     monotonic: Callable[[], float] = time.monotonic

@@ -15,17 +15,14 @@ class TokenStore(Protocol):
     """A store of tokens; a failure costs a token request, never an API call.
 
     Methods block. Set `blocking` if one can wait for a disk or a network: it is then called in its own thread, and
-    waited
-    for briefly. Calls come one at a time.
-    Keys are opaque hex digests of everything that a token is bound to, so two identities never share one.
-    Save a token with all its fields; without `login_id` a session cannot be distinguished from that of an earlier
-    login.
+    waited for briefly. Calls come one at a time. Keys are opaque hex digests of everything that a token is bound to, so
+    two identities never share one. Save a token with all its fields; without `login_id` a session cannot be
+    distinguished from that of an earlier login.
 
     seic does not delete unused tokens: a store can delete a token at `Token.ends_at`, when nothing in it is valid.
 
     Two processes that share a store can refresh one token at the same moment, and so use one refresh token twice,
-    unless
-    the store is a `ClaimingStore`. Within a process this cannot happen.
+    unless the store is a `ClaimingStore`. Within a process this cannot happen.
     """
 
     @property
