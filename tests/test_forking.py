@@ -14,9 +14,7 @@ import pytest
 
 import seic
 from seic import _discovery
-from seic._runtime import Latch, Lock, survive_fork
 from seic._tls import context
-from seic._tokens.lifeline import Lifeline
 from seic.otel._telemetry import Telemetry
 from tests._support.edge import Edge
 from tests._support.forking import forks, in_child
@@ -26,7 +24,7 @@ from tests._support.swapping import PairOnDisk, settings_for
 #: The locks that are free in a child.
 _SAFE = {"Lock", "ForkSafeLock"}
 _SOURCES = Path(seic.__file__).parent
-#: What in `threading` and `queue` is a lock, or stands on one that a fork may leave held.
+#: Classes of `threading` and `queue` that are or contain a lock, which can be held after a fork.
 _BARE = {"RLock", "Condition", "Semaphore", "BoundedSemaphore", "Barrier", "Queue", "LifoQueue", "PriorityQueue"}
 
 pytestmark = forks
@@ -65,13 +63,11 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
         "_discovery.py": (_discovery, "_lock"),
         "_identity.py": (identity, "_lock"),
         "_network/identity_transport.py": (cast("Any", transport)._inner, "_lock"),
-        "_runtime.py": (Latch(), "_lock"),
-        "_tokens/keeping.py": (auth._source._keeper, "_lock"),
-        "_tokens/keeping.py, while it writes": (auth._source._keeper, "_writing"),
-        "_tokens/lifeline.py": (Lifeline(), "_lock"),
-        "_tokens/spending.py": (auth._source._spendings, "_lock"),
         "_tls/context.py": (context, "_lock"),
-        "_tokens/state.py": (auth._source.state, "_lock"),
+        "_tokens/cache.py": (auth._source.cache, "_lock"),
+        "_tokens/single_use.py": (auth._source._memory, "_lock"),
+        "_tokens/store_guard.py": (auth._source._guard, "_lock"),
+        "_tokens/store_guard.py, while it writes": (auth._source._guard, "_writing"),
         "otel/_telemetry.py": (Telemetry(cast("Any", None), {}, token_url="https://idp.example/", http=False), "_lock"),
     }
 
@@ -134,30 +130,9 @@ def test_every_lock_survives_a_fork_and_is_tested_for_it(client: seic.Client) ->
         if path.relative_to(_SOURCES).parts[0] != "sandbox"
     }
     bare = {path for path, names in made.items() if names - _SAFE}
-    assert bare <= {"_concurrency.py", "_identity.py", "_pool.py", "_portal.py", "_runtime.py"}
+    assert bare <= {"_concurrency.py", "_identity.py", "_pool.py", "_portal.py"}
     covered = {name.partition(",")[0] for name in holders(client)}
     assert covered - bare == {path for path, names in made.items() if names} - bare
-
-
-def test_who_survives_is_told_once_and_is_not_kept_alive() -> None:
-    """Each object is reset in the child, with free locks; unreferenced ones are collected."""
-
-    class Heir:
-        def __init__(self, lock: Any) -> None:
-            self.lock = lock
-            self.told = 0
-
-        def after_fork(self) -> None:
-            with self.lock:
-                self.told += 1
-
-    lock = Lock()
-    heirs = [Heir(lock), Heir(lock)]
-    for heir in heirs:
-        survive_fork(heir)
-        survive_fork(heir)
-    assert in_child(lambda: [heir.told for heir in heirs]) == "[1, 1]"
-    assert [heir.told for heir in heirs] == [0, 0]
 
 
 def test_the_child_does_not_speak_on_its_parents_connections(root: Minted, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ class Server:
 
     @property
     def open(self) -> int:
-        """How many connections there are."""
+        """The number of connections."""
         return len(self._writers)
 
     def hold(self, path: str) -> Callable[[], None]:
@@ -361,7 +361,7 @@ async def _send_blocking(config: seic.Config, options: dict[str, Any], connects:
     return await asyncio.to_thread(run)
 
 
-# What is private of httpx
+# Private names of httpx
 
 
 @pytest.mark.parametrize("kind", [httpx.AsyncHTTPTransport, httpx.HTTPTransport])

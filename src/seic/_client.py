@@ -24,7 +24,7 @@ from seic._options import (
     split_config_options,
 )
 from seic._tls.certificate import ClientCertificate
-from seic._tokens.stats import Stats
+from seic._tokens.cache import Stats
 from seic._transport import DECIDED_BY_CONFIG, AsyncTransport, Transport
 
 #: Arguments of a client that httpx passes to the transport that it creates.

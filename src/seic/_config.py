@@ -30,7 +30,7 @@ from seic._settings import read_environment, read_file
 from seic._tls.context import CertificateSource, check_source
 from seic._tls.credential_files import CredentialFile
 from seic._tls.trust import read_trust_store
-from seic._tokens.held import Margin, Windows
+from seic._tokens.refresh_policy import Margin, RefreshPolicy
 from seic._tokens.store import TokenStore
 
 #: The trusted authorities: a path, PEM bytes, or None for the system's.
@@ -333,9 +333,9 @@ def network_of(config: Config) -> Network:
     return network
 
 
-def refresh_policy_of(config: Config) -> Windows:
+def refresh_policy_of(config: Config) -> RefreshPolicy:
     """Return the times of refresh that a configuration sets."""
-    return Windows(config.advisory_refresh, config.mandatory_refresh)
+    return RefreshPolicy(config.advisory_refresh, config.mandatory_refresh)
 
 
 def _public_facts(grant: Grant) -> dict[str, object]:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+import anyio
 import attrs
 import httpx
 
 from seic._config import Config, network_of
 from seic._errors import ConfigurationError, SeicError, TokenRequestRefused
-from seic._events import Emit, TokenNotBound
+from seic._events import Event, TokenNotBound
 from seic._listeners import Listener, Listeners
 from seic._model.extension_grants import DeviceCode, ExistingToken
 from seic._model.secrecy import Unpicklable
 from seic._model.token import Token
 from seic._network.transport_factory import TransportFactory
-from seic._oauth.confirmation import check_confirmation
 from seic._oauth.device import DeviceAuthorization, build_device_request, next_interval, parse_device_reply
-from seic._oauth.jwt import claims_of
-from seic._oauth.reply import Reply
+from seic._portal import run
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
-from seic._tokens.fetch import Send, Sleep, Steps, run_async, run_sync
-from seic._tokens.lifeline import Lifeline
-from seic._tokens.sending import Sender
+from seic._tokens.exchange import without_frames
 from seic._transport import identity_of
 
 _Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
@@ -49,9 +46,7 @@ class DeviceLogin(Unpicklable):
     _asked: DeviceCode = attrs.field(repr=False, alias="asked")
     _authorization: DeviceAuthorization = attrs.field(repr=False, alias="authorization")
     _endpoint: TokenEndpoint = attrs.field(repr=False, alias="endpoint")
-    _clock: Clock = attrs.field(repr=False, alias="clock")
     _ends: float = attrs.field(repr=False, alias="ends")
-    _emit: Emit = attrs.field(repr=False, alias="emit")
 
     @classmethod
     async def begin(
@@ -75,9 +70,9 @@ class DeviceLogin(Unpicklable):
             ConfigurationError: The grant is another.
             TokenError: The provider did not begin one.
         """
-        endpoint = _endpoint(config, transport)
+        endpoint = _endpoint(config, transport, clock, on_event)
         await identity_of(config).ready()
-        return await run_async(_beginning(endpoint, clock, Listeners(on_event).emit), endpoint.sender)
+        return await without_frames(_begin(endpoint))
 
     @classmethod
     def begin_sync(
@@ -89,8 +84,10 @@ class DeviceLogin(Unpicklable):
         on_event: Listener | None = None,
     ) -> DeviceLogin:
         """Begin a login, blocking; see `begin`."""
-        endpoint = _endpoint(config, transport)
-        return run_sync(_beginning(endpoint, clock, Listeners(on_event).emit), endpoint.sender, Lifeline())
+        endpoint = _endpoint(config, transport, clock, on_event)
+        # A callable that returns it may block: here, and not in the portal.
+        endpoint.certificate()
+        return run(lambda: without_frames(_begin(endpoint)))
 
     async def finish(self, *, subject: str | None = None) -> ExistingToken:
         """Wait until the person has logged in, and return the grant for `attrs.evolve(config, grant=...)`.
@@ -102,39 +99,24 @@ class DeviceLogin(Unpicklable):
             TokenRequestRefused: The person said no (`access_denied`), or took too long (`expired_token`).
             TokenError: The provider gave no token.
         """
-        return self._grant(await run_async(self.polling(), self._endpoint.sender), subject)
+        return self._grant(await without_frames(self._poll()), subject)
 
     def finish_sync(self, *, subject: str | None = None) -> ExistingToken:
         """Wait until the person has logged in, blocking; see `finish`."""
-        return self._grant(run_sync(self.polling(), self._endpoint.sender, Lifeline()), subject)
+        return self._grant(run(lambda: without_frames(self._poll())), subject)
 
-    def polling(self) -> Steps[Token]:
-        """Yield the polls and the pauses between them, and return the token."""
+    async def _poll(self) -> Token:
         interval = self._authorization.interval
         grant = attrs.evolve(self._asked, device_code=self._authorization.device_code)
+        endpoint = self._endpoint
         while True:
-            yield Sleep(interval)
-            if self._clock.monotonic() >= self._ends:
+            await anyio.sleep(interval)
+            if endpoint.clock.monotonic() >= self._ends:
                 raise TokenRequestRefused(
                     "the login took longer than the provider allows; begin a new one", status=None, code="expired_token"
                 )
-            wall = self._clock.wall()
-            certificate = self._endpoint.certificate()
             try:
-                request = self._endpoint.build(grant, now=wall)
-                reply: Reply = yield Send(request, self._endpoint.timeout)
-                if self._endpoint.should_resend(request, reply):
-                    reply = yield Send(self._endpoint.build(grant, now=wall), self._endpoint.timeout)
-                token = self._endpoint.parse(reply, obtained_at=wall, now=wall)
-                is_bound = check_confirmation(
-                    claims_of(token.access_token),
-                    provider=self._endpoint.provider,
-                    certificate=certificate,
-                    host=self._endpoint.host,
-                )
-                if not is_bound:
-                    self._emit(TokenNotBound(host=self._endpoint.host, tracking_id=token.tracking_id))
-                return token
+                return await endpoint.request(endpoint.build(grant), grant)
             except SeicError as error:
                 pause = next_interval(error, interval)
                 if pause is None:
@@ -151,9 +133,16 @@ class DeviceLogin(Unpicklable):
         )
 
 
-def _endpoint(config: Config, transport: _Transport | None) -> TokenEndpoint:
+def _endpoint(config: Config, transport: _Transport | None, clock: Clock, on_event: Listener | None) -> TokenEndpoint:
     if not isinstance(config.grant, DeviceCode):
         raise ConfigurationError("grant: a login on another device needs grant=seic.DeviceCode()", field="grant")
+    listeners = Listeners(on_event)
+
+    def emit(event: Event) -> None:
+        # A poll that is answered "not yet" is no news.
+        if isinstance(event, TokenNotBound):
+            listeners.emit(event)
+
     identity = identity_of(config)
     transports = TransportFactory(config.token_url, identity=identity, network=network_of(config), transport=transport)
     return TokenEndpoint(
@@ -162,22 +151,23 @@ def _endpoint(config: Config, transport: _Transport | None) -> TokenEndpoint:
         client_id=config.client_id,
         client_secret=config.client_secret,
         grant=config.grant,
-        sender=Sender(transports, tracking_header=config.provider.tracking_header),
+        transports=transports,
         timeout=config.token_timeout,
+        clock=clock,
+        emit=emit,
         certificate=lambda: identity.certificate,
         dpop=config.dpop,
         hint=identity.hint,
     )
 
 
-def _beginning(endpoint: TokenEndpoint, clock: Clock, emit: Emit) -> Steps[DeviceLogin]:
+async def _begin(endpoint: TokenEndpoint) -> DeviceLogin:
     grant = endpoint.grant
     if not isinstance(grant, DeviceCode):
         raise TypeError("the endpoint is made for a device login")
-    request = build_device_request(endpoint.context(now=clock.wall()), grant=grant)
-    begun = clock.monotonic()
-    reply: Reply = yield Send(request, endpoint.timeout)
-    authorization = parse_device_reply(attrs.evolve(reply, provider=endpoint.provider, now=clock.wall()))
+    begun = endpoint.clock.monotonic()
+    reply = await endpoint.send(build_device_request(endpoint.context(), grant=grant), endpoint.timeout)
+    authorization = parse_device_reply(reply)
     return DeviceLogin(
         user_code=authorization.user_code,
         verification_uri=authorization.verification_uri,
@@ -186,7 +176,5 @@ def _beginning(endpoint: TokenEndpoint, clock: Clock, emit: Emit) -> Steps[Devic
         asked=grant,
         authorization=authorization,
         endpoint=endpoint,
-        clock=clock,
         ends=begun + authorization.expires_in,
-        emit=emit,
     )

@@ -9,6 +9,7 @@ from typing import TypeAlias, Unpack
 import attrs
 import httpx
 
+from seic._concurrency import ForkSafeLock, run_in_thread
 from seic._errors import ConfigurationError, InvalidTokenResponse, SeicError, TokenEndpointUnavailable
 from seic._identity import Identity, shared_identity
 from seic._model.provider import ClientAuthentication, Provider
@@ -17,12 +18,10 @@ from seic._network.transport_factory import TransportFactory
 from seic._oauth.metadata import metadata_urls, parse_metadata
 from seic._oauth.reply import Reply
 from seic._options import DiscoveryOptions
-from seic._runtime import Lock, in_thread
+from seic._portal import run
 from seic._tls.context import CertificateSource, check_source
 from seic._tls.credential_files import Material
-from seic._tokens.fetch import Send, Steps, run_async, run_sync
-from seic._tokens.lifeline import Lifeline
-from seic._tokens.sending import Sender
+from seic._tokens.exchange import exchange, without_frames
 
 #: Seconds for which metadata is remembered: endpoints move rarely, and with notice.
 _MAX_AGE = 3600.0
@@ -41,7 +40,7 @@ class _Known:
 
 #: By issuer and by who was trusted to speak for it.
 _known: dict[tuple[str, Material | None, str | None], _Known] = {}
-_lock = Lock()
+_lock = ForkSafeLock()
 
 
 @attrs.frozen(kw_only=True)
@@ -68,8 +67,8 @@ class _Question:
         """Return who asks, by the certificate's thumbprint; a callback is called for it, so this may block."""
         return None if self.transport is not None else self.identity.thumbprint
 
-    def steps(self, read: Callable[[bytes], Provider], asker: str | None) -> Steps[Provider]:
-        """Yield the calls, and return what `read` makes of the document; what it refuses is not remembered."""
+    async def ask(self, read: Callable[[bytes], Provider], asker: str | None) -> Provider:
+        """Return what `read` makes of the document; what it refuses is not remembered."""
         urls = metadata_urls(self.issuer, allow_http_on_loopback=self.allow_http_on_loopback)
         key = self.issuer, self.ca, asker
         with _lock:
@@ -78,7 +77,8 @@ class _Question:
             return read(known.body)
         problem: SeicError | None = None
         for url in urls:
-            reply: Reply = yield Send(httpx.Request("GET", url, headers={"Accept": "application/json"}), _TIMEOUT)
+            request = httpx.Request("GET", url, headers={"Accept": "application/json"})
+            reply = await exchange(self.transports, request, seconds=_TIMEOUT)
             if reply.status == httpx.codes.OK:
                 try:
                     provider = read(reply.body)
@@ -144,7 +144,7 @@ async def discover(
         TokenEndpointUnavailable: There was none.
     """
     question, read = _question(issuer, base, client_authentication, **options)
-    return await run_async(question.steps(read, await in_thread(question.asker)), Sender(question.transports))
+    return await without_frames(question.ask(read, await run_in_thread(question.asker)))
 
 
 def discover_sync(
@@ -156,7 +156,8 @@ def discover_sync(
 ) -> Provider:
     """Ask an issuer for its metadata, blocking; see `discover`."""
     question, read = _question(issuer, base, client_authentication, **options)
-    return run_sync(question.steps(read, question.asker()), Sender(question.transports), Lifeline())
+    asker = question.asker()
+    return run(lambda: without_frames(question.ask(read, asker)))
 
 
 def _question(

@@ -13,9 +13,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from seic._concurrency import ForkSafeLock, is_in_event_loop
+from seic._concurrency import ForkSafeLock, is_in_event_loop, run_in_thread
 from seic._events import Event, log_event
-from seic._portal import BackgroundTask, start
+from seic._portal import BackgroundTask, is_in_portal, start
 
 #: A function or a coroutine function of one event.
 Listener: TypeAlias = Callable[[Event], object]
@@ -108,16 +108,23 @@ class _Subscription:
 
             async def settle() -> None:
                 _current.set(key)
-                await self._settle(awaitable)
+                if is_in_portal():
+                    # No user's code runs in the portal's loop, which blocking callers share.
+                    await run_in_thread(self._run_sync, awaitable)
+                else:
+                    await self._settle(awaitable)
 
             task = start(settle)
             self._running[key] = task
             task.future.add_done_callback(lambda _future: self._running.pop(key, None))
         else:
-            try:
-                asyncio.run(self._settle(awaitable))
-            except asyncio.CancelledError as error:  # raised by the listener: no other code knows this loop
-                self._log(error)
+            self._run_sync(awaitable)
+
+    def _run_sync(self, awaitable: Awaitable[object]) -> None:
+        try:
+            asyncio.run(self._settle(awaitable))
+        except asyncio.CancelledError as error:  # raised by the listener: no other code knows this loop
+            self._log(error)
 
     async def _settle(self, awaitable: Awaitable[object]) -> None:
         try:

@@ -47,6 +47,7 @@ async def test_a_call_cancelled_anywhere_leaves_the_others_alone(
 ) -> None:
     """At each step of a call with a refresh, a rejection and another refresh: concurrent and later calls succeed."""
     api.dead.add("token-1")
+    desk.turns = 3
     steps = 0
     async with KINDS[0].client(api, auth) as client:
         while True:

@@ -40,7 +40,7 @@ def test_a_blocking_client_ends_its_thread(desk: FakeEndpoint) -> None:
         assert client.token().access_token == "token-1"
         assert client.token(force=True).access_token == "token-2"
         assert client.stats.token_requests == 2
-    assert client._oauth._source.state.flight is None
+    assert client._oauth._source.cache.pending is None
 
 
 async def test_a_client_revokes(desk: FakeEndpoint) -> None:

@@ -73,6 +73,7 @@ def test_a_blocking_client_tells_the_same(gateway: FakeGateway, heard: Heard) ->
 
 async def test_each_waiting_call_is_told_of_with_the_fetch_it_waits_for(gateway: FakeGateway, heard: Heard) -> None:
     """Many calls and one refresh: as many waits, all with its number."""
+    gateway.turns = 3
     async with gateway.client(on_event=heard) as client:
         await asyncio.gather(*(client.get("/v1/accounts") for _ in range(5)))
 
@@ -184,7 +185,7 @@ async def test_a_call_that_is_not_replayed_says_why(gateway: FakeGateway, heard:
 
     (told,) = heard.of(RequestRetried, RequestNotRetried)
     assert isinstance(told, RequestNotRetried)
-    assert "does not speak of the token" in told.reason
+    assert "does not reject the token" in told.reason
     assert told.tracking_id == "track-3"
 
 

@@ -10,8 +10,8 @@ import trio
 
 from seic import TokenError
 from seic._events import TokenWaitStarted
-from seic._runtime import Latch
 from tests._support.clocks import FakeClock
+from tests._support.fakes.gate import Gate
 from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
 
 
@@ -59,6 +59,7 @@ async def test_whoever_waits_for_a_fetch_that_a_close_ends_gets_an_error_and_ask
         await source.token()
         clock.advance(600)
     callers = [asyncio.create_task(source.token()) for _ in range(3)]
+    await asyncio.sleep(0)
     assert await desk.arrived.wait_async(PATIENCE)
     await source.aclose()
 
@@ -78,7 +79,7 @@ def test_a_blocking_close_leaves_no_caller_without_an_answer(
 ) -> None:
     """The twin does the same for callers in threads."""
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
-    waiting = Latch()
+    waiting = Gate()
     source = desk.source(emit=lambda event: waiting.set() if isinstance(event, TokenWaitStarted) else None)
     desk.hold()
     with ThreadPoolExecutor(1) as pool:
@@ -87,7 +88,7 @@ def test_a_blocking_close_leaves_no_caller_without_an_answer(
         source.close()
         with pytest.raises(TokenError, match="closed"):
             caller.result(PATIENCE)
-        assert source.state.flight is None
+        assert source.cache.pending is None
         desk.release()
     assert desk.calls == 1
 
@@ -103,6 +104,6 @@ def test_trio_closes_as_well(desk: FakeEndpoint, clock: FakeClock) -> None:
         await source.token()
         assert await desk.arrived.wait_async(PATIENCE)
         await source.aclose()
-        assert source.state.flight is None
+        assert source.cache.pending is None
 
     trio.run(main)

@@ -19,7 +19,7 @@ async def test_it_is_told_once_and_not_started_anew_for_ever(desk: FakeEndpoint,
     with pytest.raises(TokenEndpointUnavailable) as caught:
         await source.token()
     assert kind.__name__ in str(caught.value)
-    assert source.stats.token_requests == 1
+    assert source.cache.stats.token_requests == 1
 
 
 def test_a_blocking_fetch_too(desk: FakeEndpoint) -> None:
@@ -28,4 +28,4 @@ def test_a_blocking_fetch_too(desk: FakeEndpoint) -> None:
     desk.plan.append(cast("Any", SystemExit()))
     with pytest.raises(TokenEndpointUnavailable):
         source.token_sync()
-    assert source.stats.token_requests == 1
+    assert source.cache.stats.token_requests == 1

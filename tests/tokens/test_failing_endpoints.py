@@ -34,9 +34,9 @@ async def test_one_failure_is_shared_by_all_who_waited(desk: FakeEndpoint) -> No
     assert len({id(error.__cause__) for error in errors}) == 1
     assert isinstance(errors[0].__cause__, httpx.ConnectError)
     assert desk.calls == 2
-    assert source.stats.token_failures == 2
+    assert source.cache.stats.token_failures == 2
 
-    remembered = source.state._error
+    remembered = source.cache._failures.error
     assert remembered is not None
     assert remembered.__traceback__ is None
 
@@ -63,9 +63,9 @@ async def test_what_passes_by_itself_is_repeated_once_unseen(desk: FakeEndpoint,
     """The caller just gets a token."""
     desk.plan.append(trouble)
     source = desk.source()
-    assert name(await source.obtain()) == "token-1"
+    assert name(await source.get()) == "token-1"
     assert desk.calls == 2
-    assert (source.stats.token_requests, source.stats.token_failures) == (2, 1)
+    assert (source.cache.stats.token_requests, source.cache.stats.token_failures) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ async def test_while_the_endpoint_is_down_a_living_token_serves(desk: FakeEndpoi
     clock.advance(2880)
     while clock.now < 1_000 + 3600:
         desk.plan.append(UNAVAILABLE)
-        assert name(await source.obtain()) == "token-1"
+        assert name(await source.get()) == "token-1"
         await landed(source)
         clock.advance(1)
     for _ in range(10):
@@ -173,7 +173,7 @@ async def test_an_outage_of_three_seconds_costs_five_requests(
     async def pause(seconds: float) -> None:
         clock.advance(seconds)
 
-    monkeypatch.setattr("seic._tokens.fetch.sleep", pause)
+    monkeypatch.setattr("anyio.sleep", pause)
     source = desk.source(clock, chance=lambda: chance)
     desk.plan.extend([UNAVAILABLE] * 100)
     ends = clock.now + 3
@@ -194,7 +194,7 @@ async def test_with_a_living_token_it_costs_five_requests_too(
     desk.plan.extend([UNAVAILABLE] * 100)
     ends = clock.now + 3
     while clock.now < ends:
-        assert {name(held) for held in await all_of(10, source.obtain)} == {"token-1"}
+        assert {name(held) for held in await all_of(10, source.get)} == {"token-1"}
         await landed(source)
         clock.advance(0.01)
     assert 1 <= desk.calls - 1 <= 5

@@ -20,13 +20,13 @@ async def test_a_lifetime_counts_from_before_the_request(desk: FakeEndpoint, clo
     """What the endpoint took to answer is life that the token has lost."""
     source = desk.source(clock)
     desk.hold()
-    fetch = asyncio.create_task(source.obtain())
+    fetch = asyncio.create_task(source.get())
     assert await desk.arrived.wait_async(PATIENCE)
     clock.advance(5)
     desk.release()
     held = await fetch
 
-    assert held.dies_at == 1_000 + 3600
+    assert held.expires_at == 1_000 + 3600
     assert held.token.obtained_at == 1_700_000_000
 
 
@@ -35,7 +35,7 @@ async def test_a_machine_that_slept_renews_before_the_next_call(desk: FakeEndpoi
     source = desk.source(clock)
     await source.token()
     clock.sleep(7200)
-    assert name(await source.obtain()) == "token-2"
+    assert name(await source.get()) == "token-2"
 
 
 async def test_a_wall_clock_set_forward_costs_one_token_and_no_call(desk: FakeEndpoint, clock: FakeClock) -> None:
@@ -45,14 +45,14 @@ async def test_a_wall_clock_set_forward_costs_one_token_and_no_call(desk: FakeEn
     clock.step(10 * 86_400)
     desk.plan.extend([UNAVAILABLE] * 2)
 
-    assert name(await source.obtain()) == "token-1"
+    assert name(await source.get()) == "token-1"
     clock.advance(60)
-    await source.obtain()
+    await source.get()
     await landed(source)
-    assert name(await source.obtain()) == "token-2"
+    assert name(await source.get()) == "token-2"
     assert desk.calls == 4
 
-    assert name(await source.obtain()) == "token-2"
+    assert name(await source.get()) == "token-2"
     assert desk.calls == 4
 
 
@@ -65,7 +65,7 @@ async def test_a_dead_token_stays_dead_whatever_the_wall_clock_says(
     await source.token()
     clock.advance(3600)
     clock.step(step)
-    assert name(await source.obtain()) == "token-2"
+    assert name(await source.get()) == "token-2"
 
 
 async def test_an_idle_token_is_renewed_before_the_next_call(desk: FakeEndpoint, clock: FakeClock) -> None:
@@ -75,7 +75,7 @@ async def test_an_idle_token_is_renewed_before_the_next_call(desk: FakeEndpoint,
     clock.advance(1000)
     await source.token()
     clock.advance(755)
-    assert name(await source.obtain()) == "token-2"
+    assert name(await source.get()) == "token-2"
 
 
 # What the provider says of the lifetime
@@ -130,7 +130,7 @@ async def test_a_tiny_life_makes_no_request_for_each_call(desk: FakeEndpoint, cl
     desk.expires_in = 0.001
     source = desk.source(clock)
     for _ in range(30):
-        await source.obtain()
+        await source.get()
         await landed(source)
         clock.advance(0.1)
     assert desk.calls <= 6
@@ -141,11 +141,11 @@ async def test_a_life_shorter_than_its_fetch_serves_those_who_waited(desk: FakeE
     desk.expires_in = 1.5
     source = desk.source(clock)
     desk.hold()
-    crowd = asyncio.create_task(all_of(CALLERS, source.obtain))
+    crowd = asyncio.create_task(all_of(CALLERS, source.get))
     assert await desk.arrived.wait_async(PATIENCE)
     clock.advance(2)
     desk.release()
 
     assert {name(held) for held in await crowd} == {"token-1"}
-    assert name(await source.obtain()) == "token-2"
+    assert name(await source.get()) == "token-2"
     assert desk.calls == 2

@@ -20,15 +20,15 @@ async def test_a_renewal_ahead_stalls_nobody(desk: FakeEndpoint, clock: FakeCloc
     clock.advance(3000)
     desk.hold()
 
-    assert {name(held) for held in await all_of(CALLERS, source.obtain)} == {"token-1"}
+    assert {name(held) for held in await all_of(CALLERS, source.get)} == {"token-1"}
     assert await desk.arrived.wait_async(PATIENCE)
-    assert name(await source.obtain()) == "token-1"
+    assert name(await source.get()) == "token-1"
 
     desk.release()
     await landed(source)
-    assert name(await source.obtain()) == "token-2"
+    assert name(await source.get()) == "token-2"
     assert desk.calls == 2
-    assert source.stats.renewals_ahead == 1
+    assert source.cache.stats.renewals_ahead == 1
 
 
 def test_a_blocking_caller_renews_ahead_in_a_thread(desk: FakeEndpoint, clock: FakeClock) -> None:
@@ -38,12 +38,12 @@ def test_a_blocking_caller_renews_ahead_in_a_thread(desk: FakeEndpoint, clock: F
     clock.advance(3000)
     desk.hold()
 
-    assert name(source.obtain_sync()) == "token-1"
+    assert name(source.get_sync()) == "token-1"
     assert desk.arrived.wait(PATIENCE)
-    flight = source.state.flight
+    flight = source.cache.pending
     desk.release()
-    assert flight is None or flight.wait(PATIENCE)
-    assert name(source.obtain_sync()) == "token-2"
+    assert flight is None or flight.future.wait_sync(PATIENCE)
+    assert name(source.get_sync()) == "token-2"
 
 
 def test_trio_renews_ahead_in_the_background(desk: FakeEndpoint, clock: FakeClock) -> None:
@@ -54,12 +54,12 @@ def test_trio_renews_ahead_in_the_background(desk: FakeEndpoint, clock: FakeCloc
         await source.token()
         clock.advance(3000)
         desk.hold()
-        assert name(await source.obtain()) == "token-1"
+        assert name(await source.get()) == "token-1"
         assert await desk.arrived.wait_async(PATIENCE)
-        assert name(await source.obtain()) == "token-1"
+        assert name(await source.get()) == "token-1"
         desk.release()
         await landed(source)
-        assert name(await source.obtain()) == "token-2"
+        assert name(await source.get()) == "token-2"
 
     trio.run(main)
 
@@ -72,7 +72,7 @@ async def test_a_failed_renewal_ahead_is_invisible(desk: FakeEndpoint, clock: Fa
     requests = []
     for _ in range(20):
         desk.plan.append(UNAVAILABLE)
-        assert name(await source.obtain()) == "token-1"
+        assert name(await source.get()) == "token-1"
         await landed(source)
         requests.append(desk.calls - 1)
         desk.plan.clear()
@@ -86,7 +86,7 @@ async def test_in_the_mandatory_window_callers_wait(desk: FakeEndpoint, clock: F
     source = desk.source(clock)
     await source.token()
     clock.advance(3510)
-    assert {name(held) for held in await all_of(CALLERS, source.obtain)} == {"token-2"}
+    assert {name(held) for held in await all_of(CALLERS, source.get)} == {"token-2"}
     assert desk.calls == 2
 
 
@@ -95,30 +95,30 @@ def test_in_the_mandatory_window_a_fetch_that_hangs_holds_nobody_for_long(
     desk: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """The first caller goes on with the living token after a moment, the others at once; the fetch runs on beside."""
-    monkeypatch.setattr("seic._tokens.state._PATIENCE", 0.001)
+    monkeypatch.setattr("seic._tokens.cache._PATIENCE", 0.001)
     source = desk.source(clock, emit=lambda event: clock.advance(1) if isinstance(event, TokenWaitStarted) else None)
 
     async def main() -> None:
-        await source.obtain()
+        await source.get()
         clock.advance(3550)
         desk.hold()
-        assert {name(await source.obtain()), name(await source.obtain())} == {"token-1"}
+        assert {name(await source.get()), name(await source.get())} == {"token-1"}
         assert await desk.arrived.wait_async(PATIENCE)
         desk.release()
         await landed(source)
-        assert name(await source.obtain()) == "token-2"
+        assert name(await source.get()) == "token-2"
 
     def blocking() -> None:
-        source.obtain_sync()
+        source.get_sync()
         clock.advance(3550)
         desk.hold()
-        assert {name(source.obtain_sync()), name(source.obtain_sync())} == {"token-1"}
+        assert {name(source.get_sync()), name(source.get_sync())} == {"token-1"}
         assert desk.arrived.wait(PATIENCE)
-        flight = source.state.flight
+        flight = source.cache.pending
         desk.release()
         assert flight is not None
-        assert flight.wait(PATIENCE)
-        assert name(source.obtain_sync()) == "token-2"
+        assert flight.future.wait_sync(PATIENCE)
+        assert name(source.get_sync()) == "token-2"
 
     {"asyncio": lambda: asyncio.run(main()), "trio": lambda: trio.run(main), "thread": blocking}[kind]()
     assert desk.calls == 2

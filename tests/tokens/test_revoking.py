@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from seic import SEI_GATEWAY, ClientCredentials, ConfigurationError, MemoryStore, Token, TokenEndpointUnavailable
-from seic._tokens.source import TokenSource
+from seic._tokens.source import CachingTokenSource
 from tests._support.clocks import FakeClock
 from tests._support.fakes.token_endpoint import PATIENCE, UNAVAILABLE, FakeEndpoint, name, refusal
 
 
-def gateway_desk(desk: FakeEndpoint, **options: Any) -> TokenSource:
+def gateway_desk(desk: FakeEndpoint, **options: Any) -> CachingTokenSource:
     """Return a source of the dialect that can end a token's life."""
     source = desk.source(**options)
     grant = ClientCredentials(username="user", password="password-1")
@@ -27,7 +27,7 @@ def gateway_desk(desk: FakeEndpoint, **options: Any) -> TokenSource:
 async def test_revoking_tells_the_provider_and_forgets_the_token(desk: FakeEndpoint) -> None:
     """Here, in the store, and there."""
     store = MemoryStore()
-    source = gateway_desk(desk, store=store, key=lambda _: "key")
+    source = gateway_desk(desk, store=store, store_key=lambda _: "key")
     await source.token()
     desk.plan.append(httpx.Response(200))
     await source.revoke()
@@ -36,7 +36,7 @@ async def test_revoking_tells_the_provider_and_forgets_the_token(desk: FakeEndpo
     assert b"access_token=token-1" in desk.requests[-1].content
     assert store.load("key") is None
     assert source.current is None
-    assert name(await source.obtain()) == "token-2"
+    assert name(await source.get()) == "token-2"
 
 
 def test_revoking_blocks_where_it_is_told_to(desk: FakeEndpoint) -> None:
@@ -53,7 +53,7 @@ async def test_a_stored_token_can_be_revoked_by_another_process(desk: FakeEndpoi
     """One that never used it, such as the command line."""
     store = MemoryStore()
     store.save("key", Token(access_token="stored-token", obtained_at=1_700_000_000, expires_in=3600))
-    source = gateway_desk(desk, store=store, key=lambda _: "key")
+    source = gateway_desk(desk, store=store, store_key=lambda _: "key")
     desk.plan.append(httpx.Response(200))
     await source.revoke()
 
@@ -76,7 +76,7 @@ async def test_a_revocation_that_fails_is_an_error_and_the_token_is_dropped_all_
     desk.plan.append(UNAVAILABLE)
     with pytest.raises(TokenEndpointUnavailable):
         await source.revoke()
-    assert name(await source.obtain()) == "token-2"
+    assert name(await source.get()) == "token-2"
 
 
 def revoked(desk: FakeEndpoint) -> list[str]:
@@ -91,7 +91,7 @@ async def test_a_renewal_under_way_does_not_outlive_a_revocation(
 ) -> None:
     """The revocation waits for it, and ends what it brings as well as what it replaced, here and in the store."""
     store = MemoryStore()
-    source = gateway_desk(desk, clock=clock, store=store, key=lambda _: "key")
+    source = gateway_desk(desk, clock=clock, store=store, store_key=lambda _: "key")
     await source.token()
     clock.advance(3000)
     desk.hold()
@@ -162,7 +162,7 @@ async def test_a_token_that_its_renewal_has_ended_need_not_be_ended_again(desk: 
 async def test_a_provider_without_revocation_says_so_and_the_token_stays(desk: FakeEndpoint) -> None:
     """Nothing is dropped for a call that cannot be made."""
     source = desk.source()
-    held = await source.obtain()
+    held = await source.get()
     with pytest.raises(ConfigurationError):
         await source.revoke()
-    assert await source.obtain() is held
+    assert await source.get() is held

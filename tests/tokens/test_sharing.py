@@ -14,10 +14,10 @@ import pytest
 import trio
 
 from seic import AuthorizationCode, TokenError
-from seic._runtime import Latch
-from seic._tokens.source import TokenSource
+from seic._tokens.source import CachingTokenSource
 from tests._support.clocks import FakeClock
 from tests._support.crowds import in_threads, names_of
+from tests._support.fakes.gate import Gate
 from tests._support.fakes.provider import FakeProvider
 from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, name
 
@@ -28,7 +28,7 @@ def test_ten_threads_make_one_request(desk: FakeEndpoint) -> None:
     """Blocking callers share as tasks do."""
     source = desk.source()
     desk.hold()
-    futures = in_threads(*[source.obtain_sync] * 10)
+    futures = in_threads(*[source.get_sync] * 10)
     assert desk.arrived.wait(PATIENCE)
     desk.release()
     assert names_of(futures) == {"token-1"}
@@ -40,14 +40,14 @@ def test_every_kind_of_caller_shares_the_fetch_of_every_other(desk: FakeEndpoint
     """Ten threads with a loop each, trio beside asyncio, blocking callers beside both: one request."""
     source = desk.source()
     kinds: dict[str, Callable[[], Any]] = {
-        "asyncio": lambda: asyncio.run(source.obtain()),
-        "trio": lambda: trio.run(source.obtain),
-        "thread": source.obtain_sync,
+        "asyncio": lambda: asyncio.run(source.get()),
+        "trio": lambda: trio.run(source.get),
+        "thread": source.get_sync,
     }
     desk.hold()
     futures = in_threads(kinds[leader])
     assert desk.arrived.wait(PATIENCE)
-    flight = source.state.flight
+    flight = source.cache.pending
     assert flight is not None
     futures += in_threads(*[kinds["asyncio"]] * 10, *[kinds["trio"]] * 3, *[kinds["thread"]] * 3)
     desk.release()
@@ -59,9 +59,9 @@ def test_every_kind_of_caller_shares_the_fetch_of_every_other(desk: FakeEndpoint
 def test_two_runs_in_a_row_share_a_token(desk: FakeEndpoint) -> None:
     """Nothing of the source belongs to the first loop."""
     source = desk.source()
-    assert name(asyncio.run(source.obtain())) == "token-1"
-    assert name(asyncio.run(source.obtain())) == "token-1"
-    assert name(trio.run(source.obtain)) == "token-1"
+    assert name(asyncio.run(source.get())) == "token-1"
+    assert name(asyncio.run(source.get())) == "token-1"
+    assert name(trio.run(source.get)) == "token-1"
     assert desk.calls == 1
 
 
@@ -69,10 +69,10 @@ async def test_a_blocking_call_inside_the_loop_that_fetches_does_not_wait_for_it
     """The task that fetches cannot go on while its own loop is blocked, so the caller fetches by itself."""
     source = desk.source()
     desk.hold()
-    first = asyncio.create_task(source.obtain())
+    first = asyncio.create_task(source.get())
     assert await desk.arrived.wait_async(PATIENCE)
     desk.release()
-    held = source.obtain_sync()
+    held = source.get_sync()
 
     assert name(held) == "token-1"
     assert await first is held
@@ -84,21 +84,23 @@ async def test_a_blocking_call_inside_the_loop_that_fetches_goes_on_with_a_livin
 ) -> None:
     """It cannot wait, and need not: the fetch of the others runs on, and is not doubled."""
     source = desk.source(clock)
-    await source.obtain()
+    await source.get()
     clock.advance(3550)
     desk.hold()
-    first = asyncio.create_task(source.obtain())
+    first = asyncio.create_task(source.get())
     assert await desk.arrived.wait_async(PATIENCE)
 
-    assert name(source.obtain_sync()) == "token-1"
+    assert name(source.get_sync()) == "token-1"
     desk.release()
     assert name(await first) == "token-2"
     assert desk.calls == 2
 
 
-@pytest.mark.parametrize("ask", [TokenSource.obtain_sync, TokenSource.revoke_sync], ids=["a token", "a revocation"])
+@pytest.mark.parametrize(
+    "ask", [CachingTokenSource.get_sync, CachingTokenSource.revoke_sync], ids=["a token", "a revocation"]
+)
 async def test_a_blocking_call_inside_the_loop_that_spends_a_refresh_token_is_an_error(
-    ask: Callable[[TokenSource], Any],
+    ask: Callable[[CachingTokenSource], Any],
 ) -> None:
     """A second request would send what is good for one, and end the login; the first goes on."""
     provider, clock = FakeProvider(), FakeClock()
@@ -149,20 +151,20 @@ class TestFork:
         """A token in hand needs no fetch."""
         source = desk.source()
         source.token_sync()
-        assert _in_child(lambda: name(source.obtain_sync()).encode()) == b"token-1"
+        assert _in_child(lambda: name(source.get_sync()).encode()) == b"token-1"
 
     def test_the_child_does_not_share_a_flight(self, desk: FakeEndpoint) -> None:
         """The thread that fetches stayed in the parent: the child begins a fetch of its own, and so does no harm."""
         source = desk.source()
         desk.hold()
-        (waiter,) = in_threads(source.obtain_sync)
+        (waiter,) = in_threads(source.get_sync)
         assert desk.arrived.wait(PATIENCE)
 
         def call() -> bytes:
             desk._lock = threading.Lock()
             desk._gate = None
             desk.plan.append(httpx.Response(200, json={"access_token": "childs-own"}))
-            return name(source.obtain_sync()).encode()
+            return name(source.get_sync()).encode()
 
         assert _in_child(call) == b"childs-own"
         desk.release()
@@ -171,16 +173,16 @@ class TestFork:
     def test_a_lock_that_another_thread_held_does_not_hold_the_child(self, desk: FakeEndpoint) -> None:
         """That thread will never let go of it in the child."""
         source = desk.source()
-        locked, unlock = Latch(), Latch()
+        locked, unlock = Gate(), Gate()
 
         def keep_the_lock() -> None:
-            with source.state._lock:
+            with source.cache._lock:
                 locked.set()
                 unlock.wait(PATIENCE)
 
         (holder,) = in_threads(keep_the_lock)
         assert locked.wait(PATIENCE)
-        assert _in_child(lambda: name(source.obtain_sync()).encode()) == b"token-1"
+        assert _in_child(lambda: name(source.get_sync()).encode()) == b"token-1"
         unlock.set()
         holder.result(PATIENCE)
 
@@ -189,4 +191,4 @@ class TestFork:
         source = desk.source(clock)
         asyncio.run(source.token())
         clock.advance(3600)
-        assert _in_child(lambda: name(asyncio.run(source.obtain())).encode()) == b"token-2"
+        assert _in_child(lambda: name(asyncio.run(source.get())).encode()) == b"token-2"

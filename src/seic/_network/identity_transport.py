@@ -75,7 +75,7 @@ class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx
 
     def __init__(self, identity: Identity, errors: ErrorTranslator, **options: Any) -> None:
         super().__init__(identity, errors, **options)
-        # All that need a credential, or a look for a newer one, share one thread, and outlive whoever started it.
+        # Requests that load or check a credential share one thread, which is independent of their cancellation.
         self._loading: SharedFuture[Credential] | None = None
         self._checking: SharedFuture[bool] | None = None
 

@@ -25,7 +25,7 @@ from seic._network.proxies import Network
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.json_body import DefectiveDocument, read_document
 from seic._portal import BackgroundTask, start
-from seic._tokens.sending import Sender
+from seic._tokens.exchange import exchange
 
 #: The key type and curve of each algorithm. All are asymmetric: with a shared secret, every service that validates
 #: tokens could also issue them (RFC 8725 §3.1).
@@ -171,7 +171,7 @@ class JWKSCache:
             transport=transport,
             field="jwks_url",
         )
-        self._sender = Sender(transports)
+        self._transports = transports
         self._lifetime = options.get("lifetime", 3600.0)
         self._pause = options.get("pause", 30.0)
         self._timeout = options.get("timeout", 10.0)
@@ -221,7 +221,7 @@ class JWKSCache:
 
     async def _fetch_keys(self) -> None:
         try:
-            reply = await self._sender.send(httpx.Request("GET", self._url), self._timeout)
+            reply = await exchange(self._transports, httpx.Request("GET", self._url), seconds=self._timeout)
             if reply.status != _OK:
                 raise DefectiveDocument(f"status {reply.status}")
             self._keys = parse_key_set(reply.body)

@@ -216,7 +216,7 @@ class Sessions:
             self._clients.pop(session, None)
             await _close(client)
             return None
-        if in_memory is not None and self._store.is_idle(auth_of(in_memory)._source.state.held.token):  # noqa: SLF001
+        if in_memory is not None and self._store.is_idle(auth_of(in_memory)._source.cache.token.token):  # noqa: SLF001
             # Another process may have refreshed it: only the newest token, which is in the store, tells.
             in_memory, client = None, self._make_client(session)
         self._keep(session, in_memory or client)
