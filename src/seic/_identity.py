@@ -48,7 +48,7 @@ _utc_now = functools.partial(dt.datetime.now, dt.UTC)
 
 @attrs.frozen(kw_only=True)
 class Credential:
-    """What a connection presents and trusts; replaced as a whole.
+    """The certificate and the trust of a connection; replaced as a whole.
 
     Args:
         certificate: The client certificate; None if there is none.

@@ -131,7 +131,7 @@ class Reloader(Generic[_T]):
         self._failed_at: int | None = None
         #: By process: a thread of the parent does not exist in its child.
         self._readings: dict[int, _Reading] = {}
-        #: What was reported since the last good value.
+        #: The problems that were reported since the last good value.
         self._reported: dict[object, object] = {}
 
     def get_nowait(self) -> _T | None:
@@ -293,7 +293,7 @@ class Reloader(Generic[_T]):
 def _state(file: Path) -> tuple[int, ...] | None:
     try:
         stat = file.stat()
-    except OSError:
+    except (OSError, ValueError):  # not there, or no path at all
         return None
     return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino, stat.st_dev
 
