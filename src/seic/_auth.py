@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Generator
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -116,19 +118,19 @@ class OAuth2Auth(_Auth):
             timeout=config.token_timeout,
             clock=clock,
             emit=self._emit,
-            certificate=lambda: identity.certificate,
+            certificate=partial(attrgetter("certificate"), identity),
             dpop=config.dpop,
             hint=identity.hint,
         )
         identity.add_listener(self._listeners)
-        self._listeners.add(self._follow_rotation)
+        self._listeners.add(self._follow_rotation, kind=CertificateRotated)
         self._source = CachingTokenSource(
             endpoint,
             policy=refresh_policy_of(config),
             idle_lifetime=provider.idle_lifetime,
             store=config.store,
             store_key=config.store_key,
-            identity=lambda: identity.thumbprint,
+            identity=partial(attrgetter("thumbprint"), identity),
             memory=shared_memory(config.store_key(None), store=config.store, transport=transport),
         )
         self._cache = self._source.cache
@@ -365,10 +367,9 @@ class OAuth2Auth(_Auth):
         self.async_auth_flow = sign_async  # type: ignore[method-assign]
         self.sync_auth_flow = sign_sync  # type: ignore[method-assign]
 
-    def _follow_rotation(self, event: Event) -> None:
-        if isinstance(event, CertificateRotated):
-            # The token is bound to the old certificate (RFC 8705 §3).
-            self._cache.expire_soon()
+    def _follow_rotation(self, _event: Event) -> None:
+        # The token was bound to the old certificate (RFC 8705 §3).
+        self._cache.expire_soon()
 
     def _attach(self, request: Any, cached: CachedToken, trace: HopTrace) -> None:
         headers, last = request.headers, self._attached

@@ -50,7 +50,7 @@ def after(held: CachedToken, seconds: float, *, wall: float | None = None) -> Fr
 def test_margins_come_from_what_was_stated_and_the_lifetime(
     windows: RefreshPolicy, lifetime: float, advisory: float, mandatory: float
 ) -> None:
-    """Each margin is in seconds before expiry, whatever it was stated in."""
+    """Each margin is in seconds before expiry, whatever it was set in."""
     assert windows.margins(lifetime, 0.0) == pytest.approx((advisory, mandatory))
 
 
@@ -119,7 +119,7 @@ def test_a_token_ages(seconds: float, expected: Freshness) -> None:
 
 
 def test_a_token_of_unknown_life_serves_until_it_is_rejected() -> None:
-    """What says nothing of its end is not renewed on suspicion."""
+    """Expect a token without an expiry not to be refreshed on suspicion."""
     assert after(hold(None), 1e9) is FRESH
 
 
@@ -131,14 +131,14 @@ def test_a_rejected_token_is_dead() -> None:
 
 
 def test_an_aged_token_is_renewed_before_the_next_call() -> None:
-    """What it was bound to has changed; it still serves where no other can be had."""
+    """Expect a token whose identity has changed to be refreshed, and used if no other can be obtained."""
     held = hold()
     held.expire_soon()
     assert after(held, 0) is MANDATORY
 
 
 def test_nothing_is_dead() -> None:
-    """What stands in place of the first token passes no check."""
+    """Expect the placeholder of the first token to pass no check."""
     nothing = no_token()
     assert nothing.freshness(-math.inf, -math.inf) is DEAD
     assert nothing.renew_at == -math.inf
@@ -188,7 +188,7 @@ def test_use_does_not_outlive_the_lifetime() -> None:
     ],
 )
 def test_a_token_that_ended_while_the_machine_slept_is_renewed_first(slept: float, expected: Freshness) -> None:
-    """The monotonic clock stands still in a sleep; no call goes out with a token that the wall clock calls dead."""
+    """The monotonic clock is still in a sleep; no call goes out with a token that the wall clock calls dead."""
     assert after(hold(), 100, wall=100 + slept) is expected
 
 
@@ -202,7 +202,7 @@ def test_a_sleep_counts_as_idle() -> None:
 
 
 def test_a_wall_clock_set_forward_kills_nothing() -> None:
-    """Where no other token can be had, the old one goes on to its monotonic end: it is never dead for that."""
+    """Expect the old token to be used to its monotonic end if no other can be obtained."""
     held = hold(idle_lifetime=1800)
     assert after(held, 10, wall=1e6) is MANDATORY
 

@@ -210,8 +210,8 @@ def test_a_success_forgets_the_failures(cache: Cache, clock: FakeClock) -> None:
     for _ in range(5):
         cache.break_down(cache.wait()[0])
         clock.advance(1)
-    assert not cache.repeats_failures()
+    assert cache._failures.failures
 
     flight = cache.wait()[0]
     assert cache.settle(flight, cache.hold(), stored=False) == 5
-    assert cache.repeats_failures()
+    assert cache._failures.failures == 0
