@@ -86,7 +86,7 @@ def strip_frames(call: Callable[_P, _T]) -> Callable[_P, _T]:
 
 
 def strip_frames_on_init(kind: _C) -> _C:
-    """Apply `strip_frames` to the constructor of an attrs class, and make its repr safe on half-initialised instances."""
+    """Apply `strip_frames` to the constructor of an attrs class; its repr then works on half-initialised instances."""
     kind.__init__ = strip_frames(kind.__init__)  # type: ignore[misc]
     show: Callable[[object], str] = vars(kind)["__repr__"]
 
