@@ -15,11 +15,6 @@ from pathlib import Path
 import seic
 
 ROOT = Path(seic.__file__).parent
-#: An ending of a noun or a verb, and what the word may have in its place.
-_ENDINGS = tuple(
-    pair.split(":")
-    for pair in "s: es: ies:y ed: ed:e ied:y ing: ing:e er: er:e or:e able: able:e able:y ness: ation:e ion: ion:e".split()
-)
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 
 
@@ -36,10 +31,15 @@ def _modules(name: str) -> Iterator[object]:
 
 
 @cache
+def _lists() -> list[tuple[str, list[str]]]:
+    lines = (Path(__file__).parent / "standards.txt").read_text().splitlines()
+    return [(title, text.split()) for title, _, text in (line.partition(": ") for line in lines)]
+
+
+@cache
 def known() -> frozenset[str]:
     """Return the words of the standards and of the libraries' names of modules, classes and functions."""
-    lines = (Path(__file__).parent / "standards.txt").read_text().splitlines()
-    spoken = [(title, text.split()) for title, _, text in (line.partition(": ") for line in lines)]
+    spoken = _lists()
     names = {*dir(builtins), *keyword.kwlist, "seic"}
     for library in (word for title, text in spoken if title == "Libraries" for word in text):
         for module in _modules(library):
@@ -64,7 +64,8 @@ def defined() -> Iterator[tuple[str, str]]:
 def is_known(word: str) -> bool:
     """Tell whether a word is of the field, whatever its ending."""
     forms = {word}
-    for end, stem in _ENDINGS:
+    # An ending of a noun or a verb, and what the word may have in its place.
+    for end, stem in (pair.split(":") for title, pairs in _lists() if title == "Endings" for pair in pairs):
         if word.endswith(end):
             forms.add(word.removesuffix(end) + stem)
     return word.isdigit() or not forms.isdisjoint(known())
