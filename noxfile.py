@@ -1,6 +1,6 @@
-"""What a contributor and the CI run: `nox -l` is the menu, `nox` runs the checks of every day.
+"""Commands of contributors and CI: `nox -l` lists them, `nox` runs the everyday checks.
 
-Each session makes an environment of its own with plain pip; nothing but Python and `pip install nox` is needed first.
+Each session creates its own environment with pip. Only Python and `pip install nox` are needed first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SUPPORTED = nox.project.python_versions(PROJECT)
 
 nox.options.sessions = ["lint", "layers", "types", "tests"]
 nox.options.default_venv_backend = "virtualenv"
-# A Python that is not here is no error, in CI neither: `tests` fails when it finds none at all.
+# A missing Python is not an error, in CI too: `tests` fails only if it finds none.
 nox.options.error_on_missing_interpreters = False
 
 
@@ -32,7 +32,7 @@ def _candidates(version: str) -> Iterator[str]:
 
 
 def _runs(python: str, version: str) -> bool:
-    """Tell whether `python` starts and is `version`: a version manager's shim on PATH may do neither."""
+    """Tell whether `python` starts and is `version`; a version manager's shim on PATH may fail at both."""
     probe = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
         answer = subprocess.run([python, "-c", probe], capture_output=True, text=True, timeout=30, check=False)
@@ -43,9 +43,9 @@ def _runs(python: str, version: str) -> bool:
 
 FOUND = [version for version in SUPPORTED if any(_runs(python, version) for python in _candidates(version))]
 MISSING = [version for version in SUPPORTED if version not in FOUND]
-#: The package with all its extras.
+#: The package with all extras.
 EVERYTHING = f".[{','.join(PROJECT['project']['optional-dependencies'])}]"
-#: For what needs one Python only: the oldest supported one that is here.
+#: The Python of sessions that need only one: the oldest supported version that was found.
 ONE = FOUND[0] if FOUND else None
 
 
@@ -60,7 +60,7 @@ def _requirements() -> list[str]:
 
 @nox.session(python=ONE)
 def lint(session: nox.Session) -> None:
-    """Check style and formatting with ruff (`nox -s lint -- --fix` repairs what it can)."""
+    """Check style and formatting with ruff (`nox -s lint -- --fix` repairs them where possible)."""
     session.install(*_group("lint"))
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", *([] if "--fix" in session.posargs else ["--check", "--diff"]))
@@ -68,7 +68,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=ONE)
 def layers(session: nox.Session) -> None:
-    """Check that each room imports only the rooms below it."""
+    """Check with import-linter that each layer imports only the layers below it."""
     session.install("--no-deps", "--editable", ".")
     session.install(*_group("layers"))
     session.run("lint-imports", *session.posargs)
@@ -84,18 +84,18 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=FOUND or False)
 def tests(session: nox.Session) -> None:
-    """Run the test suite on every supported Python found on PATH (arguments after `--` go to pytest)."""
+    """Run the test suite on every supported Python on PATH (arguments after `--` go to pytest)."""
     if not FOUND:
-        session.error(f"none of Python {', '.join(SUPPORTED)} runs here; install one and put it on PATH")
+        session.error(f"none of Python {', '.join(SUPPORTED)} found; install one and add it to PATH")
     if MISSING:
-        session.log(f"not found on PATH, so not tested: Python {', '.join(MISSING)}")
+        session.log(f"not tested, since not found on PATH: Python {', '.join(MISSING)}")
     session.install(EVERYTHING, *_group("tests"))
     session.run("pytest", *session.posargs)
 
 
 @nox.session(python=ONE)
 def oldest(session: nox.Session) -> None:
-    """Run the test suite with the oldest dependencies that pyproject.toml admits."""
+    """Run the test suite with the oldest dependencies that pyproject.toml allows."""
     floors = [line.split(",")[0].replace(">=", "==") for line in _requirements()]
     session.install(EVERYTHING, *floors, *_group("tests"))
     session.run("pytest", *session.posargs)
@@ -103,7 +103,7 @@ def oldest(session: nox.Session) -> None:
 
 @nox.session(python=ONE)
 def coverage(session: nox.Session) -> None:
-    """Measure the branches that the suite takes, and fail below the threshold."""
+    """Measure branch coverage, and fail below the threshold."""
     session.install(EVERYTHING, *_group("coverage"))
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
@@ -112,23 +112,32 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session(python=ONE)
+def seconds(session: nox.Session) -> None:
+    """Run the test suite, and print tests and seconds per folder; a failing test does not fail this session."""
+    session.install(EVERYTHING, *_group("tests"))
+    report = session.cache_dir / "seconds.xml"
+    session.run("pytest", "-q", f"--junitxml={report}", *session.posargs, success_codes=[0, 1])
+    session.run("python", "-m", "tests._support.seconds", str(report))
+
+
+@nox.session(python=ONE)
 def demo(session: nox.Session) -> None:
-    """Run the main job against a gateway on this machine, and print what happened."""
+    """Run the main use case against the sandbox on this machine, and print what happened."""
     session.install(".[sandbox]")
     session.run("python", "-m", "seic.sandbox.demo", *session.posargs)
 
 
 @nox.session(python=ONE)
 def bench(session: nox.Session) -> None:
-    """Measure seic beside its peers; it needs valgrind, or rows stay empty and it fails (`-- --quick`: a trial)."""
-    # Without httpx2, which authlib would prefer: all are measured on the same httpx.
+    """Compare seic with other libraries (needs valgrind: without it rows stay empty and the session fails)."""
+    # Without httpx2, which authlib would prefer: all libraries run on the same httpx.
     session.install(".", "authlib", "httpx-auth", "azure-identity", "aiohttp")
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
 
 
 @nox.session(python=ONE)
 def certs(session: nox.Session) -> None:
-    """Make the sample certificates in certs-sample/ anew."""
+    """Create the sample certificates in certs-sample/ again."""
     session.install("cryptography")
     session.run("python", "certs-sample/mint.py", *session.posargs)
 
@@ -142,12 +151,12 @@ def build(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(dist))
     session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
     (wheel,) = dist.glob("*.whl")
-    doors = "seic, seic.sandbox, seic.otel, httpx2"
-    for extras, modules in {"": "seic", EVERYTHING.removeprefix("."): doors}.items():
+    integrations = "seic, seic.sandbox, seic.otel, httpx2"
+    for extras, modules in {"": "seic", EVERYTHING.removeprefix("."): integrations}.items():
         folder = session.create_tmp()
         python = Path(folder, f"venv{len(extras)}", "Scripts" if os.name == "nt" else "bin", "python")
         session.run("python", "-m", "venv", "--clear", str(python.parent.parent))
         session.run(str(python), "-m", "pip", "install", "--quiet", f"{wheel}{extras}", external=True)
-        # -I: the source beside us must not stand in for what the wheel forgot.
+        # -I: do not import from the source tree a module that the wheel lacks.
         probe = f"import {modules}, importlib.resources as r; assert r.files('seic').joinpath('py.typed').is_file()"
         session.run(str(python), "-I", "-W", "error", "-c", probe, external=True)

@@ -1,7 +1,6 @@
-"""Makes the sample certificates anew, next to itself or in a folder given as the only argument.
+"""Create the sample certificates in this folder, or in the folder given as the only argument.
 
-They are public, keys and all: good for trying a loader, a server or an error, never for trust. `cryptography` is all it
-needs.
+The files are public, including the keys: never trust them. The only dependency is `cryptography`.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def _name(common_name: str) -> x509.Name:
 
 
 class _Authority:
-    """The sample CA; its key lives no longer than the run, so that nobody can add to what it signed."""
+    """The sample CA. Its key is never saved, so that nobody can issue further certificates."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -54,7 +53,7 @@ class _Authority:
         )
 
     def issue(self, key: Key, common_name: str, *, server: bool = False, end: dt.datetime = END) -> x509.Certificate:
-        """Return a certificate for `key`: a server's with the loopback names, or a client's."""
+        """Return a certificate for `key`: for a server with the loopback names, or for a client."""
         purpose = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
         extensions: list[tuple[x509.ExtensionType, bool]] = [
             (x509.BasicConstraints(ca=False, path_length=None), True),
@@ -124,11 +123,11 @@ def mint() -> dict[str, bytes]:
     rsa_cert = authority.issue(rsa_key, USERNAME)
     request = x509.CertificateSigningRequestBuilder().subject_name(_name(USERNAME)).sign(ec_key, hashes.SHA256())
     locked = BestAvailableEncryption(PASSPHRASE)
-    # What Windows and Java wrote for decades: 3DES and SHA-1.
+    # The format of older Windows and Java: 3DES and SHA-1.
     old = (
         PrivateFormat.PKCS12.encryption_builder()
         .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
-        .hmac_hash(hashes.SHA1())  # noqa: S303  the old files are the sample
+        .hmac_hash(hashes.SHA1())  # noqa: S303  the sample is a legacy file
         .build(PASSPHRASE)
     )
 
@@ -161,7 +160,7 @@ def mint() -> dict[str, bytes]:
 
 
 def main() -> None:
-    """Write the samples."""
+    """Write the samples, and print their paths."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
     for name, content in mint().items():
         (folder / name).write_bytes(content)

@@ -144,16 +144,8 @@ def test_a_client_without_a_secret_is_for_the_provider_to_take() -> None:
     """Whether the secret is needed is the client authentication's to say, not the configuration's."""
 
     class ById:
-        def apply(
-            self,
-            headers: dict[str, str],
-            form: dict[str, str],
-            *,
-            client_id: str,
-            client_secret: str | None,
-            occasion: RequestContext,
-        ) -> None:
-            form["client_id"] = client_id
+        def apply(self, headers: dict[str, str], form: dict[str, str], context: RequestContext) -> None:
+            form["client_id"] = context.client_id
 
     provider = Provider(token_url="/t", client_authentication=ById())
     config = make(provider=provider, client_secret=None, grant=ClientCredentials(), hosts=Hosts(api="a.example"))

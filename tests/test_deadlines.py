@@ -124,7 +124,7 @@ def test_closing_cuts_a_renewal_off_that_a_thread_waits_for(others: set[threadin
         for thread in fetchers(others):
             thread.join(PATIENCE)
             assert not thread.is_alive()
-        assert auth.source.state.flight is None
+        assert auth._source.state.flight is None
         assert auth.source.token_sync().access_token == "token-1"
         auth.close()
 

@@ -14,9 +14,9 @@ import pytest
 
 import seic
 from seic._events import Event, TokenNotBound
+from seic._oauth.reply import Reply
 from seic._tokens.fetch import Send, Sleep
 from seic._tokens.lifeline import Lifeline
-from seic._tokens.sending import Reply
 from tests._support import identities
 from tests._support.fake_provider import Hands
 
@@ -98,7 +98,9 @@ def poll(login: seic.DeviceLogin, provider: Provider, hands: Hands) -> tuple[lis
             except httpx.HTTPError:
                 error = seic.TokenEndpointUnavailable("lost")
             else:
-                result = Reply(response.status_code, response.headers, response.content)
+                result = Reply(
+                    status=response.status_code, headers=response.headers, body=response.content, host="idp.example"
+                )
 
 
 @pytest.fixture

@@ -11,13 +11,8 @@ import attrs
 import pytest
 
 from seic import _events, events
-from seic._events import Event
 
-_KINDS = [
-    kind
-    for _, kind in inspect.getmembers(_events, inspect.isclass)
-    if issubclass(kind, Event) and kind.__module__ == _events.__name__
-]
+_KINDS = [kind for _, kind in inspect.getmembers(_events, inspect.isclass) if issubclass(kind, events.Event)]
 # Types whose values cannot hold a token, a credential or a request.
 _HARMLESS = {str, int, float, bool, dt.datetime, type(None)}
 
@@ -25,7 +20,7 @@ each_kind = pytest.mark.parametrize("kind", _KINDS, ids=lambda kind: kind.__name
 
 
 @each_kind
-def test_an_event_has_fields_of_harmless_types_only(kind: type[Event]) -> None:
+def test_an_event_has_fields_of_harmless_types_only(kind: type[events.Event]) -> None:
     """No field is of a type that could carry a secret along."""
     for name, hint in typing.get_type_hints(kind).items():
         if typing.get_origin(hint) is typing.ClassVar:
@@ -34,7 +29,7 @@ def test_an_event_has_fields_of_harmless_types_only(kind: type[Event]) -> None:
 
 
 @each_kind
-def test_an_event_has_no_field_named_after_a_secret(kind: type[Event]) -> None:
+def test_an_event_has_no_field_named_after_a_secret(kind: type[events.Event]) -> None:
     """A string could still be a secret, so no field is called like one."""
     suspicious = ("access_token", "authorization", "body", "header", "key", "passphrase", "password", "secret", "url")
     for field in attrs.fields(kind):
@@ -42,7 +37,7 @@ def test_an_event_has_no_field_named_after_a_secret(kind: type[Event]) -> None:
 
 
 @each_kind
-def test_an_event_is_named_and_graded_for_a_log(kind: type[Event]) -> None:
+def test_an_event_is_named_and_graded_for_a_log(kind: type[events.Event]) -> None:
     """Each kind has a name in plain words, a level that logging knows, and a sentence that explains it."""
     assert kind.name == kind.name.lower().strip() != ""
     assert logging.getLevelName(kind.level) in {"DEBUG", "INFO", "WARNING", "ERROR"}
@@ -58,15 +53,17 @@ def test_no_two_events_share_a_name() -> None:
 
 def test_an_event_is_a_value() -> None:
     """Events compare by content and cannot be changed on their way through several listeners."""
-    event = _events.TokenEndpointRecovered(host="api.example.com", failures=3)
+    event = events.TokenEndpointRecovered(host="api.example.com", failures=3)
 
-    assert event == _events.TokenEndpointRecovered(host="api.example.com", failures=3)
-    assert event != _events.TokenEndpointRecovered(host="api.example.com", failures=4)
+    assert event == events.TokenEndpointRecovered(host="api.example.com", failures=3)
+    assert event != events.TokenEndpointRecovered(host="api.example.com", failures=4)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         event.failures = 4  # type: ignore[misc]
 
 
-def emitted(event: Event, caplog: pytest.LogCaptureFixture, level: int = logging.DEBUG) -> list[logging.LogRecord]:
+def emitted(
+    event: events.Event, caplog: pytest.LogCaptureFixture, level: int = logging.DEBUG
+) -> list[logging.LogRecord]:
     """Log the event and return what was written."""
     with caplog.at_level(level, logger="seic"):
         _events.log_event(event)
@@ -75,7 +72,7 @@ def emitted(event: Event, caplog: pytest.LogCaptureFixture, level: int = logging
 
 def test_an_event_is_one_line_with_its_tracking_id(caplog: pytest.LogCaptureFixture) -> None:
     """The name comes first, then each fact as name=value, seconds to the millisecond."""
-    event = _events.TokenAcquired(host="api.example.com", expires_in=3599.0, took=0.05149, tracking_id="abc-1")
+    event = events.TokenAcquired(host="api.example.com", expires_in=3599.0, took=0.05149, tracking_id="abc-1")
     (record,) = emitted(event, caplog)
 
     assert record.name == "seic"
@@ -87,7 +84,7 @@ def test_an_event_is_one_line_with_its_tracking_id(caplog: pytest.LogCaptureFixt
 
 def test_a_time_is_written_as_iso_8601(caplog: pytest.LogCaptureFixture) -> None:
     """A log is read by programs, too."""
-    event = _events.CertificateExpiring(
+    event = events.CertificateExpiring(
         path="client.pem",
         subject="CN=svc-user",
         not_after=dt.datetime(2027, 1, 31, 12, tzinfo=dt.UTC),
@@ -113,7 +110,7 @@ def test_what_a_server_wrote_cannot_forge_a_log_entry(
     text: str, written: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A text that would break the line, or the reading of it, is quoted."""
-    event = _events.TokenRefused(host="api.example.com", status=401, code=text, tracking_id="abc-1")
+    event = events.TokenRefused(host="api.example.com", status=401, code=text, tracking_id="abc-1")
     (record,) = emitted(event, caplog)
 
     assert record.getMessage() == f"token refused: host=api.example.com status=401 code={written} tracking_id=abc-1"
@@ -125,7 +122,7 @@ def test_what_a_server_wrote_cannot_forge_a_log_entry(
 )
 def test_a_logger_above_the_level_writes_nothing(level: int, lines: int, caplog: pytest.LogCaptureFixture) -> None:
     """The application's logging decides what is written."""
-    event = _events.TokenEndpointRecovered(host="api.example.com", failures=3)
+    event = events.TokenEndpointRecovered(host="api.example.com", failures=3)
 
     assert len(emitted(event, caplog, level)) == lines
 

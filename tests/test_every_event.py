@@ -69,8 +69,8 @@ async def an_outage(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
         await client.token()
         gateway.plan.append(httpx.Response(503))
         for _ in range(2):
-            client._oauth.source.state.held.renew_at = -math.inf
-            client._oauth.source.state._retry_living_at = -math.inf
+            client._oauth._source.state.held.renew_at = -math.inf
+            client._oauth._source.state._retry_living_at = -math.inf
             await client.get("/v1/accounts")
             await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
 

@@ -17,7 +17,7 @@ from seic import _discovery
 from seic._runtime import Latch, Lock, survive_fork
 from seic._tls import context, watching
 from seic._tokens.lifeline import Lifeline
-from seic.otel.telemetry import Telemetry
+from seic.otel._telemetry import Telemetry
 from tests._support.edge import Edge
 from tests._support.forking import forks, in_child
 from tests._support.pki import Minted, authority, mint
@@ -59,7 +59,7 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
     auth, transport = client._oauth, client._transport
     presenter = auth._presenter
     return {
-        "_listeners.py": (auth.listeners, "_lock"),
+        "_listeners.py": (auth._listeners, "_lock"),
         "_discovery.py": (_discovery, "_lock"),
         "_network/identity.py": (presenter, "_lock"),
         "_network/pools.py": (cast("Any", transport)._inner, "_lock"),
@@ -68,12 +68,12 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
         "_tls/context.py": (context._SHARED, "_lock"),
         "_tls/rotation.py": (presenter._identity, "_lock"),
         "_tls/watching.py": (watching.WATCHER, "_lock"),
-        "_tokens/keeping.py": (auth.source._keeper, "_lock"),
-        "_tokens/keeping.py, while it writes": (auth.source._keeper, "_writing"),
+        "_tokens/keeping.py": (auth._source._keeper, "_lock"),
+        "_tokens/keeping.py, while it writes": (auth._source._keeper, "_writing"),
         "_tokens/lifeline.py": (Lifeline(), "_lock"),
-        "_tokens/spending.py": (auth.source._spendings, "_lock"),
-        "_tokens/state.py": (auth.source.state, "_lock"),
-        "otel/telemetry.py": (Telemetry(cast("Any", None), {}, token_url="https://idp.example/", http=False), "_lock"),
+        "_tokens/spending.py": (auth._source._spendings, "_lock"),
+        "_tokens/state.py": (auth._source.state, "_lock"),
+        "otel/_telemetry.py": (Telemetry(cast("Any", None), {}, token_url="https://idp.example/", http=False), "_lock"),
     }
 
 

@@ -12,7 +12,6 @@ import httpx
 import pytest
 import respx
 
-from seic._connector import TokenConnector
 from seic._errors import CertificateError, ConfigurationError
 from seic._network import identity
 from seic._tls import rotation
@@ -22,6 +21,7 @@ from seic._tls.trust import read_trust
 from seic._transport import AsyncTransport, Transport
 from tests._support.hops import make_config
 from tests._support.identities import authority, certificate
+from tests._support.sending import transports_of
 
 # The TLS context
 
@@ -137,7 +137,7 @@ async def test_clients_that_offer_other_protocols_share_no_context(
         respx.get("https://api.example/").respond(200)
         async with httpx.AsyncClient(transport=AsyncTransport(config, **options)) as client:
             await client.get("https://api.example/")
-        async with httpx.AsyncClient(transport=await TokenConnector(config).open_async()) as client:
+        async with httpx.AsyncClient(transport=transports_of(config).open()) as client:
             await client.get("https://api.example/")
 
     assert [asked[2] for asked in contexts.asked] == [alpn, ("http/1.1",)]
@@ -184,9 +184,9 @@ async def test_a_certificate_out_of_its_time_opens_no_connection(dates: dict[str
     with respx.mock(assert_all_called=False) as router:
         for attempt in (
             AsyncTransport(config).handle_async_request(request),
-            (await TokenConnector(config).open_async()).handle_async_request(request),
+            transports_of(config).open().handle_async_request(request),
             asyncio.to_thread(Transport(config).handle_request, request),
-            asyncio.to_thread(TokenConnector(config).open_sync().handle_request, request),
+            asyncio.to_thread(transports_of(config).open_sync().handle_request, request),
         ):
             with pytest.raises(CertificateError) as caught:
                 await attempt
@@ -274,15 +274,15 @@ def test_a_token_call_goes_through_a_test_transport_of_its_own_kind() -> None:
         pass
 
     blocking, asynchronous = Blocking(), Async()
-    assert TokenConnector(make_config(), blocking).open_sync() is blocking
-    assert asyncio.run(TokenConnector(make_config(), asynchronous).open_async()) is asynchronous
+    assert transports_of(make_config(), blocking).open_sync() is blocking
+    assert transports_of(make_config(), asynchronous).open() is asynchronous
     with pytest.raises(ConfigurationError, match="Blocking is for blocking clients"):
-        asyncio.run(TokenConnector(make_config(), blocking).open_async())
+        transports_of(make_config(), blocking).open()
     with pytest.raises(ConfigurationError, match="Async is for async clients"):
-        TokenConnector(make_config(), asynchronous).open_sync()
+        transports_of(make_config(), asynchronous).open_sync()
 
 
 def test_only_the_networks_transports_are_closed_after_a_token_call() -> None:
     """A test's transport is the test's; one of the connector's own has done its work."""
-    assert TokenConnector(make_config()).owned
-    assert not TokenConnector(make_config(), Lifecycle()).owned
+    assert transports_of(make_config()).closes_after_call
+    assert not transports_of(make_config(), Lifecycle()).closes_after_call

@@ -14,6 +14,7 @@ from seic._errors import (
     ApiError,
     CertificateError,
     ConfigurationError,
+    FieldError,
     HostNotAllowed,
     InvalidTokenResponse,
     LoggedInElsewhere,
@@ -32,15 +33,19 @@ from seic._model.extension_grants import (
 from seic._model.grants import (
     AuthorizationCode,
     ClientCredentials,
+    Grant,
     Password,
     RefreshToken,
     Saml2Bearer,
     SessionToken,
 )
-from seic._model.hosts import Hosts
-from seic._model.provider import Provider
+from seic._model.hosts import Hosts, Origin
+from seic._model.provider import ClientAuthentication, KeyedCertificate, Provider, RequestContext
+from seic._model.saml import Document as SamlDocument
+from seic._model.secret import Secret
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
+from seic._model.token_source import TokenSource
 from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
 from seic._oauth.authorize import Login
 from seic._oauth.client_auth import (
@@ -52,16 +57,24 @@ from seic._oauth.client_auth import (
 )
 from seic._oauth.dpop import DPoP
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
+from seic._public import publish
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import create_ssl_context
-from seic._tokens.source import TokenSource
-from seic._tokens.store import MemoryStore
+from seic._tls.facts import CertificateFacts
+from seic._tls.reasons import CertificateWarning, Reason
+from seic._tokens.clock import Clock
+from seic._tokens.stats import Stats
+from seic._tokens.store import ClaimingStore, MemoryStore, TokenStore
 from seic._transport import AsyncTransport, Transport
 
+#: pyproject.toml repeats it; a test compares the two.
+__version__ = "0.1.0"
+
 __all__ = [
-    # What a user states
+    # Configuration
     "Config",
     "Hosts",
+    "Origin",
     "Provider",
     "SEI_GATEWAY",
     "SEI_PLATFORM",
@@ -69,6 +82,7 @@ __all__ = [
     "discover",
     "discover_sync",
     # Grants
+    "Grant",
     "ClientCredentials",
     "Password",
     "RefreshToken",
@@ -80,9 +94,12 @@ __all__ = [
     "SamlBearer",
     "DeviceCode",
     "ExistingToken",
+    "Secret",
+    "SamlDocument",
     "Login",
     "DeviceLogin",
-    # How the client proves itself
+    # Client authentication
+    "ClientAuthentication",
     "ClientSecretBasic",
     "ClientSecretPost",
     "ClientIdOnly",
@@ -90,9 +107,14 @@ __all__ = [
     "ClientSecretJwt",
     "TlsClientAuth",
     "SelfSignedTlsClientAuth",
+    "RequestContext",
+    "KeyedCertificate",
     "DPoP",
-    # Identity
+    # Certificates and TLS
     "ClientCertificate",
+    "CertificateFacts",
+    "CertificateWarning",
+    "Reason",
     "create_ssl_context",
     "AsyncTransport",
     "Transport",
@@ -108,8 +130,12 @@ __all__ = [
     "Token",
     "TokenInfo",
     "TokenSource",
+    "TokenStore",
+    "ClaimingStore",
     "MemoryStore",
-    # What happens
+    "Stats",
+    "Clock",
+    # Events
     "events",
     # Errors
     "SeicError",
@@ -121,5 +147,10 @@ __all__ = [
     "TokenRequestRefused",
     "InvalidTokenResponse",
     "ApiError",
+    "FieldError",
     "LoggedInElsewhere",
+    # About this package
+    "__version__",
 ]
+
+publish(__name__, __all__, globals())

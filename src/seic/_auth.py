@@ -16,17 +16,21 @@ from seic._api.body_prefix import discard, discard_async, peek, peek_async
 from seic._api.dpop_signer import DPoPSigner
 from seic._api.replay import NOT_REPLAYED, ReplayableBody
 from seic._config import Config
-from seic._connector import TokenConnector
 from seic._events import CertificateRotated, Event, RequestNotRetried, RequestRetried
 from seic._listeners import Listener, Listeners
+from seic._model.token import Token
+from seic._model.token_info import TokenInfo
+from seic._model.token_source import TokenSource
+from seic._network.transport_factory import TransportFactory
 from seic._oauth.challenges import speaks_of_token
 from seic._oauth.redact import credentials_of, find_tracking_id
+from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.held import Held
 from seic._tokens.sending import Sender
-from seic._tokens.source import TokenSource
+from seic._tokens.source import TokenSource as _TokenSource
 from seic._tokens.stats import Stats
 from seic._transport import AsyncTrace, BlockingTrace, HopTrace, guard_of, require_config
 
@@ -95,26 +99,27 @@ class OAuth2Auth(_Auth):
         require_config(config)
         provider = config.provider
         self.config = config
-        #: Who hears of this token.
-        self.listeners = Listeners(on_event)
-        self._emit = self.listeners.emit
+        self._listeners = Listeners(on_event)
+        self._emit = self._listeners.emit
+        transports = TransportFactory(
+            config.token_url, presenter=config.presenter, network=config.network, transport=transport
+        )
         endpoint = TokenEndpoint(
             provider=provider,
             url=config.token_url,
             client_id=config.client_id,
             client_secret=config.client_secret,
             grant=config.grant,
-            sender=Sender(TokenConnector(config, transport), tracking_header=provider.tracking_header),
+            sender=Sender(transports, tracking_header=provider.tracking_header),
             timeout=config.token_timeout,
             certificate=config.presenter.certificate,
             dpop=config.dpop,
             hint=config.presenter.hint,
         )
         self._presenter = config.presenter
-        self._presenter.tell(self.listeners)
-        self.listeners.add(self._follow_rotation)
-        #: Where tokens come from.
-        self.source = TokenSource(
+        self._presenter.tell(self._listeners)
+        self._listeners.add(self._follow_rotation)
+        self._source = _TokenSource(
             endpoint,
             windows=config.windows,
             idle_lifetime=provider.idle_lifetime,
@@ -124,7 +129,7 @@ class OAuth2Auth(_Auth):
             emit=self._emit,
             clock=clock,
         )
-        self._state = self.source.state
+        self._state = self._source.state
         self._monotonic = clock.monotonic
         self._wall = clock.wall
         self._guard = guard_of(config.origin)
@@ -144,6 +149,77 @@ class OAuth2Auth(_Auth):
         return self._presenter.certificate()
 
     @property
+    def source(self) -> TokenSource:
+        """This object as a `TokenSource`, for code that needs tokens and sends its requests by other means."""
+        return self
+
+    @property
+    def current(self) -> Token | None:
+        """The token if it is still valid, else None; reading it sends nothing and is no use of the token."""
+        return self._source.current
+
+    async def token(self, *, force: bool = False) -> Token:
+        """Return a valid token, and request one if necessary.
+
+        Args:
+            force: Request a new token even if the current one is valid.
+
+        Raises:
+            TokenError: No token could be obtained.
+            CertificateError: The client certificate cannot be used.
+        """
+        await self._presenter.ready()
+        return await self._source.token(force=force)
+
+    def token_sync(self, *, force: bool = False) -> Token:
+        """Return a valid token; the blocking twin of `token`."""
+        return self._source.token_sync(force=force)
+
+    async def token_info(self) -> TokenInfo:
+        """Ask the provider to describe the token; request a token first if necessary.
+
+        Raises:
+            ConfigurationError: The provider has no endpoint that describes tokens.
+            TokenError: No token could be obtained, or the provider did not describe it.
+        """
+        await self._presenter.ready()
+        return await self._source.token_info()
+
+    def token_info_sync(self) -> TokenInfo:
+        """Ask the provider to describe the token; the blocking twin of `token_info`."""
+        return self._source.token_info_sync()
+
+    async def revoke(self) -> None:
+        """Revoke the token at the provider; the next request obtains a new one.
+
+        Raises:
+            TokenError: The provider did not revoke it; the token is dropped here nevertheless.
+            ConfigurationError: The provider has no revocation endpoint.
+        """
+        await self._presenter.ready()
+        await self._source.revoke()
+
+    def revoke_sync(self) -> None:
+        """Revoke the token at the provider; the blocking twin of `revoke`."""
+        self._source.revoke_sync()
+
+    async def reload_certificate(self) -> bool:
+        """Read the certificate's files again now, without waiting for the next check.
+
+        Returns:
+            Whether the certificate is a new one.
+
+        Raises:
+            CertificateError: The new certificate cannot be used; the previous one stays in use.
+            ConfigurationError: There is no certificate, or it was given as bytes.
+        """
+        return await in_thread(self._presenter.reload)
+
+    def reload_certificate_sync(self) -> bool:
+        """Read the certificate's files again now; the blocking twin of `reload_certificate`."""
+        return self._presenter.reload()
+
+    @property
     def stats(self) -> Stats:
         """A snapshot of the counters."""
         return self._state.stats
@@ -161,7 +237,7 @@ class OAuth2Auth(_Auth):
         Returns:
             What ends it.
         """
-        return self.listeners.add(listener)
+        return self._listeners.add(listener)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Drive one call of an async client; httpx calls this."""
@@ -186,7 +262,7 @@ class OAuth2Auth(_Auth):
         said = await peek_async(response)
         if not self._should_replay(response, said, held, body):
             return
-        held = await self.source.obtain()
+        held = await self._source.obtain()
         if body is not None:
             await body.rewind_async()
         if (replay := self._replay(response, held, body, self._async_trace)) is None:
@@ -201,7 +277,7 @@ class OAuth2Auth(_Auth):
     async def _obtain(self) -> Held:
         # The token's key needs the certificate.
         await self._presenter.ready()
-        return await self.source.obtain()
+        return await self._source.obtain()
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Drive one call of a blocking client; httpx calls this."""
@@ -209,7 +285,7 @@ class OAuth2Auth(_Auth):
         held = self._state.held
         now, wall = self._monotonic(), self._wall()
         if now >= held.renew_at or now >= held.idle_at or wall >= held.wall_until:
-            held = self.source.obtain_sync()
+            held = self._source.obtain_sync()
         self._attach(request, held, self._blocking_trace)
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
@@ -226,7 +302,7 @@ class OAuth2Auth(_Auth):
         said = peek(response)
         if not self._should_replay(response, said, held, body):
             return
-        held = self.source.obtain_sync()
+        held = self._source.obtain_sync()
         if body is not None:
             body.rewind()
         if (replay := self._replay(response, held, body, self._blocking_trace)) is None:
@@ -240,13 +316,13 @@ class OAuth2Auth(_Auth):
 
     async def aclose(self) -> None:
         """End what runs in the background, and wait for listeners that have begun; later calls start it anew."""
-        await self.source.aclose()
-        await self.listeners.drain()
+        await self._source.aclose()
+        await self._listeners.drain()
 
     def close(self) -> None:
         """End what runs in the background, blocking; see `aclose`."""
-        self.source.close()
-        self.listeners.drain_blocking()
+        self._source.close()
+        self._listeners.drain_blocking()
 
     def _prove_calls(self, prover: DPoPSigner) -> None:
         """Have each call carry a proof. Done to this instance, so that the way of calls without proofs is untouched."""
@@ -270,7 +346,7 @@ class OAuth2Auth(_Auth):
     def _follow_rotation(self, event: Event) -> None:
         if isinstance(event, CertificateRotated):
             # The token was bound to the old certificate (RFC 8705 §3).
-            self.source.renew()
+            self._source.renew()
 
     def _attach(self, request: Any, held: Held, trace: HopTrace) -> None:
         headers, last = request.headers, self._attached

@@ -12,10 +12,9 @@ from seic._api.retry import Retry, RetryTransport
 from seic._auth import OAuth2Auth
 from seic._config import Config
 from seic._errors import ConfigurationError
-from seic._listeners import Listener
+from seic._listeners import Listener, Listeners
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
-from seic._runtime import in_thread
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.stats import Stats
 from seic._transport import DECIDED_BY_CONFIG, AsyncTransport, Transport
@@ -38,11 +37,10 @@ def _join_auth(
     config: Config,
     auth: OAuth2Auth | None,
     transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None,
-    on_event: Listener | None,
-) -> tuple[OAuth2Auth, Callable[[], None] | None]:
-    """Return a client's auth, and how the client leaves a shared one at its end; None for its own, which is closed."""
+) -> OAuth2Auth:
+    """Return a client's own auth, or the shared one after checking that it is of the same identity."""
     if auth is None:
-        return OAuth2Auth(config, transport=transport, on_event=on_event), None
+        return OAuth2Auth(config, transport=transport)
     if not isinstance(auth, OAuth2Auth):
         raise ConfigurationError(
             f"auth: must be a seic.OAuth2Auth, whose token is shared, not {type(auth).__name__}; give another kind of "
@@ -56,7 +54,7 @@ def _join_auth(
                 "make both of one Config",
                 field="auth",
             )
-    return auth, (lambda: None) if on_event is None else auth.listen(on_event)
+    return auth
 
 
 class AsyncClient(httpx.AsyncClient):
@@ -93,7 +91,10 @@ class AsyncClient(httpx.AsyncClient):
             return carrier if retry is None else RetryTransport(carrier, retry, provider=config.provider)
 
         carrier = carry(transport, **_for_transport(options))
-        self._oauth, self._leave_auth = _join_auth(config, auth, transport, on_event)
+        self._owns_auth = auth is None
+        self._oauth = _join_auth(config, auth, transport)
+        self._listeners = Listeners(on_event)
+        self._unsubscribe = self._oauth.listen(self._listeners.tell)
         options.setdefault("base_url", config.base_url)
         if mounts := options.get("mounts"):
             options["mounts"] = {pattern: None if mount is None else carry(mount) for pattern, mount in mounts.items()}
@@ -114,8 +115,7 @@ class AsyncClient(httpx.AsyncClient):
             TokenError: No token could be had.
             CertificateError: The client certificate cannot work.
         """
-        await self._oauth.config.presenter.ready()
-        return await self._oauth.source.token(force=force)
+        return await self._oauth.token(force=force)
 
     async def reload_certificate(self) -> bool:
         """Read the certificate again now, without waiting for the next look; return whether it was a new one.
@@ -124,7 +124,7 @@ class AsyncClient(httpx.AsyncClient):
             CertificateError: What is there now cannot work; the last good one stays in service.
             ConfigurationError: There is no certificate, or it was given as bytes.
         """
-        return await in_thread(self._oauth.config.presenter.reload)
+        return await self._oauth.reload_certificate()
 
     async def token_info(self) -> TokenInfo:
         """Ask the provider what the token is good for, getting one first if need be.
@@ -133,8 +133,7 @@ class AsyncClient(httpx.AsyncClient):
             ConfigurationError: The provider has no call that describes a token.
             TokenError: No token could be had, or the provider did not describe it.
         """
-        await self._oauth.config.presenter.ready()
-        return await self._oauth.source.token_info()
+        return await self._oauth.token_info()
 
     async def revoke(self) -> None:
         """End the token's life at the provider; the next call gets a new one.
@@ -143,8 +142,7 @@ class AsyncClient(httpx.AsyncClient):
             TokenError: The provider did not end it; it is dropped here all the same.
             ConfigurationError: The provider has no way to.
         """
-        await self._oauth.config.presenter.ready()
-        await self._oauth.source.revoke()
+        await self._oauth.revoke()
 
     @property
     def certificate(self) -> ClientCertificate | None:
@@ -161,11 +159,10 @@ class AsyncClient(httpx.AsyncClient):
         return self._oauth.listen(listener)
 
     async def _leave(self) -> None:
-        if self._leave_auth is None:
+        if self._owns_auth:
             await self._oauth.aclose()
-        else:
-            self._leave_auth()
-            await self._oauth.listeners.drain()
+        self._unsubscribe()
+        await self._listeners.drain()
 
     async def aclose(self) -> None:
         """Close the connections, and end background work unless the auth is shared."""
@@ -219,7 +216,10 @@ class Client(httpx.Client):
             return carrier if retry is None else RetryTransport(carrier, retry, provider=config.provider)
 
         carrier = carry(transport, **_for_transport(options))
-        self._oauth, self._leave_auth = _join_auth(config, auth, transport, on_event)
+        self._owns_auth = auth is None
+        self._oauth = _join_auth(config, auth, transport)
+        self._listeners = Listeners(on_event)
+        self._unsubscribe = self._oauth.listen(self._listeners.tell)
         options.setdefault("base_url", config.base_url)
         if mounts := options.get("mounts"):
             options["mounts"] = {pattern: None if mount is None else carry(mount) for pattern, mount in mounts.items()}
@@ -232,19 +232,19 @@ class Client(httpx.Client):
 
     def token(self, *, force: bool = False) -> Token:
         """Return a live token; see `AsyncClient.token`."""
-        return self._oauth.source.token_sync(force=force)
+        return self._oauth.token_sync(force=force)
 
     def reload_certificate(self) -> bool:
         """Read the certificate again now; see `AsyncClient.reload_certificate`."""
-        return self._oauth.config.presenter.reload()
+        return self._oauth.reload_certificate_sync()
 
     def token_info(self) -> TokenInfo:
         """Ask the provider what the token is good for; see `AsyncClient.token_info`."""
-        return self._oauth.source.token_info_sync()
+        return self._oauth.token_info_sync()
 
     def revoke(self) -> None:
         """End the token's life at the provider; see `AsyncClient.revoke`."""
-        self._oauth.source.revoke_sync()
+        self._oauth.revoke_sync()
 
     @property
     def certificate(self) -> ClientCertificate | None:
@@ -261,11 +261,10 @@ class Client(httpx.Client):
         return self._oauth.listen(listener)
 
     def _leave(self) -> None:
-        if self._leave_auth is None:
+        if self._owns_auth:
             self._oauth.close()
-        else:
-            self._leave_auth()
-            self._oauth.listeners.drain_blocking()
+        self._unsubscribe()
+        self._listeners.drain_blocking()
 
     def close(self) -> None:
         """Close the connections, and end background work unless the auth is shared."""

@@ -16,7 +16,7 @@ import httpx
 from seic._errors import ConfigurationError
 from seic._model.grants import ClientCredentials, Grant
 from seic._model.hosts import Hosts, Origin
-from seic._model.provider import Provider
+from seic._model.provider import Provider, RequestContext
 from seic._model.secrecy import Unpicklable, hide, traceless, tracelessly_made
 from seic._network.identity import Presenter
 from seic._network.proxies import Network, ProxyLike, show_proxy
@@ -33,7 +33,7 @@ from seic._tokens.held import Margin, Windows
 from seic._tokens.store import TokenStore
 
 #: What names trust anchors: a path, PEM bytes, or None for the system's.
-CA: TypeAlias = "str | os.PathLike[str] | bytes | None"
+CA: TypeAlias = str | os.PathLike[str] | bytes | None
 
 #: Seconds for getting a token in all; an answer takes well under one, and callers may be waiting.
 _TOKEN_TIMEOUT = 10.0
@@ -199,14 +199,14 @@ class Config(Unpicklable):
         certificate = None if callable(self.certificate) else self.certificate
         by_certificate = isinstance(self.provider.client_authentication, (TlsClientAuth, PrivateKeyJwt))
         if not (callable(self.certificate) and by_certificate):
-            build_token_request(
+            context = RequestContext(
                 provider=self.provider,
                 token_url=self.token_url,
                 client_id=self.client_id,
                 client_secret=self.client_secret,
-                grant=ClientCredentials(),
                 certificate=certificate,
             )
+            build_token_request(context, grant=ClientCredentials())
 
     @classmethod
     @traceless

@@ -8,22 +8,23 @@ import attrs
 import httpx
 
 from seic._config import Config
-from seic._connector import TokenConnector
 from seic._errors import ConfigurationError, SeicError, TokenRequestRefused
 from seic._events import Emit, TokenNotBound
 from seic._listeners import Listener, Listeners
 from seic._model.extension_grants import DeviceCode, ExistingToken
 from seic._model.secrecy import Unpicklable
 from seic._model.token import Token
+from seic._network.transport_factory import TransportFactory
 from seic._oauth.confirmation import is_token_bound_as_it_should
 from seic._oauth.device import DeviceAuthorization, build_device_request, next_interval, parse_device_reply
+from seic._oauth.reply import Reply
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.fetch import Send, Sleep, Steps, run_async, run_sync
 from seic._tokens.lifeline import Lifeline
-from seic._tokens.sending import Reply, Sender
+from seic._tokens.sending import Sender
 
-_Transport: TypeAlias = "httpx.AsyncBaseTransport | httpx.BaseTransport"
+_Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -151,13 +152,16 @@ class DeviceLogin(Unpicklable):
 def _endpoint(config: Config, transport: _Transport | None) -> TokenEndpoint:
     if not isinstance(config.grant, DeviceCode):
         raise ConfigurationError("grant: a login on another device needs grant=seic.DeviceCode()", field="grant")
+    transports = TransportFactory(
+        config.token_url, presenter=config.presenter, network=config.network, transport=transport
+    )
     return TokenEndpoint(
         provider=config.provider,
         url=config.token_url,
         client_id=config.client_id,
         client_secret=config.client_secret,
         grant=config.grant,
-        sender=Sender(TokenConnector(config, transport), tracking_header=config.provider.tracking_header),
+        sender=Sender(transports, tracking_header=config.provider.tracking_header),
         timeout=config.token_timeout,
         certificate=config.presenter.certificate,
         dpop=config.dpop,
@@ -169,26 +173,10 @@ def _beginning(endpoint: TokenEndpoint, clock: Clock, emit: Emit) -> Steps[Devic
     grant = endpoint.grant
     if not isinstance(grant, DeviceCode):
         raise TypeError("the endpoint is made for a device login")
-    request = build_device_request(
-        provider=endpoint.provider,
-        token_url=endpoint.url,
-        client_id=endpoint.client_id,
-        client_secret=endpoint.client_secret,
-        grant=grant,
-        now=clock.wall(),
-        certificate=endpoint.certificate(),
-    )
+    request = build_device_request(endpoint.context(now=clock.wall()), grant=grant)
     begun = clock.monotonic()
     reply: Reply = yield Send(request, endpoint.timeout)
-    authorization = parse_device_reply(
-        provider=endpoint.provider,
-        status=reply.status,
-        headers=reply.headers,
-        body=reply.body,
-        host=request.url.netloc.decode("ascii"),
-        now=clock.wall(),
-        secrets=reply.secrets,
-    )
+    authorization = parse_device_reply(attrs.evolve(reply, provider=endpoint.provider, now=clock.wall()))
     return DeviceLogin(
         user_code=authorization.user_code,
         verification_uri=authorization.verification_uri,

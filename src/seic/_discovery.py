@@ -10,20 +10,19 @@ import attrs
 import httpx
 
 from seic._errors import ConfigurationError, InvalidTokenResponse, SeicError, TokenEndpointUnavailable
-from seic._model.hosts import Origin
 from seic._model.provider import ClientAuthentication, Provider
-from seic._network.failures import TokenCallFailures
 from seic._network.identity import Presenter
-from seic._network.pools import AsyncPools, Pools
 from seic._network.proxies import Network, ProxyLike
+from seic._network.transport_factory import TransportFactory
 from seic._oauth.metadata import metadata_urls, parse_metadata
+from seic._oauth.reply import Reply
 from seic._runtime import Lock, in_thread
 from seic._tls.context import check_source
+from seic._tls.credential_files import Material
 from seic._tls.rotation import CertificateSource
-from seic._tls.sources import Material
 from seic._tokens.fetch import Send, Steps, run_async, run_sync
 from seic._tokens.lifeline import Lifeline
-from seic._tokens.sending import Reply, Sender
+from seic._tokens.sending import Sender
 
 #: Seconds for which metadata is remembered: endpoints move rarely, and with notice.
 _MAX_AGE = 3600.0
@@ -31,7 +30,7 @@ _TIMEOUT = 10.0
 #: Client errors that say nothing of what is there.
 _NOT_NOW = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
 
-_Transport: TypeAlias = "httpx.AsyncBaseTransport | httpx.BaseTransport"
+_Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
 
 
 @attrs.frozen
@@ -58,32 +57,12 @@ class _Question:
     max_age: float
     clock: Callable[[], float]
 
-    # What a connector is to a sender.
-
     @property
-    def owned(self) -> bool:
-        return self.transport is None
-
-    async def open_async(self) -> httpx.AsyncBaseTransport:
-        if self.transport is None:
-            return AsyncPools(self.presenter, self._failures)
-        if isinstance(self.transport, httpx.AsyncBaseTransport):
-            return self.transport
-        raise ConfigurationError("transport: is for blocking calls only", field="transport")
-
-    def open_sync(self) -> httpx.BaseTransport:
-        if self.transport is None:
-            return Pools(self.presenter, self._failures)
-        if isinstance(self.transport, httpx.BaseTransport):
-            return self.transport
-        raise ConfigurationError("transport: is for async calls only", field="transport")
-
-    @property
-    def _failures(self) -> TokenCallFailures:
-        url = httpx.URL(self.issuer)
-        authority = f"{url.scheme}://{url.netloc.decode('ascii')}"
-        origin = Origin.parse(authority, field="issuer", allow_http_on_loopback=True)
-        return TokenCallFailures(origin=origin, network=self.network)
+    def transports(self) -> TransportFactory:
+        """What opens a transport for each call."""
+        return TransportFactory(
+            self.issuer, presenter=self.presenter, network=self.network, transport=self.transport, field="issuer"
+        )
 
     def asker(self) -> str | None:
         """Return who asks, by the certificate's thumbprint; a callback is called for it, so this may block."""
@@ -165,7 +144,7 @@ async def discover(
         TokenEndpointUnavailable: There was none.
     """
     question, read = _question(issuer, base, client_authentication, **options)
-    return await run_async(question.steps(read, await in_thread(question.asker)), Sender(question))
+    return await run_async(question.steps(read, await in_thread(question.asker)), Sender(question.transports))
 
 
 def discover_sync(
@@ -177,7 +156,7 @@ def discover_sync(
 ) -> Provider:
     """Ask an issuer for its metadata, blocking; see `discover`."""
     question, read = _question(issuer, base, client_authentication, **options)
-    return run_sync(question.steps(read, question.asker()), Sender(question), Lifeline())
+    return run_sync(question.steps(read, question.asker()), Sender(question.transports), Lifeline())
 
 
 def _question(

@@ -18,8 +18,8 @@ from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._tls.certificate import ClientCertificate
+from seic._tls.credential_files import given_as_text, is_material
 from seic._tls.reasons import Reason
-from seic._tls.sources import given_as_text, is_material
 from seic._tokens.store import MemoryStore, TokenStore
 
 _T = TypeVar("_T")

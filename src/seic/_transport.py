@@ -17,7 +17,7 @@ from seic._api.dpop_signer import sign_redirect
 from seic._config import Config
 from seic._errors import ConfigurationError, HostNotAllowed
 from seic._model.hosts import Origin
-from seic._network.failures import CallFailures
+from seic._network.error_translator import ApiErrorTranslator
 from seic._network.pools import AsyncPools, Pools
 
 #: Keywords of httpx, and the setting of the configuration that decides instead, for token and API calls alike.
@@ -193,7 +193,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
     def __init__(self, config: Config, *, transport: httpx.AsyncBaseTransport | None = None, **options: Any) -> None:
         _check(config, options)
         self._guard = guard_of(config.origin)
-        failures = CallFailures(origin=config.origin, network=config.network)
+        failures = ApiErrorTranslator(origin=config.origin, network=config.network)
         self._inner = AsyncPools(config.presenter, failures, **options) if transport is None else transport
 
     def handle_async_request(  # pyright: ignore[reportIncompatibleMethodOverride]  # whose `async def` is one kind of it
@@ -247,7 +247,7 @@ class Transport(httpx.BaseTransport):
     def __init__(self, config: Config, *, transport: httpx.BaseTransport | None = None, **options: Any) -> None:
         _check(config, options)
         self._guard = guard_of(config.origin)
-        failures = CallFailures(origin=config.origin, network=config.network)
+        failures = ApiErrorTranslator(origin=config.origin, network=config.network)
         self._inner = Pools(config.presenter, failures, **options) if transport is None else transport
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

@@ -24,6 +24,7 @@ from seic._events import (
     TrustStoreReloaded,
 )
 from seic._listeners import Listener
+from seic._public import publish
 
 __all__ = [
     "Event",
@@ -51,3 +52,5 @@ __all__ = [
     "TokenWaitEnded",
     "TokenRequested",
 ]
+
+publish(__name__, __all__, globals())

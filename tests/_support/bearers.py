@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from seic.fastapi.bearer import BearerTokens
+from seic.fastapi import BearerTokens
 from seic.sandbox import CertificateAuthority
 from tests._support.issuer import AUDIENCE, JWKS_URL, NOW, URL, Issuer
 

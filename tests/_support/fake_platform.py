@@ -42,7 +42,7 @@ class FakePlatform:
 
     def config(self, **changes: Any) -> seic.Config:
         """Return settings that reach it."""
-        from seic.fastapi.sessions import UserLogin
+        from seic.fastapi import UserLogin
 
         settings: dict[str, Any] = {
             "provider": self.provider,

@@ -38,12 +38,12 @@ class Hands:
 class Wire:
     """Carries token calls to a function in place of the network."""
 
-    owned = False
+    closes_after_call = False
 
     def __init__(self, transport: httpx.MockTransport) -> None:
         self._transport = transport
 
-    async def open_async(self) -> httpx.AsyncBaseTransport:
+    def open(self) -> httpx.AsyncBaseTransport:
         """Return the function's transport."""
         return self._transport
 

@@ -13,7 +13,7 @@ import pytest
 
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import build_context
-from seic._tls.explain import Explanation, Meeting, explain_failure
+from seic._tls.diagnose import Explanation, HandshakeContext, explain_failure
 from seic._tls.trust import read_trust
 from tests._support.pki import NOW, Minted, authority
 from tests._support.tls_servers import call
@@ -68,7 +68,7 @@ def fail(
     with pytest.raises((OSError, httpx.TransportError)) as caught:
         style(context, port, host)
     explained = explain_failure(
-        caught.value, Meeting(host=host, port=port, certificate=client, now=NOW, context=context)
+        caught.value, HandshakeContext(host=host, port=port, certificate=client, now=NOW, context=context)
     )
     assert explained is not None
     assert explained.text.startswith(f"{host}:{port}: ")
@@ -80,9 +80,11 @@ def load(minted: Minted) -> ClientCertificate:
     return ClientCertificate.load(minted.pair)
 
 
-def meeting(certificate: ClientCertificate | None = None, host: str = "mtls.example", now: Any = NOW) -> Meeting:
-    """A meeting for what no server of the tests says."""
-    return Meeting(host=host, port=443, certificate=certificate, now=now)
+def handshake(
+    certificate: ClientCertificate | None = None, host: str = "mtls.example", now: Any = NOW
+) -> HandshakeContext:
+    """A handshake for what no server of the tests says."""
+    return HandshakeContext(host=host, port=443, certificate=certificate, now=now)
 
 
 def openssl_error(reason: str | None, text: str = "") -> ssl.SSLError:

@@ -13,8 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
 
 import seic
-from seic.fastapi import add_exception_handlers, lifespan
-from seic.fastapi.logins import Logins, User
+from seic.fastapi import Logins, User, add_exception_handlers, lifespan
 from tests._support.fake_platform import CALLBACK, FakePlatform
 
 KEY = Fernet.generate_key()

@@ -19,7 +19,7 @@ import attrs
 import pytest
 
 from seic.sandbox import CertificateAuthority
-from seic.sandbox.server import LOOPBACK_NAMES, bind_loopback
+from seic.sandbox._server.loopback import LOOPBACK_NAMES, bind_loopback
 
 # Debian keeps servers where only root looks for programs.
 _PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"))

@@ -47,14 +47,14 @@ class Planted:
         self.add("password", sandbox.password)
         basic = base64.b64encode(f"{sandbox.client_id}:{sandbox.client_secret}".encode()).decode()
         self.add("Basic credentials", basic)
-        issue = sandbox._ledger.issue
+        issue = sandbox._registry.issue
 
         def recorded(*args: object, **options: object) -> object:
             token, lease = issue(*args, **options)  # type: ignore[arg-type]  # as they came
             self.add("access token", token)
             return token, lease
 
-        sandbox._ledger.issue = recorded  # type: ignore[assignment,method-assign]  # the test's own eyes
+        sandbox._registry.issue = recorded  # type: ignore[assignment,method-assign]  # the test's own eyes
 
     def find(self, text: str | bytes) -> list[str]:
         """Return the names of what is found, each once."""

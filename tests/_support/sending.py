@@ -11,9 +11,10 @@ import httpx
 import trio
 
 import seic
-from seic._connector import TokenConnector
+from seic._network.transport_factory import TransportFactory
+from seic._oauth.reply import Reply
 from seic._tokens.lifeline import Lifeline
-from seic._tokens.sending import Reply, Sender
+from seic._tokens.sending import Sender
 from tests._support.loopback import RawServer
 
 SECRET = "AppSecret-1"
@@ -50,9 +51,18 @@ def config(url: str, **changes: Any) -> seic.Config:
     return seic.Config(**{**settings, **changes})
 
 
+def transports_of(
+    settings: seic.Config, transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None = None
+) -> TransportFactory:
+    """Return what opens the transports of the settings' token calls."""
+    return TransportFactory(
+        settings.token_url, presenter=settings.presenter, network=settings.network, transport=transport
+    )
+
+
 def sender_to(settings: seic.Config) -> Sender:
     """Return a sender that goes over the network."""
-    return Sender(TokenConnector(settings))
+    return Sender(transports_of(settings))
 
 
 def request_to(url: str) -> httpx.Request:

@@ -34,7 +34,7 @@ class TokenDesk(httpx.AsyncBaseTransport, httpx.BaseTransport):
         arrived: Set when a call has come in since `hold`.
     """
 
-    owned = False
+    closes_after_call = False
 
     def __init__(self, *, expires_in: Any = 3600) -> None:
         self.requests: list[httpx.Request] = []
@@ -75,7 +75,7 @@ class TokenDesk(httpx.AsyncBaseTransport, httpx.BaseTransport):
             assert gate.wait(PATIENCE)
         return self._answer()
 
-    async def open_async(self) -> httpx.AsyncBaseTransport:
+    def open(self) -> httpx.AsyncBaseTransport:
         """Be a connector."""
         return self
 

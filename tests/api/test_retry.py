@@ -15,7 +15,7 @@ import trio
 
 import seic
 from seic import Retry, RetryTransport
-from seic._network.failures import CertificateConnectError
+from seic._network.error_translator import CertificateConnectError
 from tests._support.api import KINDS, Async, Blocking, Kind
 from tests._support.retrying import Answer, Plan, busy
 

@@ -18,7 +18,7 @@ async def test_a_client_ends_its_own_background_work_only(desk: TokenDesk, clock
     """Closing one of several clients of an auth leaves the others their fetch."""
     auth = auth_for(desk, clock)
     client = seic.AsyncClient(config(), auth=auth) if shared else seic.AsyncClient(config(), transport=desk)
-    source = client._oauth.source
+    source = client._oauth._source
     desk.hold()
     caller = asyncio.create_task(client.token())
     assert await desk.arrived.wait_async(PATIENCE)
@@ -37,7 +37,7 @@ def test_a_blocking_client_ends_its_thread(desk: TokenDesk) -> None:
         assert client.token().access_token == "token-1"
         assert client.token(force=True).access_token == "token-2"
         assert client.stats.token_requests == 2
-    assert client._oauth.source.state.flight is None
+    assert client._oauth._source.state.flight is None
 
 
 async def test_a_client_revokes(desk: TokenDesk) -> None:

@@ -14,8 +14,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from starlette.requests import Request
 
 import seic
-from seic.fastapi.bearer import Claims
-from seic.fastapi.forwarded import ClientCertHeader, NginxHeader
+from seic.fastapi import Claims, ClientCertHeader, NginxHeader
 from seic.sandbox import CertificateAuthority
 from tests._support.bearers import DER, THUMBPRINT, ask, bearer_of
 from tests._support.issuer import AUDIENCE, NOW, URL, Issuer

@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 
 import seic
 from seic.fastapi import SeicClient, client_named, clients_of, get_client, lifespan, readiness_route
-from seic.fastapi.clients import listener_of
+from seic.fastapi._clients import listener_of
 from tests._support.fake_gateway import FakeGateway
 
 PlatformClient = Annotated[seic.AsyncClient, Depends(client_named("platform"))]
@@ -148,9 +148,9 @@ def test_the_first_ones_clients_outlive_the_second(gateway: FakeGateway) -> None
     async def own(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with first(app) as outer:
             async with second(app):
-                assert set(outer["seic"]) == set(outer["seic"].journals) == {"default", "platform"}
+                assert set(outer["seic"]) == set(outer["seic"].trackers) == {"default", "platform"}
                 assert listener_of(app) == heard.append
-            assert set(outer["seic"]) == set(outer["seic"].journals) == {"default"}
+            assert set(outer["seic"]) == set(outer["seic"].trackers) == {"default"}
             yield outer
 
     with TestClient(FastAPI(lifespan=own)):
@@ -259,7 +259,7 @@ def test_the_token_is_there_before_the_first_request_if_asked(gateway: FakeGatew
 def test_an_endpoint_that_is_down_keeps_no_application_from_starting(
     gateway: FakeGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fleet that restarts during an outage would not come back; the trouble is logged."""
+    """A fleet that restarts during an outage would not come back; the last_error is logged."""
     gateway.plan.extend([httpx.Response(503), httpx.Response(503)])
     app = FastAPI(lifespan=lifespan(gateway.config(), warm=True, transport=gateway.transport))
 

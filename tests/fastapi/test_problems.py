@@ -192,7 +192,7 @@ def test_a_failed_connection_to_our_own_host_is_answered(
 def test_a_failed_connection_of_a_person_is_answered(
     kind: type[httpx.TransportError], status: int, with_clients: bool, gateway: FakeGateway
 ) -> None:
-    """People may log in at another host than the service itself calls."""
+    """LoginRealm may log in at another host than the service itself calls."""
     people = FakePlatform().config(hosts=seic.Hosts("https://people.example"))
     logins = Logins(people, callback_url=CALLBACK, key=Fernet.generate_key())
     own = lifespan(gateway.config(), also=logins.lifespan, transport=gateway.transport)

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 import seic
 from seic._events import CertificateRejected
 from seic._runtime import Job, start_thread
-from seic.fastapi import Logins, lifespan, looking, readiness, readiness_route
+from seic.fastapi import Logins, _certificate_probe, _readiness, lifespan, readiness_route
 from tests._support.fake_gateway import FakeGateway
 from tests._support.fake_platform import CALLBACK, FakePlatform
 from tests._support.readiness import BROWSER, app_of, certificate
@@ -94,7 +94,7 @@ def test_a_refused_token_makes_it_red_until_one_is_had(gateway: FakeGateway) -> 
     app = app_of(gateway, warm=True)
     with TestClient(app) as browser:
         red = browser.get("/ready")
-        app.state.seic["default"].auth.source.state._error = None  # the pause after a refusal is over
+        app.state.seic["default"].auth._source.state._error = None  # the pause after a refusal is over
         assert browser.portal is not None
         browser.portal.call(app.state.seic["default"].token)
         green = browser.get("/ready")
@@ -128,7 +128,7 @@ def test_a_red_probe_has_a_token_fetched(gateway: FakeGateway) -> None:
     gateway.plan.append(httpx.Response(401))
     app = app_of(gateway, warm=True)
     with TestClient(app) as browser:
-        app.state.seic["default"].auth.source.state._error = None  # the pause after a failure is over
+        app.state.seic["default"].auth._source.state._error = None  # the pause after a failure is over
         red = browser.get("/ready")
         _settled(app, browser)
         green = browser.get("/ready")
@@ -203,7 +203,7 @@ async def test_a_certificate_that_is_waited_for_holds_up_no_probe(
     at_logins: bool, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A vault that hangs is looked at once, however many probes come, and each is answered: nobody can connect now."""
-    monkeypatch.setattr(readiness, "_PATIENCE", 0.0)
+    monkeypatch.setattr(_readiness, "_PATIENCE", 0.0)
     vault, asked = threading.Event(), threading.Event()
     looks: list[int] = []
 
@@ -216,7 +216,7 @@ async def test_a_certificate_that_is_waited_for_holds_up_no_probe(
         looks.append(1)
         return start_thread(call, **options)
 
-    monkeypatch.setattr(looking, "start_thread", look)
+    monkeypatch.setattr(_certificate_probe, "start_thread", look)
     app = FastAPI(routes=[readiness_route("/ready")])
     if at_logins:
         platform = FakePlatform()
@@ -229,7 +229,7 @@ async def test_a_certificate_that_is_waited_for_holds_up_no_probe(
         red = [(await browser.get("/ready")).status_code for _ in range(3)]
         vault.set()
         assert (red, len(looks)) == ([503] * 3, 1)
-        monkeypatch.setattr(readiness, "_PATIENCE", 60.0)
+        monkeypatch.setattr(_readiness, "_PATIENCE", 60.0)
         assert (await browser.get("/ready")).status_code == 200
     assert asked.is_set()
 

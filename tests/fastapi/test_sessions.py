@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import seic
-from seic.fastapi.sessions import _Living
+from seic.fastapi._sessions import _SessionStore
 
 KEY = "a" * 64
 #: What a refresh does in the store at most: it saves, looks for the session, and deletes.
@@ -58,10 +58,10 @@ class Interrupted(seic.MemoryStore):
 def test_no_order_of_a_refresh_and_a_logout_leaves_a_session(first: int, second: int) -> None:
     """Each of the logout's two steps before each of the refresh's, or after them all."""
     store = Interrupted()
-    living = _Living(store, lasts=60.0, idle=60.0)
+    living = _SessionStore(store, lasts=60.0, idle=60.0)
     living.begin(KEY, token(1))
     direct: Any = super(Interrupted, store)
-    logout = _Living(_Direct(direct), lasts=60.0, idle=60.0)
+    logout = _SessionStore(_Direct(direct), lasts=60.0, idle=60.0)
     store.count = 0
     store.before = [(first, lambda: logout.end(KEY)), (second, lambda: logout.delete(KEY))]
 
@@ -86,7 +86,7 @@ class _Direct:
 def test_a_refresh_in_a_session_that_lives_is_kept() -> None:
     """The mark is as it was, and the token is the new one."""
     store = seic.MemoryStore()
-    living = _Living(store, lasts=60.0, idle=60.0)
+    living = _SessionStore(store, lasts=60.0, idle=60.0)
     living.begin(KEY, token(1))
     living.save(KEY, token(2))
 
@@ -108,9 +108,9 @@ def test_workers_agree_on_a_refresh_where_the_store_can() -> None:
         def release(self, key: str) -> None:
             claims.append(("release", key))
 
-    living: Any = _Living(Claiming(), lasts=60.0, idle=60.0)
+    living: Any = _SessionStore(Claiming(), lasts=60.0, idle=60.0)
     living.claim(KEY, 10.0)
     living.release(KEY)
 
     assert claims == [("claim", KEY), ("release", KEY)]
-    assert not hasattr(_Living(seic.MemoryStore(), lasts=60.0, idle=60.0), "claim")
+    assert not hasattr(_SessionStore(seic.MemoryStore(), lasts=60.0, idle=60.0), "claim")

@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import seic
 from seic import _settings
-from seic.fastapi.settings import SeicSettings
+from seic.fastapi import SeicSettings
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import pytest
 
 from seic._tokens.clock import Clock
 from seic.sandbox import ManualClock, Sandbox
-from seic.sandbox.server import server_context
+from seic.sandbox._server.loopback import server_context
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +64,6 @@ def versioned_sandbox(tls: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[San
         context.minimum_version = context.maximum_version = version
         return context
 
-    monkeypatch.setattr("seic.sandbox.sandbox.server_context", pinned)
+    monkeypatch.setattr("seic.sandbox._sandbox.server_context", pinned)
     with Sandbox() as sandbox:
         yield sandbox

@@ -62,7 +62,7 @@ async def test_a_server_of_an_unknown_authority_gets_no_secret(
 @both_kinds
 async def test_a_server_under_another_name_gets_no_secret(kind: Kind, sandbox: Sandbox) -> None:
     """A certificate of the right authority for the wrong host is no better than none."""
-    from seic.sandbox import server
+    from seic.sandbox._server import loopback as server
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(server, "LOOPBACK_NAMES", ("other.example",))

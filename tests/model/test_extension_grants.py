@@ -14,7 +14,7 @@ import pytest
 from seic._errors import ConfigurationError
 from seic._model.extension_grants import DeviceCode, ExistingToken, JwtBearer, SamlBearer, TokenExchange
 from seic._model.grants import ClientCredentials
-from seic._model.provider import Provider
+from seic._model.provider import Provider, RequestContext
 from seic._model.token import Token
 from seic._oauth.messages import build_token_request
 
@@ -139,7 +139,8 @@ def test_several_resources() -> None:
     grant.check(PROVIDER)
     assert hash(grant) == hash(ClientCredentials(resource=tuple(wanted), scope="read"))
     request = build_token_request(
-        provider=PROVIDER, token_url="https://idp.example/t", client_id="id", client_secret="s", grant=grant
+        RequestContext(provider=PROVIDER, token_url="https://idp.example/t", client_id="id", client_secret="s"),
+        grant=grant,
     )
     assert parse_qsl(request.content.decode()) == [
         ("grant_type", "client_credentials"),

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 import seic
+from seic._model.provider import RequestContext
 from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
 from seic._oauth.client_auth import SelfSignedTlsClientAuth, TlsClientAuth
 from seic._oauth.device import build_device_request
@@ -41,13 +42,15 @@ def provider(method: Any, **changes: Any) -> seic.Provider:
 def form_of(method: Any, *, certificate: Any = None, **changes: Any) -> dict[str, str]:
     """The form of a token call."""
     request = build_token_request(
-        provider=provider(method, **changes),
-        token_url=TOKEN_URL,
-        client_id="client-1",
-        client_secret=SECRET,
+        RequestContext(
+            provider=provider(method, **changes),
+            token_url=TOKEN_URL,
+            client_id="client-1",
+            client_secret=SECRET,
+            now=NOW,
+            certificate=certificate,
+        ),
         grant=seic.ClientCredentials(),
-        now=NOW,
-        certificate=certificate,
     )
     assert "Authorization" not in request.headers
     assert SECRET not in request.content.decode()
@@ -90,16 +93,16 @@ def test_for_whom_a_proof_is(method: Any, changes: dict[str, str], audience: str
 
 def test_the_audience_stays_the_same_at_other_endpoints() -> None:
     """Expect a revocation's and an introspection's proof to be for the provider, not for that endpoint."""
-    common: dict[str, Any] = {
-        "provider": provider(ClientSecretJwt()),
-        "token_url": TOKEN_URL,
-        "client_id": "client-1",
-        "client_secret": SECRET,
-        "now": NOW,
-    }
+    context = RequestContext(
+        provider=provider(ClientSecretJwt()),
+        token_url=TOKEN_URL,
+        client_id="client-1",
+        client_secret=SECRET,
+        now=NOW,
+    )
     for request in (
-        build_revocation_request(**common, token="t"),
-        build_token_info_request(**common, access_token="t"),
+        build_revocation_request(context, token="t"),
+        build_token_info_request(context, access_token="t"),
     ):
         form = dict(parse_qsl(request.content.decode()))
         assert parts(form["client_assertion"])[1]["aud"] == TOKEN_URL
@@ -140,10 +143,9 @@ def test_a_key_of_its_own_has_no_thumbprint() -> None:
 def test_a_proof_is_a_secret() -> None:
     """Expect no error to repeat it, should the server echo what it was sent."""
     request = build_token_request(
-        provider=provider(ClientSecretJwt()),
-        token_url=TOKEN_URL,
-        client_id="client-1",
-        client_secret=SECRET,
+        RequestContext(
+            provider=provider(ClientSecretJwt()), token_url=TOKEN_URL, client_id="client-1", client_secret=SECRET
+        ),
         grant=seic.ClientCredentials(),
     )
     assertion = dict(parse_qsl(request.content.decode()))["client_assertion"]
@@ -218,19 +220,19 @@ METHODS = [
 
 def url_of(endpoint: str, provider: seic.Provider) -> str:
     """Where the call to one of a provider's endpoints goes, for a client with a certificate."""
-    common: dict[str, Any] = {
-        "provider": provider,
-        "token_url": ALIASES["token_endpoint"],
-        "client_id": "client-1",
-        "client_secret": SECRET,
-        "certificate": identities.certificate(),
-    }
+    context = RequestContext(
+        provider=provider,
+        token_url=ALIASES["token_endpoint"],
+        client_id="client-1",
+        client_secret=SECRET,
+        certificate=identities.certificate(),
+    )
     if endpoint == "revocation_endpoint":
-        request = build_revocation_request(**common, token="t")
+        request = build_revocation_request(context, token="t")
     elif endpoint == "introspection_endpoint":
-        request = build_token_info_request(**common, access_token="t")
+        request = build_token_info_request(context, access_token="t")
     else:
-        request = build_device_request(**common, grant=seic.DeviceCode())
+        request = build_device_request(context, grant=seic.DeviceCode())
     return str(request.url)
 
 

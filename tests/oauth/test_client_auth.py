@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
 
@@ -17,13 +18,18 @@ from seic._oauth.client_auth import (
     hint_for_refusal,
 )
 
-OCCASION = RequestContext(now=1_700_000_000.0, token_url="https://idp.example/token")
+
+def _context(client_id: str, client_secret: str | None, **changes: Any) -> RequestContext:
+    provider = Provider(token_url="/t", **changes)
+    return RequestContext(
+        provider=provider, token_url="https://idp.example/token", client_id=client_id, client_secret=client_secret
+    )
 
 
 def _basic(method: ClientSecretBasic, client_id: str, client_secret: str) -> bytes:
     headers: dict[str, str] = {}
     form: dict[str, str] = {}
-    method.apply(headers, form, client_id=client_id, client_secret=client_secret, occasion=OCCASION)
+    method.apply(headers, form, _context(client_id, client_secret))
     assert form == {}
     scheme, _, credentials = headers["Authorization"].partition(" ")
     assert scheme == "Basic"
@@ -70,7 +76,7 @@ def test_post_writes_the_form_only() -> None:
     """Expect client_secret_post to touch the form and leave the headers alone."""
     headers: dict[str, str] = {}
     form = {"grant_type": "client_credentials"}
-    ClientSecretPost().apply(headers, form, client_id="id", client_secret="s e", occasion=OCCASION)
+    ClientSecretPost().apply(headers, form, _context("id", "s e"))
     assert headers == {}
     assert form == {"grant_type": "client_credentials", "client_id": "id", "client_secret": "s e"}
 
@@ -80,7 +86,7 @@ def test_post_writes_the_form_only() -> None:
 def test_a_missing_secret_is_named(method: ClientAuthentication, missing: str | None) -> None:
     """Expect each method that needs a secret to name the setting that is missing."""
     with pytest.raises(ConfigurationError, match="client_secret") as caught:
-        method.apply({}, {}, client_id="id", client_secret=missing, occasion=OCCASION)
+        method.apply({}, {}, _context("id", missing))
     assert caught.value.field == "client_secret"
 
 
@@ -108,7 +114,7 @@ def test_the_id_alone(client_secret: str | None) -> None:
     """Expect a public client, or one that its certificate proves, to send its id and never a secret."""
     headers: dict[str, str] = {}
     form: dict[str, str] = {}
-    ClientIdOnly().apply(headers, form, client_id="id", client_secret=client_secret, occasion=OCCASION)
+    ClientIdOnly().apply(headers, form, _context("id", client_secret))
     assert (headers, form) == ({}, {"client_id": "id"})
 
 
@@ -129,8 +135,7 @@ def test_the_hint_for_refused_credentials(
     method: ClientAuthentication | None, client_id: str, client_secret: str | None, words: str | None
 ) -> None:
     """Expect the other reading of Basic to be named exactly where it makes a difference, and no credential with it."""
-    provider = Provider(token_url="/t", client_authentication=method)
-    hint = hint_for_refusal(provider, client_id=client_id, client_secret=client_secret)
+    hint = hint_for_refusal(_context(client_id, client_secret, client_authentication=method))
     if words is None:
         assert hint is None
     else:

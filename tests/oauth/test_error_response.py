@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +13,7 @@ from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailab
 from seic._model.provider import Provider
 from seic._oauth.messages import parse_token_reply
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
+from tests._support.token_replies import reply_of
 
 REFUSED = {
     "code": "gateway.authentication.failure",
@@ -36,14 +35,8 @@ def _error(
 ) -> SeicError:
     with pytest.raises(SeicError) as caught:
         parse_token_reply(
-            provider=provider,
-            status=status,
-            headers=httpx.Headers(headers or {}),
-            body=body if isinstance(body, bytes) else json.dumps(body).encode(),
+            reply_of(body, status=status, headers=headers, provider=provider, now=784111770.0, secrets=secrets),
             obtained_at=0.0,
-            host="api.example",
-            now=784111770.0,
-            secrets=secrets,
             hint=hint,
         )
     return caught.value

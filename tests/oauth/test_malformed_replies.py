@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from seic._errors import InvalidTokenResponse, TokenError
 from seic._oauth.messages import MAX_LIFETIME, MAX_REPLY_BYTES, MIN_LIFETIME, parse_token_reply
-from seic._oauth.providers import SEI_GATEWAY
-from tests._support.token_replies import GATEWAY_REPLY, parse
+from tests._support.token_replies import GATEWAY_REPLY, parse, reply_of
 
 _NOT_A_TOKEN = [
     pytest.param({}, "access_token is missing", id="empty object"),
@@ -59,7 +58,7 @@ _NOT_A_TOKEN = [
     pytest.param(b" " * MAX_REPLY_BYTES + b"{}", "longer than", id="too long"),
     pytest.param({"error": "invalid_client"}, "the reply is an error: invalid_client", id="error"),
     pytest.param({"access_token": "a", "error": "x"}, "the reply is an error: x", id="error beside a token"),
-    pytest.param({"access_token": "a", "error": ["x"]}, "the reply is an error: without words", id="odd error"),
+    pytest.param({"access_token": "a", "error": ["x"]}, "the reply is an error: without a description", id="odd error"),
     pytest.param({"error": {"code": 5, "message": "m"}}, "the reply is an error: 5: m", id="the platform's error"),
     pytest.param({"code": "c", "message": "m"}, "the reply is an error: c: m", id="the gateway's error"),
     pytest.param({"ErrorCode": "c", "Error": "e", "Hint": "h"}, "the reply is an error: c: e; h", id="revocation's"),
@@ -113,17 +112,7 @@ def test_an_exchange_that_brought_no_access_token() -> None:
 
 def _only_a_token_or_a_token_error(**arguments: Any) -> None:
     try:
-        token = parse_token_reply(
-            **{
-                "provider": SEI_GATEWAY,
-                "status": 200,
-                "headers": httpx.Headers(),
-                "obtained_at": 0.0,
-                "host": "api.example",
-                "now": 0.0,
-                **arguments,
-            }
-        )
+        token = parse_token_reply(reply_of(**arguments), obtained_at=0.0)
     except TokenError:
         pass
     else:

@@ -17,7 +17,7 @@ from seic._model.grants import (
     Saml2Bearer,
     SessionToken,
 )
-from seic._model.provider import Provider
+from seic._model.provider import Provider, RequestContext
 from seic._oauth.messages import build_token_request
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 
@@ -40,10 +40,12 @@ def test_the_gateways_test_environment_has_no_mutual_tls_host() -> None:
 def test_the_gateways_token_call() -> None:
     """Expect the documented request: Basic and AppKey, service account in the form, nothing in the URL."""
     request = build_token_request(
-        provider=SEI_GATEWAY,
-        token_url="https://api.seic.com/v2/oauthtoken",
-        client_id="ADsgdnnkjnfdIKJN",
-        client_secret="AppSecret",
+        RequestContext(
+            provider=SEI_GATEWAY,
+            token_url="https://api.seic.com/v2/oauthtoken",
+            client_id="ADsgdnnkjnfdIKJN",
+            client_secret="AppSecret",
+        ),
         grant=ClientCredentials(username="jdoe", password="samplepassword"),
     )
     assert request.method == "POST"
@@ -58,10 +60,9 @@ def test_the_gateways_token_call() -> None:
 def test_the_gateway_takes_basic_raw() -> None:
     """Expect the gateway's pair as its documents give it, Base64(AppKey:AppSecret), without encoding before."""
     request = build_token_request(
-        provider=SEI_GATEWAY,
-        token_url="https://api.seic.com/v2/oauthtoken",
-        client_id="key",
-        client_secret="a/b c",
+        RequestContext(
+            provider=SEI_GATEWAY, token_url="https://api.seic.com/v2/oauthtoken", client_id="key", client_secret="a/b c"
+        ),
         grant=ClientCredentials(username="u", password="p"),
     )
     assert base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")) == b"key:a/b c"
@@ -70,10 +71,9 @@ def test_the_gateway_takes_basic_raw() -> None:
 def test_the_platforms_token_call() -> None:
     """Expect id, secret, email and password in the form, and neither Basic nor AppKey."""
     request = build_token_request(
-        provider=SEI_PLATFORM,
-        token_url="https://api.seic.com/v2/oauth/token",
-        client_id="id",
-        client_secret="s",
+        RequestContext(
+            provider=SEI_PLATFORM, token_url="https://api.seic.com/v2/oauth/token", client_id="id", client_secret="s"
+        ),
         grant=ClientCredentials(username="me@example.com", password="p"),
     )
     assert request.content == (
@@ -86,10 +86,9 @@ def test_the_platforms_token_call() -> None:
 def test_the_plain_providers_token_call() -> None:
     """Expect Basic per RFC 6749 §2.3.1 and nothing but the grant type in the form."""
     request = build_token_request(
-        provider=OAUTH2,
-        token_url="https://idp.example/oauth/v2/token",
-        client_id="my client",
-        client_secret="a/b",
+        RequestContext(
+            provider=OAUTH2, token_url="https://idp.example/oauth/v2/token", client_id="my client", client_secret="a/b"
+        ),
         grant=ClientCredentials(),
     )
     assert request.content == b"grant_type=client_credentials"
@@ -166,7 +165,8 @@ def test_each_grant_that_a_provider_offers(provider: Provider, grant: Grant, for
     """Expect the documented form, whole, with nothing in the URL."""
     grant.check(provider)
     request = build_token_request(
-        provider=provider, token_url="https://api.example/t", client_id="id", client_secret="s", grant=grant
+        RequestContext(provider=provider, token_url="https://api.example/t", client_id="id", client_secret="s"),
+        grant=grant,
     )
     assert (str(request.url), request.content.decode()) == ("https://api.example/t", form)
 

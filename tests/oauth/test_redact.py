@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seic._model.grants import AuthorizationCode, ClientCredentials
+from seic._model.provider import RequestContext
 from seic._oauth.messages import build_token_request
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
-from seic._oauth.redact import MAX_WORDS, clean, find_tracking_id, secrets_in
+from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize, secrets_in
 
 
 @pytest.mark.parametrize(
@@ -27,26 +28,26 @@ from seic._oauth.redact import MAX_WORDS, clean, find_tracking_id, secrets_in
 )
 def test_clean_leaves_one_printable_line(text: str, cleaned: str) -> None:
     """Expect everything that could forge or turn a log line to become a space."""
-    assert clean(text) == cleaned
+    assert sanitize(text) == cleaned
 
 
 @pytest.mark.parametrize("extra", [-1, 0, 1])
 def test_clean_cuts_at_its_limit(extra: int) -> None:
     """Expect the limit to hold exactly, with a sign that something was cut."""
-    result = clean("x" * (MAX_WORDS + extra))
+    result = sanitize("x" * (MAX_WORDS + extra))
     assert len(result) == min(MAX_WORDS, MAX_WORDS + extra)
     assert result.endswith("…") == (extra > 0)
 
 
 def test_clean_blots_the_longest_secret_first() -> None:
     """Expect a secret that holds another to leave no rest."""
-    assert clean("got pass and password!", secrets=["pass", "password", ""]) == "got *** and ***!"
+    assert sanitize("got pass and password!", secrets=["pass", "password", ""]) == "got *** and ***!"
 
 
 def test_clean_blots_before_it_cuts() -> None:
     """Expect a secret that stands across the limit to leave no first half."""
-    assert "hunter" not in clean("x" * (MAX_WORDS - 4) + "hunter2", secrets=["hunter2"])
-    assert "hunter" not in clean(" " * 5000 + "hunter2", secrets=["hunter2"])
+    assert "hunter" not in sanitize("x" * (MAX_WORDS - 4) + "hunter2", secrets=["hunter2"])
+    assert "hunter" not in sanitize(" " * 5000 + "hunter2", secrets=["hunter2"])
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_what_cannot_be_a_tracking_id_is_none(named: str) -> None:
 @given(st.text(), st.lists(st.text(min_size=1, alphabet="abc \n"), max_size=3))
 def test_clean_holds_what_it_promises(text: str, secrets: list[str]) -> None:
     """Expect any text to come out printable, on one line and within the limit."""
-    result = clean(text, secrets=secrets, limit=50)
+    result = sanitize(text, secrets=secrets, limit=50)
     assert len(result) <= 50
     assert result.isprintable()
 
@@ -99,10 +100,9 @@ def test_clean_holds_what_it_promises(text: str, secrets: list[str]) -> None:
 def test_secrets_in_finds_each_form_of_a_secret() -> None:
     """Expect password and client secret as they are, as they stand in a form, and the Basic credentials."""
     request = build_token_request(
-        provider=SEI_GATEWAY,
-        token_url="https://api.example/token",
-        client_id="AppKey",
-        client_secret="s/cret",
+        RequestContext(
+            provider=SEI_GATEWAY, token_url="https://api.example/token", client_id="AppKey", client_secret="s/cret"
+        ),
         grant=ClientCredentials(username="svc", password="p w&d"),
     )
     credentials = base64.b64encode(b"AppKey:s/cret").decode()
@@ -112,10 +112,7 @@ def test_secrets_in_finds_each_form_of_a_secret() -> None:
 def test_secrets_in_reads_form_encoded_basic() -> None:
     """Expect the secret itself where it was encoded before Base64."""
     request = build_token_request(
-        provider=OAUTH2,
-        token_url="https://idp.example/t",
-        client_id="id",
-        client_secret="a b",
+        RequestContext(provider=OAUTH2, token_url="https://idp.example/t", client_id="id", client_secret="a b"),
         grant=ClientCredentials(),
     )
     assert {"a b", "a%20b"} <= set(secrets_in(request))
@@ -124,10 +121,7 @@ def test_secrets_in_reads_form_encoded_basic() -> None:
 def test_secrets_in_leaves_names_out() -> None:
     """Expect neither the client id nor the account's name nor the grant type to be taken for a secret."""
     request = build_token_request(
-        provider=SEI_PLATFORM,
-        token_url="https://api.example/token",
-        client_id="id",
-        client_secret="s",
+        RequestContext(provider=SEI_PLATFORM, token_url="https://api.example/token", client_id="id", client_secret="s"),
         grant=ClientCredentials(username="me@example.com", password="p"),
     )
     assert set(secrets_in(request)) == {"s", "p"}
@@ -136,7 +130,8 @@ def test_secrets_in_leaves_names_out() -> None:
 def test_secrets_in_takes_credentials_that_are_no_basic_pair() -> None:
     """Expect other credentials of the Authorization header to count whole."""
     request = build_token_request(
-        provider=OAUTH2, token_url="https://idp.example/t", client_id="id", client_secret="s", grant=ClientCredentials()
+        RequestContext(provider=OAUTH2, token_url="https://idp.example/t", client_id="id", client_secret="s"),
+        grant=ClientCredentials(),
     )
     request.headers["Authorization"] = "Bearer not.base64"
     assert set(secrets_in(request)) == {"not.base64"}
@@ -145,10 +140,7 @@ def test_secrets_in_takes_credentials_that_are_no_basic_pair() -> None:
 def test_secrets_in_takes_every_field_that_is_not_known_to_be_public() -> None:
     """Expect code and verifier to count as secrets, and neither redirect, scope nor a flag."""
     request = build_token_request(
-        provider=SEI_PLATFORM,
-        token_url="https://api.example/token",
-        client_id="id",
-        client_secret="s",
+        RequestContext(provider=SEI_PLATFORM, token_url="https://api.example/token", client_id="id", client_secret="s"),
         grant=AuthorizationCode(code="c", code_verifier="v", scope="a", end_other_sessions=True),
     )
     assert set(secrets_in(request)) == {"c", "v", "s"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
 from seic._errors import ConfigurationError
@@ -11,7 +12,14 @@ from seic._model.provider import Provider, RequestContext
 from seic._oauth.client_auth import ClientSecretPost
 from seic._oauth.requests import build_form_request, dialect_headers, is_header_safe, url_beside
 
-OCCASION = RequestContext(now=1_700_000_000.0, token_url="https://idp.example/token")
+
+def _context(**provider: Any) -> RequestContext:
+    return RequestContext(
+        provider=Provider(token_url="/t", **provider),
+        token_url="https://idp.example/token",
+        client_id="id",
+        client_secret="s",
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,41 +47,27 @@ def test_endpoints_lie_beside_the_token_endpoint(path_or_url: str, url: str) -> 
 
 def test_headers_of_a_dialect() -> None:
     """Expect the client id in its header where the provider has one, and JSON asked for."""
-    assert dialect_headers(Provider(token_url="/t"), "id") == {"Accept": "application/json"}
-    keyed = Provider(token_url="/t", client_id_header="AppKey")
-    assert dialect_headers(keyed, "id") == {"Accept": "application/json", "AppKey": "id"}
+    assert dialect_headers(_context()) == {"Accept": "application/json"}
+    assert dialect_headers(_context(client_id_header="AppKey")) == {"Accept": "application/json", "AppKey": "id"}
 
 
 def test_a_client_id_that_breaks_out_of_its_header_is_refused() -> None:
     """Expect the setting's name, for the provider that puts it in a header."""
     with pytest.raises(ConfigurationError) as caught:
-        dialect_headers(Provider(token_url="/t", client_id_header="AppKey"), "a\r\nb")
+        dialect_headers(attrs.evolve(_context(client_id_header="AppKey"), client_id="a\r\nb"))
     assert caught.value.field == "client_id"
 
 
 def test_a_form_is_posted() -> None:
     """Expect a POST whose body is the form, in its order."""
-    request = build_form_request(
-        provider=Provider(token_url="/t"),
-        url="https://idp.example/t",
-        client_id="id",
-        client_secret="s",
-        form={"b": "1", "a": "2 3"},
-        occasion=OCCASION,
-    )
+    request = build_form_request(_context(), "https://idp.example/t", {"b": "1", "a": "2 3"})
     assert (request.method, request.content) == ("POST", b"b=1&a=2+3")
 
 
 def test_a_field_with_several_values() -> None:
     """Expect it to stand in the form once for each, beside the client's proof, and to be checked as any."""
-    settings: dict[str, Any] = {
-        "provider": Provider(token_url="/t", client_authentication=ClientSecretPost()),
-        "url": "https://idp.example/t",
-        "client_id": "id",
-        "client_secret": "s",
-        "occasion": OCCASION,
-    }
-    request = build_form_request(**settings, form={"a": ("1", "2"), "b": "3"})
+    context, url = _context(client_authentication=ClientSecretPost()), "https://idp.example/t"
+    request = build_form_request(context, url, {"a": ("1", "2"), "b": "3"})
     assert request.content == b"a=1&a=2&b=3&client_id=id&client_secret=s"
     with pytest.raises(ConfigurationError, match="'a'"):
-        build_form_request(**settings, form={"a": ("1", "\ud800")})
+        build_form_request(context, url, {"a": ("1", "\ud800")})

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 import attrs
 import httpx
 import pytest
 
 from seic._errors import ConfigurationError, InvalidTokenResponse, TokenEndpointUnavailable, TokenRequestRefused
-from seic._model.provider import Provider
+from seic._model.provider import Provider, RequestContext
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
+from tests._support.token_replies import reply_of
 
 PLATFORM = attrs.evolve(SEI_PLATFORM, revocation_url="/v2/oauth/revoke")
 STANDARD = attrs.evolve(OAUTH2, revocation_url="https://idp.example/revoke")
@@ -19,10 +18,7 @@ STANDARD = attrs.evolve(OAUTH2, revocation_url="https://idp.example/revoke")
 
 def _build(provider: Provider, *, is_refresh_token: bool = False) -> httpx.Request:
     return build_revocation_request(
-        provider=provider,
-        token_url="https://api.example:444/token",
-        client_id="id",
-        client_secret="s",
+        RequestContext(provider=provider, token_url="https://api.example:444/token", client_id="id", client_secret="s"),
         token="abc",
         is_refresh_token=is_refresh_token,
     )
@@ -91,15 +87,7 @@ def test_what_no_document_names_is_asked_for(provider: Provider, is_refresh_toke
 
 
 def _parse(status: int, body: object = None, *, provider: Provider = PLATFORM) -> None:
-    parse_revocation_reply(
-        provider=provider,
-        status=status,
-        headers=httpx.Headers(),
-        body=body if isinstance(body, bytes) else json.dumps(body).encode(),
-        host="api.example",
-        now=0.0,
-        secrets=("hunter2",),
-    )
+    parse_revocation_reply(reply_of(body, status=status, provider=provider))
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seic._errors import ConfigurationError, InvalidTokenResponse, TokenError, TokenRequestRefused
-from seic._model.provider import Provider
+from seic._model.provider import Provider, RequestContext
 from seic._model.token_info import TokenInfo
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._oauth.token_info import build_token_info_request, parse_token_info_reply
+from tests._support.token_replies import reply_of
 
 STANDARD = attrs.evolve(OAUTH2, introspection_url="/introspect")
 
@@ -34,19 +35,15 @@ PLATFORM_REPLY = {
 
 
 def _build(provider: Provider, **changes: Any) -> httpx.Request:
-    arguments = {"client_id": "my id", "client_secret": "s", "access_token": "abc", **changes}
-    return build_token_info_request(provider=provider, token_url="https://api.example/token", **arguments)
+    access_token = changes.pop("access_token", "abc")
+    settings = {"client_id": "my id", "client_secret": "s", **changes}
+    context = RequestContext(provider=provider, token_url="https://api.example/token", **settings)
+    return build_token_info_request(context, access_token=access_token)
 
 
 def _parse(provider: Provider, body: object, *, status: int = 200, headers: dict[str, str] | None = None) -> TokenInfo:
     return parse_token_info_reply(
-        provider=provider,
-        status=status,
-        headers=httpx.Headers(headers or {}),
-        body=body if isinstance(body, bytes) else json.dumps(body).encode(),
-        host="api.example",
-        now=1_000.0,
-        secrets=("abc",),
+        reply_of(body, status=status, headers=headers, provider=provider, now=1_000.0, secrets=("abc",))
     )
 
 

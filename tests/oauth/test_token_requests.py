@@ -10,21 +10,21 @@ import pytest
 
 from seic._errors import ConfigurationError
 from seic._model.grants import ClientCredentials
-from seic._model.provider import Provider
+from seic._model.provider import Provider, RequestContext
 from seic._oauth.client_auth import ClientSecretPost
 from seic._oauth.messages import build_token_request
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY
 
 
 def _build(**changes: Any) -> httpx.Request:
-    arguments = {
+    grant = changes.pop("grant", ClientCredentials(username="svc", password="hunter2"))
+    settings = {
         "provider": SEI_GATEWAY,
         "token_url": "https://api.example/v2/oauthtoken",
         "client_id": "AppKey",
         "client_secret": "AppSecret",
-        "grant": ClientCredentials(username="svc", password="hunter2"),
     }
-    return build_token_request(**{**arguments, **changes})
+    return build_token_request(RequestContext(**{**settings, **changes}), grant=grant)
 
 
 def test_a_url_keeps_its_query_and_gains_nothing() -> None:

@@ -324,7 +324,7 @@ async def test_every_name_is_one_of_the_conventions_or_of_our_own(gateway: FakeG
         seen.instrument(client, name="one")
         with pytest.raises(seic.TokenError):
             await client.token()
-        client._oauth.source.state._retry_dead_at = -math.inf
+        client._oauth._source.state._retry_dead_at = -math.inf
         await client.get("/v1/accounts")
         gateway.dead.add("token-1")
         await client.get("/v1/accounts")

@@ -11,8 +11,8 @@ import pytest
 from opentelemetry import trace
 
 import seic
-import seic.otel.instruments
-import seic.otel.telemetry
+import seic.otel._instruments
+import seic.otel._telemetry
 from seic._events import TokenRefreshEnded, TokenRefreshStarted, TokenWaitEnded, TokenWaitStarted
 from tests._support.fake_gateway import FakeGateway
 from tests._support.observatory import Observatory, facts, id_of, links, parent_of
@@ -148,7 +148,7 @@ async def test_a_renewal_in_the_background_is_a_root_that_nobody_waits_for(
     async with gateway.client() as client:
         await client.token()
         seen.instrument(client)
-        client._oauth.source.state.held.renew_at = -math.inf
+        client._oauth._source.state.held.renew_at = -math.inf
         with seen.tracer.start_as_current_span("app"):
             await client.get("/v1/accounts")
         await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
@@ -221,8 +221,8 @@ def test_what_began_before_anyone_listened_is_left_out(gateway: FakeGateway, see
 
 def test_nothing_is_kept_of_fetches_that_are_over(gateway: FakeGateway, seen: Observatory) -> None:
     """In whichever order the last waiter and the fetch end, or where a caller gave up before the fetch began."""
-    telemetry = seic.otel.telemetry.Telemetry(
-        seic.otel.instruments.instruments_of(seen.tracer_provider, seen.meter_provider),
+    telemetry = seic.otel._telemetry.Telemetry(
+        seic.otel._instruments.instruments_of(seen.tracer_provider, seen.meter_provider),
         {},
         token_url="https://h.example/token",
         http=True,
@@ -241,4 +241,4 @@ def test_nothing_is_kept_of_fetches_that_are_over(gateway: FakeGateway, seen: Ob
         for event in story:
             telemetry(event)
 
-        assert telemetry._fetches == {}
+        assert telemetry._refreshes == {}

@@ -5,7 +5,7 @@ import threading
 import httpx
 
 from seic.sandbox import Counts, HostCounts, Sandbox
-from seic.sandbox.counts import Counter
+from seic.sandbox._server.counts import RequestCounter
 from tests._support.far_side import api_client, ask_token, call, get_token, token_form
 
 
@@ -67,7 +67,7 @@ def test_connections_are_counted_and_not_calls(sandbox: Sandbox) -> None:
 
 def test_counter_loses_nothing_between_threads() -> None:
     """Many threads at once add up."""
-    counter = Counter()
+    counter = RequestCounter()
 
     def count() -> None:
         for _ in range(500):

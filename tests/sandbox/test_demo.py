@@ -49,7 +49,7 @@ def test_unexpected_error_ends_it_with_one(monkeypatch: pytest.MonkeyPatch, caps
     async def fail(_sandbox: Sandbox, _transcript: demo.Transcript) -> None:
         raise seic.ConfigurationError("nothing fits")
 
-    monkeypatch.setattr(demo, "STEPS", (demo.Step("fails", fail, {}),))
+    monkeypatch.setattr(demo, "STEPS", (demo.DemoStep("fails", fail, {}),))
     assert demo.main() == 1
     assert "ConfigurationError: nothing fits" in capsys.readouterr().out
 

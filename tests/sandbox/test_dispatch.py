@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from seic.sandbox import Sandbox
-from seic.sandbox.ledger import Ledger
+from seic.sandbox._token_registry import TokenRegistry
 from tests._support.far_side import (
     ACCOUNTS_PATH,
     ECHO_PATH,
@@ -70,10 +70,10 @@ def test_failure_of_the_sandbox_is_a_500_that_tells_nothing(
 ) -> None:
     """The error's own words stand neither in the reply nor in the log; the log has its kind and the tracking id."""
 
-    def fail(_ledger: Ledger, token: str) -> None:
+    def fail(_registry: TokenRegistry, token: str) -> None:
         raise RuntimeError(f"cannot find {token}")
 
-    monkeypatch.setattr(Ledger, "find", fail)
+    monkeypatch.setattr(TokenRegistry, "find", fail)
     reply = call(api, sandbox, "a-secret-token")
     form = assert_refused(reply, 500, "gateway.internal.error")
     assert form["transient"] == "true"

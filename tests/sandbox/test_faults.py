@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from seic.sandbox import Hold, Sandbox
-from seic.sandbox import faults as faults_module
+from seic.sandbox._server import faults as faults_module
 from tests._support.far_side import api_client, ask_token, assert_refused, call, get_token
 
 
@@ -61,7 +61,7 @@ def test_form_of_a_failure_takes_headers_too(api: httpx.Client, sandbox: Sandbox
 
 
 def test_api_calls_do_not_fail(api: httpx.Client, sandbox: Sandbox) -> None:
-    """Faults are the token endpoint's alone."""
+    """FaultInjector are the token endpoint's alone."""
     token = get_token(api, sandbox)
     sandbox.fail_tokens(times=9)
     assert call(api, sandbox, token).status_code == 200

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from seic.sandbox.jwt import Signer, encode
+from seic.sandbox._dialects.jwt_signer import JwtSigner, encode
 
 
 def decode(text: str) -> bytes:
@@ -18,7 +18,7 @@ def decode(text: str) -> bytes:
 
 def test_token_verifies_with_the_public_key() -> None:
     """Signature, header and claims are those of RFC 7515 and RFC 7518 §3.4, with short numbers padded."""
-    signer = Signer()
+    signer = JwtSigner()
     jwk = signer.public_jwk
     x, y = (int.from_bytes(decode(jwk[name]), "big") for name in ("x", "y"))
     public_key = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
@@ -34,8 +34,8 @@ def test_token_verifies_with_the_public_key() -> None:
 
 def test_key_is_named_by_its_thumbprint() -> None:
     """RFC 7638, so that nobody takes one key for another."""
-    jwk = Signer().public_jwk
+    jwk = JwtSigner().public_jwk
     canonical = f'{{"crv":"P-256","kty":"EC","x":"{jwk["x"]}","y":"{jwk["y"]}"}}'
     assert jwk["kid"] == encode(hashlib.sha256(canonical.encode()).digest())
     assert (jwk["alg"], jwk["use"]) == ("ES256", "sig")
-    assert Signer().public_jwk["kid"] != jwk["kid"]
+    assert JwtSigner().public_jwk["kid"] != jwk["kid"]

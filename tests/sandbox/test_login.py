@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from seic.sandbox.login import LOGIN_LIFETIME
+from seic.sandbox._dialects.platform_login import LOGIN_LIFETIME
 from tests._support.far_side import api_client
 from tests._support.platform_side import (
     AUTHORIZE,

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
 from seic.sandbox import CertificateAuthority, IssuedCertificate, Sandbox
-from seic.sandbox.peer import FORWARDED_CERTIFICATE, Peer, peer_of_header
+from seic.sandbox._peer import FORWARDED_CERTIFICATE, Peer, peer_of_header
 from tests._support.far_side import ECHO_PATH, ask_token, assert_refused, call, get_token, token_form, token_headers
 
 

@@ -376,7 +376,7 @@ def test_documents_are_read_only(path: str, api: httpx.Client) -> None:
     assert_refused(api.post(path), 404, "invalid_request")
 
 
-# Faults
+# FaultInjector
 
 
 def test_faults_come_in_the_standard_form(sandbox: Sandbox, api: httpx.Client) -> None:

@@ -58,10 +58,10 @@ def test_token_is_revoked_once(sandbox: Sandbox, api: httpx.Client) -> None:
 
 def test_path_of_the_revocation_is_the_callers_to_choose() -> None:
     """No document names it."""
-    with Sandbox(revocation_path="/oauth/kill") as sandbox, api_client(sandbox) as client:
+    with Sandbox(revocation_path="/oauth/revoke_family") as sandbox, api_client(sandbox) as client:
         token = body_of(ask_for_account(client, sandbox))["access_token"]
-        assert sandbox.revocation_path == "/oauth/kill"
-        assert post(client, sandbox, "/oauth/kill", {"token": token}).status_code == 200
+        assert sandbox.revocation_path == "/oauth/revoke_family"
+        assert post(client, sandbox, "/oauth/revoke_family", {"token": token}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["revoke", "", "/v2/oauth/token"])

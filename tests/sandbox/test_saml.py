@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from seic.sandbox import CertificateAuthority, ManualClock
-from seic.sandbox.ledger import Ledger
-from seic.sandbox.saml import BadDocument, IdentityProvider
+from seic.sandbox._dialects.platform_saml import IdentityProvider, InvalidSamlDocument
+from seic.sandbox._token_registry import TokenRegistry
 
 EMAIL = "person@example.com"
 SIGNATURE = re.compile(rb"<ds:Signature .*</ds:Signature>", re.DOTALL)
@@ -16,8 +16,8 @@ SIGNATURE = re.compile(rb"<ds:Signature .*</ds:Signature>", re.DOTALL)
 
 def provider(clock: ManualClock) -> IdentityProvider:
     """An identity provider with a key of its own."""
-    ledger = Ledger(clock=clock, active_lifetime=3600, idle_lifetime=1800)
-    return IdentityProvider(certificate=CertificateAuthority().issue("idp"), ledger=ledger)
+    registry = TokenRegistry(clock=clock, active_lifetime=3600, idle_lifetime=1800)
+    return IdentityProvider(certificate=CertificateAuthority().issue("idp"), registry=registry)
 
 
 @pytest.fixture
@@ -40,9 +40,9 @@ def test_own_documents_are_read(email: str, idp: IdentityProvider) -> None:
 
 def test_kinds_are_told_apart(idp: IdentityProvider) -> None:
     """An assertion is no response, and the other way round."""
-    with pytest.raises(BadDocument, match="no SAML response"):
+    with pytest.raises(InvalidSamlDocument, match="no SAML response"):
         read(idp, idp.assertion(EMAIL, lifetime=60), is_response=True)
-    with pytest.raises(BadDocument, match="no SAML assertion"):
+    with pytest.raises(InvalidSamlDocument, match="no SAML assertion"):
         read(idp, idp.response(EMAIL, lifetime=60))
 
 
@@ -54,17 +54,17 @@ def test_document_ends(seconds: float, alive: bool, idp: IdentityProvider, clock
     if alive:
         assert read(idp, document) == EMAIL
     else:
-        with pytest.raises(BadDocument, match="expired"):
+        with pytest.raises(InvalidSamlDocument, match="expired"):
             read(idp, document)
 
 
 def test_document_begins(idp: IdentityProvider, clock: ManualClock) -> None:
     """One from a clock that is ahead is not valid yet."""
     ahead = ManualClock(clock())
-    ledger = Ledger(clock=ahead, active_lifetime=1, idle_lifetime=1)
+    registry = TokenRegistry(clock=ahead, active_lifetime=1, idle_lifetime=1)
     ahead.advance(100)
-    document = IdentityProvider(certificate=idp.certificate, ledger=ledger).assertion(EMAIL, lifetime=60)
-    with pytest.raises(BadDocument, match="not valid yet"):
+    document = IdentityProvider(certificate=idp.certificate, registry=registry).assertion(EMAIL, lifetime=60)
+    with pytest.raises(InvalidSamlDocument, match="not valid yet"):
         read(idp, document)
     clock.advance(110)
     assert read(idp, document) == EMAIL
@@ -100,13 +100,13 @@ def test_changed_document_is_refused(change: Callable[[bytes], bytes], idp: Iden
     document = idp.assertion(EMAIL, lifetime=60)
     changed = change(document)
     assert changed != document
-    with pytest.raises(BadDocument, match="signature"):
+    with pytest.raises(InvalidSamlDocument, match="signature"):
         read(idp, changed)
 
 
 def test_signature_of_somebody_else_is_refused(idp: IdentityProvider, clock: ManualClock) -> None:
     """A document that brings its own certificate along proves only that it has one."""
-    with pytest.raises(BadDocument, match="signature"):
+    with pytest.raises(InvalidSamlDocument, match="signature"):
         read(idp, provider(clock).assertion(EMAIL, lifetime=60))
 
 
@@ -117,7 +117,7 @@ def test_forged_assertion_beside_a_signed_one_is_refused(idp: IdentityProvider) 
     signed = response[start:end]
     forged = _other_name(_without_signature(signed)).replace(b'ID="_', b'ID="_0')
     for both in (forged + signed, signed + forged):
-        with pytest.raises(BadDocument, match="exactly one"):
+        with pytest.raises(InvalidSamlDocument, match="exactly one"):
             read(idp, response[:start] + both + response[end:], is_response=True)
 
 
@@ -125,7 +125,7 @@ def test_signed_assertion_inside_a_forged_one_is_refused(idp: IdentityProvider) 
     """Signature wrapping, the other way round."""
     signed = idp.assertion(EMAIL, lifetime=60)
     forged = _other_name(_without_signature(signed)).replace(b'ID="_', b'ID="_0')
-    with pytest.raises(BadDocument, match="exactly one"):
+    with pytest.raises(InvalidSamlDocument, match="exactly one"):
         read(idp, forged.replace(b"</saml:Assertion>", signed + b"</saml:Assertion>"))
 
 
@@ -140,7 +140,7 @@ def test_comment_in_a_name_does_not_cut_it_short(idp: IdentityProvider) -> None:
 def test_response_of_a_failed_login_is_refused(idp: IdentityProvider) -> None:
     """Its status counts, although only the assertion is signed."""
     response = idp.response(EMAIL, lifetime=60).replace(b"status:Success", b"status:Responder")
-    with pytest.raises(BadDocument, match="failed"):
+    with pytest.raises(InvalidSamlDocument, match="failed"):
         read(idp, response, is_response=True)
 
 
@@ -166,5 +166,5 @@ def test_response_of_a_failed_login_is_refused(idp: IdentityProvider) -> None:
 )
 def test_what_is_no_document_is_refused(document: str, problem: str, idp: IdentityProvider) -> None:
     """Each says what is wrong, and nothing of what was sent."""
-    with pytest.raises(BadDocument, match=problem):
+    with pytest.raises(InvalidSamlDocument, match=problem):
         idp.read(document, is_response=False)

@@ -151,7 +151,7 @@ def test_forged_document_gets_no_token(sandbox: Sandbox, api: httpx.Client) -> N
     assert "signature" in assert_refused(ask(api, sandbox, grant_type=SAML2_BEARER, SAMLAssertion=document), 400)
 
 
-# Faults
+# FaultInjector
 
 
 def test_faults_come_in_the_platforms_form(sandbox: Sandbox, api: httpx.Client) -> None:

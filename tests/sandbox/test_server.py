@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from seic.sandbox import CertificateAuthority, Sandbox
-from seic.sandbox import server as server_module
+from seic.sandbox._server import loopback as server_module
 from tests._support.far_side import ask_token, client_context, token_form, token_headers
 from tests._support.sandbox_sockets import exchange, port_of, tls_socket, token_call
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from seic.sandbox import Sandbox
-from seic.sandbox import server as server_module
+from seic.sandbox._server import loopback as server_module
 from tests._support.far_side import ECHO_PATH, ask_token, client_context, get_token, mtls_client
 from tests._support.sandbox_sockets import exchange, port_of, tls_socket, token_call
 

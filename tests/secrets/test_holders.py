@@ -21,7 +21,7 @@ async def _holders(run: Run) -> dict[str, object]:
     reply = await client.get(ECHO_PATH)
     await client.aclose()
     blocking.close()
-    request = auth.source.endpoint.build(auth.source.endpoint.grant, now=0.0)
+    request = auth._source.endpoint.build(auth._source.endpoint.grant, now=0.0)
     return {
         "config": config,
         "grant": config.grant,
@@ -31,8 +31,8 @@ async def _holders(run: Run) -> dict[str, object]:
         "client": client,
         "blocking client": blocking,
         "auth": auth,
-        "source": auth.source,
-        "endpoint": auth.source.endpoint,
+        "source": auth._source,
+        "endpoint": auth._source.endpoint,
         "held": Held(token, now=0, wall=0, windows=config.windows, idle_lifetime=None),
         "transport": seic.AsyncTransport(config),
         "reply": reply,

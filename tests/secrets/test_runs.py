@@ -366,5 +366,5 @@ def test_a_program_that_ends_with_a_traceback_prints_no_secret(wrong: str, run: 
 
     assert ended.returncode == 1
     assert b"Traceback" in ended.stderr
-    assert b"seic._errors." in ended.stderr
+    assert b"\nseic." in ended.stderr
     assert run.planted.find(ended.stdout + ended.stderr) == []

@@ -109,7 +109,7 @@ def test_it_prints_its_facts_and_never_its_key(
     assert "(expired 1.0 days ago)" in certificate.describe(NOW + 701 * DAY)
     assert repr(certificate).startswith("<ClientCertificate CN=svc-user, issuer CN=Test Root, serial ")
     assert repr(certificate).endswith(f"from {certificate_path}, key ***>")
-    assert_no_leak(certificate, certificate.leaf, certificate._origin, certificate._origin.passphrase, keys=(client,))
+    assert_no_leak(certificate, certificate.leaf, certificate._source, certificate._source.passphrase, keys=(client,))
 
 
 def test_it_cannot_be_pickled_and_a_copy_is_itself(client: Minted) -> None:

@@ -192,7 +192,7 @@ def test_another_refusal_of_openssl_carries_its_own_word(
         error.reason = "UNKNOWN_CERTIFICATE_TYPE"
         raise error
 
-    monkeypatch.setattr(module, "hand_over", refuse)
+    monkeypatch.setattr(module, "load_cert_chain_from_memory", refuse)
     with pytest.raises(CertificateError, match="UNKNOWN_CERTIFICATE_TYPE") as caught:
         build_context(ClientCertificate.load(client.pair), read_trust(root.pem))
     assert caught.value.reason == Reason.REFUSED_BY_OPENSSL

@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
 
 from seic._errors import CertificateError
 from seic._tls.context import build_context
-from seic._tls.explain import Stage, explain_close, explain_failure
+from seic._tls.diagnose import Stage, explain_close, explain_failure
 from seic._tls.reasons import Reason
 from seic._tls.trust import read_trust
 from tests._support.handshakes import (
@@ -26,8 +26,8 @@ from tests._support.handshakes import (
     by_httpx,
     by_strict_socket,
     fail,
+    handshake,
     load,
-    meeting,
     openssl_error,
     weak,
 )
@@ -231,7 +231,7 @@ def test_a_quiet_end_that_a_client_reports_itself_is_explained_on_demand(client:
         pytest.raises(httpx.TransportError) as caught,
     ):
         by_httpx(context, far.port, "localhost")
-    explained = explain_failure(caught.value, meeting(certificate)) or explain_close(meeting(certificate))
+    explained = explain_failure(caught.value, handshake(certificate)) or explain_close(handshake(certificate))
     assert explained is not None
     assert explained.reason == Reason.CLOSED_EARLY
 
@@ -258,7 +258,7 @@ ALERTS = {
 def test_what_else_openssl_reports_is_explained(name: str, client: Minted) -> None:
     """Each of OpenSSL's words for a failed handshake finds its explanation, certain or not."""
     reason, side, certain, word = ALERTS[name]
-    explained = explain_failure(openssl_error(name), meeting(load(client)))
+    explained = explain_failure(openssl_error(name), handshake(load(client)))
     assert explained is not None
     assert (explained.reason, explained.side, explained.certain) == (reason, side, certain)
     assert word in explained.text
@@ -267,14 +267,14 @@ def test_what_else_openssl_reports_is_explained(name: str, client: Minted) -> No
 def test_an_alert_is_read_from_the_text_where_there_is_no_code(client: Minted) -> None:
     """A newer OpenSSL than Python was built for gives no code, only words."""
     error = openssl_error(None, "[SSL] tlsv1 alert unknown ca (_ssl.c:1006)")
-    explained = explain_failure(error, meeting(load(client)))
+    explained = explain_failure(error, handshake(load(client)))
     assert explained is not None
     assert explained.reason == Reason.UNKNOWN_TO_SERVER
 
 
 def test_an_alert_about_a_certificate_we_do_not_have_means_that_one_is_demanded() -> None:
     """Go's servers answer 'bad certificate' to a client without one; that this is the cause is a guess."""
-    explained = explain_failure(openssl_error("SSLV3_ALERT_BAD_CERTIFICATE"), meeting())
+    explained = explain_failure(openssl_error("SSLV3_ALERT_BAD_CERTIFICATE"), handshake())
     assert explained is not None
     assert (explained.reason, explained.side, explained.certain) == (Reason.DEMANDED, "client", False)
     assert "it may demand a client certificate" in explained.text
@@ -285,30 +285,30 @@ def test_an_alert_about_a_certificate_we_do_not_have_means_that_one_is_demanded(
 )
 def test_what_is_not_about_tls_is_not_explained(error: Exception) -> None:
     """A refused connection, a timeout and an unknown name are told by their own errors."""
-    assert explain_failure(error, meeting()) is None
+    assert explain_failure(error, handshake()) is None
 
 
 def test_a_chain_of_causes_that_bites_its_tail_ends() -> None:
     """A cycle of causes is walked once."""
     first, second = ValueError("first"), ValueError("second")
     first.__cause__, second.__context__ = second, first
-    assert explain_failure(first, meeting()) is None
+    assert explain_failure(first, handshake()) is None
 
 
 def test_the_cause_is_found_behind_a_context() -> None:
     """An error raised while another was handled counts as caused by it."""
     outer = RuntimeError("outer")
     outer.__context__ = BrokenPipeError(32, "pipe")
-    explained = explain_failure(outer, meeting())
+    explained = explain_failure(outer, handshake())
     assert explained is not None
-    assert explained == explain_close(meeting())
+    assert explained == explain_close(handshake())
 
 
 @pytest.mark.parametrize("stage", ["handshake", "first"])
 def test_a_close_upon_an_expired_certificate_is_about_that(stage: Stage, root: Minted) -> None:
     """It may have ended in service, and some servers hang up without an alert: whatever else is wrong, it is no use."""
     ended = load(mint(issuer=root, not_after=NOW - DAY / 2))
-    explained = explain_close(attrs.evolve(meeting(ended), stage=stage))
+    explained = explain_close(attrs.evolve(handshake(ended), stage=stage))
     assert explained is not None
     assert (explained.reason, explained.side, explained.path) == (Reason.EXPIRED, "client", ended.path)
     assert "closed the connection" in explained.text or "was closed before the handshake ended" in explained.text
@@ -317,6 +317,6 @@ def test_a_close_upon_an_expired_certificate_is_about_that(stage: Stage, root: M
 
 def test_an_ipv6_host_is_written_in_brackets() -> None:
     """The address and the port stay apart."""
-    explained = explain_close(meeting(host="::1"))
+    explained = explain_close(handshake(host="::1"))
     assert explained is not None
     assert explained.text.startswith("[::1]:443: ")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from seic._tls.explain import explain_reply
+from seic._tls.diagnose import explain_reply
 from seic._tls.reasons import Reason
 from tests._support.handshakes import (
+    handshake,
     load,
-    meeting,
 )
 from tests._support.pki import DAY, NOW, Minted, mint
 
@@ -29,7 +29,7 @@ REPLIES = {
 def test_a_web_servers_page_against_our_certificate_is_explained(row: str, client: Minted) -> None:
     """The pages of nginx and IIS name what they hold against the certificate."""
     status, body, reason = REPLIES[row]
-    explained = explain_reply(status, body, meeting(load(client)))
+    explained = explain_reply(status, body, handshake(load(client)))
     assert explained is not None
     assert (explained.reason, explained.side) == (reason, "client")
     assert explained.text.startswith(f"mtls.example:443: the server answered {status}: it ")
@@ -40,7 +40,7 @@ def test_a_web_servers_page_against_our_certificate_is_explained(row: str, clien
 def test_a_page_against_a_client_without_a_certificate_asks_for_one(row: str) -> None:
     """Without a certificate every such page means that one is demanded."""
     status, body, _ = REPLIES[row]
-    explained = explain_reply(status, body, meeting())
+    explained = explain_reply(status, body, handshake())
     assert explained is not None
     assert explained.reason == Reason.DEMANDED
     assert "none is configured; pass certificate=" in explained.text
@@ -50,7 +50,7 @@ def test_nginx_says_an_expired_certificate_is_an_error_of_ours(root: Minted) -> 
     """Nginx's page does not say why; the certificate's own dates do."""
     status, body, _ = REPLIES["nginx-refused"]
     old = load(mint(issuer=root, not_before=NOW - 9 * DAY, not_after=NOW - DAY))
-    explained = explain_reply(status, body, meeting(old))
+    explained = explain_reply(status, body, handshake(old))
     assert explained is not None
     assert (explained.reason, explained.certain) == (Reason.EXPIRED, True)
 
@@ -60,7 +60,7 @@ def test_nginx_says_an_expired_certificate_is_an_error_of_ours(root: Minted) -> 
 )
 def test_clear_text_on_a_tls_port_is_told_as_such(status: int, body: bytes, client: Minted) -> None:
     """A request in clear to a TLS port is no matter of the certificate."""
-    explained = explain_reply(status, body, meeting(load(client)))
+    explained = explain_reply(status, body, handshake(load(client)))
     assert explained is not None
     assert explained.reason == Reason.NOT_TLS
     assert explained.as_error() is None
@@ -80,4 +80,4 @@ def test_clear_text_on_a_tls_port_is_told_as_such(status: int, body: bytes, clie
 )
 def test_every_other_reply_is_not_about_the_certificate(status: int, body: bytes, client: Minted) -> None:
     """An API's own refusals, and pages of other statuses, are left alone."""
-    assert explain_reply(status, body, meeting(load(client))) is None
+    assert explain_reply(status, body, handshake(load(client))) is None

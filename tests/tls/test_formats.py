@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import build_context
+from seic._tls.credential_files import CredentialFile
 from seic._tls.reasons import Reason
-from seic._tls.sources import Source
 from seic._tls.trust import read_trust
 from tests._support.pki import PASSPHRASE, Minted, authority, mint, openssl, server
 from tests._support.tls_servers import TlsServer, call
@@ -283,15 +283,15 @@ def test_a_directory_that_is_swapped_while_it_is_read_loads_as_one_version(
         (tmp_path / name / "tls.crt").write_bytes(minted.pem)
         (tmp_path / name / "tls.key").write_bytes(minted.key_pem)
     (tmp_path / "..data").symlink_to("..1")
-    read = Source.read
+    read = CredentialFile.read
 
-    def read_and_swap(source: Source) -> bytes:
+    def read_and_swap(source: CredentialFile) -> bytes:
         data = read(source)
         (tmp_path / "next").symlink_to("..2")
         (tmp_path / "next").replace(tmp_path / "..data")
         return data
 
-    monkeypatch.setattr(Source, "read", read_and_swap)
+    monkeypatch.setattr(CredentialFile, "read", read_and_swap)
     assert ClientCertificate.load(tmp_path).leaf.der == versions["..1"].der
 
 

@@ -90,9 +90,9 @@ def test_elsewhere_it_is_a_private_encrypted_file_that_is_wiped(
     certificate = ClientCertificate.load(client.pair)
     before = _descriptors()
     without(monkeypatch)
-    from seic._tls.handover import hand_over
+    from seic._tls.memory_key import load_cert_chain_from_memory
 
-    hand_over(Watched(), certificate.chain_pem, certificate.reveal_key())  # type: ignore[arg-type]
+    load_cert_chain_from_memory(Watched(), certificate.chain_pem, certificate.reveal_key())  # type: ignore[arg-type]
 
     assert seen["mode"] == 0o600
     assert b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in seen["data"]

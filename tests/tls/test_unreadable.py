@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import seic._tls.parsing  # noqa: F401 - before the user changes, who may not read this Python either
+import seic._tls.decode  # noqa: F401 - before the user changes, who may not read this Python either
 from seic._errors import CertificateError
 from seic._tls.certificate import ClientCertificate
 from seic._tls.reasons import Reason

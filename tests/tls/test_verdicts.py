@@ -12,14 +12,14 @@ import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
 
 from seic._tls.context import build_context
-from seic._tls.explain import Meeting, explain_failure
+from seic._tls.diagnose import HandshakeContext, explain_failure
 from seic._tls.reasons import Reason
 from seic._tls.trust import read_trust
 from tests._support.handshakes import (
     OTHER,
     STYLES,
     fail,
-    meeting,
+    handshake,
     weak,
 )
 from tests._support.pki import DAY, NOW, Minted, authority, mint, server, signed_over_sha1
@@ -151,7 +151,7 @@ def test_an_expired_authority_of_ours_is_named(style: Any, trusted: list[Minted]
     with TlsServer(server(OLD)) as far, pytest.raises((OSError, httpx.TransportError)) as caught:
         style(context, far.port, "localhost")
     explained = explain_failure(
-        caught.value, Meeting(host="localhost", port=1, certificate=None, now=NOW, context=context)
+        caught.value, HandshakeContext(host="localhost", port=1, certificate=None, now=NOW, context=context)
     )
     assert explained is not None
     assert (explained.reason, explained.side) == (Reason.SERVER_EXPIRED, "server")
@@ -164,7 +164,7 @@ def test_an_expired_server_may_be_an_authority_where_those_are_not_known() -> No
     error = ssl.SSLCertVerificationError("certificate has expired")
     error.verify_message, error.verify_code = "certificate has expired", 10
     for context in (None, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)):
-        explained = explain_failure(error, attrs.evolve(meeting(), context=context))
+        explained = explain_failure(error, attrs.evolve(handshake(), context=context))
         assert explained is not None
         assert "which of them cannot be told" in explained.text
 
@@ -187,7 +187,7 @@ def test_the_verifiers_of_macos_and_windows_are_understood_by_their_words(said: 
     error = ssl.SSLCertVerificationError(said)
     error.verify_message = said
     error.verify_code = -67818
-    explained = explain_failure(error, meeting())
+    explained = explain_failure(error, handshake())
     assert explained is not None
     assert (explained.reason, explained.side) == (VERIFIERS[said], "server")
     assert said.rstrip(".") in explained.text
@@ -195,6 +195,6 @@ def test_the_verifiers_of_macos_and_windows_are_understood_by_their_words(said: 
 
 def test_an_error_without_attributes_is_understood_by_its_text() -> None:
     """An error that Python code raised has neither code nor message, only its text."""
-    explained = explain_failure(ssl.SSLCertVerificationError("hostname mismatch"), meeting())
+    explained = explain_failure(ssl.SSLCertVerificationError("hostname mismatch"), handshake())
     assert explained is not None
     assert explained.reason == Reason.SERVER_WRONG_HOST

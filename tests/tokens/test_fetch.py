@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-import httpx
 import pytest
 
 from seic import MemoryStore, Token, TokenEndpointUnavailable
+from seic._oauth.reply import Reply
 from seic._tokens.fetch import Fetch, Fetched, Send, Sleep, Steps
 from seic._tokens.keeping import Keeper, Pause
-from seic._tokens.sending import Reply
 from seic._tokens.spending import Spendings
 from tests._support.clocks import FakeClock
 from tests._support.token_desk import TokenDesk
+from tests._support.token_replies import reply_of
 
 DOWN = TokenEndpointUnavailable("down")
 
@@ -59,7 +59,7 @@ def begin(fetch: Fetch, *, eager: bool = True, usable: bool = True) -> Steps[Fet
 
 def reply(**changes: Any) -> Reply:
     """Return an answer with a token."""
-    return Reply(200, httpx.Headers(), httpx.Response(200, json={"access_token": "token", **changes}).content)
+    return reply_of({"access_token": "token", **changes}, secrets=())
 
 
 def sent(step: object) -> Send:

@@ -64,9 +64,9 @@ class Stage:
 class _Wire:
     """Fresh connections, in clear."""
 
-    owned = True
+    closes_after_call = True
 
-    async def open_async(self) -> httpx.AsyncBaseTransport:
+    def open(self) -> httpx.AsyncBaseTransport:
         """Return a transport."""
         return httpx.AsyncHTTPTransport()
 

@@ -11,7 +11,6 @@ import pytest
 
 import seic
 from seic import InvalidTokenResponse
-from seic._connector import TokenConnector
 from seic._oauth.messages import MAX_REPLY_BYTES
 from seic._tokens.sending import Sender, _BoundedBody
 from tests._support.loopback import PATIENCE
@@ -26,6 +25,7 @@ from tests._support.sending import (
     send_blocking,
     send_in_asyncio,
     sender_to,
+    transports_of,
 )
 
 
@@ -124,6 +124,6 @@ def test_a_transport_of_the_wrong_kind_is_a_mistake_of_the_settings() -> None:
     request = request_to("https://api.seic.com")
     settings = config("https://api.seic.com")
     with pytest.raises(seic.ConfigurationError):
-        send_blocking(Sender(TokenConnector(settings, Async())), request, PATIENCE)
+        send_blocking(Sender(transports_of(settings, Async())), request, PATIENCE)
     with pytest.raises(seic.ConfigurationError):
-        send_in_asyncio(Sender(TokenConnector(settings, Blocking())), request, PATIENCE)
+        send_in_asyncio(Sender(transports_of(settings, Blocking())), request, PATIENCE)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from seic import SeicError, TokenEndpointUnavailable
-from seic._tokens.sending import free_of_secrets
+from seic._network.error_frames import free_of_secrets
 from tests._support.loopback import PATIENCE, RawServer, server_context
 from tests._support.pki import Minted
 from tests._support.reports import report

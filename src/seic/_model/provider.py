@@ -9,7 +9,7 @@ import attrs
 
 from seic._errors import ConfigurationError
 from seic._model.hosts import Hosts, Origin
-from seic._model.secrecy import tracelessly_made
+from seic._model.secrecy import Unpicklable, hide, tracelessly_made
 
 
 class KeyedCertificate(Protocol):
@@ -25,40 +25,10 @@ class KeyedCertificate(Protocol):
         ...
 
 
-@attrs.frozen(kw_only=True)
-class RequestContext:
-    """The circumstances of one request, for proofs that are made anew for each.
-
-    Args:
-        now: Seconds since the epoch.
-        token_url: The whole URL of the token endpoint, whichever endpoint the request goes to.
-        issuer: Who the provider is; None where that is not known.
-        certificate: The certificate that the client presents on the connection; None where it presents none.
-    """
-
-    now: float = 0.0
-    token_url: str = ""
-    issuer: str | None = None
-    certificate: KeyedCertificate | None = attrs.field(default=None, repr=False)
-
-    @property
-    def audience(self) -> str:
-        """For whom a signed proof is (RFC 7523 §3): the issuer, or else the token endpoint."""
-        return self.issuer or self.token_url
-
-
 class ClientAuthentication(Protocol):
     """How the client proves itself to the token endpoint (RFC 6749 §2.3): one small function over headers and form."""
 
-    def apply(
-        self,
-        headers: dict[str, str],
-        form: dict[str, str],
-        *,
-        client_id: str,
-        client_secret: str | None,
-        occasion: RequestContext,
-    ) -> None:
+    def apply(self, headers: dict[str, str], form: dict[str, str], context: RequestContext) -> None:
         """Add what proves the client to `headers` or `form`, in place."""
         ...
 
@@ -204,3 +174,29 @@ class Provider:
                 field=f"provider.{setting}",
             )
         return value
+
+
+@attrs.frozen(kw_only=True)
+class RequestContext(Unpicklable):
+    """The client and the circumstances of one request to a provider's endpoint.
+
+    Args:
+        provider: The dialect.
+        token_url: The whole URL of the token endpoint, whichever endpoint the request goes to.
+        client_id: The client's id.
+        client_secret: Its secret; None if it has none.
+        certificate: The certificate that the client presents on the connection; None if it presents none.
+        now: Seconds since the epoch, for what is signed.
+    """
+
+    provider: Provider = attrs.field(repr=False)
+    token_url: str
+    client_id: str
+    client_secret: str | None = attrs.field(default=None, repr=hide)
+    certificate: KeyedCertificate | None = attrs.field(default=None, repr=False)
+    now: float = 0.0
+
+    @property
+    def audience(self) -> str:
+        """The audience of a signed proof (RFC 7523 §3): the issuer, or the token endpoint if no issuer is known."""
+        return self.provider.issuer or self.token_url

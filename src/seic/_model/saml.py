@@ -18,7 +18,7 @@ from xml.parsers import expat
 from seic._errors import ConfigurationError
 
 #: The document itself, the path of a file that holds it, or a callable that returns it.
-Document: TypeAlias = "bytes | str | os.PathLike[str] | Callable[[], bytes | str]"
+Document: TypeAlias = bytes | str | os.PathLike[str] | Callable[[], bytes | str]
 
 #: The longest document that is taken, in bytes; signed responses have tens of kilobytes.
 MAX_DOCUMENT_BYTES = 1024 * 1024

@@ -10,7 +10,7 @@ from seic._errors import ConfigurationError
 
 #: A text, or a plain function that returns one. The function is called by whatever thread renews the token, once for
 #: each renewal: it should be quick, and it must not await.
-Secret: TypeAlias = "str | Callable[[], str]"
+Secret: TypeAlias = str | Callable[[], str]
 
 
 def is_set(secret: object) -> bool:

@@ -20,9 +20,9 @@ from seic._runtime import Lock, in_thread
 from seic._tls.authorities import Authorities
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import shared_context
+from seic._tls.credential_files import Material
 from seic._tls.reasons import CertificateWarning
 from seic._tls.rotation import CertificateSource, Held, Identity
-from seic._tls.sources import Material
 from seic._tls.watching import WATCHER
 
 #: What a connection offers by ALPN. httpcore writes the same into the context that it is given, so connections that

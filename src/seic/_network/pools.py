@@ -15,8 +15,8 @@ import attrs
 import httpx
 
 from seic._errors import CertificateError
-from seic._network.attempt import Attempt
-from seic._network.failures import FAILURES, Failures, is_page, unread
+from seic._network.connection_trace import ConnectionTrace
+from seic._network.error_translator import FAILURES, ErrorTranslator, is_page, unread
 from seic._network.identity import Presented, Presenter
 from seic._runtime import Job, Latch, Lock, in_thread, sleep, start_async, start_thread, survive_fork
 
@@ -65,7 +65,7 @@ class AsyncPools(httpx.AsyncBaseTransport):
         options: Further keywords of `httpx.AsyncHTTPTransport`.
     """
 
-    def __init__(self, presenter: Presenter, failures: Failures, **options: Any) -> None:
+    def __init__(self, presenter: Presenter, failures: ErrorTranslator, **options: Any) -> None:
         self._presenter = presenter
         self._rotation = presenter.rotation
         self._failures = failures
@@ -129,18 +129,18 @@ class AsyncPools(httpx.AsyncBaseTransport):
         return self._rotation.generation != presented
 
     async def _send(self, request: httpx.Request, pool: _Pool[httpx.AsyncHTTPTransport]) -> httpx.Response:
-        attempt = Attempt(request, blocking=False)
+        trace = ConnectionTrace(request, blocking=False)
         try:
             response = await pool.transport.handle_async_request(request)
         except FAILURES as error:
-            failure = self._failures.of(error, request, pool.presented, attempt) or error
+            failure = self._failures.of(error, request, pool.presented, trace) or error
         else:
             if pool is not self._pool and not self._closed:
                 # It waited for a connection while the pool was replaced, and may have opened one after the last look.
                 self._retire(pool)
             return response if response.status_code < 400 else await self._judge(response, request, pool)
         finally:
-            attempt.end()
+            trace.end()
         raise failure
 
     async def _renew(self) -> _Pool[httpx.AsyncHTTPTransport]:
@@ -208,7 +208,7 @@ class Pools(httpx.BaseTransport):
         options: Further keywords of `httpx.HTTPTransport`.
     """
 
-    def __init__(self, presenter: Presenter, failures: Failures, **options: Any) -> None:
+    def __init__(self, presenter: Presenter, failures: ErrorTranslator, **options: Any) -> None:
         self._presenter = presenter
         self._rotation = presenter.rotation
         self._failures = failures
@@ -260,15 +260,15 @@ class Pools(httpx.BaseTransport):
             pool.entering.pop()
 
     def _send(self, request: httpx.Request, pool: _Pool[httpx.HTTPTransport]) -> httpx.Response:
-        attempt = Attempt(request, blocking=True)
+        trace = ConnectionTrace(request, blocking=True)
         try:
             response = pool.transport.handle_request(request)
         except FAILURES as error:
-            failure = self._failures.of(error, request, pool.presented, attempt) or error
+            failure = self._failures.of(error, request, pool.presented, trace) or error
         else:
             return response if response.status_code < 400 else self._judge(response, request, pool)
         finally:
-            attempt.end()
+            trace.end()
             pool.entering.pop()
         raise failure
 

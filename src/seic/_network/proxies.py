@@ -21,7 +21,7 @@ from seic._oauth.redact import secrets_of
 from seic._tls.context import shared_context
 
 #: A URL such as `http://user:password@proxy.example:3128`, or an `httpx.Proxy`.
-ProxyLike: TypeAlias = "str | httpx.URL | httpx.Proxy"
+ProxyLike: TypeAlias = str | httpx.URL | httpx.Proxy
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 

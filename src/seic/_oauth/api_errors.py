@@ -10,7 +10,7 @@ import httpx
 from seic._errors import ApiError, FieldError, LoggedInElsewhere
 from seic._oauth.challenges import parse_challenges, parse_retry_after
 from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, read_error
-from seic._oauth.redact import clean, find_tracking_id
+from seic._oauth.redact import find_tracking_id, sanitize
 
 # A list of errors is for a person to read; a form with more fields than this is no form.
 _MAX_FIELD_ERRORS = 100
@@ -48,8 +48,8 @@ def parse_api_error(
     form = read_error(body) or _challenged(headers)
     if form is None:
         return None
-    code = clean(form.code or "", secrets=secrets, limit=_LONGEST_CODE) or None
-    words = ": ".join(filter(None, (code, clean(form.description or "", secrets=secrets))))
+    code = sanitize(form.code or "", secrets=secrets, limit=_LONGEST_CODE) or None
+    words = ": ".join(filter(None, (code, sanitize(form.description or "", secrets=secrets))))
     tracking_id = find_tracking_id(headers, tracking_header, otherwise=form.tracking_id, secrets=secrets)
     elsewhere = status == httpx.codes.FORBIDDEN and form.subcode == LOGGED_IN_ELSEWHERE
     return (LoggedInElsewhere if elsewhere else ApiError)(
@@ -63,7 +63,7 @@ def parse_api_error(
         transient=form.transient,
         retry_after=parse_retry_after(headers.get("Retry-After"), now=now),
         errors=[
-            FieldError(*(clean(word, secrets=secrets) for word in attrs.astuple(entry)))
+            FieldError(*(sanitize(word, secrets=secrets) for word in attrs.astuple(entry)))
             for entry in form.errors[:_MAX_FIELD_ERRORS]
         ],
     )

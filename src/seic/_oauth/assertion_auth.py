@@ -42,15 +42,7 @@ class PrivateKeyJwt(Unpicklable):
     # Read once: a key is a file, and a request may be waiting.
     _read: list[SigningKey] = attrs.field(init=False, repr=False, eq=False, hash=False, factory=list)
 
-    def apply(
-        self,
-        headers: dict[str, str],
-        form: dict[str, str],
-        *,
-        client_id: str,
-        client_secret: str | None,
-        occasion: RequestContext,
-    ) -> None:
+    def apply(self, headers: dict[str, str], form: dict[str, str], context: RequestContext) -> None:
         """Add the signed proof to the form."""
         header: dict[str, Any] = {"typ": "JWT"}
         if self.key_id is not None:
@@ -66,20 +58,20 @@ class PrivateKeyJwt(Unpicklable):
                     )
                 )
             key = self._read[0]
-        elif occasion.certificate is not None:
+        elif context.certificate is not None:
             key = read_key(
-                occasion.certificate.reveal_key(),
+                context.certificate.reveal_key(),
                 field="provider.client_authentication",
                 algorithm=self.algorithm,
             )
-            header["x5t#S256"] = occasion.certificate.x5t_s256
+            header["x5t#S256"] = context.certificate.x5t_s256
         else:
             raise ConfigurationError(
                 "provider.client_authentication: private_key_jwt needs a key: PrivateKeyJwt(key=...), or a client "
                 "certificate whose key signs",
                 field="provider.client_authentication",
             )
-        _add_assertion(form, key, header, client_id=client_id, audience=self.audience, occasion=occasion)
+        _add_assertion(form, key, header, audience=self.audience, context=context)
 
 
 @attrs.frozen(kw_only=True)
@@ -96,22 +88,14 @@ class ClientSecretJwt:
     algorithm: str = "HS256"
     audience: str | None = None
 
-    def apply(
-        self,
-        headers: dict[str, str],
-        form: dict[str, str],
-        *,
-        client_id: str,
-        client_secret: str | None,
-        occasion: RequestContext,
-    ) -> None:
+    def apply(self, headers: dict[str, str], form: dict[str, str], context: RequestContext) -> None:
         """Add the signed proof to the form."""
-        if not client_secret:
+        if not context.client_secret:
             raise ConfigurationError(
                 "client_secret: signs the client's proof (client_secret_jwt), and is missing", field="client_secret"
             )
-        key = read_secret(client_secret, algorithm=self.algorithm)
-        _add_assertion(form, key, {"typ": "JWT"}, client_id=client_id, audience=self.audience, occasion=occasion)
+        key = read_secret(context.client_secret, algorithm=self.algorithm)
+        _add_assertion(form, key, {"typ": "JWT"}, audience=self.audience, context=context)
 
 
 def _add_assertion(
@@ -119,21 +103,20 @@ def _add_assertion(
     key: SigningKey,
     header: dict[str, Any],
     *,
-    client_id: str,
     audience: str | None,
-    occasion: RequestContext,
+    context: RequestContext,
 ) -> None:
-    now = int(occasion.now)
+    now = int(context.now)
     claims = {
-        "iss": client_id,
-        "sub": client_id,
-        "aud": audience or occasion.audience,
+        "iss": context.client_id,
+        "sub": context.client_id,
+        "aud": audience or context.audience,
         "iat": now,
         "exp": now + _LIFETIME,
         # Good for one use: a server that keeps them refuses a copy.
         "jti": str(uuid.uuid4()),
     }
     # RFC 7521 §4.2: optional beside an assertion, and some servers look the client up by it.
-    form["client_id"] = client_id
+    form["client_id"] = context.client_id
     form["client_assertion_type"] = JWT_BEARER_ASSERTION
     form["client_assertion"] = key.sign(claims, **header)

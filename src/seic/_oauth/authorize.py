@@ -14,7 +14,7 @@ from seic._model.hosts import Hosts
 from seic._model.provider import Provider
 from seic._model.secrecy import Unpicklable, hide, traceless
 from seic._oauth.pkce import CHALLENGE_METHOD, challenge_of, is_same_state, new_state, new_verifier
-from seic._oauth.redact import clean
+from seic._oauth.redact import sanitize
 
 _LONGEST_CODE = 100
 
@@ -90,8 +90,8 @@ def parse_callback(callback: str, *, provider: Provider, state: str) -> str:
         )
     _check_issuer(parameters.get("iss"), provider)
     if parameters.get("error"):
-        code = clean(parameters["error"], limit=_LONGEST_CODE)
-        description = clean(parameters.get("error_description", "")) or None
+        code = sanitize(parameters["error"], limit=_LONGEST_CODE)
+        description = sanitize(parameters.get("error_description", "")) or None
         raise TokenRequestRefused(
             f"the login at {provider.name} failed: {code}" + (f": {description}" if description else ""),
             status=None,

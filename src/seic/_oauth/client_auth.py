@@ -28,27 +28,19 @@ class ClientSecretBasic:
 
     form_encoded: bool = True
 
-    def apply(
-        self,
-        headers: dict[str, str],
-        form: dict[str, str],
-        *,
-        client_id: str,
-        client_secret: str | None,
-        occasion: RequestContext,
-    ) -> None:
+    def apply(self, headers: dict[str, str], form: dict[str, str], context: RequestContext) -> None:
         """Set the Authorization header."""
-        secret = _required(client_secret)
+        secret = _required(context.client_secret)
         if self.form_encoded:
-            pair = f"{_form_encode(client_id, 'client_id')}:{_form_encode(secret, 'client_secret')}"
-        elif ":" in client_id:
+            pair = f"{_form_encode(context.client_id, 'client_id')}:{_form_encode(secret, 'client_secret')}"
+        elif ":" in context.client_id:
             raise ConfigurationError(
                 "client_id: a colon cannot stand in a client id that is sent raw in Basic, for the secret would begin "
                 "there (RFC 7617 §2); use ClientSecretBasic(form_encoded=True) if the provider decodes it",
                 field="client_id",
             )
         else:
-            pair = f"{client_id}:{secret}"
+            pair = f"{context.client_id}:{secret}"
         encoded = base64.b64encode(_utf8(pair, "client_secret")).decode("ascii")
         headers["Authorization"] = SecretStr(f"Basic {encoded}")
 
@@ -57,35 +49,19 @@ class ClientSecretBasic:
 class ClientSecretPost:
     """`client_secret_post`: id and secret as fields of the form (RFC 6749 §2.3.1)."""
 
-    def apply(
-        self,
-        headers: dict[str, str],
-        form: dict[str, str],
-        *,
-        client_id: str,
-        client_secret: str | None,
-        occasion: RequestContext,
-    ) -> None:
+    def apply(self, headers: dict[str, str], form: dict[str, str], context: RequestContext) -> None:
         """Add `client_id` and `client_secret` to the form."""
-        form["client_id"] = client_id
-        form["client_secret"] = _required(client_secret)
+        form["client_id"] = context.client_id
+        form["client_secret"] = _required(context.client_secret)
 
 
 @attrs.frozen
 class ClientIdOnly:
     """`none`: the id alone, as a field of the form, for public clients (RFC 6749 §3.2.1); a secret is not sent."""
 
-    def apply(
-        self,
-        headers: dict[str, str],
-        form: dict[str, str],
-        *,
-        client_id: str,
-        client_secret: str | None,
-        occasion: RequestContext,
-    ) -> None:
+    def apply(self, headers: dict[str, str], form: dict[str, str], context: RequestContext) -> None:
         """Add `client_id` to the form."""
-        form["client_id"] = client_id
+        form["client_id"] = context.client_id
 
 
 @attrs.frozen
@@ -95,23 +71,15 @@ class TlsClientAuth:
     The form carries the id alone, and a secret that is there is not sent. Without a certificate there is no request.
     """
 
-    def apply(
-        self,
-        headers: dict[str, str],
-        form: dict[str, str],
-        *,
-        client_id: str,
-        client_secret: str | None,
-        occasion: RequestContext,
-    ) -> None:
+    def apply(self, headers: dict[str, str], form: dict[str, str], context: RequestContext) -> None:
         """Add `client_id` to the form."""
-        if occasion.certificate is None:
+        if context.certificate is None:
             raise ConfigurationError(
                 "certificate: the client's certificate is the proof that the provider takes (RFC 8705 §2); pass "
                 "certificate=seic.ClientCertificate.load(...)",
                 field="certificate",
             )
-        form["client_id"] = client_id
+        form["client_id"] = context.client_id
 
 
 @attrs.frozen
@@ -128,17 +96,17 @@ def client_authentication_of(provider: Provider) -> ClientAuthentication:
     return provider.client_authentication or DEFAULT_CLIENT_AUTHENTICATION
 
 
-def hint_for_refusal(provider: Provider, *, client_id: str, client_secret: str | None) -> str | None:
+def hint_for_refusal(context: RequestContext) -> str | None:
     """Return what may be wrong with refused credentials: Basic in the other of its two readings.
 
     None where both readings are the same bytes, or the credentials do not travel in Basic.
     """
-    method = client_authentication_of(provider)
-    if not isinstance(method, ClientSecretBasic) or client_secret is None:
+    method = client_authentication_of(context.provider)
+    if not isinstance(method, ClientSecretBasic) or context.client_secret is None:
         return None
     named = [
         name
-        for name, value in (("client_id", client_id), ("client_secret", client_secret))
+        for name, value in (("client_id", context.client_id), ("client_secret", context.client_secret))
         if quote(value, safe="", errors="replace") != value
     ]
     if not named:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import attrs
 import httpx
 
 from seic._errors import ConfigurationError, SeicError, TokenEndpointUnavailable, TokenRequestRefused
 from seic._model.extension_grants import DeviceCode
-from seic._model.provider import KeyedCertificate, Provider, RequestContext
+from seic._model.provider import RequestContext
 from seic._model.secrecy import Unpicklable, hide
-from seic._oauth.error_response import Reply, raise_for_status, read_success
+from seic._oauth.error_response import raise_token_error, read_success
 from seic._oauth.json_body import number_in
+from seic._oauth.reply import Reply
 from seic._oauth.requests import build_form_request, endpoint_url, origin_of
 
 #: Seconds between polls where the provider names none (§3.2), and what each `slow_down` adds (§3.5).
@@ -48,52 +47,25 @@ class DeviceAuthorization(Unpicklable):
 
 
 def build_device_request(
+    context: RequestContext,
     *,
-    provider: Provider,
-    token_url: str,
-    client_id: str,
-    client_secret: str | None,
     grant: DeviceCode,
-    now: float = 0.0,
-    certificate: KeyedCertificate | None = None,
 ) -> httpx.Request:
     """Build the call that begins a login (§3.1).
 
     Args:
-        provider: The dialect.
-        token_url: The whole URL of the token endpoint; the other lies beside it.
-        client_id: Who asks.
-        client_secret: The proof of it, where the provider's method needs one.
+        context: The client and the circumstances.
         grant: What is asked for.
-        now: Seconds since the epoch, for a proof that is signed.
-        certificate: The client's certificate, where it presents one.
 
     Raises:
         ConfigurationError: The provider names no place for it, or a credential is missing or cannot be sent.
     """
-    occasion = RequestContext(now=now, token_url=token_url, issuer=provider.issuer, certificate=certificate)
     # §3.1: the client's id stands in the form, and its proof as at the token endpoint.
-    form = {"client_id": client_id, **grant.asking(provider)}
-    return build_form_request(
-        provider=provider,
-        url=endpoint_url(provider, "device_authorization_url", "the device grant", occasion),
-        client_id=client_id,
-        client_secret=client_secret,
-        form=form,
-        occasion=occasion,
-    )
+    form = {"client_id": context.client_id, **grant.asking(context.provider)}
+    return build_form_request(context, endpoint_url(context, "device_authorization_url", "the device grant"), form)
 
 
-def parse_device_reply(
-    *,
-    provider: Provider,
-    status: int,
-    headers: httpx.Headers,
-    body: bytes,
-    host: str,
-    now: float,
-    secrets: Collection[str] = (),
-) -> DeviceAuthorization:
+def parse_device_reply(reply: Reply) -> DeviceAuthorization:
     """Read the answer (§3.2); an interval or a lifetime that makes no sense is the RFC's own, or the longest.
 
     A person is sent to `verification_uri` to log in, on a device that knows nothing of this one: a page in clear, whose
@@ -101,21 +73,14 @@ def parse_device_reply(
     for tests, http is taken.
 
     Args:
-        provider: The dialect.
-        status: The HTTP status.
-        headers: The headers.
-        body: The body, decompressed.
-        host: Where the reply came from, for messages.
-        now: Seconds since the epoch, for a `Retry-After` that is a date.
-        secrets: What no message may repeat, should the server echo it.
+        reply: The reply.
 
     Raises:
         TokenEndpointUnavailable: 5xx, 429 or 408.
         TokenRequestRefused: Another 4xx.
         InvalidTokenResponse: A redirect, or a success that begins no login.
     """
-    reply = Reply(provider=provider, status=status, headers=headers, body=body, host=host, now=now, secrets=secrets)
-    raise_for_status(reply)
+    raise_token_error(reply)
     document = read_success(reply)
 
     def text(name: str) -> str | None:

@@ -17,12 +17,12 @@ from seic._model.secrecy import Unpicklable, traceless
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-    from seic._tls.keys import PrivateKey
+    from seic._tls.keys import DecodedKey
 
     _Key: TypeAlias = "RSAKey | ECKey | OKPKey | OctKey"
 
 #: A private key: the path of a PEM or DER file, or PEM itself, or PEM or DER as bytes.
-KeyMaterial: TypeAlias = "str | os.PathLike[str] | bytes"
+KeyMaterial: TypeAlias = str | os.PathLike[str] | bytes
 
 #: What each kind of key may sign with, its first by default. RSA begins with the one that every server takes.
 _ALGORITHMS = {
@@ -164,7 +164,7 @@ def new_key() -> SigningKey:
     return SigningKey(key=ECKey.generate_key("P-256"), algorithm="ES256")
 
 
-def _unfit(read: PrivateKey, *, with_password: bool) -> str | None:
+def _unfit(read: DecodedKey, *, with_password: bool) -> str | None:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -6,18 +6,19 @@ Nothing is sent here and no clock is read: times are handed in, and who sends is
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import httpx
 
 from seic._model.grants import Grant
-from seic._model.provider import KeyedCertificate, Provider, RequestContext
+from seic._model.provider import RequestContext
 from seic._model.secrecy import HIDDEN
 from seic._model.token import Token
-from seic._oauth.error_response import Reply, raise_for_status, read_success
+from seic._oauth.error_response import raise_token_error, read_success
 from seic._oauth.json_body import MAX_REPLY_BYTES, kind_of, number_in
 from seic._oauth.jwt import lifetime_of
-from seic._oauth.redact import blot, clean
+from seic._oauth.redact import redact, sanitize
+from seic._oauth.reply import Reply
 from seic._oauth.requests import build_form_request, is_header_safe
 
 __all__ = ["MAX_LIFETIME", "MAX_REPLY_BYTES", "MIN_LIFETIME", "build_token_request", "parse_token_reply"]
@@ -51,55 +52,26 @@ _READ = frozenset(
 
 
 def build_token_request(
+    context: RequestContext,
     *,
-    provider: Provider,
-    token_url: str,
-    client_id: str,
-    client_secret: str | None,
     grant: Grant,
-    now: float = 0.0,
-    certificate: KeyedCertificate | None = None,
 ) -> httpx.Request:
     """Build the request for a token (RFC 6749 §4).
 
     Every parameter stands in the form, even where a provider would take it from the URL: URLs end in access logs.
 
     Args:
-        provider: The dialect.
-        token_url: The whole URL of the token endpoint.
-        client_id: Who asks.
-        client_secret: The proof of it, where the provider's method needs one.
+        context: The client and the circumstances.
         grant: How the token is asked for.
-        now: Seconds since the epoch, for a proof that is signed.
-        certificate: The client's certificate, where it presents one.
 
     Raises:
         ConfigurationError: A credential is missing or cannot be sent.
     """
-    form = {"grant_type": grant.grant_type, **grant.fields(provider)}
-    return build_form_request(
-        provider=provider,
-        url=token_url,
-        client_id=client_id,
-        client_secret=client_secret,
-        form=form,
-        occasion=RequestContext(now=now, token_url=token_url, issuer=provider.issuer, certificate=certificate),
-    )
+    form = {"grant_type": grant.grant_type, **grant.fields(context.provider)}
+    return build_form_request(context, context.token_url, form)
 
 
-def parse_token_reply(
-    *,
-    provider: Provider,
-    status: int,
-    headers: httpx.Headers,
-    body: bytes,
-    obtained_at: float,
-    host: str,
-    now: float,
-    secrets: Collection[str] = (),
-    hint: str | None = None,
-    takes_dpop: bool = False,
-) -> Token:
+def parse_token_reply(reply: Reply, *, obtained_at: float, hint: str | None = None, takes_dpop: bool = False) -> Token:
     """Read the answer to a request for a token (RFC 6749 §5).
 
     The content type is not asked, the body is read strictly. A reply without `token_type` is taken as Bearer, although
@@ -111,14 +83,8 @@ def parse_token_reply(
     token, or a time of issue, that makes no sense is left out.
 
     Args:
-        provider: The dialect.
-        status: The HTTP status.
-        headers: The headers.
-        body: The body, decompressed.
+        reply: The reply.
         obtained_at: Seconds since the epoch, just before the request was sent.
-        host: Where the reply came from, for messages.
-        now: Seconds since the epoch, for a `Retry-After` that is a date.
-        secrets: What no message may repeat, should the server echo it; see `seic._oauth.redact.secrets_in`.
         hint: What a message about refused credentials should add.
         takes_dpop: Whether the request carried a DPoP proof, so that a token of that type can be used.
 
@@ -127,10 +93,7 @@ def parse_token_reply(
         TokenRequestRefused: Another 4xx.
         InvalidTokenResponse: A redirect, or a success that is no token.
     """
-    reply = Reply(
-        provider=provider, status=status, headers=headers, body=body, host=host, now=now, secrets=secrets, hint=hint
-    )
-    raise_for_status(reply)
+    raise_token_error(reply, hint=hint)
     document = read_success(reply)
     access_token = _access_token(reply, document)
     refresh_token = _refresh_token(reply, document)
@@ -172,7 +135,9 @@ def _token_type(reply: Reply, document: Mapping[str, object], *, takes_dpop: boo
         reply.invalid(f"token_type must be a string, not {kind_of(value)}")
     if value.lower() not in _BEARER and not (takes_dpop and value.lower() == "dpop"):
         # RFC 6749 §7.1: a client must not use a token whose type it does not understand.
-        named = HIDDEN if value == document.get("access_token") else clean(value, secrets=reply.unspeakable, limit=40)
+        named = (
+            HIDDEN if value == document.get("access_token") else sanitize(value, secrets=reply.secret_values, limit=40)
+        )
         advice = _NO_ACCESS_TOKEN if value.upper() == "N_A" else "such tokens are not supported"
         reply.invalid(f"token_type must be Bearer, not {named!r}", advice=advice)
     return value
@@ -201,7 +166,7 @@ def _scope(reply: Reply, document: Mapping[str, object]) -> str:
     if not isinstance(value, str):
         reply.invalid(f"scope must be a string, not {kind_of(value)}")
     # It is shown with the token.
-    return blot(value, reply.unspeakable)
+    return redact(value, reply.secret_values)
 
 
 def _refresh_token(reply: Reply, document: Mapping[str, object]) -> str | None:

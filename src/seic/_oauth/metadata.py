@@ -25,7 +25,7 @@ from seic._oauth.client_auth import (
 )
 from seic._oauth.json_body import DefectiveDocument, read_document
 from seic._oauth.pkce import CHALLENGE_METHOD
-from seic._oauth.redact import clean
+from seic._oauth.redact import sanitize
 from seic._oauth.requests import origin_of
 
 #: The provider's settings and the names that the metadata has for them.
@@ -104,7 +104,7 @@ def parse_metadata(
         _invalid(issuer, problem)
     if document.get("issuer") != issuer:
         said = document.get("issuer")
-        named = clean(said) if isinstance(said, str) else "none"
+        named = sanitize(said) if isinstance(said, str) else "none"
         _invalid(
             issuer, f"issuer must be exactly {issuer!r}, and is {named!r}; ask the provider for its exact spelling"
         )
@@ -198,7 +198,7 @@ def _choose(stated: ClientAuthentication | None, methods: Sequence[str] | None) 
     if methods is None:
         # RFC 8414 §2: where none is named it is client_secret_basic, the default of a provider.
         return stated
-    offered = ", ".join(clean(each) for each in methods) or "none"
+    offered = ", ".join(sanitize(each) for each in methods) or "none"
     if stated is None:
         known = next((method for name, method in _METHODS.items() if name in methods), None)
         if known is None:
@@ -229,5 +229,5 @@ def _is_inside(host: str) -> bool:
 
 
 def _invalid(issuer: str, problem: str) -> NoReturn:
-    words = clean(problem)
+    words = sanitize(problem)
     raise InvalidTokenResponse(f"the metadata of {issuer} cannot be used: {words}", problem=words)

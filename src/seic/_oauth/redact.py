@@ -48,7 +48,7 @@ _PUBLIC_FIELDS = frozenset(
 )
 
 
-def clean(text: str, *, secrets: Collection[str] = (), limit: int = MAX_WORDS) -> str:
+def sanitize(text: str, *, secrets: Collection[str] = (), limit: int = MAX_WORDS) -> str:
     """Return `text` on one line, printable, without any of `secrets`, in at most `limit` characters.
 
     Args:
@@ -56,13 +56,13 @@ def clean(text: str, *, secrets: Collection[str] = (), limit: int = MAX_WORDS) -
         secrets: What must not stand in the result; see `secrets_in`.
         limit: The longest result, in characters.
     """
-    text = blot(text, secrets)
+    text = redact(text, secrets)
     # Not printable are control characters, which forge log lines, and bidirectional marks, which turn them round.
     line = " ".join("".join(c if c.isprintable() else " " for c in text[:_MAX_READ]).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
-def blot(text: str, secrets: Collection[str]) -> str:
+def redact(text: str, secrets: Collection[str]) -> str:
     """Return `text` without any of `secrets`, and otherwise as it is."""
     # The longest first: a secret may be part of another.
     for secret in sorted(filter(None, secrets), key=len, reverse=True):

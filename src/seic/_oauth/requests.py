@@ -9,7 +9,7 @@ import httpx
 from seic._errors import ConfigurationError
 from seic._model.grants import Fields
 from seic._model.hosts import Origin
-from seic._model.provider import Provider, RequestContext
+from seic._model.provider import RequestContext
 from seic._oauth.client_auth import client_authentication_of
 from seic._oauth.redact import is_text
 
@@ -50,21 +50,20 @@ def url_beside(token_url: str, path_or_url: str) -> str:
     return str(httpx.URL(token_url).join(path_or_url))
 
 
-def endpoint_url(provider: Provider, setting: str, purpose: str, occasion: RequestContext) -> str:
+def endpoint_url(context: RequestContext, setting: str, purpose: str) -> str:
     """Return the whole URL of one of the provider's endpoints: of its mutual-TLS alias where there is a certificate.
 
     Args:
-        provider: The dialect.
+        context: The client and the circumstances.
         setting: The provider's attribute.
         purpose: What it is needed for, for the error.
-        occasion: The certificate, and the token endpoint beside which a path lies.
 
     Raises:
         ConfigurationError: The provider has no such endpoint, or aliases for others and none for this one.
     """
-    path_or_url = provider.require(setting, purpose)
-    aliases = provider.mtls_endpoint_aliases
-    if occasion.certificate is not None and aliases:
+    path_or_url = context.provider.require(setting, purpose)
+    aliases = context.provider.mtls_endpoint_aliases
+    if context.certificate is not None and aliases:
         name = setting.removesuffix("_url") + "_endpoint"
         if name in aliases:
             path_or_url = aliases[name]
@@ -75,36 +74,23 @@ def endpoint_url(provider: Provider, setting: str, purpose: str, occasion: Reque
                 "attrs.evolve(provider, mtls_endpoint_aliases=...), be it the usual endpoint",
                 field="provider.mtls_endpoint_aliases",
             )
-    return url_beside(occasion.token_url, path_or_url)
+    return url_beside(context.token_url, path_or_url)
 
 
-def build_form_request(
-    *,
-    provider: Provider,
-    url: str,
-    client_id: str,
-    client_secret: str | None,
-    form: Fields,
-    occasion: RequestContext,
-) -> httpx.Request:
+def build_form_request(context: RequestContext, url: str, form: Fields) -> httpx.Request:
     """Build a request that posts a form to the provider, with the client's proof and the headers of the dialect.
 
     Args:
-        provider: The dialect.
+        context: The client and the circumstances.
         url: The whole URL.
-        client_id: Who asks.
-        client_secret: The proof of it, where the provider's method needs one.
-        form: What is asked; the client's proof joins it.
-        occasion: The circumstances, for proofs that are made anew for each request.
+        form: The fields; the client's proof is added.
 
     Raises:
         ConfigurationError: A credential is missing or cannot be sent.
     """
-    headers = dialect_headers(provider, client_id)
+    headers = dialect_headers(context)
     single = {name: value for name, value in form.items() if isinstance(value, str)}
-    client_authentication_of(provider).apply(
-        headers, single, client_id=client_id, client_secret=client_secret, occasion=occasion
-    )
+    client_authentication_of(context.provider).apply(headers, single, context)
     form = {**form, **single}
     for name, value in form.items():
         if not is_text("".join(value)):
@@ -115,15 +101,15 @@ def build_form_request(
     return httpx.Request("POST", url, headers=headers, data=dict(form))
 
 
-def dialect_headers(provider: Provider, client_id: str) -> dict[str, str]:
+def dialect_headers(context: RequestContext) -> dict[str, str]:
     """Return the headers that every call to the provider's own endpoints carries.
 
     Raises:
         ConfigurationError: The client id travels in one, and cannot.
     """
     headers = {"Accept": "application/json"}
-    if provider.client_id_header is not None:
-        headers[provider.client_id_header] = _header_value(client_id)
+    if context.provider.client_id_header is not None:
+        headers[context.provider.client_id_header] = _header_value(context.client_id)
     return headers
 
 

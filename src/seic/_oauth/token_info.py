@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import httpx
 
 from seic._errors import ConfigurationError
-from seic._model.provider import KeyedCertificate, Provider, RequestContext
+from seic._model.provider import Provider, RequestContext
 from seic._model.token_info import TokenInfo
-from seic._oauth.error_response import Reply, raise_for_status, read_success
+from seic._oauth.error_response import raise_token_error, read_success
 from seic._oauth.json_body import kind_of, number_in
-from seic._oauth.redact import blot
+from seic._oauth.redact import redact
+from seic._oauth.reply import Reply
 from seic._oauth.requests import build_form_request, dialect_headers, endpoint_url, is_header_safe
 
 # Members that are read into the value, and the tokens themselves, which are not repeated.
@@ -48,14 +49,9 @@ def require_token_info(provider: Provider) -> None:
 
 
 def build_token_info_request(
+    context: RequestContext,
     *,
-    provider: Provider,
-    token_url: str,
-    client_id: str,
-    client_secret: str | None,
     access_token: str,
-    now: float = 0.0,
-    certificate: KeyedCertificate | None = None,
 ) -> httpx.Request:
     """Build the request that describes an access token.
 
@@ -63,48 +59,27 @@ def build_token_info_request(
     all that stands in its URL. Introspection posts the token in the form, with the client's proof.
 
     Args:
-        provider: The dialect.
-        token_url: The whole URL of the token endpoint; the other lies beside it.
-        client_id: Who asks.
-        client_secret: The proof of it, where the provider's method needs one.
+        context: The client and the circumstances.
         access_token: The token to describe.
-        now: Seconds since the epoch, for a proof that is signed.
-        certificate: The client's certificate, where it presents one.
 
     Raises:
         ConfigurationError: The provider has neither call, or a credential is missing or cannot be sent.
     """
-    require_token_info(provider)
-    occasion = RequestContext(now=now, token_url=token_url, issuer=provider.issuer, certificate=certificate)
-    if provider.token_info_url is not None:
+    require_token_info(context.provider)
+    if context.provider.token_info_url is not None:
         if not is_header_safe(access_token):
             raise ConfigurationError("access_token: has characters that no header can carry", field="access_token")
         return httpx.Request(
             "GET",
-            endpoint_url(provider, "token_info_url", "describing a token", occasion),
-            params={"client_id": client_id},
-            headers={**dialect_headers(provider, client_id), "Authorization": f"Bearer {access_token}"},
+            endpoint_url(context, "token_info_url", "describing a token"),
+            params={"client_id": context.client_id},
+            headers={**dialect_headers(context), "Authorization": f"Bearer {access_token}"},
         )
-    return build_form_request(
-        provider=provider,
-        url=endpoint_url(provider, "introspection_url", "describing a token", occasion),
-        client_id=client_id,
-        client_secret=client_secret,
-        form={"token": access_token},
-        occasion=occasion,
-    )
+    url = endpoint_url(context, "introspection_url", "describing a token")
+    return build_form_request(context, url, {"token": access_token})
 
 
-def parse_token_info_reply(
-    *,
-    provider: Provider,
-    status: int,
-    headers: httpx.Headers,
-    body: bytes,
-    host: str,
-    now: float,
-    secrets: Collection[str] = (),
-) -> TokenInfo:
+def parse_token_info_reply(reply: Reply) -> TokenInfo:
     """Read the description of a token.
 
     Introspection must say whether the token is active (RFC 7662 §2.2); the platform has no such word, and describes
@@ -112,36 +87,20 @@ def parse_token_info_reply(
     that is documented. Other members that make no sense are left out.
 
     Args:
-        provider: The dialect.
-        status: The HTTP status.
-        headers: The headers.
-        body: The body, decompressed.
-        host: Where the reply came from, for messages.
-        now: Seconds since the epoch, for times that the reply names.
-        secrets: What no message may repeat, should the server echo it.
+        reply: The reply.
 
     Raises:
         TokenEndpointUnavailable: 5xx, 429 or 408.
         TokenRequestRefused: Another 4xx: the credentials, or on the platform the token itself.
         InvalidTokenResponse: A redirect, or a success that is no description.
     """
-    describes_itself = provider.token_info_url is not None
-    reply = Reply(
-        provider=provider,
-        status=status,
-        headers=headers,
-        body=body,
-        host=host,
-        now=now,
-        secrets=secrets,
-        hint="or the token that was asked about is dead" if describes_itself else None,
-    )
-    raise_for_status(reply)
+    describes_itself = reply.provider.token_info_url is not None
+    raise_token_error(reply, hint="or the token that was asked about is dead" if describes_itself else None)
     document = read_success(reply)
     expires_in = number_in(document.get("expires_in"))
     if expires_in is None and (ends := number_in(document.get("exp"))) is not None:
         # What has ended by our clock alone has nothing left.
-        expires_in = max(0.0, ends - now)
+        expires_in = max(0.0, ends - reply.now)
     named_status = _text(reply, document.get("status"))
     if not describes_itself:
         active = _active(reply, document)
@@ -184,4 +143,4 @@ def _scope(reply: Reply, value: object) -> str:
 
 def _text(reply: Reply, value: object) -> str | None:
     # What describes a token is shown, and a server may echo the token itself.
-    return blot(value, reply.unspeakable) if isinstance(value, str) and value else None
+    return redact(value, reply.secret_values) if isinstance(value, str) and value else None

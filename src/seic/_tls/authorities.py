@@ -8,9 +8,9 @@ from __future__ import annotations
 from seic._errors import CertificateError
 from seic._events import CertificateRejected, Emit, Event, TrustStoreReloaded
 from seic._runtime import Lock
+from seic._tls.credential_files import CredentialFile, Material
 from seic._tls.reasons import Reason
 from seic._tls.renewal import FileRenewal
-from seic._tls.sources import Material, Source
 from seic._tls.trust import Trust, read_trust
 
 
@@ -26,7 +26,7 @@ class Authorities:
     """
 
     def __init__(self, ca: Material | None, *, emit: Emit) -> None:
-        source = None if ca is None else Source.of(ca, "CA")
+        source = None if ca is None else CredentialFile.of(ca, "CA")
         #: Whether there is something to watch.
         self.is_watchable = source is not None and source.path is not None
         # A relative path is the one that it was at first, wherever the process goes.

@@ -15,9 +15,9 @@ import attrs
 from seic._errors import ConfigurationError
 from seic._model.secrecy import HIDDEN, Unpicklable, traceless
 from seic._tls import checks
+from seic._tls.credential_files import CredentialFiles, Material, PassphraseInput
 from seic._tls.facts import CertificateFacts, moment
 from seic._tls.reasons import CertificateWarning
-from seic._tls.sources import Material, Origin, Password
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -31,21 +31,21 @@ class ClientCertificate(Unpicklable):
         chain: The intermediates sent with it, nearest to the leaf first.
         path: The file as the user named it, or what stood in its place.
         key: PKCS#8, not encrypted; private.
-        origin: What it was loaded from; private.
-        concerns: What the files themselves deserve a warning for; private, see `check`.
+        files: What it was loaded from; private.
+        warnings: What the files themselves deserve a warning for; private, see `check`.
     """
 
     leaf: CertificateFacts
     chain: tuple[CertificateFacts, ...] = attrs.field(default=(), eq=False)
     path: str = attrs.field(eq=False)
     _key: bytes = attrs.field(alias="key")
-    _origin: Origin = attrs.field(eq=False, alias="origin")
-    _concerns: tuple[CertificateWarning, ...] = attrs.field(default=(), eq=False, alias="concerns")
+    _source: CredentialFiles = attrs.field(eq=False, alias="source")
+    _warnings: tuple[CertificateWarning, ...] = attrs.field(default=(), eq=False, alias="warnings")
 
     @classmethod
     @traceless
     def load(
-        cls, certificate: Material, *, key: Material | None = None, password: Password | None = None
+        cls, certificate: Material, *, key: Material | None = None, password: PassphraseInput | None = None
     ) -> ClientCertificate:
         """Read a certificate and its private key, whatever the format.
 
@@ -64,15 +64,15 @@ class ClientCertificate(Unpicklable):
                 `path` names the file and `reason` the mistake. Its cause is what a callable passphrase raised.
             ConfigurationError: An argument is of another type; its `field` names it.
         """
-        return cls._read(Origin.of(certificate, key, password))
+        return cls._read(CredentialFiles.of(certificate, key, password))
 
     @classmethod
-    def _read(cls, origin: Origin) -> ClientCertificate:
-        from seic._tls.pairing import read_pair
+    def _read(cls, files: CredentialFiles) -> ClientCertificate:
+        from seic._tls.pairing import read_key_pair
 
-        pair = read_pair(origin)
+        pair = read_key_pair(files)
         return cls(
-            leaf=pair.leaf, chain=pair.chain, path=pair.label, key=pair.key, origin=origin, concerns=pair.concerns
+            leaf=pair.leaf, chain=pair.chain, path=pair.label, key=pair.key, source=files, warnings=pair.warnings
         )
 
     @traceless
@@ -89,12 +89,12 @@ class ClientCertificate(Unpicklable):
                 "the new one",
                 field="certificate",
             )
-        return self._read(self._origin)
+        return self._read(self._source)
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The files it was read from; empty for bytes and text."""
-        return self._origin.files
+        return self._source.files
 
     @property
     def subject(self) -> str:
@@ -174,7 +174,7 @@ class ClientCertificate(Unpicklable):
         Raises:
             CertificateError: It has expired or is not valid yet.
         """
-        return (*self._concerns, *checks.check_dates(self.leaf, self.chain, self.path, now or _now()))
+        return (*self._warnings, *checks.check_dates(self.leaf, self.chain, self.path, now or _now()))
 
     def check_common_name(self, username: str, *, strict: bool = False) -> CertificateWarning | None:
         """Compare the CN with the service account's name; return a warning where they differ, or raise it if `strict`.

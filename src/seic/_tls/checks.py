@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 
 from seic._tls.facts import CertificateFacts, moment
-from seic._tls.reasons import CertificateWarning, Reason, concern, fault
+from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
 
 #: A certificate ends soon when less than this is left …
 SOON = dt.timedelta(days=30)
@@ -40,14 +40,14 @@ def check_dates(
     """
     clock = f"this machine's clock says {moment(now)}"
     if now >= facts.not_after:
-        raise fault(
+        raise certificate_error(
             Reason.EXPIRED,
             label,
             f"the certificate expired on {moment(facts.not_after)} ({facts.name}); {clock}; have {facts.issuer} renew "
             "it, or set the clock if it is wrong",
         )
     if now < facts.not_before:
-        raise fault(
+        raise certificate_error(
             Reason.NOT_YET_VALID,
             label,
             f"the certificate is not valid before {moment(facts.not_before)} ({facts.name}); {clock}; set the clock if "
@@ -56,7 +56,7 @@ def check_dates(
     found = []
     if expires_soon(facts, now):
         found.append(
-            concern(
+            certificate_warning(
                 Reason.EXPIRES_SOON,
                 label,
                 f"the certificate expires on {moment(facts.not_after)}, in {days_left(facts, now):.1f} days "
@@ -64,7 +64,7 @@ def check_dates(
             )
         )
     found.extend(
-        concern(
+        certificate_warning(
             Reason.CHAIN_EXPIRED,
             label,
             f"the intermediate certificate {link.name} sent with {facts.name} is valid from {moment(link.not_before)} "
@@ -102,5 +102,5 @@ def check_common_name(
         "pass the certificate that was issued for this account, or the account's own name as username"
     )
     if strict:
-        raise fault(Reason.COMMON_NAME, label, text)
-    return concern(Reason.COMMON_NAME, label, text)
+        raise certificate_error(Reason.COMMON_NAME, label, text)
+    return certificate_warning(Reason.COMMON_NAME, label, text)

@@ -16,10 +16,10 @@ from typing import TypeAlias
 from seic._errors import CertificateError, ConfigurationError
 from seic._runtime import Lock
 from seic._tls.certificate import ClientCertificate
-from seic._tls.handover import hand_over
-from seic._tls.reasons import Reason, fault
+from seic._tls.credential_files import Material
+from seic._tls.memory_key import load_cert_chain_from_memory
+from seic._tls.reasons import Reason, certificate_error
 from seic._tls.renewal import ask
-from seic._tls.sources import Material
 from seic._tls.trust import Trust, read_trust
 
 _Key: TypeAlias = tuple[str | None, Trust, tuple[str, ...]]
@@ -103,12 +103,12 @@ def build_context(certificate: ClientCertificate | None, trust: Trust, *, alpn: 
         context.set_alpn_protocols(list(alpn))
     if certificate is not None:
         try:
-            hand_over(context, certificate.chain_pem, certificate.reveal_key())
+            load_cert_chain_from_memory(context, certificate.chain_pem, certificate.reveal_key())
         # The frames below hold the key in their locals: the cause comes without its traceback.
         except ssl.SSLError as error:
             raise _translate(error, certificate, context.security_level) from error.with_traceback(None)
         except OSError as error:
-            raise fault(
+            raise certificate_error(
                 Reason.UNREADABLE,
                 certificate.path,
                 "this system offers neither anonymous memory nor a temporary file to hand the key to OpenSSL "
@@ -124,12 +124,12 @@ def _translate(error: ssl.SSLError, certificate: ClientCertificate, level: int) 
     renew = f"have {certificate.issuer} issue a new one"
     if "KEY_TOO_SMALL" in reason:
         text = f"{refuses}: its key is too weak; {renew} for a key of RSA 2048 or EC P-256 at least"
-        return fault(Reason.WEAK_KEY, certificate.path, text)
+        return certificate_error(Reason.WEAK_KEY, certificate.path, text)
     if "MD_TOO_WEAK" in reason:
         text = f"{refuses}: it is signed over MD5 or SHA-1; {renew} signed over SHA-256"
-        return fault(Reason.WEAK_SIGNATURE, certificate.path, text)
+        return certificate_error(Reason.WEAK_SIGNATURE, certificate.path, text)
     text = f"this system's OpenSSL refuses the certificate ({who}): {reason or 'it gives no reason'}; {renew}"
-    return fault(Reason.REFUSED_BY_OPENSSL, certificate.path, text)
+    return certificate_error(Reason.REFUSED_BY_OPENSSL, certificate.path, text)
 
 
 def shared_context(

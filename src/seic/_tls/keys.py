@@ -7,13 +7,13 @@ import functools
 import attrs
 
 from seic._model.secrecy import Unpicklable
-from seic._tls.parsing import PUBLIC_KEY, Contents, SealedKey, parse
-from seic._tls.reasons import Reason, fault
-from seic._tls.sources import Material, Passphrase, Password, Source
+from seic._tls.credential_files import CredentialFile, Material, Passphrase, PassphraseInput
+from seic._tls.decode import PUBLIC_KEY, Contents, EncryptedKey, parse
+from seic._tls.reasons import Reason, certificate_error
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class PrivateKey(Unpicklable):
+class DecodedKey(Unpicklable):
     """A private key as cryptography has it, what errors call its file, and whether it was encrypted there."""
 
     label: str
@@ -21,7 +21,7 @@ class PrivateKey(Unpicklable):
     was_guarded: bool
 
 
-def read_private_key(material: Material, password: Password | None) -> PrivateKey:
+def read_private_key(material: Material, password: PassphraseInput | None) -> DecodedKey:
     """Read a private key, whatever its format and kind.
 
     Args:
@@ -32,13 +32,13 @@ def read_private_key(material: Material, password: Password | None) -> PrivateKe
         CertificateError: It cannot be read or opened; `path` names the file and `reason` the mistake.
         ConfigurationError: An argument is of another type.
     """
-    source = Source.of(material, "key")
+    source = CredentialFile.of(material, "key")
     reveal = functools.cache(functools.partial(Passphrase(value=password).reveal, source.label))
     sealed = keys_of(parse(source.read(), source.label, reveal))[0]
-    return PrivateKey(label=source.label, key=sealed.load(reveal), was_guarded=sealed.is_guarded)
+    return DecodedKey(label=source.label, key=sealed.load(reveal), was_guarded=sealed.is_guarded)
 
 
-def keys_of(contents: Contents) -> list[SealedKey]:
+def keys_of(contents: Contents) -> list[EncryptedKey]:
     """Return the keys of a file that should hold one.
 
     Raises:
@@ -47,13 +47,15 @@ def keys_of(contents: Contents) -> list[SealedKey]:
     if contents.keys:
         return contents.keys
     if contents.certificates:
-        raise fault(
+        raise certificate_error(
             Reason.CERTIFICATE_AS_KEY,
             contents.label,
             "it holds a certificate where the private key belongs; pass the key's file as key=…",
         )
     if PUBLIC_KEY in contents.others:
-        raise fault(
+        raise certificate_error(
             Reason.PUBLIC_KEY, contents.label, "it is a public key where the private key belongs; pass the private key"
         )
-    raise fault(Reason.NO_KEY, contents.label, "there is no private key in it; pass the key's file as key=…")
+    raise certificate_error(
+        Reason.NO_KEY, contents.label, "there is no private key in it; pass the key's file as key=…"
+    )

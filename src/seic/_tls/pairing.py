@@ -1,4 +1,4 @@
-"""From an origin to one pair that can work: which certificate is ours, its key, its chain; what never can is refused.
+"""From files to one pair that can work: which certificate is ours, its key, its chain; what never can is refused.
 
 Dates are looked at only to choose between certificates of one key: time passes without the file changing, see
 `checks`. Imports cryptography: import it inside a function.
@@ -18,37 +18,37 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, PublicKeyAlgorithmOID
 
 from seic._model.secrecy import Unpicklable
+from seic._tls.credential_files import CredentialFile, CredentialFiles, GetPassphrase
+from seic._tls.decode import PUBLIC_KEY, REQUEST, Contents, EncryptedKey, TlsKey, parse
 from seic._tls.der import key_algorithm, with_algorithm
 from seic._tls.facts import CertificateFacts
 from seic._tls.keys import keys_of
-from seic._tls.parsing import PUBLIC_KEY, REQUEST, Contents, SealedKey, SigningKey, parse
 from seic._tls.reading import UNPARSABLE, extension, facts_of, is_issued_by
-from seic._tls.reasons import CertificateWarning, Reason, concern, fault
-from seic._tls.sources import Origin, Reveal, Source
+from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
 
 _CLIENT_USAGES = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class Pair(Unpicklable):
-    """What was read, once and as a whole; `key` is PKCS#8 without encryption, `concerns` what deserves a warning."""
+class KeyPair(Unpicklable):
+    """What was read, once and as a whole; `key` is PKCS#8 without encryption, `warnings` what deserves a warning."""
 
     label: str
     leaf: CertificateFacts
     chain: tuple[CertificateFacts, ...]
     key: bytes
-    concerns: tuple[CertificateWarning, ...]
+    warnings: tuple[CertificateWarning, ...]
 
 
-def read_pair(origin: Origin) -> Pair:
+def read_key_pair(files: CredentialFiles) -> KeyPair:
     """Read, open and match.
 
     Raises:
         CertificateError: The files cannot be read or opened, or what they hold can never work as a client certificate.
     """
-    certificate_source, key_source, chain_source = origin.sources()
+    certificate_source, key_source, chain_source = files.sources()
     sealed_label = (key_source or certificate_source).label
-    reveal = functools.cache(functools.partial(origin.passphrase.reveal, sealed_label))
+    reveal = functools.cache(functools.partial(files.passphrase.reveal, sealed_label))
     contents = parse(certificate_source.read(), certificate_source.label, reveal)
     apart = parse(key_source.read(), key_source.label, reveal) if key_source is not None else None
     if not contents.certificates:
@@ -62,53 +62,55 @@ def read_pair(origin: Origin) -> Pair:
     if chain_source is not None:
         pool += parse(chain_source.read(), chain_source.label, reveal).certificates
     chain = _chain(leaf, pool)
-    concerns = [
+    warnings = [
         *_exposed(sealed, key_source or certificate_source),
         *_several(ours, facts, contents.label),
         *_broken([facts, *map(facts_of, chain)], pool, contents.label),
         *_self_signed_ca(facts, contents.label),
     ]
-    return Pair(
+    return KeyPair(
         label=contents.label,
         leaf=facts,
         chain=tuple(facts_of(link) for link in chain),
         key=_pkcs8(key, leaf),
-        concerns=tuple(concerns),
+        warnings=tuple(warnings),
     )
 
 
 def _refuse_as_certificate(contents: Contents, apart: Contents | None) -> NoReturn:
     label = contents.label
     if REQUEST in contents.others:
-        raise fault(
+        raise certificate_error(
             Reason.CERTIFICATE_REQUEST,
             label,
             "it is a certificate request (CSR); pass the certificate that the authority returned for it",
         )
     if contents.keys:
         swapped = "; certificate and key look swapped" if apart and apart.certificates else ""
-        raise fault(
+        raise certificate_error(
             Reason.KEY_AS_CERTIFICATE,
             label,
             f"it holds a private key where the certificate belongs{swapped}; pass the certificate first and the key as "
             "key=…",
         )
     if PUBLIC_KEY in contents.others:
-        raise fault(
+        raise certificate_error(
             Reason.PUBLIC_KEY, label, "it is a bare public key; pass the certificate that was issued for this key"
         )
     held = f" (it holds: {', '.join(contents.others)})" if contents.others else ""
-    raise fault(Reason.NO_CERTIFICATE, label, f"there is no certificate in it{held}; pass the client certificate")
+    raise certificate_error(
+        Reason.NO_CERTIFICATE, label, f"there is no certificate in it{held}; pass the client certificate"
+    )
 
 
-def _keys(contents: Contents, apart: Contents | None) -> list[SealedKey]:
+def _keys(contents: Contents, apart: Contents | None) -> list[EncryptedKey]:
     if apart is None:
         if contents.keys:
             return contents.keys
         facts = _likely(contents)
         if facts.is_ca:
             _refuse_as_ca(facts, contents.label)
-        raise fault(
+        raise certificate_error(
             Reason.NO_KEY,
             contents.label,
             f"there is a certificate ({facts.inline}) but no private key in it; pass key=… with the key's file",
@@ -117,8 +119,8 @@ def _keys(contents: Contents, apart: Contents | None) -> list[SealedKey]:
 
 
 def _match(
-    contents: Contents, keys: list[SealedKey], reveal: Reveal
-) -> tuple[list[x509.Certificate], SealedKey, SigningKey]:
+    contents: Contents, keys: list[EncryptedKey], reveal: GetPassphrase
+) -> tuple[list[x509.Certificate], EncryptedKey, TlsKey]:
     for sealed in keys:
         key = sealed.open(reveal)
         ours = [certificate for certificate in contents.certificates if _fits(certificate, key)]
@@ -128,7 +130,7 @@ def _match(
     if facts.is_ca:
         _refuse_as_ca(facts, contents.label)
     whose = "the key in the same file" if keys[0].label == contents.label else keys[0].label
-    raise fault(
+    raise certificate_error(
         Reason.KEY_MISMATCH,
         contents.label,
         f"the key does not match the certificate ({facts.inline}); {whose} belongs to another one; pass the key "
@@ -146,7 +148,7 @@ def _choose(ours: list[x509.Certificate]) -> x509.Certificate:
     return max(ours, key=merit)
 
 
-def _pkcs8(key: SigningKey, leaf: x509.Certificate) -> bytes:
+def _pkcs8(key: TlsKey, leaf: x509.Certificate) -> bytes:
     der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     # cryptography takes RSA-PSS for RSA; OpenSSL wants key and certificate under the same name, which is the leaf's.
     is_pss = leaf.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS
@@ -159,7 +161,7 @@ def _likely(contents: Contents) -> CertificateFacts:
     return next((facts for facts in everyone if not facts.is_ca), everyone[0])
 
 
-def _fits(certificate: x509.Certificate, key: SigningKey) -> bool:
+def _fits(certificate: x509.Certificate, key: TlsKey) -> bool:
     try:
         theirs = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     except UNPARSABLE:  # a kind of key that nobody could sign with here
@@ -168,7 +170,7 @@ def _fits(certificate: x509.Certificate, key: SigningKey) -> bool:
 
 
 def _refuse_as_ca(facts: CertificateFacts, label: str) -> NoReturn:
-    raise fault(
+    raise certificate_error(
         Reason.IS_A_CA,
         label,
         f"it is the certificate of an authority ({facts.inline}), not of a client; pass the client certificate that it "
@@ -186,7 +188,7 @@ def _check_usage(leaf: x509.Certificate, facts: CertificateFacts, label: str) ->
     if signs and (extended is None or not _CLIENT_USAGES.isdisjoint(extended)):
         return
     wrong = "its key usage does not allow signatures" if not signs else "its extended key usage lacks clientAuth"
-    raise fault(
+    raise certificate_error(
         Reason.NOT_FOR_CLIENTS,
         label,
         f"the certificate is not made for clients ({facts.inline}): {wrong}, so servers refuse it; ask {facts.issuer} "
@@ -208,7 +210,7 @@ def _chain(leaf: x509.Certificate, pool: list[x509.Certificate]) -> list[x509.Ce
     return chain
 
 
-def _exposed(sealed: SealedKey, source: Source) -> list[CertificateWarning]:
+def _exposed(sealed: EncryptedKey, source: CredentialFile) -> list[CertificateWarning]:
     # A Kubernetes volume is 0644 by default and nobody else's: no warning there. Windows has no such bits.
     if sealed.is_guarded or source.path is None or os.name != "posix" or source.path.resolve().parent.name[:2] == "..":
         return []
@@ -224,7 +226,7 @@ def _exposed(sealed: SealedKey, source: Source) -> list[CertificateWarning]:
         f"the private key is open to {who} (mode {mode:04o}); run 'chmod 600 {source.label}' (root's own may be 0640, "
         "for a service's group)"
     )
-    return [concern(Reason.KEY_EXPOSED, source.label, text)]
+    return [certificate_warning(Reason.KEY_EXPOSED, source.label, text)]
 
 
 def is_open_to_others(mode: int, owner: int) -> bool:
@@ -250,7 +252,7 @@ def _several(ours: list[x509.Certificate], facts: CertificateFacts, label: str) 
         f"it holds {len(others) + 1} certificates for the same key; the one that is valid and ends last is used "
         f"({facts.inline}); take the others out ({'; '.join(found.inline for found in others.values())})"
     )
-    return [concern(Reason.SEVERAL_CERTIFICATES, label, text)]
+    return [certificate_warning(Reason.SEVERAL_CERTIFICATES, label, text)]
 
 
 def _broken(presented: list[CertificateFacts], pool: list[x509.Certificate], label: str) -> list[CertificateWarning]:
@@ -264,7 +266,7 @@ def _broken(presented: list[CertificateFacts], pool: list[x509.Certificate], lab
         f"the certificate ({top.inline}) was issued by {top.issuer}, whose own certificate is missing, though there "
         f"are others ({', '.join(others)}); append the intermediate certificate of that issuer"
     )
-    return [concern(Reason.CHAIN_BROKEN, label, text)]
+    return [certificate_warning(Reason.CHAIN_BROKEN, label, text)]
 
 
 def _self_signed_ca(facts: CertificateFacts, label: str) -> list[CertificateWarning]:
@@ -274,4 +276,4 @@ def _self_signed_ca(facts: CertificateFacts, label: str) -> list[CertificateWarn
         f"the certificate ({facts.inline}) signed itself and says that it is an authority; it works only where the "
         "server trusts exactly this certificate"
     )
-    return [concern(Reason.IS_A_CA, label, text)]
+    return [certificate_warning(Reason.IS_A_CA, label, text)]

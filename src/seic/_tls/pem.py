@@ -13,7 +13,7 @@ import re
 
 import attrs
 
-from seic._tls.reasons import Reason, fault
+from seic._tls.reasons import Reason, certificate_error
 
 _BEGIN = b"-----BEGIN "
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9][A-Z0-9 ]*)-----(.*?)-----END \1-----", re.DOTALL)
@@ -74,7 +74,7 @@ def blocks(data: bytes, label: str) -> list[Block]:
     """
     found = [_block(match.group(1).decode(), match.group(2), label) for match in _BLOCK.finditer(data)]
     if len(found) < data.count(_BEGIN):
-        raise fault(
+        raise certificate_error(
             Reason.TRUNCATED,
             label,
             "a '-----BEGIN …-----' has no '-----END …-----': the file was cut off or is still being written; copy it "
@@ -89,7 +89,7 @@ def _block(kind: str, body: bytes, label: str) -> Block:
     try:
         der = base64.b64decode(b"".join((header.group(3) if header else body).split()), validate=True)
     except binascii.Error:
-        raise fault(
+        raise certificate_error(
             Reason.TRUNCATED, label, f"the block '{kind}' is damaged (not Base64); copy the file again as a whole"
         ) from None
     if header is None:

@@ -88,11 +88,11 @@ class CertificateWarning(UserWarning):
         self.reason = reason
 
 
-def fault(reason: Reason, label: str, text: str) -> CertificateError:
+def certificate_error(reason: Reason, label: str, text: str) -> CertificateError:
     """Return the error that names the file `label`, or what stood in its place."""
     return CertificateError(f"{label}: {text}", path=label, reason=reason.value)
 
 
-def concern(reason: Reason, label: str, text: str) -> CertificateWarning:
+def certificate_warning(reason: Reason, label: str, text: str) -> CertificateWarning:
     """Return the warning that names the file `label`, or what stood in its place."""
     return CertificateWarning(f"{label}: {text}", label, reason.value)

@@ -13,8 +13,8 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from seic._errors import CertificateError, ConfigurationError
 from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason, fault
-from seic._tls.sources import MOST_BYTES, read_regular
+from seic._tls.credential_files import MOST_BYTES, read_regular
+from seic._tls.reasons import Reason, certificate_error
 
 #: The files' state on disk, behind all links: times, size, inode and device of each; None where there is none. A
 #: rename, a write in place and a swapped link all change it.
@@ -106,7 +106,7 @@ class FileRenewal(Generic[_T]):
         fresh = _guarded(self._read, self.label)
         if _signature(self._files) != before:
             self._looks = 0
-            raise fault(
+            raise certificate_error(
                 Reason.SOURCE_FAILED,
                 self.label,
                 "the files changed while they were read; they are read again at the next look",
@@ -145,9 +145,11 @@ def ask(callback: Callable[[], ClientCertificate]) -> ClientCertificate:
     try:
         certificate = _guarded(callback, CALLBACK)
     except ConfigurationError as error:
-        raise fault(Reason.SOURCE_FAILED, CALLBACK, f"it is not configured as it should be: {error.message}") from error
+        raise certificate_error(
+            Reason.SOURCE_FAILED, CALLBACK, f"it is not configured as it should be: {error.message}"
+        ) from error
     if not isinstance(certificate, ClientCertificate):
-        raise fault(
+        raise certificate_error(
             Reason.SOURCE_FAILED,
             CALLBACK,
             f"it must return what ClientCertificate.load returns, not {type(certificate).__name__}",
@@ -204,7 +206,7 @@ def _guarded(read: Callable[[], _T], label: str) -> _T:
         # too, and say a secret in it.
         if not isinstance(error, Exception):
             error.__traceback__ = None  # it came past what hides the frames of `load`
-        raise fault(
+        raise certificate_error(
             Reason.SOURCE_FAILED, label, f"the new certificate could not be had: {type(error).__name__}"
         ) from error
 

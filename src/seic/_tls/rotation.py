@@ -28,9 +28,9 @@ from seic._runtime import Latch, Lock, start_thread, survive_fork
 from seic._tls.authorities import Authorities
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import shared_context
-from seic._tls.reasons import Reason, fault
+from seic._tls.credential_files import Material
+from seic._tls.reasons import Reason, certificate_error
 from seic._tls.renewal import CallbackRenewal, FileRenewal, Renewal
-from seic._tls.sources import Material
 from seic._tls.trust import Trust
 
 #: Where certificates come from: one that was loaded (its files are watched), or a callback that returns the present
@@ -232,7 +232,7 @@ class Identity:
                 reading.error = error
             except Exception as error:  # noqa: BLE001 - whoever waits has to learn of it
                 text = f"the new certificate could not be taken up: {type(error).__name__}"
-                reading.error = fault(Reason.SOURCE_FAILED, self._renewal.label, text)
+                reading.error = certificate_error(Reason.SOURCE_FAILED, self._renewal.label, text)
                 reading.error.__cause__ = error
             is_believed = reading.asked_for or self._renewal.is_settled()
             if isinstance(reading.error, CertificateError) and self._held is not None and is_believed:
@@ -284,7 +284,7 @@ class Identity:
 
     def _silence(self, patience: float) -> CertificateError:
         serving = "" if self._held is None else "; the last good certificate stays in service"
-        return fault(
+        return certificate_error(
             Reason.SOURCE_FAILED,
             self._renewal.label,
             f"it gave no answer in {patience:g} seconds, and is not asked again until it does{serving}; give it a time "

@@ -23,9 +23,9 @@ import attrs
 
 from seic._errors import CertificateError
 from seic._tls.checks import days_left, expires_soon
+from seic._tls.credential_files import CredentialFile, Material, who
 from seic._tls.facts import CertificateFacts, moment
-from seic._tls.reasons import CertificateWarning, Reason, concern, fault
-from seic._tls.sources import Material, Source, who
+from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
 
 # Where distributions keep the bundle, for a Python whose OpenSSL was built with a prefix of its own (pyenv, conda,
 # standalone builds): Debian and Alpine, Fedora and RHEL, SUSE, BSD.
@@ -74,7 +74,7 @@ class Trust:
             facts.subject for facts in self.authorities if now >= facts.not_before and not expires_soon(facts, now)
         }
         return tuple(
-            _concern(facts, self.label, now)
+            _expiry_warning(facts, self.label, now)
             for facts in self.authorities
             if expires_soon(facts, now) and facts.subject not in lasting
         )
@@ -100,7 +100,7 @@ class Trust:
         except PermissionError as error:
             raise _unreadable(self.cafile or self.label, self.label) from error
         except OSError as error:  # an ssl.SSLError is one
-            raise fault(
+            raise certificate_error(
                 Reason.UNKNOWN_FORMAT,
                 self.cafile or self.label,
                 f"OpenSSL finds no authorities in it ({self.label}); point to a PEM bundle, or pass ca=…",
@@ -122,7 +122,7 @@ def read_trust(ca: Material | None = None, *, now: dt.datetime | None = None, pl
     """
     if ca is not None:
         try:
-            return _named(Source.of(ca, "CA"), now or dt.datetime.now(dt.UTC))
+            return _named(CredentialFile.of(ca, "CA"), now or dt.datetime.now(dt.UTC))
         except CertificateError as error:
             text = error.message
             if error.reason == Reason.PASSPHRASE_MISSING:
@@ -134,8 +134,8 @@ def read_trust(ca: Material | None = None, *, now: dt.datetime | None = None, pl
     return _from_environment() or _of_system(platform)
 
 
-def _named(source: Source, now: dt.datetime) -> Trust:
-    from seic._tls.parsing import parse
+def _named(source: CredentialFile, now: dt.datetime) -> Trust:
+    from seic._tls.decode import parse
     from seic._tls.reading import facts_of
 
     held: list[str] = []
@@ -147,7 +147,7 @@ def _named(source: Source, now: dt.datetime) -> Trust:
             found[facts.der] = facts
     if not found:
         holds = f" (it holds: {', '.join(dict.fromkeys(held))})" if held else ""
-        raise fault(
+        raise certificate_error(
             Reason.NO_CERTIFICATE,
             source.label,
             f"there is no certificate of an authority in it{holds}; pass the PEM of the authority that signed the "
@@ -156,7 +156,7 @@ def _named(source: Source, now: dt.datetime) -> Trust:
     return Trust(label=source.label, authorities=tuple(_usable(found.values(), source.label, now)))
 
 
-def _files(directory: Path) -> list[Source]:
+def _files(directory: Path) -> list[CredentialFile]:
     # Hashed names and links to one file are common; what is read twice counts once.
     try:
         names = sorted(directory.iterdir())
@@ -165,7 +165,7 @@ def _files(directory: Path) -> list[Source]:
     real = {
         os.path.realpath(path): path for path in names if path.suffix in _SUFFIXES or _HASHED_NAME.fullmatch(path.name)
     }
-    return [Source(label=str(path), path=path) for path in real.values()]
+    return [CredentialFile(label=str(path), path=path) for path in real.values()]
 
 
 def _usable(found: Iterable[CertificateFacts], label: str, now: dt.datetime) -> list[CertificateFacts]:
@@ -173,7 +173,7 @@ def _usable(found: Iterable[CertificateFacts], label: str, now: dt.datetime) -> 
     # A self-signed certificate may be trusted as itself, whatever it says of being an authority.
     authorities = [facts for facts in everyone if facts.is_ca or facts.is_self_signed]
     if not authorities:
-        raise fault(
+        raise certificate_error(
             Reason.NOT_A_CA,
             label,
             f"it holds no authority, only {everyone[0].name}, which was issued by {everyone[0].issuer}; pass the "
@@ -183,7 +183,7 @@ def _usable(found: Iterable[CertificateFacts], label: str, now: dt.datetime) -> 
         facts = authorities[0]
         expired = now >= facts.not_after
         when = f"expired on {moment(facts.not_after)}" if expired else f"is not valid before {moment(facts.not_before)}"
-        raise fault(
+        raise certificate_error(
             Reason.EXPIRED if expired else Reason.NOT_YET_VALID,
             label,
             f"the authority {facts.name} {when}; this machine's clock says {moment(now)}; get the authority's present "
@@ -192,10 +192,10 @@ def _usable(found: Iterable[CertificateFacts], label: str, now: dt.datetime) -> 
     return authorities
 
 
-def _concern(facts: CertificateFacts, label: str, now: dt.datetime) -> CertificateWarning:
+def _expiry_warning(facts: CertificateFacts, label: str, now: dt.datetime) -> CertificateWarning:
     has_ended = now >= facts.not_after
     when = "expired on" if has_ended else f"expires in {days_left(facts, now):.1f} days, on"
-    return concern(
+    return certificate_warning(
         Reason.AUTHORITY_EXPIRED if has_ended else Reason.AUTHORITY_EXPIRES_SOON,
         label,
         f"ca: the authority {facts.name} {when} {moment(facts.not_after)}; this machine's clock says {moment(now)}; "
@@ -214,7 +214,7 @@ def _from_environment() -> Trust | None:
         folders = capath.split(os.pathsep)
         _look("SSL_CERT_DIR", capath, [f"{part}/." for part in folders], "folder", stat.S_ISDIR)
         if cafile is None and all(map(_has_other_names_only, filter(os.path.isdir, folders))):
-            raise fault(
+            raise certificate_error(
                 Reason.NO_CERTIFICATE,
                 capath,
                 "SSL_CERT_DIR names it, but OpenSSL finds an authority by the hash of its name, and no file there is "
@@ -236,13 +236,13 @@ def _look(variable: str, value: str, paths: Iterable[str], kind: str, is_wanted:
             continue
     if forbidden:
         raise _unreadable(value, variable)
-    raise fault(
+    raise certificate_error(
         Reason.NOT_FOUND, value, f"{variable} names it, but there is no such {kind}; correct the variable or unset it"
     )
 
 
 def _unreadable(label: str, why: str) -> CertificateError:
-    return fault(
+    return certificate_error(
         Reason.UNREADABLE, label, f"this process{who()} may not read it ({why}); give its user read permission"
     )
 
@@ -254,7 +254,7 @@ def _of_system(platform: str) -> Trust:
     cafile = next((name for name in (built_in.openssl_cafile, *_BUNDLES) if os.path.isfile(name)), None)  # noqa: PTH113 - unlike Path's it never raises
     capath = built_in.openssl_capath if _has_hashed_names(built_in.openssl_capath) else None
     if cafile is None and capath is None:
-        raise fault(
+        raise certificate_error(
             Reason.NOT_FOUND,
             "the system's trust",
             "this system has no trusted authorities; install its package 'ca-certificates', or pass ca=…",

@@ -55,7 +55,7 @@ _VERDICTS = {
 _MOST_NAMED = 3
 
 
-def judge(
+def describe_verify_error(
     error: ssl.SSLCertVerificationError, now: dt.datetime, context: ssl.SSLContext | None = None
 ) -> tuple[Reason, str]:
     """Return the code and the words for a failed verification.

@@ -8,16 +8,17 @@ import attrs
 import httpx
 
 from seic._model.grants import Grant
-from seic._model.provider import KeyedCertificate, Provider
+from seic._model.provider import KeyedCertificate, Provider, RequestContext
 from seic._model.secrecy import Unpicklable, hide
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.client_auth import hint_for_refusal
 from seic._oauth.dpop import DPoP, wants_nonce
 from seic._oauth.messages import build_token_request, parse_token_reply
+from seic._oauth.reply import Reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
 from seic._oauth.token_info import build_token_info_request, parse_token_info_reply
-from seic._tokens.sending import Reply, Sender
+from seic._tokens.sending import Sender
 
 
 def _no_hint() -> None:
@@ -67,6 +68,20 @@ class TokenEndpoint(Unpicklable):
     #: The endpoint's host and port, for messages and events; read once, since each call that waits has an event.
     host: str = attrs.field(init=False, repr=False, default=attrs.Factory(_host_of, takes_self=True))
 
+    def context(self, *, now: float = 0.0) -> RequestContext:
+        """Return the client and the circumstances of a request; `now` is wall clock, in seconds since the epoch."""
+        return RequestContext(
+            provider=self.provider,
+            token_url=self.url,
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            certificate=self.certificate(),
+            now=now,
+        )
+
+    def _own(self, reply: Reply, *, now: float) -> Reply:
+        return attrs.evolve(reply, provider=self.provider, host=self.host, now=now)
+
     def build(self, grant: Grant | None = None, *, now: float = 0.0) -> httpx.Request:
         """Return a request for a new token.
 
@@ -74,15 +89,7 @@ class TokenEndpoint(Unpicklable):
             grant: How to ask; None is the configured grant.
             now: Wall clock, in seconds since the epoch, for what is signed.
         """
-        request = build_token_request(
-            provider=self.provider,
-            token_url=self.url,
-            client_id=self.client_id,
-            client_secret=self.client_secret,
-            grant=grant or self.grant,
-            now=now,
-            certificate=self.certificate(),
-        )
+        request = build_token_request(self.context(now=now), grant=grant or self.grant)
         if self.dpop is not None:
             request.headers["DPoP"] = self.dpop.prove(request.method, request.url, now=now)
         return request
@@ -106,14 +113,8 @@ class TokenEndpoint(Unpicklable):
             TokenError: The reply holds none.
         """
         token = parse_token_reply(
-            provider=self.provider,
-            status=reply.status,
-            headers=reply.headers,
-            body=reply.body,
+            self._own(reply, now=now),
             obtained_at=obtained_at,
-            host=self.host,
-            now=now,
-            secrets=reply.secrets,
             hint=self._hint(reply.status),
             takes_dpop=self.dpop is not None,
         )
@@ -124,7 +125,7 @@ class TokenEndpoint(Unpicklable):
     def _hint(self, status: int) -> str | None:
         if status == httpx.codes.FORBIDDEN:
             return self.hint()
-        known = hint_for_refusal(self.provider, client_id=self.client_id, client_secret=self.client_secret)
+        known = hint_for_refusal(self.context())
         outside = self.hint() if status == httpx.codes.UNAUTHORIZED else None
         return "; ".join(filter(None, (outside, known))) or None
 
@@ -144,14 +145,7 @@ class TokenEndpoint(Unpicklable):
     def build_revocation(self, doomed: Doomed, *, now: float) -> httpx.Request:
         """Return the request that ends one of them."""
         return build_revocation_request(
-            provider=self.provider,
-            token_url=self.url,
-            client_id=self.client_id,
-            client_secret=self.client_secret,
-            token=doomed.secret,
-            is_refresh_token=doomed.is_refresh_token,
-            now=now,
-            certificate=self.certificate(),
+            self.context(now=now), token=doomed.secret, is_refresh_token=doomed.is_refresh_token
         )
 
     def parse_revocation(self, reply: Reply, *, now: float) -> None:
@@ -160,27 +154,11 @@ class TokenEndpoint(Unpicklable):
         Raises:
             TokenError: The token was not revoked.
         """
-        parse_revocation_reply(
-            provider=self.provider,
-            status=reply.status,
-            headers=reply.headers,
-            body=reply.body,
-            host=self.host,
-            now=now,
-            secrets=reply.secrets,
-        )
+        parse_revocation_reply(self._own(reply, now=now))
 
     def build_token_info(self, token: Token, *, now: float) -> httpx.Request:
         """Return the request that has a token described."""
-        return build_token_info_request(
-            provider=self.provider,
-            token_url=self.url,
-            client_id=self.client_id,
-            client_secret=self.client_secret,
-            access_token=token.access_token,
-            now=now,
-            certificate=self.certificate(),
-        )
+        return build_token_info_request(self.context(now=now), access_token=token.access_token)
 
     def parse_token_info(self, reply: Reply, *, now: float) -> TokenInfo:
         """Return the description.
@@ -188,12 +166,4 @@ class TokenEndpoint(Unpicklable):
         Raises:
             TokenError: The reply holds none.
         """
-        return parse_token_info_reply(
-            provider=self.provider,
-            status=reply.status,
-            headers=reply.headers,
-            body=reply.body,
-            host=self.host,
-            now=now,
-            secrets=reply.secrets,
-        )
+        return parse_token_info_reply(self._own(reply, now=now))

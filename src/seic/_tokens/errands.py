@@ -13,13 +13,13 @@ from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.confirmation import is_bound_as_it_should
 from seic._oauth.redact import find_tracking_id
+from seic._oauth.reply import Reply
 from seic._tokens.clock import Clock
 from seic._tokens.endpoint import Doomed, TokenEndpoint
 from seic._tokens.fetch import Send, Steps
 from seic._tokens.held import Freshness, Held
 from seic._tokens.keeping import Keeper
 from seic._tokens.outcomes import fate_after
-from seic._tokens.sending import Reply
 from seic._tokens.spending import Fate
 from seic._tokens.state import TokenState
 

@@ -16,6 +16,7 @@ from seic._model.token import Token
 from seic._oauth.confirmation import is_token_bound_as_it_should
 from seic._oauth.redact import find_tracking_id
 from seic._oauth.renewal import at_hand, begun_by, keep_refresh_token, login_required, next_grant, spent_by
+from seic._oauth.reply import Reply
 from seic._runtime import sleep
 from seic._tokens.backoff import EAGER_ATTEMPTS, repeat_in
 from seic._tokens.clock import Clock
@@ -23,7 +24,7 @@ from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.keeping import PATIENCE, Keeper, Pause
 from seic._tokens.lifeline import Lifeline
 from seic._tokens.outcomes import fate_after, name_class, name_failure
-from seic._tokens.sending import Reply, Sender, head_of
+from seic._tokens.sending import Sender, head_of
 from seic._tokens.spending import Fate, Spending, Spendings
 
 _T = TypeVar("_T")

@@ -27,7 +27,7 @@ _IDLE_MARGIN = 0.025
 _SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
 
 #: How long before expiry: seconds as a number, or a share of the lifetime as a text such as "20%".
-Margin: TypeAlias = "float | str"
+Margin: TypeAlias = float | str
 
 
 class Freshness(enum.Enum):

@@ -6,19 +6,19 @@ client's secrets in its headers and form.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import attrs
 import httpx
 
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenError
-from seic._model.secrecy import HIDDEN
+from seic._network.error_frames import free_of_secrets
 from seic._oauth.messages import MAX_REPLY_BYTES
-from seic._oauth.redact import clean, find_tracking_id, secrets_in
+from seic._oauth.redact import find_tracking_id, sanitize, secrets_in
+from seic._oauth.reply import Reply
 from seic._runtime import within
 from seic._tokens.lifeline import CallEnded, Lifeline
 
@@ -54,20 +54,10 @@ def http_version(extensions: Mapping[str, Any]) -> str | None:
     return named.decode("ascii", "replace").removeprefix("HTTP/") if isinstance(named, bytes) else None
 
 
-@attrs.frozen
-class Reply:
-    """What came back, read whole and decompressed; `secrets` is what the request held, and no error may repeat."""
+class TransportSource(Protocol):
+    """Opens the transport of a token call; `_network.transport_factory` has the one that is used."""
 
-    status: int
-    headers: httpx.Headers
-    body: bytes = attrs.field(repr=False)
-    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
-
-
-class Connector(Protocol):
-    """Opens what carries a token call; above this room stands the choice of TLS identity, proxy and test transport."""
-
-    async def open_async(self) -> httpx.AsyncBaseTransport:
+    def open(self) -> httpx.AsyncBaseTransport:
         """Return a transport for one call in the running event loop."""
         ...
 
@@ -76,8 +66,8 @@ class Connector(Protocol):
         ...
 
     @property
-    def owned(self) -> bool:
-        """Whether the transport is closed after the call."""
+    def closes_after_call(self) -> bool:
+        """Whether the caller closes the transport after the call."""
         ...
 
 
@@ -88,12 +78,12 @@ class Sender:
     pool would tie the token to one event loop and to one certificate.
 
     Args:
-        connector: What opens a transport.
+        transports: Opens a transport for each call.
         tracking_header: The response header that names a call, for errors; None where there is none.
     """
 
-    def __init__(self, connector: Connector, *, tracking_header: str | None = None) -> None:
-        self._connector = connector
+    def __init__(self, transports: TransportSource, *, tracking_header: str | None = None) -> None:
+        self._transports = transports
         self._tracking_header = tracking_header
 
     async def send(self, request: httpx.Request, seconds: float) -> Reply:
@@ -147,7 +137,7 @@ class Sender:
         raise failure from cause
 
     async def _exchange(self, request: httpx.Request) -> Reply:
-        transport = await self._connector.open_async()
+        transport = self._transports.open()
         try:
             response = await transport.handle_async_request(request)
             _note_head(request, response)
@@ -155,15 +145,15 @@ class Sender:
                 body = _BoundedBody(response.headers, request.url.netloc.decode("ascii"))
                 async for chunk in response.stream:  # type: ignore[union-attr]  # an async transport's stream is async
                     body.feed(chunk)
-                return Reply(response.status_code, response.headers, body.finish(), secrets_in(request))
+                return _read(request, response, body.finish())
             finally:
                 await response.aclose()
         finally:
-            if self._connector.owned:
+            if self._transports.closes_after_call:
                 await transport.aclose()
 
     def _exchange_sync(self, request: httpx.Request) -> Reply:
-        transport = self._connector.open_sync()
+        transport = self._transports.open_sync()
         try:
             response = transport.handle_request(request)
             _note_head(request, response)
@@ -171,11 +161,11 @@ class Sender:
                 body = _BoundedBody(response.headers, request.url.netloc.decode("ascii"))
                 for chunk in response.stream:  # type: ignore[union-attr]  # a sync transport's stream is sync
                     body.feed(chunk)
-                return Reply(response.status_code, response.headers, body.finish(), secrets_in(request))
+                return _read(request, response, body.finish())
             finally:
                 response.close()
         finally:
-            if self._connector.owned:
+            if self._transports.closes_after_call:
                 transport.close()
 
     def _track(self, error: SeicError, request: httpx.Request) -> None:
@@ -193,47 +183,24 @@ class Sender:
         if isinstance(error, (TimeoutError, httpx.TimeoutException)):
             problem = f"no whole answer within {seconds:.3g} s"
         else:
-            problem = ": ".join(filter(None, (type(error).__name__, clean(str(error), secrets=secrets))))
+            problem = ": ".join(filter(None, (type(error).__name__, sanitize(str(error), secrets=secrets))))
         return TokenEndpointUnavailable(f"{host}: the token endpoint could not be reached: {problem}"), cause
+
+
+def _read(request: httpx.Request, response: httpx.Response, body: bytes) -> Reply:
+    return Reply(
+        status=response.status_code,
+        headers=response.headers,
+        body=body,
+        host=request.url.netloc.decode("ascii"),
+        secrets=secrets_in(request),
+    )
 
 
 def _set_timeouts(request: httpx.Request, seconds: float) -> None:
     # A request built by hand carries none, and would wait for ever. They come before the deadline, since httpcore
     # closes a connection whose handshake takes too long, and leaves one open whose handshake is cancelled.
     request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), _PHASE * seconds)
-
-
-def free_of_secrets(
-    error: Exception, secrets: Collection[str], *, handled: BaseException | None = None
-) -> Exception | None:
-    """Strip a foreign exception and its causes of requests and frames, in place, and return it.
-
-    An `httpx.RequestError` holds the request, and the frames of the libraries hold the raw headers and form: crash
-    reporters and pickles would take them along. One whose very words hold a secret, since the server echoed what it was
-    sent, cannot be kept: then it is one of the same kind without words, or None where the kind is not httpx's own.
-
-    What was `handled` when the call began is the caller's own, and what it came from: Python chains it to what the call
-    raises, and it is left as it is.
-    """
-    seen = {id(handled)}
-    queue: list[BaseException | None] = [error]
-    fit = True
-    while queue:
-        link = queue.pop()
-        if link is None or id(link) in seen:
-            continue
-        seen.add(id(link))
-        link.__traceback__ = None
-        fit = fit and not any(secret in str(link) for secret in secrets)
-        if isinstance(link, httpx.RequestError):
-            with contextlib.suppress(RuntimeError):  # it never had a request
-                link.request = httpx.Request(link.request.method, link.request.url.copy_with(query=None))
-        queue += [link.__cause__, link.__context__]
-    if fit:
-        return error
-    # Its kind says whether the request went out, and a secret of one letter must not hide that.
-    is_wordless = isinstance(error, httpx.TransportError) and type(error).__module__ == "httpx"
-    return type(error)(HIDDEN) if is_wordless else None
 
 
 class _BoundedBody:

@@ -1,25 +1,33 @@
-"""The door for FastAPI and Starlette: clients that live as long as the application, and answers for errors.
+"""FastAPI and Starlette: clients, errors, readiness, logins, incoming tokens and settings.
 
-Starlette alone will do, but for the `Annotated` aliases. Two rooms need an extra of their own, imported by name:
-`seic.fastapi.settings` (pydantic-settings) and `seic.fastapi.bearer` (joserfc).
+Starlette alone is enough for all but `SeicClient`. `BearerTokens` and `Claims` need the extra `jose`, `SeicSettings`
+needs the extra `settings`. Both extras are loaded on first use.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING, Any
 
 try:
-    import starlette as _starlette  # noqa: F401  # here its absence is explained
-except ModuleNotFoundError as error:
-    raise ImportError('seic.fastapi needs fastapi or starlette: run pip install "seic[fastapi]"') from error
+    import starlette as _starlette  # noqa: F401  # to name the command that installs it
+except ModuleNotFoundError as missing:
+    raise ImportError('seic.fastapi needs fastapi or starlette: run pip install "seic[fastapi]"') from missing
 
-from seic._client import AsyncClient
-from seic.fastapi.clients import Clients, client_named, clients_of, get_client, lifespan
-from seic.fastapi.logins import Logins, User
-from seic.fastapi.pockets import Pocket, SessionPocket
-from seic.fastapi.problems import Problem, add_exception_handlers, problem_of
-from seic.fastapi.readiness import readiness_route
-from seic.fastapi.sessions import UserLogin
+from seic.fastapi._clients import Clients, client_named, clients_of, get_client, lifespan
+from seic.fastapi._forwarded_certificate import (
+    ClientCertHeader,
+    EnvoyHeader,
+    ForwardedCertificate,
+    MalformedCertificate,
+    NginxHeader,
+)
+from seic.fastapi._login_state import LoginStateStorage, SessionStateStorage
+from seic.fastapi._logins import Logins, User
+from seic.fastapi._problems import Problem, add_exception_handlers, problem_of
+from seic.fastapi._readiness import readiness_route
+from seic.fastapi._sessions import UserLogin
 
 __all__ = [
     # Clients
@@ -29,34 +37,54 @@ __all__ = [
     "client_named",
     "Clients",
     "clients_of",
-    # People who log in
-    "Logins",
-    "UserLogin",
-    "User",
-    "Pocket",
-    "SessionPocket",
+    "SeicSettings",
     # Errors
     "add_exception_handlers",
     "Problem",
     "problem_of",
     # Readiness
     "readiness_route",
+    # Login
+    "Logins",
+    "UserLogin",
+    "User",
+    "LoginStateStorage",
+    "SessionStateStorage",
+    # Incoming tokens
+    "BearerTokens",
+    "Claims",
+    "ForwardedCertificate",
+    "ClientCertHeader",
+    "NginxHeader",
+    "EnvoyHeader",
+    "MalformedCertificate",
 ]
 
 if TYPE_CHECKING:
-    from fastapi import Depends
-
-    #: The application's client, as a parameter of a handler or a dependency.
-    SeicClient = Annotated[AsyncClient, Depends(get_client)]
+    from seic.fastapi._bearer import BearerTokens, Claims
+    from seic.fastapi._seic_client import SeicClient
+    from seic.fastapi._seic_settings import SeicSettings
 else:
-    try:
-        from fastapi import Depends
-    except ModuleNotFoundError:
-        __all__.remove("SeicClient")  # noqa: PYI056  # a type checker sees the other branch
+    #: By name: the package it needs, the extra that installs that, the module that defines it.
+    _LAZY = {
+        "SeicClient": ("fastapi", "fastapi", "_seic_client"),
+        "SeicSettings": ("pydantic_settings", "settings", "_seic_settings"),
+        "BearerTokens": ("joserfc", "jose", "_bearer"),
+        "Claims": ("joserfc", "jose", "_bearer"),
+    }
+    # `from seic.fastapi import *` takes what is installed.
+    __all__ = [name for name in __all__ if name not in _LAZY or importlib.util.find_spec(_LAZY[name][0])]
+    for _name in [name for name in __all__ if name not in _LAZY]:
+        globals()[_name].__module__ = __name__
 
-        def __getattr__(name: str) -> Any:
-            if name == "SeicClient":
-                raise ImportError('SeicClient needs fastapi: run pip install "seic[fastapi]"')
+    def __getattr__(name: str) -> Any:
+        if name not in _LAZY:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    else:
-        SeicClient = Annotated[AsyncClient, Depends(get_client)]
+        package, extra, module = _LAZY[name]
+        if importlib.util.find_spec(package) is None:
+            installed = package.replace("_", "-")
+            raise ImportError(f'seic.fastapi.{name} needs {installed}: run pip install "seic[{extra}]"')
+        value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+        value.__module__ = __name__
+        globals()[name] = value
+        return value

@@ -1,12 +1,12 @@
-"""Spans and metrics for OpenTelemetry, made of the events; needs `opentelemetry-api` alone.
+"""OpenTelemetry spans and metrics, made from seic's events; needs only `opentelemetry-api`.
 
     seic.otel.instrument(client)
 
-A span `seic.token.refresh` stands for each fetch of a token. It is a root, since it serves many, and is linked to the
-span of every call that waited for it; in the trace of such a call a span `seic.token.wait` links back. Each token
-request is a client span within the fetch.
+Each token refresh is a span `seic.token.refresh`. It is a root span, since one refresh serves many requests, and it is
+linked to the span of each request that waited for it. In the trace of such a request, a span `seic.token.wait` links
+back. Each token request is a client span below the refresh.
 
-Names of its own begin with `seic.`; all others, and the units, are those of the semantic conventions.
+Names specific to seic begin with `seic.`; all others, and the units, follow the semantic conventions.
 """
 
 from __future__ import annotations
@@ -25,62 +25,62 @@ from seic._auth import OAuth2Auth
 from seic._config import Config
 from seic._errors import ConfigurationError
 from seic._listeners import Listener
-from seic.otel.instruments import Attributes, instruments_of
-from seic.otel.requests import measure
-from seic.otel.telemetry import Telemetry
+from seic.otel._http_attributes import measure
+from seic.otel._instruments import Attributes, instruments_of
+from seic.otel._telemetry import Telemetry
 
-__all__ = ["Teller", "instrument"]
+__all__ = ["EventSource", "instrument"]
 
 
 @runtime_checkable
-class Teller(Protocol):
-    """What tells of tokens: an `OAuth2Auth`, or `seic.fastapi.Logins` with everybody's."""
+class EventSource(Protocol):
+    """Emits events about tokens: a `seic.OAuth2Auth`, or `seic.fastapi.Logins` for all users."""
 
     @property
     def config(self) -> Config:
-        """Where they come from."""
+        """The config that the tokens belong to."""
         ...
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Tell a listener of each event from now on; the result ends that."""
+        """Call a listener with each event; the returned function removes it."""
         ...
 
 
 def instrument(
-    client: httpx.AsyncClient | httpx.Client | Teller,
+    client: httpx.AsyncClient | httpx.Client | EventSource,
     *,
     name: str | None = None,
     http: bool = True,
     tracer_provider: trace.TracerProvider | None = None,
     meter_provider: metrics.MeterProvider | None = None,
 ) -> Callable[[], None]:
-    """Make spans and metrics of what a client, an auth of your own client's, or all who log in do from now on.
+    """Create spans and metrics for a client, an auth, or all logged-in users, from now on.
 
-    An auth that several clients share is to be instrumented once; its clients then are not.
+    If several clients share an auth, instrument the auth once and not its clients.
 
     Args:
-        client: Whose tokens and calls; an auth tells of tokens alone, and `seic.fastapi.Logins` of everybody's, but not
-            when each person's token expires.
-        name: Tells clients of the same host apart, as the attribute `seic.client.name`.
-        http: Tell of HTTP requests, too: a span for each token request, and `http.client.request.duration` for each
-            request of the client's to the API. False where an instrumentation of httpx already does.
-        tracer_provider: Where spans go; None is the global one.
-        meter_provider: Where metrics go; None is the global one.
+        client: A client, for its tokens and requests; an auth, for its tokens only; or `seic.fastapi.Logins`, for the
+            tokens and requests of all users, without a gauge of each user's token.
+        name: Distinguishes clients of the same host, as the attribute `seic.client.name`.
+        http: Also create a span for each token request, and record `http.client.request.duration` for each request to
+            the API. Set False if httpx is instrumented already.
+        tracer_provider: Receives the spans; None for the global provider.
+        meter_provider: Receives the metrics; None for the global provider.
 
     Returns:
-        What ends it.
+        A function that ends the instrumentation.
 
     Raises:
-        ConfigurationError: The client's auth is none of seic's.
+        ConfigurationError: The client's auth is not a `seic.OAuth2Auth`.
     """
-    teller = getattr(client, "auth", client)
-    if not isinstance(teller, Teller):
+    source = getattr(client, "auth", client)
+    if not isinstance(source, EventSource):
         raise ConfigurationError("client: its auth must be a seic.OAuth2Auth", field="client")
     instruments = instruments_of(tracer_provider, meter_provider)
     common: Attributes = {} if name is None else {"seic.client.name": name}
-    endings = [teller.listen(Telemetry(instruments, common, token_url=teller.config.token_url, http=http))]
-    if isinstance(teller, OAuth2Auth):
-        endings.append(instruments.observe(teller, common))
+    endings = [source.listen(Telemetry(instruments, common, token_url=source.config.token_url, http=http))]
+    if isinstance(source, OAuth2Auth):
+        endings.append(instruments.observe(source, common))
     if http:
         endings += [measure(transport, instruments.call_duration, common) for transport in _transports(client)]
 
@@ -92,8 +92,8 @@ def instrument(
 
 
 def _transports(client: Any) -> list[Any]:
-    """Return what carries the calls of a client, or of all who log in; an auth of its own carries none."""
+    """Return the transports of a client or of `Logins`; an auth has none."""
     if hasattr(client, "auth"):
-        # Only here is each request seen that is sent, and each that fails; httpx has no public way to them.
+        # Only the transport sees each request that is sent and each that fails; httpx has no public access to it.
         return [each for each in (client._transport, *client._mounts.values()) if each is not None]  # noqa: SLF001
     return [client.transport] if hasattr(client, "transport") else []

@@ -1,30 +1,25 @@
-"""The far side, for tests and for trying things out: the three dialects in small, on loopback, over real mutual TLS.
+"""A local SEI gateway, SEI platform and OAuth 2.0 provider, for tests and for trying out seic.
 
-The far side shares the values of `_model` with the SDK and nothing else, so that it cannot inherit the near side's
-mistakes. It is served by aiohttp, because that server hands the TLS object of a connection, and with it the certificate
-of the peer, to whoever answers the request (`request.transport.get_extra_info("ssl_object")`); ASGI servers do not.
+They run on loopback over mutual TLS. The sandbox shares only the values in `seic._model` with the SDK, so that an error
+in the SDK cannot hide itself. aiohttp serves it: unlike ASGI servers, aiohttp gives the handler of a request access to
+the TLS connection (`request.transport.get_extra_info("ssl_object")`) and so to the client certificate.
 """
 
 from __future__ import annotations
 
 try:
-    import aiohttp as _aiohttp  # noqa: F401 - here its absence is explained
+    import aiohttp as _aiohttp  # noqa: F401 - fails here with an explanation
 except ImportError as error:
     raise ImportError('seic.sandbox needs aiohttp: run pip install "seic[sandbox]"') from error
 
-from seic.sandbox.clock import Clock, ManualClock
-from seic.sandbox.counts import Counts, HostCounts
-from seic.sandbox.faults import Hold
-from seic.sandbox.pki import CertificateAuthority, IssuedCertificate
-from seic.sandbox.sandbox import Sandbox
+from seic.sandbox._certificates import CertificateAuthority, IssuedCertificate
+from seic.sandbox._manual_clock import ManualClock
+from seic.sandbox._sandbox import Sandbox
+from seic.sandbox._server.counts import Counts, HostCounts
+from seic.sandbox._server.faults import Hold
 
-__all__ = [
-    "CertificateAuthority",
-    "Clock",
-    "Counts",
-    "Hold",
-    "HostCounts",
-    "IssuedCertificate",
-    "ManualClock",
-    "Sandbox",
-]
+__all__ = ["CertificateAuthority", "Counts", "Hold", "HostCounts", "IssuedCertificate", "ManualClock", "Sandbox"]
+
+for _name in __all__:
+    globals()[_name].__module__ = __name__
+del _name

@@ -119,7 +119,7 @@ async def present_a_wrong_certificate(sandbox: Sandbox, transcript: Transcript) 
 
 
 @attrs.frozen
-class Step:
+class DemoStep:
     """One step, and what the sandbox has to count in it: members of `Counts`, by host."""
 
     title: str
@@ -128,19 +128,19 @@ class Step:
 
 
 STEPS = (
-    Step("1. A token and a call", call_plain_host, {"api.token_requests": 1, "api.api_calls": 1}),
-    Step("2. The same with a client certificate", call_mtls_host, {"mtls.token_requests": 1, "mtls.api_calls": 1}),
-    Step(
+    DemoStep("1. A token and a call", call_plain_host, {"api.token_requests": 1, "api.api_calls": 1}),
+    DemoStep("2. The same with a client certificate", call_mtls_host, {"mtls.token_requests": 1, "mtls.api_calls": 1}),
+    DemoStep(
         f"3. {_CROWD} calls at once, and no token yet",
         call_in_a_crowd,
         {"mtls.token_requests": 1, "mtls.api_calls": _CROWD},
     ),
-    Step(
+    DemoStep(
         "4. The token is revoked behind the client's back",
         lose_the_token,
         {"mtls.token_requests": 2, "mtls.api_calls": 3, "mtls.api_refusals": 1},
     ),
-    Step(
+    DemoStep(
         "5. The certificate of somebody else",
         present_a_wrong_certificate,
         {"mtls.token_requests": 1, "mtls.token_refusals": 1, "mtls.api_calls": 0},

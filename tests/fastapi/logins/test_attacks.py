@@ -16,8 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from seic.fastapi.logins import Logins
-from seic.fastapi.pockets import SessionPocket
+from seic.fastapi import Logins, SessionStateStorage
 from tests._support.fake_platform import CALLBACK, FakePlatform
 from tests._support.login_site import KEY, LOGIN, PAGE, SESSION, Site, plant
 
@@ -77,13 +76,13 @@ def test_attack_a_callback_is_played_again(site: Site, browser: TestClient) -> N
     assert len(site.platform.exchanges) == 2
 
 
-@pytest.mark.parametrize("pocket", [None, SessionPocket()], ids=["cookie", "session store"])
+@pytest.mark.parametrize("login_state", [None, SessionStateStorage()], ids=["cookie", "session store"])
 @pytest.mark.parametrize("answer", [None, httpx.Response(400, json={"error": "invalid_grant"})], ids=["good", "failed"])
 def test_attack_a_callback_is_played_again_with_its_cookie(
-    answer: httpx.Response | None, pocket: Any, platform: FakePlatform
+    answer: httpx.Response | None, login_state: Any, platform: FakePlatform
 ) -> None:
     """Whoever has a copy of all that the browser had gets no second exchange: a code sent twice may end the session."""
-    site = Site(platform, pocket=pocket)
+    site = Site(platform, login_state=login_state)
     with site as browser:
         callback = platform.log_in(browser.get("/login").headers["Location"])
         copy = dict(browser.cookies)
@@ -96,13 +95,13 @@ def test_attack_a_callback_is_played_again_with_its_cookie(
         assert site.log_in(browser).status_code == 303
 
 
-@pytest.mark.parametrize("pocket", [None, SessionPocket()], ids=["cookie", "session store"])
+@pytest.mark.parametrize("login_state", [None, SessionStateStorage()], ids=["cookie", "session store"])
 @pytest.mark.parametrize("query", ["code=x&state=x", "error=access_denied", ""])
 def test_attack_a_foreign_callback_does_not_end_the_login_under_way(
-    query: str, pocket: Any, platform: FakePlatform
+    query: str, login_state: Any, platform: FakePlatform
 ) -> None:
     """Any page can send a browser to the callback; only the right state uses the login up."""
-    site = Site(platform, pocket=pocket)
+    site = Site(platform, login_state=login_state)
     with site as browser:
         callback = platform.log_in(browser.get("/login").headers["Location"])
 

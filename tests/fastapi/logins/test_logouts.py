@@ -49,7 +49,7 @@ def test_a_refresh_that_ends_after_the_logout_brings_no_session_back(site: Site,
         plant(elsewhere, copy)
         assert elsewhere.get("/me").status_code == 200
         (client,) = other.logins._sessions._clients.values()
-        client._oauth.source.state.held.age()
+        client._oauth._source.state.held.age()
         elsewhere.get("/me")
 
         assert [form["grant_type"] for form in site.platform.exchanges] == ["authorization_code", "refresh_token"]
@@ -82,7 +82,7 @@ def test_a_logout_in_the_middle_of_anothers_save_brings_no_session_back(when: st
         plant(elsewhere, copy)
         assert elsewhere.get("/me").status_code == 200
         (client,) = other.logins._sessions._clients.values()
-        client._oauth.source.state.held.age()
+        client._oauth._source.state.held.age()
         store.interruption = lambda: browser.post("/logout")
         elsewhere.get("/me")
 

@@ -36,7 +36,7 @@ def test_a_token_that_ends_is_refreshed_unseen(platform: FakePlatform) -> None:
         site.log_in(browser)
         platform.expires_in = 3599
         (client,) = site.logins._sessions._clients.values()
-        client._oauth.source.state.held.age()
+        client._oauth._source.state.held.age()
         assert browser.get("/me").json() == "ada@example.com"
 
     assert [form["grant_type"] for form in platform.exchanges] == ["authorization_code", "refresh_token"]
@@ -47,7 +47,7 @@ def test_when_nothing_renews_the_token_the_person_logs_in_again(site: Site, brow
     site.log_in(browser)
     site.platform.kill("ada@example.com")
     (client,) = site.logins._sessions._clients.values()
-    client._oauth.source.state.held.age()
+    client._oauth._source.state.held.age()
 
     assert browser.get("/me").headers["Location"] == "/login?next=%2Fme"
     assert site.log_in(browser).headers["Location"] == "/"
@@ -90,7 +90,7 @@ def test_an_outage_of_the_provider_is_no_logout(site: Site, browser: TestClient)
     site.log_in(browser)
     site.platform.plan.extend([httpx.Response(503)] * 4)
     (client,) = site.logins._sessions._clients.values()
-    client._oauth.source.state.forget(client._oauth.source.state.held)
+    client._oauth._source.state.forget(client._oauth._source.state.held)
     site.platform.store._tokens = {
         key: attrs.evolve(token, obtained_at=token.obtained_at - 4000)
         for key, token in site.platform.store._tokens.items()
@@ -117,7 +117,7 @@ def test_a_refresh_is_kept_for_the_other_workers(site: Site, browser: TestClient
     """While the session lives, its new token takes the old one's place."""
     site.log_in(browser)
     (client,) = site.logins._sessions._clients.values()
-    client._oauth.source.state.held.age()
+    client._oauth._source.state.held.age()
     browser.get("/me")
 
     assert "access-2" in {token.access_token for token in site.platform.store._tokens.values()}
@@ -134,7 +134,7 @@ def age_store(site: Site, seconds: float) -> None:
 def age_at_hand(site: Site, seconds: float) -> None:
     """Let time pass for every token that a worker has at hand."""
     for client in site.logins._sessions._clients.values():
-        held = client._oauth.source.state.held
+        held = client._oauth._source.state.held
         held.token = attrs.evolve(held.token, obtained_at=held.token.obtained_at - seconds)
         for deadline in ("renew_at", "must_renew_at", "dies_at"):
             setattr(held, deadline, getattr(held, deadline) - seconds)
@@ -273,7 +273,7 @@ def test_a_blocking_store_is_asked_off_the_loop(platform: FakePlatform) -> None:
 
 def test_a_worker_keeps_so_many_clients_at_hand(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others' are made again of the store; nobody is logged out by that."""
-    monkeypatch.setattr("seic.fastapi.sessions._AT_HAND", 1)
+    monkeypatch.setattr("seic.fastapi._sessions._MAX_CLIENTS", 1)
     with site as browser:
         other = site.browser()
         site.log_in(browser)

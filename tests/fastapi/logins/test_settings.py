@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from starlette.applications import Starlette
 
 import seic
-from seic.fastapi.logins import Logins
+from seic.fastapi import Logins
 from tests._support.fake_platform import CALLBACK, FakePlatform
 from tests._support.login_site import KEY, PAGE, Site
 

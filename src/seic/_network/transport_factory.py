@@ -1,0 +1,76 @@
+"""The transport of token calls: the network with an identity, or a transport of the user's own."""
+
+from __future__ import annotations
+
+import httpx
+
+from seic._errors import ConfigurationError
+from seic._model.hosts import Origin
+from seic._network.error_translator import TokenErrorTranslator
+from seic._network.identity import Presenter
+from seic._network.pools import AsyncPools, Pools
+from seic._network.proxies import Network
+
+
+class TransportFactory:
+    """Open a transport for each token call: calls are an hour apart, longer than servers keep a connection.
+
+    Args:
+        url: The endpoint's URL; it may be on another host than the API.
+        presenter: The identity presented to the server.
+        network: The proxy and the local address.
+        transport: The user's own transport, used in place of the network.
+        field: The setting that an error about the URL names.
+
+    Raises:
+        ConfigurationError: The URL is not https.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        presenter: Presenter,
+        network: Network,
+        transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None = None,
+        field: str = "provider.token_url",
+    ) -> None:
+        parsed = httpx.URL(url)
+        authority = f"{parsed.scheme}://{parsed.netloc.decode('ascii')}"
+        origin = Origin.parse(authority, field=field, allow_http_on_loopback=True)
+        self._errors = TokenErrorTranslator(origin=origin, network=network)
+        self._presenter = presenter
+        self._transport = transport
+
+    @property
+    def closes_after_call(self) -> bool:
+        """Whether the caller closes the transport after the call; a user's own stays open."""
+        return self._transport is None
+
+    def open(self) -> httpx.AsyncBaseTransport:
+        """Return a transport for one call in the running event loop.
+
+        Raises:
+            ConfigurationError: The user's transport is blocking.
+        """
+        if self._transport is None:
+            return AsyncPools(self._presenter, self._errors)
+        if isinstance(self._transport, httpx.AsyncBaseTransport):
+            return self._transport
+        raise ConfigurationError(
+            f"transport: {type(self._transport).__name__} is for blocking clients only", field="transport"
+        )
+
+    def open_sync(self) -> httpx.BaseTransport:
+        """Return a transport for one call in this thread.
+
+        Raises:
+            ConfigurationError: The user's transport is async.
+        """
+        if self._transport is None:
+            return Pools(self._presenter, self._errors)
+        if isinstance(self._transport, httpx.BaseTransport):
+            return self._transport
+        raise ConfigurationError(
+            f"transport: {type(self._transport).__name__} is for async clients only", field="transport"
+        )

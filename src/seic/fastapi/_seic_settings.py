@@ -1,0 +1,90 @@
+"""The `SEIC_*` settings as a pydantic-settings model, for applications that read theirs that way."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from seic._config import Config
+from seic._model.secrecy import traceless
+from seic._settings import refuse_unknown
+
+_PREFIX = "SEIC_"
+
+
+class SeicSettings(BaseSettings):
+    """The settings that `Config.from_env` knows, by the same names; read as pydantic-settings reads: `.env` files, too.
+
+    It stands alone or as a field of settings of your own. What the values mean is checked by `config`; a name in a
+    `.env` file that is no setting's is a ConfigurationError at once.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", hide_input_in_errors=True)
+
+    profile: str | None = None
+    provider: str | None = None
+    environment: str | None = None
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+    client_secret_file: str | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    password_file: str | None = None
+    certificate: str | None = None
+    certificate_key: SecretStr | None = None
+    certificate_password: SecretStr | None = None
+    certificate_password_file: str | None = None
+    ca: str | None = None
+    api_host: str | None = None
+    mtls_host: str | None = None
+    store: str | None = None
+
+    @classmethod
+    @traceless
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources as they are, having refused a slip in a `.env` file: nobody else would see it.
+
+        Raises:
+            ConfigurationError: The file has a name that is no setting's.
+        """
+        if isinstance(dotenv_settings, DotEnvSettingsSource):
+            # pydantic-settings has put the names in lower case.
+            named = {name.upper(): value or "" for name, value in dotenv_settings.env_vars.items()}
+            refuse_unknown({name: value for name, value in named.items() if name not in cls._read()})
+        return init_settings, env_settings, dotenv_settings, file_secret_settings
+
+    @classmethod
+    def _read(cls) -> set[str]:
+        """Return the variables that the fields are read from."""
+        return {f"{_PREFIX}{name.upper()}" for name in cls.model_fields}
+
+    @traceless
+    def config(self, **changes: Any) -> Config:
+        """Return the configuration that the settings state.
+
+        Args:
+            changes: Settings of `Config` that stand above them.
+
+        Raises:
+            ConfigurationError: A setting is missing or malformed; its `field` is the variable's name.
+            CertificateError: The certificate that they name cannot work.
+        """
+        # What no field here reads stays, so that a slip in a name is found.
+        read = self._read()
+        environ = {name: value for name, value in os.environ.items() if name.upper() not in read}
+        for name in SeicSettings.model_fields:
+            value = getattr(self, name)
+            if value is not None:
+                text = value.get_secret_value() if isinstance(value, SecretStr) else value
+                environ[f"{_PREFIX}{name.upper()}"] = text
+        return Config.from_env(environ, **changes)

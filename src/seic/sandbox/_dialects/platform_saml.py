@@ -1,0 +1,216 @@
+"""The identity provider whose SAML documents the platform takes: it signs them, and knows its own again.
+
+Signatures are signxml's work. Whatever is read of a document is read of the part that its signature covers, for the
+rest may be anybody's. signxml and lxml are imported where a document is really made or read.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import functools
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from seic.sandbox._token_registry import TokenRegistry
+
+if TYPE_CHECKING:
+    from seic.sandbox._certificates import IssuedCertificate
+
+_ASSERTION = "{urn:oasis:names:tc:SAML:2.0:assertion}"
+_PROTOCOL = "{urn:oasis:names:tc:SAML:2.0:protocol}"
+_SUCCESS = "urn:oasis:names:tc:SAML:2.0:status:Success"
+_ISSUER = "https://idp.sandbox.example"
+
+# Where signxml puts the signature: behind the issuer, as the schema has it (SAML core §2.3.3).
+_ASSERTION_TEMPLATE = """\
+<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="{id}" Version="2.0" IssueInstant="{now}">\
+<saml:Issuer>{issuer}</saml:Issuer>\
+<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#" Id="placeholder"/>\
+<saml:Subject><saml:NameID Format="urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress">{email}</saml:NameID>\
+<saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer">\
+<saml:SubjectConfirmationData NotOnOrAfter="{end}"/></saml:SubjectConfirmation></saml:Subject>\
+<saml:Conditions NotBefore="{start}" NotOnOrAfter="{end}"/>\
+<saml:AuthnStatement AuthnInstant="{now}"><saml:AuthnContext><saml:AuthnContextClassRef>\
+urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport</saml:AuthnContextClassRef></saml:AuthnContext>\
+</saml:AuthnStatement></saml:Assertion>"""
+_RESPONSE_TEMPLATE = """\
+<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="{id}" Version="2.0" IssueInstant="{now}">\
+<samlp:Status><samlp:StatusCode Value="{status}"/></samlp:Status>{assertion}</samlp:Response>"""
+
+
+class InvalidSamlDocument(Exception):
+    """The document proves nobody; the message says why, in a sentence that repeats nothing of it."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class IdentityProvider:
+    """Signs SAML documents and reads them.
+
+    Args:
+        certificate: What it signs with; registered at the platform.
+        registry: Whose time counts.
+    """
+
+    certificate: IssuedCertificate
+    registry: TokenRegistry
+
+    def assertion(self, email: str, *, lifetime: float) -> bytes:
+        """Return a signed assertion that a person has logged in.
+
+        Args:
+            email: The person.
+            lifetime: Seconds until it ends.
+        """
+        return _serialize(self._sign(email, lifetime))
+
+    def response(self, email: str, *, lifetime: float) -> bytes:
+        """Return a response around such an assertion; it is the assertion that is signed."""
+        parts = {"id": _new_id(), "now": _instant(self.registry.now()), "status": _SUCCESS}
+        return _RESPONSE_TEMPLATE.format(assertion=_serialize(self._sign(email, lifetime)).decode(), **parts).encode()
+
+    def _sign(self, email: str, lifetime: float) -> Any:
+        from lxml import etree
+        from signxml.algorithms import CanonicalizationMethod, SignatureMethod
+        from signxml.signer import XMLSigner
+
+        now = self.registry.now()
+        parts = {
+            "id": _new_id(),
+            "issuer": _ISSUER,
+            "now": _instant(now),
+            "start": _instant(now),
+            "end": _instant(now + lifetime),
+            "email": "",
+        }
+        root = etree.fromstring(_ASSERTION_TEMPLATE.format(**parts))
+        # Set on the tree, not in the text: a name may hold what XML escapes.
+        for name in root.iter(f"{_ASSERTION}NameID"):
+            name.text = email
+        signer = XMLSigner(
+            signature_algorithm=SignatureMethod.ECDSA_SHA256,
+            c14n_algorithm=CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0,
+        )
+        pem = self.certificate.cert_pem.decode()
+        return signer.sign(root, key=self.certificate.key_pem, cert=pem, reference_uri=f"#{parts['id']}")
+
+    def read(self, document: str, *, is_response: bool) -> str:
+        """Return the email address of the person whom a document speaks of.
+
+        Args:
+            document: Base64 of XML.
+            is_response: Whether it is a whole response, or the assertion alone.
+
+        Raises:
+            InvalidSamlDocument: It is none, its signature is not this provider's, or it is not valid now.
+        """
+        root = _parse(document)
+        expected = f"{_PROTOCOL}Response" if is_response else f"{_ASSERTION}Assertion"
+        if root.tag != expected:
+            raise InvalidSamlDocument(f"The document is no SAML {'response' if is_response else 'assertion'}.")
+        if len(list(root.iter(f"{_ASSERTION}Assertion"))) != 1:
+            raise InvalidSamlDocument("The document must hold exactly one assertion.")
+        signed = self._verify(root)
+        if is_response and _status(root if signed.tag != expected else signed) != _SUCCESS:
+            raise InvalidSamlDocument("The response tells of a login that failed.")
+        assertion = signed if signed.tag == f"{_ASSERTION}Assertion" else signed.find(f"{_ASSERTION}Assertion")
+        if assertion is None:
+            raise InvalidSamlDocument("The signature covers no assertion.")
+        if _text(assertion.find(f"{_ASSERTION}Issuer")) != _ISSUER:
+            raise InvalidSamlDocument("The assertion's issuer is unknown.")
+        self._check_time(assertion)
+        return _text(assertion.find(f"{_ASSERTION}Subject/{_ASSERTION}NameID"))
+
+    def _verify(self, root: Any) -> Any:
+        from lxml import etree
+        from signxml.algorithms import DigestAlgorithm, SignatureMethod
+        from signxml.exceptions import SignXMLException
+        from signxml.verifier import SignatureConfiguration, XMLVerifier
+
+        config = SignatureConfiguration(
+            signature_methods=frozenset({SignatureMethod.ECDSA_SHA256}),
+            digest_algorithms=frozenset({DigestAlgorithm.SHA256}),
+        )
+        try:
+            result = XMLVerifier().verify(
+                root, x509_cert=self.certificate.cert_pem.decode(), expect_config=config, id_attribute="ID"
+            )
+        except (SignXMLException, etree.LxmlError, ValueError):
+            # The cause may repeat what was sent.
+            raise InvalidSamlDocument("The document's signature is missing, or not the identity provider's.") from None
+        signed = None if isinstance(result, list) else result.signed_xml
+        if signed is None:
+            raise InvalidSamlDocument("The signature covers no element.")
+        return signed
+
+    def _check_time(self, assertion: Any) -> None:
+        conditions = assertion.find(f"{_ASSERTION}Conditions")
+        if conditions is None or "NotOnOrAfter" not in conditions.attrib:
+            raise InvalidSamlDocument("The assertion names no end.")
+        bounded = [conditions, *assertion.iter(f"{_ASSERTION}SubjectConfirmationData")]
+        now = self.registry.now()
+        if any(now < _seconds(each.get("NotBefore", "")) for each in bounded if "NotBefore" in each.attrib):
+            raise InvalidSamlDocument("The assertion is not valid yet.")
+        if any(now >= _seconds(each.get("NotOnOrAfter", "")) for each in bounded if "NotOnOrAfter" in each.attrib):
+            raise InvalidSamlDocument("The assertion has expired.")
+
+
+def _parse(document: str) -> Any:
+    from lxml import etree
+
+    try:
+        xml = base64.b64decode(document, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidSamlDocument("The document is no Base64.") from None
+    try:
+        root = etree.fromstring(xml, _parser())
+    except (etree.XMLSyntaxError, ValueError):
+        raise InvalidSamlDocument("The document is no XML.") from None
+    if root.getroottree().docinfo.doctype:
+        # A document type brings entities, and they bring files and bombs.
+        raise InvalidSamlDocument("The document declares a type.")
+    return root
+
+
+@functools.cache
+def _parser() -> Any:
+    from lxml import etree
+
+    return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+
+
+def _status(response: Any) -> str | None:
+    code = response.find(f"{_PROTOCOL}Status/{_PROTOCOL}StatusCode")
+    return None if code is None else code.get("Value")
+
+
+def _text(element: Any) -> str:
+    # All of the text: a comment inside a name must not cut it short.
+    return "" if element is None else "".join(element.itertext()).strip()
+
+
+def _serialize(element: Any) -> bytes:
+    from lxml import etree
+
+    serialized: bytes = etree.tostring(element)
+    return serialized
+
+
+def _new_id() -> str:
+    return f"_{uuid.uuid4().hex}"
+
+
+def _instant(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _seconds(instant: str) -> float:
+    try:
+        moment = dt.datetime.fromisoformat(instant.strip())
+    except ValueError:
+        raise InvalidSamlDocument("A time of the assertion cannot be read.") from None
+    # SAML core §1.3.3: times are in UTC and need not say so.
+    return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()

@@ -1,0 +1,1 @@
+"""The server: listeners on loopback, routes, request counts and injected faults."""

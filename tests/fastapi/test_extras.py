@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests._support.documents import ROOT
+
+
+def run(script: str) -> str:
+    """Run a script in a fresh Python and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("missing", "statement", "told"),
+    [
+        pytest.param(
+            "starlette",
+            "import seic.fastapi",
+            'seic.fastapi needs fastapi or starlette: run pip install "seic[fastapi]"',
+            id="no Starlette",
+        ),
+        pytest.param(
+            "fastapi",
+            "from seic.fastapi import SeicClient",
+            'seic.fastapi.SeicClient needs fastapi: run pip install "seic[fastapi]"',
+            id="Starlette alone",
+        ),
+        pytest.param(
+            "fastapi",
+            "from seic.fastapi import Logins; Logins.router.fget(object.__new__(Logins))",
+            'Logins.router needs fastapi: run pip install "seic[fastapi]"; with Starlette, take Logins.routes',
+            id="Starlette alone, router",
+        ),
+        pytest.param(
+            "pydantic_settings",
+            "from seic.fastapi import SeicSettings",
+            'seic.fastapi.SeicSettings needs pydantic-settings: run pip install "seic[settings]"',
+            id="no pydantic-settings",
+        ),
+        pytest.param(
+            "joserfc",
+            "from seic.fastapi import BearerTokens",
+            'seic.fastapi.BearerTokens needs joserfc: run pip install "seic[jose]"',
+            id="no joserfc",
+        ),
+    ],
+)
+def test_a_missing_extra_names_the_command(missing: str, statement: str, told: str) -> None:
+    """Whoever imports what is not installed is told how to install it."""
+    script = f"import sys; sys.modules['{missing}'] = None\ntry:\n {statement}\nexcept ImportError as e: print(e)"
+
+    assert run(script) == told
+
+
+def test_with_starlette_alone_everything_else_is_there() -> None:
+    """Lifespan, handlers, readiness route, logins and incoming tokens need no FastAPI."""
+    names = "lifespan, clients_of, add_exception_handlers, readiness_route, Logins, UserLogin"
+    script = (
+        "import sys; sys.modules['fastapi'] = None\n"
+        f"from seic.fastapi import {names}\nfrom seic.fastapi import BearerTokens\nprint('there')"
+    )
+
+    assert run(script) == "there"
+
+
+_WITHOUT_FASTAPI = """
+import sys
+sys.modules["fastapi"] = None
+from cryptography.fernet import Fernet
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+from seic.fastapi import Logins, add_exception_handlers, clients_of, lifespan, readiness_route
+from seic.fastapi import BearerTokens
+from tests._support.fake_gateway import FakeGateway
+from tests._support.fake_platform import CALLBACK, FakePlatform
+
+gateway, platform = FakeGateway(), FakePlatform()
+logins = Logins(platform.config(), callback_url=CALLBACK, key=Fernet.generate_key(), transport=platform.transport)
+bearer = BearerTokens(issuer="https://idp.example", audience="a", jwks_url="https://idp.example/jwks")
+
+async def own(request):
+    return JSONResponse((await clients_of(request)["default"].get("/v1/accounts")).status_code)
+
+async def me(request):
+    return JSONResponse((await (await logins.client(request)).get("/v1/me")).json()["email"])
+
+async def mine(request):
+    return JSONResponse((await bearer(request)).subject)
+
+routes = [*logins.routes, readiness_route(), Route("/own", own), Route("/me", me), Route("/mine", mine)]
+run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway.transport)
+app = Starlette(routes=routes, lifespan=run)
+add_exception_handlers(app)
+page = {"Accept": "text/html"}
+with TestClient(app, base_url="https://app.example", headers=page, follow_redirects=False) as browser:
+    browser.get(platform.log_in(browser.get("/login").headers["Location"]))
+    print(browser.get("/own").json(), browser.get("/me").json(), browser.get("/ready").status_code,
+          browser.get("/mine").status_code, browser.post("/logout").status_code, browser.get("/me").status_code)
+"""
+
+
+def test_with_starlette_alone_everything_works() -> None:
+    """A call, a login, the readiness page, a bearer token and a logout, in a Python that has no FastAPI."""
+    assert run(_WITHOUT_FASTAPI) == "200 ada@example.com 200 401 303 303"
+
+
+@pytest.mark.parametrize(("missing", "aliased"), [("fastapi", "False"), ("nothing", "True")])
+def test_all_that_is_named_can_be_imported(missing: str, aliased: str) -> None:
+    """`import *` works with Starlette alone; only the alias is not there."""
+    script = (
+        f"import sys; sys.modules['{missing}'] = None\n"
+        "from seic.fastapi import *\nfrom seic.fastapi import __all__\nprint('SeicClient' in __all__)"
+    )
+
+    assert run(script) == aliased
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    """As for any module, so that `hasattr` works."""
+    script = "import sys; sys.modules['fastapi'] = None\nimport seic.fastapi\nprint(hasattr(seic.fastapi, 'Nothing'))"
+
+    assert run(script) == "False"
+
+
+def test_the_root_imports_no_framework() -> None:
+    """`import seic` costs nobody a web framework."""
+    script = "import sys, seic; print({'starlette', 'fastapi', 'pydantic'} & set(sys.modules))"
+
+    assert run(script) == "set()"
