@@ -80,6 +80,7 @@ def types(session: nox.Session) -> None:
     session.install("--editable", EVERYTHING, *_group("types"))
     session.run("mypy")
     session.run("pyright")
+    session.run("pytest", "tests/typing")
 
 
 @nox.session(python=FOUND or False)

@@ -1,3 +1,5 @@
+"""The sample certificates, and the script that creates them."""
+
 from __future__ import annotations
 
 import datetime as dt
@@ -28,7 +30,7 @@ def _read(name: str) -> bytes:
 
 
 def _public(holder: object) -> bytes:
-    key = holder.public_key()  # type: ignore[attr-defined]  # a certificate, a request and a private key all have it
+    key = holder.public_key()  # type: ignore[attr-defined]  # certificates, requests and private keys have it
     encoded: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return encoded
 
@@ -42,22 +44,22 @@ def _samples(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir() if path.is_file()} - _NO_SAMPLES
 
 
-def test_minting_makes_the_files_that_are_here(tmp_path: Path) -> None:
-    """`nox -s certs` replaces each sample, forgets none and adds none, whichever folder it writes to."""
+def test_the_script_creates_the_same_files(tmp_path: Path) -> None:
+    """`nox -s certs` replaces each sample, and adds no file."""
     subprocess.run([sys.executable, _FOLDER / "mint.py", tmp_path], check=True, capture_output=True)
 
     assert _samples(tmp_path) == _samples(_FOLDER)
 
 
-def test_the_readme_tells_what_each_file_is() -> None:
+def test_the_readme_describes_each_file() -> None:
     """Each file has a row in the README, and each row a file."""
     rows = re.findall(r"^\| `([^`]+)` \|", _read("README.md").decode(), re.MULTILINE)
 
     assert sorted(rows) == sorted(_samples(_FOLDER))
 
 
-def test_nobody_can_take_the_authority_for_a_real_one() -> None:
-    """The sample CA says in its subject that it is none to trust, and its key is not here."""
+def test_the_authority_says_that_it_is_a_sample() -> None:
+    """Its subject says not to trust it, and its key is not in the folder."""
     ca = x509.load_pem_x509_certificate(_read("ca.pem"))
 
     assert _common_name(ca.subject) == "seic SAMPLE CA - do not trust"
@@ -69,8 +71,8 @@ def test_nobody_can_take_the_authority_for_a_real_one() -> None:
 @pytest.mark.parametrize(
     "name", ["server.pem", "client.pem", "client.der", "client.combined.pem", "client-rsa.pem", "client.expired.pem"]
 )
-def test_each_certificate_is_the_authoritys(name: str) -> None:
-    """Each certificate carries its owner's name and was signed by the sample CA."""
+def test_the_authority_issued_each_certificate(name: str) -> None:
+    """Each certificate has its owner's name and the signature of the sample CA."""
     load = x509.load_der_x509_certificate if name.endswith(".der") else x509.load_pem_x509_certificate
     certificate = load(_read(name))
 
@@ -88,8 +90,8 @@ def test_each_certificate_is_the_authoritys(name: str) -> None:
         ("client.expired.pem", dt.datetime(2025, 2, 1, tzinfo=dt.UTC)),
     ],
 )
-def test_each_certificate_ends_when_it_should(name: str, end: dt.datetime) -> None:
-    """The samples last for long, and the expired one is over."""
+def test_each_certificate_has_its_expiry(name: str, end: dt.datetime) -> None:
+    """All samples are valid for long, except the expired one."""
     assert x509.load_pem_x509_certificate(_read(name)).not_valid_after_utc == end
 
 
@@ -107,8 +109,8 @@ def test_each_certificate_ends_when_it_should(name: str, end: dt.datetime) -> No
         ("client-rsa.pkcs1.encrypted.key", "BEGIN RSA PRIVATE KEY", True, "client-rsa.pem"),
     ],
 )
-def test_each_key_is_in_its_form_and_fits(key: str, first_line: str, encrypted: bool, certificate: str) -> None:
-    """Each PEM key has the form that the README says, needs the passphrase if encrypted, and fits its certificate."""
+def test_each_key_has_its_format_and_matches(key: str, first_line: str, encrypted: bool, certificate: str) -> None:
+    """Each PEM key has the format in the README, needs the passphrase if encrypted, and matches its certificate."""
     content = _read(key)
     loaded = load_pem_private_key(content, _PASSPHRASE if encrypted else None)
 
@@ -119,13 +121,13 @@ def test_each_key_is_in_its_form_and_fits(key: str, first_line: str, encrypted: 
             load_pem_private_key(content, None)
 
 
-def test_the_old_encryption_names_itself() -> None:
-    """The encrypted PKCS#1 key is of the kind whose headers stand in clear."""
+def test_the_legacy_encryption_has_its_header() -> None:
+    """The encrypted PKCS#1 key has the legacy PEM headers."""
     assert b"Proc-Type: 4,ENCRYPTED" in _read("client-rsa.pkcs1.encrypted.key")
 
 
-def test_the_der_pair_is_the_pem_pair() -> None:
-    """DER holds the same certificate and key as PEM."""
+def test_the_der_pair_equals_the_pem_pair() -> None:
+    """The DER files contain the same certificate and key as the PEM files."""
     assert x509.load_der_x509_certificate(_read("client.der")) == x509.load_pem_x509_certificate(_read("client.pem"))
     assert _public(load_der_private_key(_read("client.key.der"), None)) == _public(
         load_pem_private_key(_read("client.key"), None)
@@ -135,8 +137,8 @@ def test_the_der_pair_is_the_pem_pair() -> None:
 @pytest.mark.parametrize(
     ("bundle", "certificate"), [("client.p12", "client.pem"), ("client-rsa.legacy.p12", "client-rsa.pem")]
 )
-def test_each_bundle_holds_the_pair_and_the_authority(bundle: str, certificate: str) -> None:
-    """PKCS#12 opens with the passphrase, with no other, and holds key, certificate and authority."""
+def test_each_bundle_contains_the_pair_and_the_authority(bundle: str, certificate: str) -> None:
+    """PKCS#12 needs the passphrase, and contains key, certificate and authority."""
     key, leaf, chain = pkcs12.load_key_and_certificates(_read(bundle), _PASSPHRASE)
 
     assert leaf == x509.load_pem_x509_certificate(_read(certificate))
@@ -146,8 +148,8 @@ def test_each_bundle_holds_the_pair_and_the_authority(bundle: str, certificate: 
         pkcs12.load_key_and_certificates(_read(bundle), b"another")
 
 
-def test_the_request_asks_for_the_clients_name_and_key() -> None:
-    """The signing request is a valid one for the client's key."""
+def test_the_request_has_the_clients_name_and_key() -> None:
+    """The signing request is valid for the client's key."""
     request = x509.load_pem_x509_csr(_read("client.csr"))
 
     assert request.is_signature_valid
@@ -167,8 +169,8 @@ def test_the_request_asks_for_the_clients_name_and_key() -> None:
     ],
     ids=["ec", "ec encrypted", "ec sec1", "combined", "rsa pkcs1 encrypted"],
 )
-def test_the_samples_shake_hands(host: str, certificate: str, key: str | None) -> None:
-    """Under each of its names the sample server and the sample client accept one another."""
+def test_sample_server_and_client_complete_a_handshake(host: str, certificate: str, key: str | None) -> None:
+    """For each name of the server."""
     peer = _shake_hands(host, certificate, key)
 
     assert peer["subject"] == ((("commonName", "svc-user"),),)
@@ -180,26 +182,26 @@ def test_the_samples_shake_hands(host: str, certificate: str, key: str | None) -
         ("other.localhost", "client.pem", "Hostname mismatch"),
         ("localhost", "client.expired.pem", "certificate has expired"),
     ],
-    ids=["a name that the server lacks", "an expired client"],
+    ids=["another host name", "an expired client"],
 )
-def test_the_samples_refuse_what_they_should(host: str, certificate: str, complaint: str) -> None:
-    """A foreign host name and the expired certificate are refused, each for its own reason."""
+def test_a_wrong_name_and_an_expired_certificate_are_refused(host: str, certificate: str, complaint: str) -> None:
+    """The errors name the cause."""
     with pytest.raises(ssl.SSLCertVerificationError, match=complaint):
         _shake_hands(host, certificate, "client.key")
 
 
 def _shake_hands(host: str, certificate: str, key: str | None) -> dict[str, object]:
-    """Return what the server saw of the client, the two joined in memory."""
-    near = ssl.create_default_context(cafile=_FOLDER / "ca.pem")
-    near.load_cert_chain(_FOLDER / certificate, _FOLDER / key if key else None, _PASSPHRASE)
-    far = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=_FOLDER / "ca.pem")
-    far.load_cert_chain(_FOLDER / "server.pem", _FOLDER / "server.key")
-    far.verify_mode = ssl.CERT_REQUIRED
-    to_far, to_near = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = near.wrap_bio(to_near, to_far, server_hostname=host)
-    server = far.wrap_bio(to_far, to_near, server_side=True)
+    """Do a handshake in memory, and return the client certificate that the server received."""
+    client_context = ssl.create_default_context(cafile=_FOLDER / "ca.pem")
+    client_context.load_cert_chain(_FOLDER / certificate, _FOLDER / key if key else None, _PASSPHRASE)
+    server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=_FOLDER / "ca.pem")
+    server_context.load_cert_chain(_FOLDER / "server.pem", _FOLDER / "server.key")
+    server_context.verify_mode = ssl.CERT_REQUIRED
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context.wrap_bio(to_client, to_server, server_hostname=host)
+    server = server_context.wrap_bio(to_server, to_client, server_side=True)
     waiting = [client, server]
-    for _ in range(10):  # a handshake has a handful of flights; more is a deadlock
+    for _ in range(10):  # a handshake needs a few round trips; more is a deadlock
         for side in list(waiting):
             try:
                 side.do_handshake()

@@ -1,4 +1,4 @@
-"""What a user may state in a configuration."""
+"""Validation of the settings of `Config`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 
-from seic._config import Config
-from seic._errors import CertificateError
-from seic._model.grants import ClientCredentials
-from seic._model.hosts import Hosts
-from seic._model.provider import Provider, RequestContext
-from seic._oauth.providers import SEI_PLATFORM
-from seic._tls.reasons import CertificateWarning
-from seic._tokens.store import MemoryStore
+from seic import (
+    SEI_PLATFORM,
+    CertificateError,
+    CertificateWarning,
+    ClientCredentials,
+    Config,
+    Hosts,
+    MemoryStore,
+    Provider,
+    RequestContext,
+)
 from tests._support.configs import CA_FILE, PASSWORD, SECRET, make, refused
 from tests._support.identities import authority, issued
 from tests._support.pki import DAY, NOW, mint
@@ -46,7 +49,7 @@ from tests._support.pki import DAY, NOW, mint
         ({"grant": ClientCredentials}, "grant", "the class ClientCredentials"),
         ({"grant": ClientCredentials()}, "grant.username", "service account"),
         ({"grant": ClientCredentials(username="svc")}, "grant.password", "service account"),
-        ({"grant": ClientCredentials(username=5, password="x")}, "grant.username", "a text, not int"),  # type: ignore[arg-type]
+        ({"grant": ClientCredentials(username=5, password="x")}, "grant.username", "a string, not int"),  # type: ignore[arg-type]
         ({"grant": ClientCredentials(username="u", password=b"x")}, "grant.password", "not bytes"),  # type: ignore[arg-type]
         ({"grant": ClientCredentials(username="u", password="x", scope=["a"])}, "grant.scope", "not list"),  # type: ignore[arg-type]
         ({"certificate": "client.pem"}, "certificate", "seic.ClientCertificate.load(...)"),
@@ -71,8 +74,8 @@ from tests._support.pki import DAY, NOW, mint
     ],
     ids=lambda value: repr(value) if isinstance(value, dict) else "",
 )
-def test_what_cannot_work_is_refused_at_once(changes: dict[str, Any], field: str, words: str) -> None:
-    """The error opens with the setting's name and says what it should be."""
+def test_an_invalid_setting_is_refused(changes: dict[str, Any], field: str, words: str) -> None:
+    """The message starts with the name of the setting, and describes a valid value."""
     error = refused(**changes)
 
     assert error.field == field
@@ -98,8 +101,8 @@ def test_what_cannot_work_is_refused_at_once(changes: dict[str, Any], field: str
     ],
     ids=repr,
 )
-def test_what_can_work_is_taken_as_it_is(changes: dict[str, Any]) -> None:
-    """The other side of each edge: nothing is trimmed, guessed or replaced."""
+def test_a_valid_setting_is_not_changed(changes: dict[str, Any]) -> None:
+    """Values at the limits are valid, and not trimmed or replaced."""
     config = make(**changes)
 
     for name, value in changes.items():
@@ -115,33 +118,33 @@ def test_what_can_work_is_taken_as_it_is(changes: dict[str, Any]) -> None:
         (issued().cert_pem, "not-a-ca"),
         (issued().key_pem, "no-certificate"),
     ],
-    ids=["no file", "cut off", "nothing known", "no authority", "a key"],
+    ids=["no file", "truncated", "unknown format", "no authority", "a key"],
 )
-def test_a_ca_that_cannot_work_is_refused_at_once(ca: Any, reason: str) -> None:
-    """The error is that of a certificate, and names the setting."""
+def test_an_invalid_ca_is_refused(ca: Any, reason: str) -> None:
+    """It is a CertificateError that names the setting."""
     with pytest.raises(CertificateError, match=r"^ca: ") as caught:
         make(ca=ca)
 
     assert (caught.value.field, caught.value.reason) == ("ca", reason)
 
 
-def test_an_authority_that_has_ended_is_warned_of_at_once() -> None:
-    """Beside one that is valid it is no error, and the warning points at the line that states it."""
+def test_an_expired_authority_causes_a_warning() -> None:
+    """It is not an error together with a valid one. The warning points to the line of the caller."""
     old = mint("Old Root", ca=True, number=73, not_before=NOW - 9 * DAY, not_after=NOW - DAY)
     with pytest.warns(CertificateWarning, match="ca: the authority CN=Old Root expired on") as warned:
         make(ca=mint("Root", ca=True, number=70).pem + old.pem)
     assert [one.filename for one in warned] == [make.__code__.co_filename]
 
 
-def test_the_systems_trust_is_not_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is no setting of the user's: what is wrong with it is for whoever connects."""
+def test_the_systems_trust_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not a setting of the user, so its errors are raised on connect."""
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent")
 
     assert make().ca is None
 
 
-def test_a_client_without_a_secret_is_for_the_provider_to_take() -> None:
-    """Whether the secret is needed is the client authentication's to say, not the configuration's."""
+def test_the_client_authentication_decides_whether_a_secret_is_required() -> None:
+    """The configuration itself does not require one."""
 
     class ById:
         def apply(self, headers: dict[str, str], form: dict[str, str], context: RequestContext) -> None:
@@ -154,7 +157,7 @@ def test_a_client_without_a_secret_is_for_the_provider_to_take() -> None:
 
 
 def test_the_process_environment_is_read_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`from_env` without arguments reads this process's variables, and changes stand above them."""
+    """`from_env` without `environ` reads the variables of the process. Arguments take precedence."""
     for name in tuple(os.environ):
         if name.startswith("SEIC_"):
             monkeypatch.delenv(name)

@@ -1,4 +1,4 @@
-"""The host that a configuration calls, and the URL of its tokens."""
+"""The host and the token URL of a configuration."""
 
 from __future__ import annotations
 
@@ -6,19 +6,14 @@ from typing import Any
 
 import pytest
 
-from seic._config import Config
-from seic._errors import ConfigurationError
-from seic._model.grants import ClientCredentials
-from seic._model.hosts import Hosts
-from seic._model.provider import Provider
-from seic._oauth.providers import OAUTH2
+from seic import OAUTH2, ClientCredentials, Config, ConfigurationError, Hosts, Provider
 from tests._support.configs import make, refused
 from tests._support.identities import certificate
 
 _LOOPBACK = Hosts(api="http://127.0.0.1:8080", allow_http_on_loopback=True)
 
 
-# Which host
+# The host
 
 
 @pytest.mark.parametrize(
@@ -39,17 +34,17 @@ _LOOPBACK = Hosts(api="http://127.0.0.1:8080", allow_http_on_loopback=True)
         "production",
         "test",
         "production with a certificate",
-        "own hosts",
-        "own hosts with a certificate",
+        "custom hosts",
+        "custom hosts with a certificate",
         "a port",
         "the default port",
         "ipv6",
-        "own hosts for the test environment's missing one",
-        "http on loopback with the switch",
+        "custom host for the test environment",
+        "http on loopback if allowed",
     ],
 )
-def test_the_certificate_chooses_the_host(changes: dict[str, Any], base_url: str) -> None:
-    """With a certificate calls go to the mutual-TLS host, without one to the API host; the token's way is the same."""
+def test_the_certificate_selects_the_host(changes: dict[str, Any], base_url: str) -> None:
+    """The mutual-TLS host with a certificate, otherwise the API host; for token requests too."""
     config = make(**{**changes, **({"certificate": certificate()} if "certificate" in changes else {})})
 
     assert config.base_url == base_url
@@ -57,11 +52,16 @@ def test_the_certificate_chooses_the_host(changes: dict[str, Any], base_url: str
 
 
 def test_a_certificate_in_the_test_environment_needs_hosts() -> None:
-    """No document names a mutual-TLS host for tests: the error says so, and how to go on, in code and in variables."""
+    """SEI documents no mutual-TLS host for tests: the error says so, and names the remedy."""
     error = refused(certificate=certificate(), environment="test")
 
     assert error.field == "hosts.mtls"
-    for words in ("the test environment", "no documented mutual-TLS host", "hosts=seic.Hosts(", "certificate out"):
+    for words in (
+        "the test environment",
+        "no documented mutual-TLS host",
+        "hosts=seic.Hosts(",
+        "remove the certificate",
+    ):
         assert words in str(error)
 
 
@@ -70,24 +70,23 @@ def test_a_certificate_in_the_test_environment_needs_hosts() -> None:
     [(Hosts(api="a.example"), True, "hosts.mtls"), (Hosts(mtls="m.example"), False, "hosts.api")],
     ids=["a certificate and no mtls host", "no certificate and no api host"],
 )
-def test_no_host_stands_in_for_the_other(hosts: Hosts, with_certificate: bool, field: str) -> None:
-    """What is missing is an error, whichever of the two it is; there is no fall-back between them."""
+def test_a_missing_host_is_not_replaced_by_the_other(hosts: Hosts, with_certificate: bool, field: str) -> None:
+    """A missing host is an error, whether API or mutual TLS. There is no fallback."""
     error = refused(hosts=hosts, certificate=certificate() if with_certificate else None)
 
     assert error.field == field
 
 
-def test_a_provider_without_hosts_asks_for_them() -> None:
-    """The plain provider's host is the user's to name: the error says how, in code and in variables."""
+def test_a_provider_without_hosts_requires_them() -> None:
+    """The plain provider has no default hosts: the error tells how to set them."""
     error = refused(provider=OAUTH2, grant=ClientCredentials())
 
     assert error.field == "hosts"
     assert "hosts=seic.Hosts(" in str(error)
-    assert "SEIC_API_HOST" in str(error)
 
 
-def test_an_unknown_environment_is_told_the_known_ones() -> None:
-    """A slip in the environment's name does not fall back to production."""
+def test_an_error_about_an_unknown_environment_lists_the_known_ones() -> None:
+    """A misspelt environment does not fall back to production."""
     error = refused(environment="Production")
 
     assert error.field == "environment"
@@ -97,8 +96,8 @@ def test_an_unknown_environment_is_told_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("with_certificate", "field"), [(False, "hosts.api"), (True, "hosts.mtls")], ids=["api", "mtls"]
 )
-def test_a_host_that_cannot_be_called_is_refused_here(with_certificate: bool, field: str) -> None:
-    """What reads as a name but can be no address does not wait for the first call to fail."""
+def test_an_invalid_address_is_refused(with_certificate: bool, field: str) -> None:
+    """An invalid IP address is an error of the configuration, not of the first request."""
     error = refused(
         hosts=Hosts(api="1.2.3.999", mtls="1.2.3.256"), certificate=certificate() if with_certificate else None
     )
@@ -106,7 +105,7 @@ def test_a_host_that_cannot_be_called_is_refused_here(with_certificate: bool, fi
     assert error.field == field
 
 
-# The token's URL
+# The token URL
 
 
 @pytest.mark.parametrize(
@@ -118,10 +117,10 @@ def test_a_host_that_cannot_be_called_is_refused_here(with_certificate: bool, fi
         ("https://idp.example:8443/t", Hosts(api="a.example"), "https://idp.example:8443/t"),
         ("http://localhost:1/t", _LOOPBACK, "http://localhost:1/t"),
     ],
-    ids=["path", "query", "url", "url with a port", "http beside http"],
+    ids=["path", "query", "url", "url with a port", "http with http hosts"],
 )
-def test_the_token_url_is_below_the_host_or_a_whole_one(token_url: str, hosts: Hosts, expected: str) -> None:
-    """A path goes to the chosen host and port; a whole URL is the provider's own."""
+def test_the_token_url_is_a_path_or_a_full_url(token_url: str, hosts: Hosts, expected: str) -> None:
+    """A path is relative to the selected host and port. A full URL is used as it is."""
     config = make(provider=Provider(token_url=token_url), grant=ClientCredentials(), hosts=hosts)
 
     assert config.token_url == expected
@@ -138,10 +137,18 @@ def test_the_token_url_is_below_the_host_or_a_whole_one(token_url: str, hosts: H
         ("/t\x7f", Hosts(api="a.example")),
         ("https://1.2.3.999/t", Hosts(api="a.example")),
     ],
-    ids=["http", "http beside https on loopback", "fragment", "fragment of a path", "line end", "DEL", "no address"],
+    ids=[
+        "http",
+        "http with https on loopback",
+        "fragment",
+        "fragment of a path",
+        "line end",
+        "DEL",
+        "invalid address",
+    ],
 )
-def test_a_token_url_that_cannot_be_trusted_is_refused(token_url: str, hosts: Hosts) -> None:
-    """The secrets go there, so it is held to what holds for hosts (RFC 6749 §3.2 on fragments)."""
+def test_an_invalid_token_url_is_refused(token_url: str, hosts: Hosts) -> None:
+    """Secrets are sent there, so the rules for hosts apply (fragments: RFC 6749 §3.2)."""
     provider = Provider(token_url=token_url)
 
     assert refused(provider=provider, grant=ClientCredentials(), hosts=hosts).field == "provider.token_url"
@@ -150,14 +157,12 @@ def test_a_token_url_that_cannot_be_trusted_is_refused(token_url: str, hosts: Ho
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        pytest.param({"hosts": Hosts(api="xn--0.example")}, "hosts.api", id="the API"),
-        pytest.param(
-            {"provider": Provider(token_url="https://xn--0.example/t")}, "provider.token_url", id="the tokens"
-        ),
+        pytest.param({"hosts": Hosts(api="xn--0.example")}, "hosts.api", id="API host"),
+        pytest.param({"provider": Provider(token_url="https://xn--0.example/t")}, "provider.token_url", id="token URL"),
     ],
 )
-def test_a_host_that_is_no_name_in_any_language(changes: dict[str, Any], field: str) -> None:
-    """It looks like an internationalised name and is none: the setting is named, by no error of another library."""
+def test_an_invalid_internationalised_name_is_refused(changes: dict[str, Any], field: str) -> None:
+    """The error names the setting, and is not an error of another library."""
     settings: dict[str, Any] = {"provider": OAUTH2, "hosts": Hosts(api="api.example"), "client_id": "c"}
     with pytest.raises(ConfigurationError) as caught:
         Config(**{**settings, "client_secret": "s", "grant": ClientCredentials(), **changes})

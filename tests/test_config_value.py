@@ -1,4 +1,4 @@
-"""A configuration as a value: compared, shown, copied, pickled, and known to a store, without its secrets."""
+"""`Config` as a value: equality, repr, copy, pickle, and store keys, without secrets."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from seic._config import Config
-from seic._errors import ConfigurationError
-from seic._model.grants import ClientCredentials
-from seic._model.hosts import Hosts
-from seic._oauth.providers import SEI_GATEWAY
+from seic import SEI_GATEWAY, ClientCredentials, Config, ConfigurationError, Hosts
 from tests._support.configs import CA_FILE, PASSWORD, SECRET, make
 from tests._support.identities import authority, certificate, issued
 from tests._support.reports import report
@@ -33,7 +29,7 @@ class _Broken(str):
 
 
 def test_a_configuration_is_a_value() -> None:
-    """Two equal ones are one as a key, and none can change."""
+    """Equal configurations have the same hash, and are immutable."""
     one, other = make(), make()
 
     assert one == other
@@ -44,9 +40,9 @@ def test_a_configuration_is_a_value() -> None:
         one.client_id = "other"  # type: ignore[misc]
 
 
-def test_a_repr_shows_what_is_public_only() -> None:
-    """The secrets show as hidden, the PEM of a CA by its length; the rest is there for whoever looks for a mistake."""
-    # Who takes a file for the CA's may take one that holds its key, too.
+def test_a_repr_contains_public_values_only() -> None:
+    """Secrets are masked, and the PEM of a CA is replaced by its length."""
+    # A file that a user takes for the CA can contain its key.
     pem = authority().cert_pem + issued().key_pem
     shown = [repr(make(ca=ca, certificate=certificate())) for ca in (pem, pem.decode(), CA_FILE)]
 
@@ -61,8 +57,8 @@ def test_a_repr_shows_what_is_public_only() -> None:
     assert f"ca={CA_FILE!r}" in shown[2]
 
 
-def test_no_pickle_takes_it_and_a_copy_is_itself() -> None:
-    """A pickle ends where nobody looks after it; a copy would be a second place where the secrets lie."""
+def test_it_cannot_be_pickled_and_a_copy_is_the_same_object() -> None:
+    """A pickle or a copy would duplicate the secrets."""
     config = make(certificate=certificate())
 
     with pytest.raises(TypeError, match=r"Config holds secrets"):
@@ -82,23 +78,23 @@ def test_no_pickle_takes_it_and_a_copy_is_itself() -> None:
     ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_an_error_takes_no_secret_along(changes: dict[str, Any]) -> None:
-    """A report with the variables of every frame, causes and contexts included, shows none; nor does a pickle."""
+def test_an_error_contains_no_secret(changes: dict[str, Any]) -> None:
+    """Neither a report with the local variables of all frames, causes and contexts, nor a pickle contains one."""
     with pytest.raises(ConfigurationError) as caught:
         make(**changes)
     written, pickled = report(caught.value), pickle.dumps(caught.value)
 
-    assert "in called" in written  # the frames that are the SDK's are there
+    assert "in called" in written  # the frames of the SDK are included
     for secret in (SECRET, PASSWORD):
         assert secret not in written
         assert secret.encode() not in pickled
 
 
 @pytest.mark.parametrize(
-    "changes", [{"typo": 1}, {"client_id": _Broken()}], ids=["a keyword that there is not", "a value that fails"]
+    "changes", [{"typo": 1}, {"client_id": _Broken()}], ids=["an unknown keyword", "a value that fails"]
 )
-def test_no_other_error_takes_a_secret_along(changes: dict[str, Any]) -> None:
-    """What is no ConfigurationError has the same secrets beside it."""
+def test_an_error_of_another_type_contains_no_secret(changes: dict[str, Any]) -> None:
+    """The same applies to errors that are not a ConfigurationError."""
     with pytest.raises((TypeError, RuntimeError)) as caught:
         make(**changes)
     written = report(caught.value)
@@ -108,16 +104,16 @@ def test_no_other_error_takes_a_secret_along(changes: dict[str, Any]) -> None:
         assert secret not in written
 
 
-def test_a_half_made_one_can_be_shown() -> None:
-    """A crash reporter that comes by one must not fail by it."""
+def test_an_uninitialised_configuration_has_a_repr() -> None:
+    """A crash reporter must not fail on it."""
     assert repr(Config.__new__(Config)) == "<Config, half made>"
 
 
-# What a store keeps a token under
+# Store keys
 
 
-def test_a_store_key_tells_identities_apart() -> None:
-    """Whatever a token is bound to is in the key; what it is not bound to is not."""
+def test_a_store_key_distinguishes_identities() -> None:
+    """The key depends on everything that a token is bound to, and on nothing else."""
     config = make()
     key = config.store_key(None)
 

@@ -1,4 +1,4 @@
-"""What a token endpoint that never comes to an end does to callers, over real sockets: little, and not for long."""
+"""Total timeouts of token requests, with an endpoint that never finishes its reply, over real sockets."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(TOKEN), TOKEN)
 
 
 class Endpoint(RawServer):
-    """Gives so many tokens, and then a drop of a header now and then.
+    """An endpoint that sends a number of tokens, and then single bytes of a header.
 
     Attributes:
-        dripping: Set when a call is being dripped on.
+        dripping: Set when a reply is being sent byte by byte.
     """
 
     def __init__(self, *, tokens: int = 0) -> None:
@@ -43,12 +43,12 @@ class Endpoint(RawServer):
         self.drip(connection, b"HTTP/1.1 200 OK\r\nX-Long: ", b"x")
 
     def config(self, **changes: Any) -> seic.Config:
-        """Return settings that reach it."""
+        """Return a configuration for this endpoint."""
         return settings(hosts=seic.Hosts(api=self.url, allow_http_on_loopback=True), **changes)
 
 
 def settings(**changes: Any) -> seic.Config:
-    """Return settings."""
+    """Return a configuration."""
     return seic.Config(
         provider=seic.OAUTH2,
         client_id="client-1",
@@ -60,17 +60,17 @@ def settings(**changes: Any) -> seic.Config:
 
 @pytest.fixture
 def others() -> set[threading.Thread]:
-    """Return the threads that other tests left to end by themselves."""
+    """Return the threads of earlier tests that have not ended yet."""
     return set(threading.enumerate())
 
 
 def fetchers(others: set[threading.Thread]) -> list[threading.Thread]:
-    """Return the threads of a test that fetch."""
+    """Return the threads of this test that refresh tokens."""
     return [thread for thread in threading.enumerate() if thread.name == "seic" and thread not in others]
 
 
-def test_a_dripping_endpoint_holds_blocking_callers_no_longer_than_the_deadline(others: set[threading.Thread]) -> None:
-    """All of them leave with one error, and neither thread nor connection is left to the server's pleasure."""
+def test_blocking_callers_get_an_error_at_the_deadline(others: set[threading.Thread]) -> None:
+    """All get the same error, and no thread or connection remains."""
     with Endpoint() as endpoint, seic.Client(endpoint.config(token_timeout=0.3)) as client:
 
         def call(_: int) -> BaseException | None:
@@ -96,8 +96,8 @@ def _asyncio(main: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.parametrize("run", [_asyncio, trio.run], ids=["asyncio", "trio"])
-def test_it_holds_async_callers_no_longer_either(run: Callable[..., Any]) -> None:
-    """In either library."""
+def test_async_callers_get_an_error_at_the_deadline(run: Callable[..., Any]) -> None:
+    """With asyncio and with trio."""
     with Endpoint() as endpoint:
 
         async def main() -> None:
@@ -109,8 +109,8 @@ def test_it_holds_async_callers_no_longer_either(run: Callable[..., Any]) -> Non
         assert endpoint.hung_up.wait(PATIENCE)
 
 
-def test_closing_cuts_a_renewal_off_that_a_thread_waits_for(others: set[threading.Thread]) -> None:
-    """The endpoint drips on a renewal ahead, no call has noticed, and the program wants to end."""
+def test_closing_cancels_a_refresh_of_a_blocking_caller(others: set[threading.Thread]) -> None:
+    """The endpoint hangs in a background refresh, without waiting calls, and the program ends."""
     clock = FakeClock()
     with Endpoint(tokens=1) as endpoint:
         auth = seic.OAuth2Auth(endpoint.config(token_timeout=10 * PATIENCE), clock=clock.clock)
@@ -129,8 +129,8 @@ def test_closing_cuts_a_renewal_off_that_a_thread_waits_for(others: set[threadin
         auth.close()
 
 
-async def test_closing_cuts_a_renewal_off_that_a_task_waits_for() -> None:
-    """No task is left that a loop would warn of."""
+async def test_closing_cancels_a_refresh_of_an_async_caller() -> None:
+    """No task remains, which the loop would warn about."""
     clock = FakeClock()
     with Endpoint(tokens=1) as endpoint:
         auth = seic.OAuth2Auth(endpoint.config(token_timeout=10 * PATIENCE), clock=clock.clock)
@@ -144,10 +144,10 @@ async def test_closing_cuts_a_renewal_off_that_a_task_waits_for() -> None:
         assert await asyncio.to_thread(endpoint.hung_up.wait, PATIENCE)
 
 
-def test_a_name_server_that_says_nothing_holds_nobody(
+def test_callers_do_not_wait_for_a_resolver_that_hangs(
     monkeypatch: pytest.MonkeyPatch, others: set[threading.Thread]
 ) -> None:
-    """No deadline reaches into the system's resolver, so callers leave the thread that waits for it."""
+    """The system's resolver cannot be cancelled, so callers stop waiting for its thread."""
     monkeypatch.setattr("seic._tokens.source._GRACE", 0.0)
     monkeypatch.setattr("seic._tokens.source.PATIENCE", 0.0)
     answers, asked = threading.Event(), threading.Event()

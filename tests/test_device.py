@@ -1,4 +1,4 @@
-"""A login on another device (RFC 8628), with a clock whose hands the test moves."""
+"""Device logins (RFC 8628), with a manual clock."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 import seic
-from seic._events import Event, TokenNotBound
 from seic._oauth.reply import Reply
 from seic._tokens.fetch import Send, Sleep
 from seic._tokens.lifeline import Lifeline
+from seic.events import Event, TokenNotBound
 from tests._support import identities
 from tests._support.fake_provider import Hands
 
@@ -33,7 +33,7 @@ TOKEN = {"access_token": "access-1", "token_type": "Bearer", "expires_in": 3600,
 
 
 def config(**changes: Any) -> seic.Config:
-    """Settings of a public client."""
+    """Return a configuration of a public client."""
     settings: dict[str, Any] = {
         "provider": attrs.evolve(PROVIDER, client_authentication=seic.ClientIdOnly()),
         "hosts": seic.Hosts(api=HOST),
@@ -44,12 +44,12 @@ def config(**changes: Any) -> seic.Config:
 
 
 def refuse(code: str) -> httpx.Response:
-    """An answer to a poll that brings no token."""
+    """Return the response to a poll without a token."""
     return httpx.Response(400, json={"error": code})
 
 
 class Provider:
-    """Begins logins, and answers polls as planned; `forms` is what was sent to which path."""
+    """A provider that starts logins and returns the given responses to polls; `forms` are the received forms."""
 
     def __init__(
         self, *polls: httpx.Response | Exception, begin: dict[str, Any] | httpx.Response | None = None
@@ -60,11 +60,11 @@ class Provider:
 
     @property
     def transport(self) -> httpx.MockTransport:
-        """What carries calls to it."""
+        """A transport to this provider."""
         return httpx.MockTransport(self.answer)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
-        """Answer one call."""
+        """Answer one request."""
         self.forms.append((request.url.path, dict(parse_qsl(request.content.decode()))))
         if request.url.path == "/device":
             return self._begin
@@ -75,7 +75,7 @@ class Provider:
 
 
 def poll(login: seic.DeviceLogin, provider: Provider, hands: Hands) -> tuple[list[float], object]:
-    """Carry a login's steps out without waiting; return the pauses, and the token or what was raised."""
+    """Run the steps of a login without waiting; return the pauses, and the token or the error."""
     steps = login.polling()
     pauses: list[float] = []
     result: Any = None
@@ -105,7 +105,7 @@ def poll(login: seic.DeviceLogin, provider: Provider, hands: Hands) -> tuple[lis
 
 @pytest.fixture
 def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
-    """A clock that the pauses of `finish` move; nobody waits."""
+    """Return a clock that the pauses of `finish` advance, without waiting."""
     hands = Hands()
 
     async def pause(seconds: float) -> None:
@@ -120,12 +120,12 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
 
 
 async def begin(provider: Provider, hands: Hands, **changes: Any) -> seic.DeviceLogin:
-    """Begin a login."""
+    """Start a login."""
     return await seic.DeviceLogin.begin(config(**changes), transport=provider.transport, clock=hands.clock)
 
 
-async def test_beginning() -> None:
-    """Expect the client's id and what is asked for, and what a person has to be shown."""
+async def test_starting_a_login() -> None:
+    """The request has the client id and the scope, and the login has the values to show to the user."""
     provider, hands = Provider(), Hands()
     login = await begin(provider, hands)
     assert provider.forms == [("/device", {"client_id": "tv", "scope": "read"})]
@@ -135,7 +135,7 @@ async def test_beginning() -> None:
 
 
 async def test_a_client_with_a_secret(hands: Hands) -> None:
-    """Expect the proof at both endpoints."""
+    """The client authenticates at both endpoints."""
     proofs: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -149,7 +149,7 @@ async def test_a_client_with_a_secret(hands: Hands) -> None:
 
 
 async def test_polling() -> None:
-    """Expect a pause before each poll, longer by five seconds after each `slow_down`, doubled after a lost one."""
+    """Each poll follows a pause: five seconds longer after `slow_down`, doubled after a lost connection."""
     provider = Provider(
         refuse("authorization_pending"),
         refuse("slow_down"),
@@ -180,7 +180,7 @@ async def test_polling() -> None:
 
 
 async def test_a_login_that_takes_too_long() -> None:
-    """Expect polls for as long as the provider allows, and then an error that says so, without another."""
+    """Polling stops when the login expires, with an error that says so."""
     provider, hands = Provider(*[refuse("authorization_pending")] * 20), Hands()
     login = await begin(provider, hands)
     pauses, failure = poll(login, provider, hands)
@@ -192,7 +192,7 @@ async def test_a_login_that_takes_too_long() -> None:
 
 @pytest.mark.parametrize("code", ["access_denied", "expired_token", "invalid_grant", "invalid_client"])
 async def test_a_login_that_is_refused(code: str) -> None:
-    """Expect the provider's word at once, and no poll after it."""
+    """The provider's error is raised at once, without further polls."""
     provider, hands = Provider(refuse(code)), Hands()
     pauses, failure = poll(await begin(provider, hands), provider, hands)
     assert pauses == [5]
@@ -204,20 +204,22 @@ async def test_a_login_that_is_refused(code: str) -> None:
     ("changes", "expires_in", "interval"),
     [
         pytest.param({"interval": None}, 60, 5, id="no interval"),
-        pytest.param({"interval": "7"}, 60, 7, id="a text"),
+        pytest.param({"interval": "7"}, 60, 7, id="a string"),
         pytest.param({"interval": -1}, 60, 5, id="negative"),
-        pytest.param({"interval": 0}, 60, 1, id="without a pause"),
+        pytest.param({"interval": 0}, 60, 1, id="zero"),
         pytest.param({"interval": 0.99}, 60, 1, id="below a second"),
         pytest.param({"interval": 1}, 60, 1, id="a second"),
-        pytest.param({"interval": 1e9}, 60, 60, id="absurd"),
-        pytest.param({"expires_in": None}, 86400, 5, id="no end"),
-        pytest.param({"expires_in": 0}, 86400, 5, id="over at once"),
-        pytest.param({"expires_in": 1e12}, 86400, 5, id="for ever"),
-        pytest.param({"verification_uri": None, "verification_url": "https://idp.example/a"}, 60, 5, id="a draft's"),
+        pytest.param({"interval": 1e9}, 60, 60, id="too long"),
+        pytest.param({"expires_in": None}, 86400, 5, id="no expiry"),
+        pytest.param({"expires_in": 0}, 86400, 5, id="zero expiry"),
+        pytest.param({"expires_in": 1e12}, 86400, 5, id="too long expiry"),
+        pytest.param(
+            {"verification_uri": None, "verification_url": "https://idp.example/a"}, 60, 5, id="name in a draft"
+        ),
     ],
 )
-async def test_an_answer_that_leaves_things_open(changes: dict[str, Any], expires_in: float, interval: float) -> None:
-    """Expect the RFC's own numbers, and bounds to absurd ones."""
+async def test_defaults_and_limits(changes: dict[str, Any], expires_in: float, interval: float) -> None:
+    """Missing values have the defaults of the RFC, and extreme values are limited."""
     hands = Hands()
     provider = Provider(refuse("access_denied"), begin={**BEGIN, **changes})
     login = await begin(provider, hands)
@@ -230,36 +232,38 @@ async def test_an_answer_that_leaves_things_open(changes: dict[str, Any], expire
     [
         pytest.param({**BEGIN, "device_code": None}, seic.InvalidTokenResponse, id="no device code"),
         pytest.param({**BEGIN, "user_code": 1}, seic.InvalidTokenResponse, id="no user code"),
-        pytest.param({**BEGIN, "user_code": "x" * 101}, seic.InvalidTokenResponse, id="nothing to type"),
-        pytest.param({**BEGIN, "user_code": "a\x1b[2J"}, seic.InvalidTokenResponse, id="a terminal's command"),
-        pytest.param({**BEGIN, "verification_uri": "javascript:x"}, seic.InvalidTokenResponse, id="nothing to open"),
-        pytest.param({**BEGIN, "verification_uri": "http://idp.example/a"}, seic.InvalidTokenResponse, id="in clear"),
+        pytest.param({**BEGIN, "user_code": "x" * 101}, seic.InvalidTokenResponse, id="user code too long"),
+        pytest.param({**BEGIN, "user_code": "a\x1b[2J"}, seic.InvalidTokenResponse, id="a control character"),
+        pytest.param({**BEGIN, "verification_uri": "javascript:x"}, seic.InvalidTokenResponse, id="not a web address"),
+        pytest.param({**BEGIN, "verification_uri": "http://idp.example/a"}, seic.InvalidTokenResponse, id="http"),
         pytest.param(
             {**BEGIN, "verification_uri": "https://idp.example@evil.example/"},
             seic.InvalidTokenResponse,
-            id="another host than it seems",
+            id="misleading host",
         ),
         pytest.param(
             {**BEGIN, "verification_uri_complete": "http://idp.example/a?code=x"},
             seic.InvalidTokenResponse,
-            id="a QR code in clear",
+            id="complete address: http",
         ),
         pytest.param(
-            {**BEGIN, "verification_uri_complete": "javascript:x"}, seic.InvalidTokenResponse, id="a QR code of script"
+            {**BEGIN, "verification_uri_complete": "javascript:x"},
+            seic.InvalidTokenResponse,
+            id="complete address: script",
         ),
         pytest.param(httpx.Response(400, json={"error": "invalid_client"}), seic.TokenRequestRefused, id="refused"),
         pytest.param(httpx.Response(503), seic.TokenEndpointUnavailable, id="unavailable"),
         pytest.param(httpx.Response(200, text="<html>"), seic.InvalidTokenResponse, id="HTML"),
     ],
 )
-async def test_an_answer_that_begins_nothing(answer: Any, kind: type[Exception]) -> None:
-    """Expect a typed error."""
+async def test_an_invalid_response_to_the_start(answer: Any, kind: type[Exception]) -> None:
+    """A typed error is raised."""
     with pytest.raises(kind):
         await begin(Provider(begin=answer), Hands())
 
 
-async def test_a_page_on_this_machine() -> None:
-    """Expect http to be taken for a loopback address, for tests: nothing leaves the machine."""
+async def test_a_verification_page_on_loopback() -> None:
+    """Plain http is allowed for loopback addresses, for tests."""
     begun = {**BEGIN, "verification_uri": "http://[::1]:8080/a", "verification_uri_complete": "http://localhost/a?c=1"}
     login = await begin(Provider(begin=begun), Hands())
     assert (login.verification_uri, login.verification_uri_complete) == (
@@ -268,8 +272,8 @@ async def test_a_page_on_this_machine() -> None:
     )
 
 
-async def test_from_the_login_to_the_api(hands: Hands) -> None:
-    """Expect the token to serve at once, and its refresh token after it, without another login."""
+async def test_a_login_is_followed_by_a_refresh(hands: Hands) -> None:
+    """The token is used at once, and then its refresh token, without another login."""
     provider = Provider()
     provider.polls.extend([httpx.Response(200, json=TOKEN), httpx.Response(200, json={**TOKEN, "access_token": "a2"})])
     settings = config()
@@ -285,7 +289,7 @@ async def test_from_the_login_to_the_api(hands: Hands) -> None:
 
 
 def test_a_blocking_login(hands: Hands) -> None:
-    """Expect the same of the blocking twin."""
+    """The blocking twin behaves the same."""
     provider = Provider(httpx.Response(200, json=TOKEN))
     begun = hands.now
     login = seic.DeviceLogin.begin_sync(config(), transport=provider.transport, clock=hands.clock)
@@ -294,21 +298,21 @@ def test_a_blocking_login(hands: Hands) -> None:
 
 
 def bound_to(thumbprint: str | None) -> httpx.Response:
-    """A poll's answer: a token that says what certificate it is bound to."""
+    """Return the response to a poll: a token bound to a certificate."""
     claims = {} if thumbprint is None else {"cnf": {"x5t#S256": thumbprint}}
     body = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
     return httpx.Response(200, json={**TOKEN, "access_token": f"e30.{body}.c2ln"})
 
 
 def bound_config() -> seic.Config:
-    """Settings of a client with a certificate, at a provider that binds tokens to it."""
+    """Return a configuration with a certificate, for a provider that binds tokens to it."""
     provider = attrs.evolve(PROVIDER, client_authentication=seic.TlsClientAuth(), certificate_bound_tokens=True)
     certificate = identities.certificate()
     return config(provider=provider, hosts=seic.Hosts(api=HOST, mtls=HOST), certificate=certificate)
 
 
 def test_a_token_that_is_bound_to_another_certificate(hands: Hands) -> None:
-    """Expect it to be refused, as every other token call's is (RFC 8705 §3)."""
+    """It is refused, as for every token request (RFC 8705 §3)."""
     provider = Provider(bound_to("x"))
     login = seic.DeviceLogin.begin_sync(bound_config(), transport=provider.transport, clock=hands.clock)
     with pytest.raises(seic.InvalidTokenResponse) as caught:
@@ -316,8 +320,8 @@ def test_a_token_that_is_bound_to_another_certificate(hands: Hands) -> None:
     assert caught.value.problem == "cnf"
 
 
-def test_a_token_that_is_bound_as_it_should_be(hands: Hands) -> None:
-    """Expect it to serve, and nothing to be told."""
+def test_a_token_that_is_bound_to_this_certificate(hands: Hands) -> None:
+    """It is accepted, without an event."""
     settings, told = bound_config(), list[Event]()
     assert isinstance(settings.certificate, seic.ClientCertificate)
     provider = Provider(bound_to(settings.certificate.x5t_s256))
@@ -326,8 +330,8 @@ def test_a_token_that_is_bound_as_it_should_be(hands: Hands) -> None:
     assert told == []
 
 
-async def test_a_token_that_is_bound_to_nothing(hands: Hands) -> None:
-    """Expect it to serve, and the user to be told."""
+async def test_a_token_that_is_not_bound(hands: Hands) -> None:
+    """It is accepted, and an event is emitted."""
     told: list[Event] = []
     provider = Provider(bound_to(None))
     login = await seic.DeviceLogin.begin(
@@ -337,8 +341,8 @@ async def test_a_token_that_is_bound_to_nothing(hands: Hands) -> None:
     assert told == [TokenNotBound(host="idp.example", tracking_id=None)]
 
 
-async def test_what_was_asked_for_is_asked_of_each_refresh(hands: Hands) -> None:
-    """Expect audience and resource to go along when the login's token is renewed, and no scope."""
+async def test_a_refresh_repeats_audience_and_resource(hands: Hands) -> None:
+    """A refresh of the login's token sends audience and resource, but no scope."""
     provider = Provider(httpx.Response(200, json=TOKEN), httpx.Response(200, json=TOKEN))
     asked = seic.DeviceCode(scope="read", audience="orders", resource="https://orders.example")
     login = await begin(provider, hands, grant=asked)
@@ -355,14 +359,14 @@ async def test_what_was_asked_for_is_asked_of_each_refresh(hands: Hands) -> None
 
 
 async def test_another_grant() -> None:
-    """Expect the setting to be named."""
+    """The error names the setting."""
     with pytest.raises(seic.ConfigurationError) as caught:
         await seic.DeviceLogin.begin(config(provider=PROVIDER, client_secret="s", grant=seic.ClientCredentials()))
     assert caught.value.field == "grant"
 
 
 async def test_a_client_before_the_login() -> None:
-    """Expect the error that says that a person must log in, and no call."""
+    """The error says that a login is required, and no request is sent."""
     provider = Provider()
     async with seic.AsyncClient(config(), transport=provider.transport) as client:
         with pytest.raises(seic.TokenRequestRefused, match=r"DeviceLogin\.begin") as caught:
@@ -372,8 +376,8 @@ async def test_a_client_before_the_login() -> None:
 
 
 @pytest.mark.parametrize(("refresh_token", "code"), [(None, "login_required"), ("refresh-1", None)])
-async def test_a_token_in_hand(refresh_token: str | None, code: str | None) -> None:
-    """Expect it to serve while it lives, and a person to be needed where nothing renews it."""
+async def test_an_existing_token(refresh_token: str | None, code: str | None) -> None:
+    """It is used until it expires; then it is refreshed, or a login is required."""
     hands, provider = Hands(), Provider(httpx.Response(200, json=TOKEN))
     token = seic.Token(access_token="a", refresh_token=refresh_token, expires_in=100, obtained_at=hands.now - 50)
     settings = config(grant=seic.ExistingToken(token=token))

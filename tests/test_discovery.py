@@ -1,4 +1,4 @@
-"""Discovery: what is asked, what is remembered, and what is refused."""
+"""Discovery: requests, the cache, and invalid metadata."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ OPENID = "/.well-known/openid-configuration"
 
 
 class Site:
-    """A web site with some documents; `paths` is what was asked for."""
+    """A web site with some documents; `paths` are the received paths."""
 
     def __init__(self, **documents: httpx.Response) -> None:
         self.documents = {RFC8414: documents.get("rfc8414"), OPENID: documents.get("openid")}
         self.paths: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        """Answer one call."""
+        """Answer one request."""
         assert request.method == "GET"
         assert not {"authorization", "cookie"} & set(request.headers)
         self.paths.append(request.url.path)
@@ -36,7 +36,7 @@ class Site:
 
 
 def document(**changes: Any) -> httpx.Response:
-    """The site's metadata."""
+    """Return the metadata of the site."""
     return httpx.Response(200, json={**DOCUMENT, **changes})
 
 
@@ -45,21 +45,21 @@ def document(**changes: Any) -> httpx.Response:
     [
         (Site(rfc8414=document(), openid=document()), [RFC8414]),
         (Site(openid=document()), [RFC8414, OPENID]),
-        # What a server does with an address that it does not know.
+        # Servers redirect or return a page for an unknown address.
         (Site(rfc8414=httpx.Response(302, headers={"Location": "/login"}), openid=document()), [RFC8414, OPENID]),
         (Site(rfc8414=httpx.Response(200, text="\n<html>"), openid=document()), [RFC8414, OPENID]),
     ],
-    ids=["RFC 8414", "OpenID", "OpenID, behind a redirect", "OpenID, behind a page"],
+    ids=["RFC 8414", "OpenID", "OpenID after a redirect", "OpenID after a page"],
 )
-async def test_where_it_is_asked(site: Site, paths: list[str]) -> None:
-    """Expect the RFC's place first, then OpenID's, without a credential."""
+async def test_the_order_of_addresses(site: Site, paths: list[str]) -> None:
+    """The address of RFC 8414 comes first, then that of OpenID, without credentials."""
     provider = await seic.discover(ISSUER, transport=httpx.MockTransport(site))
     assert (provider.token_url, provider.issuer) == ("https://idp.example/token", ISSUER)
     assert site.paths == paths
 
 
-def test_asking_while_blocking() -> None:
-    """Expect the same of the blocking twin."""
+def test_blocking_discovery() -> None:
+    """The blocking twin behaves the same."""
     site = Site(openid=document())
     assert seic.discover_sync(ISSUER, transport=httpx.MockTransport(site)).issuer == ISSUER
 
@@ -67,7 +67,7 @@ def test_asking_while_blocking() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind", "paths"),
     [
-        pytest.param(None, seic.ConfigurationError, [RFC8414, OPENID], id="nothing there"),
+        pytest.param(None, seic.ConfigurationError, [RFC8414, OPENID], id="not found"),
         pytest.param(
             httpx.Response(302, headers={"Location": "/x"}),
             seic.TokenEndpointUnavailable,
@@ -76,9 +76,9 @@ def test_asking_while_blocking() -> None:
         ),
         pytest.param(httpx.Response(503), seic.TokenEndpointUnavailable, [RFC8414], id="unavailable"),
         pytest.param(httpx.Response(429), seic.TokenEndpointUnavailable, [RFC8414], id="too many requests"),
-        pytest.param(httpx.Response(408), seic.TokenEndpointUnavailable, [RFC8414], id="too slow"),
+        pytest.param(httpx.Response(408), seic.TokenEndpointUnavailable, [RFC8414], id="request timeout"),
         pytest.param(httpx.Response(200, text="<html>"), seic.InvalidTokenResponse, [RFC8414, OPENID], id="HTML"),
-        pytest.param(httpx.Response(200, text="{"), seic.InvalidTokenResponse, [RFC8414], id="cut off"),
+        pytest.param(httpx.Response(200, text="{"), seic.InvalidTokenResponse, [RFC8414], id="truncated"),
         pytest.param(
             document(issuer="https://other.example"), seic.InvalidTokenResponse, [RFC8414], id="another issuer"
         ),
@@ -87,10 +87,8 @@ def test_asking_while_blocking() -> None:
         ),
     ],
 )
-async def test_an_answer_that_cannot_be_used(
-    answer: httpx.Response | None, kind: type[Exception], paths: list[str]
-) -> None:
-    """Expect a typed error, and a redirect not to be followed."""
+async def test_an_invalid_response(answer: httpx.Response | None, kind: type[Exception], paths: list[str]) -> None:
+    """A typed error is raised, and redirects are not followed."""
     site = Site() if answer is None else Site(rfc8414=answer)
     with pytest.raises(kind):
         await seic.discover(ISSUER, transport=httpx.MockTransport(site))
@@ -99,7 +97,7 @@ async def test_an_answer_that_cannot_be_used(
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Site:
-    """A site in the place of the network, and nothing remembered before or after."""
+    """Return a site that replaces the network, with an empty cache."""
     site = Site(rfc8414=document())
     monkeypatch.setattr(_discovery, "_known", {})
     monkeypatch.setattr("seic._network.identity.shared_context", lambda *_, **__: None)
@@ -108,8 +106,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     return site
 
 
-async def test_what_is_remembered(site: Site) -> None:
-    """Expect one call in an hour for async and blocking callers alike, and another after it."""
+async def test_the_cache(site: Site) -> None:
+    """Async and blocking callers share one request an hour."""
     now = [0.0]
     for moment, calls in ((0.0, 1), (3_599.9, 1), (3_600.0, 2)):
         now[0] = moment
@@ -118,8 +116,8 @@ async def test_what_is_remembered(site: Site) -> None:
         assert len(site.paths) == calls
 
 
-async def test_what_is_not_remembered(site: Site, tmp_path: Path) -> None:
-    """Expect a refused document to be asked for anew, and another authority's word not to be taken for this one's."""
+async def test_invalid_metadata_is_not_cached(site: Site, tmp_path: Path) -> None:
+    """It is requested again; another `ca` has its own cache entry."""
     site.documents[RFC8414] = document(issuer="https://other.example")
     with pytest.raises(seic.InvalidTokenResponse):
         await seic.discover(ISSUER)
@@ -131,8 +129,8 @@ async def test_what_is_not_remembered(site: Site, tmp_path: Path) -> None:
     assert len(site.paths) == 3
 
 
-async def test_each_caller_reads_the_document_for_itself(site: Site) -> None:
-    """Expect what is remembered to be the document, not what an earlier caller made of it."""
+async def test_each_caller_evaluates_the_cached_document(site: Site) -> None:
+    """The cache contains the document, not the provider of an earlier caller."""
     site.documents[RFC8414] = document(token_endpoint_auth_methods_supported=["client_secret_post"])
     assert (await seic.discover(ISSUER)).client_authentication == seic.ClientSecretPost()
     with pytest.raises(seic.ConfigurationError):
@@ -141,7 +139,7 @@ async def test_each_caller_reads_the_document_for_itself(site: Site) -> None:
 
 
 async def test_a_discovered_provider_gets_a_token() -> None:
-    """Expect the whole way, from the issuer to a token."""
+    """The provider of an issuer works for a token request."""
     provider = await seic.discover(ISSUER, transport=httpx.MockTransport(Site(rfc8414=document())))
     asked: list[str] = []
 

@@ -1,4 +1,4 @@
-"""DPoP (RFC 9449), against a provider and an API that judge each proof by cryptography alone: tokens, keys, bodies."""
+"""DPoP (RFC 9449): tokens, keys and bodies, against a provider and an API that verify each proof independently."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests._support.dpop_provider import HOST, Provider
 from tests._support.jwts import EC_KEY, pem
 
 
-async def test_each_request_carries_a_proof_of_its_own() -> None:
-    """Expect one key for token and calls, a new proof each time, and no query in it."""
+async def test_each_request_has_its_own_proof() -> None:
+    """One key for all requests, a new proof for each, and no query in it."""
     provider = Provider()
     async with provider.client() as client:
         for _ in range(3):
@@ -28,7 +28,7 @@ async def test_each_request_carries_a_proof_of_its_own() -> None:
 
 
 def test_a_blocking_client() -> None:
-    """Expect the same of the blocking twin, nonces included."""
+    """The blocking twin behaves the same, including nonces."""
     provider = Provider()
     provider.nonces = {"/oauth/v2/token": "nonce-1", "/api": "nonce-2"}
     with seic.Client(provider.config(), transport=httpx.MockTransport(provider.answer_now)) as client:
@@ -37,7 +37,7 @@ def test_a_blocking_client() -> None:
 
 
 async def test_a_refused_token_is_renewed() -> None:
-    """Expect a DPoP challenge to speak of the token as a Bearer challenge does, and the replay to prove the new one."""
+    """A DPoP challenge rejects the token as a Bearer challenge does; the retry has a proof for the new token."""
     provider = Provider()
     async with provider.client() as client:
         await client.token()
@@ -48,7 +48,7 @@ async def test_a_refused_token_is_renewed() -> None:
 
 
 class Rows:
-    """A body that begins anew with each iteration."""
+    """A body that starts again with each iteration."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield two rows."""
@@ -61,7 +61,7 @@ async def _once() -> AsyncIterator[bytes]:
 
 
 async def test_a_body_that_can_be_sent_again() -> None:
-    """Expect the whole body with the second proof, too."""
+    """The second request has the whole body too."""
     provider = Provider()
     provider.nonces["/api"] = "nonce"
     async with provider.client() as client:
@@ -70,7 +70,7 @@ async def test_a_body_that_can_be_sent_again() -> None:
 
 
 async def test_a_body_that_cannot_be_sent_again() -> None:
-    """Expect the 401 to be handed on, and the nonce to serve the next call."""
+    """The 401 is returned, and the next request uses the nonce."""
     provider = Provider()
     provider.nonces["/api"] = "nonce"
     async with provider.client() as client:
@@ -79,8 +79,8 @@ async def test_a_body_that_cannot_be_sent_again() -> None:
     assert provider.bodies == [b"row"]
 
 
-async def test_a_bearer_token_in_its_place() -> None:
-    """Expect no silent fall-back to a token that is bound to nothing."""
+async def test_a_bearer_token_is_refused() -> None:
+    """There is no silent fallback to a token that is not bound."""
     provider = Provider()
     provider.token_type = "Bearer"
     async with provider.client() as client:
@@ -89,8 +89,8 @@ async def test_a_bearer_token_in_its_place() -> None:
     assert caught.value.problem == "token_type"
 
 
-async def test_a_dpop_token_unasked() -> None:
-    """Expect a token that this client cannot prove to be refused."""
+async def test_a_dpop_token_without_dpop_is_refused() -> None:
+    """The client could not create proofs for it."""
 
     def answer(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"access_token": "t", "token_type": "DPoP"})
@@ -100,8 +100,8 @@ async def test_a_dpop_token_unasked() -> None:
             await client.token()
 
 
-async def test_another_keys_token() -> None:
-    """Expect a token that names another key to be refused, and one that names ours to serve."""
+async def test_a_token_bound_to_a_key() -> None:
+    """It is accepted for the key of the client, and refused for another key."""
     dpop = seic.DPoP()
     for jkt, is_ours in (("x", False), (dpop.thumbprint, True)):
         body = base64.urlsafe_b64encode(json.dumps({"cnf": {"jkt": jkt}}).encode()).rstrip(b"=").decode()
@@ -116,8 +116,8 @@ async def test_another_keys_token() -> None:
             assert caught.value.problem == "cnf"
 
 
-def test_a_key_of_the_users(tmp_path: Path) -> None:
-    """Expect the same key in two processes to be one identity for a store, and two new keys to be two."""
+def test_a_key_from_a_file(tmp_path: Path) -> None:
+    """The same key has the same store key; generated keys have different ones."""
     path = tmp_path / "dpop.pem"
     path.write_bytes(pem(EC_KEY))
     provider = Provider()
@@ -129,8 +129,8 @@ def test_a_key_of_the_users(tmp_path: Path) -> None:
     assert len(set(keys)) == 4
 
 
-def test_a_closed_flow_closes_what_it_wraps() -> None:
-    """Expect httpx's early end of a flow to reach the inner one."""
+def test_closing_the_flow_closes_the_inner_flow() -> None:
+    """The library can close a flow early."""
     provider = Provider()
     auth = seic.OAuth2Auth(provider.config(), transport=httpx.MockTransport(provider.answer_now))
     flow = auth.sync_auth_flow(httpx.Request("GET", f"{HOST}/api"))

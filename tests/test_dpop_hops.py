@@ -1,4 +1,4 @@
-"""DPoP where one call is sent more than once: repeated, or redirected."""
+"""DPoP proofs of retries and redirects."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests._support.dpop_provider import HOST, Provider
 _ONCE_MORE = seic.Retry(longest_pause=0)
 
 
-async def test_a_call_that_is_repeated() -> None:
-    """Expect each sending to carry a proof of its own, for a server takes each but once (§11.1)."""
+async def test_a_retry() -> None:
+    """Each attempt has its own proof, since a server accepts each once (§11.1)."""
     provider = Provider()
     provider.busy = 2
     transport = httpx.MockTransport(provider.answer)
@@ -21,8 +21,8 @@ async def test_a_call_that_is_repeated() -> None:
     assert provider.hops == [("GET", "/api")] * 3
 
 
-def test_a_blocking_call_that_is_repeated() -> None:
-    """Expect the same of the blocking twin."""
+def test_a_blocking_retry() -> None:
+    """The blocking twin behaves the same."""
     provider = Provider()
     provider.busy = 2
     transport = httpx.MockTransport(provider.answer_now)
@@ -31,8 +31,8 @@ def test_a_blocking_call_that_is_repeated() -> None:
     assert provider.hops == [("GET", "/api")] * 3
 
 
-async def test_a_call_that_is_repeated_through_a_transport_of_ones_own() -> None:
-    """Expect a proof for each sending where nothing of seic's stands below what repeats."""
+async def test_a_retry_in_a_custom_client() -> None:
+    """Each attempt has its own proof, without a transport of seic below the retries."""
     provider = Provider()
     provider.busy = 2
     carrier = httpx.MockTransport(provider.answer)
@@ -45,10 +45,10 @@ async def test_a_call_that_is_repeated_through_a_transport_of_ones_own() -> None
 
 
 @pytest.mark.parametrize(
-    ("status", "method"), [pytest.param(307, "POST", id="as it was"), pytest.param(303, "GET", id="as a GET")]
+    ("status", "method"), [pytest.param(307, "POST", id="same method"), pytest.param(303, "GET", id="changed to GET")]
 )
-async def test_a_call_that_is_redirected(status: int, method: str) -> None:
-    """Expect each hop to carry a proof of its own, for its own method and URL (§4.2)."""
+async def test_a_redirect(status: int, method: str) -> None:
+    """Each request has its own proof for its method and URL (§4.2)."""
     provider = Provider()
     provider.moves["/old"] = (status, "/api?page=2")
     async with provider.client(follow_redirects=True) as client:
@@ -56,8 +56,8 @@ async def test_a_call_that_is_redirected(status: int, method: str) -> None:
     assert provider.hops == [("POST", "/old"), (method, "/api")]
 
 
-def test_a_blocking_call_that_is_redirected() -> None:
-    """Expect the same of the blocking twin."""
+def test_a_blocking_redirect() -> None:
+    """The blocking twin behaves the same."""
     provider = Provider()
     provider.moves["/old"] = (302, "/api")
     transport = httpx.MockTransport(provider.answer_now)
@@ -67,7 +67,7 @@ def test_a_blocking_call_that_is_redirected() -> None:
 
 
 async def test_a_redirect_to_another_origin() -> None:
-    """Expect the token to stay at home, and a nonce of the other origin's not to bring it or a second call there."""
+    """The token is not sent there, and a nonce from there causes no second request."""
     seen: list[httpx.Headers] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -76,7 +76,7 @@ async def test_a_redirect_to_another_origin() -> None:
         if request.url.host == "idp.example":
             return httpx.Response(307, headers={"Location": "https://elsewhere.example/"})
         seen.append(request.headers)
-        challenge = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": "theirs"}
+        challenge = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": "foreign-nonce"}
         return httpx.Response(401, headers=challenge)
 
     transport = httpx.MockTransport(answer)

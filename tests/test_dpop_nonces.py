@@ -1,4 +1,4 @@
-"""Nonces of DPoP (RFC 9449 §8): asked for, kept, sent back once."""
+"""Nonces of DPoP (RFC 9449 §8)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests._support.jwts import parts
 
 
 async def test_nonces() -> None:
-    """Expect a nonce to be asked for once at each of the two, kept apart, and followed when it changes."""
+    """Token endpoint and API have separate nonces, which are remembered and updated."""
     provider = Provider()
     provider.nonces = {"/oauth/v2/token": "nonce-1", "/api": "nonce-2"}
     async with provider.client() as client:
@@ -31,8 +31,8 @@ async def test_nonces() -> None:
     assert [proof.get("nonce") for proof in provider.proofs] == ["nonce-1", "nonce-2", "nonce-2", "nonce-3"]
 
 
-async def test_a_request_for_a_nonce_is_told_of() -> None:
-    """Expect two requests to be heard of where two were sent: the first is no failure, and no token either."""
+async def test_a_nonce_challenge_is_an_event() -> None:
+    """Both token requests emit an event; the first is neither a failure nor a token."""
     provider = Provider()
     provider.nonces["/oauth/v2/token"] = "nonce-1"
     heard: list[seic.events.Event] = []
@@ -46,8 +46,8 @@ async def test_a_request_for_a_nonce_is_told_of() -> None:
     ]
 
 
-async def test_a_new_nonce_comes_with_an_answer() -> None:
-    """Expect the next call to carry the nonce that the last success brought (§8.2), without being asked."""
+async def test_a_response_can_contain_the_next_nonce() -> None:
+    """The next request uses it without a challenge (§8.2)."""
     dpop = seic.DPoP()
     provider = Provider()
     async with provider.client(dpop=dpop) as client:
@@ -59,7 +59,7 @@ async def test_a_new_nonce_comes_with_an_answer() -> None:
 
 
 class Crowd:
-    """Carries calls to a provider, the first two of a path together: neither has seen the answer to the other."""
+    """A transport that holds the first request to a path until the second arrives."""
 
     def __init__(self, provider: Provider, path: str) -> None:
         self._provider = provider
@@ -68,7 +68,7 @@ class Crowd:
         self._both = asyncio.Event()
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
-        """Answer one call."""
+        """Answer one request."""
         if request.url.path == self._path:
             self._arrived += 1
             if self._arrived == 2:
@@ -77,8 +77,8 @@ class Crowd:
         return await self._provider.answer(request)
 
 
-async def test_a_nonce_that_two_calls_are_asked_for_at_once() -> None:
-    """Expect both to be sent again, although the second to hear of the nonce finds it known."""
+async def test_two_concurrent_challenges_of_the_api() -> None:
+    """Both requests are sent again, although the second finds the nonce already known."""
     provider = Provider()
     provider.nonces["/api"] = "nonce"
     transport = httpx.MockTransport(Crowd(provider, "/api").answer)
@@ -88,8 +88,8 @@ async def test_a_nonce_that_two_calls_are_asked_for_at_once() -> None:
     assert provider.refused == 2
 
 
-async def test_a_nonce_that_two_token_calls_are_asked_for_at_once() -> None:
-    """Expect the same of two people's tokens that are bound to one key."""
+async def test_two_concurrent_challenges_of_the_token_endpoint() -> None:
+    """The same for two tokens that are bound to one key."""
     provider = Provider()
     provider.nonces["/oauth/v2/token"] = "nonce"
     transport = httpx.MockTransport(Crowd(provider, "/oauth/v2/token").answer)
@@ -102,8 +102,8 @@ async def test_a_nonce_that_two_token_calls_are_asked_for_at_once() -> None:
     assert provider.refused == 2
 
 
-async def test_an_api_that_asks_again_for_the_nonce_that_it_had() -> None:
-    """Expect no repetition: it would be refused once more."""
+async def test_an_api_that_rejects_its_own_nonce() -> None:
+    """The request is not sent a third time."""
     calls: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -120,8 +120,8 @@ async def test_an_api_that_asks_again_for_the_nonce_that_it_had() -> None:
     assert len(calls) == 3
 
 
-async def test_an_api_that_is_never_content() -> None:
-    """Expect one repetition and no more, where each answer asks for another nonce."""
+async def test_an_api_with_a_new_nonce_in_each_response() -> None:
+    """The request is retried only once."""
     calls: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -138,8 +138,8 @@ async def test_an_api_that_is_never_content() -> None:
     assert len(calls) == 2
 
 
-async def test_a_token_endpoint_that_is_never_content() -> None:
-    """Expect an error after one repetition."""
+async def test_a_token_endpoint_with_a_new_nonce_in_each_response() -> None:
+    """The request is retried once, then an error is raised."""
     calls: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -153,8 +153,8 @@ async def test_a_token_endpoint_that_is_never_content() -> None:
 
 
 @pytest.mark.parametrize("blocking", [False, True], ids=["async", "blocking"])
-async def test_a_nonce_that_is_asked_for_behind_a_redirect(blocking: bool) -> None:
-    """Expect the hop that was refused to be sent again, and what came before it to stay done once."""
+async def test_a_challenge_after_a_redirect(blocking: bool) -> None:
+    """Only the last request is sent again."""
     provider = Provider()
     provider.moves["/old"] = (303, "/api")
     provider.nonces["/api"] = "nonce"
@@ -170,15 +170,15 @@ async def test_a_nonce_that_is_asked_for_behind_a_redirect(blocking: bool) -> No
 
 
 @pytest.mark.parametrize("nonce", ["", "a b", "a\x7f", "n" * 1025])
-def test_a_nonce_that_cannot_be_sent_back(nonce: str) -> None:
-    """Expect it to be left alone."""
+def test_an_invalid_nonce_is_ignored(nonce: str) -> None:
+    """It cannot be sent in a proof."""
     dpop = seic.DPoP()
     assert not dpop.remember_nonce(httpx.Request("POST", HOST), {"DPoP-Nonce": nonce}, api=False)
     assert "nonce" not in parts(dpop.prove("GET", httpx.URL(HOST), now=0.0))[1]
 
 
 def test_the_nonces_of_two_servers() -> None:
-    """Expect each to get its own, and none to get another's."""
+    """Each server receives only its own nonce."""
     dpop = seic.DPoP()
     dpop.remember_nonce(httpx.Request("POST", HOST), {"DPoP-Nonce": "one"}, api=False)
 

@@ -1,4 +1,4 @@
-"""The guard that lets no hop leave the origin."""
+"""The origin guard: requests and redirects to another origin are refused."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import httpx
 import httpx2
 import pytest
 
-from seic._errors import HostNotAllowed
-from seic._model.hosts import Origin
+from seic import HostNotAllowed, Origin
 from seic._transport import AsyncTransport, OriginGuard, Transport
 from tests._support.hops import Recorder, make_config
 from tests._support.identities import certificate
 
-# The guard
+# URLs
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
@@ -35,8 +34,8 @@ from tests._support.identities import certificate
         ("www.xn--bcher-kva.example", "https://www.xn--bcher-kva.example/"),
     ],
 )
-def test_the_guard_lets_its_own_origin_pass(library: ModuleType, origin: str, url: str) -> None:
-    """However a URL is spelt, what counts is where it leads: scheme, host and port."""
+def test_urls_of_the_origin_are_allowed(library: ModuleType, origin: str, url: str) -> None:
+    """Scheme, host and port decide, not the spelling of the URL."""
     guard = OriginGuard(Origin.parse(origin, field="hosts.api"))
 
     assert guard.allows(library.URL(url))
@@ -74,8 +73,8 @@ def test_the_guard_lets_its_own_origin_pass(library: ModuleType, origin: str, ur
         ("", ""),
     ],
 )
-def test_the_guard_refuses_every_other_origin(library: ModuleType, url: str, host: str) -> None:
-    """The error names the host as it would be called, so that a trick in the spelling shows."""
+def test_urls_of_another_origin_are_refused(library: ModuleType, url: str, host: str) -> None:
+    """The error names the host that would be called, which reveals a misleading spelling."""
     guard = OriginGuard(Origin.parse("api.example", field="hosts.api"))
     target = library.URL(url)
 
@@ -87,16 +86,16 @@ def test_the_guard_refuses_every_other_origin(library: ModuleType, url: str, hos
 
 
 @pytest.mark.parametrize("url", ["https://[0:0:0:0:0:0:0:1]:8443/", "https://localhost:8443/", "https://[::1]/"])
-def test_two_names_of_one_machine_are_two_origins(url: str) -> None:
-    """What another name leads to is not for a comparison to decide."""
+def test_two_names_of_a_machine_are_different_origins(url: str) -> None:
+    """Names are compared, not resolved."""
     guard = OriginGuard(Origin.parse("[::1]:8443", field="hosts.api"))
 
     with pytest.raises(HostNotAllowed):
         guard.check(httpx.URL(url))
 
 
-def test_what_has_passed_opens_the_way_for_nothing_else() -> None:
-    """A call's URL is known again by being the same object; each other one is looked at."""
+def test_the_cache_of_the_last_url_allows_no_other() -> None:
+    """Only the same URL object is not checked again."""
     guard = OriginGuard(Origin.parse("api.example", field="hosts.api"))
     own = httpx.URL("https://api.example/v1")
     for _ in range(2):
@@ -105,7 +104,7 @@ def test_what_has_passed_opens_the_way_for_nothing_else() -> None:
             guard.check(own.copy_with(host="evil.example"))
 
 
-# Every hop
+# Redirects
 
 
 _FOREIGN = [
@@ -119,7 +118,7 @@ _FOREIGN = [
 
 
 async def test_a_redirect_within_the_origin_is_followed() -> None:
-    """A relative and a whole URL of the same origin are hops like the first."""
+    """Relative and full URLs of the same origin are followed."""
     recorder = Recorder({"/a": "/b", "/b": "https://api.example:443/c"})
     transport = AsyncTransport(make_config(), transport=httpx.MockTransport(recorder))
     async with httpx.AsyncClient(transport=transport, follow_redirects=True) as client:
@@ -130,8 +129,8 @@ async def test_a_redirect_within_the_origin_is_followed() -> None:
 
 
 @pytest.mark.parametrize("location", _FOREIGN)
-async def test_no_redirect_leads_out_of_the_origin(location: str) -> None:
-    """The hop to a foreign origin is refused before anything of it is sent."""
+async def test_a_redirect_to_another_origin_is_refused(location: str) -> None:
+    """The request is refused before it is sent."""
     recorder = Recorder({"/a": "/b", "/b": location})
     transport = AsyncTransport(make_config(), transport=httpx.MockTransport(recorder))
     async with httpx.AsyncClient(transport=transport, follow_redirects=True) as client:
@@ -142,8 +141,8 @@ async def test_no_redirect_leads_out_of_the_origin(location: str) -> None:
 
 
 @pytest.mark.parametrize("location", _FOREIGN)
-def test_no_redirect_leads_a_blocking_client_out_of_the_origin(location: str) -> None:
-    """The blocking twin refuses the same."""
+def test_a_redirect_of_a_blocking_client_to_another_origin_is_refused(location: str) -> None:
+    """The blocking client behaves the same."""
     recorder = Recorder({"/a": location})
     transport = Transport(make_config(), transport=httpx.MockTransport(recorder))
     with httpx.Client(transport=transport, follow_redirects=True) as client, pytest.raises(HostNotAllowed):
@@ -153,7 +152,7 @@ def test_no_redirect_leads_a_blocking_client_out_of_the_origin(location: str) ->
 
 
 def test_a_certificate_changes_the_origin() -> None:
-    """With a certificate the API host is as foreign as any other."""
+    """With a certificate the API host is another origin."""
     recorder = Recorder()
     transport = Transport(make_config(certificate=certificate()), transport=httpx.MockTransport(recorder))
     with httpx.Client(transport=transport) as client:

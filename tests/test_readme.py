@@ -1,3 +1,5 @@
+"""The README: its examples, its first screen, its commands and links."""
+
 from __future__ import annotations
 
 import ast
@@ -22,12 +24,12 @@ from seic.sandbox import Sandbox
 
 _ROOT = Path(__file__).parent.parent
 _README = _ROOT / "README.md"
-_ONE_SCREEN = 55  # lines of source, of which ten are fences and not seen
+_ONE_SCREEN = 55  # lines of source, of which ten are fences, which are not rendered
 
 
 @pytest.fixture
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """Give the test the environment and the folder of a reader, with a gateway on this machine as the provider."""
+    """Set the variables and the files of the examples, for a sandbox as the provider."""
     for name in [name for name in os.environ if name.startswith("SEIC_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -53,17 +55,17 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]
 
 
 def _evaluate(example: Example) -> None:
-    """Run a block as `python -m asyncio` would: a bare `await` or `async with` is allowed."""
-    # The empty lines make a traceback name the README's own line.
+    """Run a block as in `python -m asyncio`, with top-level `await` and `async with`."""
+    # Empty lines, so that a traceback has the line number of the README.
     source = "\n" * (example.line + example.parsed.line_offset) + example.parsed
     code = compile(source, example.path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    result = eval(code, example.namespace)  # noqa: S307  the project's own README
+    result = eval(code, example.namespace)  # noqa: S307  the README of the project
     if inspect.iscoroutine(result):
         asyncio.run(result)
 
 
 def test_every_python_block_runs(reader: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """The blocks run from top to bottom in one namespace, and reach both hosts of a gateway."""
+    """The blocks run in order in one namespace, and call both hosts of the gateway."""
     document = Sybil(parsers=[CodeBlockParser("python", _evaluate)]).parse(_README)
     examples = list(document.examples())
 
@@ -76,11 +78,11 @@ def test_every_python_block_runs(reader: Sandbox, capsys: pytest.CaptureFixture[
     printed = capsys.readouterr().out
     assert "Sample account 1" in printed
     assert f"{reader.mtls_url} 200" in printed
-    assert "hosts.mtls: there is a client certificate, but" in printed
+    assert "hosts.mtls: a client certificate is set, but" in printed
 
 
-def test_what_matters_most_is_on_the_first_screen() -> None:
-    """What it is, how to install it, an example, the figure, mutual TLS and the two commands come before the rest."""
+def test_the_first_screen_has_the_essentials() -> None:
+    """Installation, an example, the figure, mutual TLS and the two commands come before the rule."""
     first, rule, _ = _README.read_text(encoding="utf-8").partition("\n---\n")
 
     assert rule
@@ -90,7 +92,7 @@ def test_what_matters_most_is_on_the_first_screen() -> None:
 
 
 def test_ci_runs_the_readmes_own_command() -> None:
-    """The suite's command stands in the README and in CI letter by letter."""
+    """README and CI have the same command for the tests."""
     command = "python -m pip install nox && nox -s tests"
 
     assert command in _README.read_text(encoding="utf-8")
@@ -98,8 +100,8 @@ def test_ci_runs_the_readmes_own_command() -> None:
 
 
 @pytest.mark.parametrize("file", ["README.md", "certs-sample/README.md", "docs/architecture.md"])
-def test_every_session_that_is_spoken_of_exists(file: str) -> None:
-    """A command that a reader is told to run is one that nox knows."""
+def test_every_session_in_the_documentation_exists(file: str) -> None:
+    """Each `nox -s` command has a session in the noxfile."""
     told = set(re.findall(r"nox -s (\w+)", (_ROOT / file).read_text(encoding="utf-8")))
     known = set(
         re.findall(r"^def ([a-z]\w*)\(session", (_ROOT / "noxfile.py").read_text(encoding="utf-8"), re.MULTILINE)

@@ -47,7 +47,7 @@ def test_no_token_is_shared_between_two_identities(
     error = refused(kind, gateway.config(), auth=seic.OAuth2Auth(gateway.config(**changes)))
 
     assert error.field == "auth"
-    assert f"its {fact} is another" in str(error)
+    assert f"its {fact} differs" in str(error)
 
 
 @KINDS

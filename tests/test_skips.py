@@ -1,3 +1,5 @@
+"""The hook that fails skipped tests in CI."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -50,7 +52,7 @@ def test_something():
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester) -> pytest.Pytester:
-    """Return a suite of its own that has the hooks, every way to skip, and one test that passes."""
+    """Return a test suite with the hooks, every kind of skip, and one test that passes."""
     pytester.makeconftest(Path(skips.__file__).read_text(encoding="utf-8"))
     pytester.makepyfile(
         test_by_call=_BY_CALL,
@@ -65,18 +67,18 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def _run(suite: pytest.Pytester) -> pytest.RunResult:
-    # Other plugins are not what is tested, and one of them warns about a suite without settings.
+    # Other plugins are not tested here, and one of them warns about a suite without settings.
     others = [f"-pno:{name}" for name in ("asyncio", "cacheprovider", "randomly")]
     return suite.runpytest_inprocess(*others, "-v", "--continue-on-collection-errors")
 
 
-def test_ci_fails_on_every_way_to_skip(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With CI=true each skip makes the run red and tells its reason; an expected failure, which is no skip, stays."""
+def test_ci_fails_on_every_kind_of_skip(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With CI=true each skip fails and prints its reason. An expected failure is not a skip."""
     monkeypatch.setenv("CI", "true")
 
     result = _run(suite)
 
-    # pytest calls what goes wrong before a test's own body an error.
+    # pytest reports a failure before the body of a test as an error.
     result.assert_outcomes(failed=1, errors=4, xfailed=1, passed=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     for skip in ("by_call", "by_mark", "in_a_fixture", "whole_module", "missing_import"):
@@ -84,8 +86,8 @@ def test_ci_fails_on_every_way_to_skip(suite: pytest.Pytester, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("ci", [None, "", "false"], ids=["unset", "empty", "false"])
-def test_a_skip_is_a_skip_elsewhere(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, ci: str | None) -> None:
-    """Without CI a machine that lacks a program runs the rest, and is told what it did not see."""
+def test_a_skip_passes_without_ci(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, ci: str | None) -> None:
+    """A machine without a program runs the other tests, and reports the skipped ones."""
     monkeypatch.delenv("CI", raising=False)
     if ci is not None:
         monkeypatch.setenv("CI", ci)

@@ -1,4 +1,4 @@
-"""Tracking ids reach errors and the log from every reply, and what a server echoes of ours does not."""
+"""Tracking ids in errors and the log, and redaction of secrets that a server echoes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 
 import seic
 
-TOKEN = "a-token-of-ours"
+TOKEN = "the-access-token"
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
 def config() -> seic.Config:
-    """Settings of the gateway."""
+    """Return a configuration for the gateway."""
     return seic.Config(
         provider=seic.SEI_GATEWAY,
         client_id="AppKey-1",
@@ -26,7 +26,7 @@ def config() -> seic.Config:
 
 
 def gateway(api: Answer) -> httpx.MockTransport:
-    """Return a transport whose token call works and whose API answers so."""
+    """Return a transport with a working token endpoint and the given API."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/v2/oauthtoken":
@@ -37,7 +37,7 @@ def gateway(api: Answer) -> httpx.MockTransport:
 
 
 def body_that_breaks() -> Iterator[bytes]:
-    """A body whose connection is lost in the middle."""
+    """Yield the start of a body, then lose the connection."""
     yield b"{"
     raise httpx.ReadError("gone")
 
@@ -47,15 +47,15 @@ def body_that_breaks() -> Iterator[bytes]:
     [
         pytest.param({"content": b"x" * (1024 * 1024 + 1)}, id="too large"),
         pytest.param(
-            {"headers": {"Content-Encoding": "br"}, "stream": httpx.ByteStream(b"x")}, id="compressed unasked"
+            {"headers": {"Content-Encoding": "br"}, "stream": httpx.ByteStream(b"x")}, id="unsupported encoding"
         ),
-        pytest.param({"headers": {"Content-Encoding": "gzip"}, "stream": httpx.ByteStream(b"x")}, id="bad gzip"),
-        pytest.param({"content": body_that_breaks()}, id="cut off"),
-        pytest.param({"content": b"<html>"}, id="no JSON"),
+        pytest.param({"headers": {"Content-Encoding": "gzip"}, "stream": httpx.ByteStream(b"x")}, id="invalid gzip"),
+        pytest.param({"content": body_that_breaks()}, id="truncated"),
+        pytest.param({"content": b"<html>"}, id="not JSON"),
     ],
 )
-def test_an_error_of_a_reply_whose_head_arrived_carries_its_id(reply: dict[str, object]) -> None:
-    """What goes wrong with the body does not lose what support asks for."""
+def test_an_error_in_the_body_keeps_the_tracking_id(reply: dict[str, object]) -> None:
+    """The id is in the headers, so an invalid body does not lose it."""
 
     def answer(_request: httpx.Request) -> httpx.Response:
         response = httpx.Response(200, **reply)  # type: ignore[arg-type]
@@ -70,8 +70,8 @@ def test_an_error_of_a_reply_whose_head_arrived_carries_its_id(reply: dict[str, 
     assert caught.value.tracking_id == "TID-77"
 
 
-def test_each_hop_is_logged_with_its_id(caplog: pytest.LogCaptureFixture) -> None:
-    """A redirect within the origin is a reply like any other."""
+def test_each_redirect_is_logged_with_its_id(caplog: pytest.LogCaptureFixture) -> None:
+    """Redirects within the origin are logged as other responses."""
 
     def api(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/old":
@@ -84,8 +84,8 @@ def test_each_hop_is_logged_with_its_id(caplog: pytest.LogCaptureFixture) -> Non
     assert [record.getMessage().rpartition("=")[2] for record in caplog.records] == ["FIRST", "SECOND"]
 
 
-def test_a_reply_that_was_retried_is_logged_with_its_id(caplog: pytest.LogCaptureFixture) -> None:
-    """What a retry swallows is what support will ask for."""
+def test_a_retried_response_is_logged_with_its_id(caplog: pytest.LogCaptureFixture) -> None:
+    """The caller does not see this response, but its id is in the log."""
     replies = iter([503, 200])
 
     def api(_request: httpx.Request) -> httpx.Response:
@@ -100,8 +100,8 @@ def test_a_reply_that_was_retried_is_logged_with_its_id(caplog: pytest.LogCaptur
 
 
 @pytest.mark.parametrize("form", ["gateway", "none"])
-def test_an_api_that_echoes_the_token_does_not_have_it_repeated(form: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither the error, nor its pickle, nor the log holds it."""
+def test_a_token_that_the_api_echoes_is_redacted(form: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the error, nor its pickle, nor the log contains it."""
 
     def api(_request: httpx.Request) -> httpx.Response:
         headers = {"requesttrackingid": f"id-of-{TOKEN}"}
@@ -116,7 +116,7 @@ def test_an_api_that_echoes_the_token_does_not_have_it_repeated(form: str, caplo
         reply = client.get("/x")
         with pytest.raises(seic.ApiError) as caught:
             seic.raise_for_status(reply)
-    # httpx logs a server's reason phrase as it is, under a name of its own.
+    # httpx logs a server's reason phrase unchanged, with its own logger.
     logged = [record.getMessage() for record in caplog.records if record.name.startswith("seic")]
     shown = f"{caught.value} {vars(caught.value)} {logged}"
     assert TOKEN not in shown

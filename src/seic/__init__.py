@@ -30,19 +30,12 @@ from seic._model.extension_grants import (
     SamlBearer,
     TokenExchange,
 )
-from seic._model.grants import (
-    AuthorizationCode,
-    ClientCredentials,
-    Grant,
-    Password,
-    RefreshToken,
-    Saml2Bearer,
-    SessionToken,
-)
+from seic._model.grant_parameters import Grant
+from seic._model.grants import AuthorizationCode, ClientCredentials, Password, RefreshToken, Saml2Bearer, SessionToken
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import ClientAuthentication, KeyedCertificate, Provider, RequestContext
 from seic._model.saml import Document as SamlDocument
-from seic._model.secret import Secret
+from seic._model.secrecy import Secret
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._model.token_source import TokenSource
@@ -57,6 +50,7 @@ from seic._oauth.client_auth import (
 )
 from seic._oauth.dpop import DPoP
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
+from seic._options import AsyncClientOptions, ClientOptions, ConfigOptions, DiscoveryOptions, TransportOptions
 from seic._public import publish
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import create_ssl_context
@@ -149,6 +143,12 @@ __all__ = [
     "ApiError",
     "FieldError",
     "LoggedInElsewhere",
+    # Keyword arguments, for code that passes them on
+    "ConfigOptions",
+    "DiscoveryOptions",
+    "TransportOptions",
+    "AsyncClientOptions",
+    "ClientOptions",
     # About this package
     "__version__",
 ]

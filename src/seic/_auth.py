@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 import httpx
 
-from seic._api.body_prefix import discard, discard_async, peek, peek_async
+from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefix_sync
 from seic._api.dpop_signer import DPoPSigner
 from seic._api.replay import NOT_REPLAYED, ReplayableBody
 from seic._config import Config
@@ -141,7 +141,31 @@ class OAuth2Auth(_Auth):
             self._prove_calls(DPoPSigner(config.dpop, clock.wall))
 
     def __repr__(self) -> str:
-        return f"OAuth2Auth({self.config.base_url}, client_id={self.config.client_id!r})"
+        kind = type(self)
+        return f"<{kind.__module__}.{kind.__qualname__} {self.describe()}>"
+
+    def describe(self) -> str:
+        """Return host, state of the token and certificate in one line, without secrets; it blocks on nothing."""
+        return f"{self.config.base_url} token={self._describe_token()}; {self._describe_certificate()}"
+
+    def _describe_token(self) -> str:
+        if (token := self.current) is None:
+            return "none"
+        held, now, wall = self._state.held, self._monotonic(), self._wall()
+        is_due = now >= held.renew_at or now >= held.idle_at or wall >= held.wall_until
+        left = (
+            "no known expiry"
+            if token.expires_at is None
+            else f"expires in {_span(token.expires_at.timestamp() - wall)}"
+        )
+        return f"{'due for refresh' if is_due else 'fresh'}, {left}"
+
+    def _describe_certificate(self) -> str:
+        if not self._presenter.is_ready:
+            return "certificate not loaded yet"
+        if (certificate := self._presenter.certificate()) is None:
+            return "no certificate"
+        return f"certificate {certificate.leaf.name}, {certificate.days_left():.0f} days left"
 
     @property
     def certificate(self) -> ClientCertificate | None:
@@ -250,7 +274,7 @@ class OAuth2Auth(_Auth):
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
             body = ReplayableBody(request.stream)
-            await body.mark_async()
+            await body.save_position()
         response = yield request
         self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
@@ -259,16 +283,16 @@ class OAuth2Auth(_Auth):
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
-        said = await peek_async(response)
+        said = await read_prefix(response)
         if not self._should_replay(response, said, held, body):
             return
         held = await self._source.obtain()
         if body is not None:
-            await body.rewind_async()
+            await body.rewind()
         if (replay := self._replay(response, held, body, self._async_trace)) is None:
             return
         if said is None:
-            await discard_async(response)
+            await discard(response)
         now, wall = self._monotonic(), self._wall()
         response = yield replay
         self._check_hops(replay, response)
@@ -290,7 +314,7 @@ class OAuth2Auth(_Auth):
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
             body = ReplayableBody(request.stream)
-            body.mark()
+            body.save_position_sync()
         response = yield request
         self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
@@ -299,16 +323,16 @@ class OAuth2Auth(_Auth):
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
-        said = peek(response)
+        said = read_prefix_sync(response)
         if not self._should_replay(response, said, held, body):
             return
         held = self._source.obtain_sync()
         if body is not None:
-            body.rewind()
+            body.rewind_sync()
         if (replay := self._replay(response, held, body, self._blocking_trace)) is None:
             return
         if said is None:
-            discard(response)
+            discard_sync(response)
         now, wall = self._monotonic(), self._wall()
         response = yield replay
         self._check_hops(replay, response)
@@ -324,21 +348,21 @@ class OAuth2Auth(_Auth):
         self._source.close()
         self._listeners.drain_blocking()
 
-    def _prove_calls(self, prover: DPoPSigner) -> None:
+    def _prove_calls(self, signer: DPoPSigner) -> None:
         """Have each call carry a proof. Done to this instance, so that the way of calls without proofs is untouched."""
         attach, flow, blocking_flow = self._attach, self.async_auth_flow, self.sync_auth_flow
 
         def attach_and_prove(request: Any, held: Held, trace: HopTrace) -> None:
             attach(request, held, trace)
-            prover.prove(request)
+            signer.prove(request)
 
         self._attach = attach_and_prove  # type: ignore[method-assign]
 
         def prove_async(request: Any) -> AsyncGenerator[Any, Any]:
-            return prover.drive_async(flow(request), request)
+            return signer.drive(flow(request), request)
 
         def prove_blocking(request: Any) -> Generator[Any, Any, None]:
-            return prover.drive(blocking_flow(request), request)
+            return signer.drive_sync(blocking_flow(request), request)
 
         self.async_auth_flow = prove_async  # type: ignore[method-assign]
         self.sync_auth_flow = prove_blocking  # type: ignore[method-assign]
@@ -445,6 +469,13 @@ class OAuth2Auth(_Auth):
 def _host(response: Any) -> str:
     host: str = response.request.url.netloc.decode("ascii")
     return host
+
+
+def _span(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _is_ascii(headers: list[tuple[bytes, bytes]]) -> bool:

@@ -1,10 +1,10 @@
-"""The ready clients: the only place that wires everything together."""
+"""`AsyncClient` and `Client`: httpx's clients with the configuration's transport, auth and retries."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import httpx
 
@@ -13,64 +13,110 @@ from seic._auth import OAuth2Auth
 from seic._config import Config
 from seic._errors import ConfigurationError
 from seic._listeners import Listener, Listeners
+from seic._model.secrecy import traceless
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
+from seic._options import (
+    AsyncClientOptions,
+    AsyncClientSettings,
+    ClientOptions,
+    ClientSettings,
+    split_config_options,
+)
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.stats import Stats
 from seic._transport import DECIDED_BY_CONFIG, AsyncTransport, Transport
 
-#: Keywords of a client that httpx hands on to the transport that it makes itself.
+#: Arguments of a client that httpx passes to the transport that it creates.
 _TRANSPORT_OPTIONS = ("http1", "http2", "limits")
 
 
-def _for_transport(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that are the transport's.
-
-    They stay among the client's, which checks them (is there a package for `http2`?) and makes nothing of them.
-    """
+def _transport_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    # The client gets them too: it checks that the package for `http2` is installed. None is httpx's default.
     names = (*_TRANSPORT_OPTIONS, *DECIDED_BY_CONFIG)
-    # None is httpx's own default.
     return {name: options[name] for name in names if options.get(name) is not None}
 
 
-def _join_auth(
-    config: Config,
-    auth: OAuth2Auth | None,
-    transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None,
-) -> OAuth2Auth:
-    """Return a client's own auth, or the shared one after checking that it is of the same identity."""
-    if auth is None:
-        return OAuth2Auth(config, transport=transport)
+def _client_options(config: Config, options: Mapping[str, Any], carry: Callable[[Any], Any]) -> dict[str, Any]:
+    mounts = options.get("mounts") or {}
+    wrapped = {pattern: None if transport is None else carry(transport) for pattern, transport in mounts.items()}
+    return {"base_url": config.base_url, **options, "mounts": wrapped}
+
+
+class _SeicClient:
+    """The members of both clients that send nothing."""
+
+    _oauth: OAuth2Auth
+    _owns_auth: bool
+    _listeners: Listeners
+    _unsubscribe: Callable[[], None]
+
+    def __repr__(self) -> str:
+        kind = type(self)
+        return f"<{kind.__module__}.{kind.__qualname__} {self._oauth.describe()}>"
+
+    @property
+    def certificate(self) -> ClientCertificate | None:
+        """The current client certificate; see `OAuth2Auth.certificate`."""
+        return self._oauth.certificate
+
+    @property
+    def stats(self) -> Stats:
+        """A snapshot of the counters."""
+        return self._oauth.stats
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call a listener for each event; see `OAuth2Auth.listen`."""
+        return self._oauth.listen(listener)
+
+    def _use_auth(
+        self,
+        auth: OAuth2Auth | None,
+        config: Config,
+        transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None,
+        on_event: Listener | None,
+    ) -> OAuth2Auth:
+        if auth is not None:
+            _check_auth(auth, config)
+        self._owns_auth = auth is None
+        self._oauth = auth or OAuth2Auth(config, transport=transport)
+        # Not the auth's own: closing waits for the listeners of this client only.
+        self._listeners = Listeners(on_event)
+        self._unsubscribe = self._oauth.listen(self._listeners.tell)
+        return self._oauth
+
+
+def _check_auth(auth: object, config: Config) -> None:
     if not isinstance(auth, OAuth2Auth):
         raise ConfigurationError(
-            f"auth: must be a seic.OAuth2Auth, whose token is shared, not {type(auth).__name__}; give another kind of "
-            "auth to the single call",
+            f"auth: must be a seic.OAuth2Auth, not {type(auth).__name__}; pass another kind of auth to the single "
+            "request",
             field="auth",
         )
-    for fact in ("base_url", "client_id", "certificate"):
-        if getattr(auth.config, fact) != getattr(config, fact):
+    for setting in ("base_url", "client_id", "certificate"):
+        if getattr(auth.config, setting) != getattr(config, setting):
             raise ConfigurationError(
-                f"auth: its {fact} is another than this client's; a token is never shared between two identities, so "
-                "make both of one Config",
+                f"auth: its {setting} differs from this client's; two identities never share a token, so create both "
+                "from one Config",
                 field="auth",
             )
-    return auth
 
 
-class AsyncClient(httpx.AsyncClient):
-    """An `httpx.AsyncClient` that carries the identity and the token of a configuration.
+class AsyncClient(_SeicClient, httpx.AsyncClient):
+    """An `httpx.AsyncClient` with the certificate and the token of a configuration.
 
-    Calls go to the configuration's origin only: any other raises `HostNotAllowed`, on redirects too.
+    It sends requests to the configuration's origin only; any other raises `HostNotAllowed`, after redirects too.
 
     Args:
-        config: Who asks, where, and how.
-        auth: An `OAuth2Auth` of the same identity, to share its token with other clients; None is one of its own.
-        transport: What carries API calls in place of the network, for tests; token calls too, unless `auth` is given.
-        on_event: A function or coroutine function of one event, told until the client is closed; see
+        config: The configuration.
+        auth: An `OAuth2Auth` of the same identity whose token this client shares; by default the client has its own.
+        transport: The transport in place of the network, for tests; it carries token requests too, unless `auth` is
+            given.
+        on_event: A function or coroutine function that is called with each event until the client is closed; see
             `OAuth2Auth.listen`.
-        retry: How often idempotent calls are repeated when that may help; None is never.
-        options: Keywords of `httpx.AsyncClient`, all but those that the configuration decides: `verify`,
-            `cert`, `proxy`, `trust_env`.
+        retry: The policy for repeating idempotent requests; None repeats none.
+        options: Arguments of `httpx.AsyncClient`, except those that the configuration decides: `verify`, `cert`,
+            `proxy`, `trust_env`.
 
     Raises:
         ConfigurationError: An option contradicts the configuration.
@@ -84,79 +130,61 @@ class AsyncClient(httpx.AsyncClient):
         transport: httpx.AsyncBaseTransport | None = None,
         on_event: Listener | None = None,
         retry: Retry | None = None,
-        **options: Any,
+        **options: Unpack[AsyncClientOptions],
     ) -> None:
         def carry(inner: httpx.AsyncBaseTransport | None, **options: Any) -> httpx.AsyncBaseTransport:
             carrier = AsyncTransport(config, transport=inner, **options)
             return carrier if retry is None else RetryTransport(carrier, retry, provider=config.provider)
 
-        carrier = carry(transport, **_for_transport(options))
-        self._owns_auth = auth is None
-        self._oauth = _join_auth(config, auth, transport)
-        self._listeners = Listeners(on_event)
-        self._unsubscribe = self._oauth.listen(self._listeners.tell)
-        options.setdefault("base_url", config.base_url)
-        if mounts := options.get("mounts"):
-            options["mounts"] = {pattern: None if mount is None else carry(mount) for pattern, mount in mounts.items()}
-        super().__init__(auth=self._oauth, transport=carrier, **options)
+        carrier = carry(transport, **_transport_options(options))
+        oauth = self._use_auth(auth, config, transport, on_event)
+        super().__init__(auth=oauth, transport=carrier, **_client_options(config, options, carry))
 
     @classmethod
-    def from_env(cls, **options: Any) -> Self:
-        """Return a client for the settings in the `SEIC_*` variables; see `Config.from_env`."""
-        return cls(Config.from_env(), **options)
-
-    async def token(self, *, force: bool = False) -> Token:
-        """Return a live token.
+    @traceless
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        auth: OAuth2Auth | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        on_event: Listener | None = None,
+        retry: Retry | None = None,
+        **settings: Unpack[AsyncClientSettings],
+    ) -> Self:
+        """Return a client for the settings in the `SEIC_*` variables; see `Config.from_env` for their names.
 
         Args:
-            force: Fetch a new one although the old one is fresh.
+            environ: The variables; by default those of the process.
+            auth: See the class.
+            transport: See the class.
+            on_event: See the class.
+            retry: See the class.
+            settings: Arguments of `Config`, which replace variables, and arguments of `httpx.AsyncClient`.
 
         Raises:
-            TokenError: No token could be had.
-            CertificateError: The client certificate cannot work.
+            ConfigurationError: A variable is missing or malformed; its `field` is the variable's name.
+            CertificateError: The certificate that the variables name cannot be used.
         """
+        changes, options = split_config_options(settings)
+        config = Config.from_env(environ, **changes)
+        return cls(config, auth=auth, transport=transport, on_event=on_event, retry=retry, **options)
+
+    async def token(self, *, force: bool = False) -> Token:
+        """Return a valid token, and request one if necessary; see `OAuth2Auth.token`."""
         return await self._oauth.token(force=force)
 
-    async def reload_certificate(self) -> bool:
-        """Read the certificate again now, without waiting for the next look; return whether it was a new one.
-
-        Raises:
-            CertificateError: What is there now cannot work; the last good one stays in service.
-            ConfigurationError: There is no certificate, or it was given as bytes.
-        """
-        return await self._oauth.reload_certificate()
-
     async def token_info(self) -> TokenInfo:
-        """Ask the provider what the token is good for, getting one first if need be.
-
-        Raises:
-            ConfigurationError: The provider has no call that describes a token.
-            TokenError: No token could be had, or the provider did not describe it.
-        """
+        """Ask the provider to describe the token; see `OAuth2Auth.token_info`."""
         return await self._oauth.token_info()
 
     async def revoke(self) -> None:
-        """End the token's life at the provider; the next call gets a new one.
-
-        Raises:
-            TokenError: The provider did not end it; it is dropped here all the same.
-            ConfigurationError: The provider has no way to.
-        """
+        """Revoke the token at the provider; see `OAuth2Auth.revoke`."""
         await self._oauth.revoke()
 
-    @property
-    def certificate(self) -> ClientCertificate | None:
-        """The client certificate in service; see `OAuth2Auth.certificate`."""
-        return self._oauth.certificate
-
-    @property
-    def stats(self) -> Stats:
-        """A snapshot of the counters."""
-        return self._oauth.stats
-
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Tell a listener of each event from now on; see `OAuth2Auth.listen`."""
-        return self._oauth.listen(listener)
+    async def reload_certificate(self) -> bool:
+        """Read the certificate's files again now; see `OAuth2Auth.reload_certificate`."""
+        return await self._oauth.reload_certificate()
 
     async def _leave(self) -> None:
         if self._owns_auth:
@@ -165,7 +193,7 @@ class AsyncClient(httpx.AsyncClient):
         await self._listeners.drain()
 
     async def aclose(self) -> None:
-        """Close the connections, and end background work unless the auth is shared."""
+        """Close the connections, and stop background work unless the auth is shared."""
         try:
             await self._leave()
         finally:
@@ -184,18 +212,16 @@ class AsyncClient(httpx.AsyncClient):
             await super().__aexit__(exc_type, exc_value, traceback)
 
 
-class Client(httpx.Client):
+class Client(_SeicClient, httpx.Client):
     """The blocking twin of `AsyncClient`, for scripts, Django and Celery.
 
     Args:
-        config: Who asks, where, and how.
-        auth: An `OAuth2Auth` of the same identity, to share its token with other clients; None is one of its own.
-        transport: What carries API calls in place of the network, for tests; token calls too, unless `auth` is given.
-        on_event: A function or coroutine function of one event, told until the client is closed; see
-            `OAuth2Auth.listen`.
-        retry: How often idempotent calls are repeated when that may help; None is never.
-        options: Keywords of `httpx.Client`, all but those that the configuration decides: `verify`,
-            `cert`, `proxy`, `trust_env`.
+        config: The configuration.
+        auth: As in `AsyncClient`.
+        transport: As in `AsyncClient`.
+        on_event: As in `AsyncClient`.
+        retry: As in `AsyncClient`.
+        options: Arguments of `httpx.Client`, except those that the configuration decides.
 
     Raises:
         ConfigurationError: An option contradicts the configuration.
@@ -209,56 +235,48 @@ class Client(httpx.Client):
         transport: httpx.BaseTransport | None = None,
         on_event: Listener | None = None,
         retry: Retry | None = None,
-        **options: Any,
+        **options: Unpack[ClientOptions],
     ) -> None:
         def carry(inner: httpx.BaseTransport | None, **options: Any) -> httpx.BaseTransport:
             carrier = Transport(config, transport=inner, **options)
             return carrier if retry is None else RetryTransport(carrier, retry, provider=config.provider)
 
-        carrier = carry(transport, **_for_transport(options))
-        self._owns_auth = auth is None
-        self._oauth = _join_auth(config, auth, transport)
-        self._listeners = Listeners(on_event)
-        self._unsubscribe = self._oauth.listen(self._listeners.tell)
-        options.setdefault("base_url", config.base_url)
-        if mounts := options.get("mounts"):
-            options["mounts"] = {pattern: None if mount is None else carry(mount) for pattern, mount in mounts.items()}
-        super().__init__(auth=self._oauth, transport=carrier, **options)
+        carrier = carry(transport, **_transport_options(options))
+        oauth = self._use_auth(auth, config, transport, on_event)
+        super().__init__(auth=oauth, transport=carrier, **_client_options(config, options, carry))
 
     @classmethod
-    def from_env(cls, **options: Any) -> Self:
-        """Return a client for the settings in the `SEIC_*` variables; see `Config.from_env`."""
-        return cls(Config.from_env(), **options)
+    @traceless
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        auth: OAuth2Auth | None = None,
+        transport: httpx.BaseTransport | None = None,
+        on_event: Listener | None = None,
+        retry: Retry | None = None,
+        **settings: Unpack[ClientSettings],
+    ) -> Self:
+        """Return a client for the settings in the `SEIC_*` variables; see `AsyncClient.from_env`."""
+        changes, options = split_config_options(settings)
+        config = Config.from_env(environ, **changes)
+        return cls(config, auth=auth, transport=transport, on_event=on_event, retry=retry, **options)
 
     def token(self, *, force: bool = False) -> Token:
-        """Return a live token; see `AsyncClient.token`."""
+        """Return a valid token, and request one if necessary; see `OAuth2Auth.token`."""
         return self._oauth.token_sync(force=force)
 
-    def reload_certificate(self) -> bool:
-        """Read the certificate again now; see `AsyncClient.reload_certificate`."""
-        return self._oauth.reload_certificate_sync()
-
     def token_info(self) -> TokenInfo:
-        """Ask the provider what the token is good for; see `AsyncClient.token_info`."""
+        """Ask the provider to describe the token; see `OAuth2Auth.token_info`."""
         return self._oauth.token_info_sync()
 
     def revoke(self) -> None:
-        """End the token's life at the provider; see `AsyncClient.revoke`."""
+        """Revoke the token at the provider; see `OAuth2Auth.revoke`."""
         self._oauth.revoke_sync()
 
-    @property
-    def certificate(self) -> ClientCertificate | None:
-        """The client certificate in service; see `OAuth2Auth.certificate`."""
-        return self._oauth.certificate
-
-    @property
-    def stats(self) -> Stats:
-        """A snapshot of the counters."""
-        return self._oauth.stats
-
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Tell a listener of each event from now on; see `OAuth2Auth.listen`."""
-        return self._oauth.listen(listener)
+    def reload_certificate(self) -> bool:
+        """Read the certificate's files again now; see `OAuth2Auth.reload_certificate`."""
+        return self._oauth.reload_certificate_sync()
 
     def _leave(self) -> None:
         if self._owns_auth:
@@ -267,7 +285,7 @@ class Client(httpx.Client):
         self._listeners.drain_blocking()
 
     def close(self) -> None:
-        """Close the connections, and end background work unless the auth is shared."""
+        """Close the connections, and stop background work unless the auth is shared."""
         try:
             self._leave()
         finally:

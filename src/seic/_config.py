@@ -8,13 +8,14 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import attrs
 import httpx
 
 from seic._errors import ConfigurationError
-from seic._model.grants import ClientCredentials, Grant
+from seic._model.grant_parameters import Grant
+from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider, RequestContext
 from seic._model.secrecy import Unpicklable, hide, traceless, tracelessly_made
@@ -24,7 +25,8 @@ from seic._oauth.assertion_auth import PrivateKeyJwt
 from seic._oauth.client_auth import TlsClientAuth
 from seic._oauth.dpop import DPoP
 from seic._oauth.messages import build_token_request
-from seic._settings import named, read_environment, read_file
+from seic._options import ConfigOptions
+from seic._settings import read_environment, read_file
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import check_source
 from seic._tls.rotation import CertificateSource
@@ -210,7 +212,7 @@ class Config(Unpicklable):
 
     @classmethod
     @traceless
-    def from_env(cls, environ: Mapping[str, str] | None = None, **changes: Any) -> Config:
+    def from_env(cls, environ: Mapping[str, str] | None = None, **changes: Unpack[ConfigOptions]) -> Config:
         r"""Read the settings from `SEIC_*` variables, over those of the profile that `SEIC_PROFILE` names.
 
         `SEIC_PROVIDER` (`sei-gateway`, which is the default, `sei-platform`, `oauth2`), `SEIC_ENVIRONMENT`,
@@ -232,12 +234,14 @@ class Config(Unpicklable):
             CertificateError: The certificate that they name cannot work.
         """
         settings = read_environment(os.environ if environ is None else environ, given=changes)
-        with named(settings.names):
+        with settings.rename_errors():
             return cls(**settings.arguments, **changes)
 
     @classmethod
     @traceless
-    def from_file(cls, path: str | os.PathLike[str], *, profile: str = "default", **changes: Any) -> Config:
+    def from_file(
+        cls, path: str | os.PathLike[str], *, profile: str = "default", **changes: Unpack[ConfigOptions]
+    ) -> Config:
         """Read the settings from a table of a TOML file; its keys are the variables' names without `SEIC_`, lower case.
 
         Paths in it are relative to the file. Any grant but `ClientCredentials` is given as `grant=`.
@@ -252,7 +256,7 @@ class Config(Unpicklable):
             CertificateError: The certificate that it names cannot work.
         """
         settings = read_file(Path(path), profile, given=changes)
-        with named(settings.names):
+        with settings.rename_errors():
             return cls(**settings.arguments, **changes)
 
     @property

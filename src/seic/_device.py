@@ -15,8 +15,9 @@ from seic._model.extension_grants import DeviceCode, ExistingToken
 from seic._model.secrecy import Unpicklable
 from seic._model.token import Token
 from seic._network.transport_factory import TransportFactory
-from seic._oauth.confirmation import is_token_bound_as_it_should
+from seic._oauth.confirmation import check_confirmation
 from seic._oauth.device import DeviceAuthorization, build_device_request, next_interval, parse_device_reply
+from seic._oauth.jwt import claims_of
 from seic._oauth.reply import Reply
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
@@ -124,8 +125,8 @@ class DeviceLogin(Unpicklable):
                 if self._endpoint.should_resend(request, reply):
                     reply = yield Send(self._endpoint.build(grant, now=wall), self._endpoint.timeout)
                 token = self._endpoint.parse(reply, obtained_at=wall, now=wall)
-                is_bound = is_token_bound_as_it_should(
-                    token.access_token,
+                is_bound = check_confirmation(
+                    claims_of(token.access_token),
                     provider=self._endpoint.provider,
                     certificate=certificate,
                     host=self._endpoint.host,

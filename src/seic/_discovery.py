@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias, Unpack
 
 import attrs
 import httpx
@@ -16,6 +16,7 @@ from seic._network.proxies import Network, ProxyLike
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.metadata import metadata_urls, parse_metadata
 from seic._oauth.reply import Reply
+from seic._options import DiscoveryOptions
 from seic._runtime import Lock, in_thread
 from seic._tls.context import check_source
 from seic._tls.credential_files import Material
@@ -121,7 +122,7 @@ async def discover(
     *,
     base: Provider | None = None,
     client_authentication: ClientAuthentication | None = None,
-    **options: Any,
+    **options: Unpack[DiscoveryOptions],
 ) -> Provider:
     """Ask an issuer for its metadata (RFC 8414, OpenID Connect Discovery) and return the provider that it describes.
 
@@ -152,7 +153,7 @@ def discover_sync(
     *,
     base: Provider | None = None,
     client_authentication: ClientAuthentication | None = None,
-    **options: Any,
+    **options: Unpack[DiscoveryOptions],
 ) -> Provider:
     """Ask an issuer for its metadata, blocking; see `discover`."""
     question, read = _question(issuer, base, client_authentication, **options)

@@ -77,7 +77,7 @@ class CertificateError(SeicError):
         self, message: str, *, path: str | Path | None = None, reason: str | None = None, field: str | None = None
     ) -> None:
         super().__init__(message)
-        self.path = None if path is None else str(path)
+        self.path: str | None = None if path is None else str(path)
         self.reason = reason
         self.field = field
 
@@ -184,7 +184,7 @@ class ApiError(SeicError):
         self.tracking_id = tracking_id
         self.transient = transient
         self.retry_after = retry_after
-        self.errors = tuple(errors)
+        self.errors: tuple[FieldError, ...] = tuple(errors)
 
 
 class LoggedInElsewhere(ApiError):

@@ -1,4 +1,4 @@
-"""Where settings are read from: `SEIC_*` variables and profiles of a TOML file. `Config` checks what they mean."""
+"""Reading settings from `SEIC_*` variables and from profiles of a TOML file. `Config` validates the values."""
 
 from __future__ import annotations
 
@@ -44,23 +44,24 @@ _NAMES = (
     *_PATHS,
 )
 _VARIABLES = sorted((_PROFILE, *(f"{_PREFIX}{name.upper()}" for name in _NAMES)))
-#: What Kubernetes sets in each pod for a service beside it that is called seic, or seic-something.
-_OF_KUBERNETES = re.compile(r"SEIC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
-#: What somebody sets who looks for another grant than `client_credentials`.
-_OF_A_GRANT = re.compile(r"grant|token|code|saml|assertion", re.IGNORECASE)
-_GIVE_GRANT = (
-    "variables and files state client_credentials only; pass another grant in code, such as "
+#: Variables that Kubernetes sets in each pod for a service named seic, or seic-something.
+_KUBERNETES_VARIABLE = re.compile(r"SEIC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
+#: Names that a user tries who needs another grant than `client_credentials`.
+_GRANT_NAME = re.compile(r"grant|token|code|saml|assertion", re.IGNORECASE)
+_PASS_GRANT = (
+    "variables and files configure client_credentials only; pass another grant in code, such as "
     "grant=seic.RefreshToken(refresh_token=...)"
 )
-#: What a variable replaces in a profile beside its own namesake: a new certificate has a key of its own.
+#: Further settings of a profile that a variable replaces, since they belong to the replaced value: a new certificate
+#: has its own key.
 _REPLACES = {
     **{secret: (f"{secret}_file",) for secret in _SECRETS},
     **{f"{secret}_file": (secret,) for secret in _SECRETS},
     "certificate": ("certificate_key", "certificate_password", "certificate_password_file"),
     "environment": ("api_host", "mtls_host"),
 }
-#: The setting behind each field that `Config` and the model find fault with.
-_FIELDS = {
+#: The setting of each field that `Config` and its values validate.
+_SETTING_OF_FIELD = {
     "environment": "environment",
     "client_id": "client_id",
     "client_secret": "client_secret",
@@ -71,58 +72,77 @@ _FIELDS = {
     "hosts.api": "api_host",
     "hosts.mtls": "mtls_host",
 }
+#: Arguments in messages, and the settings that a user of variables or a file sets instead.
+_SETTINGS_OF_ARGUMENT = {
+    "hosts=seic.Hosts(api=..., mtls=...)": ("api_host", "mtls_host"),
+    "hosts=seic.Hosts(api=...)": ("api_host",),
+    "hosts=seic.Hosts(mtls=...)": ("mtls_host",),
+    "certificate=...": ("certificate",),
+    "key=…": ("certificate_key",),
+    "password=…": ("certificate_password",),
+}
 
 
 @attrs.frozen
 class _Value:
-    """A setting as the user wrote it: its text, which may be a secret, and its name."""
+    """The text of a setting, which may be a secret, and the name under which the user set it."""
 
     text: str = attrs.field(repr=False)
     name: str
 
 
 @attrs.frozen
-class Settings:
-    """Arguments of `Config`, and what the user calls each field that can be at fault."""
+class ConfigArguments:
+    """Arguments of `Config` that were read from variables or a file.
+
+    Attributes:
+        arguments: The arguments.
+        names: The variable or key of each field, by the field's name in errors.
+        remedies: The variables or keys that replace an argument in messages.
+    """
 
     arguments: dict[str, Any] = attrs.field(repr=False)
     names: Mapping[str, str]
+    remedies: Mapping[str, str]
+
+    @contextlib.contextmanager
+    def rename_errors(self) -> Iterator[None]:
+        """Replace fields and arguments in errors of the block by the variables or keys that the user set."""
+        try:
+            yield
+        except (CertificateError, ConfigurationError) as error:
+            field = error.field or ""
+            name = self.names.get(field)
+            if name is None:
+                raise
+            text = f"{name}{_replace(error.message.removeprefix(field), self.remedies)}"
+            if isinstance(error, CertificateError):
+                raise CertificateError(text, path=error.path, reason=error.reason, field=name) from None
+            raise ConfigurationError(text, field=name) from None
 
 
-@contextlib.contextmanager
-def named(names: Mapping[str, str]) -> Iterator[None]:
-    """Let an error of the block name what the user wrote in place of the field."""
-    try:
-        yield
-    except CertificateError as error:
-        field = error.field or ""
-        if field not in names:
-            raise
-        text = names[field] + error.message.removeprefix(field)
-        raise CertificateError(text, path=error.path, reason=error.reason, field=names[field]) from None
-    except ConfigurationError as error:
-        field = error.field or ""
-        if field not in names:
-            raise
-        raise ConfigurationError(names[field] + error.message.removeprefix(field), field=names[field]) from None
+def _replace(text: str, words: Mapping[str, str]) -> str:
+    for word, replacement in words.items():
+        text = text.replace(word, replacement)
+    return text
 
 
-def read_environment(environ: Mapping[str, str], *, given: Collection[str] = ()) -> Settings:
-    """Return what the variables state, over the profile that they name.
+def read_environment(environ: Mapping[str, str], *, given: Collection[str] = ()) -> ConfigArguments:
+    """Read the variables, and the profile in `SEIC_PROFILE`, over which the variables take precedence.
 
     Args:
         environ: The variables.
-        given: Arguments of `Config` that the caller has, and that are not looked for.
+        given: Arguments of `Config` that the caller passes itself. Their variables are not read.
 
     Raises:
-        ConfigurationError: A variable is missing, malformed or none that is known.
-        CertificateError: The certificate cannot work.
+        ConfigurationError: A variable is missing, malformed or unknown.
+        CertificateError: The certificate cannot be used.
     """
     refuse_unknown(environ)
     values: dict[str, _Value] = {}
     for setting in _NAMES:
         name = f"{_PREFIX}{setting.upper()}"
-        # A variable set to nothing is how a compose file or a shell says that it is not set.
+        # Compose files and shells set a variable to nothing to unset it.
         if text := environ.get(name):
             values[setting] = _Value(text, name)
     if profile := environ.get(_PROFILE):
@@ -131,39 +151,41 @@ def read_environment(environ: Mapping[str, str], *, given: Collection[str] = ())
             for replaced in _REPLACES.get(setting, ()):
                 below.pop(replaced, None)
         values = {**below, **values}
-    return _Reader(values, lambda setting: f"{_PREFIX}{setting.upper()}", given).settings()
+    return _ArgumentReader(values, lambda setting: f"{_PREFIX}{setting.upper()}", given).read()
 
 
 def refuse_unknown(environ: Mapping[str, str]) -> None:
-    """Refuse a name that is no setting's: a certificate that nobody reads means another host, not an error later."""
+    """Raise for unknown `SEIC_*` variables: a misspelt certificate would select another host without an error."""
     for name in sorted(environ):
-        spelt = name.upper()
-        if not spelt.startswith(_PREFIX) or name in _VARIABLES or not environ[name] or _OF_KUBERNETES.fullmatch(spelt):
+        upper = name.upper()
+        if not upper.startswith(_PREFIX) or name in _VARIABLES or not environ[name]:
             continue
-        # A certificate, a key or a CA needs no variable for its file.
-        bare = spelt.removesuffix("_FILE")
-        near = [bare] if bare in _VARIABLES else difflib.get_close_matches(spelt, _VARIABLES, n=1, cutoff=0.7)
-        if _OF_A_GRANT.search(spelt):
-            hint = _GIVE_GRANT
+        if _KUBERNETES_VARIABLE.fullmatch(upper):
+            continue
+        # A certificate, key or CA variable takes the path itself, without _FILE.
+        bare = upper.removesuffix("_FILE")
+        near = [bare] if bare in _VARIABLES else difflib.get_close_matches(upper, _VARIABLES, n=1, cutoff=0.7)
+        if _GRANT_NAME.search(upper):
+            hint = _PASS_GRANT
         else:
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(_VARIABLES)}"
-        raise ConfigurationError(f"{name}: is no variable of seic; {hint}", field=name)
+            hint = f"did you mean {near[0]}?" if near else f"known variables: {', '.join(_VARIABLES)}"
+        raise ConfigurationError(f"{name}: unknown variable; {hint}", field=name)
 
 
-def read_file(path: Path, profile: str, *, given: Collection[str] = ()) -> Settings:
-    """Return what a table of a TOML file states; paths in it are relative to the file.
+def read_file(path: Path, profile: str, *, given: Collection[str] = ()) -> ConfigArguments:
+    """Read a table of a TOML file. Its paths are relative to the file.
 
     Args:
         path: The file.
-        profile: The table's name.
-        given: Arguments of `Config` that the caller has, and that are not looked for.
+        profile: The name of the table.
+        given: Arguments of `Config` that the caller passes itself. Their keys are not read.
 
     Raises:
         ConfigurationError: The file, the table or a key cannot be used.
-        CertificateError: The certificate cannot work.
+        CertificateError: The certificate cannot be used.
     """
     values = _read_table(_expand(path, profile), profile, field=profile)
-    return _Reader(values, lambda setting: f"{profile}.{setting}", given).settings()
+    return _ArgumentReader(values, lambda setting: f"{profile}.{setting}", given).read()
 
 
 def _profiles_path(environ: Mapping[str, str]) -> Path:
@@ -175,13 +197,13 @@ def _expand(path: str | Path, field: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise ConfigurationError(
-            f"{field}: the home that ~ stands for cannot be found; write the whole path", field=field
+            f"{field}: the home directory of ~ was not found; set the full path", field=field
         ) from None
 
 
-def _no_path(field: str) -> ConfigurationError:
-    # Not quoted: it cannot be printed.
-    return ConfigurationError(f"{field}: holds a character that no path has; write the path of a file", field=field)
+def _invalid_path(field: str) -> ConfigurationError:
+    # The path is not quoted, since it cannot be printed.
+    return ConfigurationError(f"{field}: contains a character that is invalid in a path; remove it", field=field)
 
 
 def _read_table(path: Path, profile: str, *, field: str) -> dict[str, _Value]:
@@ -189,31 +211,31 @@ def _read_table(path: Path, profile: str, *, field: str) -> dict[str, _Value]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(
-            f"{field}: {path} cannot be read: {error.strerror}; it must hold a table [{profile}]", field=field
+            f"{field}: {path} cannot be read: {error.strerror}; it must contain a table [{profile}]", field=field
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        # The parser's own words quote what they stumble over, and that may be a secret.
-        raise ConfigurationError(f"{field}: {path} is not a TOML file in UTF-8", field=field) from None
+        # The parser's own message quotes the line, which may be a secret.
+        raise ConfigurationError(f"{field}: {path} is not a valid TOML file in UTF-8", field=field) from None
     except ValueError:
-        raise _no_path(field) from None
+        raise _invalid_path(field) from None
     table = document.get(profile)
     if not isinstance(table, dict):
         names = ", ".join(sorted(name for name, value in document.items() if isinstance(value, dict))) or "none"
-        raise ConfigurationError(f"{field}: {path} has no table [{profile}]; it has: {names}", field=field)
+        raise ConfigurationError(f"{field}: {path} has no table [{profile}]; its tables: {names}", field=field)
     values: dict[str, _Value] = {}
     for setting, text in table.items():
         name = f"{profile}.{setting}"
         if setting not in _NAMES:
-            hint = _GIVE_GRANT if _OF_A_GRANT.search(setting) else f"known are {', '.join(sorted(_NAMES))}"
-            raise ConfigurationError(f"{name}: is no setting, in {path}; {hint}", field=name)
+            hint = _PASS_GRANT if _GRANT_NAME.search(setting) else f"known settings: {', '.join(sorted(_NAMES))}"
+            raise ConfigurationError(f"{name}: unknown setting in {path}; {hint}", field=name)
         if not isinstance(text, str) or not text:
-            raise ConfigurationError(f"{name}: must be a text that is not empty, in {path}", field=name)
+            raise ConfigurationError(f"{name}: must be a non-empty string, in {path}", field=name)
         values[setting] = _Value(_below(path.parent, setting, _Value(text, name)), name)
     return values
 
 
 def _below(folder: Path, setting: str, value: _Value) -> str:
-    """Return the setting with its path, if it is one, below the folder."""
+    """Return the text of the setting; a relative path is joined to the folder."""
     if setting in _PATHS or (setting in _PATHS_OR_PEM and _is_path(value.text)):
         return os.fspath(folder / _expand(value.text, value.name))
     return value.text
@@ -223,13 +245,13 @@ def _is_path(text: str) -> bool:
     return "\n" not in text and not is_material(text)
 
 
-class _Reader:
-    """Turns settings into arguments.
+class _ArgumentReader:
+    """Converts settings to arguments of `Config`.
 
     Args:
         values: The settings.
-        name: Gives what the user calls a setting that is missing.
-        given: Arguments that are not looked for.
+        name: Returns the user's name of a setting that is missing.
+        given: Arguments that are not read.
     """
 
     def __init__(self, values: dict[str, _Value], name: Callable[[str], str], given: Collection[str]) -> None:
@@ -237,8 +259,8 @@ class _Reader:
         self._name = name
         self._given = given
 
-    def settings(self) -> Settings:
-        """Return everything that is not given."""
+    def read(self) -> ConfigArguments:
+        """Return all arguments, except those that are given."""
         readers: dict[str, Callable[[], object]] = {
             "provider": lambda: self._one_of(_PROVIDERS, "provider") or SEI_GATEWAY,
             "environment": lambda: self._text("environment"),
@@ -251,11 +273,23 @@ class _Reader:
             "store": self._store,
         }
         arguments = {name: read() for name, read in readers.items() if name not in self._given}
-        looked_for = {field: setting for field, setting in _FIELDS.items() if field.split(".")[0] not in self._given}
-        names = {field: self._called(setting) for field, setting in looked_for.items()}
-        return Settings({name: value for name, value in arguments.items() if value is not None}, names)
+        fields = {field: setting for field, setting in _SETTING_OF_FIELD.items() if self._reads(field)}
+        return ConfigArguments(
+            {name: value for name, value in arguments.items() if value is not None},
+            names={field: self._name_of(setting) for field, setting in fields.items()},
+            remedies=self._remedies(),
+        )
 
-    def _called(self, setting: str) -> str:
+    def _reads(self, field: str) -> bool:
+        return field.partition(".")[0] not in self._given
+
+    def _remedies(self) -> dict[str, str]:
+        return {
+            argument: " and ".join(self._name_of(setting) for setting in settings)
+            for argument, settings in _SETTINGS_OF_ARGUMENT.items()
+        }
+
+    def _name_of(self, setting: str) -> str:
         value = self._values.get(setting)
         return self._name(setting) if value is None else value.name
 
@@ -268,7 +302,7 @@ class _Reader:
         if file is not None:
             if setting in self._values:
                 raise ConfigurationError(
-                    f"{file.name}: {self._called(setting)} is set too; keep one of them", field=file.name
+                    f"{file.name}: {self._name_of(setting)} is also set; remove one of them", field=file.name
                 )
             self._values[setting] = _Value(_read_secret(file), file.name)
         return self._text(setting)
@@ -278,7 +312,7 @@ class _Reader:
         if text is None:
             name = self._name("client_id")
             raise ConfigurationError(
-                f"{name}: is missing; set it to the id of your application (the gateway's AppKey)", field=name
+                f"{name}: missing; set it to the client id of your application (the gateway's AppKey)", field=name
             )
         return text
 
@@ -286,11 +320,12 @@ class _Reader:
         api, mtls = self._text("api_host"), self._text("mtls_host")
         if api is None and mtls is None:
             return None
-        with named({"hosts.api": self._called("api_host"), "hosts.mtls": self._called("mtls_host")}):
+        names = {"hosts.api": self._name_of("api_host"), "hosts.mtls": self._name_of("mtls_host")}
+        with ConfigArguments({}, names, self._remedies()).rename_errors():
             return Hosts(api=api, mtls=mtls)
 
     def _grant(self) -> ClientCredentials:
-        # Whether the provider needs them is the grant's to say.
+        # The grant checks whether the provider needs them.
         return ClientCredentials(username=self._text("username"), password=self._secret("password"))
 
     def _certificate(self) -> ClientCertificate | None:
@@ -300,26 +335,24 @@ class _Reader:
             try:
                 return ClientCertificate.load(certificate, key=key, password=password)
             except CertificateError as error:
-                raise self._blame(error, key) from error.__cause__
+                raise self._rename_certificate_error(error, key) from error.__cause__
         for setting in ("certificate_key", "certificate_password"):
             if setting in self._values:
                 name = self._name("certificate")
                 raise ConfigurationError(
-                    f"{name}: is missing, but {self._called(setting)} is set; set both or neither", field=name
+                    f"{name}: missing, but {self._name_of(setting)} is set; set both or neither", field=name
                 )
         return None
 
-    def _blame(self, error: CertificateError, key: str | None) -> CertificateError:
+    def _rename_certificate_error(self, error: CertificateError, key: str | None) -> CertificateError:
         setting = "certificate"
         if error.reason in (Reason.PASSPHRASE_MISSING, Reason.PASSPHRASE_WRONG):
             setting = "certificate_password"
         elif key is not None and error.path in (key, given_as_text("key")):
             setting = "certificate_key"
-        text = error.message
-        for argument, remedy in (("key=…", "certificate_key"), ("password=…", "certificate_password")):
-            text = text.replace(argument, self._called(remedy))
-        name = self._called(setting)
-        return CertificateError(f"{name}: {text}", path=error.path, reason=error.reason, field=name)
+        name = self._name_of(setting)
+        text = f"{name}: {_replace(error.message, self._remedies())}"
+        return CertificateError(text, path=error.path, reason=error.reason, field=name)
 
     def _ca(self) -> str | bytes | None:
         ca = self._path_or_pem("ca")
@@ -327,7 +360,7 @@ class _Reader:
 
     def _path_or_pem(self, setting: str) -> str | None:
         text = self._text(setting)
-        # Files of variables know no line ends, so PEM stands there with two characters in place of each.
+        # Files of variables have no multi-line values, so PEM in them has \n as two characters.
         return text.replace("\\n", "\n") if text is not None and "-----BEGIN" in text else text
 
     def _store(self) -> TokenStore | None:
@@ -339,25 +372,25 @@ class _Reader:
         if text is None:
             return None
         if text not in known:
-            name = self._called(setting)
-            # Not quoted: it may be a secret in the wrong place.
-            raise ConfigurationError(f"{name}: is not one that is known; take {' or '.join(known)}", field=name)
+            name = self._name_of(setting)
+            # The value is not quoted, since it may be a secret in the wrong variable.
+            raise ConfigurationError(f"{name}: unknown value; set {' or '.join(known)}", field=name)
         return known[text]
 
 
 def _read_secret(file: _Value) -> str:
     path = _expand(file.text, file.name)
     try:
-        # Editors and `kubectl create secret --from-file` leave a line end that is no part of the secret, and some
-        # editors a byte order mark.
+        # Editors and `kubectl create secret --from-file` add a line end, which is not part of the secret. Some editors
+        # add a byte order mark.
         text = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
     except OSError as error:
         raise ConfigurationError(f"{file.name}: {path} cannot be read: {error.strerror}", field=file.name) from None
     except UnicodeDecodeError:
-        # It would quote the bytes.
-        raise ConfigurationError(f"{file.name}: {path} is not a text in UTF-8", field=file.name) from None
+        # The original exception quotes the bytes.
+        raise ConfigurationError(f"{file.name}: {path} is not UTF-8 text", field=file.name) from None
     except ValueError:
-        raise _no_path(file.name) from None
+        raise _invalid_path(file.name) from None
     if not text:
         raise ConfigurationError(f"{file.name}: {path} is empty; write the secret into it", field=file.name)
     return text

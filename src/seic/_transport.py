@@ -7,9 +7,9 @@ Redirects are followed below an auth flow, so a flow sees only the first hop; a 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import httpx
 
@@ -19,6 +19,7 @@ from seic._errors import ConfigurationError, HostNotAllowed
 from seic._model.hosts import Origin
 from seic._network.error_translator import ApiErrorTranslator
 from seic._network.pools import AsyncPools, Pools
+from seic._options import TransportOptions
 
 #: Keywords of httpx, and the setting of the configuration that decides instead, for token and API calls alike.
 DECIDED_BY_CONFIG = {
@@ -163,7 +164,7 @@ def require_config(config: object) -> None:
         )
 
 
-def _check(config: object, options: dict[str, Any]) -> None:
+def _check(config: object, options: Mapping[str, Any]) -> None:
     require_config(config)
     for name, setting in DECIDED_BY_CONFIG.items():
         if name in options:
@@ -190,7 +191,9 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         ConfigurationError: An option would replace what the configuration says.
     """
 
-    def __init__(self, config: Config, *, transport: httpx.AsyncBaseTransport | None = None, **options: Any) -> None:
+    def __init__(
+        self, config: Config, *, transport: httpx.AsyncBaseTransport | None = None, **options: Unpack[TransportOptions]
+    ) -> None:
         _check(config, options)
         self._guard = guard_of(config.origin)
         failures = ApiErrorTranslator(origin=config.origin, network=config.network)
@@ -244,7 +247,9 @@ class Transport(httpx.BaseTransport):
         ConfigurationError: An option would replace what the configuration says.
     """
 
-    def __init__(self, config: Config, *, transport: httpx.BaseTransport | None = None, **options: Any) -> None:
+    def __init__(
+        self, config: Config, *, transport: httpx.BaseTransport | None = None, **options: Unpack[TransportOptions]
+    ) -> None:
         _check(config, options)
         self._guard = guard_of(config.origin)
         failures = ApiErrorTranslator(origin=config.origin, network=config.network)

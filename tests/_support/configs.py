@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 
-from seic._config import Config
-from seic._errors import ConfigurationError
-from seic._model.grants import ClientCredentials
-from seic._oauth.providers import SEI_GATEWAY
+from seic import SEI_GATEWAY, ClientCredentials, Config, ConfigurationError
 
 SECRET = "app-Secret-5f1d"
 PASSWORD = "pass-Word-9c2e"

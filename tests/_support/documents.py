@@ -1,4 +1,4 @@
-"""Runs the Python blocks of a document as its reader would, against a gateway on this machine."""
+"""Running the Python blocks of a document, against the sandbox."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def set_environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the variables that make `Config.from_env` reach the sandbox."""
+    """Set the variables with which `Config.from_env` uses the sandbox."""
     settings = {
         "SEIC_CLIENT_ID": sandbox.client_id,
         "SEIC_CLIENT_SECRET": sandbox.client_secret,
@@ -33,7 +33,7 @@ def set_environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_blocks(file: str) -> dict[str, Any]:
-    """Run every Python block from top to bottom, and return the names that they left."""
+    """Run all Python blocks in order, and return their namespace."""
     namespace: dict[str, Any] = {}
     document = Sybil(parsers=[CodeBlockParser("python", _evaluate)]).parse(ROOT / file)
     examples = list(document.examples())
@@ -45,10 +45,10 @@ def run_blocks(file: str) -> dict[str, Any]:
 
 
 def _evaluate(example: Example) -> None:
-    """Run a block as `python -m asyncio` would: a bare `await` or `async with` is allowed."""
-    # The empty lines make a traceback name the document's own line.
+    """Run a block as in `python -m asyncio`, with top-level `await` and `async with`."""
+    # Empty lines, so that a traceback has the line number of the document.
     source = "\n" * (example.line + example.parsed.line_offset) + example.parsed
     code = compile(source, example.path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    result = eval(code, example.namespace)  # noqa: S307  the project's own document
+    result = eval(code, example.namespace)  # noqa: S307  the documents of the project
     if inspect.iscoroutine(result):
         asyncio.run(result)

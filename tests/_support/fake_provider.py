@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 
-from seic._model.grants import Grant
+from seic._model.grant_parameters import Grant
 from seic._model.provider import Provider
 from seic._tokens.clock import Clock
 from seic._tokens.endpoint import TokenEndpoint

@@ -1,4 +1,4 @@
-"""Settings in variables and files: what a test sets, and the error that it leads to."""
+"""Variables and files with settings for tests, and the error that they cause."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from seic._config import Config
-from seic._errors import ConfigurationError
+from seic import Config, ConfigurationError
 from tests._support.identities import issued
 
 SECRET = "app-Secret-5f1d"
@@ -26,7 +25,7 @@ ENCRYPTED_KEY = issued().encode_key(PASSPHRASE.encode()).decode()
 
 
 def refused(environ: dict[str, str], **changes: Any) -> ConfigurationError:
-    """The error that the variables lead to; its text opens with the name of the one at fault."""
+    """Return the error that the variables cause, after a check that its message starts with its field."""
     with pytest.raises(ConfigurationError) as caught:
         Config.from_env(environ, **changes)
     assert str(caught.value).startswith(f"{caught.value.field}: ")
@@ -34,7 +33,7 @@ def refused(environ: dict[str, str], **changes: Any) -> ConfigurationError:
 
 
 def write(path: Path, text: str) -> Path:
-    """Write a file, and the folders above it."""
+    """Write a file, and create its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path

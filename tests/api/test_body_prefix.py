@@ -13,7 +13,7 @@ import httpx
 import httpx2
 import pytest
 
-from seic._api.body_prefix import LONGEST, discard, discard_async, peek, peek_async
+from seic._api.body_prefix import LONGEST, discard, discard_sync, read_prefix, read_prefix_sync
 
 PART = 1000
 FITS, TOO_LONG = b"x" * LONGEST, b"x" * (LONGEST + 1)
@@ -74,7 +74,7 @@ class Way:
     """A library, blocking or not."""
 
     library: Any
-    peek: Callable[[Any], bytes | None]
+    read_prefix: Callable[[Any], bytes | None]
     discard: Callable[[Any], None]
     read: Callable[[Any], bytes]
 
@@ -88,10 +88,10 @@ WAYS = [
     pytest.param(Way(library, *calls), id=f"{library.__name__}, {name}")
     for library in (httpx, httpx2)
     for name, calls in {
-        "blocking": (peek, discard, lambda response: response.read()),
+        "blocking": (read_prefix_sync, discard_sync, lambda response: response.read()),
         "async": (
-            lambda response: _done(peek_async(response)),
-            lambda response: _done(discard_async(response)),
+            lambda response: _done(read_prefix(response)),
+            lambda response: _done(discard(response)),
             lambda response: _done(response.aread()),
         ),
     }.items()
@@ -115,7 +115,7 @@ def test_a_short_body_is_seen_and_can_be_read(way: Way, wire: bytes, encoding: s
     """Whole, by us and by the caller."""
     body = Body(wire)
     response = way.response(body, encoding)
-    assert way.peek(response) == content
+    assert way.read_prefix(response) == content
     assert not response.is_closed
     assert way.read(response) == content
     assert response.num_bytes_downloaded == len(wire)
@@ -133,7 +133,7 @@ def test_a_short_body_is_seen_and_can_be_read(way: Way, wire: bytes, encoding: s
 def test_a_long_body_is_not_seen_and_can_be_read(way: Way, wire: bytes, encoding: str | None, content: bytes) -> None:
     """Nobody can say what it says; the caller gets it whole."""
     response = way.response(Body(wire), encoding)
-    assert way.peek(response) is None
+    assert way.read_prefix(response) is None
     assert way.read(response) == content
 
 
@@ -141,7 +141,7 @@ def test_no_more_is_read_than_is_looked_at(way: Way) -> None:
     """However long it goes on."""
     body = Body(b"x" * 100 * LONGEST)
     response = way.response(body)
-    assert way.peek(response) is None
+    assert way.read_prefix(response) is None
     assert LONGEST < body.read <= LONGEST + PART
     assert way.read(response) == body.content
 
@@ -151,7 +151,7 @@ def test_a_bomb_costs_little(way: Way) -> None:
     response = way.response(Body(gzip.compress(b"x" * 50_000_000)), "gzip")
     tracemalloc.start()
     try:
-        assert way.peek(response) is None
+        assert way.read_prefix(response) is None
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -161,7 +161,7 @@ def test_a_bomb_costs_little(way: Way) -> None:
 def test_what_cannot_be_decompressed_is_not_seen(way: Way) -> None:
     """The caller gets the error of the library."""
     response = way.response(Body(b"no gzip"), "gzip")
-    assert way.peek(response) is None
+    assert way.read_prefix(response) is None
     with pytest.raises(way.library.DecodingError):
         way.read(response)
 
@@ -170,7 +170,7 @@ def test_what_cannot_be_decompressed_is_not_seen(way: Way) -> None:
 def test_a_body_that_was_read_already(way: Way, content: bytes, seen: bytes | None) -> None:
     """As one of a transport in memory is."""
     response = way.library.Response(401, content=content)
-    assert way.peek(response) == seen
+    assert way.read_prefix(response) == seen
     way.discard(response)
     assert way.read(response) == content
 
@@ -180,7 +180,7 @@ def test_a_body_that_nobody_wants_is_closed_and_empty(way: Way, encoding: str | 
     """Httpx reads the answer of a call that is repeated; it finds nothing more to read."""
     body = Body(gzip.compress(b"x" * 50_000_000) if encoding else b"x" * 100 * LONGEST)
     response = way.response(body, encoding)
-    assert way.peek(response) is None
+    assert way.read_prefix(response) is None
     way.discard(response)
     read = body.read
     assert body.closed

@@ -93,7 +93,7 @@ def test_what_holds_something_that_may_be_used_up_is_not_sent_again(
 ) -> None:
     """A generator function begins anew, but the file that it reads from stands at its end."""
     marked = ReplayableBody(kind(make()))
-    marked.mark()
+    marked.save_position_sync()
     assert (marked.problem is None) is repeatable
 
 
@@ -110,5 +110,5 @@ def test_what_holds_something_that_may_be_used_up_is_not_sent_again(
 def test_only_what_is_known_to_begin_anew_is_sent_again(body: Any, repeatable: bool) -> None:
     """Else an empty body would go out, and the server could not tell."""
     marked = ReplayableBody(body)
-    marked.mark()
+    marked.save_position_sync()
     assert (marked.problem is None) is repeatable

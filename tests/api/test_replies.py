@@ -108,7 +108,7 @@ def test_a_401_says_why_it_was_not_replayed() -> None:
 
     for one in (error, pickle.loads(pickle.dumps(error))):  # noqa: S301  # our own pickle
         assert one.status == 401
-        assert any("used up" in note for note in one.__notes__)
+        assert any("sent only once" in note for note in one.__notes__)
 
 
 async def test_a_reply_that_is_being_streamed_is_judged_by_its_head(library: Any) -> None:

@@ -210,9 +210,9 @@ def _handed_on(kind: Kind, api: Api, auth: OAuth2Auth, options: dict[str, Any], 
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        pytest.param(lambda: {"content": _generator()}, "used up", id="generator"),
-        pytest.param(lambda: {"content": iter([PAYLOAD])}, "used up", id="iterator"),
-        pytest.param(lambda: {"content": map(bytes, [PAYLOAD])}, "used up", id="map"),
+        pytest.param(lambda: {"content": _generator()}, "sent only once", id="generator"),
+        pytest.param(lambda: {"content": iter([PAYLOAD])}, "sent only once", id="iterator"),
+        pytest.param(lambda: {"content": map(bytes, [PAYLOAD])}, "sent only once", id="map"),
         pytest.param(lambda: {"content": Pipe(PAYLOAD)}, "cannot be rewound", id="pipe"),
         pytest.param(lambda: {"content": Tape(PAYLOAD)}, "cannot be rewound", id="a file that says so"),
         pytest.param(lambda: {"content": Torn(PAYLOAD)}, "cannot be rewound", id="a file that fails"),
@@ -230,8 +230,8 @@ def test_a_body_that_is_gone_is_not_replayed(
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        pytest.param(lambda: {"content": _async_generator()}, "used up", id="async generator"),
-        pytest.param(lambda: {"content": aiter(AgainAsync())}, "used up", id="async iterator"),
+        pytest.param(lambda: {"content": _async_generator()}, "sent only once", id="async generator"),
+        pytest.param(lambda: {"content": aiter(AgainAsync())}, "sent only once", id="async iterator"),
         pytest.param(lambda: {"files": {"a": Pipe(PAYLOAD)}}, "cannot be rewound", id="a form with a pipe"),
     ],
 )

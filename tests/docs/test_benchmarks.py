@@ -1,3 +1,5 @@
+"""docs/benchmarks.md: its table has the rows of the benchmark command."""
+
 from __future__ import annotations
 
 import re
@@ -17,20 +19,20 @@ from tests.benchmarks.table import lines
 from tests.benchmarks.token_server import TokenServer
 
 _TEXT = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
-#: The table as the page has it: its lines from the header on, up to the empty one that ends it.
+#: The lines of the table in the page, from its header to the first empty line.
 _SHOWN = _TEXT.partition("```text\n")[2].partition("\n\n")[0].splitlines()
 _RULE = 1
 
 
 def _columns(table: list[str]) -> list[list[str]]:
-    """Return the cells of each line, cut where the rule has its gaps."""
+    """Return the cells of each line, split at the gaps of the rule."""
     spans = [match.span() for match in re.finditer("─+", table[_RULE])]
     return [[line[start:end].strip() for start, end in spans] for number, line in enumerate(table) if number != _RULE]
 
 
 @pytest.fixture
 def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
-    """The rows of the command, of whose measurements none is made."""
+    """Return the rows of the command, with fake measurements."""
     outcome = Outcome(requests=1, calls=Calls(took=[0.01], ended=[0.0]), wall=0.1, stall=Stall())
 
     def found(_scenario: object, libraries: Mapping[Library, int], _say: object) -> dict[str, Rounds]:
@@ -51,7 +53,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
 
 
 def test_the_page_shows_the_rows_of_the_command(rows: list[Row]) -> None:
-    """Each measure, its figure and its limit, in the order of the command: a changed limit must be measured anew."""
+    """Each measure, figure and limit, in the order of the command: a new limit needs a new measurement."""
     names = [SEIC.name, BARE.name, *(peer.name for peer in PEERS)]
     made, shown = _columns([*lines(rows, names, colour=False)]), _columns(_SHOWN)
 
@@ -59,15 +61,15 @@ def test_the_page_shows_the_rows_of_the_command(rows: list[Row]) -> None:
     assert [line[:3] for line in shown] == [line[:3] for line in made]
 
 
-def test_the_page_has_a_figure_and_a_verdict_for_each_row(rows: list[Row]) -> None:
-    """Nothing that was not measured stands there; where there is a limit, it is told whether it was reached."""
+def test_each_row_of_the_page_has_a_figure_and_a_verdict(rows: list[Row]) -> None:
+    """Each row was measured, and compared with its limit if it has one."""
     for line in _columns(_SHOWN)[1:]:
         assert re.fullmatch(r"-?\d+(\.\d+)?( m?s)?", line[3]), line
         assert (line[4] in {"yes", "NO"}) == bool(line[2]), line
 
 
 def test_each_measure_of_the_table_is_explained(rows: list[Row]) -> None:
-    """Its first words, or what it shares with others, begin a row of the page's own table."""
+    """A row of the page's other table starts with its name, or with a part of it."""
     explained = re.findall(r"^\| ([^|]+?) \|", _TEXT, re.MULTILINE)
 
     for measure in {row.measure for row in rows}:

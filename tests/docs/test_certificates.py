@@ -1,3 +1,5 @@
+"""docs/certificates.md: its examples, its table of reasons, its figures."""
+
 from __future__ import annotations
 
 import re
@@ -13,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from seic import Reason
 from seic._network.pools import DRAIN_LIMIT
-from seic._tls.reasons import Reason
 from seic.sandbox import Sandbox
 from tests._support.documents import ROOT, run_blocks, set_environment
 
@@ -24,7 +26,7 @@ _TEXT = (ROOT / _FILE).read_text(encoding="utf-8")
 
 @pytest.fixture
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """The gateway of a reader, whose folder holds what the page speaks of."""
+    """Return the gateway of the examples, with their files in the working directory."""
     monkeypatch.chdir(tmp_path)
     with Sandbox(username="svc-user") as sandbox:
         set_environment(sandbox, monkeypatch)
@@ -47,7 +49,7 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox
 
 
 def test_the_examples_run(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """From top to bottom, against a gateway that demands a certificate; what they print is what the page says."""
+    """They run in order, against a gateway that requires a certificate, and print what the page shows."""
     run_blocks(_FILE)
     printed = capsys.readouterr().out
 
@@ -60,14 +62,14 @@ def test_the_examples_run(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) 
     assert "proxy-password" not in printed
 
 
-def test_every_reason_stands_in_the_table() -> None:
-    """Once, and none that there is not."""
+def test_every_reason_is_in_the_table() -> None:
+    """Each reason is there once, and no other."""
     rows = re.findall(r"^\| `([a-z-]+)` \|", _TEXT, re.MULTILINE)
 
     assert sorted(rows) == sorted(reason.value for reason in Reason)
 
 
-def test_the_figures_are_the_codes() -> None:
-    """What the page promises is what the constants say."""
+def test_the_figures_are_those_of_the_code() -> None:
+    """The page has the values of the constants."""
     assert DRAIN_LIMIT == 5 * 60
     assert "after five minutes an async client closes" in _TEXT

@@ -1,3 +1,5 @@
+"""docs/examples/store.py: an encrypted store on disk, shared by processes."""
+
 from __future__ import annotations
 
 import runpy
@@ -18,18 +20,18 @@ _STORE = ROOT / "docs" / "examples" / "store.py"
 
 @pytest.fixture
 def example() -> SimpleNamespace:
-    """The example's store, as whoever copies it has it."""
+    """Return the names of the example."""
     return SimpleNamespace(**runpy.run_path(str(_STORE)))
 
 
 def token(*, ended: bool) -> seic.Token:
-    """Return a token that ended more than an hour ago, or lives."""
+    """Return a token that expired more than an hour ago, or a valid one."""
     age = 2 * 3600.0 if ended else 0.0
     return seic.Token(access_token="access-1", expires_in=60.0, obtained_at=time.time() - age, extra={"a": 1})
 
 
-def test_what_is_kept_comes_back(example: SimpleNamespace, tmp_path: Path) -> None:
-    """In another worker, too, and readable to nobody."""
+def test_a_saved_token_is_loaded(example: SimpleNamespace, tmp_path: Path) -> None:
+    """In another worker too, and encrypted."""
     key = Fernet.generate_key().decode()
     kept = token(ended=False)
     example.SealedFolder(tmp_path, key=key).save("a", kept)
@@ -41,8 +43,8 @@ def test_what_is_kept_comes_back(example: SimpleNamespace, tmp_path: Path) -> No
     assert other.load("a") is None
 
 
-def test_what_has_ended_is_forgotten(example: SimpleNamespace, tmp_path: Path) -> None:
-    """Of sessions that people left without a logout nothing stays; what lives, or may, does."""
+def test_expired_tokens_are_deleted(example: SimpleNamespace, tmp_path: Path) -> None:
+    """Sessions without a logout are deleted too; valid tokens, and those of unknown lifetime, are kept."""
     key = Fernet.generate_key().decode()
     store = example.SealedFolder(tmp_path, key=key)
     store.save("living", token(ended=False))
@@ -54,9 +56,9 @@ def test_what_has_ended_is_forgotten(example: SimpleNamespace, tmp_path: Path) -
     assert {path.name for path in tmp_path.iterdir()} == {"living", "unknown", "last", "claims"}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="workers agree on nothing there")
-def test_one_worker_renews_a_token(example: SimpleNamespace, tmp_path: Path) -> None:
-    """Another process has to wait until the claim is given back, or its process is gone; other tokens are free."""
+@pytest.mark.skipif(sys.platform == "win32", reason="the example has no lock on Windows")
+def test_one_worker_claims_a_token(example: SimpleNamespace, tmp_path: Path) -> None:
+    """Another process cannot claim it until it is released, or until its process ends; other tokens are free."""
     key = Fernet.generate_key().decode()
     one, other = "a" * 64, "b" * 64
     store = example.SealedFolder(tmp_path, key=key)

@@ -1,3 +1,5 @@
+"""docs/observability.md: its examples, metrics and events."""
+
 from __future__ import annotations
 
 import inspect
@@ -18,14 +20,14 @@ _TEXT = (ROOT / _FILE).read_text(encoding="utf-8")
 
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """The gateway of a reader."""
+    """Return the gateway of the examples."""
     with Sandbox() as sandbox:
         set_environment(sandbox, monkeypatch)
         yield sandbox
 
 
 def test_the_examples_run_and_the_exposition_is_as_shown(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each series that the page shows, or alerts on, is one that Prometheus would read."""
+    """Each series in the page is in the exposition for Prometheus."""
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
     try:
         exposition = run_blocks(_FILE)["exposition"]
@@ -39,8 +41,8 @@ def test_the_examples_run_and_the_exposition_is_as_shown(sandbox: Sandbox, monke
         assert re.search(rf"^{series}\{{", exposition, re.MULTILINE), series
 
 
-def test_every_event_stands_in_the_table_with_its_level() -> None:
-    """The table is what a reader chooses levels by."""
+def test_every_event_is_in_the_table_with_its_level() -> None:
+    """No event is missing or unknown."""
     rows = dict(re.findall(r"^\| `(\w+)` \| ([A-Z]+) \|", _TEXT, re.MULTILINE))
     kinds = [getattr(events, name) for name in events.__all__]
     told = {

@@ -1,4 +1,4 @@
-"""The page about providers: its examples run, and the tests that it names exist."""
+"""docs/providers.md: its examples run, and the tests that it names exist."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 import seic
-from seic._model.grants import GrantParameters
+from seic._model.grant_parameters import GrantParameters
 from tests._support.documents import ROOT, run_blocks
 
 _FILE = "docs/providers.md"
@@ -24,7 +24,7 @@ _NAMED = sorted(set(re.findall(r"`(\w+)::(\w+)(?:\[([^\]`]+)\])?`", _TEXT)))
 
 
 def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
-    """From top to bottom; what they leave is what the page says."""
+    """They run in order, with the results in the page."""
     names = run_blocks(_FILE)
     assert capsys.readouterr().out.startswith("https://test.api.seic.com/v2/oauth/authorize?")
     assert names["platform"].revocation_url == "/v2/oauth/revoke"
@@ -35,14 +35,14 @@ def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_tests_are_named() -> None:
-    """Not none: the next test would pass by having nothing to look at."""
+    """Otherwise the next test would check nothing."""
     assert len(_NAMED) >= 25
     assert {file for file, _, _ in _NAMED} == set(_FILES)
 
 
 @pytest.fixture(scope="module")
 def collected() -> set[str]:
-    """The tests that pytest finds in the files that the page speaks of, rows included."""
+    """Return the tests, with their parameters, in the files that the page names."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *_FILES.values()]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout + told.stderr
@@ -58,7 +58,7 @@ def _exists(collected: set[str], file: str, function: str, row: str) -> bool:
 
 @pytest.mark.parametrize(("file", "function", "row"), _NAMED)
 def test_a_named_test_exists(collected: set[str], file: str, function: str, row: str) -> None:
-    """Expect pytest to find it in its file, by the very row where one is named."""
+    """The file has it, with the parameters if they are named."""
     assert _exists(collected, file, function, row)
 
 
@@ -82,8 +82,8 @@ def test_a_renamed_test_would_be_missed(collected: set[str], function: str, row:
     [kind for _, kind in inspect.getmembers(seic, inspect.isclass) if issubclass(kind, GrantParameters)],
     ids=lambda kind: kind.__name__,
 )
-def test_each_grant_stands_on_the_page(grant: type[GrantParameters]) -> None:
-    """Expect every public grant in the table, save the one that a device login returns."""
+def test_each_grant_is_in_the_page(grant: type[GrantParameters]) -> None:
+    """The table has every public grant, except the one that a device login returns."""
     assert f"| `{grant.__name__}`" in _TEXT or grant is seic.ExistingToken
 
 
@@ -106,7 +106,7 @@ _COLUMNS = {"SEI_GATEWAY": seic.SEI_GATEWAY, "SEI_PLATFORM": seic.SEI_PLATFORM, 
 
 
 def _cells() -> Iterator[tuple[str, str, str]]:
-    """Yield each cell of the table of grants: its row's first word, its column's, and what stands there."""
+    """Yield each cell of the table of grants: its grant, its provider, and its content."""
     lines = [line.strip("|").split(" | ") for line in _TEXT.splitlines() if line.startswith("| `")]
     for first, *cells in lines:
         if len(cells) == len(_COLUMNS):
@@ -114,35 +114,35 @@ def _cells() -> Iterator[tuple[str, str, str]]:
             yield from ((row, column, cell.strip()) for column, cell in zip(_COLUMNS, cells, strict=True))
 
 
-def test_each_cell_is_proven() -> None:
-    """Expect a test in each cell that is no dash, and for each dash of a grant a row of the next test."""
+def test_each_cell_has_a_test() -> None:
+    """Each cell names a test, or is a dash that the next test checks."""
     cells = list(_cells())
     assert len({row for row, _, _ in cells}) >= 12
-    # It is the one that says where to look instead.
+    # This cell names another grant.
     open_cells = [(row, column) for row, column, cell in cells if cell != "—" and "::" not in cell]
     assert open_cells == [("Saml2Bearer", "OAUTH2")]
     dashes = {(row, column) for row, column, cell in cells if cell == "—"}
     names = {id(provider): name for name, provider in _COLUMNS.items()}
     tried = {(type(grant).__name__, names[id(provider)]) for provider, grant in _DASHES}
-    # The gateway describes no token: tests/tokens/test_errands.py has it.
+    # The gateway has no introspection.
     assert dashes - {("token_info", "SEI_GATEWAY")} == tried
 
 
 @pytest.mark.parametrize(("provider", "grant"), _DASHES)
 def test_a_dash_is_an_error(provider: seic.Provider, grant: GrantParameters) -> None:
-    """Expect what a provider does not offer to be refused when the configuration is made."""
+    """A grant that the provider does not offer is refused when the configuration is created."""
     with pytest.raises(seic.ConfigurationError):
         seic.Config(
             provider=provider,
             hosts=seic.Hosts(api="idp.example"),
             client_id="c",
             client_secret="s",
-            grant=grant,  # type: ignore[arg-type]  # its base has no fields
+            grant=grant,
         )
 
 
-def test_a_fourth_provider_is_one_value() -> None:
-    """Expect nothing but the value of the page's example between a user and a token, a call, and all that is asked."""
+def test_a_custom_provider_is_one_value() -> None:
+    """The value of the example is sufficient for tokens, requests, introspection and revocation."""
     config = run_blocks(_FILE)["config"]
     asked: list[tuple[str, dict[str, str]]] = []
 

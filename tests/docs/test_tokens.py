@@ -1,3 +1,5 @@
+"""docs/tokens.md: its examples and figures."""
+
 from __future__ import annotations
 
 import pytest
@@ -13,14 +15,14 @@ _TEXT = " ".join((ROOT / _FILE).read_text(encoding="utf-8").split())
 
 
 def test_the_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a reader would run them, and what they assert holds."""
+    """They run in order, and their assertions hold."""
     with Sandbox() as sandbox:
         set_environment(sandbox, monkeypatch)
         run_blocks(_FILE)
 
 
 def test_the_numbers_are_those_of_the_code() -> None:
-    """A reader plans by them."""
+    """The page has the values of the constants."""
     advisory, mandatory = Windows().margins(3600, 0.0)
     refused = TokenRequestRefused("no", status=401)
     memory = [pauses(refused, failures=times, ahead=False, chance=0.0).dead for times in (1, 2, 99)]

@@ -110,7 +110,7 @@ async def refusal(call: Any, config: seic.Config, kind: type[Exception]) -> Any:
     "case",
     [
         pytest.param(Case(_revoked, "refused", "it may be revoked"), id="revoked"),
-        pytest.param(Case(_unknown, "refused", "ask whoever runs the server"), id="unknown"),
+        pytest.param(Case(_unknown, "refused", "ask the server's operator"), id="unknown"),
         pytest.param(Case(lambda: None, "demanded", "pass certificate=…"), id="absent"),
     ],
 )

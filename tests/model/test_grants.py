@@ -9,11 +9,11 @@ import pytest
 
 from seic._errors import ConfigurationError
 from seic._model.extension_grants import ExistingToken, SamlBearer, TokenExchange
+from seic._model.grant_parameters import Grant
 from seic._model.grants import (
     SAML2_BEARER,
     AuthorizationCode,
     ClientCredentials,
-    Grant,
     Password,
     RefreshToken,
     Saml2Bearer,

@@ -300,10 +300,10 @@ def test_what_may_be_a_password_is_not_quoted(text: str) -> None:
 
 
 def test_hosts_that_lack_one_are_many_and_an_environment_is_one() -> None:
-    """The message reads as a sentence, and names the variable as well."""
-    with pytest.raises(ConfigurationError, match=r"these hosts have no .*, or SEIC_MTLS_HOST"):
+    """The message is grammatical, and names the remedy."""
+    with pytest.raises(ConfigurationError, match=r"these hosts have no documented .*set hosts=seic"):
         Hosts("a.example").choose(certificate=True)
     with pytest.raises(ConfigurationError, match=r"the test environment has no "):
         Hosts("a.example").choose(certificate=True, environment="test")
-    with pytest.raises(ConfigurationError, match=r"these hosts have a .* or SEIC_API_HOST"):
+    with pytest.raises(ConfigurationError, match=r"these hosts have only a mutual-TLS host; "):
         Hosts(mtls="a.example").choose(certificate=False)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seic._errors import ConfigurationError
-from seic._model.saml import MAX_DOCUMENT_BYTES, Document, document_ends_at, encode_document, is_at_hand
+from seic._model.saml import MAX_DOCUMENT_BYTES, Document, document_ends_at, encode_document, is_inline
 
 _NAMESPACES = 'xmlns:p="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:a="urn:oasis:names:tc:SAML:2.0:assertion"'
 
@@ -68,9 +68,9 @@ def test_a_file_is_read_each_time(tmp_path: Path) -> None:
     [(XML, True), (b"", True), (XML.decode(), True), ("response.xml", False), (Path("x"), False), (lambda: XML, False)],
     ids=["bytes", "any bytes", "text", "a text that is a path", "path", "callable"],
 )
-def test_a_document_is_at_hand_or_had_anew(source: Document, at_hand: bool) -> None:
+def test_a_document_is_inline_or_had_anew(source: Document, at_hand: bool) -> None:
     """Only the document itself is the same each time."""
-    assert is_at_hand(source) is at_hand
+    assert is_inline(source) is at_hand
 
 
 @pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16"])

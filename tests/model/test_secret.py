@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from seic._errors import ConfigurationError
-from seic._model.secret import digest, is_set, reveal
+from seic._model.secrecy import digest, is_set, reveal
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_a_callable_is_asked_each_time() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "named"),
-    [(None, "NoneType"), (b"s", "bytes"), ("", "an empty text"), (7, "int")],
+    [(None, "NoneType"), (b"s", "bytes"), ("", "an empty string"), (7, "int")],
     ids=["none", "bytes", "empty", "number"],
 )
 def test_a_callable_that_returns_no_text_is_named(answer: object, named: str) -> None:

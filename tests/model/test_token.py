@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import math
 import pickle
 from typing import Any
 
 import attrs
 import pytest
 
-from seic._model.token import Token
+from seic import ConfigurationError, Token
 
 _FULL = Token(
     access_token="s3cret-access",
@@ -122,3 +124,62 @@ def test_a_token_cannot_change() -> None:
     """Many callers share one token."""
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         _FULL.access_token = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        Token(access_token="a"),
+        attrs.evolve(_FULL, issued_at=dt.datetime(2030, 1, 2, 3, 4, 5, 678_000, tzinfo=dt.UTC), login_id="0123abcd"),
+    ],
+    ids=["defaults", "every field"],
+)
+def test_a_token_survives_json(token: Token) -> None:
+    """Every field survives, those that comparison leaves out included."""
+    read = Token.from_dict(json.loads(json.dumps(token.to_dict())))
+
+    assert attrs.asdict(read) == attrs.asdict(token)
+
+
+def test_from_dict_ignores_unknown_fields() -> None:
+    """A store may hold what a later version wrote."""
+    assert Token.from_dict({"access_token": "a", "invented_later": [1]}) == Token(access_token="a")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("access_token", None),
+        ("access_token", ""),
+        ("access_token", 7),
+        ("token_type", None),
+        ("expires_in", "s3cret"),
+        ("expires_in", True),
+        ("obtained_at", None),
+        ("obtained_at", math.nan),
+        ("scope", ["s3cret"]),
+        ("issued_at", "s3cret"),
+        ("issued_at", 1_700_000_000),
+        ("refresh_token", b"s3cret"),
+        ("refresh_expires_in", math.inf),
+        ("tracking_id", {}),
+        ("login_id", 1),
+        ("extra", ["s3cret"]),
+        ("extra", None),
+    ],
+)
+def test_from_dict_names_the_wrong_field(field: str, value: object) -> None:
+    """The error names the field and never the value; no frame of its traceback holds the token."""
+    with pytest.raises(ConfigurationError, match=rf"^{field}: must be ") as caught:
+        Token.from_dict({"access_token": "s3cret-access", field: value})
+
+    assert caught.value.field == field
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__context__ is None
+    assert [entry.name for entry in caught.traceback][-1] == "called"
+
+
+def test_from_dict_takes_an_object_only() -> None:
+    """A list or a string is no token."""
+    with pytest.raises(ConfigurationError, match=r"^token: must be an object, not list$"):
+        Token.from_dict([])  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ ROOT = authority()
 CLIENT = mint(issuer=ROOT)
 #: More than the buffers on the way hold.
 UPLOAD = b"x" * 3_000_000
-AGREED = "though it had ended the TLS handshake with our certificate (CN=svc-user"
+AGREED = "without an answer after a TLS handshake with our certificate (CN=svc-user"
 OPEN = "it may refuse our certificate (CN=svc-user"
 SIZE = "request (for its size"
 

@@ -16,10 +16,10 @@ from seic._model.provider import RequestContext
 from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
 from seic._oauth.client_auth import SelfSignedTlsClientAuth, TlsClientAuth
 from seic._oauth.device import build_device_request
+from seic._oauth.introspection import build_token_info_request
 from seic._oauth.messages import build_token_request
 from seic._oauth.redact import secrets_in
 from seic._oauth.revocation import build_revocation_request
-from seic._oauth.token_info import build_token_info_request
 from tests._support import identities
 from tests._support.jwts import EC_KEY, parts, pem
 

@@ -94,15 +94,15 @@ def test_where_a_key_may_stand(tmp_path: Path) -> None:
     ("material", "options", "words"),
     [
         pytest.param("missing.pem", {}, r"key: missing\.pem: there is no such file .*check the path", id="no file"),
-        pytest.param(b"-----BEGIN PRIVATE KEY-----\nxx", {}, "cut off .*copy it again", id="damaged"),
+        pytest.param(b"-----BEGIN PRIVATE KEY-----\nxx", {}, "cut off .*copy the whole file again", id="damaged"),
         pytest.param(b"", {}, "it is empty; write", id="empty"),
         pytest.param(b"hello", {}, "neither PEM, DER nor PKCS#12", id="garbage"),
         pytest.param(7, {}, "must be a path, PEM text or bytes, not int", id="no material at all"),
-        pytest.param(mint().pem, {}, "a certificate where the private key belongs; pass", id="a certificate"),
+        pytest.param(mint().pem, {}, "a certificate instead of the private key; pass", id="a certificate"),
         pytest.param(request(mint()), {}, "there is no private key in it; pass", id="a request"),
         pytest.param(pem(EC_KEY, "pass"), {}, "encrypted and there is no passphrase; pass password=", id="sealed"),
         pytest.param(
-            pem(EC_KEY, "pass"), {"password": "wrong"}, "does not open it; check password=", id="wrong passphrase"
+            pem(EC_KEY, "pass"), {"password": "wrong"}, "does not decrypt it; check password=", id="wrong passphrase"
         ),
         pytest.param(pem(EC_KEY), {"password": "pass"}, "not encrypted, .*leave it out", id="needless passphrase"),
         pytest.param(pem(EC_KEY), {"algorithm": "RS256"}, "ES256, not RS256", id="another algorithm"),
@@ -127,8 +127,8 @@ def test_a_key_that_cannot_sign(material: Any, options: dict[str, str], words: s
     ("content", "password", "words"),
     [
         pytest.param(pem(EC_KEY, "pass"), None, "encrypted and there is no passphrase; pass password=", id="sealed"),
-        pytest.param(pem(EC_KEY, "pass"), "wrong", "does not open it; check password=", id="wrong passphrase"),
-        pytest.param(pem(EC_KEY)[:-30], None, "cut off .*copy it again", id="cut"),
+        pytest.param(pem(EC_KEY, "pass"), "wrong", "does not decrypt it; check password=", id="wrong passphrase"),
+        pytest.param(pem(EC_KEY)[:-30], None, "cut off .*copy the whole file again", id="cut"),
         pytest.param(b"", None, "it is empty", id="empty"),
         pytest.param(pem(x25519.X25519PrivateKey.generate()), None, "signs no JWT; use RSA", id="kind"),
         pytest.param(None, None, "it is a directory; name the file in it", id="directory"),

@@ -8,15 +8,8 @@ import attrs
 import pytest
 
 from seic._errors import ConfigurationError
-from seic._model.grants import (
-    AuthorizationCode,
-    ClientCredentials,
-    Grant,
-    Password,
-    RefreshToken,
-    Saml2Bearer,
-    SessionToken,
-)
+from seic._model.grant_parameters import Grant
+from seic._model.grants import AuthorizationCode, ClientCredentials, Password, RefreshToken, Saml2Bearer, SessionToken
 from seic._model.provider import Provider, RequestContext
 from seic._oauth.messages import build_token_request
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM

@@ -1,4 +1,4 @@
-"""Each test of settings in a folder of its own."""
+"""A separate working directory and home for each test of settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the user's own profiles and variables out, and relative paths in a folder of the test's."""
+def _isolated_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the user's profiles, and resolve relative paths in the test's folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -1,4 +1,4 @@
-"""What the caller states in code, above variables and files."""
+"""Arguments in code, which take precedence over variables and files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ from typing import Any
 
 import pytest
 
-from seic._config import Config
-from seic._errors import ConfigurationError
-from seic._model.grants import AuthorizationCode, ClientCredentials, Grant, Password, RefreshToken, Saml2Bearer
-from seic._model.hosts import Hosts
-from seic._oauth.providers import OAUTH2
+from seic import (
+    OAUTH2,
+    AuthorizationCode,
+    ClientCredentials,
+    Config,
+    ConfigurationError,
+    Grant,
+    Hosts,
+    Password,
+    RefreshToken,
+    Saml2Bearer,
+)
 from tests._support.reports import report
 from tests._support.settings import GATEWAY, PASSWORD, SECRET, refused, write
 
@@ -32,7 +39,7 @@ _HOSTS = {"SEIC_API_HOST": "localhost:8443", "SEIC_MTLS_HOST": "localhost:8444"}
     ids=lambda grant: type(grant).__name__,
 )
 def test_any_grant_in_code_with_the_rest_from_elsewhere(grant: Grant, tmp_path: Path) -> None:
-    """What the caller gives stands above account and password, which may be set or not, in variables and files."""
+    """It replaces username and password, which can be set or missing in variables and files."""
     bare = {"SEIC_PROVIDER": "sei-platform", "SEIC_CLIENT_ID": "id", "SEIC_CLIENT_SECRET": "s"}
     for environ in (bare, {**bare, "SEIC_USERNAME": "svc-user", "SEIC_PASSWORD_FILE": "/no/such/file"}):
         config = Config.from_env(environ, grant=grant)
@@ -55,10 +62,10 @@ def test_any_grant_in_code_with_the_rest_from_elsewhere(grant: Grant, tmp_path: 
         (Password(username="u", password="p"), "does not offer password; it offers"),
         (RefreshToken(refresh_token=""), "needs a refresh token"),
     ],
-    ids=["a word", "a class", "nothing", "one that is not offered", "an empty one"],
+    ids=["a string", "a class", "None", "a grant that is not offered", "an empty grant"],
 )
 def test_a_grant_in_code_that_cannot_work(grant: Any, words: str) -> None:
-    """The error names the argument, and no variable."""
+    """The error names the argument, not a variable."""
     error = refused({"SEIC_PROVIDER": "sei-platform", "SEIC_CLIENT_ID": "i", "SEIC_CLIENT_SECRET": "s"}, grant=grant)
     assert (error.field or "").startswith("grant")
     assert words in str(error)
@@ -69,7 +76,7 @@ def test_a_grant_in_code_that_cannot_work(grant: Any, words: str) -> None:
     "name", ["SEIC_GRANT", "SEIC_GRANT_TYPE", "SEIC_REFRESH_TOKEN", "SEIC_CODE", "SEIC_SAML_ASSERTION_FILE"]
 )
 def test_a_variable_for_another_grant(name: str, tmp_path: Path) -> None:
-    """Whoever looks for one is told where grants are stated."""
+    """The error tells how to pass another grant."""
     assert "grant=seic.RefreshToken(" in str(refused({**GATEWAY, name: "x"}))
     file = write(tmp_path / "seic.toml", f'[default]\n{name.removeprefix("SEIC_").lower()} = "x"')
     with pytest.raises(ConfigurationError, match="grant=seic"):
@@ -77,13 +84,13 @@ def test_a_variable_for_another_grant(name: str, tmp_path: Path) -> None:
 
 
 def test_an_error_names_the_argument_that_the_caller_gave() -> None:
-    """What stands above the variables is called as it was written."""
+    """An argument in code keeps its own name in errors."""
     assert refused(GATEWAY, environment="staging").field == "environment"
     assert refused({**GATEWAY, **_HOSTS}, grant=ClientCredentials()).field == "grant.username"
 
 
-def test_what_the_caller_gives_is_not_looked_for() -> None:
-    """A variable that is missing or broken does not stand in the way of what replaces it."""
+def test_replaced_variables_are_not_read() -> None:
+    """A missing or invalid variable is ignored if an argument replaces it."""
     broken = {
         "SEIC_PROVIDER": "nobody",
         "SEIC_CLIENT_SECRET_FILE": "/nonexistent",
@@ -109,10 +116,11 @@ def test_what_the_caller_gives_is_not_looked_for() -> None:
 
 
 @pytest.mark.parametrize("keyword", ["clientid", "password"])
-def test_a_keyword_that_there_is_not_takes_no_secret_along(keyword: str) -> None:
-    """It is a TypeError, as with any call."""
+def test_an_error_for_an_unknown_keyword_contains_no_secret(keyword: str) -> None:
+    """It is a TypeError, as for any function."""
+    misspelt: dict[str, Any] = {keyword: SECRET}
     with pytest.raises(TypeError, match=keyword) as caught:
-        Config.from_env({**GATEWAY}, **{keyword: SECRET})
+        Config.from_env({**GATEWAY}, **misspelt)
 
     assert SECRET not in report(caught.value)
     assert PASSWORD not in report(caught.value)

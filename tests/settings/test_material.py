@@ -1,4 +1,4 @@
-"""Certificate, key and CA by variable: as text, or as the path of a file."""
+"""Certificate, key and CA in variables: as PEM text, or as the path of a file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from seic._config import Config
-from seic._errors import CertificateError, ConfigurationError
+from seic import CertificateError, Config, ConfigurationError
 from tests._support.identities import authority, certificate, issued
 from tests._support.reports import report
 from tests._support.settings import CERT, ENCRYPTED_KEY, GATEWAY, KEY, PASSPHRASE, PASSWORD, SECRET, write
@@ -19,10 +18,10 @@ from tests._support.settings import CERT, ENCRYPTED_KEY, GATEWAY, KEY, PASSPHRAS
 @pytest.mark.parametrize(
     "spell",
     [lambda pem: pem, lambda pem: pem.replace("\n", "\\n"), lambda pem: pem.replace("\n", "\r\n")],
-    ids=["as it is", "backslash n", "CRLF"],
+    ids=["line feeds", "backslash n", "CRLF"],
 )
-def test_pem_may_stand_in_a_variable(spell: Any) -> None:
-    """Certificate, key and CA as text, with whatever the file of variables made of the line ends."""
+def test_a_variable_can_contain_pem(spell: Any) -> None:
+    """Certificate, key and CA as text, with the line ends that files of variables produce."""
     ca = authority().cert_pem.decode()
     config = Config.from_env({
         **GATEWAY,
@@ -37,7 +36,7 @@ def test_pem_may_stand_in_a_variable(spell: Any) -> None:
     assert config.ca.decode().replace("\r\n", "\n") == ca
 
 
-def test_key_and_certificate_may_stand_in_one_variable() -> None:
+def test_one_variable_can_contain_key_and_certificate() -> None:
     """A combined PEM needs no second variable."""
     assert Config.from_env({**GATEWAY, "SEIC_CERTIFICATE": KEY + CERT}).certificate == certificate()
 
@@ -54,7 +53,7 @@ def test_key_and_certificate_may_stand_in_one_variable() -> None:
             {"SEIC_CERTIFICATE_KEY": ENCRYPTED_KEY},
             "_PASSWORD",
             "passphrase-missing",
-            "pass SEIC_CERTIFICATE_PASSWORD with it",
+            "there is no passphrase; pass SEIC_CERTIFICATE_PASSWORD",
         ),
         (
             {"SEIC_CERTIFICATE_KEY": ENCRYPTED_KEY, "SEIC_CERTIFICATE_PASSWORD": "x"},
@@ -72,10 +71,10 @@ def test_key_and_certificate_may_stand_in_one_variable() -> None:
     ids=["no file", "no key", "key first", "no key's file", "certificate twice", "no passphrase", "wrong passphrase",
          "another's key"],
 )  # fmt: skip
-def test_a_certificate_that_cannot_work_names_the_variable(
+def test_an_error_about_a_certificate_names_the_variable(
     variables: dict[str, str], name: str, reason: str, remedy: str
 ) -> None:
-    """The error stays a CertificateError with its reason, and says which variable led there and which one helps."""
+    """The CertificateError keeps its reason, and names the variable and the remedy."""
     with pytest.raises(CertificateError) as caught:
         Config.from_env({**GATEWAY, "SEIC_CERTIFICATE": CERT, **variables})
 
@@ -85,8 +84,8 @@ def test_a_certificate_that_cannot_work_names_the_variable(
     assert "=…" not in str(caught.value)
 
 
-def test_a_passphrase_from_a_file_is_found_fault_with_under_the_files_name(tmp_path: Path) -> None:
-    """The variable that there is, and not the one that there is not."""
+def test_an_error_about_a_passphrase_from_a_file_names_its_variable(tmp_path: Path) -> None:
+    """The variable that is set, not the one without `_FILE`."""
     path = write(tmp_path / "secret", "wrong")
     environ = {**GATEWAY, "SEIC_CERTIFICATE": CERT, "SEIC_CERTIFICATE_KEY": ENCRYPTED_KEY}
 
@@ -97,16 +96,16 @@ def test_a_passphrase_from_a_file_is_found_fault_with_under_the_files_name(tmp_p
 @pytest.mark.parametrize(
     "ca", ["nope.pem", "~nosuchuser/x", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----"]
 )
-def test_a_ca_that_cannot_work_names_the_variable(ca: str) -> None:
-    """The authorities are looked at with everything else, and not by the first call."""
+def test_an_error_about_a_ca_names_the_variable(ca: str) -> None:
+    """The authorities are checked when the configuration is created, not by the first request."""
     with pytest.raises(CertificateError, match=r"^SEIC_CA: "):
         Config.from_env({**GATEWAY, "SEIC_CA": ca})
     with pytest.raises(CertificateError, match=r"^ca: "):
         Config.from_env(GATEWAY, ca=ca)
 
 
-def test_relative_paths_start_where_the_process_is(tmp_path: Path) -> None:
-    """A path in a variable means what it means in the shell; a tilde is the home."""
+def test_relative_paths_start_in_the_working_directory(tmp_path: Path) -> None:
+    """Paths work as in a shell; a tilde is the home directory."""
     write(tmp_path / "client.pem", KEY + CERT)
     write(tmp_path / "home" / "client.pem", KEY + CERT)
 
@@ -117,8 +116,8 @@ def test_relative_paths_start_where_the_process_is(tmp_path: Path) -> None:
 # Secrets in files
 
 
-def test_a_key_needs_no_file_variable_of_its_own(tmp_path: Path) -> None:
-    """`SEIC_CERTIFICATE_KEY` takes the file's path itself."""
+def test_the_key_variable_takes_a_path(tmp_path: Path) -> None:
+    """`SEIC_CERTIFICATE_KEY` needs no `_FILE` variant."""
     key = write(tmp_path / "client.key", KEY)
 
     config = Config.from_env({**GATEWAY, "SEIC_CERTIFICATE": CERT, "SEIC_CERTIFICATE_KEY": str(key)})
@@ -129,10 +128,10 @@ def test_a_key_needs_no_file_variable_of_its_own(tmp_path: Path) -> None:
 # Files
 
 
-@pytest.mark.parametrize("path", ["~nosuchuser/x", "a\0b", "a\ud800b"], ids=["nobody's home", "NUL", "no text"])
+@pytest.mark.parametrize("path", ["~nosuchuser/x", "a\0b", "a\ud800b"], ids=["unknown user", "NUL", "surrogate"])
 @pytest.mark.parametrize("name", ["SEIC_PASSWORD_FILE", "SEIC_CERTIFICATE", "SEIC_CERTIFICATE_KEY"])
-def test_a_path_that_there_cannot_be_names_the_variable(name: str, path: str) -> None:
-    """What Python says of such a path is no error of seic's, so it is said in its place."""
+def test_an_error_about_an_invalid_path_names_the_variable(name: str, path: str) -> None:
+    """The exceptions of Python for such paths are converted to errors of seic."""
     environ = {**GATEWAY, "SEIC_PASSWORD": "" if name == "SEIC_PASSWORD_FILE" else PASSWORD}
     if name == "SEIC_CERTIFICATE_KEY":
         environ["SEIC_CERTIFICATE"] = CERT

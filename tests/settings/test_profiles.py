@@ -1,4 +1,4 @@
-"""Profiles: settings in a file, and which of them are taken."""
+"""Profiles in a TOML file, and their precedence."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seic._config import Config
-from seic._errors import CertificateError, ConfigurationError
-from seic._model.grants import ClientCredentials
-from seic._model.hosts import Hosts
+from seic import CertificateError, ClientCredentials, Config, ConfigurationError, Hosts
 from tests._support.identities import authority, certificate, issued
 from tests._support.settings import CERT, ENCRYPTED_KEY, GATEWAY, PASSPHRASE, PASSWORD, SECRET, refused, write
 
@@ -37,7 +34,7 @@ mtls_host = "mtls.example:444"
 
 @pytest.fixture
 def profiles(tmp_path: Path) -> Path:
-    """A file with two profiles, and what they name beside it; not where the process is."""
+    """Return a file with two profiles, next to the files that they name, outside the working directory."""
     folder = tmp_path / "home" / ".config" / "seic"
     write(folder / "secrets" / "password", f"{PASSWORD}\n")
     write(folder / "secrets" / "passphrase", f"{PASSPHRASE}\n")
@@ -47,8 +44,8 @@ def profiles(tmp_path: Path) -> Path:
     return write(folder / "config.toml", _TABLE)
 
 
-def test_a_file_states_what_the_variables_state(profiles: Path) -> None:
-    """The keys are the variables' names, and paths are relative to the file."""
+def test_a_file_has_the_same_settings_as_variables(profiles: Path) -> None:
+    """The keys are the names of the variables, and paths are relative to the file."""
     assert Config.from_file(profiles) == Config.from_env(GATEWAY)
     config = Config.from_file(profiles, profile="mtls")
     assert config.certificate == certificate()
@@ -58,8 +55,8 @@ def test_a_file_states_what_the_variables_state(profiles: Path) -> None:
 
 
 @pytest.mark.parametrize("xdg", [False, True], ids=["home", "XDG_CONFIG_HOME"])
-def test_a_variable_names_a_profile(profiles: Path, tmp_path: Path, xdg: bool) -> None:
-    """`SEIC_PROFILE` is enough by itself; its paths are relative to the file, not to the process."""
+def test_a_variable_selects_a_profile(profiles: Path, tmp_path: Path, xdg: bool) -> None:
+    """`SEIC_PROFILE` is sufficient; paths are relative to the file, not to the working directory."""
     environ = {"SEIC_PROFILE": "mtls"}
     if xdg:
         profiles.parent.parent.rename(tmp_path / "xdg")
@@ -72,8 +69,8 @@ def test_a_variable_names_a_profile(profiles: Path, tmp_path: Path, xdg: bool) -
 
 
 @pytest.mark.usefixtures("profiles")
-def test_variables_stand_above_the_profile(tmp_path: Path) -> None:
-    """One variable replaces one setting, and what belongs to it alone: a secret's file, a certificate's key."""
+def test_variables_take_precedence_over_the_profile(tmp_path: Path) -> None:
+    """A variable replaces one setting and its dependents: the file of a secret, the key of a certificate."""
 
     def load(**variables: str) -> Config:
         return Config.from_env({"SEIC_PROFILE": "mtls", **{f"SEIC_{name}": text for name, text in variables.items()}})
@@ -90,30 +87,30 @@ def test_variables_stand_above_the_profile(tmp_path: Path) -> None:
     assert load(MTLS_HOST="m.example").hosts == Hosts(api="api.example:8443", mtls="m.example")
     with pytest.raises(ConfigurationError) as caught:
         load(ENVIRONMENT="test")
-    assert caught.value.field == "SEIC_MTLS_HOST"  # the profile's hosts are of another environment
+    assert caught.value.field == "SEIC_MTLS_HOST"  # the hosts of the profile belong to another environment
 
 
 @pytest.mark.parametrize(
     ("toml", "field", "words"),
     [
         (None, "SEIC_PROFILE", "cannot be read: No such file"),
-        ("[other]", "SEIC_PROFILE", "has no table [p]; it has: other"),
-        ("p = 1", "SEIC_PROFILE", "has no table [p]; it has: none"),
-        ("[p]\nclient_secert = 'x'", "p.client_secert", "is no setting"),
-        ("[p]\nprofile = 'x'", "p.profile", "is no setting"),
-        ("[p]\nclient_id = 7", "p.client_id", "a text"),
-        ("[p]\nclient_id = ''", "p.client_id", "a text"),
-        ("[p]\nclient_secret = {}", "p.client_secret", "a text"),
-        ("[p]\nclient_secret = 'x", "SEIC_PROFILE", "is not a TOML file"),
+        ("[other]", "SEIC_PROFILE", "has no table [p]; its tables: other"),
+        ("p = 1", "SEIC_PROFILE", "has no table [p]; its tables: none"),
+        ("[p]\nclient_secert = 'x'", "p.client_secert", "unknown setting in"),
+        ("[p]\nprofile = 'x'", "p.profile", "unknown setting in"),
+        ("[p]\nclient_id = 7", "p.client_id", "must be a non-empty string"),
+        ("[p]\nclient_id = ''", "p.client_id", "must be a non-empty string"),
+        ("[p]\nclient_secret = {}", "p.client_secret", "must be a non-empty string"),
+        ("[p]\nclient_secret = 'x", "SEIC_PROFILE", "is not a valid TOML file"),
         ("[p]\nenvironment = 'staging'\nclient_id = 'x'", "p.environment", "'staging'"),
-        ("[p]\npassword = 'x'\npassword_file = 'y'\nclient_id = 'x'", "p.password_file", "p.password is set too"),
+        ("[p]\npassword = 'x'\npassword_file = 'y'\nclient_id = 'x'", "p.password_file", "p.password is also set"),
         ("[p]\nclient_id = 'x'", "SEIC_USERNAME", "service account"),
     ],
-    ids=["no file", "no table", "no table but a value", "slip", "profile", "number", "empty", "table", "broken",
-         "wrong value", "two places", "not there"],
+    ids=["no file", "no table", "a value instead of a table", "misspelt", "profile", "number", "empty", "table",
+         "invalid TOML", "unknown value", "twice", "missing"],
 )  # fmt: skip
 def test_a_profile_that_cannot_be_used_is_refused(tmp_path: Path, toml: str | None, field: str, words: str) -> None:
-    """The error names the key, or the variable that led there, and the file where that helps."""
+    """The error names the key, or the variable, and the file if that helps."""
     if toml is not None:
         write(tmp_path / "home" / ".config" / "seic" / "config.toml", toml)
     environ = {"SEIC_PROFILE": "p", "SEIC_CLIENT_SECRET": SECRET}
@@ -127,16 +124,16 @@ def test_a_profile_that_cannot_be_used_is_refused(tmp_path: Path, toml: str | No
     assert words in str(error)
 
 
-def test_a_file_that_cannot_be_read_names_its_profile(tmp_path: Path) -> None:
-    """`from_file` knows no variable, so the profile stands in its place."""
+def test_an_error_about_an_unreadable_file_names_the_profile(tmp_path: Path) -> None:
+    """`from_file` has no variable, so the error names the profile."""
     for path in (tmp_path / "none.toml", write(tmp_path / "bad.toml", "\x00")):
         with pytest.raises(ConfigurationError, match=str(path)) as caught:
             Config.from_file(path)
         assert caught.value.field == "default"
 
 
-def test_a_missing_key_is_called_as_in_the_file(tmp_path: Path) -> None:
-    """`from_file` speaks of keys, not of variables."""
+def test_an_error_about_a_missing_key_names_the_key(tmp_path: Path) -> None:
+    """Errors of `from_file` name keys, not variables."""
     path = write(tmp_path / "c.toml", "[default]\nclient_secret = 'x'")
 
     with pytest.raises(ConfigurationError) as caught:
@@ -145,9 +142,9 @@ def test_a_missing_key_is_called_as_in_the_file(tmp_path: Path) -> None:
     assert caught.value.field == "default.client_id"
 
 
-@pytest.mark.parametrize("path", ["~nosuchuser/x", "a\0b"], ids=["nobody's home", "NUL"])
-def test_a_profile_with_a_path_that_there_cannot_be_is_refused(tmp_path: Path, path: str) -> None:
-    """In a table, and as the file of the tables itself."""
+@pytest.mark.parametrize("path", ["~nosuchuser/x", "a\0b"], ids=["unknown user", "NUL"])
+def test_an_invalid_path_in_a_profile_is_refused(tmp_path: Path, path: str) -> None:
+    """As a value in a table, and as the path of the file itself."""
     for setting in ("password_file", "certificate", "ca"):
         text = f"[default]\nclient_id = 'x'\nusername = 'u'\n{setting} = {json.dumps(path)}\n"
         if setting != "password_file":
@@ -159,8 +156,8 @@ def test_a_profile_with_a_path_that_there_cannot_be_is_refused(tmp_path: Path, p
     assert caught.value.field == "default"
 
 
-def test_a_home_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A container may run as a user that has none."""
+def test_a_missing_home_directory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container can run as a user without a home directory."""
 
     def fail(path: Path) -> Path:
         raise RuntimeError("Could not determine home directory.")

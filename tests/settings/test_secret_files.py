@@ -1,4 +1,4 @@
-"""Secrets that a variable names the file of."""
+"""Secrets in files that a `_FILE` variable names."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from seic._config import Config
-from seic._model.grants import ClientCredentials
+from seic import ClientCredentials, Config
 from tests._support.settings import CERT, ENCRYPTED_KEY, GATEWAY, PASSPHRASE, refused, write
 
 
 @pytest.mark.parametrize("name", ["SEIC_CLIENT_SECRET", "SEIC_PASSWORD", "SEIC_CERTIFICATE_PASSWORD"])
 @pytest.mark.parametrize(
-    "content", ["{}", "{}\n", "{}\r\n", "{}\n\n", "\ufeff{}\n"], ids=["bare", "LF", "CRLF", "two LF", "BOM"]
+    "content", ["{}", "{}\n", "{}\r\n", "{}\n\n", "\ufeff{}\n"], ids=["no line end", "LF", "CRLF", "two LF", "BOM"]
 )
-def test_a_secret_may_stand_in_a_file(tmp_path: Path, name: str, content: str) -> None:
-    """Each secret has its `_FILE`; the line end that an editor leaves is no part of it."""
+def test_a_file_can_contain_a_secret(tmp_path: Path, name: str, content: str) -> None:
+    """Each secret has a `_FILE` variable. A line end from an editor is not part of the secret."""
     environ = {**GATEWAY, "SEIC_CERTIFICATE": CERT, "SEIC_CERTIFICATE_KEY": ENCRYPTED_KEY}
     environ["SEIC_CERTIFICATE_PASSWORD"] = PASSPHRASE
     expected = Config.from_env(environ)
@@ -26,8 +25,8 @@ def test_a_secret_may_stand_in_a_file(tmp_path: Path, name: str, content: str) -
     assert Config.from_env(environ) == expected
 
 
-def test_spaces_within_a_secret_are_its_own(tmp_path: Path) -> None:
-    """Only line ends are taken off, and only at the end."""
+def test_spaces_are_part_of_a_secret(tmp_path: Path) -> None:
+    """Only line ends are removed, and only at the end."""
     environ = {**GATEWAY, "SEIC_PASSWORD": ""}
     environ["SEIC_PASSWORD_FILE"] = str(write(tmp_path / "secret", " pass word\t\n"))
 
@@ -35,21 +34,21 @@ def test_spaces_within_a_secret_are_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["SEIC_CLIENT_SECRET", "SEIC_PASSWORD", "SEIC_CERTIFICATE_PASSWORD"])
-def test_a_secret_in_two_places_is_refused(tmp_path: Path, name: str) -> None:
-    """Which of two secrets was meant cannot be known, even where they are the same."""
+def test_a_secret_that_is_set_twice_is_refused(tmp_path: Path, name: str) -> None:
+    """It is not clear which of the two applies, even if they are equal."""
     environ = {**GATEWAY, "SEIC_CERTIFICATE": CERT, "SEIC_CERTIFICATE_KEY": ENCRYPTED_KEY, name: PASSPHRASE}
     error = refused({**environ, f"{name}_FILE": str(write(tmp_path / "secret", PASSPHRASE))})
 
     assert error.field == f"{name}_FILE"
-    assert f"{name} is set too" in str(error)
+    assert f"{name} is also set" in str(error)
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "cannot be read: No such file"), (b"", "is empty"), (b"\r\n", "is empty"), (b"\xff\xfe", "UTF-8")],
-    ids=["no file", "empty", "a line end", "no text"],
+    [(None, "cannot be read: No such file"), (b"", "is empty"), (b"\r\n", "is empty"), (b"\xff\xfe", "not UTF-8")],
+    ids=["no file", "empty", "a line end", "binary"],
 )
-def test_a_secret_file_that_holds_none_is_refused(tmp_path: Path, content: bytes | None, words: str) -> None:
+def test_a_file_without_a_secret_is_refused(tmp_path: Path, content: bytes | None, words: str) -> None:
     """The error names the variable and the file."""
     path = tmp_path / "secret"
     if content is not None:
@@ -61,8 +60,8 @@ def test_a_secret_file_that_holds_none_is_refused(tmp_path: Path, content: bytes
     assert words in str(error)
 
 
-def test_a_secret_from_a_file_is_found_fault_with_under_the_files_name(tmp_path: Path) -> None:
-    """Who wrote the file's name into a variable is told that variable."""
+def test_an_error_about_a_secret_from_a_file_names_its_variable(tmp_path: Path) -> None:
+    """The error names the variable that is set, with `_FILE`."""
     path = write(tmp_path / "secret", "two\nlines")
 
     error = refused({**GATEWAY, "SEIC_CLIENT_SECRET": "", "SEIC_CLIENT_SECRET_FILE": str(path)})

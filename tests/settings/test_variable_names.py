@@ -1,10 +1,10 @@
-"""Names of variables that there are not: a slip is refused, what others set is left alone."""
+"""Unknown variables: misspelt names are refused, and variables of other programs are ignored."""
 
 from __future__ import annotations
 
 import pytest
 
-from seic._config import Config
+from seic import Config
 from tests._support.settings import GATEWAY, SECRET, refused
 
 
@@ -20,25 +20,26 @@ from tests._support.settings import GATEWAY, SECRET, refused
         ("seic_certificate", "SEIC_CERTIFICATE"),
     ],
 )
-def test_a_slip_in_a_name_is_refused(name: str, nearest: str) -> None:
-    """A certificate that nobody reads would mean another host; the error says which name was most likely meant."""
+def test_a_misspelt_name_is_refused(name: str, nearest: str) -> None:
+    """An ignored certificate would select another host. The error suggests the most similar name."""
     error = refused({**GATEWAY, name: SECRET})
 
     assert error.field == name
     assert f"did you mean {nearest}?" in str(error)
 
 
-def test_a_name_like_no_other_is_told_those_that_there_are() -> None:
-    """Nothing is guessed where nothing is near."""
+def test_an_error_about_an_unknown_name_lists_the_known_ones() -> None:
+    """There is no suggestion if no name is similar."""
     error = refused({**GATEWAY, "SEIC_QQQQQQQQ": "x"})
 
     assert error.field == "SEIC_QQQQQQQQ"
+    assert "unknown variable; known variables: " in str(error)
     assert "did you mean" not in str(error)
     assert "SEIC_API_HOST, SEIC_CA, SEIC_CERTIFICATE," in str(error)
 
 
-def test_of_several_slips_the_first_is_named_whoever_replaces_what() -> None:
-    """The same variables give the same error, and an argument in place of one does not hide it."""
+def test_of_several_misspelt_names_the_first_is_reported() -> None:
+    """The same variables cause the same error, even if an argument replaces one of them."""
     error = refused({**GATEWAY, "SEIC_STOR": "memory", "SEIC_CERTFICATE": "x"}, certificate=None)
 
     assert error.field == "SEIC_CERTFICATE"
@@ -57,11 +58,11 @@ def test_of_several_slips_the_first_is_named_whoever_replaces_what() -> None:
         "MY_SEIC_CERTFICATE",
     ],
 )
-def test_what_others_set_is_left_alone(name: str) -> None:
-    """Kubernetes gives each pod variables for the services beside it, and one may be called seic."""
+def test_variables_of_other_programs_are_ignored(name: str) -> None:
+    """Kubernetes sets variables for each service in a namespace, and a service can be named seic."""
     assert Config.from_env({**GATEWAY, name: "tcp://10.0.0.1:443"}) == Config.from_env(GATEWAY)
 
 
 def test_an_unknown_variable_that_is_empty_is_not_set() -> None:
-    """As with any other, nothing in it is nothing said."""
+    """An empty variable is the same as none."""
     assert Config.from_env({**GATEWAY, "SEIC_CERTFICATE": ""}) == Config.from_env(GATEWAY)

@@ -1,4 +1,4 @@
-"""What each environment variable sets, and the error that names the one at fault."""
+"""The setting of each environment variable, and errors that name the variable."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from seic._config import Config
-from seic._errors import CertificateError, ConfigurationError
-from seic._model.grants import ClientCredentials
-from seic._model.hosts import Hosts
-from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
-from seic._tokens.store import MemoryStore
+from seic import (
+    OAUTH2,
+    SEI_GATEWAY,
+    SEI_PLATFORM,
+    CertificateError,
+    ClientCredentials,
+    Config,
+    ConfigurationError,
+    Hosts,
+    MemoryStore,
+)
 from tests._support.identities import authority, certificate
 from tests._support.reports import report
 from tests._support.settings import CERT, ENCRYPTED_KEY, GATEWAY, KEY, PASSPHRASE, PASSWORD, SECRET, refused, write
@@ -22,7 +27,7 @@ from tests._support.settings import CERT, ENCRYPTED_KEY, GATEWAY, KEY, PASSPHRAS
 
 
 def test_the_gateway_is_the_default_provider() -> None:
-    """Four variables are enough; everything else is as in `Config`."""
+    """Four variables are sufficient; the rest has the defaults of `Config`."""
     assert Config.from_env(GATEWAY) == Config(
         provider=SEI_GATEWAY,
         client_id="app-key",
@@ -32,7 +37,7 @@ def test_the_gateway_is_the_default_provider() -> None:
 
 
 def test_each_variable_reaches_its_setting(tmp_path: Path) -> None:
-    """Every variable there is, at once."""
+    """All variables in one configuration."""
     paths = {
         "SEIC_CERTIFICATE": write(tmp_path / "c.pem", CERT),
         "SEIC_CERTIFICATE_KEY": write(tmp_path / "k.pem", ENCRYPTED_KEY),
@@ -63,19 +68,19 @@ def test_each_variable_reaches_its_setting(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["SEIC_PROVIDER", "SEIC_ENVIRONMENT", "SEIC_CERTIFICATE", "SEIC_CA", "SEIC_PROFILE"])
 def test_an_empty_variable_is_not_set(name: str) -> None:
-    """Compose files and shells set a variable to nothing where they mean to leave it out."""
+    """Compose files and shells set a variable to nothing to unset it."""
     assert Config.from_env({**GATEWAY, name: ""}) == Config.from_env(GATEWAY)
 
 
-def test_one_host_of_ones_own_leaves_none_of_the_environments() -> None:
-    """A certificate with `SEIC_API_HOST` alone does not go to production's mutual-TLS host."""
+def test_a_custom_host_replaces_both_hosts_of_the_environment() -> None:
+    """A certificate with only `SEIC_API_HOST` is not sent to the production mutual-TLS host."""
     error = refused({**GATEWAY, "SEIC_API_HOST": "localhost:1", "SEIC_CERTIFICATE": CERT, "SEIC_CERTIFICATE_KEY": KEY})
 
     assert error.field == "SEIC_MTLS_HOST"
 
 
 def test_a_plain_provider_needs_no_service_account() -> None:
-    """What the provider's form has no field for is not asked for."""
+    """Username and password are not required if the provider's form has no field for them."""
     config = Config.from_env({
         "SEIC_PROVIDER": "oauth2",
         "SEIC_CLIENT_ID": "id",
@@ -96,20 +101,24 @@ def test_a_plain_provider_needs_no_service_account() -> None:
         ({"SEIC_CLIENT_SECRET": "x\n"}, "SEIC_CLIENT_SECRET", "line end"),
         ({"SEIC_USERNAME": ""}, "SEIC_USERNAME", "service account"),
         ({"SEIC_PASSWORD": ""}, "SEIC_PASSWORD", "service account"),
-        ({"SEIC_PROVIDER": "SEI-Gateway"}, "SEIC_PROVIDER", "sei-gateway or sei-platform or oauth2"),
+        ({"SEIC_PROVIDER": "SEI-Gateway"}, "SEIC_PROVIDER", "set sei-gateway or sei-platform or oauth2"),
         ({"SEIC_ENVIRONMENT": "staging"}, "SEIC_ENVIRONMENT", "'production' or 'test'"),
-        ({"SEIC_STORE": "redis"}, "SEIC_STORE", "take memory"),
+        ({"SEIC_STORE": "redis"}, "SEIC_STORE", "set memory"),
         ({"SEIC_API_HOST": "http://localhost:1"}, "SEIC_API_HOST", "http://localhost:1 is not https"),
         ({"SEIC_API_HOST": "http://api.example"}, "SEIC_API_HOST", "http://api.example is not https"),
         ({"SEIC_API_HOST": "a.example/path"}, "SEIC_API_HOST", "without a path"),
         ({"SEIC_API_HOST": "a.example", "SEIC_MTLS_HOST": "m.example:0"}, "SEIC_MTLS_HOST", "port 0"),
-        ({"SEIC_MTLS_HOST": "m.example"}, "SEIC_API_HOST", "mutual-TLS host only"),
+        (
+            {"SEIC_MTLS_HOST": "m.example"},
+            "SEIC_API_HOST",
+            "host; set SEIC_CERTIFICATE or SEIC_API_HOST",
+        ),
         ({"SEIC_CERTIFICATE_KEY": KEY}, "SEIC_CERTIFICATE", "SEIC_CERTIFICATE_KEY is set"),
         ({"SEIC_CERTIFICATE_PASSWORD": PASSPHRASE}, "SEIC_CERTIFICATE", "SEIC_CERTIFICATE_PASSWORD is set"),
         (
             {"SEIC_ENVIRONMENT": "test", "SEIC_CERTIFICATE": CERT, "SEIC_CERTIFICATE_KEY": KEY},
             "SEIC_MTLS_HOST",
-            "no documented mutual-TLS host",
+            "no documented mutual-TLS host; set SEIC_API_HOST and SEIC_MTLS_HOST",
         ),
         ({"SEIC_PROVIDER": "oauth2", "SEIC_API_HOST": "a.example"}, "SEIC_USERNAME", "leave username"),
         ({"SEIC_PROVIDER": "oauth2", "SEIC_USERNAME": "", "SEIC_PASSWORD": ""}, "SEIC_API_HOST", "SEIC_MTLS_HOST"),
@@ -117,15 +126,16 @@ def test_a_plain_provider_needs_no_service_account() -> None:
     ids=lambda value: " ".join(value) if isinstance(value, dict) else value,
 )
 def test_an_error_names_the_variable(variables: dict[str, str], field: str, words: str) -> None:
-    """Whoever set variables reads their names, not those of arguments, and what to do."""
+    """The message has the names of variables, not of arguments, and the remedy."""
     error = refused({**GATEWAY, **variables})
 
     assert error.field == field
     assert words in str(error)
+    assert "seic." not in str(error)
 
 
-def test_an_account_is_called_what_the_provider_calls_it() -> None:
-    """The platform knows an email, and its user no username."""
+def test_the_error_uses_the_providers_word_for_the_account() -> None:
+    """An account of the platform has an email, not a username."""
     platform = {"SEIC_PROVIDER": "sei-platform", "SEIC_CLIENT_ID": "i", "SEIC_CLIENT_SECRET": "s"}
     error = refused(platform)
     assert error.field == "SEIC_USERNAME"
@@ -167,15 +177,15 @@ def test_an_account_is_called_what_the_provider_calls_it() -> None:
         "broken profile",
     ],
 )
-def test_an_error_takes_no_secret_along(tmp_path: Path, variables: dict[str, str]) -> None:
-    """A report with the variables of every frame, causes and contexts included, shows none; nor does a pickle."""
+def test_an_error_contains_no_secret(tmp_path: Path, variables: dict[str, str]) -> None:
+    """Neither a report with the local variables of all frames, causes and contexts, nor a pickle contains one."""
     write(tmp_path / "home" / ".config" / "seic" / "config.toml", f"[broken]\npassword = '{PASSWORD}")
     environ = {**GATEWAY, "SEIC_CERTIFICATE_PASSWORD": f"{PASSPHRASE}-wrong", **variables}
     with pytest.raises((ConfigurationError, CertificateError)) as caught:
         Config.from_env(environ)
     written, pickled = report(caught.value), pickle.dumps(caught.value)
 
-    assert "in called" in written  # the frames that are the SDK's are there
+    assert "in called" in written  # the frames of the SDK are included
     lines = [line for line in KEY.splitlines() if "-----" not in line]
     for secret in (SECRET, PASSWORD, PASSPHRASE, *lines, base64.b64encode(KEY.encode()).decode()[:60]):
         assert secret not in written

@@ -300,7 +300,7 @@ def test_an_encrypted_key_that_every_user_can_read_is_no_warning(form: str, clie
     [
         pytest.param("svc-user", None, id="same"),
         pytest.param("svc-other", "'svc-other'; the gateway", id="other"),
-        pytest.param("SVC-USER", "'SVC-USER' (they differ in case only)", id="case"),
+        pytest.param("SVC-USER", "'SVC-USER' (only the case differs)", id="case"),
         pytest.param("svc-user ", "'svc-user '; the gateway", id="space"),
     ],
 )

@@ -62,7 +62,7 @@ def test_of_several_certificates_for_one_key_the_one_that_serves_longest_is_ours
         warned = [one for one in certificate.check(ours.certificate.not_valid_before_utc) if "same key" in str(one)]
         assert [one.reason for one in warned] == [Reason.SEVERAL_CERTIFICATES]
         assert f"it holds {len(held)} certificates for the same key" in str(warned[0])
-        assert "take the others out" in str(warned[0])
+        assert "remove the others" in str(warned[0])
 
 
 def test_the_same_certificate_twice_is_no_second_one(client: Minted) -> None:

@@ -155,8 +155,8 @@ WEAK: dict[str, tuple[Callable[[Minted], Minted], Reason, str, str]] = {
     "sha-1": (
         lambda root: signed_over_sha1(mint(issuer=root)),
         Reason.WEAK_SIGNATURE,
-        "signed over MD5 or SHA-1",
-        "signed over SHA-256",
+        "its signature uses MD5 or SHA-1",
+        "signed with SHA-256",
     ),
 }
 

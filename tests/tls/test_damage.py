@@ -51,7 +51,14 @@ ROWS: dict[str, Row] = {
     "empty": (lambda m: b"", lambda m: m.key_pem, None, Reason.EMPTY, "c.pem", ["is empty"]),
     "blank": (lambda m: b" \n\n", lambda m: m.key_pem, None, Reason.EMPTY, "c.pem", ["is empty"]),
     "empty-key": (lambda m: m.pem, lambda m: b"", None, Reason.EMPTY, "c.key", ["is empty"]),
-    "cut-pem": (lambda m: m.pem[:-30], lambda m: m.key_pem, None, Reason.TRUNCATED, "c.pem", ["cut off", "copy it"]),
+    "cut-pem": (
+        lambda m: m.pem[:-30],
+        lambda m: m.key_pem,
+        None,
+        Reason.TRUNCATED,
+        "c.pem",
+        ["cut off", "copy the whole file"],
+    ),
     "cut-in-its-second-block": (
         lambda m: m.pem + m.key_pem[:-60],
         lambda m: None,
@@ -171,7 +178,7 @@ def test_an_encryption_out_of_range_is_damage(client: Minted, tmp_path: Path) ->
     with pytest.raises(CertificateError) as caught:
         ClientCertificate.load(client.pem, key=path, password=PASSPHRASE)
     assert caught.value.path == str(path)
-    remedies = {Reason.UNKNOWN_FORMAT: "copy the file again", Reason.PASSPHRASE_WRONG: "check password="}
+    remedies = {Reason.UNKNOWN_FORMAT: "copy the whole file again", Reason.PASSPHRASE_WRONG: "check password="}
     assert remedies[Reason(caught.value.reason or "")] in str(caught.value)
 
 

@@ -90,7 +90,7 @@ def test_elsewhere_it_is_a_private_encrypted_file_that_is_wiped(
     certificate = ClientCertificate.load(client.pair)
     before = _descriptors()
     without(monkeypatch)
-    from seic._tls.memory_key import load_cert_chain_from_memory
+    from seic._tls.context import load_cert_chain_from_memory
 
     load_cert_chain_from_memory(Watched(), certificate.chain_pem, certificate.reveal_key())  # type: ignore[arg-type]
 

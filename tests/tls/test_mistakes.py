@@ -65,7 +65,7 @@ ROWS: dict[str, Row] = {
         PASSPHRASE,
         Reason.KEY_AS_CERTIFICATE,
         "c.pem",
-        ["holds a private key where the certificate belongs"],
+        ["holds a private key instead of the certificate"],
     ),
     "no-key": (lambda m: m.pem, lambda m: None, None, Reason.NO_KEY, "c.pem", ["no private key", "pass key="]),
     "no-key-in-its-file": (lambda m: m.pem, request, None, Reason.NO_KEY, "c.key", ["no private key", "key="]),
@@ -84,7 +84,7 @@ ROWS: dict[str, Row] = {
         None,
         Reason.CERTIFICATE_AS_KEY,
         "c.key",
-        ["holds a certificate where the private key belongs"],
+        ["holds a certificate instead of the private key"],
     ),
     "request": (
         request,
@@ -92,7 +92,7 @@ ROWS: dict[str, Row] = {
         None,
         Reason.CERTIFICATE_REQUEST,
         "c.pem",
-        ["(CSR)", "authority returned"],
+        ["(CSR)", "authority issued"],
     ),
     "request-of-old": (
         lambda m: request(m).replace(b"CERTIFICATE REQ", b"NEW CERTIFICATE REQ"),

@@ -37,7 +37,7 @@ ROWS: dict[str, Row] = {
         PASSPHRASE + "x",
         Reason.PASSPHRASE_WRONG,
         "c.key",
-        ["does not open", "check password="],
+        ["does not decrypt", "check password="],
     ),
     "wrong-passphrase-for-proc-type": (
         lambda m: m.pem,
@@ -45,7 +45,7 @@ ROWS: dict[str, Row] = {
         PASSPHRASE + "x",
         Reason.PASSPHRASE_WRONG,
         "c.key",
-        ["does not open"],
+        ["does not decrypt"],
     ),
     "passphrase-with-a-newline": (
         lambda m: m.pem,
@@ -71,7 +71,7 @@ ROWS: dict[str, Row] = {
         PASSPHRASE,
         Reason.UNSUPPORTED_ENCRYPTION,
         "c.key",
-        ["encrypted with CAMELLIA-128-CBC", "encrypt it anew: 'openssl pkey"],
+        ["encrypted with CAMELLIA-128-CBC", "encrypt it again: 'openssl pkey"],
     ),
     "wrong-passphrase-for-a-single-des": (
         lambda m: m.pem,
@@ -91,7 +91,7 @@ ROWS: dict[str, Row] = {
         "x",
         Reason.PASSPHRASE_WRONG,
         "c.key",
-        ["does not open it", "check password="],
+        ["does not decrypt it", "check password="],
     ),
     "unknown-curve-under-proc-type": (
         lambda m: m.pem,
@@ -132,7 +132,7 @@ def test_a_cipher_that_is_not_known_is_not_a_wrong_passphrase(cipher: str, clien
         told = error
     if told is not None:
         assert told.reason == Reason.UNSUPPORTED_ENCRYPTION
-        assert "encrypt it anew: 'openssl pkcs8 -topk8" in str(told)
+        assert "encrypt it again: 'openssl pkcs8 -topk8" in str(told)
 
 
 @pytest.mark.parametrize("row", ROWS)

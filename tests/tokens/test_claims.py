@@ -11,7 +11,8 @@ import pytest
 
 from seic._errors import TokenEndpointUnavailable
 from seic._events import Event, StoreDegraded
-from seic._model.grants import AuthorizationCode, ClientCredentials, Grant
+from seic._model.grant_parameters import Grant
+from seic._model.grants import AuthorizationCode, ClientCredentials
 from seic._tokens.source import TokenSource
 from seic._tokens.spending import Spendings
 from seic._tokens.store import MemoryStore

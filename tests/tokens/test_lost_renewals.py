@@ -11,7 +11,7 @@ import pytest
 
 import seic
 from seic._errors import TokenRequestRefused
-from seic._model.grants import Grant
+from seic._model.grant_parameters import Grant
 from seic._tokens.store import MemoryStore
 from tests._support.fake_provider import FakeProvider, Hands
 from tests._support.renewals import LATER, SOON, background, code, password

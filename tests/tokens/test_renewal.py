@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from seic._errors import TokenEndpointUnavailable, TokenRequestRefused
-from seic._model.grants import AuthorizationCode, ClientCredentials, Grant, Password, RefreshToken, Saml2Bearer
+from seic._model.grant_parameters import Grant
+from seic._model.grants import AuthorizationCode, ClientCredentials, Password, RefreshToken, Saml2Bearer
 from seic._oauth.providers import SEI_PLATFORM
 from seic._tokens.store import MemoryStore
 from tests._support.fake_provider import FakeProvider, Hands
@@ -93,23 +94,23 @@ async def test_a_refused_refresh_of_a_login() -> None:
     await source.token()
     hands.now += LATER
     provider.plan.append(httpx.Response(400, json={"error": "invalid_grant", "error_description": "session over"}))
-    with pytest.raises(TokenRequestRefused, match=r"a person must log in again.*session over") as caught:
+    with pytest.raises(TokenRequestRefused, match=r"login required.*session over") as caught:
         await source.token()
     assert (caught.value.code, caught.value.status) == ("login_required", 400)
     hands.now += 600
-    with pytest.raises(TokenRequestRefused, match="a person must log in again"):
+    with pytest.raises(TokenRequestRefused, match="login required"):
         await source.token()
     assert provider.asked == ["authorization_code", "r1"]
 
 
 async def test_a_login_without_refresh_tokens() -> None:
-    """Expect it to end in the error that says that a person must log in again."""
+    """Expect it to end in the error that says that login required."""
     provider, hands = FakeProvider(), Hands()
     provider.refreshable = False
     source = provider.source(code(), hands)
     await source.token()
     hands.now += LATER
-    with pytest.raises(TokenRequestRefused, match="a person must log in again"):
+    with pytest.raises(TokenRequestRefused, match="login required"):
         await source.token()
     assert provider.asked == ["authorization_code"]
 

@@ -11,7 +11,8 @@ import pytest
 
 import seic
 from seic._errors import TokenRequestRefused
-from seic._model.grants import AuthorizationCode, Grant, RefreshToken
+from seic._model.grant_parameters import Grant
+from seic._model.grants import AuthorizationCode, RefreshToken
 from seic._model.token import Token
 from seic._oauth.providers import SEI_PLATFORM
 from seic._tokens.keeping import PATIENCE
@@ -48,7 +49,7 @@ async def test_two_sources_of_one_login_without_a_store(grant: Grant) -> None:
     provider, hands = FakeProvider(), Hands()
     one, other = (provider.source(grant, hands) for _ in range(2))
     await one.token()
-    with pytest.raises(TokenRequestRefused, match="a person must log in again") as caught:
+    with pytest.raises(TokenRequestRefused, match="login required") as caught:
         await other.token()
     assert caught.value.code == "login_required"
     hands.now += LATER

@@ -1,1 +1,1 @@
-"""Calls to the API around the auth flow: what may be sent again, proofs of possession, and errors on request."""
+"""API requests around the auth flow: replays, retries, DPoP proofs, and errors on request."""

@@ -1,7 +1,7 @@
-"""A look at the beginning of an answer's body, which takes nothing from whoever reads the answer next.
+"""Read the beginning of a response body and leave the whole body to the next reader.
 
-An API may send as much as it likes with an error, and what is compressed may become a thousand times as much. What an
-error says of itself is short, so no more is looked at than that takes.
+An API may send any amount with an error, and a compressed body may become a thousand times as large. Error documents
+are short, so only a limited prefix is read.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ else:
         import httpx2
 
         _kinds += (httpx2.SyncByteStream, httpx2.AsyncByteStream)
-    # A client asks whether a stream is of its own library.
+    # A client checks that a stream is of its own library.
     _Stream = type("_Stream", _kinds, {})
 
-#: The longest body that is looked at, in bytes, on the wire and decompressed: some ten times the longest error form.
+#: The longest body that is read, in bytes, on the wire and decompressed: about ten times the longest error document.
 LONGEST = 64 * 1024
-#: How much is decompressed at a time, in bytes: a bomb costs a thousand times that before it is seen.
+#: Bytes that are decompressed at a time: a compression bomb costs at most a thousand times that.
 _PIECE = 256
 
 
-async def peek_async(response: Any) -> bytes | None:
-    """Return a body, decompressed; None where it is too long for that, or cannot be decompressed.
+async def read_prefix(response: Any) -> bytes | None:
+    """Return a body, decompressed; None if it is too long, or cannot be decompressed.
 
     Args:
-        response: An answer of httpx or httpx2; it can be read afterwards as if nobody had looked.
+        response: A response of httpx or httpx2; its body can still be read from the beginning afterwards.
     """
     if response.is_closed:
         return _if_short(response.content)
@@ -50,8 +50,8 @@ async def peek_async(response: Any) -> bytes | None:
     return _decompress(b"".join(start), response.headers) if size <= LONGEST else None
 
 
-def peek(response: Any) -> bytes | None:
-    """Return a body, blocking; see `peek_async`."""
+def read_prefix_sync(response: Any) -> bytes | None:
+    """Return a body, blocking; see `read_prefix`."""
     if response.is_closed:
         return _if_short(response.content)
     start, size, rest = [], 0, iter(response.stream)
@@ -64,22 +64,22 @@ def peek(response: Any) -> bytes | None:
     return _decompress(b"".join(start), response.headers) if size <= LONGEST else None
 
 
-async def discard_async(response: Any) -> None:
-    """End an answer whose body nobody wants: httpx would read all of it before it repeats the call."""
+async def discard(response: Any) -> None:
+    """Close a response whose body is not needed: httpx would read all of it before it sends the request again."""
     if not response.is_closed:
         await response.stream.aclose()
         response.stream = _Rejoined([], _nothing(), response.stream)
 
 
-def discard(response: Any) -> None:
-    """End an answer whose body nobody wants, blocking; see `discard_async`."""
+def discard_sync(response: Any) -> None:
+    """Close a response whose body is not needed, blocking; see `discard`."""
     if not response.is_closed:
         response.stream.close()
         response.stream = _Rejoined([], iter(()), response.stream)
 
 
 class _Rejoined(_Stream):
-    """A body that was read in part, whole again."""
+    """A body that was read in part, complete again."""
 
     def __init__(self, start: list[bytes], rest: Any, stream: Any) -> None:
         self._start = start
@@ -116,9 +116,9 @@ def _decompress(raw: bytes, headers: Any) -> bytes | None:
     encoding = headers.get("Content-Encoding", "").strip()
     if encoding.lower() in ("", "identity"):
         return raw
-    if "," in encoding:  # compressed twice: there, a piece may become a thousand times a thousand times as much
+    if "," in encoding:  # compressed twice: a piece may become a million times as large
         return None
-    # httpx knows each encoding that was asked for. One that it does not know passes as it is, and makes no sense.
+    # httpx decodes each encoding that was requested. It passes an unknown one on unchanged, which then fails to parse.
     pieces = (raw[at : at + _PIECE] for at in range(0, len(raw), _PIECE))
     twin = httpx.Response(
         200, headers={"Content-Encoding": encoding}, stream=_Rejoined([], pieces, httpx.ByteStream(b""))

@@ -1,8 +1,7 @@
-"""API calls with DPoP (RFC 9449 §7): each sending carries a proof of its own, and is repeated for the sake of a nonce.
+"""DPoP proofs of API requests (RFC 9449 §7): one for each sending, and a second sending if the API requires a nonce.
 
-An auth flow proves a call's first sending. Redirects and repetitions happen below it, so what sends the call asks here
-for the proof of each further one; the call carries along, in its extensions, what can make it. Nothing is fetched here,
-and who has no DPoP never comes here.
+The auth flow signs the first sending of a request. Redirects and retries happen below it: the transport calls
+`sign_redirect` and `sign_retry` for them, which find the signer in the request's extensions.
 """
 
 from __future__ import annotations
@@ -10,17 +9,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
-from seic._api.body_prefix import discard, discard_async, peek, peek_async
+from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefix_sync
 from seic._api.replay import ReplayableBody
 from seic._oauth.dpop import DPoP, wants_nonce
 
 _UNAUTHORIZED = 401
-#: The key in a request's `extensions`; they go along with a redirect, as its headers do.
+#: The key in a request's `extensions`, which httpx copies to a redirect as it does the headers.
 _PROOFS = "seic.proofs"
 
 
 class DPoPSigner:
-    """Proves the calls of one auth.
+    """Signs the requests of one auth.
 
     Args:
         dpop: The key.
@@ -32,12 +31,12 @@ class DPoPSigner:
         self._wall = wall
 
     def prove(self, request: Any) -> None:
-        """Put the proof for one call, and for the token that it carries, in place of an older one."""
+        """Sign a request and the token that it carries, and let redirects and retries of it be signed again."""
         self.sign(request)
         request.extensions[_PROOFS] = _Proofs(self)
 
     def sign(self, request: Any) -> None:
-        """Put a new proof into the request; none where httpx took the token off, on its way to another origin."""
+        """Set a new proof; remove it if httpx removed the token because of a redirect to another origin."""
         authorization = request.headers.get("Authorization")
         if authorization is None:
             request.headers.pop("DPoP", None)
@@ -46,23 +45,23 @@ class DPoPSigner:
             request.method, request.url, now=self._wall(), access_token=authorization.partition(" ")[2]
         )
 
-    async def drive_async(self, flow: AsyncGenerator[Any, Any], request: Any) -> AsyncGenerator[Any, Any]:
-        """Drive an auth flow, and send a call once more where the API asks for a nonce.
+    async def drive(self, flow: AsyncGenerator[Any, Any], request: Any) -> AsyncGenerator[Any, Any]:
+        """Drive an auth flow, and send a request once more if the API requires a nonce.
 
         Args:
-            flow: What attaches the token.
-            request: The call.
+            flow: The flow that attaches the token.
+            request: The request.
         """
         body = ReplayableBody(request.stream)
-        await body.mark_async()
+        await body.save_position()
         try:
             sent = await anext(flow)
             while True:
                 response = yield sent
                 again = self._to_repeat(response, body)
-                if again is not None and await body.rewind_async():
-                    if await peek_async(response) is None:
-                        await discard_async(response)
+                if again is not None and await body.rewind():
+                    if await read_prefix(response) is None:
+                        await discard(response)
                     self.prove(again)
                     response = yield again
                     self._dpop.remember_nonce(response.request, response.headers, api=True)
@@ -72,18 +71,18 @@ class DPoPSigner:
         finally:
             await flow.aclose()
 
-    def drive(self, flow: Generator[Any, Any, None], request: Any) -> Generator[Any, Any, None]:
-        """Drive a blocking auth flow; see `drive_async`."""
+    def drive_sync(self, flow: Generator[Any, Any, None], request: Any) -> Generator[Any, Any, None]:
+        """Drive a blocking auth flow; see `drive`."""
         body = ReplayableBody(request.stream)
-        body.mark()
+        body.save_position_sync()
         try:
             sent = next(flow)
             while True:
                 response = yield sent
                 again = self._to_repeat(response, body)
-                if again is not None and body.rewind():
-                    if peek(response) is None:
-                        discard(response)
+                if again is not None and body.rewind_sync():
+                    if read_prefix_sync(response) is None:
+                        discard_sync(response)
                     self.prove(again)
                     response = yield again
                     self._dpop.remember_nonce(response.request, response.headers, api=True)
@@ -94,9 +93,9 @@ class DPoPSigner:
             flow.close()
 
     def _to_repeat(self, response: Any, body: ReplayableBody) -> Any | None:
-        """Remember the answer's nonce; return the request that is to be sent again with it, or None.
+        """Remember the response's nonce; return the request that must be sent again with it, or None.
 
-        It is the one that was answered: after a redirect, what came before has been done and must not be done twice.
+        After a redirect it is the redirected request: those before it were processed and must not be repeated.
         """
         request = response.request
         is_new = self._dpop.remember_nonce(request, response.headers, api=True)
@@ -112,28 +111,28 @@ class DPoPSigner:
 
 
 class _Proofs:
-    """The proofs of one call, of which each is sent once."""
+    """The proofs of one request; each is sent once."""
 
-    def __init__(self, prover: DPoPSigner) -> None:
-        self._prover = prover
+    def __init__(self, signer: DPoPSigner) -> None:
+        self._signer = signer
         self._sent: str | None = None
 
-    def take(self, request: Any) -> None:
+    def sign_redirect(self, request: Any) -> None:
         if request.headers.get("DPoP") == self._sent:
-            self._prover.sign(request)
+            self._signer.sign(request)
         self._sent = request.headers.get("DPoP")
 
-    def renew(self, request: Any) -> None:
-        self._prover.sign(request)
+    def sign_retry(self, request: Any) -> None:
+        self._signer.sign(request)
 
 
 def sign_redirect(request: Any) -> None:
-    """Have a request that is about to be sent carry a proof that never was, where its call is proven at all."""
+    """Give a request that is about to be sent a proof that was never sent, if it is signed at all."""
     if (proofs := request.extensions.get(_PROOFS)) is not None:
-        proofs.take(request)
+        proofs.sign_redirect(request)
 
 
-def prove_anew(request: Any) -> None:
-    """Have a request that was sent before carry another proof, where its call is proven at all."""
+def sign_retry(request: Any) -> None:
+    """Give a request that was sent before a new proof, if it is signed at all."""
     if (proofs := request.extensions.get(_PROOFS)) is not None:
-        proofs.renew(request)
+        proofs.sign_retry(request)

@@ -1,4 +1,4 @@
-"""An opt-in for those who want an API's errors raised. It reads replies and sends nothing."""
+"""`raise_for_status`: raise an API's error response as an `ApiError`."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _FIRST_ERROR = 400
 
 
 def raise_for_status(reply: _R, *, provider: Provider = SEI_GATEWAY) -> _R:
-    """Return an API's reply, unless it is an error: then raise what the provider says.
+    """Return an API's reply; raise `ApiError` if it is an error.
 
-    A redirect is no error here. A reply that is being streamed is judged by its status and headers, unless its body was
-    read before.
+    A redirect is no error. Of a reply that is being streamed only status and headers are read, unless its body was read
+    before.
 
     Args:
         reply: A response of httpx or httpx2.
-        provider: Whose reply it is; it names the header of the tracking id.
+        provider: The API's provider, which names the header of the tracking id.
 
     Raises:
-        LoggedInElsewhere: The account's one session was ended by a login elsewhere.
-        ApiError: Any other answer of 400 and above, in the provider's form or not.
+        LoggedInElsewhere: A login elsewhere ended the account's only session.
+        ApiError: Any other status of 400 and above, with or without the provider's error document.
     """
-    # In two functions, so that no frame of the traceback holds the body.
+    # Two functions, so that no frame of the traceback holds the body.
     error = _error_of(reply, provider.tracking_header)
     if error is None:
         return reply

@@ -1,6 +1,6 @@
-"""An opt-in for those who want idempotent calls repeated when the API says that this may help.
+"""`RetryTransport`: retry idempotent API requests.
 
-A transport and no auth flow, so that it serves any client, and repeats a call with the token that it has.
+It is a transport and no auth flow: it works in any client, and retries a request with the token that it carries.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any, Self
 import attrs
 import httpx
 
-from seic._api.body_prefix import peek, peek_async
-from seic._api.dpop_signer import prove_anew
+from seic._api.body_prefix import read_prefix, read_prefix_sync
+from seic._api.dpop_signer import sign_retry
 from seic._api.replay import ReplayableBody
 from seic._errors import CertificateError, ConfigurationError
 from seic._model.provider import Provider
@@ -29,18 +29,18 @@ from seic._oauth.providers import SEI_GATEWAY
 from seic._oauth.redact import credentials_in, find_tracking_id
 from seic._runtime import sleep
 
-#: RFC 9110 §9.2.2: sent twice, they do what they do once.
+#: The idempotent methods (RFC 9110 §9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-#: What passes by itself, where the provider does not say: RFC 9110 §15.5.9, §15.6.3 to §15.6.5, RFC 6585 §4.
-_PASSING = frozenset({408, 429, 502, 503, 504})
+#: Statuses to retry if the provider does not say: RFC 9110 §15.5.9, §15.6.3 to §15.6.5, RFC 6585 §4.
+_TRANSIENT = frozenset({408, 429, 502, 503, 504})
 _UNAUTHORIZED = 401
 _FIRST_ERROR = 400
-#: The upper end of the first pause, in seconds; it doubles with each, and the pause is drawn from all below (full
-#: jitter).
+#: The upper limit of the first pause, in seconds. It doubles with each attempt, and the pause is a random share of it
+#: (full jitter).
 _FIRST_PAUSE = 0.5
 
-#: A connection that failed, or an answer that did not come. A pool without a free connection is none of these: more
-#: calls would not help it.
+#: A connection that failed, or a response that did not arrive. `PoolTimeout` is not among them: more requests do not
+#: help a pool without a free connection.
 _LOST: tuple[type[Exception], ...] = (
     httpx.NetworkError,
     httpx.RemoteProtocolError,
@@ -66,26 +66,26 @@ _logger = logging.getLogger("seic.api")
 
 @attrs.frozen(kw_only=True)
 class Retry:
-    """How often a call is sent, and how long it may pause in between.
+    """The number of attempts and the pauses between them.
 
-    Repeated are the idempotent methods (GET, HEAD, OPTIONS, TRACE, PUT, DELETE) with a body that can be sent again. The
-    provider's `transient` decides; where it says nothing, a lost connection, a timeout, and 408, 429, 502, 503 and 504
-    are repeated. A certificate that was refused, on either side, is not: it would be again. Pauses grow and are drawn
-    by chance; `Retry-After` is kept to.
+    Requests with an idempotent method (GET, HEAD, OPTIONS, TRACE, PUT, DELETE) are retried if their body can be sent
+    again. The provider's `transient` decides; without it, a lost connection, a timeout, and 408, 429, 502, 503 and 504
+    are retried. A certificate that was refused, on either side, is not: it would be refused again. Pauses grow and are
+    random; `Retry-After` is obeyed.
 
     Args:
-        attempts: How often a call is sent at most, the first time included.
-        longest_pause: Seconds. A call whose `Retry-After` asks for more is handed on at once.
+        attempts: The maximum number of attempts, the first included.
+        longest_pause: The maximum pause, in seconds. A response whose `Retry-After` is longer is returned at once.
 
     Raises:
-        ConfigurationError: A number makes no sense.
+        ConfigurationError: A number is not valid.
     """
 
     attempts: int = 3
     longest_pause: float = 10.0
 
     def __attrs_post_init__(self) -> None:
-        """Refuse numbers that make no sense."""
+        """Refuse invalid numbers."""
         if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
             raise ConfigurationError("retry.attempts: must be a whole number, 1 or more", field="retry.attempts")
         is_number = isinstance(self.longest_pause, int | float) and not isinstance(self.longest_pause, bool)
@@ -93,11 +93,11 @@ class Retry:
             raise ConfigurationError("retry.longest_pause: must be seconds, 0 or more", field="retry.longest_pause")
 
     def pause_after(self, attempt: int, *, asked: float | None, chance: float) -> float | None:
-        """Return the pause before the next attempt, in seconds; None where there is none.
+        """Return the pause before the next attempt, in seconds; None if there must be none.
 
         Args:
-            attempt: How often the call has been sent.
-            asked: What `Retry-After` asks for, or None.
+            attempt: The number of attempts so far.
+            asked: The seconds of `Retry-After`, or None.
             chance: A random number in [0, 1).
         """
         if attempt >= self.attempts:
@@ -108,26 +108,26 @@ class Retry:
 
 
 class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
-    """A transport of httpx or httpx2 that repeats idempotent calls through another one.
+    """A transport for httpx or httpx2 that retries idempotent requests through another transport.
 
     Args:
-        transport: What sends: an async transport for an async client, a blocking one for a blocking client.
-        retry: How often.
-        provider: Whose API it is; it names the header of the tracking id.
+        transport: The transport that sends: an async one for an async client, a blocking one for a blocking client.
+        retry: The number of attempts and the pauses.
+        provider: The API's provider, which names the header of the tracking id.
     """
 
     def __init__(self, transport: Any, retry: Retry | None = None, *, provider: Provider = SEI_GATEWAY) -> None:
-        #: What sends.
+        #: The transport that sends.
         self.inner = transport
         self._retry = retry or Retry()
         self._tracking_header = provider.tracking_header
 
     async def handle_async_request(self, request: Any) -> Any:
-        """Send the request, more than once if need be."""
+        """Send the request, and retry it if necessary."""
         if request.method not in _IDEMPOTENT:
             return await self.inner.handle_async_request(request)
         body = ReplayableBody(request.stream)
-        await body.mark_async()
+        await body.save_position()
         handled = sys.exception()
         attempt = 1
         while True:
@@ -135,24 +135,24 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
                 response = await self.inner.handle_async_request(request)
             except _LOST as error:
                 pause = self._after_loss(error, handled, attempt, request)
-                if pause is None or not await body.rewind_async():
+                if pause is None or not await body.rewind():
                     raise
             else:
-                said = await peek_async(response) if _explains_itself(response) else None
-                pause = self._after_answer(response, said, attempt, request)
-                if pause is None or not await body.rewind_async():
+                prefix = await read_prefix(response) if _has_error_document(response) else None
+                pause = self._after_response(response, prefix, attempt, request)
+                if pause is None or not await body.rewind():
                     return response
                 await response.aclose()
             await sleep(pause)
-            prove_anew(request)
+            sign_retry(request)
             attempt += 1
 
     def handle_request(self, request: Any) -> Any:
-        """Send the request, more than once if need be."""
+        """Send the request, and retry it if necessary."""
         if request.method not in _IDEMPOTENT:
             return self.inner.handle_request(request)
         body = ReplayableBody(request.stream)
-        body.mark()
+        body.save_position_sync()
         handled = sys.exception()
         attempt = 1
         while True:
@@ -160,16 +160,16 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
                 response = self.inner.handle_request(request)
             except _LOST as error:
                 pause = self._after_loss(error, handled, attempt, request)
-                if pause is None or not body.rewind():
+                if pause is None or not body.rewind_sync():
                     raise
             else:
-                said = peek(response) if _explains_itself(response) else None
-                pause = self._after_answer(response, said, attempt, request)
-                if pause is None or not body.rewind():
+                prefix = read_prefix_sync(response) if _has_error_document(response) else None
+                pause = self._after_response(response, prefix, attempt, request)
+                if pause is None or not body.rewind_sync():
                     return response
                 response.close()
             block(pause)
-            prove_anew(request)
+            sign_retry(request)
             attempt += 1
 
     async def aclose(self) -> None:
@@ -207,16 +207,16 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         self.inner.__exit__(exc_type, exc_value, traceback)
 
     def _after_loss(self, error: Exception, handled: BaseException | None, attempt: int, request: Any) -> float | None:
-        if _is_verdict(error, handled):
+        if _is_certificate_error(error, handled):
             return None
         return self._pause(type(error).__name__, None, attempt, request)
 
-    def _after_answer(self, response: Any, said: bytes | None, attempt: int, request: Any) -> float | None:
+    def _after_response(self, response: Any, prefix: bytes | None, attempt: int, request: Any) -> float | None:
         status = response.status_code
-        if not _may_pass(status, said or b""):
+        if not _is_transient(status, prefix or b""):
             return None
         asked = parse_retry_after(response.headers.get("Retry-After"), now=time())
-        # The reply knows of no request yet.
+        # Of the request: httpx has not linked it to the response yet.
         secrets = credentials_in(request)
         tracking_id = find_tracking_id(response.headers, self._tracking_header, secrets=secrets)
         return self._pause(f"{status} (tracking_id={tracking_id})", asked, attempt, request)
@@ -225,7 +225,7 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         pause = self._retry.pause_after(attempt, asked=asked, chance=random())  # noqa: S311  # no secret
         if pause is not None:
             _logger.info(
-                "%s %s met %s, and is sent again in %.2f s unless its body cannot be (attempt %d of %d)",
+                "%s %s: %s; retry in %.2f s if its body can be sent again (attempt %d of %d)",
                 request.method,
                 request.url.copy_with(query=None, fragment=None),
                 reason,
@@ -236,8 +236,8 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         return pause
 
 
-def _is_verdict(error: BaseException, handled: BaseException | None) -> bool:
-    """Whether it is about a certificate, ours or the server's; what the caller was handling is not looked at."""
+def _is_certificate_error(error: BaseException, handled: BaseException | None) -> bool:
+    """Whether it is about a certificate, ours or the server's; an exception that the caller was handling is skipped."""
     seen = {id(handled)}
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
@@ -248,13 +248,13 @@ def _is_verdict(error: BaseException, handled: BaseException | None) -> bool:
     return False
 
 
-def _explains_itself(response: Any) -> bool:
-    """Whether the body of an error is worth reading: it is in a form that may speak of `transient`."""
+def _has_error_document(response: Any) -> bool:
+    """Whether the body may be an error document with `transient`."""
     return response.status_code >= _FIRST_ERROR and "json" in response.headers.get("Content-Type", "").lower()
 
 
-def _may_pass(status: int, body: bytes) -> bool:
-    if status < _FIRST_ERROR or status == _UNAUTHORIZED:  # a bad token does not get better
+def _is_transient(status: int, body: bytes) -> bool:
+    if status < _FIRST_ERROR or status == _UNAUTHORIZED:  # a rejected token stays rejected
         return False
-    form = read_error(body)
-    return status in _PASSING if form is None or form.transient is None else form.transient
+    error = read_error(body)
+    return status in _TRANSIENT if error is None or error.transient is None else error.transient

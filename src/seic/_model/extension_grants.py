@@ -1,6 +1,6 @@
-"""Grants of the RFCs around RFC 6749: token exchange, assertions, a login on another device, and a token in hand.
+"""Extension grants (RFC 6749 §4.5): token exchange, assertions, the device grant, and a token that already exists.
 
-None of SEI's dialects has them; any provider that speaks the RFC does.
+SEI's dialects have none of them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from typing import ClassVar
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.grants import Fields, GrantParameters, require_set
+from seic._model.grant_parameters import Fields, GrantParameters, require_set
 from seic._model.provider import Provider
-from seic._model.saml import Document, document_ends_at, encode_document, is_at_hand, require_document
-from seic._model.secrecy import hide
-from seic._model.secret import Secret, digest, reveal
+from seic._model.saml import Document, document_ends_at, encode_document, is_inline, require_document
+from seic._model.secrecy import Secret, digest, hide, reveal
 from seic._model.token import Token
 
 _TOKEN_TYPE = "urn:ietf:params:oauth:token-type:"
@@ -25,15 +24,16 @@ ACCESS_TOKEN = f"{_TOKEN_TYPE}access_token"
 
 @attrs.frozen(kw_only=True)
 class TokenExchange(GrantParameters):
-    """One token exchanged for another (RFC 8693): to call on behalf of somebody, or for another audience.
+    """Token exchange (RFC 8693): to call on behalf of a user, or for another audience.
 
     Args:
-        subject_token: The token of whom the new one is for, or a callable that returns the current one.
-        subject_token_type: What it is: a URI, or its last word such as `access_token`, `id_token`, `jwt`, `saml2`.
-        actor_token: The token of who acts for that subject, or a callable that returns it; None where nobody does.
-        actor_token_type: What that is.
-        requested_token_type: What the new one should be; None leaves that to the provider.
-        subject: Whose token it is, to keep several people's apart in a store; by default a digest of the token.
+        subject_token: The token of the user that the new one is for, or a callable that returns the current one.
+        subject_token_type: Its type: a URI, or the last part of it such as `access_token`, `id_token`, `jwt`, `saml2`.
+        actor_token: The token of the party that acts for the subject, or a callable that returns it; None if there is
+            none.
+        actor_token_type: Its type.
+        requested_token_type: The type of the new token; None leaves that to the provider.
+        subject: The user whose token it is, to keep users apart in a store; by default a digest of the token.
     """
 
     grant_type: ClassVar[str] = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -46,7 +46,7 @@ class TokenExchange(GrantParameters):
 
     def check(self, provider: Provider) -> None:
         """Require the subject's token."""
-        self._check_parameters(provider, self.grant_type)
+        super().check(provider)
         require_set("token exchange", "subject_token", self.subject_token, "the subject's token")
         if self.actor_token is not None:
             require_set("token exchange", "actor_token", self.actor_token, "the actor's token, or None for no actor")
@@ -62,7 +62,7 @@ class TokenExchange(GrantParameters):
             fields["actor_token_type"] = _token_type(self.actor_token_type)
         if self.requested_token_type is not None:
             fields["requested_token_type"] = _token_type(self.requested_token_type)
-        return {**fields, **self._parameter_fields(provider)}
+        return {**fields, **super().fields(provider)}
 
 
 @attrs.frozen(kw_only=True)
@@ -70,9 +70,9 @@ class JwtBearer(GrantParameters):
     """A signed JWT, exchanged for a token (RFC 7523 §2.1).
 
     Args:
-        assertion: The JWT, or a callable that returns a new one each time: assertions live for minutes, and some
+        assertion: The JWT, or a callable that returns a new one each time: assertions are valid for minutes, and some
             providers take each only once.
-        subject: Whose token it is, to keep several people's apart in a store; by default a digest of the assertion.
+        subject: The user whose token it is, to keep users apart in a store; by default a digest of the assertion.
     """
 
     grant_type: ClassVar[str] = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -81,12 +81,12 @@ class JwtBearer(GrantParameters):
 
     def check(self, provider: Provider) -> None:
         """Require the assertion."""
-        self._check_parameters(provider, self.grant_type)
+        super().check(provider)
         require_set("the jwt-bearer grant", "assertion", self.assertion, "a JWT, or a callable that returns one")
 
     def fields(self, provider: Provider) -> Fields:
         """Return the assertion."""
-        return {"assertion": reveal(self.assertion, field="grant.assertion"), **self._parameter_fields(provider)}
+        return {"assertion": reveal(self.assertion, field="grant.assertion"), **super().fields(provider)}
 
 
 @attrs.frozen(kw_only=True)
@@ -94,9 +94,10 @@ class SamlBearer(GrantParameters):
     """A signed SAML assertion, exchanged for a token (RFC 7522 §2.1); the platform's own form is `Saml2Bearer`.
 
     Args:
-        assertion: XML or Base64 of it, the path of a file that holds it, or a callable that returns it. A file or a
-            callable is asked for each token; an assertion given as bytes lasts until its `NotOnOrAfter`.
-        subject: Whose token it is, to keep several people's apart in a store; by default a digest of the assertion or
+        assertion: XML or Base64 of it, the path of a file that holds it, or a callable that returns it. A file is
+            read and a callable is called for each token request; an assertion given as bytes is valid until its
+            `NotOnOrAfter`.
+        subject: The user whose token it is, to keep users apart in a store; by default a digest of the assertion or
             of its path.
     """
 
@@ -106,28 +107,28 @@ class SamlBearer(GrantParameters):
 
     @property
     def ends_at(self) -> dt.datetime | None:
-        """The earliest `NotOnOrAfter` of an assertion that was given as it is; None where it is had anew each time."""
-        return document_ends_at(self.assertion, field="grant.assertion") if is_at_hand(self.assertion) else None
+        """The earliest `NotOnOrAfter` of an assertion that was given inline; None for a file or a callable."""
+        return document_ends_at(self.assertion, field="grant.assertion") if is_inline(self.assertion) else None
 
     def check(self, provider: Provider) -> None:
-        """Require a sound assertion where it is at hand."""
-        self._check_parameters(provider, self.grant_type)
+        """Check an assertion that was given inline."""
+        super().check(provider)
         require_document(self.assertion, field="grant.assertion")
-        if is_at_hand(self.assertion):
+        if is_inline(self.assertion):
             encode_document(self.assertion, field="grant.assertion")
 
     def fields(self, provider: Provider) -> Fields:
         """Return the assertion in the alphabet that is safe in URLs, unpadded (RFC 7522 §2.1)."""
         text = encode_document(self.assertion, field="grant.assertion")
         assertion = text.translate(str.maketrans("+/", "-_")).rstrip("=")
-        return {"assertion": assertion, **self._parameter_fields(provider)}
+        return {"assertion": assertion, **super().fields(provider)}
 
 
 @attrs.frozen(kw_only=True)
 class DeviceCode(GrantParameters):
-    """A login on another device (RFC 8628), for programs without a browser; `seic.DeviceLogin` carries it out.
+    """The device grant (RFC 8628), for programs without a browser; start the login with `seic.DeviceLogin`.
 
-    It asks for no token by itself: the login returns the grant that does.
+    It requests no token by itself: the login returns the grant that does.
     """
 
     grant_type: ClassVar[str] = "urn:ietf:params:oauth:grant-type:device_code"
@@ -135,23 +136,27 @@ class DeviceCode(GrantParameters):
 
     @property
     def is_repeatable(self) -> bool:
-        """Never: a person has to log in."""
+        """False: the user has to log in."""
         return False
 
     def check(self, provider: Provider) -> None:
-        """Require a place where the login begins."""
-        self._check_parameters(provider, self.grant_type)
+        """Require the provider's device authorization endpoint."""
+        super().check(provider)
         provider.require("device_authorization_url", "the device grant")
 
-    def asking(self, provider: Provider) -> Fields:
-        """Return what the login itself asks for."""
-        return self._parameter_fields(provider)
+    def authorization_fields(self, provider: Provider) -> Fields:
+        """Return the fields of the device authorization request (§3.1)."""
+        return super().fields(provider)
+
+    def login_required_reason(self, now: float) -> str | None:
+        """Point to the login that returns the grant."""
+        return "call seic.DeviceLogin.begin(config) to log in on another device"
 
     def fields(self, provider: Provider) -> Fields:
-        """Return the code that the login was given."""
+        """Return the device code."""
         if self.device_code is None:
             raise ConfigurationError(
-                "grant: a device code is had by seic.DeviceLogin.begin(config); use the grant that finish() returns",
+                "grant: there is no device code; call seic.DeviceLogin.begin(config) and use the grant of finish()",
                 field="grant",
             )
         return {"device_code": self.device_code}
@@ -159,11 +164,11 @@ class DeviceCode(GrantParameters):
 
 @attrs.frozen(kw_only=True)
 class ExistingToken(GrantParameters):
-    """A token that was had in another way: it serves while it lives, and then its refresh token does.
+    """A token that was obtained in another way: it is used while it is valid, and then its refresh token is.
 
     Args:
         token: The token.
-        subject: Whose token it is, to keep several people's apart in a store; by default a digest of its secret.
+        subject: The user whose token it is, to keep users apart in a store; by default a digest of its secret.
     """
 
     grant_type: ClassVar[str] = "refresh_token"
@@ -172,23 +177,32 @@ class ExistingToken(GrantParameters):
 
     @property
     def is_repeatable(self) -> bool:
-        """Never: only who gave the token can give another."""
+        """False: the grant cannot request a token."""
         return False
 
+    @property
+    def existing_token(self) -> Token:
+        """The token, with the id of the login that it came from."""
+        return attrs.evolve(self.token, login_id=self.token.login_id or _digest_of(self.token))
+
+    def login_required_reason(self, now: float) -> str | None:
+        """Say that there is nothing to request a token with."""
+        return "the grant holds a token and cannot request one"
+
     def check(self, provider: Provider) -> None:
-        """Require a token, and nothing of the refresh that the provider does not know."""
+        """Require a token, and no parameters that the provider does not know."""
         if not isinstance(self.token, Token):
             raise ConfigurationError("grant.token: must be a seic.Token", field="grant.token")
-        # Whether the provider offers a refresh is another question: the token serves without.
-        self._check_wishes(provider)
+        # Not `super().check`: a provider without the refresh grant can still use the token itself.
+        self.check_parameters(provider)
 
     def fields(self, provider: Provider) -> Fields:
         """Return its refresh token."""
-        return {"refresh_token": self.token.refresh_token or "", **self._parameter_fields(provider)}
+        return {"refresh_token": self.token.refresh_token or "", **super().fields(provider)}
 
 
 def _digest_of(token: object) -> str | None:
-    # Whatever else stands there is found fault with by the check.
+    # `check` reports any other type.
     return digest(token.refresh_token or token.access_token) if isinstance(token, Token) else None
 
 

@@ -147,13 +147,12 @@ class Hosts:
         where = f"the {environment} environment has" if environment else "these hosts have"
         if certificate:
             raise ConfigurationError(
-                f"hosts.mtls: there is a client certificate, but {where} no documented mutual-TLS host; pass "
-                "hosts=seic.Hosts(api=..., mtls=...) with the host your provider named, or SEIC_MTLS_HOST, or leave "
-                "the certificate out",
+                f"hosts.mtls: a client certificate is set, but {where} no documented mutual-TLS host; set "
+                "hosts=seic.Hosts(api=..., mtls=...) to your provider's hosts, or remove the certificate",
                 field="hosts.mtls",
             )
         raise ConfigurationError(
-            f"hosts.api: there is no client certificate, and {where} a mutual-TLS host only; pass certificate=... "
-            "or hosts=seic.Hosts(api=...), or SEIC_CERTIFICATE or SEIC_API_HOST",
+            f"hosts.api: no client certificate is set, and {where} only a mutual-TLS host; set certificate=... "
+            "or hosts=seic.Hosts(api=...)",
             field="hosts.api",
         )

@@ -143,15 +143,14 @@ class Provider:
         known = self.environments
         if not known:
             raise ConfigurationError(
-                f"hosts: {self.name} has no hosts of its own; name them: hosts=seic.Hosts(api=..., mtls=...), "
-                "or SEIC_API_HOST and SEIC_MTLS_HOST",
+                f"hosts: {self.name} has no default hosts; set hosts=seic.Hosts(api=..., mtls=...)",
                 field="hosts",
             )
         if environment not in known:
             names = " or ".join(repr(name) for name in known)
             raise ConfigurationError(
-                f"environment: {self.name} has no {environment!r}; take {names}, or name the hosts "
-                "yourself: hosts=seic.Hosts(api=..., mtls=...), or SEIC_API_HOST and SEIC_MTLS_HOST",
+                f"environment: {self.name} has no {environment!r}; set {names}, or your own hosts with "
+                "hosts=seic.Hosts(api=..., mtls=...)",
                 field="environment",
             )
         return known[environment]

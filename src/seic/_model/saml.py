@@ -51,7 +51,7 @@ def require_document(source: object, *, field: str) -> None:
         )
 
 
-def is_at_hand(source: object) -> bool:
+def is_inline(source: object) -> bool:
     """Tell whether a source is the document itself, and so the same each time."""
     return isinstance(source, bytes) or (isinstance(source, str) and _is_document(source.encode(errors="replace")))
 
@@ -111,7 +111,7 @@ def _content(source: Document, field: str) -> bytes:
         return value if isinstance(value, bytes) else value.encode(errors="replace")
     if isinstance(source, bytes):
         return source
-    if isinstance(source, str) and is_at_hand(source):
+    if isinstance(source, str) and is_inline(source):
         return source.encode(errors="replace")
     problem = "is not a path"
     with contextlib.suppress(ValueError):

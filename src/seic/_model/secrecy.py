@@ -1,41 +1,43 @@
-"""What keeps a value that holds secrets out of places where it would be written down."""
+"""Secrets that a user sets, and the means that keep secrets out of reprs, pickles and tracebacks."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import traceback
 from collections.abc import Callable
-from typing import Any, NoReturn, ParamSpec, Self, TypeVar
+from typing import Any, NoReturn, ParamSpec, Self, TypeAlias, TypeVar
 
-from seic._errors import SeicError
+from seic._errors import ConfigurationError, SeicError
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _C = TypeVar("_C", bound=type)
 
-#: What stands in a repr where a secret would.
+#: A string, or a plain function that returns one. The function is called once for each renewal, in whichever thread
+#: renews the token: it should be quick, and it must not be a coroutine function.
+Secret: TypeAlias = str | Callable[[], str]
+
+#: The replacement of a secret in a repr.
 HIDDEN = "***"
 
 
 def hide(value: object) -> str:
-    """Return what a repr shows in place of a secret: that there is one, or that there is none.
-
-    Made for `attrs.field(repr=hide)`.
-    """
+    """Return the text that a repr shows in place of a secret; for `attrs.field(repr=hide)`."""
     return "None" if value is None else HIDDEN
 
 
 class SecretStr(str):
-    """A text that travels in a header; it and its encoded form show and pickle as hidden.
+    """A string for a header; its repr and its pickle are masked, and so are those of its encoded form.
 
-    Requests hold their headers for as long as anybody holds a response or an error, and HTTP libraries keep them in
-    the variables of their frames.
+    A request keeps its headers while a response or an error refers to it, and HTTP libraries keep them in the variables
+    of their frames.
     """
 
     __slots__ = ()
 
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        """Return the bytes, which are as shy."""
+        """Return the encoded bytes; their repr is masked too."""
         return _SecretBytes(super().encode(encoding, errors))
 
     def __repr__(self) -> str:
@@ -56,22 +58,22 @@ class _SecretBytes(bytes):
 
 
 def traceless(call: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Let the errors of a callable begin at its caller, without the frames below and what they came from.
+    """Cut the tracebacks of a callable's errors: they start at its caller, without inner frames and contexts.
 
-    Those frames hold secrets in their variables, and crash reporters write down the variables of every frame: those of
-    an error's context too, which `from None` keeps and only hides. An error that is not seic's own, most likely a
-    mistake in the code, has a note of the place where it arose.
+    Those frames hold secrets in their variables, and crash reporters record the variables of every frame, those of an
+    error's context included, which `from None` only hides. An error that is not seic's own, most likely a mistake in
+    the code, gets a note of the place where it was raised.
     """
 
     @functools.wraps(call)
     def called(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         try:
             return call(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001  it is raised again
+        except Exception as error:  # noqa: BLE001  # it is raised again
             if not isinstance(error, SeicError):
                 error.add_note(_place(error))
             failure = error.with_traceback(None)
-        # This frame stays in the traceback.
+        # This frame remains in the traceback.
         del args, kwargs
         failure.__context__ = None
         cause = failure.__cause__
@@ -84,7 +86,7 @@ def traceless(call: Callable[_P, _T]) -> Callable[_P, _T]:
 
 
 def tracelessly_made(kind: _C) -> _C:
-    """Make a class of attrs whose constructor is traceless, and whose half-made instances can be shown."""
+    """Make the constructor of an attrs class traceless, and its repr safe on half-initialised instances."""
     kind.__init__ = traceless(kind.__init__)  # type: ignore[misc]
     show: Callable[[object], str] = vars(kind)["__repr__"]
 
@@ -92,7 +94,7 @@ def tracelessly_made(kind: _C) -> _C:
         try:
             return show(self)
         except AttributeError:
-            # A check failed, and something shows what the check was given.
+            # A validator failed, and something shows the instance that it was given.
             return f"<{kind.__name__}, half made>"
 
     kind.__repr__ = __repr__  # type: ignore[assignment]
@@ -105,10 +107,10 @@ def _place(error: Exception) -> str:
 
 
 class Unpicklable:
-    """A base for immutable values that hold secrets: they refuse to be pickled, and a copy is the value itself.
+    """Base of immutable values that hold secrets: pickling raises, and a copy is the value itself.
 
-    A pickle ends in queues, caches and crash reports, where nobody looks after it. Who asks for the fields has them:
-    `attrs.asdict`, `attrs.astuple` and `vars` show secrets as they are, so what they return must not be logged.
+    Pickles end up in queues, caches and crash reports. `attrs.asdict`, `attrs.astuple` and `vars` return the secrets
+    unmasked: do not log their results.
     """
 
     __slots__ = ()
@@ -125,3 +127,41 @@ class Unpicklable:
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
+
+
+def is_set(secret: object) -> bool:
+    """Whether there is a secret: a non-empty string, or a callable."""
+    return callable(secret) or (isinstance(secret, str) and secret != "")
+
+
+def reveal(secret: Secret, *, field: str) -> str:
+    """Return a secret as a string; a callable is called.
+
+    Args:
+        secret: The string or the callable.
+        field: The setting's name, for the error.
+
+    Raises:
+        ConfigurationError: The callable raised, which is then the cause, or did not return a non-empty string.
+    """
+    if isinstance(secret, str):
+        return secret
+    try:
+        value: object = secret()
+    except Exception as error:
+        raise ConfigurationError(f"{field}: its callable raised {type(error).__name__}", field=field) from error
+    if not isinstance(value, str) or not value:
+        actual = "an empty string" if value == "" else type(value).__name__
+        raise ConfigurationError(
+            f"{field}: its callable must be a plain function that returns a string, not {actual}", field=field
+        )
+    return value
+
+
+def digest(secret: object) -> str | None:
+    """Return a digest that tells one secret from another without revealing it; None for a callable.
+
+    Only for secrets that a machine generated: the digest of a password could be found by guessing.
+    """
+    content = secret.encode(errors="surrogatepass") if isinstance(secret, str) else secret
+    return hashlib.sha256(content).hexdigest()[:16] if isinstance(content, bytes) else None

@@ -1,4 +1,4 @@
-"""What a token is bound to (RFC 8705 §3, RFC 7800): read where it can be, and compared with what the client has."""
+"""The confirmation of a token (`cnf`, RFC 7800): compare the bound certificate with the client's (RFC 8705 §3)."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ from collections.abc import Mapping
 
 from seic._errors import InvalidTokenResponse
 from seic._model.provider import KeyedCertificate, Provider
-from seic._oauth.jwt import claims_of
 
 
-def is_bound_as_it_should(
+def check_confirmation(
     claims: Mapping[str, object] | None, *, provider: Provider, certificate: KeyedCertificate | None, host: str
 ) -> bool:
     """Compare a token's confirmation with the client's certificate.
 
     Args:
-        claims: What the token says, or what the provider says of it; None where neither can be read.
-        provider: The dialect, which says whether it binds tokens.
-        certificate: The client's certificate; None where it presents none.
-        host: Where the token came from, for messages.
+        claims: The claims of the token (`seic._oauth.jwt.claims_of`) or its introspection; None if neither is readable.
+        provider: The dialect, which says whether the provider binds tokens.
+        certificate: The client's certificate; None if it presents none.
+        host: The host that the token came from, for messages.
 
     Returns:
-        False where the provider binds tokens, the client has a certificate, and the token is bound to none. What cannot
-        be read counts as bound.
+        False if the provider binds tokens, the client has a certificate, and the token is not bound. A token that
+        cannot be read counts as bound.
 
     Raises:
-        InvalidTokenResponse: It is bound to another certificate, and no API would take it.
+        InvalidTokenResponse: It is bound to another certificate, so that no API would accept it.
     """
     if claims is None:
         return True
@@ -46,10 +45,3 @@ def is_bound_as_it_should(
             problem="cnf",
         )
     return True
-
-
-def is_token_bound_as_it_should(
-    access_token: str, *, provider: Provider, certificate: KeyedCertificate | None, host: str
-) -> bool:
-    """Compare what an access token itself says with the client's certificate; see `is_bound_as_it_should`."""
-    return is_bound_as_it_should(claims_of(access_token), provider=provider, certificate=certificate, host=host)

@@ -10,9 +10,9 @@ from seic._model.extension_grants import DeviceCode
 from seic._model.provider import RequestContext
 from seic._model.secrecy import Unpicklable, hide
 from seic._oauth.error_response import raise_token_error, read_success
+from seic._oauth.form_request import build_form_request, endpoint_url, origin_of
 from seic._oauth.json_body import number_in
 from seic._oauth.reply import Reply
-from seic._oauth.requests import build_form_request, endpoint_url, origin_of
 
 #: Seconds between polls where the provider names none (§3.2), and what each `slow_down` adds (§3.5).
 _INTERVAL = 5.0
@@ -61,7 +61,7 @@ def build_device_request(
         ConfigurationError: The provider names no place for it, or a credential is missing or cannot be sent.
     """
     # §3.1: the client's id stands in the form, and its proof as at the token endpoint.
-    form = {"client_id": context.client_id, **grant.asking(context.provider)}
+    form = {"client_id": context.client_id, **grant.authorization_fields(context.provider)}
     return build_form_request(context, endpoint_url(context, "device_authorization_url", "the device grant"), form)
 
 

@@ -13,10 +13,10 @@ import httpx
 from seic._errors import InvalidTokenResponse
 from seic._model.secrecy import Unpicklable, hide, tracelessly_made
 from seic._oauth.challenges import parse_challenges
+from seic._oauth.form_request import is_header_safe
 from seic._oauth.jose import KeyMaterial, SigningKey, new_key, read_key
 from seic._oauth.json_body import DefectiveDocument, read_document
 from seic._oauth.jwt import claims_of
-from seic._oauth.requests import is_header_safe
 
 #: The error by which a server demands a nonce, at the token endpoint (§8) and at the API (§9).
 USE_NONCE = "use_dpop_nonce"

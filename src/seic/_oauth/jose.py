@@ -17,7 +17,7 @@ from seic._model.secrecy import Unpicklable, traceless
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-    from seic._tls.keys import DecodedKey
+    from seic._tls.decode import DecodedKey
 
     _Key: TypeAlias = "RSAKey | ECKey | OKPKey | OctKey"
 
@@ -120,7 +120,7 @@ def read_key(
             or the extra is missing.
     """
     require_jose(field)
-    from seic._tls.keys import read_private_key
+    from seic._tls.decode import read_private_key
 
     try:
         read = read_private_key(material, password)
@@ -171,7 +171,7 @@ def _unfit(read: DecodedKey, *, with_password: bool) -> str | None:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
     key, problem = read.key, None
-    if with_password and not read.was_guarded:
+    if with_password and not read.was_encrypted:
         problem = "it is not encrypted, and there is a passphrase for it; leave it out"
     elif isinstance(key, RSAPrivateKey):
         if key.key_size < _RSA_BITS:

@@ -10,16 +10,16 @@ from collections.abc import Mapping
 
 import httpx
 
-from seic._model.grants import Grant
+from seic._model.grant_parameters import Grant
 from seic._model.provider import RequestContext
 from seic._model.secrecy import HIDDEN
 from seic._model.token import Token
 from seic._oauth.error_response import raise_token_error, read_success
+from seic._oauth.form_request import build_form_request, is_header_safe
 from seic._oauth.json_body import MAX_REPLY_BYTES, kind_of, number_in
 from seic._oauth.jwt import lifetime_of
 from seic._oauth.redact import redact, sanitize
 from seic._oauth.reply import Reply
-from seic._oauth.requests import build_form_request, is_header_safe
 
 __all__ = ["MAX_LIFETIME", "MAX_REPLY_BYTES", "MIN_LIFETIME", "build_token_request", "parse_token_reply"]
 

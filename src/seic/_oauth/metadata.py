@@ -23,10 +23,10 @@ from seic._oauth.client_auth import (
     SelfSignedTlsClientAuth,
     TlsClientAuth,
 )
+from seic._oauth.form_request import origin_of
 from seic._oauth.json_body import DefectiveDocument, read_document
 from seic._oauth.pkce import CHALLENGE_METHOD
 from seic._oauth.redact import sanitize
-from seic._oauth.requests import origin_of
 
 #: The provider's settings and the names that the metadata has for them.
 _ENDPOINTS = {

@@ -1,38 +1,34 @@
-"""ClientCertificate: a certificate, its chain and its private key, as users hold and see it.
-
-How files are read stands in `sources` and `parsing`, how a pair is matched in `pairing`, what the clock says in
-`checks`; the codes of `CertificateError.reason` stand in `reasons`.
-"""
+"""ClientCertificate: a certificate, its chain and its private key, as users hold it, with the checks of its dates."""
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
 
 from seic._errors import ConfigurationError
 from seic._model.secrecy import HIDDEN, Unpicklable, traceless
-from seic._tls import checks
 from seic._tls.credential_files import CredentialFiles, Material, PassphraseInput
-from seic._tls.facts import CertificateFacts, moment
-from seic._tls.reasons import CertificateWarning
+from seic._tls.facts import CertificateFacts, clock_says, format_time
+from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class ClientCertificate(Unpicklable):
     """A client certificate with its private key; made by `load`.
 
-    Two are equal when certificate and key are. It prints its public facts, never the key, and cannot be pickled.
+    Two are equal if certificate and key are. The repr shows its public facts, never the key. It cannot be pickled.
 
     Args:
         leaf: The client's own certificate.
         chain: The intermediates sent with it, nearest to the leaf first.
-        path: The file as the user named it, or what stood in its place.
+        path: The file as the user named it, or a description of the argument that held the bytes.
         key: PKCS#8, not encrypted; private.
-        files: What it was loaded from; private.
-        warnings: What the files themselves deserve a warning for; private, see `check`.
+        source: The files it was loaded from; private.
+        warnings: About the files, for `check`; private.
     """
 
     leaf: CertificateFacts
@@ -47,22 +43,23 @@ class ClientCertificate(Unpicklable):
     def load(
         cls, certificate: Material, *, key: Material | None = None, password: PassphraseInput | None = None
     ) -> ClientCertificate:
-        """Read a certificate and its private key, whatever the format.
+        """Read a certificate and its private key in any format.
 
-        PEM, DER and PKCS#12 are told apart by their content. The key may stand in the same file or in its own; among
-        several certificates the one that fits the key is taken. Dates are not judged here, `check` does that. Nothing
-        ever prompts on the terminal.
+        PEM, DER and PKCS#12 are recognized by their content. The key may be in the same file or in a separate one; of
+        several certificates the one that matches the key is used. `load` does not check the dates, `check` does. It
+        never prompts on the terminal.
 
         Args:
             certificate: A path, PEM text or bytes; or a directory with `tls.crt`, `tls.key` and perhaps `ca.crt`, as
                 Kubernetes mounts a secret.
-            key: The private key, where it stands apart: a path, PEM text or bytes.
+            key: The private key, if it is separate: a path, PEM text or bytes.
             password: The passphrase of the key or the PKCS#12 file, or a callable that returns it when it is needed.
 
         Raises:
-            CertificateError: The material cannot be read, opened or matched, or can never work as a client certificate;
-                `path` names the file and `reason` the mistake. Its cause is what a callable passphrase raised.
-            ConfigurationError: An argument is of another type; its `field` names it.
+            CertificateError: The material cannot be read, decrypted or matched, or can never work as a client
+                certificate; `path` names the file and `reason` the mistake. Its cause is the exception of a callable
+                passphrase.
+            ConfigurationError: An argument has another type; its `field` names it.
         """
         return cls._read(CredentialFiles.of(certificate, key, password))
 
@@ -77,11 +74,11 @@ class ClientCertificate(Unpicklable):
 
     @traceless
     def reload(self) -> ClientCertificate:
-        """Read the same files again and return what stands there now.
+        """Read the same files again and return their present content.
 
         Raises:
-            CertificateError: What stands there now cannot work.
-            ConfigurationError: It was given as bytes, so there is nothing to read again.
+            CertificateError: The present content cannot work.
+            ConfigurationError: It was given as bytes, so there are no files to read.
         """
         if not self.files:
             raise ConfigurationError(
@@ -94,26 +91,26 @@ class ClientCertificate(Unpicklable):
     @property
     def files(self) -> tuple[Path, ...]:
         """The files it was read from; empty for bytes and text."""
-        return self._source.files
+        return self._source.paths
 
     @property
     def subject(self) -> str:
-        """As RFC 4514 writes it: `CN=svc-user,O=Example`."""
+        """In the form of RFC 4514: `CN=svc-user,O=Example`."""
         return self.leaf.subject
 
     @property
     def common_name(self) -> str | None:
-        """The CN of the subject; SEI wants it equal to the service account's username."""
+        """The CN of the subject; SEI requires it to equal the service account's username."""
         return self.leaf.common_name
 
     @property
     def issuer(self) -> str:
-        """Who signed it, as RFC 4514 writes it."""
+        """The subject of the authority that signed it, in the form of RFC 4514."""
         return self.leaf.issuer
 
     @property
     def serial_number(self) -> str:
-        """Upper-case hex, as OpenSSL and nginx write it."""
+        """Upper-case hex, as OpenSSL and nginx print it."""
         return self.leaf.serial_number
 
     @property
@@ -128,12 +125,12 @@ class ClientCertificate(Unpicklable):
 
     @property
     def not_before(self) -> dt.datetime:
-        """When it becomes valid, in UTC."""
+        """The beginning of its validity, in UTC."""
         return self.leaf.not_before
 
     @property
     def not_after(self) -> dt.datetime:
-        """When it ends, in UTC."""
+        """The end of its validity, in UTC."""
         return self.leaf.not_after
 
     @property
@@ -143,53 +140,104 @@ class ClientCertificate(Unpicklable):
 
     @property
     def chain_pem(self) -> str:
-        """What is sent to the server, as PEM: the leaf first."""
+        """The certificates sent to the server, as PEM, the leaf first."""
         return "".join(facts.pem for facts in (self.leaf, *self.chain))
 
     @property
     def content(self) -> str:
-        """A digest of all that a handshake uses: it changes with the certificate, the chain and the key."""
+        """A digest that changes with the certificate, the chain and the key."""
         return hashlib.sha256(self.chain_pem.encode() + self._key).hexdigest()
 
     @property
     def awaited_issuer(self) -> str | None:
-        """The authority that the server has to know by itself; None where the chain ends in a self-signed one."""
+        """The authority that the server must already know; None if the chain ends in a self-signed certificate."""
         last = self.chain[-1] if self.chain else self.leaf
         return None if last.is_self_signed else last.issuer
 
     def days_left(self, now: dt.datetime | None = None) -> float:
-        """Return the days until it ends, by this machine's clock or `now`; negative once it has."""
-        return checks.days_left(self.leaf, now or _now())
+        """Return the days until it expires, by `now` or this machine's clock; negative after that."""
+        return self.leaf.days_left(now or _now())
 
     def expires_soon(self, now: dt.datetime | None = None) -> bool:
-        """Whether it is time to renew it: less than 30 days are left, and less than a fifth of its lifetime."""
-        return checks.expires_soon(self.leaf, now or _now())
+        """Return whether less than 30 days and less than a fifth of its lifetime are left."""
+        return self.leaf.expires_soon(now or _now())
 
     def check(self, now: dt.datetime | None = None) -> tuple[CertificateWarning, ...]:
-        """Refuse a certificate that the clock rules out, and return what deserves a warning.
+        """Check the dates, and return the warnings about them and about the files.
 
         Args:
-            now: An aware moment; None is this machine's clock.
+            now: An aware time; None is this machine's clock.
 
         Raises:
             CertificateError: It has expired or is not valid yet.
         """
-        return (*self._warnings, *checks.check_dates(self.leaf, self.chain, self.path, now or _now()))
+        return (*self._warnings, *self._check_dates(now or _now()))
+
+    def _check_dates(self, now: dt.datetime) -> Iterable[CertificateWarning]:
+        leaf, clock = self.leaf, clock_says(now)
+        if now >= leaf.not_after:
+            raise certificate_error(
+                Reason.EXPIRED,
+                self.path,
+                f"the certificate expired on {format_time(leaf.not_after)} ({leaf.name}); {clock}; have {leaf.issuer} "
+                "renew it, or set the clock if it is wrong",
+            )
+        if now < leaf.not_before:
+            raise certificate_error(
+                Reason.NOT_YET_VALID,
+                self.path,
+                f"the certificate is not valid before {format_time(leaf.not_before)} ({leaf.name}); {clock}; set the "
+                "clock if it is wrong, or use the previous certificate until then",
+            )
+        if leaf.expires_soon(now):
+            yield certificate_warning(
+                Reason.EXPIRES_SOON,
+                self.path,
+                f"the certificate expires on {format_time(leaf.not_after)}, in {leaf.days_left(now):.1f} days "
+                f"({leaf.name}); have {leaf.issuer} renew it and replace the file",
+            )
+        for link in self.chain:
+            if not link.is_valid(now):
+                yield certificate_warning(
+                    Reason.CHAIN_EXPIRED,
+                    self.path,
+                    f"the intermediate certificate {link.name} sent with {leaf.name} is valid from "
+                    f"{format_time(link.not_before)} to {format_time(link.not_after)}; {clock}; replace it with the "
+                    "issuer's present one",
+                )
 
     def check_common_name(self, username: str, *, strict: bool = False) -> CertificateWarning | None:
-        """Compare the CN with the service account's name; return a warning where they differ, or raise it if `strict`.
+        """Compare the CN with the service account, which SEI's gateway requires to be equal.
+
+        Args:
+            username: The service account.
+            strict: Raise the problem instead of returning it.
+
+        Returns:
+            A warning if they differ; the caller issues it, and names it if the gateway refuses the token.
 
         Raises:
             CertificateError: They differ and `strict` is set.
         """
-        return checks.check_common_name(self.leaf, self.path, username, strict=strict)
+        name = self.common_name
+        if name == username:
+            return None
+        actual = f"CN={name}" if name else "no CN"
+        case = " (only the case differs)" if (name or "").lower() == username.lower() else ""
+        text = (
+            f"the certificate has {actual}, but the service account is {username!r}{case}; the gateway requires them "
+            "to be equal: pass the certificate that was issued for this account, or that account's name as username"
+        )
+        if strict:
+            raise certificate_error(Reason.COMMON_NAME, self.path, text)
+        return certificate_warning(Reason.COMMON_NAME, self.path, text)
 
     def reveal_key(self) -> bytes:
-        """Return the private key itself: PKCS#8 in DER, not encrypted."""
+        """Return the private key: PKCS#8 in DER, not encrypted."""
         return self._key
 
     def describe(self, now: dt.datetime | None = None) -> str:
-        """Return the facts for people, one a line."""
+        """Return the facts as text, one a line."""
         days = self.days_left(now)
         left = f"{days:.1f} days left" if days >= 0 else f"expired {-days:.1f} days ago"
         rows = {
@@ -197,7 +245,7 @@ class ClientCertificate(Unpicklable):
             "issuer": self.issuer,
             "serial": self.serial_number,
             "sha256": self.thumbprint,
-            "valid": f"{moment(self.not_before)} to {moment(self.not_after)} ({left})",
+            "valid": f"{format_time(self.not_before)} to {format_time(self.not_after)} ({left})",
             "key": self.key_type,
             "chain": ", ".join(link.name for link in self.chain) or "none sent",
             "from": self.path,

@@ -1,23 +1,28 @@
-"""The TLS contexts: the one place that decides how seic speaks TLS, and the one that translates what OpenSSL refuses.
+"""The TLS contexts of seic: their settings, the client certificate in them, and the errors of OpenSSL about it.
 
-There is no argument that turns a check off.
+No argument turns a check off.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import os
+import secrets
 import ssl
+import tempfile
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 from seic._errors import CertificateError, ConfigurationError
 from seic._runtime import Lock
 from seic._tls.certificate import ClientCertificate
 from seic._tls.credential_files import Material
-from seic._tls.memory_key import load_cert_chain_from_memory
+from seic._tls.encoding import encode_pem
 from seic._tls.reasons import Reason, certificate_error
 from seic._tls.renewal import ask
 from seic._tls.trust import Trust, read_trust
@@ -28,26 +33,25 @@ _Key: TypeAlias = tuple[str | None, Trust, tuple[str, ...]]
 def create_ssl_context(
     *, certificate: ClientCertificate | Callable[[], ClientCertificate] | None = None, ca: Material | None = None
 ) -> ssl.SSLContext:
-    """Return a context for mutual TLS with any client of the `ssl` module: httpx, aiohttp, urllib3.
+    """Return a context for mutual TLS, for any client that takes an `ssl.SSLContext`: httpx, aiohttp, urllib3.
 
-    TLS 1.2 is the floor, the server's certificate and host name are always checked, and nothing turns that off. A
-    higher `MinProtocol` of the system's openssl.cnf counts only for a Python that was built to heed it. It reads files
-    and takes up to 20 ms: build it once, and off the event loop. It does not follow a rotation of the files; a seic
-    client does.
+    TLS 1.2 is the minimum, and the server's certificate and host name are always checked. A higher `MinProtocol` of the
+    system's openssl.cnf counts only if Python was built to respect it. Building reads files and takes up to 20 ms: do
+    it once, and off the event loop. The context does not follow a rotation of the files; a seic client does.
 
     Args:
-        certificate: What the client presents, or a function that returns it; None for none.
+        certificate: The client's certificate, or a function that returns it; None for none.
         ca: The authorities to trust, exactly: a bundle's path, PEM text or bytes, or a directory. None is the system's
             trust, or what SSL_CERT_FILE and SSL_CERT_DIR name.
 
     Raises:
         CertificateError: The certificate has expired, is not valid yet or is too weak for this system's OpenSSL, or the
             authorities cannot be used; `path` names the file.
-        ConfigurationError: An argument is of another type; its `field` names it.
+        ConfigurationError: An argument has another type; its `field` names it.
 
     Warns:
-        CertificateWarning: The certificate ends soon, its key is open to others, its chain is incomplete; an authority
-            of `ca` has expired or ends soon.
+        CertificateWarning: The certificate expires soon, its key is open to other users or its chain is incomplete; an
+            authority of `ca` has expired or expires soon.
     """
     check_source(certificate)
     if certificate is not None and not isinstance(certificate, ClientCertificate):
@@ -62,16 +66,16 @@ def create_ssl_context(
 
 
 def check_source(certificate: object) -> None:
-    """Refuse what is neither a certificate, nor a function that returns one, nor None.
+    """Refuse a value that is neither a certificate, nor a function that returns one, nor None.
 
     Raises:
         ConfigurationError: Its `field` is `certificate`.
     """
     if certificate is None or isinstance(certificate, ClientCertificate):
         return
-    # A class is callable too, and is what stands there when `.load(...)` was forgotten.
+    # A class is callable too: it is passed if `.load(...)` was forgotten.
     if not callable(certificate) or isinstance(certificate, type) or inspect.iscoroutinefunction(certificate):
-        # The value stays unsaid: it may be a secret in the wrong place.
+        # The message leaves out the value, which may be a secret in the wrong place.
         actual = f"the class {certificate.__name__}" if isinstance(certificate, type) else type(certificate).__name__
         raise ConfigurationError(
             "certificate: must be seic.ClientCertificate.load(...), or a plain function without arguments that returns "
@@ -81,12 +85,12 @@ def check_source(certificate: object) -> None:
 
 
 def build_context(certificate: ClientCertificate | None, trust: Trust, *, alpn: Sequence[str] = ()) -> ssl.SSLContext:
-    """Build a fresh context, whatever the certificate's dates say.
+    """Build a context without checking the certificate's dates.
 
     Args:
-        certificate: What the client presents; None for none.
-        trust: Whom it trusts.
-        alpn: The protocols to offer; empty leaves that to the HTTP client.
+        certificate: The client's certificate; None for none.
+        trust: The authorities.
+        alpn: The protocols to offer; if empty, the HTTP client sets them.
 
     Raises:
         CertificateError: OpenSSL refuses the certificate, or the authorities cannot be read.
@@ -94,9 +98,9 @@ def build_context(certificate: ClientCertificate | None, trust: Trust, *, alpn: 
     context = trust.new_context()
     context.check_hostname = True
     context.verify_mode = ssl.CERT_REQUIRED
-    # MinProtocol of the system's openssl.cnf counts only where Python was built to leave the floor to OpenSSL
-    # (--with-ssl-default-suites=openssl: Debian's and Fedora's own packages); any other Python, pyenv's or an official
-    # image's, has overwritten it with TLS 1.2 by now, and cannot tell what it was. What is left of it stays.
+    # Python overwrites MinProtocol of the system's openssl.cnf with TLS 1.2 unless it was built with
+    # --with-ssl-default-suites=openssl (Debian's and Fedora's packages; not pyenv's or the official images'). A higher
+    # minimum that is still there stays.
     context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     if alpn:
@@ -104,46 +108,116 @@ def build_context(certificate: ClientCertificate | None, trust: Trust, *, alpn: 
     if certificate is not None:
         try:
             load_cert_chain_from_memory(context, certificate.chain_pem, certificate.reveal_key())
-        # The frames below hold the key in their locals: the cause comes without its traceback.
+        # The key is in the local variables of the frames below: remove the cause's traceback.
         except ssl.SSLError as error:
-            raise _translate(error, certificate, context.security_level) from error.with_traceback(None)
+            raise _openssl_error(error, certificate, context.security_level) from error.with_traceback(None)
         except OSError as error:
             raise certificate_error(
                 Reason.UNREADABLE,
                 certificate.path,
-                "this system offers neither anonymous memory nor a temporary file to hand the key to OpenSSL "
+                "this system offers neither anonymous memory nor a temporary file to pass the key to OpenSSL "
                 f"({error.strerror or error}); set TMPDIR to a directory that this user can write",
             ) from error.with_traceback(None)
     return context
 
 
-def _translate(error: ssl.SSLError, certificate: ClientCertificate, level: int) -> CertificateError:
+def _openssl_error(error: ssl.SSLError, certificate: ClientCertificate, level: int) -> CertificateError:
     reason = error.reason or ""
-    who = f"{certificate.leaf.inline}, {certificate.key_type}"
-    refuses = f"this system's OpenSSL refuses the certificate ({who}) at its security level {level}"
+    which = f"{certificate.leaf.summary}, {certificate.key_type}"
+    refuses = f"this system's OpenSSL refuses the certificate ({which}) at its security level {level}"
     renew = f"have {certificate.issuer} issue a new one"
     if "KEY_TOO_SMALL" in reason:
-        text = f"{refuses}: its key is too weak; {renew} for a key of RSA 2048 or EC P-256 at least"
+        text = f"{refuses}: its key is too weak; {renew} for a key of at least RSA 2048 or EC P-256"
         return certificate_error(Reason.WEAK_KEY, certificate.path, text)
     if "MD_TOO_WEAK" in reason:
-        text = f"{refuses}: it is signed over MD5 or SHA-1; {renew} signed over SHA-256"
+        text = f"{refuses}: its signature uses MD5 or SHA-1; {renew} signed with SHA-256"
         return certificate_error(Reason.WEAK_SIGNATURE, certificate.path, text)
-    text = f"this system's OpenSSL refuses the certificate ({who}): {reason or 'it gives no reason'}; {renew}"
+    text = f"this system's OpenSSL refuses the certificate ({which}): {reason or 'it gives no reason'}; {renew}"
     return certificate_error(Reason.REFUSED_BY_OPENSSL, certificate.path, text)
+
+
+def load_cert_chain_from_memory(context: ssl.SSLContext, certificates: str, key: bytes) -> None:
+    """Load a certificate and a key that are in memory into a context, although `load_cert_chain` takes only a path.
+
+    On Linux the path names anonymous memory (memfd). Elsewhere it is a temporary file that only this user can read,
+    with the key encrypted under a passphrase for this call; it is overwritten and removed.
+
+    Args:
+        context: A client context.
+        certificates: PEM, the leaf first.
+        key: PKCS#8 in DER, not encrypted.
+
+    Raises:
+        ssl.SSLError: OpenSSL refuses the certificate or the key.
+        OSError: The temporary file cannot be written.
+    """
+    with _in_memory(certificates, key) as path:
+        if path is not None:
+            context.load_cert_chain(path)
+            return
+    passphrase = secrets.token_hex(32)
+    with _in_private_file(certificates, key, passphrase) as path:
+        context.load_cert_chain(path, password=passphrase)
+
+
+@contextlib.contextmanager
+def _in_memory(certificates: str, key: bytes) -> Iterator[str | None]:
+    try:
+        descriptor = os.memfd_create("seic", os.MFD_CLOEXEC)
+    except (AttributeError, OSError):  # not Linux, or a sandbox forbids it
+        yield None
+        return
+    try:
+        path = f"/proc/self/fd/{descriptor}"
+        if not Path(path).exists():  # /proc is not mounted
+            yield None
+            return
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(certificates.encode())
+            file.write(encode_pem("PRIVATE KEY", key))
+        yield path
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _in_private_file(certificates: str, key: bytes, passphrase: str) -> Iterator[str]:
+    from cryptography.hazmat.primitives.serialization import (
+        BestAvailableEncryption,
+        Encoding,
+        PrivateFormat,
+        load_der_private_key,
+    )
+
+    encrypted = load_der_private_key(key, None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase.encode())
+    )
+    content = certificates.encode() + encrypted
+    descriptor, path = tempfile.mkstemp(prefix="seic-", suffix=".pem")  # only this user can read it
+    try:
+        with os.fdopen(descriptor, "r+b") as file:
+            file.write(content)
+        yield path
+    finally:
+        with Path(path).open("r+b") as file:
+            file.write(bytes(len(content)))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(path).unlink()
 
 
 def shared_context(
     certificate: ClientCertificate | None, ca: Material | Trust | None = None, *, alpn: Sequence[str] = ()
 ) -> ssl.SSLContext:
-    """Return the one context of a certificate and its authorities, built by whoever asks first.
+    """Return the one context of a certificate and its authorities; the first call builds it.
 
-    It lives as long as somebody uses it. Files are read at every call: what changed has a context of its own. Nobody
-    may alter a shared context; httpx writes its ALPN protocols into the one it is given, so clients that offer
-    different ones must say so in `alpn`.
+    It lives as long as it is in use. Files are read at every call, so changed files have another context. Never alter a
+    shared context. httpx writes its ALPN protocols into its context, so clients that offer different ones must pass
+    `alpn`.
 
     Args:
-        certificate: What the client presents; None for none.
-        ca: As for `create_ssl_context`, or what was read of it.
+        certificate: The client's certificate; None for none.
+        ca: As for `create_ssl_context`, or authorities that were read from it.
         alpn: The protocols to offer.
 
     Raises:
@@ -153,8 +227,8 @@ def shared_context(
 
 
 class _SharedContexts:
-    # Held weakly, so that a key that was rotated away leaves memory; a few of the last are kept alive, so that clients
-    # made one after the other do not build a context each.
+    # Weak references, so that a rotated key leaves memory. The last few contexts stay alive, so that clients created
+    # one after the other share one.
     _KEPT_ALIVE = 4
 
     def __init__(self) -> None:
@@ -164,7 +238,7 @@ class _SharedContexts:
 
     def get(self, certificate: ClientCertificate | None, trust: Trust, alpn: tuple[str, ...]) -> ssl.SSLContext:
         key = (certificate.content if certificate is not None else None, trust, alpn)
-        # One lock for all: a build takes 20 ms at most, and two who ask for the same must not both pay it.
+        # One lock for all: building takes at most 20 ms, and must happen only once for each key.
         with self._lock:
             context = self._contexts.get(key)
             if context is None:

@@ -1,6 +1,6 @@
-"""Where certificates and keys come from: files, a directory as Kubernetes mounts it, bytes, text.
+"""The files, directories, bytes and text that hold certificates and keys: finding and reading them.
 
-Reading only: what the bytes mean stands in `pem` and `parsing`. Nothing here imports cryptography.
+Nothing here decodes them or imports cryptography.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from typing import TypeAlias
 
 import attrs
 
-from seic._errors import ConfigurationError
+from seic._errors import CertificateError, ConfigurationError
 from seic._model.secrecy import HIDDEN, Unpicklable
 from seic._tls.reasons import Reason, certificate_error
 
-#: A path, PEM text, or the material itself.
+#: A path, PEM text, or the bytes themselves.
 Material: TypeAlias = str | os.PathLike[str] | bytes
-#: A passphrase, or what returns one when it is needed.
+#: A passphrase, or a callable that returns it when it is needed.
 PassphraseInput: TypeAlias = str | bytes | Callable[[], str | bytes]
 GetPassphrase: TypeAlias = Callable[[], bytes | None]
 
-#: The most that a file may hold; the whole of a system's CA bundle is 0.2 MiB.
+#: The largest file that is read; a system's whole CA bundle has 0.2 MiB.
 MOST_BYTES = 10 * 1024 * 1024
-# DER and PEM in Base64 open with these letters ("MII…", "LS0tLS1CRUdJTi…"); such text is material, whatever it was
-# passed as, and must not be quoted as if it were a path.
+# DER and PEM in Base64 begin with these letters ("MII…", "LS0tLS1CRUdJTi…"). Such text is key material in whatever
+# argument it was passed, and errors must not quote it like a path.
 _LOOKS_LIKE_MATERIAL = re.compile(r"(M|LS0t)[A-Za-z0-9+/=\s]{39,}")
-# The same, damaged: without its dashes, in quotes, with its newlines escaped. Paths that exist may look like it too.
+# Damaged key material: without its dashes, in quotes, with escaped newlines. Existing paths may match it too.
 _BASE64 = re.compile(r"[A-Za-z0-9+/=]{40,}")
-_NAMES_IN_A_DIRECTORY = ("tls.crt", "tls.key", "ca.crt")
+_KUBERNETES_NAMES = ("tls.crt", "tls.key", "ca.crt")
 
 
 @attrs.frozen(kw_only=True)
 class CredentialFile(Unpicklable):
-    """One file, or the bytes that stand for it.
+    """One file, or the bytes given in its place.
 
     Args:
-        label: What errors call it: the path as the user named it.
-        path: Absolute, its links not followed: a later change of the working directory changes nothing.
+        label: Its name in errors: the path as the user wrote it.
+        path: Absolute, so that a change of the working directory has no effect; symlinks are not resolved.
         base: The working directory that a relative path was joined to.
-        data: The bytes, where there is no path.
+        data: The bytes, if there is no path.
     """
 
     label: str
@@ -52,31 +52,31 @@ class CredentialFile(Unpicklable):
 
     @classmethod
     def of(cls, material: Material, role: str) -> CredentialFile:
-        """Tell a path from PEM text and bytes.
+        """Take a path, PEM text or bytes.
 
         Args:
-            material: As the user gave it.
-            role: `certificate`, `key` or `CA`, for the label of what has no path.
+            material: The user's argument.
+            role: `certificate`, `key` or `CA`, for the label of bytes and text.
         """
         if isinstance(material, bytes):
             return cls(label=f"the {role} given as bytes", data=material)
         if isinstance(material, str) and is_material(material):
             return cls(label=given_as_text(role), data=material.encode(errors="surrogatepass"))
         if not isinstance(material, str | os.PathLike):
-            raise _unlike(role.lower(), "a path, PEM text or bytes", material)
+            raise _wrong_type(role.lower(), "a path, PEM text or bytes", material)
         text = os.fsdecode(material)
         if not text or "\0" in text or "\n" in text or _may_be_material(text):
             raise certificate_error(
                 Reason.NOT_FOUND,
                 given_as_text(role),
-                "the text is neither a path nor PEM; PEM holds a line '-----BEGIN …-----' and is passed as text, and "
-                "the file of a path has to exist",
+                "the text is neither a path nor PEM; PEM text contains a line '-----BEGIN …-----', and the file of a "
+                "path must exist",
             )
         try:
             path = Path(text).expanduser()
         except RuntimeError:
             raise certificate_error(
-                Reason.NOT_FOUND, text, "the home that ~ stands for cannot be found; write the whole path"
+                Reason.NOT_FOUND, text, "the home directory for ~ cannot be found; write the whole path"
             ) from None
         if path.is_absolute():
             return cls(label=text, path=path)
@@ -84,20 +84,20 @@ class CredentialFile(Unpicklable):
             base = Path.cwd()
         except OSError:
             raise certificate_error(
-                Reason.NOT_FOUND, text, "the working directory is gone or may not be entered; write the whole path"
+                Reason.NOT_FOUND, text, "the working directory is gone or not accessible; write the whole path"
             ) from None
         return cls(label=text, path=base / path, base=base)
 
     @property
     def directory(self) -> Path | None:
-        """The path where it is a directory now."""
+        """The path, if it is a directory now."""
         return self.path if self.path is not None and _is_directory(self.path) else None
 
     def read(self) -> bytes:
         """Return the bytes.
 
         Raises:
-            CertificateError: There is no such file, it may not be read, or it is a directory, empty or too large.
+            CertificateError: There is no such file, it is not readable, or it is a directory, empty or too large.
         """
         data = self._read_file(self.path) if self.path is not None else self.data or b""
         if not data.strip():
@@ -114,21 +114,17 @@ class CredentialFile(Unpicklable):
         except FileNotFoundError:
             raise certificate_error(Reason.NOT_FOUND, self.label, _why_missing(path, self.base)) from None
         except OSError as error:
-            # Windows answers "permission denied" when a directory is opened.
+            # Opening a directory is "permission denied" on Windows.
             if _is_directory(path):
                 raise certificate_error(
                     Reason.IS_A_DIRECTORY, self.label, "it is a directory; name the file in it"
                 ) from None
             if isinstance(error, PermissionError):
-                raise certificate_error(
-                    Reason.UNREADABLE,
-                    self.label,
-                    f"this process{who()} may not read it; give its user read permission",
-                ) from None
+                raise unreadable_error(self.label) from None
             raise certificate_error(Reason.UNREADABLE, self.label, f"it cannot be read: {error.strerror}") from None
         except ValueError:
             raise certificate_error(
-                Reason.NOT_FOUND, self.label, "it holds a character that no path has; check the path"
+                Reason.NOT_FOUND, self.label, "it contains a character that no path has; check the path"
             ) from None
         if data is None:
             raise certificate_error(
@@ -139,18 +135,18 @@ class CredentialFile(Unpicklable):
 
 @attrs.frozen(kw_only=True, repr=False)
 class Passphrase(Unpicklable):
-    """A passphrase, or the callable that returns it; neither shows."""
+    """A passphrase, or the callable that returns it; the repr shows neither."""
 
     _value: PassphraseInput | None = attrs.field(default=None, alias="value")
 
     def reveal(self, label: str) -> bytes | None:
-        """Return the passphrase itself; None where there is none.
+        """Return the passphrase; None without one.
 
         Args:
-            label: What is to be opened, for the error.
+            label: The encrypted file's name, for the error.
 
         Raises:
-            CertificateError: The callable failed, or returned something else; what it raised is the cause.
+            CertificateError: The callable failed, which is the cause, or returned another type.
         """
         try:
             value = self._value() if callable(self._value) else self._value
@@ -174,7 +170,7 @@ class Passphrase(Unpicklable):
 
 @attrs.frozen(kw_only=True)
 class CredentialFiles(Unpicklable):
-    """What a client certificate was loaded from, so that it can be read again after a rotation."""
+    """The files of one client certificate, kept so that they can be read again after a rotation."""
 
     certificate: CredentialFile
     key: CredentialFile | None = None
@@ -184,7 +180,7 @@ class CredentialFiles(Unpicklable):
     def of(cls, certificate: Material, key: Material | None, password: PassphraseInput | None) -> CredentialFiles:
         """Take the arguments of `ClientCertificate.load`."""
         if password is not None and not callable(password) and not isinstance(password, str | bytes):
-            raise _unlike("password", "text, bytes or a callable that returns them", password)
+            raise _wrong_type("password", "text, bytes or a callable that returns them", password)
         return cls(
             certificate=CredentialFile.of(certificate, "certificate"),
             key=None if key is None else CredentialFile.of(key, "key"),
@@ -192,35 +188,26 @@ class CredentialFiles(Unpicklable):
         )
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        """The files to watch; a directory stands for the three names that Kubernetes gives. Empty for bytes."""
+    def paths(self) -> tuple[Path, ...]:
+        """The files to watch, in a directory those with Kubernetes' names; empty for bytes and text."""
         found: list[Path] = []
-        for source in (self.certificate, self.key):
-            if source is None or source.path is None:
+        for file in (self.certificate, self.key):
+            if file is None or file.path is None:
                 continue
-            if source.directory is not None:
-                found.extend(source.directory / name for name in _NAMES_IN_A_DIRECTORY)
-            else:
-                found.append(source.path)
+            directory = file.directory
+            found += [file.path] if directory is None else [directory / name for name in _KUBERNETES_NAMES]
         return tuple(found)
 
-    def sources(self) -> tuple[CredentialFile, CredentialFile | None, CredentialFile | None]:
-        """Return what to read: the certificate, the key where it is apart, and the chain's `ca.crt` where there is one.
+    def resolve(self) -> tuple[CredentialFile, CredentialFile | None, CredentialFile | None]:
+        """Return the files to read: certificate, separate key, and `ca.crt` of a directory.
 
-        A Kubernetes volume is read through its `..data` link, resolved once: all files are of one version.
+        In a Kubernetes volume the `..data` link is resolved once, so that all three are of one version.
         """
         directory = self.certificate.directory
         if directory is None:
             return self.certificate, self.key, None
         data = directory / "..data"
         real = data.resolve() if _is_directory(data) else directory
-
-        def within(name: str) -> CredentialFile:
-            return CredentialFile(
-                label=str(Path(self.certificate.label) / name), path=real / name, base=self.certificate.base
-            )
-
-        certificate, key, chain = (within(name) for name in _NAMES_IN_A_DIRECTORY)
         if _is_missing(real / "tls.crt"):
             raise certificate_error(
                 Reason.IS_A_DIRECTORY,
@@ -228,57 +215,71 @@ class CredentialFiles(Unpicklable):
                 "it is a directory without tls.crt; name the certificate's file, or a directory with tls.crt and "
                 "tls.key",
             )
+        label, base = Path(self.certificate.label), self.certificate.base
+        certificate, key, chain = (
+            CredentialFile(label=str(label / name), path=real / name, base=base) for name in _KUBERNETES_NAMES
+        )
         return certificate, self.key or key, chain if os.path.lexists(real / "ca.crt") else None
 
 
-def _unlike(field: str, wanted: str, value: object) -> ConfigurationError:
+def _wrong_type(field: str, wanted: str, value: object) -> ConfigurationError:
     return ConfigurationError(f"{field}: must be {wanted}, not {type(value).__name__}", field=field)
 
 
 def given_as_text(role: str) -> str:
-    """Return what errors call a text that is no path."""
+    """Return the label of material that is text and no path."""
     return f"the {role} given as text"
 
 
+def unreadable_error(label: str, why: str | None = None) -> CertificateError:
+    """Return the error about a file that this process may not read."""
+    # Windows has no user ids.
+    user = f" (user id {os.geteuid()})" if hasattr(os, "geteuid") else ""
+    detail = f" ({why})" if why else ""
+    return certificate_error(
+        Reason.UNREADABLE, label, f"this process{user} may not read it{detail}; give its user read permission"
+    )
+
+
 def read_regular(path: Path, most: int) -> bytes | None:
-    """Return the first bytes of a file; None where it is a pipe or a device, which might never end or begin.
+    """Return at most `most` bytes of a file; None for a pipe or a device, which might block or never end.
 
     Raises:
-        OSError: As of `open`.
+        OSError: As for `open`.
     """
-    with open(path, "rb", opener=_open_at_once) as file:
+    with open(path, "rb", opener=_open_without_blocking) as file:
         return file.read(most) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    # A pipe blocks who opens it until somebody writes. Windows has neither such files nor the flag.
+def _open_without_blocking(path: str, flags: int) -> int:
+    # Opening a pipe blocks until another process writes to it. Windows has neither such files nor the flag.
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def is_material(text: str) -> bool:
-    """Tell whether a text is a certificate or a key itself, and no path of one; what is there as a file is a path."""
+    """Return whether a text is a certificate or key itself; an existing file's name is a path."""
     return "-----BEGIN" in text or (_LOOKS_LIKE_MATERIAL.fullmatch(text) is not None and not _exists(text))
 
 
 def _may_be_material(text: str) -> bool:
-    """Tell whether a would-be path may hold a key and must not be quoted: nothing is there under that name."""
+    # Such a text may hold a key, so errors must not quote it.
     return ("BEGIN" in text or any(_is_mixed(run) for run in _BASE64.findall(text))) and not _exists(text)
 
 
 def _is_mixed(run: str) -> bool:
-    # Digests in hex and folders in small letters are common in paths; 40 letters of a key are neither.
+    # Hex digests and lower-case folder names are common in paths; 40 letters of a key are neither.
     return any(map(str.isupper, run)) and any(map(str.islower, run)) and any(map(str.isdigit, run))
 
 
 def _exists(text: str) -> bool:
-    # It answers False for what the system cannot take as a path at all.
+    # False for text that cannot be a path at all.
     return os.path.lexists(os.path.expanduser(text))  # noqa: PTH111 - unlike Path's it never raises
 
 
 def _is_directory(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # a folder above may not be entered; reading the file then says so
+    except OSError:  # a parent directory is not accessible; reading the file reports that
         return False
 
 
@@ -286,7 +287,7 @@ def _is_missing(path: Path) -> bool:
     try:
         path.lstat()
     except OSError as error:
-        # Where its folder may not be entered, reading the file says so.
+        # If the directory is not accessible, reading the file reports that.
         return isinstance(error, FileNotFoundError)
     return False
 
@@ -296,9 +297,3 @@ def _why_missing(path: Path, base: Path | None) -> str:
         return f"it is a link to {path.readlink()}, which does not exist; restore the link's target"
     where = "" if base is None else f" in the working directory {base}"
     return f"there is no such file{where}; check the path"
-
-
-def who() -> str:
-    """Return how an error about permissions names this process's user."""
-    # Windows has no user ids.
-    return f" (user id {os.geteuid()})" if hasattr(os, "geteuid") else ""

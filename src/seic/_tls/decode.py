@@ -1,21 +1,20 @@
-"""Bytes to certificates and keys: PEM, DER, PKCS#12, PKCS#7, each told apart by what it is, never by its file's name.
+"""Bytes to certificates and keys: PEM, DER, PKCS#12 and PKCS#7, recognized by content, never by file name.
 
-This module imports cryptography, which costs 36 ms: import it inside a function, and only where there is something to
-parse. What one certificate says is read in `reading`, which belongs to which key is decided in `pairing`.
+Import it inside a function: importing cryptography takes 36 ms.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import functools
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeVar
 
 import attrs
 from cryptography import x509
-from cryptography.exceptions import InternalError, UnsupportedAlgorithm
-from cryptography.hazmat.decrepit.ciphers.algorithms import RC2
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.ciphers import Cipher, modes
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -24,177 +23,122 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
-from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates, load_pkcs12
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from seic._errors import CertificateError
 from seic._model.secrecy import Unpicklable
-from seic._tls.credential_files import GetPassphrase
-from seic._tls.der import first, is_cut, is_pkcs12, is_plain_key, is_sealed_key
-from seic._tls.legacy_pem import can_open, open_dek
-from seic._tls.pem import blocks, is_pem, unwrap
-from seic._tls.reading import UNPARSABLE, facts_of
+from seic._tls.credential_files import CredentialFile, GetPassphrase, Material, Passphrase, PassphraseInput
+from seic._tls.encoding import first_element, is_pem, is_pkcs12, is_truncated, pem_blocks, unwrap
+from seic._tls.facts import CertificateFacts
+from seic._tls.private_key import UNPARSABLE, EncryptedKey, decrypt_pkcs12
 from seic._tls.reasons import Reason, certificate_error
 
-#: The keys that sign a TLS handshake.
-TlsKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
-_SIGNING_KEYS = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
-#: What `Contents.others` calls a CSR and a bare public key.
+#: A certificate request and a bare public key in `DecodedFile.others`.
 REQUEST = "certificate request"
 PUBLIC_KEY = "public key"
 _CERTIFICATE_LABELS = {"CERTIFICATE", "X509 CERTIFICATE"}
-# What 'openssl x509 -trustout' writes: behind the certificate, what it is trusted for.
+# The label of 'openssl x509 -trustout': the certificate is followed by its trusted uses.
 _TRUSTED_LABEL = "TRUSTED CERTIFICATE"
 _OPENSSH_LABEL = "OPENSSH PRIVATE KEY"
-_BAG_LABELS = {"PKCS7", "CMS"}
+_PKCS7_LABELS = {"PKCS7", "CMS"}
 # Java's own key store formats: JKS and JCEKS.
 _KEYSTORE_MAGIC = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
-# PBE with RC2, RC4 or single DES (RFC 7292 appendix C: 1.2.840.113549.1.12.1.{1,2,5,6}; RFC 8018 §A.3:
-# 1.2.840.113549.1.5.{1,3,4,6,10,11}): OpenSSL 3 keeps these ciphers in its legacy provider.
-_LEGACY_PBE = tuple(
-    [bytes.fromhex("060a2a864886f70d010c01") + bytes([last]) for last in (1, 2, 5, 6)]
-    + [bytes.fromhex("06092a864886f70d0105") + bytes([last]) for last in (1, 3, 4, 6, 10, 11)]
-)
+_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 
-@attrs.frozen(kw_only=True, repr=False)
-class EncryptedKey(Unpicklable):
-    """A private key as it stood in the file, opened only when it is needed.
+@attrs.frozen
+class DecodedCertificate:
+    """A certificate as cryptography has it, and its facts."""
 
-    `sealing` is the cipher and vector of a `DEK-Info` line; None for PKCS#8 and for what is in clear.
-    """
+    x509: x509.Certificate = attrs.field(eq=False)
+    facts: CertificateFacts
 
-    label: str
-    _data: bytes = attrs.field(alias="data")
-    _sealing: tuple[str, bytes] | None = attrs.field(default=None, alias="sealing")
-    _was_guarded: bool = attrs.field(default=False, alias="was_guarded")
+    def extension(self, kind: type[_Extension]) -> _Extension | None:
+        """Return the extension of that kind; None if it is absent or cannot be parsed."""
+        return _extension(self.x509, kind)
 
-    @property
-    def is_guarded(self) -> bool:
-        """Whether it was encrypted in the file."""
-        return self._was_guarded or self._sealing is not None or is_sealed_key(self._data)
-
-    def open(self, reveal: GetPassphrase) -> TlsKey:
-        """Return the key itself.
-
-        Args:
-            reveal: Called for the passphrase only where there is need of one.
-
-        Raises:
-            CertificateError: The passphrase is missing or wrong, the encryption or the kind of key is not supported.
-        """
-        key = self.load(reveal)
-        if not isinstance(key, _SIGNING_KEYS):
-            kind = type(key).__name__.removesuffix("DecodedKey")
-            raise certificate_error(
-                Reason.UNSUPPORTED_KEY,
-                self.label,
-                f"a {kind} key cannot sign a TLS handshake; use RSA, EC or Ed25519",
-            )
-        return key
-
-    def load(self, reveal: GetPassphrase) -> object:
-        """Return the key itself, be it one that signs or not; see `open`."""
-        try:
-            if self._sealing is not None:
-                return load_der_private_key(self._unsealed(*self._sealing, reveal), None)
-            try:
-                return self._load(lambda: None)
-            except TypeError:  # there is need of one
-                return self._load(_demand(reveal, self.label))
-        except UNPARSABLE as error:
-            raise self._explain(error, reveal) from None
-
-    def _load(self, reveal: GetPassphrase) -> object:
-        # The passphrase is never bound to a local name, where a traceback would show it.
-        return load_der_private_key(self._data, reveal())
-
-    def _unsealed(self, cipher: str, vector: bytes, reveal: GetPassphrase) -> bytes:
-        if not can_open(cipher):
-            raise certificate_error(
-                Reason.UNSUPPORTED_ENCRYPTION,
-                self.label,
-                f"it is encrypted with {cipher}, which is not supported; encrypt it anew: 'openssl pkey -in FILE "
-                "-aes256 -out client.key', with '-provider legacy -provider default' for an old cipher",
-            )
-        der = open_dek(cipher, vector, self._data, _demand(reveal, self.label)())
-        if der is None or not is_plain_key(der):
-            raise _wrong_passphrase(self.label, b"", reveal)
-        return der
-
-    def _explain(self, error: Exception, reveal: GetPassphrase) -> CertificateError:
-        # What DEK-Info told of is open by now.
-        if not self.is_guarded or self._sealing is not None:
-            return certificate_error(
-                Reason.UNSUPPORTED_KEY,
-                self.label,
-                "the private key is damaged or of a kind that is not supported; use RSA, EC on a named curve or "
-                "Ed25519",
-            )
-        if isinstance(error, InternalError):
-            return certificate_error(
-                Reason.UNKNOWN_FORMAT,
-                self.label,
-                "its encryption is damaged, or asks for more memory than there is; copy the file again as a whole, or "
-                "encrypt the key anew ('openssl pkcs8 -topk8 -in FILE -out client.key')",
-            )
-        if isinstance(error, UnsupportedAlgorithm) or "unknown cipher" in str(error):
-            return _unsupported_encryption(self.label)
-        if "Unknown key encryption" in str(error):
-            return certificate_error(
-                Reason.UNSUPPORTED_ENCRYPTION,
-                self.label,
-                "it is encrypted with a cipher that is not supported; encrypt it anew: 'openssl pkcs8 -topk8 -in FILE "
-                "-v2 aes256 -out client.key'",
-            )
-        return _wrong_passphrase(self.label, self._data, reveal)
+    def is_issued_by(self, issuer: DecodedCertificate) -> bool:
+        """Return whether `issuer` has the name of this certificate's issuer, and signed it."""
+        return _is_signed_by(self.x509, issuer.x509)
 
 
 @attrs.define
-class Contents:
-    """What one file holds; `others` names what is neither a certificate nor a private key."""
+class DecodedFile:
+    """The content of one file; `others` names what is neither a certificate nor a private key."""
 
     label: str
-    certificates: list[x509.Certificate] = attrs.field(factory=list)
+    certificates: list[DecodedCertificate] = attrs.field(factory=list)
     keys: list[EncryptedKey] = attrs.field(factory=list)
     others: list[str] = attrs.field(factory=list)
 
+    def require_keys(self) -> list[EncryptedKey]:
+        """Return the private keys.
 
-def parse(data: bytes, label: str, reveal: GetPassphrase) -> Contents:
-    """Return what stands in the bytes.
+        Raises:
+            CertificateError: There is none.
+        """
+        if self.keys:
+            return self.keys
+        reason, text = Reason.NO_KEY, "there is no private key in it; pass the key's file as key=…"
+        if self.certificates:
+            reason = Reason.CERTIFICATE_AS_KEY
+            text = "it holds a certificate instead of the private key; pass the key's file as key=…"
+        elif PUBLIC_KEY in self.others:
+            reason, text = Reason.PUBLIC_KEY, "it holds a public key instead of the private key; pass the private key"
+        raise certificate_error(reason, self.label, text)
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class DecodedKey(Unpicklable):
+    """A private key as cryptography has it, its file's name in errors, and whether the file was encrypted."""
+
+    label: str
+    key: object
+    was_encrypted: bool
+
+
+def read_private_key(material: Material, password: PassphraseInput | None) -> DecodedKey:
+    """Read a private key of any format and kind.
+
+    Args:
+        material: A path, PEM text or bytes.
+        password: The passphrase, or a callable that returns it when it is needed.
+
+    Raises:
+        CertificateError: It cannot be read or decrypted; `path` names the file and `reason` the mistake.
+        ConfigurationError: An argument has another type.
+    """
+    file = CredentialFile.of(material, "key")
+    get_passphrase = functools.cache(functools.partial(Passphrase(value=password).reveal, file.label))
+    encrypted = decode(file.read(), file.label, get_passphrase).require_keys()[0]
+    return DecodedKey(label=file.label, key=encrypted.decrypt(get_passphrase), was_encrypted=encrypted.is_encrypted)
+
+
+def decode(data: bytes, label: str, get_passphrase: GetPassphrase) -> DecodedFile:
+    """Return the certificates and keys of a file.
 
     Args:
         data: The whole file.
-        label: What errors call it.
-        reveal: Called for the passphrase where a PKCS#12 file needs one.
+        label: Its name in errors.
+        get_passphrase: Called only for a PKCS#12 file that needs a passphrase.
 
     Raises:
-        CertificateError: The bytes are cut off, damaged, or of no known format.
+        CertificateError: The file is cut off, damaged, or of no known format.
     """
     data = unwrap(data)
-    contents = Contents(label)
+    decoded = DecodedFile(label)
     if is_pem(data):
-        _parse_pem(data, contents)
+        _decode_pem(data, decoded)
     else:
-        _parse_der(data, contents, reveal)
-    for certificate in contents.certificates:
-        _read_through(certificate, label)
-    return contents
+        _decode_der(data, decoded, get_passphrase)
+    return decoded
 
 
-def _read_through(certificate: x509.Certificate, label: str) -> None:
-    # cryptography parses names when they are asked for: ask here, where a damaged one has its error.
-    try:
-        facts_of(certificate)
-    except UNPARSABLE:
-        raise certificate_error(
-            Reason.UNKNOWN_FORMAT, label, "a certificate in it is damaged; copy the file again as a whole"
-        ) from None
-
-
-def _parse_pem(data: bytes, contents: Contents) -> None:
-    label = contents.label
-    for block in blocks(data, label):
+def _decode_pem(data: bytes, decoded: DecodedFile) -> None:
+    label = decoded.label
+    for block in pem_blocks(data, label):
         if block.label == _OPENSSH_LABEL:
             raise certificate_error(
                 Reason.UNKNOWN_FORMAT,
@@ -202,55 +146,61 @@ def _parse_pem(data: bytes, contents: Contents) -> None:
                 "it holds a key in OpenSSH's own format; convert a copy with 'ssh-keygen -p -m PKCS8 -f FILE'",
             )
         if block.label.endswith("PRIVATE KEY"):
-            contents.keys.append(EncryptedKey(label=label, data=block.der, sealing=block.sealing))
+            decoded.keys.append(EncryptedKey(label=label, data=block.der, dek_info=block.encryption))
         elif block.label in _CERTIFICATE_LABELS:
-            contents.certificates.append(_certificate(block.der, label))
+            decoded.certificates.append(_certificate(block.der, label))
         elif block.label == _TRUSTED_LABEL:
-            contents.certificates.append(_certificate(first(block.der), label))
-        elif block.label in _BAG_LABELS:
-            contents.certificates.extend(_bag(block.der, label))
+            decoded.certificates.append(_certificate(first_element(block.der), label))
+        elif block.label in _PKCS7_LABELS:
+            decoded.certificates.extend(_pkcs7(block.der, label))
         elif not block.label.endswith("PARAMETERS"):
-            contents.others.append(_kind(block.label.lower()))
+            decoded.others.append(_other(block.label.lower()))
 
 
-def _kind(name: str) -> str:
+def _other(name: str) -> str:
     # "new certificate request" and "rsa public key" are older spellings.
     return next((kind for kind in (REQUEST, PUBLIC_KEY) if name.endswith(kind)), name)
 
 
-def _certificate(der: bytes, label: str) -> x509.Certificate:
+def _certificate(der: bytes, label: str) -> DecodedCertificate:
     try:
-        return x509.load_der_x509_certificate(der)
+        certificate = x509.load_der_x509_certificate(der)
     except UNPARSABLE:
         raise _damaged(der, label, "the certificate") from None
+    return _with_facts(certificate, label)
 
 
-def _bag(der: bytes, label: str) -> list[x509.Certificate]:
+def _pkcs7(der: bytes, label: str) -> list[DecodedCertificate]:
     try:
-        return load_der_pkcs7_certificates(der)
+        certificates = load_der_pkcs7_certificates(der)
     except UNPARSABLE:
-        raise _damaged(der, label, "the PKCS#7 bag") from None
+        raise _damaged(der, label, "the PKCS#7 bundle") from None
+    return [_with_facts(certificate, label) for certificate in certificates]
 
 
-def _parse_der(data: bytes, contents: Contents, reveal: GetPassphrase) -> None:
+def _decode_der(data: bytes, decoded: DecodedFile, get_passphrase: GetPassphrase) -> None:
+    label = decoded.label
     if data.startswith(_KEYSTORE_MAGIC):
         raise certificate_error(
             Reason.UNKNOWN_FORMAT,
-            contents.label,
+            label,
             "it is a Java keystore; convert it with 'keytool -importkeystore -srckeystore FILE -destkeystore "
             "client.p12 -deststoretype PKCS12'",
         )
-    if is_cut(data):
-        raise _damaged(data, contents.label, "the DER")
+    if is_truncated(data):
+        raise _damaged(data, label, "the DER")
     if is_pkcs12(data):
-        _parse_pkcs12(data, contents, reveal)
+        _decode_pkcs12(data, decoded, get_passphrase)
         return
     kinds: list[tuple[Callable[[bytes], Any], Callable[[Any], None]]] = [
-        (x509.load_der_x509_certificate, contents.certificates.append),
-        (load_der_pkcs7_certificates, contents.certificates.extend),
-        (_load_der_key, lambda _: contents.keys.append(EncryptedKey(label=contents.label, data=data))),
-        (x509.load_der_x509_csr, lambda _: contents.others.append(REQUEST)),
-        (load_der_public_key, lambda _: contents.others.append(PUBLIC_KEY)),
+        (x509.load_der_x509_certificate, lambda one: decoded.certificates.append(_with_facts(one, label))),
+        (
+            load_der_pkcs7_certificates,
+            lambda several: decoded.certificates.extend(_with_facts(one, label) for one in several),
+        ),
+        (_load_der_key, lambda _: decoded.keys.append(EncryptedKey(label=label, data=data))),
+        (x509.load_der_x509_csr, lambda _: decoded.others.append(REQUEST)),
+        (load_der_public_key, lambda _: decoded.others.append(PUBLIC_KEY)),
     ]
     for load, keep in kinds:
         try:
@@ -261,7 +211,7 @@ def _parse_der(data: bytes, contents: Contents, reveal: GetPassphrase) -> None:
         return
     raise certificate_error(
         Reason.UNKNOWN_FORMAT,
-        contents.label,
+        label,
         "it is neither PEM, DER nor PKCS#12; check the path, and that the file was copied in binary mode",
     )
 
@@ -271,71 +221,74 @@ def _load_der_key(data: bytes) -> None:
         load_der_private_key(data, None)
 
 
-def _parse_pkcs12(data: bytes, contents: Contents, reveal: GetPassphrase) -> None:
-    store = _open_pkcs12(data, lambda: None)
-    is_guarded = store is None
-    store = store or _open_pkcs12(data, _demand(reveal, contents.label))
-    if store is None:
-        raise _wrong_passphrase(contents.label, data, reveal)
-    if store.cert is not None:
-        contents.certificates.append(store.cert.certificate)
-    contents.certificates.extend(extra.certificate for extra in store.additional_certs)
+def _decode_pkcs12(data: bytes, decoded: DecodedFile, get_passphrase: GetPassphrase) -> None:
+    label = decoded.label
+    store, was_encrypted = decrypt_pkcs12(data, label, get_passphrase)
+    certificates = [] if store.cert is None else [store.cert.certificate]
+    certificates += [extra.certificate for extra in store.additional_certs]
+    decoded.certificates.extend(_with_facts(certificate, label) for certificate in certificates)
     if store.key is not None:
         key = store.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        contents.keys.append(EncryptedKey(label=contents.label, data=key, was_guarded=is_guarded))
-
-
-def _open_pkcs12(data: bytes, reveal: GetPassphrase) -> PKCS12KeyAndCertificates | None:
-    try:
-        return load_pkcs12(data, reveal())
-    except (TypeError, *UNPARSABLE):  # a TypeError for a passphrase that is not UTF-8
-        return None
-
-
-def _demand(reveal: GetPassphrase, label: str) -> Callable[[], bytes]:
-    def demand() -> bytes:
-        return reveal() or _no_passphrase(label)
-
-    return demand
-
-
-def _no_passphrase(label: str) -> bytes:
-    raise certificate_error(
-        Reason.PASSPHRASE_MISSING, label, "it is encrypted and there is no passphrase; pass password=… with it"
-    )
-
-
-def _wrong_passphrase(label: str, data: bytes, reveal: GetPassphrase) -> CertificateError:
-    if any(oid in data for oid in _LEGACY_PBE) and not _has_legacy_ciphers():
-        return _unsupported_encryption(label)
-    # A passphrase read from a file brings the file's last newline along; this tells without showing it.
-    newline = " (the one given ends with a newline: strip it)" if (reveal() or b"").endswith((b"\n", b"\r")) else ""
-    return certificate_error(
-        Reason.PASSPHRASE_WRONG, label, f"the passphrase does not open it{newline}; check password=…"
-    )
-
-
-def _unsupported_encryption(label: str) -> CertificateError:
-    return certificate_error(
-        Reason.UNSUPPORTED_ENCRYPTION,
-        label,
-        "it is encrypted with an old cipher (RC2, RC4 or DES) that this system's OpenSSL does not offer (no legacy "
-        "provider); encrypt it anew where the provider is at hand: 'openssl pkcs12 -legacy -in FILE -out client.pem', "
-        "or 'openssl pkcs8 -topk8 -provider legacy -provider default -in FILE -out client.key'",
-    )
-
-
-def _has_legacy_ciphers() -> bool:
-    try:
-        Cipher(RC2(bytes(16)), modes.CBC(bytes(8))).decryptor()
-    except UnsupportedAlgorithm:
-        return False
-    return True
+        decoded.keys.append(EncryptedKey(label=label, data=key, from_pkcs12=was_encrypted))
 
 
 def _damaged(der: bytes, label: str, what: str) -> CertificateError:
-    if is_cut(der):
+    if is_truncated(der):
         return certificate_error(
-            Reason.TRUNCATED, label, f"{what} is cut off or still being written; copy the file again as a whole"
+            Reason.TRUNCATED, label, f"{what} is cut off or still being written; copy the whole file again"
         )
-    return certificate_error(Reason.UNKNOWN_FORMAT, label, f"{what} in it is damaged; copy the file again as a whole")
+    return certificate_error(Reason.UNKNOWN_FORMAT, label, f"{what} in it is damaged; copy the whole file again")
+
+
+def _with_facts(certificate: x509.Certificate, label: str) -> DecodedCertificate:
+    try:
+        return DecodedCertificate(certificate, _facts(certificate))
+    except UNPARSABLE:  # cryptography parses names only when they are read
+        raise _damaged(b"", label, "a certificate") from None
+
+
+def _facts(certificate: x509.Certificate) -> CertificateFacts:
+    names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    constraints = _extension(certificate, x509.BasicConstraints)
+    usage = _extension(certificate, x509.ExtendedKeyUsage)
+    serial_number = f"{certificate.serial_number:X}"
+    return CertificateFacts(
+        der=certificate.public_bytes(Encoding.DER),
+        subject=certificate.subject.rfc4514_string(),
+        # The last is the most specific (X.501 §8.3).
+        common_name=str(names[-1].value) if names else None,
+        issuer=certificate.issuer.rfc4514_string(),
+        serial_number=serial_number.zfill(len(serial_number) + len(serial_number) % 2),
+        not_before=certificate.not_valid_before_utc.astimezone(dt.UTC),
+        not_after=certificate.not_valid_after_utc.astimezone(dt.UTC),
+        key_type=_key_type(certificate),
+        is_ca=constraints is not None and constraints.ca,
+        is_self_signed=certificate.subject == certificate.issuer and _is_signed_by(certificate, certificate),
+        allows_client_auth=usage is None or ExtendedKeyUsageOID.CLIENT_AUTH in usage,
+    )
+
+
+def _key_type(certificate: x509.Certificate) -> str:
+    try:
+        key = certificate.public_key()
+    except UNPARSABLE:
+        return "unknown"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"EC {_CURVES.get(key.curve.name, key.curve.name)}"
+    name = type(key).__name__.removesuffix("PublicKey")
+    return f"{name} {key.key_size}" if isinstance(key, rsa.RSAPublicKey) else name
+
+
+def _extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except (x509.ExtensionNotFound, *UNPARSABLE):
+        return None
+
+
+def _is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (TypeError, InvalidSignature, *UNPARSABLE):
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""What people and programs want to know of one X.509 certificate, as a value; nothing here imports cryptography."""
+"""The public facts of one X.509 certificate, as a value that needs no cryptography."""
 
 from __future__ import annotations
 
@@ -8,24 +8,30 @@ import hashlib
 
 import attrs
 
-from seic._tls.pem import encode
+from seic._tls.encoding import encode_pem
+
+# "Soon" is less than this and less than this share of the lifetime: a certificate that lives for a day would otherwise
+# always expire soon.
+_SOON = dt.timedelta(days=30)
+_SOON_SHARE = 0.2
 
 
 @attrs.frozen(kw_only=True)
 class CertificateFacts:
-    """One certificate's public facts; two are equal when their DER is.
+    """One certificate's public facts; two are equal if their DER is.
 
     Args:
         der: The certificate itself.
-        subject: As RFC 4514 writes it (`CN=svc-user,O=Example`).
-        common_name: The CN of the subject; None where it has none.
-        issuer: As RFC 4514 writes it.
-        serial_number: Upper-case hex, as OpenSSL and nginx write it.
+        subject: In the form of RFC 4514 (`CN=svc-user,O=Example`).
+        common_name: The CN of the subject; None without one.
+        issuer: In the form of RFC 4514.
+        serial_number: Upper-case hex, as OpenSSL and nginx print it.
         not_before: UTC.
         not_after: UTC.
         key_type: `RSA 2048`, `EC P-256`, `Ed25519`.
-        is_ca: Whether the basic constraints say so (RFC 5280 §4.2.1.9).
+        is_ca: Whether the basic constraints mark an authority (RFC 5280 §4.2.1.9).
         is_self_signed: Whether its own key signed it.
+        allows_client_auth: Whether the extended key usage names clientAuth, or is absent (RFC 5280 §4.2.1.12).
     """
 
     der: bytes = attrs.field(repr=False)
@@ -38,6 +44,7 @@ class CertificateFacts:
     key_type: str = attrs.field(eq=False)
     is_ca: bool = attrs.field(eq=False)
     is_self_signed: bool = attrs.field(eq=False)
+    allows_client_auth: bool = attrs.field(eq=False)
 
     @property
     def thumbprint(self) -> str:
@@ -51,20 +58,37 @@ class CertificateFacts:
 
     @property
     def pem(self) -> str:
-        """The certificate as PEM; public."""
-        return encode("CERTIFICATE", self.der).decode()
+        """The certificate as PEM."""
+        return encode_pem("CERTIFICATE", self.der).decode()
 
     @property
     def name(self) -> str:
-        """The shortest that tells it apart in a message: the CN, or the whole subject."""
+        """The shortest name for messages: the CN, else the subject, else the serial number."""
         return f"CN={self.common_name}" if self.common_name else self.subject or f"serial {self.serial_number}"
 
     @property
-    def inline(self) -> str:
-        """What a message carries in brackets: `CN=svc-user, expires 2027-01-31`."""
+    def summary(self) -> str:
+        """Name and expiry for messages: `CN=svc-user, expires 2027-01-31`."""
         return f"{self.name}, expires {self.not_after:%Y-%m-%d}"
 
+    def is_valid(self, now: dt.datetime) -> bool:
+        """Return whether `now` lies within the validity period."""
+        return self.not_before <= now < self.not_after
 
-def moment(when: dt.datetime) -> str:
-    """Return a moment as messages write it: `2027-01-31 12:00 UTC`."""
+    def days_left(self, now: dt.datetime) -> float:
+        """Return the days until it expires; negative after that."""
+        return (self.not_after - now) / dt.timedelta(days=1)
+
+    def expires_soon(self, now: dt.datetime) -> bool:
+        """Return whether less than 30 days and less than a fifth of its lifetime are left."""
+        return self.not_after - now < min(_SOON, (self.not_after - self.not_before) * _SOON_SHARE)
+
+
+def format_time(when: dt.datetime) -> str:
+    """Return a time as messages show it: `2027-01-31 12:00 UTC`."""
     return f"{when.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def clock_says(now: dt.datetime) -> str:
+    """Return the words by which messages about dates name this machine's clock."""
+    return f"this machine's clock says {format_time(now)}"

@@ -1,6 +1,6 @@
-"""What can be wrong, as stable codes for programs, and the two ways of saying it: an error and a warning.
+"""Reason codes of certificate problems, and the error and the warning that carry one.
 
-The message beside a code is for people and may change; a code never changes its meaning.
+Codes are for programs and never change their meaning; the messages are for people and may change.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from seic._errors import CertificateError
 
 
 class Reason(enum.StrEnum):
-    """What is wrong with a certificate, a key or a handshake, one code each."""
+    """A code for each problem of a certificate, a key or a handshake."""
 
     # The file
     NOT_FOUND = "not-found"
@@ -21,7 +21,7 @@ class Reason(enum.StrEnum):
     TRUNCATED = "truncated"
     UNKNOWN_FORMAT = "unknown-format"
 
-    # What stands in it
+    # Its content
     NO_CERTIFICATE = "no-certificate"
     NO_KEY = "no-key"
     CERTIFICATE_AS_KEY = "certificate-as-key"
@@ -41,11 +41,11 @@ class Reason(enum.StrEnum):
     COMMON_NAME = "common-name"
     REFUSED_BY_OPENSSL = "refused-by-openssl"
 
-    # Time
+    # Dates
     EXPIRED = "expired"
     NOT_YET_VALID = "not-yet-valid"
 
-    # Warnings only: it works, but not for long or not for sure
+    # Warnings: the certificate works, but perhaps not for long or not everywhere
     EXPIRES_SOON = "expires-soon"
     KEY_EXPOSED = "key-exposed"
     CHAIN_BROKEN = "chain-broken"
@@ -54,14 +54,14 @@ class Reason(enum.StrEnum):
     AUTHORITY_EXPIRED = "authority-expired"
     AUTHORITY_EXPIRES_SOON = "authority-expires-soon"
 
-    # The server's verdict on our certificate
+    # The server refuses our certificate
     REVOKED = "revoked"
     UNKNOWN_TO_SERVER = "unknown-to-server"
     DEMANDED = "demanded"
     REFUSED = "refused"
     CLOSED_EARLY = "closed-early"
 
-    # Our verdict on the server's certificate, or on the way it speaks
+    # seic refuses the server's certificate or its protocol
     SERVER_EXPIRED = "server-expired"
     SERVER_NOT_YET_VALID = "server-not-yet-valid"
     SERVER_WRONG_HOST = "server-wrong-host"
@@ -75,12 +75,18 @@ class Reason(enum.StrEnum):
     NOT_TLS = "not-tls"
     NO_COMMON_GROUND = "no-common-ground"
 
-    # Rotation
+    # A callback or a file that is read again
     SOURCE_FAILED = "source-failed"
 
 
 class CertificateWarning(UserWarning):
-    """A client certificate works now, but not for long or not for sure; `path` and `reason` as in CertificateError."""
+    """A certificate works now, but perhaps not for long or not everywhere.
+
+    Args:
+        message: The problem, its file, and the remedy.
+        path: The file as the user named it, or a description of the argument that held the bytes.
+        reason: A value of `Reason`.
+    """
 
     def __init__(self, message: str, path: str | None = None, reason: str | None = None) -> None:
         super().__init__(message)
@@ -89,10 +95,10 @@ class CertificateWarning(UserWarning):
 
 
 def certificate_error(reason: Reason, label: str, text: str) -> CertificateError:
-    """Return the error that names the file `label`, or what stood in its place."""
+    """Return the error about the file `label`."""
     return CertificateError(f"{label}: {text}", path=label, reason=reason.value)
 
 
 def certificate_warning(reason: Reason, label: str, text: str) -> CertificateWarning:
-    """Return the warning that names the file `label`, or what stood in its place."""
+    """Return the warning about the file `label`."""
     return CertificateWarning(f"{label}: {text}", label, reason.value)

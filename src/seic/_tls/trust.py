@@ -1,11 +1,11 @@
-"""Which authorities a server's certificate may come from: the system's, or exactly those that the user names.
+"""The authorities that a server's certificate may come from: the system's, or exactly those that the user names.
 
-**The system's trust on Linux is a plain `ssl.SSLContext` that reads the system's bundle once**; truststore serves macOS
-and Windows, whose trust is no file. Measured (Python 3.11, OpenSSL 3.0, httpx 0.28, 143 authorities, one new connection
-after the other): truststore's context costs nothing to build but reads the bundle again for every connection, 25 ms of
-CPU each against 2 to 4 ms; with 50 connections at a time it makes 19 connections a second against 200 to 320 and holds
-the event loop for up to 2 seconds, because its handshake waits on the loop for a lock that a worker thread holds while
-it reads. The plain context is built in about 18 ms, once, and anyio gives it no worker thread.
+On Linux the system's trust is a plain `ssl.SSLContext` that reads the system's bundle once; truststore serves macOS and
+Windows, whose trust is not a file. Measured with Python 3.11, OpenSSL 3.0, httpx 0.28, 143 authorities and sequential
+new connections: truststore's context builds at once but reads the bundle for every connection, with 25 ms of CPU each
+against 2 to 4 ms. With 50 connections at a time it makes 19 connections a second against 200 to 320 and blocks the
+event loop for up to 2 seconds, since its handshake waits on the loop for a lock that a reading worker thread holds. The
+plain context is built once in about 18 ms, and anyio runs it without a worker thread.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from pathlib import Path
 import attrs
 
 from seic._errors import CertificateError
-from seic._tls.checks import days_left, expires_soon
-from seic._tls.credential_files import CredentialFile, Material, who
-from seic._tls.facts import CertificateFacts, moment
+from seic._tls.credential_files import CredentialFile, Material, unreadable_error
+from seic._tls.facts import CertificateFacts, clock_says, format_time
 from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
 
-# Where distributions keep the bundle, for a Python whose OpenSSL was built with a prefix of its own (pyenv, conda,
-# standalone builds): Debian and Alpine, Fedora and RHEL, SUSE, BSD.
+# The bundles of Debian and Alpine, Fedora and RHEL, SUSE, BSD, for a Python whose OpenSSL has another prefix (pyenv,
+# conda, standalone builds).
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -43,14 +42,14 @@ _PLATFORMS_WITHOUT_A_BUNDLE = {"darwin", "win32"}
 
 @attrs.frozen(kw_only=True)
 class Trust:
-    """A set of authorities; equal when they are the same, so that contexts can be shared by it.
+    """A set of authorities; sets of the same authorities are equal, so that they can share a context.
 
     Args:
-        label: What messages call it.
-        authorities: Those that the user named; empty where OpenSSL or the system reads them.
+        label: Its name in messages.
+        authorities: Those that the user named; empty if OpenSSL or the system reads them.
         cafile: A bundle for OpenSSL to read.
-        capath: A directory of hashed names for OpenSSL to look into, or several as `os.pathsep` joins them.
-        version: When the bundle was last written, in nanoseconds.
+        capath: A directory of hashed names for OpenSSL to search, or several joined by `os.pathsep`.
+        version: The bundle's modification time in nanoseconds.
         by_platform: Whether the operating system verifies, through truststore.
     """
 
@@ -62,25 +61,25 @@ class Trust:
     by_platform: bool = False
 
     def check(self, now: dt.datetime | None = None) -> tuple[CertificateWarning, ...]:
-        """Return a warning for each authority that the user named and that has ended or ends soon.
+        """Return a warning for each authority named by the user that has expired or expires soon.
 
-        None for one whose successor of the same name stands beside it: so authorities are replaced.
+        An authority with a valid successor of the same name has none: that is how authorities are replaced.
 
         Args:
-            now: An aware moment; None is this machine's clock.
+            now: An aware time; None is this machine's clock.
         """
         now = now or dt.datetime.now(dt.UTC)
         lasting = {
-            facts.subject for facts in self.authorities if now >= facts.not_before and not expires_soon(facts, now)
+            facts.subject for facts in self.authorities if now >= facts.not_before and not facts.expires_soon(now)
         }
         return tuple(
             _expiry_warning(facts, self.label, now)
             for facts in self.authorities
-            if expires_soon(facts, now) and facts.subject not in lasting
+            if facts.expires_soon(now) and facts.subject not in lasting
         )
 
     def new_context(self) -> ssl.SSLContext:
-        """Return a client's context that trusts these authorities and nothing else.
+        """Return a client context that trusts these authorities and no others.
 
         Raises:
             CertificateError: The bundle cannot be read.
@@ -92,13 +91,13 @@ class Trust:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             if self.authorities:
-                # An intermediate that the user names is an anchor by itself, without the root above it.
+                # An intermediate that the user names is trusted without its root.
                 context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
                 context.load_verify_locations(cadata=b"".join(facts.der for facts in self.authorities))
             else:
                 context.load_verify_locations(self.cafile, self.capath)
         except PermissionError as error:
-            raise _unreadable(self.cafile or self.label, self.label) from error
+            raise unreadable_error(self.cafile or self.label, self.label) from error
         except OSError as error:  # an ssl.SSLError is one
             raise certificate_error(
                 Reason.UNKNOWN_FORMAT,
@@ -112,13 +111,13 @@ def read_trust(ca: Material | None = None, *, now: dt.datetime | None = None, pl
     """Find the authorities.
 
     Args:
-        ca: A bundle's path, PEM text or bytes, or a directory: exactly these. None is the system's trust; where
-            SSL_CERT_FILE or SSL_CERT_DIR is set, exactly what they name, on every platform.
-        now: For the authorities' dates; None is this machine's clock.
+        ca: A bundle's path, PEM text or bytes, or a directory: exactly these. None is the system's trust, or exactly
+            what SSL_CERT_FILE and SSL_CERT_DIR name, on every platform.
+        now: An aware time for the authorities' dates; None is this machine's clock.
         platform: As `sys.platform`.
 
     Raises:
-        CertificateError: There is no authority in what was named, or none that is valid now.
+        CertificateError: There is no authority in the named files, or none that is valid now.
     """
     if ca is not None:
         try:
@@ -127,79 +126,78 @@ def read_trust(ca: Material | None = None, *, now: dt.datetime | None = None, pl
             text = error.message
             if error.reason == Reason.PASSPHRASE_MISSING:
                 text = (
-                    f"{error.path}: it is encrypted, and authorities are public; pass them as PEM, out of a PKCS#12 "
-                    "file by 'openssl pkcs12 -in FILE -nokeys -out ca.pem'"
+                    f"{error.path}: it is encrypted, but authorities are public; pass them as PEM, extracted from a "
+                    "PKCS#12 file by 'openssl pkcs12 -in FILE -nokeys -out ca.pem'"
                 )
             raise CertificateError(f"ca: {text}", path=error.path, reason=error.reason, field="ca") from None
     return _from_environment() or _of_system(platform)
 
 
-def _named(source: CredentialFile, now: dt.datetime) -> Trust:
-    from seic._tls.decode import parse
-    from seic._tls.reading import facts_of
+def _named(file: CredentialFile, now: dt.datetime) -> Trust:
+    from seic._tls.decode import decode
 
     held: list[str] = []
-    found: dict[bytes, CertificateFacts] = {}
-    for one in [source] if source.directory is None else _files(source.directory):
-        contents = parse(one.read(), one.label, lambda: None)
-        held += [*contents.others, *("private key" for _ in contents.keys)]
-        for facts in map(facts_of, contents.certificates):
-            found[facts.der] = facts
+    found: dict[CertificateFacts, None] = {}
+    for one in [file] if file.directory is None else _files(file.directory):
+        decoded = decode(one.read(), one.label, lambda: None)
+        held += [*decoded.others, *("private key" for _ in decoded.keys)]
+        for certificate in decoded.certificates:
+            found[certificate.facts] = None
     if not found:
         holds = f" (it holds: {', '.join(dict.fromkeys(held))})" if held else ""
         raise certificate_error(
             Reason.NO_CERTIFICATE,
-            source.label,
+            file.label,
             f"there is no certificate of an authority in it{holds}; pass the PEM of the authority that signed the "
             "server's certificate",
         )
-    return Trust(label=source.label, authorities=tuple(_usable(found.values(), source.label, now)))
+    return Trust(label=file.label, authorities=tuple(_usable(list(found), file.label, now)))
 
 
 def _files(directory: Path) -> list[CredentialFile]:
-    # Hashed names and links to one file are common; what is read twice counts once.
+    # Hashed names and other links to one file are common: read it once.
     try:
         names = sorted(directory.iterdir())
     except OSError as error:
-        raise _unreadable(str(directory), error.strerror or "ca") from None
+        raise unreadable_error(str(directory), error.strerror or "ca") from None
     real = {
         os.path.realpath(path): path for path in names if path.suffix in _SUFFIXES or _HASHED_NAME.fullmatch(path.name)
     }
     return [CredentialFile(label=str(path), path=path) for path in real.values()]
 
 
-def _usable(found: Iterable[CertificateFacts], label: str, now: dt.datetime) -> list[CertificateFacts]:
-    everyone = list(found)
-    # A self-signed certificate may be trusted as itself, whatever it says of being an authority.
-    authorities = [facts for facts in everyone if facts.is_ca or facts.is_self_signed]
+def _usable(found: list[CertificateFacts], label: str, now: dt.datetime) -> list[CertificateFacts]:
+    # A self-signed certificate may be trusted even if it is not marked as an authority.
+    authorities = [facts for facts in found if facts.is_ca or facts.is_self_signed]
     if not authorities:
         raise certificate_error(
             Reason.NOT_A_CA,
             label,
-            f"it holds no authority, only {everyone[0].name}, which was issued by {everyone[0].issuer}; pass the "
+            f"it holds no authority, only {found[0].name}, which was issued by {found[0].issuer}; pass the "
             "certificate of that issuer",
         )
-    if not any(facts.not_before <= now < facts.not_after for facts in authorities):
+    if not any(facts.is_valid(now) for facts in authorities):
         facts = authorities[0]
         expired = now >= facts.not_after
-        when = f"expired on {moment(facts.not_after)}" if expired else f"is not valid before {moment(facts.not_before)}"
+        when = "expired on" if expired else "is not valid before"
+        date = format_time(facts.not_after if expired else facts.not_before)
         raise certificate_error(
             Reason.EXPIRED if expired else Reason.NOT_YET_VALID,
             label,
-            f"the authority {facts.name} {when}; this machine's clock says {moment(now)}; get the authority's present "
-            "certificate from whoever runs the server, or set the clock if it is wrong",
+            f"the authority {facts.name} {when} {date}; {clock_says(now)}; get the authority's present certificate "
+            "from the server's operator, or set the clock if it is wrong",
         )
     return authorities
 
 
 def _expiry_warning(facts: CertificateFacts, label: str, now: dt.datetime) -> CertificateWarning:
-    has_ended = now >= facts.not_after
-    when = "expired on" if has_ended else f"expires in {days_left(facts, now):.1f} days, on"
+    has_expired = now >= facts.not_after
+    when = "expired on" if has_expired else f"expires in {facts.days_left(now):.1f} days, on"
     return certificate_warning(
-        Reason.AUTHORITY_EXPIRED if has_ended else Reason.AUTHORITY_EXPIRES_SOON,
+        Reason.AUTHORITY_EXPIRED if has_expired else Reason.AUTHORITY_EXPIRES_SOON,
         label,
-        f"ca: the authority {facts.name} {when} {moment(facts.not_after)}; this machine's clock says {moment(now)}; "
-        "get its present certificate from whoever runs the server, and put it beside this one, or in its place",
+        f"ca: the authority {facts.name} {when} {format_time(facts.not_after)}; {clock_says(now)}; "
+        "get its present certificate from the server's operator, and add it to the file, or replace this one",
     )
 
 
@@ -208,23 +206,25 @@ def _from_environment() -> Trust | None:
     if cafile is None and capath is None:
         return None
     if cafile is not None:
-        _look("SSL_CERT_FILE", cafile, [cafile], "file", stat.S_ISREG)
+        _check_variable("SSL_CERT_FILE", cafile, [cafile], "file", stat.S_ISREG)
     if capath is not None:
-        # A folder may be there and yet not be entered, which OpenSSL passes over in silence.
+        # OpenSSL ignores a directory that it cannot access; the dot makes `stat` fail for one.
         folders = capath.split(os.pathsep)
-        _look("SSL_CERT_DIR", capath, [f"{part}/." for part in folders], "folder", stat.S_ISDIR)
+        _check_variable("SSL_CERT_DIR", capath, [f"{part}/." for part in folders], "folder", stat.S_ISDIR)
         if cafile is None and all(map(_has_other_names_only, filter(os.path.isdir, folders))):
             raise certificate_error(
                 Reason.NO_CERTIFICATE,
                 capath,
-                "SSL_CERT_DIR names it, but OpenSSL finds an authority by the hash of its name, and no file there is "
-                "called so; run 'openssl rehash FOLDER', or name a bundle by SSL_CERT_FILE",
+                "SSL_CERT_DIR names it, but OpenSSL finds an authority by the hash of its name, and no file has such "
+                "a name; run 'openssl rehash FOLDER', or name a bundle by SSL_CERT_FILE",
             )
-    said = [name for name, value in (("SSL_CERT_FILE", cafile), ("SSL_CERT_DIR", capath)) if value is not None]
-    return Trust(label=" and ".join(said), cafile=cafile, capath=capath, version=_version(cafile))
+    names = [name for name, value in (("SSL_CERT_FILE", cafile), ("SSL_CERT_DIR", capath)) if value is not None]
+    return Trust(label=" and ".join(names), cafile=cafile, capath=capath, version=_version(cafile))
 
 
-def _look(variable: str, value: str, paths: Iterable[str], kind: str, is_wanted: Callable[[int], bool]) -> None:
+def _check_variable(
+    variable: str, value: str, paths: Iterable[str], kind: str, is_wanted: Callable[[int], bool]
+) -> None:
     forbidden = False
     for path in paths:
         try:
@@ -232,18 +232,12 @@ def _look(variable: str, value: str, paths: Iterable[str], kind: str, is_wanted:
                 return
         except PermissionError:
             forbidden = True
-        except (OSError, ValueError):  # not there, or no path at all
+        except (OSError, ValueError):  # it does not exist, or cannot be a path
             continue
     if forbidden:
-        raise _unreadable(value, variable)
+        raise unreadable_error(value, variable)
     raise certificate_error(
         Reason.NOT_FOUND, value, f"{variable} names it, but there is no such {kind}; correct the variable or unset it"
-    )
-
-
-def _unreadable(label: str, why: str) -> CertificateError:
-    return certificate_error(
-        Reason.UNREADABLE, label, f"this process{who()} may not read it ({why}); give its user read permission"
     )
 
 
@@ -265,14 +259,14 @@ def _of_system(platform: str) -> Trust:
 def _has_hashed_names(directory: str) -> bool:
     try:
         return _is_any_hashed(directory)
-    except OSError:  # there is none, or not for this user
+    except OSError:  # it does not exist, or this user may not list it
         return False
 
 
 def _has_other_names_only(directory: str) -> bool:
     try:
         return not _is_any_hashed(directory)
-    except OSError:  # not for this user to list, yet OpenSSL may open what it knows the name of
+    except OSError:  # this user may not list it, but OpenSSL may open files whose names it computes
         return False
 
 
@@ -283,5 +277,5 @@ def _is_any_hashed(directory: str) -> bool:
 def _version(cafile: str | None) -> int:
     try:
         return 0 if cafile is None else Path(cafile).stat().st_mtime_ns
-    except OSError:  # it is being replaced, or is not for this user: loading it tells
+    except OSError:  # it is being replaced or is not readable: loading it reports that
         return 0

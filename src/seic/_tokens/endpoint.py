@@ -7,17 +7,17 @@ from collections.abc import Callable
 import attrs
 import httpx
 
-from seic._model.grants import Grant
+from seic._model.grant_parameters import GrantParameters, as_grant_parameters
 from seic._model.provider import KeyedCertificate, Provider, RequestContext
 from seic._model.secrecy import Unpicklable, hide
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.client_auth import hint_for_refusal
 from seic._oauth.dpop import DPoP, wants_nonce
+from seic._oauth.introspection import build_token_info_request, parse_token_info_reply
 from seic._oauth.messages import build_token_request, parse_token_reply
 from seic._oauth.reply import Reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
-from seic._oauth.token_info import build_token_info_request, parse_token_info_reply
 from seic._tokens.sending import Sender
 
 
@@ -59,7 +59,7 @@ class TokenEndpoint(Unpicklable):
     url: str
     client_id: str
     client_secret: str | None = attrs.field(repr=hide)
-    grant: Grant
+    grant: GrantParameters = attrs.field(converter=as_grant_parameters)
     sender: Sender = attrs.field(repr=False)
     timeout: float
     certificate: Callable[[], KeyedCertificate | None] = attrs.field(default=lambda: None, repr=False)
@@ -82,7 +82,7 @@ class TokenEndpoint(Unpicklable):
     def _own(self, reply: Reply, *, now: float) -> Reply:
         return attrs.evolve(reply, provider=self.provider, host=self.host, now=now)
 
-    def build(self, grant: Grant | None = None, *, now: float = 0.0) -> httpx.Request:
+    def build(self, grant: GrantParameters | None = None, *, now: float = 0.0) -> httpx.Request:
         """Return a request for a new token.
 
         Args:

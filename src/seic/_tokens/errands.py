@@ -11,7 +11,7 @@ from seic._errors import TokenRequestRefused
 from seic._events import Emit, TokenNotBound
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
-from seic._oauth.confirmation import is_bound_as_it_should
+from seic._oauth.confirmation import check_confirmation
 from seic._oauth.redact import find_tracking_id
 from seic._oauth.reply import Reply
 from seic._tokens.clock import Clock
@@ -116,7 +116,7 @@ def description(endpoint: TokenEndpoint, token: Token, clock: Clock, emit: Emit)
     info = endpoint.parse_token_info(reply, now=clock.wall())
     # The platform's call knows no confirmation; only introspection does (RFC 8705 §3.2).
     if info.active and endpoint.provider.token_info_url is None:
-        is_bound = is_bound_as_it_should(
+        is_bound = check_confirmation(
             info.extra, provider=endpoint.provider, certificate=certificate, host=endpoint.host
         )
         if not is_bound:

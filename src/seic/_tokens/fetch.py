@@ -11,11 +11,13 @@ import httpx
 
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
 from seic._events import Emit, TokenNotBound, TokenRequested
-from seic._model.grants import AuthorizationCode, Grant, RefreshToken
+from seic._model.grant_parameters import GrantParameters
+from seic._model.grants import AuthorizationCode, RefreshToken
 from seic._model.token import Token
-from seic._oauth.confirmation import is_token_bound_as_it_should
+from seic._oauth.confirmation import check_confirmation
+from seic._oauth.jwt import claims_of
+from seic._oauth.next_grant import login_required, next_grant
 from seic._oauth.redact import find_tracking_id
-from seic._oauth.renewal import at_hand, begun_by, keep_refresh_token, login_required, next_grant, spent_by
 from seic._oauth.reply import Reply
 from seic._runtime import sleep
 from seic._tokens.backoff import EAGER_ATTEMPTS, repeat_in
@@ -72,13 +74,13 @@ class _Ask:
         grant: What asks.
         is_own: Whether that is the configured grant.
         fate: How the last spending of what it carries ended.
-        begun_by: What its login began with.
+        login_id: The id of its login.
     """
 
-    grant: Grant
+    grant: GrantParameters
     is_own: bool
     fate: Fate
-    begun_by: str | None
+    login_id: str | None
 
 
 @attrs.frozen(kw_only=True)
@@ -151,7 +153,7 @@ class Fetch:
                 continue
             request = self.endpoint.build(ask.grant, now=self.clock.wall())
             spending = None
-            if (secret := spent_by(ask.grant)) is not None:
+            if (secret := ask.grant.single_use_secret) is not None:
                 spending = yield from self._begin_spending(secret, ask.fate, ends)
                 if spending is None:
                     looks = True
@@ -210,12 +212,12 @@ class Fetch:
             return None
         stored = yield from self.keeper.load(self.key)
         configured = self.endpoint.grant
-        if stored is None or (self._is_unspent(configured) and stored.begun_by not in (None, begun_by(configured))):
+        if stored is None or (self._is_unspent(configured) and stored.login_id not in (None, configured.login_id)):
             return None
         return stored
 
-    def _is_unspent(self, grant: Grant) -> bool:
-        secret = spent_by(grant)
+    def _is_unspent(self, grant: GrantParameters) -> bool:
+        secret = grant.single_use_secret
         return secret is not None and self.spendings.fate(secret) is Fate.UNSPENT
 
     def _choose(self, last: Token | None, refusal: TokenRequestRefused | None, *, refused: bool) -> _Ask:
@@ -229,7 +231,7 @@ class Fetch:
             provider=self.endpoint.provider,
             now=self.clock.wall(),
             refresh_refused=fate is Fate.SPENT or (fate is Fate.IN_DOUBT and configured.is_repeatable),
-            is_unspent=self._is_unspent(configured) and (last is None or last.begun_by != begun_by(configured)),
+            is_unused=self._is_unspent(configured) and (last is None or last.login_id != configured.login_id),
             refusal=refusal,
         )
         is_own = chosen is configured
@@ -237,18 +239,22 @@ class Fetch:
             if isinstance(configured, AuthorizationCode):
                 raise refusal
             raise login_required("the provider refused the refresh token", refusal)
-        grant, fate = at_hand(chosen), Fate.UNSPENT
-        if (secret := spent_by(grant)) is not None:
+        grant, fate = chosen.resolve(), Fate.UNSPENT
+        if (secret := grant.single_use_secret) is not None:
             fate = self.spendings.fate(secret)
             if fate is Fate.SPENT:
-                what = "what the grant's callable returned" if configured.is_repeatable else "what the grant carries"
-                raise login_required(f"{what} was used, and works once", refusal)
+                what = (
+                    "the refresh token or code that the callable returned"
+                    if configured.is_repeatable
+                    else "this refresh token or code"
+                )
+                raise login_required(f"{what} has already been used", refusal)
             if fate is Fate.IN_DOUBT and self.lives:
                 raise TokenEndpointUnavailable(
                     f"{self.endpoint.host}: the answer to the last refresh was lost, and a second could end the token "
                     "in hand; it serves to its end, and then the refresh token is sent again"
                 )
-        return _Ask(grant, is_own, fate, begun_by(grant) if is_own or last is None else last.begun_by)
+        return _Ask(grant, is_own, fate, grant.login_id if is_own or last is None else last.login_id)
 
     def _ask(
         self, request: httpx.Request, ask: _Ask, last: Token | None, spending: Spending | None, ends: float
@@ -268,8 +274,8 @@ class Fetch:
                 request = self.endpoint.build(ask.grant, now=self.clock.wall())
                 reply = yield Send(request, ends - begun)
             token = self.endpoint.parse(reply, obtained_at=wall, now=self.clock.wall())
-            is_bound = is_token_bound_as_it_should(
-                token.access_token,
+            is_bound = check_confirmation(
+                claims_of(token.access_token),
                 provider=self.endpoint.provider,
                 certificate=certificate,
                 host=self.endpoint.host,
@@ -287,7 +293,7 @@ class Fetch:
             self.emit(TokenNotBound(host=self.endpoint.host, tracking_id=token.tracking_id))
         if token.refresh_token is not None:
             self.spendings.issued(token.refresh_token)
-        kept = attrs.evolve(keep_refresh_token(token, used=ask.grant, previous=last), begun_by=ask.begun_by)
+        kept = attrs.evolve(ask.grant.keep_refresh_token(token, previous=last), login_id=ask.login_id)
         if self.keeper is not None:
             saved = self.keeper.save(self.key, kept)
             if kept.refresh_token is not None and saved is not None:

@@ -272,7 +272,7 @@ def _is_sound(stored: object, wall: float) -> bool:
         return False
     if not isinstance(stored.refresh_token, str | None) or not isinstance(stored.token_type, str):
         return False
-    if not isinstance(stored.begun_by, str | None):
+    if not isinstance(stored.login_id, str | None):
         return False
     if stored.refresh_expires_in is not None and not _is_number(stored.refresh_expires_in):
         return False

@@ -12,8 +12,7 @@ from seic._errors import TokenError, TokenRequestRefused
 from seic._events import Emit, Event
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
-from seic._oauth.renewal import given_token
-from seic._oauth.token_info import require_token_info
+from seic._oauth.introspection import require_token_info
 from seic._runtime import survive_fork
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import Doomed, TokenEndpoint
@@ -92,7 +91,7 @@ class TokenSource:
             emit=emit,
             clock=clock,
         )
-        if (token := given_token(endpoint.grant)) is not None:
+        if (token := endpoint.grant.existing_token) is not None:
             self.state.held = self._hold(had_before(token, clock))
         survive_fork(self)
 

@@ -17,7 +17,7 @@ class TokenStore(Protocol):
     Methods block; one that waits for a disk or a network says so by `blocking`, and is then called in a thread of its
     own and waited for briefly. Calls come one at a time.
     Keys are opaque hex digests of everything that a token is bound to, so two identities never share one.
-    A token is kept with all its fields; without `begun_by` a session cannot be told from that of an earlier login.
+    A token is kept with all its fields; without `login_id` a session cannot be told from that of an earlier login.
 
     Nobody deletes what was abandoned: a store may forget a token at `Token.ends_at`, when nothing of it serves.
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 try:
     import starlette as _starlette  # noqa: F401  # to name the command that installs it
-except ModuleNotFoundError as missing:
-    raise ImportError('seic.fastapi needs fastapi or starlette: run pip install "seic[fastapi]"') from missing
+except ModuleNotFoundError as _missing:
+    raise ImportError('seic.fastapi needs fastapi or starlette: run pip install "seic[fastapi]"') from _missing
 
+from seic._public import publish
 from seic.fastapi._clients import Clients, client_named, clients_of, get_client, lifespan
 from seic.fastapi._forwarded_certificate import (
     ClientCertHeader,
@@ -74,8 +75,7 @@ else:
     }
     # `from seic.fastapi import *` takes what is installed.
     __all__ = [name for name in __all__ if name not in _LAZY or importlib.util.find_spec(_LAZY[name][0])]
-    for _name in [name for name in __all__ if name not in _LAZY]:
-        globals()[_name].__module__ = __name__
+    publish(__name__, [name for name in __all__ if name not in _LAZY], globals())
 
     def __getattr__(name: str) -> Any:
         if name not in _LAZY:
@@ -85,6 +85,6 @@ else:
             installed = package.replace("_", "-")
             raise ImportError(f'seic.fastapi.{name} needs {installed}: run pip install "seic[{extra}]"')
         value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
-        value.__module__ = __name__
         globals()[name] = value
+        publish(__name__, [name], globals())
         return value

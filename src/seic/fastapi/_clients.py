@@ -6,18 +6,21 @@ import contextlib
 import functools
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import attrs
+import httpx
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
+from seic._api.retry import Retry
 from seic._auth import OAuth2Auth
 from seic._client import AsyncClient
 from seic._config import Config
 from seic._errors import ConfigurationError, TokenError
 from seic._listeners import Listener
+from seic._options import AsyncClientOptions
 from seic._runtime import Job, start_async
 from seic.fastapi._certificate_probe import CertificateProbe
 from seic.fastapi._health import HealthTracker
@@ -114,7 +117,9 @@ def lifespan(
     also: Lifespan | None = None,
     warm: bool = False,
     on_event: Listener | None = None,
-    **options: Any,
+    transport: httpx.AsyncBaseTransport | None = None,
+    retry: Retry | None = None,
+    **options: Unpack[AsyncClientOptions],
 ) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[dict[str, Any]]]:
     """Return a lifespan that opens a client for each configuration and closes it when the application stops.
 
@@ -134,7 +139,9 @@ def lifespan(
             probes have fetched.
         on_event: A listener of every client, and of people's where logins have none of their own; see
             `OAuth2Auth.listen`.
-        options: Keywords of `AsyncClient`, for every client.
+        transport: See `AsyncClient`.
+        retry: See `AsyncClient`.
+        options: See `AsyncClient`.
 
     Raises:
         ConfigurationError: On start, a setting is missing or wrong.
@@ -148,7 +155,7 @@ def lifespan(
         async with contextlib.AsyncExitStack() as stack:
             opened: dict[str, AsyncClient] = {}
             for name, config in named.items():
-                client = AsyncClient(config, on_event=on_event, **options)
+                client = AsyncClient(config, on_event=on_event, transport=transport, retry=retry, **options)
                 opened[name] = await stack.enter_async_context(client)
             # A lifespan's state reaches mounted applications, too; the application's own stands in where a user's
             # lifespan does not pass it on.

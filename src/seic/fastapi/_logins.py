@@ -14,7 +14,7 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import urlencode, urlsplit
 
 import attrs
@@ -25,12 +25,14 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import NoMatchFound, Route
 
+from seic._api.retry import Retry
 from seic._client import AsyncClient
 from seic._config import Config
 from seic._errors import CertificateError, ConfigurationError, InvalidTokenResponse, TokenError, TokenRequestRefused
 from seic._listeners import Listener
 from seic._oauth import authorize
 from seic._oauth.pkce import is_same_state
+from seic._options import AsyncClientOptions
 from seic.fastapi._certificate_probe import CertificateProbe
 from seic.fastapi._clients import CurrentUser, LoginRealm, bind_user, listener_of, register_realm
 from seic.fastapi._cookie_cipher import CookieCipher, FernetKeys
@@ -108,7 +110,8 @@ class Logins:
         secure: False takes plain http, for a machine of one's own.
         transport: What carries API and token calls in place of the network, for tests.
         on_event: A listener of everybody's events; None is the one that `lifespan` was given. See `OAuth2Auth.listen`.
-        options: Keywords of `AsyncClient`, for every person's client.
+        retry: See `AsyncClient`.
+        options: See `AsyncClient`.
 
     Raises:
         ConfigurationError: A setting is missing or makes no sense.
@@ -135,7 +138,8 @@ class Logins:
         secure: bool = True,
         transport: httpx.AsyncBaseTransport | None = None,
         on_event: Listener | None = None,
-        **options: Any,
+        retry: Retry | None = None,
+        **options: Unpack[AsyncClientOptions],
     ) -> None:
         if not name.replace("-", "").isalnum():
             raise ConfigurationError("name: must be letters, digits and '-', for it names cookies", field="name")
@@ -167,6 +171,7 @@ class Logins:
             end_other_sessions=end_other_sessions,
             transport=transport,
             on_event=on_event,
+            retry=retry,
             **options,
         )
         self._has_listener = on_event is not None

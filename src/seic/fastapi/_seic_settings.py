@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import ClassVar, Unpack
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from seic._config import Config
 from seic._model.secrecy import traceless
+from seic._options import ConfigOptions
 from seic._settings import refuse_unknown
 
 _PREFIX = "SEIC_"
@@ -22,7 +23,9 @@ class SeicSettings(BaseSettings):
     `.env` file that is no setting's is a ConfigurationError at once.
     """
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", hide_input_in_errors=True)
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix=_PREFIX, extra="ignore", hide_input_in_errors=True
+    )
 
     profile: str | None = None
     provider: str | None = None
@@ -69,7 +72,7 @@ class SeicSettings(BaseSettings):
         return {f"{_PREFIX}{name.upper()}" for name in cls.model_fields}
 
     @traceless
-    def config(self, **changes: Any) -> Config:
+    def config(self, **changes: Unpack[ConfigOptions]) -> Config:
         """Return the configuration that the settings state.
 
         Args:

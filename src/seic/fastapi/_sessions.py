@@ -8,23 +8,25 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import attrs
 import httpx
 
+from seic._api.retry import Retry
 from seic._auth import OAuth2Auth
 from seic._client import AsyncClient
 from seic._config import Config
 from seic._errors import ConfigurationError, TokenError
 from seic._events import CertificateExpiring, CertificateRejected, CertificateRotated, Event, TrustStoreReloaded
 from seic._listeners import Listener, Listeners
-from seic._model.grants import AuthorizationCode, Fields
+from seic._model.grant_parameters import Fields, GrantParameters
+from seic._model.grants import AuthorizationCode
 from seic._model.provider import Provider
-from seic._model.secrecy import hide
-from seic._model.secret import Secret
+from seic._model.secrecy import Secret, hide
 from seic._model.token import Token
-from seic._oauth.renewal import login_required
+from seic._oauth.next_grant import login_required
+from seic._options import AsyncClientOptions
 from seic._runtime import in_thread, within
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.store import TokenStore
@@ -63,7 +65,7 @@ class UserLogin(AuthorizationCode):
 
     def check(self, provider: Provider) -> None:
         """Require a provider that people can log in at."""
-        self._check_parameters(provider, self.grant_type)
+        GrantParameters.check(self, provider)
         provider.require("authorize_url", "a login")
 
     def fields(self, provider: Provider) -> Fields:
@@ -171,7 +173,8 @@ class Sessions:
         idle: Seconds after the end of an access token within which it has to be refreshed.
         transport: What carries API and token calls in place of the network, for tests.
         on_event: A listener of everybody's events.
-        options: Keywords of `AsyncClient`, for every person's client.
+        retry: See `AsyncClient`.
+        options: See `AsyncClient`.
 
     Raises:
         ConfigurationError: There is no store.
@@ -187,7 +190,8 @@ class Sessions:
         end_other_sessions: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
         on_event: Listener | None = None,
-        **options: Any,
+        retry: Retry | None = None,
+        **options: Unpack[AsyncClientOptions],
     ) -> None:
         if config.store is None:
             raise ConfigurationError(
@@ -199,7 +203,7 @@ class Sessions:
         self._grant = UserLogin(redirect_uri=redirect_uri, end_other_sessions=end_other_sessions)
         self._config = attrs.evolve(config, grant=self._grant, store=self._store)
         self._given = transport
-        self._options = options
+        self._options: dict[str, Any] = {"retry": retry, **options}
         #: What carries everybody's calls.
         self.carrier = _SharedTransport()
         self._is_open = False

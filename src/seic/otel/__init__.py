@@ -18,8 +18,8 @@ import httpx
 
 try:
     from opentelemetry import metrics, trace
-except ModuleNotFoundError as error:
-    raise ImportError('seic.otel needs opentelemetry-api: run pip install "seic[otel]"') from error
+except ModuleNotFoundError as _error:
+    raise ImportError('seic.otel needs opentelemetry-api: run pip install "seic[otel]"') from _error
 
 from seic._auth import OAuth2Auth
 from seic._config import Config

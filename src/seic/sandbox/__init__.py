@@ -9,9 +9,10 @@ from __future__ import annotations
 
 try:
     import aiohttp as _aiohttp  # noqa: F401 - fails here with an explanation
-except ImportError as error:
-    raise ImportError('seic.sandbox needs aiohttp: run pip install "seic[sandbox]"') from error
+except ImportError as _error:
+    raise ImportError('seic.sandbox needs aiohttp: run pip install "seic[sandbox]"') from _error
 
+from seic._public import publish
 from seic.sandbox._certificates import CertificateAuthority, IssuedCertificate
 from seic.sandbox._manual_clock import ManualClock
 from seic.sandbox._sandbox import Sandbox
@@ -20,6 +21,4 @@ from seic.sandbox._server.faults import Hold
 
 __all__ = ["CertificateAuthority", "Counts", "Hold", "HostCounts", "IssuedCertificate", "ManualClock", "Sandbox"]
 
-for _name in __all__:
-    globals()[_name].__module__ = __name__
-del _name
+publish(__name__, __all__, globals())

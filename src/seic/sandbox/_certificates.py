@@ -82,7 +82,7 @@ class CertificateAuthority:
         name = _name(common_name)
         usage = _key_usage(key_cert_sign=True, crl_sign=True)
         builder = _validity(x509.CertificateBuilder(), not_before, not_after, _AUTHORITY_LIFETIME)
-        self.certificate = (
+        self.certificate: x509.Certificate = (
             builder.subject_name(name)
             .issuer_name(name)
             .public_key(self._key.public_key())

@@ -37,8 +37,8 @@ class Transcript:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._has_colour = out.isatty() and not os.environ.get("NO_COLOR")
-        self.right = 0
-        self.wrong = 0
+        self.right: int = 0
+        self.wrong: int = 0
 
     def title(self, text: str) -> None:
         """Open a step."""

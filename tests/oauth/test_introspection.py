@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from seic._errors import ConfigurationError, InvalidTokenResponse, TokenError, TokenRequestRefused
 from seic._model.provider import Provider, RequestContext
 from seic._model.token_info import TokenInfo
+from seic._oauth.introspection import build_token_info_request, parse_token_info_reply
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
-from seic._oauth.token_info import build_token_info_request, parse_token_info_reply
 from tests._support.token_replies import reply_of
 
 STANDARD = attrs.evolve(OAUTH2, introspection_url="/introspect")

@@ -7,7 +7,7 @@ import re
 import httpx
 
 from seic._errors import ConfigurationError
-from seic._model.grants import Fields
+from seic._model.grant_parameters import Fields
 from seic._model.hosts import Origin
 from seic._model.provider import RequestContext
 from seic._oauth.client_auth import client_authentication_of

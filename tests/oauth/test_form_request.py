@@ -10,7 +10,7 @@ import pytest
 from seic._errors import ConfigurationError
 from seic._model.provider import Provider, RequestContext
 from seic._oauth.client_auth import ClientSecretPost
-from seic._oauth.requests import build_form_request, dialect_headers, is_header_safe, url_beside
+from seic._oauth.form_request import build_form_request, dialect_headers, is_header_safe, url_beside
 
 
 def _context(**provider: Any) -> RequestContext:

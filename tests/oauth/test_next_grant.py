@@ -10,19 +10,12 @@ import pytest
 
 from seic._errors import TokenRequestRefused
 from seic._model.extension_grants import ExistingToken
-from seic._model.grants import (
-    AuthorizationCode,
-    ClientCredentials,
-    Grant,
-    Password,
-    RefreshToken,
-    Saml2Bearer,
-    SessionToken,
-)
+from seic._model.grant_parameters import GrantParameters
+from seic._model.grants import AuthorizationCode, ClientCredentials, Password, RefreshToken, Saml2Bearer, SessionToken
 from seic._model.provider import Provider
 from seic._model.token import Token
+from seic._oauth.next_grant import next_grant
 from seic._oauth.providers import OAUTH2, SEI_PLATFORM
-from seic._oauth.renewal import keep_refresh_token, next_grant
 
 SAML = (
     b'<a:Assertion xmlns:a="urn:oasis:names:tc:SAML:2.0:assertion">'
@@ -37,7 +30,7 @@ CODE = AuthorizationCode(code="c")
 PASSWORD = Password(username="u", password="p")
 
 
-def _next(grant: Grant, token: Token | None, *, now: float = 1_100.0, **changes: Any) -> Grant:
+def _next(grant: GrantParameters, token: Token | None, *, now: float = 1_100.0, **changes: Any) -> GrantParameters:
     return next_grant(grant, token, **{"provider": OAUTH2, "now": now, **changes})
 
 
@@ -52,13 +45,13 @@ _EVERY_GRANT = [
 
 
 @pytest.mark.parametrize("grant", _EVERY_GRANT, ids=lambda grant: type(grant).__name__)
-def test_the_first_token(grant: Grant) -> None:
+def test_the_first_token(grant: GrantParameters) -> None:
     """Expect the grant itself to ask for the first."""
     assert _next(grant, None) is grant
 
 
 @pytest.mark.parametrize("grant", _EVERY_GRANT[1:], ids=lambda grant: type(grant).__name__)
-def test_a_refresh_token_goes_first(grant: Grant) -> None:
+def test_a_refresh_token_goes_first(grant: GrantParameters) -> None:
     """Expect the token's own refresh token to ask for the next, whatever the grant."""
     following = _next(grant, PAIR)
     assert isinstance(following, RefreshToken)
@@ -106,7 +99,7 @@ def test_a_provider_without_refresh() -> None:
 @pytest.mark.parametrize(
     ("token", "refused"), [(BARE, False), (PAIR, True)], ids=["no refresh token", "refused refresh token"]
 )
-def test_a_grant_that_can_asks_again(grant: Grant, token: Token, refused: bool) -> None:
+def test_a_grant_that_can_asks_again(grant: GrantParameters, token: Token, refused: bool) -> None:
     """Expect a password, a document, and whatever a callable supplies to renew themselves."""
     assert _next(grant, token, refresh_refused=refused) is grant
 
@@ -120,9 +113,9 @@ def test_a_grant_that_can_asks_again(grant: Grant, token: Token, refused: bool) 
         pytest.param(PAIR, False, 9_999.0, id="dead refresh token"),
     ],
 )
-def test_a_person_must_log_in_again(grant: Grant, token: Token, refused: bool, now: float) -> None:
+def test_a_person_must_log_in_again(grant: GrantParameters, token: Token, refused: bool, now: float) -> None:
     """Expect what works once to end in an error that says so, with nothing sent."""
-    with pytest.raises(TokenRequestRefused, match="a person must log in again") as caught:
+    with pytest.raises(TokenRequestRefused, match="login required") as caught:
         _next(grant, token, refresh_refused=refused, now=now)
     assert (caught.value.status, caught.value.code) == (None, "login_required")
 
@@ -168,14 +161,14 @@ def test_what_a_grant_asks_for_goes_along(grant: Any, scope: dict[str, str]) -> 
 def test_a_refresh_token_that_is_not_rotated_is_kept() -> None:
     """Expect it to stay good where the provider sends no other (RFC 6749 §6), its life still counting."""
     later = Token(access_token="b", obtained_at=1_100.0)
-    kept = keep_refresh_token(later, used=RefreshToken(refresh_token="r"), previous=PAIR)
+    kept = RefreshToken(refresh_token="r").keep_refresh_token(later, previous=PAIR)
     assert (kept.access_token, kept.refresh_token, kept.refresh_expires_in) == ("b", "r", 500.0)
 
 
 @pytest.mark.parametrize("previous", [None, attrs.evolve(PAIR, refresh_expires_in=None)], ids=["first", "unknown life"])
 def test_a_kept_refresh_token_of_unknown_life(previous: Token | None) -> None:
     """Expect no life to be made up."""
-    kept = keep_refresh_token(BARE, used=RefreshToken(refresh_token="r"), previous=previous)
+    kept = RefreshToken(refresh_token="r").keep_refresh_token(BARE, previous=previous)
     assert (kept.refresh_token, kept.refresh_expires_in) == ("r", None)
 
 
@@ -187,6 +180,6 @@ def test_a_kept_refresh_token_of_unknown_life(previous: Token | None) -> None:
         pytest.param(BARE, RefreshToken(refresh_token=lambda: "r"), id="a callable knows the current one"),
     ],
 )
-def test_a_token_that_stays_as_it_is(token: Token, used: Grant) -> None:
+def test_a_token_that_stays_as_it_is(token: Token, used: GrantParameters) -> None:
     """Expect a rotated refresh token to win, and none to appear out of nothing."""
-    assert keep_refresh_token(token, used=used, previous=PAIR) is token
+    assert used.keep_refresh_token(token, previous=PAIR) is token

@@ -10,10 +10,10 @@ from seic._errors import ConfigurationError
 from seic._model.provider import Provider, RequestContext
 from seic._model.token_info import TokenInfo
 from seic._oauth.error_response import raise_token_error, read_success
+from seic._oauth.form_request import build_form_request, dialect_headers, endpoint_url, is_header_safe
 from seic._oauth.json_body import kind_of, number_in
 from seic._oauth.redact import redact
 from seic._oauth.reply import Reply
-from seic._oauth.requests import build_form_request, dialect_headers, endpoint_url, is_header_safe
 
 # Members that are read into the value, and the tokens themselves, which are not repeated.
 _READ = frozenset(

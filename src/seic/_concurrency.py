@@ -1,0 +1,297 @@
+"""Ways to wait, to lock and to leave an event loop that hold in asyncio, in trio and in plain threads.
+
+A `SharedFuture` is waited for by threads and by tasks of any loop, and no waiter can cancel it. What blocks, and what
+is the user's, runs in daemon threads (`run_in_thread`). A `ForkSafeLock` is free in a forked child: state of a process
+is keyed by its id, because some servers (uWSGI) fork without Python's fork hooks.
+
+trio is never imported here unless the program itself runs in it. For sleeps and deadlines use `anyio`. Tasks are
+started in `_portal`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import contextvars
+import itertools
+import os
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, TypeVar
+
+import anyio
+
+_T = TypeVar("_T")
+
+#: How many waiting tasks continue with each turn of the event loop: each has a request to send, which takes some tenths
+#: of a millisecond.
+_EACH_TURN = 8
+
+# --- where the caller runs ------------------------------------------------------------------------------------------
+
+
+def current_trio() -> Any | None:
+    """Return the trio module if the caller runs in a trio task, else None (asyncio)."""
+    module = sys.modules.get("trio")
+    # Another thread may be importing it: then it has no parts yet, and nobody runs in it.
+    lowlevel = getattr(module, "lowlevel", None)
+    return module if lowlevel is not None and lowlevel.in_trio_task() else None
+
+
+def is_in_event_loop() -> bool:
+    """Tell whether the caller runs in an event loop of asyncio or trio."""
+    return current_trio() is not None or running_loop() is not None
+
+
+def was_cancelled(error: BaseException) -> bool:
+    """Tell whether an exception that left a call means that the task was cancelled, or that its loop is gone.
+
+    A library may let a cancellation of its own slip out, and a user's code may raise anything: neither is one.
+    """
+    if isinstance(error, GeneratorExit):
+        return True
+    if (library := current_trio()) is not None:
+        return isinstance(error, library.Cancelled)
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+# --- locks ----------------------------------------------------------------------------------------------------------
+
+
+class ForkSafeLock:
+    """A reentrant lock that is free in a forked child, even if another thread of the parent held it.
+
+    It is reentrant because the garbage collector and signals may run a finalizer that comes back here.
+    """
+
+    def __init__(self) -> None:
+        self._locks: dict[int, threading.RLock] = {}
+
+    def __enter__(self) -> None:
+        pid = os.getpid()
+        # setdefault is atomic, so that two first users of a process agree.
+        (self._locks.get(pid) or self._locks.setdefault(pid, threading.RLock())).acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._locks[os.getpid()].release()
+
+
+# --- futures --------------------------------------------------------------------------------------------------------
+
+
+class SharedFuture(concurrent.futures.Future[_T]):
+    """A future that threads, asyncio tasks of any loop and trio tasks wait for; no waiter can cancel it.
+
+    Threads use `result(seconds)` or `wait_sync`. Each event loop is woken once, however many of its tasks wait; then
+    eight of them continue with each turn of the loop.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._gates: dict[Any, Any] = {}
+
+    def cancel(self) -> bool:
+        """Return False: it belongs to all who wait."""
+        return False
+
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it is done, for at most `seconds`; return whether it is."""
+        if not self.done():
+            gate = self._gate_here()
+            if seconds is None:
+                await gate.wait()
+            else:
+                with anyio.move_on_after(seconds):
+                    await gate.wait()
+        return self.done()
+
+    def wait_sync(self, seconds: float | None = None) -> bool:
+        """Block the thread until it is done, for at most `seconds`; return whether it is."""
+        with contextlib.suppress(TimeoutError):
+            self.exception(seconds)
+        return self.done()
+
+    def _gate_here(self) -> Any:
+        library = current_trio()
+        here: Any = asyncio.get_running_loop() if library is None else library.lowlevel.current_trio_token()
+        gate: Any = self._gates.get(here)
+        if gate is None:
+            gate = self._gates[here] = _Gate(here) if library is None else library.Event()
+
+            def wake(_future: object) -> None:
+                # A loop that has ended has no waiters left.
+                if library is None:
+                    with contextlib.suppress(RuntimeError):
+                        here.call_soon_threadsafe(gate.open)
+                else:
+                    with contextlib.suppress(library.RunFinishedError):
+                        here.run_sync_soon(gate.set)
+
+            self.add_done_callback(wake)
+        return gate
+
+
+class OneShotEvent(SharedFuture[None]):
+    """A flag that is set once and wakes all who wait for it."""
+
+    def is_set(self) -> bool:
+        """Whether it was set."""
+        return self.done()
+
+    def set(self) -> None:
+        """Set it; more than once is the same as once."""
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
+            self.set_result(None)
+
+
+class _Gate:
+    """Lets the waiting tasks of one asyncio loop continue, a few with each turn of it.
+
+    A thousand at once would hold everything else in the loop up for as long as all their work takes.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        # A dict, for its order and for leaving out of turn.
+        self._waiting: dict[asyncio.Future[None], None] = {}
+
+    async def wait(self) -> None:
+        turn = self._loop.create_future()
+        self._waiting[turn] = None
+        try:
+            await turn
+        finally:
+            self._waiting.pop(turn, None)
+
+    def open(self) -> None:
+        for turn in list(itertools.islice(self._waiting, _EACH_TURN)):
+            del self._waiting[turn]
+            if not turn.done():
+                turn.set_result(None)
+        if self._waiting:
+            self._loop.call_soon(self.open)
+
+
+# --- eager tasks ------------------------------------------------------------------------------------------------------
+
+
+def start_eagerly(
+    coroutine: Coroutine[Any, Any, _T], loop: asyncio.AbstractEventLoop, context: contextvars.Context
+) -> asyncio.Task[_T]:
+    """Start a coroutine as a task of the running loop, and take its first step before this returns."""
+    if sys.version_info >= (3, 12):
+        return asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)
+    started = _Started(coroutine)
+    task: asyncio.Task[_T] = asyncio.Task(started, loop=loop, context=context)
+    # As in "Extending asyncio": cancel scopes must see the task whose step it is.
+    current = asyncio.current_task(loop)
+    if current is not None:
+        asyncio.tasks._leave_task(loop, current)  # noqa: SLF001
+    asyncio.tasks._enter_task(loop, task)  # noqa: SLF001
+    try:
+        context.run(started.step)
+    finally:
+        asyncio.tasks._leave_task(loop, task)  # noqa: SLF001
+        if current is not None:
+            asyncio.tasks._enter_task(loop, current)  # noqa: SLF001
+    return task
+
+
+class _Started(Coroutine[Any, Any, _T]):
+    """A coroutine whose first step was taken before its task's: Python 3.11 has no eager tasks."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, _T]) -> None:
+        self._coroutine = coroutine
+        self._first: Callable[[], Any] | None = None
+
+    def step(self) -> None:
+        """Take the first step, and keep what it yields or raises for the task."""
+        try:
+            yielded = self._coroutine.send(None)
+        except (KeyboardInterrupt, SystemExit):
+            # The starter's to raise; the task ends as if it had been cancelled.
+            self._first = _raiser(asyncio.CancelledError())
+            raise
+        except BaseException as error:  # noqa: BLE001  # the task's, StopIteration included
+            self._first = _raiser(error)
+        else:
+            self._first = lambda: yielded
+
+    def send(self, value: Any) -> Any:
+        first, self._first = self._first, None
+        return self._coroutine.send(value) if first is None else first()
+
+    def throw(self, *args: Any) -> Any:
+        first, self._first = self._first, None
+        if first is not None:
+            # What the coroutine waits for is cancelled first, as a task does it, or what it has raised is raised.
+            waited = first()
+            if waited is not None and waited.cancel():
+                return waited
+        return self._coroutine.throw(*args)
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+    def __await__(self) -> Any:
+        return self._coroutine.__await__()
+
+    def __getattr__(self, name: str) -> Any:
+        # cr_frame and the like, which tell whether it has begun.
+        return getattr(self._coroutine, name)
+
+
+def _raiser(error: BaseException) -> Callable[[], Any]:
+    def throw() -> Any:
+        raise error
+
+    return throw
+
+
+# --- threads --------------------------------------------------------------------------------------------------------
+
+
+def start_thread(call: Callable[..., _T], *args: Any, inherit_context: bool = True) -> SharedFuture[_T]:
+    """Run a blocking call in a daemon thread of its own, with the caller's context variables; return its future.
+
+    A thread of its own, because the pools of the event loops are small, and a call that hangs would hold up their end.
+    While the interpreter shuts down there are no new threads: then it is run in place.
+    """
+    future: SharedFuture[_T] = SharedFuture()
+    context = contextvars.copy_context() if inherit_context else contextvars.Context()
+
+    def work() -> None:
+        try:
+            result = context.run(call, *args)
+        except BaseException as error:  # noqa: BLE001  # it is the caller's
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    try:
+        threading.Thread(target=work, name="seic-call", daemon=True).start()
+    except RuntimeError:
+        work()
+    return future
+
+
+async def run_in_thread(call: Callable[..., _T], *args: Any) -> _T:
+    """Run a blocking call off the event loop, in a daemon thread; a cancelled caller leaves it to end by itself."""
+    future = start_thread(call, *args)
+    await future.wait()
+    return future.result()

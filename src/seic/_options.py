@@ -1,0 +1,113 @@
+"""Keyword arguments that constructors pass on, as typed dictionaries, so that type checkers find a misspelt one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import httpx
+
+from seic._model.grant_parameters import Grant
+from seic._model.hosts import Hosts
+from seic._model.provider import Provider
+from seic._network.proxies import ProxyLike
+from seic._oauth.dpop import DPoP
+from seic._tls.rotation import CertificateSource
+from seic._tokens.held import Margin
+from seic._tokens.store import TokenStore
+
+if TYPE_CHECKING:
+    from httpx._types import CookieTypes, HeaderTypes, QueryParamTypes, TimeoutTypes
+else:  # httpx may rename them
+    CookieTypes = HeaderTypes = QueryParamTypes = TimeoutTypes = Any
+
+
+class ConfigOptions(TypedDict, total=False):
+    """The arguments of `Config`."""
+
+    provider: Provider
+    environment: str
+    hosts: Hosts | None
+    client_id: str
+    client_secret: str | None
+    grant: Grant
+    certificate: CertificateSource | None
+    dpop: DPoP | None
+    ca: str | os.PathLike[str] | bytes | None
+    store: TokenStore | None
+    advisory_refresh: Margin | None
+    mandatory_refresh: Margin | None
+    token_timeout: float
+    proxy: ProxyLike | None
+    local_address: str | None
+    strict_common_name: bool
+    trust_env: bool
+
+
+class DiscoveryOptions(TypedDict, total=False):
+    """The arguments of `discover` that concern the connection and the cache."""
+
+    ca: str | os.PathLike[str] | bytes | None
+    certificate: CertificateSource | None
+    proxy: ProxyLike | None
+    local_address: str | None
+    trust_env: bool
+    transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None
+    allow_http_on_loopback: bool
+    max_age: float
+    clock: Callable[[], float]
+
+
+class _ConnectionOptions(TypedDict, total=False):
+    http1: bool
+    http2: bool
+    limits: httpx.Limits
+
+
+class TransportOptions(_ConnectionOptions, total=False):
+    """The arguments of httpx's transports that `Config` does not decide."""
+
+    retries: int
+    socket_options: Iterable[tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]]
+
+
+class _RequestOptions(_ConnectionOptions, total=False):
+    params: QueryParamTypes | None
+    headers: HeaderTypes | None
+    cookies: CookieTypes | None
+    timeout: TimeoutTypes
+    follow_redirects: bool
+    max_redirects: int
+    event_hooks: Mapping[str, list[Callable[..., Any]]] | None
+    base_url: httpx.URL | str
+    default_encoding: str | Callable[[bytes], str]
+
+
+class AsyncClientOptions(_RequestOptions, total=False):
+    """The arguments of `httpx.AsyncClient` that `Config` does not decide."""
+
+    mounts: Mapping[str, httpx.AsyncBaseTransport | None] | None
+
+
+class ClientOptions(_RequestOptions, total=False):
+    """The arguments of `httpx.Client` that `Config` does not decide."""
+
+    mounts: Mapping[str, httpx.BaseTransport | None] | None
+
+
+class AsyncClientSettings(AsyncClientOptions, ConfigOptions, total=False):
+    """The arguments of `httpx.AsyncClient` and of `Config` together."""
+
+
+class ClientSettings(ClientOptions, ConfigOptions, total=False):
+    """The arguments of `httpx.Client` and of `Config` together."""
+
+
+def split_config_options(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arguments of `Config`, and the others."""
+    of_config = ConfigOptions.__optional_keys__
+    return (
+        {name: value for name, value in settings.items() if name in of_config},
+        {name: value for name, value in settings.items() if name not in of_config},
+    )

@@ -1,0 +1,362 @@
+"""Start coroutines beside their callers: in the caller's own event loop, or in the portal for blocking callers.
+
+The portal is one asyncio loop in a daemon thread, which ends about a second after its last task. `start` runs a
+coroutine function in the caller's loop, `submit` in the portal, and `run` blocks until the portal has its result. No
+user's code runs in the portal's loop: `run_in_thread` is for that.
+
+A forked child begins without the portal and the tasks of its parent, and never closes its parent's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import contextlib
+import contextvars
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+from seic._concurrency import SharedFuture, current_trio, is_in_event_loop, running_loop, start_eagerly, start_thread
+from seic._errors import TokenError
+
+_T = TypeVar("_T")
+_Call = Callable[[], Coroutine[Any, Any, _T]]
+
+#: How long the portal's thread lives after its last task, in seconds.
+_IDLE = 1.0
+#: How long a new portal may take to run its first callback, in seconds: beyond, the process runs no threads.
+_START = 1.0
+#: The longest that the exit of the interpreter waits for the portal, in seconds.
+_EXIT = 1.0
+
+# --- tasks ----------------------------------------------------------------------------------------------------------
+
+
+class BackgroundTask(Generic[_T]):
+    """A coroutine that runs beside its starter and outlives the starter's cancellation.
+
+    Attributes:
+        future: What it returns or raises; a cancelled task raises `concurrent.futures.CancelledError`.
+    """
+
+    def __init__(self) -> None:
+        self.future: SharedFuture[_T] = SharedFuture()
+        self._pid = os.getpid()
+
+    def is_alive(self) -> bool:
+        """Whether it can make progress: it has not ended, and its loop runs in this process."""
+        return not self.future.done() and self._pid == os.getpid() and self._loop_runs()
+
+    def is_here(self) -> bool:
+        """Whether it runs in the caller's own event loop, and so stands still while the caller blocks."""
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        """Cancel it; safe from any thread, and more than once is the same as once."""
+        raise NotImplementedError
+
+    def _loop_runs(self) -> bool:
+        raise NotImplementedError
+
+
+class _AsyncioTask(BackgroundTask[_T]):
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+        self._task: asyncio.Task[_T] | None = None
+
+    def begin(self, call: _Call[_T], context: contextvars.Context) -> None:
+        """Take the first step of the coroutine at once: what it waits for goes on while others work."""
+        try:
+            self._task = start_eagerly(call(), self._loop, context)
+        except BaseException:  # the starter's own interruption
+            self.future.set_exception(concurrent.futures.CancelledError())
+            raise
+        # An event loop holds its tasks by weak references only.
+        _running.add(self._task)
+        if self._task.done():
+            self._ended(self._task)
+        else:
+            self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[_T]) -> None:
+        _running.discard(task)
+        if task.cancelled():
+            self.future.set_exception(concurrent.futures.CancelledError())
+        elif (error := task.exception()) is not None:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(task.result())
+
+    def _loop_runs(self) -> bool:
+        return self._loop.is_running() and not self._loop.is_closed()
+
+    def is_here(self) -> bool:
+        return running_loop() is self._loop
+
+    def cancel(self) -> None:
+        with contextlib.suppress(RuntimeError):  # a closed loop's tasks can never end
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+class _TrioTask(BackgroundTask[_T]):
+    def __init__(self, library: Any, call: _Call[_T], context: contextvars.Context) -> None:
+        super().__init__()
+        self._library = library
+        self._token = library.lowlevel.current_trio_token()
+        self._scope = library.CancelScope()
+        # No child of the caller's nursery: the caller may be cancelled.
+        library.lowlevel.spawn_system_task(self._run, call, context=context)
+
+    async def _run(self, call: _Call[_T]) -> None:
+        # A system task that raises takes the whole trio run down.
+        try:
+            with self._scope:
+                result = await call()
+        except self._library.Cancelled:
+            self.future.set_exception(concurrent.futures.CancelledError())
+            raise
+        except BaseException as error:  # noqa: BLE001  # it is for the waiters
+            self.future.set_exception(error)
+            return
+        if self._scope.cancelled_caught:
+            self.future.set_exception(concurrent.futures.CancelledError())
+        else:
+            self.future.set_result(result)
+
+    def _loop_runs(self) -> bool:
+        return True
+
+    def is_here(self) -> bool:
+        return current_trio() is not None and self._library.lowlevel.current_trio_token() is self._token
+
+    def cancel(self) -> None:
+        with contextlib.suppress(self._library.RunFinishedError):
+            self._token.run_sync_soon(self._scope.cancel)
+
+
+_running: set[asyncio.Task[Any]] = set()
+
+
+def start(call: _Call[_T], *, context: contextvars.Context | None = None) -> BackgroundTask[_T]:
+    """Start a coroutine function as a task of its own in the caller's event loop.
+
+    In asyncio its first step is taken before this returns, in trio with the next turn of the loop.
+
+    Args:
+        call: Returns the coroutine.
+        context: The context that it runs in; None is a copy of the caller's.
+    """
+    context = contextvars.copy_context() if context is None else context
+    if (library := current_trio()) is not None:
+        return _TrioTask(library, call, context)
+    task: _AsyncioTask[_T] = _AsyncioTask(asyncio.get_running_loop())
+    task.begin(call, context)
+    return task
+
+
+# --- the portal -----------------------------------------------------------------------------------------------------
+
+
+class _DaemonExecutor(concurrent.futures.ThreadPoolExecutor):
+    """The portal loop's executor, for name look-ups: one that hangs must not hold up the exit of the interpreter."""
+
+    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[_T]:
+        return start_thread(lambda: fn(*args, **kwargs))
+
+
+class _Portal:
+    """The one asyncio loop of this process that blocking callers submit to, in a daemon thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._tasks = 0
+        #: Set when the thread has run a callback of the loop.
+        self._ran = threading.Event()
+
+    def is_here(self) -> bool:
+        """Whether the caller runs in the portal's thread."""
+        thread = self._thread
+        return thread is not None and thread.ident == threading.get_ident()
+
+    def submit(self, call: _Call[_T]) -> BackgroundTask[_T]:
+        context = contextvars.copy_context()
+        with self._lock:
+            loop = self._loop or self._open()
+            if loop is not None:
+                task: _AsyncioTask[_T] = _PortalTask(loop, self)
+                self._tasks += 1
+                loop.call_soon_threadsafe(self._begin, task, call, context)
+                return task
+        return _run_in_place(call, context)
+
+    def has_run(self, seconds: float) -> bool:
+        """Wait until the thread has run, for at most `seconds`; return whether it has."""
+        return self._ran.wait(seconds)
+
+    def stop(self, seconds: float) -> None:
+        """End the thread, and wait for that for at most `seconds`."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = None
+        if loop is not None and thread is not None and not self.is_here():
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(loop.stop)
+            thread.join(seconds)
+
+    def _open(self) -> asyncio.AbstractEventLoop | None:
+        # By name: a policy may give a loop that is the program's own.
+        loop = asyncio.SelectorEventLoop()
+        loop.set_default_executor(_DaemonExecutor())
+        loop.call_soon(self._ran.set)
+        thread = threading.Thread(target=self._run, args=(loop,), name="seic", daemon=True)
+        self._tasks = 0
+        try:
+            thread.start()
+        except RuntimeError:  # while the interpreter shuts down
+            loop.close()
+            return None
+        self._loop, self._thread = loop, thread
+        return loop
+
+    @staticmethod
+    def _run(loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            loop.run_forever()
+            # At the exit tasks may be left; and streams that were not read to their end.
+            if tasks := asyncio.all_tasks(loop):
+                for task in tasks:
+                    task.cancel()
+                loop.run_until_complete(asyncio.wait(tasks, timeout=_EXIT / 2))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+
+    def _begin(self, task: _AsyncioTask[_T], call: _Call[_T], context: contextvars.Context) -> None:
+        task.future.add_done_callback(self._ended)
+        task.begin(call, context)
+
+    def _ended(self, _future: object) -> None:
+        with self._lock:
+            self._tasks -= 1
+            loop = self._loop
+        if self._tasks == 0 and loop is not None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_later(_IDLE, self._stop_if_idle, loop)
+
+    def _stop_if_idle(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            if self._loop is not loop or self._tasks > 0:
+                return
+            self._loop = None
+        loop.stop()
+
+
+class _PortalTask(_AsyncioTask[_T]):
+    def __init__(self, loop: asyncio.AbstractEventLoop, portal: _Portal) -> None:
+        super().__init__(loop)
+        self._portal = portal
+
+    def _loop_runs(self) -> bool:
+        # Its thread may not have had a turn yet.
+        return not self._loop.is_closed()
+
+    def is_here(self) -> bool:
+        # Not by the running loop: under gevent the portal and its callers are greenlets of one thread.
+        return self._portal.is_here()
+
+
+#: By process: a child keeps its parent's portal, and never touches it.
+_portals: dict[int, _Portal] = {}
+
+
+def _portal() -> _Portal:
+    pid = os.getpid()
+    return _portals.get(pid) or _portals.setdefault(pid, _Portal())
+
+
+@atexit.register
+def _stop_at_exit() -> None:
+    if (portal := _portals.get(os.getpid())) is not None:
+        portal.stop(_EXIT)
+
+
+def is_in_portal() -> bool:
+    """Whether the caller runs in the portal's thread, where nothing may block."""
+    return _portal().is_here()
+
+
+def submit(call: _Call[_T]) -> BackgroundTask[_T]:
+    """Start a coroutine function in the portal, with a copy of the caller's context variables; never blocks for long.
+
+    While the interpreter shuts down it is run to its end in place.
+
+    Raises:
+        TokenError: As `run`, in that case.
+    """
+    return _portal().submit(call)
+
+
+def run(call: _Call[_T], *, seconds: float | None = None) -> _T:
+    """Run a coroutine function in the portal and block until it ends; the caller's interruption cancels it.
+
+    Args:
+        call: Returns the coroutine, which bounds its own time.
+        seconds: The longest to wait, in seconds.
+
+    Raises:
+        TokenError: The portal's thread does not run, or this was called in it; or the time ran out.
+    """
+    if is_in_portal():
+        raise TokenError("a blocking call was made in seic's own event loop, by a listener; make it in a thread")
+    task = submit(call)
+    try:
+        if wait_for_portal(task, seconds):
+            return task.future.result()
+    except BaseException:
+        task.cancel()
+        raise
+    task.cancel()
+    raise TokenError(f"no result within {seconds:g} s")
+
+
+def wait_for_portal(task: BackgroundTask[Any], seconds: float | None) -> bool:
+    """Block until a task of the portal is done, for at most `seconds`; return whether it is.
+
+    Raises:
+        TokenError: The portal's thread has not run once in this process.
+    """
+    first = _START if seconds is None else min(_START, seconds)
+    if task.future.wait_sync(first):
+        return True
+    if not _portal().has_run(0):
+        raise TokenError(
+            "this process runs no threads: seic's did not start within a second; allow them (in uWSGI: "
+            "enable-threads = true), or use the async client"
+        )
+    return task.future.wait_sync(None if seconds is None else max(0.0, seconds - first))
+
+
+def _run_in_place(call: _Call[_T], context: contextvars.Context) -> BackgroundTask[_T]:
+    """Run a coroutine to its end in a loop of its own, in the caller's thread: the last resort at the exit."""
+    if is_in_event_loop():
+        raise TokenError("the interpreter is shutting down, and no thread can be started; make the call with await")
+    loop = asyncio.SelectorEventLoop()
+    loop.set_default_executor(_DaemonExecutor())
+    task: _AsyncioTask[_T] = _AsyncioTask(loop)
+    try:
+        loop.call_soon(task.begin, call, context)
+        task.future.add_done_callback(lambda _future: loop.call_soon(loop.stop))
+        loop.run_forever()
+    finally:
+        loop.close()
+    return task

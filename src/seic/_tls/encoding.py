@@ -1,0 +1,169 @@
+r"""PEM (RFC 7468, RFC 1421 headers) and DER (X.690): the encodings of certificates and keys, as bytes.
+
+PEM arrives damaged in known ways: CRLF line ends, a byte order mark, UTF-16 from a Windows shell, text before a block,
+newlines replaced by `\n` or spaces in an environment file, or all of it in Base64 once more. DER and PKCS#12 arrive in
+Base64 too, since an environment variable cannot hold binary data.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+import attrs
+
+from seic._tls.reasons import Reason, certificate_error
+
+_BEGIN = b"-----BEGIN "
+_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9][A-Z0-9 ]*)-----(.*?)-----END \1-----", re.DOTALL)
+# RFC 1421 §4.6.1.3, as OpenSSL's traditional key format still uses it.
+_ENCRYPTED = re.compile(
+    rb"\s*Proc-Type:\s*4,\s*ENCRYPTED\s+DEK-Info:\s*([A-Za-z0-9-]+),((?:[0-9A-Fa-f]{2})+)\s+(.*)", re.DOTALL
+)
+# The first letters of Base64 of "-----BEGIN ", and of a SEQUENCE, with which all DER begins.
+_BASE64_PREFIXES = (b"LS0tLS1CRUdJTi", b"M")
+_BEGIN_UTF16 = _BEGIN.decode().encode("utf-16-le")
+
+_SEQUENCE = b"\x30"
+# A length byte from here on counts, in its low bits, the bytes of the length that follow it (X.690 §8.1.3.5).
+_LONG_FORM = 0x80
+# RFC 5280 §4.1: the fields of TBSCertificate before the subject's public key, and the tag of the optional version.
+_FIELDS_BEFORE_KEY = 5
+_VERSION_TAG = b"\xa0"
+
+
+@attrs.frozen(repr=False)
+class PemBlock:
+    """One PEM block: label and DER; `encryption` is cipher and initialization vector of a `DEK-Info` header."""
+
+    label: str
+    der: bytes
+    encryption: tuple[str, bytes] | None = None
+
+
+def encode_pem(label: str, der: bytes) -> bytes:
+    """Return a PEM block with lines of 64 letters (RFC 7468 §2); some OpenSSL versions refuse longer ones."""
+    text = base64.b64encode(der)
+    lines = b"".join(text[start : start + 64] + b"\n" for start in range(0, len(text), 64))
+    return b"-----BEGIN %b-----\n%b-----END %b-----\n" % (label.encode(), lines, label.encode())
+
+
+def unwrap(data: bytes) -> bytes:
+    """Decode PEM saved as UTF-16, and PEM or DER in Base64; return anything else unchanged."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        data = data.decode("utf-16", "replace").encode()
+    elif _BEGIN_UTF16 in data:
+        # Without a byte order mark, the parity of the position tells the byte order.
+        data = data.decode("utf-16-be" if data.index(_BEGIN_UTF16) % 2 else "utf-16-le", "replace").encode()
+    if data.lstrip().startswith(_BASE64_PREFIXES):
+        try:
+            return base64.b64decode(b"".join(data.split()), validate=True)
+        except binascii.Error:
+            return data
+    return data
+
+
+def is_pem(data: bytes) -> bool:
+    """Return whether a PEM block begins anywhere in the data."""
+    return _BEGIN in data
+
+
+def pem_blocks(data: bytes, label: str) -> list[PemBlock]:
+    """Return every PEM block of the data.
+
+    Args:
+        data: Text for which `is_pem` is true.
+        label: The file's name in errors.
+
+    Raises:
+        CertificateError: A block does not end, or its content is not Base64.
+    """
+    found = [_block(match.group(1).decode(), match.group(2), label) for match in _BLOCK.finditer(data)]
+    if len(found) < data.count(_BEGIN):
+        raise certificate_error(
+            Reason.TRUNCATED,
+            label,
+            "a '-----BEGIN …-----' has no '-----END …-----': the file is cut off or still being written; copy the "
+            "whole file again",
+        )
+    return found
+
+
+def _block(kind: str, body: bytes, label: str) -> PemBlock:
+    body = body.replace(b"\\r", b"").replace(b"\\n", b"\n")
+    header = _ENCRYPTED.fullmatch(body)
+    try:
+        der = base64.b64decode(b"".join((header.group(3) if header else body).split()), validate=True)
+    except binascii.Error:
+        raise certificate_error(
+            Reason.TRUNCATED, label, f"the block '{kind}' is damaged (not Base64); copy the whole file again"
+        ) from None
+    if header is None:
+        return PemBlock(kind, der)
+    return PemBlock(kind, der, (header.group(1).decode().upper(), bytes.fromhex(header.group(2).decode())))
+
+
+def first_element(der: bytes) -> bytes:
+    """Return the first DER element without the data after it."""
+    return der[: sum(_header(der))]
+
+
+def is_truncated(der: bytes) -> bool:
+    """Return whether a SEQUENCE is shorter than its header says."""
+    return der[:1] == _SEQUENCE and len(der) > 1 and der[1] != _LONG_FORM and len(der) < sum(_header(der))
+
+
+def is_encrypted_key(der: bytes) -> bool:
+    """Return whether a private key is encrypted.
+
+    EncryptedPrivateKeyInfo (RFC 5958 §3) begins with a SEQUENCE, unencrypted keys with an INTEGER.
+    """
+    return _content(der).startswith(_SEQUENCE)
+
+
+def is_unencrypted_key(der: bytes) -> bool:
+    """Return whether it looks like an unencrypted key: one whole SEQUENCE that begins with a one-byte version."""
+    return sum(_header(der)) == len(der) and _content(der).startswith(b"\x02\x01")
+
+
+def is_pkcs12(der: bytes) -> bool:
+    """Return whether it is PFX ::= SEQUENCE { version INTEGER {v3(3)}, authSafe SEQUENCE … } (RFC 7292 §4)."""
+    return _content(der).startswith(b"\x02\x01\x03\x30")
+
+
+def public_key_algorithm(certificate: bytes) -> bytes:
+    """Return the AlgorithmIdentifier of a certificate's public key, with its parameters (RFC 5280 §4.1.2.7)."""
+    fields = _elements(_elements(certificate)[0])
+    return _elements(fields[_FIELDS_BEFORE_KEY + fields[0].startswith(_VERSION_TAG)])[0]
+
+
+def replace_key_algorithm(key: bytes, algorithm: bytes) -> bytes:
+    """Return a PKCS#8 key (RFC 5958 §2) with another AlgorithmIdentifier."""
+    version, _, content = _elements(key)[:3]
+    body = version + algorithm + content
+    if len(body) < _LONG_FORM:
+        return _SEQUENCE + bytes([len(body)]) + body
+    size = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")
+    return _SEQUENCE + bytes([_LONG_FORM | len(size)]) + size + body
+
+
+def _content(der: bytes) -> bytes:
+    # Empty if it is no SEQUENCE.
+    return der[_header(der)[0] :] if der[:1] == _SEQUENCE and len(der) > 1 else b""
+
+
+def _elements(der: bytes) -> list[bytes]:
+    rest, found = _content(first_element(der)), []
+    while rest:
+        found.append(first_element(rest))
+        rest = rest[len(found[-1]) :]
+    return found
+
+
+def _header(der: bytes) -> tuple[int, int]:
+    # The length of tag and length, and that of the content.
+    if len(der) < 2 or der[1] < _LONG_FORM:
+        return 2, der[1] if len(der) > 1 else 0
+    size = der[1] & 0x7F
+    return 2 + size, int.from_bytes(der[2 : 2 + size], "big")
