@@ -20,7 +20,7 @@ _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 
 def words(name: str) -> list[str]:
     """Return the words of a name, in lower case."""
-    return [word.lower() for word in _WORDS.findall(name)]
+    return [word.lower() for word in _WORDS.findall(name.replace("DPoP", "Dpop"))]
 
 
 def _modules(name: str) -> Iterator[object]:
@@ -68,6 +68,7 @@ def is_known(word: str) -> bool:
     for end, stem in (pair.split(":") for title, pairs in _lists() if title == "Endings" for pair in pairs):
         if word.endswith(end):
             forms.add(word.removesuffix(end) + stem)
+    forms |= {f"{form}s" for form in forms}
     return word.isdigit() or not forms.isdisjoint(known())
 
 
