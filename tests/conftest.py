@@ -1,50 +1,43 @@
-"""What every test has, and what tests of several rooms ask for."""
+"""Hooks for all tests, and fixtures that several folders use."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from seic._tokens import spending
 from tests._support.api import KINDS, Kind
 from tests._support.clocks import FakeClock
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.token_endpoint import FakeEndpoint
 from tests._support.skips import pytest_make_collect_report, pytest_runtest_makereport
-from tests._support.token_desk import TokenDesk
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
-# A busy machine is no defect of what is tested: properties are judged by their outcome, never by how long they took.
+# A busy machine is not a defect: properties are judged by their result, never by their duration.
 settings.register_profile("seic", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("seic")
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each test spend the same codes and refresh tokens as the one before: a process does so once."""
-    monkeypatch.setattr(spending, "_known", {})
-
-
 @pytest.fixture
-def desk() -> TokenDesk:
-    """A token endpoint in memory."""
-    return TokenDesk()
+def desk() -> FakeEndpoint:
+    """Return an in-memory token endpoint."""
+    return FakeEndpoint()
 
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """Both clocks."""
+    """Return a fake of both clocks."""
     return FakeClock()
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
 def kind(request: pytest.FixtureRequest) -> Kind:
-    """Each kind of client."""
+    """Return each kind of client."""
     way: Kind = request.param
     return way
 
 
 @pytest.fixture
 def gateway() -> FakeGateway:
-    """A gateway in memory."""
+    """Return an in-memory gateway."""
     return FakeGateway()

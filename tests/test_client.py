@@ -1,4 +1,4 @@
-"""The ready clients, as users of httpx expect them, and what they refuse."""
+"""`AsyncClient` and `Client`: httpx's behaviour, the arguments that they refuse, and tokens."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 
 import seic
 from tests._support.clients import KINDS, both, refused
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.pki import mint
 from tests._support.swapping import PairOnDisk
 
 
 @KINDS
 def test_a_client_tells_the_certificate_in_service(kind: Any, tmp_path: Path) -> None:
-    """After a renewal it is the new one, whatever was loaded once; without one there is none."""
+    """`certificate` is the current one, also after a reload; None without one."""
     old, new = mint(number=61), mint(number=62)
     disk = PairOnDisk(tmp_path, old)
     stated: dict[str, Any] = {
@@ -34,7 +34,7 @@ def test_a_client_tells_the_certificate_in_service(kind: Any, tmp_path: Path) ->
     assert client.certificate == config.certificate
 
     disk.put(new)
-    assert config.presenter.reload()
+    assert client.auth.reload_certificate_sync()
 
     assert client.certificate.leaf.der == new.der
     assert isinstance(config.certificate, seic.ClientCertificate)
@@ -46,7 +46,7 @@ def test_a_client_tells_the_certificate_in_service(kind: Any, tmp_path: Path) ->
 
 
 async def test_a_call_has_token_and_key_and_a_base_url(gateway: FakeGateway) -> None:
-    """A path is enough, and both kinds of client send the same."""
+    """The URL may be a path; both kinds of client send the same."""
     client, blocking = both(gateway)
     async with client:
         reply = await client.get("/v1/echo", params={"limit": 50})
@@ -60,7 +60,7 @@ async def test_a_call_has_token_and_key_and_a_base_url(gateway: FakeGateway) -> 
 
 
 async def test_httpx_keywords_work(gateway: FakeGateway) -> None:
-    """Headers, cookies, parameters, timeout, redirects, hooks, encoding and limits are httpx's and stay so."""
+    """Headers, cookies, parameters, timeout, redirects, hooks, encoding and limits work as in httpx."""
     heard: list[str] = []
 
     async def hook(request: httpx.Request) -> None:
@@ -89,11 +89,11 @@ async def test_httpx_keywords_work(gateway: FakeGateway) -> None:
     assert reply.request.url.query == b"p=2"
     assert reply.request.extensions["timeout"] == dict.fromkeys(("connect", "read", "write", "pool"), 7)
     assert client.follow_redirects
-    assert heard == ["/v1/echo"]  # the token call is not the user's request
+    assert heard == ["/v1/echo"]  # the token request is not the user's
 
 
 async def test_a_base_url_below_the_origin_is_kept(gateway: FakeGateway) -> None:
-    """A user's own base path is prefixed as httpx does it."""
+    """A path in `base_url` is prefixed as in httpx."""
     async with gateway.client(base_url="https://api.seic.com/v1") as client:
         reply = await client.get("echo")
 
@@ -101,7 +101,7 @@ async def test_a_base_url_below_the_origin_is_kept(gateway: FakeGateway) -> None
 
 
 async def test_every_way_to_send_goes_through_the_auth(gateway: FakeGateway) -> None:
-    """A request built by hand and a stream have a token as well."""
+    """A request from `build_request` and a stream have a token as well."""
     async with gateway.client() as client:
         built = await client.send(client.build_request("PUT", "/a", json={}))
         async with client.stream("GET", "/b") as streamed:
@@ -112,7 +112,7 @@ async def test_every_way_to_send_goes_through_the_auth(gateway: FakeGateway) -> 
 
 
 async def test_a_call_without_auth_stays_in_the_origin(gateway: FakeGateway) -> None:
-    """It has no token, but the certificate would still go to whoever asks for it."""
+    """It has no token, but the connection would present the certificate."""
     client, blocking = both(gateway)
     async with client:
         with pytest.raises(seic.HostNotAllowed):
@@ -122,7 +122,7 @@ async def test_a_call_without_auth_stays_in_the_origin(gateway: FakeGateway) -> 
 
 
 async def test_a_url_without_a_scheme_is_a_path(gateway: FakeGateway) -> None:
-    """What a browser would take for a host, httpx takes the path of, and puts it below the base URL."""
+    """Httpx appends the path of `//host/path` to the base URL."""
     async with gateway.client() as client:
         reply = await client.get("//evil.example/x")
 
@@ -130,7 +130,7 @@ async def test_a_url_without_a_scheme_is_a_path(gateway: FakeGateway) -> None:
 
 
 async def test_a_foreign_url_costs_no_token(gateway: FakeGateway) -> None:
-    """The guard comes before everything else."""
+    """The origin is checked first."""
     client, blocking = both(gateway)
     async with client:
         with pytest.raises(seic.HostNotAllowed) as caught:
@@ -144,46 +144,46 @@ async def test_a_foreign_url_costs_no_token(gateway: FakeGateway) -> None:
 
 @KINDS
 def test_http2_asks_for_its_package_at_once(kind: Any, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without it the client cannot be made: httpx's own error says what to install, before the first call."""
+    """The constructor raises httpx's error, which names the package to install."""
     monkeypatch.setitem(sys.modules, "h2", None)
 
     with pytest.raises(ImportError, match=r"httpx\[http2\]"):
         kind(gateway.config(), http2=True)
 
 
-# What would go past the identity
+# Arguments that the configuration decides
 
 
 @KINDS
 @pytest.mark.parametrize("option", ["verify", "cert", "proxy", "trust_env", "local_address"])
 def test_trust_and_identity_are_the_configurations_to_say(kind: Any, option: str, gateway: FakeGateway) -> None:
-    """Each is refused, with the place where it belongs."""
+    """Each is refused, and the error names the setting of `Config`."""
     error = refused(kind, gateway.config(), **{option: False})
 
     assert error.field == option
-    assert "say it for both: seic.Config(" in str(error)
+    assert "not to token requests; set seic.Config(" in str(error)
 
 
 @KINDS
 def test_a_client_is_made_of_a_config(kind: Any) -> None:
-    """A URL in its place is named as the mistake."""
+    """A URL in place of a `Config` is an error."""
     assert refused(kind, "https://api.seic.com").field == "config"
 
 
 class Recorder:
-    """Answers 200, and notes what passes."""
+    """Answers 200, and records the URLs."""
 
     def __init__(self) -> None:
         self.urls: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        """Answer."""
+        """Answer one request."""
         self.urls.append(str(request.url))
         return httpx.Response(200)
 
 
 async def test_a_mount_carries_calls_of_the_origin_only(gateway: FakeGateway) -> None:
-    """A transport of the user's own for some URLs gets the same guard; None stands for the client's, as in httpx."""
+    """Transports in `mounts` check the origin too; None is the client's own transport, as in httpx."""
     recorder = Recorder()
     mounts: dict[str, Any] = {"all://": httpx.MockTransport(recorder), "https://api.seic.com/": None}
     client, blocking = both(gateway, mounts=mounts)
@@ -203,7 +203,7 @@ async def test_a_mount_carries_calls_of_the_origin_only(gateway: FakeGateway) ->
 
 
 async def test_the_token_itself_can_be_had(gateway: FakeGateway) -> None:
-    """`token` gives the one that calls use; `force` a new one."""
+    """`token` returns the token that requests use; with `force` a new one."""
     client, blocking = both(gateway)
     async with client:
         first = await client.token()
@@ -218,7 +218,7 @@ async def test_the_token_itself_can_be_had(gateway: FakeGateway) -> None:
 
 @KINDS
 def test_a_client_is_made_of_the_environment(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`from_env` is `Config.from_env` and the client's own keywords."""
+    """`from_env` accepts the arguments of `Config.from_env` and of the client."""
     for name in [name for name in os.environ if name.startswith("SEIC_")]:
         monkeypatch.delenv(name)
     for name in ("CLIENT_ID", "CLIENT_SECRET", "USERNAME", "PASSWORD"):
@@ -229,3 +229,31 @@ def test_a_client_is_made_of_the_environment(kind: Any, monkeypatch: pytest.Monk
 
     assert str(client.base_url) == "https://test.api.seic.com"
     assert client.timeout == httpx.Timeout(3)
+
+
+@KINDS
+def test_a_client_is_made_of_other_variables_and_settings(kind: Any, gateway: FakeGateway) -> None:
+    """`environ` replaces the environment, and a setting replaces a variable."""
+    environ = {"SEIC_CLIENT_ID": "AppKey-1", "SEIC_USERNAME": "svc-user", "SEIC_PASSWORD": "password-1"}
+    client = kind.from_env(
+        environ,
+        client_secret="AppSecret-1",
+        hosts=seic.Hosts(api="api.example"),
+        transport=gateway,
+        retry=seic.Retry(),
+        headers={"X-Team": "a"},
+    )
+
+    assert str(client.base_url) == "https://api.example"
+    assert client.headers["X-Team"] == "a"
+    assert client.auth.token_sync().access_token == "token-1"
+    assert gateway.forms[0]["username"] == "svc-user"
+
+
+@KINDS
+def test_an_argument_that_does_not_exist_is_a_type_error(kind: Any) -> None:
+    """As in httpx; type checkers find it earlier."""
+    with pytest.raises(TypeError, match="timeouts"):
+        kind.from_env(
+            {"SEIC_CLIENT_ID": "a", "SEIC_USERNAME": "b", "SEIC_PASSWORD": "c", "SEIC_CLIENT_SECRET": "d"}, timeouts=3
+        )

@@ -8,14 +8,14 @@ import pytest
 
 import seic
 from tests._support.clocks import FakeClock
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.identities import certificate
 
 _KINDS = pytest.mark.parametrize("kind", [seic.AsyncClient, seic.Client])
 
 
 def _client(kind: Any, config: seic.Config, gateway: FakeGateway, clock: FakeClock) -> Any:
-    auth = seic.OAuth2Auth(config, transport=gateway.blocking_transport, clock=clock.clock)
+    auth = seic.OAuth2Auth(config, transport=gateway, clock=clock.clock)
     return kind(config, auth=auth)
 
 

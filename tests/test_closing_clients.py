@@ -1,4 +1,4 @@
-"""A closed client sends nothing, and leaves nothing running."""
+"""A closed client sends nothing, and leaves no task running."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import httpx
 import pytest
 
 import seic
-from seic._runtime import Latch
 from tests._support.clients import both
-from tests._support.fake_gateway import FakeGateway
-from tests._support.token_desk import PATIENCE, TokenDesk
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
 
 
 async def test_a_closed_client_sends_nothing(gateway: FakeGateway) -> None:
-    """Httpx's own error, also after the block and after a second closing."""
+    """Httpx's error is raised, also after the `with` block and after a second close."""
     client, blocking = both(gateway)
     async with client:
         await client.get("/")
@@ -34,14 +33,14 @@ async def test_a_closed_client_sends_nothing(gateway: FakeGateway) -> None:
 
 @pytest.mark.parametrize("way", ["aclose", "block"])
 async def test_closing_leaves_nothing_running(way: str, gateway: FakeGateway) -> None:
-    """A token fetch under way ends with the client; who waits for it comes to an end, too."""
-    gateway.gate = asyncio.Event()
+    """A pending refresh ends with the client, and so do the requests that wait for it."""
+    gateway.hold()
     client = gateway.client()
     waiting = asyncio.create_task(client.get("/"))
-    await gateway.arrived.wait()
+    assert await gateway.arrived.wait_async(PATIENCE)
 
     await (client.aclose() if way == "aclose" else client.__aexit__())
-    gateway.gate.set()
+    gateway.release()
     await asyncio.wait([waiting])
 
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -50,9 +49,9 @@ async def test_closing_leaves_nothing_running(way: str, gateway: FakeGateway) ->
 @pytest.mark.parametrize("library", ["asyncio", "trio"])
 @pytest.mark.parametrize("way", ["aclose", "block"])
 def test_a_closing_that_is_cancelled_closes_all_the_same(library: str, way: str) -> None:
-    """It ends the fetch that others wait for without giving it its moment, and closes the connections."""
-    desk = TokenDesk()
-    closed = Latch()
+    """It cancels the pending refresh at once, and closes the connections."""
+    desk = FakeEndpoint()
+    closed: list[bool] = []
     heard: list[BaseException] = []
 
     class Carrier(httpx.AsyncBaseTransport):
@@ -60,7 +59,7 @@ def test_a_closing_that_is_cancelled_closes_all_the_same(library: str, way: str)
             return await desk.handle_async_request(request)
 
         async def aclose(self) -> None:
-            closed.set()
+            closed.append(True)
 
     async def main() -> None:
         desk.hold()
@@ -79,7 +78,7 @@ def test_a_closing_that_is_cancelled_closes_all_the_same(library: str, way: str)
                 scope.cancel()
                 await (client.aclose() if way == "aclose" else client.__aexit__())
             assert scope.cancelled_caught
-            assert closed.is_set()
+            assert closed
             assert client.is_closed
         desk.release()
 

@@ -13,12 +13,9 @@ import httpx
 import pytest
 
 import seic
-from seic._oauth.reply import Reply
-from seic._tokens.fetch import Send, Sleep
-from seic._tokens.lifeline import Lifeline
 from seic.events import Event, TokenNotBound
 from tests._support import identities
-from tests._support.fake_provider import Hands
+from tests._support.clocks import FakeClock
 
 HOST = "https://idp.example"
 PROVIDER = attrs.evolve(seic.OAUTH2, device_authorization_url="/device")
@@ -74,67 +71,48 @@ class Provider:
         return answer
 
 
-def poll(login: seic.DeviceLogin, provider: Provider, hands: Hands) -> tuple[list[float], object]:
-    """Run the steps of a login without waiting; return the pauses, and the token or the error."""
-    steps = login.polling()
-    pauses: list[float] = []
-    result: Any = None
-    error: Exception | None = None
-    while True:
-        try:
-            step = steps.send(result) if error is None else steps.throw(error)
-        except StopIteration as done:
-            return pauses, done.value
-        except seic.SeicError as failure:
-            return pauses, failure
-        result = error = None
-        if isinstance(step, Sleep):
-            pauses.append(step.seconds)
-            hands.now += step.seconds
-        else:
-            assert isinstance(step, Send)
-            try:
-                response = provider.answer(step.request)
-            except httpx.HTTPError:
-                error = seic.TokenEndpointUnavailable("lost")
-            else:
-                result = Reply(
-                    status=response.status_code, headers=response.headers, body=response.content, host="idp.example"
-                )
+#: The pauses of the login that was finished last.
+_PAUSES: list[float] = []
+
+
+async def poll(login: seic.DeviceLogin) -> tuple[list[float], object]:
+    """Finish a login; return the pauses, and the grant or the error."""
+    _PAUSES.clear()
+    try:
+        return _PAUSES, await login.finish()
+    except seic.SeicError as error:
+        return _PAUSES, error
 
 
 @pytest.fixture
-def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """Return a clock that the pauses of `finish` advance, without waiting."""
-    hands = Hands()
+    clock = FakeClock()
 
     async def pause(seconds: float) -> None:
-        hands.now += seconds
+        clock.advance(seconds)
+        _PAUSES.append(seconds)
 
-    def block(_line: Lifeline, seconds: float) -> None:
-        hands.now += seconds
-
-    monkeypatch.setattr("seic._tokens.fetch.sleep", pause)
-    monkeypatch.setattr(Lifeline, "sleep", block)
-    return hands
+    monkeypatch.setattr("anyio.sleep", pause)
+    return clock
 
 
-async def begin(provider: Provider, hands: Hands, **changes: Any) -> seic.DeviceLogin:
+async def begin(provider: Provider, clock: FakeClock, **changes: Any) -> seic.DeviceLogin:
     """Start a login."""
-    return await seic.DeviceLogin.begin(config(**changes), transport=provider.transport, clock=hands.clock)
+    return await seic.DeviceLogin.begin(config(**changes), transport=provider.transport, clock=clock.clock)
 
 
 async def test_starting_a_login() -> None:
     """The request has the client id and the scope, and the login has the values to show to the user."""
-    provider, hands = Provider(), Hands()
-    login = await begin(provider, hands)
+    provider, clock = Provider(), FakeClock()
+    login = await begin(provider, clock)
     assert provider.forms == [("/device", {"client_id": "tv", "scope": "read"})]
     assert (login.user_code, login.verification_uri) == ("WDJB-MJHT", "https://idp.example/activate")
     assert login.expires_in == 60
     assert "device-1" not in repr(login)
 
 
-async def test_a_client_with_a_secret(hands: Hands) -> None:
+async def test_a_client_with_a_secret(clock: FakeClock) -> None:
     """The client authenticates at both endpoints."""
     proofs: list[str] = []
 
@@ -143,12 +121,12 @@ async def test_a_client_with_a_secret(hands: Hands) -> None:
         return httpx.Response(200, json=BEGIN if request.url.path == "/device" else TOKEN)
 
     settings = config(provider=PROVIDER, client_secret="s")
-    login = await seic.DeviceLogin.begin(settings, transport=httpx.MockTransport(answer), clock=hands.clock)
+    login = await seic.DeviceLogin.begin(settings, transport=httpx.MockTransport(answer), clock=clock.clock)
     await login.finish()
     assert proofs == ["Basic", "Basic"]
 
 
-async def test_polling() -> None:
+async def test_polling(clock: FakeClock) -> None:
     """Each poll follows a pause: five seconds longer after `slow_down`, doubled after a lost connection."""
     provider = Provider(
         refuse("authorization_pending"),
@@ -157,12 +135,11 @@ async def test_polling() -> None:
         httpx.ConnectTimeout("slow"),
         httpx.Response(200, json=TOKEN),
     )
-    hands = Hands()
-    login = await begin(provider, hands)
-    object.__setattr__(login, "_ends", hands.now + 1_000)
-    pauses, token = poll(login, provider, hands)
+    login = await begin(provider, clock)
+    object.__setattr__(login, "_ends", clock.now + 1_000)
+    pauses, token = await poll(login)
     assert pauses == [5, 5, 10, 10, 20]
-    assert isinstance(token, seic.Token)
+    assert isinstance(token, seic.ExistingToken)
     assert (
         provider.forms[1:]
         == [
@@ -179,11 +156,11 @@ async def test_polling() -> None:
     )
 
 
-async def test_a_login_that_takes_too_long() -> None:
+async def test_a_login_that_takes_too_long(clock: FakeClock) -> None:
     """Polling stops when the login expires, with an error that says so."""
-    provider, hands = Provider(*[refuse("authorization_pending")] * 20), Hands()
-    login = await begin(provider, hands)
-    pauses, failure = poll(login, provider, hands)
+    provider = Provider(*[refuse("authorization_pending")] * 20)
+    login = await begin(provider, clock)
+    pauses, failure = await poll(login)
     assert len(pauses) == 12
     assert len(provider.forms) == 12
     assert isinstance(failure, seic.TokenRequestRefused)
@@ -191,10 +168,10 @@ async def test_a_login_that_takes_too_long() -> None:
 
 
 @pytest.mark.parametrize("code", ["access_denied", "expired_token", "invalid_grant", "invalid_client"])
-async def test_a_login_that_is_refused(code: str) -> None:
+async def test_a_login_that_is_refused(clock: FakeClock, code: str) -> None:
     """The provider's error is raised at once, without further polls."""
-    provider, hands = Provider(refuse(code)), Hands()
-    pauses, failure = poll(await begin(provider, hands), provider, hands)
+    provider = Provider(refuse(code))
+    pauses, failure = await poll(await begin(provider, clock))
     assert pauses == [5]
     assert isinstance(failure, seic.TokenRequestRefused)
     assert failure.code == code
@@ -218,13 +195,14 @@ async def test_a_login_that_is_refused(code: str) -> None:
         ),
     ],
 )
-async def test_defaults_and_limits(changes: dict[str, Any], expires_in: float, interval: float) -> None:
+async def test_defaults_and_limits(
+    clock: FakeClock, changes: dict[str, Any], expires_in: float, interval: float
+) -> None:
     """Missing values have the defaults of the RFC, and extreme values are limited."""
-    hands = Hands()
     provider = Provider(refuse("access_denied"), begin={**BEGIN, **changes})
-    login = await begin(provider, hands)
+    login = await begin(provider, clock)
     assert login.expires_in == expires_in
-    assert poll(login, provider, hands)[0] == [interval]
+    assert (await poll(login))[0] == [interval]
 
 
 @pytest.mark.parametrize(
@@ -259,42 +237,42 @@ async def test_defaults_and_limits(changes: dict[str, Any], expires_in: float, i
 async def test_an_invalid_response_to_the_start(answer: Any, kind: type[Exception]) -> None:
     """A typed error is raised."""
     with pytest.raises(kind):
-        await begin(Provider(begin=answer), Hands())
+        await begin(Provider(begin=answer), FakeClock())
 
 
 async def test_a_verification_page_on_loopback() -> None:
     """Plain http is allowed for loopback addresses, for tests."""
     begun = {**BEGIN, "verification_uri": "http://[::1]:8080/a", "verification_uri_complete": "http://localhost/a?c=1"}
-    login = await begin(Provider(begin=begun), Hands())
+    login = await begin(Provider(begin=begun), FakeClock())
     assert (login.verification_uri, login.verification_uri_complete) == (
         "http://[::1]:8080/a",
         "http://localhost/a?c=1",
     )
 
 
-async def test_a_login_is_followed_by_a_refresh(hands: Hands) -> None:
+async def test_a_login_is_followed_by_a_refresh(clock: FakeClock) -> None:
     """The token is used at once, and then its refresh token, without another login."""
     provider = Provider()
     provider.polls.extend([httpx.Response(200, json=TOKEN), httpx.Response(200, json={**TOKEN, "access_token": "a2"})])
     settings = config()
-    login = await seic.DeviceLogin.begin(settings, transport=provider.transport, clock=hands.clock)
+    login = await seic.DeviceLogin.begin(settings, transport=provider.transport, clock=clock.clock)
     grant = await login.finish()
-    auth = seic.OAuth2Auth(attrs.evolve(settings, grant=grant), transport=provider.transport, clock=hands.clock)
+    auth = seic.OAuth2Auth(attrs.evolve(settings, grant=grant), transport=provider.transport, clock=clock.clock)
     assert (await auth.source.token()).access_token == "access-1"
     assert len(provider.forms) == 2
-    hands.now += 3_601
+    clock.advance(3_601)
     assert (await auth.source.token()).access_token == "a2"
     assert provider.forms[-1][1]["refresh_token"] == "refresh-1"
     await auth.aclose()
 
 
-def test_a_blocking_login(hands: Hands) -> None:
+def test_a_blocking_login(clock: FakeClock) -> None:
     """The blocking twin behaves the same."""
     provider = Provider(httpx.Response(200, json=TOKEN))
-    begun = hands.now
-    login = seic.DeviceLogin.begin_sync(config(), transport=provider.transport, clock=hands.clock)
+    begun = clock.now
+    login = seic.DeviceLogin.begin_sync(config(), transport=provider.transport, clock=clock.clock)
     assert login.finish_sync(subject="ann").subject == "ann"
-    assert hands.now == begun + 5
+    assert clock.now == begun + 5
 
 
 def bound_to(thumbprint: str | None) -> httpx.Response:
@@ -311,41 +289,41 @@ def bound_config() -> seic.Config:
     return config(provider=provider, hosts=seic.Hosts(api=HOST, mtls=HOST), certificate=certificate)
 
 
-def test_a_token_that_is_bound_to_another_certificate(hands: Hands) -> None:
+def test_a_token_that_is_bound_to_another_certificate(clock: FakeClock) -> None:
     """It is refused, as for every token request (RFC 8705 §3)."""
     provider = Provider(bound_to("x"))
-    login = seic.DeviceLogin.begin_sync(bound_config(), transport=provider.transport, clock=hands.clock)
+    login = seic.DeviceLogin.begin_sync(bound_config(), transport=provider.transport, clock=clock.clock)
     with pytest.raises(seic.InvalidTokenResponse) as caught:
         login.finish_sync()
     assert caught.value.problem == "cnf"
 
 
-def test_a_token_that_is_bound_to_this_certificate(hands: Hands) -> None:
+def test_a_token_that_is_bound_to_this_certificate(clock: FakeClock) -> None:
     """It is accepted, without an event."""
     settings, told = bound_config(), list[Event]()
     assert isinstance(settings.certificate, seic.ClientCertificate)
     provider = Provider(bound_to(settings.certificate.x5t_s256))
-    login = seic.DeviceLogin.begin_sync(settings, transport=provider.transport, clock=hands.clock, on_event=told.append)
+    login = seic.DeviceLogin.begin_sync(settings, transport=provider.transport, clock=clock.clock, on_event=told.append)
     assert login.finish_sync().token.access_token
     assert told == []
 
 
-async def test_a_token_that_is_not_bound(hands: Hands) -> None:
+async def test_a_token_that_is_not_bound(clock: FakeClock) -> None:
     """It is accepted, and an event is emitted."""
     told: list[Event] = []
     provider = Provider(bound_to(None))
     login = await seic.DeviceLogin.begin(
-        bound_config(), transport=provider.transport, clock=hands.clock, on_event=told.append
+        bound_config(), transport=provider.transport, clock=clock.clock, on_event=told.append
     )
     assert (await login.finish()).token.access_token
     assert told == [TokenNotBound(host="idp.example", tracking_id=None)]
 
 
-async def test_a_refresh_repeats_audience_and_resource(hands: Hands) -> None:
+async def test_a_refresh_repeats_audience_and_resource(clock: FakeClock) -> None:
     """A refresh of the login's token sends audience and resource, but no scope."""
     provider = Provider(httpx.Response(200, json=TOKEN), httpx.Response(200, json=TOKEN))
     asked = seic.DeviceCode(scope="read", audience="orders", resource="https://orders.example")
-    login = await begin(provider, hands, grant=asked)
+    login = await begin(provider, clock, grant=asked)
     settings = config(grant=await login.finish())
     async with seic.AsyncClient(settings, transport=provider.transport) as client:
         await client.token(force=True)
@@ -378,12 +356,12 @@ async def test_a_client_before_the_login() -> None:
 @pytest.mark.parametrize(("refresh_token", "code"), [(None, "login_required"), ("refresh-1", None)])
 async def test_an_existing_token(refresh_token: str | None, code: str | None) -> None:
     """It is used until it expires; then it is refreshed, or a login is required."""
-    hands, provider = Hands(), Provider(httpx.Response(200, json=TOKEN))
-    token = seic.Token(access_token="a", refresh_token=refresh_token, expires_in=100, obtained_at=hands.now - 50)
+    clock, provider = FakeClock(), Provider(httpx.Response(200, json=TOKEN))
+    token = seic.Token(access_token="a", refresh_token=refresh_token, expires_in=100, obtained_at=clock.wall - 50)
     settings = config(grant=seic.ExistingToken(token=token))
-    auth = seic.OAuth2Auth(settings, transport=provider.transport, clock=hands.clock)
+    auth = seic.OAuth2Auth(settings, transport=provider.transport, clock=clock.clock)
     assert await auth.source.token() == token
-    hands.now += 51
+    clock.advance(51)
     if code is None:
         assert (await auth.source.token()).access_token == "access-1"
     else:

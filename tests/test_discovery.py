@@ -11,7 +11,7 @@ import pytest
 
 import seic
 from seic import _discovery
-from seic._network.proxies import Network
+from seic._network.transport_factory import TransportFactory
 from tests._support.pki import authority
 
 ISSUER = "https://idp.example"
@@ -99,10 +99,9 @@ async def test_an_invalid_response(answer: httpx.Response | None, kind: type[Exc
 def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     """Return a site that replaces the network, with an empty cache."""
     site = Site(rfc8414=document())
-    monkeypatch.setattr(_discovery, "_known", {})
-    monkeypatch.setattr("seic._network.identity.shared_context", lambda *_, **__: None)
-    monkeypatch.setattr(Network, "new_async_transport", lambda *_: httpx.MockTransport(site))
-    monkeypatch.setattr(Network, "new_transport", lambda *_: httpx.MockTransport(site))
+    monkeypatch.setattr(_discovery, "_cache", {})
+    monkeypatch.setattr(TransportFactory, "open", lambda _: httpx.MockTransport(site))
+    monkeypatch.setattr(TransportFactory, "open_sync", lambda _: httpx.MockTransport(site))
     return site
 
 

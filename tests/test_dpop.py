@@ -11,13 +11,13 @@ import httpx
 import pytest
 
 import seic
-from tests._support.dpop_provider import HOST, Provider
+from tests._support.fakes.dpop import HOST, FakeDPoPProvider
 from tests._support.jwts import EC_KEY, pem
 
 
 async def test_each_request_has_its_own_proof() -> None:
     """One key for all requests, a new proof for each, and no query in it."""
-    provider = Provider()
+    provider = FakeDPoPProvider()
     async with provider.client() as client:
         for _ in range(3):
             reply = await client.get("/api", params={"secret": "1"})
@@ -29,19 +29,19 @@ async def test_each_request_has_its_own_proof() -> None:
 
 def test_a_blocking_client() -> None:
     """The blocking twin behaves the same, including nonces."""
-    provider = Provider()
+    provider = FakeDPoPProvider()
     provider.nonces = {"/oauth/v2/token": "nonce-1", "/api": "nonce-2"}
-    with seic.Client(provider.config(), transport=httpx.MockTransport(provider.answer_now)) as client:
+    with seic.Client(provider.config(), transport=provider) as client:
         assert [client.get("/api").status_code for _ in range(2)] == [200, 200]
     assert (len(provider.proofs), provider.refused) == (3, 2)
 
 
 async def test_a_refused_token_is_renewed() -> None:
     """A DPoP challenge rejects the token as a Bearer challenge does; the retry has a proof for the new token."""
-    provider = Provider()
+    provider = FakeDPoPProvider()
     async with provider.client() as client:
         await client.token()
-        provider.dead = True
+        provider.dead.add("token-1")
         assert (await client.post("/api", content=b"body")).status_code == 200
         assert client.stats.replays == 1
     assert provider.bodies == [b"body"]
@@ -62,7 +62,7 @@ async def _once() -> AsyncIterator[bytes]:
 
 async def test_a_body_that_can_be_sent_again() -> None:
     """The second request has the whole body too."""
-    provider = Provider()
+    provider = FakeDPoPProvider()
     provider.nonces["/api"] = "nonce"
     async with provider.client() as client:
         assert (await client.post("/api", content=Rows())).status_code == 200
@@ -71,7 +71,7 @@ async def test_a_body_that_can_be_sent_again() -> None:
 
 async def test_a_body_that_cannot_be_sent_again() -> None:
     """The 401 is returned, and the next request uses the nonce."""
-    provider = Provider()
+    provider = FakeDPoPProvider()
     provider.nonces["/api"] = "nonce"
     async with provider.client() as client:
         assert (await client.post("/api", content=_once())).status_code == 401
@@ -81,7 +81,7 @@ async def test_a_body_that_cannot_be_sent_again() -> None:
 
 async def test_a_bearer_token_is_refused() -> None:
     """There is no silent fallback to a token that is not bound."""
-    provider = Provider()
+    provider = FakeDPoPProvider()
     provider.token_type = "Bearer"
     async with provider.client() as client:
         with pytest.raises(seic.InvalidTokenResponse) as caught:
@@ -95,7 +95,7 @@ async def test_a_dpop_token_without_dpop_is_refused() -> None:
     def answer(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"access_token": "t", "token_type": "DPoP"})
 
-    async with seic.AsyncClient(Provider().config(dpop=None), transport=httpx.MockTransport(answer)) as client:
+    async with seic.AsyncClient(FakeDPoPProvider().config(dpop=None), transport=httpx.MockTransport(answer)) as client:
         with pytest.raises(seic.InvalidTokenResponse, match="token_type"):
             await client.token()
 
@@ -105,8 +105,8 @@ async def test_a_token_bound_to_a_key() -> None:
     dpop = seic.DPoP()
     for jkt, is_ours in (("x", False), (dpop.thumbprint, True)):
         body = base64.urlsafe_b64encode(json.dumps({"cnf": {"jkt": jkt}}).encode()).rstrip(b"=").decode()
-        provider = Provider()
-        provider.access_token = f"e30.{body}.c2ln"
+        provider = FakeDPoPProvider()
+        provider.plan.append(provider.issue(access_token=f"e30.{body}.c2ln", token_type="DPoP"))
         async with provider.client(dpop=dpop) as client:
             if is_ours:
                 await client.token()
@@ -120,7 +120,7 @@ def test_a_key_from_a_file(tmp_path: Path) -> None:
     """The same key has the same store key; generated keys have different ones."""
     path = tmp_path / "dpop.pem"
     path.write_bytes(pem(EC_KEY))
-    provider = Provider()
+    provider = FakeDPoPProvider()
     keys = [
         provider.config(dpop=dpop).store_key(None)
         for dpop in (seic.DPoP(key=path), seic.DPoP(key=pem(EC_KEY)), seic.DPoP(), seic.DPoP(), None)
@@ -131,8 +131,8 @@ def test_a_key_from_a_file(tmp_path: Path) -> None:
 
 def test_closing_the_flow_closes_the_inner_flow() -> None:
     """The library can close a flow early."""
-    provider = Provider()
-    auth = seic.OAuth2Auth(provider.config(), transport=httpx.MockTransport(provider.answer_now))
+    provider = FakeDPoPProvider()
+    auth = seic.OAuth2Auth(provider.config(), transport=provider)
     flow = auth.sync_auth_flow(httpx.Request("GET", f"{HOST}/api"))
     assert next(flow).headers["DPoP"]
     flow.close()

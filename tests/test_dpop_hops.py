@@ -6,16 +6,16 @@ import httpx
 import pytest
 
 import seic
-from tests._support.dpop_provider import HOST, Provider
+from tests._support.fakes.dpop import HOST, FakeDPoPProvider
 
 _ONCE_MORE = seic.Retry(longest_pause=0)
 
 
 async def test_a_retry() -> None:
     """Each attempt has its own proof, since a server accepts each once (§11.1)."""
-    provider = Provider()
+    provider = FakeDPoPProvider()
     provider.busy = 2
-    transport = httpx.MockTransport(provider.answer)
+    transport = provider
     async with seic.AsyncClient(provider.config(), transport=transport, retry=_ONCE_MORE) as client:
         assert (await client.get("/api")).status_code == 200
     assert provider.hops == [("GET", "/api")] * 3
@@ -23,9 +23,9 @@ async def test_a_retry() -> None:
 
 def test_a_blocking_retry() -> None:
     """The blocking twin behaves the same."""
-    provider = Provider()
+    provider = FakeDPoPProvider()
     provider.busy = 2
-    transport = httpx.MockTransport(provider.answer_now)
+    transport = provider
     with seic.Client(provider.config(), transport=transport, retry=_ONCE_MORE) as client:
         assert client.get("/api").status_code == 200
     assert provider.hops == [("GET", "/api")] * 3
@@ -33,9 +33,9 @@ def test_a_blocking_retry() -> None:
 
 async def test_a_retry_in_a_custom_client() -> None:
     """Each attempt has its own proof, without a transport of seic below the retries."""
-    provider = Provider()
+    provider = FakeDPoPProvider()
     provider.busy = 2
-    carrier = httpx.MockTransport(provider.answer)
+    carrier = provider
     auth = seic.OAuth2Auth(provider.config(), transport=carrier)
     transport = seic.RetryTransport(carrier, _ONCE_MORE, provider=seic.OAUTH2)
     async with httpx.AsyncClient(auth=auth, transport=transport, base_url=HOST) as client:
@@ -49,8 +49,8 @@ async def test_a_retry_in_a_custom_client() -> None:
 )
 async def test_a_redirect(status: int, method: str) -> None:
     """Each request has its own proof for its method and URL (§4.2)."""
-    provider = Provider()
-    provider.moves["/old"] = (status, "/api?page=2")
+    provider = FakeDPoPProvider()
+    provider.redirects["/old"] = (status, "/api?page=2")
     async with provider.client(follow_redirects=True) as client:
         assert (await client.post("/old", content=b"body")).status_code == 200
     assert provider.hops == [("POST", "/old"), (method, "/api")]
@@ -58,9 +58,9 @@ async def test_a_redirect(status: int, method: str) -> None:
 
 def test_a_blocking_redirect() -> None:
     """The blocking twin behaves the same."""
-    provider = Provider()
-    provider.moves["/old"] = (302, "/api")
-    transport = httpx.MockTransport(provider.answer_now)
+    provider = FakeDPoPProvider()
+    provider.redirects["/old"] = (302, "/api")
+    transport = provider
     with seic.Client(provider.config(), transport=transport, follow_redirects=True) as client:
         assert client.get("/old").status_code == 200
     assert provider.hops == [("GET", "/old"), ("GET", "/api")]
@@ -80,7 +80,7 @@ async def test_a_redirect_to_another_origin() -> None:
         return httpx.Response(401, headers=challenge)
 
     transport = httpx.MockTransport(answer)
-    auth = seic.OAuth2Auth(Provider().config(), transport=transport)
+    auth = seic.OAuth2Auth(FakeDPoPProvider().config(), transport=transport)
     async with httpx.AsyncClient(auth=auth, transport=transport, base_url=HOST, follow_redirects=True) as client:
         assert (await client.get("/api")).status_code == 401
     await auth.aclose()

@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 import seic
-from tests._support.dpop_provider import HOST, Provider
+from tests._support.fakes.dpop import HOST, FakeDPoPProvider
 from tests._support.jwts import parts
 
 
 async def test_nonces() -> None:
     """Token endpoint and API have separate nonces, which are remembered and updated."""
-    provider = Provider()
+    provider = FakeDPoPProvider()
     provider.nonces = {"/oauth/v2/token": "nonce-1", "/api": "nonce-2"}
     async with provider.client() as client:
         assert (await client.get("/api")).status_code == 200
@@ -33,7 +33,7 @@ async def test_nonces() -> None:
 
 async def test_a_nonce_challenge_is_an_event() -> None:
     """Both token requests emit an event; the first is neither a failure nor a token."""
-    provider = Provider()
+    provider = FakeDPoPProvider()
     provider.nonces["/oauth/v2/token"] = "nonce-1"
     heard: list[seic.events.Event] = []
     async with provider.client() as client:
@@ -49,7 +49,7 @@ async def test_a_nonce_challenge_is_an_event() -> None:
 async def test_a_response_can_contain_the_next_nonce() -> None:
     """The next request uses it without a challenge (§8.2)."""
     dpop = seic.DPoP()
-    provider = Provider()
+    provider = FakeDPoPProvider()
     async with provider.client(dpop=dpop) as client:
         await client.token()
         dpop.remember_nonce(httpx.Request("GET", HOST), {"DPoP-Nonce": "ahead"}, api=True)
@@ -61,7 +61,7 @@ async def test_a_response_can_contain_the_next_nonce() -> None:
 class Crowd:
     """A transport that holds the first request to a path until the second arrives."""
 
-    def __init__(self, provider: Provider, path: str) -> None:
+    def __init__(self, provider: FakeDPoPProvider, path: str) -> None:
         self._provider = provider
         self._path = path
         self._arrived = 0
@@ -74,12 +74,12 @@ class Crowd:
             if self._arrived == 2:
                 self._both.set()
             await self._both.wait()
-        return await self._provider.answer(request)
+        return await self._provider.handle_async_request(request)
 
 
 async def test_two_concurrent_challenges_of_the_api() -> None:
     """Both requests are sent again, although the second finds the nonce already known."""
-    provider = Provider()
+    provider = FakeDPoPProvider()
     provider.nonces["/api"] = "nonce"
     transport = httpx.MockTransport(Crowd(provider, "/api").answer)
     async with seic.AsyncClient(provider.config(), transport=transport) as client:
@@ -90,7 +90,7 @@ async def test_two_concurrent_challenges_of_the_api() -> None:
 
 async def test_two_concurrent_challenges_of_the_token_endpoint() -> None:
     """The same for two tokens that are bound to one key."""
-    provider = Provider()
+    provider = FakeDPoPProvider()
     provider.nonces["/oauth/v2/token"] = "nonce"
     transport = httpx.MockTransport(Crowd(provider, "/oauth/v2/token").answer)
     config = provider.config()
@@ -113,7 +113,7 @@ async def test_an_api_that_rejects_its_own_nonce() -> None:
         challenge = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": "always"}
         return httpx.Response(401, headers=challenge)
 
-    async with seic.AsyncClient(Provider().config(), transport=httpx.MockTransport(answer)) as client:
+    async with seic.AsyncClient(FakeDPoPProvider().config(), transport=httpx.MockTransport(answer)) as client:
         assert (await client.get("/api")).status_code == 401
         assert len(calls) == 2
         assert (await client.get("/api")).status_code == 401
@@ -131,7 +131,7 @@ async def test_an_api_with_a_new_nonce_in_each_response() -> None:
         challenge = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": f"n{len(calls)}"}
         return httpx.Response(401, headers=challenge)
 
-    config = Provider().config()
+    config = FakeDPoPProvider().config()
     async with seic.AsyncClient(config, transport=httpx.MockTransport(answer)) as client:
         assert (await client.get("/api")).status_code == 401
         assert client.stats.token_requests == 1
@@ -146,7 +146,7 @@ async def test_a_token_endpoint_with_a_new_nonce_in_each_response() -> None:
         calls.append(request)
         return httpx.Response(400, headers={"DPoP-Nonce": f"n{len(calls)}"}, json={"error": "use_dpop_nonce"})
 
-    async with seic.AsyncClient(Provider().config(), transport=httpx.MockTransport(answer)) as client:
+    async with seic.AsyncClient(FakeDPoPProvider().config(), transport=httpx.MockTransport(answer)) as client:
         with pytest.raises(seic.TokenRequestRefused) as caught:
             await client.token()
     assert (caught.value.code, len(calls)) == ("use_dpop_nonce", 2)
@@ -155,11 +155,11 @@ async def test_a_token_endpoint_with_a_new_nonce_in_each_response() -> None:
 @pytest.mark.parametrize("blocking", [False, True], ids=["async", "blocking"])
 async def test_a_challenge_after_a_redirect(blocking: bool) -> None:
     """Only the last request is sent again."""
-    provider = Provider()
-    provider.moves["/old"] = (303, "/api")
+    provider = FakeDPoPProvider()
+    provider.redirects["/old"] = (303, "/api")
     provider.nonces["/api"] = "nonce"
     if blocking:
-        transport = httpx.MockTransport(provider.answer_now)
+        transport = provider
         with seic.Client(provider.config(), transport=transport, follow_redirects=True) as blocking_client:
             assert blocking_client.post("/old", content=b"body").status_code == 200
     else:

@@ -1,4 +1,4 @@
-"""A hostile provider echoes each secret in each field: nothing that is logged, told, raised or shown repeats it."""
+"""A hostile provider echoes each secret in each field: no log, event, error or span contains it."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ SECRETS = {
 }
 _HEADER = "requesttrackingid"
 
-#: One text that holds them all, with nothing in it that no id could have.
+#: A string with all secrets, and only characters that an id can have.
 ALL = ":".join(SECRETS.values())
 
 
 class Hostile:
-    """A provider whose answers are made of what it was sent."""
+    """A provider that builds its responses from the requests."""
 
     def __init__(self) -> None:
         #: Members and headers of its token replies.
         self.members: dict[str, Any] = {}
         self.headers: dict[str, str] = {}
-        #: What it answers in place of a token, where it does not give one.
+        #: Its response instead of a token, if set.
         self.error: Callable[[], httpx.Response] | None = None
-        #: What the API answers.
+        #: The response of the API.
         self.api: Callable[[], httpx.Response] = lambda: httpx.Response(200)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        """Answer."""
+        """Answer a request."""
         if request.url.path != "/v2/oauthtoken":
             return self.api()
         if self.error is not None:
@@ -56,7 +56,7 @@ class Hostile:
         return httpx.Response(200, json={**token, **self.members}, headers=self.headers)
 
     async def meet(self, path: str = "/v1/accounts") -> list[str]:
-        """Fetch a token and call the API; return the names of the secrets that were found anywhere."""
+        """Request a token and call the API; return the names of all secrets in the output."""
         planted = Planted()
         for name, secret in SECRETS.items():
             planted.add(name, secret)
@@ -97,7 +97,7 @@ class Hostile:
 
 @contextlib.contextmanager
 def observed() -> Iterator[Observatory]:
-    """Export into memory."""
+    """Export to memory."""
     observatory = Observatory()
     yield observatory
     observatory.close()
@@ -105,7 +105,7 @@ def observed() -> Iterator[Observatory]:
 
 @contextlib.contextmanager
 def seic_logs() -> Iterator[list[str]]:
-    """Gather what seic logs at DEBUG; httpx logs a server's reason phrase under a name of its own."""
+    """Collect seic's logs at DEBUG; httpx logs a server's reason phrase with its own logger."""
     with all_logs() as everything:
         texts: list[str] = []
         emit = everything.emit
@@ -121,7 +121,7 @@ def seic_logs() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("said", [*SECRETS.values(), ALL, f"id {ALL}"], ids=[*SECRETS, "all", "words"])
 async def test_a_tracking_id_that_echoes(said: str) -> None:
-    """It looks like any other id, and is none: the reply's own tokens are secrets, too."""
+    """It looks like any other id, but contains a secret; the tokens of the reply are secrets too."""
     hostile = Hostile()
     hostile.headers = {_HEADER: said}
 
@@ -132,7 +132,7 @@ async def test_a_tracking_id_that_echoes(said: str) -> None:
     "member", ["scope", "token_type", "issued_at", "expires_in", "error_description", "email", ALL]
 )
 async def test_a_token_reply_that_echoes(member: str) -> None:
-    """In a member that is shown, in one that is not, and in a name."""
+    """Expect no secret from a shown member, a hidden one, and a name."""
     hostile = Hostile()
     hostile.members = {member: ALL}
 
@@ -160,8 +160,8 @@ _ERRORS: dict[str, Callable[[str], dict[str, Any]]] = {
 @pytest.mark.parametrize("status", [200, 307, 400, 401, 503])
 @pytest.mark.parametrize("field", [*_ERRORS, _HEADER, "WWW-Authenticate", "Location", "Retry-After", "no JSON"])
 async def test_an_error_that_echoes(field: str, status: int) -> None:
-    """In each field of each form, in the headers, and in a body of no form."""
-    # An error has no tokens of its own; what it says of others is nobody's secret.
+    """In each field of each format, in the headers, and in a body of unknown format."""
+    # An error contains no tokens of its own.
     sent = ":".join(secret for name, secret in SECRETS.items() if field == "beside a token" or "token" not in name)
     headers = {field: sent} if field in (_HEADER, "WWW-Authenticate", "Retry-After") else {}
     if field == "Location":
@@ -179,7 +179,7 @@ async def test_an_error_that_echoes(field: str, status: int) -> None:
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 503])
 @pytest.mark.parametrize("field", [*_ERRORS, _HEADER, "WWW-Authenticate", "Retry-After", "no JSON"])
 async def test_an_api_that_echoes(field: str, status: int) -> None:
-    """The token that the call carried, in each field of its answer, through replay and repetition."""
+    """The token of the request, in each field of the response, through a 401 retry and other retries."""
     said = SECRETS["access token"]
     hostile = Hostile()
     headers = {"Content-Type": "application/json", "Retry-After": "0"}
@@ -194,7 +194,7 @@ async def test_an_api_that_echoes(field: str, status: int) -> None:
 
 
 async def test_a_proof_that_is_echoed() -> None:
-    """A DPoP proof is no token, but good for one more call within its time."""
+    """A DPoP proof is not a token, but valid for one more request within its lifetime."""
     proofs: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:

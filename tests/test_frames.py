@@ -1,4 +1,4 @@
-"""No secret in the frames of a public call that fails: crash reporters write down the variables of each."""
+"""No secret in the local variables of the frames of a failing call, which crash reporters record."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import httpx
 import pytest
 
 import seic
-from seic._tokens.lifeline import Lifeline
-from tests._support.fake_provider import Hands
+from tests._support.clocks import FakeClock
 from tests._support.jwts import EC_KEY, pem
 from tests._support.planted import Planted
 
@@ -30,10 +29,10 @@ PLATFORM = attrs.evolve(seic.SEI_PLATFORM, revocation_url="/revoke")
 
 
 class Server:
-    """Knows the secrets, answers token calls until it is told to fail, and repeats what it was sent when it does.
+    """Knows the secrets, answers token requests until it is told to fail, and then echoes the request.
 
     Attributes:
-        fails: How the next calls fail; None lets them succeed.
+        fails: The failure of the next requests; None for success.
     """
 
     def __init__(self, planted: Planted) -> None:
@@ -52,11 +51,11 @@ class Server:
 
     @property
     def transport(self) -> httpx.MockTransport:
-        """What carries calls to it."""
+        """A transport to this server."""
         return httpx.MockTransport(self.answer)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
-        """Answer one call."""
+        """Answer one request."""
         said = " ".join([*(value for _, value in parse_qsl(request.content.decode())), *request.headers.values()])
         if self.fails is not None:
             return self.fails(said)
@@ -97,15 +96,15 @@ FAULTS: dict[str, Callable[[str], httpx.Response]] = {
 
 @attrs.frozen
 class Scene:
-    """What a call is made with."""
+    """The objects of a call."""
 
     server: Server
     planted: Planted
     fails: Callable[[str], httpx.Response]
-    hands: Hands = attrs.field(factory=Hands)
+    clock: FakeClock = attrs.field(factory=FakeClock)
 
     def config(self, provider: seic.Provider = PLAIN, **changes: Any) -> seic.Config:
-        """Settings of a client with secrets of each kind."""
+        """Return a configuration with secrets of each kind."""
         settings: dict[str, Any] = {
             "provider": provider,
             "hosts": seic.Hosts(api=HOST),
@@ -120,7 +119,7 @@ class Scene:
         return seic.Config(**{**settings, **changes})
 
     def fail(self) -> None:
-        """Let no call succeed from now on."""
+        """Let all further requests fail."""
         self.server.fails = self.fails
 
 
@@ -154,7 +153,7 @@ def _device_config(scene: Scene) -> seic.Config:
 
 
 def _ways(scene: Scene) -> dict[str, Any]:
-    return {"transport": scene.server.transport, "clock": scene.hands.clock}
+    return {"transport": scene.server.transport, "clock": scene.clock.clock}
 
 
 async def _device_begin(scene: Scene) -> object:
@@ -233,7 +232,7 @@ CALLS: dict[str, Call] = {
 }
 
 
-# RFC 7009 §2.2 and the gateway: the status says it all, so these succeed.
+# These succeed, since only the status counts (RFC 7009 §2.2, and the gateway).
 _SUCCESSES = {"no JSON", "a JSON that is none", "other members", "another token"}
 ROWS = [
     pytest.param(call, fault, id=f"{name}: {how}")
@@ -247,25 +246,21 @@ ROWS = [
 async def test_a_failing_call_shows_no_secret(
     call: Call, fault: Callable[[str], httpx.Response], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Expect none in the error, its causes, and the variables of each frame of each."""
+    """Neither the error, nor its causes, nor the local variables of their frames contain one."""
     planted = Planted()
     scene = Scene(Server(planted), planted, fault)
 
     async def pause(seconds: float) -> None:
-        scene.hands.now += seconds
+        scene.clock.advance(seconds)
 
-    def block(_line: Lifeline, seconds: float) -> None:
-        scene.hands.now += seconds
-
-    monkeypatch.setattr("seic._tokens.fetch.sleep", pause)
-    monkeypatch.setattr(Lifeline, "sleep", block)
+    monkeypatch.setattr("anyio.sleep", pause)
     with pytest.raises((seic.SeicError, RuntimeError)) as caught:
         await call(scene)
     assert planted.find_in_error(caught.value) == []
 
 
 async def test_each_fault_repeats_what_was_sent() -> None:
-    """Expect the search to have something to find: the server's words hold the client's secret."""
+    """The search has something to find: the server's message contains the client secret."""
     planted = Planted()
     scene = Scene(Server(planted), planted, FAULTS["refused"])
     scene.fail()
@@ -351,7 +346,7 @@ def _proof_by_a_key_that_does_not_open(planted: Planted) -> object:
     ids=lambda call: call.__name__.strip("_").replace("_", " "),
 )
 def test_a_call_that_fails_without_a_server_shows_no_secret(call: Callable[[Planted], object]) -> None:
-    """Expect the same where nothing is sent."""
+    """The same if nothing is sent."""
     planted = Planted()
     with pytest.raises(seic.SeicError) as caught:
         call(planted)

@@ -1,4 +1,4 @@
-"""How users' own tests put answers in the network's place."""
+"""Mocks in users' tests: respx, and `MockTransport` of httpx2."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import respx
 
 import seic
-from tests._support.fake_gateway import TOKEN_PATH, FakeGateway
+from tests._support.fakes.gateway import TOKEN_PATH, FakeGateway
 from tests._support.identities import authority, certificate
 
 _TOKEN = {"access_token": "token-1", "token_type": "BearerToken", "expires_in": "3600"}
@@ -23,7 +23,7 @@ def _respond(router: respx.MockRouter, host: str) -> None:
 
 @pytest.mark.parametrize("with_certificate", [False, True], ids=["api", "mtls"])
 async def test_respx_works_with_the_clients(with_certificate: bool, gateway: FakeGateway) -> None:
-    """The mocks that httpx users have carry token and API calls; no setting is needed for it."""
+    """Respx intercepts token and API requests without any setting."""
     identity = {"certificate": certificate(), "ca": authority().cert_pem} if with_certificate else {}
     config = gateway.config(**identity)
     with respx.mock as router:
@@ -37,7 +37,7 @@ async def test_respx_works_with_the_clients(with_certificate: bool, gateway: Fak
 
 @pytest.mark.parametrize("guarded", [False, True], ids=["plain", "guarded transport"])
 async def test_respx_works_with_the_auth_on_a_plain_client(guarded: bool, gateway: FakeGateway) -> None:
-    """A client of the user's own, with or without seic's transport, is mocked as ever."""
+    """A custom httpx client, with or without `AsyncTransport`, is mocked as usual."""
     config = gateway.config()
     transport = seic.AsyncTransport(config) if guarded else None
     with respx.mock as router:
@@ -50,7 +50,7 @@ async def test_respx_works_with_the_auth_on_a_plain_client(guarded: bool, gatewa
 
 @pytest.mark.parametrize("guarded", [False, True], ids=["plain", "guarded transport"])
 def test_respx_works_with_the_auth_on_a_plain_blocking_client(guarded: bool, gateway: FakeGateway) -> None:
-    """The blocking twin is mocked the same way."""
+    """The blocking twin is mocked in the same way."""
     config = gateway.config()
     transport = seic.Transport(config) if guarded else None
     with respx.mock as router:
@@ -61,15 +61,15 @@ def test_respx_works_with_the_auth_on_a_plain_blocking_client(guarded: bool, gat
 
 
 async def test_the_auth_serves_an_httpx2_client(gateway: FakeGateway) -> None:
-    """One auth for clients of both libraries, and one token."""
+    """One auth serves clients of both libraries with one token."""
     config = gateway.config()
-    auth = seic.OAuth2Auth(config, transport=gateway.transport)
+    auth = seic.OAuth2Auth(config, transport=gateway)
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, json=dict(request.headers))
 
     async with httpx2.AsyncClient(
-        auth=auth,  # type: ignore[arg-type]  # a type checker sees one base, since httpx2 may not be there
+        auth=auth,  # type: ignore[arg-type]  # type checkers see one base class, since httpx2 may be absent
         transport=httpx2.MockTransport(answer),
         base_url=config.base_url,
     ) as client:

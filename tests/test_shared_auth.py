@@ -1,4 +1,4 @@
-"""One auth for several clients, and none for two identities."""
+"""Several clients share an auth, if they have one identity."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import pytest
 
 import seic
 from tests._support.clients import KINDS, refused
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.identities import certificate
 
 
 async def test_one_auth_is_one_token_for_several_clients(gateway: FakeGateway) -> None:
     """The second client makes no token request, and closing one leaves the token to the other."""
     config = gateway.config()
-    auth = seic.OAuth2Auth(config, transport=gateway.transport)
-    async with seic.AsyncClient(config, auth=auth, transport=gateway.transport) as first:
+    auth = seic.OAuth2Auth(config, transport=gateway)
+    async with seic.AsyncClient(config, auth=auth, transport=gateway) as first:
         await first.get("/a")
-    second = seic.AsyncClient(config, auth=auth, transport=gateway.transport)
-    blocking = seic.Client(config, auth=auth, transport=gateway.blocking_transport)
+    second = seic.AsyncClient(config, auth=auth, transport=gateway)
+    blocking = seic.Client(config, auth=auth, transport=gateway)
     async with second:
         await second.get("/b")
     with blocking:
@@ -43,7 +43,7 @@ async def test_one_auth_is_one_token_for_several_clients(gateway: FakeGateway) -
 def test_no_token_is_shared_between_two_identities(
     kind: Any, changes: dict[str, Any], fact: str, gateway: FakeGateway
 ) -> None:
-    """An auth of another host, application or certificate is refused as the client is made."""
+    """The constructor refuses an auth of another host, application or certificate."""
     error = refused(kind, gateway.config(), auth=seic.OAuth2Auth(gateway.config(**changes)))
 
     assert error.field == "auth"
@@ -51,16 +51,16 @@ def test_no_token_is_shared_between_two_identities(
 
 
 @KINDS
-def test_what_is_not_of_the_identity_may_differ(kind: Any, gateway: FakeGateway) -> None:
-    """Two configurations of one identity are as good as one."""
-    auth = seic.OAuth2Auth(gateway.config(token_timeout=1), transport=gateway.blocking_transport)
+def test_other_settings_may_differ(kind: Any, gateway: FakeGateway) -> None:
+    """Two configurations of one identity may share an auth."""
+    auth = seic.OAuth2Auth(gateway.config(token_timeout=1), transport=gateway)
 
     assert kind(gateway.config(), auth=auth).stats is auth.stats
 
 
 @KINDS
 def test_another_kind_of_auth_is_refused(kind: Any, gateway: FakeGateway) -> None:
-    """Httpx takes a pair; here it would silently replace the token."""
+    """Httpx accepts a tuple; here it would replace the token."""
     error = refused(kind, gateway.config(), auth=("user", "password-9"))
 
     assert error.field == "auth"

@@ -1,4 +1,4 @@
-"""Hops that a transport of the user's own carries, where the guard can only watch."""
+"""Redirects in custom transports, which the origin guard can only observe."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from tests._support.wire import Wire, wire
 
 @pytest.fixture
 def gateway() -> Any:
-    """A server that counts as the gateway."""
+    """A server in the role of the gateway."""
     with wire() as server:
         yield server
 
 
 @pytest.fixture
 def foreign() -> Any:
-    """A server that is not."""
+    """A server of another origin."""
     with wire() as server:
         yield server
 
 
 def make_auth(gateway: Wire, **changes: Any) -> seic.OAuth2Auth:
-    """An auth whose origin is the server, and whose tokens come from memory."""
+    """Return an auth with this origin, and an in-memory token endpoint."""
     token = httpx.MockTransport(
         lambda _: httpx.Response(200, json={"access_token": "token-1", "token_type": "Bearer", "expires_in": 3600})
     )
@@ -42,7 +42,7 @@ def make_auth(gateway: Wire, **changes: Any) -> seic.OAuth2Auth:
 
 
 async def get(url: str, *, blocking: bool, library: ModuleType = httpx, extensions: Any = None, **options: Any) -> Any:
-    """Call with a client of the user's own, which follows redirects."""
+    """Make a call with a custom client that follows redirects."""
     options |= {"follow_redirects": True, "trust_env": False}
     if not blocking:
         async with library.AsyncClient(**options) as client:
@@ -60,7 +60,7 @@ async def get(url: str, *, blocking: bool, library: ModuleType = httpx, extensio
 async def test_the_app_key_follows_no_redirect_of_a_users_own_client(
     library: ModuleType, blocking: bool, gateway: Wire, foreign: Wire
 ) -> None:
-    """A plain client that follows redirects sends the foreign origin not a single header."""
+    """A plain client that follows redirects sends no header to the other origin."""
     gateway.redirects["/a"] = f"{foreign.url}/b"
     with pytest.raises(HostNotAllowed) as caught:
         await get(f"{gateway.url}/a", blocking=blocking, library=library, auth=make_auth(gateway))
@@ -75,7 +75,7 @@ async def test_the_app_key_follows_no_redirect_of_a_users_own_client(
 async def test_a_users_own_client_follows_redirects_within_the_origin(
     library: ModuleType, blocking: bool, gateway: Wire
 ) -> None:
-    """Each hop within the origin carries token and AppKey."""
+    """Each request within the origin has token and AppKey."""
     gateway.redirects["/a"] = "/b"
 
     reply = await get(f"{gateway.url}/a", blocking=blocking, library=library, auth=make_auth(gateway))
@@ -87,7 +87,7 @@ async def test_a_users_own_client_follows_redirects_within_the_origin(
 
 @pytest.mark.parametrize("blocking", [False, True], ids=["async", "blocking"])
 async def test_a_trace_of_the_users_is_told_as_before(blocking: bool, gateway: Wire, foreign: Wire) -> None:
-    """The user's own `trace` hears every step that the guard hears, and the guard still holds."""
+    """The user's own `trace` gets every step, and the guard still works."""
     steps: list[str] = []
 
     async def trace(step: str, _info: object) -> None:
@@ -111,7 +111,7 @@ async def test_a_trace_of_the_users_is_told_as_before(blocking: bool, gateway: W
 
 
 async def test_a_provider_without_an_id_header_leaves_redirects_to_httpx(gateway: Wire, foreign: Wire) -> None:
-    """The token is taken off there, so that a download elsewhere goes on, with nothing of ours."""
+    """The library removes the token on the redirect, so that a download from elsewhere works without our headers."""
     gateway.redirects["/a"] = f"{foreign.url}/b"
     auth = make_auth(gateway, provider=seic.OAUTH2, grant=seic.ClientCredentials())
 
@@ -125,7 +125,7 @@ async def test_a_provider_without_an_id_header_leaves_redirects_to_httpx(gateway
 
 @pytest.mark.parametrize("blocking", [False, True], ids=["async", "blocking"])
 async def test_what_a_deaf_transport_sent_astray_comes_to_light(blocking: bool) -> None:
-    """A transport that knows no `trace` follows the redirect; the answer is refused, so that it cannot go unnoticed."""
+    """A transport without `trace` follows the redirect; the response is refused, so that the user notices it."""
     recorder = Recorder({"/a": "https://evil.example/b"})
     token = httpx.MockTransport(lambda _: httpx.Response(200, json={"access_token": "t", "token_type": "Bearer"}))
     auth = seic.OAuth2Auth(make_config(), transport=token)
@@ -137,7 +137,7 @@ async def test_what_a_deaf_transport_sent_astray_comes_to_light(blocking: bool) 
 
 
 def test_a_guarded_transport_spares_the_request_the_trace() -> None:
-    """What has a guard of its own is not slowed by a second one; a trace of the user's stays."""
+    """A transport with its own guard needs no trace; a trace of the user stays."""
     guard = OriginGuard(Origin.parse("api.example", field="hosts.api"))
     recorder = Recorder()
     transport = Transport(make_config(), transport=httpx.MockTransport(recorder))
@@ -154,7 +154,7 @@ def test_a_guarded_transport_spares_the_request_the_trace() -> None:
 
 
 def test_two_traces_do_not_pile_up() -> None:
-    """A request that is sent again is watched by the auth that sends it, once, and the user's own trace is kept."""
+    """A request that is sent again is observed once, and the user's own trace stays."""
     guards = [OriginGuard(Origin.parse(host, field="hosts.api")) for host in ("a.example", "b.example")]
     first, second = (AsyncTrace(guard) for guard in guards)
 

@@ -1,4 +1,4 @@
-"""A certificate from a callback that blocks: whoever awaits a client's first errand shares the event loop meanwhile."""
+"""A certificate from a callback that blocks, in an async client: the event loop continues."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 import seic
-from seic._runtime import in_thread
+from seic._concurrency import run_in_thread
 from tests._support.identities import certificate
 
 PROVIDER = attrs.evolve(
@@ -51,7 +51,7 @@ def _of_a_client(errand: Callable[[seic.AsyncClient], Awaitable[Any]]) -> Callab
     ],
 )
 async def test_the_event_loop_goes_on(errand: Callable[..., Awaitable[None]]) -> None:
-    """Expect a task of the same loop to run while the callback waits for it."""
+    """A task of the same loop runs while the callback waits for it."""
     asked, answered = threading.Event(), threading.Event()
     went_on: list[bool] = []
 
@@ -61,7 +61,7 @@ async def test_the_event_loop_goes_on(errand: Callable[..., Awaitable[None]]) ->
         return certificate()
 
     async def help_along() -> None:
-        await in_thread(asked.wait, 5.0)
+        await run_in_thread(asked.wait, 5.0)
         answered.set()
 
     config = seic.Config(

@@ -1,9 +1,9 @@
-"""A service at SEI: calls with its own account over mutual TLS, people who log in at the platform, a readiness page.
+"""A service at SEI: requests with its own account over mutual TLS, user logins at the platform, a readiness page.
 
     uvicorn app:app --workers 4 --uds /run/app.sock --timeout-graceful-shutdown 30
 
-Settings: `SEIC_*` as everywhere; `APP_URL`, where people reach it; `APP_KEY`, what seals cookies and stored tokens;
-`APP_TOKENS`, a folder that all workers see; `APP_LOG_LEVEL`.
+Settings: `SEIC_*`; `APP_URL`, the public address; `APP_KEY`, a Fernet key that encrypts cookies and stored tokens;
+`APP_TOKENS`, a folder that all worker processes share; `APP_LOG_LEVEL`.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from fastapi.responses import HTMLResponse
 
 import seic
 from seic.fastapi import Logins, SeicClient, User, UserLogin, add_exception_handlers, lifespan, readiness_route
-from store import SealedFolder
+from store import EncryptedFolder
 
 logging.basicConfig(level=os.environ.get("APP_LOG_LEVEL", "INFO"))
 
-# The service itself: its account at the gateway, and the certificate that moves it to the mutual-TLS host.
+# The service: its account at the gateway, and the certificate that selects the mutual-TLS host.
 service = seic.Config.from_env()
 
-# People: no certificate and no account of ours, but a login, and a token for each of them.
-people = seic.Config.from_env(
+# The users: a login and a token for each of them, without the service's certificate and account.
+users = seic.Config.from_env(
     provider=seic.SEI_PLATFORM,
     grant=UserLogin(),
     certificate=None,
-    store=SealedFolder(os.environ["APP_TOKENS"], key=os.environ["APP_KEY"]),
+    store=EncryptedFolder(os.environ["APP_TOKENS"], key=os.environ["APP_KEY"]),
 )
 url = os.environ["APP_URL"]
 logins = Logins(
-    people,
+    users,
     callback_url=f"{url}/login/callback",
     key=os.environ["APP_KEY"],
-    secure=not url.startswith("http://localhost:"),  # plain http is for one's own machine alone
+    secure=not url.startswith("http://localhost:"),  # plain http is for the developer's machine only
 )
 
 app = FastAPI(lifespan=lifespan(service, also=logins.lifespan))
@@ -46,7 +46,7 @@ app.routes.append(readiness_route("/ready"))
 add_exception_handlers(app)
 
 
-# What one person sees is kept by no cache, and is not there for whoever presses "back" after the logout.
+# Pages of a user are not cached, so the browser's back button does not show them after a logout.
 PERSONAL = {"Cache-Control": "no-store"}
 
 
@@ -58,10 +58,10 @@ async def accounts(client: SeicClient) -> Any:
 
 @app.get("/")
 async def home(user: Annotated[User, Depends(logins.user)]) -> HTMLResponse:
-    """Greet whoever is logged in; others are sent to log in."""
+    """Greet the logged-in user; others are redirected to the login."""
     return HTMLResponse(
         f"<!doctype html><title>Home</title><h1>Hello {escape(user.name or '')}</h1>"
-        "<p><a href='/me'>What the platform knows</a></p>"
+        "<p><a href='/me'>Your account</a></p>"
         "<form method='post' action='/logout'><button id='logout'>Log out</button></form>",
         headers=PERSONAL,
     )
@@ -69,7 +69,7 @@ async def home(user: Annotated[User, Depends(logins.user)]) -> HTMLResponse:
 
 @app.get("/me")
 async def me(client: Annotated[seic.AsyncClient, Depends(logins.client)], response: Response) -> dict[str, str | None]:
-    """Call the platform as whoever is logged in."""
+    """Call the platform as the logged-in user."""
     response.headers.update(PERSONAL)
     info = await client.token_info()
     return {"email": info.username, "status": info.status}

@@ -1,4 +1,4 @@
-"""Runs the application on one machine, against the sandbox in place of SEI: nothing to register, nothing to configure.
+"""Run the application on one machine, with the sandbox in place of SEI; nothing has to be configured.
 
 python local.py [PORT]
 """
@@ -38,9 +38,9 @@ def main(port: str = "8000") -> int:
             "APP_TOKENS": str(Path(folder, "tokens")),
         }
         print(f"""
-{url}/accounts   a call of the service's own, over mutual TLS
-{url}/ready      whether it can make one
-{url}/           a page for people; the login page has a certificate of the sandbox's own making
+{url}/accounts   a request of the service itself, over mutual TLS
+{url}/ready      its readiness
+{url}/           a page for users; the login page has a certificate of the sandbox's CA
 
 email:    {sandbox.email}
 password: {sandbox.password}
@@ -48,8 +48,8 @@ password: {sandbox.password}
         command = [sys.executable, "-m", "uvicorn", "app:app", "--workers", "2", "--port", port]
         here = Path(__file__).parent
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SEIC_")}
-        with subprocess.Popen(command, cwd=here, env={**inherited, **settings}) as server:  # noqa: S603  # our own
-            # Ctrl-C reaches the server, too, which ends when its requests have.
+        with subprocess.Popen(command, cwd=here, env={**inherited, **settings}) as server:  # noqa: S603 - a fixed command
+            # Ctrl-C also reaches the server, which exits after its requests.
             with contextlib.suppress(KeyboardInterrupt):
                 server.wait()
             return server.wait()

@@ -1,4 +1,4 @@
-"""A token store that the workers of one machine share: a folder of sealed files. A store is any class of this shape."""
+"""A token store that the worker processes of one machine share: a folder of encrypted files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import attrs
 from cryptography.fernet import Fernet
 
 import seic
@@ -19,69 +18,67 @@ if sys.platform != "win32":
     import fcntl
 
 _HOUR = 3600.0
-_FOR_LONG = 365 * 86400.0
+_YEAR = 365 * 86400.0
 _CLAIMS = "claims"
 
 
-class SealedFolder:
-    """Keeps each token in a file of its own, sealed by a key of Fernet's, until nothing of the token serves."""
+class EncryptedFolder:
+    """Stores each token in a file, encrypted with a Fernet key, until the token has expired."""
 
-    blocking = True  # so that it is called off the event loop
+    blocking = True  # seic calls it in a thread
 
     def __init__(self, folder: str | os.PathLike[str], *, key: str) -> None:
         self._folder = Path(folder)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._fernet = Fernet(key)
-        self._look_at = 0.0
+        self._next_cleanup = 0.0
         self._claims = os.open(self._folder / _CLAIMS, os.O_RDWR | os.O_CREAT, 0o600)
 
     def load(self, key: str) -> seic.Token | None:
-        """Return the token kept under the key, or None."""
+        """Return the token of a key, or None."""
         try:
-            sealed = (self._folder / key).read_bytes()
+            encrypted = (self._folder / key).read_bytes()
         except FileNotFoundError:
             return None
-        return seic.Token(**json.loads(self._fernet.decrypt(sealed)))
+        return seic.Token.from_dict(json.loads(self._fernet.decrypt(encrypted)))
 
     def save(self, key: str, token: seic.Token) -> None:
-        """Keep the token under the key; whoever reads meanwhile sees the old one whole or the new one whole."""
-        document = attrs.asdict(token)
-        del document["issued_at"]  # a time, and for people only
+        """Save the token of a key; the file is replaced atomically."""
         with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
-            file.write(self._fernet.encrypt(json.dumps(document).encode()))
-        # The file's time is when it may go: sessions that people leave without a logout would else stay for ever.
-        ends = time.time() + _FOR_LONG if token.ends_at is None else token.ends_at.timestamp()
-        os.utime(file.name, (ends, ends))
+            file.write(self._fernet.encrypt(json.dumps(token.to_dict()).encode()))
+        # The file's modification time is its expiry; without it, sessions without a logout would stay forever.
+        expires_at = time.time() + _YEAR if token.ends_at is None else token.ends_at.timestamp()
+        os.utime(file.name, (expires_at, expires_at))
         Path(file.name).replace(self._folder / key)
-        if time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + _HOUR
-            self._forget_ended()
+        if time.monotonic() >= self._next_cleanup:
+            self._next_cleanup = time.monotonic() + _HOUR
+            self._delete_expired()
 
     def delete(self, key: str) -> None:
-        """Forget what is kept under the key, if anything."""
+        """Delete the token of a key."""
         (self._folder / key).unlink(missing_ok=True)
 
     if sys.platform != "win32":
 
         def claim(self, key: str, seconds: float) -> bool:
-            """Claim the renewal of a token, unless another worker has; a claim ends with its process at the latest."""
+            """Claim the refresh of a token, unless another process has; the lock ends with its process."""
             try:
-                fcntl.lockf(self._claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place_of(key))
+                fcntl.lockf(self._claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _position(key))
             except (BlockingIOError, PermissionError):
                 return False
             return True
 
         def release(self, key: str) -> None:
-            """Give a claim back."""
-            fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, _place_of(key))
+            """Release a claim."""
+            fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, _position(key))
 
-    def _forget_ended(self) -> None:
+    def _delete_expired(self) -> None:
         for path in self._folder.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # another worker was faster
+            with contextlib.suppress(FileNotFoundError):  # deleted by another process
                 if path.name != _CLAIMS and path.stat().st_mtime <= time.time() - _HOUR:
                     path.unlink()
 
 
-def _place_of(key: str) -> int:
-    """Return the byte of the file of claims that stands for a key, which is a hex digest."""
+def _position(key: str) -> int:
+    """Return the position of a key, which is a hex digest, in the file of claims."""
     return int(key[:12], 16)

@@ -24,7 +24,7 @@ from seic._options import (
     split_config_options,
 )
 from seic._tls.certificate import ClientCertificate
-from seic._tokens.stats import Stats
+from seic._tokens.cache import Stats
 from seic._transport import DECIDED_BY_CONFIG, AsyncTransport, Transport
 
 #: Arguments of a client that httpx passes to the transport that it creates.
@@ -82,7 +82,7 @@ class _SeicClient:
         self._oauth = auth or OAuth2Auth(config, transport=transport)
         # Not the auth's own: closing waits for the listeners of this client only.
         self._listeners = Listeners(on_event)
-        self._unsubscribe = self._oauth.listen(self._listeners.tell)
+        self._unsubscribe = self._oauth.listen(self._listeners.notify)
         return self._oauth
 
 
@@ -282,7 +282,7 @@ class Client(_SeicClient, httpx.Client):
         if self._owns_auth:
             self._oauth.close()
         self._unsubscribe()
-        self._listeners.drain_blocking()
+        self._listeners.drain_sync()
 
     def close(self) -> None:
         """Close the connections, and stop background work unless the auth is shared."""

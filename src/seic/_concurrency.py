@@ -26,8 +26,8 @@ import anyio
 
 _T = TypeVar("_T")
 
-#: How many waiting tasks continue with each turn of the event loop: each has a request to send, which takes some tenths
-#: of a millisecond.
+#: The number of waiting tasks that continue with each turn of the event loop: each has a request to send, which takes
+#: some tenths of a millisecond.
 _EACH_TURN = 8
 
 # --- where the caller runs ------------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ class _Started(Coroutine[Any, Any, _T]):
     def throw(self, *args: Any) -> Any:
         first, self._first = self._first, None
         if first is not None:
-            # What the coroutine waits for is cancelled first, as a task does it, or what it has raised is raised.
+            # As a task does it: its future is cancelled first; or the error of the first step is raised.
             waited = first()
             if waited is not None and waited.cancel():
                 return waited

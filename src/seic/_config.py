@@ -1,7 +1,8 @@
-"""What a user states, checked at once and never changed after."""
+"""`Config`: the settings of a client, as an immutable value that is validated when it is created."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import os
@@ -19,7 +20,6 @@ from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider, RequestContext
 from seic._model.secrecy import Unpicklable, hide, traceless, tracelessly_made
-from seic._network.identity import Presenter
 from seic._network.proxies import Network, ProxyLike, show_proxy
 from seic._oauth.assertion_auth import PrivateKeyJwt
 from seic._oauth.client_auth import TlsClientAuth
@@ -27,17 +27,16 @@ from seic._oauth.dpop import DPoP
 from seic._oauth.messages import build_token_request
 from seic._options import ConfigOptions
 from seic._settings import read_environment, read_file
-from seic._tls.certificate import ClientCertificate
-from seic._tls.context import check_source
-from seic._tls.rotation import CertificateSource
-from seic._tls.trust import read_trust
-from seic._tokens.held import Margin, Windows
+from seic._tls.context import CertificateSource, check_source
+from seic._tls.credential_files import CredentialFile
+from seic._tls.trust import read_trust_store
+from seic._tokens.refresh_policy import Margin, RefreshPolicy
 from seic._tokens.store import TokenStore
 
-#: What names trust anchors: a path, PEM bytes, or None for the system's.
+#: The trusted authorities: a path, PEM bytes, or None for the system's.
 CA: TypeAlias = str | os.PathLike[str] | bytes | None
 
-#: Seconds for getting a token in all; an answer takes well under one, and callers may be waiting.
+#: The total seconds of a token refresh; a response takes well under one, and callers may be waiting.
 _TOKEN_TIMEOUT = 10.0
 
 _Validator: TypeAlias = "Callable[[Config, attrs.Attribute[Any], object], None]"
@@ -47,11 +46,11 @@ def _text(_config: Config, attribute: attrs.Attribute[Any], value: object) -> No
     if value is None and attribute.default is None:
         return
     if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"{attribute.name}: must be a text that is not empty", field=attribute.name)
-    # Each may travel in a header, where a control character would begin a header of its own.
+        raise ConfigurationError(f"{attribute.name}: must be a non-empty string", field=attribute.name)
+    # The value can be sent in a header, and a control character could start another header.
     if not value.isprintable():
         raise ConfigurationError(
-            f"{attribute.name}: holds a character that cannot be printed, such as a line end at its end; remove it",
+            f"{attribute.name}: contains a character that is not printable, such as a trailing line end; remove it",
             field=attribute.name,
         )
 
@@ -70,7 +69,7 @@ def _offers(*methods: str, wanted: str) -> _Validator:
     def check(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
         if value is None and attribute.default is None:
             return
-        # A class has the methods too, and is what stands there when the brackets were forgotten.
+        # A class has the methods too; it is passed by mistake if the parentheses are missing.
         if isinstance(value, type) or not all(callable(getattr(value, method, None)) for method in methods):
             raise _unlike(attribute, value, wanted)
 
@@ -78,7 +77,7 @@ def _offers(*methods: str, wanted: str) -> _Validator:
 
 
 def _unlike(attribute: attrs.Attribute[Any], value: object, wanted: str) -> ConfigurationError:
-    # The value stays unsaid: it may be a secret in the wrong place.
+    # The value is not quoted, since it may be a secret in the wrong argument.
     actual = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
     return ConfigurationError(f"{attribute.name}: must be {wanted}, not {actual}", field=attribute.name)
 
@@ -97,46 +96,50 @@ def _gives_certificate(_config: Config, _attribute: attrs.Attribute[Any], value:
 def _ca_repr(ca: CA) -> str:
     if isinstance(ca, bytes):
         return f"<{len(ca)} bytes>"
-    # Text that is no path: whoever takes it for PEM may have taken a key for a certificate.
+    # PEM text can contain a key that the user takes for a certificate.
     return "<PEM text>" if isinstance(ca, str) and "-----BEGIN" in ca else repr(ca)
 
 
 @tracelessly_made
 @attrs.frozen(kw_only=True)
 class Config(Unpicklable):
-    """Everything that identifies an application to a provider: frozen, checked, its secrets never in a repr.
+    """The settings of a client of a provider: immutable, validated, without secrets in its repr.
 
-    Who asks for its content has it, secrets included: by an attribute, by `attrs.asdict` or by `vars`. Log the value
-    itself.
+    Attributes, `attrs.asdict` and `vars` return the secrets. Log the value itself instead.
 
     Args:
-        provider: The dialect: `SEI_GATEWAY`, `SEI_PLATFORM`, `OAUTH2` or a `Provider` of your own.
-        environment: One of the provider's environments: `production` or `test`. Unused where `hosts` is given.
-        hosts: Hosts of your own in place of the environment's, both of them: none is taken from there.
-        client_id: The client's id (the gateway's AppKey).
-        client_secret: Its secret.
-        grant: How a token is asked for.
-        certificate: The client certificate, or a function that returns the present one, from a vault say; it is asked
-            again each minute and should have a time limit of its own. With a certificate token and API calls go to the
-            mutual-TLS host, and follow it when its files are renewed.
-        dpop: The key that tokens are bound to (RFC 9449), where the provider and its APIs offer that; None is none.
-        ca: Whom to trust: None is the system's trust, a path or PEM bytes are exactly these; a path is followed as the
-            certificate's are.
-        store: Where tokens are kept beyond this process's clients; None is nowhere.
-        advisory_refresh: From when before expiry a token is renewed in the background: seconds, or a share of its
-            lifetime such as `"20%"`, the default.
-        mandatory_refresh: From when before expiry calls wait for the renewal: seconds, or a share of the lifetime; by
+        provider: `SEI_GATEWAY`, `SEI_PLATFORM`, `OAUTH2` or a custom `Provider`.
+        environment: One of the provider's environments: `production` or `test`. Unused if `hosts` is set.
+        hosts: Custom hosts, which replace both hosts of the environment.
+        client_id: The client id (the gateway's AppKey).
+        client_secret: The client secret.
+        grant: The grant of token requests.
+        certificate: The client certificate, or a function that returns the current one, such as from a vault; it is
+            called
+            once a minute and should have a timeout. With a certificate, token requests and API calls use the
+            mutual-TLS
+            host. A certificate from files is reloaded when they change.
+        dpop: The key that tokens are bound to (RFC 9449), if the provider and its APIs support it.
+        ca: The trusted authorities: None for the system's, a path, or PEM bytes. A file is reloaded when it
+            changes.
+        store: Keeps tokens beyond the life of a client; None for no store.
+        advisory_refresh: The time before expiry at which a token is refreshed in the background: seconds, or a
+            share of its
+            lifetime; by default `"20%"`.
+        mandatory_refresh: The time before expiry at which calls wait for a refresh: seconds, or a share of the
+            lifetime; by
             default `"2.5%"`.
-        token_timeout: Seconds for getting a token in all: each attempt, and the pauses between them.
-        proxy: The proxy for token and API calls; None leaves that to `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
-        local_address: The address of this machine that calls leave from, where the provider's allow-list knows one.
-        trust_env: Whether those variables count.
-        strict_common_name: Refuse a certificate whose CN is not the service account's name, where the provider wants
-            the two equal; otherwise that is a warning.
+        token_timeout: The total seconds of a refresh, including retries and pauses.
+        proxy: The proxy of token requests and API calls; None for `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+        local_address: The local address of connections, such as the one in the provider's allow-list.
+        trust_env: Whether the proxy variables apply.
+        strict_common_name: Refuse a certificate whose CN is not the service account's username, if the provider
+            requires
+            that; otherwise it is a warning.
 
     Raises:
         ConfigurationError: A setting is missing, malformed or contradicts another; its `field` names it.
-        CertificateError: There is no authority in what `ca` names, or `strict_common_name` refuses the certificate.
+        CertificateError: `ca` contains no authority, or `strict_common_name` refuses the certificate.
     """
 
     provider: Provider = attrs.field(validator=_is(Provider, wanted="a seic.Provider such as seic.SEI_GATEWAY"))
@@ -160,45 +163,29 @@ class Config(Unpicklable):
     local_address: str | None = None
     strict_common_name: bool = attrs.field(default=False, validator=_is(bool, wanted="True or False"))
     trust_env: bool = attrs.field(default=True, validator=_is(bool, wanted="True or False"))
-    #: Where API calls go, and the token with them.
-    origin: Origin = attrs.field(init=False, repr=False, eq=False)
-    #: The token endpoint's whole URL.
-    token_url: str = attrs.field(init=False, repr=False, eq=False)
-    #: How calls leave this machine.
-    network: Network = attrs.field(init=False, repr=False, eq=False)
-    #: What its clients present, all of them the same.
-    presenter: Presenter = attrs.field(init=False, repr=False, eq=False)
-    #: When tokens are renewed.
-    windows: Windows = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        """Check what needs more than one setting, and choose the host."""
+        """Check what needs more than one setting, so that a mistake is found here and not by the first call."""
         if self.ca in ("", b""):
-            raise ConfigurationError("ca: is empty; name a file or give PEM, or leave it out", field="ca")
-        # The authorities that the user names, not the system's: those are no setting of his, and may yet be installed.
+            raise ConfigurationError("ca: empty; set a file or PEM, or remove it", field="ca")
+        # Only the authorities of the user. The system's are not a setting, and can still be installed.
         if self.ca is not None:
-            for warning in read_trust(self.ca).check():
-                warnings.warn(warning, stacklevel=4)  # past attrs' constructor and what keeps its frames out of sight
+            for warning in read_trust_store(self.ca).check():
+                warnings.warn(warning, stacklevel=4)  # skips attrs' constructor and the decorator that hides its frames
         if not 0 < self.token_timeout < math.inf:
-            raise ConfigurationError(
-                "token_timeout: must be more than 0 seconds, and not endless", field="token_timeout"
-            )
+            raise ConfigurationError("token_timeout: must be more than 0 seconds, and finite", field="token_timeout")
         self.grant.check(self.provider)
         if self.store is not None and getattr(self.grant, "subject", "") is None:
             raise ConfigurationError(
-                "grant.subject: must say whose token it is: the grant's secret is a callable, and the store could not "
-                "tell one person's token from another's",
+                "grant.subject: missing; the grant's secret is a callable, so set the owner of the token, by which the "
+                "store distinguishes tokens",
                 field="grant.subject",
             )
-        # attrs' own way to set a derived value of a frozen class.
-        object.__setattr__(self, "windows", Windows(self.advisory_refresh, self.mandatory_refresh))
-        object.__setattr__(self, "origin", self._choose_origin())
-        object.__setattr__(self, "token_url", self._choose_token_url())
-        object.__setattr__(self, "network", self._choose_network())
-        object.__setattr__(self, "presenter", self._make_presenter())
-        # A credential that is missing or cannot be sent is found here, and not by the first call. The grant's own are
-        # left alone: a callable that supplies one is asked when it is needed.
+        _ = refresh_policy_of(self), self.origin, self.token_url, network_of(self), self.trust_source
         certificate = None if callable(self.certificate) else self.certificate
+        if self.strict_common_name and certificate is not None and self.account is not None:
+            certificate.check_common_name(self.account, strict=True)
+        # The grant's own credentials are left alone: a callable that supplies one is called when it is needed.
         by_certificate = isinstance(self.provider.client_authentication, (TlsClientAuth, PrivateKeyJwt))
         if not (callable(self.certificate) and by_certificate):
             context = RequestContext(
@@ -213,25 +200,28 @@ class Config(Unpicklable):
     @classmethod
     @traceless
     def from_env(cls, environ: Mapping[str, str] | None = None, **changes: Unpack[ConfigOptions]) -> Config:
-        r"""Read the settings from `SEIC_*` variables, over those of the profile that `SEIC_PROFILE` names.
+        r"""Read the settings from `SEIC_*` variables, and from the profile in `SEIC_PROFILE` if it is set.
 
-        `SEIC_PROVIDER` (`sei-gateway`, which is the default, `sei-platform`, `oauth2`), `SEIC_ENVIRONMENT`,
+        The variables are `SEIC_PROVIDER` (`sei-gateway`, the default, `sei-platform`, `oauth2`), `SEIC_ENVIRONMENT`,
         `SEIC_CLIENT_ID`, `SEIC_CLIENT_SECRET`, `SEIC_USERNAME`, `SEIC_PASSWORD`, `SEIC_CERTIFICATE`,
         `SEIC_CERTIFICATE_KEY`, `SEIC_CERTIFICATE_PASSWORD`, `SEIC_CA`, `SEIC_API_HOST`, `SEIC_MTLS_HOST`, `SEIC_STORE`
-        (`memory`), `SEIC_PROFILE`. A certificate, key or CA is a path or the PEM text itself, with line ends or with
-        `\n` for each. A secret may stand in a file that the same name with `_FILE` at its end names. A variable that
-        is empty counts as not set; another name that begins with `SEIC_` is refused, lest a slip pass unseen. The
-        profile is a table of `seic/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
+        (`memory`), `SEIC_PROFILE`. A certificate, key or CA is a path, or the PEM text itself, with line ends or `\n`.
+        A
+        secret can also come from a file, which the same name with the suffix `_FILE` names. An empty variable is not
+        set. An
+        unknown variable that starts with `SEIC_` is an error. Variables take precedence over the profile, which is a
+        table of
+        `seic/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
 
-        Account and password make the grant `ClientCredentials`. Any other is given as `grant=`; they are then not read.
+        Username and password create the grant `ClientCredentials`. They are not read if `grant=` is passed.
 
         Args:
-            environ: The variables; None is the process's own.
-            changes: Settings that stand above both; what they replace is not read.
+            environ: The variables; None for those of the process.
+            changes: Arguments of `Config`, which take precedence; their variables are not read.
 
         Raises:
-            ConfigurationError: A variable is missing or malformed; its `field` is the variable's name.
-            CertificateError: The certificate that they name cannot work.
+            ConfigurationError: A variable is missing or malformed; its `field` is the name of the variable.
+            CertificateError: The certificate cannot be used.
         """
         settings = read_environment(os.environ if environ is None else environ, given=changes)
         with settings.rename_errors():
@@ -242,18 +232,18 @@ class Config(Unpicklable):
     def from_file(
         cls, path: str | os.PathLike[str], *, profile: str = "default", **changes: Unpack[ConfigOptions]
     ) -> Config:
-        """Read the settings from a table of a TOML file; its keys are the variables' names without `SEIC_`, lower case.
+        """Read the settings from a table of a TOML file; its keys are the variables in lower case, without `SEIC_`.
 
-        Paths in it are relative to the file. Any grant but `ClientCredentials` is given as `grant=`.
+        Paths in it are relative to the file. Any grant but `ClientCredentials` is passed as `grant=`.
 
         Args:
             path: The file.
-            profile: The table's name.
-            changes: Settings that stand above the file's; what they replace is not read.
+            profile: The name of the table.
+            changes: Arguments of `Config`, which take precedence; their keys are not read.
 
         Raises:
             ConfigurationError: The file or a key cannot be used; its `field` names the key.
-            CertificateError: The certificate that it names cannot work.
+            CertificateError: The certificate cannot be used.
         """
         settings = read_file(Path(path), profile, given=changes)
         with settings.rename_errors():
@@ -261,13 +251,13 @@ class Config(Unpicklable):
 
     @property
     def base_url(self) -> str:
-        """Where API calls go: the mutual-TLS host with a certificate, the API host without one."""
+        """The URL of API calls: the mutual-TLS host with a certificate, otherwise the API host."""
         return str(self.origin)
 
     def store_key(self, thumbprint: str | None) -> str:
-        """Return what a store keeps this configuration's token under: a digest of all that the token is bound to.
+        """Return the key of this configuration's token in a store: a digest of everything that the token is bound to.
 
-        Secrets are left out: a digest of a guessable secret would give it away.
+        It does not depend on secrets, since a digest can reveal a guessable secret.
         """
         named = {name: value for name, value in _public_facts(self.grant).items() if value is not None}
         facts = (
@@ -281,55 +271,71 @@ class Config(Unpicklable):
         )
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
-    def _choose_origin(self) -> Origin:
+    @property
+    def account(self) -> str | None:
+        """The service account that the certificate's CN should name; None if the provider does not compare them."""
+        return getattr(self.grant, "username", None) if self.provider.common_name_is_username else None
+
+    @functools.cached_property
+    def trust_source(self) -> CA:
+        """The source of `ca`; a relative path is joined to the working directory at the time of creation."""
+        file = None if self.ca is None else CredentialFile.of(self.ca, "CA")
+        return self.ca if file is None or file.base is None else file.path
+
+    @functools.cached_property
+    def origin(self) -> Origin:
+        """The origin of API calls; the token is sent to no other."""
         with_certificate = self.certificate is not None
         environment = self.environment if self.hosts is None else None
         hosts = self.provider.hosts_of(self.environment, self.hosts)
         origin = hosts.choose(certificate=with_certificate, environment=environment)
         try:
-            # Read as a name for people, too: some of its readers do.
+            # httpx decodes an internationalised name on access, which can fail.
             httpx.URL(str(origin)).host  # noqa: B018
         except (httpx.InvalidURL, UnicodeError):
             field = "hosts.mtls" if with_certificate else "hosts.api"
-            raise ConfigurationError(f"{field}: {origin.host!r} is no host name or IP address", field=field) from None
+            raise ConfigurationError(f"{field}: {origin.host!r} is not a host name or address", field=field) from None
         return origin
 
-    def _make_presenter(self) -> Presenter:
-        account = getattr(self.grant, "username", None) if self.provider.common_name_is_username else None
-        if self.strict_common_name and account is not None and isinstance(self.certificate, ClientCertificate):
-            self.certificate.check_common_name(account, strict=True)
-        return Presenter(self.certificate, ca=self.ca, account=account, strict=self.strict_common_name)
-
-    def _choose_network(self) -> Network:
-        network = Network.of(proxy=self.proxy, local_address=self.local_address, trust_env=self.trust_env)
-        network.check(self.origin)
-        return network
-
-    def _choose_token_url(self) -> str:
+    @functools.cached_property
+    def token_url(self) -> str:
+        """The token endpoint's URL."""
         field, path_or_url = "provider.token_url", self.provider.token_url
         if self.certificate is not None and self.provider.mtls_endpoint_aliases:
             field = "provider.mtls_endpoint_aliases"
             if "token_endpoint" not in self.provider.mtls_endpoint_aliases:
-                # The usual endpoint would hand out tokens that are bound to nothing, and nobody would see it.
+                # The normal endpoint would issue tokens that are not bound, without an error.
                 raise ConfigurationError(
-                    f"{field}: names no token_endpoint, and there is a client certificate; add it, or leave the "
-                    "certificate out",
+                    f"{field}: no token_endpoint, but a client certificate is set; add the endpoint, or remove the "
+                    "certificate",
                     field=field,
                 )
             path_or_url = self.provider.mtls_endpoint_aliases["token_endpoint"]
         text = f"{self.origin}{path_or_url}" if path_or_url.startswith("/") else path_or_url
         try:
-            # What sends the request reads the URL by the same rules, so there is no second reading of it to exploit.
+            # The client that sends the request parses the URL with the same rules, so no difference can be exploited.
             url = httpx.URL(text)
             url.host  # noqa: B018  # as above
         except (httpx.InvalidURL, UnicodeError):
-            raise ConfigurationError(f"{field}: is not a path or a URL that can be called", field=field) from None
+            raise ConfigurationError(f"{field}: must be a path or a valid URL", field=field) from None
         if url.fragment:
             raise ConfigurationError(f"{field}: must have no fragment (RFC 6749 §3.2)", field=field)
-        # http only beside hosts that allow it.
+        # http is allowed only if the hosts allow it.
         allow_http = self.origin.scheme == "http"
         Origin.parse(f"{url.scheme}://{url.netloc.decode('ascii')}", field=field, allow_http_on_loopback=allow_http)
         return str(url)
+
+
+def network_of(config: Config) -> Network:
+    """Return the proxy and the local address of a configuration's requests."""
+    network = Network.of(proxy=config.proxy, local_address=config.local_address, trust_env=config.trust_env)
+    network.check(config.origin)
+    return network
+
+
+def refresh_policy_of(config: Config) -> RefreshPolicy:
+    """Return the times of refresh that a configuration sets."""
+    return RefreshPolicy(config.advisory_refresh, config.mandatory_refresh)
 
 
 def _public_facts(grant: Grant) -> dict[str, object]:

@@ -1,18 +1,18 @@
-"""The tree of errors: everything seic raises on purpose, and nothing else.
+"""The exceptions that seic raises.
 
     SeicError                           never raised itself
     ├── ConfigurationError              you: a setting is missing or contradictory
-    ├── CertificateError                you: a certificate or key cannot work
-    ├── HostNotAllowed                  you: the token would leave for a foreign host
-    ├── TokenError                      no token could be had
+    ├── CertificateError                you: a certificate or key cannot be used
+    ├── HostNotAllowed                  you: the token would be sent to a foreign host
+    ├── TokenError                      no token could be obtained
     │   ├── TokenEndpointUnavailable    connection, TLS, timeout, 5xx, 429
     │   ├── TokenRequestRefused         400, 401, 403: credentials, grant
-    │   └── InvalidTokenResponse        an answer that is no token
-    └── ApiError                        an API reply in the provider's error form
-        └── LoggedInElsewhere           the account's one session was taken over
+    │   └── InvalidTokenResponse        a success without a valid token
+    └── ApiError                        an error response of an API
+        └── LoggedInElsewhere           a login elsewhere ended the account's only session
 
-Attributes are strings and numbers, never a client, a credential, a request or a whole response: an error is logged,
-pickled and sent to trackers, so what it holds is public.
+Attributes are strings and numbers, never a client, a credential, a request or a whole response: errors are logged,
+pickled and sent to trackers, so their content is public.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _E = TypeVar("_E", bound="SeicError")
 
 
 class SeicError(Exception):
-    """The root of every error that seic raises; catch it, it is never raised itself."""
+    """Base of every error that seic raises; it is never raised itself."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -38,9 +38,9 @@ class SeicError(Exception):
         return (_rebuild, (type(self), self.args, self.__dict__.copy()))
 
     def fresh(self) -> Self:
-        """Return an equal error without a traceback, for one more caller that waited for the same attempt.
+        """Return an equal error without a traceback, for each further caller that waited for the same attempt.
 
-        One instance raised in many tasks would gather all their tracebacks. The cause is kept.
+        One instance raised in many tasks would collect all their tracebacks. The cause is kept.
         """
         state = self.__dict__.copy()
         if notes := state.get("__notes__"):
@@ -59,7 +59,7 @@ def _rebuild(kind: type[_E], args: tuple[Any, ...], state: dict[str, Any]) -> _E
 
 
 class ConfigurationError(SeicError):
-    """A setting is missing, malformed or contradicts another; `field` names it."""
+    """A setting is missing, malformed or contradicts another; `field` is its name."""
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -67,10 +67,9 @@ class ConfigurationError(SeicError):
 
 
 class CertificateError(SeicError):
-    """A certificate or key cannot work; `path` names the file (or the source), `reason` is a stable code.
+    """A certificate or key cannot be used; `path` is the file (or the source), `reason` a stable code for programs.
 
-    `field` names the setting that led there, as in ConfigurationError, where one did. The codes stand in
-    `seic._tls.reasons`; they are for programs, the message is for people.
+    `field` is the name of the setting, as in ConfigurationError, if there is one. `seic.Reason` lists the codes.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class CertificateError(SeicError):
 
 
 class HostNotAllowed(SeicError):
-    """The request would carry the token, the AppKey or the client certificate to a foreign origin; `host` names it."""
+    """The request would send the token, the AppKey or the client certificate to the foreign host `host`."""
 
     def __init__(self, message: str, *, host: str) -> None:
         super().__init__(message)
@@ -91,7 +90,7 @@ class HostNotAllowed(SeicError):
 
 
 class TokenError(SeicError):
-    """No token could be had; `tracking_id` is the provider's id of the failed attempt, for its support."""
+    """No token could be obtained; `tracking_id` is the provider's id of the failed request, for its support."""
 
     def __init__(self, message: str, *, tracking_id: str | None = None) -> None:
         super().__init__(message)
@@ -99,10 +98,10 @@ class TokenError(SeicError):
 
 
 class TokenEndpointUnavailable(TokenError):
-    """The token endpoint could not be reached, or answered 5xx or 429; trying later may help.
+    """The token endpoint could not be reached, or answered 5xx or 429; a later attempt may succeed.
 
-    `retry_after` is the pause that the endpoint asked for, in seconds, and None where it named none. `reason` is a
-    stable code, as in CertificateError, where a TLS handshake or a connection cut off early was to blame.
+    `retry_after` is the pause that the endpoint asked for, in seconds; None if it named none. `reason` is a stable code
+    as in CertificateError, if the cause was a TLS handshake or a connection that was closed early.
     """
 
     def __init__(
@@ -121,10 +120,10 @@ class TokenEndpointUnavailable(TokenError):
 
 
 class TokenRequestRefused(TokenError):
-    """The token endpoint understood the request and said no; the same request will be refused again.
+    """The token endpoint refused the request; the same request will be refused again.
 
-    `code` and `description` are the provider's own words (RFC 6749 §5.2 `error` and `error_description`, or the
-    gateway's `code` and `message`). `status` is None where nothing was sent, for it could only have been refused.
+    `code` and `description` are the provider's own (RFC 6749 §5.2 `error` and `error_description`, or the gateway's
+    `code` and `message`). `status` is None if nothing was sent, because the request was certain to be refused.
     """
 
     def __init__(
@@ -145,7 +144,7 @@ class TokenRequestRefused(TokenError):
 
 
 class InvalidTokenResponse(TokenError):
-    """The token endpoint answered success with something that is no token; `problem` says which property is wrong."""
+    """The token endpoint answered with a success without a valid token; `problem` names the malformed property."""
 
     def __init__(self, message: str, *, problem: str, tracking_id: str | None = None) -> None:
         super().__init__(message, tracking_id=tracking_id)
@@ -154,7 +153,7 @@ class InvalidTokenResponse(TokenError):
 
 @attrs.frozen
 class FieldError:
-    """One entry of the gateway's `errors` list: which field, where it stood, and what is wrong with it."""
+    """One entry of the gateway's `errors` list: the field, its location, and the reason."""
 
     field: str = ""
     location: str = ""
@@ -162,9 +161,9 @@ class FieldError:
 
 
 class ApiError(SeicError):
-    """An API reply in the provider's error form.
+    """An error response of an API.
 
-    `transient` says whether the same request may be sent again unmodified; None where the provider did not say.
+    `transient` says whether the same request may be sent again unchanged; None if the provider did not say.
     """
 
     def __init__(
@@ -188,8 +187,8 @@ class ApiError(SeicError):
 
 
 class LoggedInElsewhere(ApiError):
-    """The platform ended the session, since the account allows one and its user logged in elsewhere (403, subcode 018).
+    """A login elsewhere ended the session, because the account allows only one (the platform's 403, subcode 018).
 
-    The remedy, `endOtherSessions` on the token call, has a price, so it is never applied unasked: it ends the other
-    session, whoever works in it.
+    `end_other_sessions=True` on the grant takes the session over. It ends the other session, even if it is in use, so
+    seic never does it by itself.
     """

@@ -1,8 +1,8 @@
-"""The typed events: what happened inside, for logs, metrics and a callback of the user's.
+"""The typed events, for logs, metrics and listeners.
 
-An event holds numbers, host names, tracking ids and public certificate facts. No field may ever hold a secret: there is
-no field of a type that could carry one (a token, a credential, a request).
-Rooms that have something to say take an `emit` callable; who listens is decided above them.
+An event has numbers, host names, tracking ids and public facts of certificates. It has no field of a type that could
+contain a secret (a token, a credential, a request).
+Modules that report events take an `emit` callable; `seic._listeners` calls the listeners.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """The base of all events."""
+    """Base of all events."""
 
-    #: The word that a log line opens with.
+    #: The start of the log line.
     name: ClassVar[str] = "event"
     #: A level of the standard `logging` module.
     level: ClassVar[int] = 20
@@ -27,9 +27,9 @@ class Event:
 
 @attrs.frozen(kw_only=True)
 class TokenRefreshStarted(Event):
-    """A fetch began, for all who need a token now; `fetch` numbers it, `ahead` tells that nobody waits for it.
+    """A token refresh started, shared by all callers; `refresh_id` numbers it, `ahead` says that nobody waits for it.
 
-    It is told in the context of what fetches, so that a tracer can make its span current there.
+    The event is emitted in the context of the refresh, so that a tracer can make its span current there.
     """
 
     name: ClassVar[str] = "token refresh started"
@@ -41,11 +41,11 @@ class TokenRefreshStarted(Event):
 
 @attrs.frozen(kw_only=True)
 class TokenRefreshEnded(Event):
-    """A fetch ended, in the context in which it began.
+    """A token refresh ended, in the context in which it started.
 
-    `outcome` is `acquired`, `stored` (a store had it), `refused`, `unavailable`, `invalid`, `failed` (anything else, as
-    an unusable certificate) or `abandoned` (whoever fetched was cancelled; the waiting calls begin anew). `took` is
-    seconds.
+    `outcome` is `acquired`, `stored` (a store had the token), `refused`, `unavailable`, `invalid`, `failed` (anything
+    else, such as an unusable certificate) or `abandoned` (it was cancelled; the waiting callers start another). `took`
+    is in seconds.
     """
 
     name: ClassVar[str] = "token refresh ended"
@@ -59,7 +59,7 @@ class TokenRefreshEnded(Event):
 
 @attrs.frozen(kw_only=True)
 class TokenWaitStarted(Event):
-    """A call began to wait for a fetch; it is told in the context of the call."""
+    """A caller started to wait for a token refresh; the event is emitted in the caller's context."""
 
     name: ClassVar[str] = "token wait started"
     level: ClassVar[int] = 10
@@ -69,7 +69,7 @@ class TokenWaitStarted(Event):
 
 @attrs.frozen(kw_only=True)
 class TokenWaitEnded(Event):
-    """The call waits no more, whether it has a token, an error, or was cancelled; `took` is seconds."""
+    """The wait ended, with a token, an error or a cancellation; `took` is in seconds."""
 
     name: ClassVar[str] = "token wait ended"
     level: ClassVar[int] = 10
@@ -80,12 +80,11 @@ class TokenWaitEnded(Event):
 
 @attrs.frozen(kw_only=True)
 class TokenRequested(Event):
-    """One token request was answered, or failed; a fetch makes one or a few.
+    """One token request ended; a token refresh sends one or a few.
 
-    `outcome` is one of `acquired`, `refused`, `unavailable`, `invalid`, `failed`, or `challenged`, where the endpoint
-    asked for a nonce (RFC 9449 §8). `status` and `http_version` (as `1.1`) are those of the answer, where there was
-    one; `error` is the class of what went wrong, that of the connection's own failure where there was one; `took` is
-    seconds.
+    `outcome` is one of `acquired`, `refused`, `unavailable`, `invalid`, `failed`, or `challenged` if the endpoint
+    required a nonce (RFC 9449 §8). `status` and `http_version` (such as `1.1`) are the reply's, if there was one.
+    `error` is the class of the exception, that of the connection if it failed. `took` is in seconds.
     """
 
     name: ClassVar[str] = "token requested"
@@ -101,7 +100,7 @@ class TokenRequested(Event):
 
 @attrs.frozen(kw_only=True)
 class TokenAcquired(Event):
-    """A token was had from the endpoint. `expires_in` and `took` are seconds; `ahead` tells an advisory renewal."""
+    """The endpoint returned a token. `expires_in` and `took` are in seconds; `ahead` marks an advisory refresh."""
 
     name: ClassVar[str] = "token acquired"
     host: str
@@ -113,9 +112,9 @@ class TokenAcquired(Event):
 
 @attrs.frozen(kw_only=True)
 class TokenNotBound(Event):
-    """The provider binds tokens to the client's certificate (RFC 8705 §3), and this token is bound to none.
+    """The provider binds tokens to the client's certificate (RFC 8705 §3), and this token is not bound.
 
-    Whoever steals it can use it. A proxy that ends TLS before the provider is the usual cause.
+    A thief could use it. The usual cause is a proxy that terminates TLS before the provider.
     """
 
     name: ClassVar[str] = "token not bound"
@@ -138,7 +137,7 @@ class TokenRefused(Event):
 
 @attrs.frozen(kw_only=True)
 class TokenEndpointDown(Event):
-    """An attempt failed; `retry_in` is the pause before the next in seconds, `serving` whether a token bridges it."""
+    """An attempt failed; `retry_in` is the pause before the next in seconds, `serving` whether a token is valid."""
 
     name: ClassVar[str] = "token endpoint down"
     level: ClassVar[int] = 30
@@ -151,7 +150,7 @@ class TokenEndpointDown(Event):
 
 @attrs.frozen(kw_only=True)
 class TokenEndpointRecovered(Event):
-    """The endpoint answers again after `failures` failed attempts."""
+    """The endpoint answered again after `failures` failed attempts."""
 
     name: ClassVar[str] = "token endpoint recovered"
     host: str
@@ -161,7 +160,7 @@ class TokenEndpointRecovered(Event):
 
 @attrs.frozen(kw_only=True)
 class RequestRetried(Event):
-    """An API call met a 401 that spoke of the token, and was sent once more with a renewed one."""
+    """An API request got a 401 about the token, and was sent again with a new token."""
 
     name: ClassVar[str] = "request retried"
     host: str
@@ -170,7 +169,7 @@ class RequestRetried(Event):
 
 @attrs.frozen(kw_only=True)
 class RequestNotRetried(Event):
-    """An API call met a 401 and the 401 was handed on; `reason` says why."""
+    """An API request got a 401, which was returned to the caller; `reason` says why."""
 
     name: ClassVar[str] = "request not retried"
     host: str
@@ -180,10 +179,9 @@ class RequestNotRetried(Event):
 
 @attrs.frozen(kw_only=True)
 class StoreDegraded(Event):
-    """The token store failed; it cost a token call, never a request.
+    """The token store failed; that costs a token request and never fails an API request.
 
-    A refresh token that was not saved is saved again until that succeeds (`StoreRecovered`); it fails silently
-    meanwhile.
+    A refresh token that was not saved is saved again until that succeeds (`StoreRecovered`), without further events.
     """
 
     name: ClassVar[str] = "store degraded"
@@ -194,7 +192,7 @@ class StoreDegraded(Event):
 
 @attrs.frozen(kw_only=True)
 class StoreRecovered(Event):
-    """The token store has taken what it did not take before: what would have been lost with the process is kept."""
+    """The token store accepted a token that it had not accepted before."""
 
     name: ClassVar[str] = "store recovered"
     operation: str
@@ -202,7 +200,7 @@ class StoreRecovered(Event):
 
 @attrs.frozen(kw_only=True)
 class CertificateExpiring(Event):
-    """The client certificate ends soon."""
+    """The client certificate expires soon."""
 
     name: ClassVar[str] = "certificate expiring"
     level: ClassVar[int] = 30
@@ -214,7 +212,7 @@ class CertificateExpiring(Event):
 
 @attrs.frozen(kw_only=True)
 class CertificateRotated(Event):
-    """A new certificate took over; new connections present it."""
+    """A new certificate is in use; new connections present it."""
 
     name: ClassVar[str] = "certificate rotated"
     path: str
@@ -225,7 +223,7 @@ class CertificateRotated(Event):
 
 @attrs.frozen(kw_only=True)
 class CertificateRejected(Event):
-    """New key material or authorities did not load, or their source is silent; the last good ones stay in service."""
+    """New key material or authorities did not load, or their source did not answer; the last good ones stay in use."""
 
     name: ClassVar[str] = "certificate rejected"
     level: ClassVar[int] = 30
@@ -236,7 +234,7 @@ class CertificateRejected(Event):
 
 @attrs.frozen(kw_only=True)
 class TrustStoreReloaded(Event):
-    """The file of `ca=` has changed; new connections trust what it holds now, `authorities` of them."""
+    """The file of `ca=` has changed; new connections trust its `authorities` certificates."""
 
     name: ClassVar[str] = "trust store reloaded"
     path: str
@@ -246,7 +244,7 @@ class TrustStoreReloaded(Event):
 Emit: TypeAlias = Callable[[Event], None]
 
 _logger = logging.getLogger("seic")
-# Quiet until the application sets its logging up: without a handler, Python prints warnings to stderr by itself.
+# Without a handler Python prints warnings to stderr until the application configures its logging.
 _logger.addHandler(logging.NullHandler())
 
 
@@ -258,7 +256,7 @@ def log_event(event: Event) -> None:
 
 
 def in_line(value: object) -> str:
-    """Return a value as a log line can hold it: no text can end the line, or pass for another fact."""
+    """Return a value for a log line: no string can end the line, or be read as another field."""
     if isinstance(value, float):
         return f"{value:.3f}"
     text = value.isoformat() if isinstance(value, dt.datetime) else str(value)

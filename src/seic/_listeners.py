@@ -1,6 +1,6 @@
-"""Who hears the events: the standard log, and the callbacks of the user's and of the doors. Not what happens, nor when.
+"""`Listeners`: write events to the log and call the listeners of users and integrations.
 
-A listener is a guest: whatever it does, the call that the event tells of goes on.
+Exceptions in listeners are logged and never affect the request.
 """
 
 from __future__ import annotations
@@ -13,36 +13,37 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+from seic._concurrency import ForkSafeLock, is_in_event_loop, run_in_thread
 from seic._events import Event, log_event
-from seic._runtime import Job, Latch, Lock, is_in_event_loop, start_async
+from seic._portal import BackgroundTask, is_in_portal, start
 
 #: A function or a coroutine function of one event.
 Listener: TypeAlias = Callable[[Event], object]
 
-#: The longest that closing waits for listeners, in seconds.
-_DRAINING = 5.0
+#: The maximum time that closing waits for listeners, in seconds.
+_DRAIN_TIMEOUT = 5.0
 
 _logger = logging.getLogger("seic.events")
 
 
 class Listeners:
-    """Tells the log and every listener of each event.
+    """The listeners of one source of events.
 
     Args:
-        first: A listener to begin with, or None.
+        first: The first listener, or None.
     """
 
     def __init__(self, first: Listener | None = None) -> None:
-        self._lock = Lock()
-        # Replaced whole, so that telling needs no lock.
+        self._lock = ForkSafeLock()
+        # Replaced as a whole, so that emitting needs no lock.
         self._subscriptions: tuple[_Subscription, ...] = ()
-        #: The runs of coroutine functions that have not ended.
-        self._running: set[_Run] = set()
+        #: The coroutine listeners in progress, by the object that each has in `_current`.
+        self._running: dict[object, BackgroundTask[None]] = {}
         if first is not None:
             self.add(first)
 
     def add(self, listener: Listener) -> Callable[[], None]:
-        """Tell the listener of each event from now on; calling the result ends that, more than once does no harm."""
+        """Call the listener with each event from now on; call the result to remove it, once or more."""
         subscription = _Subscription(listener, self._running)
         with self._lock:
             self._subscriptions = (*self._subscriptions, subscription)
@@ -54,96 +55,88 @@ class Listeners:
         return remove
 
     def emit(self, event: Event) -> None:
-        """Tell the log and every listener; never raises."""
+        """Write the event to the log and call every listener; never raises."""
         log_event(event)
-        self.tell(event)
+        self.notify(event)
 
-    def tell(self, event: Event) -> None:
-        """Tell every listener, of an event that is in the log already; never raises."""
+    def notify(self, event: Event) -> None:
+        """Call every listener with an event that is already in the log; never raises."""
         for subscription in self._subscriptions:
-            subscription.tell(event)
+            subscription.notify(event)
 
-    async def drain(self, seconds: float = _DRAINING) -> None:
-        """Wait until the coroutine functions that were begun have ended, for at most `seconds` in all."""
+    async def drain(self, seconds: float = _DRAIN_TIMEOUT) -> None:
+        """Wait until the coroutine listeners in progress have ended, for at most `seconds` in all."""
         ends = time.monotonic() + seconds
-        for run in self._others():
-            await run.ended.wait_async(max(0.0, ends - time.monotonic()))
+        for task in self._others():
+            await task.future.wait(max(0.0, ends - time.monotonic()))
 
-    def drain_blocking(self, seconds: float = _DRAINING) -> None:
+    def drain_sync(self, seconds: float = _DRAIN_TIMEOUT) -> None:
         """Wait for those that run in another event loop than the caller's, blocking; see `drain`."""
         ends = time.monotonic() + seconds
-        for run in self._others():
-            if run.job is not None and not run.job.is_here():
-                run.ended.wait(max(0.0, ends - time.monotonic()))
+        for task in self._others():
+            if not task.is_here():
+                task.future.wait_sync(max(0.0, ends - time.monotonic()))
 
-    def _others(self) -> list[_Run]:
-        """Return what runs and can end, without the listener that asks."""
-        here = _here.get()
-        return [run for run in list(self._running) if run is not here and not run.is_stranded()]
-
-
-class _Run:
-    """A coroutine function under way."""
-
-    def __init__(self) -> None:
-        self.ended = Latch()
-        #: What runs it; None for the moment before it starts.
-        self.job: Job | None = None
-
-    def is_stranded(self) -> bool:
-        return self.job is not None and self.job.is_stranded()
+    def _others(self) -> list[BackgroundTask[None]]:
+        """Return the tasks that can end, except that of the listener that calls this."""
+        current = _current.get()
+        return [task for key, task in list(self._running.items()) if key is not current and task.is_alive()]
 
 
-#: The run that the caller is part of.
-_here: contextvars.ContextVar[_Run | None] = contextvars.ContextVar("seic_listener", default=None)
+#: The key of the coroutine listener that the caller is part of.
+_current: contextvars.ContextVar[object] = contextvars.ContextVar("seic_listener", default=None)
 
 
 class _Subscription:
-    def __init__(self, listener: Listener, running: set[_Run]) -> None:
+    def __init__(self, listener: Listener, running: dict[object, BackgroundTask[None]]) -> None:
         self._listener = listener
         self._running = running
         self._failed = False
 
-    def tell(self, event: Event) -> None:
+    def notify(self, event: Event) -> None:
         try:
             result = self._listener(event)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # a guest never breaks a call
-            self._note(error)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # a listener never fails a request
+            self._log(error)
             return
         if result is not None and inspect.isawaitable(result):
             self._run(result)
 
     def _run(self, awaitable: Awaitable[object]) -> None:
         if is_in_event_loop():
-            run = _Run()
-            self._running.add(run)
+            key = object()
 
             async def settle() -> None:
-                _here.set(run)
-                await self._settle(awaitable)
+                _current.set(key)
+                if is_in_portal():
+                    # No user's code runs in the portal's loop, which blocking callers share.
+                    await run_in_thread(self._run_sync, awaitable)
+                else:
+                    await self._settle(awaitable)
 
-            def ended() -> None:
-                self._running.discard(run)
-                run.ended.set()
-
-            run.job = start_async(settle, ended=ended)
+            task = start(settle)
+            self._running[key] = task
+            task.future.add_done_callback(lambda _future: self._running.pop(key, None))
         else:
-            try:
-                asyncio.run(self._settle(awaitable))
-            except asyncio.CancelledError as error:  # the listener's own: nobody else knows of this loop
-                self._note(error)
+            self._run_sync(awaitable)
+
+    def _run_sync(self, awaitable: Awaitable[object]) -> None:
+        try:
+            asyncio.run(self._settle(awaitable))
+        except asyncio.CancelledError as error:  # raised by the listener: no other code knows this loop
+            self._log(error)
 
     async def _settle(self, awaitable: Awaitable[object]) -> None:
         try:
             await awaitable
-        except Exception as error:  # noqa: BLE001  # a guest never breaks a call
-            self._note(error)
+        except Exception as error:  # noqa: BLE001  # a listener never fails a request
+            self._log(error)
 
-    def _note(self, error: BaseException) -> None:
+    def _log(self, error: BaseException) -> None:
         if not self._failed:
             self._failed = True
             _logger.error(
-                "a listener failed, and may go on failing unseen; calls are not affected: %r",
+                "a listener failed; requests are not affected, and its further failures are not logged: %r",
                 self._listener,
                 exc_info=error,
             )

@@ -78,8 +78,9 @@ _SETTINGS_OF_ARGUMENT = {
     "hosts=seic.Hosts(api=...)": ("api_host",),
     "hosts=seic.Hosts(mtls=...)": ("mtls_host",),
     "certificate=...": ("certificate",),
-    "key=…": ("certificate_key",),
-    "password=…": ("certificate_password",),
+    "key=...": ("certificate_key",),
+    "password=...": ("certificate_password",),
+    "ca=...": ("ca",),
 }
 
 

@@ -1,4 +1,4 @@
-"""The events by their public names, for `isinstance` and `match` in a listener; they are made in `seic._events`."""
+"""The events that listeners get, for `isinstance` and `match`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An API behind the four kinds of client, which reads bodies as they come and refuses the tokens that a test names."""
+"""An API for the four kinds of client; it reads bodies as streams and rejects given tokens."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ import httpx2
 
 from seic import SEI_GATEWAY, ClientCredentials, Config, Hosts, OAuth2Auth
 from tests._support.clocks import FakeClock
-from tests._support.token_desk import TokenDesk
+from tests._support.fakes.token_endpoint import FakeEndpoint
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 BASE = "https://api.example"
+#: The extension of a 401 that tells why its request was not retried.
+NOT_REPLAYED = "seic.not_replayed"
 PAYLOAD = b"the whole body"
 
 
 @attrs.define
 class Call:
-    """A call as the API saw it."""
+    """A request as the API received it."""
 
     method: str
     path: str
@@ -31,14 +33,14 @@ class Call:
 
 
 class Api:
-    """Takes calls and answers them.
+    """Record requests and answer them.
 
     Attributes:
-        calls: What came in.
-        dead: Tokens that are refused.
-        answer: What to answer a call with whose token is taken; None is 200.
-        refusal: What to answer a call with whose token is refused: status, headers, body.
-        closed: How many answers were closed.
+        calls: The requests.
+        dead: Tokens that it rejects.
+        answer: Returns the response to a request with a valid token; None is 200.
+        refusal: The response to a request with a rejected token: status, headers, body.
+        closed: The number of closed responses.
     """
 
     def __init__(self) -> None:
@@ -50,16 +52,16 @@ class Api:
 
     @property
     def tokens(self) -> list[str]:
-        """The tokens that calls carried."""
+        """The tokens of the requests."""
         return [call.token for call in self.calls]
 
     @property
     def bodies(self) -> list[bytes]:
-        """The bodies that calls carried."""
+        """The bodies of the requests."""
         return [call.body for call in self.calls]
 
     def take(self, request: Any, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        """Answer one call."""
+        """Answer one request."""
         call = Call(
             request.method,
             str(request.url),
@@ -74,27 +76,27 @@ class Api:
 
 
 class Blocking(httpx.BaseTransport):
-    """Carries blocking calls; the body is read as a connection does it, so that it stays a stream."""
+    """A blocking transport; it reads the body as a connection does, so that it remains a stream."""
 
     def __init__(self, api: Api, library: Any) -> None:
         self._api, self._library = api, library
 
     def handle_request(self, request: Any) -> Any:
-        """Carry one call."""
+        """Send one request."""
         status, headers, content = self._api.take(request, b"".join(request.stream))
         return self._library.Response(status, headers=headers, stream=_stream(self._library, content, self._api))
 
 
 class Async(httpx.AsyncBaseTransport):
-    """Carries async calls."""
+    """An async transport."""
 
     def __init__(self, api: Api, library: Any) -> None:
         self._api, self._library = api, library
 
     async def handle_async_request(self, request: Any) -> Any:
-        """Carry one call."""
+        """Send one request."""
         body = b"".join([part async for part in request.stream])
-        await asyncio.sleep(0)  # other calls get their turn, as on a network
+        await asyncio.sleep(0)  # yields to other tasks, as on a network
         status, headers, content = self._api.take(request, body)
         return self._library.Response(status, headers=headers, stream=_stream(self._library, content, self._api))
 
@@ -108,7 +110,7 @@ class Kind:
     is_async: bool
 
     def request(self, api: Api, auth: OAuth2Auth, method: str, url: str, **options: Any) -> Any:
-        """Make one call with a client of its own."""
+        """Send one request with a new client."""
         follow = options.pop("follow_redirects", False)
         if not self.is_async:
             with self.client(api, auth, follow_redirects=follow) as client:
@@ -135,7 +137,7 @@ KINDS = [
 
 
 def config(**changes: Any) -> Config:
-    """Return the settings of these tests."""
+    """Return a configuration of the API."""
     settings: dict[str, Any] = {
         "provider": SEI_GATEWAY,
         "hosts": Hosts(api=BASE),
@@ -146,14 +148,14 @@ def config(**changes: Any) -> Config:
     return Config(**{**settings, **changes})
 
 
-def auth_for(desk: TokenDesk, clock: FakeClock | None = None, **changes: Any) -> OAuth2Auth:
-    """Return an auth whose tokens come from the desk."""
+def auth_for(desk: FakeEndpoint, clock: FakeClock | None = None, **changes: Any) -> OAuth2Auth:
+    """Return an auth that obtains its tokens from the endpoint."""
     return OAuth2Auth(config(**changes), transport=desk, clock=(clock or FakeClock()).clock)
 
 
 def _stream(library: Any, content: bytes, api: Api) -> Any:
     class Stream(library.SyncByteStream, library.AsyncByteStream):  # type: ignore[misc]
-        """A body that comes off a network."""
+        """A body that is read from a network."""
 
         def __iter__(self) -> Iterator[bytes]:
             yield content

@@ -1,7 +1,7 @@
 """The grants of an authorization server, on Authlib's classes."""
 
 # mypy: disable-error-code="misc"
-# Authlib has no types, so what is made of its classes has none either.
+# Authlib has no types, so classes derived from its own have none either.
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AUTHENTICATIONS = [
 
 
 def grants_of(state: State) -> list[tuple[Any, ...]]:  # noqa: C901  # a class for each grant
-    """Return Authlib's grants over what the server knows, and two of the RFCs that it has none for."""
+    """Return Authlib's grants, and two that it does not have."""
 
     class ClientCredentials(grants.ClientCredentialsGrant):
         TOKEN_ENDPOINT_AUTH_METHODS = AUTHENTICATIONS
@@ -127,7 +127,7 @@ def grants_of(state: State) -> list[tuple[Any, ...]]:  # noqa: C901  # a class f
         GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
         def user_of(self, form: Any) -> Any:
-            # RFC 8693 §2.1; what it is for is told beside it.
+            # RFC 8693 §2.1.
             found = state.find(form["subject_token"])
             is_known = form["subject_token_type"] == ACCESS_TOKEN_TYPE and form["audience"] == "orders"
             return found.user if found is not None and is_known else None
@@ -136,7 +136,7 @@ def grants_of(state: State) -> list[tuple[Any, ...]]:  # noqa: C901  # a class f
         GRANT_TYPE = "urn:ietf:params:oauth:grant-type:saml2-bearer"
 
         def user_of(self, form: Any) -> Any:
-            # RFC 7522 §2.1: base64url, and no padding is needed.
+            # RFC 7522 §2.1: base64url, without padding.
             text = form["assertion"]
             if set("+/=") & set(text):
                 return None

@@ -1,7 +1,7 @@
-"""What an authorization server in Authlib's shape knows: clients, tokens, and whom nginx names."""
+"""The data of an authorization server for Authlib: clients, tokens, and the certificate that nginx verified."""
 
 # mypy: disable-error-code="misc"
-# Authlib has no types, so what is made of its classes has none either.
+# Authlib has no types, so classes derived from its own have none either.
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PASSWORD = "pass+word with %"
 
 @attrs.define(kw_only=True)
 class App(rfc6749.ClientMixin):
-    """A registered client: its id, how it proves itself, and with what."""
+    """A registered client: its id, its authentication method and its credential."""
 
     client_id: str
     method: str
@@ -54,41 +54,41 @@ class App(rfc6749.ClientMixin):
     thumbprint: str = ""
 
     def get_client_id(self) -> str:
-        """Name it."""
+        """Return its id."""
         return self.client_id
 
     def get_default_redirect_uri(self) -> str:
-        """Where its logins return to."""
+        """Return its redirect URI."""
         return REDIRECT
 
     def get_allowed_scope(self, scope: str) -> str:
-        """Grant what is asked for."""
+        """Return the requested scope."""
         return scope or ""
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
-        """Take the registered one only."""
+        """Accept the registered URI only."""
         return redirect_uri == REDIRECT
 
     def check_client_secret(self, client_secret: str) -> bool:
-        """Compare."""
+        """Compare the secrets."""
         return bool(self.secret) and client_secret == self.secret
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        """Take the registered method only, at every endpoint."""
+        """Accept the registered method only, at every endpoint."""
         return method in (self.method, "client_assertion_jwt" if self.method.endswith("_jwt") else "")
 
     def check_response_type(self, response_type: str) -> bool:
-        """Take codes."""
+        """Accept codes."""
         return response_type == "code"
 
     def check_grant_type(self, grant_type: str) -> bool:
-        """Take every grant."""
+        """Accept every grant."""
         return grant_type in GRANTS
 
 
 @attrs.define(eq=False)
 class Issued(rfc6749.TokenMixin):
-    """A token that was issued."""
+    """An issued token."""
 
     client: App
     user: Any
@@ -97,37 +97,37 @@ class Issued(rfc6749.TokenMixin):
     revoked: bool = False
 
     def check_client(self, client: App) -> bool:
-        """Tell whose it is."""
+        """Whether it belongs to the client."""
         return client.client_id == self.client.client_id
 
     def get_scope(self) -> str:
-        """What it is for."""
+        """Return its scope."""
         return str(self.reply.get("scope", ""))
 
     def get_expires_in(self) -> int:
-        """Seconds."""
+        """Return its lifetime in seconds."""
         return int(self.reply["expires_in"])
 
     def is_expired(self) -> bool:
-        """Tell whether it is over."""
+        """Whether it has expired."""
         return time.time() > self.issued_at + self.get_expires_in()
 
     def is_revoked(self) -> bool:
-        """Tell whether it was ended."""
+        """Whether it was revoked."""
         return self.revoked
 
     def get_user(self) -> Any:
-        """Whose it is."""
+        """Return its user."""
         return self.user
 
     def get_client(self) -> App:
-        """To whom it was given."""
+        """Return its client."""
         return self.client
 
 
 @attrs.define(eq=False)
 class State:
-    """What the server knows, and `calls`, what it was asked: path, method of client authentication, presented name."""
+    """The server's data; `calls` has path, authentication method and certificate subject of each request."""
 
     apps: dict[str, App] = attrs.field(factory=dict)
     issued: list[Issued] = attrs.field(factory=list)
@@ -141,23 +141,23 @@ class State:
 
     @property
     def audiences(self) -> list[str]:
-        """What the server is called."""
+        """The issuer."""
         return [self.api_url, f"{self.api_url}/oauth/v2/token", f"{self.mtls_url}/oauth/v2/token"]
 
     def find(self, secret: str) -> Issued | None:
-        """Return the token of which this is one half."""
+        """Return the token with this access or refresh token."""
         halves = ("access_token", "refresh_token")
         return next((each for each in self.issued if secret in map(each.reply.get, halves)), None)
 
 
 def presented() -> x509.Certificate | None:
-    """Return the certificate that nginx has verified, if there is one."""
+    """Return the certificate that nginx verified, if any."""
     pem = unquote(request.headers.get("X-SSL-Client-Cert", ""))
     return x509.load_pem_x509_certificate(pem.encode()) if pem else None
 
 
 def x5t(certificate: x509.Certificate) -> str:
-    """RFC 8705 §3.1, by the standard library."""
+    """Return the thumbprint of RFC 8705 §3.1, computed by the standard library."""
     from cryptography.hazmat.primitives.serialization import Encoding
 
     der = ssl.PEM_cert_to_DER_cert(certificate.public_bytes(Encoding.PEM).decode())

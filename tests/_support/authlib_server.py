@@ -1,11 +1,11 @@
-"""An authorization server that is not ours: Authlib's, in Flask, in clear on loopback, for an nginx to stand before.
+"""An independent authorization server: Authlib's, in Flask, over http on loopback, for an nginx in front of it.
 
-It takes whom nginx says the client certificate names (RFC 8705), and binds its tokens to it. Beside it stands an API
-that takes those tokens.
+It accepts the client certificate in nginx's headers (RFC 8705), and binds its tokens to it. It also has an API that
+accepts those tokens.
 """
 
 # mypy: disable-error-code="misc,untyped-decorator"
-# Authlib has no types, so what is made of its classes has none either.
+# Authlib has no types, so classes derived from its own have none either.
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests._support.authlib_models import (
 
 
 class AuthlibServer:
-    """The server between entry and exit; `url` is where nginx finds it."""
+    """The server, running inside `with`; `url` is its address for nginx."""
 
     def __init__(self) -> None:
         self.state = State()
@@ -46,11 +46,11 @@ class AuthlibServer:
 
     @property
     def url(self) -> str:
-        """Where it stands, in clear."""
+        """Its http URL."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def register(self, client_id: str, method: str, **facts: Any) -> None:
-        """Make a client known."""
+        """Register a client."""
         self.state.apps[client_id] = App(client_id=client_id, method=method, **facts)
 
     def __enter__(self) -> Self:
@@ -114,7 +114,7 @@ class AuthlibServer:
 
         @app.get("/authorize")
         def authorize() -> Any:
-            # The person has logged in and agreed; a page would ask here.
+            # The user has logged in and consented; a real server shows a page here.
             grant = server.get_consent_grant(end_user=SimpleNamespace(name="ann"))
             return server.create_authorization_response(grant_user=SimpleNamespace(name="ann"), grant=grant)
 
@@ -220,7 +220,7 @@ def _metadata(state: State) -> dict[str, Any]:
             "device_authorization_endpoint": f"{state.mtls_url}/device",
         },
     }
-    # Authlib's own judgement of it.
+    # Authlib verifies it.
     rfc8414.AuthorizationServerMetadata(document).validate()
     return document
 

@@ -1,4 +1,4 @@
-"""An application that wants bearer tokens, its callers, and the certificates that tokens are bound to."""
+"""An application that requires bearer tokens, and requests to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real browser without a window: Chromium, spoken to in the DevTools protocol over a pipe; no driver, no port."""
+"""A headless Chromium, controlled with the DevTools protocol over a pipe, without a driver or a port."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
     "--headless=new",
     "--remote-debugging-pipe",
-    # The tests' own certificates are nobody's.
+    # No authority has issued the tests' certificates.
     "--ignore-certificate-errors",
     "--no-sandbox",
     "--disable-gpu",
@@ -28,7 +28,7 @@ _FLAGS = (
     "--disable-quic",
     "--no-first-run",
     "--no-default-browser-check",
-    # It would look things up at its maker's hosts.
+    # It would contact hosts of its vendor.
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
@@ -36,20 +36,20 @@ _FLAGS = (
     "--disable-features=OptimizationHints,MediaRouter,Translate",
     "--password-store=basic",
 )
-# The pipe has to be numbers 3 and 4; a small program between puts it there, for a fork of this one may have threads.
+# The pipe must have descriptors 3 and 4. A small program sets them: this process has threads and cannot fork safely.
 _LAUNCH = (
     "import os, sys; r, w = int(sys.argv[1]), int(sys.argv[2]); "
     "r, w = os.dup(r), os.dup(w); os.dup2(r, 3); os.dup2(w, 4); "
-    # A copy onto itself changes nothing, and so would stay closed to the next program.
+    # dup2 onto itself changes nothing, and the descriptor would not be inherited.
     "os.set_inheritable(3, True); os.set_inheritable(4, True); os.execvp(sys.argv[3], sys.argv[3:])"
 )
 
 
 class Browser:
-    """Chromium with one page, between entry and exit.
+    """Chromium with one page, running inside `with`.
 
     Args:
-        folder: Where its profile lies; an empty one is a person who was never here.
+        folder: Its profile; an empty folder is a new user.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -101,14 +101,14 @@ class Browser:
         os.close(self._from)
 
     def open(self, url: str) -> None:
-        """Go to an address, and wait until the page that it leads to is there."""
+        """Open a URL, and wait until the page is loaded."""
         self._events.clear()
         answer = self._ask("Page.navigate", url=url)
         assert "errorText" not in answer, f"{url}: {answer['errorText']}"
         self._wait_for("Page.loadEventFired")
 
     def fill(self, selector: str, text: str, *, enter: bool = False) -> None:
-        """Type a text into a field; with Enter at the end, wait until the page that this leads to is there."""
+        """Type a text into a field; with Enter at the end, wait until the next page is loaded."""
         self._run(f"{_find(selector)}.focus()")
         self._ask("Input.insertText", text=text)
         if enter:
@@ -118,51 +118,51 @@ class Browser:
             self._wait_for("Page.loadEventFired")
 
     def click(self, selector: str) -> None:
-        """Click on what leads to another page, and wait until that is there."""
+        """Click on an element that opens another page, and wait until it is loaded."""
         self._events.clear()
         self._run(f"{_find(selector)}.click()")
         self._wait_for("Page.loadEventFired")
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The URL of the page."""
         return str(self._run("location.href"))
 
     @property
     def text(self) -> str:
-        """What a person reads."""
+        """The visible text of the page."""
         return str(self._run("document.body.innerText"))
 
     def text_of(self, selector: str) -> str:
-        """What a person reads in one place."""
+        """Return the visible text of an element."""
         return str(self._run(f"{_find(selector)}.innerText"))
 
     def value_of(self, selector: str) -> str:
-        """What stands in a field."""
+        """Return the value of a field."""
         return str(self._run(f"{_find(selector)}.value"))
 
     def label_of(self, selector: str) -> str:
-        """What assistive technology calls an element."""
+        """Return the accessible name of an element."""
         element = self._ask("Runtime.evaluate", expression=_find(selector))["result"]["objectId"]
         (node,) = self._ask("Accessibility.getPartialAXTree", objectId=element, fetchRelatives=False)["nodes"]
         return str(node["name"]["value"])
 
     def look(self, *, width: int, height: int, dark: bool = False) -> None:
-        """See pages as on a screen of that size, in CSS pixels, and in that scheme of colours from now on."""
+        """Set the size of the screen in CSS pixels, and the colour scheme."""
         self._ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._ask("Emulation.setEmulatedMedia", features=[scheme])
 
     def run(self, script: str) -> Any:
-        """Run a script as the page's own would, and return its value."""
+        """Run a script in the page, and return its value."""
         return self._run(script)
 
     def cookies(self) -> dict[str, dict[str, Any]]:
-        """Return every cookie with what the browser knows of it."""
+        """Return all cookies with their attributes."""
         return {cookie["name"]: cookie for cookie in self._ask("Network.getCookies")["cookies"]}
 
     def screenshot(self, path: Path) -> None:
-        """Take a picture of the page."""
+        """Return a screenshot of the page."""
         path.write_bytes(base64.b64decode(self._ask("Page.captureScreenshot")["data"]))
 
     def _run(self, script: str) -> Any:

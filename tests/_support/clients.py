@@ -1,4 +1,4 @@
-"""Ready clients of both kinds, and what they refuse."""
+"""Clients of both kinds, and the errors of their constructors."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 
 import seic
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 
 
 def both(gateway: FakeGateway, **options: Any) -> tuple[seic.AsyncClient, seic.Client]:
-    """One client of each kind."""
+    """Return one client of each kind."""
     return (
-        seic.AsyncClient(gateway.config(), transport=gateway.transport, **options),
-        seic.Client(gateway.config(), transport=gateway.blocking_transport, **options),
+        seic.AsyncClient(gateway.config(), transport=gateway, **options),
+        seic.Client(gateway.config(), transport=gateway, **options),
     )
 
 
 def refused(kind: Any, config: Any, **options: Any) -> seic.ConfigurationError:
-    """The error that the options lead to."""
+    """Return the error that the arguments cause."""
     with pytest.raises(seic.ConfigurationError) as caught:
         kind(config, **options)
     assert str(caught.value).startswith(f"{caught.value.field}: ")

@@ -1,16 +1,16 @@
-"""Clocks that stand still until a test moves them."""
+"""Clocks that a test moves."""
 
 from __future__ import annotations
 
-from seic._tokens.clock import Clock
+from seic import Clock
 
 
 class FakeClock:
-    """Both clocks of a machine.
+    """A monotonic and a wall clock.
 
     Attributes:
-        now: What the monotonic clock shows, in seconds.
-        wall: What the wall clock shows, in seconds since the epoch.
+        now: The monotonic time in seconds.
+        wall: The wall-clock time, in seconds since the epoch.
     """
 
     def __init__(self, *, now: float = 1_000.0, wall: float = 1_700_000_000.0) -> None:
@@ -19,18 +19,18 @@ class FakeClock:
 
     @property
     def clock(self) -> Clock:
-        """The clock that a source is given."""
+        """Both clocks as the SDK takes them."""
         return Clock(monotonic=lambda: self.now, wall=lambda: self.wall)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance both clocks."""
         self.now += seconds
         self.wall += seconds
 
     def sleep(self, seconds: float) -> None:
-        """Let the machine sleep: only the wall clock goes on."""
+        """Advance the wall clock only, as while the machine sleeps."""
         self.wall += seconds
 
     def step(self, seconds: float) -> None:
-        """Set the wall clock forward, or back."""
+        """Set the wall clock forward or back."""
         self.wall += seconds

@@ -1,4 +1,4 @@
-"""The settings of a gateway's application, and the error that a change of them leads to."""
+"""A configuration for the gateway, and the error that a change of it causes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CA_FILE = str(Path(__file__).parents[2] / "certs-sample" / "ca.pem")
 
 
 def make(**changes: Any) -> Config:
-    """The settings of a gateway's application, with changes."""
+    """Return a configuration for the gateway, with changes."""
     settings: dict[str, Any] = {
         "provider": SEI_GATEWAY,
         "client_id": "app-key",
@@ -27,7 +27,7 @@ def make(**changes: Any) -> Config:
 
 
 def refused(**changes: Any) -> ConfigurationError:
-    """The error that the changes lead to; its text opens with the field that it names."""
+    """Return the error that the changes cause, after a check that its message starts with its field."""
     with pytest.raises(ConfigurationError) as caught:
         make(**changes)
     assert caught.value.field is not None

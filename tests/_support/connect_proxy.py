@@ -1,4 +1,4 @@
-"""A CONNECT proxy on loopback (RFC 9110 §9.3.6) that keeps all it was told, and all that went through it."""
+"""A CONNECT proxy on loopback (RFC 9110 §9.3.6) that records its requests and the data of its tunnels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 
 
 class ConnectProxy:
-    """A proxy on a thread of its own, between entry and exit.
+    """A proxy on a thread, running inside `with`.
 
     Args:
         credentials: `user:password` that it demands; None for none.
@@ -19,11 +19,11 @@ class ConnectProxy:
 
     def __init__(self, credentials: str | None = None) -> None:
         self._demanded = None if credentials is None else base64.b64encode(credentials.encode()).decode()
-        #: The targets that it was asked to connect to.
+        #: The targets of its requests.
         self.targets: list[str] = []
-        #: The headers of those requests, as they came.
+        #: The headers of its requests.
         self.heads: list[bytes] = []
-        #: What clients sent, all of it, tunnels included.
+        #: All data from clients, tunnels included.
         self.seen = bytearray()
         self.port = 0
         self._ready = threading.Event()
@@ -34,7 +34,7 @@ class ConnectProxy:
 
     @property
     def url(self) -> str:
-        """How a client names it."""
+        """Its URL."""
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
@@ -57,7 +57,7 @@ class ConnectProxy:
         self._ready.set()
         await self._end.wait()
         server.close()
-        # A tunnel ends with its client's connection; none is cut off.
+        # A tunnel ends when its client closes the connection.
         await asyncio.gather(*self._tunnels)
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

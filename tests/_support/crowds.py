@@ -1,4 +1,4 @@
-"""Many calls at once, in threads of their own or in one event loop, and what they get."""
+"""Many concurrent calls, in threads or in one event loop, and their results."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from tests._support.token_desk import PATIENCE, name
+from tests._support.fakes.token_endpoint import PATIENCE, name
 
 CALLERS = 100
 
 
 def in_threads(*calls: Callable[[], Any]) -> list[Future[Any]]:
-    """Start each call in a thread of its own."""
+    """Start each call in its own thread."""
     pool = ThreadPoolExecutor(len(calls))
     futures = [pool.submit(call) for call in calls]
     pool.shutdown(wait=False)
@@ -21,10 +21,10 @@ def in_threads(*calls: Callable[[], Any]) -> list[Future[Any]]:
 
 
 def names_of(futures: list[Future[Any]]) -> set[str]:
-    """Return the tokens that came out."""
+    """Return the tokens of the results."""
     return {name(future.result(PATIENCE)) for future in futures}
 
 
 async def all_of(callers: int, call: Callable[[], Awaitable[Any]]) -> list[Any]:
-    """Make so many calls at once; return what each got, its error included."""
+    """Make concurrent calls; return their results and errors."""
     return await asyncio.gather(*(call() for _ in range(callers)), return_exceptions=True)

@@ -37,7 +37,7 @@ def run_blocks(file: str) -> dict[str, Any]:
     namespace: dict[str, Any] = {}
     document = Sybil(parsers=[CodeBlockParser("python", _evaluate)]).parse(ROOT / file)
     examples = list(document.examples())
-    assert examples
+    assert len(examples) == (ROOT / file).read_text(encoding="utf-8").count("```python\n") > 0
     for example in examples:
         example.namespace = namespace
         example.evaluate()

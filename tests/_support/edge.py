@@ -1,26 +1,17 @@
-"""A real nginx that ends mutual TLS and answers by itself, and whose log tells which certificate made which call."""
+"""An nginx that terminates mutual TLS and answers requests itself; its log has the certificate of each request."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import signal
 import socket
-import subprocess
 from pathlib import Path
 from string import Template
-from typing import Literal, Self
+from typing import Literal
 
 import attrs
-import pytest
 
-from tests._support.nginx import end
+from tests._support.nginx_process import NginxProcess
 from tests._support.pki import Minted, revocation_list, server
-
-# Debian keeps servers where only root looks for programs.
-_PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"))
-_PATIENCE = 10.0
 
 _CONFIGURATION = Template(
     """
@@ -45,7 +36,7 @@ http {
     $crl
     default_type application/json;
     server {
-        listen $address:$port ssl;
+        listen $address:$port ssl$http2;
         location = /v2/oauthtoken {
             return 200 '{"access_token":"token-$$ssl_client_serial","token_type":"BearerToken","expires_in":"3600"}';
         }
@@ -61,15 +52,15 @@ class Line:
     """A line of the access log.
 
     Args:
-        at: When the call was answered, in seconds since the epoch.
+        at: The time of the response, in seconds since the epoch.
         verify: `SUCCESS`, `NONE`, or `FAILED:` and the reason.
         serial: The client certificate's serial number.
         protocol: `TLSv1.2` or `TLSv1.3`.
         resumed: `r` where the TLS session was an earlier one's.
         path: The path.
-        status: What was answered.
+        status: The status of the response.
         authorization: The header.
-        address: Whence it came.
+        address: The address of the client.
     """
 
     at: float
@@ -83,17 +74,18 @@ class Line:
     address: str
 
 
-class Edge:
-    """nginx between entry and exit; a connection waits for it to start.
+class Edge(NginxProcess):
+    """nginx, running inside `with`; a connection waits until it has started.
 
     Args:
-        folder: Everything of it lies there.
-        root: Signs its certificate and vouches for clients.
-        verify: `on` refuses whoever proves no certificate of the authority, `optional` lets through who has none.
-        protocols: The versions of TLS that it speaks.
+        folder: The folder of its files.
+        root: The authority of its certificate and of clients.
+        verify: `on` refuses clients without a certificate of the authority, `optional` accepts those without any.
+        protocols: The TLS versions that it supports.
         revoked: Client certificates that were revoked; None for no revocation list.
         identity: Its own certificate; None for a good one.
-        address: Where it listens.
+        address: The address that it listens on.
+        http2: Whether it also speaks HTTP/2.
     """
 
     def __init__(
@@ -106,17 +98,12 @@ class Edge:
         revoked: tuple[Minted, ...] | None = None,
         identity: Minted | None = None,
         address: Literal["127.0.0.1", "::1"] = "127.0.0.1",
+        http2: bool = False,
     ) -> None:
-        program = shutil.which("nginx", path=_PLACES)
-        if program is None:
-            pytest.skip("nginx is not installed")
-        self.folder = folder
-        self._command = [program, "-p", str(folder), "-c", "nginx.conf", "-e", "error.log"]
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._socket = socket.create_server((address, 0), family=family, backlog=512)
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port: int = self._socket.getsockname()[1]
-        folder.mkdir(parents=True, exist_ok=True)
+        listener = socket.create_server((address, 0), family=family, backlog=512)
+        super().__init__(folder, [listener])
+        self.port: int = listener.getsockname()[1]
         own = identity or server(root)
         (folder / "server.pem").write_bytes(own.pem)
         (folder / "server.key").write_bytes(own.key_pem)
@@ -124,56 +111,21 @@ class Edge:
         if revoked is not None:
             (folder / "clients.crl").write_bytes(revocation_list(root, *revoked))
         settings = {
-            "user": "user root;" if hasattr(os, "geteuid") and os.geteuid() == 0 else "",
+            "user": self.user,
             "protocols": protocols,
             "verify": verify,
             "crl": "" if revoked is None else "ssl_crl clients.crl;",
             "address": "[::1]" if ":" in address else address,
             "port": str(self.port),
+            "http2": " http2" if http2 else "",
         }
         (folder / "nginx.conf").write_text(_CONFIGURATION.substitute(settings), encoding="utf-8")
 
     @property
     def host(self) -> str:
-        """Name and port."""
+        """Host and port."""
         return f"localhost:{self.port}"
 
-    def __enter__(self) -> Self:
-        checked = subprocess.run([*self._command, "-t"], capture_output=True, text=True, timeout=_PATIENCE, check=False)
-        if checked.returncode:
-            pytest.fail(f"nginx refuses its configuration:\n{checked.stderr}")
-        # How an nginx hands its listeners to the next one: numbers of descriptors, each with a semicolon.
-        self._process = subprocess.Popen(
-            self._command,
-            env={**os.environ, "NGINX": f"{self._socket.fileno()};"},
-            pass_fds=[self._socket.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self._socket.close()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End it and wait for its end; a second time changes nothing."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        try:
-            code = end(process, _PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
-        # Its signal may come before nginx has a handler for it.
-        if code not in (0, -signal.SIGTERM):
-            pytest.fail(f"nginx ended with {code}:\n{(self.folder / 'error.log').read_text(encoding='utf-8')}")
-
     def log(self) -> list[Line]:
-        """What it has answered; it writes a call down after the answer, so it is stopped first."""
-        self.stop()
-        text = (self.folder / "access.log").read_text(encoding="utf-8")
-        return [Line(**json.loads(line)) for line in text.splitlines()]
+        """Return its access log; it is stopped first."""
+        return [Line(**json.loads(line)) for line in self.access_log()]

@@ -1,4 +1,4 @@
-"""One face over both kinds of client, so that a test holds for both."""
+"""One interface to both kinds of client, so that a test runs with both."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ KINDS: tuple[Kind, ...] = ("async", "blocking")
 
 
 class Face(Protocol):
-    """What both kinds offer."""
+    """The common interface."""
 
     async def request(self, method: str, url: str, **options: Any) -> httpx.Response:
-        """Make a call."""
+        """Send a request."""
         ...
 
     async def get(self, url: str, **options: Any) -> httpx.Response:
-        """Make a call."""
+        """Send a request."""
         ...
 
     async def token(self, *, force: bool = False) -> seic.Token:
@@ -31,7 +31,7 @@ class Face(Protocol):
         ...
 
     async def revoke(self) -> None:
-        """End it."""
+        """Revoke the token."""
         ...
 
     @property
@@ -84,7 +84,7 @@ class _Blocking:
 
 @asynccontextmanager
 async def open_client(kind: Kind, config: seic.Config, **options: Any) -> AsyncIterator[Face]:
-    """Open a client of the kind; a blocking one runs in threads."""
+    """Open a client of a kind; a blocking one runs in threads."""
     if kind == "async":
         async with seic.AsyncClient(config, **options) as client:
             yield _Async(client)

@@ -1,4 +1,4 @@
-"""A forked child of the tests' process, which has its parent's memory and none of its threads."""
+"""A forked child of the test process, with its memory and without its threads."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Callable
 
 import pytest
 
-#: How long a child may take, in seconds.
+#: The time limit of a child, in seconds.
 _PATIENCE = 20.0
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 
 def in_child(call: Callable[[], object]) -> str:
-    """Fork, run the call in the child, and return the text of its result, or of what it raised."""
+    """Fork, call a function in the child, and return its result or its error as text."""
     read, write = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of a fork beside threads
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns if a process with threads forks
         child = os.fork()
     if child == 0:
         try:

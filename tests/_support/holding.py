@@ -1,4 +1,4 @@
-"""A TLS server in the test's own event loop that keeps connections, and holds a reply until the test lets it go."""
+"""A TLS server in the test's event loop that keeps connections open, and holds a response until it is released."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _TOKEN = b'{"access_token":"token-1","token_type":"BearerToken","expires_in":"36
 
 
 class HoldingServer:
-    """Answers `/held` by halves and everything else at once.
+    """Answer `/held` in two halves, and all other requests at once.
 
     Attributes:
-        port: Where it listens.
-        made: The serial number of the certificate that made each API call, in order.
-        half_sent: Set when the first half of `/held` is out.
-        go_on: Lets the second half go.
-        open: How many connections there are.
-        closed: Set whenever one has ended.
+        port: Its port.
+        made: The serial number of the client certificate of each request.
+        half_sent: Set when the first half of `/held` is sent.
+        go_on: Releases the second half.
+        open: The number of open connections.
+        closed: Set whenever a connection is closed.
     """
 
     def __init__(self) -> None:
@@ -39,13 +39,13 @@ class HoldingServer:
         self.closed = asyncio.Event()
 
     async def until_open(self, count: int) -> None:
-        """Wait until there are no more than `count` connections."""
+        """Wait until at most `count` connections are open."""
         while self.open > count:
             self.closed.clear()
             await asyncio.wait_for(self.closed.wait(), 10)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the calls of one connection."""
+        """Answer the requests of one connection."""
         self.open += 1
         try:
             der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
@@ -62,7 +62,7 @@ class HoldingServer:
             self.closed.set()
 
     async def _hold(self, reader: asyncio.StreamReader) -> None:
-        """Wait for the test to let go, or for the client to hang up."""
+        """Wait until the test releases the response or the client closes the connection."""
         go_on, hung_up = asyncio.create_task(self.go_on.wait()), asyncio.create_task(reader.read(1))
         _, pending = await asyncio.wait({go_on, hung_up}, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:

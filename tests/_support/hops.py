@@ -1,4 +1,4 @@
-"""A gateway's application, and a far side that notes each request and redirects some."""
+"""A configuration for the gateway, and a server that records requests and redirects some."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import httpx
 
 import seic
-from seic._model.hosts import Hosts
+from seic import Hosts
 from tests._support.identities import authority
 
 
 def make_config(**changes: Any) -> seic.Config:
-    """The settings of a gateway's application that trusts the tests' authority."""
+    """Return a configuration for the gateway that trusts the tests' authority."""
     settings: dict[str, Any] = {
         "provider": seic.SEI_GATEWAY,
         "client_id": "app-key",
@@ -25,14 +25,14 @@ def make_config(**changes: Any) -> seic.Config:
 
 
 class Recorder:
-    """Answers with redirects where there are any, and notes each request that passes."""
+    """Record each request, and answer with a redirect or 200."""
 
     def __init__(self, redirects: dict[str, str] | None = None) -> None:
         self.seen: list[httpx.Request] = []
         self._redirects = redirects or {}
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        """Answer."""
+        """Answer one request."""
         self.seen.append(request)
         target = self._redirects.get(request.url.path)
         return httpx.Response(200) if target is None else httpx.Response(302, headers={"Location": target})

@@ -1,10 +1,10 @@
-"""Certificates for tests, minted once a run: which one it is does not matter, that it is a real one does."""
+"""Real certificates for tests that need any valid one, issued once per run."""
 
 from __future__ import annotations
 
 import functools
 
-from seic._tls.certificate import ClientCertificate
+from seic import ClientCertificate
 from seic.sandbox import CertificateAuthority, IssuedCertificate
 
 USERNAME = "svc-user"
@@ -12,17 +12,17 @@ USERNAME = "svc-user"
 
 @functools.cache
 def authority() -> CertificateAuthority:
-    """The authority behind the others."""
+    """Return the authority of the others."""
     return CertificateAuthority("test CA")
 
 
 def issued(common_name: str = USERNAME) -> IssuedCertificate:
-    """A client certificate with its key."""
+    """Return a client certificate with its key."""
     return _issued(common_name)
 
 
 def certificate(common_name: str = USERNAME) -> ClientCertificate:
-    """The same as the SDK holds it."""
+    """Return the same as a ClientCertificate."""
     return _certificate(common_name)
 
 

@@ -1,4 +1,4 @@
-"""An issuer of JWTs in memory: keys that rotate, tokens of every kind, a key set behind a transport that counts."""
+"""An issuer of JWTs in memory: rotating keys, valid and invalid tokens, and a key set."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ NOW = 1_800_000_000
 
 
 def encode(part: object) -> str:
-    """Return a part of a token by hand, for what no library would make."""
+    """Encode a part of a token by hand, also an invalid one."""
     return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
 
 
 class Issuer:
-    """Signs tokens with `key`; the set that it publishes is `published`.
+    """Sign tokens with `key`, and publish the key set `published`.
 
     Attributes:
-        fetches: How often the key set was asked for.
-        reply: What is answered in place of the key set.
-        gate: Where it is set, the answer waits for it.
+        fetches: The number of requests for the key set.
+        reply: The response, or the exception, in place of the key set.
+        gate: If set, the response waits for it.
     """
 
-    def __init__(self) -> None:
-        self.key: RSAKey | ECKey | OKPKey = RSAKey.generate_key(2048, {"kid": "key-1"})
+    def __init__(self, key: RSAKey | ECKey | OKPKey | None = None) -> None:
+        self.key = key or RSAKey.generate_key(2048, {"kid": "key-1"})
         self.published: list[dict[str, Any]] = [self.public(self.key)]
         self.fetches = 0
         self.reply: httpx.Response | Exception | None = None
@@ -42,16 +42,16 @@ class Issuer:
 
     @staticmethod
     def public(key: RSAKey | ECKey | OKPKey, **members: Any) -> dict[str, Any]:
-        """Return the public half of a key, as it is published."""
+        """Return the public key as it is published."""
         return {**key.as_dict(private=False), **members}
 
     def rotate(self, kid: str, *, keep: bool = True) -> None:
-        """Sign with a new key from now on, and publish it beside the old ones or in their place."""
+        """Sign with a new key, and publish it in addition to the old ones or in place of them."""
         self.key = ECKey.generate_key("P-256", {"kid": kid})
         self.published = [*(self.published if keep else []), self.public(self.key)]
 
     def claims(self, **changes: Any) -> dict[str, Any]:
-        """Return the claims of a good token; a change to None leaves a claim out."""
+        """Return the claims of a valid token; None removes a claim."""
         claims: dict[str, Any] = {
             "iss": URL,
             "aud": AUDIENCE,
@@ -80,7 +80,7 @@ class Issuer:
 
     @property
     def transport(self) -> httpx.MockTransport:
-        """What carries the fetch of the key set."""
+        """The transport for requests of the key set."""
         return httpx.MockTransport(self._answer)
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:

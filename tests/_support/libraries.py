@@ -1,4 +1,4 @@
-"""Running a coroutine function in asyncio or trio, and how long a test waits before it fails."""
+"""asyncio and trio: a way to run a coroutine function, and the time limit of a test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Run = Callable[[Callable[[], Awaitable[Any]]], Any]
 
 
 def run_asyncio(main: Callable[[], Awaitable[Any]]) -> Any:
-    """Run a coroutine function in an event loop of its own."""
+    """Run a coroutine function in a new event loop."""
 
     async def call() -> Any:
         return await main()

@@ -1,4 +1,4 @@
-"""An application with a login, and the cookies of its browsers."""
+"""An application with logins, and the cookies of its browsers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.middleware.sessions import SessionMiddleware
 
 import seic
 from seic.fastapi import Logins, User, add_exception_handlers, lifespan
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 
 KEY = Fernet.generate_key()
 PAGE = {"Accept": "text/html"}
@@ -23,15 +23,22 @@ LOGIN = "__Host-seic-login"
 
 
 class Site:
-    """An application with a login, and as many browsers as a test needs."""
+    """A process of an application with logins, and as many browsers as a test needs."""
 
     def __init__(self, platform: FakePlatform, **options: Any) -> None:
         self.platform = platform
         self.logins = Logins(
-            platform.config(), **{"callback_url": CALLBACK, "key": KEY, "transport": platform.transport, **options}
+            platform.config(),
+            **{
+                "callback_url": CALLBACK,
+                "key": KEY,
+                "transport": platform,
+                "clock": platform.clock.clock,
+                **options,
+            },
         )
         self.app = FastAPI(
-            lifespan=lifespan(platform.config(), also=self.logins.lifespan, transport=platform.transport),
+            lifespan=lifespan(platform.config(), also=self.logins.lifespan, transport=platform),
             middleware=[Middleware(SessionMiddleware, secret_key="x", https_only=True)],
         )
         self.app.include_router(self.logins.router)
@@ -48,7 +55,7 @@ class Site:
         self.app.get("/who")(who)
 
     def browser(self) -> TestClient:
-        """Return a browser with cookies of its own, which shows every redirect."""
+        """Return a browser with its own cookies that does not follow redirects."""
         browser = TestClient(self.app, base_url="https://app.example", headers=PAGE, follow_redirects=False)
         browser.portal = self._entered.portal
         return browser
@@ -61,19 +68,19 @@ class Site:
         self._entered.__exit__(*exc_info)
 
     def log_in(self, browser: TestClient, path: str = "/login", *, email: str = "ada@example.com") -> httpx.Response:
-        """Log a person in, and return the answer to the callback."""
+        """Log a user in, and return the response of the callback."""
         callback = self.platform.log_in(browser.get(path).headers["Location"], email=email)
         return browser.get(callback)  # type: ignore[return-value]  # the test client's own httpx
 
 
 def plant(browser: TestClient, cookies: dict[str, str]) -> None:
-    """Put cookies into a browser, in place of those of the same name."""
+    """Put cookies into a browser; they replace those of the same name."""
     for name, value in cookies.items():
         browser.cookies.set(name, value, domain="app.example")
 
 
 def cookies_of(reply: Any) -> dict[str, http.cookies.Morsel[str]]:
-    """Return the cookies that an answer sets, with their attributes."""
+    """Return the cookies that a response sets, with their attributes."""
     jar: dict[str, http.cookies.Morsel[str]] = {}
     for value in reply.headers.get_list("set-cookie"):
         jar.update(http.cookies.SimpleCookie(value))

@@ -1,4 +1,4 @@
-"""A plain TCP server on loopback that says whatever a test wants, at whatever pace."""
+"""A TCP server on loopback that sends given bytes at a given pace."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ PATIENCE = 10.0
 
 
 class RawServer:
-    """Serves each connection in a thread of its own, from `with` to its end.
+    """Serve each connection in its own thread, inside `with`.
 
     Args:
-        serve: What to do with a connection once its request has come in whole.
+        serve: Called with a connection when its request is complete.
         context: For TLS; None is plain TCP.
 
     Attributes:
-        arrived: Set when a request has come in.
-        hung_up: Set when the other side has ended a connection before this one did.
+        arrived: Set when a request has arrived.
+        hung_up: Set when the client has closed a connection first.
     """
 
     def __init__(self, serve: Callable[[socket.socket], None], *, context: ssl.SSLContext | None = None) -> None:
@@ -41,7 +41,7 @@ class RawServer:
 
     @property
     def url(self) -> str:
-        """Where it is, without TLS."""
+        """Its http URL."""
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
@@ -58,13 +58,13 @@ class RawServer:
             thread.join(PATIENCE)
 
     def drip(self, connection: socket.socket, start: bytes, drop: bytes) -> None:
-        """Send the start and then one drop after the other, until the other side or the test ends it."""
+        """Send the start, then one chunk after the other, until the client or the test ends it."""
         connection.sendall(start)
         while not self._ends.wait(0.01):
             connection.sendall(drop)
 
     def wait(self, connection: socket.socket) -> None:
-        """Say nothing until the other side or the test ends it."""
+        """Send nothing until the client or the test ends it."""
         connection.settimeout(0.01)
         while not self._ends.is_set():
             with contextlib.suppress(TimeoutError):

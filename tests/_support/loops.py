@@ -1,4 +1,4 @@
-"""An event loop that a test stops where it stands."""
+"""An event loop that a test can pause."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests._support.libraries import PATIENCE
 
 
 class Loop:
-    """An event loop in a thread of its own, that can be stopped where it stands."""
+    """An event loop in its own thread that can be paused."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -20,11 +20,11 @@ class Loop:
         self.thread.start()
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
-        """Run a coroutine there."""
+        """Run a coroutine in it."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
     def call(self, main: Callable[[], Awaitable[Any]]) -> Any:
-        """Run a coroutine function there, and wait for it."""
+        """Run a coroutine function in it, and wait for it."""
 
         async def call() -> Any:
             return await main()
@@ -32,17 +32,17 @@ class Loop:
         return self.start(call()).result(PATIENCE)
 
     def stop(self) -> None:
-        """Stop it; its tasks stay where they are."""
+        """Pause it and its tasks."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(PATIENCE)
 
     def go_on(self) -> None:
-        """Let it run again."""
+        """Resume it."""
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
 
     def close(self) -> None:
-        """Cancel what is left, and close it."""
+        """Cancel its tasks, and close it."""
         if self.loop.is_running():
             self.stop()
 

@@ -1,4 +1,4 @@
-"""A row for a mistake in a client certificate's files, and what every such row has to show."""
+"""A table row for a mistake in a client certificate's files, and the checks of every row."""
 
 from __future__ import annotations
 
@@ -8,33 +8,31 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from seic._errors import CertificateError
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason
+from seic import CertificateError, ClientCertificate, Reason
 from tests._support.pki import PASSPHRASE, Minted, mint, openssl
 
-#: Its key belongs to none of the certificates under test.
+#: A certificate whose key matches none of those under test.
 OTHER = mint("another", number=3)
-#: What is written to c.pem and c.key (None: no such file, and no key= is passed); the password; the reason; the file
-#: that the error names; words that the message must hold.
+#: The content of c.pem and c.key (None: no such file, and no key= is passed); the password; the reason; the file in the
+#: error; words of its message.
 Row: TypeAlias = tuple[
     Callable[[Minted], "bytes | None"], Callable[[Minted], "bytes | None"], "str | None", Reason, str, list[str]
 ]
 
 
 def sealed(minted: Minted, **how: Any) -> bytes:
-    """The key under the passphrase."""
+    """Return the key, encrypted with the passphrase."""
     return minted.key_bytes(password=PASSPHRASE, **how)
 
 
 def store(minted: Minted, *what: str) -> bytes:
-    """Certificate and key as PKCS#12 under the passphrase."""
+    """Return certificate and key as PKCS#12, encrypted with the passphrase."""
     how = ("pkcs12", "-export", "-in", "@", "-passout", f"pass:{PASSPHRASE}")
     return openssl(*how, *what, given=minted.pair)
 
 
-def assert_told_of_files(row: Row, client: Minted, folder: Path, assert_no_leak: Callable[..., None]) -> None:
-    """Load from files, and expect a CertificateError with the path, the stable code and words that help, no secret."""
+def assert_error_about_files(row: Row, client: Minted, folder: Path, assert_no_leak: Callable[..., None]) -> None:
+    """Load from files, and expect a CertificateError with the path, the reason code and the remedy, and no secret."""
     certificate, key, password, reason, named, words = row
     held = {"c.pem": certificate(client), "c.key": key(client)}
     for name, data in held.items():
@@ -55,7 +53,7 @@ def assert_told_of_files(row: Row, client: Minted, folder: Path, assert_no_leak:
     assert_no_leak(error, keys=(client, OTHER))
 
 
-def assert_told_of_bytes(row: Row, client: Minted, assert_no_leak: Callable[..., None]) -> None:
+def assert_error_about_bytes(row: Row, client: Minted, assert_no_leak: Callable[..., None]) -> None:
     """Load from bytes, and expect the same code, and an error that says which argument it was."""
     certificate, key, password, reason, named, _ = row
     data = certificate(client)

@@ -1,30 +1,16 @@
-"""A real nginx that ends TLS in front of a sandbox: the test's own child process, in a folder of the test's.
-
-It gets its ports as open sockets, so no other process can take them first, and a connection waits for it to start.
-"""
+"""An nginx that terminates TLS in front of a sandbox, with a host for each kind of client."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
-import signal
-import subprocess
 from pathlib import Path
 from string import Template
-from typing import Literal, Self
+from typing import Literal
 
 import attrs
-import pytest
 
 from seic.sandbox import CertificateAuthority
-from seic.sandbox._server.loopback import LOOPBACK_NAMES, bind_loopback
-
-# Debian keeps servers where only root looks for programs.
-_PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"))
-_PATIENCE = 10.0
-_AGAIN = 0.5
+from tests._support.nginx_process import LOOPBACK_NAMES, NginxProcess, bind_loopback
 
 _CONFIGURATION = Template(
     """
@@ -46,7 +32,7 @@ http {
     proxy_http_version 1.1;
     proxy_set_header Host $$host;
     proxy_set_header Connection "";
-    # Set on every call, empty where there is none, so that no caller can name anybody.
+    # Set on each request, empty without a certificate, so that no client can set them.
     proxy_set_header X-SSL-Client-Cert $$ssl_client_escaped_cert;
     server {
         listen 127.0.0.1:$api_port ssl $http2;
@@ -68,35 +54,9 @@ http {
 )
 
 
-def end(process: subprocess.Popen[bytes], patience: float) -> int:
-    """Ask an nginx to end until it does.
-
-    It notes a signal that comes while it starts, and then sleeps until the next one, so one alone may go unheard.
-
-    Args:
-        process: The master.
-        patience: Seconds.
-
-    Returns:
-        Its exit code.
-
-    Raises:
-        subprocess.TimeoutExpired: It does not end.
-    """
-    rounds = int(patience / _AGAIN)
-    for left in reversed(range(rounds)):
-        process.send_signal(signal.SIGTERM)
-        try:
-            return process.wait(_AGAIN)
-        except subprocess.TimeoutExpired:
-            if not left:
-                raise
-    raise AssertionError(patience)
-
-
 @attrs.frozen(kw_only=True)
 class Seen:
-    """A line of the access log: what nginx saw of a call.
+    """A line of the access log.
 
     Args:
         host: `api` or `mtls`.
@@ -105,7 +65,7 @@ class Seen:
         protocol: `TLSv1.2` or `TLSv1.3`.
         http: `HTTP/1.1` or `HTTP/2.0`.
         request: Method, path and version.
-        status: What was answered.
+        status: The status of the response.
         key: The AppKey header.
     """
 
@@ -119,17 +79,17 @@ class Seen:
     key: str
 
 
-class Nginx:
-    """nginx with a host that asks for no client certificate and one that does, between entry and exit.
+class Nginx(NginxProcess):
+    """nginx with a host that requests no client certificate and one that does, running inside `with`.
 
     Args:
-        folder: Everything of it lies there.
-        upstream: Where the calls go on to, in clear.
-        authority: Signs its certificate, and vouches for clients.
-        verify: `on` refuses whoever proves no certificate of the authority, `optional` lets through who has none.
-        protocols: The versions of TLS that it speaks.
+        folder: The folder of its files.
+        upstream: The http URL to which it forwards requests.
+        authority: The authority of its certificate and of clients.
+        verify: `on` refuses clients without a certificate of the authority, `optional` accepts those without any.
+        protocols: The TLS versions that it supports.
         http2: Whether it offers HTTP/2.
-        redirects: Locations that lead elsewhere: a path, and the whole URL.
+        redirects: Redirects: a path, and the target URL.
     """
 
     def __init__(
@@ -143,17 +103,12 @@ class Nginx:
         http2: bool = False,
         redirects: dict[str, str] | None = None,
     ) -> None:
-        program = shutil.which("nginx", path=_PLACES)
-        if program is None:
-            pytest.skip("nginx is not installed")
-        self._program = program
-        self._folder = folder
+        hosts = {"api": bind_loopback(), "mtls": bind_loopback()}
+        super().__init__(folder, [sock for sockets in hosts.values() for sock in sockets])
         self._authority = authority
-        self._process: subprocess.Popen[bytes] | None = None
-        self._sockets = {"api": bind_loopback(), "mtls": bind_loopback()}
-        self._ports = {host: sockets[0].getsockname()[1] for host, sockets in self._sockets.items()}
+        self._ports = {host: sockets[0].getsockname()[1] for host, sockets in hosts.items()}
         settings = {
-            "user": "user root;" if hasattr(os, "geteuid") and os.geteuid() == 0 else "",
+            "user": self.user,
             "upstream": upstream,
             "verify": verify,
             "protocols": protocols,
@@ -162,12 +117,11 @@ class Nginx:
                 f"location = {path} {{ return 302 {target}; }}" for path, target in (redirects or {}).items()
             ),
         }
-        for host, sockets in self._sockets.items():
+        for host, sockets in hosts.items():
             port = self._ports[host]
             settings[f"{host}_port"] = str(port)
             has_ipv6 = len(sockets) > 1
             settings[f"{host}_listen_6"] = f"listen [::1]:{port} ssl {settings['http2']};" if has_ipv6 else ""
-        folder.mkdir(parents=True, exist_ok=True)
         server = authority.issue("localhost", sans=LOOPBACK_NAMES, client=False, server=True)
         (folder / "server.pem").write_bytes(server.cert_pem)
         (folder / "server.key").write_bytes(server.key_pem)
@@ -177,80 +131,22 @@ class Nginx:
 
     @property
     def api_url(self) -> str:
-        """The host that asks for no client certificate."""
+        """The URL of the host that requests no client certificate."""
         return f"https://localhost:{self._ports['api']}"
 
     @property
     def mtls_url(self) -> str:
-        """The host that asks for one."""
+        """The URL of the host that requests one."""
         return f"https://localhost:{self._ports['mtls']}"
 
-    def start(self) -> None:
-        """Start it; a mistake in its configuration is told in its own words."""
-        command = [self._program, "-p", str(self._folder), "-c", "nginx.conf", "-e", "error.log"]
-        checked = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=_PATIENCE, check=False)
-        if checked.returncode:
-            pytest.fail(f"nginx refuses its configuration:\n{checked.stderr}")
-        sockets = [sock for sockets in self._sockets.values() for sock in sockets]
-        for sock in sockets:
-            sock.listen(512)
-        # How an nginx hands its listeners to the next one: numbers of descriptors, each with a semicolon.
-        inherited = "".join(f"{sock.fileno()};" for sock in sockets)
-        self._process = subprocess.Popen(
-            command,
-            env={**os.environ, "NGINX": inherited},
-            pass_fds=[sock.fileno() for sock in sockets],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self._close_sockets()
-
     def revoke(self, *certificates: object) -> None:
-        """Put certificates of the authority on the revocation list; before the start."""
+        """Revoke certificates of the authority; call it before the start."""
         for certificate in certificates:
             self._authority.revoke(certificate)  # type: ignore[arg-type]  # what the authority takes
-        (self._folder / "clients.crl").write_bytes(self._authority.crl_pem())
-
-    def stop(self) -> None:
-        """End it and wait for its end; a second time changes nothing."""
-        self._close_sockets()
-        process, self._process = self._process, None
-        if process is None:
-            return
-        try:
-            code = end(process, _PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
-        # Its signal may come before nginx has a handler for it.
-        if code not in (0, -signal.SIGTERM):
-            pytest.fail(f"nginx ended with {code}:\n{self.error_log}")
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.stop()
+        (self.folder / "clients.crl").write_bytes(self._authority.crl_pem())
 
     @property
     def seen(self) -> list[Seen]:
-        """What it has seen; it writes a call down after the answer, so stop it first."""
-        self.stop()
-        lines = (self._folder / "access.log").read_text(encoding="utf-8").splitlines()
+        """The requests of its access log; it is stopped first."""
         hosts = {str(port): host for host, port in self._ports.items()}
-        return [Seen(**{**facts, "host": hosts[facts["host"]]}) for facts in map(json.loads, lines)]
-
-    @property
-    def error_log(self) -> str:
-        """What it says of itself."""
-        with contextlib.suppress(FileNotFoundError):
-            return (self._folder / "error.log").read_text(encoding="utf-8")
-        return ""
-
-    def _close_sockets(self) -> None:
-        for sockets in self._sockets.values():
-            for sock in sockets:
-                sock.close()
+        return [Seen(**{**facts, "host": hosts[facts["host"]]}) for facts in map(json.loads, self.access_log())]

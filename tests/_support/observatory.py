@@ -1,4 +1,4 @@
-"""What OpenTelemetry's SDK exports, kept in memory."""
+"""Spans and metrics, kept in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import seic.otel
 
 
 class Observatory:
-    """The SDK with exporters in memory."""
+    """The OpenTelemetry SDK with in-memory exporters."""
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
@@ -26,28 +26,28 @@ class Observatory:
         self.tracer = self.tracer_provider.get_tracer("app")
 
     def instrument(self, client: Any, **options: Any) -> Any:
-        """Instrument with these providers."""
+        """Instrument a client with these providers."""
         return seic.otel.instrument(
             client, tracer_provider=self.tracer_provider, meter_provider=self.meter_provider, **options
         )
 
     @property
     def spans(self) -> list[ReadableSpan]:
-        """The spans that have ended, in the order of their end."""
+        """The ended spans, in the order of their ends."""
         return list(self._exporter.get_finished_spans())
 
     def named(self, name: str) -> list[ReadableSpan]:
-        """Return the spans of a name."""
+        """Return the spans with this name."""
         return [span for span in self.spans if span.name == name]
 
     def one(self, name: str) -> ReadableSpan:
-        """Return the only span of a name."""
+        """Return the only span with this name."""
         (span,) = self.named(name)
         return span
 
     @property
     def metrics(self) -> list[tuple[InstrumentationScope, Metric]]:
-        """The metrics that were recorded, each with what it is told by."""
+        """The recorded metrics with their instrumentation scopes."""
         data = self._reader.get_metrics_data()
         return [
             (scope.scope, metric)
@@ -57,7 +57,7 @@ class Observatory:
         ]
 
     def points(self, name: str) -> list[Any]:
-        """Return the data points of a metric; none where it was not recorded."""
+        """Return the data points of a metric; none if it was not recorded."""
         return [point for _, metric in self.metrics if metric.name == name for point in metric.data.data_points]
 
     def point(self, name: str) -> Any:
@@ -66,27 +66,27 @@ class Observatory:
         return point
 
     def close(self) -> None:
-        """End the providers."""
+        """Shut down the providers."""
         self.tracer_provider.shutdown()
         self.meter_provider.shutdown()
 
 
 def links(span: ReadableSpan) -> set[int]:
-    """Return the ids of the spans that a span is linked to."""
+    """Return the ids of the linked spans."""
     return {link.context.span_id for link in span.links}
 
 
 def id_of(span: ReadableSpan) -> int:
-    """Return a span's id."""
+    """Return the id of a span."""
     assert span.context is not None
     return int(span.context.span_id)
 
 
 def parent_of(span: ReadableSpan) -> int | None:
-    """Return the id of a span's parent; None for a root."""
+    """Return the id of the parent; None for a root."""
     return None if span.parent is None else int(span.parent.span_id)
 
 
 def facts(span: ReadableSpan) -> dict[str, Any]:
-    """Return a span's attributes."""
+    """Return the attributes of a span."""
     return dict(span.attributes or {})

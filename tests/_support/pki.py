@@ -1,4 +1,4 @@
-"""Certificates for tests, the odd ones above all: minted in memory, or by the openssl program where it alone can."""
+"""Certificates for tests, invalid and unusual ones included, made in memory or by the openssl program."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
 from cryptography.x509.oid import NameOID
 
-#: The moment that all certificates of a run are dated by: the real one, because real handshakes use the real clock.
+#: The time to which all dates of a run relate: the real one, since real handshakes use the real clock.
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 DAY = dt.timedelta(days=1)
-#: The passphrase of everything encrypted; easy to find where it should not be.
+#: The passphrase of everything encrypted; easy to find in output.
 PASSPHRASE = "pass-phrase-never-shown"
 
 _MAKERS: dict[str, Callable[[], Any]] = {
@@ -108,17 +108,17 @@ def mint(
 
     Args:
         common_name: The subject's CN; None for an empty subject.
-        issuer: Who signs it; None: itself.
-        ca: Whether the basic constraints say that it is an authority.
+        issuer: The signer; None: itself.
+        ca: Whether the basic constraints mark an authority.
         key: The kind of key.
-        number: Tells keys of one kind apart.
-        not_before: When it becomes valid.
-        not_after: When it ends.
+        number: Distinguishes keys of one kind.
+        not_before: The beginning of its validity.
+        not_after: The end of its validity.
         usages: The extended key usages; None for no such extension.
         signs: The digital-signature bit of a key usage extension; None for no such extension.
         names: Host names and IP addresses for the subject's alternative names.
         subject: The whole subject, in place of the CN.
-        public_key: One that is not the key's.
+        public_key: Another public key than the key's.
     """
     secret = private_key(key, number)
     own = [] if common_name is None else [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
@@ -149,7 +149,7 @@ def mint(
 
 
 def server(issuer: Minted, *names: str, **how: Any) -> Minted:
-    """Make a server's certificate for the names; `localhost` and 127.0.0.1 where there are none."""
+    """Make a server's certificate for the names, by default `localhost` and 127.0.0.1."""
     how.setdefault("usages", (Usage.SERVER_AUTH,))
     how.setdefault("number", 90)
     return mint("server", issuer=issuer, names=names or ("localhost", "127.0.0.1"), **how)
@@ -162,7 +162,7 @@ def authority(common_name: str = "Test Root", number: int = 70) -> Minted:
 
 
 def signed_over_sha1(minted: Minted) -> Minted:
-    """Return a certificate for the key and for localhost, signed over SHA-1, which only the openssl program does."""
+    """Return a certificate for the key and for localhost with a SHA-1 signature, which only openssl makes."""
     assert minted.issuer is not None
     with tempfile.TemporaryDirectory() as folder:
         certificate, key = minted.issuer.write(Path(folder))
@@ -194,7 +194,7 @@ def revocation_list(issuer: Minted, *revoked: Minted) -> bytes:
 
 
 def openssl(*arguments: str, given: bytes) -> bytes:
-    """Run the openssl program on what is given and return what it wrote; `@` stands for the file with what is given."""
+    """Run the openssl program and return its output; `@` is the name of a file with the given data."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(given)
         file.flush()

@@ -1,4 +1,4 @@
-"""Secrets planted in a run, and the search for them in whatever the run leaves behind: as they are, or encoded."""
+"""Secrets of a test run, and a search for them, plain or encoded, in all output of the run."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _SHORTEST = 8
 
 
 class Planted:
-    """What must not be found anywhere."""
+    """Secrets that must not appear anywhere."""
 
     def __init__(self) -> None:
         self._needles: dict[str, str] = {}
 
     def add(self, name: str, secret: str) -> str:
-        """Plant a secret; return it."""
-        # Anything shorter would be found by chance.
+        """Add a secret, and return it."""
+        # A shorter one could be found by chance.
         assert len(secret) >= _SHORTEST
         for form, text in _forms(secret):
             self._needles[text] = f"{name} ({form})"
         return secret
 
     def add_key(self, pair: IssuedCertificate, pem: bytes) -> None:
-        """Plant a private key: the lines of its PEM, and its bytes as Python shows them."""
+        """Add a private key: the lines of its PEM, and the repr of its bytes."""
         for text in (pair.key_pem.decode(), pem.decode()):
             for line in text.splitlines():
                 if "-----" not in line and len(line) >= _SHORTEST:
@@ -42,7 +42,7 @@ class Planted:
             self._needles[repr(der[start : start + 16])[2:-1]] = "bytes of the private key"
 
     def add_sandbox(self, sandbox: Sandbox) -> None:
-        """Plant what the sandbox knows, and each token that it will issue."""
+        """Add the sandbox's credentials, and each token that it will issue."""
         self.add("client secret", sandbox.client_secret)
         self.add("password", sandbox.password)
         basic = base64.b64encode(f"{sandbox.client_id}:{sandbox.client_secret}".encode()).decode()
@@ -54,18 +54,18 @@ class Planted:
             self.add("access token", token)
             return token, lease
 
-        sandbox._registry.issue = recorded  # type: ignore[assignment,method-assign]  # the test's own eyes
+        sandbox._registry.issue = recorded  # type: ignore[assignment,method-assign]  # records each token
 
     def find(self, text: str | bytes) -> list[str]:
-        """Return the names of what is found, each once."""
+        """Return the names of the secrets that a text contains."""
         haystack = text if isinstance(text, str) else text.decode("latin-1")
         return sorted({name for needle, name in self._needles.items() if needle in haystack})
 
     def find_in_error(self, error: BaseException) -> list[str]:
-        """Look into everything that may be made of an error: its words, its whole report, a pickle."""
+        """Search the message, the full report and the pickle of an error."""
         found = {*self.find(str(error)), *self.find(repr(error)), *self.find(repr(vars(error)))}
         found |= {*self.find("".join(traceback.format_exception(error))), *self.find(report(error))}
-        # What cannot be pickled ends in no pickle.
+        # An error that cannot be pickled leaks nothing this way.
         with contextlib.suppress(TypeError, AttributeError, pickle.PicklingError):
             found |= {*self.find(pickle.dumps(error))}
         return sorted(found)
@@ -84,13 +84,13 @@ def _forms(secret: str) -> Iterator[tuple[str, str]]:
     yield "hex", raw.hex()
     yield "utf-8 read as latin-1", raw.decode("latin-1")
     for before in range(3):
-        # What comes before it shifts its place in Base64; the edges, which depend on the neighbours, are left out.
+        # The preceding bytes shift it in Base64; the edges depend on neighbouring bytes and are left out.
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             yield "Base64", encode(b"\0" * before + raw).decode()[4 if before else 0 : -4]
 
 
 class _Everything(logging.Handler):
-    """Writes each record down with all that a formatter could make of it."""
+    """Record all attributes of each log record."""
 
     def __init__(self) -> None:
         super().__init__(level=1)
@@ -106,7 +106,7 @@ class _Everything(logging.Handler):
 
 @contextlib.contextmanager
 def all_logs() -> Iterator[_Everything]:
-    """Listen to every logger at every level."""
+    """Record all loggers at all levels."""
     handler = _Everything()
     root = logging.getLogger()
     levels = {logger: logger.level for logger in (root, *map(logging.getLogger, root.manager.loggerDict))}

@@ -1,4 +1,4 @@
-"""An API that answers by plan, and then well."""
+"""An API with planned responses, and 200 after them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Answer = tuple[int, dict[str, str], bytes]
 
 
 class Plan:
-    """An API that answers by plan, and then well."""
+    """An API with planned responses, and 200 after them."""
 
     def __init__(self, *answers: Answer | Exception) -> None:
         self.api = Api()
@@ -20,7 +20,7 @@ class Plan:
 
     @property
     def calls(self) -> int:
-        """How many calls came in."""
+        """The number of requests."""
         return len(self.api.calls)
 
     def _next(self, _: Any) -> Answer | None:
@@ -31,5 +31,5 @@ class Plan:
 
 
 def busy(status: int = 503, body: bytes = b"", **headers: str) -> Answer:
-    """Return an answer that may pass."""
+    """Return a temporary failure."""
     return status, {name.replace("_", "-"): value for name, value in headers.items()}, body

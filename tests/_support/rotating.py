@@ -1,61 +1,93 @@
-"""An identity on a bench: its files, clocks and events in a test's hands."""
+"""An identity with manual clocks, files and recorded events."""
 
 from __future__ import annotations
 
+import os
+import threading
+import warnings
 from pathlib import Path
 
-from seic._events import Event
-from seic._tls.certificate import ClientCertificate
-from seic._tls.rotation import CertificateSource, Identity
+import seic
+from seic._identity import Credential, Identity
+from seic._listeners import Listeners
+from seic._tls.context import CertificateSource
+from seic.events import Event
 from tests._support.pki import NOW, Minted, authority, mint
 
-#: Looks until a change is taken up, and until a bad pair is believed to be bad.
+#: The checks until a change is loaded, and until an invalid pair is reported.
 SETTLED = 2
 BELIEVED = 11
-#: Looks in a minute, after which what could not be read is read again.
+#: The checks in a minute, after which an unreadable file is read again.
 MINUTE = 600
-#: What the rotations of the tests lead to: another kind of key than the one before.
+#: The pair of the rotations: another type of key than before.
 NEW = mint(issuer=authority(), key="rsa", number=6)
 
 
 class Bench:
-    """An identity with its files, its clocks in hand and its events in a list."""
+    """An identity with its files, manual clocks and a list of events; no thread checks it."""
 
-    def __init__(self, folder: Path, root: Minted, source: CertificateSource | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        root: Minted,
+        source: CertificateSource | None = None,
+        *,
+        ca: bytes | os.PathLike[str] | None = None,
+    ) -> None:
         self.folder = folder
         self.root = root
         self.now = NOW
         self.seconds = 1000.0
         self.events: list[Event] = []
         if source is None:
-            source = ClientCertificate.load(folder / "client.pem", key=folder / "client.key")
+            source = seic.ClientCertificate.load(folder / "client.pem", key=folder / "client.key")
         self.identity = Identity(
             source,
-            ca=root.pem,
-            emit=self.events.append,
+            ca=root.pem if ca is None else ca,
             now=lambda: self.now,
             monotonic=lambda: self.seconds,
+            watch=False,
         )
+        self.listeners = Listeners(self.events.append)
+        self.identity.add_listener(self.listeners)
 
-    def look(self, times: int = SETTLED) -> None:
-        """Look some times, as the watching thread does, and each time wait for what comes of it."""
-        for _ in range(times):
-            done = self.identity.look()
-            assert done is None or done.wait(10)
+    def current(self) -> Credential:
+        """Return the credential in use; the first call reads it."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", seic.CertificateWarning)
+            return self.identity.current()
 
-    def look_without_waiting(self, times: int = 1) -> None:
-        """Look some times, whatever comes of it."""
+    def check(self, times: int = SETTLED) -> None:
+        """Check some times, as the watching thread does, and wait for the result of each check."""
         for _ in range(times):
-            self.identity.look()
+            self.identity.check_for_update(wait=True)
+
+    def check_without_waiting(self, times: int = 1) -> None:
+        """Check some times without waiting."""
+        for _ in range(times):
+            self.identity.check_for_update()
+
+    def check_urgently(self) -> None:
+        """Check as after a refused handshake."""
+        self.identity.check_for_update(urgent=True)
+
+    @staticmethod
+    def wait_for_readings() -> None:
+        """Wait until no source is being read."""
+        for thread in threading.enumerate():
+            if thread.name == "seic-call":
+                thread.join(10)
 
     @property
     def presented(self) -> bytes:
-        """The certificate in service."""
-        return self.identity.hold().certificate.leaf.der
+        """The certificate in use."""
+        certificate = self.current().certificate
+        assert certificate is not None
+        return certificate.leaf.der
 
 
 def replace(folder: Path, minted: Minted, *names: str) -> None:
-    """Put files of the pair in place by renaming, the named ones or both."""
+    """Replace files of the pair by renaming, the named ones or both."""
     staged = folder / "staged"
     staged.mkdir(exist_ok=True)
     minted.write(staged)
@@ -64,16 +96,16 @@ def replace(folder: Path, minted: Minted, *names: str) -> None:
 
 
 class Vault:
-    """A callback that returns what it is told to, and counts its calls."""
+    """A callback with a given result, which counts its calls."""
 
     def __init__(self, minted: Minted) -> None:
         self.minted = minted
         self.error: BaseException | None = None
         self.calls = 0
 
-    def __call__(self) -> ClientCertificate:
-        """Return the present certificate, or fail."""
+    def __call__(self) -> seic.ClientCertificate:
+        """Return the current certificate, or raise."""
         self.calls += 1
         if self.error is not None:
             raise self.error
-        return ClientCertificate.load(self.minted.pair)
+        return seic.ClientCertificate.load(self.minted.pair)

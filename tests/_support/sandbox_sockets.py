@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import httpx
 
 from seic.sandbox import Sandbox
-from tests._support.far_side import token_form, token_headers
+from tests._support.sandbox_client import token_form, token_headers
 
 
 def port_of(url: str) -> int:

@@ -1,4 +1,4 @@
-"""In CI a skipped test is a failed one: what the suite needs is installed there, so a skip hides what went unseen.
+"""Hooks that fail skipped tests in CI, where all that the suite needs is installed.
 
 `tests/conftest.py` takes the hooks in; outside CI they do nothing.
 """
@@ -16,14 +16,14 @@ _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail a test that was skipped; one that is expected to fail is not skipped."""
+    """Fail a skipped test; an expected failure is not a skip."""
     report = yield
     return report if hasattr(report, "wasxfail") else _fail_a_skip(report)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Fail a module that skips itself as it is collected."""
+    """Fail a module that skips itself during collection."""
     return _fail_a_skip((yield))
 
 

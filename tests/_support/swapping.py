@@ -11,7 +11,7 @@ from tests._support.pki import Minted
 
 
 def settings_for(edge: Edge, root: Minted, **changes: Any) -> seic.Config:
-    """Settings that reach an nginx by mutual TLS; `certificate` has to be among the changes."""
+    """Return a configuration for an nginx over mutual TLS; `changes` must include `certificate`."""
     settings: dict[str, Any] = {
         "provider": seic.SEI_GATEWAY,
         "hosts": seic.Hosts(mtls=edge.host, api=edge.host),
@@ -27,7 +27,7 @@ class PairOnDisk:
     """`client.pem` and `client.key` in a folder.
 
     Args:
-        folder: Where they lie.
+        folder: The folder.
         pair: The first pair.
     """
 
@@ -37,7 +37,7 @@ class PairOnDisk:
         self.certificate, self.key = pair.write(folder)
 
     def load(self) -> seic.ClientCertificate:
-        """Return the pair as a user loads it."""
+        """Load the pair as a user does."""
         return seic.ClientCertificate.load(self.certificate, key=self.key)
 
     def put(self, pair: Minted, *, key_first: bool = True) -> None:

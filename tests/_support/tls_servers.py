@@ -1,4 +1,4 @@
-"""Real TLS servers on threads, as strict or as wrong as a test needs them."""
+"""Real TLS servers on threads, valid or with defects."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ TLS13 = ssl.TLSVersion.TLSv1_3
 
 
 class TlsServer:
-    """A server on loopback, from `with` to its end; it answers each connection once.
+    """A server on loopback, running inside `with`, that answers each connection once.
 
     Args:
-        identity: What it presents.
+        identity: Its certificate and key.
         trusts: The authority that client certificates must come from; None: it asks for none.
-        demand: Whether a client certificate is a must.
-        version: The only version of TLS that it speaks.
+        demand: Whether it requires a client certificate.
+        version: The only version of TLS that it supports.
         chain: PEM that it sends after its certificate.
         crl: Client certificates that were revoked, as PEM.
         prepare: Alters its context.
-        reset: Read the request and break the connection off without an answer, as when a reset overtakes an alert.
-        reply: What it answers.
+        reset: Read the request and reset the connection without an answer, like a reset that overtakes an alert.
+        reply: Its answer.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class TlsServer:
             self.context.verify_mode = ssl.CERT_REQUIRED if demand else ssl.CERT_OPTIONAL
         self.reset = reset
         self.reply = reply
-        #: The client certificates seen, as DER; None for a client without one.
+        #: The client certificates received, as DER; None for a client without one.
         self.peers: list[bytes | None] = []
         self.failures: list[OSError] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -99,21 +99,21 @@ class TlsServer:
                 self.peers.append(stream.getpeercert(binary_form=True))
                 stream.recv(65536)
                 if self.reset:
-                    # SO_LINGER of 0 seconds makes closing a reset.
+                    # SO_LINGER of 0 seconds turns the close into a reset.
                     stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     return
                 stream.sendall(self.reply)
             except OSError as failure:
                 self.failures.append(failure)
             with contextlib.suppress(OSError):
-                # The alert or the reply arrives only if nothing that the client sent stays unread.
+                # The alert or the reply arrives only if all of the client's data is read.
                 stream.shutdown(socket.SHUT_WR)
                 while stream.recv(65536):
                     pass
 
 
 def call(context: ssl.SSLContext, port: int, host: str = "localhost") -> bytes:
-    """Connect, send a line and return what comes back, as a client on a plain socket does."""
+    """Connect on a plain socket, send a request and return the reply."""
     with (
         socket.create_connection(("127.0.0.1", port), timeout=10) as raw,
         context.wrap_socket(raw, server_hostname=host) as stream,

@@ -1,4 +1,4 @@
-"""The example application under a real uvicorn with several workers, and what it says while it runs."""
+"""The example application under uvicorn with several workers, and its output."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _COMPLAINT = re.compile(r"\b(WARNING|ERROR|CRITICAL|Traceback|\w*Warning)\b")
 
 
 class Served:
-    """`uvicorn app:app` on a socket of the file system, between entry and exit; warnings of Python's end it.
+    """`uvicorn app:app` on a Unix socket, running inside `with`; Python's warnings are errors.
 
     Args:
-        socket: Where it listens.
-        workers: How many processes serve.
+        socket: The path of its socket.
+        workers: The number of processes.
         environment: The application's settings.
     """
 
@@ -38,14 +38,14 @@ class Served:
         self._process: subprocess.Popen[str] | None = None
         self._said = threading.Condition()
         self._ended = False
-        # Read all the time: a pipe that is full would hold the application up.
+        # Read continuously: a full pipe would block the application.
         self._reader = threading.Thread(target=self._read)
-        #: What it has said, line by line.
+        #: The lines of its output.
         self.lines: list[str] = []
 
     @classmethod
     def locally(cls, port: int) -> Self:
-        """Return what a newcomer runs: everything on this machine, at a port, with two workers."""
+        """Return the application as in its documentation: all on this machine, on a port, with two workers."""
         served = cls(Path(), workers=2, environment={})
         served._command = [sys.executable, "-W", "error", str(EXAMPLES / "local.py"), str(port)]
         return served
@@ -78,17 +78,17 @@ class Served:
         self.wait()
 
     def terminate(self) -> None:
-        """Ask it to stop, as an orchestrator does; it then waits for the requests that it has."""
+        """Signal it to stop, as an orchestrator does; it finishes its requests first."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
 
     def interrupt(self) -> None:
-        """Press Ctrl-C, which all of its processes hear."""
+        """Send Ctrl-C to all of its processes."""
         assert self._process is not None
         os.killpg(self._process.pid, signal.SIGINT)
 
     def wait(self) -> int:
-        """Wait for its end, and return its exit code."""
+        """Wait for its exit, and return the code."""
         assert self._process is not None
         try:
             code = self._process.wait(_PATIENCE)
@@ -100,7 +100,7 @@ class Served:
         return code
 
     def wait_for(self, words: str, *, times: int = 1) -> None:
-        """Wait until it has said something so often."""
+        """Wait until its output contains a text a number of times."""
 
         def is_said() -> bool:
             return self._ended or sum(words in line for line in self.lines) >= times
@@ -113,7 +113,7 @@ class Served:
 
     @property
     def complaints(self) -> list[str]:
-        """What it said that nobody wants to read.
+        """Return warnings and errors in its output.
 
         uvicorn's own parent leaves the socket that it listens on to the interpreter's end, which is not the
         application's doing.

@@ -1,4 +1,4 @@
-"""A web server in clear on loopback that notes what reaches it: for what happens below an HTTP client's transport."""
+"""An http server on loopback that records requests, for tests below an HTTP client's transport."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import attrs
 
 @attrs.frozen
 class Heard:
-    """A request that arrived: its path, and its headers by their names in lower case."""
+    """A request: its path, and its headers by their names in lower case."""
 
     path: str
     headers: Mapping[str, str]
 
 
-#: Paths that break off, and how.
+#: Paths whose connection breaks off.
 _BROKEN = {
     "/break-off": b"",
     "/no-http": b"this is no HTTP\r\n\r\n",
@@ -27,7 +27,7 @@ _BROKEN = {
 
 
 class Wire(ThreadingHTTPServer):
-    """Answers 200, or a redirect where `redirects` has one for the path, or breaks off at a path made for that."""
+    """Answer 200, or a redirect of `redirects`, or break the connection off."""
 
     daemon_threads = True
 
@@ -35,7 +35,7 @@ class Wire(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.heard: list[Heard] = []
         self.connections = 0
-        #: Where a path leads.
+        #: The target of each redirected path.
         self.redirects: dict[str, str] = {}
 
     @property
@@ -44,9 +44,9 @@ class Wire(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def process_request(self, request: object, client_address: object) -> None:
-        """Count the connection and go on as usual."""
+        """Count the connection."""
         self.connections += 1
-        super().process_request(request, client_address)  # type: ignore[arg-type]  # as it came
+        super().process_request(request, client_address)  # type: ignore[arg-type]  # passed on
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -67,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *args: object) -> None:
-        """Keep quiet."""
+        """Log nothing."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The pauses between repetitions, none of which takes any time."""
+"""Fixtures: pauses between retries that take no time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that were made, none of which takes any time; chance is a half."""
+    """Return the pauses, which take no time; the random number is a half."""
     made: list[float] = []
 
     async def sleep(seconds: float) -> None:

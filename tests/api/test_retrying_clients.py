@@ -1,4 +1,4 @@
-"""Where repetitions are set: in the ready clients, and above a transport of the user's own."""
+"""Retries in the ready clients, and above a custom transport."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import seic
 from seic import ConfigurationError, Retry, RetryTransport
 from tests._support.api import Async, Blocking, Kind, auth_for, config
 from tests._support.clocks import FakeClock
+from tests._support.fakes.token_endpoint import FakeEndpoint
 from tests._support.retrying import Answer, Plan, busy
-from tests._support.token_desk import TokenDesk
 
 # In the ready clients
 
 
 async def test_a_client_retries_if_it_is_told_to(pauses: list[float]) -> None:
-    """And not otherwise; token calls have their own rules."""
-    plan, desk = Plan(busy(), busy()), TokenDesk()
+    """And not otherwise; token requests have their own rules."""
+    plan, desk = Plan(busy(), busy()), FakeEndpoint()
     auth = auth_for(desk)
     async with seic.AsyncClient(config(), auth=auth, transport=Async(plan.api, httpx)) as client:
         assert (await client.get("/v1")).status_code == 503
@@ -31,10 +31,10 @@ async def test_a_client_retries_if_it_is_told_to(pauses: list[float]) -> None:
 
 
 async def test_what_is_mounted_retries_as_well(pauses: list[float]) -> None:
-    """A client has one policy for all of its calls."""
+    """A client has one policy for all its requests."""
     plan = Plan(busy())
     mounts = {"https://api.example/v1/slow": Async(plan.api, httpx)}
-    auth = auth_for(TokenDesk())
+    auth = auth_for(FakeEndpoint())
     async with seic.AsyncClient(config(), auth=auth, mounts=mounts, retry=Retry()) as client:
         assert (await client.get("/v1/slow")).status_code == 200
     assert plan.calls == 2
@@ -43,14 +43,14 @@ async def test_what_is_mounted_retries_as_well(pauses: list[float]) -> None:
 def test_a_blocking_client_retries_if_it_is_told_to(pauses: list[float]) -> None:
     """As the async one."""
     plan = Plan(busy())
-    auth = auth_for(TokenDesk(), FakeClock())
+    auth = auth_for(FakeEndpoint(), FakeClock())
     with seic.Client(config(), auth=auth, transport=Blocking(plan.api, httpx), retry=Retry()) as client:
         assert client.get("/v1").status_code == 200
 
 
 def test_a_token_that_dies_in_a_pause_is_renewed_all_the_same(kind: Kind, pauses: list[float]) -> None:
-    """The transport repeats with the token that it has; the auth above it sees the 401."""
-    plan, desk = Plan(busy()), TokenDesk()
+    """The transport retries with the same token; the auth above it gets the 401."""
+    plan, desk = Plan(busy()), FakeEndpoint()
     take = plan.api.take
 
     def revoke(request: Any, body: bytes) -> Answer:
@@ -79,7 +79,7 @@ def test_a_token_that_dies_in_a_pause_is_renewed_all_the_same(kind: Kind, pauses
 
 
 def test_what_is_below_is_opened_and_closed_with_it() -> None:
-    """By `with` and by hand."""
+    """With a `with` block and without."""
     seen: list[str] = []
 
     class Below(httpx.BaseTransport):

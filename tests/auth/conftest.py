@@ -1,4 +1,4 @@
-"""An API, and an auth whose tokens come from a desk in memory."""
+"""Fixtures: an API, and an auth with an in-memory token endpoint."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import pytest
 from seic import OAuth2Auth
 from tests._support.api import Api, auth_for
 from tests._support.clocks import FakeClock
-from tests._support.token_desk import TokenDesk
+from tests._support.fakes.token_endpoint import FakeEndpoint
 
 
 @pytest.fixture
 def api() -> Api:
-    """An API."""
+    """Return an API."""
     return Api()
 
 
 @pytest.fixture
-def auth(desk: TokenDesk, clock: FakeClock) -> OAuth2Auth:
-    """An auth whose tokens come from the desk."""
+def auth(desk: FakeEndpoint, clock: FakeClock) -> OAuth2Auth:
+    """Return an auth with the in-memory token endpoint."""
     return auth_for(desk, clock)

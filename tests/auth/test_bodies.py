@@ -1,4 +1,4 @@
-"""A replayed call sends its body whole, or is not replayed."""
+"""A retried request sends its body completely, or is not retried."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ import anyio
 import pytest
 
 from seic import OAuth2Auth
-from seic._api.replay import NOT_REPLAYED
-from tests._support.api import KINDS, PAYLOAD, Api, Kind
-from tests._support.token_desk import TokenDesk
+from tests._support.api import KINDS, NOT_REPLAYED, PAYLOAD, Api, Kind
+from tests._support.fakes.token_endpoint import FakeEndpoint
 
 
 class Again:
-    """A body that begins anew with each iteration."""
+    """A body that starts again with each iteration."""
 
     def __iter__(self) -> Iterator[bytes]:
         yield PAYLOAD[:5]
@@ -27,7 +26,7 @@ class Again:
 
 
 class AgainAsync:
-    """The same for async clients."""
+    """A body for async clients that starts again with each iteration."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         yield PAYLOAD[:5]
@@ -35,43 +34,43 @@ class AgainAsync:
 
 
 class Pipe(io.BytesIO):
-    """A file that cannot go back."""
+    """A file that is not seekable."""
 
     def seekable(self) -> bool:
-        """Say so."""
+        """Return False."""
         return False
 
     def seek(self, *_: Any) -> int:
-        """Refuse, as a pipe does."""
+        """Raise, as a pipe does."""
         raise io.UnsupportedOperation
 
     def tell(self) -> int:
-        """Refuse, as a pipe does."""
+        """Raise, as a pipe does."""
         raise io.UnsupportedOperation
 
 
 class Tape(io.BytesIO):
-    """A file that says that it cannot go back, and is right although it does as if."""
+    """A file that says it is not seekable, although its `seek` does not raise."""
 
     def seekable(self) -> bool:
-        """Say so."""
+        """Return False."""
         return False
 
 
 class Torn(io.BytesIO):
-    """A file that says that it can go back, and once it was read it cannot."""
+    """A file that says it is seekable, but raises once it was read."""
 
     torn = False
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read as ever."""
+        """Read normally."""
         self.torn = True
         return super().read(size)
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Fail once it was read."""
+        """Raise if it was read."""
         if self.torn:
-            raise OSError("the tape is torn")
+            raise OSError("cannot seek")
         return super().seek(offset, whence)
 
 
@@ -118,10 +117,10 @@ BLOCKING = [
         id="file in memory, middle",
     ),
     pytest.param(lambda _: {"content": [PAYLOAD[:5], PAYLOAD[5:]]}, PAYLOAD, id="list"),
-    pytest.param(lambda _: {"content": Again()}, PAYLOAD, id="an iterable that begins anew"),
+    pytest.param(lambda _: {"content": Again()}, PAYLOAD, id="an iterable that starts again"),
 ]
 ASYNC = [
-    pytest.param(lambda _: {"content": AgainAsync()}, PAYLOAD, id="an async iterable that begins anew"),
+    pytest.param(lambda _: {"content": AgainAsync()}, PAYLOAD, id="an async iterable that starts again"),
 ]
 
 
@@ -138,7 +137,7 @@ def _replayed_whole(kind: Kind, api: Api, auth: OAuth2Auth, options: dict[str, A
 
 
 def close(options: dict[str, Any]) -> None:
-    """Close a file that a test opened."""
+    """Close the file of a test."""
     if hasattr(options.get("content"), "close"):
         options["content"].close()
 
@@ -147,7 +146,7 @@ def close(options: dict[str, Any]) -> None:
 def test_a_body_in_memory_is_replayed_whole(
     kind: Kind, api: Api, auth: OAuth2Auth, tmp_path: Path, make: Make, expected: bytes
 ) -> None:
-    """Bytes, text, JSON, a form, and none."""
+    """Bytes, text, JSON, a form, and no body."""
     _replayed_whole(kind, api, auth, make(tmp_path), expected)
 
 
@@ -156,7 +155,7 @@ def test_a_body_in_memory_is_replayed_whole(
 def test_a_body_that_can_be_rewound_or_rebuilt_is_replayed_whole(
     kind: Kind, api: Api, auth: OAuth2Auth, tmp_path: Path, make: Make, expected: bytes
 ) -> None:
-    """A file goes back to where it stood, not to its start."""
+    """A file is sent from its original position, not from its start."""
     _replayed_whole(kind, api, auth, make(tmp_path), expected)
 
 
@@ -165,13 +164,13 @@ def test_a_body_that_can_be_rewound_or_rebuilt_is_replayed_whole(
 def test_an_async_body_that_can_be_rebuilt_is_replayed_whole(
     kind: Kind, api: Api, auth: OAuth2Auth, tmp_path: Path, make: Make, expected: bytes
 ) -> None:
-    """As a blocking one."""
+    """As in a blocking client."""
     _replayed_whole(kind, api, auth, make(tmp_path), expected)
 
 
 @pytest.mark.parametrize("kind", _clients(is_async=True))
 def test_an_async_file_is_rewound(kind: Kind, api: Api, auth: OAuth2Auth, tmp_path: Path) -> None:
-    """Where it stands is asked, and set, by awaiting."""
+    """Its `tell` and `seek` are awaited."""
     api.dead.add("token-1")
 
     async def call() -> Any:
@@ -187,7 +186,7 @@ def test_an_async_file_is_rewound(kind: Kind, api: Api, auth: OAuth2Auth, tmp_pa
 
 
 def test_a_multipart_form_is_as_good_as_its_files(kind: Kind, api: Api, auth: OAuth2Auth) -> None:
-    """It is rendered anew, from the start of each file."""
+    """It is rendered again, from the start of each file."""
     api.dead.add("token-1")
     files = {"one": io.BytesIO(PAYLOAD), "two": ("two.txt", b"bytes")}
     reply = kind.request(api, auth, "POST", "/v1/orders", files=files, data={"field": "value"})
@@ -222,7 +221,7 @@ def _handed_on(kind: Kind, api: Api, auth: OAuth2Auth, options: dict[str, Any], 
 def test_a_body_that_is_gone_is_not_replayed(
     kind: Kind, api: Api, auth: OAuth2Auth, make: Callable[[], dict[str, Any]], why: str
 ) -> None:
-    """The 401 is handed on and says why; the token is renewed for the next call all the same."""
+    """The 401 is returned with the reason; the token is renewed for the next call."""
     _handed_on(kind, api, auth, make(), why)
 
 
@@ -238,12 +237,12 @@ def test_a_body_that_is_gone_is_not_replayed(
 def test_an_async_body_that_is_gone_is_not_replayed(
     kind: Kind, api: Api, auth: OAuth2Auth, make: Callable[[], dict[str, Any]], why: str
 ) -> None:
-    """As a blocking one."""
+    """As in a blocking client."""
     _handed_on(kind, api, auth, make(), why)
 
 
 def test_a_real_pipe_is_not_replayed(api: Api, auth: OAuth2Auth) -> None:
-    """The system's own word on what cannot go back."""
+    """The operating system reports that it is not seekable."""
     read, write = os.pipe()
     os.write(write, PAYLOAD)
     os.close(write)
@@ -252,7 +251,7 @@ def test_a_real_pipe_is_not_replayed(api: Api, auth: OAuth2Auth) -> None:
 
 
 def test_a_file_that_is_closed_in_between_is_not_replayed(api: Api, auth: OAuth2Auth, tmp_path: Path) -> None:
-    """The answer to the first call is better than an error about a file."""
+    """The first response is returned, not an error about the file."""
     api.dead.add("token-1")
     file = _on_disk(tmp_path).open("rb")
     take = api.take
@@ -268,7 +267,7 @@ def test_a_file_that_is_closed_in_between_is_not_replayed(api: Api, auth: OAuth2
 
 
 def test_an_async_file_that_is_closed_in_between_is_not_replayed(api: Api, auth: OAuth2Auth, tmp_path: Path) -> None:
-    """As a blocking one."""
+    """As in a blocking client."""
     api.dead.add("token-1")
     take = api.take
 
@@ -287,8 +286,8 @@ def test_an_async_file_that_is_closed_in_between_is_not_replayed(api: Api, auth:
     assert "cannot be rewound" in reply.extensions[NOT_REPLAYED]
 
 
-def test_a_redirect_that_drops_the_body_may_be_replayed(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
-    """What is sent again is the last hop, and that has none."""
+def test_a_redirect_that_drops_the_body_may_be_replayed(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
+    """The last request is sent again, and it has no body."""
 
     def answer(call: Any) -> tuple[int, dict[str, str], bytes] | None:
         if call.method == "POST":

@@ -1,4 +1,4 @@
-"""A flow may be closed or cancelled anywhere, by anyone."""
+"""A flow can be closed or cancelled anywhere."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import httpx
 
 from seic import OAuth2Auth
 from tests._support.api import BASE, CHALLENGE, KINDS, Api
-from tests._support.token_desk import PATIENCE, TokenDesk
+from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
 
 
-async def test_a_flow_may_be_closed_by_another_task(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
-    """Clients and the garbage collector do that; nothing that others need is held across a yield."""
+async def test_a_flow_may_be_closed_by_another_task(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
+    """Clients and the garbage collector do that; the flow holds no lock across a yield."""
     flows = [auth.async_auth_flow(httpx.Request("GET", f"{BASE}/v1")) for _ in range(3)]
     for flow in flows:
         await anext(flow)
@@ -31,8 +31,8 @@ async def test_a_flow_may_be_closed_by_another_task(api: Api, desk: TokenDesk, a
     assert desk.calls == 2
 
 
-def test_a_flow_may_be_closed_by_another_thread(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
-    """The blocking twin holds nothing either."""
+def test_a_flow_may_be_closed_by_another_thread(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
+    """The blocking flow holds no lock either."""
     flow = auth.sync_auth_flow(httpx.Request("GET", f"{BASE}/v1"))
     next(flow)
     thread = threading.Thread(target=flow.close)
@@ -42,14 +42,17 @@ def test_a_flow_may_be_closed_by_another_thread(api: Api, desk: TokenDesk, auth:
     assert desk.calls == 1
 
 
-async def test_a_call_cancelled_anywhere_leaves_the_others_alone(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
-    """At each step of a call that fetches, is rejected, and fetches again: calls beside it and after it succeed."""
+async def test_a_call_cancelled_anywhere_leaves_the_others_alone(
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth
+) -> None:
+    """At each step of a call with a refresh, a rejection and another refresh: concurrent and later calls succeed."""
     api.dead.add("token-1")
+    desk.turns = 3
     steps = 0
     async with KINDS[0].client(api, auth) as client:
         while True:
             before = desk.calls
-            await auth.source.token(force=True)
+            await auth.token(force=True)
             api.dead = {f"token-{desk.calls}"}
             beside = asyncio.create_task(client.get("/v1"))
             task = asyncio.create_task(client.get("/v1"))

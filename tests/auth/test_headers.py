@@ -1,4 +1,4 @@
-"""What attaching a token does to a request's headers, call after call."""
+"""Request headers with a token, in consecutive calls."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ PROVIDERS = [pytest.param(seic.OAUTH2, id="oauth2"), pytest.param(seic.SEI_GATEW
 
 
 class Endpoint:
-    """A token endpoint in place of the network, and an API that keeps what reaches it."""
+    """A token endpoint without a network, and an API that records requests."""
 
     def __init__(self) -> None:
         self.tokens = 0
         self.seen: list[Any] = []
 
     def token(self, _request: httpx.Request) -> httpx.Response:
-        """Give a new token without an end."""
+        """Return a new token without an expiry."""
         self.tokens += 1
         return httpx.Response(200, json={"access_token": f"token-{self.tokens}", "token_type": "Bearer"})
 
     def api(self, request: httpx.Request) -> httpx.Response:
-        """Take a call."""
+        """Answer a request."""
         self.seen.append(request)
         return httpx.Response(200)
 
     def auth(self, provider: seic.Provider = seic.OAUTH2) -> seic.OAuth2Auth:
-        """Return an auth whose tokens come from here."""
+        """Return an auth with this token endpoint."""
         grant = seic.ClientCredentials(username="user", password="password")
         if provider.username_field is None:
             grant = seic.ClientCredentials()
@@ -43,18 +43,18 @@ class Endpoint:
         return seic.OAuth2Auth(config, transport=httpx.MockTransport(self.token))
 
     def client(self, auth: seic.OAuth2Auth, **options: Any) -> httpx.Client:
-        """Return a client whose calls end here."""
+        """Return a client with this API."""
         return httpx.Client(auth=auth, base_url=BASE, transport=httpx.MockTransport(self.api), **options)
 
 
 def in_order(request: Any) -> list[tuple[bytes, bytes]]:
-    """Return the headers as they go on the wire, their names in lower case."""
+    """Return the headers in their order, with lower-case names."""
     return [(name.lower(), value) for name, value in request.headers.raw]
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_each_call_carries_the_same_headers_as_the_first(provider: seic.Provider) -> None:
-    """The copy that later calls get holds exactly what was set on the first, and each has its own."""
+    """Later calls get a copy of the first call's headers, and each has its own."""
     endpoint = Endpoint()
     with endpoint.client(endpoint.auth(provider)) as client:
         for _ in range(4):
@@ -70,7 +70,7 @@ def test_each_call_carries_the_same_headers_as_the_first(provider: seic.Provider
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_headers_of_one_call_do_not_reach_another(provider: seic.Provider) -> None:
-    """Calls that differ in a header's value, in a header, or in a body keep to their own."""
+    """Calls with another header, header value or body keep their own headers."""
     endpoint = Endpoint()
     with endpoint.client(endpoint.auth(provider)) as client:
         client.get("/", headers={"X-Case": "1"})
@@ -86,13 +86,13 @@ def test_headers_of_one_call_do_not_reach_another(provider: seic.Provider) -> No
 
 
 def test_a_new_token_replaces_the_old_one_in_the_next_call() -> None:
-    """The same headers with another token in hand are not the same call."""
+    """The copy is not used with another token."""
     endpoint = Endpoint()
     auth = endpoint.auth()
     with endpoint.client(auth) as client:
         client.get("/")
         client.get("/")
-        auth.source.token_sync(force=True)
+        auth.token_sync(force=True)
         client.get("/")
 
     carried = [request.headers["authorization"] for request in endpoint.seen]
@@ -100,7 +100,7 @@ def test_a_new_token_replaces_the_old_one_in_the_next_call() -> None:
 
 
 def test_a_callers_own_authorization_gives_way() -> None:
-    """The token stands in its place, once, on the first call and on those like it."""
+    """The token replaces it, on the first call and on similar ones."""
     endpoint = Endpoint()
     with endpoint.client(endpoint.auth(), headers={"authorization": "Basic of-the-caller"}) as client:
         for _ in range(3):
@@ -111,7 +111,7 @@ def test_a_callers_own_authorization_gives_way() -> None:
 
 
 def test_two_auths_do_not_share_what_they_attach() -> None:
-    """Each call carries the token of its own auth although all else is the same."""
+    """Each call has the token of its own auth, although everything else is equal."""
     endpoint = Endpoint()
     one, two = endpoint.auth(), endpoint.auth()
     with endpoint.client(one) as first, endpoint.client(two) as second:
@@ -123,7 +123,7 @@ def test_two_auths_do_not_share_what_they_attach() -> None:
 
 
 def test_httpx_and_httpx2_keep_their_own_kind_of_headers() -> None:
-    """One auth in turn in both kinds of client gives each request headers of its own library."""
+    """One auth in both kinds of client creates headers of the request's library."""
     endpoint = Endpoint()
     auth: Any = endpoint.auth()
 
@@ -151,7 +151,7 @@ HEADERS_OF_A_CALLER = [
 
 @pytest.mark.parametrize(("name", "sent", "read"), HEADERS_OF_A_CALLER)
 def test_headers_beyond_ascii_arrive_as_they_were_given(name: str, sent: bytes, read: str) -> None:
-    """The bytes stay the caller's, and httpx still reads them in the encoding that fits."""
+    """The bytes are unchanged, and httpx reads them in the right encoding."""
     endpoint = Endpoint()
     with endpoint.client(endpoint.auth(), headers=[(name.encode(), sent)]) as client:
         for _ in range(3):
@@ -164,7 +164,7 @@ def test_headers_beyond_ascii_arrive_as_they_were_given(name: str, sent: bytes, 
 
 
 def test_a_hook_may_add_what_is_not_ascii() -> None:
-    """As on a client without auth: hooks run after the flow, and httpx writes their text as UTF-8."""
+    """As in a client without auth: hooks run after the flow, and httpx encodes their text as UTF-8."""
 
     def name_the_user(request: httpx.Request) -> None:
         request.headers["X-User"] = "Zoë"
@@ -181,7 +181,7 @@ def test_a_hook_may_add_what_is_not_ascii() -> None:
 
 
 async def test_an_async_client_and_a_blocking_one_share_what_was_attached() -> None:
-    """One auth serves both, and both carry its token on each call."""
+    """One auth works in both, and both send its token in each call."""
     endpoint = Endpoint()
     auth = endpoint.auth(seic.SEI_GATEWAY)
     asynchronous = httpx.AsyncClient(auth=auth, base_url=BASE, transport=httpx.MockTransport(endpoint.api))

@@ -1,4 +1,4 @@
-"""One auth in every kind of client: where the token goes, and where it does not."""
+"""One auth in every kind of client, and the origins that get its token."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import trio
 
 from seic import HostNotAllowed, OAuth2Auth, TokenEndpointUnavailable
 from tests._support.api import BASE, KINDS, Api, Kind
-from tests._support.token_desk import TokenDesk
+from tests._support.fakes.token_endpoint import FakeEndpoint
 
 
-def test_every_kind_of_client_takes_it(api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind) -> None:
-    """Token and AppKey go with each call; one token serves them all."""
+def test_every_kind_of_client_accepts_it(api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind) -> None:
+    """Each call has the token and the AppKey, and all share one token."""
     for _ in range(2):
         assert kind.request(api, auth, "GET", "/v1/accounts").status_code == 200
     assert api.tokens == ["token-1"] * 2
@@ -22,20 +22,20 @@ def test_every_kind_of_client_takes_it(api: Api, desk: TokenDesk, auth: OAuth2Au
     assert desk.calls == 1
 
 
-def test_all_kinds_of_client_share_one_token(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
-    """Of httpx and of httpx2, async and blocking, in loops of their own."""
+def test_all_kinds_of_client_share_one_token(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
+    """Clients of httpx and httpx2, async and blocking, in separate event loops."""
     for kind in KINDS:
         kind.request(api, auth, "GET", "/v1/accounts")
     assert api.tokens == ["token-1"] * 4
     assert desk.calls == 1
 
 
-def test_trio_takes_it(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
-    """Calls, and the replay of one."""
+def test_it_works_in_trio(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
+    """Calls, and a retry after a 401."""
     api.dead.add("token-1")
 
     async def main() -> Any:
-        # The transport's turn for others is asyncio's, so here it is left out.
+        # The transport's pause uses asyncio, so it is left out here.
         async with httpx.AsyncClient(auth=auth, base_url=BASE, transport=httpx.MockTransport(answer)) as client:
             return await client.get("/v1/accounts")
 
@@ -47,16 +47,18 @@ def test_trio_takes_it(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
     assert api.tokens == ["token-1", "token-2"]
 
 
-def test_a_foreign_url_gets_nothing(api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind) -> None:
-    """No token is fetched for it either."""
+def test_a_foreign_url_gets_nothing(api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind) -> None:
+    """No token is requested for it either."""
     with pytest.raises(HostNotAllowed):
         kind.request(api, auth, "GET", "https://elsewhere.example/v1")
     assert api.calls == []
     assert desk.calls == 0
 
 
-def test_a_token_that_cannot_be_had_is_the_calls_error(api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind) -> None:
-    """The call does not go out."""
+def test_a_failed_token_request_is_the_error_of_the_request(
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind
+) -> None:
+    """The call is not sent."""
     desk.plan.extend([httpx.Response(503)] * 2)
     with pytest.raises(TokenEndpointUnavailable):
         kind.request(api, auth, "GET", "/v1/accounts")

@@ -1,4 +1,4 @@
-"""A rejected call is replayed once, where a new token can help."""
+"""A rejected call is retried once if a new token can help."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ import pytest
 
 import seic
 from seic import OAuth2Auth, TokenRequestRefused
-from seic._api.replay import NOT_REPLAYED
-from tests._support.api import BASE, CHALLENGE, KINDS, PAYLOAD, Api, Kind, auth_for
+from tests._support.api import BASE, CHALLENGE, KINDS, NOT_REPLAYED, PAYLOAD, Api, Kind, auth_for
 from tests._support.clocks import FakeClock
-from tests._support.token_desk import TokenDesk
+from tests._support.fakes.token_endpoint import FakeEndpoint
 
-# A 401
+# 401
 
 
 def test_a_rejected_token_is_renewed_and_the_call_replayed(
-    api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind
 ) -> None:
-    """The caller sees the second answer only."""
+    """The caller gets the second response only."""
     api.dead.add("token-1")
     reply = kind.request(api, auth, "POST", "/v1/orders", content=PAYLOAD)
 
@@ -34,8 +33,8 @@ def test_a_rejected_token_is_renewed_and_the_call_replayed(
     assert desk.calls == 2
 
 
-def test_a_second_401_reaches_the_caller(api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind) -> None:
-    """One renewal and one replay for each call at most."""
+def test_a_second_401_reaches_the_caller(api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind) -> None:
+    """One renewal and one retry per call at most."""
     api.dead |= {"token-1", "token-2"}
     reply = kind.request(api, auth, "GET", "/v1/accounts")
 
@@ -66,9 +65,9 @@ def test_a_second_401_reaches_the_caller(api: Api, desk: TokenDesk, auth: OAuth2
     ],
 )
 def test_only_a_401_that_speaks_of_the_token_is_replayed(
-    api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind, refusal: Any, replayed: bool
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind, refusal: Any, replayed: bool
 ) -> None:
-    """Anything else is handed on as it is, body included, and costs no token."""
+    """Other responses are returned unchanged with their body, and cost no token."""
     api.dead.add("token-1")
     api.refusal = refusal
     reply = kind.request(api, auth, "GET", "/v1/accounts")
@@ -79,8 +78,8 @@ def test_only_a_401_that_speaks_of_the_token_is_replayed(
     assert (NOT_REPLAYED in reply.extensions) is (not replayed and refusal[0] == 401)
 
 
-def test_a_plain_provider_says_it_by_the_bare_status(api: Api, desk: TokenDesk, kind: Kind) -> None:
-    """Its documents know a 401 of the API by its status alone."""
+def test_a_plain_provider_says_it_by_the_bare_status(api: Api, desk: FakeEndpoint, kind: Kind) -> None:
+    """Its documentation has no other sign of a rejected token."""
     api.dead.add("token-1")
     api.refusal = (401, {}, b"")
     auth = auth_for(desk, provider=seic.OAUTH2, grant=seic.ClientCredentials())
@@ -90,9 +89,9 @@ def test_a_plain_provider_says_it_by_the_bare_status(api: Api, desk: TokenDesk, 
 
 @pytest.mark.parametrize("spread", [False, True], ids=["together", "spread"])
 async def test_two_hundred_401s_make_one_token_request(
-    api: Api, desk: TokenDesk, auth: OAuth2Auth, spread: bool
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth, spread: bool
 ) -> None:
-    """Each names the token that was rejected; whoever comes late finds the new one in hand, and nobody fails."""
+    """Each names the rejected token; later calls find the new one, and none fails."""
     kind = KINDS[0]
     async with kind.client(api, auth) as client:
         await client.get("/v1/accounts")
@@ -113,9 +112,9 @@ async def test_two_hundred_401s_make_one_token_request(
 
 
 def test_a_path_that_takes_no_token_does_not_cost_one_for_each_call(
-    api: Api, desk: TokenDesk, auth: OAuth2Auth, clock: FakeClock, kind: Kind
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth, clock: FakeClock, kind: Kind
 ) -> None:
-    """Although all the others take what it rejects: renewals pause, and the 401 says so; the others notice nothing."""
+    """Other paths accept the token. Renewals pause, and the 401 says so; the other paths are not affected."""
     api.answer = lambda call: (401, CHALLENGE, b"") if call.path.endswith("/broken") else None
     notes = []
     for _ in range(60):
@@ -133,9 +132,9 @@ def test_a_path_that_takes_no_token_does_not_cost_one_for_each_call(
     ("headers", "replayed"), [(CHALLENGE, True), ({}, False)], ids=["with a challenge", "with its body alone"]
 )
 def test_of_a_401_no_more_is_read_than_an_error_takes(
-    api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind, headers: dict[str, str], replayed: bool
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind, headers: dict[str, str], replayed: bool
 ) -> None:
-    """Beyond, the challenge alone counts; who replays leaves the rest unread, and who does not hands all of it on."""
+    """A longer body is not searched. On a retry its rest is not read; otherwise the caller gets all of it."""
     api.dead.add("token-1")
     error = b'{"code": "gateway.authentication.failure", "message": "' + b"x" * 10_000_000 + b'"}'
     api.refusal = (401, headers, error)
@@ -150,7 +149,7 @@ def test_of_a_401_no_more_is_read_than_an_error_takes(
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
 async def test_the_error_of_a_streamed_401_is_left_to_the_caller(api: Api, auth: OAuth2Auth, library: Any) -> None:
-    """It was looked at, and can be read as if it had not been."""
+    """It can be read although it was searched."""
     api.dead.add("token-1")
     api.refusal = (401, {}, PAYLOAD)
     kind = next(kind for kind in KINDS if kind.library is library and kind.is_async)
@@ -159,12 +158,14 @@ async def test_the_error_of_a_streamed_401_is_left_to_the_caller(api: Api, auth:
         assert b"".join([part async for part in reply.aiter_raw()]) == PAYLOAD
 
 
-async def test_a_401_that_comes_late_does_not_renew_the_new_token(api: Api, desk: TokenDesk, auth: OAuth2Auth) -> None:
-    """The call was carried by the old one; it is replayed with the one in hand."""
+async def test_a_401_that_comes_late_does_not_renew_the_new_token(
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth
+) -> None:
+    """The call had the old token; it is retried with the current one."""
     request = httpx.Request("GET", f"{BASE}/v1/accounts")
     flow = auth.async_auth_flow(request)
     await anext(flow)
-    await auth.source.token(force=True)
+    await auth.token(force=True)
     response = httpx.Response(401, headers=CHALLENGE, request=request)
     replay = await flow.asend(response)
 
@@ -174,9 +175,9 @@ async def test_a_401_that_comes_late_does_not_renew_the_new_token(api: Api, desk
 
 
 def test_where_new_tokens_are_rejected_as_well_renewals_pause(
-    api: Api, desk: TokenDesk, auth: OAuth2Auth, clock: FakeClock, kind: Kind
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth, clock: FakeClock, kind: Kind
 ) -> None:
-    """An API that rejects everything must not cost a token for each call."""
+    """An API that rejects every token must not cost a token for each call."""
     api.dead |= {f"token-{number}" for number in range(100)}
     for _ in range(20):
         reply = kind.request(api, auth, "GET", "/v1/accounts")
@@ -189,8 +190,8 @@ def test_where_new_tokens_are_rejected_as_well_renewals_pause(
     assert desk.calls == 3
 
 
-def test_a_renewal_that_fails_is_the_calls_error(api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind) -> None:
-    """There is no token to go on with, and the error says why."""
+def test_a_renewal_that_fails_is_the_calls_error(api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind) -> None:
+    """There is no token for a retry, and the error tells the reason."""
     kind.request(api, auth, "GET", "/v1/accounts")
     api.dead.add("token-1")
     desk.plan.append(httpx.Response(401, json={"error": "invalid_client"}))
@@ -203,13 +204,13 @@ def test_a_renewal_that_fails_is_the_calls_error(api: Api, desk: TokenDesk, auth
 
 
 def test_after_a_redirect_only_the_last_hop_is_replayed(
-    api: Api, desk: TokenDesk, auth: OAuth2Auth, kind: Kind
+    api: Api, desk: FakeEndpoint, auth: OAuth2Auth, kind: Kind
 ) -> None:
-    """The order that was taken before the redirect must not be taken twice."""
+    """A request before the redirect must not be repeated, since it may have had an effect."""
 
     def answer(call: Any) -> tuple[int, dict[str, str], bytes] | None:
         if call.method == "POST":
-            api.dead.add("token-1")  # it is revoked in between
+            api.dead.add("token-1")  # it is revoked between the two
             return 303, {"Location": "/v1/orders/7"}, b""
         return None
 
@@ -224,8 +225,8 @@ def test_after_a_redirect_only_the_last_hop_is_replayed(
     ]
 
 
-def test_a_401_of_a_foreign_host_says_nothing_of_the_token(api: Api, desk: TokenDesk, kind: Kind) -> None:
-    """Whoever a redirect leads to must not be able to have tokens renewed, nor to be sent one."""
+def test_a_401_of_a_foreign_host_says_nothing_of_the_token(api: Api, desk: FakeEndpoint, kind: Kind) -> None:
+    """A redirect to another host must neither cause a renewal nor send the token there."""
     api.answer = lambda call: (
         (302, {"Location": "https://elsewhere.example/"}, b"") if call.token else (401, CHALLENGE, b"")
     )
@@ -238,12 +239,12 @@ def test_a_401_of_a_foreign_host_says_nothing_of_the_token(api: Api, desk: Token
     assert desk.calls == 1
 
 
-# Streamed answers
+# Streamed responses
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
 async def test_a_streamed_answer_is_left_to_the_caller(api: Api, auth: OAuth2Auth, library: Any) -> None:
-    """Only that of a 401 is read, for it may have to speak of the token."""
+    """Only a 401 is read, to search for the error code."""
     api.answer = lambda _: (200, {}, PAYLOAD)
     kind = next(kind for kind in KINDS if kind.library is library and kind.is_async)
     async with kind.client(api, auth) as client, client.stream("GET", "/v1/accounts") as reply:
@@ -252,7 +253,7 @@ async def test_a_streamed_answer_is_left_to_the_caller(api: Api, auth: OAuth2Aut
 
 
 def test_a_streamed_answer_is_left_to_a_blocking_caller(api: Api, auth: OAuth2Auth) -> None:
-    """As to an async one."""
+    """As in an async client."""
     api.answer = lambda _: (200, {}, PAYLOAD)
     with KINDS[1].client(api, auth) as client, client.stream("GET", "/v1/accounts") as reply:
         assert not reply.is_stream_consumed

@@ -1,4 +1,4 @@
-"""The command `python -m tests.benchmarks`, which `nox -s bench` runs: measures everything and prints the table."""
+"""The command `python -m tests.benchmarks`, which `nox -s bench` runs: run all measurements and print the table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NO_VALGRIND = (
 
 
 class _Progress:
-    """Says what is being measured: on a terminal in one line that changes, else in a line for each part."""
+    """Prints the current measurement: in one changing line on a terminal, otherwise one line for each."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
@@ -52,7 +52,7 @@ def _packages() -> str:
 
 
 def main() -> int:
-    """Measure, print, and return 1 if a row is not what it must be."""
+    """Measure, print, and return 1 if a row misses its limit."""
     parser = argparse.ArgumentParser(prog="nox -s bench --", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller and shorter: whether it runs and the counts hold")
     effort = rows.QUICK if parser.parse_args().quick else rows.FULL

@@ -1,4 +1,4 @@
-"""The API that is called: in this process, so that no connection pool is the noise, with a delay like a network's."""
+"""The API of the benchmarks: in the same process, without the noise of a connection pool, with a network's delay."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import httpx
 
 
 def no_delay() -> float:
-    """Return nothing to wait for."""
+    """Return no delay."""
     return 0.0
 
 
 class Api(httpx.AsyncBaseTransport):
-    """Takes every call whose token was not revoked.
+    """Accepts every request whose token is not revoked.
 
     Args:
-        delay: Gives the seconds that a call takes.
+        delay: Returns the seconds that a request takes.
     """
 
     def __init__(self, delay: Callable[[], float] = no_delay) -> None:
         self.delay = delay
-        #: The credentials that calls came with, each once.
+        #: The credentials of the requests so far.
         self.seen: set[str] = set()
-        #: Those that are not taken any more.
+        #: Revoked credentials.
         self.revoked: set[str] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer a call."""
+        """Answer a request."""
         await asyncio.sleep(self.delay())
         credentials = request.headers["Authorization"]
         self.seen.add(credentials)
@@ -39,15 +39,15 @@ class Api(httpx.AsyncBaseTransport):
 
 
 class NoOp(httpx.AsyncBaseTransport):
-    """Answers at once, looking at nothing: what is left is the client's own work."""
+    """Answers at once without any check, so that only the client's own work remains."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer a call."""
+        """Answer a request."""
         return httpx.Response(200)
 
 
 class Split(httpx.AsyncBaseTransport):
-    """Sends calls below a path to one transport and all others to another, for a client that sends both through one."""
+    """Sends requests below a path to one transport, and all others to another."""
 
     def __init__(self, path: str, below: httpx.AsyncBaseTransport, others: httpx.AsyncBaseTransport) -> None:
         self._path = path
@@ -55,22 +55,22 @@ class Split(httpx.AsyncBaseTransport):
         self._others = others
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Pass a call on."""
+        """Pass the request to its transport."""
         carrier = self._below if request.url.path.startswith(self._path) else self._others
         return await carrier.handle_async_request(request)
 
     async def aclose(self) -> None:
-        """Close both."""
+        """Close both transports."""
         await self._below.aclose()
         await self._others.aclose()
 
 
 def spread(least: float, most: float) -> Callable[[], float]:
-    """Return a delay that lies anywhere between two, in seconds: the same row of them for whoever is measured."""
+    """Return random delays between two limits, in seconds: the same series for each library."""
     chance = random.Random(1)
     return lambda: chance.uniform(least, most)
 
 
 def always(seconds: float) -> Callable[[], float]:
-    """Return a delay that is the same for each call."""
+    """Return a constant delay."""
     return lambda: seconds

@@ -1,4 +1,4 @@
-"""Instructions, counted by valgrind's callgrind: a figure that no other program on the machine can move."""
+"""Instructions, counted by valgrind's callgrind: a figure that other programs do not affect."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _COLLECTED = re.compile(r"Collected\s*:\s*(\d+)")
 
 
 def find_valgrind() -> str | None:
-    """Return where valgrind is, or None."""
+    """Return the path of valgrind, or None."""
     return shutil.which("valgrind")
 
 
 def count(module: str, runs: Sequence[Sequence[str]]) -> list[int]:
-    """Return the instructions that each run of a program takes while it is `counted`; one runs on each processor.
+    """Return the instructions inside `counted` for each run of a program; the runs use all processors.
 
     Args:
         module: The program.
@@ -32,7 +32,7 @@ def count(module: str, runs: Sequence[Sequence[str]]) -> list[int]:
 
 @contextlib.contextmanager
 def counted() -> Iterator[None]:
-    """Count what happens inside, in a program that `count` runs: what comes before costs time only."""
+    """Count the block, in a program that `count` runs. Code before it is not counted."""
     _switch("on")
     yield
     _switch("off")
@@ -47,7 +47,7 @@ def _count(module: str, arguments: Sequence[str]) -> int:
     callgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--callgrind-out-file=/dev/null"]
     run = subprocess.run(
         [*callgrind, sys.executable, "-m", module, *arguments],
-        # The same hashes in each run, so that dictionaries fill up alike.
+        # The same hashes in each run, so that dictionaries have the same layout.
         env={**os.environ, "PYTHONHASHSEED": "0"},
         capture_output=True,
         text=True,

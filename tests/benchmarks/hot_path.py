@@ -1,7 +1,7 @@
-"""A call whose token is valid: what it costs beside the same call with a static header, in instructions and in time.
+"""The hot path: a call with a valid token, compared with the same call with a static header, in instructions and time.
 
 As a program, `python -m tests.benchmarks.hot_path CALLS NAME alike URL` (or `varied`) makes that many calls with one
-library, in the presence of a token endpoint; callgrind counts its instructions.
+library and a token endpoint; callgrind counts its instructions.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.benchmarks.libraries import (
 )
 from tests.benchmarks.measuring import ProcessorWait, settled_heap
 
-#: What is measured by the name that the program is given.
+#: The libraries, by their argument of the program.
 _BY_NAME = {
     "bare": BARE,
     "bare-gateway": BARE_GATEWAY,
@@ -47,13 +47,13 @@ _BY_NAME = {
     "authlib": AUTHLIB,
     "azure-identity": AZURE,
 }
-#: Calls before anything is counted: the token is there then, and what httpx and Python keep is warm.
+#: Calls before the measurement: afterwards the token exists, and the caches of httpx and Python are warm.
 _WARM_UP = 20
 
 
 @attrs.frozen
 class Pair:
-    """A library and the static headers that it is measured against."""
+    """A library, and the static headers to compare it with."""
 
     name: str
     against: str
@@ -65,26 +65,26 @@ class Pair:
         return _BY_NAME[self.name]
 
 
-#: What counts: for each shape of the API's headers, of which the second sends two, the auth on a client of httpx's and
-#: seic's own client, which has the guard of every hop besides.
+#: The pairs with limits, for one and two headers: the auth in a client of httpx, and seic's own client, which also
+#: checks the origin of each request.
 OURS = {
     "OAuth2Auth, one header": Pair("seic", "bare"),
     "OAuth2Auth, two headers": Pair("seic-gateway", "bare-gateway"),
     "AsyncClient, one header": Pair("seic-client", "bare"),
     "AsyncClient, two headers": Pair("seic-client-gateway", "bare-gateway"),
 }
-#: What the same costs where no two calls have the same headers.
+#: The same with new headers in each call.
 OURS_VARIED = {what: attrs.evolve(pair, manner="varied") for what, pair in OURS.items()}
 THEIRS = (Pair("httpx-auth", "bare"), Pair("authlib", "bare"), Pair("azure-identity", "bare"))
 
 
 def count_instructions(pairs: Sequence[Pair], url: str, calls: int) -> dict[Pair, float]:
-    """Return the instructions of a call for each pair, as a share of those of the static header's.
+    """Return the instructions of a call for each pair, relative to the static header.
 
     Args:
-        pairs: Who is measured against what.
-        url: The origin of a token endpoint, for who insists on a network.
-        calls: How many are made.
+        pairs: The pairs.
+        url: The origin of a token endpoint, for libraries that need a network.
+        calls: The number of calls.
     """
     runs = sorted({(name, pair.manner) for pair in pairs for name in (pair.name, pair.against)})
     counts = count("tests.benchmarks.hot_path", [(str(calls), name, manner, url) for name, manner in runs])
@@ -93,15 +93,15 @@ def count_instructions(pairs: Sequence[Pair], url: str, calls: int) -> dict[Pair
 
 
 def compare_times(pairs: Sequence[Pair], url: str, rounds: int, calls: int) -> dict[Pair, float]:
-    """Return the time of a call for each pair, as a share of that of the static header's.
+    """Return the time of a call for each pair, relative to the static header.
 
-    In each round every library makes some calls, in another order each time; a ratio is the median of the rounds'.
+    In each round every library makes some calls, in a new order. The ratio is the median of the rounds.
 
     Args:
-        pairs: Who is measured against what.
-        url: The origin of a token endpoint, for who insists on a network.
-        rounds: How many.
-        calls: How many each makes in a round.
+        pairs: The pairs.
+        url: The origin of a token endpoint, for libraries that need a network.
+        rounds: The number of rounds.
+        calls: The number of calls of each library in a round.
     """
     return asyncio.run(_compare_times(pairs, url, rounds, calls))
 

@@ -1,6 +1,6 @@
-"""The libraries that are measured, each behind the same small face, so that all run the very same scenarios.
+"""The measured libraries, each behind the same small interface, so that all run the same scenarios.
 
-A peer is imported where it is used: they are no dependencies of the project, and what is not measured is not loaded.
+The other libraries are imported on use, since the project does not depend on them.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ import httpx
 import seic
 from tests.benchmarks.api import Split
 
-#: The path of API calls; everything else is the token endpoint's.
+#: The path of API calls; all other paths belong to the token endpoint.
 API_PATH = "/v1/accounts"
 TOKEN_PATH = "/oauth/v2/token"
 
 _CLIENT_ID = "AppKey"
 _SECRET = "secret"
 _HOUR = 3600
-#: What a token endpoint without a network answers.
+#: The response of a token endpoint without a network.
 REPLY = {"access_token": "t" * 40, "token_type": "Bearer", "expires_in": _HOUR}
 
 
 @attrs.frozen(kw_only=True)
 class Place:
-    """What a library is set up with.
+    """The setup of a library.
 
     Args:
-        api: Carries its API calls.
-        url: The origin of the token endpoint, and of the API calls too.
-        tokens: Carries its token calls in place of the network, but not those of azure-identity.
-        ahead: Seconds before expiry from which it is asked to renew; None is what is best for it.
+        api: The transport for its API calls.
+        url: The origin of the token endpoint and of the API calls.
+        tokens: The transport for its token requests instead of the network, except for azure-identity.
+        ahead: Seconds before expiry at which it renews; None is its best setting.
     """
 
     api: httpx.AsyncBaseTransport
@@ -48,19 +48,19 @@ class Place:
 
 
 def tokens_of_an_hour() -> httpx.MockTransport:
-    """Return a token endpoint without a network, whose tokens live as long as real ones."""
+    """Return a token endpoint without a network, with tokens of a usual lifetime."""
     return httpx.MockTransport(lambda _request: httpx.Response(200, json=REPLY))
 
 
 @attrs.frozen
 class Library:
-    """One of those measured.
+    """A measured library.
 
     Args:
-        name: What the table calls it.
-        open: Gives a client for the length of a context.
-        starts_empty: Whether it fetches its first token by itself.
-        package: What must be installed for it.
+        name: Its name in the table.
+        open: Returns a context manager with a client.
+        starts_empty: Whether it fetches its first token itself.
+        package: The package to install.
     """
 
     name: str
@@ -135,7 +135,7 @@ async def _httpx_auth(place: Place) -> AsyncIterator[httpx.AsyncClient]:
             client_id=_CLIENT_ID,
             client_secret=_SECRET,
             client=blocking,
-            # It takes 0 for "not stated", and would then call a token of 2 s dead from the start.
+            # It treats 0 as "not set", and a token of 2 s as expired from the start.
             early_expiry=place.ahead or 0.001,
         )
         async with httpx.AsyncClient(auth=auth, transport=place.api, base_url=place.url) as client:
@@ -144,9 +144,9 @@ async def _httpx_auth(place: Place) -> AsyncIterator[httpx.AsyncClient]:
 
 @contextlib.asynccontextmanager
 async def _authlib(place: Place) -> AsyncIterator[httpx.AsyncClient]:
-    with warnings.catch_warnings(record=True):  # it announces that it will need httpx2
+    with warnings.catch_warnings(record=True):  # it warns that it will require httpx2
         library: Any = importlib.import_module("authlib.integrations.httpx_client")
-    # It sends both kinds of calls through one transport. Where no token call is to be made, none stands in between.
+    # It sends both kinds of requests through one transport. Without token requests there is no transport in between.
     carrier = place.api if place.tokens else Split(TOKEN_PATH, httpx.AsyncHTTPTransport(), place.api)
     client = library.AsyncOAuth2Client(
         client_id=_CLIENT_ID,
@@ -160,7 +160,7 @@ async def _authlib(place: Place) -> AsyncIterator[httpx.AsyncClient]:
     )
     async with client:
         if not place.tokens:
-            # It never fetches a first token by itself.
+            # It never fetches the first token itself.
             await client.fetch_token()
         yield client
 
@@ -171,7 +171,7 @@ async def _azure(place: Place) -> AsyncIterator[httpx.AsyncClient]:
     transports: Any = importlib.import_module("azure.core.pipeline.transport")
 
     class ToLoopback(transports.AioHttpTransport):  # type: ignore[misc]  # a class of an untyped package
-        """It speaks to https authorities only, so the address is changed where its request goes out."""
+        """The library accepts https authorities only, so the request is redirected to loopback when it is sent."""
 
         async def send(self, request: Any, **options: Any) -> Any:
             request.url = place.url + TOKEN_PATH
@@ -182,7 +182,7 @@ async def _azure(place: Place) -> AsyncIterator[httpx.AsyncClient]:
     )
 
     class Auth(httpx.Auth):
-        """It knows no httpx: this is what its users write."""
+        """The adapter to httpx that its users write."""
 
         async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
             token = await credential.get_token("https://api.example.com/.default")

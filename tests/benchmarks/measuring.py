@@ -1,4 +1,4 @@
-"""How things are measured: calls and their times, the event loop's stalls, and what numbers become of them."""
+"""Measuring calls, their times, and stalls of the event loop, and the statistics of these."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ import httpx
 
 from tests.benchmarks.libraries import API_PATH
 
-#: How often the monitor looks at the loop, in seconds.
+#: Seconds between two checks of the loop.
 _TICK = 0.001
 
 
 @attrs.define
 class Calls:
-    """What became of API calls.
+    """The results of API calls.
 
     Args:
-        took: Seconds of each call that was answered with a success.
-        ended: When those ended, by the clock of `time.perf_counter`.
-        failed: How many raised, or were answered with anything else.
+        took: Seconds of each successful call.
+        ended: The time at which each of them ended, by `time.perf_counter`.
+        failed: The number of calls that raised or had another status.
     """
 
     took: list[float] = attrs.field(factory=list)
@@ -34,7 +34,7 @@ class Calls:
     failed: int = 0
 
     async def make(self, client: httpx.AsyncClient) -> None:
-        """Make one call and note what became of it."""
+        """Make one call and record its result."""
         begun = time.perf_counter()
         try:
             response = await client.get(API_PATH)
@@ -50,24 +50,24 @@ class Calls:
 
     @property
     def p99(self) -> float:
-        """The time that 99 of 100 successful calls stay below, in seconds."""
+        """The time within which 99 of 100 successful calls end, in seconds."""
         return percentile(self.took, 0.99)
 
     def slower_than(self, seconds: float) -> int:
-        """How many took longer."""
+        """Return the number of calls that took longer."""
         return sum(took > seconds for took in self.took)
 
 
 class ProcessorWait:
-    """How long this thread has waited for a processor that other programs had, where the system tells (Linux).
+    """The time for which this thread waited for a processor that other programs used, if the system reports it (Linux).
 
-    Their share is no library's doing: stalls are measured without it, and the table tells how much there was.
+    Stalls are measured without it, and the table shows its total.
     """
 
     def __init__(self) -> None:
         self._file: FileIO | None = None
         with contextlib.suppress(OSError):
-            # It is of the thread that opens it.
+            # The file belongs to the thread that opens it.
             self._file = FileIO("/proc/thread-self/schedstat")
 
     def __del__(self) -> None:
@@ -75,7 +75,7 @@ class ProcessorWait:
             self._file.close()
 
     def seconds(self) -> float:
-        """Return the seconds since the thread began; always 0 where the system does not tell."""
+        """Return the seconds since the thread started; 0 if the system does not report it."""
         if self._file is None:
             return 0.0
         self._file.seek(0)
@@ -84,14 +84,14 @@ class ProcessorWait:
 
 @attrs.define
 class Stall:
-    """The longest time for which the event loop came to nobody, in seconds, less what other programs took of it."""
+    """The longest stall of the event loop in seconds, without the time of other programs."""
 
     longest: float = 0.0
 
 
 @contextlib.asynccontextmanager
 async def watch_loop() -> AsyncIterator[Stall]:
-    """Watch the event loop: a task that sleeps for a moment again and again notes by how much it wakes too late."""
+    """Watch the event loop: a task that sleeps repeatedly records how late it wakes."""
     stall = Stall()
     waited = ProcessorWait()
 
@@ -106,14 +106,14 @@ async def watch_loop() -> AsyncIterator[Stall]:
     await asyncio.sleep(0)
     try:
         yield stall
-        await asyncio.sleep(0)  # the last stall ends before anyone looks away
+        await asyncio.sleep(0)  # ends the last stall before the result is read
     finally:
         monitor.cancel()
 
 
 @contextlib.contextmanager
 def settled_heap() -> Iterator[None]:
-    """Begin with nothing to collect, and spare the collector what was there before: each library is a different lot."""
+    """Collect garbage first, and freeze existing objects, so that each library starts with the same heap."""
     gc.collect()
     gc.freeze()
     try:
@@ -123,7 +123,7 @@ def settled_heap() -> Iterator[None]:
 
 
 async def keep_calling(client: httpx.AsyncClient, callers: int, every: float, seconds: float, calls: Calls) -> None:
-    """Have callers make a call `every` so many seconds each, evenly spread, for `seconds`."""
+    """Let callers make one call `every` so many seconds each, evenly distributed, for `seconds`."""
     begin = time.perf_counter()
 
     async def caller(number: int) -> None:
@@ -131,14 +131,14 @@ async def keep_calling(client: httpx.AsyncClient, callers: int, every: float, se
         while due < begin + seconds:
             await asyncio.sleep(due - time.perf_counter())
             await calls.make(client)
-            # A call that waited is not made up for: its caller goes on with the next one that is due.
+            # A late call is not repeated: its caller continues with the next one that is due.
             due += every * max(1, math.ceil((time.perf_counter() - due) / every))
 
     await asyncio.gather(*(caller(number) for number in range(callers)))
 
 
 async def arrive(client: httpx.AsyncClient, callers: int, each_turn: int, calls: Calls) -> None:
-    """Make one call for each of many callers, of whom some arrive with each turn of the event loop."""
+    """Make one call for each of many callers; some start in each turn of the event loop."""
     tasks = []
     for first in range(0, callers, each_turn):
         tasks += [asyncio.create_task(calls.make(client)) for _ in range(first, min(first + each_turn, callers))]
@@ -147,7 +147,7 @@ async def arrive(client: httpx.AsyncClient, callers: int, each_turn: int, calls:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that so many are no larger than; not a number where there are none."""
+    """Return the smallest value that is greater than or equal to this share of the values; NaN if there are none."""
     if not values:
         return math.nan
     return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]

@@ -1,6 +1,6 @@
-"""Several rounds of one scenario, in each of which the static header and the libraries go through it in turn.
+"""Several rounds of a scenario, in which the static header and the libraries take turns.
 
-Every round counts, however busy the machine was: nothing is left out and nothing is run again.
+Every round counts: none is dropped or repeated.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ Scenario: TypeAlias = Callable[[Library], Coroutine[Any, Any, Outcome]]
 
 @attrs.frozen
 class Rounds:
-    """What the rounds of one scenario showed for a library: for each, the static header's outcome and its own."""
+    """The results of a scenario for a library: for each round, those of the static header and its own."""
 
     pairs: Sequence[tuple[Outcome, Outcome]]
 
     def median(self, figure: Callable[[Outcome, Outcome], float]) -> float:
-        """Return the median of a figure of the bare and the library's outcome."""
+        """Return the median of a figure of the bare and the library's results."""
         return statistics.median(figure(bare, own) for bare, own in self.pairs)
 
     def worst(self, figure: Callable[[Outcome, Outcome], float]) -> float:
-        """Return the largest of a figure."""
+        """Return the maximum of a figure."""
         return max(figure(bare, own) for bare, own in self.pairs)
 
 
@@ -38,12 +38,12 @@ def run_rounds(scenario: Scenario, libraries: Mapping[Library, int], say: Callab
     """Run a scenario with the static header and some libraries in turn.
 
     Args:
-        scenario: What is run.
-        libraries: In how many rounds each takes part, from the first on.
-        say: Is told what begins.
+        scenario: The scenario.
+        libraries: The number of rounds for each library, from the first on.
+        say: Receives the name of each run.
 
     Returns:
-        What each showed, by its name; the static header's stands beside itself.
+        The results by name; those of the static header are compared with themselves.
     """
     found: dict[str, list[tuple[Outcome, Outcome]]] = {BARE.name: []}
     last = max(libraries.values())

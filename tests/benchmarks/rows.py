@@ -1,4 +1,4 @@
-"""The rows of the table: what is run for each, what its figures are, and what they must reach."""
+"""The rows of the table: the measurements, their figures and limits."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from tests.benchmarks.rounds import Rounds, Scenario, run_rounds
 from tests.benchmarks.scenarios import ARRIVING, TRIP, Outcome, Scale
 from tests.benchmarks.token_server import TokenServer
 
-#: A call counts as stalled when it took so much longer than nearly all bare ones, in seconds.
+#: A call is stalled if it took this many seconds longer than nearly all bare calls.
 STALLED = 0.050
-#: Of one outcome, or of it beside the static header's.
+#: A figure of one result, or of a result compared with the static header's.
 Value = Callable[[Outcome, Outcome], float]
 
 
 @attrs.frozen
 class Figure:
-    """A number and what it must not be above.
+    """A number and its limit.
 
     Args:
-        of: What it is.
-        most: The most that it may be; None where the row is for information.
-        digits: How many digits it is shown with.
-        unit: What is written behind it.
-        worst: Whether the largest of all rounds is shown, in place of the median: each count, which no machine excuses.
-        exact: Whether it is held against what it must be even in a quick run.
+        of: The name of the figure.
+        most: The limit; None if the row is for information.
+        digits: The number of decimal digits.
+        unit: The unit.
+        worst: Whether the maximum of all rounds is shown instead of the median, as for counts.
+        exact: Whether the limit applies to a quick run too.
     """
 
     of: str
@@ -42,13 +42,13 @@ class Figure:
     exact: bool = False
 
     def show(self, value: float | None) -> str:
-        """Return a value as the table has it."""
+        """Format a value for the table."""
         if value is None or math.isnan(value):
             return "–"
         return f"{value:.{self.digits}f}{self.unit}"
 
     def is_reached(self, value: float | None) -> bool:
-        """Tell whether a value is as it must be; one that is not a number is not."""
+        """Return whether a value is within the limit; NaN is not."""
         return self.most is None or (value is not None and value <= self.most)
 
 
@@ -62,9 +62,9 @@ class Row:
     """One line of the table.
 
     Args:
-        measure: What was done.
-        figure: What was looked at.
-        values: What each library showed, by its name; what is not there was not measured.
+        measure: The measure.
+        figure: The figure.
+        values: The results by library; a missing one was not measured.
     """
 
     measure: str
@@ -72,12 +72,12 @@ class Row:
     values: Mapping[str, float | None]
 
     def unjudged(self) -> Row:
-        """Return it for information only, unless it is a count."""
+        """Return the row without a limit, unless it is a count."""
         return self if self.figure.exact else attrs.evolve(self, figure=attrs.evolve(self.figure, most=None))
 
     @property
     def is_reached(self) -> bool | None:
-        """Whether seic reached what it must; None where nothing is asked of it, or it was not measured."""
+        """Whether seic is within the limit; None without a limit or without a measurement."""
         if self.figure.most is None or SEIC.name not in self.values:
             return None
         return self.figure.is_reached(self.values[SEIC.name])
@@ -85,16 +85,16 @@ class Row:
 
 @attrs.frozen
 class Effort:
-    """How much is run.
+    """The size of a benchmark run.
 
     Args:
-        scale: How large the scenarios are.
-        short: Rounds of the scenarios that take less than a second.
+        scale: The size of the scenarios.
+        short: Rounds of scenarios that take less than a second.
         longer: Rounds of the others.
-        short_theirs: In how many of the short ones the peers take part; in the others it is the first.
+        short_theirs: Short rounds of the other libraries; they have one longer round.
         instructions: Calls that callgrind counts.
-        batches: Batches of calls whose time is taken.
-        is_judged: Whether ratios and times are held against what they must be; counts always are.
+        batches: Batches of calls that are timed.
+        is_judged: Whether the limits of ratios and times apply; those of counts always do.
     """
 
     scale: Scale
@@ -112,13 +112,13 @@ QUICK = Effort(scenarios.QUICK, short=1, longer=1, short_theirs=1, instructions=
 
 @attrs.define
 class Bench:
-    """Measures everything, a part at a time, and makes rows of it.
+    """Runs all measurements, one after another, and creates the rows.
 
     Args:
         server: The token endpoint.
-        effort: How much is run.
-        say: Is told what begins.
-        valgrind: Whether it is here to count instructions.
+        effort: The size of the run.
+        say: Receives the name of each measurement.
+        valgrind: Whether valgrind is installed.
     """
 
     server: TokenServer
@@ -128,7 +128,7 @@ class Bench:
     _rounds: list[Mapping[str, Rounds]] = attrs.field(factory=list)
 
     def rows(self) -> Iterator[Row]:
-        """Yield each row when it has been measured."""
+        """Yield each row after its measurement."""
         yield from self._hot_path()
         yield from self._wire()
         self._warm_up()
@@ -143,7 +143,7 @@ class Bench:
         yield from self._stalls()
 
     def _warm_up(self) -> None:
-        """Have each load what its first token call loads: libraries for the network, which no static header needs."""
+        """Let each library import the modules of its first token request, which a static header does not need."""
         for library in (SEIC, *PEERS):
             if library.is_here:
                 asyncio.run(scenarios.herd(library, self.server, scenarios.QUICK, expired=False, each_turn=ARRIVING))
@@ -164,16 +164,16 @@ class Bench:
             ("hot path, time", partial(Figure, most=1.01, digits=3), hot_path.OURS, took),
         ):
             for what, pair in ours.items():
-                # The peers send one header, and have no client of their own but authlib's, which it is.
+                # The other libraries send one header. Only authlib has its own client, which is measured here.
                 beside = theirs if pair is hot_path.OURS["OAuth2Auth, one header"] else {}
                 values = {name: found.get(one) for name, one in {SEIC.name: pair, **beside}.items()}
                 yield Row(measure, figure(what), values)
 
     def _wire(self) -> Iterator[Row]:
         self.say("a call over TLS")
-        with wire.far_side() as far:
-            counted = wire.count_instructions(far, self.effort.instructions) if self.valgrind else None
-            took = wire.compare_times(far, self.effort.batches // 4, calls=10)
+        with wire.tls_server() as endpoint:
+            counted = wire.count_instructions(endpoint, self.effort.instructions) if self.valgrind else None
+            took = wire.compare_times(endpoint, self.effort.batches // 4, calls=10)
         what = "call over TLS, AsyncTransport against httpx's"
         yield Row(what, Figure("instructions", digits=3), {SEIC.name: counted})
         yield Row(what, Figure("processor time", digits=3), {SEIC.name: took})
@@ -188,7 +188,7 @@ class Bench:
     def _herd_at_once(self) -> Iterator[Row]:
         herd = self.effort.scale.herd
         run = partial(scenarios.herd, server=self.server, scale=self.effort.scale, expired=False, each_turn=herd)
-        # All in one turn of the loop is a stall by itself, whatever the library does.
+        # All callers in one turn of the loop are a stall for any library.
         found = self._run("all in one turn", run, starting_empty=True, watch=False)
         what = f"{herd} callers, empty cache, all in one turn"
         yield _row(what, count("token requests", 1), found, _requests)
@@ -236,7 +236,7 @@ class Bench:
             (Figure("the same, excess over bare", digits=1, unit=" ms"), excess),
             (Figure("worst of all rounds", digits=1, unit=" ms", worst=True), longest),
         ):
-            # Scenario by scenario: a row shows the largest.
+            # A row shows the maximum of all scenarios.
             each = [_values(figure, found, value) for found in self._rounds]
             names = {name for values in each for name in values}
             yield Row(what, figure, {name: max(values[name] for values in each if name in values) for name in names})
@@ -251,7 +251,7 @@ class Bench:
         watch: bool = True,
     ) -> Mapping[str, Rounds]:
         effort = self.effort
-        # The peers' figures are for comparison; a round or a few of theirs keep the whole a matter of minutes.
+        # The other libraries are for comparison; with few rounds the whole run takes minutes.
         ours, theirs = (effort.longer, 1) if is_long else (effort.short, effort.short_theirs)
         peers = [peer for peer in PEERS if peer.is_here and (peer.starts_empty or not starting_empty)]
         libraries: dict[Library, int] = {SEIC: ours, **dict.fromkeys(peers, theirs)}
@@ -262,7 +262,7 @@ class Bench:
 
 
 def _row(what: str, figure: Figure, found: Mapping[str, Rounds], value: Value, *, bare: bool = False) -> Row:
-    """Make a row of what rounds showed; with `bare`, the static header has a figure of its own."""
+    """Create a row from the results of rounds; with `bare`, the static header has its own figure."""
     values = _values(figure, found, value)
     return Row(what, figure, {name: value for name, value in values.items() if bare or name != BARE.name})
 

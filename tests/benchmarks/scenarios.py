@@ -1,4 +1,4 @@
-"""What the libraries go through: each scenario is written once and runs with any of them."""
+"""The scenarios: each is written once and runs with any library."""
 
 from __future__ import annotations
 
@@ -14,33 +14,32 @@ from tests.benchmarks.libraries import Library, Place
 from tests.benchmarks.measuring import Calls, ProcessorWait, Stall, arrive, keep_calling, settled_heap, watch_loop
 from tests.benchmarks.token_server import TokenServer
 
-#: Seconds that an API call takes at least and at most, as over a network; calls that all took the same would come back
-#: in step, which none do.
+#: The minimum and maximum seconds of an API call, as over a network; equal times would synchronise the calls.
 API_DELAYS = (0.005, 0.015)
-#: Seconds that a token request takes, where nothing else is said.
+#: The default seconds of a token request.
 TRIP = 0.050
-#: How many callers of a herd arrive with each turn of the event loop: as sockets bring them, not as a loop makes them.
+#: The number of callers that start in each turn of the event loop, as with real sockets.
 ARRIVING = 10
-#: A token that lives so long is dead a moment after it is had; every library takes whole seconds only.
+#: A token with this lifetime expires just after it is received; libraries use whole seconds only.
 _SHORT_LIFE = 1
 _LONG_LIFE = 3600
-#: Seconds that an API call takes where all rejections are to come before the renewal has ended.
+#: The seconds of an API call if all rejections are to arrive before the renewal has ended.
 _TOGETHER = 0.010
 
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What one run of a scenario with one library showed; times are in seconds.
+    """The results of one run of a scenario with a library; times are in seconds.
 
     Args:
-        requests: Token requests that reached the endpoint, in an outage those during it.
-        calls: What became of the API calls.
-        wall: From the first caller to the last one served.
-        stall: The event loop's longest stall.
-        a_lifetime: The most token requests within half a token's lifetime, where tokens expire: renewals of one token
-            come that close, those of two do not.
-        recovery: From the moment the endpoint came back to the first call served; None where it did not go down.
-        others: The share of the wall time for which the run waited for a processor that other programs had.
+        requests: Token requests that reached the endpoint; in an outage, those during it.
+        calls: The results of API calls.
+        wall: The time from the first caller to the last response.
+        stall: The longest stall of the event loop.
+        a_lifetime: The maximum of token requests within half a token's lifetime, if tokens expire: renewals of one
+            token are that close, those of two are not.
+        recovery: The time from the recovery of the endpoint to the first successful call; None without an outage.
+        others: The share of the wall time for which other programs had the processor.
     """
 
     requests: int
@@ -54,16 +53,16 @@ class Outcome:
 
 @attrs.frozen(kw_only=True)
 class Scale:
-    """How large and how long the scenarios are; times are in seconds.
+    """The size and duration of the scenarios; times are in seconds.
 
     Args:
-        herd: Callers who come at once.
-        callers: Callers who keep calling.
-        every: How often each of them calls.
-        lifetime: Of the tokens that keep expiring.
-        endpoint_delay: Of the token endpoint while they do.
-        expiring: How long they keep expiring.
-        outage: How long the endpoint is down.
+        herd: Callers that start together.
+        callers: Callers that call repeatedly.
+        every: The period of each of them.
+        lifetime: The lifetime of tokens that expire repeatedly.
+        endpoint_delay: The delay of the token endpoint meanwhile.
+        expiring: The duration of that scenario.
+        outage: The duration of an outage.
     """
 
     herd: int = 1000
@@ -81,7 +80,7 @@ QUICK = Scale(herd=200, callers=50, lifetime=1, endpoint_delay=0.100, expiring=3
 
 @attrs.define
 class _Run:
-    """What is noted while a scenario runs."""
+    """Values that are recorded while a scenario runs."""
 
     calls: Calls = attrs.field(factory=Calls)
     stall: Stall = attrs.field(factory=Stall)
@@ -113,21 +112,21 @@ def _outcome(run: _Run, requests: int, *, a_lifetime: int = 0, recovery: float |
 
 
 async def herd(library: Library, server: TokenServer, scale: Scale, *, expired: bool, each_turn: int) -> Outcome:
-    """Many callers meet an empty or an expired cache.
+    """Many callers with an empty or an expired cache.
 
     Args:
-        library: Who is measured.
+        library: The library.
         server: The token endpoint; it takes 50 ms.
-        scale: How many callers.
+        scale: The number of callers.
         expired: Whether there was a token before.
-        each_turn: How many arrive with each turn of the event loop.
+        each_turn: The number of callers that start in each turn of the event loop.
     """
     server.set(delay=TRIP, lifetime=_SHORT_LIFE, down=False)
     api = Api(spread(*API_DELAYS))
     async with library.open(Place(api=api, url=server.url)) as client:
         if expired:
             await client.get("/")
-            await asyncio.sleep(_SHORT_LIFE + 1)  # some count whole seconds, rounded up
+            await asyncio.sleep(_SHORT_LIFE + 1)  # some libraries count whole seconds, rounded up
         server.set(lifetime=_LONG_LIFE)
         server.reset()
         async with _measured() as run:
@@ -136,14 +135,14 @@ async def herd(library: Library, server: TokenServer, scale: Scale, *, expired: 
 
 
 async def revoked(library: Library, server: TokenServer, scale: Scale, *, over: float) -> Outcome:
-    """A token is revoked behind everybody's back, and calls that carry it are rejected.
+    """A token is revoked, and calls with it are rejected.
 
     Args:
-        library: Who is measured.
+        library: The library.
         server: The token endpoint; it takes 50 ms.
-        scale: How many callers.
-        over: Seconds over which the rejections are spread, before, during and after the renewal; with 0 all come before
-            it has ended.
+        scale: The number of callers.
+        over: Seconds over which the rejections are spread, before, during and after the renewal; with 0 all come
+            before it has ended.
     """
     server.set(delay=TRIP, lifetime=_LONG_LIFE, down=False)
     api = Api(spread(*API_DELAYS))
@@ -158,7 +157,7 @@ async def revoked(library: Library, server: TokenServer, scale: Scale, *, over: 
 
 
 async def expiring(library: Library, server: TokenServer, scale: Scale) -> Outcome:
-    """Callers keep calling while short-lived tokens run out, one after another, at a slow endpoint."""
+    """Callers call repeatedly while short-lived tokens expire one after another, at a slow endpoint."""
     server.set(delay=scale.endpoint_delay, lifetime=scale.lifetime, down=False)
     api = Api(spread(*API_DELAYS))
     async with library.open(Place(api=api, url=server.url)) as client:
@@ -171,10 +170,10 @@ async def expiring(library: Library, server: TokenServer, scale: Scale) -> Outco
 
 
 async def outage_bridged(library: Library, server: TokenServer, scale: Scale) -> Outcome:
-    """The endpoint goes down shortly before the token is due for renewal, and is back before it dies."""
+    """The endpoint goes down shortly before the token is due for renewal, and recovers before the token expires."""
     lifetime = round(scale.outage * 2.5 + 0.5)
     ahead = lifetime / 2
-    # A fleet does not renew in step: by chance, renewal is due up to a quarter of the window earlier.
+    # Renewal starts up to a quarter of the window earlier, at random.
     before = lifetime - ahead * 1.25 - scale.outage * 0.1
     server.set(delay=TRIP, lifetime=lifetime, down=False)
     api = Api(spread(*API_DELAYS))
@@ -196,7 +195,7 @@ async def outage_bridged(library: Library, server: TokenServer, scale: Scale) ->
 
 
 async def outage_dead(library: Library, server: TokenServer, scale: Scale) -> Outcome:
-    """The endpoint is down when the token dies, and stays so for a while."""
+    """The endpoint is down when the token expires, and for a while after."""
     server.set(delay=TRIP, lifetime=_SHORT_LIFE, down=False)
     api = Api(spread(*API_DELAYS))
     async with library.open(Place(api=api, url=server.url)) as client:

@@ -1,4 +1,4 @@
-"""The table on the terminal: plain where it is piped, with colour where somebody looks."""
+"""The table on the terminal: plain text if piped, otherwise with colour."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _VERDICTS = {True: "yes", False: "NO", None: ""}
 
 
 def is_coloured() -> bool:
-    """Tell whether to use colour: on a terminal, unless the user asked for none (https://no-color.org)."""
+    """Return whether to use colour: on a terminal, unless the user disabled it (https://no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def lines(rows: Sequence[Row], libraries: Sequence[str], *, colour: bool) -> Iterable[str]:
-    """Give the lines of the table.
+    """Return the lines of the table.
 
     Args:
-        rows: What was measured.
-        libraries: The names of the columns, ours first.
+        rows: The rows.
+        libraries: The names of the columns, seic first.
         colour: Whether to colour the verdicts.
     """
     header = ("measure", "figure", "must be", libraries[0], "is it", *libraries[1:])
@@ -31,7 +31,7 @@ def lines(rows: Sequence[Row], libraries: Sequence[str], *, colour: bool) -> Ite
     rule = "  ".join("─" * width for width in widths)
     before = None
     for number, line in enumerate(cells):
-        # A measure of several figures is named once.
+        # The name of a measure is printed once.
         shown = ("" if line[0] == before else line[0], *line[1:])
         before = line[0]
         text = "  ".join(

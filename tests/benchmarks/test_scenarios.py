@@ -1,4 +1,4 @@
-"""The scenarios of the benchmarks run, and what is counted in them is exact; no clock is asked."""
+"""The scenarios of the benchmarks run, and their counts are exact; times are not checked."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from tests.benchmarks.scenarios import Scale
 from tests.benchmarks.table import lines
 from tests.benchmarks.token_server import TokenServer
 
-#: As small as still shows what is counted.
+#: The smallest size that shows the counts.
 SMALL = Scale(herd=100, callers=20, every=0.1, lifetime=1, endpoint_delay=0.050, expiring=2.0, outage=1.0)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[TokenServer]:
-    """Run a token endpoint in a process of its own."""
+    """Run a token endpoint in a separate process."""
     with TokenServer() as running:
         yield running
 
 
 @pytest.mark.parametrize("each_turn", [10, 100], ids=["arriving", "all-in-one-turn"])
 def test_a_herd_makes_one_token_request(server: TokenServer, each_turn: int) -> None:
-    """However the callers arrive, all are served with one token."""
+    """All callers get one token, however they arrive."""
     outcome = asyncio.run(scenarios.herd(SEIC, server, SMALL, expired=False, each_turn=each_turn))
 
     assert outcome.requests == 1
@@ -39,7 +39,7 @@ def test_a_herd_makes_one_token_request(server: TokenServer, each_turn: int) -> 
 
 @pytest.mark.parametrize("over", [0.0, 0.2], ids=["together", "spread"])
 def test_a_revoked_token_costs_one_request_and_no_call(server: TokenServer, over: float) -> None:
-    """Each rejected call is replayed with the one new token."""
+    """Each rejected call is retried with the one new token."""
     outcome = asyncio.run(scenarios.revoked(SEIC, server, SMALL, over=over))
 
     assert outcome.requests == 1
@@ -47,7 +47,7 @@ def test_a_revoked_token_costs_one_request_and_no_call(server: TokenServer, over
 
 
 def test_a_revoked_static_header_fails_every_call(server: TokenServer) -> None:
-    """The scenario is one that something has to be done about."""
+    """Without a renewal all calls fail."""
     outcome = asyncio.run(scenarios.revoked(BARE, server, SMALL, over=0.0))
 
     assert outcome.requests == 0
@@ -64,7 +64,7 @@ def test_tokens_that_expire_cost_one_request_each(server: TokenServer) -> None:
 
 
 def test_an_outage_that_a_living_token_bridges_is_not_seen(server: TokenServer) -> None:
-    """The endpoint is asked while it is down, a few times at most, and no call hears of it."""
+    """The endpoint gets a few requests while it is down, and no call fails."""
     outcome = asyncio.run(scenarios.outage_bridged(SEIC, server, SMALL))
 
     assert 1 <= outcome.requests <= 5
@@ -72,7 +72,7 @@ def test_an_outage_that_a_living_token_bridges_is_not_seen(server: TokenServer) 
 
 
 def test_an_outage_with_a_dead_token_is_not_hammered(server: TokenServer) -> None:
-    """Calls fail meanwhile, the endpoint gets a few requests, and calls are served again after it."""
+    """Calls fail during the outage, the endpoint gets a few requests, and calls succeed after it."""
     outcome = asyncio.run(scenarios.outage_dead(SEIC, server, SMALL))
 
     assert 1 <= outcome.requests <= 5
@@ -81,16 +81,16 @@ def test_an_outage_with_a_dead_token_is_not_hammered(server: TokenServer) -> Non
 
 
 def test_the_hot_path_is_compared_pair_by_pair(server: TokenServer) -> None:
-    """Each pair gets a ratio, whatever it is here."""
+    """Each pair gets a ratio."""
     pairs = [*OURS.values()]
 
     assert set(compare_times(pairs, server.url, rounds=2, calls=2)) == set(pairs)
 
 
 def test_a_call_over_tls_is_compared_with_one_through_httpx() -> None:
-    """Both transports reach a server that only its own authority is trusted for."""
-    with wire.far_side() as far:
-        assert wire.compare_times(far, rounds=2, calls=2) > 0
+    """Both transports reach a server with a private authority."""
+    with wire.tls_server() as endpoint:
+        assert wire.compare_times(endpoint, rounds=2, calls=2) > 0
 
 
 ROWS = [
@@ -106,7 +106,7 @@ ROWS = [
 
 @pytest.mark.parametrize(("figure", "value", "reached"), ROWS)
 def test_a_row_says_whether_it_is_reached(figure: Figure, value: float | None, reached: bool | None) -> None:
-    """Without rounding; what nothing is asked of has no verdict."""
+    """Without rounding; a row without a limit has no verdict."""
     row = Row("measure", figure, {"seic": value})
 
     assert row.is_reached is reached
@@ -114,7 +114,7 @@ def test_a_row_says_whether_it_is_reached(figure: Figure, value: float | None, r
 
 
 def test_the_table_is_plain_without_colour_and_names_a_measure_once() -> None:
-    """One line a figure, under a header and a rule; with colour only verdicts differ."""
+    """One line per figure, below a header and a rule; colour changes verdicts only."""
     rows = [
         Row("herd", count("requests", 1), {"seic": 1, "peer": 1000}),
         Row("herd", Figure("ratio", 0.9), {"seic": 0.95}),
@@ -132,7 +132,7 @@ def test_the_table_is_plain_without_colour_and_names_a_measure_once() -> None:
 
 
 def test_every_round_counts(server: TokenServer) -> None:
-    """A round that was disturbed excuses no count and is no less a part of the median."""
+    """A disturbed round still counts, also for the median."""
     outcomes = [asyncio.run(scenarios.revoked(SEIC, server, SMALL, over=0.0)) for _ in range(3)]
     numbered = [attrs.evolve(outcome, requests=number) for outcome, number in zip(outcomes, (1, 5, 2), strict=True)]
     rounds = Rounds([(outcome, outcome) for outcome in numbered])
@@ -142,7 +142,7 @@ def test_every_round_counts(server: TokenServer) -> None:
 
 
 def test_a_library_takes_part_in_its_rounds_only(server: TokenServer) -> None:
-    """The static header goes first in each round, and stands beside whoever took part."""
+    """The static header is first in each round, and is compared with each library."""
     said: list[str] = []
     found = run_rounds(
         lambda library: scenarios.revoked(library, server, SMALL, over=0.0),
@@ -160,7 +160,7 @@ def test_a_library_takes_part_in_its_rounds_only(server: TokenServer) -> None:
 
 
 def test_the_bench_makes_rows_of_what_was_counted(server: TokenServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The static header stands in a row where it has a figure of its own."""
+    """The static header has a row only if it has its own figure."""
     monkeypatch.setattr("tests.benchmarks.rows.PEERS", ())
     bench = Bench(server, QUICK, lambda _text: None, valgrind=False)
     rows = [*bench._revoked("401s together", over=0.0)]

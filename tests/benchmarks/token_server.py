@@ -1,8 +1,8 @@
-"""A token endpoint on loopback, in a process of its own: its work and its counts are apart from what is measured.
+"""A token endpoint on loopback, in a separate process, so that its work and its counts are not measured.
 
-It is started as `python -m tests.benchmarks.token_server`, with the file of a certificate and its key where it is to
-speak TLS. It answers whatever is asked with a token, calls too. It writes its port as the first line of its output;
-then it takes one JSON object a line: settings to change, or `{}` to be told the counts.
+It is started as `python -m tests.benchmarks.token_server`, with the file of a certificate and its key for TLS. It
+answers every request with a token, including API calls. Its first line of output is its port. Then it reads one JSON
+object per line: settings to change, or `{}` to return the counts.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _END_OF_HEAD = b"\r\n\r\n"
 
 @attrs.frozen
 class Counts:
-    """Token requests that arrived whole, counted by the one who got them.
+    """Complete token requests, counted by the endpoint.
 
     Args:
-        arrivals: When each of them arrived since the last reset, in seconds.
-        while_down: How many of them arrived while the endpoint was down.
+        arrivals: The time of each since the last reset, in seconds.
+        while_down: The number of those during an outage.
     """
 
     arrivals: list[float]
@@ -38,18 +38,18 @@ class Counts:
 
     @property
     def requests(self) -> int:
-        """How many there were."""
+        """The number of requests."""
         return len(self.arrivals)
 
     def most_within(self, seconds: float) -> int:
-        """How many there were at most from any one of them until so many seconds later, itself included."""
+        """Return the maximum number of requests within so many seconds."""
         return max(
             (sum(first <= other < first + seconds for other in self.arrivals) for first in self.arrivals), default=0
         )
 
 
 class TokenServer:
-    """The near end: starts the process, talks to it, ends it.
+    """Starts the process, sends it commands, and ends it.
 
     Args:
         pair: A file with the certificate for `localhost` and its key, for TLS; None for none.
@@ -62,23 +62,23 @@ class TokenServer:
             stdout=subprocess.PIPE,
             text=True,
         )
-        #: Where it listens.
+        #: Its origin.
         self.url = f"{'http://127.0.0.1' if pair is None else 'https://localhost'}:{int(self._read_line())}"
 
     def set(self, *, delay: float | None = None, lifetime: int | None = None, down: bool | None = None) -> None:
-        """Change how it answers.
+        """Change its behaviour.
 
         Args:
-            delay: Seconds before each answer.
-            lifetime: Seconds of life of the tokens that it gives.
-            down: Whether it closes the connection in place of an answer.
+            delay: Seconds before each response.
+            lifetime: The lifetime of its tokens in seconds.
+            down: Whether it closes connections without a response.
         """
         changes = {"delay": delay, "lifetime": lifetime, "down": down}
         self._write({name: value for name, value in changes.items() if value is not None})
         self._read_line()
 
     def reset(self) -> None:
-        """Count from nothing."""
+        """Reset the counts."""
         self._write({"reset": True})
         self._read_line()
 

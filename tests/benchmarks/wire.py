@@ -1,4 +1,4 @@
-"""A call over TLS on an open connection: what seic's transport costs beside httpx's own with the same trust.
+"""A call over TLS on an open connection: seic's transport compared with httpx's own with the same trust.
 
 As a program, `python -m tests.benchmarks.wire CALLS NAME URL CA` makes that many calls; callgrind counts its
 instructions.
@@ -29,67 +29,69 @@ _WARM_UP = 20
 
 
 @attrs.frozen
-class Far:
-    """A server that speaks TLS.
+class TlsEndpoint:
+    """A TLS server.
 
     Args:
         url: Its origin.
-        ca: The file of the authority that it is known by.
+        ca: The file of its authority.
     """
 
     url: str
     ca: str
 
 
-def _httpx(far: Far) -> httpx.AsyncBaseTransport:
-    return httpx.AsyncHTTPTransport(verify=seic.create_ssl_context(ca=far.ca), trust_env=False)
+def _httpx(endpoint: TlsEndpoint) -> httpx.AsyncBaseTransport:
+    return httpx.AsyncHTTPTransport(verify=seic.create_ssl_context(ca=endpoint.ca), trust_env=False)
 
 
-def _seic(far: Far) -> httpx.AsyncBaseTransport:
+def _seic(endpoint: TlsEndpoint) -> httpx.AsyncBaseTransport:
     config = seic.Config(
         provider=seic.OAUTH2,
-        hosts=seic.Hosts(api=far.url),
+        hosts=seic.Hosts(api=endpoint.url),
         client_id="AppKey",
         client_secret="secret",
         grant=seic.ClientCredentials(),
-        ca=far.ca,
+        ca=endpoint.ca,
     )
     return seic.AsyncTransport(config)
 
 
-_TRANSPORTS: dict[str, Callable[[Far], httpx.AsyncBaseTransport]] = {"httpx": _httpx, "seic": _seic}
+_TRANSPORTS: dict[str, Callable[[TlsEndpoint], httpx.AsyncBaseTransport]] = {"httpx": _httpx, "seic": _seic}
 
 
 @contextlib.contextmanager
-def far_side() -> Iterator[Far]:
-    """Run a server with a certificate that was made for it."""
+def tls_server() -> Iterator[TlsEndpoint]:
+    """Run a server with a new certificate."""
     authority = pki.authority()
     with tempfile.TemporaryDirectory() as folder:
         pair, ca = Path(folder, "server.pem"), Path(folder, "ca.pem")
         pair.write_bytes(pki.server(authority).pair)
         ca.write_bytes(authority.pem)
         with TokenServer(pair) as server:
-            yield Far(server.url, str(ca))
+            yield TlsEndpoint(server.url, str(ca))
 
 
-def count_instructions(far: Far, calls: int) -> float:
-    """Return the instructions of a call through seic's transport, as a share of those through httpx's."""
-    theirs, ours = count("tests.benchmarks.wire", [(str(calls), name, far.url, far.ca) for name in _TRANSPORTS])
+def count_instructions(endpoint: TlsEndpoint, calls: int) -> float:
+    """Return the instructions of a call through seic's transport, relative to httpx's."""
+    theirs, ours = count(
+        "tests.benchmarks.wire", [(str(calls), name, endpoint.url, endpoint.ca) for name in _TRANSPORTS]
+    )
     return ours / theirs
 
 
-def compare_times(far: Far, rounds: int, calls: int) -> float:
-    """Return the processor's time of a call through seic's transport, as a share of that through httpx's.
+def compare_times(endpoint: TlsEndpoint, rounds: int, calls: int) -> float:
+    """Return the processor time of a call through seic's transport, relative to httpx's.
 
-    Both make some calls in each round, in turn; the ratio is the median of the rounds'. It is this thread's time on the
-    processor, since what the server takes would only hide a difference.
+    Both make some calls in each round, in turn; the ratio is the median of the rounds. Only the time of this thread
+    counts, since the server's time would hide a difference.
     """
-    return asyncio.run(_compare_times(far, rounds, calls))
+    return asyncio.run(_compare_times(endpoint, rounds, calls))
 
 
-async def _compare_times(far: Far, rounds: int, calls: int) -> float:
+async def _compare_times(endpoint: TlsEndpoint, rounds: int, calls: int) -> float:
     ratios = []
-    async with _client("httpx", far) as theirs, _client("seic", far) as ours:
+    async with _client("httpx", endpoint) as theirs, _client("seic", endpoint) as ours:
         await _call(theirs, _WARM_UP)
         await _call(ours, _WARM_UP)
         with settled_heap():
@@ -103,8 +105,8 @@ async def _compare_times(far: Far, rounds: int, calls: int) -> float:
     return statistics.median(ratios)
 
 
-def _client(name: str, far: Far) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=_TRANSPORTS[name](far), base_url=far.url)
+def _client(name: str, endpoint: TlsEndpoint) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=_TRANSPORTS[name](endpoint), base_url=endpoint.url)
 
 
 async def _call(client: httpx.AsyncClient, calls: int) -> None:
@@ -112,12 +114,12 @@ async def _call(client: httpx.AsyncClient, calls: int) -> None:
         await client.get(API_PATH)
 
 
-async def _main(calls: int, name: str, far: Far) -> None:
-    async with _client(name, far) as client:
+async def _main(calls: int, name: str, endpoint: TlsEndpoint) -> None:
+    async with _client(name, endpoint) as client:
         await _call(client, _WARM_UP)
         with settled_heap(), counted():
             await _call(client, calls)
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(int(sys.argv[1]), sys.argv[2], Far(sys.argv[3], sys.argv[4])))
+    asyncio.run(_main(int(sys.argv[1]), sys.argv[2], TlsEndpoint(sys.argv[3], sys.argv[4])))

@@ -34,8 +34,8 @@ def test_a_saved_token_is_loaded(example: SimpleNamespace, tmp_path: Path) -> No
     """In another worker too, and encrypted."""
     key = Fernet.generate_key().decode()
     kept = token(ended=False)
-    example.SealedFolder(tmp_path, key=key).save("a", kept)
-    other = example.SealedFolder(tmp_path, key=key)
+    example.EncryptedFolder(tmp_path, key=key).save("a", kept)
+    other = example.EncryptedFolder(tmp_path, key=key)
 
     assert other.load("a") == kept
     assert b"access-1" not in (tmp_path / "a").read_bytes()
@@ -46,12 +46,12 @@ def test_a_saved_token_is_loaded(example: SimpleNamespace, tmp_path: Path) -> No
 def test_expired_tokens_are_deleted(example: SimpleNamespace, tmp_path: Path) -> None:
     """Sessions without a logout are deleted too; valid tokens, and those of unknown lifetime, are kept."""
     key = Fernet.generate_key().decode()
-    store = example.SealedFolder(tmp_path, key=key)
+    store = example.EncryptedFolder(tmp_path, key=key)
     store.save("living", token(ended=False))
     store.save("ended", token(ended=True))
     store.save("unknown", seic.Token(access_token="a"))
 
-    example.SealedFolder(tmp_path, key=key).save("last", token(ended=False))
+    example.EncryptedFolder(tmp_path, key=key).save("last", token(ended=False))
 
     assert {path.name for path in tmp_path.iterdir()} == {"living", "unknown", "last", "claims"}
 
@@ -61,9 +61,9 @@ def test_one_worker_claims_a_token(example: SimpleNamespace, tmp_path: Path) -> 
     """Another process cannot claim it until it is released, or until its process ends; other tokens are free."""
     key = Fernet.generate_key().decode()
     one, other = "a" * 64, "b" * 64
-    store = example.SealedFolder(tmp_path, key=key)
+    store = example.EncryptedFolder(tmp_path, key=key)
     worker = (
-        f"import runpy; store = runpy.run_path({str(_STORE)!r})['SealedFolder']({str(tmp_path)!r}, key={key!r}); "
+        f"import runpy; store = runpy.run_path({str(_STORE)!r})['EncryptedFolder']({str(tmp_path)!r}, key={key!r}); "
         f"print([store.claim(key, 10.0) for key in ({one!r}, {other!r})])"
     )
 

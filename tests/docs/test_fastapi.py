@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import pytest
@@ -35,12 +34,3 @@ def test_every_public_name_is_in_the_page() -> None:
     unnamed = {"Clients", "Problem", "LoginStateStorage", "problem_of", "ForwardedCertificate", "MalformedCertificate"}
     for name in {*fastapi.__all__} - unnamed:
         assert name in _TEXT, name
-
-
-@pytest.mark.parametrize("file", [_FILE, "docs/observability.md", "docs/examples/README.md"])
-def test_every_relative_link_leads_somewhere(file: str) -> None:
-    """A link to a file of the project finds it."""
-    text = (ROOT / file).read_text(encoding="utf-8")
-
-    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
-        assert ((ROOT / file).parent / target).exists(), target

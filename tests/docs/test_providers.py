@@ -14,7 +14,6 @@ import httpx
 import pytest
 
 import seic
-from seic._model.grant_parameters import GrantParameters
 from tests._support.documents import ROOT, run_blocks
 
 _FILE = "docs/providers.md"
@@ -67,22 +66,22 @@ def test_a_named_test_exists(collected: set[str], file: str, function: str, row:
     [
         pytest.param("test_a_grants", "gateway, password", id="another function"),
         pytest.param("test_a_gran", "", id="the beginning of a name"),
-        pytest.param("test_a_grant", "gateway, passwords", id="another row"),
-        pytest.param("test_a_grant", "gateway", id="half a row"),
-        pytest.param("test_a_grant_ends", "gateway, pass", id="the beginning of a row"),
+        pytest.param("test_a_grant_gives_tokens", "gateway, passwords", id="another row"),
+        pytest.param("test_a_grant_gives_tokens", "gateway", id="half a row"),
+        pytest.param("test_a_token_of_a_grant_is_revoked", "gateway, pass", id="the beginning of a row"),
     ],
 )
-def test_a_renamed_test_would_be_missed(collected: set[str], function: str, row: str) -> None:
-    """Expect the search to fail for what is nearly there."""
+def test_a_renamed_test_is_not_found(collected: set[str], function: str, row: str) -> None:
+    """A similar name is not found."""
     assert not _exists(collected, "dialects", function, row)
 
 
 @pytest.mark.parametrize(
     "grant",
-    [kind for _, kind in inspect.getmembers(seic, inspect.isclass) if issubclass(kind, GrantParameters)],
+    [kind for _, kind in inspect.getmembers(seic, inspect.isclass) if hasattr(kind, "grant_type")],
     ids=lambda kind: kind.__name__,
 )
-def test_each_grant_is_in_the_page(grant: type[GrantParameters]) -> None:
+def test_each_grant_is_in_the_page(grant: type[seic.Grant]) -> None:
     """The table has every public grant, except the one that a device login returns."""
     assert f"| `{grant.__name__}`" in _TEXT or grant is seic.ExistingToken
 
@@ -129,7 +128,7 @@ def test_each_cell_has_a_test() -> None:
 
 
 @pytest.mark.parametrize(("provider", "grant"), _DASHES)
-def test_a_dash_is_an_error(provider: seic.Provider, grant: GrantParameters) -> None:
+def test_a_dash_is_an_error(provider: seic.Provider, grant: seic.Grant) -> None:
     """A grant that the provider does not offer is refused when the configuration is created."""
     with pytest.raises(seic.ConfigurationError):
         seic.Config(

@@ -1,4 +1,4 @@
-"""A listener that keeps what it heard."""
+"""A listener that records events."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from tests._support.heard import Heard
 
 @pytest.fixture
 def heard() -> Heard:
-    """A listener."""
+    """Return a listener."""
     return Heard()

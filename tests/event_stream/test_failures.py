@@ -1,4 +1,4 @@
-"""What a listener hears of what fails, and that no secret is told with it."""
+"""Events of failures, without secrets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from seic.events import (
     TokenRefused,
     TokenRequested,
 )
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.heard import HOST, Heard, enter_advisory_window
 
 _REFUSAL = {"code": "gateway.authentication.failure", "message": "no", "trackingId": "t", "transient": "false"}
@@ -25,7 +25,7 @@ _SECRETS = ("AppSecret-1", "password-1", "token-1", "token-2", "QXBwS2V5LTE6QXBw
 
 
 async def test_a_refusal_names_code_status_and_tracking_id(gateway: FakeGateway, heard: Heard) -> None:
-    """It is what the provider's support asks for."""
+    """The provider's support needs it."""
     gateway.plan.append(httpx.Response(401, json=_REFUSAL))
     async with gateway.client(on_event=heard) as client:
         with pytest.raises(seic.TokenRequestRefused):
@@ -45,7 +45,7 @@ async def test_a_refusal_names_code_status_and_tracking_id(gateway: FakeGateway,
 
 
 async def test_an_endpoint_goes_down_and_comes_back(gateway: FakeGateway, heard: Heard) -> None:
-    """While the old token serves, the outage is told once an attempt, and the recovery with the count of failures."""
+    """While the old token is valid, each attempt is an event, and the recovery has the number of failures."""
     async with gateway.client() as client:
         await client.token()
         client.listen(heard)
@@ -82,7 +82,7 @@ async def test_an_endpoint_goes_down_and_comes_back(gateway: FakeGateway, heard:
 async def test_each_failed_request_has_its_outcome(
     answer: httpx.Response | Exception, outcome: str, status: int | None, gateway: FakeGateway, heard: Heard
 ) -> None:
-    """The words are few and stable, so that a metric can be grouped by them."""
+    """The outcomes are few and stable, for grouping metrics."""
     gateway.plan.extend([answer, answer])
     async with gateway.client(on_event=heard) as client:
         with pytest.raises(seic.TokenError):
@@ -109,7 +109,7 @@ async def test_each_failed_request_has_its_outcome(
 async def test_a_failed_request_names_the_class_of_its_error(
     answer: httpx.Response | Exception, error: str, gateway: FakeGateway, heard: Heard
 ) -> None:
-    """That of the connection's own failure, where there was one: ours would say no more than the outcome."""
+    """The class of the connection's own error, if there is one, since seic's class only repeats the outcome."""
     gateway.plan.extend([answer, answer])
     async with gateway.client(on_event=heard) as client:
         with pytest.raises(seic.TokenError):
@@ -132,10 +132,8 @@ class _BrokenStore:
 
 
 async def test_a_degraded_store_is_told_without_its_words(gateway: FakeGateway, heard: Heard) -> None:
-    """A store's error may quote a URL with a password, so its kind is told and no more."""
-    async with seic.AsyncClient(
-        gateway.config(store=_BrokenStore()), transport=gateway.transport, on_event=heard
-    ) as client:
+    """A store's message can contain a URL with a password, so the event has only its class."""
+    async with seic.AsyncClient(gateway.config(store=_BrokenStore()), transport=gateway, on_event=heard) as client:
         await client.token()
 
     assert heard.of(StoreDegraded) == [
@@ -147,7 +145,7 @@ async def test_a_degraded_store_is_told_without_its_words(gateway: FakeGateway, 
 async def test_no_event_and_no_log_line_holds_a_secret(
     gateway: FakeGateway, heard: Heard, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Even where the endpoint echoes what it was sent, at every level, through success, refusal, outage and replay."""
+    """Also if the endpoint echoes the request, at every level, for success, refusal, outage and retry."""
     echo = {**_REFUSAL, "code": "bad AppSecret-1", "message": "password-1 is wrong for AppSecret-1"}
     caplog.set_level(logging.DEBUG, logger="seic")
     async with gateway.client(on_event=heard) as client:

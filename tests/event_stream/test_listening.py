@@ -1,4 +1,4 @@
-"""Who listens to a client hears all until it is closed, and breaks nothing."""
+"""Listeners get all events until the client is closed, and their errors have no effect."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 
 import seic
 from seic.events import Event, TokenWaitEnded
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.heard import Heard
 
 
 async def test_a_broken_listener_breaks_no_call(gateway: FakeGateway, caplog: pytest.LogCaptureFixture) -> None:
-    """A guest that fails on every event costs one line of the log."""
+    """A listener that fails on every event causes one log line."""
 
     def broken(event: Event) -> None:
         raise LookupError(event.name)
@@ -27,10 +27,10 @@ async def test_a_broken_listener_breaks_no_call(gateway: FakeGateway, caplog: py
 
 
 class Unhurried(Heard):
-    """A coroutine function that takes each event after some turns of the loop."""
+    """A coroutine function that needs some turns of the loop for each event."""
 
     async def __call__(self, event: Event) -> None:  # type: ignore[override]  # a listener may be either
-        """Take the next event."""
+        """Record the event."""
         for _ in range(20):
             await asyncio.sleep(0)
         self.append(event)
@@ -39,9 +39,9 @@ class Unhurried(Heard):
 @pytest.mark.parametrize("shared", [False, True], ids=["own auth", "shared auth"])
 @pytest.mark.parametrize("closed", ["by itself", "by with"])
 async def test_no_event_is_lost_when_a_client_is_closed(closed: str, shared: bool, gateway: FakeGateway) -> None:
-    """A coroutine function that has begun is waited for: the last event is often the one that matters."""
+    """Closing waits for running listeners, since the last event is often the important one."""
     heard, told = Heard(), Unhurried()
-    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport, on_event=heard) if shared else None
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway, on_event=heard) if shared else None
     client = gateway.client(auth=auth, on_event=told)
     client.listen(heard)
     if closed == "by with":
@@ -56,11 +56,11 @@ async def test_no_event_is_lost_when_a_client_is_closed(closed: str, shared: boo
 
 
 async def test_clients_of_one_auth_listen_each_until_it_is_closed(gateway: FakeGateway) -> None:
-    """They share the token, so both hear of it; a closed one hears no more, and the other goes on."""
-    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
+    """They share the token, so both get its events; a closed one gets no more."""
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     first, second = Heard(), Heard()
-    async with seic.AsyncClient(gateway.config(), auth=auth, transport=gateway.transport, on_event=first):
-        async with seic.AsyncClient(gateway.config(), auth=auth, transport=gateway.transport, on_event=second) as b:
+    async with seic.AsyncClient(gateway.config(), auth=auth, transport=gateway, on_event=first):
+        async with seic.AsyncClient(gateway.config(), auth=auth, transport=gateway, on_event=second) as b:
             await b.token()
         assert first == second != []
         gone = len(second)

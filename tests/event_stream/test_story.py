@@ -1,4 +1,4 @@
-"""What a listener of a client hears while all goes well: waits, fetches, tokens, replays, a certificate's life."""
+"""Events of a working client: waits, refreshes, tokens, retries, certificates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 import seic
-from seic._tls.reasons import CertificateWarning
+from seic import CertificateWarning
+from seic._transport import identity_of
 from seic.events import (
     CertificateExpiring,
     CertificateRejected,
@@ -26,12 +27,13 @@ from seic.events import (
     TokenWaitStarted,
 )
 from seic.sandbox import CertificateAuthority
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.server import PATIENCE
 from tests._support.heard import HOST, Heard, enter_advisory_window
 
 
 async def test_a_first_call_tells_the_whole_story(gateway: FakeGateway, heard: Heard) -> None:
-    """The wait, the fetch, its request and the token, in the order of their happening; the next call tells nothing."""
+    """The wait, the refresh, its request and the token, in order; the next call emits nothing."""
     async with gateway.client(on_event=heard) as client:
         await client.get("/v1/accounts")
         number = heard.fetch
@@ -48,12 +50,12 @@ async def test_a_first_call_tells_the_whole_story(gateway: FakeGateway, heard: H
 
 
 def test_a_blocking_client_tells_the_same(gateway: FakeGateway, heard: Heard) -> None:
-    """The fetch runs in a thread of its own there, and its events come from it."""
-    with seic.Client(gateway.config(), transport=gateway.blocking_transport, on_event=heard) as client:
+    """Its refresh runs in another thread, which emits the events."""
+    with seic.Client(gateway.config(), transport=gateway, on_event=heard) as client:
         client.get("/v1/accounts")
 
     number = heard.fetch
-    # The thread ends its fetch and the caller its wait at the same time, so their order is open.
+    # The refresh and the wait end concurrently, so their order is undefined.
     assert sorted(map(repr, heard)) == sorted(
         map(
             repr,
@@ -70,7 +72,8 @@ def test_a_blocking_client_tells_the_same(gateway: FakeGateway, heard: Heard) ->
 
 
 async def test_each_waiting_call_is_told_of_with_the_fetch_it_waits_for(gateway: FakeGateway, heard: Heard) -> None:
-    """Many calls, one fetch: as many waits, all of its number."""
+    """Many calls and one refresh: as many waits, all with its number."""
+    gateway.turns = 3
     async with gateway.client(on_event=heard) as client:
         await asyncio.gather(*(client.get("/v1/accounts") for _ in range(5)))
 
@@ -81,25 +84,25 @@ async def test_each_waiting_call_is_told_of_with_the_fetch_it_waits_for(gateway:
 
 
 async def test_a_cancelled_wait_ends_too(gateway: FakeGateway, heard: Heard) -> None:
-    """A gauge of waiting calls must not drift when callers give up."""
-    gateway.gate = asyncio.Event()
+    """A gauge of waiting calls must be correct after a cancellation."""
+    gateway.hold()
     async with gateway.client(on_event=heard) as client:
         task = asyncio.create_task(client.get("/v1/accounts"))
-        await gateway.arrived.wait()
+        assert await gateway.arrived.wait_async(PATIENCE)
         task.cancel()
         await asyncio.wait([task])
         assert len(heard.of(TokenWaitEnded)) == 1
         assert heard.of(TokenRefreshEnded) == []
-        gateway.gate.set()
+        gateway.release()
         await client.token()
 
 
 async def test_a_cancelled_fetch_is_abandoned(gateway: FakeGateway, heard: Heard) -> None:
-    """Closing the client ends a fetch under way; whoever traces it learns that it ended."""
-    gateway.gate = asyncio.Event()
+    """Closing the client ends a running refresh, and emits its end."""
+    gateway.hold()
     client = gateway.client(on_event=heard)
     task = asyncio.create_task(client.token())
-    await gateway.arrived.wait()
+    assert await gateway.arrived.wait_async(PATIENCE)
     task.cancel()
     await client.aclose()
 
@@ -109,7 +112,7 @@ async def test_a_cancelled_fetch_is_abandoned(gateway: FakeGateway, heard: Heard
 
 
 async def test_a_token_renewed_ahead_says_so(gateway: FakeGateway, heard: Heard) -> None:
-    """Nobody waits for a renewal in the advisory window, and the event tells it from the first."""
+    """The event distinguishes a background renewal from the first token."""
     async with gateway.client() as client:
         await client.token()
         enter_advisory_window(client)
@@ -128,7 +131,7 @@ async def test_a_token_renewed_ahead_says_so(gateway: FakeGateway, heard: Heard)
 async def test_the_version_of_http_is_told_where_it_is_known(
     error: Exception | None, gateway: FakeGateway, heard: Heard
 ) -> None:
-    """As the transport knows it, from the head of the answer on."""
+    """As the transport reports it with the response headers."""
 
     async def body() -> AsyncIterator[bytes]:
         yield b"{" if error else b'{"access_token": "token-1"}'
@@ -147,11 +150,11 @@ async def test_the_version_of_http_is_told_where_it_is_known(
 
 
 async def test_a_token_out_of_a_store_was_not_requested(gateway: FakeGateway, heard: Heard) -> None:
-    """Nothing went to the endpoint, so nothing is counted as acquired."""
+    """Without a request to the endpoint there is no TokenAcquired."""
     store = seic.MemoryStore()
-    async with seic.AsyncClient(gateway.config(store=store), transport=gateway.transport) as client:
+    async with seic.AsyncClient(gateway.config(store=store), transport=gateway) as client:
         await client.token()
-    async with seic.AsyncClient(gateway.config(store=store), transport=gateway.transport, on_event=heard) as client:
+    async with seic.AsyncClient(gateway.config(store=store), transport=gateway, on_event=heard) as client:
         await client.token()
 
     (ended,) = heard.of(TokenRefreshEnded)
@@ -161,7 +164,7 @@ async def test_a_token_out_of_a_store_was_not_requested(gateway: FakeGateway, he
 
 
 async def test_a_replay_is_told_with_the_id_of_the_rejection(gateway: FakeGateway, heard: Heard) -> None:
-    """The rejected call's tracking id is the one that support can look up."""
+    """The provider's support needs the tracking id of the rejected request."""
     async with gateway.client() as client:
         await client.get("/v1/accounts")
         gateway.dead.add("token-1")
@@ -172,7 +175,7 @@ async def test_a_replay_is_told_with_the_id_of_the_rejection(gateway: FakeGatewa
 
 
 async def test_a_call_that_is_not_replayed_says_why(gateway: FakeGateway, heard: Heard) -> None:
-    """A 401 that says nothing of the token may mean anything, and is handed on."""
+    """A 401 without a statement about the token is returned."""
     gateway.challenges = False
     async with gateway.client() as client:
         await client.get("/v1/accounts")
@@ -182,7 +185,7 @@ async def test_a_call_that_is_not_replayed_says_why(gateway: FakeGateway, heard:
 
     (told,) = heard.of(RequestRetried, RequestNotRetried)
     assert isinstance(told, RequestNotRetried)
-    assert "does not speak of the token" in told.reason
+    assert "does not reject the token" in told.reason
     assert told.tracking_id == "track-3"
 
 
@@ -193,17 +196,17 @@ def _last_track(heard: Heard) -> str | None:
 
 
 def test_the_life_of_a_certificate_is_told(gateway: FakeGateway, heard: Heard) -> None:
-    """Expiring, replaced, and a replacement that cannot work: each is heard by who listens to the client."""
+    """A certificate that expires soon, its replacement, and an unusable replacement are events of the client."""
     authority = CertificateAuthority()
     soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=10)
     old = authority.issue("svc-user", not_before=soon - dt.timedelta(days=700), not_after=soon)
     new = authority.issue("svc-user")
     given = [seic.ClientCertificate.load(old.cert_pem, key=old.key_pem)]
     config = gateway.config(certificate=lambda: given[-1])
-    with seic.Client(config, transport=gateway.blocking_transport, on_event=heard) as client:
+    with seic.Client(config, transport=gateway, on_event=heard) as client:
         with pytest.warns(CertificateWarning, match="expires"):
-            presented = config.presenter.present()
-        config.presenter.look(presented.generation)
+            identity_of(config).current()
+        identity_of(config).check_for_update(urgent=True)
         given.append(seic.ClientCertificate.load(new.cert_pem, key=new.key_pem))
         client.reload_certificate()
         given.append("no certificate")  # type: ignore[arg-type]

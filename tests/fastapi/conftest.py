@@ -1,16 +1,16 @@
-"""What tests of the FastAPI door have in common."""
+"""Fixtures of the FastAPI tests."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests._support.fake_platform import FakePlatform
+from tests._support.fakes.platform import FakePlatform
 from tests._support.issuer import Issuer
 
 
 @pytest.fixture(scope="module")
 def issuer() -> Issuer:
-    """An issuer; making its RSA key takes a while, so tests that change it make their own."""
+    """An issuer; its RSA key is slow to make, so only tests that change it make their own."""
     return Issuer()
 
 

@@ -1,4 +1,4 @@
-"""Bearer tokens of an application's callers: which are taken, and what can be demanded of them."""
+"""Incoming bearer tokens that are accepted, scopes, and settings."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ OTHER_PRESENTED = {
 }
 
 
-# What is taken
+# Accepted tokens
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({}, id="as RFC 9068 has it"),
+        pytest.param({}, id="RFC 9068"),
         pytest.param({"header": {"typ": None}}, id="without typ"),
         pytest.param({"header": {"typ": "JWT"}}, id="JWT"),
-        pytest.param({"header": {"typ": "application/at+jwt"}}, id="the whole media type"),
-        pytest.param({"header": {"kid": None}}, id="without kid, where there is one key"),
-        pytest.param({"header": {"x5t": "abc", "nonce": "n"}}, id="with parameters that are the issuer's own"),
+        pytest.param({"header": {"typ": "application/at+jwt"}}, id="typ a media type"),
+        pytest.param({"header": {"kid": None}}, id="without kid, with one key"),
+        pytest.param({"header": {"x5t": "abc", "nonce": "n"}}, id="with unknown header parameters"),
         pytest.param({"aud": ["other", AUDIENCE]}, id="for several audiences"),
         pytest.param({"exp": NOW - 29}, id="expired within the leeway"),
         pytest.param({"nbf": NOW + 29}, id="not yet valid within the leeway"),
@@ -45,8 +45,8 @@ OTHER_PRESENTED = {
         pytest.param({"scope": None, "scp": ["read", "write"]}, id="scopes as a list"),
     ],
 )
-def test_a_good_token_is_taken(changes: dict[str, Any], issuer: Issuer) -> None:
-    """What the issuer signed for this audience and is valid now, in the forms that issuers write."""
+def test_a_valid_token_is_accepted(changes: dict[str, Any], issuer: Issuer) -> None:
+    """In all the forms that issuers use."""
     reply = ask(bearer_of(issuer), issuer.token(**changes))
 
     assert reply.status_code == 200
@@ -63,8 +63,8 @@ def test_a_good_token_is_taken(changes: dict[str, Any], issuer: Issuer) -> None:
         pytest.param(OKPKey, "Ed25519", "Ed25519", id="Ed25519"),
     ],
 )
-def test_each_safe_algorithm_is_taken(kind: Any, curve: Any, algorithm: str) -> None:
-    """By default; an issuer chooses one of them."""
+def test_each_default_algorithm_is_accepted(kind: Any, curve: Any, algorithm: str) -> None:
+    """Without the `algorithms` setting."""
     issuer = Issuer()
     issuer.key = kind.generate_key(curve, {"kid": "key-1"})
     issuer.published = [issuer.public(issuer.key)]
@@ -72,8 +72,8 @@ def test_each_safe_algorithm_is_taken(kind: Any, curve: Any, algorithm: str) -> 
     assert ask(bearer_of(issuer), issuer.token(header={"alg": algorithm})).status_code == 200
 
 
-async def test_the_claims_are_typed_and_shown_to_nobody(issuer: Issuer) -> None:
-    """A handler has what it decides by; a repr in a log has no person and no claims."""
+async def test_the_claims_are_typed_and_hidden_in_the_repr(issuer: Issuer) -> None:
+    """A repr in a log reveals neither the user nor other claims."""
     bearer = bearer_of(issuer)
     scope = {"type": "http", "headers": [(b"authorization", f"Bearer {issuer.token()}".encode())]}
 
@@ -91,14 +91,14 @@ async def test_the_claims_are_typed_and_shown_to_nobody(issuer: Issuer) -> None:
     assert "user-1" not in repr(claims)
 
 
-def test_the_scheme_is_written_in_any_case(issuer: Issuer) -> None:
+def test_the_scheme_is_case_insensitive(issuer: Issuer) -> None:
     """RFC 9110 §11.1."""
     reply = ask(bearer_of(issuer), None, {"Authorization": f"bEARER  {issuer.token()}"})
 
     assert reply.status_code == 200
 
 
-# Bound to a certificate
+# Certificate-bound tokens
 
 
 @pytest.mark.parametrize(
@@ -107,19 +107,17 @@ def test_the_scheme_is_written_in_any_case(issuer: Issuer) -> None:
         pytest.param({"x5t#S256": THUMBPRINT}, PRESENTED, 200, id="the right certificate"),
         pytest.param({"x5t#S256": THUMBPRINT}, OTHER_PRESENTED, 401, id="another certificate"),
         pytest.param({"x5t#S256": THUMBPRINT}, {}, 401, id="none: a stolen token"),
-        pytest.param({"x5t#S256": THUMBPRINT}, {"Client-Cert": "gibberish"}, 401, id="gibberish"),
-        pytest.param({"x5t#S256": THUMBPRINT}, {"X-SSL-Client-Cert": "x"}, 401, id="in a header that nobody set"),
+        pytest.param({"x5t#S256": THUMBPRINT}, {"Client-Cert": "gibberish"}, 401, id="malformed"),
+        pytest.param({"x5t#S256": THUMBPRINT}, {"X-SSL-Client-Cert": "x"}, 401, id="in another header"),
         pytest.param({"x5t#S256": THUMBPRINT[:-1]}, PRESENTED, 401, id="a shorter thumbprint"),
         pytest.param({"x5t#S256": ""}, {}, 401, id="an empty thumbprint and no certificate"),
-        pytest.param({"x5t#S256": None}, PRESENTED, 401, id="a thumbprint that is none"),
+        pytest.param({"x5t#S256": None}, PRESENTED, 401, id="a thumbprint of null"),
         pytest.param({"jkt": "abc"}, PRESENTED, 401, id="bound to a DPoP key"),
         pytest.param(None, PRESENTED, 200, id="not bound"),
     ],
 )
-def test_a_bound_token_is_good_from_its_certificates_holder_alone(
-    cnf: Any, headers: dict[str, str], status: int, issuer: Issuer
-) -> None:
-    """RFC 8705 §3: whoever stole the token has not the key."""
+def test_a_bound_token_needs_its_certificate(cnf: Any, headers: dict[str, str], status: int, issuer: Issuer) -> None:
+    """A stolen token is useless without the private key (RFC 8705 §3)."""
     bearer = bearer_of(issuer, client_certificate=ClientCertHeader())
     reply = ask(bearer, issuer.token(cnf=cnf), headers)
 
@@ -128,18 +126,18 @@ def test_a_bound_token_is_good_from_its_certificates_holder_alone(
         assert reply.json()["bound"] == (THUMBPRINT if cnf else None)
 
 
-def test_unbound_tokens_can_be_refused(issuer: Issuer) -> None:
-    """Where every client has a certificate, a token without a binding is a stolen one's next best."""
+def test_unbound_tokens_can_be_rejected(issuer: Issuer) -> None:
+    """For services whose clients all have certificates."""
     bearer = bearer_of(issuer, client_certificate=NginxHeader(), require_bound=True)
 
     assert ask(bearer, issuer.token()).status_code == 401
 
 
-# Scopes, and FastAPI
+# Scopes and FastAPI
 
 
-def test_scopes_can_be_demanded(issuer: Issuer) -> None:
-    """403 and what is missing, so that a client can ask for it (RFC 6750 §3.1); without a token still 401."""
+def test_scopes_can_be_required(issuer: Issuer) -> None:
+    """A missing scope gets a 403 that names it (RFC 6750 §3.1), a missing token a 401."""
     bearer = bearer_of(issuer)
     app = FastAPI()
 
@@ -162,8 +160,8 @@ _ISSUER = Issuer()
 _BEARER = bearer_of(_ISSUER)
 
 
-def test_it_is_a_dependency_of_fastapi_that_shows_in_the_documentation() -> None:
-    """Handlers have typed claims, the pages an "Authorize" button, and tests can override it."""
+def test_it_is_a_dependency_in_the_openapi_document() -> None:
+    """The documentation has an "Authorize" button, and tests can override the dependency."""
     app = FastAPI()
 
     @app.get("/")
@@ -181,8 +179,8 @@ def test_it_is_a_dependency_of_fastapi_that_shows_in_the_documentation() -> None
     assert browser.get("/").json() == "replaced"
 
 
-def test_an_issuer_that_never_answered_is_a_503() -> None:
-    """Nobody's token is bad because of that; the caller is told when to try again."""
+def test_an_unavailable_issuer_is_a_503() -> None:
+    """The token may be valid; Retry-After tells when to try again."""
     issuer = Issuer()
     issuer.reply = httpx.ConnectError("refused")
     reply = ask(bearer_of(issuer, pause=30.0), issuer.token())
@@ -192,8 +190,8 @@ def test_an_issuer_that_never_answered_is_a_503() -> None:
     assert "idp.example" not in reply.text
 
 
-def test_the_wait_is_told_in_whole_seconds_rounded_up() -> None:
-    """Who comes back a fraction too early is turned away again (RFC 9110 §10.2.3)."""
+def test_retry_after_is_rounded_up() -> None:
+    """It is in whole seconds (RFC 9110 §10.2.3)."""
     issuer = Issuer()
     issuer.reply = httpx.ConnectError("refused")
     reply = ask(bearer_of(issuer, pause=7.4, monotonic=lambda: 1000.0), issuer.token())
@@ -211,13 +209,13 @@ def test_the_wait_is_told_in_whole_seconds_rounded_up() -> None:
         pytest.param({"audience": []}, "audience", id="no audiences"),
         pytest.param({"audience": ["a", ""]}, "audience", id="an empty audience"),
         pytest.param({"issuer": ""}, "issuer", id="no issuer"),
-        pytest.param({"jwks_url": "http://idp.example/jwks"}, "jwks_url", id="keys in clear"),
+        pytest.param({"jwks_url": "http://idp.example/jwks"}, "jwks_url", id="keys over http"),
         pytest.param({"jwks_url": "file:///etc/keys"}, "jwks_url", id="keys from a file"),
-        pytest.param({"require_bound": True}, "client_certificate", id="bound to what nobody forwards"),
+        pytest.param({"require_bound": True}, "client_certificate", id="require_bound without a header"),
     ],
 )
-def test_unsafe_settings_are_refused(changes: dict[str, Any], field: str, issuer: Issuer) -> None:
-    """When the application is written, not when the attack comes."""
+def test_unsafe_settings_are_errors(changes: dict[str, Any], field: str, issuer: Issuer) -> None:
+    """When `BearerTokens` is constructed."""
     with pytest.raises(seic.ConfigurationError) as caught:
         bearer_of(issuer, **changes)
 

@@ -1,3 +1,5 @@
+"""Clients of an application: lifespan, dependencies, and their replacement in tests."""
+
 from __future__ import annotations
 
 import contextlib
@@ -16,15 +18,14 @@ from starlette.routing import Mount, Route
 
 import seic
 from seic.fastapi import SeicClient, client_named, clients_of, get_client, lifespan, readiness_route
-from seic.fastapi._clients import listener_of
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 
 PlatformClient = Annotated[seic.AsyncClient, Depends(client_named("platform"))]
 
 
-async def test_a_handler_has_the_client_by_its_annotation(gateway: FakeGateway) -> None:
-    """The whole of it in five lines of an application."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway.transport))
+async def test_a_handler_gets_the_client_by_its_annotation(gateway: FakeGateway) -> None:
+    """The application of the documentation."""
+    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
 
     @app.get("/accounts")
     async def accounts(client: SeicClient) -> Any:
@@ -37,15 +38,15 @@ async def test_a_handler_has_the_client_by_its_annotation(gateway: FakeGateway) 
     assert gateway.tokens == 1
 
 
-async def test_starlette_alone_will_do(gateway: FakeGateway) -> None:
-    """Where there is no dependency injection, the request knows the clients."""
+async def test_starlette_without_fastapi_is_enough(gateway: FakeGateway) -> None:
+    """Without dependency injection, `clients_of` finds the clients."""
 
     async def accounts(request: Request) -> JSONResponse:
         return JSONResponse((await clients_of(request)["default"].get("/v1/accounts")).json())
 
     app = Starlette(
         routes=[Route("/accounts", accounts)],
-        lifespan=lifespan(gateway.config(), transport=gateway.transport),
+        lifespan=lifespan(gateway.config(), transport=gateway),
     )
 
     with TestClient(app) as browser:
@@ -53,8 +54,8 @@ async def test_starlette_alone_will_do(gateway: FakeGateway) -> None:
 
 
 def test_the_client_lives_as_long_as_the_application(gateway: FakeGateway) -> None:
-    """It is open while the application runs, one for all requests, and closed after."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway.transport))
+    """One client for all requests, closed when the application stops."""
+    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
     seen: list[seic.AsyncClient] = []
 
     @app.get("/")
@@ -70,8 +71,8 @@ def test_the_client_lives_as_long_as_the_application(gateway: FakeGateway) -> No
     assert seen[0].is_closed
 
 
-def test_a_lifespan_of_ones_own_runs_within(gateway: FakeGateway) -> None:
-    """It finds the clients open when it begins and when it ends, and what it yields reaches the request."""
+def test_a_custom_lifespan_runs_inside(gateway: FakeGateway) -> None:
+    """The clients are open when it starts and ends; its state reaches the request."""
     moments: list[bool] = []
 
     @contextlib.asynccontextmanager
@@ -81,7 +82,7 @@ def test_a_lifespan_of_ones_own_runs_within(gateway: FakeGateway) -> None:
         yield {"greeting": "hello"}
         moments.append(client.is_closed)
 
-    app = FastAPI(lifespan=lifespan(gateway.config(), also=own, transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(gateway.config(), also=own, transport=gateway))
 
     @app.get("/")
     async def greet(request: Request, client: SeicClient) -> str:
@@ -93,10 +94,10 @@ def test_a_lifespan_of_ones_own_runs_within(gateway: FakeGateway) -> None:
     assert moments == [False, False]
 
 
-@pytest.mark.parametrize("passes_on", [True, False], ids=["state passed on", "state forgotten"])
-def test_a_lifespan_of_ones_own_may_enter_it(gateway: FakeGateway, passes_on: bool) -> None:
-    """Composed the other way round; forgetting to yield the state costs nothing."""
-    ours = lifespan(gateway.config(), transport=gateway.transport)
+@pytest.mark.parametrize("passes_on", [True, False], ids=["state yielded", "state not yielded"])
+def test_a_custom_lifespan_can_enter_it(gateway: FakeGateway, passes_on: bool) -> None:
+    """It works even if the state is not yielded."""
+    ours = lifespan(gateway.config(), transport=gateway)
 
     @contextlib.asynccontextmanager
     async def own(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -114,10 +115,10 @@ def test_a_lifespan_of_ones_own_may_enter_it(gateway: FakeGateway, passes_on: bo
 
 
 @pytest.mark.parametrize("inner_last", [True, False], ids=["inner state last", "outer state last"])
-def test_an_application_may_have_several(gateway: FakeGateway, inner_last: bool) -> None:
-    """A router brings its own, or one lifespan enters two; whichever state is passed on, all clients are there."""
-    first = lifespan(gateway.config(), transport=gateway.transport)
-    second = lifespan({"platform": gateway.config(client_id="AppKey-2")}, transport=gateway.transport)
+def test_an_application_can_enter_several(gateway: FakeGateway, inner_last: bool) -> None:
+    """All clients are found, whichever state is yielded last."""
+    first = lifespan(gateway.config(), transport=gateway)
+    second = lifespan({"platform": gateway.config(client_id="AppKey-2")}, transport=gateway)
 
     @contextlib.asynccontextmanager
     async def own(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -131,26 +132,24 @@ def test_an_application_may_have_several(gateway: FakeGateway, inner_last: bool)
     async def both(one: SeicClient, two: PlatformClient) -> list[str]:
         return [reply.request.headers["AppKey"] for reply in (await one.get("/v1/a"), await two.get("/v1/a"))]
 
-    for _ in range(2):  # it may start again
+    for _ in range(2):  # it can be restarted
         with TestClient(app) as browser:
             assert browser.get("/").json() == ["AppKey-1", "AppKey-2"]
             assert list(browser.get("/ready").json()["clients"]) == ["default", "platform"]
         assert not hasattr(app.state, "seic")
 
 
-def test_the_first_ones_clients_outlive_the_second(gateway: FakeGateway) -> None:
-    """What was entered within another leaves no trace in it; without a listener of its own, the other's stays."""
-    heard: list[seic.events.Event] = []
-    first = lifespan(gateway.config(), transport=gateway.transport, on_event=heard.append)
-    second = lifespan({"platform": gateway.config()}, transport=gateway.transport)
+def test_outer_clients_outlive_those_of_a_nested_lifespan(gateway: FakeGateway) -> None:
+    """The clients of a nested lifespan are removed when it ends; those of the outer one stay."""
+    first = lifespan(gateway.config(), transport=gateway)
+    second = lifespan({"platform": gateway.config()}, transport=gateway)
 
     @contextlib.asynccontextmanager
     async def own(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with first(app) as outer:
             async with second(app):
-                assert set(outer["seic"]) == set(outer["seic"].trackers) == {"default", "platform"}
-                assert listener_of(app) == heard.append
-            assert set(outer["seic"]) == set(outer["seic"].trackers) == {"default"}
+                assert set(outer["seic"]) == {"default", "platform"}
+            assert set(outer["seic"]) == {"default"}
             yield outer
 
     with TestClient(FastAPI(lifespan=own)):
@@ -158,36 +157,39 @@ def test_the_first_ones_clients_outlive_the_second(gateway: FakeGateway) -> None
 
 
 def test_two_clients_of_one_name_are_refused(gateway: FakeGateway) -> None:
-    """One of them would never be found."""
-    ours = lifespan(gateway.config(), transport=gateway.transport)
+    """The error names the name."""
+    ours = lifespan(gateway.config(), transport=gateway)
 
     @contextlib.asynccontextmanager
     async def own(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with ours(app) as outer, ours(app):
             yield outer
 
-    with pytest.raises(seic.ConfigurationError, match="two clients named 'default'"), TestClient(FastAPI(lifespan=own)):
+    with (
+        pytest.raises(seic.ConfigurationError, match="two clients are named 'default'"),
+        TestClient(FastAPI(lifespan=own)),
+    ):
         pass
 
 
 def test_a_mounted_application_shares_the_clients(gateway: FakeGateway) -> None:
-    """Its own lifespan never runs, so it lives by its parent's."""
+    """Starlette does not run the lifespan of a mounted application."""
     inner = FastAPI()
 
     @inner.get("/accounts")
     async def accounts(client: SeicClient) -> int:
         return (await client.get("/v1/accounts")).status_code
 
-    app = Starlette(routes=[Mount("/inner", inner)], lifespan=lifespan(gateway.config(), transport=gateway.transport))
+    app = Starlette(routes=[Mount("/inner", inner)], lifespan=lifespan(gateway.config(), transport=gateway))
 
     with TestClient(app) as browser:
         assert browser.get("/inner/accounts").json() == 200
 
 
-def test_several_configurations_have_a_client_each(gateway: FakeGateway) -> None:
-    """Each keeps a token of its own, and is found by its name."""
+def test_each_configuration_has_a_client(gateway: FakeGateway) -> None:
+    """Each has its own token and is found by its name."""
     configs = {"default": gateway.config(), "platform": gateway.config(client_id="AppKey-2")}
-    app = FastAPI(lifespan=lifespan(configs, transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(configs, transport=gateway))
 
     @app.get("/")
     async def both(one: SeicClient, two: PlatformClient) -> list[str]:
@@ -200,7 +202,7 @@ def test_several_configurations_have_a_client_each(gateway: FakeGateway) -> None
 
 
 def test_one_name_is_one_dependency() -> None:
-    """Or an override would replace another function than the one that handlers depend on."""
+    """Overrides in tests depend on it."""
     assert client_named("platform") is client_named("platform")
     assert client_named("platform") is not client_named("other")
     assert client_named("default") is get_client
@@ -211,7 +213,7 @@ def test_one_name_is_one_dependency() -> None:
     [pytest.param(get_client, "/one", id="default"), pytest.param(client_named("platform"), "/two", id="named")],
 )
 def test_a_test_replaces_the_client(gateway: FakeGateway, dependency: Any, path: str) -> None:
-    """Without a lifespan, a configuration or a network."""
+    """No lifespan, configuration or network is needed."""
     app = FastAPI()
 
     @app.get("/one")
@@ -231,9 +233,9 @@ def test_a_test_replaces_the_client(gateway: FakeGateway, dependency: Any, path:
     assert TestClient(app).get(path).json() == "replaced"
 
 
-def test_a_web_socket_has_the_client_too(gateway: FakeGateway) -> None:
-    """The dependency asks for what requests and web sockets have in common."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway.transport))
+def test_a_web_socket_gets_the_client(gateway: FakeGateway) -> None:
+    """The dependency takes an `HTTPConnection`."""
+    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
 
     @app.websocket("/ws")
     async def ws(socket: WebSocket, client: SeicClient) -> None:
@@ -245,23 +247,19 @@ def test_a_web_socket_has_the_client_too(gateway: FakeGateway) -> None:
         assert socket.receive_json() == 200
 
 
-@pytest.mark.parametrize(
-    ("warm", "tokens"), [pytest.param(True, 1, id="asked"), pytest.param(False, 0, id="not asked")]
-)
-def test_the_token_is_there_before_the_first_request_if_asked(gateway: FakeGateway, warm: bool, tokens: int) -> None:
-    """Otherwise the first call gets it."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), warm=warm, transport=gateway.transport))
+@pytest.mark.parametrize(("warm", "tokens"), [pytest.param(True, 1, id="warm"), pytest.param(False, 0, id="cold")])
+def test_warm_requests_the_token_on_start(gateway: FakeGateway, warm: bool, tokens: int) -> None:
+    """Otherwise the first request does."""
+    app = FastAPI(lifespan=lifespan(gateway.config(), warm=warm, transport=gateway))
 
     with TestClient(app):
         assert gateway.tokens == tokens
 
 
-def test_an_endpoint_that_is_down_keeps_no_application_from_starting(
-    gateway: FakeGateway, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A fleet that restarts during an outage would not come back; the last_error is logged."""
+def test_an_application_starts_during_an_outage(gateway: FakeGateway, caplog: pytest.LogCaptureFixture) -> None:
+    """The error is logged."""
     gateway.plan.extend([httpx.Response(503), httpx.Response(503)])
-    app = FastAPI(lifespan=lifespan(gateway.config(), warm=True, transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(gateway.config(), warm=True, transport=gateway))
 
     with TestClient(app):
         pass
@@ -272,7 +270,7 @@ def test_an_endpoint_that_is_down_keeps_no_application_from_starting(
 
 
 def test_the_settings_are_read_when_the_application_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Importing the module needs no environment; starting with a wrong one fails and names the variable."""
+    """Importing needs no variables; a start without them fails and names the variable."""
     app = FastAPI(lifespan=lifespan())
     for name in ("SEIC_CLIENT_ID", "SEIC_PROFILE"):
         monkeypatch.delenv(name, raising=False)
@@ -283,9 +281,9 @@ def test_the_settings_are_read_when_the_application_starts(monkeypatch: pytest.M
     assert caught.value.field == "SEIC_CLIENT_ID"
 
 
-def test_a_client_that_is_not_there_is_explained(gateway: FakeGateway) -> None:
-    """By the names that are."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway.transport))
+def test_an_unknown_client_is_explained(gateway: FakeGateway) -> None:
+    """The message names the existing clients."""
+    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
 
     @app.get("/")
     async def see(client: PlatformClient) -> None: ...
@@ -298,7 +296,7 @@ def test_a_client_that_is_not_there_is_explained(gateway: FakeGateway) -> None:
 
 
 def test_a_forgotten_lifespan_is_explained() -> None:
-    """The commonest slip, and in tests the forgotten `with`."""
+    """The message says what to add; in tests it is often the `with`."""
     app = FastAPI()
 
     @app.get("/")
@@ -310,15 +308,15 @@ def test_a_forgotten_lifespan_is_explained() -> None:
     assert "lifespan=seic.fastapi.lifespan(" in str(caught.value)
 
 
-def test_a_listener_hears_every_client(gateway: FakeGateway) -> None:
-    """One callback for the application."""
+def test_the_listener_hears_every_client(gateway: FakeGateway) -> None:
+    """One listener for the application."""
     heard: list[str] = []
     app = FastAPI(
         lifespan=lifespan(
             {"one": gateway.config(), "two": gateway.config()},
             warm=True,
             on_event=lambda event: heard.append(event.name),
-            transport=gateway.transport,
+            transport=gateway,
         )
     )
     with TestClient(app):

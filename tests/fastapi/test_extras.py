@@ -1,10 +1,14 @@
+"""Imports without the extras: messages name the command that installs them."""
+
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
+import seic.fastapi
 from tests._support.documents import ROOT
 
 
@@ -34,7 +38,7 @@ def run(script: str) -> str:
         pytest.param(
             "fastapi",
             "from seic.fastapi import Logins; Logins.router.fget(object.__new__(Logins))",
-            'Logins.router needs fastapi: run pip install "seic[fastapi]"; with Starlette, take Logins.routes',
+            'Logins.router needs fastapi: run pip install "seic[fastapi]"; with Starlette, use Logins.routes',
             id="Starlette alone, router",
         ),
         pytest.param(
@@ -52,14 +56,14 @@ def run(script: str) -> str:
     ],
 )
 def test_a_missing_extra_names_the_command(missing: str, statement: str, told: str) -> None:
-    """Whoever imports what is not installed is told how to install it."""
+    """The message names the command."""
     script = f"import sys; sys.modules['{missing}'] = None\ntry:\n {statement}\nexcept ImportError as e: print(e)"
 
     assert run(script) == told
 
 
-def test_with_starlette_alone_everything_else_is_there() -> None:
-    """Lifespan, handlers, readiness route, logins and incoming tokens need no FastAPI."""
+def test_starlette_without_fastapi_has_all_but_the_alias() -> None:
+    """Lifespan, error handlers, readiness, logins and incoming tokens need no FastAPI."""
     names = "lifespan, clients_of, add_exception_handlers, readiness_route, Logins, UserLogin"
     script = (
         "import sys; sys.modules['fastapi'] = None\n"
@@ -79,11 +83,11 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from seic.fastapi import Logins, add_exception_handlers, clients_of, lifespan, readiness_route
 from seic.fastapi import BearerTokens
-from tests._support.fake_gateway import FakeGateway
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 
 gateway, platform = FakeGateway(), FakePlatform()
-logins = Logins(platform.config(), callback_url=CALLBACK, key=Fernet.generate_key(), transport=platform.transport)
+logins = Logins(platform.config(), callback_url=CALLBACK, key=Fernet.generate_key(), transport=platform)
 bearer = BearerTokens(issuer="https://idp.example", audience="a", jwks_url="https://idp.example/jwks")
 
 async def own(request):
@@ -96,7 +100,7 @@ async def mine(request):
     return JSONResponse((await bearer(request)).subject)
 
 routes = [*logins.routes, readiness_route(), Route("/own", own), Route("/me", me), Route("/mine", mine)]
-run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway.transport)
+run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway)
 app = Starlette(routes=routes, lifespan=run)
 add_exception_handlers(app)
 page = {"Accept": "text/html"}
@@ -107,14 +111,14 @@ with TestClient(app, base_url="https://app.example", headers=page, follow_redire
 """
 
 
-def test_with_starlette_alone_everything_works() -> None:
-    """A call, a login, the readiness page, a bearer token and a logout, in a Python that has no FastAPI."""
+def test_starlette_without_fastapi_works() -> None:
+    """A request, a login, readiness, a bearer token and a logout in a process without FastAPI."""
     assert run(_WITHOUT_FASTAPI) == "200 ada@example.com 200 401 303 303"
 
 
 @pytest.mark.parametrize(("missing", "aliased"), [("fastapi", "False"), ("nothing", "True")])
-def test_all_that_is_named_can_be_imported(missing: str, aliased: str) -> None:
-    """`import *` works with Starlette alone; only the alias is not there."""
+def test_import_star_works(missing: str, aliased: str) -> None:
+    """With Starlette alone only the alias is missing."""
     script = (
         f"import sys; sys.modules['{missing}'] = None\n"
         "from seic.fastapi import *\nfrom seic.fastapi import __all__\nprint('SeicClient' in __all__)"
@@ -123,15 +127,28 @@ def test_all_that_is_named_can_be_imported(missing: str, aliased: str) -> None:
     assert run(script) == aliased
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
-    """As for any module, so that `hasattr` works."""
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    """`hasattr` works as for any module."""
     script = "import sys; sys.modules['fastapi'] = None\nimport seic.fastapi\nprint(hasattr(seic.fastapi, 'Nothing'))"
 
     assert run(script) == "False"
 
 
-def test_the_root_imports_no_framework() -> None:
-    """`import seic` costs nobody a web framework."""
+def test_the_core_imports_no_framework() -> None:
+    """`import seic` loads no web framework."""
     script = "import sys, seic; print({'starlette', 'fastapi', 'pydantic'} & set(sys.modules))"
 
     assert run(script) == "set()"
+
+
+def test_public_names_are_of_the_package() -> None:
+    """Tracebacks, `help` and pickles show the name that users import."""
+    assert {getattr(seic.fastapi, name).__module__ for name in seic.fastapi.__all__} == {"seic.fastapi"}
+
+
+def test_all_modules_are_private() -> None:
+    """Users import from `seic.fastapi` only."""
+    modules = [module.name for module in pkgutil.iter_modules(seic.fastapi.__path__)]
+
+    assert modules
+    assert all(name.startswith("_") for name in modules)

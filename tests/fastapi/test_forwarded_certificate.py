@@ -1,3 +1,5 @@
+"""Thumbprints of client certificates in headers of proxies."""
+
 from __future__ import annotations
 
 import base64
@@ -26,7 +28,7 @@ FIELD = f":{base64.b64encode(DER).decode()}:"
 
 
 def headers(name: str, *values: str) -> Headers:
-    """Return headers of which one comes as often as it has values."""
+    """Return headers with one line for each value."""
     return Headers(raw=[(name.lower().encode(), value.encode("latin-1")) for value in values])
 
 
@@ -54,8 +56,8 @@ def headers(name: str, *values: str) -> Headers:
         ),
     ],
 )
-def test_the_certificate_is_read_down_to_its_thumbprint(reader: ForwardedCertificate, name: str, value: str) -> None:
-    """The same certificate gives the same `x5t#S256`, whoever forwards it."""
+def test_each_proxy_gives_the_same_thumbprint(reader: ForwardedCertificate, name: str, value: str) -> None:
+    """The same certificate has the same `x5t#S256`."""
     assert reader.thumbprint(headers(name, value)) == THUMBPRINT
 
 
@@ -67,11 +69,11 @@ def test_the_certificate_is_read_down_to_its_thumbprint(reader: ForwardedCertifi
         pytest.param(NginxHeader(), "X-SSL-Client-Cert", [""], id="nginx, empty: no certificate was presented"),
         pytest.param(EnvoyHeader(), "X-Forwarded-Client-Cert", [], id="Envoy, absent"),
         pytest.param(EnvoyHeader(), "X-Forwarded-Client-Cert", [""], id="Envoy, empty"),
-        pytest.param(ClientCertHeader(), "X-SSL-Client-Cert", [PEM], id="a header that is not the proxy's"),
+        pytest.param(ClientCertHeader(), "X-SSL-Client-Cert", [PEM], id="another header"),
     ],
 )
-def test_without_a_certificate_there_is_none(reader: ForwardedCertificate, name: str, values: list[str]) -> None:
-    """That is no error of the request's."""
+def test_no_certificate_is_none(reader: ForwardedCertificate, name: str, values: list[str]) -> None:
+    """It is not an error."""
     assert reader.thumbprint(headers(name, *values)) is None
 
 
@@ -80,19 +82,19 @@ def test_without_a_certificate_there_is_none(reader: ForwardedCertificate, name:
     [
         pytest.param(ClientCertHeader(), "Client-Cert", [FIELD, FIELD], id="RFC 9440, twice"),
         pytest.param(ClientCertHeader(), "Client-Cert", [f"{FIELD}, {FIELD}"], id="RFC 9440, a list"),
-        pytest.param(ClientCertHeader(), "Client-Cert", [FIELD.strip(":")], id="RFC 9440, bare"),
+        pytest.param(ClientCertHeader(), "Client-Cert", [FIELD.strip(":")], id="RFC 9440, without colons"),
         pytest.param(ClientCertHeader(), "Client-Cert", ["::"], id="RFC 9440, empty bytes"),
-        pytest.param(ClientCertHeader(), "Client-Cert", [":A:"], id="RFC 9440, no Base64"),
+        pytest.param(ClientCertHeader(), "Client-Cert", [":A:"], id="RFC 9440, not Base64"),
         pytest.param(ClientCertHeader(), "Client-Cert", [""], id="RFC 9440, empty"),
         pytest.param(NginxHeader(), "X-SSL-Client-Cert", [PEM, PEM], id="nginx, twice"),
-        pytest.param(NginxHeader(), "X-SSL-Client-Cert", ["", PEM], id="nginx, one smuggled beside an empty one"),
+        pytest.param(NginxHeader(), "X-SSL-Client-Cert", ["", PEM], id="nginx, an empty one and another"),
         pytest.param(NginxHeader(), "X-SSL-Client-Cert", [PEM + PEM], id="nginx, two certificates"),
-        pytest.param(NginxHeader(), "X-SSL-Client-Cert", [FIELD], id="nginx, another's form"),
+        pytest.param(NginxHeader(), "X-SSL-Client-Cert", [FIELD], id="nginx, RFC 9440 form"),
         pytest.param(
             NginxHeader(),
             "X-SSL-Client-Cert",
             [quote("-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----")],
-            id="nginx, no Base64",
+            id="nginx, not Base64",
         ),
         pytest.param(EnvoyHeader(), "X-Forwarded-Client-Cert", [f"Hash={HEX},Hash={HEX}"], id="Envoy, two hops"),
         pytest.param(EnvoyHeader(), "X-Forwarded-Client-Cert", [f"Hash={HEX};Hash={HEX}"], id="Envoy, two hashes"),
@@ -106,19 +108,17 @@ def test_without_a_certificate_there_is_none(reader: ForwardedCertificate, name:
         pytest.param(EnvoyHeader(), "X-Forwarded-Client-Cert", ["Hash=abc"], id="Envoy, short hash"),
         pytest.param(EnvoyHeader(), "X-Forwarded-Client-Cert", ['Subject="CN=x"'], id="Envoy, no hash"),
         pytest.param(EnvoyHeader(), "X-Forwarded-Client-Cert", [f'By="a;Hash={HEX}'], id="Envoy, open quote"),
-        pytest.param(EnvoyHeader(), "X-Forwarded-Client-Cert", ["gibberish"], id="Envoy, gibberish"),
+        pytest.param(EnvoyHeader(), "X-Forwarded-Client-Cert", ["gibberish"], id="Envoy, malformed"),
     ],
 )
-def test_what_is_malformed_or_comes_twice_is_refused(
-    reader: ForwardedCertificate, name: str, values: list[str]
-) -> None:
-    """Skipping it would let a client choose which certificate counts."""
+def test_a_malformed_or_repeated_header_is_an_error(reader: ForwardedCertificate, name: str, values: list[str]) -> None:
+    """If it were ignored, clients could choose the certificate."""
     with pytest.raises(MalformedCertificate):
         reader.thumbprint(headers(name, *values))
 
 
-def test_a_quoted_value_cannot_smuggle_a_hash() -> None:
-    """A subject is chosen by whoever asks for a certificate."""
+def test_a_quoted_value_cannot_inject_a_hash() -> None:
+    """The subject of a certificate is chosen by the client."""
     value = f'Subject="CN=x;Hash={"0" * 64}";Hash={HEX}'
 
     assert EnvoyHeader().thumbprint(headers("X-Forwarded-Client-Cert", value)) == THUMBPRINT

@@ -1,9 +1,10 @@
-"""One stream of events for an application and all who log in to it, and what OpenTelemetry sees of people."""
+"""Events of logged-in users, and their spans and metrics."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -16,14 +17,21 @@ import seic
 from seic.events import CertificateRotated, Event, TokenAcquired
 from seic.fastapi import Logins, lifespan
 from seic.sandbox import CertificateAuthority
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.observatory import Observatory, facts, id_of, parent_of
 
 AT = {"server.address": "api.seic.com", "server.port": 443}
 
 
 class Site:
-    """An application with a login."""
+    """An application with logins.
+
+    Attributes:
+        heard: The events of the application's listener.
+        client: The client of the last visitor.
+    """
+
+    client: seic.AsyncClient
 
     def __init__(self, platform: FakePlatform, config: seic.Config | None = None, **options: Any) -> None:
         self.platform = platform
@@ -32,47 +40,46 @@ class Site:
             config or platform.config(),
             callback_url=CALLBACK,
             key=Fernet.generate_key(),
-            transport=platform.transport,
+            transport=platform,
             **options,
         )
-        own = lifespan(
-            platform.config(), also=self.logins.lifespan, transport=platform.transport, on_event=self.heard.append
-        )
+        own = lifespan(platform.config(), also=self.logins.lifespan, transport=platform, on_event=self.heard.append)
         self.app = FastAPI(lifespan=own)
         self.app.include_router(self.logins.router)
 
         async def me(client: seic.AsyncClient = Depends(self.logins.client)) -> Any:  # noqa: B008
+            self.client = client
             return (await client.get("/v1/me")).json()["email"]
 
         self.app.get("/me")(me)
 
     def visit(self, browser: TestClient, email: str) -> None:
-        """Log somebody in, and look at the page."""
+        """Log a user in, and open the page."""
         browser.cookies.clear()
         location = browser.get("/login", follow_redirects=False).headers["Location"]
         browser.get(self.platform.log_in(location, email=email), follow_redirects=False)
         assert browser.get("/me").json() == email
 
     def open(self) -> TestClient:
-        """Return a browser; the application runs while it is entered."""
+        """Return a browser; entering it starts the application."""
         return TestClient(self.app, base_url="https://app.example")
 
 
 @pytest.fixture
 def seen() -> Iterator[Observatory]:
-    """What was exported."""
+    """The exported spans and metrics."""
     observatory = Observatory()
     yield observatory
     observatory.close()
 
 
 def acquired(events: list[Event]) -> int:
-    """Return how often a token was had."""
+    """Return the number of acquired tokens."""
     return sum(isinstance(event, TokenAcquired) for event in events)
 
 
-def test_the_applications_listener_hears_of_people(platform: FakePlatform) -> None:
-    """One listener is enough: the one of the lifespan."""
+def test_the_applications_listener_hears_of_users(platform: FakePlatform) -> None:
+    """The listener of the lifespan is enough."""
     site = Site(platform)
     with site.open() as browser:
         site.visit(browser, "ada@example.com")
@@ -81,8 +88,29 @@ def test_the_applications_listener_hears_of_people(platform: FakePlatform) -> No
     assert acquired(site.heard) == 2
 
 
-def test_a_listener_of_peoples_own_takes_its_place(platform: FakePlatform) -> None:
-    """Who wants people apart says so; nothing is heard twice."""
+def test_a_nested_lifespan_keeps_the_listener(platform: FakePlatform) -> None:
+    """Logins in a lifespan without a listener take that of the outer one."""
+    site = Site(platform)
+    logins = Logins(platform.config(), callback_url=CALLBACK, key=Fernet.generate_key(), transport=platform)
+
+    @contextlib.asynccontextmanager
+    async def nested(app: FastAPI) -> AsyncIterator[None]:
+        outer = lifespan({}, on_event=site.heard.append)
+        inner = lifespan({}, also=logins.lifespan)
+        async with outer(app), inner(app):
+            yield
+
+    site.app = FastAPI(lifespan=nested)
+    site.app.include_router(logins.router)
+    with site.open() as browser:
+        location = browser.get("/login", follow_redirects=False).headers["Location"]
+        browser.get(platform.log_in(location), follow_redirects=False)
+
+    assert acquired(site.heard) == 1
+
+
+def test_a_listener_of_logins_replaces_it(platform: FakePlatform) -> None:
+    """Events of users are not reported twice."""
     people: list[Event] = []
     site = Site(platform, on_event=people.append)
     with site.open() as browser:
@@ -92,8 +120,8 @@ def test_a_listener_of_peoples_own_takes_its_place(platform: FakePlatform) -> No
     assert site.heard == []
 
 
-def test_one_may_listen_to_people_at_any_time(platform: FakePlatform) -> None:
-    """Of those who are logged in already, too, and no more after the end."""
+def test_a_listener_can_be_added_at_any_time(platform: FakePlatform) -> None:
+    """It hears of users who are logged in already, until it is removed."""
     site = Site(platform)
     later: list[Event] = []
     with site.open() as browser:
@@ -107,7 +135,7 @@ def test_one_may_listen_to_people_at_any_time(platform: FakePlatform) -> None:
 
 
 def test_a_coroutine_function_is_waited_for(platform: FakePlatform) -> None:
-    """When the application stops, what has begun comes to its end."""
+    """The application stops after the listener's calls have ended."""
     people: list[Event] = []
 
     async def listener(event: Event) -> None:
@@ -125,8 +153,8 @@ def test_a_coroutine_function_is_waited_for(platform: FakePlatform) -> None:
     assert told
 
 
-def test_a_certificate_is_told_of_once_however_many_are_logged_in(platform: FakePlatform) -> None:
-    """They share one, and a thousand listeners would say the same a thousand times."""
+def test_a_rotation_is_reported_once(platform: FakePlatform) -> None:
+    """All users share the certificate."""
     authority = CertificateAuthority()
     pairs = [authority.issue("app-1") for _ in range(2)]
     given = [seic.ClientCertificate.load(pair.cert_pem, key=pair.key_pem) for pair in pairs]
@@ -137,15 +165,16 @@ def test_a_certificate_is_told_of_once_however_many_are_logged_in(platform: Fake
         for email in ("ada@example.com", "bob@example.com"):
             site.visit(browser, email)
         current.append(given[1])
-        site.logins._sessions._config.presenter.reload()
+        assert browser.portal is not None
+        browser.portal.call(site.client.reload_certificate)
         assert sum(isinstance(event, CertificateRotated) for event in site.heard) == 1
 
 
 # OpenTelemetry
 
 
-def test_people_are_instrumented_like_a_client(platform: FakePlatform, seen: Observatory) -> None:
-    """Each login's fetch with its request and its wait; each call; and no gauge for each person."""
+def test_logins_are_instrumented_like_a_client(platform: FakePlatform, seen: Observatory) -> None:
+    """Refreshes, token requests and API requests are traced; there is no gauge for each user."""
     site = Site(platform)
     stop = seen.instrument(site.logins, name="people")
     with site.open() as browser:
@@ -173,23 +202,23 @@ def test_people_are_instrumented_like_a_client(platform: FakePlatform, seen: Obs
     assert "seic.token.time_to_expiry" not in told
 
 
-def test_a_renewal_of_a_persons_token_is_told_of(platform: FakePlatform, seen: Observatory) -> None:
-    """The refresh that a rejected token leads to, and the replay."""
+def test_a_refresh_after_a_401_is_traced(platform: FakePlatform, seen: Observatory) -> None:
+    """The refresh and the replay."""
     site = Site(platform)
     with site.open() as browser:
         site.visit(browser, "ada@example.com")
         seen.instrument(site.logins)
-        platform._access.clear()
+        platform.reject_access_tokens()
         assert browser.get("/me").json() == "ada@example.com"
         replays = [dict(point.attributes) for point in seen.points("seic.call.replays")]
 
     assert [span.name for span in seen.spans] == ["POST", "seic.token.refresh"]
-    assert platform.exchanges[-1]["grant_type"] == "refresh_token"
+    assert platform.forms[-1]["grant_type"] == "refresh_token"
     assert replays == [{**AT, "seic.replay.outcome": "replayed"}]
 
 
-async def test_people_are_instrumented_without_http(platform: FakePlatform, seen: Observatory) -> None:
-    """Where httpx is instrumented already."""
+async def test_logins_are_instrumented_without_http(platform: FakePlatform, seen: Observatory) -> None:
+    """For applications that instrument httpx already."""
     site = Site(platform)
     seen.instrument(site.logins, http=False)
     with site.open() as browser:

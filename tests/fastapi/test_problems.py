@@ -1,3 +1,5 @@
+"""Errors as problem details (RFC 9457)."""
+
 from __future__ import annotations
 
 import logging
@@ -12,8 +14,8 @@ from starlette.websockets import WebSocketDisconnect
 
 import seic
 from seic.fastapi import Logins, SeicClient, add_exception_handlers, lifespan, problem_of
-from tests._support.fake_gateway import FakeGateway
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 
 INSIDE = "token.internal.example:8443 AppKey-1 svc-user"
 
@@ -26,7 +28,7 @@ def caused_by(error: seic.SeicError, cause: Exception) -> seic.SeicError:
 
 def app_that_raises(error: Exception, gateway: FakeGateway) -> FastAPI:
     """Return an application whose only route fails."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway.transport))
+    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
     add_exception_handlers(app)
 
     @app.get("/{path}")
@@ -68,7 +70,7 @@ CASES = [
         503,
         "upstream_unavailable",
         "5",
-        id="refused for now",
+        id="refused temporarily",
     ),
     pytest.param(
         seic.InvalidTokenResponse(INSIDE, problem="size", tracking_id="t-1"),
@@ -112,10 +114,10 @@ CASES = [
 
 
 @pytest.mark.parametrize(("error", "status", "code", "retry_after"), CASES)
-def test_an_error_is_answered_with_problem_details(
+def test_an_error_becomes_problem_details(
     error: seic.SeicError, status: int, code: str, retry_after: str | None, gateway: FakeGateway
 ) -> None:
-    """The status tells a caller what to do, the id what to quote; nothing of the inside leaves (RFC 9457)."""
+    """Status, code and id help the caller; no internals are revealed."""
     with TestClient(app_that_raises(error, gateway)) as browser:
         reply = browser.get("/accounts")
 
@@ -134,8 +136,8 @@ def test_an_error_is_answered_with_problem_details(
         assert word not in str(reply.headers)
 
 
-def test_the_error_itself_is_logged_on_one_line(gateway: FakeGateway, caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever runs the service needs what the caller must not see; a path cannot forge an entry."""
+def test_the_error_is_logged_in_full_on_one_line(gateway: FakeGateway, caplog: pytest.LogCaptureFixture) -> None:
+    """The operator sees what the caller must not see; a path cannot forge a log entry."""
     error = seic.TokenRequestRefused("the credentials were refused", status=401, tracking_id="t-1")
     with TestClient(app_that_raises(error, gateway)) as browser:
         browser.get("/x%0AERROR:forged?query=secret")
@@ -157,8 +159,8 @@ def test_the_error_itself_is_logged_on_one_line(gateway: FakeGateway, caplog: py
         pytest.param(LookupError("x"), id="own"),
     ],
 )
-def test_mistakes_of_the_application_stay_its_own(error: Exception, gateway: FakeGateway) -> None:
-    """They are a 500 as before, and reach whatever else watches for them."""
+def test_mistakes_of_the_application_stay_a_500(error: Exception, gateway: FakeGateway) -> None:
+    """The exception reaches other handlers unchanged."""
     with TestClient(app_that_raises(error, gateway)) as browser, pytest.raises(type(error)):
         browser.get("/accounts")
 
@@ -169,13 +171,13 @@ def test_mistakes_of_the_application_stay_its_own(error: Exception, gateway: Fak
         pytest.param(httpx.ReadTimeout, 504, id="timeout"),
         pytest.param(httpx.ConnectTimeout, 504, id="connect timeout"),
         pytest.param(httpx.ConnectError, 503, id="no connection"),
-        pytest.param(httpx.RemoteProtocolError, 503, id="broken off"),
+        pytest.param(httpx.RemoteProtocolError, 503, id="connection closed"),
     ],
 )
-def test_a_failed_connection_to_our_own_host_is_answered(
+def test_a_failed_connection_to_a_clients_host(
     kind: type[httpx.TransportError], status: int, gateway: FakeGateway
 ) -> None:
-    """An API call that gets no answer is the same to a caller as a token call that gets none."""
+    """To the caller a failed API request is the same as a failed token request."""
     error = kind(INSIDE, request=httpx.Request("GET", "https://api.seic.com/v1/accounts"))
     with TestClient(app_that_raises(error, gateway)) as browser:
         reply = browser.get("/accounts")
@@ -188,14 +190,14 @@ def test_a_failed_connection_to_our_own_host_is_answered(
     ("kind", "status"),
     [pytest.param(httpx.ReadTimeout, 504, id="timeout"), pytest.param(httpx.ConnectError, 503, id="no connection")],
 )
-@pytest.mark.parametrize("with_clients", [True, False], ids=["beside clients", "alone"])
-def test_a_failed_connection_of_a_person_is_answered(
+@pytest.mark.parametrize("with_clients", [True, False], ids=["with clients", "alone"])
+def test_a_failed_connection_to_the_host_of_logins(
     kind: type[httpx.TransportError], status: int, with_clients: bool, gateway: FakeGateway
 ) -> None:
-    """LoginRealm may log in at another host than the service itself calls."""
+    """Users may log in at another host than the application's clients call."""
     people = FakePlatform().config(hosts=seic.Hosts("https://people.example"))
     logins = Logins(people, callback_url=CALLBACK, key=Fernet.generate_key())
-    own = lifespan(gateway.config(), also=logins.lifespan, transport=gateway.transport)
+    own = lifespan(gateway.config(), also=logins.lifespan, transport=gateway)
     app = FastAPI(lifespan=own if with_clients else logins.lifespan)
     add_exception_handlers(app)
 
@@ -209,8 +211,8 @@ def test_a_failed_connection_of_a_person_is_answered(
         TestClient(app).get("/")
 
 
-def test_an_application_without_clients_is_left_alone() -> None:
-    """The handlers do not replace an error by one of their own."""
+def test_without_clients_no_connection_error_is_handled() -> None:
+    """The handlers do not replace an error with one of their own."""
     app = FastAPI()
     add_exception_handlers(app)
 
@@ -222,9 +224,9 @@ def test_an_application_without_clients_is_left_alone() -> None:
         TestClient(app).get("/")
 
 
-def test_a_call_through_the_client_is_answered_whole(gateway: FakeGateway) -> None:
-    """From the gateway's refusal to the caller's problem details, with the gateway's own tracking id."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway.transport))
+def test_the_gateways_tracking_id_reaches_the_caller(gateway: FakeGateway) -> None:
+    """From the gateway's refusal to the problem details."""
+    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
     add_exception_handlers(app)
     gateway.plan.append(httpx.Response(401, json={"code": "no", "message": "AppSecret-1"}))
 
@@ -238,9 +240,9 @@ def test_a_call_through_the_client_is_answered_whole(gateway: FakeGateway) -> No
     assert (reply.status_code, reply.json()["tracking_id"]) == (502, "track-1")
 
 
-def test_a_web_socket_gets_no_http_answer(gateway: FakeGateway) -> None:
-    """Its server closes it; sending a response into it would be an error of its own."""
-    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway.transport))
+def test_a_web_socket_gets_no_http_response(gateway: FakeGateway) -> None:
+    """The server closes it; a response would be another error."""
+    app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
     add_exception_handlers(app)
 
     @app.websocket("/ws")
@@ -253,8 +255,8 @@ def test_a_web_socket_gets_no_http_answer(gateway: FakeGateway) -> None:
             socket.receive_json()
 
 
-def test_the_mapping_is_there_for_other_frameworks() -> None:
-    """Who answers in another form can still ask which status an error means."""
+def test_problem_of_can_be_called_directly() -> None:
+    """For applications that report errors in another form."""
     problem = problem_of(UNAVAILABLE("x", retry_after=3.0, tracking_id="t-1"))
 
     assert (problem.status, problem.retry_after, problem.tracking_id) == (503, 3.0, "t-1")

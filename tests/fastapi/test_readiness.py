@@ -1,13 +1,14 @@
-"""When an application is ready: what its clients' tokens and certificates make of the probe."""
+"""Readiness of clients: status and JSON for each state of token and certificate."""
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import threading
-from collections.abc import Callable
+import time
+from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import httpx
 import pytest
 from cryptography.fernet import Fernet
@@ -15,16 +16,27 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 import seic
-from seic._events import CertificateRejected
-from seic._runtime import Job, start_thread
-from seic.fastapi import Logins, _certificate_probe, _readiness, lifespan, readiness_route
-from tests._support.fake_gateway import FakeGateway
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from seic.events import Event, TokenRefreshEnded
+from seic.fastapi import Logins, lifespan, readiness_route
+from seic.sandbox import CertificateAuthority
+from tests._support.clocks import FakeClock
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.readiness import BROWSER, app_of, certificate
 
 
+def _app_with_clock(gateway: FakeGateway, clock: FakeClock) -> FastAPI:
+    """Return an application whose token lives by a clock that the test moves."""
+    config = gateway.config()
+    auth = seic.OAuth2Auth(config, transport=gateway, clock=clock.clock)
+    options: Any = {"auth": auth}
+    app = FastAPI(lifespan=lifespan(config, warm=True, **options))
+    app.routes.append(readiness_route("/ready"))
+    return app
+
+
 def test_a_warm_application_is_ready(gateway: FakeGateway) -> None:
-    """The whole document, as a machine reads it."""
+    """The JSON document has every fact."""
     with TestClient(app_of(gateway, gateway.config(certificate=certificate(left=400)), warm=True)) as browser:
         reply = browser.get("/ready")
 
@@ -43,7 +55,7 @@ def test_a_warm_application_is_ready(gateway: FakeGateway) -> None:
 
 
 def test_before_the_first_call_nothing_is_wrong(gateway: FakeGateway) -> None:
-    """No token was needed yet; asking does not fetch one."""
+    """No token was needed yet, and a probe does not request one."""
     with TestClient(app_of(gateway)) as browser:
         client = browser.get("/ready").json()["clients"]["default"]
 
@@ -62,17 +74,17 @@ def test_before_the_first_call_nothing_is_wrong(gateway: FakeGateway) -> None:
         pytest.param(31, 730, 200, "pass", id="SEI's, a month left"),
         pytest.param(29, 730, 200, "warn", id="less than a month"),
         pytest.param(3.1, 730, 200, "warn", id="just above the limit"),
-        pytest.param(2.9, 730, 503, "fail", id="red before it dies"),
-        pytest.param(-0.1, 730, 503, "fail", id="dead"),
+        pytest.param(2.9, 730, 503, "fail", id="fails before it expires"),
+        pytest.param(-0.1, 730, 503, "fail", id="expired"),
         pytest.param(0.9, 1, 200, "pass", id="short-lived, fresh"),
         pytest.param(0.1, 1, 200, "warn", id="short-lived, used up"),
         pytest.param(0.04, 1, 503, "fail", id="short-lived, a twentieth left"),
     ],
 )
-def test_it_goes_red_before_the_certificate_dies(
+def test_it_fails_before_the_certificate_expires(
     left: float, lifetime: float, status: int, word: str, gateway: FakeGateway
 ) -> None:
-    """Yellow for a month, red three days ahead; a short-lived certificate by its share."""
+    """A warning for 30 days, a failure 3 days ahead; a short-lived certificate counts by its share."""
     config = gateway.config(certificate=certificate(left=left, lifetime=lifetime))
     with TestClient(app_of(gateway, config, warm=True)) as browser:
         reply = browser.get("/ready")
@@ -81,20 +93,21 @@ def test_it_goes_red_before_the_certificate_dies(
     assert reply.json()["status"] == reply.json()["clients"]["default"]["certificate"]["status"] == word
 
 
-def test_how_early_it_goes_red_can_be_set(gateway: FakeGateway) -> None:
-    """Who needs a fortnight for a new certificate says so."""
+def test_red_days_can_be_set(gateway: FakeGateway) -> None:
+    """An operator who needs two weeks for a new certificate sets 14."""
     config = gateway.config(certificate=certificate(left=13))
     with TestClient(app_of(gateway, config, red_days=14)) as browser:
         assert browser.get("/ready").status_code == 503
 
 
-def test_a_refused_token_makes_it_red_until_one_is_had(gateway: FakeGateway) -> None:
-    """With the last error and its id; none of the provider's words. It stays to be read after the recovery."""
+def test_a_refused_token_fails_until_there_is_one(gateway: FakeGateway) -> None:
+    """The last error has its id but none of the provider's words, and is still shown after the recovery."""
     gateway.plan.append(httpx.Response(401, json={"code": "bad", "message": "password-1 of svc-user"}))
-    app = app_of(gateway, warm=True)
+    clock = FakeClock(wall=time.time())
+    app = _app_with_clock(gateway, clock)
     with TestClient(app) as browser:
         red = browser.get("/ready")
-        app.state.seic["default"].auth._source.state._error = None  # the pause after a refusal is over
+        clock.advance(3600)  # the pause after a refusal is over
         assert browser.portal is not None
         browser.portal.call(app.state.seic["default"].token)
         green = browser.get("/ready")
@@ -112,51 +125,51 @@ def test_a_refused_token_makes_it_red_until_one_is_had(gateway: FakeGateway) -> 
     assert green.json()["clients"]["default"]["last_error"] == client["last_error"]
 
 
-def _settled(app: FastAPI, browser: TestClient) -> None:
-    """Wait until what a probe started has ended."""
-
-    async def wait() -> None:
-        (job,) = app.state.seic.renewals.values()
-        await asyncio.wait([job._task])
-
-    assert browser.portal is not None
-    browser.portal.call(wait)
-
-
-def test_a_red_probe_has_a_token_fetched(gateway: FakeGateway) -> None:
-    """No traffic comes to a red instance, so nothing else would ever find out that the outage is over."""
+def test_a_failing_probe_requests_a_token(gateway: FakeGateway) -> None:
+    """An instance out of service gets no other requests, so only a probe can end the failure."""
     gateway.plan.append(httpx.Response(401))
-    app = app_of(gateway, warm=True)
+    clock = FakeClock(wall=time.time())
+    app = _app_with_clock(gateway, clock)
+    refreshed = threading.Event()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, TokenRefreshEnded):
+            refreshed.set()
+
     with TestClient(app) as browser:
-        app.state.seic["default"].auth._source.state._error = None  # the pause after a failure is over
+        app.state.seic["default"].listen(listen)
+        clock.advance(3600)  # the pause after a refusal is over
         red = browser.get("/ready")
-        _settled(app, browser)
+        assert refreshed.wait(30)
         green = browser.get("/ready")
 
     assert (red.status_code, green.status_code) == (503, 200)
     assert gateway.tokens == 1
 
 
-def test_red_probes_ask_no_more_often_than_calls_would(gateway: FakeGateway) -> None:
-    """The pause after a failure holds for them as well, or a probe every second would lock an account."""
+def test_failing_probes_request_tokens_no_more_often_than_calls_would(gateway: FakeGateway) -> None:
+    """The pause after a failure applies, or a probe every second would lock an account."""
     gateway.plan.append(httpx.Response(401))
     app = app_of(gateway, warm=True)
     with TestClient(app) as browser:
+        client = app.state.seic["default"]
+        assert browser.portal is not None
         for _ in range(3):
             assert browser.get("/ready").status_code == 503
-            _settled(app, browser)
-        assert app.state.seic["default"].stats.token_requests == 1
+            with pytest.raises(seic.TokenRequestRefused):
+                browser.portal.call(client.token)
+        assert client.stats.token_requests == 1
 
 
-def test_an_outage_under_a_living_token_is_a_warning(gateway: FakeGateway) -> None:
+def test_an_outage_while_the_token_is_valid_is_a_warning(gateway: FakeGateway) -> None:
     """Calls go through, so the instance stays in service."""
     app = app_of(gateway, warm=True)
     with TestClient(app) as browser:
         gateway.plan.extend([httpx.Response(503), httpx.Response(503)])
-        auth = app.state.seic["default"].auth
+        client = app.state.seic["default"]
         assert browser.portal is not None
         with pytest.raises(seic.TokenEndpointUnavailable):
-            browser.portal.call(lambda: auth.source.token(force=True))
+            browser.portal.call(lambda: client.token(force=True))
         reply = browser.get("/ready")
 
     assert reply.status_code == 200
@@ -164,22 +177,27 @@ def test_an_outage_under_a_living_token_is_a_warning(gateway: FakeGateway) -> No
     assert reply.json()["clients"]["default"]["last_error"]["what"] == "token endpoint down"
 
 
-def test_a_rejected_new_certificate_is_the_last_error(gateway: FakeGateway) -> None:
-    """The old one still serves, so it is not red; but somebody has to know. The path stays inside."""
-    app = app_of(gateway, warm=True)
+def test_a_rejected_new_certificate_is_the_last_error(gateway: FakeGateway, tmp_path: Path) -> None:
+    """The old one still works, so readiness does not fail; the path is not shown."""
+    pair = CertificateAuthority().issue("svc-user")
+    path = tmp_path / "client.pem"
+    path.write_bytes(pair.cert_pem + pair.key_pem)
+    path.chmod(0o600)
+    app = app_of(gateway, gateway.config(certificate=seic.ClientCertificate.load(path)), warm=True)
     with TestClient(app) as browser:
-        app.state.seic["default"].auth._emit(
-            CertificateRejected(path="/etc/tls/client.pem", reason="mismatch", problem="the key is another's")
-        )
+        path.write_bytes(b"truncated")
+        assert browser.portal is not None
+        with pytest.raises(seic.CertificateError):
+            browser.portal.call(app.state.seic["default"].reload_certificate)
         reply = browser.get("/ready")
 
-    assert reply.status_code == 200
     assert reply.json()["clients"]["default"]["last_error"]["what"] == "certificate rejected"
+    assert reply.json()["clients"]["default"]["status"] != "fail"
     assert "client.pem" not in reply.text
 
 
-def test_a_certificate_that_cannot_be_had_is_red(gateway: FakeGateway) -> None:
-    """A vault that gives none leaves the client unable to connect."""
+def test_a_certificate_that_cannot_be_loaded_fails(gateway: FakeGateway) -> None:
+    """A callback that raises leaves the client unable to connect."""
 
     def from_vault() -> seic.ClientCertificate:
         raise LookupError("vault.internal.example is sealed")
@@ -199,43 +217,40 @@ def test_a_certificate_that_cannot_be_had_is_red(gateway: FakeGateway) -> None:
 
 
 @pytest.mark.parametrize("at_logins", [False, True], ids=["a client", "logins"])
-async def test_a_certificate_that_is_waited_for_holds_up_no_probe(
+async def test_a_blocked_certificate_callback_delays_no_probe(
     at_logins: bool, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A vault that hangs is looked at once, however many probes come, and each is answered: nobody can connect now."""
-    monkeypatch.setattr(_readiness, "_PATIENCE", 0.0)
-    vault, asked = threading.Event(), threading.Event()
-    looks: list[int] = []
+    """It is called once, however many probes come, and each gets its answer."""
+    timeout = "seic.fastapi._readiness._CERTIFICATE_TIMEOUT"
+    monkeypatch.setattr(timeout, 0.0)
+    vault, called = threading.Event(), threading.Event()
+    calls: list[int] = []
 
     def from_vault() -> seic.ClientCertificate:
-        asked.set()
+        calls.append(1)
+        called.set()
         vault.wait()
         return certificate(left=400)
 
-    def look(call: Callable[[], None], **options: Any) -> Job:
-        looks.append(1)
-        return start_thread(call, **options)
-
-    monkeypatch.setattr(_certificate_probe, "start_thread", look)
     app = FastAPI(routes=[readiness_route("/ready")])
     if at_logins:
         platform = FakePlatform()
         logins = Logins(platform.config(certificate=from_vault), callback_url=CALLBACK, key=Fernet.generate_key())
         running = lifespan({}, also=logins.lifespan)
     else:
-        running = lifespan(gateway.config(certificate=from_vault), transport=gateway.transport)
+        running = lifespan(gateway.config(certificate=from_vault), transport=gateway)
     transport = httpx.ASGITransport(app)
     async with running(app), httpx.AsyncClient(transport=transport, base_url="http://app") as browser:
         red = [(await browser.get("/ready")).status_code for _ in range(3)]
+        assert await anyio.to_thread.run_sync(called.wait, 30)
+        assert (red, len(calls)) == ([503] * 3, 1)
         vault.set()
-        assert (red, len(looks)) == ([503] * 3, 1)
-        monkeypatch.setattr(_readiness, "_PATIENCE", 60.0)
+        monkeypatch.setattr(timeout, 60.0)
         assert (await browser.get("/ready")).status_code == 200
-    assert asked.is_set()
 
 
 def test_the_worst_client_decides(gateway: FakeGateway) -> None:
-    """One that cannot work makes the whole red; the others are shown as they are."""
+    """One failing client fails the whole; the others are reported as they are."""
     configs = {"good": gateway.config(), "bad": gateway.config(certificate=certificate(left=1))}
     with TestClient(app_of(gateway, configs)) as browser:
         reply = browser.get("/ready")
@@ -248,8 +263,8 @@ def test_the_worst_client_decides(gateway: FakeGateway) -> None:
     }
 
 
-def test_an_application_without_a_lifespan_is_told_so() -> None:
-    """Rather than being ready with nothing."""
+def test_a_forgotten_lifespan_is_an_error() -> None:
+    """Not a ready application without clients."""
     app = FastAPI()
     app.routes.append(readiness_route())
 

@@ -1,4 +1,4 @@
-"""What logins add to an application's readiness."""
+"""Readiness of logins."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from seic.fastapi import Logins, lifespan, readiness_route
-from tests._support.fake_gateway import FakeGateway
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.readiness import BROWSER, certificate
 
 
 def logins_of(platform: FakePlatform, **changes: Any) -> Logins:
-    """Return a login at the platform."""
+    """Return logins at the platform."""
     config = platform.config(**changes)
-    return Logins(config, callback_url=CALLBACK, key=Fernet.generate_key(), transport=platform.transport)
+    return Logins(config, callback_url=CALLBACK, key=Fernet.generate_key(), transport=platform)
 
 
 def site_of(logins: Logins, run: Any = None) -> TestClient:
-    """Return a browser at an application where people log in, with a readiness route."""
+    """Return a browser at an application with logins and a readiness route."""
     app = Starlette(routes=[*logins.routes, readiness_route("/ready")], lifespan=run or logins.lifespan)
     return TestClient(app, base_url="https://app.example", follow_redirects=False)
 
 
 def log_in(platform: FakePlatform, browser: TestClient) -> int:
-    """Log a person in, and return the status of the callback's answer."""
+    """Log a user in, and return the status of the callback."""
     return browser.get(platform.log_in(browser.get("/login").headers["Location"])).status_code
 
 
-def test_an_application_with_logins_alone_has_a_readiness_route() -> None:
-    """No client of its own is needed; before the first login nothing is wrong."""
+def test_logins_need_no_client() -> None:
+    """An application with logins only is ready before the first login."""
     with site_of(logins_of(FakePlatform())) as browser:
         reply = browser.get("/ready")
         page = browser.get("/ready", headers=BROWSER)
@@ -50,8 +50,8 @@ def test_an_application_with_logins_alone_has_a_readiness_route() -> None:
         assert word in page.text
 
 
-def test_logins_that_fail_are_a_warning_until_one_works() -> None:
-    """Whoever is logged in goes on, so the instance stays in service; but somebody has to know."""
+def test_failing_logins_are_a_warning_until_one_succeeds() -> None:
+    """Users who are logged in are not affected, so the instance stays in service."""
     platform = FakePlatform()
     with site_of(logins_of(platform)) as browser:
         platform.plan.extend([httpx.Response(503)] * 2)
@@ -74,12 +74,12 @@ def test_logins_that_fail_are_a_warning_until_one_works() -> None:
 @pytest.mark.parametrize(
     ("code", "word", "what"),
     [
-        pytest.param("invalid_grant", "pass", None, id="a person's code"),
+        pytest.param("invalid_grant", "pass", None, id="a user's code"),
         pytest.param("invalid_client", "warn", "token refused", id="the application's secret"),
     ],
 )
-def test_only_a_refusal_of_the_application_is_trouble(code: str, word: str, what: str | None) -> None:
-    """That one person's login was too late says nothing of the next one's."""
+def test_only_a_refusal_of_the_application_is_a_warning(code: str, word: str, what: str | None) -> None:
+    """One user's expired code says nothing about other logins."""
     platform = FakePlatform()
     with site_of(logins_of(platform)) as browser:
         platform.plan.append(httpx.Response(400, json={"error": code}))
@@ -93,8 +93,8 @@ def test_only_a_refusal_of_the_application_is_trouble(code: str, word: str, what
 @pytest.mark.parametrize(
     ("left", "status", "word"), [(31, 200, "pass"), (29, 200, "warn"), (2.9, 503, "fail")], ids=str
 )
-def test_the_certificate_of_logins_counts_as_a_clients(left: float, status: int, word: str) -> None:
-    """Without it nobody could log in, nor call anything."""
+def test_the_certificate_of_logins_counts_like_a_clients(left: float, status: int, word: str) -> None:
+    """Without it no user can log in."""
     with site_of(logins_of(FakePlatform(), certificate=certificate(left=left))) as browser:
         reply = browser.get("/ready")
 
@@ -102,10 +102,10 @@ def test_the_certificate_of_logins_counts_as_a_clients(left: float, status: int,
     assert reply.json()["logins"]["seic"]["certificate"]["status"] == word
 
 
-def test_clients_and_logins_stand_side_by_side(gateway: FakeGateway) -> None:
-    """Each under its own name; the worst decides. A mounted application says the same."""
+def test_clients_and_logins_are_reported_together(gateway: FakeGateway) -> None:
+    """Each has its name, the worst decides; a mounted application reports the same."""
     logins = logins_of(FakePlatform(), certificate=certificate(left=1))
-    run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway.transport)
+    run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway)
     inner = Starlette(routes=[readiness_route("/ready")])
     app = Starlette(routes=[*logins.routes, readiness_route("/ready"), Mount("/inner", inner)], lifespan=run)
     with TestClient(app) as browser:

@@ -1,4 +1,4 @@
-"""The page that people see of an application's readiness."""
+"""The readiness page: content negotiation, content, and its content security policy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.readiness import BROWSER, app_of, certificate
 
 
@@ -29,8 +29,8 @@ from tests._support.readiness import BROWSER, app_of, certificate
         pytest.param("", "application/json", id="empty"),
     ],
 )
-def test_people_get_a_page_and_machines_json(accept: str, kind: str, gateway: FakeGateway) -> None:
-    """By what each accepts (RFC 9110 §12.5.1); a cache may not mix them up."""
+def test_browsers_get_a_page_and_programs_json(accept: str, kind: str, gateway: FakeGateway) -> None:
+    """The Accept header decides (RFC 9110 §12.5.1); Vary keeps caches from mixing them up."""
     with TestClient(app_of(gateway)) as browser:
         reply = browser.get("/ready", headers={"Accept": accept})
 
@@ -38,8 +38,8 @@ def test_people_get_a_page_and_machines_json(accept: str, kind: str, gateway: Fa
     assert reply.headers["Vary"] == "Accept"
 
 
-def test_the_page_says_the_same_and_runs_nothing(gateway: FakeGateway) -> None:
-    """The same facts and status; no script, and no style but its own is allowed to apply."""
+def test_the_page_has_the_same_facts_and_runs_nothing(gateway: FakeGateway) -> None:
+    """Facts and status are those of the JSON; scripts and foreign styles are forbidden."""
     config = gateway.config(certificate=certificate(left=2))
     with TestClient(app_of(gateway, {"invest <ments>": config}, warm=True)) as browser:
         reply = browser.get("/ready", headers=BROWSER)
@@ -62,17 +62,17 @@ def test_the_page_says_the_same_and_runs_nothing(gateway: FakeGateway) -> None:
 @pytest.mark.parametrize(
     ("warm", "plan", "words"),
     [
-        pytest.param(False, [], ["Ready", "none yet", "the next call gets one", "calls go without one"], id="cold"),
+        pytest.param(False, [], ["Ready", "none yet", "requested by the next call", "sent without one"], id="cold"),
         pytest.param(True, [], ["Ready", "left"], id="warm"),
         pytest.param(
-            True, [httpx.Response(401)], ["Not ready", "the last request for one failed", "token refused"], id="refused"
+            True, [httpx.Response(401)], ["Not ready", "the last token request failed", "token refused"], id="refused"
         ),
     ],
 )
-def test_the_page_tells_each_state_in_words(
+def test_the_page_has_each_state_in_words(
     warm: bool, plan: list[httpx.Response], words: list[str], gateway: FakeGateway
 ) -> None:
-    """Nobody has to know what null means."""
+    """A null in JSON is a word on the page."""
     gateway.plan.extend(plan)
     with TestClient(app_of(gateway, warm=warm)) as browser:
         page = browser.get("/ready", headers=BROWSER).text
@@ -81,8 +81,8 @@ def test_the_page_tells_each_state_in_words(
         assert word in page
 
 
-def test_a_token_of_unknown_lifetime_is_shown_without_an_end(gateway: FakeGateway) -> None:
-    """Not every provider tells `expires_in`."""
+def test_a_token_without_expires_in(gateway: FakeGateway) -> None:
+    """The page says that the expiry is unknown."""
     gateway.plan.append(httpx.Response(200, json={"access_token": "token-9"}))
     app = app_of(gateway, warm=True)
     with TestClient(app) as browser:
@@ -91,4 +91,4 @@ def test_a_token_of_unknown_lifetime_is_shown_without_an_end(gateway: FakeGatewa
 
     assert document["clients"]["default"]["token"]["expires_in_seconds"] is None
     assert document["status"] == "pass"
-    assert "no end is known" in page
+    assert "expiry unknown" in page

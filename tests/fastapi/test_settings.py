@@ -1,5 +1,8 @@
+"""`SeicSettings`: sources, errors, secrets."""
+
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,21 +10,28 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import seic
-from seic import _settings
 from seic.fastapi import SeicSettings
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """Begin with no settings, in an empty folder."""
-    for name in _settings._NAMES:
-        monkeypatch.delenv(f"SEIC_{name.upper()}", raising=False)
+    """No settings, and an empty folder."""
+    for name in [name for name in os.environ if name.upper().startswith("SEIC_")]:
+        monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return monkeypatch
 
 
+def set_variables(environment: pytest.MonkeyPatch, *, client_id: str = "SEIC_CLIENT_ID") -> None:
+    """Set the variables of a plain provider."""
+    environment.setenv("SEIC_PROVIDER", "oauth2")
+    environment.setenv(client_id, "id-1")
+    environment.setenv("SEIC_CLIENT_SECRET", "secret-1")
+    environment.setenv("SEIC_API_HOST", "api.example.com")
+
+
 def test_they_are_read_from_the_environment(environment: pytest.MonkeyPatch) -> None:
-    """The same variables give the same configuration as `Config.from_env`."""
+    """The configuration equals that of `Config.from_env`."""
     environment.setenv("SEIC_CLIENT_ID", "AppKey-1")
     environment.setenv("SEIC_CLIENT_SECRET", "AppSecret-1")
     environment.setenv("SEIC_USERNAME", "svc-user")
@@ -31,9 +41,9 @@ def test_they_are_read_from_the_environment(environment: pytest.MonkeyPatch) -> 
 
 
 def test_they_are_read_from_a_dotenv_file(tmp_path: Path) -> None:
-    """What pydantic-settings adds, works."""
+    """A source that `Config.from_env` does not have."""
     (tmp_path / ".env").write_text(
-        "SEIC_PROVIDER=oauth2\nSEIC_CLIENT_ID=id-1\nSEIC_CLIENT_SECRET=secret-1\nSEIC_CLIENT_SECRET=x\nSEIC_API_HOST=api.example.com\n"
+        "SEIC_PROVIDER=oauth2\nSEIC_CLIENT_ID=id-1\nSEIC_CLIENT_SECRET=x\nSEIC_API_HOST=api.example.com\n"
     )
 
     config = SeicSettings(_env_file=".env").config()  # type: ignore[call-arg]  # pydantic-settings' own argument
@@ -41,8 +51,8 @@ def test_they_are_read_from_a_dotenv_file(tmp_path: Path) -> None:
     assert (config.client_id, config.base_url) == ("id-1", "https://api.example.com")
 
 
-def test_they_may_be_a_part_of_ones_own(environment: pytest.MonkeyPatch) -> None:
-    """An application has settings besides."""
+def test_they_can_be_a_field_of_other_settings(environment: pytest.MonkeyPatch) -> None:
+    """The application has its own settings too."""
 
     class Settings(BaseSettings):
         model_config = SettingsConfigDict(env_prefix="APP_")
@@ -51,11 +61,7 @@ def test_they_may_be_a_part_of_ones_own(environment: pytest.MonkeyPatch) -> None
         seic: SeicSettings = Field(default_factory=SeicSettings)
 
     environment.setenv("APP_DEBUG", "1")
-    environment.setenv("SEIC_PROVIDER", "oauth2")
-    environment.setenv("SEIC_CLIENT_ID", "id-1")
-    environment.setenv("SEIC_CLIENT_SECRET", "secret-1")
-    environment.setenv("SEIC_CLIENT_SECRET", "secret-1")
-    environment.setenv("SEIC_API_HOST", "api.example.com")
+    set_variables(environment)
 
     settings = Settings()
 
@@ -63,8 +69,8 @@ def test_they_may_be_a_part_of_ones_own(environment: pytest.MonkeyPatch) -> None
     assert settings.seic.config().client_id == "id-1"
 
 
-def test_they_share_a_dotenv_file_with_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the documentation has it: each reads its own names, and neither stumbles over the other's."""
+def test_they_share_a_dotenv_file_with_other_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example of the documentation: each class reads its own names."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text(
         "DEBUG=1\nSEIC_PROVIDER=oauth2\nSEIC_CLIENT_ID=id-1\nSEIC_CLIENT_SECRET=x\nSEIC_API_HOST=api.example.com\n"
@@ -85,15 +91,15 @@ def test_they_share_a_dotenv_file_with_ones_own(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_missing_setting_is_named_as_the_variable() -> None:
-    """The error is seic's own, the same as without pydantic."""
+    """The error is the same as without pydantic."""
     with pytest.raises(seic.ConfigurationError) as caught:
         SeicSettings().config()
 
     assert caught.value.field == "SEIC_CLIENT_ID"
 
 
-def test_a_slip_in_a_name_is_refused(environment: pytest.MonkeyPatch) -> None:
-    """A variable that is no setting's is no more ignored than by `Config.from_env`."""
+def test_a_misspelt_variable_is_an_error(environment: pytest.MonkeyPatch) -> None:
+    """As with `Config.from_env`."""
     environment.setenv("SEIC_CLIENT_ID", "id-1")
     environment.setenv("SEIC_CERTFICATE", "client.pem")
 
@@ -104,8 +110,8 @@ def test_a_slip_in_a_name_is_refused(environment: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["SEIC_CLIENT_IDD", "seic_client_idd", "Seic_Client_Idd"])
-def test_a_slip_in_a_dotenv_file_is_refused(name: str, tmp_path: Path) -> None:
-    """With the nearest name, as for a variable; what it says may be a secret, and stays unsaid."""
+def test_a_misspelt_name_in_a_dotenv_file_is_an_error(name: str, tmp_path: Path) -> None:
+    """The message suggests the nearest name, and does not show the value."""
     (tmp_path / ".env").write_text(f"APP_DEBUG=1\n{name}=id-1\nSEIC_EMPTY=\nSEIC_NOTHING\nSEIC_SERVICE_HOST=10.0.0.1\n")
 
     with pytest.raises(seic.ConfigurationError) as caught:
@@ -116,8 +122,8 @@ def test_a_slip_in_a_dotenv_file_is_refused(name: str, tmp_path: Path) -> None:
     assert "id-1" not in str(caught.value)
 
 
-def test_a_dotenv_file_may_hold_what_others_read(tmp_path: Path) -> None:
-    """Settings of the application's own, those of a class below, and what is set to nothing."""
+def test_a_dotenv_file_can_have_other_names(tmp_path: Path) -> None:
+    """Settings of the application or of a subclass, and empty ones."""
 
     class Settings(SeicSettings):
         model_config = SettingsConfigDict(env_file=".env")
@@ -131,17 +137,14 @@ def test_a_dotenv_file_may_hold_what_others_read(tmp_path: Path) -> None:
     assert (Settings().debug, Settings().client_id) == (True, "id-1")
 
 
-def test_fields_that_an_application_adds_are_its_own(environment: pytest.MonkeyPatch) -> None:
-    """What a class below reads by the same prefix is no slip, whatever its type and however it is spelt."""
+def test_fields_of_a_subclass_are_allowed(environment: pytest.MonkeyPatch) -> None:
+    """Their variables are not misspelt, whatever their type and case."""
 
     class Settings(SeicSettings):
         debug: bool = False
         retries: int = 1
 
-    environment.setenv("SEIC_PROVIDER", "oauth2")
-    environment.setenv("seic_client_id", "id-1")
-    environment.setenv("SEIC_CLIENT_SECRET", "secret-1")
-    environment.setenv("SEIC_API_HOST", "api.example.com")
+    set_variables(environment, client_id="seic_client_id")
     environment.setenv("SEIC_DEBUG", "1")
 
     settings = Settings()
@@ -150,20 +153,16 @@ def test_fields_that_an_application_adds_are_its_own(environment: pytest.MonkeyP
     assert settings.config().client_id == "id-1"
 
 
-def test_changes_stand_above_the_settings(environment: pytest.MonkeyPatch) -> None:
-    """A store or a certificate that was made in code."""
+def test_arguments_replace_settings(environment: pytest.MonkeyPatch) -> None:
+    """For a store or a certificate that is made in code."""
     store = seic.MemoryStore()
-    environment.setenv("SEIC_PROVIDER", "oauth2")
-    environment.setenv("SEIC_CLIENT_ID", "id-1")
-    environment.setenv("SEIC_CLIENT_SECRET", "secret-1")
-    environment.setenv("SEIC_CLIENT_SECRET", "secret-1")
-    environment.setenv("SEIC_API_HOST", "api.example.com")
+    set_variables(environment)
 
     assert SeicSettings().config(store=store).store is store
 
 
 def test_no_secret_is_shown(environment: pytest.MonkeyPatch) -> None:
-    """Settings are printed when an application starts."""
+    """Applications print their settings on start."""
     environment.setenv("SEIC_CLIENT_SECRET", "AppSecret-1")
     environment.setenv("SEIC_PASSWORD", "password-1")
     environment.setenv("SEIC_CERTIFICATE_PASSWORD", "passphrase-1")
@@ -175,6 +174,10 @@ def test_no_secret_is_shown(environment: pytest.MonkeyPatch) -> None:
         assert secret not in shown
 
 
-def test_it_knows_the_settings_that_the_core_knows() -> None:
-    """A setting that joins the core has to join here."""
-    assert set(SeicSettings.model_fields) == {*_settings._NAMES, "profile"}
+def test_it_has_every_setting_of_the_core() -> None:
+    """The error of a misspelt variable lists the variables of `Config.from_env`."""
+    with pytest.raises(seic.ConfigurationError) as caught:
+        seic.Config.from_env({"SEIC_ZZZZZZZZZZZZ": "x"})
+
+    known = str(caught.value).partition("known variables: ")[2].split(", ")
+    assert {f"SEIC_{name.upper()}" for name in SeicSettings.model_fields} == {*known}

@@ -1,4 +1,4 @@
-"""A person logs in: a real browser at the platform's login page, the SDK at both ends of the flow."""
+"""User logins with a real browser on the platform's login page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests._support.browser import Browser
 
 
 class _Page(BaseHTTPRequestHandler):
-    """The application's page that a login comes back to."""
+    """The page of the application that a login redirects to."""
 
     def do_GET(self) -> None:
         """Answer the browser."""
@@ -31,7 +31,7 @@ class _Page(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def callback() -> Iterator[str]:
-    """The application's own address on loopback, where logins come back to."""
+    """Return the application's callback address on loopback."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -42,13 +42,13 @@ def callback() -> Iterator[str]:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
-    """A person who was never here."""
+    """Return a browser without cookies."""
     with Browser(tmp_path / "profile") as browser:
         yield browser
 
 
 def begin(sandbox: Sandbox, callback: str, *, end_other_sessions: bool = False) -> seic.Login:
-    """Begin a login as an application does."""
+    """Start a login as an application does."""
     return seic.Login.begin(
         provider=seic.SEI_PLATFORM,
         hosts=seic.Hosts(api=sandbox.api_url, mtls=sandbox.mtls_url),
@@ -59,14 +59,14 @@ def begin(sandbox: Sandbox, callback: str, *, end_other_sessions: bool = False) 
 
 
 def fill_in(browser: Browser, sandbox: Sandbox) -> None:
-    """Type what a person types."""
+    """Fill in the login form."""
     browser.fill("#email", sandbox.email)
     browser.fill("#password", sandbox.password, enter=True)
 
 
 @pytest.mark.parametrize("certificate", [False, True], ids=["api host", "mtls host"])
-async def test_person_logs_in_and_the_code_becomes_a_token(certificate: bool, callback: str, browser: Browser) -> None:
-    """Authorize, login page, callback, exchange within the code's 20 seconds, call, renewal: by the real clock."""
+async def test_a_login_gives_a_token(certificate: bool, callback: str, browser: Browser) -> None:
+    """Authorization, login page, callback, token request within 20 seconds, call and refresh, by the real clock."""
     with Sandbox() as sandbox:
         login = begin(sandbox, callback)
         browser.open(login.url)
@@ -89,8 +89,8 @@ async def test_person_logs_in_and_the_code_becomes_a_token(certificate: bool, ca
         assert (counts.tokens_issued, counts.token_refusals, counts.api_refusals) == (2, 0, 0)
 
 
-async def test_person_mistypes_and_tries_again(callback: str, browser: Browser) -> None:
-    """The page says so and keeps the email; the login goes on from there, with the mouse this time."""
+async def test_wrong_credentials_can_be_corrected(callback: str, browser: Browser) -> None:
+    """The page shows the error and keeps the email; the login continues, with the mouse this time."""
     with Sandbox() as sandbox:
         login = begin(sandbox, callback)
         browser.open(login.url)
@@ -105,8 +105,8 @@ async def test_person_mistypes_and_tries_again(callback: str, browser: Browser) 
             assert (await client.get("/v1/echo")).status_code == 200
 
 
-async def test_person_cancels(callback: str, browser: Browser) -> None:
-    """The application learns it as an error with a code of its own, without a field being filled in."""
+async def test_a_login_can_be_cancelled(callback: str, browser: Browser) -> None:
+    """The application gets an error with its own code, without any input in the form."""
     with Sandbox() as sandbox:
         login = begin(sandbox, callback)
         browser.open(login.url)
@@ -117,8 +117,8 @@ async def test_person_cancels(callback: str, browser: Browser) -> None:
         assert caught.value.code == "access_denied"
 
 
-async def test_code_that_waited_is_refused(callback: str, browser: Browser) -> None:
-    """After twenty seconds of the sandbox's clock a person has to log in again, and the error speaks of the code."""
+async def test_an_expired_code_is_refused(callback: str, browser: Browser) -> None:
+    """After twenty seconds of the sandbox's clock the user must log in again, and the error names the code."""
     clock = ManualClock()
     with Sandbox(clock=clock) as sandbox:
         login = begin(sandbox, callback)
@@ -132,14 +132,14 @@ async def test_code_that_waited_is_refused(callback: str, browser: Browser) -> N
         assert "20 seconds" in str(caught.value)
 
 
-async def test_login_ends_the_persons_other_session(callback: str, browser: Browser) -> None:
-    """The page says so beforehand; the other client is told what happened to it."""
+async def test_a_login_ends_the_other_session(callback: str, browser: Browser) -> None:
+    """The page announces it; the other client gets an error that says so."""
     with Sandbox() as sandbox:
         async with seic.AsyncClient(sandbox.config(provider=seic.SEI_PLATFORM)) as other:
             assert (await other.get("/v1/echo")).status_code == 200
             login = begin(sandbox, callback, end_other_sessions=True)
             browser.open(login.url)
-            assert "Your sessions elsewhere will be ended." in browser.text
+            assert "Your other sessions will end." in browser.text
             fill_in(browser, sandbox)
             config = sandbox.config(provider=seic.SEI_PLATFORM, grant=login.finish(browser.url))
             async with seic.AsyncClient(config) as client:

@@ -1,4 +1,4 @@
-"""Each grant of each of the three dialects, against the sandbox: token, API call, renewal, and the end."""
+"""Each grant of the three dialects, against the sandbox: token, API call, renewal, and the final error."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 import seic
-from seic._tokens.clock import Clock
+from seic import Clock
 from seic.sandbox import ManualClock, Sandbox
 from tests._support.browser import Browser
-from tests._support.far_side import api_client
-from tests._support.platform_side import CALLBACK, Page, open_page
+from tests._support.platform_client import CALLBACK, Page, open_page
+from tests._support.sandbox_client import api_client
 
 ECHO = "/v1/echo"
 LATER = 3_601.0
@@ -27,13 +27,13 @@ GATEWAY = attrs.evolve(seic.SEI_GATEWAY, session_token_field="sessionToken")
 
 @pytest.fixture
 def sandbox(manual: ManualClock) -> Iterator[Sandbox]:
-    """Run a sandbox whose tokens age only as the test wants it."""
+    """Run a sandbox with a manual clock."""
     with Sandbox(clock=manual, redirect_urls=[CALLBACK]) as sandbox:
         yield sandbox
 
 
 def log_in(sandbox: Sandbox, **options: Any) -> tuple[seic.Login, str]:
-    """Begin a login, have a person without a screen carry it out, and return it with the callback."""
+    """Start a login, perform it without a browser, and return it with its callback."""
     hosts = seic.Hosts(api=sandbox.api_url)
     login = seic.Login.begin(
         provider=seic.SEI_PLATFORM, client_id=sandbox.client_id, redirect_uri=CALLBACK, hosts=hosts, **options
@@ -45,23 +45,23 @@ def log_in(sandbox: Sandbox, **options: Any) -> tuple[seic.Login, str]:
 
 
 def by_code(sandbox: Sandbox) -> seic.AuthorizationCode:
-    """A person's login."""
+    """Return the grant of a user login."""
     login, callback = log_in(sandbox)
     return login.finish(callback)
 
 
 def by_refresh_token(sandbox: Sandbox, provider: seic.Provider, grant: Any) -> seic.RefreshToken:
-    """The refresh token of a login that somebody else has made."""
+    """Return a grant with the refresh token of another login."""
     with seic.Client(sandbox.config(provider=provider, grant=grant)) as client:
         return seic.RefreshToken(refresh_token=client.token().refresh_token or "")
 
 
 def gateway_password(sandbox: Sandbox) -> seic.Password:
-    """The account's name and password."""
+    """Return the grant with the account's name and password."""
     return seic.Password(username=sandbox.username, password=lambda: sandbox.password)
 
 
-_CELLS: list[Any] = [
+_GRANTS: list[Any] = [
     pytest.param(
         GATEWAY,
         lambda box: seic.ClientCredentials(username=box.username, password=lambda: box.password),
@@ -99,11 +99,11 @@ _CELLS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("provider", "grant"), _CELLS)
-async def test_a_grant(
+@pytest.mark.parametrize(("provider", "grant"), _GRANTS)
+async def test_a_grant_gives_tokens(
     provider: seic.Provider, grant: Callable[[Sandbox], Any], sandbox: Sandbox, manual: ManualClock, clock: Clock
 ) -> None:
-    """Expect a token that the API takes, another one by itself when it is over, and no use of a thing twice."""
+    """The API accepts the token, it is renewed after it expires, and nothing is used twice."""
     config = sandbox.config(provider=provider, grant=grant(sandbox))
     async with seic.AsyncClient(config, auth=seic.OAuth2Auth(config, clock=clock)) as client:
         tokens = set()
@@ -116,9 +116,11 @@ async def test_a_grant(
         assert client.stats.token_failures == 0
 
 
-@pytest.mark.parametrize(("provider", "grant"), _CELLS)
-def test_a_grant_ends(provider: seic.Provider, grant: Callable[[Sandbox], Any], sandbox: Sandbox) -> None:
-    """Expect a revoked token to be dead at the API, in each dialect's own way."""
+@pytest.mark.parametrize(("provider", "grant"), _GRANTS)
+def test_a_token_of_a_grant_is_revoked(
+    provider: seic.Provider, grant: Callable[[Sandbox], Any], sandbox: Sandbox
+) -> None:
+    """The API rejects a revoked token, in each dialect."""
     with seic.Client(sandbox.config(provider=provider, grant=grant(sandbox))) as client:
         token = client.token()
         assert client.get(ECHO).status_code == 200
@@ -128,23 +130,23 @@ def test_a_grant_ends(provider: seic.Provider, grant: Callable[[Sandbox], Any], 
         assert other.get(ECHO, headers=headers).status_code == 401
 
 
-async def test_the_platform_describes_a_token(sandbox: Sandbox) -> None:
-    """Expect its own call, typed."""
+async def test_token_info_of_the_platform(sandbox: Sandbox) -> None:
+    """It has its own request, with a typed result."""
     async with seic.AsyncClient(sandbox.config(provider=seic.SEI_PLATFORM, grant=by_code(sandbox))) as client:
         info = await client.token_info()
     assert (info.active, info.username) == (True, sandbox.email)
     assert info.refresh_expires_in is not None
 
 
-async def test_the_plain_provider_describes_a_token(sandbox: Sandbox) -> None:
-    """Expect introspection (RFC 7662)."""
+async def test_token_info_of_the_plain_provider(sandbox: Sandbox) -> None:
+    """It uses introspection (RFC 7662)."""
     async with seic.AsyncClient(sandbox.config(provider=seic.OAUTH2)) as client:
         info = await client.token_info()
     assert (info.active, info.client_id) == (True, sandbox.client_id)
 
 
-async def test_a_code_dies_after_twenty_seconds(sandbox: Sandbox, manual: ManualClock) -> None:
-    """Expect an error that names the code's life."""
+async def test_a_code_expires_after_twenty_seconds(sandbox: Sandbox, manual: ManualClock) -> None:
+    """The error names the lifetime of the code."""
     grant = by_code(sandbox)
     manual.advance(21)
     async with seic.AsyncClient(sandbox.config(provider=seic.SEI_PLATFORM, grant=grant)) as client:
@@ -152,8 +154,8 @@ async def test_a_code_dies_after_twenty_seconds(sandbox: Sandbox, manual: Manual
             await client.token()
 
 
-async def test_another_session_is_never_ended_unasked(manual: ManualClock) -> None:
-    """Expect an error that names the remedy and its price, and the remedy where it was asked for."""
+async def test_another_session_is_not_ended_by_default(manual: ManualClock) -> None:
+    """The error names the remedy and its effect; the remedy works."""
     with Sandbox(clock=manual, one_session=True) as sandbox:
 
         def config(**options: Any) -> seic.Config:
@@ -171,7 +173,7 @@ async def test_another_session_is_never_ended_unasked(manual: ManualClock) -> No
 
 
 class _Callback(BaseHTTPRequestHandler):
-    """The web application's end of a login: it notes where the browser was sent."""
+    """The callback of the web application; it records the address of the request."""
 
     paths: list[str]
 
@@ -186,8 +188,8 @@ class _Callback(BaseHTTPRequestHandler):
         """Print nothing."""
 
 
-def test_a_person_logs_in_with_a_real_browser(tmp_path: Path) -> None:
-    """Expect the whole way: authorize, the login page in Chromium, the redirect, the code, a token, a refresh."""
+def test_a_login_in_a_browser(tmp_path: Path) -> None:
+    """All steps: authorization, the login page in Chromium, the redirect, the code, a token, a refresh."""
     handler = type("Callback", (_Callback,), {"paths": []})
     with HTTPServer(("127.0.0.1", 0), handler) as application:
         threading.Thread(target=application.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

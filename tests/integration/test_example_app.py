@@ -1,4 +1,4 @@
-"""The example application as it runs in earnest: browser, nginx, uvicorn's workers, nginx with mutual TLS, sandbox."""
+"""The example application in production: browser, nginx, uvicorn workers, nginx with mutual TLS, sandbox."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OURS = CertificateAuthority()
 
 @attrs.frozen(kw_only=True)
 class Stage:
-    """Everything that runs: `edge` before the application, `gateway` before the sandbox."""
+    """All processes: `edge` in front of the application, `gateway` in front of the sandbox."""
 
     url: str
     context: ssl.SSLContext
@@ -34,14 +34,14 @@ class Stage:
     gateway: Nginx
 
     def client(self) -> httpx.AsyncClient:
-        """Return a caller of the application."""
+        """Return a client of the application."""
         limits = httpx.Limits(max_connections=None)
         return httpx.AsyncClient(base_url=self.url, verify=self.context, timeout=60, limits=limits)
 
 
 @contextlib.contextmanager
 def staged(folder: Path, *, log_level: str = "INFO") -> Iterator[Stage]:
-    """Start it from the far end to the near one."""
+    """Start all processes, the sandbox first."""
     path = folder / "app.sock"
     with contextlib.ExitStack() as stack:
         edge = Nginx(folder / "edge", upstream=f"http://unix:{path}", authority=_OURS)
@@ -72,8 +72,8 @@ def staged(folder: Path, *, log_level: str = "INFO") -> Iterator[Stage]:
         yield Stage(url=edge.api_url, context=context, served=served, sandbox=sandbox, gateway=gateway)
 
 
-async def test_many_calls_at_once_and_a_revoked_token(tmp_path: Path) -> None:
-    """Two workers need a token each, one more each when those are revoked behind their backs, and lose no call."""
+async def test_concurrent_requests_and_a_revoked_token(tmp_path: Path) -> None:
+    """Two workers need one token each, and another after these are revoked; no call fails."""
     with staged(tmp_path) as stage:
         async with stage.client() as client:
 
@@ -101,7 +101,7 @@ async def test_many_calls_at_once_and_a_revoked_token(tmp_path: Path) -> None:
 
 
 async def test_a_shutdown_loses_no_request(tmp_path: Path) -> None:
-    """Requests that wait for a token when the orchestrator says stop are answered; then it ends, without a word."""
+    """Requests that wait for a token during a shutdown are answered; then the application ends without an error."""
     calls = 20
     with staged(tmp_path, log_level="DEBUG") as stage:
         async with stage.client() as client:
@@ -121,8 +121,8 @@ async def test_a_shutdown_loses_no_request(tmp_path: Path) -> None:
     assert sum("Finished server process" in line for line in stage.served.lines) == WORKERS
 
 
-def test_a_person_logs_in_with_a_browser(tmp_path: Path) -> None:
-    """From the page that needs it to the platform's login, back, through both workers, and out again."""
+def test_a_login_in_a_browser(tmp_path: Path) -> None:
+    """From the protected page to the platform's login and back, through both workers, then a logout."""
     with staged(tmp_path) as stage, Browser(tmp_path / "profile") as browser:
         browser.open(f"{stage.url}/")
         assert browser.url.startswith(f"{stage.gateway.api_url}/v2/oauth/")
@@ -135,13 +135,13 @@ def test_a_person_logs_in_with_a_browser(tmp_path: Path) -> None:
 
         assert browser.url == f"{stage.url}/"
         assert f"Hello {stage.sandbox.email}" in browser.text
-        # The far side is of the same host, and cookies know no ports.
+        # The platform has the same host, and cookies are independent of ports.
         cookies = browser.cookies()
         assert set(cookies) - {"__Host-seic-sandbox"} == {"__Host-seic-session"}
         cookie = cookies["__Host-seic-session"]
         assert (cookie["httpOnly"], cookie["secure"], cookie["sameSite"]) == (True, True, "Lax")
         assert browser.run("document.cookie") == ""
-        # Often enough that both workers are asked.
+        # Often enough that both workers are called.
         for _ in range(8):
             browser.open(f"{stage.url}/me")
             assert stage.sandbox.email in browser.text
@@ -149,7 +149,7 @@ def test_a_person_logs_in_with_a_browser(tmp_path: Path) -> None:
         browser.open(f"{stage.url}/")
         browser.click("#logout")
         assert browser.url.startswith(f"{stage.gateway.api_url}/v2/oauth/")
-        # On the way to the next login there is one cookie for that, and no session.
+        # Before the next login there is only its own cookie, and no session.
         assert set(browser.cookies()) - {"__Host-seic-sandbox"} == {"__Host-seic-login"}
 
 
@@ -158,8 +158,8 @@ def _free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def test_a_newcomer_runs_it_on_one_machine(tmp_path: Path) -> None:
-    """One command, nothing to register: a call over mutual TLS, a login in plain http, and Ctrl-C."""
+def test_the_example_runs_on_one_machine(tmp_path: Path) -> None:
+    """One command without registration: a call over mutual TLS, a login over plain http, and Ctrl-C."""
     port = _free_port()
     with Served.locally(port) as served, Browser(tmp_path / "profile") as browser:
         said = {name: text for name, _, text in (line.partition(": ") for line in served.lines)}
@@ -179,20 +179,20 @@ def test_a_newcomer_runs_it_on_one_machine(tmp_path: Path) -> None:
     assert served.complaints == []
 
 
-def test_people_see_whether_it_is_ready(tmp_path: Path) -> None:
-    """The same address that a probe asks; the picture goes into the documentation."""
+def test_the_page_shows_the_readiness(tmp_path: Path) -> None:
+    """The page uses the same address as a probe; its screenshot is in the documentation."""
     with staged(tmp_path) as stage, Browser(tmp_path / "profile") as browser:
         browser.open(f"{stage.url}/ready")
 
         assert "Ready" in browser.text
         assert "days left" in browser.text
-        # The page's own policy lets its own style apply.
+        # The content security policy of the page allows its own style.
         assert browser.run("getComputedStyle(document.querySelector('section')).borderRadius") == "14.4px"
 
 
 @pytest.mark.parametrize("header", ["__Host-seic-session=forged", ""], ids=["forged", "none"])
-async def test_a_program_without_a_session_is_told_401(header: str, tmp_path: Path) -> None:
-    """Through everything that stands between."""
+async def test_a_program_without_a_session_gets_a_401(header: str, tmp_path: Path) -> None:
+    """Through all proxies."""
     with staged(tmp_path) as stage:
         async with stage.client() as client:
             reply = await client.get("/me", headers={"Cookie": header} if header else {})

@@ -14,25 +14,27 @@ import trio
 import seic
 from seic.sandbox import IssuedCertificate, Sandbox
 from tests._support.faces import KINDS, Kind, open_client
-from tests._support.far_side import ACCOUNTS_PATH, ECHO_PATH
+from tests._support.sandbox_client import ACCOUNTS_PATH, ECHO_PATH
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
 
 
-def spoken(reply: httpx.Response) -> str:
-    """The version of TLS that carried the reply; its connection must be open still."""
+def tls_version(reply: httpx.Response) -> str:
+    """Return the TLS version of the connection that carried the response; it must still be open."""
     ssl_object = reply.extensions["network_stream"].get_extra_info("ssl_object")
     version: str = ssl_object.version()
     return version
 
 
 @both_kinds
-async def test_without_a_certificate_calls_go_to_the_api_host(kind: Kind, tls: str, versioned_sandbox: Sandbox) -> None:
-    """One token request and one call, both on the plain host, and none on the other."""
+async def test_without_a_certificate_requests_go_to_the_api_host(
+    kind: Kind, tls: str, versioned_sandbox: Sandbox
+) -> None:
+    """One token request and one call, both to the API host, none to the other."""
     sandbox = versioned_sandbox
     async with open_client(kind, sandbox.config()) as client:
         reply = await client.get(ECHO_PATH)
-        assert spoken(reply) == tls
+        assert tls_version(reply) == tls
 
     assert reply.status_code == 200
     assert reply.json()["certificate_common_name"] is None
@@ -42,14 +44,12 @@ async def test_without_a_certificate_calls_go_to_the_api_host(kind: Kind, tls: s
 
 
 @both_kinds
-async def test_a_certificate_switches_to_the_mtls_host_by_itself(
-    kind: Kind, tls: str, versioned_sandbox: Sandbox
-) -> None:
-    """Nothing else is changed; token and call go to the host that demands the certificate, and it sees whose it is."""
+async def test_a_certificate_selects_the_mtls_host(kind: Kind, tls: str, versioned_sandbox: Sandbox) -> None:
+    """Without another change, token request and call go to the mutual-TLS host, which receives the certificate."""
     sandbox = versioned_sandbox
     async with open_client(kind, sandbox.config(certificate=True)) as client:
         reply = await client.get(ECHO_PATH)
-        assert spoken(reply) == tls
+        assert tls_version(reply) == tls
 
     assert reply.status_code == 200
     assert reply.json()["certificate_common_name"] == sandbox.username
@@ -59,30 +59,30 @@ async def test_a_certificate_switches_to_the_mtls_host_by_itself(
 
 
 @pytest.mark.parametrize("key_type", ["ec", "rsa", "ed25519"])
-async def test_each_type_of_key_proves_the_certificate(key_type: str, tls: str, versioned_sandbox: Sandbox) -> None:
-    """What the handshake signs with is the certificate's matter."""
+async def test_each_type_of_key_works(key_type: str, tls: str, versioned_sandbox: Sandbox) -> None:
+    """The certificate's key signs the handshake."""
     pair = versioned_sandbox.issue_certificate(key_type=key_type)  # type: ignore[arg-type]  # one of its literals
     async with seic.AsyncClient(versioned_sandbox.config(certificate=pair)) as client:
         reply = await client.get(ECHO_PATH)
-        assert spoken(reply) == tls
+        assert tls_version(reply) == tls
 
     assert reply.json()["certificate_common_name"] == versioned_sandbox.username
 
 
 @both_kinds
-async def test_one_token_serves_many_calls_on_one_connection(kind: Kind, sandbox: Sandbox) -> None:
-    """The second call costs neither a token request nor a handshake."""
+async def test_one_token_serves_many_requests_on_one_connection(kind: Kind, sandbox: Sandbox) -> None:
+    """The second call needs neither a token request nor a handshake."""
     async with open_client(kind, sandbox.config(certificate=True)) as client:
         for _ in range(5):
             assert (await client.get(ECHO_PATH)).status_code == 200
 
     assert sandbox.counts.token_requests == 1
     assert sandbox.counts.api_calls == 5
-    assert sandbox.counts.mtls.connections == 2  # one for the token, one for the calls
+    assert sandbox.counts.mtls.connections == 2  # one for the token request, one for the calls
 
 
 def _write(folder: Path, sandbox: Sandbox, pair: IssuedCertificate, passphrase: str) -> dict[str, str]:
-    """Lay out what an operator has, and return the variables that name it."""
+    """Write an operator's files, and return the variables that name them."""
     files = {
         "client.pem": pair.cert_pem,
         "client.key": pair.encode_key(passphrase.encode()),
@@ -108,17 +108,17 @@ def _write(folder: Path, sandbox: Sandbox, pair: IssuedCertificate, passphrase: 
 
 
 @both_kinds
-async def test_everything_can_be_said_in_variables(
+async def test_everything_can_be_set_in_variables(
     kind: Kind, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hosts with ports, an encrypted key, an authority of one's own, secrets in files: no line of code."""
+    """Hosts with ports, an encrypted key, a private authority, secrets in files: no code is needed."""
     for name, value in _write(tmp_path, sandbox, sandbox.issue_certificate(), "phrase").items():
         monkeypatch.setenv(name, value)
     async with open_client(kind, seic.Config.from_env()) as client:
         assert (await client.get(ECHO_PATH)).json()["certificate_common_name"] == sandbox.username
 
 
-async def test_everything_can_be_said_without_files(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_everything_can_be_set_without_files(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A container has the PEM text itself in its variables."""
     pair = sandbox.issue_certificate()
     for name, value in {
@@ -137,8 +137,8 @@ async def test_everything_can_be_said_without_files(sandbox: Sandbox, monkeypatc
         assert (await client.get(ECHO_PATH)).json()["certificate_common_name"] == sandbox.username
 
 
-async def test_the_auth_works_on_a_client_of_ones_own(sandbox: Sandbox) -> None:
-    """With a context of seic's, or with its transport: the two ways for those who make their own httpx client."""
+async def test_the_auth_works_on_an_httpx_client(sandbox: Sandbox) -> None:
+    """With a context or a transport of seic, in a custom httpx client."""
     config = sandbox.config(certificate=True)
     auth = seic.OAuth2Auth(config)
     context = seic.create_ssl_context(certificate=config.certificate, ca=config.ca)
@@ -150,8 +150,8 @@ async def test_the_auth_works_on_a_client_of_ones_own(sandbox: Sandbox) -> None:
     assert auth.stats.token_requests == 1
 
 
-def test_the_job_is_done_under_trio(sandbox: Sandbox) -> None:
-    """The other event loop that httpx runs on: a crowd of tasks, one token, and real TLS."""
+def test_requests_work_with_trio(sandbox: Sandbox) -> None:
+    """With trio: many tasks, one token, and real TLS."""
     statuses: list[int] = []
 
     async def main() -> None:
@@ -169,8 +169,8 @@ def test_the_job_is_done_under_trio(sandbox: Sandbox) -> None:
     assert sandbox.counts.token_requests == 1
 
 
-def test_one_auth_serves_loop_after_loop_and_threads(sandbox: Sandbox) -> None:
-    """A client belongs to its event loop, its token does not."""
+def test_one_auth_serves_several_loops_and_threads(sandbox: Sandbox) -> None:
+    """A client belongs to its event loop, but its token does not."""
     config = sandbox.config(certificate=True)
     auth = seic.OAuth2Auth(config)
 
@@ -186,8 +186,8 @@ def test_one_auth_serves_loop_after_loop_and_threads(sandbox: Sandbox) -> None:
     assert sandbox.counts.token_requests == 1
 
 
-async def test_a_list_is_paged_to_its_end(sandbox: Sandbox) -> None:
-    """A cursor goes back into the query as it came: three pages, and each record once."""
+async def test_a_list_is_read_to_its_end(sandbox: Sandbox) -> None:
+    """A cursor is returned unchanged in the query: three pages, and each record once."""
     names: list[str] = []
     async with seic.AsyncClient(sandbox.config(certificate=True)) as client:
         cursor: dict[str, str] = {}
@@ -205,8 +205,10 @@ async def test_a_list_is_paged_to_its_end(sandbox: Sandbox) -> None:
 # Tracking
 
 
-async def test_every_reply_is_logged_with_its_tracking_id(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """The provider asks for it: token calls and API calls, answers and refusals; the query stays out."""
+async def test_every_response_is_logged_with_its_tracking_id(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Token requests and API calls, successes and errors; without the query."""
     caplog.set_level(logging.INFO, logger="seic")
     async with seic.AsyncClient(sandbox.config()) as client:
         token = await client.token()
@@ -228,7 +230,7 @@ async def test_every_reply_is_logged_with_its_tracking_id(sandbox: Sandbox, capl
 
 
 async def test_a_user_in_a_url_is_not_logged(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """A URL may carry credentials of its own, and a path may carry a line end; the line shows neither."""
+    """A URL can contain credentials, and a path can contain a line end; the log line has neither."""
     caplog.set_level(logging.INFO, logger="seic")
     async with seic.AsyncClient(sandbox.config()) as client:
         await client.get(f"{sandbox.api_url.replace('//', '//some:pass-word@')}/v1/a%0Ab?c#d")
@@ -238,8 +240,8 @@ async def test_a_user_in_a_url_is_not_logged(sandbox: Sandbox, caplog: pytest.Lo
 
 
 @both_kinds
-async def test_a_refusal_carries_what_support_asks_for(kind: Kind, sandbox: Sandbox) -> None:
-    """Status, the provider's code and words, and the tracking id of the failed call."""
+async def test_an_error_has_what_support_needs(kind: Kind, sandbox: Sandbox) -> None:
+    """Status, the provider's code and message, and the tracking id of the failed call."""
     config = sandbox.config(client_secret="wrong")
     async with open_client(kind, config) as client:
         with pytest.raises(seic.TokenRequestRefused) as caught:
@@ -249,16 +251,16 @@ async def test_a_refusal_carries_what_support_asks_for(kind: Kind, sandbox: Sand
     assert (error.status, error.code, error.transient) == (401, "gateway.authentication.failure", False)
     assert error.tracking_id is not None
     assert str(uuid.UUID(error.tracking_id)) in str(error)
-    assert sandbox.counts.token_requests == 1  # a refused credential is not tried again
+    assert sandbox.counts.token_requests == 1  # refused credentials are not sent again
     assert sandbox.counts.api_calls == 0
 
 
-# No fall-back
+# No fallback
 
 
 @both_kinds
-async def test_a_host_that_is_down_has_no_stand_in(kind: Kind, sandbox: Sandbox) -> None:
-    """With a certificate nothing goes to the API host, whatever becomes of the other."""
+async def test_a_host_that_is_down_has_no_fallback(kind: Kind, sandbox: Sandbox) -> None:
+    """With a certificate nothing is sent to the API host, even if the other host is down."""
     with Sandbox() as other:
         gone = other.mtls_url
     hosts = seic.Hosts(api=sandbox.api_url, mtls=gone)

@@ -1,4 +1,4 @@
-"""Proxies, addresses and trust as banks have them, for token and API calls with mutual TLS."""
+"""Proxies, local addresses and trust as in a bank's network, for token requests and API calls with mutual TLS."""
 
 from __future__ import annotations
 
@@ -37,38 +37,38 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def root() -> Minted:
-    """The authority of both sides."""
+    """Return the authority of client and server."""
     return authority()
 
 
 @pytest.fixture
 def certificate(root: Minted) -> seic.ClientCertificate:
-    """Ours."""
+    """Return the client certificate."""
     return seic.ClientCertificate.load(mint(issuer=root, number=41).pair)
 
 
 @pytest.fixture
 def edge(root: Minted, tmp_path: Path) -> Iterator[Edge]:
-    """A gateway that demands a certificate."""
+    """Run a gateway that requires a certificate."""
     with Edge(tmp_path / "nginx", root) as running:
         yield running
 
 
 @pytest.fixture
 def made(edge: Edge, root: Minted, certificate: seic.ClientCertificate) -> Callable[..., seic.Config]:
-    """What makes settings that reach the gateway with our certificate."""
+    """Return a function that creates configurations for the gateway with the certificate."""
     return lambda **changes: settings_for(edge, root, **{"certificate": certificate, **changes})
 
 
 @pytest.fixture
 def proxy() -> Iterator[ConnectProxy]:
-    """A proxy that takes everybody."""
+    """Run a proxy without authentication."""
     with ConnectProxy() as running:
         yield running
 
 
 async def call(config: seic.Config) -> None:
-    """One API call of each kind of client, each with a token call of its own."""
+    """Make an API call with each kind of client, each with a token request."""
 
     def block() -> None:
         with seic.Client(config) as client:
@@ -80,20 +80,20 @@ async def call(config: seic.Config) -> None:
 
 
 def assert_served_by_mutual_tls(log: list[Line]) -> None:
-    """Both clients made a token and an API call, each with the certificate."""
+    """Check that both clients made a token request and an API call, each with the certificate."""
     assert sorted(line.path for line in log) == ["/v1/echo"] * 2 + ["/v2/oauthtoken"] * 2
     assert {line.verify for line in log} == {"SUCCESS"}
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
-async def test_the_environments_proxy_carries_token_and_api_calls(
+async def test_the_proxy_of_the_environment_is_used_for_all_requests(
     variable: str,
     edge: Edge,
     made: Callable[..., seic.Config],
     proxy: ConnectProxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each connection is a tunnel of its own to the host; what goes through it is TLS, with no secret to be read."""
+    """Each connection has its own tunnel to the host; its content is TLS, without a readable secret."""
     monkeypatch.setenv(variable, proxy.url)
     await call(made())
 
@@ -103,14 +103,14 @@ async def test_the_environments_proxy_carries_token_and_api_calls(
 
 
 @pytest.mark.parametrize("exempt", ["*", "localhost", "LOCALHOST:{port}", "other.example, localhost"])
-async def test_no_proxy_exempts(
+async def test_no_proxy_excludes_hosts(
     exempt: str,
     edge: Edge,
     made: Callable[..., seic.Config],
     proxy: ConnectProxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A host that NO_PROXY names is reached straight."""
+    """A host in NO_PROXY is called directly."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     monkeypatch.setenv("NO_PROXY", exempt.format(port=edge.port))
     await call(made())
@@ -119,13 +119,13 @@ async def test_no_proxy_exempts(
     assert proxy.heads == []
 
 
-async def test_the_environment_counts_only_where_it_is_trusted(
+async def test_the_environment_is_read_only_with_trust_env(
     edge: Edge,
     made: Callable[..., seic.Config],
     proxy: ConnectProxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """`trust_env=False` goes straight."""
+    """`trust_env=False` ignores the variables."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     await call(made(trust_env=False))
 
@@ -134,14 +134,14 @@ async def test_the_environment_counts_only_where_it_is_trusted(
 
 
 @pytest.mark.parametrize("kind", ["text", "httpx.URL", "httpx.Proxy"])
-async def test_a_stated_proxy_stands_above_the_environment(
+async def test_a_configured_proxy_overrides_the_environment(
     kind: str,
     edge: Edge,
     made: Callable[..., seic.Config],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It gets its credentials, and nothing else does: no repr, no log at DEBUG, nothing beyond the tunnel."""
+    """The proxy receives its credentials; they are in no repr, no DEBUG log, and not in the tunnel."""
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "*")
@@ -155,13 +155,13 @@ async def test_a_stated_proxy_stands_above_the_environment(
     assert proxy.targets == [edge.host] * 4
     assert all(b"proxy-authorization: basic" in head.lower() for head in proxy.heads)
     assert not [secret for secret in _SECRETS if secret.encode() in proxy.seen]
-    for shown in (repr(config), str(config), repr(config.network), caplog.text):
+    for shown in (repr(config), str(config), repr(seic.AsyncTransport(config)), caplog.text):
         assert "proxy-Secret-77" not in shown
     assert f"proxy='{proxy.url}'" in repr(config)
 
 
 async def test_a_proxy_that_refuses_is_named(edge: Edge, made: Callable[..., seic.Config]) -> None:
-    """Its place and its answer stand in the error, its credentials nowhere near it."""
+    """The error contains its address and response, but not its credentials."""
     with ConnectProxy(_CREDENTIALS) as proxy:
         wrong = proxy.url.replace("//", "//proxy-user:another-Secret-88@")
         config = made(proxy=wrong)
@@ -178,10 +178,10 @@ async def test_a_proxy_that_refuses_is_named(edge: Edge, made: Callable[..., sei
 
 
 @pytest.mark.parametrize("said", ["password", "header", "own header"])
-async def test_a_proxy_that_echoes_its_credentials_tells_nobody(
+async def test_credentials_in_the_response_of_a_proxy_are_masked(
     said: str, made: Callable[..., seic.Config], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What it was told stands in its answer, and in no error, cause or log line of seic's."""
+    """Its response contains its credentials, but no error, cause or log line of seic does."""
     basic = base64.b64encode(_CREDENTIALS.encode()).decode()
     echo = {"password": "proxy-Secret-77", "header": basic, "own header": "Bearer-Secret-99"}[said]
     with answering(f"HTTP/1.1 407 no {echo}\r\nContent-Length: 0\r\n\r\n".encode()) as port:
@@ -205,18 +205,16 @@ async def test_a_proxy_that_echoes_its_credentials_tells_nobody(
     assert echo not in "".join(line.getMessage() for line in caplog.records if line.name == "seic")
 
 
-async def test_a_proxy_that_is_not_there_is_named(
-    edge: Edge, made: Callable[..., seic.Config], proxy: ConnectProxy
-) -> None:
-    """A connection that fails on the way to the proxy is not blamed on the provider."""
+async def test_an_unreachable_proxy_is_named(edge: Edge, made: Callable[..., seic.Config], proxy: ConnectProxy) -> None:
+    """A failed connection to the proxy is not attributed to the provider."""
     config = made(proxy="http://127.0.0.1:1")
     async with httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as client:
         with pytest.raises(httpx.ConnectError, match=r"through the proxy http://127\.0\.0\.1:1: .*NO_PROXY"):
             await client.get("/")
 
 
-async def test_nothing_goes_in_clear_to_a_proxy(proxy: ConnectProxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For an http host a stated proxy is refused, and the environment's is passed by."""
+async def test_nothing_is_sent_unencrypted_to_a_proxy(proxy: ConnectProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For an http host a configured proxy is refused, and one in the environment is ignored."""
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     monkeypatch.setenv("ALL_PROXY", proxy.url)
     with wire() as server:
@@ -239,8 +237,8 @@ async def test_nothing_goes_in_clear_to_a_proxy(proxy: ConnectProxy, monkeypatch
     assert proxy.heads == []
 
 
-async def test_calls_leave_from_the_stated_address(edge: Edge, made: Callable[..., seic.Config]) -> None:
-    """The address that a provider's allow-list knows is the one it sees, of token and API calls alike."""
+async def test_requests_use_the_configured_local_address(edge: Edge, made: Callable[..., seic.Config]) -> None:
+    """The server sees the configured local address, for token requests and API calls."""
     await call(made(local_address="127.0.0.2"))
 
     log = edge.log()
@@ -249,10 +247,10 @@ async def test_calls_leave_from_the_stated_address(edge: Edge, made: Callable[..
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
-async def test_the_environment_names_the_authorities(
+async def test_the_environment_sets_the_authorities(
     variable: str, edge: Edge, made: Callable[..., seic.Config], root: Minted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bundle, or a folder of names that are hashes; the system's own authorities do not know this server."""
+    """A bundle, or a folder with hashed names; the system's own authorities do not trust this server."""
     folder = edge.folder / "trusted"
     folder.mkdir()
     name = openssl("x509", "-in", "@", "-hash", "-noout", given=root.pem).decode().strip()
@@ -263,8 +261,8 @@ async def test_the_environment_names_the_authorities(
     assert_served_by_mutual_tls(edge.log())
 
 
-async def test_an_ipv6_host_is_called(root: Minted, certificate: seic.ClientCertificate, tmp_path: Path) -> None:
-    """`[::1]:port`, whose certificate names the address."""
+async def test_an_ipv6_host_works(root: Minted, certificate: seic.ClientCertificate, tmp_path: Path) -> None:
+    """`[::1]:port`, with a certificate for the address."""
     with Edge(tmp_path / "nginx", root, address="::1", identity=server(root, "::1")) as edge:
         hosts = seic.Hosts(mtls=f"[::1]:{edge.port}")
         await call(settings_for(edge, root, certificate=certificate, hosts=hosts))
@@ -276,7 +274,7 @@ async def test_an_ipv6_host_is_called(root: Minted, certificate: seic.ClientCert
 
 @contextlib.contextmanager
 def answering(reply: bytes | None, *, tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Run what may pass for a proxy: it takes each request, answers, and closes; None answers nothing."""
+    """Run a server that answers each request and closes, or with None answers nothing, in place of a proxy."""
 
     def serve() -> None:
         while True:
@@ -309,10 +307,10 @@ def _stranger(tmp_path: Path) -> ssl.SSLContext:
 
 @pytest.mark.parametrize("blocking", [True, False])
 @pytest.mark.parametrize("row", ["closes", "garbles", "own certificate"])
-async def test_a_proxy_that_fails_before_the_tunnel_is_blamed_for_it(
+async def test_a_failure_before_the_tunnel_is_attributed_to_the_proxy(
     row: str, blocking: bool, made: Callable[..., seic.Config], tmp_path: Path
 ) -> None:
-    """Neither the provider nor our certificate is named for what happens between here and the proxy."""
+    """The error names neither the provider nor the certificate for a failure before the tunnel."""
     own = row == "own certificate"
     scheme = "https" if own else "http"
     with answering(b"SSH-2.0\r\n\r\n" if row == "garbles" else None, tls=_stranger(tmp_path) if own else None) as port:
@@ -323,8 +321,8 @@ async def test_a_proxy_that_fails_before_the_tunnel_is_blamed_for_it(
                 with httpx.Client(transport=seic.Transport(config), base_url=config.base_url) as client:
                     client.get("/v1/echo")  # noqa: ASYNC212  # nothing else runs in this loop
             else:
-                async with httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as far:
-                    await far.get("/v1/echo")
+                async with httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as client:
+                    await client.get("/v1/echo")
 
         with pytest.raises(httpx.TransportError) as caught:
             await call()

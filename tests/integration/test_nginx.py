@@ -1,4 +1,4 @@
-"""The SDK against a real nginx that ends mutual TLS in front of the sandbox."""
+"""The SDK against a real nginx that terminates mutual TLS in front of the sandbox."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 import seic
 from seic.sandbox import CertificateAuthority, Sandbox
 from tests._support.faces import KINDS, Kind, open_client
-from tests._support.far_side import ECHO_PATH
 from tests._support.nginx import Nginx, Seen
 from tests._support.planted import Planted, all_logs
+from tests._support.sandbox_client import ECHO_PATH
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
 Serve = Callable[..., Nginx]
@@ -23,14 +23,14 @@ Serve = Callable[..., Nginx]
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """Run a sandbox that leaves TLS to the proxy."""
+    """Run a sandbox without TLS, behind the proxy."""
     with Sandbox(behind_proxy=True) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def serve(sandbox: Sandbox, tmp_path: Path) -> Iterator[Serve]:
-    """Start an nginx in front of the sandbox, and end it with the test."""
+    """Start an nginx in front of the sandbox, and stop it after the test."""
     started: list[Nginx] = []
 
     def start(**options: Any) -> Nginx:
@@ -47,12 +47,12 @@ def serve(sandbox: Sandbox, tmp_path: Path) -> Iterator[Serve]:
 
 
 def config_of(sandbox: Sandbox, nginx: Nginx, **options: Any) -> seic.Config:
-    """The settings that reach the sandbox through nginx."""
+    """Return a configuration for the sandbox behind nginx."""
     return sandbox.config(**{"hosts": seic.Hosts(api=nginx.api_url, mtls=nginx.mtls_url), **options})
 
 
 def facts(seen: list[Seen]) -> list[tuple[str, str, str, int]]:
-    """Who called where, and what became of it."""
+    """Return the certificate, host and status of each request in nginx's log."""
     return [(line.host, line.verify, line.request.split()[1], line.status) for line in seen]
 
 
@@ -60,10 +60,10 @@ TOKEN_PATH = "/v2/oauthtoken"
 
 
 @both_kinds
-async def test_a_certificate_switches_the_host_and_nginx_verifies_it(
+async def test_a_certificate_selects_the_mtls_host_and_nginx_verifies_it(
     kind: Kind, tls: str, sandbox: Sandbox, serve: Serve
 ) -> None:
-    """Token and call on the mtls host, both with the verified certificate; nginx's own log says so."""
+    """Token request and call use the mutual-TLS host with the verified certificate, by nginx's log."""
     nginx = serve(protocols=tls)
     async with open_client(kind, config_of(sandbox, nginx, certificate=True)) as client:
         reply = await client.get(ECHO_PATH)
@@ -77,10 +77,8 @@ async def test_a_certificate_switches_the_host_and_nginx_verifies_it(
 
 
 @both_kinds
-async def test_without_a_certificate_the_other_host_serves(
-    kind: Kind, tls: str, sandbox: Sandbox, serve: Serve
-) -> None:
-    """The same application without a certificate never touches the mtls host."""
+async def test_without_a_certificate_the_api_host_is_used(kind: Kind, tls: str, sandbox: Sandbox, serve: Serve) -> None:
+    """The same application without a certificate never calls the mutual-TLS host."""
     nginx = serve(protocols=tls)
     async with open_client(kind, config_of(sandbox, nginx)) as client:
         reply = await client.get(ECHO_PATH)
@@ -91,7 +89,7 @@ async def test_without_a_certificate_the_other_host_serves(
 
 @both_kinds
 async def test_a_revoked_certificate_is_refused(kind: Kind, tls: str, sandbox: Sandbox, serve: Serve) -> None:
-    """The revocation list holds it: nginx says no, the sandbox sees nothing, and the error names the certificate."""
+    """It is in the revocation list: nginx refuses it, the sandbox gets no request, the error names the certificate."""
     pair = sandbox.issue_certificate()
     sandbox.authority.revoke(pair)
     nginx = serve(protocols=tls)
@@ -105,16 +103,18 @@ async def test_a_revoked_certificate_is_refused(kind: Kind, tls: str, sandbox: S
     assert sandbox.counts.token_requests == 0
 
 
-async def test_the_list_refuses_nobody_else(sandbox: Sandbox, serve: Serve) -> None:
-    """Another certificate of the same account is as good as before."""
+async def test_the_revocation_list_refuses_no_other_certificate(sandbox: Sandbox, serve: Serve) -> None:
+    """Another certificate of the same account still works."""
     sandbox.authority.revoke(sandbox.issue_certificate())
     async with seic.AsyncClient(config_of(sandbox, serve(), certificate=True)) as client:
         assert (await client.get(ECHO_PATH)).status_code == 200
 
 
 @both_kinds
-async def test_a_strangers_certificate_is_refused(kind: Kind, tls: str, sandbox: Sandbox, serve: Serve) -> None:
-    """An authority that nginx does not know vouches for nobody."""
+async def test_a_certificate_of_another_authority_is_refused(
+    kind: Kind, tls: str, sandbox: Sandbox, serve: Serve
+) -> None:
+    """Nginx does not know its authority."""
     nginx = serve(protocols=tls)
     stranger = CertificateAuthority("stranger").issue(sandbox.username)
     async with open_client(kind, config_of(sandbox, nginx, certificate=stranger)) as client:
@@ -129,10 +129,10 @@ async def test_a_strangers_certificate_is_refused(kind: Kind, tls: str, sandbox:
 
 
 @both_kinds
-async def test_no_certificate_is_refused_where_one_is_demanded(
+async def test_a_required_certificate_that_is_missing_is_named(
     kind: Kind, tls: str, sandbox: Sandbox, serve: Serve
 ) -> None:
-    """What nginx answers over HTTP becomes the error that a refused handshake would be."""
+    """Nginx's HTTP response becomes the same error as a refused handshake."""
     nginx = serve(protocols=tls)
     config = config_of(sandbox, nginx, hosts=seic.Hosts(api=nginx.mtls_url))
     async with open_client(kind, config) as client:
@@ -145,10 +145,10 @@ async def test_no_certificate_is_refused_where_one_is_demanded(
 
 
 @pytest.mark.parametrize(("certificate", "name"), [(True, "svc-sandbox"), (False, None)], ids=["with", "without"])
-async def test_optional_verification_takes_both(
+async def test_optional_verification_accepts_requests_with_and_without(
     certificate: bool, name: str | None, sandbox: Sandbox, serve: Serve
 ) -> None:
-    """One host for both kinds of caller: the gateway sees who has a certificate and who has not."""
+    """One host for both kinds of caller: the gateway sees which have a certificate."""
     nginx = serve(verify="optional")
     hosts = seic.Hosts(api=nginx.mtls_url, mtls=nginx.mtls_url)
     async with seic.AsyncClient(config_of(sandbox, nginx, certificate=certificate, hosts=hosts)) as client:
@@ -158,8 +158,8 @@ async def test_optional_verification_takes_both(
     assert {line.verify for line in nginx.seen} == {"SUCCESS" if certificate else "NONE"}
 
 
-async def test_optional_verification_refuses_a_strangers_certificate(sandbox: Sandbox, serve: Serve) -> None:
-    """Optional means none or a good one."""
+async def test_optional_verification_refuses_a_certificate_of_another_authority(sandbox: Sandbox, serve: Serve) -> None:
+    """With optional verification a certificate must still be valid."""
     nginx = serve(verify="optional")
     stranger = CertificateAuthority("stranger").issue(sandbox.username)
     async with seic.AsyncClient(config_of(sandbox, nginx, certificate=stranger)) as client:
@@ -170,8 +170,8 @@ async def test_optional_verification_refuses_a_strangers_certificate(sandbox: Sa
 
 
 @both_kinds
-async def test_http2_carries_the_calls(kind: Kind, sandbox: Sandbox, serve: Serve) -> None:
-    """`http2=True` is httpx's keyword and works with the certificate; the token call is no worse for it."""
+async def test_requests_use_http2(kind: Kind, sandbox: Sandbox, serve: Serve) -> None:
+    """`http2=True` is passed to httpx and works with the certificate, and with the token request."""
     nginx = serve(http2=True)
     async with open_client(kind, config_of(sandbox, nginx, certificate=True), http2=True) as client:
         reply = await client.get(ECHO_PATH)
@@ -181,7 +181,7 @@ async def test_http2_carries_the_calls(kind: Kind, sandbox: Sandbox, serve: Serv
 
 
 async def test_http2_logs_no_secret(sandbox: Sandbox, serve: Serve) -> None:
-    """Its packages say at DEBUG which headers they pack; the token is not among them."""
+    """Its packages log headers at DEBUG; the token is not among them."""
     planted = Planted()
     planted.add_sandbox(sandbox)
     nginx = serve(http2=True)
@@ -193,8 +193,8 @@ async def test_http2_logs_no_secret(sandbox: Sandbox, serve: Serve) -> None:
     assert [line for line in logs.text if planted.find(line)] == []
 
 
-async def test_a_crowd_makes_one_token_request(sandbox: Sandbox, serve: Serve) -> None:
-    """Through a real proxy, too, and after the token has died."""
+async def test_concurrent_requests_make_one_token_request(sandbox: Sandbox, serve: Serve) -> None:
+    """Through a real proxy, also after the token has expired."""
     nginx = serve(http2=True)
     async with seic.AsyncClient(config_of(sandbox, nginx, certificate=True), http2=True, timeout=60) as client:
         first = await asyncio.gather(*(client.get(ECHO_PATH) for _ in range(100)))
@@ -206,7 +206,7 @@ async def test_a_crowd_makes_one_token_request(sandbox: Sandbox, serve: Serve) -
 
 
 @both_kinds
-async def test_a_redirect_elsewhere_is_refused(kind: Kind, sandbox: Sandbox, serve: Serve) -> None:
+async def test_a_redirect_to_another_host_is_refused(kind: Kind, sandbox: Sandbox, serve: Serve) -> None:
     """The other server, of the same authority and name, gets neither a request nor a handshake with the certificate."""
     elsewhere = serve()
     nginx = serve(redirects={"/v1/away": f"{elsewhere.mtls_url}/v1/echo", "/v1/here": "/v1/echo"})
@@ -219,11 +219,11 @@ async def test_a_redirect_elsewhere_is_refused(kind: Kind, sandbox: Sandbox, ser
     assert here.status_code == 200
     assert caught.value.host == elsewhere.mtls_url.removeprefix("https://")
     assert elsewhere.seen == []
-    assert "client" not in elsewhere.error_log  # nobody has connected
+    assert "client" not in elsewhere.error_log  # no connection was opened
 
 
-async def test_a_client_of_ones_own_sends_nothing_elsewhere(sandbox: Sandbox, serve: Serve) -> None:
-    """With a plain httpx transport the redirect is followed up to the handshake, and no header of it is sent."""
+async def test_an_httpx_client_sends_nothing_to_another_host(sandbox: Sandbox, serve: Serve) -> None:
+    """With a plain httpx transport the redirect is followed up to the handshake, but no header is sent."""
     elsewhere = serve()
     nginx = serve(redirects={"/v1/away": f"{elsewhere.api_url}/v1/echo"})
     config = config_of(sandbox, nginx, certificate=True)
@@ -238,8 +238,8 @@ async def test_a_client_of_ones_own_sends_nothing_elsewhere(sandbox: Sandbox, se
     assert elsewhere.seen == []
 
 
-def test_a_mistake_in_the_configuration_is_told(sandbox: Sandbox, tmp_path: Path) -> None:
-    """The fixture itself: nginx's own words reach whoever reads the test's failure, and nothing stays behind."""
+def test_an_invalid_configuration_is_reported(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The fixture itself: nginx's message is in the test's failure, and no process remains."""
     nginx = Nginx(tmp_path, upstream="nonsense", authority=sandbox.authority)
     try:
         with pytest.raises(pytest.fail.Exception, match="invalid URL prefix"):
@@ -248,9 +248,9 @@ def test_a_mistake_in_the_configuration_is_told(sandbox: Sandbox, tmp_path: Path
         nginx.stop()
 
 
-def test_a_machine_without_nginx_is_told(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A skip where people work, and so a failure in CI, where every skip is one."""
-    monkeypatch.setattr("tests._support.nginx._PLACES", str(tmp_path))
+def test_a_machine_without_nginx_is_reported(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A skip on a developer's machine, and so a failure in CI."""
+    monkeypatch.setattr("tests._support.nginx_process._PLACES", str(tmp_path))
 
     with pytest.raises(pytest.skip.Exception, match="nginx is not installed"):
         Nginx(tmp_path / "nginx", upstream=sandbox.proxy_url, authority=sandbox.authority)

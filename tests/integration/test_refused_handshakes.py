@@ -1,4 +1,4 @@
-"""Who refused which certificate, and why: from real servers to the error that a user reads."""
+"""Refused certificates: from real servers to the error messages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _VERSIONS = {"TLSv1.2": TLS12, "TLSv1.3": TLS13}
 
 @attrs.frozen
 class Case:
-    """A client certificate, and what has to be said of it."""
+    """A client certificate, and the expected message."""
 
     certificate: Callable[[], Minted | None]
     reason: str
@@ -46,24 +46,24 @@ def _unknown() -> Minted:
 
 @pytest.fixture(params=["TLSv1.2", "TLSv1.3"])
 def protocol(request: pytest.FixtureRequest) -> str:
-    """The only version that the server speaks."""
+    """Return the only TLS version of the server."""
     return str(request.param)
 
 
 def _signed(request: httpx.Request) -> httpx.Request:
-    # As an auth does it: the token stands in the request and in no frame.
+    # As in an auth: the token is in the request and in no frame.
     request.headers["Authorization"] = "Bearer token-of-the-test"
     return request
 
 
 async def api_call(config: seic.Config) -> httpx.Response:
-    """Call without a token."""
+    """Make an API call without a token."""
     async with httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as client:
         return await client.get("/v1/echo", auth=_signed)
 
 
 async def api_call_blocking(config: seic.Config) -> httpx.Response:
-    """The same from a thread."""
+    """The same in a thread."""
 
     def call() -> httpx.Response:
         with httpx.Client(transport=seic.Transport(config), base_url=config.base_url) as client:
@@ -73,13 +73,13 @@ async def api_call_blocking(config: seic.Config) -> httpx.Response:
 
 
 async def token_call(config: seic.Config) -> seic.Token:
-    """Ask for a token."""
+    """Request a token."""
     async with seic.AsyncClient(config) as client:
         return await client.token()
 
 
 async def token_call_blocking(config: seic.Config) -> seic.Token:
-    """The same from a thread."""
+    """The same in a thread."""
 
     def call() -> seic.Token:
         with seic.Client(config) as client:
@@ -92,7 +92,7 @@ CALLS = pytest.mark.parametrize("call", [api_call, api_call_blocking, token_call
 
 
 async def refusal(call: Any, config: seic.Config, kind: type[Exception]) -> Any:
-    """What a call raises; neither it nor what it came from tells a secret."""
+    """Return the error of a call, after a check that neither it nor its causes contain a secret."""
     with pytest.raises(kind) as caught:
         await call(config)
     text = report(caught.value)
@@ -102,7 +102,7 @@ async def refusal(call: Any, config: seic.Config, kind: type[Exception]) -> Any:
     return caught.value
 
 
-# Ours, refused by a web server's page
+# Client certificate, refused with a page
 
 
 @CALLS
@@ -111,11 +111,11 @@ async def refusal(call: Any, config: seic.Config, kind: type[Exception]) -> Any:
     [
         pytest.param(Case(_revoked, "refused", "it may be revoked"), id="revoked"),
         pytest.param(Case(_unknown, "refused", "ask the server's operator"), id="unknown"),
-        pytest.param(Case(lambda: None, "demanded", "pass certificate=…"), id="absent"),
+        pytest.param(Case(lambda: None, "demanded", "pass certificate=..."), id="absent"),
     ],
 )
-async def test_nginx_refuses_by_a_page(call: Any, case: Case, protocol: str, tmp_path: Path) -> None:
-    """Nginx's 400 becomes an error that names the file, the verdict and the remedy, for token and API calls."""
+async def test_nginx_refuses_a_certificate_with_a_page(call: Any, case: Case, protocol: str, tmp_path: Path) -> None:
+    """Nginx's 400 becomes an error with the file, the reason and the remedy, for token requests and API calls."""
     root, pair = authority(), case.certificate()
     revoked = (pair,) if case.certificate is _revoked and pair else ()
     disk = None if pair is None else PairOnDisk(tmp_path / "pair", pair)
@@ -134,8 +134,8 @@ async def test_nginx_refuses_by_a_page(call: Any, case: Case, protocol: str, tmp
     assert {line.protocol for line in log} == {protocol}
 
 
-async def test_optional_verification_lets_the_call_through(protocol: str, tmp_path: Path) -> None:
-    """Who has no certificate is served, and who has one is seen with it."""
+async def test_optional_verification_accepts_the_request(protocol: str, tmp_path: Path) -> None:
+    """Callers with and without a certificate are accepted."""
     root, pair = authority(), mint(issuer=authority(), number=33)
     disk = PairOnDisk(tmp_path / "pair", pair)
     with Edge(tmp_path / "nginx", root, verify="optional", protocols=protocol, revoked=()) as edge:
@@ -146,13 +146,13 @@ async def test_optional_verification_lets_the_call_through(protocol: str, tmp_pa
     assert [line.verify for line in log] == ["NONE", "SUCCESS"]
 
 
-async def test_a_page_of_the_api_is_left_alone(tmp_path: Path) -> None:
-    """A 403 in HTML that speaks of something else arrives whole, its body still to be read."""
+async def test_an_error_page_of_the_api_is_returned(tmp_path: Path) -> None:
+    """Another 403 in HTML is returned completely, with its body unread."""
     root = authority()
     page = b"<h1>closed on Sundays</h1>"
     reply = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nX-Of: api\r\nContent-Length: %d\r\n\r\n%s"
-    with TlsServer(server(root), reply=reply % (len(page), page)) as far:
-        config = seic_config(far, root, None)
+    with TlsServer(server(root), reply=reply % (len(page), page)) as tls_server:
+        config = seic_config(tls_server.port, root, None)
         async with (
             httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as client,
             client.stream("GET", "/") as response,
@@ -164,14 +164,14 @@ async def test_a_page_of_the_api_is_left_alone(tmp_path: Path) -> None:
     assert blocking.content == page
 
 
-# Ours, refused by an alert
+# Client certificate, refused with an alert
 
 
-def seic_config(far: TlsServer, root: Minted, certificate: seic.ClientCertificate | None) -> seic.Config:
-    """Settings that reach a server on a thread."""
+def seic_config(port: int, root: Minted, certificate: seic.ClientCertificate | None) -> seic.Config:
+    """Return a configuration for a server in a thread."""
     return seic.Config(
         provider=seic.SEI_GATEWAY,
-        hosts=seic.Hosts(mtls=f"localhost:{far.port}", api=f"localhost:{far.port}"),
+        hosts=seic.Hosts(mtls=f"localhost:{port}", api=f"localhost:{port}"),
         client_id="AppKey-1",
         client_secret="AppSecret-1",
         grant=seic.ClientCredentials(username="svc-user", password="password-1"),
@@ -188,14 +188,16 @@ def seic_config(far: TlsServer, root: Minted, certificate: seic.ClientCertificat
         pytest.param(Case(_unknown, "unknown-to-server", "which authorities it accepts"), False, id="unknown"),
     ],
 )
-async def test_a_server_refuses_by_an_alert(call: Any, case: Case, reset: bool, protocol: str, tmp_path: Path) -> None:
-    """Over TLS 1.2 the alert ends the handshake, over 1.3 it comes with the first read: the same error for both."""
+async def test_a_server_refuses_a_certificate_with_an_alert(
+    call: Any, case: Case, reset: bool, protocol: str, tmp_path: Path
+) -> None:
+    """Over TLS 1.2 the alert ends the handshake, over 1.3 it arrives with the first read: the error is the same."""
     root, pair = authority(), case.certificate()
     assert pair is not None
     disk = PairOnDisk(tmp_path, pair)
     revoked = crl(root, pair) if case.certificate is _revoked else None
-    with TlsServer(server(root), trusts=root, version=_VERSIONS[protocol], crl=revoked, reset=reset) as far:
-        error = await refusal(call, seic_config(far, root, disk.load()), seic.CertificateError)
+    with TlsServer(server(root), trusts=root, version=_VERSIONS[protocol], crl=revoked, reset=reset) as tls_server:
+        error = await refusal(call, seic_config(tls_server.port, root, disk.load()), seic.CertificateError)
 
     assert error.reason == case.reason
     assert error.path == str(disk.certificate)
@@ -204,17 +206,17 @@ async def test_a_server_refuses_by_an_alert(call: Any, case: Case, reset: bool, 
 
 
 @CALLS
-async def test_a_server_demands_a_certificate_by_an_alert(call: Any) -> None:
+async def test_a_server_requires_a_certificate_with_an_alert(call: Any) -> None:
     """`certificate required`, and none is configured: the remedy is to pass one."""
     root = authority()
-    with TlsServer(server(root), trusts=root, version=TLS13) as far:
-        error = await refusal(call, seic_config(far, root, None), seic.CertificateError)
+    with TlsServer(server(root), trusts=root, version=TLS13) as tls_server:
+        error = await refusal(call, seic_config(tls_server.port, root, None), seic.CertificateError)
 
     assert error.reason == "demanded"
-    assert "pass certificate=…" in str(error)
+    assert "pass certificate=..." in str(error)
 
 
-# Ours, judged before any connection
+# Client certificate, checked before a connection
 
 
 @CALLS
@@ -225,10 +227,10 @@ async def test_a_server_demands_a_certificate_by_an_alert(call: Any) -> None:
         pytest.param({"not_before": NOW + DAY}, "not-yet-valid", id="not yet valid"),
     ],
 )
-async def test_dates_are_judged_before_the_handshake(
+async def test_dates_are_checked_before_the_handshake(
     call: Any, dates: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
-    """No connection is opened, and the error names the file and this machine's clock."""
+    """No connection is opened, and the error names the file and the local clock."""
     root = authority()
     disk = PairOnDisk(tmp_path / "pair", mint(issuer=root, number=34, **dates))
     with Edge(tmp_path / "nginx", root) as edge:
@@ -240,7 +242,7 @@ async def test_dates_are_judged_before_the_handshake(
     assert log == []
 
 
-# The server's
+# Server certificate
 
 
 def _servers() -> Iterator[Any]:
@@ -266,7 +268,7 @@ def _servers() -> Iterator[Any]:
 async def test_the_servers_certificate_is_refused_by_name(
     call: Any, identity: Callable[[], Minted], reason: str, words: str, tmp_path: Path
 ) -> None:
-    """Not our certificate's fault: httpx's ConnectError for API calls, TokenEndpointUnavailable for token calls."""
+    """API calls raise httpx's ConnectError and token requests TokenEndpointUnavailable: not CertificateError."""
     root = authority()
     kind = httpx.ConnectError if "api" in call.__name__ else seic.TokenEndpointUnavailable
     disk = PairOnDisk(tmp_path / "pair", mint(issuer=root, number=35))
@@ -280,8 +282,8 @@ async def test_the_servers_certificate_is_refused_by_name(
 
 
 @CALLS
-async def test_what_has_no_part_in_tls_stays_as_it_was(call: Any, tmp_path: Path) -> None:
-    """A port where nobody listens is no matter of certificates."""
+async def test_errors_without_tls_are_unchanged(call: Any, tmp_path: Path) -> None:
+    """A closed port has nothing to do with certificates."""
     root = authority()
     with Edge(tmp_path / "nginx", root) as edge:
         pass
@@ -293,8 +295,8 @@ async def test_what_has_no_part_in_tls_stays_as_it_was(call: Any, tmp_path: Path
 
 
 @CALLS
-async def test_what_the_caller_is_handling_is_no_part_of_the_failure(call: Any, tmp_path: Path) -> None:
-    """Called while an error of another host is handled, a dead host fails as ever, and that error keeps its frames."""
+async def test_an_exception_of_the_caller_is_not_part_of_the_failure(call: Any, tmp_path: Path) -> None:
+    """A call inside an except block of another error fails normally, and that error keeps its frames."""
     root = authority()
     with Edge(tmp_path / "nginx", root) as edge:
         pass
@@ -304,7 +306,7 @@ async def test_what_the_caller_is_handling_is_no_part_of_the_failure(call: Any, 
     except ssl.SSLCertVerificationError as first:
         if "blocking" in call.__name__:
             with pytest.raises(kind) as caught:
-                # In this thread, for another one is handling nothing.
+                # In this thread, since another one handles no error.
                 _block(call, settings_for(edge, root, certificate=None))
         else:
             with pytest.raises(kind) as caught:
@@ -322,7 +324,7 @@ def _block(call: Any, config: seic.Config) -> None:
             client.token()
 
 
-# Neither
+# Other causes
 
 
 @pytest.mark.parametrize(
@@ -333,19 +335,19 @@ def _block(call: Any, config: seic.Config) -> None:
     ],
 )
 @pytest.mark.parametrize("call", [api_call, api_call_blocking])
-async def test_an_answer_that_is_no_http_is_no_matter_of_the_certificate(call: Any, reply: bytes) -> None:
-    """The server took the certificate and answered; httpx's own words stand."""
+async def test_a_malformed_response_is_not_attributed_to_the_certificate(call: Any, reply: bytes) -> None:
+    """The server accepted the certificate and answered; httpx's message is unchanged."""
     root = authority()
     ours = seic.ClientCertificate.load(mint(issuer=root, number=36).pair)
-    with TlsServer(server(root), reply=reply) as far:
-        error = await refusal(call, seic_config(far, root, ours), httpx.RemoteProtocolError)
+    with TlsServer(server(root), reply=reply) as tls_server:
+        error = await refusal(call, seic_config(tls_server.port, root, ours), httpx.RemoteProtocolError)
 
     assert "our certificate" not in str(error)
 
 
 @pytest.mark.parametrize("call", [api_call, api_call_blocking])
-async def test_a_connection_closed_within_the_handshake_is_told_as_such(call: Any) -> None:
-    """Nothing is said of a certificate that may never have been sent."""
+async def test_a_connection_closed_during_the_handshake_is_reported(call: Any) -> None:
+    """The message does not blame a certificate that may not have been sent."""
     root = authority()
     ours = seic.ClientCertificate.load(mint(issuer=root, number=36).pair)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -358,15 +360,7 @@ async def test_a_connection_closed_within_the_handshake_is_told_as_such(call: An
         thread = threading.Thread(target=hang_up)
         thread.start()
         port = listener.getsockname()[1]
-        config = seic.Config(
-            provider=seic.SEI_GATEWAY,
-            hosts=seic.Hosts(mtls=f"localhost:{port}", api=f"localhost:{port}"),
-            client_id="AppKey-1",
-            client_secret="AppSecret-1",
-            grant=seic.ClientCredentials(username="svc-user", password="password-1"),
-            certificate=ours,
-            ca=root.pem,
-        )
+        config = seic_config(port, root, ours)
         error = await refusal(call, config, httpx.TransportError)
         thread.join()
 

@@ -1,4 +1,4 @@
-"""Certificates are replaced while callers call: nginx sees each new one at once, and nobody loses a request."""
+"""Certificates are replaced under load: nginx sees each new one at once, and no request fails."""
 
 from __future__ import annotations
 
@@ -23,49 +23,48 @@ from tests._support.swapping import PairOnDisk, settings_for
 _IN_CI = os.environ.get("CI", "").lower() == "true"
 _PATH = "/v1/echo"
 _CALLERS = 50
-#: Seconds between two calls of one caller in the long run, at least and at most, and how many times as long as its last
-#: call took: load, but never all that the machine can bear beside its other work, or the promise of a second would
-#: measure the machine.
+#: The minimum and maximum seconds between two calls of a caller, and the minimum pause relative to its last call: the
+#: load must leave processor time, otherwise the test would measure the machine.
 _LEAST_PAUSE, _MOST_PAUSE, _REST = 0.1, 0.5, 20
-#: What the promise says: seconds from the swap on disk to the first call with the new certificate.
+#: The promised seconds from the swap on disk to the first call with the new certificate.
 _AT_ONCE = 1.0
-#: How long a test waits for something that should come at once.
+#: The timeout of a test that waits for something immediate.
 _PATIENCE = 30
 
 
 def pairs(root: Minted, count: int) -> list[Minted]:
-    """Certificates of one account, RSA and EC by turns."""
+    """Return certificates of one account, alternating RSA and EC."""
     return [mint(issuer=root, key="ec" if index % 2 else "rsa", number=index % 4) for index in range(count)]
 
 
 def serial(pair: Minted) -> str:
-    """As nginx writes it."""
+    """In nginx's format."""
     number = f"{pair.certificate.serial_number:X}"
     return number.rjust(len(number) + len(number) % 2, "0")
 
 
 class Answered:
-    """The certificates with which calls were answered."""
+    """The certificates of answered calls."""
 
     def __init__(self) -> None:
         self._serials: set[str] = set()
         self._more = threading.Condition()
 
     def note(self, name: str) -> None:
-        """Take note of one."""
+        """Record one."""
         if name not in self._serials:
             with self._more:
                 self._serials.add(name)
                 self._more.notify_all()
 
     def wait(self, name: str) -> None:
-        """Block until it has answered a call."""
+        """Block until a call with it was answered."""
         with self._more:
             assert self._more.wait_for(lambda: name in self._serials, _PATIENCE)
 
 
 def first_calls(calls: list[Line]) -> dict[str, float]:
-    """When each certificate made its first call."""
+    """Return the time of the first call with each certificate."""
     first: dict[str, float] = {}
     for line in calls:
         first.setdefault(line.serial, line.at)
@@ -73,14 +72,14 @@ def first_calls(calls: list[Line]) -> dict[str, float]:
 
 
 def pause_after(took: float) -> float:
-    """How long a caller pauses after a call that took so long."""
+    """Return the pause of a caller after a call of this duration."""
     return min(max(_LEAST_PAUSE, _REST * took), _MOST_PAUSE)
 
 
 async def crowd(
     client: seic.AsyncClient, answered: Answered, rotate: Callable[[], object], pause: Callable[[float], float]
 ) -> Counter[int]:
-    """Call, with a pause after each call, until `rotate` is through on its thread; count the statuses."""
+    """Make calls, with pauses, until `rotate` has ended in its thread; count the statuses."""
     statuses: Counter[int] = Counter()
     through = asyncio.Event()
 
@@ -100,8 +99,8 @@ async def crowd(
     return statuses
 
 
-def stood_in_line(thread: int) -> float:
-    """Seconds for which a thread could have run while others had the processors; 0 where the system does not tell."""
+def processor_wait(thread: int) -> float:
+    """Return the seconds for which a thread was ready but had no processor; 0 if the system does not report it."""
     try:
         return int(Path(f"/proc/self/task/{thread}/schedstat").read_text("ascii").split()[1]) / 1e9
     except OSError:
@@ -110,60 +109,61 @@ def stood_in_line(thread: int) -> float:
 
 @attrs.frozen
 class Swap:
-    """How a swap was followed, in seconds.
+    """The delays of a swap, in seconds.
 
     Args:
         first: From the swap to the first call with the new certificate, by nginx's log.
-        stood: For how much of that the event loop stood in line for a processor.
+        waited: The part of it in which the event loop had no processor.
         last: From then to the last call with the old certificate.
-        stood_after: For how much the event loop stood in line until the next swap.
+        waited_after: The time without a processor until the next swap.
     """
 
     first: float
-    stood: float
+    waited: float
     last: float
-    stood_after: float
+    waited_after: float
 
     @property
     def late(self) -> float:
-        """What seic took, whatever else the machine had to do."""
-        return max(self.first - self.stood, self.last - self.stood_after)
+        """The delay caused by seic, without the time of other programs."""
+        return max(self.first - self.waited, self.last - self.waited_after)
 
 
 async def rotate_under_load(
     folder: Path, *, rotations: int, protocols: str = "TLSv1.2 TLSv1.3", seconds: float = 0
 ) -> list[Swap]:
-    """Replace the pair so often while fifty callers call; check that each call is answered, and follow by nginx's log.
+    """Replace the pair repeatedly while fifty callers call; check that each call is answered, by nginx's log.
 
     Args:
-        folder: Everything lies there.
-        rotations: How often.
-        protocols: The versions of TLS that nginx speaks.
-        seconds: The time to fill; without one each swap follows the one before, and nobody pauses.
+        folder: The folder of all files.
+        rotations: The number of swaps.
+        protocols: The TLS versions of nginx.
+        seconds: The total time; without it, swaps follow each other without a pause.
 
     Returns:
-        How each swap was followed.
+        The delays of each swap.
     """
     root = authority()
     used = pairs(root, rotations + 1)
     disk = PairOnDisk(folder / "pair", used[0])
     answered = Answered()
     swapped_at: list[float] = []
-    stood: list[tuple[float, float]] = []
+    waited: list[tuple[float, float]] = []
     looping = threading.get_native_id()
-    # Never set: the load is what takes the time.
+    # Never set: the load itself takes the time.
     pause, between = threading.Event(), seconds / (rotations + 1)
 
     def rotate() -> None:
+        answered.wait(serial(used[0]))
         for number, pair in enumerate(used[1:], start=1):
             pause.wait(between)
             disk.put(pair, key_first=bool(number % 2))
             swapped_at.append(time.time())
-            before = stood_in_line(looping)
+            before = processor_wait(looping)
             answered.wait(serial(pair))
-            stood.append((before, stood_in_line(looping)))
+            waited.append((before, processor_wait(looping)))
         pause.wait(between)
-        stood.append((stood_in_line(looping), 0))
+        waited.append((processor_wait(looping), 0))
 
     with Edge(folder / "nginx", root, protocols=protocols) as edge:
         config = settings_for(edge, root, certificate=disk.load())
@@ -186,28 +186,27 @@ async def rotate_under_load(
     return [
         Swap(
             first=first[serial(new)] - at,
-            stood=since - before,
+            waited=since - before,
             last=ended[serial(old)] - first[serial(new)],
-            stood_after=then - since,
+            waited_after=then - since,
         )
         for (old, new), at, ((before, since), (then, _)) in zip(
-            itertools.pairwise(used), swapped_at, itertools.pairwise(stood), strict=True
+            itertools.pairwise(used), swapped_at, itertools.pairwise(waited), strict=True
         )
     ]
 
 
 @pytest.mark.parametrize("protocols", ["TLSv1.2", "TLSv1.3"])
-async def test_fifty_callers_notice_nothing(protocols: str, tmp_path: Path) -> None:
-    """Every call is answered 200, and nginx sees each new certificate."""
+async def test_rotation_fails_no_request_of_fifty_tasks(protocols: str, tmp_path: Path) -> None:
+    """Every call is answered with 200, and nginx sees each new certificate."""
     assert len(await rotate_under_load(tmp_path, rotations=4, protocols=protocols)) == 4
 
 
 @pytest.mark.skipif(not _IN_CI, reason="takes a minute")
-async def test_a_minute_of_rotations_is_followed_within_a_second_each(tmp_path: Path) -> None:
+async def test_each_rotation_of_a_minute_is_used_within_a_second(tmp_path: Path) -> None:
     """Twenty swaps in one minute, each in time, and no call fails.
 
-    The time in which the event loop could have run while others had the processors is the machine's, not seic's, and
-    is taken off: on one that has nothing else to do there is none.
+    The time without a processor, because other programs had it, is subtracted: on an idle machine it is zero.
     """
     swaps = await rotate_under_load(tmp_path, rotations=20, seconds=60)
     worst = max(swaps, key=lambda swap: swap.late)
@@ -216,8 +215,8 @@ async def test_a_minute_of_rotations_is_followed_within_a_second_each(tmp_path: 
     )
 
 
-def test_threads_notice_nothing(tmp_path: Path) -> None:
-    """A blocking client that threads share loses no call either, and they all follow each certificate."""
+def test_rotation_fails_no_request_of_threads(tmp_path: Path) -> None:
+    """A blocking client shared by threads loses no call, and all threads use each new certificate."""
     root = authority()
     used = pairs(root, 4)
     disk = PairOnDisk(tmp_path / "pair", used[0])
@@ -236,6 +235,7 @@ def test_threads_notice_nothing(tmp_path: Path) -> None:
             with ThreadPoolExecutor(10) as pool:
                 callers = [pool.submit(call) for _ in range(10)]
                 try:
+                    answered.wait(serial(used[0]))
                     for pair in used[1:]:
                         disk.put(pair)
                         answered.wait(serial(pair))

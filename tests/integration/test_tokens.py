@@ -1,4 +1,4 @@
-"""The life of a token between both sides: shared, renewed, replayed."""
+"""The life of a token between SDK and sandbox: shared, renewed, retried."""
 
 from __future__ import annotations
 
@@ -11,52 +11,52 @@ import httpx
 import pytest
 
 import seic
-from seic._tokens.clock import Clock
+from seic import Clock
 from seic.sandbox import ManualClock, Sandbox
 from tests._support.faces import KINDS, Kind, open_client
-from tests._support.far_side import ECHO_PATH
+from tests._support.sandbox_client import ECHO_PATH
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
-_CROWD = 1000
+_CONCURRENT = 1000
 _MINUTE = 60.0
-#: The crowd shares a pool of connections, and each waits for one as long as it takes.
+#: All callers share a connection pool, and wait for a connection without a timeout.
 _PATIENT: dict[str, Any] = {"timeout": httpx.Timeout(60), "limits": httpx.Limits(max_connections=20)}
 
 
-# One request for all
+# One token request for all callers
 
 
-async def test_a_thousand_calls_on_an_empty_cache_make_one_token_request(sandbox: Sandbox) -> None:
-    """Everyone is answered, and with the one token."""
+async def test_a_thousand_requests_without_a_token_make_one_token_request(sandbox: Sandbox) -> None:
+    """All calls succeed with the one token."""
     async with seic.AsyncClient(sandbox.config(certificate=True), **_PATIENT) as client:
-        replies = await asyncio.gather(*(client.get(ECHO_PATH) for _ in range(_CROWD)))
+        replies = await asyncio.gather(*(client.get(ECHO_PATH) for _ in range(_CONCURRENT)))
 
     assert {reply.status_code for reply in replies} == {200}
     assert sandbox.counts.token_requests == 1
-    assert sandbox.counts.api_calls == _CROWD
+    assert sandbox.counts.api_calls == _CONCURRENT
     assert sandbox.counts.api_refusals == 0
 
 
-async def test_a_thousand_calls_on_an_expired_cache_make_one_token_request(
+async def test_a_thousand_requests_with_an_expired_token_make_one_token_request(
     timed_sandbox: Sandbox, manual: ManualClock, clock: Clock
 ) -> None:
-    """The token has died on both sides; none of the calls carries it."""
+    """The token has expired on both sides; no call sends it."""
     sandbox = timed_sandbox
     config = sandbox.config(certificate=True)
     auth = seic.OAuth2Auth(config, clock=clock)
     async with seic.AsyncClient(config, auth=auth, **_PATIENT) as client:
         await client.get(ECHO_PATH)
         manual.advance(61 * _MINUTE)
-        replies = await asyncio.gather(*(client.get(ECHO_PATH) for _ in range(_CROWD)))
+        replies = await asyncio.gather(*(client.get(ECHO_PATH) for _ in range(_CONCURRENT)))
 
     assert {reply.status_code for reply in replies} == {200}
     assert sandbox.counts.token_requests == 2
-    assert sandbox.counts.api_calls == _CROWD + 1
+    assert sandbox.counts.api_calls == _CONCURRENT + 1
     assert sandbox.counts.api_refusals == 0
 
 
-async def test_a_crowd_of_rejected_calls_makes_one_token_request(sandbox: Sandbox) -> None:
-    """Each of two hundred calls meets a 401 for the same token: one renewal, and each is replayed once at most."""
+async def test_concurrent_401s_make_one_token_request(sandbox: Sandbox) -> None:
+    """Two hundred calls get a 401 for the same token: one renewal, and one retry each."""
     crowd = 200
     async with seic.AsyncClient(sandbox.config(certificate=True), **_PATIENT) as client:
         await client.get(ECHO_PATH)
@@ -69,8 +69,8 @@ async def test_a_crowd_of_rejected_calls_makes_one_token_request(sandbox: Sandbo
     assert 1 <= client.stats.replays <= crowd
 
 
-def test_a_crowd_of_threads_makes_one_token_request(sandbox: Sandbox) -> None:
-    """Threads share the one fetch as tasks do."""
+def test_concurrent_threads_make_one_token_request(sandbox: Sandbox) -> None:
+    """Threads share a refresh as tasks do."""
     statuses: list[int] = []
     with seic.Client(sandbox.config(certificate=True), **_PATIENT) as client:
         barrier = threading.Barrier(50)
@@ -89,8 +89,8 @@ def test_a_crowd_of_threads_makes_one_token_request(sandbox: Sandbox) -> None:
     assert sandbox.counts.token_requests == 1
 
 
-async def test_a_crowd_shares_a_failure(sandbox: Sandbox) -> None:
-    """A refusal that all wait for is one request, and an error of its own for each."""
+async def test_concurrent_requests_share_a_failure(sandbox: Sandbox) -> None:
+    """All callers wait for the same refused request, and each gets its own error."""
     async with seic.AsyncClient(sandbox.config(client_secret="wrong")) as client:
         errors = await asyncio.gather(*(client.get(ECHO_PATH) for _ in range(100)), return_exceptions=True)
 
@@ -99,13 +99,13 @@ async def test_a_crowd_shares_a_failure(sandbox: Sandbox) -> None:
     assert sandbox.counts.token_requests == 1
 
 
-# A token that dies
+# Rejected tokens
 
 
 @both_kinds
 @pytest.mark.parametrize("challenge", [False, True], ids=["error form", "challenge"])
 async def test_a_revoked_token_costs_one_replay(kind: Kind, challenge: bool) -> None:
-    """The caller sees 200; behind it stand one 401, one renewal and one replay, body and all."""
+    """The caller gets 200, after one 401, one renewal and one retry with the body."""
     with Sandbox(challenge=challenge) as sandbox:
         async with open_client(kind, sandbox.config(certificate=True)) as client:
             first = await client.token()
@@ -123,7 +123,7 @@ async def test_a_revoked_token_costs_one_replay(kind: Kind, challenge: bool) -> 
 
 @both_kinds
 async def test_a_second_401_reaches_the_caller(kind: Kind, sandbox: Sandbox) -> None:
-    """A token that dies as it is born is not chased: one renewal, one replay, and the gateway's own answer."""
+    """If the new token is rejected too, there is no further renewal, and the gateway's response is returned."""
 
     def kill(event: seic.events.Event) -> None:
         if isinstance(event, seic.events.TokenAcquired):
@@ -139,8 +139,8 @@ async def test_a_second_401_reaches_the_caller(kind: Kind, sandbox: Sandbox) -> 
 
 
 @both_kinds
-async def test_a_refusal_that_is_not_the_tokens_costs_no_token(kind: Kind, sandbox: Sandbox) -> None:
-    """A certificate that is not the account's is a 403, and a path that is not there a 404: nothing is replayed."""
+async def test_other_errors_cause_no_refresh(kind: Kind, sandbox: Sandbox) -> None:
+    """A wrong certificate is a 403, and an unknown path a 404: neither is retried."""
     config = sandbox.config(certificate=True)
     auth = seic.OAuth2Auth(config)
     stranger = sandbox.issue_certificate("somebody-else")
@@ -155,7 +155,7 @@ async def test_a_refusal_that_is_not_the_tokens_costs_no_token(kind: Kind, sandb
 
 
 async def test_a_body_that_cannot_be_sent_again_is_not_replayed(sandbox: Sandbox) -> None:
-    """The 401 is handed on, and the next call is right."""
+    """The 401 is returned, and the next call succeeds."""
 
     async def body() -> AsyncIterator[bytes]:
         yield b"once"
@@ -171,14 +171,14 @@ async def test_a_body_that_cannot_be_sent_again_is_not_replayed(sandbox: Sandbox
     assert sandbox.counts.token_requests == 2
 
 
-# A token that grows old
+# Expiring tokens
 
 
 @both_kinds
-async def test_an_unused_token_is_given_up_before_the_gateway_does(
+async def test_an_idle_token_is_replaced_before_the_gateway_refuses_it(
     kind: Kind, timed_sandbox: Sandbox, manual: ManualClock, clock: Clock
 ) -> None:
-    """Thirty minutes without a call: the gateway holds it dead, and the SDK has known before asking."""
+    """After thirty minutes without a call the token is renewed before the call, not after a 401."""
     sandbox = timed_sandbox
     config = sandbox.config(certificate=True)
     auth = seic.OAuth2Auth(config, clock=clock)
@@ -195,8 +195,8 @@ async def test_an_unused_token_is_given_up_before_the_gateway_does(
 
 
 @both_kinds
-async def test_use_keeps_a_token_alive(kind: Kind, timed_sandbox: Sandbox, manual: ManualClock, clock: Clock) -> None:
-    """Calls in less than thirty minutes each: one token serves for most of its hour."""
+async def test_use_keeps_a_token_active(kind: Kind, timed_sandbox: Sandbox, manual: ManualClock, clock: Clock) -> None:
+    """With calls less than thirty minutes apart, one token lasts for most of its hour."""
     sandbox = timed_sandbox
     config = sandbox.config(certificate=True)
     auth = seic.OAuth2Auth(config, clock=clock)
@@ -209,8 +209,10 @@ async def test_use_keeps_a_token_alive(kind: Kind, timed_sandbox: Sandbox, manua
     assert sandbox.counts.api_refusals == 0
 
 
-async def test_the_hour_ends_whatever_the_use(timed_sandbox: Sandbox, manual: ManualClock, clock: Clock) -> None:
-    """A token in constant use is renewed ahead of its end, and no call ever meets a 401."""
+async def test_a_used_token_is_refreshed_before_its_expiry(
+    timed_sandbox: Sandbox, manual: ManualClock, clock: Clock
+) -> None:
+    """A token in constant use is renewed before its expiry, and no call gets a 401."""
     sandbox = timed_sandbox
     config = sandbox.config(certificate=True)
     auth = seic.OAuth2Auth(config, clock=clock)
@@ -224,13 +226,13 @@ async def test_the_hour_ends_whatever_the_use(timed_sandbox: Sandbox, manual: Ma
     assert 3 <= sandbox.counts.tokens_issued <= 5
 
 
-# Where token calls go
+# Redirects of the token endpoint
 
 
 @both_kinds
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_token_call_follows_no_redirect(kind: Kind, status: int, sandbox: Sandbox) -> None:
-    """The secrets in header and form go to the one endpoint; where it points elsewhere, that is an error."""
+async def test_a_token_request_follows_no_redirect(kind: Kind, status: int, sandbox: Sandbox) -> None:
+    """Secrets in headers and form are sent to the configured endpoint only; a redirect is an error."""
     with Sandbox() as elsewhere:
         sandbox.fail_tokens(status, times=5, headers={"Location": f"{elsewhere.api_url}/v2/oauthtoken"})
         async with open_client(kind, sandbox.config(), follow_redirects=True) as client:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._errors import ConfigurationError
-from seic._model.saml import MAX_DOCUMENT_BYTES, Document, document_ends_at, encode_document, is_inline
+from seic import SEI_PLATFORM, ConfigurationError, Saml2Bearer, SamlDocument
+
+MAX_DOCUMENT_BYTES = 1024 * 1024
 
 _NAMESPACES = 'xmlns:p="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:a="urn:oasis:names:tc:SAML:2.0:assertion"'
 
@@ -27,12 +28,14 @@ XML = _assertion('NotOnOrAfter="2030-01-01T00:05:00Z"', 'NotOnOrAfter="2030-01-0
 BASE64 = base64.b64encode(XML)
 
 
-def _ends(source: Document) -> dt.datetime | None:
-    return document_ends_at(source, field="grant.saml_response")
+def _ends(source: SamlDocument) -> dt.datetime | None:
+    return Saml2Bearer(saml_response=source, subject="me").ends_at
 
 
-def _encode(source: Document) -> str:
-    return encode_document(source, field="grant.saml_response")
+def _encode(source: SamlDocument) -> str:
+    encoded = Saml2Bearer(saml_response=source, subject="me").fields(SEI_PLATFORM)["SAMLResponse"]
+    assert isinstance(encoded, str)
+    return encoded
 
 
 @pytest.mark.parametrize(
@@ -49,33 +52,24 @@ def _encode(source: Document) -> str:
     ],
     ids=["XML", "space around", "Base64", "lines", "text", "Base64 text", "callable", "callable of text"],
 )
-def test_a_document_becomes_base64_of_its_xml(source: Document) -> None:
-    """Each way to hand the same document over sends the same bytes."""
+def test_a_document_becomes_base64_of_its_xml(source: SamlDocument) -> None:
+    """Each form of the same document sends the same bytes; only an inline one has a known expiry."""
     assert _encode(source) == BASE64.decode()
-    assert _ends(source) == dt.datetime(2030, 1, 1, 0, 1, tzinfo=dt.UTC)
+    assert _ends(source) == (None if callable(source) else dt.datetime(2030, 1, 1, 0, 1, tzinfo=dt.UTC))
 
 
 def test_a_file_is_read_each_time(tmp_path: Path) -> None:
-    """A path, as a text or not, leads to what the file holds now."""
+    """A path, as a string or not, reads the file's current content."""
     path = tmp_path / "response.xml"
     for content in (XML, b"<other/>"):
         path.write_bytes(content)
         assert _encode(path) == _encode(str(path)) == base64.b64encode(content).decode()
-
-
-@pytest.mark.parametrize(
-    ("source", "at_hand"),
-    [(XML, True), (b"", True), (XML.decode(), True), ("response.xml", False), (Path("x"), False), (lambda: XML, False)],
-    ids=["bytes", "any bytes", "text", "a text that is a path", "path", "callable"],
-)
-def test_a_document_is_inline_or_had_anew(source: Document, at_hand: bool) -> None:
-    """Only the document itself is the same each time."""
-    assert is_inline(source) is at_hand
+        assert _ends(path) is _ends(str(path)) is None
 
 
 @pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16"])
 def test_encodings_of_xml_pass(mark: str) -> None:
-    """A byte order mark is XML's own way to name its encoding, and the bytes are signed: they stay as they are."""
+    """A byte order mark names the encoding of XML, and the bytes are signed: they are not changed."""
     document = XML.decode().encode(mark)
 
     assert _encode(document) == base64.b64encode(document).decode()
@@ -85,9 +79,9 @@ def test_encodings_of_xml_pass(mark: str) -> None:
     "source",
     [
         b"",
-        b"hunter2 is no document",
+        b"hunter2 not a document",
         b"!!!!",
-        base64.b64encode(b"hunter2 is no XML"),
+        base64.b64encode(b"hunter2 not XML"),
         base64.b64encode(zlib.compress(XML)),
         BASE64[:-3],
         base64.urlsafe_b64encode(b"<\xff\xff>" * 9),
@@ -104,8 +98,8 @@ def test_encodings_of_xml_pass(mark: str) -> None:
         "from a callable",
     ],
 )
-def test_what_is_no_document_is_refused_unquoted(source: Document) -> None:
-    """The error names the setting and what is expected; a damaged credential is a credential still."""
+def test_what_is_no_document_is_refused_unquoted(source: SamlDocument) -> None:
+    """The error names the setting and the expected format, without the damaged credential."""
     with pytest.raises(ConfigurationError, match="signed XML, or Base64 of it") as caught:
         _encode(source)
 
@@ -117,28 +111,28 @@ def test_what_is_no_document_is_refused_unquoted(source: Document) -> None:
     "source", ["no-such-file.xml", "nul\0byte", "half\ud800pair", BASE64.decode()[:-3] + "!"], ids=ascii
 )
 def test_a_path_that_leads_nowhere_is_refused_unquoted(source: str) -> None:
-    """A damaged document given as a text is taken for a path, so the path is not repeated."""
-    with pytest.raises(ConfigurationError, match="nor a file that can be read") as caught:
+    """A damaged document in a string is read as a path, so the message does not repeat the path."""
+    with pytest.raises(ConfigurationError, match="or a readable file") as caught:
         _encode(source)
 
     assert source not in str(caught.value)
 
 
 def test_a_folder_is_no_document(tmp_path: Path) -> None:
-    """The system's own word says what is wrong."""
+    """The message has the operating system's reason."""
     with pytest.raises(ConfigurationError, match="directory"):
         _encode(tmp_path)
 
 
 @pytest.mark.parametrize("answer", [None, 7, {}], ids=repr)
 def test_a_callable_must_return_a_document(answer: object) -> None:
-    """The error names the kind of the answer."""
+    """The error names the type of the result."""
     with pytest.raises(ConfigurationError, match=type(answer).__name__):
         _encode(lambda: answer)  # type: ignore[arg-type,return-value]
 
 
 def test_a_callable_that_fails_is_the_cause() -> None:
-    """What the user's own code raised stays with the error."""
+    """The exception of the user's code is the cause."""
 
     def login() -> bytes:
         raise TimeoutError("nobody came")
@@ -151,7 +145,7 @@ def test_a_callable_that_fails_is_the_cause() -> None:
 
 @pytest.mark.parametrize("over", [0, 1])
 def test_a_document_has_a_limit(over: int, tmp_path: Path) -> None:
-    """Exactly the limit passes, one byte more does not, from memory and from a file."""
+    """The limit is accepted and one byte more is not, from memory and from a file."""
     document = b"<a>" + b"x" * (MAX_DOCUMENT_BYTES - 7 + over) + b"</a>"
     path = tmp_path / "long.xml"
     path.write_bytes(document)
@@ -197,12 +191,12 @@ def test_a_document_has_a_limit(over: int, tmp_path: Path) -> None:
     ],
 )
 def test_the_end_is_read_where_it_can_be(document: bytes, ends: tuple[int, ...] | None) -> None:
-    """The earliest end that an assertion names, in UTC; None where there is none to read."""
+    """The earliest expiry of an assertion, in UTC; None if none can be read."""
     assert _ends(document) == (None if ends is None else dt.datetime(*ends, tzinfo=dt.UTC))  # type: ignore[misc,arg-type]
 
 
 def test_entities_end_the_reading() -> None:
-    """A document type declares the entities of a bomb or of a foreign file: nothing after it is read."""
+    """A document type can declare entity bombs and foreign files: nothing after it is parsed."""
     levels = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 30))
     bomb = f'<!DOCTYPE a [<!ENTITY e0 "ha">{levels}<!ENTITY f SYSTEM "file:///etc/passwd">]><a>&e29;&f;</a>'
 
@@ -212,7 +206,7 @@ def test_entities_end_the_reading() -> None:
 
 @given(st.binary() | st.binary().map(lambda content: b"<" + content) | st.binary().map(lambda c: XML[: len(c) * 9] + c))
 def test_any_bytes_are_a_document_or_an_error(content: bytes) -> None:
-    """Nothing but a ConfigurationError comes of damaged bytes."""
+    """Damaged bytes raise a ConfigurationError and nothing else."""
     try:
         encoded = _encode(content)
     except ConfigurationError:

@@ -1,4 +1,4 @@
-"""A connection that never was is told with its host, what is wrong and what to do, for API and token calls alike."""
+"""Errors of failed connections name the host, the problem and the remedy, for API calls and token requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests._support.identities import certificate
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port of this machine on which nothing listens, and nothing else will meanwhile."""
+    """Return a port of this machine on which nothing listens."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
@@ -31,7 +31,7 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def config(host: str, **changes: Any) -> seic.Config:
-    """A configuration for that host."""
+    """Return a configuration for that host."""
     return seic.Config(
         provider=seic.OAUTH2,
         hosts=seic.Hosts(mtls=host),
@@ -44,7 +44,7 @@ def config(host: str, **changes: Any) -> seic.Config:
 
 
 def token_call(stated: seic.Config) -> None:
-    """Ask for a token."""
+    """Request a token."""
 
     async def call() -> None:
         async with seic.AsyncClient(stated) as client:
@@ -54,7 +54,7 @@ def token_call(stated: seic.Config) -> None:
 
 
 def blocking_token_call(stated: seic.Config) -> None:
-    """Ask for a token, blocking."""
+    """Request a token with a blocking client."""
     with seic.Client(stated) as client:
         client.token()
 
@@ -70,7 +70,7 @@ def api_call(stated: seic.Config) -> None:
 
 
 def blocking_api_call(stated: seic.Config) -> None:
-    """Call the API without a token, blocking."""
+    """Call the API without a token, with a blocking client."""
     with httpx.Client(transport=seic.Transport(stated)) as client:
         client.get(stated.base_url)
 
@@ -88,7 +88,7 @@ CALLS: dict[Callable[[seic.Config], None], type[Exception]] = {
 def test_a_refused_connection_names_host_and_remedy(
     call: Callable[[seic.Config], None], host: str, closed_port: int
 ) -> None:
-    """The port is closed: the text says where and what to check, and the cause is kept."""
+    """The port is closed: the message names it and the checks to do, and the cause is kept."""
     with pytest.raises(CALLS[call]) as caught:
         call(config(f"{host}:{closed_port}"))
     said = str(caught.value)
@@ -102,20 +102,22 @@ def test_a_refused_connection_names_host_and_remedy(
 def test_a_name_that_does_not_resolve_is_told(
     call: Callable[[seic.Config], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The resolver's own words stand in the text, with the host and the remedy."""
+    """The message contains the resolver's error, the host and the remedy."""
 
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(CALLS[call], match=r"mtls\.example: could not be reached: its name does not resolve") as caught:
+    with pytest.raises(
+        CALLS[call], match=r"mtls\.example: could not be reached: the host name does not resolve"
+    ) as caught:
         call(config("mtls.example"))
-    assert "(Name or service not known); check the host's spelling" in str(caught.value)
+    assert "(Name or service not known); check its spelling" in str(caught.value)
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_local_address_of_another_machine_is_told(call: Callable[[seic.Config], None], closed_port: int) -> None:
-    """The setting is named, since no other end has refused anything."""
+    """The error names the setting, since no server refused anything."""
     with pytest.raises(CALLS[call], match=r"local_address 192\.0\.2\.10 is not an address of this machine"):
         call(config(f"127.0.0.1:{closed_port}", local_address="192.0.2.10"))
 
@@ -125,14 +127,14 @@ def test_a_local_address_of_another_machine_is_told(call: Callable[[seic.Config]
 def test_a_local_address_of_the_other_kind_is_told(
     call: Callable[[seic.Config], None], host: str, local_address: str, closed_port: int
 ) -> None:
-    """IPv4 does not reach IPv6, nor the other way; the name of the host has no part in it."""
-    with pytest.raises(CALLS[call], match=rf"local_address {local_address} is of another kind") as caught:
+    """IPv4 does not reach IPv6, nor the reverse; the error does not blame the host name."""
+    with pytest.raises(CALLS[call], match=rf"local_address {local_address} and the host") as caught:
         call(config(f"{host}:{closed_port}", local_address=local_address))
     assert "resolve" not in str(caught.value)
 
 
 def test_an_address_of_the_other_kind_beside_one_that_refuses_is_passed_over() -> None:
-    """A host of both kinds was reached by the one that counts."""
+    """A host with both families was reached by the usable one."""
     other = OSError("no matching local address with family=<AddressFamily.AF_INET6: 10> found")
     said = explain_connect_error(_behind(ExceptionGroup("several", [other, REFUSED])), REQUEST, "192.0.2.10")
     assert said is not None
@@ -140,10 +142,10 @@ def test_an_address_of_the_other_kind_beside_one_that_refuses_is_passed_over() -
 
 
 def test_a_name_that_may_have_addresses_of_the_other_kind_only_is_told() -> None:
-    """A resolver that is asked for one kind says of both mistakes that there is no such name."""
+    """A resolver that is asked for one family reports the same error for both causes."""
     said = explain_connect_error(_behind(socket.gaierror(socket.EAI_NONAME, "not known")), REQUEST, "::1")
     assert said is not None
-    assert "its name does not resolve (not known), or to no address of the kind of local_address ::1;" in said
+    assert "the host name does not resolve (not known), or not to the address family of local_address ::1;" in said
 
 
 def _behind(cause: BaseException) -> httpx.ConnectError:
@@ -161,15 +163,15 @@ NO_ROUTE = OSError(errno.EHOSTUNREACH, "no route")
     ("error", "words"),
     [
         pytest.param(httpx.ConnectTimeout("timed out"), "no answer within 5 s, to the connection", id="timeout"),
-        pytest.param(_behind(OSError(errno.ENETUNREACH, "unreachable")), "no route to it", id="network"),
-        pytest.param(_behind(NO_ROUTE), "no route to it", id="host"),
+        pytest.param(_behind(OSError(errno.ENETUNREACH, "unreachable")), "no route to the host", id="network"),
+        pytest.param(_behind(NO_ROUTE), "no route to the host", id="host"),
         pytest.param(_behind(ExceptionGroup("several", [NO_ROUTE, REFUSED])), "was refused", id="several-addresses"),
         pytest.param(_behind(OSError(errno.EADDRNOTAVAIL, "cannot assign")), None, id="no-local-address-set"),
         pytest.param(_behind(OSError(errno.EMFILE, "too many open files")), None, id="something-else"),
     ],
 )
 def test_what_the_system_says_finds_its_words(error: Exception, words: str | None) -> None:
-    """Each kind of failure has its own; what is not known is left to the error itself."""
+    """Each kind of failure has its message; unknown ones keep the error's own."""
     said = explain_connect_error(error, REQUEST, None)
     assert (said is None) if words is None else (said is not None and words in said)
 
@@ -182,7 +184,7 @@ def test_causes_that_bite_their_tail_end() -> None:
 
 
 def test_a_call_without_a_time_limit_is_told_without_a_number() -> None:
-    """The limit was the system's own."""
+    """The timeout was the system's own."""
     said = explain_connect_error(httpx.ConnectTimeout(""), httpx.Request("GET", "https://mtls.example"), None)
     assert said is not None
     assert "no answer in time" in said

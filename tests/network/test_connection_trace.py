@@ -1,4 +1,4 @@
-"""An attempt: what is watched of a call, and what is left to the trace of the user."""
+"""`ConnectionTrace`: the observed steps of a call, and the user's own trace."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ _SENT = ("http11.send_request_headers.started", "http11.send_request_headers.com
 
 class _InClear:
     def get_extra_info(self, name: str) -> None:
-        """Have nothing to tell."""
+        """Return nothing."""
 
 
 class Heard:
-    """A trace of the user's, for both kinds of clients."""
+    """A trace of the user, for both kinds of clients."""
 
     def __init__(self, *, blocking: bool) -> None:
         self.steps: list[str] = []
         self.trace: Any = self.note if blocking else self.note_async
 
     def note(self, step: str, info: dict[str, Any]) -> None:
-        """Hear a step."""
+        """Record a step."""
         self.steps.append(step)
 
     async def note_async(self, step: str, info: dict[str, Any]) -> None:
-        """Hear a step."""
+        """Record a step."""
         self.steps.append(step)
 
 
 def step_through(request: httpx.Request, steps: Sequence[str], *, blocking: bool) -> None:
-    """Tell a request's trace of steps as httpcore does, which looks for the trace at the start of each."""
+    """Report steps to a request's trace as httpcore does, which reads the trace at the start of each."""
     told: Any = None
     for step in steps:
         if told is None or not step.endswith(".complete"):
@@ -57,7 +57,7 @@ def request_of(heard: Heard | None) -> httpx.Request:
 @pytest.mark.parametrize("blocking", [False, True])
 @pytest.mark.parametrize("is_traced", [False, True])
 def test_an_open_connection_is_not_watched(blocking: bool, is_traced: bool) -> None:
-    """From the first thing that is sent on it, the request is as it was: each step of a trace has its price."""
+    """From the first step on it, the request is unchanged, since each step of a trace costs time."""
     heard = Heard(blocking=blocking) if is_traced else None
     request = request_of(heard)
     before = dict(request.extensions)
@@ -71,7 +71,7 @@ def test_an_open_connection_is_not_watched(blocking: bool, is_traced: bool) -> N
 
 @pytest.mark.parametrize("blocking", [False, True])
 def test_a_new_connection_is_watched_to_the_end(blocking: bool) -> None:
-    """What failed after TLS began to be spoken is told apart, until the call is over."""
+    """Failures after the start of TLS are distinguished until the call ends."""
     request = request_of(None)
     attempt = ConnectionTrace(request, blocking=blocking)
 
@@ -88,7 +88,7 @@ def test_a_new_connection_is_watched_to_the_end(blocking: bool) -> None:
 @pytest.mark.parametrize("blocking", [False, True])
 @pytest.mark.parametrize("steps", [(*_OPENED, *_SENT), (*_SENT, "http11.receive_response_headers.started")])
 def test_the_users_trace_hears_every_step_once(blocking: bool, steps: tuple[str, ...]) -> None:
-    """Whether the connection is new or was open."""
+    """For a new connection and for an open one."""
     heard = Heard(blocking=blocking)
     request = request_of(heard)
     attempt = ConnectionTrace(request, blocking=blocking)

@@ -1,4 +1,4 @@
-"""A connection that is cut: the certificate is named as a cause as far as the handshake leaves that open."""
+"""Closed connections: the message names the certificate as a cause if the handshake does not exclude it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests._support.tls_servers import TLS12, TLS13, TlsServer
 
 ROOT = authority()
 CLIENT = mint(issuer=ROOT)
-#: More than the buffers on the way hold.
+#: More than the buffers of the connection.
 UPLOAD = b"x" * 3_000_000
 AGREED = "without an answer after a TLS handshake with our certificate (CN=svc-user"
 OPEN = "it may refuse our certificate (CN=svc-user"
@@ -25,7 +25,7 @@ SIZE = "request (for its size"
 
 
 def config(far: TlsServer, client: Minted | None = CLIENT) -> seic.Config:
-    """A configuration for that server."""
+    """Return a configuration for that server."""
     host = f"localhost:{far.port}"
     return seic.Config(
         provider=seic.OAUTH2,
@@ -40,7 +40,7 @@ def config(far: TlsServer, client: Minted | None = CLIENT) -> seic.Config:
 
 
 def blocking(stated: seic.Config, body: bytes) -> None:
-    """Upload from a thread."""
+    """Upload in a thread."""
     with httpx.Client(transport=seic.Transport(stated)) as client:
         client.post(stated.base_url, content=body)
 
@@ -61,7 +61,7 @@ def _without_tickets(context: ssl.SSLContext) -> None:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., TlsServer]]:
-    """Start a server that ends connections without an answer."""
+    """Start a server that closes connections without a response."""
     with contextlib.ExitStack() as running:
 
         def start(**how: Any) -> TlsServer:
@@ -71,7 +71,7 @@ def serve() -> Iterator[Callable[..., TlsServer]]:
 
 
 def failure(send: Callable[[seic.Config, bytes], None], stated: seic.Config, body: bytes) -> str:
-    """Send, expect an error of httpx that is not seic's, and return its words."""
+    """Send, expect an error of httpx that is not of seic, and return its message."""
     with pytest.raises(httpx.TransportError) as caught:
         send(stated, body)
     assert not isinstance(caught.value, seic.SeicError)
@@ -87,7 +87,7 @@ SENDS = [blocking, awaited]
 def test_a_server_that_took_the_certificate_is_not_said_to_refuse_it(
     send: Any, version: ssl.TLSVersion, body: bytes, serve: Callable[..., TlsServer]
 ) -> None:
-    """The handshake ended on both sides: by TLS 1.2's own order, by the tickets that come after TLS 1.3's."""
+    """The handshake was complete: by its order in TLS 1.2, by the session tickets in TLS 1.3."""
     far = serve(version=version)
     said = failure(send, config(far), body)
     assert AGREED in said
@@ -97,7 +97,7 @@ def test_a_server_that_took_the_certificate_is_not_said_to_refuse_it(
 
 @pytest.mark.parametrize("send", SENDS)
 def test_without_a_ticket_both_causes_stay_open(send: Any, serve: Callable[..., TlsServer]) -> None:
-    """A server that hands out none may have refused the certificate or the request: both are told."""
+    """Without tickets the server may have refused the certificate or the request: the message names both."""
     said = failure(send, config(serve(version=TLS13, prepare=_without_tickets)), UPLOAD)
     assert OPEN in said
     assert SIZE in said
@@ -109,7 +109,7 @@ def test_without_a_ticket_both_causes_stay_open(send: Any, serve: Callable[..., 
 def test_a_cut_upload_is_told_to_be_its_size_perhaps(
     send: Any, version: ssl.TLSVersion, serve: Callable[..., TlsServer]
 ) -> None:
-    """A reset in the middle of a body may take the tickets with it: no certainty, and the size is among the causes."""
+    """A reset during a body can lose the tickets: no cause is certain, and the size is one of them."""
     said = failure(send, config(serve(version=version, reset=True)), UPLOAD)
     assert SIZE in said
     assert AGREED in said if version == TLS12 else OPEN in said or AGREED in said
@@ -120,7 +120,7 @@ def test_a_cut_upload_is_told_to_be_its_size_perhaps(
 def test_a_refused_certificate_is_never_said_to_be_taken(
     send: Any, body: bytes, serve: Callable[..., TlsServer]
 ) -> None:
-    """Over TLS 1.3 the alert may be lost under a body: then the refusal stays among the causes."""
+    """Over TLS 1.3 the alert can be lost during a body, so the refusal stays among the causes."""
     far = serve(version=TLS13, trusts=authority("Other Root", 71))
     with pytest.raises((httpx.TransportError, seic.CertificateError)) as caught:
         send(config(far), body)
@@ -133,6 +133,6 @@ def test_a_refused_certificate_is_never_said_to_be_taken(
 
 @pytest.mark.parametrize("send", SENDS)
 def test_without_a_certificate_one_may_be_demanded(send: Any, serve: Callable[..., TlsServer]) -> None:
-    """Servers that judge after the handshake demand one so, whatever the handshake showed."""
+    """Servers that verify after the handshake require one in this way, whatever the handshake showed."""
     said = failure(send, config(serve(version=TLS13, demand=False), None), UPLOAD)
     assert "no client certificate is configured" in said

@@ -1,7 +1,11 @@
+"""The identity of a configuration: warnings, account, listeners, authorities, and sharing."""
+
 from __future__ import annotations
 
 import datetime as dt
 import gc
+import subprocess
+import sys
 import threading
 import warnings
 import weakref
@@ -13,29 +17,28 @@ import httpx
 import pytest
 
 import seic
+from seic._identity import Identity, shared_identity
 from seic._listeners import Listeners
-from seic._network.identity import Presenter
-from seic._tls.reasons import CertificateWarning
-from seic._tls.watching import WATCHER
+from seic._transport import identity_of
 from seic.events import CertificateRotated, Event, TrustStoreReloaded
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.pki import DAY, NOW, Minted, authority, mint
 from tests._support.swapping import PairOnDisk
 
 
 @pytest.fixture
 def root() -> Minted:
-    """The authority of both sides."""
+    """Return the authority of client and server."""
     return authority()
 
 
-def presenter(source: Any, root: Minted, *, account: str | None = None, strict: bool = False) -> Presenter:
-    """What a configuration would make."""
-    return Presenter(source, ca=root.pem, account=account, strict=strict)
+def identity(source: Any, root: Minted, *, account: str | None = None, strict: bool = False) -> Identity:
+    """Return the identity of a configuration."""
+    return shared_identity(source, ca=root.pem, account=account, strict=strict)
 
 
 def loaded(pair: Minted) -> seic.ClientCertificate:
-    """A pair as a user loads it."""
+    """Return a loaded pair."""
     return seic.ClientCertificate.load(pair.pair)
 
 
@@ -43,39 +46,39 @@ def loaded(pair: Minted) -> seic.ClientCertificate:
 
 
 def test_what_deserves_a_warning_is_said_once(root: Minted) -> None:
-    """However many pools ask for it: each certificate's concerns are issued by the first."""
-    one = presenter(loaded(mint(issuer=root, not_before=NOW - 100 * DAY, not_after=NOW + 2 * DAY)), root)
-    with pytest.warns(CertificateWarning, match="in 2.0 days|in 1.9 days") as caught:
-        one.present()
+    """The first pool issues the warnings of each certificate, for any number of pools."""
+    one = identity(loaded(mint(issuer=root, not_before=NOW - 100 * DAY, not_after=NOW + 2 * DAY)), root)
+    with pytest.warns(seic.CertificateWarning, match="in 2.0 days|in 1.9 days") as caught:
+        one.current()
     assert len(caught) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        one.present()
-        one.present(http2=True)
+        one.current()
+        one.current().http2_context()
 
 
 def test_a_name_that_is_not_the_accounts_is_a_warning(root: Minted) -> None:
-    """It names both, and the file."""
-    one = presenter(loaded(mint("somebody-else", issuer=root)), root, account="svc-user")
-    with pytest.warns(CertificateWarning, match="CN=somebody-else, but the service account is 'svc-user'"):
-        one.present()
+    """It has both names and the file."""
+    one = identity(loaded(mint("somebody-else", issuer=root)), root, account="svc-user")
+    with pytest.warns(seic.CertificateWarning, match="CN=somebody-else, but the service account is 'svc-user'"):
+        one.current()
 
 
 @pytest.mark.parametrize("account", ["svc-user", None], ids=["its own", "a provider that does not ask"])
 def test_a_name_that_fits_is_none(account: str | None, root: Minted) -> None:
-    """Neither is one that nobody asks for."""
+    """Nor is there a warning without an account."""
     name = "svc-user" if account else "somebody-else"
-    one = presenter(loaded(mint(name, issuer=root)), root, account=account)
+    one = identity(loaded(mint(name, issuer=root)), root, account=account)
 
-    one.present()
+    one.current()
     assert one.hint() is None
 
 
-# The account's name
+# Common name
 
 
 def with_certificate(gateway: FakeGateway, certificate: Any, **changes: Any) -> seic.Config:
-    """Settings of a service account whose certificate it is."""
+    """Return a configuration of a service account with a certificate."""
     return gateway.config(certificate=certificate, hosts=seic.Hosts(mtls="mtls.example"), **changes)
 
 
@@ -83,10 +86,10 @@ def with_certificate(gateway: FakeGateway, certificate: Any, **changes: Any) -> 
 async def test_a_refusal_names_the_certificate_as_a_likely_cause(
     status: int, hinted: bool, gateway: FakeGateway, root: Minted
 ) -> None:
-    """Where the credentials were refused and the names differ; not where the form was wrong."""
+    """If the credentials were refused and the names differ, but not after a malformed request."""
     gateway.plan.append(httpx.Response(status, json={"code": "gateway.authentication.failure"}))
     config = with_certificate(gateway, loaded(mint("somebody-else", issuer=root)))
-    async with seic.AsyncClient(config, transport=gateway.transport) as client:
+    async with seic.AsyncClient(config, transport=gateway) as client:
         with pytest.raises(seic.TokenRequestRefused) as caught:
             await client.token()
 
@@ -95,7 +98,7 @@ async def test_a_refusal_names_the_certificate_as_a_likely_cause(
 
 
 def test_strictness_makes_it_an_error_when_the_configuration_is_made(gateway: FakeGateway, root: Minted) -> None:
-    """The reason is a code of its own; another provider does not ask for the name."""
+    """The reason has its own code; another provider does not compare the name."""
     certificate = loaded(mint("somebody-else", issuer=root))
     with pytest.raises(seic.CertificateError) as caught:
         with_certificate(gateway, certificate, strict_common_name=True)
@@ -106,31 +109,31 @@ def test_strictness_makes_it_an_error_when_the_configuration_is_made(gateway: Fa
 
 
 def test_strictness_holds_for_callbacks_and_renewals(root: Minted, tmp_path: Path) -> None:
-    """A callback's certificate is refused when it comes; one that is renewed leaves the last good one in service."""
+    """A certificate from a callback is refused at once; a renewed one leaves the last good one in use."""
     somebody = mint("somebody-else", issuer=root, number=61)
     with pytest.raises(seic.CertificateError, match="somebody-else"):
-        presenter(lambda: loaded(somebody), root, account="svc-user", strict=True).present()
+        identity(lambda: loaded(somebody), root, account="svc-user", strict=True).current()
     disk = PairOnDisk(tmp_path, mint(issuer=root, number=62))
-    one = presenter(disk.load(), root, account="svc-user", strict=True)
-    before = one.present()
+    one = identity(disk.load(), root, account="svc-user", strict=True)
+    before = one.current()
     disk.put(somebody)
     with pytest.raises(seic.CertificateError, match="somebody-else"):
         one.reload()
 
-    assert one.present().generation == before.generation
+    assert one.current().generation == before.generation
 
 
-# Who is told
+# Listeners
 
 
 def test_listeners_hear_of_rotations_for_as_long_as_they_live(root: Minted, tmp_path: Path) -> None:
-    """Nothing has to be taken back when an auth goes."""
+    """An auth that is dropped needs no cleanup."""
     disk = PairOnDisk(tmp_path, mint(issuer=root, number=63))
-    one = presenter(disk.load(), root)
-    one.present()
+    one = identity(disk.load(), root)
+    one.current()
     heard: list[Event] = []
     listeners = Listeners(heard.append)
-    one.tell(listeners)
+    one.add_listener(listeners)
     disk.put(mint(issuer=root, number=64))
     one.reload()
     gone = weakref.ref(listeners)
@@ -144,7 +147,7 @@ def test_listeners_hear_of_rotations_for_as_long_as_they_live(root: Minted, tmp_
 
 
 async def test_the_token_follows_its_certificate(gateway: FakeGateway, root: Minted, tmp_path: Path) -> None:
-    """A token that was bound to the old certificate is renewed, and kept under the new one's thumbprint."""
+    """A token bound to the old certificate is renewed, and stored with the new thumbprint."""
     keys: list[str] = []
 
     class Store(seic.MemoryStore):
@@ -155,9 +158,9 @@ async def test_the_token_follows_its_certificate(gateway: FakeGateway, root: Min
     disk = PairOnDisk(tmp_path, mint(issuer=root, number=66))
     new = mint(issuer=root, number=67)
     config = with_certificate(gateway, disk.load(), store=Store())
-    async with seic.AsyncClient(config, transport=gateway.transport) as client:
+    async with seic.AsyncClient(config, transport=gateway) as client:
         first = await client.token()
-        config.presenter.present()
+        identity_of(config).current()
         disk.put(new)
         assert await client.reload_certificate()
         second = await client.token()
@@ -165,10 +168,10 @@ async def test_the_token_follows_its_certificate(gateway: FakeGateway, root: Min
     assert (first.access_token, second.access_token) == ("token-1", "token-2")
     assert keys[1] == config.store_key(new_thumbprint := loaded(new).thumbprint)
     assert keys[0] != keys[1]
-    assert config.presenter.thumbprint() == new_thumbprint
+    assert identity_of(config).thumbprint == new_thumbprint
 
 
-# Nothing to reload
+# Certificates that cannot be reloaded
 
 
 @pytest.mark.parametrize(
@@ -179,30 +182,30 @@ async def test_the_token_follows_its_certificate(gateway: FakeGateway, root: Min
 def test_what_cannot_be_loaded_again_says_so(source: Any, words: str, root: Minted) -> None:
     """The error names the setting."""
     with pytest.raises(seic.ConfigurationError, match=words) as caught:
-        presenter(source(root), root).reload()
+        identity(source(root), root).reload()
 
     assert caught.value.field == "certificate"
 
 
 def test_without_a_certificate_nothing_rotates(root: Minted) -> None:
-    """There is one generation, no thumbprint and nothing to look for."""
-    one = presenter(None, root)
+    """There is one generation, no thumbprint and nothing to check."""
+    one = identity(None, root)
 
-    assert one.present().certificate is None
-    assert one.present().generation == one.rotation.generation
-    assert (one.thumbprint(), one.certificate(), one.hint()) == (None, None, None)
-    assert not one.look(0)
+    assert one.current().certificate is None
+    assert one.current().generation == one.generation
+    assert (one.thumbprint, one.certificate, one.hint()) == (None, None, None)
+    assert not one.check_for_update(urgent=True)
 
 
 def test_a_certificate_that_died_in_memory_still_names_itself(root: Minted) -> None:
-    """Pages and checks look at it whatever its dates; to present it is what fails."""
+    """Pages and checks show it whatever its dates; only connections fail."""
     dead = loaded(mint(issuer=root, not_before=NOW - 9 * DAY, not_after=NOW - DAY))
-    one = presenter(dead, root)
+    one = identity(dead, root)
 
-    assert one.certificate() == dead
-    assert one.thumbprint() == dead.thumbprint
+    assert one.certificate == dead
+    assert one.thumbprint == dead.thumbprint
     with pytest.raises(seic.CertificateError) as caught:
-        one.present()
+        one.current()
     assert caught.value.reason == "expired"
     assert dead.not_after < dt.datetime.now(dt.UTC)
 
@@ -212,7 +215,7 @@ def test_a_certificate_that_died_in_memory_still_names_itself(root: Minted) -> N
 
 @pytest.fixture
 def ca(tmp_path: Path, root: Minted) -> Path:
-    """The authority in a file."""
+    """Return the authority in a file."""
     path = tmp_path / "ca.pem"
     path.write_bytes(root.pem)
     return path
@@ -220,7 +223,7 @@ def ca(tmp_path: Path, root: Minted) -> Path:
 
 @pytest.mark.parametrize("with_certificate", [True, False])
 def test_the_file_of_the_authorities_is_watched(with_certificate: bool, ca: Path, root: Minted) -> None:
-    """With a client certificate or without one: what it holds next is trusted by the next pool."""
+    """With and without a client certificate: the next pool trusts its new content."""
     changed = threading.Event()
 
     def listen(event: Event) -> None:
@@ -228,18 +231,18 @@ def test_the_file_of_the_authorities_is_watched(with_certificate: bool, ca: Path
             changed.set()
 
     certificate = loaded(mint(issuer=root, number=91)) if with_certificate else None
-    one = Presenter(certificate, ca=ca, account=None, strict=False)
+    one = Identity(certificate, ca=ca)
     listeners = Listeners(listen)
-    one.tell(listeners)
-    before = one.present()
+    one.add_listener(listeners)
+    before = one.current()
     other = mint("Another root", ca=True, number=92)
     ca.write_bytes(other.pem)
 
     assert changed.wait(10)
-    assert one.rotation.generation != before.generation
-    after = one.present(http2=True)
-    assert after.generation == one.rotation.generation
+    after = one.current()
+    assert before.generation != after.generation == one.generation
     assert after.context.get_ca_certs(binary_form=True) == [other.der]
+    assert after.http2_context().get_ca_certs(binary_form=True) == [other.der]
     assert before.context.get_ca_certs(binary_form=True) == [root.der]
 
 
@@ -248,33 +251,151 @@ def test_the_file_of_the_authorities_is_watched(with_certificate: bool, ca: Path
 def test_a_bad_file_of_authorities_fails_no_new_pool(
     with_certificate: bool, http2: bool, ca: Path, root: Minted
 ) -> None:
-    """Each token call opens a pool of its own, and all of them trust the last good authorities."""
+    """Each token request opens its own pool, and all of them trust the last good authorities."""
     certificate = loaded(mint(issuer=root, number=93)) if with_certificate else None
-    one = Presenter(certificate, ca=ca, account=None, strict=False)
-    one.present()
+    one = Identity(certificate, ca=ca)
+    one.current()
     ca.unlink()
-    assert one.present(http2=http2).context.get_ca_certs(binary_form=True) == [root.der]
+    context = one.current().http2_context() if http2 else one.current().context
+    assert context.get_ca_certs(binary_form=True) == [root.der]
 
 
-def test_an_identity_goes_with_its_configuration(root: Minted, tmp_path: Path) -> None:
-    """Nobody has to close anything for the watcher to let go of it, with a certificate or authorities in files."""
+def test_an_identity_goes_with_its_users(root: Minted, tmp_path: Path) -> None:
+    """Nothing needs to be closed: the watching thread holds no reference."""
     disk = PairOnDisk(tmp_path, mint(issuer=root, number=94))
     ca = tmp_path / "ca.pem"
     ca.write_bytes(root.pem)
     for certificate in (disk.load(), None):
-        one = Presenter(certificate, ca=ca, account=None, strict=False)
-        one.present()
-        assert id(one.rotation) in {id(watched) for watched in WATCHER._watched}
+        one = shared_identity(certificate, ca=ca)
+        one.current()
         gone = threading.Event()
-        weakref.finalize(one.rotation, gone.set)
+        weakref.finalize(one, gone.set)
         del one
         assert until_collected(gone)
 
 
 def until_collected(gone: threading.Event) -> bool:
-    """Collect until it is gone: the thread that looks holds it for the moment of a look."""
+    """Collect garbage until it is gone; the checking thread holds it during a check."""
     for _ in range(1000):
         gc.collect()
         if gone.wait(0.01):
             return True
     return False
+
+
+def test_one_thread_watches_all_and_ends_with_the_last(root: Minted, tmp_path: Path) -> None:
+    """For any number of identities; in a subprocess, since other tests may be watching."""
+    pairs = [mint(issuer=root, number=95), mint(issuer=root, number=96)]
+    for index, pair in enumerate(pairs):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        pair.write(folder)
+    program = f"""
+import gc, threading, seic
+from seic._identity import Identity
+def watching():
+    return [thread for thread in threading.enumerate() if thread.name == "seic-certificates"]
+assert threading.active_count() == 1
+for _ in range(2):
+    identities = [
+        Identity(seic.ClientCertificate.load(f"{{folder}}/client.pem", key=f"{{folder}}/client.key"))
+        for folder in ("{tmp_path}/0", "{tmp_path}/1")
+    ]
+    assert not watching()
+    for identity in identities:
+        identity.current()
+    (thread,) = watching()
+    del identity, identities
+    gc.collect()
+    thread.join(10)
+    assert not watching()
+print("ended")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("ended\n", "")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+def test_a_failing_listener_stops_neither_the_thread_nor_the_others(
+    error: type[BaseException], root: Minted, tmp_path: Path
+) -> None:
+    """An identity with a listener that raises in each check does not block another."""
+    disk = PairOnDisk(tmp_path, mint(issuer=root, number=97))
+    checked, rotated = threading.Event(), threading.Event()
+
+    class Failing(Identity):
+        def check_for_update(self, *, urgent: bool = False, wait: bool = False) -> bool:
+            checked.set()
+            raise error
+
+    failing = Failing(loaded(mint(issuer=root, number=98)), ca=root.pem)
+    failing.current()
+    one = Identity(disk.load(), ca=root.pem)
+    listeners = Listeners(lambda event: rotated.set() if isinstance(event, CertificateRotated) else None)
+    one.add_listener(listeners)
+    one.current()
+    assert checked.wait(10)
+    disk.put(mint(issuer=root, number=99))
+    assert rotated.wait(10)
+
+
+# One identity for equal configurations
+
+
+def test_equal_configurations_share_one_identity(gateway: FakeGateway, root: Minted, tmp_path: Path) -> None:
+    """So do copies from `attrs.evolve`, unless the identity's own settings change."""
+    disk = PairOnDisk(tmp_path, mint(issuer=root, number=68))
+    certificate = disk.load()
+    config = with_certificate(gateway, certificate)
+    one = identity_of(config)
+
+    assert identity_of(with_certificate(gateway, certificate)) is one
+    assert identity_of(with_certificate(gateway, disk.load())) is one
+    assert identity_of(attrs.evolve(config)) is one
+    assert identity_of(attrs.evolve(config, token_timeout=5)) is one
+    assert seic.OAuth2Auth(config).certificate is one.certificate
+
+
+def test_other_configurations_have_an_identity_of_their_own(gateway: FakeGateway, root: Minted, tmp_path: Path) -> None:
+    """Another file, authority or account is another identity, even with the same certificate."""
+    pair = mint(issuer=root, number=69)
+    first, second = PairOnDisk(tmp_path / "a", pair), PairOnDisk(tmp_path / "b", pair)
+    config = with_certificate(gateway, first.load(), ca=root.pem)
+    others = [
+        attrs.evolve(config, certificate=second.load()),
+        attrs.evolve(config, certificate=loaded(pair)),
+        attrs.evolve(config, certificate=lambda: loaded(pair)),
+        attrs.evolve(config, ca=None),
+        attrs.evolve(config, grant=seic.ClientCredentials(username="another", password="p")),
+        attrs.evolve(config, strict_common_name=True),
+    ]
+    made = [identity_of(one) for one in (config, *others)]
+
+    assert len({id(one) for one in made}) == 7
+
+
+def test_clients_of_equal_configurations_rotate_together(gateway: FakeGateway, root: Minted, tmp_path: Path) -> None:
+    """A reload by one client rotates all."""
+    disk = PairOnDisk(tmp_path, mint(issuer=root, number=73))
+    config, new = with_certificate(gateway, disk.load()), mint(issuer=root, number=74)
+    with seic.Client(config) as one, seic.Client(attrs.evolve(config, token_timeout=5)) as other:
+        disk.put(new)
+        assert one.reload_certificate()
+        assert not other.reload_certificate()
+        assert other.certificate == one.certificate == loaded(new)
+
+
+def test_a_callback_that_cannot_be_hashed_is_shared_too(gateway: FakeGateway, root: Minted) -> None:
+    """It is identified by its object."""
+
+    class Vault:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self) -> seic.ClientCertificate:
+            return loaded(mint(issuer=root, number=75))
+
+    vault = Vault()
+    one = identity(vault, root)
+
+    assert identity(vault, root) is one
+    assert identity(Vault(), root) is not one

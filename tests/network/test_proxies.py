@@ -22,17 +22,17 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def network(**stated: Any) -> Network:
-    """A network as a configuration states it."""
+    """Return the network settings of a configuration."""
     return Network.of(**{"proxy": None, "local_address": None, "trust_env": True, **stated})
 
 
 def origin(text: str) -> Origin:
-    """An https origin."""
+    """Return an https origin."""
     return Origin.parse(text, field="hosts.api")
 
 
 def place(proxy: httpx.Proxy | None) -> str | None:
-    """Where it is."""
+    """Return its URL."""
     return None if proxy is None else str(proxy.url)
 
 
@@ -54,7 +54,7 @@ def place(proxy: httpx.Proxy | None) -> str | None:
 def test_the_environment_names_the_proxy(
     variables: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the variables that every program knows."""
+    """By the standard variables."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
@@ -90,7 +90,7 @@ def test_the_environment_names_the_proxy(
     ],
 )
 def test_no_proxy_exempts(no_proxy: str, host: str, exempt: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Domains with all below them, addresses, networks; a port narrows each."""
+    """Domains with their subdomains, addresses, networks, each with an optional port."""
     monkeypatch.setenv("HTTPS_PROXY", _PROXY)
     monkeypatch.setenv("NO_PROXY", no_proxy)
 
@@ -111,7 +111,7 @@ def test_no_proxy_exempts(no_proxy: str, host: str, exempt: bool, monkeypatch: p
     ],
 )
 def test_what_cannot_be_is_refused(stated: dict[str, Any], field: str) -> None:
-    """The error names the setting, and quotes nothing of a proxy that may hold a password."""
+    """The error names the setting, and does not quote the proxy, which can contain a password."""
     with pytest.raises(ConfigurationError) as caught:
         network(**stated)
 
@@ -120,7 +120,7 @@ def test_what_cannot_be_is_refused(stated: dict[str, Any], field: str) -> None:
 
 
 def test_a_malformed_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its own name; neither the error nor the frames that it passed hold what it says."""
+    """By its own name; neither the error nor its frames contain its value."""
     monkeypatch.setenv("HTTPS_PROXY", f"gopher://user:{_SECRET}@proxy.example")
     with pytest.raises(ConfigurationError) as caught:
         network().choose_proxy(origin("api.example"))
@@ -130,7 +130,7 @@ def test_a_malformed_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_local_address_contradicts_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The allow-list would see the proxy's address: the error says how to go straight."""
+    """The allow-list would see the proxy's address: the error tells how to bypass the proxy."""
     monkeypatch.setenv("HTTPS_PROXY", _PROXY)
     stated = network(local_address="192.0.2.1")
     with pytest.raises(ConfigurationError, match=r"add api\.example to NO_PROXY"):
@@ -151,12 +151,12 @@ def test_a_local_address_contradicts_the_environments_proxy(monkeypatch: pytest.
     ],
 )
 def test_a_proxy_shows_without_its_credentials(proxy: Any, shown: str) -> None:
-    """Its place is all that anyone needs to see."""
+    """Only its URL is shown."""
     assert show_proxy(proxy) == shown
 
 
 def test_a_proxy_behind_tls_sees_no_client_certificate() -> None:
-    """The connection to it has a context of its own, with the system's trust."""
+    """The connection to it has its own context, with the system's trust."""
     way = network(proxy="https://proxy.example:3129")._way(origin("api.example"))
 
     assert way["proxy"].ssl_context is not None
@@ -167,7 +167,7 @@ def test_a_proxy_behind_tls_sees_no_client_certificate() -> None:
 
 
 def test_a_socks_proxy_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error of httpx would name it too, but as an ImportError in the middle of a call."""
+    """The library would raise an ImportError in the middle of a call."""
     import ssl
     import sys
 

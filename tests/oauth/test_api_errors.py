@@ -1,16 +1,17 @@
-"""An API's refusal, in each of the known forms."""
+"""Error responses of APIs, in each known form."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+from typing import Any
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._errors import ApiError, FieldError
-from seic._oauth.api_errors import parse_api_error
+from seic import ApiError, FieldError, Provider, raise_for_status
 
 GATEWAY = {
     "code": "accounts.invalid",
@@ -21,22 +22,16 @@ GATEWAY = {
 }
 
 
-def _parse(
-    body: object, *, status: int = 400, headers: dict[str, str] | None = None, tracking_header: str | None = "x-id"
-) -> ApiError | None:
-    return parse_api_error(
-        tracking_header=tracking_header,
-        status=status,
-        headers=httpx.Headers(headers or {}),
-        body=body if isinstance(body, bytes) else json.dumps(body).encode(),
-        now=0.0,
-    )
+def _reply(body: object, *, status: int = 400, headers: dict[str, str] | None = None) -> httpx.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return httpx.Response(status, headers=headers, content=content)
 
 
-def _error(body: object, **changes: object) -> ApiError:
-    error = _parse(body, **changes)  # type: ignore[arg-type]
-    assert error is not None
-    return error
+def _error(body: object, *, tracking_header: str | None = "x-id", **changes: Any) -> ApiError:
+    provider = Provider(token_url="/token", tracking_header=tracking_header)
+    with pytest.raises(ApiError) as caught:
+        raise_for_status(_reply(body, **changes), provider=provider)
+    return caught.value
 
 
 def test_the_gateways_form() -> None:
@@ -70,7 +65,7 @@ def test_the_gateways_form() -> None:
     ],
 )
 def test_every_other_form(body: object, code: str | None, words: str) -> None:
-    """Expect each form to give its code and its words, and None where it does not speak of transience."""
+    """Expect the code and the description of each form, and None if it has no `transient`."""
     error = _error(body)
     assert error.code == code
     assert words in str(error)
@@ -86,25 +81,27 @@ def test_every_other_form(body: object, code: str | None, words: str) -> None:
         pytest.param([], id="a list"),
         pytest.param({}, id="an empty object"),
         pytest.param({"error": None}, id="an empty error"),
-        pytest.param({"error": True}, id="an error that is no word"),
+        pytest.param({"error": True}, id="an error that is not a string"),
         pytest.param({"code": "abc"}, id="a code of something else"),
         pytest.param({"type": "account", "name": "n"}, id="a type of something else"),
         pytest.param({"message": "m"}, id="a message alone"),
     ],
 )
 def test_no_known_form(body: object) -> None:
-    """Expect None, so that the caller sees the reply itself."""
-    assert _parse(body) is None
+    """Expect the status alone."""
+    error = _error(body)
+    assert (str(error), error.code) == ("the API answered 400", None)
 
 
-@pytest.mark.parametrize(("status", "found"), [(200, False), (399, False), (400, True), (503, True)])
-def test_only_an_error_status_is_an_error(status: int, found: bool) -> None:
-    """Expect a success never to be read as an error."""
-    assert (_parse(GATEWAY, status=status) is not None) is found
+@pytest.mark.parametrize("status", [200, 399])
+def test_only_an_error_status_is_an_error(status: int) -> None:
+    """Expect a success to be returned, whatever its body is."""
+    reply = _reply(GATEWAY, status=status)
+    assert raise_for_status(reply) is reply
 
 
 def test_the_header_names_the_call_first() -> None:
-    """Expect the tracking header before the body's id, and only where the provider has one."""
+    """Expect the tracking header before the body's id, if the provider has one."""
     assert _error(GATEWAY, headers={"X-Id": "header-id"}).tracking_id == "header-id"
     assert _error(GATEWAY, headers={"X-Id": "header-id"}, tracking_header=None).tracking_id == "body-id"
 
@@ -120,19 +117,19 @@ def test_a_challenge_speaks_where_the_body_is_silent() -> None:
     headers = {"WWW-Authenticate": 'Bearer error="insufficient_scope", error_description="more"'}
     assert "insufficient_scope: more" in str(_error(b"", status=403, headers=headers))
     assert _error(GATEWAY, status=403, headers=headers).code == "accounts.invalid"
-    assert _parse(b"", status=401, headers={"WWW-Authenticate": "Bearer"}) is None
-    assert _parse(b"", status=401, headers={"WWW-Authenticate": 'Basic error="x"'}) is None
+    for challenge in ("Bearer", 'Basic error="x"'):
+        assert _error(b"", status=401, headers={"WWW-Authenticate": challenge}).code is None
 
 
 def test_logged_in_elsewhere_names_the_remedy_and_its_price() -> None:
-    """Expect the single session of the platform to be explained."""
+    """Expect an explanation of the platform's single session."""
     error = _error({"error": {"code": 403, "message": "logged out", "subcode": "018", "errorid": ""}}, status=403)
     assert "endOtherSessions" in str(error)
     assert "ends the other session" in str(error)
 
 
 def test_words_are_cleaned() -> None:
-    """Expect no forged line and no flood."""
+    """Expect one line of limited length."""
     error = _error({**GATEWAY, "message": "a\nb" + "x" * 5_000, "errors": [{"field": "a\x00b"}, "odd"] * 200})
     assert "\n" not in str(error)
     assert len(str(error)) < 600
@@ -142,5 +139,6 @@ def test_words_are_cleaned() -> None:
 
 @given(body=st.binary(), status=st.integers(100, 599))
 def test_any_bytes_are_an_error_or_none(body: bytes, status: int) -> None:
-    """Expect nothing to be raised for any reply."""
-    assert isinstance(_parse(body, status=status), ApiError | None)
+    """Expect no other exception for any reply."""
+    with pytest.raises(ApiError) if status >= 400 else contextlib.nullcontext():
+        raise_for_status(_reply(body, status=status))

@@ -1,4 +1,4 @@
-"""Clients that prove themselves by a signature or by their certificate."""
+"""Client authentication with a signed JWT or a certificate."""
 
 from __future__ import annotations
 
@@ -6,32 +6,28 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import attrs
+import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 import seic
-from seic._model.provider import RequestContext
-from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
-from seic._oauth.client_auth import SelfSignedTlsClientAuth, TlsClientAuth
-from seic._oauth.device import build_device_request
-from seic._oauth.introspection import build_token_info_request
-from seic._oauth.messages import build_token_request
-from seic._oauth.redact import secrets_in
-from seic._oauth.revocation import build_revocation_request
+from seic import ClientSecretJwt, PrivateKeyJwt, SelfSignedTlsClientAuth, TlsClientAuth
 from tests._support import identities
 from tests._support.jwts import EC_KEY, parts, pem
+from tests._support.token_calls import Endpoints, config_of, reply, revoke, token_info, token_request
 
 NOW = 1_700_000_000.5
 TOKEN_URL = "https://idp.example/token"
 SECRET = "a-secret-that-is-long-enough-for-a-hash"
+HOSTS = seic.Hosts(api="idp.example", mtls="mtls.idp.example")
 
 
 def provider(method: Any, **changes: Any) -> seic.Provider:
-    """A provider that takes a method of client authentication."""
+    """Return a provider with a method of client authentication."""
     return seic.Provider(
-        token_url="/token",
+        token_url=TOKEN_URL,
         revocation_url="/revoke",
         introspection_url="/introspect",
         client_authentication=method,
@@ -40,18 +36,16 @@ def provider(method: Any, **changes: Any) -> seic.Provider:
 
 
 def form_of(method: Any, *, certificate: Any = None, **changes: Any) -> dict[str, str]:
-    """The form of a token call."""
-    request = build_token_request(
-        RequestContext(
-            provider=provider(method, **changes),
-            token_url=TOKEN_URL,
-            client_id="client-1",
-            client_secret=SECRET,
-            now=NOW,
-            certificate=certificate,
-        ),
+    """Return the form of a token request."""
+    config = config_of(
+        provider(method, **changes),
+        hosts=HOSTS,
+        client_id="client-1",
+        client_secret=SECRET,
         grant=seic.ClientCredentials(),
+        certificate=certificate,
     )
+    request = token_request(config, wall=NOW)
     assert "Authorization" not in request.headers
     assert SECRET not in request.content.decode()
     return dict(parse_qsl(request.content.decode()))
@@ -59,7 +53,7 @@ def form_of(method: Any, *, certificate: Any = None, **changes: Any) -> dict[str
 
 @pytest.mark.parametrize("method", [PrivateKeyJwt(key=pem(EC_KEY)), ClientSecretJwt()], ids=["key", "secret"])
 def test_a_signed_proof(method: Any) -> None:
-    """Expect what RFC 7523 §3 demands, for a minute and for one use, and nothing else that proves the client."""
+    """Expect the claims of RFC 7523 §3, a lifetime of a minute, a unique id, and no other credentials."""
     form = form_of(method)
     _, claims, _, _ = parts(form.pop("client_assertion"))
     assert form == {
@@ -87,29 +81,20 @@ def test_a_signed_proof(method: Any) -> None:
     ],
 )
 def test_for_whom_a_proof_is(method: Any, changes: dict[str, str], audience: str) -> None:
-    """Expect the issuer where it is known, the token endpoint where it is not, and the user's word above both."""
+    """Expect the user's audience, else the issuer, else the token endpoint."""
     assert parts(form_of(method, **changes)["client_assertion"])[1]["aud"] == audience
 
 
 def test_the_audience_stays_the_same_at_other_endpoints() -> None:
-    """Expect a revocation's and an introspection's proof to be for the provider, not for that endpoint."""
-    context = RequestContext(
-        provider=provider(ClientSecretJwt()),
-        token_url=TOKEN_URL,
-        client_id="client-1",
-        client_secret=SECRET,
-        now=NOW,
-    )
-    for request in (
-        build_revocation_request(context, token="t"),
-        build_token_info_request(context, access_token="t"),
-    ):
+    """Expect the audience of a revocation and an introspection to be the provider, not that endpoint."""
+    config = config_of(provider(ClientSecretJwt()), hosts=HOSTS, client_secret=SECRET, grant=seic.ClientCredentials())
+    for request in (*revoke(config), token_info(config, reply({"active": True}))[1]):
         form = dict(parse_qsl(request.content.decode()))
         assert parts(form["client_assertion"])[1]["aud"] == TOKEN_URL
 
 
 def test_the_key_and_its_name() -> None:
-    """Expect the key's own algorithm and the name that the provider knows it by, and a signature that holds."""
+    """Expect the key's own algorithm, its `kid`, and a valid signature."""
     form = form_of(PrivateKeyJwt(key=pem(EC_KEY), key_id="key-1"))
     header, _, signature, signed = parts(form["client_assertion"])
     assert header == {"typ": "JWT", "kid": "key-1", "alg": "ES256"}
@@ -120,7 +105,7 @@ def test_the_key_and_its_name() -> None:
 
 
 def test_the_certificates_key() -> None:
-    """Expect the client certificate's own key to sign, and its thumbprint to stand in the header."""
+    """Expect the client certificate's key to sign, and its thumbprint in the header."""
     certificate = identities.certificate()
     header, _, signature, signed = parts(form_of(PrivateKeyJwt(), certificate=certificate)["client_assertion"])
     assert header["x5t#S256"] == certificate.x5t_s256
@@ -135,21 +120,22 @@ def test_the_certificates_key() -> None:
 
 
 def test_a_key_of_its_own_has_no_thumbprint() -> None:
-    """Expect the certificate to stay out of a proof that another key signs."""
+    """Expect no thumbprint of the certificate if another key signs."""
     form = form_of(PrivateKeyJwt(key=pem(EC_KEY)), certificate=identities.certificate())
     assert "x5t#S256" not in parts(form["client_assertion"])[0]
 
 
-def test_a_proof_is_a_secret() -> None:
-    """Expect no error to repeat it, should the server echo what it was sent."""
-    request = build_token_request(
-        RequestContext(
-            provider=provider(ClientSecretJwt()), token_url=TOKEN_URL, client_id="client-1", client_secret=SECRET
-        ),
-        grant=seic.ClientCredentials(),
-    )
-    assertion = dict(parse_qsl(request.content.decode()))["client_assertion"]
-    assert secrets_in(request) == (assertion,)
+def test_an_assertion_is_a_secret() -> None:
+    """Expect no error to repeat it if the server echoes the request."""
+
+    def echo(request: httpx.Request) -> httpx.Response:
+        assertion = dict(parse_qsl(request.content.decode()))["client_assertion"]
+        return httpx.Response(400, json={"error": "invalid_client", "error_description": f"bad {assertion}"})
+
+    config = config_of(provider(ClientSecretJwt()), hosts=HOSTS, client_secret=SECRET, grant=seic.ClientCredentials())
+    with pytest.raises(seic.TokenRequestRefused) as caught:
+        seic.OAuth2Auth(config, transport=httpx.MockTransport(echo)).token_sync()
+    assert caught.value.description == "bad ***"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +150,7 @@ def test_a_proof_is_a_secret() -> None:
     ],
 )
 def test_what_is_missing_is_found_when_the_configuration_is_made(method: Any, secret: str | None, field: str) -> None:
-    """Expect no other method in its place, and no call."""
+    """Expect an error instead of another method, before anything is sent."""
     with pytest.raises(seic.ConfigurationError) as caught:
         seic.Config(
             provider=provider(method),
@@ -192,7 +178,7 @@ ALIASES = {
 
 
 def settings(method: Any, *, certificate: bool, aliases: dict[str, str]) -> seic.Config:
-    """Settings of a client at a provider with aliases."""
+    """Return the configuration of a client at a provider with aliases."""
     return seic.Config(
         provider=attrs.evolve(
             provider(method, mtls_endpoint_aliases=aliases),
@@ -218,21 +204,17 @@ METHODS = [
 ]
 
 
-def url_of(endpoint: str, provider: seic.Provider) -> str:
-    """Where the call to one of a provider's endpoints goes, for a client with a certificate."""
-    context = RequestContext(
-        provider=provider,
-        token_url=ALIASES["token_endpoint"],
-        client_id="client-1",
-        client_secret=SECRET,
-        certificate=identities.certificate(),
-    )
+def url_of(endpoint: str, config: seic.Config) -> str:
+    """Return the URL of a request to one of the provider's endpoints."""
     if endpoint == "revocation_endpoint":
-        request = build_revocation_request(context, token="t")
+        request = revoke(config)[0]
     elif endpoint == "introspection_endpoint":
-        request = build_token_info_request(context, access_token="t")
+        request = token_info(config, reply({"active": True}))[1]
     else:
-        request = build_device_request(context, grant=seic.DeviceCode())
+        document = {"device_code": "d", "user_code": "u", "verification_uri": "https://idp.example/device"}
+        endpoints = Endpoints(config, reply(document))
+        seic.DeviceLogin.begin_sync(attrs.evolve(config, grant=seic.DeviceCode()), transport=endpoints)
+        request = endpoints.requests[0]
     return str(request.url)
 
 
@@ -242,16 +224,16 @@ def test_the_mutual_tls_aliases(method: Any) -> None:
     config = settings(method, certificate=True, aliases=ALIASES)
     assert config.token_url == ALIASES["token_endpoint"]
     for name in ALIASES.keys() - {"token_endpoint"}:
-        assert url_of(name, config.provider) == ALIASES[name]
+        assert url_of(name, config) == ALIASES[name]
 
 
 def test_a_client_without_a_certificate_stays_at_the_usual_endpoint() -> None:
-    """Expect the aliases to be left alone."""
+    """Expect the aliases not to be used."""
     assert settings(seic.ClientSecretBasic(), certificate=False, aliases=ALIASES).token_url == TOKEN_URL
 
 
 def test_aliases_without_a_token_endpoint() -> None:
-    """Expect an error and no fall-back, for its tokens would be bound to nothing."""
+    """Expect an error and no fallback: its tokens would not be bound to the certificate."""
     with pytest.raises(seic.ConfigurationError) as caught:
         settings(seic.ClientSecretBasic(), certificate=True, aliases={"revocation_endpoint": "https://a.example/r"})
     assert caught.value.field == "provider.mtls_endpoint_aliases"
@@ -260,35 +242,36 @@ def test_aliases_without_a_token_endpoint() -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("missing", sorted(ALIASES.keys() - {"token_endpoint"}))
 def test_aliases_without_another_endpoint(method: Any, missing: str) -> None:
-    """Expect an error that names it, however the client proves itself: the usual endpoint is no silent fall-back."""
+    """Expect an error that names it with any client authentication: there is no fallback to the usual endpoint."""
     aliases = {name: url for name, url in ALIASES.items() if name != missing}
     config = settings(method, certificate=True, aliases=aliases)
     with pytest.raises(seic.ConfigurationError, match=missing) as caught:
-        url_of(missing, config.provider)
+        url_of(missing, config)
     assert caught.value.field == "provider.mtls_endpoint_aliases"
 
 
 def test_an_alias_that_is_the_usual_endpoint() -> None:
-    """Expect it to be used where the user says so."""
+    """Expect it to be used if the user sets it."""
     aliases = {**ALIASES, "revocation_endpoint": "https://idp.example/revoke"}
     config = settings(seic.ClientSecretBasic(), certificate=True, aliases=aliases)
-    assert url_of("revocation_endpoint", config.provider) == "https://idp.example/revoke"
+    assert url_of("revocation_endpoint", config) == "https://idp.example/revoke"
 
 
 def test_a_path_beside_an_alias() -> None:
-    """Expect an endpoint that is a path to lie on the host of the token endpoint's alias, and to need none itself."""
+    """Expect an endpoint that is a path to be on the host of the token endpoint's alias, without its own alias."""
     aliases = {"token_endpoint": ALIASES["token_endpoint"]}
     config = settings(seic.ClientSecretBasic(), certificate=True, aliases=aliases)
-    beside = attrs.evolve(config.provider, revocation_url="/end")
-    assert url_of("revocation_endpoint", beside) == "https://mtls.idp.example/end"
+    provider_with_path = attrs.evolve(config.provider, revocation_url="/end")
     assert (
-        url_of("revocation_endpoint", attrs.evolve(beside, mtls_endpoint_aliases=ALIASES))
-        == ALIASES["revocation_endpoint"]
+        url_of("revocation_endpoint", attrs.evolve(config, provider=provider_with_path))
+        == "https://mtls.idp.example/end"
     )
+    aliased = attrs.evolve(config, provider=attrs.evolve(provider_with_path, mtls_endpoint_aliases=ALIASES))
+    assert url_of("revocation_endpoint", aliased) == ALIASES["revocation_endpoint"]
 
 
 def test_an_alias_has_to_be_https() -> None:
-    """Expect it to be judged as every URL of a provider is."""
+    """Expect it to be checked as every URL of a provider is."""
     with pytest.raises(seic.ConfigurationError) as caught:
         provider(None, mtls_endpoint_aliases={"token_endpoint": "http://idp.example/token"})
     assert caught.value.field == "provider.mtls_endpoint_aliases['token_endpoint']"

@@ -1,8 +1,12 @@
-"""A person's login."""
+"""Logins of users."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
+import re
+import uuid
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,37 +15,47 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._errors import ConfigurationError, InvalidTokenResponse, TokenError, TokenRequestRefused
-from seic._model.hosts import Hosts
-from seic._model.provider import Provider
-from seic._oauth.authorize import Login, build_authorize_url, parse_callback
-from seic._oauth.pkce import challenge_of
-from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
+from seic import (
+    OAUTH2,
+    SEI_GATEWAY,
+    SEI_PLATFORM,
+    ConfigurationError,
+    Hosts,
+    InvalidTokenResponse,
+    Login,
+    Provider,
+    TokenError,
+    TokenRequestRefused,
+)
 
-VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 STATE = "67e1ff68-164f-43ad-8f2d-5cbbfda56ec9"
 
 
-def _build(provider: Provider, **changes: Any) -> dict[str, list[str]]:
-    arguments = {
-        "authorize_url": "https://login.example/authorize?tenant=1",
-        "client_id": "my id",
-        "redirect_uri": "https://app.example/back?x=1",
-        "state": STATE,
-        **changes,
-    }
-    url = build_authorize_url(provider=provider, **arguments)
-    assert url.startswith("https://login.example/authorize?tenant=1&")
-    return parse_qs(urlsplit(url).query, strict_parsing=True, keep_blank_values=True)
+def _begin(provider: Provider, **changes: Any) -> Login:
+    provider = attrs.evolve(provider, authorize_url="https://login.example/authorize?tenant=1")
+    settings = {"client_id": "my id", "redirect_uri": "https://app.example/back?x=1", **changes}
+    return Login.begin(provider=provider, **settings)
+
+
+def _query(login: Login) -> dict[str, list[str]]:
+    assert login.url.startswith("https://login.example/authorize?tenant=1&")
+    return parse_qs(urlsplit(login.url).query, strict_parsing=True, keep_blank_values=True)
+
+
+def _challenge(verifier: str | None) -> str:
+    digest = hashlib.sha256((verifier or "").encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def test_the_platforms_login() -> None:
-    """Expect the platform's name of the redirect, its scope, and no challenge, which no document of it knows."""
-    assert _build(SEI_PLATFORM) == {
+    """Expect the platform's parameter of the redirect URI, its scope, and no code challenge."""
+    login = _begin(SEI_PLATFORM)
+    assert login.code_verifier is None
+    assert _query(login) == {
         "tenant": ["1"],
         "response_type": ["code"],
         "client_id": ["my id"],
-        "state": [STATE],
+        "state": [login.state],
         "redirect_url": ["https://app.example/back?x=1"],
         "scope": ["ilservices"],
     }
@@ -49,46 +63,42 @@ def test_the_platforms_login() -> None:
 
 def test_the_standards_login() -> None:
     """Expect RFC 6749 §4.1.1 and RFC 7636 §4.3: of the verifier only the challenge."""
-    assert _build(OAUTH2, scope="a b", code_verifier=VERIFIER) == {
+    login = _begin(OAUTH2, scope="a b")
+    assert _query(login) == {
         "tenant": ["1"],
         "response_type": ["code"],
         "client_id": ["my id"],
-        "state": [STATE],
+        "state": [login.state],
         "redirect_uri": ["https://app.example/back?x=1"],
         "scope": ["a b"],
-        "code_challenge": [challenge_of(VERIFIER)],
+        "code_challenge": [_challenge(login.code_verifier)],
         "code_challenge_method": ["S256"],
     }
 
 
 def test_a_login_that_says_less() -> None:
-    """Expect neither redirect nor scope where none is named."""
-    assert _build(OAUTH2, redirect_uri=None).keys() == {"tenant", "response_type", "client_id", "state"}
+    """Expect neither redirect URI nor scope if none is set."""
+    login = _begin(attrs.evolve(OAUTH2, takes_pkce=False), redirect_uri=None)
+    assert _query(login).keys() == {"tenant", "response_type", "client_id", "state"}
 
 
 def test_other_sessions_end_only_when_asked() -> None:
-    """Expect the platform's parameter on request, and never unasked."""
-    assert _build(SEI_PLATFORM, end_other_sessions=True)["endOtherSessions"] == ["true"]
-    assert "endOtherSessions" not in _build(SEI_PLATFORM)
+    """Expect the platform's parameter only if it is requested."""
+    assert _query(_begin(SEI_PLATFORM, end_other_sessions=True))["endOtherSessions"] == ["true"]
+    assert "endOtherSessions" not in _query(_begin(SEI_PLATFORM))
 
 
-@pytest.mark.parametrize(
-    ("provider", "changes", "field"),
-    [
-        pytest.param(SEI_PLATFORM, {"code_verifier": VERIFIER}, "code_verifier", id="PKCE at the platform"),
-        pytest.param(OAUTH2, {"code_verifier": "short"}, "code_verifier", id="a weak verifier"),
-        pytest.param(OAUTH2, {"end_other_sessions": True}, "provider.end_other_sessions_field", id="other sessions"),
-    ],
-)
-def test_what_a_provider_does_not_take(provider: Provider, changes: dict[str, Any], field: str) -> None:
+def test_a_provider_that_cannot_end_other_sessions() -> None:
     """Expect an error that names the setting."""
     with pytest.raises(ConfigurationError) as caught:
-        _build(provider, **changes)
-    assert caught.value.field == field
+        _begin(OAUTH2, end_other_sessions=True)
+    assert caught.value.field == "provider.end_other_sessions_field"
 
 
-def _code(callback: str, state: str = STATE) -> str:
-    return parse_callback(callback, provider=SEI_PLATFORM, state=state)
+def _code(callback: str, *, state: str = STATE, provider: Provider = SEI_PLATFORM) -> str:
+    code = Login(provider=provider, url="https://login.example/", state=state).finish(callback).code
+    assert isinstance(code, str)
+    return code
 
 
 @pytest.mark.parametrize(
@@ -119,11 +129,14 @@ def test_the_code_of_a_callback(callback: str) -> None:
         pytest.param(f"https://app.example/back?code=&state={STATE}", "code", id="empty code"),
         pytest.param(f"https://app.example/back?code=a&code=b&state={STATE}", "code", id="code twice"),
         pytest.param("https://[::1/?code=a", "state", id="no URL"),
+        pytest.param("?code=a&state=\ud800", "state", id="half a surrogate pair"),
+        pytest.param(f"?code=a&state={STATE.upper()}", "state", id="capitals"),
+        pytest.param(f"?code=a&state={STATE[:-1]}", "state", id="a shorter state"),
         pytest.param("?" + "a=1&" * 200 + f"code=a&state={STATE}", "state", id="a flood of parameters"),
     ],
 )
 def test_a_callback_that_is_no_answer(callback: str, problem: str) -> None:
-    """Expect the state to be judged before all else, and a parameter that stands twice to count as missing."""
+    """Expect the state to be checked first, and a repeated parameter to count as missing."""
     with pytest.raises(InvalidTokenResponse) as caught:
         _code(callback)
     assert caught.value.problem == problem
@@ -146,7 +159,7 @@ PROMISED = attrs.evolve(NAMED, issuer_in_callback=True)
 )
 def test_a_callback_of_the_issuer(provider: Provider, iss: str) -> None:
     """Expect the code (RFC 9207 §2.4)."""
-    assert parse_callback(f"?code=c&state={STATE}{iss}", provider=provider, state=STATE) == "c"
+    assert _code(f"?code=c&state={STATE}{iss}", provider=provider) == "c"
 
 
 @pytest.mark.parametrize("answer", ["code=c", "error=access_denied"])
@@ -162,23 +175,23 @@ def test_a_callback_of_the_issuer(provider: Provider, iss: str) -> None:
     ],
 )
 def test_a_callback_of_another_issuer(provider: Provider, iss: str, answer: str) -> None:
-    """Expect it to be refused before its code or its error is believed: who answers was not asked (RFC 9207 §2.4)."""
+    """Expect it to be refused before its code or its error is read (RFC 9207 §2.4)."""
     with pytest.raises(InvalidTokenResponse) as caught:
-        parse_callback(f"?{answer}&state={STATE}{iss}", provider=provider, state=STATE)
+        _code(f"?{answer}&state={STATE}{iss}", provider=provider)
     assert caught.value.problem == "iss"
     assert "another.example" not in str(caught.value)
 
 
 def test_a_promise_of_an_issuer_that_nobody_names() -> None:
-    """Expect the setting to be named, for there is nothing to compare with."""
+    """Expect the missing setting to be named."""
     provider = attrs.evolve(OAUTH2, issuer_in_callback=True)
     with pytest.raises(ConfigurationError) as caught:
-        parse_callback(f"?code=c&state={STATE}&iss=x", provider=provider, state=STATE)
+        _code(f"?code=c&state={STATE}&iss=x", provider=provider)
     assert caught.value.field == "provider.issuer"
 
 
 def test_a_login_compares_the_issuer() -> None:
-    """Expect the same of the ready-made login."""
+    """Expect a login to check the issuer."""
     login = Login.begin(
         provider=attrs.evolve(PROMISED, authorize_url=f"{ISSUER}/login"), client_id="c", redirect_uri=None
     )
@@ -188,13 +201,13 @@ def test_a_login_compares_the_issuer() -> None:
 
 
 def test_an_empty_state_matches_nothing() -> None:
-    """Expect a state that was forgotten not to let every callback in."""
+    """Expect an empty state to match no callback."""
     with pytest.raises(InvalidTokenResponse):
         _code("https://app.example/back?code=a", state="")
 
 
 def test_a_login_that_failed() -> None:
-    """Expect the provider's code and words, cleaned, for a callback that is ours."""
+    """Expect the provider's code and description, sanitized."""
     with pytest.raises(TokenRequestRefused, match="access_denied: no\\? thanks") as caught:
         _code(f"https://app.example/back?error=access_denied&error_description=no%3F%0Athanks&state={STATE}")
     assert (caught.value.status, caught.value.code) == (None, "access_denied")
@@ -209,29 +222,20 @@ def test_any_callback_is_a_code_or_an_error(callback: str) -> None:
             assert _code(text)
 
 
-def _begin(provider: Provider, **changes: Any) -> Login:
-    return Login.begin(
-        provider=attrs.evolve(provider, authorize_url="https://login.example/authorize"),
-        client_id="id",
-        redirect_uri="https://app.example/back",
-        **changes,
-    )
-
-
 def test_a_whole_login() -> None:
-    """Expect the grant to carry the code, the redirect, the verifier behind the challenge, and the subject."""
+    """Expect the grant to have the code, the redirect URI, the verifier of the challenge, and the subject."""
     login = _begin(OAUTH2)
-    query = parse_qs(urlsplit(login.url).query)
+    query = _query(login)
     grant = login.finish(f"https://app.example/back?code=c&state={query['state'][0]}", subject="me")
     assert grant.code == "c"
-    assert grant.redirect_uri == "https://app.example/back"
+    assert grant.redirect_uri == "https://app.example/back?x=1"
     assert grant.code_verifier is not None
-    assert [challenge_of(grant.code_verifier)] == query["code_challenge"]
+    assert [_challenge(grant.code_verifier)] == query["code_challenge"]
     assert grant.subject == "me"
 
 
 def test_a_login_at_the_platform() -> None:
-    """Expect no verifier, and the wish to end other sessions to reach the token call."""
+    """Expect no verifier, and `endOtherSessions` in the token request."""
     login = _begin(SEI_PLATFORM, end_other_sessions=True)
     grant = login.finish(f"code=c&state={login.state}")
     assert grant.code_verifier is None
@@ -241,7 +245,7 @@ def test_a_login_at_the_platform() -> None:
 
 @pytest.mark.parametrize("first", ["code=c&state={}", "code=c&state=other", "error=access_denied&state={}"])
 def test_a_login_finishes_once(first: str) -> None:
-    """Expect a state to be spent by its first use, whether that succeeded or not."""
+    """Expect a state to work once, whether the first use succeeded or not."""
     login = _begin(SEI_PLATFORM)
     with contextlib.suppress(TokenError):
         login.finish(first.format(login.state))
@@ -250,8 +254,10 @@ def test_a_login_finishes_once(first: str) -> None:
 
 
 def test_logins_differ_and_keep_their_secrets() -> None:
-    """Expect a state and a verifier of its own for each, neither in a repr."""
+    """Expect another state and verifier for each, neither in a repr."""
     one, two = _begin(OAUTH2), _begin(OAUTH2)
+    assert uuid.UUID(one.state).version == 4
+    assert re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", one.code_verifier or "")
     assert one.state != two.state
     assert one.code_verifier != two.code_verifier
     assert one.state not in repr(one)
@@ -268,7 +274,7 @@ def test_logins_differ_and_keep_their_secrets() -> None:
     ids=["production", "test", "own hosts"],
 )
 def test_where_a_person_logs_in(where: dict[str, Any], url: str) -> None:
-    """Expect the API host, for a browser has no client certificate."""
+    """Expect the API host, because a browser has no client certificate."""
     login = Login.begin(provider=SEI_PLATFORM, client_id="id", redirect_uri=None, **where)
     assert login.url.partition("?")[0] == url
 
@@ -284,7 +290,7 @@ def test_where_a_person_logs_in(where: dict[str, Any], url: str) -> None:
     ],
 )
 def test_nowhere_to_log_in(provider: Provider, where: dict[str, Any], field: str) -> None:
-    """Expect what is missing to be named."""
+    """Expect the missing setting to be named."""
     with pytest.raises(ConfigurationError) as caught:
         Login.begin(provider=provider, client_id="id", redirect_uri=None, **where)
     assert caught.value.field == field

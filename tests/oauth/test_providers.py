@@ -1,4 +1,4 @@
-"""The three dialects as data, against what their documents say."""
+"""The three known providers, compared with their documents."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ import base64
 import attrs
 import pytest
 
-from seic._errors import ConfigurationError
-from seic._model.grant_parameters import Grant
-from seic._model.grants import AuthorizationCode, ClientCredentials, Password, RefreshToken, Saml2Bearer, SessionToken
-from seic._model.provider import Provider, RequestContext
-from seic._oauth.messages import build_token_request
-from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
+from seic import (
+    OAUTH2,
+    SEI_GATEWAY,
+    SEI_PLATFORM,
+    AuthorizationCode,
+    ClientCredentials,
+    ConfigurationError,
+    Grant,
+    Password,
+    Provider,
+    RefreshToken,
+    Saml2Bearer,
+    SessionToken,
+)
+from tests._support.token_calls import config_of, token_request
 
 
 def test_the_gateways_hosts() -> None:
@@ -24,22 +33,22 @@ def test_the_gateways_hosts() -> None:
 
 
 def test_the_gateways_test_environment_has_no_mutual_tls_host() -> None:
-    """Expect no guess and no fall-back where no document names the host."""
+    """Expect an error, and no other host instead."""
     with pytest.raises(ConfigurationError) as caught:
         SEI_GATEWAY.environments["test"].choose(certificate=True, environment="test")
     assert caught.value.field == "hosts.mtls"
 
 
-def test_the_gateways_token_call() -> None:
+def test_the_gateways_token_request() -> None:
     """Expect the documented request: Basic and AppKey, service account in the form, nothing in the URL."""
-    request = build_token_request(
-        RequestContext(
-            provider=SEI_GATEWAY,
-            token_url="https://api.seic.com/v2/oauthtoken",
+    request = token_request(
+        config_of(
+            SEI_GATEWAY,
+            hosts=None,
             client_id="ADsgdnnkjnfdIKJN",
             client_secret="AppSecret",
-        ),
-        grant=ClientCredentials(username="jdoe", password="samplepassword"),
+            grant=ClientCredentials(username="jdoe", password="samplepassword"),
+        )
     )
     assert request.method == "POST"
     assert str(request.url) == "https://api.seic.com/v2/oauthtoken"
@@ -52,22 +61,18 @@ def test_the_gateways_token_call() -> None:
 
 def test_the_gateway_takes_basic_raw() -> None:
     """Expect the gateway's pair as its documents give it, Base64(AppKey:AppSecret), without encoding before."""
-    request = build_token_request(
-        RequestContext(
-            provider=SEI_GATEWAY, token_url="https://api.seic.com/v2/oauthtoken", client_id="key", client_secret="a/b c"
-        ),
-        grant=ClientCredentials(username="u", password="p"),
+    request = token_request(
+        config_of(
+            SEI_GATEWAY, client_id="key", client_secret="a/b c", grant=ClientCredentials(username="u", password="p")
+        )
     )
     assert base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")) == b"key:a/b c"
 
 
-def test_the_platforms_token_call() -> None:
+def test_the_platforms_token_request() -> None:
     """Expect id, secret, email and password in the form, and neither Basic nor AppKey."""
-    request = build_token_request(
-        RequestContext(
-            provider=SEI_PLATFORM, token_url="https://api.seic.com/v2/oauth/token", client_id="id", client_secret="s"
-        ),
-        grant=ClientCredentials(username="me@example.com", password="p"),
+    request = token_request(
+        config_of(SEI_PLATFORM, client_secret="s", grant=ClientCredentials(username="me@example.com", password="p"))
     )
     assert request.content == (
         b"grant_type=client_credentials&email=me%40example.com&password=p&client_id=id&client_secret=s"
@@ -76,25 +81,20 @@ def test_the_platforms_token_call() -> None:
     assert "AppKey" not in request.headers
 
 
-def test_the_plain_providers_token_call() -> None:
+def test_the_plain_providers_token_request() -> None:
     """Expect Basic per RFC 6749 §2.3.1 and nothing but the grant type in the form."""
-    request = build_token_request(
-        RequestContext(
-            provider=OAUTH2, token_url="https://idp.example/oauth/v2/token", client_id="my client", client_secret="a/b"
-        ),
-        grant=ClientCredentials(),
-    )
+    request = token_request(config_of(OAUTH2, client_id="my client", client_secret="a/b", grant=ClientCredentials()))
     assert request.content == b"grant_type=client_credentials"
     assert base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")) == b"my%20client:a%2Fb"
 
 
 def test_idle_lifetimes() -> None:
-    """Expect the half hour where it is documented, and none elsewhere."""
+    """Expect the documented half hour at the gateway only."""
     assert (SEI_GATEWAY.idle_lifetime, SEI_PLATFORM.idle_lifetime, OAUTH2.idle_lifetime) == (1800, None, None)
 
 
 def test_the_plain_provider_has_no_hosts() -> None:
-    """Expect its hosts to be the user's."""
+    """Expect it to need `hosts`."""
     assert OAUTH2.environments == {}
 
 
@@ -155,13 +155,10 @@ _SAML_FORM = (
     ],
 )
 def test_each_grant_that_a_provider_offers(provider: Provider, grant: Grant, form: str) -> None:
-    """Expect the documented form, whole, with nothing in the URL."""
+    """Expect exactly the documented form, and nothing in the URL."""
     grant.check(provider)
-    request = build_token_request(
-        RequestContext(provider=provider, token_url="https://api.example/t", client_id="id", client_secret="s"),
-        grant=grant,
-    )
-    assert (str(request.url), request.content.decode()) == ("https://api.example/t", form)
+    request = token_request(config_of(provider, client_secret="s", grant=grant))
+    assert (str(request.url), request.content.decode()) == (f"https://api.example{provider.token_url}", form)
 
 
 @pytest.mark.parametrize(
@@ -174,14 +171,14 @@ def test_each_grant_that_a_provider_offers(provider: Provider, grant: Grant, for
     ],
 )
 def test_a_grant_that_is_not_documented_is_refused(provider: Provider, grant: Grant) -> None:
-    """Expect an error before anything is sent, that lists what the provider offers."""
+    """Expect an error, before anything is sent, with the grants that the provider offers."""
     with pytest.raises(ConfigurationError, match=r"it offers .*client_credentials") as caught:
         grant.check(provider)
     assert caught.value.field == "grant"
 
 
 def test_the_gateways_session_token_has_no_documented_field() -> None:
-    """Expect the setting to be asked for."""
+    """Expect an error that names the setting."""
     with pytest.raises(ConfigurationError) as caught:
         SessionToken(session_token="s").check(SEI_GATEWAY)
     assert caught.value.field == "provider.session_token_field"

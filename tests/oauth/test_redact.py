@@ -1,18 +1,17 @@
-"""Words of the provider's, made fit for a message."""
+"""Sanitized text of a provider, tracking ids, and the secrets of a request."""
 
 from __future__ import annotations
 
 import base64
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._model.grants import AuthorizationCode, ClientCredentials
-from seic._model.provider import RequestContext
-from seic._oauth.messages import build_token_request
-from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
+from seic import OAUTH2, SEI_GATEWAY, SEI_PLATFORM, AuthorizationCode, ClientCredentials
 from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize, secrets_in
+from tests._support.token_calls import config_of, token_request
 
 
 @pytest.mark.parametrize(
@@ -27,25 +26,25 @@ from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize, secrets_in
     ],
 )
 def test_clean_leaves_one_printable_line(text: str, cleaned: str) -> None:
-    """Expect everything that could forge or turn a log line to become a space."""
+    """Expect control characters and bidirectional marks to become spaces."""
     assert sanitize(text) == cleaned
 
 
 @pytest.mark.parametrize("extra", [-1, 0, 1])
 def test_clean_cuts_at_its_limit(extra: int) -> None:
-    """Expect the limit to hold exactly, with a sign that something was cut."""
+    """Expect the exact limit, with an ellipsis at the end of truncated text."""
     result = sanitize("x" * (MAX_WORDS + extra))
     assert len(result) == min(MAX_WORDS, MAX_WORDS + extra)
     assert result.endswith("…") == (extra > 0)
 
 
 def test_clean_blots_the_longest_secret_first() -> None:
-    """Expect a secret that holds another to leave no rest."""
+    """Expect the longer of two overlapping secrets to be redacted as a whole."""
     assert sanitize("got pass and password!", secrets=["pass", "password", ""]) == "got *** and ***!"
 
 
 def test_clean_blots_before_it_cuts() -> None:
-    """Expect a secret that stands across the limit to leave no first half."""
+    """Expect a secret at the limit to be redacted before the text is truncated."""
     assert "hunter" not in sanitize("x" * (MAX_WORDS - 4) + "hunter2", secrets=["hunter2"])
     assert "hunter" not in sanitize(" " * 5000 + "hunter2", secrets=["hunter2"])
 
@@ -62,7 +61,7 @@ def test_clean_blots_before_it_cuts() -> None:
     ],
 )
 def test_a_tracking_id_is_taken_as_it_is(named: str) -> None:
-    """Expect what gateways use for ids to come through unchanged."""
+    """Expect ids of common gateways to be unchanged."""
     assert find_tracking_id({"x-id": named}, "x-id", secrets=["hunter2", ""]) == named
     assert find_tracking_id({}, None, otherwise=named, secrets=[]) == named
 
@@ -83,7 +82,7 @@ def test_a_tracking_id_is_taken_as_it_is(named: str) -> None:
     ],
 )
 def test_what_cannot_be_a_tracking_id_is_none(named: str) -> None:
-    """Expect it to be dropped whole, and the body's id to stand in for the header's."""
+    """Expect it to be ignored, and the body's id to be used instead."""
     secrets = ["hunter2", "the-long-secret"]
     assert find_tracking_id({"x-id": named}, "x-id", secrets=secrets) is None
     assert find_tracking_id({"x-id": named}, "x-id", otherwise="body-id", secrets=secrets) == "body-id"
@@ -91,56 +90,60 @@ def test_what_cannot_be_a_tracking_id_is_none(named: str) -> None:
 
 @given(st.text(), st.lists(st.text(min_size=1, alphabet="abc \n"), max_size=3))
 def test_clean_holds_what_it_promises(text: str, secrets: list[str]) -> None:
-    """Expect any text to come out printable, on one line and within the limit."""
+    """Expect one printable line within the limit for any string."""
     result = sanitize(text, secrets=secrets, limit=50)
     assert len(result) <= 50
     assert result.isprintable()
 
 
 def test_secrets_in_finds_each_form_of_a_secret() -> None:
-    """Expect password and client secret as they are, as they stand in a form, and the Basic credentials."""
-    request = build_token_request(
-        RequestContext(
-            provider=SEI_GATEWAY, token_url="https://api.example/token", client_id="AppKey", client_secret="s/cret"
-        ),
-        grant=ClientCredentials(username="svc", password="p w&d"),
+    """Expect password and client secret in each encoding, and the Basic credentials."""
+    request = token_request(
+        config_of(
+            SEI_GATEWAY,
+            client_id="AppKey",
+            client_secret="s/cret",
+            grant=ClientCredentials(username="svc", password="p w&d"),
+        )
     )
     credentials = base64.b64encode(b"AppKey:s/cret").decode()
     assert set(secrets_in(request)) == {"p w&d", "p+w%26d", "p%20w%26d", "s/cret", "s%2Fcret", credentials}
 
 
 def test_secrets_in_reads_form_encoded_basic() -> None:
-    """Expect the secret itself where it was encoded before Base64."""
-    request = build_token_request(
-        RequestContext(provider=OAUTH2, token_url="https://idp.example/t", client_id="id", client_secret="a b"),
-        grant=ClientCredentials(),
-    )
+    """Expect the decoded secret of form-encoded Basic."""
+    request = token_request(config_of(OAUTH2, client_id="id", client_secret="a b", grant=ClientCredentials()))
     assert {"a b", "a%20b"} <= set(secrets_in(request))
 
 
 def test_secrets_in_leaves_names_out() -> None:
-    """Expect neither the client id nor the account's name nor the grant type to be taken for a secret."""
-    request = build_token_request(
-        RequestContext(provider=SEI_PLATFORM, token_url="https://api.example/token", client_id="id", client_secret="s"),
-        grant=ClientCredentials(username="me@example.com", password="p"),
+    """Expect client id, account name and grant type not to count as secrets."""
+    request = token_request(
+        config_of(
+            SEI_PLATFORM,
+            client_id="id",
+            client_secret="s",
+            grant=ClientCredentials(username="me@example.com", password="p"),
+        )
     )
     assert set(secrets_in(request)) == {"s", "p"}
 
 
 def test_secrets_in_takes_credentials_that_are_no_basic_pair() -> None:
     """Expect other credentials of the Authorization header to count whole."""
-    request = build_token_request(
-        RequestContext(provider=OAUTH2, token_url="https://idp.example/t", client_id="id", client_secret="s"),
-        grant=ClientCredentials(),
-    )
+    request = token_request(config_of(OAUTH2, client_id="id", client_secret="s", grant=ClientCredentials()))
     request.headers["Authorization"] = "Bearer not.base64"
     assert set(secrets_in(request)) == {"not.base64"}
 
 
 def test_secrets_in_takes_every_field_that_is_not_known_to_be_public() -> None:
     """Expect code and verifier to count as secrets, and neither redirect, scope nor a flag."""
-    request = build_token_request(
-        RequestContext(provider=SEI_PLATFORM, token_url="https://api.example/token", client_id="id", client_secret="s"),
-        grant=AuthorizationCode(code="c", code_verifier="v", scope="a", end_other_sessions=True),
+    request = token_request(
+        config_of(
+            attrs.evolve(SEI_PLATFORM, takes_pkce=True),
+            client_id="id",
+            client_secret="s",
+            grant=AuthorizationCode(code="c", code_verifier="v", scope="a", end_other_sessions=True),
+        )
     )
     assert set(secrets_in(request)) == {"c", "v", "s"}

@@ -1,93 +1,95 @@
-"""Ending a token before its time."""
+"""Token revocation."""
 
 from __future__ import annotations
 
 import attrs
-import httpx
 import pytest
 
-from seic._errors import ConfigurationError, InvalidTokenResponse, TokenEndpointUnavailable, TokenRequestRefused
-from seic._model.provider import Provider, RequestContext
-from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
-from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
-from tests._support.token_replies import reply_of
+from seic import (
+    OAUTH2,
+    SEI_GATEWAY,
+    SEI_PLATFORM,
+    ConfigurationError,
+    Hosts,
+    InvalidTokenResponse,
+    Provider,
+    TokenEndpointUnavailable,
+    TokenRequestRefused,
+)
+from tests._support.token_calls import config_of, reply, revoke
 
 PLATFORM = attrs.evolve(SEI_PLATFORM, revocation_url="/v2/oauth/revoke")
 STANDARD = attrs.evolve(OAUTH2, revocation_url="https://idp.example/revoke")
 
 
-def _build(provider: Provider, *, is_refresh_token: bool = False) -> httpx.Request:
-    return build_revocation_request(
-        RequestContext(provider=provider, token_url="https://api.example:444/token", client_id="id", client_secret="s"),
-        token="abc",
-        is_refresh_token=is_refresh_token,
-    )
-
-
 @pytest.mark.parametrize(
-    ("provider", "is_refresh_token", "url", "form"),
+    ("provider", "requests"),
     [
         pytest.param(
             SEI_GATEWAY,
-            False,
-            "https://api.example:444/token",
-            "grant_type=invalidate_token&access_token=abc",
+            [("https://api.example/v2/oauthtoken", "grant_type=invalidate_token&access_token=abc")],
             id="gateway",
         ),
         pytest.param(
             PLATFORM,
-            False,
-            "https://api.example:444/v2/oauth/revoke",
-            "token=abc&client_id=id&client_secret=s",
-            id="platform, access token",
+            [("https://api.example/v2/oauth/revoke", "refresh_token=r&client_id=id&client_secret=secret-1")],
+            id="platform: one of the pair",
         ),
-        pytest.param(
-            PLATFORM,
-            True,
-            "https://api.example:444/v2/oauth/revoke",
-            "refresh_token=abc&client_id=id&client_secret=s",
-            id="platform, refresh token",
-        ),
-        pytest.param(STANDARD, False, "https://idp.example/revoke", "token=abc", id="RFC 7009, access token"),
         pytest.param(
             STANDARD,
-            True,
-            "https://idp.example/revoke",
-            "token=abc&token_type_hint=refresh_token",
-            id="RFC 7009, refresh token",
+            [
+                ("https://idp.example/revoke", "token=r&token_type_hint=refresh_token"),
+                ("https://idp.example/revoke", "token=abc"),
+            ],
+            id="RFC 7009: the refresh token first",
         ),
     ],
 )
-def test_each_dialect(provider: Provider, is_refresh_token: bool, url: str, form: str) -> None:
-    """Expect the documented form at the documented place, the token never in the URL."""
-    request = _build(provider, is_refresh_token=is_refresh_token)
-    assert (request.method, str(request.url), request.content.decode()) == ("POST", url, form)
+def test_each_dialect(provider: Provider, requests: list[tuple[str, str]]) -> None:
+    """Expect the documented form at the documented URL, the token never in the URL."""
+    sent = revoke(config_of(provider), refresh_token="r")
+    assert [(str(request.url), request.content.decode()) for request in sent] == requests
+    assert {request.method for request in sent} == {"POST"}
 
 
-def test_the_gateway_asks_for_its_two_proofs() -> None:
-    """Expect Basic and the AppKey, as on a token call."""
-    headers = _build(SEI_GATEWAY).headers
-    assert headers["Authorization"].startswith("Basic ")
-    assert headers["AppKey"] == "id"
+def test_the_platform_without_a_refresh_token() -> None:
+    """Expect the access token to be revoked."""
+    (request,) = revoke(config_of(PLATFORM))
+    assert request.content == b"token=abc&client_id=id&client_secret=secret-1"
 
 
 @pytest.mark.parametrize(
-    ("provider", "is_refresh_token"),
+    ("path_or_url", "url"),
     [
-        pytest.param(OAUTH2, False, id="plain"),
-        pytest.param(SEI_PLATFORM, False, id="platform, whose path no document names"),
-        pytest.param(SEI_GATEWAY, True, id="gateway, refresh token"),
+        pytest.param("/v2/revoke", "https://api.example:444/v2/revoke", id="path"),
+        pytest.param("/v2/revoke?x=1", "https://api.example:444/v2/revoke?x=1", id="path with a query"),
+        pytest.param("https://idp.example/revoke", "https://idp.example/revoke", id="URL"),
     ],
 )
-def test_what_no_document_names_is_asked_for(provider: Provider, is_refresh_token: bool) -> None:
+def test_a_path_is_on_the_host_of_the_token_endpoint(path_or_url: str, url: str) -> None:
+    """Expect the same origin, without the token endpoint's own path and query."""
+    provider = attrs.evolve(OAUTH2, token_url="/token?tenant=1", revocation_url=path_or_url)
+    (request,) = revoke(config_of(provider, hosts=Hosts(api="api.example:444")))
+    assert str(request.url) == url
+
+
+def test_the_gateway_authenticates_the_client() -> None:
+    """Expect Basic and the AppKey, as in a token request."""
+    (request,) = revoke(config_of(SEI_GATEWAY))
+    assert request.headers["Authorization"].startswith("Basic ")
+    assert request.headers["AppKey"] == "id"
+
+
+@pytest.mark.parametrize("provider", [OAUTH2, SEI_PLATFORM], ids=["plain", "platform"])
+def test_a_provider_without_a_documented_endpoint(provider: Provider) -> None:
     """Expect an error that names the setting, and no guess."""
     with pytest.raises(ConfigurationError, match=r"attrs\.evolve") as caught:
-        _build(provider, is_refresh_token=is_refresh_token)
+        revoke(config_of(provider))
     assert caught.value.field == "provider.revocation_url"
 
 
-def _parse(status: int, body: object = None, *, provider: Provider = PLATFORM) -> None:
-    parse_revocation_reply(reply_of(body, status=status, provider=provider))
+def _revoke(status: int, body: object = None, *, provider: Provider = PLATFORM) -> None:
+    revoke(config_of(provider), reply(body, status=status))
 
 
 @pytest.mark.parametrize(
@@ -102,8 +104,8 @@ def _parse(status: int, body: object = None, *, provider: Provider = PLATFORM) -
     ],
 )
 def test_a_success(provider: Provider, status: int, body: object) -> None:
-    """Expect the status to count (RFC 7009 §2.2), and on the platform its word that the pair died."""
-    _parse(status, body, provider=provider)
+    """Expect the status to count (RFC 7009 §2.2), and on the platform its confirmation for the pair."""
+    _revoke(status, body, provider=provider)
 
 
 @pytest.mark.parametrize(
@@ -118,21 +120,21 @@ def test_a_success(provider: Provider, status: int, body: object) -> None:
         pytest.param({"message": "revoked", "token": "abc", "cascade": 1}, "cascade", id="another type"),
     ],
 )
-def test_a_success_of_the_platforms_that_says_too_little(body: object, problem: str) -> None:
-    """Expect it not to be believed: one call is made for a pair, since either token takes the other along."""
+def test_a_success_of_the_platform_without_confirmation(body: object, problem: str) -> None:
+    """Expect an error: one request revokes a pair, so the reply must confirm it."""
     with pytest.raises(InvalidTokenResponse) as caught:
-        _parse(200, body)
+        _revoke(200, body)
     assert problem in caught.value.problem
 
 
 @pytest.mark.parametrize("status", [200, 400])
 def test_the_platforms_error(status: int) -> None:
-    """Expect its own form to be a refusal, even under a success's status, without what it echoes."""
+    """Expect its own error document to be a refusal, even with status 200, without the echoed secret."""
     with pytest.raises(TokenRequestRefused) as caught:
-        _parse(status, {"ErrorCode": "invalid_request", "Error": "Bad hunter2", "Hint": "Send one"})
+        _revoke(status, {"ErrorCode": "invalid_request", "Error": "Bad abc", "Hint": "Send one"})
     assert (caught.value.status, caught.value.code) == (status, "invalid_request")
     assert caught.value.description == "Bad ***; Send one"
-    assert "hunter2" not in str(caught.value)
+    assert "abc" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +142,6 @@ def test_the_platforms_error(status: int) -> None:
     [(302, InvalidTokenResponse), (401, TokenRequestRefused), (429, TokenEndpointUnavailable)],
 )
 def test_a_failure(status: int, kind: type[Exception]) -> None:
-    """Expect the errors of a token call for every other status."""
+    """Expect the errors of a token request for every other status."""
     with pytest.raises(kind):
-        _parse(status, b"")
+        _revoke(status, b"")

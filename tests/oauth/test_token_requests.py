@@ -1,42 +1,34 @@
-"""How a token call is written."""
+"""The form, the headers and the URL of a token request."""
 
 from __future__ import annotations
 
 from typing import Any
 from urllib.parse import parse_qsl
 
-import httpx
+import attrs
 import pytest
 
-from seic._errors import ConfigurationError
-from seic._model.grants import ClientCredentials
-from seic._model.provider import Provider, RequestContext
-from seic._oauth.client_auth import ClientSecretPost
-from seic._oauth.messages import build_token_request
-from seic._oauth.providers import OAUTH2, SEI_GATEWAY
-
-
-def _build(**changes: Any) -> httpx.Request:
-    grant = changes.pop("grant", ClientCredentials(username="svc", password="hunter2"))
-    settings = {
-        "provider": SEI_GATEWAY,
-        "token_url": "https://api.example/v2/oauthtoken",
-        "client_id": "AppKey",
-        "client_secret": "AppSecret",
-    }
-    return build_token_request(RequestContext(**{**settings, **changes}), grant=grant)
+from seic import (
+    OAUTH2,
+    SEI_GATEWAY,
+    ClientCredentials,
+    ClientSecretPost,
+    ConfigurationError,
+    Provider,
+)
+from tests._support.token_calls import config_of, token_request
 
 
 def test_a_url_keeps_its_query_and_gains_nothing() -> None:
-    """Expect a query of the endpoint's own to stay (RFC 6749 §3.2) and no parameter to join it."""
-    request = _build(token_url="https://api.example/token?tenant=1")
-    assert str(request.url) == "https://api.example/token?tenant=1"
+    """Expect the endpoint's own query to stay (RFC 6749 §3.2) and no parameter to be added."""
+    request = token_request(config_of(attrs.evolve(SEI_GATEWAY, token_url="/token?tenant=1")))
+    assert (request.method, str(request.url)) == ("POST", "https://api.example/token?tenant=1")
 
 
-def test_form_values_arrive_as_they_are() -> None:
+def test_form_values_arrive_unchanged() -> None:
     """Expect reserved and other characters to survive the form."""
     password = "a+b c&d=é%\n"
-    request = _build(grant=ClientCredentials(username="ü", password=password))
+    request = token_request(config_of(SEI_GATEWAY, grant=ClientCredentials(username="ü", password=password)))
     assert dict(parse_qsl(request.content.decode())) == {
         "grant_type": "client_credentials",
         "username": "ü",
@@ -44,41 +36,59 @@ def test_form_values_arrive_as_they_are() -> None:
     }
 
 
-@pytest.mark.parametrize("client_id", ["App\r\nX-Evil: 1", "App Key", "Schlüssel", "", "\ud800"])
-def test_a_client_id_that_no_header_carries_is_refused(client_id: str) -> None:
-    """Expect no way to write a header of one's own through the client id."""
+def test_a_field_with_several_values() -> None:
+    """Expect it in the form once for each, before the client's credentials."""
+    provider = attrs.evolve(OAUTH2, client_authentication=ClientSecretPost())
+    grant = ClientCredentials(resource=("https://a.example", "https://b.example"))
+    assert token_request(config_of(provider, grant=grant)).content == (
+        b"grant_type=client_credentials&resource=https%3A%2F%2Fa.example&resource=https%3A%2F%2Fb.example"
+        b"&client_id=id&client_secret=secret-1"
+    )
+
+
+def test_the_headers_of_a_provider() -> None:
+    """Expect JSON to be requested, and the client id in its header if the provider has one."""
+    plain = token_request(config_of(OAUTH2)).headers
+    assert (plain["Accept"], "AppKey" in plain) == ("application/json", False)
+    assert token_request(config_of(SEI_GATEWAY)).headers["AppKey"] == "id"
+
+
+@pytest.mark.parametrize("client_id", ["App\r\nX-Evil: 1", "App Key", "Schlüssel", "\x7f", "", "\ud800"])
+def test_a_client_id_that_a_header_cannot_have_is_refused(client_id: str) -> None:
+    """Expect no way to add a header through the client id."""
     with pytest.raises(ConfigurationError) as caught:
-        _build(client_id=client_id)
+        config_of(SEI_GATEWAY, client_id=client_id)
     assert caught.value.field == "client_id"
 
 
 @pytest.mark.parametrize("provider", [SEI_GATEWAY, OAUTH2])
-def test_a_missing_secret_is_named_before_anything_is_built(provider: Provider) -> None:
+def test_a_missing_secret_is_named_before_anything_is_sent(provider: Provider) -> None:
     """Expect a missing client secret to be an error of the configuration."""
     with pytest.raises(ConfigurationError) as caught:
-        _build(provider=provider, client_secret=None, grant=ClientCredentials(username="a", password="b"))
+        config_of(provider, client_secret=None)
     assert caught.value.field == "client_secret"
 
 
 @pytest.mark.parametrize(
-    ("changes", "field"),
+    ("provider", "changes", "field"),
     [
-        pytest.param({"grant": ClientCredentials(username="u", password="hunter2\ud800")}, "grant", id="grant"),
         pytest.param(
-            {
-                "provider": Provider(token_url="/t", client_authentication=ClientSecretPost()),
-                "grant": ClientCredentials(),
-                "client_secret": "hunter2\ud800",
-            },
+            SEI_GATEWAY, {"grant": ClientCredentials(username="u", password="hunter2\ud800")}, "grant", id="grant"
+        ),
+        pytest.param(
+            attrs.evolve(OAUTH2, client_authentication=ClientSecretPost()),
+            {"client_secret": "hunter2\ud800"},
             "client_secret",
             id="client secret in the form",
         ),
     ],
 )
-def test_a_value_that_is_no_text_is_not_repeated(changes: dict[str, Any], field: str) -> None:
-    """Expect half a surrogate pair to be refused by the field's name, the value nowhere in the error's chain."""
+def test_a_value_that_utf8_cannot_encode_is_not_repeated(
+    provider: Provider, changes: dict[str, Any], field: str
+) -> None:
+    """Expect half a surrogate pair to be refused by the field's name, without the value."""
     with pytest.raises(ConfigurationError) as caught:
-        _build(**changes)
+        token_request(config_of(provider, **changes))
     assert caught.value.field == field
     assert "hunter2" not in str(caught.value)
     assert caught.value.__context__ is None

@@ -1,4 +1,4 @@
-"""What is exported of a gateway in memory."""
+"""Fixtures for the tests of OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -6,12 +6,23 @@ from collections.abc import Iterator
 
 import pytest
 
+import seic
+from tests._support.clocks import FakeClock
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.observatory import Observatory
 
 
 @pytest.fixture
 def seen() -> Iterator[Observatory]:
-    """What was exported."""
+    """The exported spans and metrics."""
     observatory = Observatory()
     yield observatory
     observatory.close()
+
+
+@pytest.fixture
+def timed_client(gateway: FakeGateway, clock: FakeClock) -> seic.AsyncClient:
+    """A client whose time the test moves."""
+    config = gateway.config()
+    auth = seic.OAuth2Auth(config, transport=gateway, clock=clock.clock)
+    return seic.AsyncClient(config, auth=auth, transport=gateway)

@@ -1,4 +1,4 @@
-"""Metrics of tokens: counted, timed, and read from what is in hand."""
+"""Metrics of tokens and certificates."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from opentelemetry.sdk.metrics.export import NumberDataPoint
 
 import seic
 from seic.sandbox import CertificateAuthority
-from tests._support.fake_gateway import FakeGateway
+from tests._support.fakes.gateway import FakeGateway
+from tests._support.fakes.server import PATIENCE
 from tests._support.observatory import Observatory
 
 AT = {"server.address": "api.seic.com", "server.port": 443}
 
 
 async def test_token_requests_are_counted_and_timed_by_outcome(gateway: FakeGateway, seen: Observatory) -> None:
-    """A refusal and a token are told apart by their attributes; the count of the histogram is the count of requests."""
+    """Attributes distinguish a refusal from a token; the count of the histogram is the number of requests."""
     gateway.plan.append(httpx.Response(400, json={"error": "invalid_grant"}))
     for _ in range(2):
         async with gateway.client() as client:
@@ -46,18 +47,18 @@ async def _refused(client: seic.AsyncClient) -> None:
         await client.token()
 
 
-async def test_waiters_go_up_and_come_down(gateway: FakeGateway, seen: Observatory) -> None:
-    """The gauge shows who waits now, one who gave up no more; the histogram counts all who waited."""
-    gateway.gate = asyncio.Event()
+async def test_waiters_are_counted(gateway: FakeGateway, seen: Observatory) -> None:
+    """The counter has the requests that wait now, without a cancelled one; the histogram has all of them."""
+    gateway.hold()
     async with gateway.client() as client:
         seen.instrument(client)
         tasks = [asyncio.create_task(client.get("/v1/accounts")) for _ in range(3)]
-        await gateway.arrived.wait()
+        assert await gateway.arrived.wait_async(PATIENCE)
         assert seen.point("seic.token.waiters").value == 3
         tasks[0].cancel()
         await asyncio.wait(tasks[:1])
         assert seen.point("seic.token.waiters").value == 2
-        gateway.gate.set()
+        gateway.release()
         await asyncio.gather(*tasks[1:])
 
     waiters = seen.point("seic.token.waiters")
@@ -67,8 +68,10 @@ async def test_waiters_go_up_and_come_down(gateway: FakeGateway, seen: Observato
     assert seen.point("seic.token.wait.duration").count == 3
 
 
-async def test_replays_are_counted_apart_from_401s_handed_on(gateway: FakeGateway, seen: Observatory) -> None:
-    """A rise of either means something else."""
+async def test_replays_and_401s_without_a_replay_are_counted_separately(
+    gateway: FakeGateway, seen: Observatory
+) -> None:
+    """The attribute `seic.replay.outcome` distinguishes them."""
     async with gateway.client() as client:
         seen.instrument(client)
         await client.get("/v1/accounts")
@@ -82,8 +85,8 @@ async def test_replays_are_counted_apart_from_401s_handed_on(gateway: FakeGatewa
     assert points == {"replayed": 1, "not_replayed": 1}
 
 
-async def test_seconds_to_expiry_are_read_from_the_token_in_hand(gateway: FakeGateway, seen: Observatory) -> None:
-    """Nothing before the first token; then what is left of its lifetime, by any clock at most that."""
+async def test_seconds_to_expiry_are_read_from_the_current_token(gateway: FakeGateway, seen: Observatory) -> None:
+    """There is no point before the first token."""
     async with gateway.client() as client:
         seen.instrument(client)
         assert seen.points("seic.token.time_to_expiry") == []
@@ -94,8 +97,8 @@ async def test_seconds_to_expiry_are_read_from_the_token_in_hand(gateway: FakeGa
     assert point.attributes == AT
 
 
-async def test_days_to_expiry_are_read_from_the_certificate_in_service(gateway: FakeGateway, seen: Observatory) -> None:
-    """From the start, before any call; a client without a certificate has no such point, nor has one that gets none."""
+async def test_days_to_expiry_are_read_from_the_current_certificate(gateway: FakeGateway, seen: Observatory) -> None:
+    """From the start; a client without a certificate, or whose callback fails, has no point."""
     end = dt.datetime.now(dt.UTC) + dt.timedelta(days=20)
     issued = CertificateAuthority().issue("svc-user", not_after=end, not_before=end - dt.timedelta(days=700))
     certificate = seic.ClientCertificate.load(issued.cert_pem, key=issued.key_pem)
@@ -104,7 +107,7 @@ async def test_days_to_expiry_are_read_from_the_certificate_in_service(gateway: 
         raise LookupError("sealed")
 
     configs = [gateway.config(certificate=given) for given in (certificate, None, from_vault)]
-    auths = [seic.OAuth2Auth(config, transport=gateway.transport) for config in configs]
+    auths = [seic.OAuth2Auth(config, transport=gateway) for config in configs]
     for auth in auths:
         seen.instrument(auth)
 
@@ -113,8 +116,8 @@ async def test_days_to_expiry_are_read_from_the_certificate_in_service(gateway: 
     assert point.attributes == {"server.address": "mtls.api.seic.com", "server.port": 443}
 
 
-async def test_clients_of_one_host_are_told_apart_by_name(gateway: FakeGateway, seen: Observatory) -> None:
-    """Two clients, one process, the same providers: no gauge is read twice, and each has its name."""
+async def test_a_name_distinguishes_clients_of_one_host(gateway: FakeGateway, seen: Observatory) -> None:
+    """With the same providers, no gauge is read twice."""
     async with gateway.client() as one, gateway.client() as two:
         seen.instrument(one, name="one")
         seen.instrument(two, name="two")
@@ -125,8 +128,8 @@ async def test_clients_of_one_host_are_told_apart_by_name(gateway: FakeGateway, 
             assert sorted(point.attributes["seic.client.name"] for point in seen.points(metric)) == ["one", "two"]
 
 
-async def test_after_the_end_nothing_is_told(gateway: FakeGateway, seen: Observatory) -> None:
-    """Ending it twice is the same as once."""
+async def test_nothing_is_recorded_after_the_end(gateway: FakeGateway, seen: Observatory) -> None:
+    """A second call of the end changes nothing."""
     async with gateway.client() as client:
         stop = seen.instrument(client)
         stop()

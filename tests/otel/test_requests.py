@@ -1,10 +1,9 @@
-"""HTTP requests as the semantic conventions for HTTP clients have them: those for tokens as spans, all as metrics."""
+"""Attributes of HTTP requests: spans of token requests, and durations of all requests."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-import math
 import re
 from typing import Any
 
@@ -24,7 +23,8 @@ from opentelemetry.semconv.metrics import http_metrics
 from opentelemetry.semconv.schemas import Schemas
 
 import seic
-from tests._support.fake_gateway import FakeGateway
+from tests._support.clocks import FakeClock
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.observatory import Observatory, facts
 
 AT = {"server.address": "api.seic.com", "server.port": 443}
@@ -70,7 +70,7 @@ def recorded(seen: Observatory, name: str = DURATION) -> list[tuple[dict[str, An
                 "seic.token.outcome": "invalid",
             },
             True,
-            id="200 that is no token",
+            id="200 without a token",
         ),
         pytest.param(
             httpx.Response(307, headers={"Location": "https://elsewhere.example/?code=1"}),
@@ -84,10 +84,10 @@ def recorded(seen: Observatory, name: str = DURATION) -> list[tuple[dict[str, An
         ),
     ],
 )
-async def test_a_token_request_is_told_as_the_conventions_have_it(
+async def test_a_token_request_has_the_attributes_of_the_conventions(
     answer: httpx.Response, told: dict[str, Any], failed: bool, gateway: FakeGateway, seen: Observatory
 ) -> None:
-    """What is required is there, nothing else is, and of the status the code alone."""
+    """All required attributes and no others; the status is recorded without its text."""
     gateway.plan.append(answer)
     async with gateway.client() as client:
         seen.instrument(client)
@@ -107,10 +107,10 @@ async def test_a_token_request_is_told_as_the_conventions_have_it(
     assert recorded(seen, "seic.token.request.duration") == [({**AT, **told}, 1)]
 
 
-async def test_a_token_request_without_an_answer_is_told_by_the_class_of_its_error(
+async def test_a_token_request_without_a_response_has_the_class_of_its_error(
     gateway: FakeGateway, seen: Observatory
 ) -> None:
-    """There is no status then, and the second attempt says that it is one."""
+    """It has no status; the second attempt has a resend count."""
     gateway.plan.extend([httpx.ConnectTimeout("late"), httpx.ReadError("gone")])
     async with gateway.client() as client:
         seen.instrument(client)
@@ -126,7 +126,7 @@ async def test_a_token_request_without_an_answer_is_told_by_the_class_of_its_err
 
 
 async def test_the_url_of_the_token_endpoint_has_no_query(gateway: FakeGateway, seen: Observatory) -> None:
-    """Endpoints that want one may have a key in it."""
+    """The query of a token endpoint may contain a key."""
     provider = seic.Provider(token_url="https://idp.example:8443/token?key=secret-of-a-tenant")
     grant = seic.ClientCredentials()
     config = gateway.config(provider=provider, grant=grant, hosts=seic.Hosts(api="https://api.example"))
@@ -141,9 +141,9 @@ async def test_the_url_of_the_token_endpoint_has_no_query(gateway: FakeGateway, 
 
 
 async def test_a_server_without_tls_has_the_port_of_its_scheme(gateway: FakeGateway, seen: Observatory) -> None:
-    """A port that is left out is not always 443."""
+    """The default port of http is 80."""
     hosts = seic.Hosts(api="http://127.0.0.1", allow_http_on_loopback=True)
-    async with seic.AsyncClient(gateway.config(hosts=hosts), transport=gateway.transport) as client:
+    async with seic.AsyncClient(gateway.config(hosts=hosts), transport=gateway) as client:
         seen.instrument(client)
         await client.get("/v1/accounts")
 
@@ -151,17 +151,17 @@ async def test_a_server_without_tls_has_the_port_of_its_scheme(gateway: FakeGate
     assert [told["server.port"] for told, _ in recorded(seen)] == [80]
 
 
-# Calls of the API
+# Requests to the API
 
 
-async def test_each_request_of_a_call_is_one(gateway: FakeGateway, seen: Observatory) -> None:
-    """The rejected one and its replay, a redirect and what it leads to: what went over the wire, each on its own."""
+async def test_every_request_that_is_sent_is_recorded(gateway: FakeGateway, seen: Observatory) -> None:
+    """A rejected request, its replay, a redirect and its target are four requests."""
     async with gateway.client(follow_redirects=True) as client:
         stop = seen.instrument(client)
         await client.get("/v1/accounts")
         gateway.dead.add("token-1")
         await client.get("/v1/accounts")
-        gateway.redirects["/old"] = "/v1/accounts"
+        gateway.redirects["/old"] = (302, "/v1/accounts")
         await client.get("/old")
         stop()
         await client.get("/v1/accounts")
@@ -173,10 +173,10 @@ async def test_each_request_of_a_call_is_one(gateway: FakeGateway, seen: Observa
     ]
 
 
-async def test_each_repetition_is_one(gateway: FakeGateway, seen: Observatory) -> None:
-    """What `seic.Retry` swallows went over the wire as well."""
+async def test_every_retry_is_recorded(gateway: FakeGateway, seen: Observatory) -> None:
+    """`seic.Retry` hides the first response from the caller, and it is still recorded."""
     answers = [httpx.Response(503, headers={"Retry-After": "0"}), httpx.Response(200)]
-    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     api = httpx.MockTransport(lambda _: answers.pop(0))
     async with seic.AsyncClient(gateway.config(), auth=auth, transport=api, retry=seic.Retry()) as client:
         seen.instrument(client)
@@ -188,8 +188,8 @@ async def test_each_repetition_is_one(gateway: FakeGateway, seen: Observatory) -
     ]
 
 
-async def test_what_was_not_sent_is_none(gateway: FakeGateway, seen: Observatory) -> None:
-    """A call that has no token, or would leave the origin, is no failed request of the API's."""
+async def test_a_request_that_is_not_sent_is_not_recorded(gateway: FakeGateway, seen: Observatory) -> None:
+    """A request without a token, or to another origin, is not a failed request."""
     gateway.plan.append(httpx.Response(400, json={"error": "invalid_grant"}))
     async with gateway.client(follow_redirects=True) as client:
         seen.instrument(client)
@@ -198,7 +198,7 @@ async def test_what_was_not_sent_is_none(gateway: FakeGateway, seen: Observatory
         with pytest.raises(seic.HostNotAllowed):
             await client.get("https://elsewhere.example/")
         assert recorded(seen) == []
-    gateway.redirects["/old"] = "https://elsewhere.example/"
+    gateway.redirects["/old"] = (302, "https://elsewhere.example/")
     async with gateway.client(follow_redirects=True) as client:
         seen.instrument(client)
         with pytest.raises(seic.HostNotAllowed):
@@ -214,15 +214,15 @@ async def test_what_was_not_sent_is_none(gateway: FakeGateway, seen: Observatory
         pytest.param(OSError(5, "disk"), "OSError", id="of Python's own"),
     ],
 )
-async def test_a_failed_request_is_told_by_the_class_of_its_error(
+async def test_a_failed_request_has_the_class_of_its_error(
     raised: BaseException, name: str, gateway: FakeGateway, seen: Observatory
 ) -> None:
-    """It has no status, and its words are left out."""
+    """It has no status, and the message of the error is left out."""
 
     def fail(_request: httpx.Request) -> httpx.Response:
         raise raised
 
-    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     async with seic.AsyncClient(gateway.config(), auth=auth, transport=httpx.MockTransport(fail)) as client:
         seen.instrument(client)
         with pytest.raises(type(raised)):
@@ -241,7 +241,7 @@ async def test_a_failed_request_is_told_by_the_class_of_its_error(
         pytest.param("GET, PROPFIND", "PATCH", "_OTHER", id="made unknown"),
     ],
 )
-async def test_a_method_that_is_not_known_is_other(
+async def test_an_unknown_method_is_recorded_as_other(
     known: str | None,
     method: str,
     told: str,
@@ -249,7 +249,7 @@ async def test_a_method_that_is_not_known_is_other(
     seen: Observatory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever callers make up, there are few series; which methods are known can be said as the conventions demand."""
+    """The number of series stays small; an environment variable sets the known methods, as the conventions require."""
     if known is not None:
         monkeypatch.setenv("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", known)
     async with gateway.client() as client:
@@ -259,12 +259,10 @@ async def test_a_method_that_is_not_known_is_other(
     assert [point.attributes["http.request.method"] for point in seen.points(DURATION)] == [told]
 
 
-async def test_the_version_of_http_is_told_where_the_transport_tells_it(
-    gateway: FakeGateway, seen: Observatory
-) -> None:
-    """As the conventions write it: a number without the protocol's name."""
+async def test_the_http_version_is_recorded_if_it_is_known(gateway: FakeGateway, seen: Observatory) -> None:
+    """The conventions want the number without `HTTP/`."""
     answer = httpx.Response(200, extensions={"http_version": b"HTTP/2"})
-    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     api = httpx.MockTransport(lambda _: answer)
     async with seic.AsyncClient(gateway.config(), auth=auth, transport=api) as client:
         seen.instrument(client)
@@ -273,9 +271,9 @@ async def test_the_version_of_http_is_told_where_the_transport_tells_it(
     assert recorded(seen) == [({**GET, "http.response.status_code": 200, "network.protocol.version": "2"}, 1)]
 
 
-def test_a_blocking_client_is_measured_alike(gateway: FakeGateway, seen: Observatory) -> None:
-    """Replays, failures and their end included."""
-    with seic.Client(gateway.config(), transport=gateway.blocking_transport) as client:
+def test_requests_of_a_blocking_client_are_recorded(gateway: FakeGateway, seen: Observatory) -> None:
+    """With replays, and until the end of the instrumentation."""
+    with seic.Client(gateway.config(), transport=gateway) as client:
         stop = seen.instrument(client)
         client.get("/v1/accounts")
         gateway.dead.add("token-1")
@@ -289,10 +287,10 @@ def test_a_blocking_client_is_measured_alike(gateway: FakeGateway, seen: Observa
     ]
 
 
-async def test_a_client_of_ones_own_is_measured_with_its_mounts(gateway: FakeGateway, seen: Observatory) -> None:
-    """Whichever transport a request takes."""
-    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
-    mounts = {"https://": gateway.transport, "all://example.com": None}
+async def test_requests_of_mounted_transports_are_recorded(gateway: FakeGateway, seen: Observatory) -> None:
+    """A request may use any transport of the client."""
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
+    mounts = {"https://": httpx.MockTransport(gateway.handle_async_request), "all://example.com": None}
     async with httpx.AsyncClient(auth=auth, mounts=mounts, trust_env=False) as client:
         seen.instrument(client)
         await client.get("https://api.seic.com/v1/accounts")
@@ -300,9 +298,9 @@ async def test_a_client_of_ones_own_is_measured_with_its_mounts(gateway: FakeGat
     assert recorded(seen) == [({**GET, "http.response.status_code": 200}, 1)]
 
 
-async def test_a_client_of_httpx2_is_measured(gateway: FakeGateway, seen: Observatory) -> None:
-    """The auth serves both kinds of client, and so does this."""
-    auth = seic.OAuth2Auth(gateway.config(), transport=gateway.transport)
+async def test_requests_of_an_httpx2_client_are_recorded(gateway: FakeGateway, seen: Observatory) -> None:
+    """The same auth works in both kinds of client."""
+    auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     api = httpx2.MockTransport(lambda _: httpx2.Response(200))
     async with httpx2.AsyncClient(auth=auth, transport=api) as client:  # type: ignore[arg-type]  # its base is chosen when it runs
         seen.instrument(client)
@@ -311,20 +309,22 @@ async def test_a_client_of_httpx2_is_measured(gateway: FakeGateway, seen: Observ
     assert recorded(seen) == [({**GET, "http.response.status_code": 200}, 1)]
 
 
-# The names
+# Names
 
 
-async def test_every_name_is_one_of_the_conventions_or_of_our_own(gateway: FakeGateway, seen: Observatory) -> None:
-    """Of spans' attributes, of metrics and of their attributes; a name with a slip would be found nowhere."""
+async def test_every_name_is_known_to_the_conventions_or_begins_with_seic(
+    gateway: FakeGateway, seen: Observatory, timed_client: seic.AsyncClient, clock: FakeClock
+) -> None:
+    """Names of metrics and of attributes; a typing error would be noticed by nobody."""
     known = {
         value for group in _GROUPS for name, value in vars(group).items() if name.isupper() and isinstance(value, str)
     }
     gateway.plan.extend([httpx.Response(503, headers={"Retry-After": "0"}), httpx.ConnectError("gone")])
-    async with gateway.client() as client:
+    async with timed_client as client:
         seen.instrument(client, name="one")
         with pytest.raises(seic.TokenError):
             await client.token()
-        client._oauth._source.state._retry_dead_at = -math.inf
+        clock.advance(3600)  # beyond the pause after the failure
         await client.get("/v1/accounts")
         gateway.dead.add("token-1")
         await client.get("/v1/accounts")
@@ -343,14 +343,12 @@ async def test_every_name_is_one_of_the_conventions_or_of_our_own(gateway: FakeG
 
 
 def _version_of(schema: str) -> tuple[int, ...]:
-    """Return the version that the URL of a schema ends with."""
+    """Return the version at the end of a schema URL."""
     return tuple(map(int, schema.removeprefix("https://opentelemetry.io/schemas/").split(".")))
 
 
-async def test_spans_and_metrics_say_who_makes_them_and_by_which_conventions(
-    gateway: FakeGateway, seen: Observatory
-) -> None:
-    """A name, the version of what is installed, and a schema that exists, as far as the package here knows."""
+async def test_the_instrumentation_scope_has_name_version_and_schema(gateway: FakeGateway, seen: Observatory) -> None:
+    """The schema must exist, as far as the installed package knows."""
     async with gateway.client() as client:
         seen.instrument(client)
         await client.get("/v1/accounts")
@@ -368,10 +366,8 @@ async def test_spans_and_metrics_say_who_makes_them_and_by_which_conventions(
     assert schema in known or _version_of(schema) > max(known.values())
 
 
-async def test_durations_fall_into_the_buckets_that_the_conventions_advise(
-    gateway: FakeGateway, seen: Observatory
-) -> None:
-    """The SDK's own boundaries are made for milliseconds and would put every call into one bucket."""
+async def test_durations_have_the_buckets_of_the_conventions(gateway: FakeGateway, seen: Observatory) -> None:
+    """The SDK's default buckets are for milliseconds."""
     async with gateway.client() as client:
         seen.instrument(client)
         await client.get("/v1/accounts")

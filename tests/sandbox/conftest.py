@@ -1,4 +1,4 @@
-"""A running sandbox, and clients of both of its hosts."""
+"""A running sandbox, and a client of each host."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.far_side import api_client, mtls_client
+from tests._support.sandbox_client import api_client, mtls_client
 
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """The clock of the sandbox."""
+    """The sandbox's clock."""
     return ManualClock(start=1000.0)
 
 
 @pytest.fixture
 def sandbox(clock: ManualClock) -> Iterator[Sandbox]:
-    """A running sandbox whose clock stands still."""
+    """A running sandbox with that clock."""
     with Sandbox(clock=clock) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def api(sandbox: Sandbox) -> Iterator[httpx.Client]:
-    """A client of the host that asks for no certificate."""
+    """A client of the api host."""
     with api_client(sandbox) as client:
         yield client
 
 
 @pytest.fixture
 def mtls(sandbox: Sandbox) -> Iterator[httpx.Client]:
-    """A client of the host that demands one, with the service account's."""
+    """A client of the mtls host, with the service account's certificate."""
     with mtls_client(sandbox) as client:
         yield client

@@ -1,3 +1,5 @@
+"""The counts of requests, tokens and connections."""
+
 from __future__ import annotations
 
 import threading
@@ -5,19 +7,18 @@ import threading
 import httpx
 
 from seic.sandbox import Counts, HostCounts, Sandbox
-from seic.sandbox._server.counts import RequestCounter
-from tests._support.far_side import api_client, ask_token, call, get_token, token_form
+from tests._support.sandbox_client import api_client, ask_token, call, get_token, token_form
 
 
-def test_counts_start_at_nothing(sandbox: Sandbox) -> None:
-    """Before the first call all is zero."""
+def test_counts_start_at_zero(sandbox: Sandbox) -> None:
+    """Before the first request."""
     assert sandbox.counts == Counts(api=HostCounts(), mtls=HostCounts())
 
 
-def test_each_host_counts_its_own_and_the_sums_are_right(
+def test_each_host_has_its_counts_and_the_sums_are_right(
     api: httpx.Client, mtls: httpx.Client, sandbox: Sandbox
 ) -> None:
-    """Every outcome has its counter, at the host where it happened."""
+    """Every outcome is counted at its host."""
     token = get_token(api, sandbox)
     call(api, sandbox, token)
     call(api, sandbox, "dead")
@@ -49,15 +50,15 @@ def test_each_host_counts_its_own_and_the_sums_are_right(
     )
 
 
-def test_snapshot_does_not_move(api: httpx.Client, sandbox: Sandbox) -> None:
-    """What was read stays as it was."""
+def test_counts_are_a_snapshot(api: httpx.Client, sandbox: Sandbox) -> None:
+    """Later requests do not change them."""
     before = sandbox.counts
     get_token(api, sandbox)
     assert (before.token_requests, sandbox.counts.token_requests) == (0, 1)
 
 
-def test_connections_are_counted_and_not_calls(sandbox: Sandbox) -> None:
-    """Two calls over one connection, and one over another."""
+def test_connections_are_counted_once(sandbox: Sandbox) -> None:
+    """Two requests on one connection, and one on another."""
     for calls in (2, 1):
         with api_client(sandbox) as client:
             for _ in range(calls):
@@ -65,17 +66,17 @@ def test_connections_are_counted_and_not_calls(sandbox: Sandbox) -> None:
     assert (sandbox.counts.connections, sandbox.counts.api_calls) == (2, 3)
 
 
-def test_counter_loses_nothing_between_threads() -> None:
-    """Many threads at once add up."""
-    counter = RequestCounter()
+def test_concurrent_requests_are_all_counted(sandbox: Sandbox) -> None:
+    """Clients in several threads add up."""
 
-    def count() -> None:
-        for _ in range(500):
-            counter.add("mtls", "api_calls")
+    def send() -> None:
+        with api_client(sandbox) as client:
+            for _ in range(20):
+                call(client, sandbox, "unknown")
 
-    threads = [threading.Thread(target=count) for _ in range(8)]
+    threads = [threading.Thread(target=send) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert counter.snapshot().mtls.api_calls == 4000
+    assert (sandbox.counts.connections, sandbox.counts.api_calls, sandbox.counts.api_refusals) == (4, 80, 80)

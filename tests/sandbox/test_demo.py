@@ -1,3 +1,5 @@
+"""The demonstration `python -m seic.sandbox.demo`."""
+
 from __future__ import annotations
 
 import io
@@ -12,15 +14,15 @@ from seic.sandbox import Sandbox, demo
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         """Return True."""
         return True
 
 
-def test_demo_finds_every_count_right() -> None:
-    """A process of its own prints every step, without colour into a pipe, and ends with 0."""
+def test_demo_succeeds() -> None:
+    """In a process, it prints every step, without colour into a pipe, and exits with 0."""
     result = subprocess.run(
         [sys.executable, "-m", "seic.sandbox.demo"], capture_output=True, text=True, timeout=120, check=False
     )
@@ -32,19 +34,19 @@ def test_demo_finds_every_count_right() -> None:
     assert "\x1b" not in result.stdout
 
 
-def test_wrong_count_ends_it_with_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The line says what it should have been, and the steps after it still run."""
+def test_wrong_count_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The line has the expected count, the later steps run, and the exit code is 1."""
     first, *others = demo.STEPS
     wrong = attrs.evolve(first, counts={"api.token_requests": 7})
     monkeypatch.setattr(demo, "STEPS", (wrong, *others))
     assert demo.main() == 1
     out = capsys.readouterr().out
-    assert "WRONG token requests at the api host: 1, and it should be 7" in out
+    assert "WRONG token requests at the api host: 1, expected 7" in out
     assert others[-1].title in out
 
 
-def test_unexpected_error_ends_it_with_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """An error of the SDK's that no step awaits is told in its own words."""
+def test_unexpected_error_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """With its message; the exit code is 1."""
 
     async def fail(_sandbox: Sandbox, _transcript: demo.Transcript) -> None:
         raise seic.ConfigurationError("nothing fits")
@@ -63,10 +65,10 @@ def test_unexpected_error_ends_it_with_one(monkeypatch: pytest.MonkeyPatch, caps
         pytest.param(io.StringIO, None, False, id="pipe"),
     ],
 )
-def test_colour_is_for_terminals_that_want_it(
+def test_colour_is_only_for_terminals(
     out: type[io.StringIO], no_color: str | None, coloured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """no-color.org: set and not empty turns it off."""
+    """no-color.org: NO_COLOR turns it off if it is not empty."""
     if no_color is None:
         monkeypatch.delenv("NO_COLOR", raising=False)
     else:

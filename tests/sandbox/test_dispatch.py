@@ -1,3 +1,5 @@
+"""Tracking ids, error responses and the log of every request."""
+
 from __future__ import annotations
 
 import gzip
@@ -8,8 +10,7 @@ import httpx
 import pytest
 
 from seic.sandbox import Sandbox
-from seic.sandbox._token_registry import TokenRegistry
-from tests._support.far_side import (
+from tests._support.sandbox_client import (
     ACCOUNTS_PATH,
     ECHO_PATH,
     api_client,
@@ -23,8 +24,8 @@ from tests._support.far_side import (
 )
 
 
-def test_every_reply_carries_a_tracking_id_of_its_own(api: httpx.Client, sandbox: Sandbox) -> None:
-    """Success, refusal and fault alike; each is a UUID, none comes twice."""
+def test_every_response_has_its_own_tracking_id(api: httpx.Client, sandbox: Sandbox) -> None:
+    """Success, error and planned failure; each id is a UUID."""
     token = get_token(api, sandbox)
     sandbox.fail_tokens()
     replies = [
@@ -49,8 +50,8 @@ def test_every_reply_carries_a_tracking_id_of_its_own(api: httpx.Client, sandbox
         pytest.param(True, None, "Bearer", id="on, no token"),
     ],
 )
-def test_challenge_is_a_switch(challenge: bool, token: str | None, header: str | None) -> None:
-    """Off, a 401 speaks by its body alone; on, by RFC 6750 §3 too."""
+def test_challenge_is_optional(challenge: bool, token: str | None, header: str | None) -> None:
+    """With it, a 401 of the API has the header of RFC 6750 §3."""
     with Sandbox(challenge=challenge) as sandbox, api_client(sandbox) as client:
         headers = {"AppKey": sandbox.client_id} if token is None else api_headers(sandbox, token)
         reply = client.get(ECHO_PATH, headers=headers)
@@ -58,22 +59,22 @@ def test_challenge_is_a_switch(challenge: bool, token: str | None, header: str |
         assert reply.headers.get("WWW-Authenticate") == header
 
 
-def test_token_endpoint_never_challenges() -> None:
-    """The switch is the API's."""
+def test_token_endpoint_of_the_gateway_sends_no_challenge() -> None:
+    """The setting is only for the API."""
     with Sandbox(challenge=True) as sandbox, api_client(sandbox) as client:
         reply = client.post("/v2/oauthtoken", data=token_form(sandbox))
         assert (reply.status_code, reply.headers.get("WWW-Authenticate")) == (401, None)
 
 
-def test_failure_of_the_sandbox_is_a_500_that_tells_nothing(
+def test_internal_error_is_a_500_without_details(
     api: httpx.Client, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The error's own words stand neither in the reply nor in the log; the log has its kind and the tracking id."""
+    """Neither the response nor the log has the message of the exception; the log has its class and the tracking id."""
 
-    def fail(_registry: TokenRegistry, token: str) -> None:
+    def fail(_registry: object, token: str) -> None:
         raise RuntimeError(f"cannot find {token}")
 
-    monkeypatch.setattr(TokenRegistry, "find", fail)
+    monkeypatch.setattr("seic.sandbox._token_registry.TokenRegistry.find", fail)
     reply = call(api, sandbox, "a-secret-token")
     form = assert_refused(reply, 500, "gateway.internal.error")
     assert form["transient"] == "true"
@@ -83,18 +84,18 @@ def test_failure_of_the_sandbox_is_a_500_that_tells_nothing(
 
 
 @pytest.mark.parametrize("path", ["/v2/oauthtoken", ECHO_PATH])
-def test_body_that_cannot_be_read_is_refused(path: str, api: httpx.Client, sandbox: Sandbox) -> None:
-    """A body that is not what its encoding says is the caller's mistake."""
+def test_unreadable_body_is_refused(path: str, api: httpx.Client, sandbox: Sandbox) -> None:
+    """A body that does not match its content encoding is the client's error."""
     headers = token_headers(sandbox) if path == "/v2/oauthtoken" else api_headers(sandbox, get_token(api, sandbox))
     headers |= {"Content-Encoding": "gzip", "Content-Type": "application/x-www-form-urlencoded"}
     broken = gzip.compress(b"grant_type=x" * 99)[:-20] + b"\0" * 20
     assert_refused(api.post(path, headers=headers, content=broken), 400, "gateway.request.invalid")
 
 
-def test_log_holds_no_secret_and_has_one_name(
+def test_log_has_no_secret_and_one_logger(
     api: httpx.Client, mtls: httpx.Client, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At DEBUG, over all kinds of calls, the far side logs as `seic.sandbox` only, and nothing of what it was sent."""
+    """At DEBUG, the sandbox logs only as `seic.sandbox`, and nothing that a client sent."""
     caplog.set_level(logging.DEBUG)
     tokens = [get_token(client, sandbox) for client in (api, mtls)]
     call(api, sandbox, tokens[0], f"{ACCOUNTS_PATH}?secret=in-the-query")
@@ -102,10 +103,10 @@ def test_log_holds_no_secret_and_has_one_name(
     ask_token(api, sandbox, {**token_form(sandbox), "password": "secret-that-is-wrong"})
     ask_token(mtls, sandbox, {"grant_type": "invalidate_token", "access_token": tokens[1]})
     api.post("/v2/oauthtoken", params=token_form(sandbox))
-    far_side = [record for record in caplog.records if record.threadName == "seic-sandbox"]
-    # A loop in Python's development mode has words of its own.
-    assert {record.name for record in far_side} - {"asyncio"} == {"seic.sandbox"}
-    text = "\n".join(str(record.__dict__) for record in far_side)
-    assert "token call answered 200" in text
+    records = [record for record in caplog.records if record.threadName == "seic-sandbox"]
+    # asyncio logs in Python's development mode.
+    assert {record.name for record in records} - {"asyncio"} == {"seic.sandbox"}
+    text = "\n".join(str(record.__dict__) for record in records)
+    assert "token request answered with 200" in text
     for secret in (*tokens, sandbox.client_secret, sandbox.password, sandbox.client_id, "secret"):
         assert secret not in text

@@ -1,3 +1,5 @@
+"""The gateway's token endpoint: client authentication, the form and certificates."""
+
 from __future__ import annotations
 
 import base64
@@ -7,7 +9,7 @@ import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.far_side import (
+from tests._support.sandbox_client import (
     TOKEN_PATH,
     api_client,
     ask_token,
@@ -26,8 +28,8 @@ INVALID = "gateway.request.invalid"
 MISMATCH = "gateway.certificate.mismatch"
 
 
-def test_token_reply_has_the_documented_members_all_of_them_strings(api: httpx.Client, sandbox: Sandbox) -> None:
-    """The reply is the documented one: every value is a string, save the one that is an array."""
+def test_token_response_has_the_documented_members(api: httpx.Client, sandbox: Sandbox) -> None:
+    """Every value is a string, except the one that is an array."""
     reply = ask_token(api, sandbox)
     assert reply.status_code == 200
     body = reply.json()
@@ -49,16 +51,14 @@ def test_token_reply_has_the_documented_members_all_of_them_strings(api: httpx.C
     }
 
 
-def test_each_token_is_another(api: httpx.Client, sandbox: Sandbox) -> None:
-    """Two calls give two tokens, and both live."""
+def test_each_token_is_different(api: httpx.Client, sandbox: Sandbox) -> None:
+    """Both are active."""
     first, second = get_token(api, sandbox), get_token(api, sandbox)
     assert first != second
     assert [call(api, sandbox, token).status_code for token in (first, second)] == [200, 200]
 
 
-def test_issued_at_is_in_milliseconds_and_moves_with_the_clock(
-    api: httpx.Client, sandbox: Sandbox, clock: ManualClock
-) -> None:
+def test_issued_at_is_in_milliseconds_of_the_clock(api: httpx.Client, sandbox: Sandbox, clock: ManualClock) -> None:
     """Ten seconds of the sandbox's clock are ten thousand in `issued_at`."""
     first = int(ask_token(api, sandbox).json()["issued_at"])
     clock.advance(10)
@@ -71,7 +71,7 @@ def test_issued_at_is_in_milliseconds_and_moves_with_the_clock(
     [(3600.0, "3599"), (2.0, "1"), (1.5, "1"), (1.0, "0"), (0.5, "0")],
 )
 def test_expires_in_is_the_whole_seconds_left(lifetime: float, expires_in: str) -> None:
-    """`expires_in` is just under the lifetime, as in the documents."""
+    """Just under the lifetime, as documented."""
     with Sandbox(active_lifetime=lifetime) as sandbox, api_client(sandbox) as client:
         assert ask_token(client, sandbox).json()["expires_in"] == expires_in
 
@@ -94,10 +94,10 @@ def test_expires_in_is_the_whole_seconds_left(lifetime: float, expires_in: str) 
         pytest.param({"Authorization": "Bearer abc"}, "Authorization", id="not Basic"),
     ],
 )
-def test_token_call_needs_basic_and_app_key_that_agree(
+def test_token_request_needs_basic_and_app_key(
     changes: dict[str, str | None], names: str, api: httpx.Client, sandbox: Sandbox
 ) -> None:
-    """Each defect of the client's authentication is a 401 that names the header."""
+    """Each error of the client authentication is a 401 that names the header."""
     headers = token_headers(sandbox)
     for name, value in changes.items():
         headers.pop(name)
@@ -120,10 +120,10 @@ def test_token_call_needs_basic_and_app_key_that_agree(
         pytest.param("", None, id="empty AppKey"),
     ],
 )
-def test_basic_needs_the_secret_and_the_app_key_of_the_header(
+def test_basic_must_match_the_app_key_and_the_secret(
     client_id: str | None, client_secret: str | None, api: httpx.Client, sandbox: Sandbox
 ) -> None:
-    """A wrong half of the pair is a 401 that names the header."""
+    """The error names the header."""
     client_id = sandbox.client_id if client_id is None else client_id
     client_secret = sandbox.client_secret if client_secret is None else client_secret
     headers = {**token_headers(sandbox), "Authorization": basic(client_id, client_secret)}
@@ -132,8 +132,8 @@ def test_basic_needs_the_secret_and_the_app_key_of_the_header(
 
 
 @pytest.mark.parametrize("name", ["AppKey", "Authorization"])
-def test_header_that_stands_twice_is_refused(name: str, api: httpx.Client, sandbox: Sandbox) -> None:
-    """Of two values nobody knows which counts, equal or not."""
+def test_repeated_header_is_refused(name: str, api: httpx.Client, sandbox: Sandbox) -> None:
+    """Even with equal values."""
     headers = token_headers(sandbox)
     reply = api.post(TOKEN_PATH, headers=[*headers.items(), (name, headers[name])], data=token_form(sandbox))
     assert assert_refused(reply, 401, AUTHENTICATION)["errors"][0]["field"] == name
@@ -153,10 +153,10 @@ def test_header_that_stands_twice_is_refused(name: str, api: httpx.Client, sandb
         pytest.param(None, 400, id="none"),
     ],
 )
-def test_token_call_takes_a_form_and_nothing_else(
+def test_token_request_must_be_a_form(
     content_type: str | None, status: int, api: httpx.Client, sandbox: Sandbox
 ) -> None:
-    """Only one content type gets a token."""
+    """Only one content type is accepted."""
     content = httpx.Request("POST", "https://x", data=token_form(sandbox)).content
     headers = {**token_headers(sandbox), **({} if content_type is None else {"Content-Type": content_type})}
     reply = api.post(TOKEN_PATH, headers=headers, content=content)
@@ -165,16 +165,16 @@ def test_token_call_takes_a_form_and_nothing_else(
         assert assert_refused(reply, 400, INVALID)["errors"][0]["field"] == "Content-Type"
 
 
-def test_content_type_stands_once(api: httpx.Client, sandbox: Sandbox) -> None:
-    """Of two nobody knows which counts."""
+def test_content_type_must_occur_once(api: httpx.Client, sandbox: Sandbox) -> None:
+    """Two are refused."""
     headers = [*token_headers(sandbox).items(), ("Content-Type", FORM), ("Content-Type", "text/plain")]
     content = httpx.Request("POST", "https://x", data=token_form(sandbox)).content
     assert_refused(api.post(TOKEN_PATH, headers=headers, content=content), 400, INVALID)
 
 
 @pytest.mark.parametrize("in_query", [["password"], ["grant_type"], ["grant_type", "username", "password"]])
-def test_token_call_takes_nothing_in_the_query(in_query: list[str], api: httpx.Client, sandbox: Sandbox) -> None:
-    """A query string is refused even beside a whole form, and its values are not repeated."""
+def test_token_request_must_have_no_query(in_query: list[str], api: httpx.Client, sandbox: Sandbox) -> None:
+    """A query string is refused even with a complete form, and its values are not repeated."""
     form = token_form(sandbox)
     params = {name: form[name] for name in in_query}
     reply = api.post(TOKEN_PATH, headers=token_headers(sandbox), params=params, data=form)
@@ -194,18 +194,18 @@ def test_token_call_takes_nothing_in_the_query(in_query: list[str], api: httpx.C
         pytest.param({"username": ["a", "b"]}, [""], id="a field twice"),
     ],
 )
-def test_form_is_checked_field_by_field(
+def test_every_field_of_the_form_is_checked(
     changes: dict[str, str | list[str] | None], fields: list[str], api: httpx.Client, sandbox: Sandbox
 ) -> None:
-    """Each defect of the form is a 400 that names every field at fault."""
+    """The error names every invalid field."""
     form = {name: value for name, value in {**token_form(sandbox), **changes}.items() if value is not None}
     errors = assert_refused(ask_token(api, sandbox, form), 400, INVALID)["errors"]
     assert [(entry["field"], entry["location"]) for entry in errors] == [(field, "body") for field in fields]
 
 
 @pytest.mark.parametrize("grant_type", ["authorization_code", "Password", "client_credentials "])
-def test_grant_type_has_to_be_one_of_the_gateways(grant_type: str, api: httpx.Client, sandbox: Sandbox) -> None:
-    """An unknown one is a 400 of its own, letter by letter."""
+def test_unknown_grant_type_is_refused(grant_type: str, api: httpx.Client, sandbox: Sandbox) -> None:
+    """With its own error code; the comparison is exact."""
     reply = ask_token(api, sandbox, {**token_form(sandbox), "grant_type": grant_type})
     form = assert_refused(reply, 400, "gateway.granttype.unknown")
     assert [(entry["field"], entry["location"]) for entry in form["errors"]] == [("grant_type", "body")]
@@ -222,61 +222,61 @@ def test_grant_type_has_to_be_one_of_the_gateways(grant_type: str, api: httpx.Cl
         pytest.param(b"grant_type=" + b"x" * (1024 * 1024), id="over a MiB"),
     ],
 )
-def test_body_that_is_no_form_is_refused(content: bytes, api: httpx.Client, sandbox: Sandbox) -> None:
-    """What cannot be read as a form is a 400, never a 500."""
+def test_malformed_form_is_refused(content: bytes, api: httpx.Client, sandbox: Sandbox) -> None:
+    """It is a 400, never a 500."""
     headers = {**token_headers(sandbox), "Content-Type": FORM}
     assert_refused(api.post(TOKEN_PATH, headers=headers, content=content), 400, INVALID)
 
 
 @pytest.mark.parametrize("changes", [{"username": "nobody"}, {"password": "wrong"}, {"username": "x", "password": "é"}])
-def test_wrong_service_account_is_refused_without_saying_what_was_wrong(
+def test_wrong_user_name_and_wrong_password_have_the_same_error(
     changes: dict[str, str], api: httpx.Client, sandbox: Sandbox
 ) -> None:
-    """A wrong user name and a wrong password are one and the same 401."""
+    """The error does not tell which is wrong."""
     form = assert_refused(ask_token(api, sandbox, {**token_form(sandbox), **changes}), 401, AUTHENTICATION)
     assert form["message"] == "The user name or the password of the service account is wrong."
     assert form["errors"] == []
 
 
-def test_password_needs_encoding_in_the_form(api: httpx.Client, sandbox: Sandbox) -> None:
-    """A client that writes the form without encoding it gets no token."""
+def test_password_must_be_encoded_in_the_form(api: httpx.Client, sandbox: Sandbox) -> None:
+    """A client that does not encode the form gets no token."""
     headers = {**token_headers(sandbox), "Content-Type": FORM}
     content = "&".join(f"{name}={value}" for name, value in token_form(sandbox).items())
     assert api.post(TOKEN_PATH, headers=headers, content=content.encode()).status_code == 400
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_token_call_is_a_post(method: str, api: httpx.Client, sandbox: Sandbox) -> None:
-    """Another method finds nothing there."""
+def test_token_request_must_be_a_post(method: str, api: httpx.Client, sandbox: Sandbox) -> None:
+    """Other methods are not found."""
     reply = api.request(method, TOKEN_PATH, headers=token_headers(sandbox))
     assert_refused(reply, 404, "gateway.resource.unknown")
 
 
 @pytest.mark.parametrize("key_type", ["ec", "rsa", "ed25519"])
-def test_certificate_of_the_service_account_gets_a_token(key_type: str, sandbox: Sandbox) -> None:
-    """The CN counts, whatever the key."""
+def test_certificate_of_the_service_account_is_accepted(key_type: str, sandbox: Sandbox) -> None:
+    """With each type of key."""
     certificate = sandbox.issue_certificate(key_type=key_type)  # type: ignore[arg-type]
     with mtls_client(sandbox, certificate) as client:
         assert ask_token(client, sandbox).status_code == 200
 
 
 @pytest.mark.parametrize("common_name", ["somebody-else", "{} ", "x{}", "{}x"])
-def test_certificate_of_another_account_gets_no_token(common_name: str, sandbox: Sandbox) -> None:
-    """Any other CN is a 403, which no new token would mend."""
+def test_certificate_of_another_account_is_refused(common_name: str, sandbox: Sandbox) -> None:
+    """403: a new token would not help."""
     certificate = sandbox.issue_certificate(common_name.format(sandbox.username))
     with mtls_client(sandbox, certificate) as client:
         assert_refused(ask_token(client, sandbox), 403, MISMATCH)
 
 
-def test_certificate_without_a_cn_gets_no_token(sandbox: Sandbox) -> None:
-    """A name in the alternative names is none that the gateway looks at."""
+def test_certificate_without_a_cn_is_refused(sandbox: Sandbox) -> None:
+    """The gateway does not read alternative names."""
     certificate = sandbox.authority.issue(None, sans=[sandbox.username])
     with mtls_client(sandbox, certificate) as client:
         assert_refused(ask_token(client, sandbox), 403, MISMATCH)
 
 
-def test_invalidated_token_is_dead(api: httpx.Client, sandbox: Sandbox) -> None:
-    """`invalidate_token` kills the token that it carries, and no other; it is not repeated."""
+def test_invalidated_token_is_refused(api: httpx.Client, sandbox: Sandbox) -> None:
+    """No other token is invalidated, and the response does not repeat the token."""
     token, other = get_token(api, sandbox), get_token(api, sandbox)
     reply = ask_token(api, sandbox, {"grant_type": "invalidate_token", "access_token": token})
     assert reply.status_code == 200
@@ -285,21 +285,21 @@ def test_invalidated_token_is_dead(api: httpx.Client, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("access_token", [None, "", "unknown"])
-def test_invalidation_needs_a_valid_token(access_token: str | None, api: httpx.Client, sandbox: Sandbox) -> None:
-    """Without a live token there is nothing to invalidate: 400, since the caller itself is known."""
+def test_invalidation_needs_an_active_token(access_token: str | None, api: httpx.Client, sandbox: Sandbox) -> None:
+    """400 and not 401: the client itself is authenticated."""
     form = {"grant_type": "invalidate_token", **({} if access_token is None else {"access_token": access_token})}
     code = "gateway.token.invalid" if access_token else INVALID
     assert assert_refused(ask_token(api, sandbox, form), 400, code)["errors"][0]["field"] == "access_token"
 
 
-def test_token_is_invalidated_once(api: httpx.Client, sandbox: Sandbox) -> None:
-    """A second invalidation meets a dead token."""
+def test_invalidated_token_cannot_be_invalidated_again(api: httpx.Client, sandbox: Sandbox) -> None:
+    """The second request is refused."""
     form = {"grant_type": "invalidate_token", "access_token": get_token(api, sandbox)}
     assert [ask_token(api, sandbox, form).status_code for _ in range(2)] == [200, 400]
 
 
-def test_invalidation_needs_the_owners_certificate(api: httpx.Client, sandbox: Sandbox) -> None:
-    """Somebody else's certificate kills no token of this account."""
+def test_invalidation_needs_the_certificate_of_the_owner(api: httpx.Client, sandbox: Sandbox) -> None:
+    """The token stays active."""
     token = get_token(api, sandbox)
     with mtls_client(sandbox, sandbox.issue_certificate("somebody-else")) as other:
         form = {"grant_type": "invalidate_token", "access_token": token}

@@ -1,16 +1,26 @@
+"""The gateway's grants, refresh tokens and invalidation."""
+
 from __future__ import annotations
 
 import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.far_side import api_client, ask_token, assert_refused, call, get_token, mtls_client, token_form
+from tests._support.sandbox_client import (
+    api_client,
+    ask_token,
+    assert_refused,
+    call,
+    get_token,
+    mtls_client,
+    token_form,
+)
 
 DAY = 86400.0
 
 
 def log_in(client: httpx.Client, sandbox: Sandbox) -> dict[str, str]:
-    """Ask for a token by the password grant and return the reply."""
+    """Request a token by the password grant and return the response."""
     reply = ask_token(client, sandbox, {**token_form(sandbox), "grant_type": "password"})
     assert reply.status_code == 200, reply.text
     body: dict[str, str] = reply.json()
@@ -18,12 +28,12 @@ def log_in(client: httpx.Client, sandbox: Sandbox) -> dict[str, str]:
 
 
 def refresh(client: httpx.Client, sandbox: Sandbox, refresh_token: str) -> httpx.Response:
-    """Spend a refresh token."""
+    """Use a refresh token."""
     return ask_token(client, sandbox, {"grant_type": "refresh_token", "refresh_token": refresh_token})
 
 
-def test_password_grant_brings_a_refresh_token(api: httpx.Client, sandbox: Sandbox) -> None:
-    """Beside the documented members, all of them strings; and the token works."""
+def test_password_grant_gives_a_refresh_token(api: httpx.Client, sandbox: Sandbox) -> None:
+    """All values are strings, and the access token works."""
     body = log_in(api, sandbox)
     assert (body["refresh_token_expires_in"], body["refresh_count"], body["expires_in"]) == ("2591999", "0", "3599")
     assert body["refresh_token"]
@@ -31,19 +41,21 @@ def test_password_grant_brings_a_refresh_token(api: httpx.Client, sandbox: Sandb
 
 
 @pytest.mark.parametrize("changes", [{"username": "nobody"}, {"password": "wrong"}])
-def test_password_grant_needs_the_accounts_own(changes: dict[str, str], api: httpx.Client, sandbox: Sandbox) -> None:
-    """A wrong half is a 401."""
+def test_password_grant_needs_the_credentials_of_the_account(
+    changes: dict[str, str], api: httpx.Client, sandbox: Sandbox
+) -> None:
+    """A wrong one is a 401."""
     form = {**token_form(sandbox), "grant_type": "password", **changes}
     assert_refused(ask_token(api, sandbox, form), 401, "gateway.authentication.failure")
 
 
-def test_client_credentials_bring_no_refresh_token(api: httpx.Client, sandbox: Sandbox) -> None:
-    """Such a token cannot be refreshed: a new one is minted."""
+def test_client_credentials_give_no_refresh_token(api: httpx.Client, sandbox: Sandbox) -> None:
+    """Such a token cannot be refreshed."""
     assert "refresh_token" not in ask_token(api, sandbox).json()
 
 
-def test_refresh_rotates_and_counts(api: httpx.Client, sandbox: Sandbox) -> None:
-    """Each refresh brings the next refresh token and a higher count; the tokens before it live on."""
+def test_refresh_rotates_the_refresh_token(api: httpx.Client, sandbox: Sandbox) -> None:
+    """Each refresh increases the count; earlier access tokens stay active."""
     replies = [log_in(api, sandbox)]
     for _ in range(2):
         replies.append(refresh(api, sandbox, replies[-1]["refresh_token"]).json())
@@ -52,8 +64,8 @@ def test_refresh_rotates_and_counts(api: httpx.Client, sandbox: Sandbox) -> None
     assert [call(api, sandbox, reply["access_token"]).status_code for reply in replies] == [200, 200, 200]
 
 
-def test_reused_refresh_token_kills_all_that_came_of_its_login(api: httpx.Client, sandbox: Sandbox) -> None:
-    """Whoever shows it second may be a thief: access and refresh tokens die, those of another login live."""
+def test_reuse_of_a_refresh_token_revokes_the_family(api: httpx.Client, sandbox: Sandbox) -> None:
+    """The token may have been stolen; tokens of another login stay active."""
     other = log_in(api, sandbox)
     first = log_in(api, sandbox)
     second = refresh(api, sandbox, first["refresh_token"]).json()
@@ -65,17 +77,17 @@ def test_reused_refresh_token_kills_all_that_came_of_its_login(api: httpx.Client
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(30 * DAY - 1, 200), (30 * DAY, 400)])
-def test_refresh_token_dies_after_thirty_days(
+def test_refresh_token_expires_after_thirty_days(
     seconds: float, status: int, api: httpx.Client, sandbox: Sandbox, clock: ManualClock
 ) -> None:
-    """At the very second it is dead."""
+    """Exactly 30 days are too late."""
     body = log_in(api, sandbox)
     clock.advance(seconds)
     assert refresh(api, sandbox, body["refresh_token"]).status_code == status
 
 
-def test_refresh_revives_what_idleness_killed(api: httpx.Client, sandbox: Sandbox, clock: ManualClock) -> None:
-    """The old access token stays dead."""
+def test_idle_login_can_be_refreshed(api: httpx.Client, sandbox: Sandbox, clock: ManualClock) -> None:
+    """The old access token stays inactive."""
     body = log_in(api, sandbox)
     clock.advance(1800)
     fresh = refresh(api, sandbox, body["refresh_token"]).json()
@@ -91,21 +103,23 @@ def test_refresh_revives_what_idleness_killed(api: httpx.Client, sandbox: Sandbo
         pytest.param("unknown", "gateway.token.invalid", id="unknown"),
     ],
 )
-def test_refresh_needs_a_live_token(refresh_token: str | None, code: str, api: httpx.Client, sandbox: Sandbox) -> None:
-    """Each is a 400 that names the field."""
+def test_refresh_needs_an_active_token(
+    refresh_token: str | None, code: str, api: httpx.Client, sandbox: Sandbox
+) -> None:
+    """The error names the field."""
     form = {"grant_type": "refresh_token", **({} if refresh_token is None else {"refresh_token": refresh_token})}
     assert assert_refused(ask_token(api, sandbox, form), 400, code)["errors"][0]["field"] == "refresh_token"
 
 
-def test_access_token_is_no_refresh_token_and_the_other_way_round(api: httpx.Client, sandbox: Sandbox) -> None:
-    """Each opens its own door only."""
+def test_access_and_refresh_token_are_not_interchangeable(api: httpx.Client, sandbox: Sandbox) -> None:
+    """Each is unknown in the place of the other."""
     body = log_in(api, sandbox)
     assert refresh(api, sandbox, body["access_token"]).status_code == 400
     assert call(api, sandbox, body["refresh_token"]).status_code == 401
 
 
 def test_refresh_needs_the_certificate_of_the_login(api: httpx.Client, mtls: httpx.Client, sandbox: Sandbox) -> None:
-    """Without it, or with another's, it is refused and not spent; a renewed one of the same name will do."""
+    """A request without it, or with another, leaves the token unused; a renewed certificate is accepted."""
     body = log_in(mtls, sandbox)
     with mtls_client(sandbox, sandbox.issue_certificate("somebody-else")) as thief:
         for client in (api, thief):
@@ -115,18 +129,18 @@ def test_refresh_needs_the_certificate_of_the_login(api: httpx.Client, mtls: htt
         assert refresh(renewed, sandbox, body["refresh_token"]).status_code == 200
 
 
-def test_refresh_stays_on_the_host_of_the_login(api: httpx.Client, mtls: httpx.Client, sandbox: Sandbox) -> None:
-    """A certificate that comes later does not help; the refresh token is not spent by that."""
+def test_refresh_must_use_the_host_of_the_login(api: httpx.Client, mtls: httpx.Client, sandbox: Sandbox) -> None:
+    """A request to the other host leaves the token unused."""
     body = log_in(api, sandbox)
     assert_refused(refresh(mtls, sandbox, body["refresh_token"]), 403, "gateway.certificate.mismatch")
     assert refresh(api, sandbox, body["refresh_token"]).status_code == 200
 
 
-@pytest.mark.parametrize("bound", [False, True], ids=["had without a certificate", "had with one"])
-def test_invalidation_stays_on_the_host_of_the_login(
+@pytest.mark.parametrize("bound", [False, True], ids=["issued without a certificate", "issued with one"])
+def test_invalidation_must_use_the_host_of_the_login(
     bound: bool, api: httpx.Client, mtls: httpx.Client, sandbox: Sandbox
 ) -> None:
-    """What comes to the other host ends nothing."""
+    """A request to the other host invalidates nothing."""
     here, there = (mtls, api) if bound else (api, mtls)
     token = log_in(here, sandbox)["access_token"]
     form = {"grant_type": "invalidate_token", "access_token": token}
@@ -134,17 +148,15 @@ def test_invalidation_stays_on_the_host_of_the_login(
     assert call(here, sandbox, token).status_code == 200
 
 
-def test_invalidation_takes_the_refresh_token_along(api: httpx.Client, sandbox: Sandbox) -> None:
-    """The pair dies together."""
+def test_invalidation_revokes_the_refresh_token(api: httpx.Client, sandbox: Sandbox) -> None:
+    """Both tokens are revoked."""
     body = log_in(api, sandbox)
     ask_token(api, sandbox, {"grant_type": "invalidate_token", "access_token": body["access_token"]})
     assert refresh(api, sandbox, body["refresh_token"]).status_code == 400
 
 
-def test_revocation_behind_the_clients_back_leaves_the_refresh_token_or_takes_it_along(
-    api: httpx.Client, sandbox: Sandbox
-) -> None:
-    """One token dies alone, so that a client can show its refresh; all of them die with everything."""
+def test_revoke_leaves_the_refresh_token_and_revoke_all_does_not(api: httpx.Client, sandbox: Sandbox) -> None:
+    """After `revoke`, a client can show its refresh."""
     body = log_in(api, sandbox)
     assert sandbox.revoke(body["access_token"])
     fresh = refresh(api, sandbox, body["refresh_token"]).json()
@@ -152,19 +164,18 @@ def test_revocation_behind_the_clients_back_leaves_the_refresh_token_or_takes_it
     assert refresh(api, sandbox, fresh["refresh_token"]).status_code == 400
 
 
-def test_session_is_exchanged_for_a_token(api: httpx.Client, sandbox: Sandbox) -> None:
-    """Any number of times, and without a refresh token."""
-    form = {"grant_type": "sessionToken", sandbox.session_token_field: sandbox.session_token}
+def test_session_token_grant_gives_an_access_token(api: httpx.Client, sandbox: Sandbox) -> None:
+    """Any number of times, without a refresh token."""
+    form = {"grant_type": "sessionToken", "sessionToken": sandbox.session_token}
     for _ in range(2):
         body = ask_token(api, sandbox, form).json()
         assert "refresh_token" not in body
         assert call(api, sandbox, body["access_token"]).status_code == 200
 
 
-def test_field_of_the_session_can_be_named() -> None:
-    """No document names it, so it is the caller's to choose."""
+def test_field_of_the_session_token_can_be_chosen() -> None:
+    """No document names it."""
     with Sandbox(session_token_field="smsession") as sandbox, api_client(sandbox) as client:
-        assert sandbox.session_token_field == "smsession"
         form = {"grant_type": "sessionToken", "smsession": sandbox.session_token}
         assert ask_token(client, sandbox, form).status_code == 200
 
@@ -177,25 +188,25 @@ def test_field_of_the_session_can_be_named() -> None:
         pytest.param("unknown", 401, "gateway.authentication.failure", id="unknown"),
     ],
 )
-def test_unknown_session_gets_no_token(
+def test_unknown_session_is_refused(
     session_token: str | None, status: int, code: str, api: httpx.Client, sandbox: Sandbox
 ) -> None:
-    """The refusal names the field."""
+    """The error names the field."""
     form = {"grant_type": "sessionToken", **({} if session_token is None else {"sessionToken": session_token})}
-    refusal = assert_refused(ask_token(api, sandbox, form), status, code)
-    assert refusal["errors"][0]["field"] == "sessionToken"
+    error = assert_refused(ask_token(api, sandbox, form), status, code)
+    assert error["errors"][0]["field"] == "sessionToken"
 
 
 @pytest.mark.parametrize("grant_type", ["password", "sessionToken"])
-def test_every_grant_demands_the_accounts_certificate(grant_type: str, sandbox: Sandbox) -> None:
+def test_every_grant_needs_the_certificate_of_the_account(grant_type: str, sandbox: Sandbox) -> None:
     """Another CN is a 403."""
     form = {**token_form(sandbox), "grant_type": grant_type, "sessionToken": sandbox.session_token}
     with mtls_client(sandbox, sandbox.issue_certificate("somebody-else")) as client:
         assert_refused(ask_token(client, sandbox, form), 403, "gateway.certificate.mismatch")
 
 
-def test_secret_of_the_caller_is_taken_as_it_is() -> None:
-    """At the gateway Basic is raw, whatever the secret holds."""
+def test_client_secret_is_not_decoded() -> None:
+    """The gateway reads Basic authentication raw."""
     with Sandbox(client_secret="a+b%20 é:c") as sandbox, api_client(sandbox) as client:
         assert sandbox.client_secret == "a+b%20 é:c"
         assert get_token(client, sandbox)

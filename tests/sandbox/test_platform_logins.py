@@ -1,4 +1,4 @@
-"""A login with the platform: its code, and the refresh tokens that follow."""
+"""Logins on the platform: codes and refresh tokens."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.far_side import api_client, basic, mtls_client
-from tests._support.platform_side import (
+from tests._support.platform_client import (
     CALLBACK,
     ask,
     assert_refused,
@@ -21,6 +20,7 @@ from tests._support.platform_side import (
     pair_of,
     refresh,
 )
+from tests._support.sandbox_client import api_client, basic, mtls_client
 
 DAY = 86400.0
 VERIFIER = "a-verifier-of-forty-three-characters-at-least-0123456789"
@@ -30,8 +30,8 @@ CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest())
 # authorization_code
 
 
-def test_login_brings_a_pair(sandbox: Sandbox, api: httpx.Client) -> None:
-    """The reply has the refresh token, and the address that the login returned to."""
+def test_login_gives_a_refresh_token(sandbox: Sandbox, api: httpx.Client) -> None:
+    """The response has the refresh token and the redirect URL of the login."""
     body = body_of(exchange(api, sandbox, log_in(api, sandbox)))
     assert call(api, body.pop("access_token")).status_code == 200
     assert body.pop("refresh_token")
@@ -44,28 +44,28 @@ def test_login_brings_a_pair(sandbox: Sandbox, api: httpx.Client) -> None:
     }
 
 
-def test_application_without_refresh_gets_an_access_token_alone() -> None:
-    """Refresh has to be enabled for the application."""
+def test_application_without_refresh_gets_no_refresh_token() -> None:
+    """Refresh must be enabled for the application."""
     with Sandbox(refresh_enabled=False) as sandbox, api_client(sandbox) as client:
         body = body_of(exchange(client, sandbox, log_in(client, sandbox)))
         assert not {"refresh_token", "refresh_token_expires_in"} & set(body)
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(0.0, 200), (19.9, 200), (20.0, 400), (21.0, 400)])
-def test_code_dies_after_twenty_seconds(
+def test_code_expires_after_twenty_seconds(
     seconds: float, status: int, sandbox: Sandbox, api: httpx.Client, clock: ManualClock
 ) -> None:
-    """At the very second it is dead."""
+    """Exactly 20 seconds are too late."""
     code = log_in(api, sandbox)
     clock.advance(seconds)
     assert exchange(api, sandbox, code).status_code == status
 
 
 @pytest.mark.parametrize("seconds", [0.0, 19.0, 3000.0])
-def test_code_is_good_for_one_use_and_a_second_kills_what_came_of_the_first(
+def test_second_use_of_a_code_revokes_the_tokens_of_the_first(
     seconds: float, sandbox: Sandbox, api: httpx.Client, clock: ManualClock
 ) -> None:
-    """Early or late: access and refresh token die, and those of another login live."""
+    """All tokens that came from the code, at any time; tokens of another login stay active."""
     other, _ = pair_of(api, sandbox)
     code = log_in(api, sandbox)
     body = body_of(exchange(api, sandbox, code))
@@ -78,17 +78,17 @@ def test_code_is_good_for_one_use_and_a_second_kills_what_came_of_the_first(
 
 
 @pytest.mark.parametrize("code", [None, "", "unknown"])
-def test_code_has_to_come_from_a_login(code: str | None, sandbox: Sandbox, api: httpx.Client) -> None:
-    """Without one there is nothing to exchange."""
+def test_code_must_come_from_a_login(code: str | None, sandbox: Sandbox, api: httpx.Client) -> None:
+    """A missing, empty or unknown code is refused."""
     assert_refused(ask(api, sandbox, grant_type="authorization_code", code=code), 400)
 
 
 @pytest.mark.parametrize(("given", "status"), [(CALLBACK, 200), ("http://127.0.0.1:2/callback", 400), ("", 400)])
 @pytest.mark.parametrize("field", ["redirect_url", "redirect_uri"])
-def test_redirect_of_the_token_call_is_that_of_the_login(
+def test_redirect_url_of_the_token_request_must_match_the_login(
     field: str, given: str, status: int, sandbox: Sandbox, api: httpx.Client
 ) -> None:
-    """It may be left out; where it stands it has to fit, and a code that was shown with a wrong one is used up."""
+    """It is optional; a wrong one invalidates the code."""
     code = log_in(api, sandbox)
     assert exchange(api, sandbox, code, **{field: given}).status_code == status
     assert exchange(api, sandbox, code).status_code == 400
@@ -97,27 +97,27 @@ def test_redirect_of_the_token_call_is_that_of_the_login(
 @pytest.mark.parametrize(
     ("challenge", "verifier", "status"),
     [
-        pytest.param(CHALLENGE, VERIFIER, 200, id="both fit"),
+        pytest.param(CHALLENGE, VERIFIER, 200, id="both match"),
         pytest.param(CHALLENGE, VERIFIER + "x", 400, id="another verifier"),
-        pytest.param(CHALLENGE, CHALLENGE, 400, id="the challenge shown as verifier"),
+        pytest.param(CHALLENGE, CHALLENGE, 400, id="the challenge as verifier"),
         pytest.param(CHALLENGE, "", 400, id="empty verifier"),
         pytest.param(CHALLENGE, None, 400, id="no verifier"),
         pytest.param(None, VERIFIER, 400, id="verifier without challenge"),
         pytest.param(None, None, 200, id="neither"),
     ],
 )
-def test_stolen_code_is_worth_nothing_without_its_verifier(
+def test_code_needs_its_verifier(
     challenge: str | None, verifier: str | None, status: int, sandbox: Sandbox, api: httpx.Client
 ) -> None:
-    """RFC 7636, where the login was begun with it; after a wrong proof the right one comes too late."""
+    """RFC 7636; a wrong verifier invalidates the code."""
     method = None if challenge is None else "S256"
     code = log_in(api, sandbox, code_challenge=challenge, code_challenge_method=method)
     assert exchange(api, sandbox, code, code_verifier=verifier).status_code == status
     assert exchange(api, sandbox, code, code_verifier=VERIFIER if challenge else None).status_code == 400
 
 
-def test_code_is_not_spent_on_a_wrong_certificate(mtls: httpx.Client, sandbox: Sandbox) -> None:
-    """Its owner may still come."""
+def test_wrong_certificate_leaves_the_code_valid(mtls: httpx.Client, sandbox: Sandbox) -> None:
+    """The owner of the code can still use it."""
     code = log_in(mtls, sandbox)
     with mtls_client(sandbox, sandbox.issue_certificate("somebody-else")) as thief:
         assert_refused(exchange(thief, sandbox, code), 403)
@@ -127,8 +127,8 @@ def test_code_is_not_spent_on_a_wrong_certificate(mtls: httpx.Client, sandbox: S
 # refresh_token
 
 
-def test_refresh_rotates_and_keeps_the_login(sandbox: Sandbox, api: httpx.Client) -> None:
-    """The next pair has the members of the first."""
+def test_refresh_rotates_the_refresh_token(sandbox: Sandbox, api: httpx.Client) -> None:
+    """The second response has the same members as the first."""
     first = body_of(exchange(api, sandbox, log_in(api, sandbox)))
     second = body_of(refresh(api, sandbox, first["refresh_token"]))
     assert set(second) == set(first)
@@ -137,8 +137,8 @@ def test_refresh_rotates_and_keeps_the_login(sandbox: Sandbox, api: httpx.Client
     assert call(api, second["access_token"]).status_code == 200
 
 
-def test_reused_refresh_token_kills_the_family(sandbox: Sandbox, api: httpx.Client) -> None:
-    """Thief and owner both stand outside; another login's tokens live."""
+def test_reuse_of_a_refresh_token_revokes_the_family(sandbox: Sandbox, api: httpx.Client) -> None:
+    """Tokens of another login stay active."""
     other, _ = pair_of(api, sandbox)
     access, stolen = pair_of(api, sandbox)
     thief = body_of(refresh(api, sandbox, stolen))
@@ -148,17 +148,17 @@ def test_reused_refresh_token_kills_the_family(sandbox: Sandbox, api: httpx.Clie
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(30 * DAY - 1, 200), (30 * DAY, 400)])
-def test_refresh_token_lives_thirty_days(
+def test_refresh_token_expires_after_thirty_days(
     seconds: float, status: int, sandbox: Sandbox, api: httpx.Client, clock: ManualClock
 ) -> None:
-    """At the very second it is dead."""
+    """Exactly 30 days are too late."""
     _, refresh_token = pair_of(api, sandbox)
     clock.advance(seconds)
     assert refresh(api, sandbox, refresh_token).status_code == status
 
 
-def test_refresh_token_of_the_gateway_is_nothing_here(sandbox: Sandbox, api: httpx.Client) -> None:
-    """The dialects know nothing of each other's tokens, and trying one kills nothing there."""
+def test_refresh_token_of_the_gateway_is_unknown(sandbox: Sandbox, api: httpx.Client) -> None:
+    """The attempt does not revoke it at the gateway."""
     headers = {"AppKey": sandbox.client_id, "Authorization": basic(sandbox.client_id, sandbox.client_secret)}
     form = {"grant_type": "password", "username": sandbox.username, "password": sandbox.password}
     foreign = body_of(api.post("/v2/oauthtoken", headers=headers, data=form))["refresh_token"]

@@ -1,4 +1,4 @@
-"""Revoking a token of the platform."""
+"""The platform's revocation endpoint."""
 
 from __future__ import annotations
 
@@ -6,13 +6,22 @@ import httpx
 import pytest
 
 from seic.sandbox import Sandbox
-from tests._support.far_side import api_client
-from tests._support.platform_side import ask_for_account, assert_refused, body_of, call, pair_of, post, refresh, revoke
+from tests._support.platform_client import (
+    ask_for_account,
+    assert_refused,
+    body_of,
+    call,
+    pair_of,
+    post,
+    refresh,
+    revoke,
+)
+from tests._support.sandbox_client import api_client
 
 
 @pytest.mark.parametrize("field", ["token", "refresh_token"])
-def test_either_token_takes_the_other_along(field: str, sandbox: Sandbox, api: httpx.Client) -> None:
-    """The reply is the documented one, and both are dead."""
+def test_revocation_of_one_token_revokes_the_pair(field: str, sandbox: Sandbox, api: httpx.Client) -> None:
+    """The response is the documented one."""
     access, refresh_token = pair_of(api, sandbox)
     token = access if field == "token" else refresh_token
     body = body_of(revoke(api, sandbox, **{field: token}))
@@ -34,7 +43,7 @@ def test_either_token_takes_the_other_along(field: str, sandbox: Sandbox, api: h
         pytest.param({"token": "unknown", "client_secret": "wrong"}, 401, "", id="wrong client_secret"),
     ],
 )
-def test_refused_revocation_has_a_form_of_its_own(
+def test_refused_revocation_has_its_own_error_body(
     form: dict[str, str], status: int, hint: str, sandbox: Sandbox, api: httpx.Client
 ) -> None:
     """`ErrorCode`, `Error` and `Hint`, all strings."""
@@ -48,24 +57,23 @@ def test_refused_revocation_has_a_form_of_its_own(
     assert sandbox.counts.tokens_invalidated == 0
 
 
-def test_token_is_revoked_once(sandbox: Sandbox, api: httpx.Client) -> None:
-    """A second revocation meets a dead token, by either of the pair."""
+def test_revoked_token_cannot_be_revoked_again(sandbox: Sandbox, api: httpx.Client) -> None:
+    """Neither by the access token nor by the refresh token."""
     access, refresh_token = pair_of(api, sandbox)
     assert revoke(api, sandbox, token=access).status_code == 200
     assert revoke(api, sandbox, token=access).status_code == 400
     assert revoke(api, sandbox, refresh_token=refresh_token).status_code == 400
 
 
-def test_path_of_the_revocation_is_the_callers_to_choose() -> None:
+def test_revocation_path_can_be_chosen() -> None:
     """No document names it."""
-    with Sandbox(revocation_path="/oauth/revoke_family") as sandbox, api_client(sandbox) as client:
+    with Sandbox(revocation_path="/oauth/revoke-here") as sandbox, api_client(sandbox) as client:
         token = body_of(ask_for_account(client, sandbox))["access_token"]
-        assert sandbox.revocation_path == "/oauth/revoke_family"
-        assert post(client, sandbox, "/oauth/revoke_family", {"token": token}).status_code == 200
+        assert post(client, sandbox, "/oauth/revoke-here", {"token": token}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["revoke", "", "/v2/oauth/token"])
-def test_path_of_the_revocation_has_to_be_a_free_one(path: str) -> None:
-    """Two endpoints cannot stand at one path."""
+def test_revocation_path_must_be_free(path: str) -> None:
+    """Two endpoints cannot have the same path."""
     with pytest.raises(ValueError, match="revocation_path"):
         Sandbox(revocation_path=path)

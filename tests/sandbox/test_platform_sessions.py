@@ -1,4 +1,4 @@
-"""Sessions of an account with the platform: side by side, or one in place of the others."""
+"""Sessions of an account on the platform."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.far_side import api_client, basic
-from tests._support.platform_side import (
+from tests._support.platform_client import (
     TOKEN_INFO,
     ask_for_account,
     assert_refused,
@@ -18,10 +17,11 @@ from tests._support.platform_side import (
     pair_of,
     refresh,
 )
+from tests._support.sandbox_client import api_client, basic
 
 
-def test_sessions_live_side_by_side_until_one_ends_the_others(sandbox: Sandbox, api: httpx.Client) -> None:
-    """The ended ones are told the documented words, at the API, at tokeninfo and on refresh."""
+def test_sessions_are_independent_until_one_ends_the_others(sandbox: Sandbox, api: httpx.Client) -> None:
+    """Then the API, tokeninfo and a refresh answer with the documented message."""
     first, first_refresh = pair_of(api, sandbox)
     second = body_of(ask_for_account(api, sandbox))["access_token"]
     assert [call(api, token).status_code for token in (first, second)] == [200, 200]
@@ -39,8 +39,8 @@ def test_sessions_live_side_by_side_until_one_ends_the_others(sandbox: Sandbox, 
         assert message == "Your session has been logged out as the same user is logged in elsewhere."
 
 
-def test_ended_session_takes_itself_back_with_its_refresh_token(sandbox: Sandbox, api: httpx.Client) -> None:
-    """A refused refresh spends nothing; one that ends the other sessions works."""
+def test_ended_session_can_take_over_with_its_refresh_token(sandbox: Sandbox, api: httpx.Client) -> None:
+    """A refused refresh leaves the refresh token unused; a refresh that ends the other sessions works."""
     _, refresh_token = pair_of(api, sandbox)
     other = body_of(ask_for_account(api, sandbox, endOtherSessions="true"))["access_token"]
     assert_refused(refresh(api, sandbox, refresh_token), 403, "018")
@@ -51,7 +51,7 @@ def test_ended_session_takes_itself_back_with_its_refresh_token(sandbox: Sandbox
 
 
 def test_login_may_end_the_other_sessions(sandbox: Sandbox, api: httpx.Client) -> None:
-    """They end with the token call, and not before."""
+    """They end with the token request, and not before."""
     other = body_of(ask_for_account(api, sandbox))["access_token"]
     code = log_in(api, sandbox, endOtherSessions="true")
     assert call(api, other).status_code == 200
@@ -60,7 +60,7 @@ def test_login_may_end_the_other_sessions(sandbox: Sandbox, api: httpx.Client) -
 
 
 def test_sessions_of_the_other_dialects_do_not_end(sandbox: Sandbox, api: httpx.Client) -> None:
-    """The gateway has no such thing."""
+    """The gateway has no sessions."""
     headers = {"AppKey": sandbox.client_id, "Authorization": basic(sandbox.client_id, sandbox.client_secret)}
     form = {"grant_type": "client_credentials", "username": sandbox.username, "password": sandbox.password}
     token = body_of(api.post("/v2/oauthtoken", headers=headers, data=form))["access_token"]
@@ -69,8 +69,8 @@ def test_sessions_of_the_other_dialects_do_not_end(sandbox: Sandbox, api: httpx.
     assert api.get("/v1/echo", headers=headers).status_code == 200
 
 
-def test_account_with_one_session_is_asked_to_end_it(clock: ManualClock) -> None:
-    """A token call beside a live session is refused, unless it ends that one; the refused code can still be used."""
+def test_account_with_one_session_must_end_it(clock: ManualClock) -> None:
+    """A token request during another session is refused unless it ends that session; the refused code stays valid."""
     with Sandbox(one_session=True, clock=clock) as sandbox, api_client(sandbox) as client:
         first = body_of(exchange(client, sandbox, log_in(client, sandbox)))
         assert_refused(ask_for_account(client, sandbox), 403, "018")
@@ -83,8 +83,8 @@ def test_account_with_one_session_is_asked_to_end_it(clock: ManualClock) -> None
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(3599.9, 403), (3600.0, 200)])
-def test_session_is_over_when_its_last_token_dies(seconds: float, status: int, clock: ManualClock) -> None:
-    """Then there is nothing to end."""
+def test_session_ends_when_its_last_token_expires(seconds: float, status: int, clock: ManualClock) -> None:
+    """Then there is no session to end."""
     with Sandbox(one_session=True, clock=clock) as sandbox, api_client(sandbox) as client:
         body_of(ask_for_account(client, sandbox))
         clock.advance(seconds)

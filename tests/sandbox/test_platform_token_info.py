@@ -1,4 +1,4 @@
-"""What the platform tells of a token."""
+"""The platform's tokeninfo endpoint."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import httpx
 import pytest
 
 from seic.sandbox import ManualClock, Sandbox
-from tests._support.far_side import api_client, basic, mtls_client
-from tests._support.platform_side import CALLBACK, TOKEN_INFO, ask_for_account, assert_refused, body_of, info, pair_of
+from tests._support.platform_client import CALLBACK, TOKEN_INFO, ask_for_account, assert_refused, body_of, info, pair_of
+from tests._support.sandbox_client import api_client, basic, mtls_client
 
 
 def test_token_info_has_the_documented_members(sandbox: Sandbox, api: httpx.Client, clock: ManualClock) -> None:
-    """What is left of both lives is told, as numbers."""
+    """With the seconds until both tokens expire, as numbers."""
     access, refresh_token = pair_of(api, sandbox)
     clock.advance(100)
     body = body_of(info(api, sandbox, access))
@@ -29,10 +29,8 @@ def test_token_info_has_the_documented_members(sandbox: Sandbox, api: httpx.Clie
     }
 
 
-def test_token_info_of_a_token_without_refresh_has_none(
-    sandbox: Sandbox, api: httpx.Client, clock: ManualClock
-) -> None:
-    """There is none, or it was spent, or it has expired."""
+def test_token_info_without_a_refresh_token(sandbox: Sandbox, api: httpx.Client, clock: ManualClock) -> None:
+    """There is none, or it has expired."""
     token = body_of(ask_for_account(api, sandbox))["access_token"]
     assert "refresh_token" not in body_of(info(api, sandbox, token))
     with Sandbox(refresh_lifetime=10, clock=clock) as short, api_client(short) as client:
@@ -41,8 +39,8 @@ def test_token_info_of_a_token_without_refresh_has_none(
         assert "refresh_token" not in body_of(info(client, short, access))
 
 
-def test_token_info_is_for_live_access_tokens_of_the_platform(sandbox: Sandbox, api: httpx.Client) -> None:
-    """A refresh token, a dead token and a stranger's are refused alike."""
+def test_token_info_needs_an_active_access_token(sandbox: Sandbox, api: httpx.Client) -> None:
+    """A refresh token, a revoked token and an unknown token are refused."""
     access, refresh_token = pair_of(api, sandbox)
     sandbox.revoke(access)
     for token in (access, refresh_token, "unknown"):
@@ -50,7 +48,7 @@ def test_token_info_is_for_live_access_tokens_of_the_platform(sandbox: Sandbox, 
 
 
 def test_token_info_needs_the_certificate_of_the_token(api: httpx.Client, mtls: httpx.Client, sandbox: Sandbox) -> None:
-    """As every other call does."""
+    """Like every other request."""
     token = body_of(ask_for_account(mtls, sandbox))["access_token"]
     assert info(mtls, sandbox, token).status_code == 200
     assert_refused(info(api, sandbox, token), 401)
@@ -67,17 +65,17 @@ def test_token_info_needs_the_certificate_of_the_token(api: httpx.Client, mtls: 
         pytest.param({"client_id": ""}, 401, id="no client"),
     ],
 )
-def test_token_info_takes_the_client_id_alone_in_its_url(
+def test_token_info_accepts_only_the_client_id_in_the_url(
     query: dict[str, str], status: int, sandbox: Sandbox, api: httpx.Client
 ) -> None:
-    """What else stands there is refused, even beside a live token."""
+    """Other parameters are refused, even with an active token."""
     token = body_of(ask_for_account(api, sandbox))["access_token"]
     assert_refused(info(api, sandbox, token, **query), status)
 
 
 @pytest.mark.parametrize("authorization", [None, "Bearer", basic("a", "b")])
 def test_token_info_needs_a_bearer_token(authorization: str | None, sandbox: Sandbox, api: httpx.Client) -> None:
-    """Without one there is nothing to describe."""
+    """And the method GET."""
     headers = {} if authorization is None else {"Authorization": authorization}
     assert_refused(api.get(TOKEN_INFO, params={"client_id": sandbox.client_id}, headers=headers), 401)
     assert_refused(api.post(TOKEN_INFO, headers=headers), 404)

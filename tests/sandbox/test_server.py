@@ -1,4 +1,4 @@
-"""The sandbox's two hosts as a client's TLS and HTTP meet them."""
+"""TLS and HTTP at both hosts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 import datetime as dt
 import socket
 import ssl
+from typing import Any
 
 import httpx
 import pytest
 
 from seic.sandbox import CertificateAuthority, Sandbox
-from seic.sandbox._server import loopback as server_module
-from tests._support.far_side import ask_token, client_context, token_form, token_headers
+from tests._support.sandbox_client import ask_token, client_context, token_form, token_headers
 from tests._support.sandbox_sockets import exchange, port_of, tls_socket, token_call
 
 NOW = dt.datetime.now(dt.UTC)
@@ -24,8 +24,8 @@ VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("host", ["api_url", "mtls_url"])
-def test_both_hosts_speak_current_tls(host: str, version: ssl.TLSVersion, sandbox: Sandbox) -> None:
-    """TLS 1.2 and 1.3, with the peer's certificate seen in both."""
+def test_both_hosts_support_current_tls(host: str, version: ssl.TLSVersion, sandbox: Sandbox) -> None:
+    """TLS 1.2 and 1.3, each with a client certificate."""
     context = client_context(sandbox.ca_pem, sandbox.issue_certificate())
     context.minimum_version = context.maximum_version = version
     with httpx.Client(base_url=getattr(sandbox, host), verify=context) as client:
@@ -34,7 +34,7 @@ def test_both_hosts_speak_current_tls(host: str, version: ssl.TLSVersion, sandbo
 
 @pytest.mark.parametrize("host", ["api_url", "mtls_url"])
 def test_old_tls_is_refused(host: str, sandbox: Sandbox) -> None:
-    """A client that knows nothing above TLS 1.1 gets no handshake."""
+    """TLS 1.1 and earlier."""
     context = client_context(sandbox.ca_pem, sandbox.issue_certificate())
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
@@ -45,16 +45,16 @@ def test_old_tls_is_refused(host: str, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("host", ["api_url", "mtls_url"])
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]"])
-def test_certificate_is_good_for_every_name_of_loopback(name: str, host: str, sandbox: Sandbox) -> None:
-    """By name and by both addresses, at the same port."""
+def test_certificate_is_valid_for_every_name_of_loopback(name: str, host: str, sandbox: Sandbox) -> None:
+    """The name and both addresses, at the same port."""
     context = client_context(sandbox.ca_pem, sandbox.issue_certificate())
     url = f"https://{name}:{port_of(getattr(sandbox, host))}"
     with httpx.Client(base_url=url, verify=context) as client:
         assert ask_token(client, sandbox).status_code == 200
 
 
-def test_server_is_trusted_by_its_own_authority_only(sandbox: Sandbox) -> None:
-    """Another authority of the same name does not vouch for it."""
+def test_server_certificate_needs_the_own_authority(sandbox: Sandbox) -> None:
+    """Another authority of the same name does not verify it."""
     with (
         httpx.Client(verify=client_context(CertificateAuthority().cert_pem)) as client,
         pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"),
@@ -69,7 +69,7 @@ def test_server_is_trusted_by_its_own_authority_only(sandbox: Sandbox) -> None:
 def test_mtls_host_refuses_a_handshake_without_certificate(
     version: ssl.TLSVersion, alert: str, sandbox: Sandbox
 ) -> None:
-    """Under TLS 1.3 the client learns of it with its first read."""
+    """With TLS 1.3, the client gets the alert at its first read."""
     context = client_context(sandbox.ca_pem)
     context.minimum_version = context.maximum_version = version
     with pytest.raises(ssl.SSLError, match=alert):
@@ -87,7 +87,7 @@ def test_mtls_host_refuses_a_handshake_without_certificate(
     ],
 )
 def test_mtls_host_refuses_a_defective_certificate(defect: str, alert: str, sandbox: Sandbox) -> None:
-    """Each gets the alert that TLS has for it."""
+    """Each defect has its TLS alert."""
     day = dt.timedelta(days=1)
     certificate = {
         "foreign": lambda: CertificateAuthority("another CA").issue(sandbox.username),
@@ -96,21 +96,21 @@ def test_mtls_host_refuses_a_defective_certificate(defect: str, alert: str, sand
         "for servers": lambda: sandbox.authority.issue(sandbox.username, client=False, server=True),
     }[defect]()
     context = client_context(sandbox.ca_pem, certificate)
-    context.maximum_version = ssl.TLSVersion.TLSv1_2  # where the alert comes within the handshake
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # the alert arrives within the handshake
     with pytest.raises(ssl.SSLError, match=alert), tls_socket(sandbox.mtls_url, context):
         pass
 
 
 @pytest.mark.parametrize("host", ["api_url", "mtls_url"])
-def test_what_is_no_tls_is_hung_up_on(host: str, sandbox: Sandbox) -> None:
-    """Plain HTTP is not waited upon."""
+def test_plain_http_is_disconnected(host: str, sandbox: Sandbox) -> None:
+    """The server does not wait for more."""
     with socket.create_connection(("localhost", port_of(getattr(sandbox, host))), timeout=30) as plain:
         plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert plain.recv(65536) == b""
 
 
-def test_client_that_ignores_the_alert_is_hung_up_on(sandbox: Sandbox) -> None:
-    """It is told once, and what it sends after that ends the connection."""
+def test_client_that_ignores_the_alert_is_disconnected(sandbox: Sandbox) -> None:
+    """The alert is sent once; the next data ends the connection."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -127,17 +127,17 @@ def test_client_that_ignores_the_alert_is_hung_up_on(sandbox: Sandbox) -> None:
         assert raw.recv(65536) == b""
 
 
-def test_api_host_asks_for_no_certificate(sandbox: Sandbox) -> None:
-    """One that a client could show there is not seen."""
+def test_api_host_requests_no_certificate(sandbox: Sandbox) -> None:
+    """The client's certificate is not sent."""
     context = client_context(sandbox.ca_pem, sandbox.issue_certificate("somebody-else"))
     with httpx.Client(base_url=sandbox.api_url, verify=context) as client:
         assert ask_token(client, sandbox).status_code == 200
 
 
-def test_peer_stays_known_over_a_resumed_session(sandbox: Sandbox) -> None:
-    """A resumed handshake carries no certificate, and the sandbox still knows whose it is."""
+def test_certificate_is_known_after_session_resumption(sandbox: Sandbox) -> None:
+    """A resumed handshake has no certificate message."""
     context = client_context(sandbox.ca_pem, sandbox.issue_certificate("somebody-else"))
-    context.maximum_version = ssl.TLSVersion.TLSv1_2  # whose tickets come within the handshake
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # its tickets arrive within the handshake
     with tls_socket(sandbox.mtls_url, context) as first:
         session = first.session
     with (
@@ -157,13 +157,13 @@ def test_peer_stays_known_over_a_resumed_session(sandbox: Sandbox) -> None:
     [
         pytest.param(b"GARBAGE a-secret\r\n\r\n", id="no request line"),
         pytest.param(b"GET / HTTP/1.1\r\nAuthorization a-secret\r\n\r\n", id="no colon"),
-        pytest.param(b"GET / HTTP/1.1\r\nX: a-secret" + b"x" * 20000 + b"\r\n\r\n", id="too long a header"),
+        pytest.param(b"GET / HTTP/1.1\r\nX: a-secret" + b"x" * 20000 + b"\r\n\r\n", id="header too long"),
     ],
 )
-def test_what_is_no_http_is_refused_without_repeating_it(
+def test_malformed_http_is_refused_without_repeating_it(
     sent: bytes, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Even this is answered in the gateway's form, with a tracking id, and logged without its words."""
+    """With the gateway's error body and a tracking id."""
     caplog.set_level("DEBUG")
     head, _, body = exchange(sandbox.api_url, client_context(sandbox.ca_pem), sent).partition(b"\r\n\r\n")
     assert b" 400 " in head.partition(b"\r\n")[0]
@@ -173,19 +173,28 @@ def test_what_is_no_http_is_refused_without_repeating_it(
     assert "a-secret" not in "".join(record.getMessage() for record in caplog.records)
 
 
-def test_errors_of_the_loop_are_logged_without_their_words(caplog: pytest.LogCaptureFixture) -> None:
-    """Asyncio's message is told, and not what the exception beside it says."""
-    loop = asyncio.new_event_loop()
-    loop.set_exception_handler(server_module._log_loop_error)
-    loop.call_exception_handler({"message": "Fatal error on transport", "exception": ValueError("a-secret")})
-    loop.close()
+def test_errors_of_the_loop_are_logged_without_the_exception(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has asyncio's message; the message of the exception could be a secret."""
+    handlers: list[Any] = []
+    set_handler = asyncio.BaseEventLoop.set_exception_handler
+
+    def record(loop: asyncio.BaseEventLoop, handler: Any) -> None:
+        handlers.append(handler)
+        set_handler(loop, handler)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "set_exception_handler", record)
+    with Sandbox():
+        (handler,) = handlers
+        handler(None, {"message": "Fatal error on transport", "exception": ValueError("a-secret")})
     assert [record.name for record in caplog.records] == ["seic.sandbox"]
     assert "Fatal error on transport" in caplog.text
     assert "a-secret" not in caplog.text
 
 
-async def test_many_connections_at_once_are_served(sandbox: Sandbox) -> None:
-    """A hundred connections of their own, all held open together, and every call answered."""
+async def test_many_concurrent_connections_work(sandbox: Sandbox) -> None:
+    """A hundred connections, all open at the same time."""
     context = client_context(sandbox.ca_pem, sandbox.issue_certificate())
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=sandbox.mtls_url, verify=context, limits=limits, timeout=60) as client:

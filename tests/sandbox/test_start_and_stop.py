@@ -1,4 +1,4 @@
-"""The sandbox's server starts whole or not at all, and leaves nothing when it stops."""
+"""The server starts completely or not at all, and leaves nothing when it stops."""
 
 from __future__ import annotations
 
@@ -16,27 +16,26 @@ import httpx
 import pytest
 
 from seic.sandbox import Sandbox
-from seic.sandbox._server import loopback as server_module
-from tests._support.far_side import ECHO_PATH, ask_token, client_context, get_token, mtls_client
+from tests._support.sandbox_client import ECHO_PATH, ask_token, client_context, get_token, mtls_client
 from tests._support.sandbox_sockets import exchange, port_of, tls_socket, token_call
 
 _OPEN_FILES = Path("/proc/self/fd")
 
 
 def open_files() -> set[str]:
-    """The open sockets and files of this process, where the system tells."""
+    """Return the open sockets and files of this process, if the system has /proc."""
     found: set[str] = set()
     if not _OPEN_FILES.is_dir():
         return found
     for path in _OPEN_FILES.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # the one that lists them is gone by now
+        with contextlib.suppress(FileNotFoundError):  # the descriptor of the listing itself
             found.add(f"{path.name} {path.readlink()}")
     return found
 
 
 @pytest.fixture
 def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Demand that no thread, open file or temporary file is left; what other tests had may end meanwhile."""
+    """Check that no thread, open file or temporary file is left; those of other tests may end meanwhile."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     gc.collect()
     threads, files = set(threading.enumerate()), open_files()
@@ -48,8 +47,8 @@ def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_stop_leaves_nothing() -> None:
-    """After calls on both hosts, nothing runs, listens or lies about."""
+def test_stop_leaves_nothing_behind() -> None:
+    """After requests to both hosts."""
     with Sandbox() as sandbox:
         url = sandbox.api_url
         with mtls_client(sandbox) as client:
@@ -60,7 +59,7 @@ def test_stop_leaves_nothing() -> None:
 
 @pytest.mark.usefixtures("nothing_left")
 def test_stop_cuts_idle_connections() -> None:
-    """A client that keeps its connection does not keep the sandbox."""
+    """A client that keeps its connection does not delay the stop."""
     with contextlib.ExitStack() as clients:
         with Sandbox() as sandbox:
             idle = [clients.enter_context(mtls_client(sandbox)) for _ in range(3)]
@@ -73,7 +72,7 @@ def test_stop_cuts_idle_connections() -> None:
 
 @pytest.mark.usefixtures("nothing_left")
 def test_stop_cuts_unfinished_handshakes_and_requests() -> None:
-    """Neither a connection that never speaks nor half a request holds it up."""
+    """A silent connection and half a request do not delay the stop."""
     with contextlib.ExitStack() as sockets:
         with Sandbox() as sandbox:
             context = client_context(sandbox.ca_pem)
@@ -87,8 +86,8 @@ def test_stop_cuts_unfinished_handshakes_and_requests() -> None:
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_stop_cuts_calls_in_flight() -> None:
-    """A held answer is never given."""
+def test_stop_cuts_pending_requests() -> None:
+    """A held request gets no response."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         sandbox = Sandbox()
         with sandbox.hold_tokens() as hold, sandbox, mtls_client(sandbox) as client:
@@ -100,8 +99,8 @@ def test_stop_cuts_calls_in_flight() -> None:
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_stop_ends_calls_whose_client_has_gone() -> None:
-    """A held answer keeps nothing alive once nobody waits for it."""
+def test_stop_ends_requests_of_disconnected_clients() -> None:
+    """A held response does not outlive its client."""
     with Sandbox() as sandbox, sandbox.hold_tokens() as hold:
         with tls_socket(sandbox.api_url, client_context(sandbox.ca_pem)) as impatient:
             impatient.sendall(token_call(sandbox))
@@ -112,16 +111,16 @@ def test_stop_ends_calls_whose_client_has_gone() -> None:
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_error_in_the_block_stops_it_too() -> None:
-    """The error is the block's own."""
+def test_error_in_the_block_stops_the_sandbox() -> None:
+    """The error is raised unchanged."""
     with pytest.raises(ZeroDivisionError), Sandbox():
         raise ZeroDivisionError
 
 
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("failing", [1, 2, 4])
-def test_failure_to_listen_surfaces_in_the_caller(failing: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever socket it is, the error is raised by the start, and what was opened before is closed."""
+def test_failure_to_listen_is_raised(failing: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For any of the sockets; those opened before are closed."""
     create_server = asyncio.BaseEventLoop.create_server
     calls = 0
 
@@ -139,8 +138,8 @@ def test_failure_to_listen_surfaces_in_the_caller(failing: int, monkeypatch: pyt
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_failure_to_start_a_thread_surfaces_in_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sockets that were bound by then are closed."""
+def test_failure_to_start_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound sockets are closed."""
 
     def refuse(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -151,8 +150,8 @@ def test_failure_to_start_a_thread_surfaces_in_the_caller(monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_failure_to_bind_surfaces_in_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After some attempts for a port that is free in both families, it gives up."""
+def test_failure_to_bind_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After several attempts for a port that is free on IPv4 and IPv6."""
     bind = socket.socket.bind
     attempts: list[int] = []
 
@@ -166,12 +165,12 @@ def test_failure_to_bind_surfaces_in_the_caller(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(socket, "socket", Socket)
     with pytest.raises(OSError, match="address in use"), Sandbox():
         pytest.fail("it must not start")
-    assert len(attempts) == server_module._BIND_ATTEMPTS
+    assert len(attempts) == 20
 
 
 @pytest.mark.usefixtures("nothing_left")
 def test_without_ipv6_it_listens_on_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without ::1 is served by 127.0.0.1 alone."""
+    """A machine without ::1 uses only 127.0.0.1."""
     bind = socket.socket.bind
 
     class Socket(socket.socket):

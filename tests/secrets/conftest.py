@@ -1,4 +1,4 @@
-"""A sandbox with the secrets planted that no test of this folder may find again."""
+"""A sandbox with known secrets, which no test of this folder may find in its output."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ from tests._support.secret_runs import Run
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    """Plant the secrets."""
+    """Use known secrets."""
     with Sandbox(challenge=True) as sandbox:
         yield Run(sandbox, tmp_path)

@@ -1,4 +1,4 @@
-"""No secret in what holds one, shown or pickled."""
+"""Values with secrets: their repr and pickle contain none."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import copy
 import pickle
 
 import seic
-from seic._tokens.held import Held
-from seic._tokens.store import MemoryStore
-from tests._support.far_side import ECHO_PATH
+from seic import MemoryStore
+from seic._tokens.refresh_policy import CachedToken, RefreshPolicy
+from tests._support.sandbox_client import ECHO_PATH
 from tests._support.secret_runs import Run
 
 
@@ -21,7 +21,7 @@ async def _holders(run: Run) -> dict[str, object]:
     reply = await client.get(ECHO_PATH)
     await client.aclose()
     blocking.close()
-    request = auth._source.endpoint.build(auth._source.endpoint.grant, now=0.0)
+    request = auth._source.endpoint.build(auth._source.endpoint.grant)
     return {
         "config": config,
         "grant": config.grant,
@@ -33,7 +33,7 @@ async def _holders(run: Run) -> dict[str, object]:
         "auth": auth,
         "source": auth._source,
         "endpoint": auth._source.endpoint,
-        "held": Held(token, now=0, wall=0, windows=config.windows, idle_lifetime=None),
+        "held": CachedToken(token, now=0, wall=0, policy=RefreshPolicy(), idle_lifetime=None),
         "transport": seic.AsyncTransport(config),
         "reply": reply,
         "the reply's request": reply.request,
@@ -44,7 +44,7 @@ async def _holders(run: Run) -> dict[str, object]:
 
 
 async def test_what_holds_a_secret_does_not_show_it(run: Run) -> None:
-    """Printed, formatted, copied, or as a variable in a report, each is safe."""
+    """Printing, formatting, copying and reports with local variables are safe."""
     for name, holder in (await _holders(run)).items():
         for text in (
             repr(holder),
@@ -58,10 +58,10 @@ async def test_what_holds_a_secret_does_not_show_it(run: Run) -> None:
 
 
 async def test_what_holds_a_secret_is_not_pickled_with_it(run: Run) -> None:
-    """Each refuses, or leaves the secret out; a reply that a cache keeps is the second kind."""
+    """Pickling fails, or leaves the secret out, as for a cached response."""
     for name, holder in (await _holders(run)).items():
         if name == "a token request":
-            continue  # it holds the form, and never leaves the room that sends it
+            continue  # it contains the form, and is used inside the endpoint only
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
             left: str | bytes
             try:

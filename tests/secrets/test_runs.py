@@ -1,4 +1,4 @@
-"""No secret in anything that a run leaves behind: printed, logged at DEBUG, warned or raised."""
+"""No secret in the output of a run: prints, DEBUG logs, warnings and errors."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ import httpx
 import pytest
 
 import seic
-from seic._tokens.store import MemoryStore
+from seic import MemoryStore
 from seic.sandbox import CertificateAuthority, Sandbox
 from tests._support.faces import KINDS, Kind, open_client
-from tests._support.far_side import ECHO_PATH
 from tests._support.planted import all_logs
+from tests._support.sandbox_client import ECHO_PATH
 from tests._support.secret_runs import PASSPHRASE, Run
 from tests._support.wire import wire
 
-# What goes wrong, each returning the errors that a user would have met
+# Scenarios, each returning the errors that a user would get
 
 
 Scenario: TypeAlias = Callable[[Run, Kind], Coroutine[Any, Any, list[BaseException]]]
@@ -42,7 +42,7 @@ async def _fail(kind: Kind, config: seic.Config, path: str = ECHO_PATH, **option
 
 
 async def all_is_well(run: Run, kind: Kind) -> list[BaseException]:
-    """A token, calls, a revocation and a replay."""
+    """A token, calls, a revocation and a retry."""
     async with open_client(kind, run.config(store=MemoryStore())) as client:
         await client.get(ECHO_PATH)
         run.sandbox.revoke_all()
@@ -65,7 +65,7 @@ async def wrong_password(run: Run, kind: Kind) -> list[BaseException]:
 
 
 async def echoing_endpoint(run: Run, kind: Kind) -> list[BaseException]:
-    """A token endpoint that repeats in its error what it was sent."""
+    """A token endpoint whose error contains the request."""
     said = f"{run.sandbox.client_secret} {run.sandbox.password}"
     form = {"code": "x", "message": said, "trackingId": said, "transient": "false", "errors": [{"reason": said}]}
     run.sandbox.fail_tokens(400, body=json.dumps(form))
@@ -73,20 +73,20 @@ async def echoing_endpoint(run: Run, kind: Kind) -> list[BaseException]:
 
 
 async def echoing_standard_endpoint(run: Run, kind: Kind) -> list[BaseException]:
-    """The same in the form of RFC 6749."""
+    """The same in the format of RFC 6749."""
     said = f"{run.sandbox.client_secret} {run.sandbox.password}"
     run.sandbox.fail_tokens(400, body=json.dumps({"error": "invalid_client", "error_description": said}))
     return await _fail(kind, run.config())
 
 
 async def broken_endpoint(run: Run, kind: Kind) -> list[BaseException]:
-    """A token endpoint that is down, with a page that holds what was sent."""
+    """A token endpoint that is down, with a page that contains the request."""
     run.sandbox.fail_tokens(503, times=9, body=f"<html>{run.sandbox.client_secret} {run.sandbox.password}</html>")
     return await _fail(kind, run.config())
 
 
 async def malformed_token(run: Run, kind: Kind) -> list[BaseException]:
-    """A token in a reply that cannot be read."""
+    """A token in an invalid response."""
     token = run.planted.add("malformed token", "tok/en+of=a&broken %reply")
     bodies = (
         json.dumps({"access_token": token, "token_type": "Bearer", "expires_in": []}),
@@ -106,38 +106,38 @@ async def malformed_token(run: Run, kind: Kind) -> list[BaseException]:
 
 
 async def redirected_endpoint(run: Run, kind: Kind) -> list[BaseException]:
-    """A token endpoint that points elsewhere."""
+    """A token endpoint that redirects."""
     run.sandbox.fail_tokens(307, times=9, headers={"Location": "https://elsewhere.example/v2/oauthtoken"})
     return await _fail(kind, run.config())
 
 
 async def slow_endpoint(run: Run, kind: Kind) -> list[BaseException]:
-    """A token endpoint that does not answer in time."""
+    """A token endpoint that times out."""
     with run.sandbox.hold_tokens():
         return await _fail(kind, run.config(token_timeout=0.3))
 
 
 async def nobody_there(run: Run, kind: Kind) -> list[BaseException]:
-    """A port that nobody listens on."""
+    """A closed port."""
     with Sandbox() as other:
         gone = other.mtls_url
     return await _fail(kind, run.config(hosts=seic.Hosts(mtls=gone)))
 
 
 async def unknown_server(run: Run, kind: Kind) -> list[BaseException]:
-    """A server whose authority is not trusted."""
+    """A server of an untrusted authority."""
     return await _fail(kind, run.config(ca=CertificateAuthority().cert_pem))
 
 
 async def unknown_client(run: Run, kind: Kind) -> list[BaseException]:
-    """A certificate whose authority the server does not know."""
+    """A certificate of an authority that the server does not trust."""
     pair = CertificateAuthority().issue(run.sandbox.username)
     run.planted.add_key(pair, pair.key_pem)
     return await _fail(kind, run.config(certificate=seic.ClientCertificate.load(pair.cert_pem, key=pair.key_pem)))
 
 
 async def foreign_host(run: Run, kind: Kind) -> list[BaseException]:
-    """A call that would take the token elsewhere, before and after there is one."""
+    """A call that would send the token to another host, before and after there is a token."""
     async with open_client(kind, run.config()) as client:
         await client.get(ECHO_PATH)
         with pytest.raises(seic.HostNotAllowed) as caught:
@@ -146,7 +146,7 @@ async def foreign_host(run: Run, kind: Kind) -> list[BaseException]:
 
 
 async def broken_api(run: Run, kind: Kind) -> list[BaseException]:
-    """An API that breaks off: httpx's own errors, which hold the request."""
+    """An API that closes the connection: httpx's own errors, which contain the request."""
     with wire() as server:
         token = run.planted.add("token of the wire", "tok-of-the-wire.1234")
         answer = httpx.Response(200, json={"access_token": token, "token_type": "Bearer", "expires_in": 60})
@@ -161,7 +161,7 @@ async def broken_api(run: Run, kind: Kind) -> list[BaseException]:
 
 
 async def unsent_call(run: Run, kind: Kind) -> list[BaseException]:
-    """A call that cannot be written: what was to be sent stands in the variables of whoever sends."""
+    """A call that cannot be sent: the data is in the local variables of the sender."""
     async with open_client("async", run.config(), timeout=httpx.Timeout(10, write=0)) as client:
         with pytest.raises(httpx.WriteTimeout) as caught:
             await client.get(ECHO_PATH)
@@ -169,7 +169,7 @@ async def unsent_call(run: Run, kind: Kind) -> list[BaseException]:
 
 
 async def broken_store(run: Run, kind: Kind) -> list[BaseException]:
-    """A store that repeats in its errors what it was given."""
+    """A store whose errors contain its arguments."""
 
     class Leaky(MemoryStore):
         def load(self, key: str) -> seic.Token | None:
@@ -195,7 +195,7 @@ async def broken_listener(run: Run, kind: Kind) -> list[BaseException]:
 
 
 async def cancelled_call(run: Run, kind: Kind) -> list[BaseException]:
-    """A caller that gives up while the token is fetched."""
+    """A caller that is cancelled during a refresh."""
     async with open_client("async", run.config()) as client:
         with run.sandbox.hold_tokens() as hold:
             call = asyncio.create_task(client.get(ECHO_PATH))
@@ -207,7 +207,7 @@ async def cancelled_call(run: Run, kind: Kind) -> list[BaseException]:
 
 
 async def wrong_material(run: Run, kind: Kind) -> list[BaseException]:
-    """A passphrase that is wrong or missing, a key that is another's, a key in the certificate's place."""
+    """A wrong or missing passphrase, a key that does not match, a key instead of a certificate."""
     wrong = run.planted.add("wrong passphrase", "wr/ong+phr=ase&of %key")
     other = CertificateAuthority().issue("other")
     run.planted.add_key(other, other.key_pem)
@@ -232,7 +232,7 @@ async def wrong_material(run: Run, kind: Kind) -> list[BaseException]:
 
 
 async def failed_revocation(run: Run, kind: Kind) -> list[BaseException]:
-    """A token that cannot be revoked, and the endpoint repeats it."""
+    """A failed revocation, with the token in the response."""
     errors: list[BaseException] = []
     async with open_client(kind, run.config(store=MemoryStore())) as client:
         for status in (400, 500):
@@ -245,7 +245,7 @@ async def failed_revocation(run: Run, kind: Kind) -> list[BaseException]:
 
 
 async def unreplayed_call(run: Run, kind: Kind) -> list[BaseException]:
-    """A 401 whose body is gone, raised as an error; then a renewal that fails."""
+    """A 401 with a consumed body, raised as an error; then a failed renewal."""
     async with open_client(kind, run.config()) as client:
         await client.get(ECHO_PATH)
         run.sandbox.revoke_all()
@@ -292,10 +292,10 @@ _SCENARIOS: list[Scenario] = [
 async def test_a_failing_run_leaves_no_secret_behind(
     scenario: Scenario, kind: Kind, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Every logger at its lowest level, both streams, every warning, each error with its frames, causes and pickle."""
+    """All loggers at the lowest level, both streams, all warnings, each error with its frames, causes and pickle."""
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
-    loop.slow_callback_duration = 0  # asyncio then logs what it runs
+    loop.slow_callback_duration = 0  # asyncio then logs its callbacks
     with all_logs() as logs, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         errors = await scenario(run, kind)
@@ -311,7 +311,7 @@ async def test_a_failing_run_leaves_no_secret_behind(
 
 
 async def test_the_logs_of_the_libraries_are_among_what_is_searched(run: Run) -> None:
-    """What says most at DEBUG says it here: the SDK, the HTTP libraries, the event loop."""
+    """The searched logs include the SDK, the HTTP libraries and the event loop at DEBUG."""
     asyncio.get_running_loop().set_debug(True)
     with all_logs() as logs:
         await all_is_well(run, "async")
@@ -319,7 +319,7 @@ async def test_the_logs_of_the_libraries_are_among_what_is_searched(run: Run) ->
     assert {"seic", "seic.api", "httpx", "httpcore.connection", "httpcore.http11", "seic.sandbox"} <= logs.names
 
 
-# A program that fails
+# A crashing program
 
 
 _PROGRAM = """
@@ -341,7 +341,7 @@ asyncio.run(main(), debug=True)
 
 @pytest.mark.parametrize("wrong", ["SEIC_CLIENT_SECRET", "SEIC_PASSWORD", "SEIC_CERTIFICATE_PASSWORD", "the host"])
 def test_a_program_that_ends_with_a_traceback_prints_no_secret(wrong: str, run: Run) -> None:
-    """Python in its development mode, every logger on, an error that nobody caught: the screen shows none."""
+    """Python in development mode, all loggers, and an unhandled error: the output contains no secret."""
     variables = {
         "SEIC_CLIENT_ID": run.sandbox.client_id,
         "SEIC_CLIENT_SECRET": run.sandbox.client_secret,

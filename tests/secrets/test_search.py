@@ -1,4 +1,4 @@
-"""The search for secrets finds each that is there."""
+"""The search for secrets finds each secret."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests._support.secret_runs import Run
 )  # fmt: skip
 @pytest.mark.parametrize("secret", ["pla/in+ascii=of&%20chars", "with é and ü %in it", "0123456789abcdef"])
 def test_the_search_finds_a_secret_in_each_form(leak: Callable[[str], str], secret: str) -> None:
-    """A search that finds nothing would prove nothing."""
+    """Otherwise the other tests would prove nothing."""
     planted = Planted()
     planted.add("it", secret)
 
@@ -55,10 +55,10 @@ def fail(secret):
 
 
 def test_the_search_finds_a_secret_in_an_errors_frames() -> None:
-    """Its report shows the variables of each frame, and of a context that is hidden."""
+    """Reports contain the local variables of each frame, also of a suppressed context."""
     planted = Planted()
     secret = planted.add("it", "a-variable-of-a-frame")
-    # Frames of the tests are left out of reports, so this one has to be from elsewhere.
+    # Reports leave out frames of the tests, so this function must be elsewhere.
     namespace: dict[str, Any] = {}
     exec(compile(_ELSEWHERE, "elsewhere.py", "exec"), namespace)  # noqa: S102  # written above
     with pytest.raises(KeyError) as caught:
@@ -67,11 +67,11 @@ def test_the_search_finds_a_secret_in_an_errors_frames() -> None:
 
     assert planted.find_in_error(caught.value)
     caught.value.__traceback__ = None
-    assert planted.find_in_error(caught.value)  # the context has it, too
+    assert planted.find_in_error(caught.value)  # the context contains it too
 
 
 def test_the_search_finds_a_key(run: Run) -> None:
-    """In its PEM, in a part of it, and as bytes."""
+    """The search finds a key as PEM, in part, and as bytes."""
     pair = CertificateAuthority().issue("x")
     run.planted.add_key(pair, pair.key_pem)
     der = base64.b64decode(b"".join(pair.key_pem.splitlines()[1:-1]))

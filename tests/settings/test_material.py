@@ -46,6 +46,7 @@ def test_one_variable_can_contain_key_and_certificate() -> None:
     [
         ({"SEIC_CERTIFICATE": "/nonexistent/client.pem"}, "", "not-found", "check the path"),
         ({"SEIC_CERTIFICATE": CERT}, "", "no-key", "pass SEIC_CERTIFICATE_KEY with the key's file"),
+        ({"SEIC_CERTIFICATE": authority().cert_pem.decode()}, "", "is-a-ca", "belongs in SEIC_CA"),
         ({"SEIC_CERTIFICATE": KEY}, "", "key-as-certificate", "the key as SEIC_CERTIFICATE_KEY"),
         ({"SEIC_CERTIFICATE_KEY": "/nonexistent/client.key"}, "_KEY", "not-found", "check the path"),
         ({"SEIC_CERTIFICATE_KEY": CERT}, "_KEY", "certificate-as-key", "the key's file as SEIC_CERTIFICATE_KEY"),
@@ -68,8 +69,8 @@ def test_one_variable_can_contain_key_and_certificate() -> None:
             "",
         ),
     ],
-    ids=["no file", "no key", "key first", "no key's file", "certificate twice", "no passphrase", "wrong passphrase",
-         "another's key"],
+    ids=["no file", "no key", "an authority", "key first", "no key's file", "certificate twice", "no passphrase",
+         "wrong passphrase", "another's key"],
 )  # fmt: skip
 def test_an_error_about_a_certificate_names_the_variable(
     variables: dict[str, str], name: str, reason: str, remedy: str
@@ -81,7 +82,7 @@ def test_an_error_about_a_certificate_names_the_variable(
     assert str(caught.value).startswith(f"SEIC_CERTIFICATE{name}: ")
     assert caught.value.reason == reason
     assert remedy in str(caught.value)
-    assert "=…" not in str(caught.value)
+    assert "=..." not in str(caught.value)
 
 
 def test_an_error_about_a_passphrase_from_a_file_names_its_variable(tmp_path: Path) -> None:

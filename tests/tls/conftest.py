@@ -1,4 +1,4 @@
-"""What the tests of the identity room share: an authority, a client certificate, and a search for secrets."""
+"""Shared fixtures: an authority, a client certificate, and a search for leaked secrets."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def client(root: Minted) -> Minted:
 
 @pytest.fixture
 def bench(client: Minted, root: Minted, tmp_path: Path) -> Bench:
-    """Hold the client certificate, with nothing to take up."""
+    """Return a bench with the client certificate in service and no change pending."""
     client.write(tmp_path)
     made = Bench(tmp_path, root)
-    made.identity.hold()
-    made.look()
+    made.current()
+    made.check()
     assert made.events == []
     return made
 
@@ -42,7 +42,7 @@ def bench(client: Minted, root: Minted, tmp_path: Path) -> Bench:
 def assert_no_leak(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> Callable[..., None]:
-    """Check that neither passphrase nor private key shows in things, their tracebacks, output, logs or warnings."""
+    """Check that things, tracebacks, output, logs and warnings show neither passphrase nor private key."""
     caplog.set_level(0)
 
     def check(*things: object, keys: tuple[Minted, ...] = ()) -> None:
@@ -62,8 +62,8 @@ def _said_by(thing: object) -> list[str]:
         said.append(repr(pickle.dumps(thing)))
     links = [thing] if isinstance(thing, BaseException) else []
     while links:
-        # What a report shows of an error: every link, a suppressed one too, each with its frames' locals; but for the
-        # tests' own frames, which know the secrets.
+        # Crash reports show every link, suppressed ones too, with the local variables of its frames. The tests' own
+        # frames are left out, since they hold the secrets.
         link = links.pop()
         told = traceback.TracebackException.from_exception(link, capture_locals=True)
         frames = [frame for frame in told.stack if "/tests/" not in frame.filename]

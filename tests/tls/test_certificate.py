@@ -1,29 +1,29 @@
-"""ClientCertificate as people see it: its facts, its print, its warnings by the clock; never its key."""
+"""ClientCertificate: its facts, its repr without the key, and its warnings about dates, names and file modes."""
 
 from __future__ import annotations
 
 import copy
 import datetime as dt
 import hashlib
+import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
 from cryptography.x509.oid import NameOID
 
-from seic._errors import CertificateError
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import CertificateWarning, Reason
+from seic import CertificateError, CertificateWarning, ClientCertificate, Reason
 from tests._support.pki import DAY, NOW, PASSPHRASE, Minted, authority, mint, openssl
 
 
 def load(minted: Minted, folder: Path) -> ClientCertificate:
-    """Write the pair and load it from there."""
+    """Write the pair to files and load it."""
     certificate, key = minted.write(folder)
     return ClientCertificate.load(certificate, key=key)
 
@@ -59,12 +59,12 @@ def test_the_thumbprint_of_rfc_8705_is_base64url_of_the_digest(client: Minted, t
     [("rsa", "RSA 2048"), ("rsa3072", "RSA 3072"), ("ec", "EC P-256"), ("ec384", "EC P-384"), ("ed25519", "Ed25519")],
 )
 def test_the_kind_of_key_reads_as_people_say_it(kind: str, expected: str) -> None:
-    """The key's type and size or curve are one short word or two."""
+    """The key's type comes with its size or curve."""
     assert ClientCertificate.load(mint(key=kind).pair).key_type == expected
 
 
 def test_the_most_specific_cn_counts() -> None:
-    """A subject with two CNs is known by the last, the most specific one."""
+    """The last of several CNs is the most specific one."""
     names = [x509.NameAttribute(NameOID.COMMON_NAME, text) for text in ("Accounts", "svc-user")]
     assert ClientCertificate.load(mint(subject=names).pair).common_name == "svc-user"
 
@@ -89,7 +89,7 @@ def test_a_certificate_without_a_cn_is_still_named(
 def test_it_prints_its_facts_and_never_its_key(
     client: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
 ) -> None:
-    """Str and repr hold what people need and neither key nor passphrase."""
+    """Str and repr show the public facts, and neither key nor passphrase."""
     certificate_path, key = client.write(tmp_path)
     key.write_bytes(client.key_bytes(password=PASSPHRASE))
     certificate = ClientCertificate.load(certificate_path, key=key, password=PASSPHRASE)
@@ -113,7 +113,7 @@ def test_it_prints_its_facts_and_never_its_key(
 
 
 def test_it_cannot_be_pickled_and_a_copy_is_itself(client: Minted) -> None:
-    """A private key ends in no pickle."""
+    """A private key must not end in a pickle."""
     certificate = ClientCertificate.load(client.pair)
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(certificate)
@@ -121,7 +121,7 @@ def test_it_cannot_be_pickled_and_a_copy_is_itself(client: Minted) -> None:
 
 
 def test_two_are_equal_by_certificate_and_key(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """Where it was loaded from makes no difference, another certificate for the same key does."""
+    """The files make no difference; another certificate for the same key does."""
     one, same, other = load(client, tmp_path), ClientCertificate.load(client.pair), ClientCertificate.load(mint().pair)
     assert one == same
     assert hash(one) == hash(same)
@@ -129,7 +129,7 @@ def test_two_are_equal_by_certificate_and_key(client: Minted, root: Minted, tmp_
 
 
 def test_it_reads_its_files_again(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """Reload returns what stands in the files now, and leaves the old value as it was."""
+    """Reload returns the files' present content, and leaves the old value unchanged."""
     old = load(client, tmp_path)
     renewed = mint(issuer=root, number=8)
     renewed.write(tmp_path)
@@ -178,7 +178,7 @@ def test_the_clock_rules_out_what_expired_or_is_not_yet_valid(
 def test_expiring_soon_is_by_days_and_by_share_of_the_lifetime(
     lifetime: float, left: float, soon: bool, root: Minted, tmp_path: Path
 ) -> None:
-    """A long-lived certificate warns for 30 days, a short-lived one for a fifth of its life."""
+    """A long-lived certificate warns for 30 days, a short-lived one for a fifth of its lifetime."""
     certificate = load(mint(issuer=root, not_before=NOW, not_after=NOW + lifetime * DAY), tmp_path)
     now = NOW + (lifetime - left) * DAY
 
@@ -192,7 +192,7 @@ def test_expiring_soon_is_by_days_and_by_share_of_the_lifetime(
 
 
 def test_without_a_moment_it_goes_by_this_machines_clock(client: Minted, root: Minted) -> None:
-    """Every check takes the real clock where no moment is given."""
+    """Every check uses the real clock by default."""
     certificate = ClientCertificate.load(client.pair)
     assert 699 < certificate.days_left() <= 700
     assert not certificate.expires_soon()
@@ -202,7 +202,7 @@ def test_without_a_moment_it_goes_by_this_machines_clock(client: Minted, root: M
 
 
 def test_an_expired_intermediate_in_the_file_is_a_warning(root: Minted) -> None:
-    """The server may know a newer one, so it is no error; the warning names the intermediate and the remedy."""
+    """It is not an error, since the server may know a newer one; the warning names the intermediate and the remedy."""
     old = mint("Old Intermediate", issuer=root, ca=True, number=71, not_after=NOW - DAY / 2)
     warned = ClientCertificate.load(mint(issuer=old).pair + old.pem).check(NOW)
 
@@ -213,7 +213,7 @@ def test_an_expired_intermediate_in_the_file_is_a_warning(root: Minted) -> None:
 
 @pytest.mark.parametrize("signs", [None, True])
 def test_a_self_signed_certificate_that_calls_itself_an_authority_is_a_warning(signs: bool | None) -> None:
-    """What 'openssl req -x509' makes works where a server pins it, and is doubtful anywhere else."""
+    """The certificates of 'openssl req -x509' work only with servers that pin them."""
     made = openssl(
         "req", "-x509", "-key", "@", "-subj", "/CN=svc-user", "-days", "300",
         *(("-addext", "keyUsage=digitalSignature") if signs else ()),
@@ -246,7 +246,7 @@ def test_a_certificate_for_clients_among_other_things_loads(
 def test_a_key_that_others_can_read_is_a_warning(
     shape: str, mode: int, warns: str, client: Minted, tmp_path: Path
 ) -> None:
-    """The warning names the key's file, its mode, whom it is open to, and the command."""
+    """The warning names the key's file, its mode, the users that can read it, and the command."""
     certificate_path, key = client.write(tmp_path)
     if shape == "combined":
         key = certificate_path
@@ -273,19 +273,29 @@ def test_a_key_that_others_can_read_is_a_warning(
         (0o660, 0, True),
         (0o650, 0, True),
         (0o644, 0, True),
-        (0o100640, 0, False),
     ],
 )
-def test_a_groups_right_to_read_is_for_roots_files(mode: int, owner: int, is_open: bool) -> None:
-    """A user's own key is for that user alone; root may lend one to a service's group, to read and no more."""
-    from seic._tls.pairing import is_open_to_others
+def test_a_group_may_read_only_roots_files(
+    *, mode: int, owner: int, is_open: bool, client: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's key is for that user only; root may let a service's group read one."""
+    certificate, key = client.write(tmp_path)
+    key.chmod(mode)
+    stat = Path.stat
 
-    assert is_open_to_others(mode, owner) is is_open
+    def owned(path: Path, **how: Any) -> os.stat_result:
+        fields = list(stat(path, **how))
+        fields[4] = owner
+        return os.stat_result(fields)
+
+    monkeypatch.setattr(Path, "stat", owned)
+    warned = ClientCertificate.load(certificate, key=key).check(NOW)
+    assert [one.reason for one in warned] == [Reason.KEY_EXPOSED] * is_open
 
 
 @pytest.mark.parametrize("form", ["pkcs8", "store"])
 def test_an_encrypted_key_that_every_user_can_read_is_no_warning(form: str, client: Minted, tmp_path: Path) -> None:
-    """What is encrypted guards itself."""
+    """The encryption protects it."""
     path = tmp_path / "client"
     store = ("pkcs12", "-export", "-in", "@", "-passout", f"pass:{PASSPHRASE}")
     path.write_bytes(
@@ -305,7 +315,7 @@ def test_an_encrypted_key_that_every_user_can_read_is_no_warning(form: str, clie
     ],
 )
 def test_the_cn_is_compared_with_the_service_account(username: str, said: str | None, client: Minted) -> None:
-    """A CN that is not the username is a warning, and an error where strictness is asked for."""
+    """A CN that differs from the username is a warning, or an error with `strict`."""
     certificate = ClientCertificate.load(client.pair)
     warned = certificate.check_common_name(username)
     if said is None:
@@ -321,22 +331,22 @@ def test_the_cn_is_compared_with_the_service_account(username: str, said: str | 
 
 
 def test_a_certificate_without_a_cn_differs_from_every_account() -> None:
-    """No CN is told as such."""
+    """The warning says that there is no CN."""
     warned = ClientCertificate.load(mint(None).pair).check_common_name("svc-user")
     assert warned is not None
     assert "has no CN" in str(warned)
 
 
 def test_a_warning_keeps_its_facts_through_a_pickle(client: Minted) -> None:
-    """A warning may cross processes: it holds text only."""
+    """A warning can be sent to another process."""
     warned = ClientCertificate.load(client.pair).check_common_name("svc-other")
     twin = pickle.loads(pickle.dumps(warned))  # noqa: S301 - its own bytes
     assert (str(twin), twin.path, twin.reason) == (str(warned), warned.path, warned.reason)  # type: ignore[union-attr]
 
 
 def test_importing_and_holding_costs_no_cryptography() -> None:
-    """The 36 ms of the cryptography library are paid by those who load a certificate, and by nobody else."""
-    program = "import sys; import seic._tls.certificate; print('cryptography' in sys.modules)"
+    """Only loading a certificate costs the 36 ms of importing cryptography."""
+    program = "import sys; import seic; print('cryptography' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={"PYTHONPATH": ":".join(sys.path)},
@@ -348,7 +358,7 @@ def test_importing_and_holding_costs_no_cryptography() -> None:
 
 
 def test_a_mistake_in_an_authority_file_of_the_directory_is_named(client: Minted, tmp_path: Path) -> None:
-    """A ca.crt that holds no certificate is its own error."""
+    """The error names ca.crt."""
     (tmp_path / "tls.crt").write_bytes(client.pem)
     (tmp_path / "tls.key").write_bytes(client.key_pem)
     (tmp_path / "ca.crt").write_bytes(authority().pem[:-40])

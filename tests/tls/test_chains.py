@@ -1,17 +1,16 @@
-"""Which certificates of a file are presented, in which order, and what is said where one is missing."""
+"""The certificates that are sent, their order, and the warning about a missing one."""
 
 from __future__ import annotations
 
 import pytest
 
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason
+from seic import ClientCertificate, Reason
 from tests._support.pki import DAY, NOW, Minted, authority, mint
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
 def test_the_chain_is_put_in_order(order: tuple[int, ...], root: Minted) -> None:
-    """Whatever the order in the file, the chain runs from the leaf upwards, and strangers are left out."""
+    """The chain runs from the leaf upwards in any order of the file, without unrelated certificates."""
     between = mint("Test Intermediate", issuer=root, ca=True, number=71)
     minted = mint(issuer=between)
     parts = [minted.pem, between.pem, root.pem]
@@ -24,7 +23,7 @@ def test_the_chain_is_put_in_order(order: tuple[int, ...], root: Minted) -> None
 
 
 def test_an_intermediate_of_the_same_name_and_another_key_is_no_link(root: Minted) -> None:
-    """A link of the chain is known by its signature: an older intermediate of the same name does not count."""
+    """The signature decides: an older intermediate of the same name does not count."""
     between = mint("Test Intermediate", issuer=root, ca=True, number=71)
     other = mint("Test Intermediate", issuer=root, ca=True, number=73)
     minted = mint(issuer=between)
@@ -54,7 +53,7 @@ VALID, ENDING, PAST, COMING = (
 def test_of_several_certificates_for_one_key_the_one_that_serves_longest_is_ours(
     held: tuple[Minted, ...], ours: Minted
 ) -> None:
-    """Of old and renewed certificate the one that is valid and ends last is taken, in any order, with a warning."""
+    """Of the old and the renewed certificate, in any order, the valid one that ends last is used, with a warning."""
     for order in (held, held[::-1]):
         certificate = ClientCertificate.load(b"".join(one.pem for one in order) + ours.key_pem)
 
@@ -66,12 +65,12 @@ def test_of_several_certificates_for_one_key_the_one_that_serves_longest_is_ours
 
 
 def test_the_same_certificate_twice_is_no_second_one(client: Minted) -> None:
-    """A repeated block changes nothing, and deserves no warning."""
+    """A repeated block changes nothing and causes no warning."""
     assert not ClientCertificate.load(client.pem + client.pair).check(NOW)
 
 
 def test_a_chain_without_the_issuer_is_a_warning(root: Minted) -> None:
-    """A file that brings certificates, but not the leaf's issuer, has most likely lost the intermediate."""
+    """A file with other authorities but without the leaf's issuer most likely lacks the intermediate."""
     between = mint("Between", issuer=root, ca=True, number=71)
     minted = mint(issuer=between)
 
@@ -84,7 +83,7 @@ def test_a_chain_without_the_issuer_is_a_warning(root: Minted) -> None:
 
 
 def test_a_gap_in_the_chain_is_a_warning(root: Minted) -> None:
-    """Of three authorities the middle one is missing: what stands above the gap does not make up for it."""
+    """The middle one of three authorities is missing: those above it do not close the gap."""
     upper = mint("Upper", issuer=root, ca=True, number=71)
     lower = mint("Lower", issuer=upper, ca=True, number=72)
     minted = mint(issuer=lower)
@@ -100,7 +99,7 @@ def test_a_gap_in_the_chain_is_a_warning(root: Minted) -> None:
 
 @pytest.mark.parametrize("sent", [("Lower",), ("Lower", "Upper"), ("Lower", "Upper", "Test Root"), ()])
 def test_a_chain_that_ends_below_the_root_is_no_warning(sent: tuple[str, ...], root: Minted) -> None:
-    """Servers know their roots, and often the intermediates: that the top's issuer is not at hand is usual."""
+    """Servers have their roots and often the intermediates, so the last issuer's certificate may be absent."""
     upper = mint("Upper", issuer=root, ca=True, number=71)
     lower = mint("Lower", issuer=upper, ca=True, number=72)
     above = {"Lower": lower, "Upper": upper, "Test Root": root}
@@ -111,7 +110,7 @@ def test_a_chain_that_ends_below_the_root_is_no_warning(sent: tuple[str, ...], r
 
 
 def test_an_intermediates_renewal_under_the_same_name_is_no_gap(root: Minted) -> None:
-    """What is left over under the name of a link is its older self, and leads nowhere that the link does not."""
+    """An unused certificate with the name of a link is an older version of it."""
     between = mint("Between", issuer=root, ca=True, number=71)
     older = mint("Between", issuer=root, ca=True, number=73)
     assert not ClientCertificate.load(mint(issuer=between).pair + older.pem + between.pem).check(NOW)

@@ -1,4 +1,4 @@
-"""Files that are missing, cut, empty or damaged in any way: a CertificateError that names them, and nothing else."""
+"""Missing, truncated, empty and damaged files: each is a CertificateError that names the file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings, strategies
 
-from seic._errors import CertificateError
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason
-from seic._tls.trust import read_trust
-from tests._support.mistakes import OTHER, Row, assert_told_of_bytes, assert_told_of_files, sealed, store
+from seic import CertificateError, ClientCertificate, Reason, create_ssl_context
+from tests._support.mistakes import OTHER, Row, assert_error_about_bytes, assert_error_about_files, sealed, store
 from tests._support.pki import PASSPHRASE, Minted, authority, openssl
 
 
@@ -33,7 +30,7 @@ def _damage(pem: bytes) -> bytes:
 
 def _scrypt_out_of_range(minted: Minted) -> bytes:
     how = ("pkcs8", "-topk8", "-in", "@", "-scrypt", "-passout", f"pass:{PASSPHRASE}", "-outform", "DER")
-    # Its cost is a power of two (RFC 7914 §2): 16384, and no longer.
+    # The cost must be a power of two (RFC 7914 §2): replace 16384.
     made = openssl(*how, given=minted.key_pem)
     assert b"\x02\x02\x40\x00" in made
     return made.replace(b"\x02\x02\x40\x00", b"\x02\x02\x10\x04")
@@ -159,8 +156,8 @@ ROWS: dict[str, Row] = {
 def test_a_mistake_names_its_file_its_reason_and_the_remedy(
     row: str, client: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
 ) -> None:
-    """The error is a CertificateError with the path, the stable code and words that help, and shows no secret."""
-    assert_told_of_files(ROWS[row], client, tmp_path, assert_no_leak)
+    """The error is a CertificateError with the path, the reason code and the remedy, and shows no secret."""
+    assert_error_about_files(ROWS[row], client, tmp_path, assert_no_leak)
 
 
 @pytest.mark.parametrize("row", sorted(ROWS.keys() - {"missing"}))
@@ -168,11 +165,11 @@ def test_the_same_mistake_in_bytes_is_the_same_error(
     row: str, client: Minted, assert_no_leak: Callable[..., None]
 ) -> None:
     """Given as bytes, the mistake has the same code, and the error says which argument it was."""
-    assert_told_of_bytes(ROWS[row], client, assert_no_leak)
+    assert_error_about_bytes(ROWS[row], client, assert_no_leak)
 
 
 def test_an_encryption_out_of_range_is_damage(client: Minted, tmp_path: Path) -> None:
-    """OpenSSL refuses the parameters; older versions of the cryptography library tell it like a wrong passphrase."""
+    """OpenSSL refuses the parameters; older versions of cryptography report a wrong passphrase."""
     path = tmp_path / "c.key"
     path.write_bytes(_scrypt_out_of_range(client))
     with pytest.raises(CertificateError) as caught:
@@ -191,7 +188,7 @@ def _load_key(data: bytes) -> object:
 
 
 def _trust(data: bytes) -> object:
-    return read_trust(data).new_context()
+    return create_ssl_context(ca=data)
 
 
 def _pss() -> bytes:
@@ -203,7 +200,7 @@ def _sealed_of_old() -> bytes:
     return openssl("ec", "-in", "@", "-aes192", "-passout", f"pass:{PASSPHRASE}", given=OTHER.key_pem)
 
 
-#: What is whole, and who reads it.
+#: Valid data, and the function that reads it.
 WHOLE: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "pem": (OTHER.pair, _load),
     "utf-16": (OTHER.pair.decode().encode("utf-16"), _load),
@@ -225,7 +222,7 @@ WHOLE: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("form", WHOLE)
 def test_damage_of_any_kind_is_a_certificate_error(form: str, data: strategies.DataObject) -> None:
-    """Whatever bytes are changed, lost or added, it loads or is a CertificateError, which quotes nothing of a key."""
+    """With any bytes changed, lost or added it loads or is a CertificateError, which quotes no part of a key."""
     whole, read = WHOLE[form]
     start = data.draw(strategies.integers(0, len(whole) - 1))
     end = data.draw(strategies.integers(start, min(len(whole), start + 8)))
@@ -242,7 +239,7 @@ def test_damage_of_any_kind_is_a_certificate_error(form: str, data: strategies.D
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(data=strategies.one_of(strategies.binary(max_size=80), strategies.text(max_size=80)))
 def test_anything_at_all_is_a_certificate_error(data: bytes | str) -> None:
-    """Bytes and texts that were never a certificate, nor a path that leads anywhere."""
+    """Arbitrary bytes and texts."""
     for read in (_load, _load_key, _trust):
         with pytest.raises(CertificateError):
             read(data)  # type: ignore[arg-type]  # a text is a path or PEM

@@ -1,4 +1,4 @@
-"""The approaching end of a certificate: told once a day, and no more when it was renewed."""
+"""The expiry of a certificate: reported once a day, and not after its renewal."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import datetime as dt
 
 import pytest
 
-from seic._events import CertificateExpiring, CertificateRotated
+from seic.events import CertificateExpiring, CertificateRotated
 from tests._support.pki import DAY, NOW, Minted, mint
 from tests._support.rotating import SETTLED, Bench, replace
 
 
 def test_the_approaching_end_is_told_once_a_day(client: Minted, bench: Bench) -> None:
-    """From 30 days before the end there is one event a day, with the days that are left."""
+    """From 30 days before the expiry there is one event a day, with the remaining days."""
     bench.now = client.certificate.not_valid_after_utc - 30 * DAY
-    bench.look()
+    bench.check()
     assert bench.events == []
 
     bench.now += dt.timedelta(seconds=1)
-    bench.look(5)
+    bench.check(5)
     bench.now += DAY - dt.timedelta(seconds=1)
-    bench.look(5)
+    bench.check(5)
     assert len(bench.events) == 1
     bench.now += dt.timedelta(seconds=1)
-    bench.look(5)
+    bench.check(5)
 
     first, second = bench.events
     assert isinstance(first, CertificateExpiring)
@@ -35,20 +35,20 @@ def test_the_approaching_end_is_told_once_a_day(client: Minted, bench: Bench) ->
 
 
 def test_a_renewal_ends_the_notices(client: Minted, bench: Bench, root: Minted) -> None:
-    """With a new certificate there is no approaching end to tell, until its own."""
+    """A new certificate has no notices until its own expiry."""
     bench.now = client.certificate.not_valid_after_utc - 3 * DAY
-    bench.look()
+    bench.check()
     replace(bench.folder, mint(issuer=root, number=8, not_after=NOW + 2000 * DAY))
-    bench.look()
+    bench.check()
     bench.now += 2 * DAY
-    bench.look()
+    bench.check()
     assert [type(event) for event in bench.events] == [CertificateExpiring, CertificateRotated]
 
 
 def test_the_end_of_each_certificate_is_told_by_itself(client: Minted, bench: Bench, root: Minted) -> None:
-    """A renewal that ends soon itself is told at once, whenever the last one was told."""
+    """A renewal that expires soon itself is reported at once, independent of the last notice."""
     bench.now = client.certificate.not_valid_after_utc - 3 * DAY
-    bench.look()
+    bench.check()
     replace(bench.folder, mint(issuer=root, number=8, not_after=bench.now + 2 * DAY))
-    bench.look(SETTLED + 1)
+    bench.check(SETTLED + 1)
     assert [type(event) for event in bench.events] == [CertificateExpiring, CertificateRotated, CertificateExpiring]

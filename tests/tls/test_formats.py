@@ -1,8 +1,9 @@
-"""Every format in which people hold a client certificate loads, from files and from memory."""
+"""Formats of client certificates: each loads from files and from memory."""
 
 from __future__ import annotations
 
 import base64
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,11 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from seic._tls.certificate import ClientCertificate
-from seic._tls.context import build_context
-from seic._tls.credential_files import CredentialFile
-from seic._tls.reasons import Reason
-from seic._tls.trust import read_trust
+from seic import ClientCertificate, Reason, create_ssl_context
 from tests._support.pki import PASSPHRASE, Minted, authority, mint, openssl, server
 from tests._support.tls_servers import TlsServer, call
 
@@ -64,7 +61,7 @@ COMBINED: dict[str, Callable[[Minted], bytes]] = {
 @pytest.mark.parametrize("kind", ["rsa", "ec", "ec384", "ed25519"])
 @pytest.mark.parametrize("form", COMBINED)
 def test_one_file_with_both_loads_in_any_shape(form: str, kind: str, root: Minted, tmp_path: Path) -> None:
-    """Certificate and key in one PEM load whatever order, line ends and text around them there are."""
+    """Certificate and key in one PEM load in any order, with any line ends and text around them."""
     minted = mint(issuer=root, key=kind)
     path = tmp_path / "client.pem"
     path.write_bytes(COMBINED[form](minted))
@@ -128,7 +125,7 @@ def _traditional(command: str, minted: Minted, *cipher: str) -> bytes:
 
 @pytest.mark.parametrize("form", KEYS)
 def test_a_key_of_its_own_loads_in_any_form(form: str, root: Minted, tmp_path: Path) -> None:
-    """A key file of every kind opens, with the passphrase where it is encrypted, and from bytes as well."""
+    """A key of every kind loads from a file and from bytes, encrypted or not."""
     kind, make = KEYS[form]
     minted = mint(issuer=root, key=kind)
     written = make(minted)
@@ -173,7 +170,7 @@ STORES: dict[str, tuple[str, ...]] = {
 @pytest.mark.parametrize("form", STORES)
 @pytest.mark.parametrize("kind", ["rsa", "ec"])
 def test_a_pkcs12_store_loads_with_its_chain(form: str, kind: str, tmp_path: Path) -> None:
-    """A PKCS#12 file brings certificate, key and intermediate, modern or as old as RC2."""
+    """A PKCS#12 file provides certificate, key and intermediate, modern or as old as RC2."""
     between = _intermediate()
     minted = mint(issuer=between, key=kind)
     path = tmp_path / "client.p12"
@@ -188,7 +185,7 @@ def test_a_pkcs12_store_loads_with_its_chain(form: str, kind: str, tmp_path: Pat
 
 @pytest.mark.parametrize("password", [None, "", b"", lambda: ""], ids=["none", "text", "bytes", "callable"])
 def test_a_pkcs12_store_without_a_passphrase_loads(password: Any, client: Minted) -> None:
-    """An empty passphrase and none at all open a store that was made with an empty one."""
+    """An empty passphrase and None decrypt a store that has an empty one."""
     assert ClientCertificate.load(_pkcs12(client, password=""), password=password).leaf.der == client.der
 
 
@@ -202,13 +199,13 @@ def test_a_pkcs12_store_made_by_a_program_in_java_style_loads(client: Minted) ->
 
 @pytest.mark.parametrize("password", [PASSPHRASE, PASSPHRASE.encode(), lambda: PASSPHRASE, PASSPHRASE.encode])
 def test_a_passphrase_may_be_text_bytes_or_a_callable(password: Any, client: Minted) -> None:
-    """The passphrase is taken in each of its types."""
+    """Each type of passphrase works."""
     sealed = client.key_bytes(password=PASSPHRASE)
     assert ClientCertificate.load(client.pem, key=sealed, password=password).leaf.der == client.der
 
 
 def test_a_passphrase_callable_is_asked_once_and_only_if_needed(client: Minted) -> None:
-    """A callable, which may cost a round trip to a vault, is called once for an encrypted key and never for a plain."""
+    """A callable, perhaps a call to a vault, is called once for an encrypted key and never for a plain one."""
     asked: list[int] = []
 
     def password() -> str:
@@ -230,7 +227,7 @@ def test_pem_text_loads_as_an_environment_variable_holds_it(client: Minted) -> N
 
 
 def test_base64_text_loads_as_a_pipeline_variable_holds_it(client: Minted) -> None:
-    """A str that is the Base64 of a PEM is material as well."""
+    """A str that is the Base64 of a PEM is not a path either."""
     text = base64.b64encode(client.pair).decode()
     assert ClientCertificate.load(text).leaf.der == client.der
 
@@ -251,7 +248,7 @@ def test_base64_of_what_is_no_text_loads_too(wrapped: bool, kind: str, root: Min
 
 @pytest.mark.parametrize("extra", ["nothing", "intermediate", "root"])
 def test_a_directory_loads_as_kubernetes_mounts_it(extra: str, tmp_path: Path) -> None:
-    """tls.crt and tls.key are read through the ..data link; ca.crt lends the chain what tls.crt lacks."""
+    """tls.crt and tls.key are read through the ..data link; ca.crt completes the chain."""
     between = _intermediate()
     minted = mint(issuer=between)
     version = tmp_path / "..2026_01_01"
@@ -269,29 +266,29 @@ def test_a_directory_loads_as_kubernetes_mounts_it(extra: str, tmp_path: Path) -
     assert certificate.leaf.der == minted.der
     assert certificate.path == str(tmp_path / "tls.crt")
     assert [link.der for link in certificate.chain] == ([between.der] if extra == "intermediate" else [])
-    # The root's presence tells that the intermediate was left out.
+    # The presence of the root shows that the intermediate is missing.
     assert [one.reason for one in certificate.check()] == [Reason.CHAIN_BROKEN] * (extra == "root")
 
 
 def test_a_directory_that_is_swapped_while_it_is_read_loads_as_one_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The link is followed once: the key is of the certificate's version, though the next is mounted by then."""
+    """The link is resolved once: the key is of the certificate's version, even if the next is mounted by then."""
     versions = {name: mint(number=number) for name, number in (("..1", 1), ("..2", 2))}
     for name, minted in versions.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "tls.crt").write_bytes(minted.pem)
         (tmp_path / name / "tls.key").write_bytes(minted.key_pem)
     (tmp_path / "..data").symlink_to("..1")
-    read = CredentialFile.read
+    real_open = os.open
 
-    def read_and_swap(source: CredentialFile) -> bytes:
-        data = read(source)
+    def open_and_swap(path: str, flags: int, *mode: int) -> int:
+        descriptor = real_open(path, flags, *mode)
         (tmp_path / "next").symlink_to("..2")
         (tmp_path / "next").replace(tmp_path / "..data")
-        return data
+        return descriptor
 
-    monkeypatch.setattr(CredentialFile, "read", read_and_swap)
+    monkeypatch.setattr(os, "open", open_and_swap)
     assert ClientCertificate.load(tmp_path).leaf.der == versions["..1"].der
 
 
@@ -311,7 +308,7 @@ PSS = {
 @pytest.mark.parametrize("limits", PSS)
 @pytest.mark.parametrize("sealed", ["clear", "sealed"])
 def test_an_rsa_pss_key_signs_a_handshake(limits: str, sealed: str) -> None:
-    """A key that says it is for RSA-PSS alone, with its certificate, loads and is presented."""
+    """A key limited to RSA-PSS loads with its certificate and is presented."""
     key = openssl("genpkey", "-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048", *PSS[limits], given=b"")
     made = openssl(
         "req", "-x509", "-new", "-key", "@", "-subj", "/CN=svc-user", "-days", "300",
@@ -324,21 +321,21 @@ def test_an_rsa_pss_key_signs_a_handshake(limits: str, sealed: str) -> None:
     pinned = Minted(x509.load_pem_x509_certificate(made), None)
 
     with TlsServer(server(authority()), trusts=pinned) as far:
-        assert call(build_context(certificate, read_trust(authority().pem)), far.port).endswith(b"ok")
+        assert call(create_ssl_context(certificate=certificate, ca=authority().pem), far.port).endswith(b"ok")
     assert far.peers == [pinned.der]
     assert certificate.key_type == "RSA 2048"
 
 
 @pytest.mark.parametrize("extra", [(), ("-setalias", "mine"), ("-addtrust", "clientAuth", "-addreject", "serverAuth")])
 def test_a_trusted_certificate_of_openssl_loads(extra: tuple[str, ...], client: Minted) -> None:
-    """`BEGIN TRUSTED CERTIFICATE` holds the certificate and what it is trusted for; the first is what counts."""
+    """`BEGIN TRUSTED CERTIFICATE` holds the certificate and its trusted uses; only the certificate counts."""
     made = openssl("x509", "-in", "@", "-trustout", *extra, given=client.pem)
     assert b"BEGIN TRUSTED CERTIFICATE" in made
     assert ClientCertificate.load(made + client.key_pem).leaf.der == client.der
 
 
 def test_among_several_keys_the_one_that_fits_is_taken(client: Minted) -> None:
-    """A PEM with two keys loads by the one that belongs to the certificate."""
+    """A PEM with two keys loads with the one of the certificate."""
     other = mint("other", number=5)
     assert ClientCertificate.load(other.key_pem + client.pair).reveal_key() == client.key_bytes(encoding=Encoding.DER)
 
@@ -346,25 +343,24 @@ def test_among_several_keys_the_one_that_fits_is_taken(client: Minted) -> None:
 def test_a_path_below_the_home_directory_may_begin_with_a_tilde(
     client: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`~` stands for the home directory, as configuration files write it."""
+    """`~` is the home directory."""
     monkeypatch.setenv("HOME", str(tmp_path))
     client.write(tmp_path)
     assert ClientCertificate.load("~/client.pem", key="~/client.key").leaf.der == client.der
 
 
 def test_old_ciphers_that_openssl_does_not_offer_are_named(client: Minted, tmp_path: Path) -> None:
-    """Where OpenSSL has no legacy provider, an RC2 store is an error that says so and how to convert it."""
+    """Without OpenSSL's legacy provider, an RC2 store is an error that says how to convert it."""
     rsa = mint(issuer=client.issuer, key="rsa")
     store, key, pem = tmp_path / "old.p12", tmp_path / "old.key", tmp_path / "client.pem"
     store.write_bytes(_pkcs12(rsa, "-legacy"))
     key.write_bytes(_pkcs8(rsa, "-v1", "PBE-SHA1-RC2-40", *_LEGACY))
     pem.write_bytes(rsa.pem)
     program = (
-        "import sys; from seic._tls.certificate import ClientCertificate as C\n"
-        "from seic._errors import CertificateError\n"
+        "import seic, sys\n"
         "for arguments in ((sys.argv[1], None), (sys.argv[3], sys.argv[2])):\n"
-        "    try: C.load(arguments[0], key=arguments[1], password=sys.argv[4])\n"
-        "    except CertificateError as error: print(error.reason, error)\n"
+        "    try: seic.ClientCertificate.load(arguments[0], key=arguments[1], password=sys.argv[4])\n"
+        "    except seic.CertificateError as error: print(error.reason, error)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, store, key, pem, PASSPHRASE],
@@ -381,7 +377,7 @@ def test_old_ciphers_that_openssl_does_not_offer_are_named(client: Minted, tmp_p
 
 
 def test_a_key_without_encryption_ignores_a_passphrase(client: Minted) -> None:
-    """A passphrase that is not needed does no harm: settings outlive the files they were made for."""
+    """An unnecessary passphrase is ignored."""
     assert ClientCertificate.load(client.pair, password=PASSPHRASE).leaf.der == client.der
     plain = pkcs12.serialize_key_and_certificates(None, client.key, client.certificate, None, NoEncryption())
     assert ClientCertificate.load(plain, password=PASSPHRASE).leaf.der == client.der

@@ -1,27 +1,26 @@
-"""Sources that hang: nobody waits for one for long, it is asked once, and every other goes on."""
+"""Callbacks that hang: waits are limited, the callback is called once, and others are not affected."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from seic._errors import CertificateError
-from seic._events import CertificateRejected, CertificateRotated, Event
-from seic._tls import rotation
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason
-from seic._tls.rotation import Identity
-from seic._tls.watching import Watcher
+import seic
+from seic._identity import Identity
+from seic._listeners import Listeners
+from seic._tls import reload
+from seic.events import CertificateRejected, CertificateRotated, Event
 from tests._support.forking import forks, in_child
 from tests._support.pki import PASSPHRASE, Minted, mint
 from tests._support.rotating import NEW, Bench, replace
 
 
 class StuckVault:
-    """A callback that answers when it is let, and counts its calls."""
+    """A callback that can be made to hang, and that counts its calls."""
 
     def __init__(self, minted: Minted) -> None:
         self.minted = minted
@@ -31,24 +30,24 @@ class StuckVault:
         self.answers = threading.Event()
         self.answers.set()
 
-    def __call__(self) -> ClientCertificate:
-        """Return the present certificate, or fail."""
+    def __call__(self) -> seic.ClientCertificate:
+        """Return the current certificate, or raise."""
         self.calls += 1
         self.asked.set()
         assert self.answers.wait(60)
         if self.error is not None:
             raise self.error
-        return ClientCertificate.load(self.minted.pair)
+        return seic.ClientCertificate.load(self.minted.pair)
 
     def hang(self) -> None:
-        """Answer no more."""
+        """Let further calls hang."""
         self.asked.clear()
         self.answers.clear()
 
 
 @pytest.fixture
 def vault(client: Minted) -> Iterator[StuckVault]:
-    """A vault with the first certificate, which answers."""
+    """Return a vault with the first certificate."""
     made = StuckVault(client)
     yield made
     made.answers.set()
@@ -56,34 +55,36 @@ def vault(client: Minted) -> Iterator[StuckVault]:
 
 @pytest.fixture
 def bench(vault: StuckVault, root: Minted, tmp_path: Path) -> Bench:
-    """An identity that holds what the vault gave."""
+    """Return an identity with the vault's certificate."""
     made = Bench(tmp_path, root, vault)
-    made.identity.hold()
+    made.current()
     return made
 
 
 def hang(bench: Bench, vault: StuckVault) -> None:
-    """Have the vault asked when its pause is over, and hang."""
+    """Let the vault be called after its interval, and hang."""
     vault.hang()
     bench.seconds += 60
-    assert bench.identity.look() is not None
+    bench.check_without_waiting()
     assert vault.asked.wait(10)
 
 
 def answer(bench: Bench, vault: StuckVault) -> None:
-    """Have the vault answer, and wait for what comes of it."""
-    done = bench.identity.look()
+    """Let the vault return, and wait for the result."""
+    bench.check_without_waiting()
     vault.answers.set()
-    assert done is None or done.wait(10)
+    bench.wait_for_readings()
 
 
 def silences(bench: Bench) -> list[str]:
-    """What was told of the vault's silence."""
+    """Return the events about the hanging vault."""
     return [event.problem for event in bench.events if isinstance(event, CertificateRejected)]
 
 
-def test_one_that_hangs_holds_up_no_other(vault: StuckVault, client: Minted, root: Minted, tmp_path: Path) -> None:
-    """While one identity's vault hangs, another's files are followed by the same watcher."""
+async def test_one_that_hangs_holds_up_no_other(
+    vault: StuckVault, client: Minted, root: Minted, tmp_path: Path
+) -> None:
+    """While the vault of one identity hangs, the same thread checks the files of another."""
     rotated = threading.Event()
 
     def listen(event: Event) -> None:
@@ -92,39 +93,36 @@ def test_one_that_hangs_holds_up_no_other(vault: StuckVault, client: Minted, roo
 
     certificate, key = client.write(tmp_path)
     stuck = Identity(vault, ca=root.pem, callback_interval=0)
-    other = Identity(ClientCertificate.load(certificate, key=key), ca=root.pem, emit=listen)
-    stuck.hold()
-    other.hold()
+    other = Identity(seic.ClientCertificate.load(certificate, key=key), ca=root.pem)
+    listeners = Listeners(listen)
+    other.add_listener(listeners)
+    stuck.current()
     vault.hang()
-    watcher = Watcher(interval=0.001)
-    watcher.add(stuck)
-    assert vault.asked.wait(10)
-    watcher.add(other)
+    assert await asyncio.to_thread(vault.asked.wait, 10)
+    other.current()
     replace(tmp_path, NEW)
 
-    assert rotated.wait(10)
-    assert other.hold().certificate.leaf.der == NEW.der
-    watcher.discard(stuck)
-    watcher.discard(other)
+    assert await asyncio.to_thread(rotated.wait, 10)
+    assert other.current().certificate == seic.ClientCertificate.load(certificate, key=key)
 
 
 def test_one_that_hangs_is_asked_once(bench: Bench, vault: StuckVault) -> None:
-    """However much time goes by and whoever asks: one call is under way."""
+    """One call is running, independent of time and number of callers."""
     hang(bench, vault)
     for _ in range(5):
         bench.seconds += 60
-        bench.identity.look()
-        bench.identity.look(urgent=True)
-        with pytest.raises(CertificateError):
+        bench.check_without_waiting()
+        bench.check_urgently()
+        with pytest.raises(seic.CertificateError):
             bench.identity.reload()
     assert vault.calls == 2
 
 
 def test_an_urgent_look_waits_for_an_answer(bench: Bench, vault: StuckVault) -> None:
-    """A refused call goes on with the new certificate, though the vault takes a moment."""
+    """A refused request is sent again with the new certificate, although the vault needs a moment."""
     hang(bench, vault)
     vault.minted = NEW
-    looking = threading.Thread(target=lambda: bench.identity.look(urgent=True))
+    looking = threading.Thread(target=bench.check_urgently)
     looking.start()
     vault.answers.set()
     looking.join(10)
@@ -133,21 +131,21 @@ def test_an_urgent_look_waits_for_an_answer(bench: Bench, vault: StuckVault) -> 
 
 
 def test_an_urgent_look_goes_on_in_bounded_time(bench: Bench, vault: StuckVault, client: Minted) -> None:
-    """It counts from when the vault was asked: nobody who comes after that waits at all."""
+    """The limit counts from the call of the vault: later callers do not wait at all."""
     hang(bench, vault)
     bench.seconds += 10
-    bench.identity.look(urgent=True)
+    bench.check_urgently()
     assert bench.presented == client.der
 
 
 def test_a_reload_says_that_there_is_no_answer(bench: Bench, vault: StuckVault, client: Minted) -> None:
-    """It is a typed error with the source, the seconds and the remedy, and the last good certificate stays."""
+    """A typed error has the source, the seconds and the remedy, and the last good certificate stays."""
     hang(bench, vault)
     bench.seconds += 10
-    with pytest.raises(CertificateError) as caught:
+    with pytest.raises(seic.CertificateError) as caught:
         bench.identity.reload()
 
-    assert (caught.value.path, caught.value.reason) == ("the certificate callback", Reason.SOURCE_FAILED)
+    assert (caught.value.path, caught.value.reason) == ("the certificate callback", seic.Reason.SOURCE_FAILED)
     assert "gave no answer in 10 seconds" in str(caught.value)
     assert "the last good certificate stays in service" in str(caught.value)
     assert "give it a time limit of its own" in str(caught.value)
@@ -155,7 +153,7 @@ def test_a_reload_says_that_there_is_no_answer(bench: Bench, vault: StuckVault, 
 
 
 def test_a_reload_reads_what_is_there_when_it_is_asked(bench: Bench, vault: StuckVault) -> None:
-    """What was under way before may bring what was there before: it is read once more."""
+    """A running reading can return the old certificate, so it is read once more."""
     hang(bench, vault)
     found: list[bool] = []
     reloading = threading.Thread(target=lambda: found.append(bench.identity.reload()))
@@ -168,15 +166,15 @@ def test_a_reload_reads_what_is_there_when_it_is_asked(bench: Bench, vault: Stuc
 
 
 def test_silence_is_told_once(bench: Bench, vault: StuckVault) -> None:
-    """One event when the patience is over, however long it lasts; an answer ends it, and the next is told again."""
+    """One event after the timeout; an answer resets this, and the next hang is reported again."""
     hang(bench, vault)
     bench.seconds += 9.9
-    bench.look_without_waiting()
+    bench.check_without_waiting()
     assert silences(bench) == []
     bench.seconds += 0.1
-    bench.look_without_waiting(5)
+    bench.check_without_waiting(5)
     bench.seconds += 3600
-    bench.look_without_waiting(5)
+    bench.check_without_waiting(5)
     (said,) = silences(bench)
     assert said.startswith("the certificate callback: it gave no answer in 10 seconds")
 
@@ -187,12 +185,12 @@ def test_silence_is_told_once(bench: Bench, vault: StuckVault) -> None:
 
     hang(bench, vault)
     bench.seconds += 10
-    bench.look_without_waiting()
+    bench.check_without_waiting()
     assert len(silences(bench)) == 2
 
 
 def test_one_that_fails_after_long_is_not_told_again_and_again(bench: Bench, vault: StuckVault) -> None:
-    """A vault that is down for hours makes two events, its silence and its failure, and not two for each call."""
+    """A vault that is down for hours causes two events, one for the hang and one for the failure, not two per call."""
     vault.error = OSError("down")
     for _ in range(3):
         hang(bench, vault)
@@ -205,17 +203,17 @@ def test_one_that_fails_after_long_is_not_told_again_and_again(bench: Bench, vau
 def test_the_first_certificate_is_waited_for_in_bounded_time(
     answers: bool, vault: StuckVault, root: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing works without it, so the wait is longer; then the error says what did not answer, and in what time."""
-    assert rotation.FIRST_PATIENCE > rotation.PATIENCE
+    """Nothing works without it, so the wait is longer; then the error names the source and the seconds."""
+    assert reload.FIRST_PATIENCE > reload.PATIENCE
     bench = Bench(tmp_path, root, vault)
     if answers:
-        assert bench.identity.hold().generation == 1
+        assert bench.current().generation == 1
         return
-    monkeypatch.setattr(rotation, "FIRST_PATIENCE", 0)
+    monkeypatch.setattr(reload, "FIRST_PATIENCE", 0)
     vault.hang()
-    with pytest.raises(CertificateError) as caught:
-        bench.identity.hold()
-    assert (caught.value.path, caught.value.reason) == ("the certificate callback", Reason.SOURCE_FAILED)
+    with pytest.raises(seic.CertificateError) as caught:
+        bench.current()
+    assert (caught.value.path, caught.value.reason) == ("the certificate callback", seic.Reason.SOURCE_FAILED)
     assert "gave no answer in 0 seconds" in str(caught.value)
     assert "last good" not in str(caught.value)
     assert bench.events == []
@@ -224,21 +222,21 @@ def test_the_first_certificate_is_waited_for_in_bounded_time(
 def test_a_late_first_certificate_is_taken_up(
     vault: StuckVault, root: Minted, tmp_path: Path, client: Minted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who comes when the patience is over fails at once, without a second call; when it comes, it serves."""
+    """Callers after the timeout fail at once, without a second call; when the certificate arrives, it is used."""
     bench = Bench(tmp_path, root, vault)
     vault.hang()
     with monkeypatch.context() as patch:
-        patch.setattr(rotation, "FIRST_PATIENCE", 0)
+        patch.setattr(reload, "FIRST_PATIENCE", 0)
         for _ in range(3):
-            with pytest.raises(CertificateError):
-                bench.identity.hold()
+            with pytest.raises(seic.CertificateError):
+                bench.current()
     vault.answers.set()
     assert bench.presented == client.der
     assert vault.calls == 1
 
 
 def test_a_passphrase_that_hangs_is_no_better(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """What returns the passphrase of a file may be a vault too."""
+    """The callback of a passphrase can be a vault too."""
     certificate, key = client.write(tmp_path)
     key.write_bytes(client.key_bytes(password=PASSPHRASE))
     asked, answers = threading.Event(), threading.Event()
@@ -249,18 +247,18 @@ def test_a_passphrase_that_hangs_is_no_better(client: Minted, root: Minted, tmp_
         assert answers.wait(60)
         return PASSPHRASE
 
-    bench = Bench(tmp_path, root, ClientCertificate.load(certificate, key=key, password=passphrase))
-    bench.identity.hold()
-    bench.look()
+    bench = Bench(tmp_path, root, seic.ClientCertificate.load(certificate, key=key, password=passphrase))
+    bench.current()
+    bench.check()
     new = mint(issuer=root, number=17)
     answers.clear()
     asked.clear()
     certificate.write_bytes(new.pem)
     key.write_bytes(new.key_bytes(password=PASSPHRASE))
-    bench.look_without_waiting(2)
+    bench.check_without_waiting(2)
     assert asked.wait(10)
     bench.seconds += 10
-    bench.identity.look(urgent=True)
+    bench.check_urgently()
     assert silences(bench) == [
         (
             f"{certificate}: it gave no answer in 10 seconds, and is not asked again until it does; the last good "
@@ -268,13 +266,13 @@ def test_a_passphrase_that_hangs_is_no_better(client: Minted, root: Minted, tmp_
         )
     ]
     answers.set()
-    bench.look()
+    bench.wait_for_readings()
     assert bench.presented == new.der
 
 
 @forks
 def test_a_forked_child_forgets_what_its_parent_asked(bench: Bench, vault: StuckVault) -> None:
-    """The thread that waits for the vault stayed in the parent: the child asks by itself."""
+    """The thread that waits for the vault stays in the parent: the child calls the vault itself."""
     hang(bench, vault)
 
     def call() -> bool:
@@ -288,25 +286,24 @@ def test_a_forked_child_forgets_what_its_parent_asked(bench: Bench, vault: Stuck
 
 
 def test_a_listener_that_hangs_holds_up_no_reload(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """Who waits for a reading waits for its events too, but not for longer than its patience."""
+    """A caller that waits for a reading also waits for its listeners, but not longer than its timeout."""
     told, go_on = threading.Event(), threading.Event()
 
     def listen(event: Event) -> None:
         told.set()
         assert go_on.wait(60)
 
-    seconds = [0.0]
-    certificate, key = client.write(tmp_path)
-    identity = Identity(
-        ClientCertificate.load(certificate, key=key), ca=root.pem, emit=listen, monotonic=lambda: seconds[0]
-    )
-    identity.hold()
+    client.write(tmp_path)
+    bench = Bench(tmp_path, root)
+    listeners = Listeners(listen)
+    bench.identity.add_listener(listeners)
+    bench.current()
     replace(tmp_path, NEW)
     found: list[bool] = []
-    first = threading.Thread(target=lambda: found.append(identity.reload()))
+    first = threading.Thread(target=lambda: found.append(bench.identity.reload()))
     first.start()
     assert told.wait(10)
-    assert identity.reload() is False
+    assert bench.identity.reload() is False
     go_on.set()
     first.join(10)
     assert found == [True]

@@ -1,4 +1,4 @@
-"""Each mistake in what the files hold is an error that names the file, the mistake and the remedy."""
+"""Wrong content of the files: each error names the file, the mistake and the remedy."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
 
-from seic._errors import ConfigurationError
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason
-from tests._support.mistakes import OTHER, Row, assert_told_of_bytes, assert_told_of_files, store
+from seic import ClientCertificate, ConfigurationError, Reason
+from tests._support.mistakes import OTHER, Row, assert_error_about_bytes, assert_error_about_files, store
 from tests._support.pki import PASSPHRASE, Minted, authority, mint, openssl, request
 
 
@@ -77,7 +75,7 @@ ROWS: dict[str, Row] = {
         "c.pem",
         ["look swapped", "pass the certificate first"],
     ),
-    "key-for-both": (lambda m: m.key_pem, lambda m: m.key_pem, None, Reason.KEY_AS_CERTIFICATE, "c.pem", ["key=…"]),
+    "key-for-both": (lambda m: m.key_pem, lambda m: m.key_pem, None, Reason.KEY_AS_CERTIFICATE, "c.pem", ["key=..."]),
     "certificate-for-both": (
         lambda m: m.pem,
         lambda m: m.pem,
@@ -110,7 +108,7 @@ ROWS: dict[str, Row] = {
         "c.pem",
         ["(CSR)"],
     ),
-    "request-beside-its-key": (
+    "request-with-its-key": (
         lambda m: request(m) + m.key_pem,
         lambda m: None,
         None,
@@ -258,8 +256,8 @@ def _certificate_on_an_unknown_curve() -> bytes:
 def test_a_mistake_names_its_file_its_reason_and_the_remedy(
     row: str, client: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
 ) -> None:
-    """The error is a CertificateError with the path, the stable code and words that help, and shows no secret."""
-    assert_told_of_files(ROWS[row], client, tmp_path, assert_no_leak)
+    """The error is a CertificateError with the path, the reason code and the remedy, and shows no secret."""
+    assert_error_about_files(ROWS[row], client, tmp_path, assert_no_leak)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -267,11 +265,11 @@ def test_the_same_mistake_in_bytes_is_the_same_error(
     row: str, client: Minted, assert_no_leak: Callable[..., None]
 ) -> None:
     """Given as bytes, the mistake has the same code, and the error says which argument it was."""
-    assert_told_of_bytes(ROWS[row], client, assert_no_leak)
+    assert_error_about_bytes(ROWS[row], client, assert_no_leak)
 
 
 def test_bytes_cannot_be_read_again(client: Minted) -> None:
-    """What was given as bytes has no files to reload; the error names the two ways that can."""
+    """A certificate given as bytes has no files; the error names the two ways that can be reloaded."""
     with pytest.raises(ConfigurationError, match="load it from files, or give a callback") as caught:
         ClientCertificate.load(client.pair).reload()
     assert caught.value.field == "certificate"

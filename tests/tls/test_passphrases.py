@@ -1,4 +1,4 @@
-"""A passphrase that is missing or wrong is an error that names the file and the remedy; nothing ever prompts."""
+"""Missing and wrong passphrases: each error names the file and the remedy; nothing prompts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from seic._errors import CertificateError
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason
-from tests._support.mistakes import Row, assert_told_of_bytes, assert_told_of_files, sealed, store
+from seic import CertificateError, ClientCertificate, Reason
+from tests._support.mistakes import Row, assert_error_about_bytes, assert_error_about_files, sealed, store
 from tests._support.pki import PASSPHRASE, Minted, openssl
 
 ROWS: dict[str, Row] = {
@@ -122,7 +120,7 @@ ROWS: dict[str, Row] = {
 
 @pytest.mark.parametrize("cipher", ["aria-256-cbc", "camellia-256-cbc"])
 def test_a_cipher_that_is_not_known_is_not_a_wrong_passphrase(cipher: str, client: Minted) -> None:
-    """Older versions of cryptography open such a key; where it stays closed, the error is about the cipher."""
+    """Older versions of cryptography decrypt such a key; otherwise the error is about the cipher."""
     how = ("pkcs8", "-topk8", "-in", "@", "-v2", cipher, "-passout", f"pass:{PASSPHRASE}")
     key = openssl(*how, given=client.key_pem)
     told: CertificateError | None = None
@@ -139,8 +137,8 @@ def test_a_cipher_that_is_not_known_is_not_a_wrong_passphrase(cipher: str, clien
 def test_a_mistake_names_its_file_its_reason_and_the_remedy(
     row: str, client: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
 ) -> None:
-    """The error is a CertificateError with the path, the stable code and words that help, and shows no secret."""
-    assert_told_of_files(ROWS[row], client, tmp_path, assert_no_leak)
+    """The error is a CertificateError with the path, the reason code and the remedy, and shows no secret."""
+    assert_error_about_files(ROWS[row], client, tmp_path, assert_no_leak)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -148,11 +146,11 @@ def test_the_same_mistake_in_bytes_is_the_same_error(
     row: str, client: Minted, assert_no_leak: Callable[..., None]
 ) -> None:
     """Given as bytes, the mistake has the same code, and the error says which argument it was."""
-    assert_told_of_bytes(ROWS[row], client, assert_no_leak)
+    assert_error_about_bytes(ROWS[row], client, assert_no_leak)
 
 
 def test_nothing_ever_prompts(client: Minted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a terminal at hand and no passphrase, nothing is asked there."""
+    """Without a passphrase nothing is asked on the terminal."""
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("it asked"))
     monkeypatch.setattr("getpass.getpass", lambda *_: pytest.fail("it asked"))
     with pytest.raises(CertificateError):

@@ -1,4 +1,4 @@
-"""Renewal by callback: asked now and then, and early when a server refuses; its failures change nothing."""
+"""Certificates from a callback: called at intervals, and early after a refusal; its failures change nothing."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from seic._errors import CertificateError, ConfigurationError
-from seic._events import CertificateRejected, CertificateRotated
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason
+import seic
+from seic.events import CertificateRejected, CertificateRotated
 from tests._support.pki import DAY, NOW, PASSPHRASE, Minted, mint
 from tests._support.rotating import BELIEVED, NEW, Bench, Vault
 
 
 def test_a_callback_is_asked_once_a_minute(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """It is called for the first pair, then whenever its pause is over, and what it returns is taken up at once."""
+    """It is called for the first pair, then after each interval, and its result is used at once."""
     vault = Vault(client)
     bench = Bench(tmp_path, root, vault)
     assert vault.calls == 0
@@ -28,10 +26,10 @@ def test_a_callback_is_asked_once_a_minute(client: Minted, root: Minted, tmp_pat
 
     vault.minted = NEW
     bench.seconds += 59.9
-    bench.look()
+    bench.check()
     assert vault.calls == 1
     bench.seconds += 0.1
-    bench.look()
+    bench.check()
     assert vault.calls == 2
     assert bench.presented == NEW.der
     assert [type(event) for event in bench.events] == [CertificateRotated]
@@ -40,41 +38,41 @@ def test_a_callback_is_asked_once_a_minute(client: Minted, root: Minted, tmp_pat
 def test_refused_handshakes_ask_a_callback_early_and_not_all_of_them(
     client: Minted, root: Minted, tmp_path: Path
 ) -> None:
-    """A thousand handshakes refused at once make one call; a second later there may be another."""
+    """A thousand concurrent refusals cause one call; a second later there can be another."""
     vault = Vault(client)
     bench = Bench(tmp_path, root, vault)
-    bench.identity.hold()
+    bench.current()
     vault.minted = NEW
     bench.seconds += 1
     for _ in range(1000):
-        bench.identity.look(urgent=True)
+        bench.check_urgently()
     assert vault.calls == 2
     assert bench.presented == NEW.der
     bench.seconds += 1
-    bench.identity.look(urgent=True)
+    bench.check_urgently()
     assert vault.calls == 3
 
 
 def test_a_failing_callback_leaves_the_pair_in_service(
     client: Minted, root: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
 ) -> None:
-    """Its failure is one event that names the kind of the exception and not its text, which may hold a secret."""
+    """Its failure is one event with the class of the exception, but without its message, which can contain a secret."""
     vault = Vault(client)
     bench = Bench(tmp_path, root, vault)
-    bench.identity.hold()
+    bench.current()
     vault.error = RuntimeError(f"token {PASSPHRASE} was refused")
     for _ in range(3):
         bench.seconds += 60
-        bench.look()
+        bench.check()
 
     assert bench.presented == client.der
     (event,) = bench.events
     assert isinstance(event, CertificateRejected)
-    assert (event.path, event.reason) == ("the certificate callback", Reason.SOURCE_FAILED)
+    assert (event.path, event.reason) == ("the certificate callback", seic.Reason.SOURCE_FAILED)
     assert event.problem.endswith("the new certificate could not be had: RuntimeError")
     assert_no_leak(event)
 
-    with pytest.raises(CertificateError) as caught:
+    with pytest.raises(seic.CertificateError) as caught:
         bench.identity.reload()
     assert caught.value.__cause__ is vault.error
 
@@ -86,24 +84,24 @@ def test_a_failing_callback_leaves_the_pair_in_service(
 def test_a_callback_that_wants_to_end_everything_only_fails(
     urgent: bool, error: BaseException, client: Minted, root: Minted, tmp_path: Path
 ) -> None:
-    """What is no Exception is the source's failure too: no call to an API and no thread ends by it."""
+    """A BaseException is also a failure of the source: it ends no API call and no thread."""
     vault = Vault(client)
     bench = Bench(tmp_path, root, vault)
-    bench.identity.hold()
+    bench.current()
     vault.error = error
     bench.seconds += 60
-    bench.identity.look(urgent=urgent)
+    bench.identity.check_for_update(urgent=urgent, wait=True)
 
     assert bench.presented == client.der
     (event,) = bench.events
     assert isinstance(event, CertificateRejected)
-    assert (event.reason, type(error).__name__ in event.problem) == (Reason.SOURCE_FAILED, True)
+    assert (event.reason, type(error).__name__ in event.problem) == (seic.Reason.SOURCE_FAILED, True)
 
 
 def test_a_passphrase_that_wants_to_end_everything_only_fails(
     client: Minted, root: Minted, tmp_path: Path, assert_no_leak: Callable[..., None]
 ) -> None:
-    """A callable passphrase that leaves the program at a reload is an error without the frames that hold the key."""
+    """A passphrase callback that raises SystemExit in a reload causes an error without the frames that hold the key."""
     certificate, key = client.write(tmp_path)
     key.write_bytes(client.key_bytes(password=PASSPHRASE))
     answers: list[str] = [PASSPHRASE]
@@ -111,8 +109,8 @@ def test_a_passphrase_that_wants_to_end_everything_only_fails(
     def answer() -> str:
         return answers.pop() if answers else sys.exit(1)
 
-    identity = Bench(tmp_path, root, ClientCertificate.load(certificate, key=key, password=answer)).identity
-    with pytest.raises(CertificateError, match="SystemExit") as caught:
+    identity = Bench(tmp_path, root, seic.ClientCertificate.load(certificate, key=key, password=answer)).identity
+    with pytest.raises(seic.CertificateError, match="SystemExit") as caught:
         identity.reload()
     assert_no_leak(caught.value, keys=(client,))
 
@@ -120,60 +118,60 @@ def test_a_passphrase_that_wants_to_end_everything_only_fails(
 def test_a_callback_with_a_mistake_in_its_settings_leaves_the_pair_in_service(
     client: Minted, root: Minted, tmp_path: Path
 ) -> None:
-    """A ConfigurationError from a callback is its failure, told as an event and raised by a reload as any other."""
+    """A ConfigurationError from a callback is a failure like any other: an event, and raised by a reload."""
     vault = Vault(client)
     bench = Bench(tmp_path, root, vault)
-    bench.identity.hold()
-    vault.error = ConfigurationError("VAULT_ADDR: is missing", field="VAULT_ADDR")
+    bench.current()
+    vault.error = seic.ConfigurationError("VAULT_ADDR: is missing", field="VAULT_ADDR")
     bench.seconds += 60
-    bench.look()
+    bench.check()
 
     assert bench.presented == client.der
     (event,) = bench.events
     assert isinstance(event, CertificateRejected)
-    assert (event.reason, "VAULT_ADDR: is missing" in event.problem) == (Reason.SOURCE_FAILED, True)
-    with pytest.raises(CertificateError) as caught:
+    assert (event.reason, "VAULT_ADDR: is missing" in event.problem) == (seic.Reason.SOURCE_FAILED, True)
+    with pytest.raises(seic.CertificateError) as caught:
         bench.identity.reload()
     assert caught.value.__cause__ is vault.error
 
 
 def test_a_callback_that_fails_at_first_is_an_error(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """Without a first pair there is nothing to serve."""
+    """Without a first pair there is nothing to use."""
     vault = Vault(client)
     vault.error = OSError("down")
-    with pytest.raises(CertificateError, match="OSError"):
-        Bench(tmp_path, root, vault).identity.hold()
+    with pytest.raises(seic.CertificateError, match="OSError"):
+        Bench(tmp_path, root, vault).current()
 
 
 def test_a_callback_that_returns_something_else_is_told_what_to_return(root: Minted, tmp_path: Path) -> None:
-    """The error names the type that came and the one that should."""
+    """The error names the returned type and the expected one."""
     bench = Bench(tmp_path, root, lambda: b"PEM")  # type: ignore[arg-type]
-    with pytest.raises(CertificateError, match=r"must return what ClientCertificate\.load returns, not bytes"):
-        bench.identity.hold()
+    with pytest.raises(seic.CertificateError, match=r"must return what ClientCertificate\.load returns, not bytes"):
+        bench.current()
 
 
 def test_a_callback_that_returns_what_cannot_work_is_reported_with_its_reason(
     client: Minted, root: Minted, tmp_path: Path
 ) -> None:
-    """An error of load inside the callback keeps its own reason."""
+    """An error of load inside the callback keeps its reason."""
     vault = Vault(client)
     bench = Bench(tmp_path, root, vault)
-    bench.identity.hold()
+    bench.current()
     vault.minted = mint(issuer=root, not_after=NOW - DAY / 2)
     bench.seconds += 60
-    bench.look()
-    assert [event.reason for event in bench.events if isinstance(event, CertificateRejected)] == [Reason.EXPIRED]
+    bench.check()
+    assert [event.reason for event in bench.events if isinstance(event, CertificateRejected)] == [seic.Reason.EXPIRED]
 
 
 def test_a_failing_passphrase_is_reported_without_its_text(client: Minted, root: Minted, tmp_path: Path) -> None:
-    """A callable passphrase that fails at a reload is the source's failure."""
+    """A passphrase callback that fails in a reload is a failure of the source."""
     certificate, key = client.write(tmp_path)
     key.write_bytes(client.key_bytes(password=PASSPHRASE))
     answers: list[str] = [PASSPHRASE]
-    bench = Bench(tmp_path, root, ClientCertificate.load(certificate, key=key, password=answers.pop))
-    bench.identity.hold()
+    bench = Bench(tmp_path, root, seic.ClientCertificate.load(certificate, key=key, password=answers.pop))
+    bench.current()
     os.utime(key)
-    bench.look(BELIEVED)
+    bench.check(BELIEVED)
     assert [event.problem for event in bench.events if isinstance(event, CertificateRejected)] == [
         f"{key}: the callable that supplies its passphrase raised IndexError"
     ]

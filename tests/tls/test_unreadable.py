@@ -1,4 +1,4 @@
-"""What is there, but not for this user to read: the error names which, and the permission that lacks."""
+"""Files and folders that this user may not read: the error names them and the missing permission."""
 
 from __future__ import annotations
 
@@ -10,24 +10,20 @@ from pathlib import Path
 
 import pytest
 
-import seic._tls.decode  # noqa: F401 - before the user changes, who may not read this Python either
-from seic._errors import CertificateError
-from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason
-from seic._tls.trust import read_trust
+from seic import CertificateError, ClientCertificate, Reason, create_ssl_context
 from tests._support.pki import Minted
 
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unset the machine's own variables, which name its bundle."""
+    """Unset the machine's own variables, which may name a bundle."""
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
 
 
 @contextlib.contextmanager
 def _as_nobody(folder: Path) -> Iterator[str]:
-    """Let a user run the body to whom permissions mean something: nothing is unreadable to root."""
+    """Run the body as a user without privileges, since root can read everything."""
     for above in [folder, *folder.parents[:2]]:
         above.chmod(0o755)
     was = os.geteuid()
@@ -41,7 +37,7 @@ def _as_nobody(folder: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("what", ["folder", "file-in-it", "link-to-itself"])
 def test_a_directory_that_may_not_be_read_is_named(what: str, root: Minted, tmp_path: Path) -> None:
-    """A folder that may not be listed, a file in it that may not be read: the error tells which, and who may not."""
+    """The error names the unreadable folder or file, and the user."""
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "ca.pem").write_bytes(root.pem)
@@ -51,7 +47,7 @@ def test_a_directory_that_may_not_be_read_is_named(what: str, root: Minted, tmp_
         (folder / "ca.pem" if what == "file-in-it" else folder).chmod(0)
     named = {"folder": folder, "file-in-it": folder / "ca.pem", "link-to-itself": folder / "loop.pem"}[what]
     with _as_nobody(tmp_path) as user, pytest.raises(CertificateError) as caught:
-        read_trust(folder)
+        create_ssl_context(ca=folder)
     folder.chmod(0o700)
 
     assert (caught.value.reason, caught.value.path, caught.value.field) == (Reason.UNREADABLE, str(named), "ca")
@@ -63,7 +59,7 @@ def test_a_directory_that_may_not_be_read_is_named(what: str, root: Minted, tmp_
 def test_a_folder_of_a_pair_that_may_not_be_entered_is_not_taken_for_an_empty_one(
     client: Minted, tmp_path: Path
 ) -> None:
-    """Its tls.crt is there, and cannot be seen: what lacks is the permission, not the file."""
+    """Its tls.crt exists but is not visible: the error is about the permission, not the file."""
     folder = tmp_path / "tls"
     folder.mkdir()
     (folder / "tls.crt").write_bytes(client.pem)
@@ -84,7 +80,7 @@ def test_a_folder_of_a_pair_that_may_not_be_entered_is_not_taken_for_an_empty_on
 def test_a_variable_that_names_what_may_not_be_read_is_an_error(
     variable: str, closed: str, root: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It exists, and its format is in order: what is missing is the permission, and the error says so."""
+    """The error is about the permission, not about a missing file or its format."""
     folder = tmp_path / "folder"
     folder.mkdir()
     bundle = folder / "ca.pem"
@@ -93,7 +89,7 @@ def test_a_variable_that_names_what_may_not_be_read_is_an_error(
     named = str(bundle if variable == "SSL_CERT_FILE" else folder)
     monkeypatch.setenv(variable, named)
     with _as_nobody(tmp_path) as user, pytest.raises(CertificateError, match="may not read it") as caught:
-        read_trust().new_context()
+        create_ssl_context()
     folder.chmod(0o700)
 
     assert (caught.value.reason, caught.value.path) == (Reason.UNREADABLE, named)
@@ -104,12 +100,12 @@ def test_a_variable_that_names_what_may_not_be_read_is_an_error(
 def test_a_systems_folder_that_may_not_be_read_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Minted
 ) -> None:
-    """The system's bundle serves where its folder of hashed names is closed to this user."""
+    """The system's bundle is used if its folder of hashed names is not readable."""
     (tmp_path / "bundle.pem").write_bytes(root.pem)
     (tmp_path / "closed").mkdir(mode=0)
     paths = ssl.DefaultVerifyPaths("", "", "", str(tmp_path / "none"), "", str(tmp_path / "closed"))
     monkeypatch.setattr("seic._tls.trust._BUNDLES", (str(tmp_path / "closed" / "x"), str(tmp_path / "bundle.pem")))
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
     with _as_nobody(tmp_path):
-        trust = read_trust(platform="linux")
-    assert (trust.cafile, trust.capath) == (str(tmp_path / "bundle.pem"), None)
+        context = create_ssl_context()
+    assert context.get_ca_certs(binary_form=True) == [root.der]

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 import trio
 
-from seic._tokens.source import TokenSource
-from tests._support.token_desk import PATIENCE, TokenDesk, landed, name
+from seic._tokens.source import CachingTokenSource
+from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, landed, name
 
 
-async def test_a_cancelled_leader_cancels_nobody(desk: TokenDesk) -> None:
+async def test_a_cancelled_leader_cancels_nobody(desk: FakeEndpoint) -> None:
     """Whoever began the fetch does not own it."""
     source = desk.source()
     desk.hold()
-    leader = asyncio.create_task(source.obtain())
+    leader = asyncio.create_task(source.get())
     assert await desk.arrived.wait_async(PATIENCE)
-    waiter = asyncio.create_task(source.obtain())
+    waiter = asyncio.create_task(source.get())
     leader.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leader
@@ -29,15 +29,15 @@ async def test_a_cancelled_leader_cancels_nobody(desk: TokenDesk) -> None:
     assert desk.calls == 1
 
 
-async def test_a_cancelled_waiter_cancels_nobody(desk: TokenDesk) -> None:
+async def test_a_cancelled_waiter_cancels_nobody(desk: FakeEndpoint) -> None:
     """Nor does one of those who only wait, whether by a cancel or by a deadline of its own."""
     source = desk.source()
     desk.hold()
-    leader = asyncio.create_task(source.obtain())
+    leader = asyncio.create_task(source.get())
     assert await desk.arrived.wait_async(PATIENCE)
-    waiter = asyncio.create_task(source.obtain())
+    waiter = asyncio.create_task(source.get())
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(source.obtain(), 0.001)
+        await asyncio.wait_for(source.get(), 0.001)
     waiter.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiter
@@ -47,11 +47,11 @@ async def test_a_cancelled_waiter_cancels_nobody(desk: TokenDesk) -> None:
     assert desk.calls == 1
 
 
-async def test_a_fetch_that_all_have_left_still_lands(desk: TokenDesk) -> None:
+async def test_a_fetch_that_all_have_left_still_lands(desk: FakeEndpoint) -> None:
     """What was asked for is not thrown away: the next caller finds it."""
     source = desk.source()
     desk.hold()
-    crowd = [asyncio.create_task(source.obtain()) for _ in range(10)]
+    crowd = [asyncio.create_task(source.get()) for _ in range(10)]
     assert await desk.arrived.wait_async(PATIENCE)
     for task in crowd:
         task.cancel()
@@ -59,7 +59,7 @@ async def test_a_fetch_that_all_have_left_still_lands(desk: TokenDesk) -> None:
     desk.release()
     await landed(source)
 
-    assert name(await source.obtain()) == "token-1"
+    assert name(await source.get()) == "token-1"
     assert desk.calls == 1
 
 
@@ -80,17 +80,18 @@ async def _cancel_at_each_step(call: Callable[[], Awaitable[Any]], settle: Calla
 
 
 @pytest.mark.parametrize("begins", [True, False], ids=["the leader", "a waiter"])
-async def test_a_caller_may_be_cancelled_at_every_point(desk: TokenDesk, begins: bool) -> None:
+async def test_a_caller_may_be_cancelled_at_every_point(desk: FakeEndpoint, begins: bool) -> None:
     """Wherever that hits it, whoever else waits gets a token, and never more than one request is made for a fetch."""
-    sources: list[TokenSource] = []
+    desk.turns = 3
+    sources: list[CachingTokenSource] = []
 
     async def call() -> None:
         source = desk.source()
         sources.append(source)
         if not begins:
-            other.append(asyncio.create_task(source.obtain()))
+            other.append(asyncio.create_task(source.get()))
             await asyncio.sleep(0)
-        await source.obtain()
+        await source.get()
 
     other: list[asyncio.Task[Any]] = []
 
@@ -99,10 +100,10 @@ async def test_a_caller_may_be_cancelled_at_every_point(desk: TokenDesk, begins:
             return
         requests = desk.calls
         source = sources[-1]
-        await source.obtain()
+        await source.get()
         for task in other:
             await task
-        assert source.stats.token_requests == 1
+        assert source.cache.stats.token_requests == 1
         assert desk.calls <= requests + 1
 
     steps = await _cancel_at_each_step(call, settle)
@@ -110,19 +111,19 @@ async def test_a_caller_may_be_cancelled_at_every_point(desk: TokenDesk, begins:
     assert len(sources) >= steps
 
 
-def test_a_cancelled_trio_leader_cancels_nobody(desk: TokenDesk) -> None:
+def test_a_cancelled_trio_leader_cancels_nobody(desk: FakeEndpoint) -> None:
     """Nor does the end of its nursery."""
     source = desk.source()
     names: list[str] = []
 
     async def wait() -> None:
-        names.append(name(await source.obtain()))
+        names.append(name(await source.get()))
 
     async def main() -> None:
         desk.hold()
         async with trio.open_nursery() as outer:
             async with trio.open_nursery() as inner:
-                inner.start_soon(source.obtain)
+                inner.start_soon(source.get)
                 assert await desk.arrived.wait_async(PATIENCE)
                 outer.start_soon(wait)
                 await trio.lowlevel.checkpoint()

@@ -13,10 +13,12 @@ from seic._errors import TokenEndpointUnavailable
 from seic._events import Event, StoreDegraded
 from seic._model.grant_parameters import Grant
 from seic._model.grants import AuthorizationCode, ClientCredentials
-from seic._tokens.source import TokenSource
-from seic._tokens.spending import Spendings
+from seic._tokens.single_use import SingleUseMemory
+from seic._tokens.source import CachingTokenSource
 from seic._tokens.store import MemoryStore
-from tests._support.fake_provider import FakeProvider, Hands
+from tests._support.clocks import FakeClock
+from tests._support.fakes.provider import FakeProvider
+from tests._support.fakes.server import PATIENCE
 
 LATER = 3_601.0
 
@@ -53,27 +55,28 @@ class Claiming(MemoryStore):
         self.held.discard(key)
 
 
-def process(provider: FakeProvider, hands: Hands, store: MemoryStore, **options: Any) -> TokenSource:
+def process(provider: FakeProvider, clock: FakeClock, store: MemoryStore, **options: Any) -> CachingTokenSource:
     """Return a source that knows nothing of what others spend, as one in another process."""
-    source = provider.source(options.pop("grant", AuthorizationCode(code="c")), hands, store=store, **options)
-    source._spendings = Spendings()
-    return source
+    grant = options.pop("grant", AuthorizationCode(code="c"))
+    return provider.source(grant, clock, store=store, memory=SingleUseMemory(), **options)
 
 
-async def logged_in(provider: FakeProvider, hands: Hands, store: MemoryStore) -> tuple[TokenSource, TokenSource]:
+async def logged_in(
+    provider: FakeProvider, clock: FakeClock, store: MemoryStore
+) -> tuple[CachingTokenSource, CachingTokenSource]:
     """Return two processes with the token of one login, which is over by now."""
-    one, other = process(provider, hands, store), process(provider, hands, store)
+    one, other = process(provider, clock, store), process(provider, clock, store)
     assert await one.token() == await other.token()
-    hands.now += LATER
+    clock.advance(LATER)
     return one, other
 
 
 async def test_two_processes_spend_a_refresh_token_once() -> None:
     """Expect the second to wait, and to take the first one's token: at a second use the provider ends the session."""
-    provider, hands, store = FakeProvider(), Hands(), Claiming()
-    sources = await logged_in(provider, hands, store)
-    provider.gate = asyncio.Event()
-    store.refused = provider.gate.set
+    provider, clock, store = FakeProvider(), FakeClock(), Claiming()
+    sources = await logged_in(provider, clock, store)
+    provider.hold()
+    store.refused = provider.release
     one, other = await asyncio.gather(*(source.token() for source in sources))
 
     assert one == other
@@ -85,9 +88,9 @@ async def test_two_processes_spend_a_refresh_token_once() -> None:
 
 async def test_who_comes_too_late_to_see_the_token_looks_again() -> None:
     """Expect the look after the claim to count: the other was through with it between the first look and the claim."""
-    provider, hands, store = FakeProvider(), Hands(), Claiming()
-    one, other = await logged_in(provider, hands, store)
-    before = one.state.held.token
+    provider, clock, store = FakeProvider(), FakeClock(), Claiming()
+    one, other = await logged_in(provider, clock, store)
+    before = one.cache.token.token
     new = await one.token()
     store.save("key", before)
     store.granted = lambda: store.save("key", new)
@@ -98,8 +101,8 @@ async def test_who_comes_too_late_to_see_the_token_looks_again() -> None:
 
 async def test_a_process_whose_renewal_fails_lets_the_next_one_try() -> None:
     """Expect the claim to be given back with the error."""
-    provider, hands, store = FakeProvider(), Hands(), Claiming()
-    one, other = await logged_in(provider, hands, store)
+    provider, clock, store = FakeProvider(), FakeClock(), Claiming()
+    one, other = await logged_in(provider, clock, store)
     provider.plan.extend([httpx.Response(503)] * 2)
     with pytest.raises(TokenEndpointUnavailable):
         await one.token()
@@ -110,12 +113,11 @@ async def test_a_process_whose_renewal_fails_lets_the_next_one_try() -> None:
 
 async def test_a_renewal_that_is_cut_off_gives_its_claim_back() -> None:
     """Expect a caller's end to leave nobody waiting for nothing."""
-    provider, hands, store = FakeProvider(), Hands(), Claiming()
-    one, _ = await logged_in(provider, hands, store)
-    provider.arrived.clear()
-    provider.gate = asyncio.Event()
+    provider, clock, store = FakeProvider(), FakeClock(), Claiming()
+    one, _ = await logged_in(provider, clock, store)
+    provider.hold()
     call = asyncio.create_task(one.token())
-    await provider.arrived.wait()
+    assert await provider.arrived.wait_async(PATIENCE)
     assert store.held == {"key"}
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
@@ -126,12 +128,12 @@ async def test_a_renewal_that_is_cut_off_gives_its_claim_back() -> None:
 
 async def test_nobody_waits_for_ever_for_another_process() -> None:
     """Expect an error after the time that a token call may take; the claim itself ends soon after that."""
-    provider, hands, store = FakeProvider(), Hands(), Claiming()
-    one, _ = await logged_in(provider, hands, store)
+    provider, clock, store = FakeProvider(), FakeClock(), Claiming()
+    one, _ = await logged_in(provider, clock, store)
     store.held.add("key")
 
     def a_second_passes() -> None:
-        hands.now += 1
+        clock.advance(1)
 
     store.refused = a_second_passes
     with pytest.raises(TokenEndpointUnavailable, match="another process"):
@@ -142,11 +144,11 @@ async def test_nobody_waits_for_ever_for_another_process() -> None:
 
 async def test_a_store_that_cannot_claim_costs_no_call() -> None:
     """Expect it to be told, and the renewal to go on as with a store that knows no claims."""
-    provider, hands, store = FakeProvider(), Hands(), Claiming()
+    provider, clock, store = FakeProvider(), FakeClock(), Claiming()
     heard: list[Event] = []
-    one = process(provider, hands, store, emit=heard.append)
+    one = process(provider, clock, store, emit=heard.append)
     await one.token()
-    hands.now += LATER
+    clock.advance(LATER)
 
     def fail() -> None:
         raise OSError
@@ -163,12 +165,12 @@ async def test_a_store_that_cannot_claim_costs_no_call() -> None:
 )
 async def test_what_spends_no_refresh_token_is_not_claimed(grant: Grant) -> None:
     """Expect no word with the store about what may be asked for twice."""
-    provider, hands, store = FakeProvider(), Hands(), Claiming()
+    provider, clock, store = FakeProvider(), FakeClock(), Claiming()
     provider.refreshable = isinstance(grant, AuthorizationCode)
-    source = process(provider, hands, store, grant=grant)
+    source = process(provider, clock, store, grant=grant)
     await source.token()
     if not provider.refreshable:
-        hands.now += LATER
+        clock.advance(LATER)
         await source.token()
 
     assert store.claims == []

@@ -10,12 +10,12 @@ import trio
 
 from seic import TokenError
 from seic._events import TokenWaitStarted
-from seic._runtime import Latch
 from tests._support.clocks import FakeClock
-from tests._support.token_desk import PATIENCE, TokenDesk
+from tests._support.fakes.gate import Gate
+from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
 
 
-async def test_closing_ends_a_fetch_and_waits_for_its_end(desk: TokenDesk) -> None:
+async def test_closing_ends_a_fetch_and_waits_for_its_end(desk: FakeEndpoint) -> None:
     """No task is left behind, and the source can be used on."""
     source = desk.source()
     desk.hold()
@@ -30,7 +30,7 @@ async def test_closing_ends_a_fetch_and_waits_for_its_end(desk: TokenDesk) -> No
     assert (await source.token()).access_token == "token-1"
 
 
-async def test_whoever_waits_for_a_fetch_that_is_closed_gets_its_token(desk: TokenDesk) -> None:
+async def test_whoever_waits_for_a_fetch_that_is_closed_gets_its_token(desk: FakeEndpoint) -> None:
     """A close waits for it for a second; nothing is asked for twice."""
     source = desk.source()
     desk.hold()
@@ -46,7 +46,7 @@ async def test_whoever_waits_for_a_fetch_that_is_closed_gets_its_token(desk: Tok
 
 @pytest.mark.parametrize("ahead", [False, True], ids=["in need", "ahead"])
 async def test_whoever_waits_for_a_fetch_that_a_close_ends_gets_an_error_and_asks_no_more(
-    desk: TokenDesk, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, ahead: bool
+    desk: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, ahead: bool
 ) -> None:
     """Each of them an error of its own that says so; no task is left, and later calls find nothing remembered."""
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
@@ -59,6 +59,7 @@ async def test_whoever_waits_for_a_fetch_that_a_close_ends_gets_an_error_and_ask
         await source.token()
         clock.advance(600)
     callers = [asyncio.create_task(source.token()) for _ in range(3)]
+    await asyncio.sleep(0)
     assert await desk.arrived.wait_async(PATIENCE)
     await source.aclose()
 
@@ -73,10 +74,12 @@ async def test_whoever_waits_for_a_fetch_that_a_close_ends_gets_an_error_and_ask
     assert desk.calls == calls + 1
 
 
-def test_a_blocking_close_leaves_no_caller_without_an_answer(desk: TokenDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_blocking_close_leaves_no_caller_without_an_answer(
+    desk: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The twin does the same for callers in threads."""
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
-    waiting = Latch()
+    waiting = Gate()
     source = desk.source(emit=lambda event: waiting.set() if isinstance(event, TokenWaitStarted) else None)
     desk.hold()
     with ThreadPoolExecutor(1) as pool:
@@ -85,12 +88,12 @@ def test_a_blocking_close_leaves_no_caller_without_an_answer(desk: TokenDesk, mo
         source.close()
         with pytest.raises(TokenError, match="closed"):
             caller.result(PATIENCE)
-        assert source.state.flight is None
+        assert source.cache.pending is None
         desk.release()
     assert desk.calls == 1
 
 
-def test_trio_closes_as_well(desk: TokenDesk, clock: FakeClock) -> None:
+def test_trio_closes_as_well(desk: FakeEndpoint, clock: FakeClock) -> None:
     """The system task ends."""
     source = desk.source(clock)
 
@@ -101,6 +104,6 @@ def test_trio_closes_as_well(desk: TokenDesk, clock: FakeClock) -> None:
         await source.token()
         assert await desk.arrived.wait_async(PATIENCE)
         await source.aclose()
-        assert source.state.flight is None
+        assert source.cache.pending is None
 
     trio.run(main)

@@ -13,29 +13,29 @@ import trio
 
 from seic import TokenEndpointUnavailable
 from seic._events import Event, TokenWaitStarted
-from seic._runtime import Latch
 from tests._support.clocks import FakeClock
 from tests._support.crowds import in_threads, names_of
+from tests._support.fakes.gate import Gate
+from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, name
 from tests._support.loops import Loop
-from tests._support.token_desk import PATIENCE, TokenDesk, name
 
 
-def test_a_loop_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
+def test_a_loop_that_ends_mid_fetch_hands_over(desk: FakeEndpoint) -> None:
     """asyncio.run cancels what is left; whoever waits elsewhere begins anew."""
     source = desk.source()
     desk.hold()
-    begun = Latch()
+    begun = Gate()
 
     async def begin() -> None:
-        asyncio.ensure_future(source.obtain())  # noqa: RUF006  # the end of the loop is what it is left to
+        asyncio.ensure_future(source.get())  # noqa: RUF006  # the end of the loop is what it is left to
         assert await desk.arrived.wait_async(PATIENCE)
         begun.set()
         assert await waiting.wait_async(PATIENCE)
 
-    waiting = Latch()
+    waiting = Gate()
     (dying,) = in_threads(lambda: asyncio.run(begin()))
     assert begun.wait(PATIENCE)
-    futures = in_threads(source.obtain_sync, lambda: asyncio.run(source.obtain()), lambda: trio.run(source.obtain))
+    futures = in_threads(source.get_sync, lambda: asyncio.run(source.get()), lambda: trio.run(source.get))
     desk.hold()
     waiting.set()
     dying.result(PATIENCE)
@@ -46,16 +46,16 @@ def test_a_loop_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
     assert desk.calls == 2
 
 
-def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(desk: TokenDesk, clock: FakeClock) -> None:
+def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(desk: FakeEndpoint, clock: FakeClock) -> None:
     """The renewal that it cut off is not begun anew by the next call at once, which would cut it off as well."""
     source = desk.source(clock)
-    source.obtain_sync()
+    source.get_sync()
     clock.advance(3000)
     desk.hold()
 
     async def call(*, begins: bool) -> None:
-        await source.obtain()
-        assert (source.state.flight is not None) is begins
+        await source.get()
+        assert (source.cache.pending is not None) is begins
         assert await desk.arrived.wait_async(PATIENCE)
 
     asyncio.run(call(begins=True))
@@ -64,31 +64,31 @@ def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(desk: TokenDesk, c
     assert desk.calls == 2
 
     clock.advance(1)
-    desk.arrived = Latch()
+    desk.arrived = Gate()
     asyncio.run(call(begins=True))
 
 
-def test_a_trio_run_that_ends_mid_fetch_hands_over(desk: TokenDesk) -> None:
+def test_a_trio_run_that_ends_mid_fetch_hands_over(desk: FakeEndpoint) -> None:
     """A system task ends with the run that it belongs to."""
     source = desk.source()
     desk.hold()
 
     async def begin() -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(source.obtain)
+            nursery.start_soon(source.get)
             assert await desk.arrived.wait_async(PATIENCE)
             nursery.cancel_scope.cancel()
 
     trio.run(begin)
     desk.release()
-    assert name(source.obtain_sync()) == "token-1"
+    assert name(source.get_sync()) == "token-1"
     assert desk.calls == 2
 
 
 @pytest.mark.parametrize("waiter", ["thread", "asyncio", "trio"])
-def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: TokenDesk, waiter: str) -> None:
+def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: FakeEndpoint, waiter: str) -> None:
     """Nobody tells them: they look by themselves."""
-    waiting = Latch()
+    waiting = Gate()
 
     def emit(event: Event) -> None:
         if isinstance(event, TokenWaitStarted) and threading.current_thread() is not loop.thread:
@@ -97,12 +97,12 @@ def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: To
     source = desk.source(emit=emit)
     desk.hold()
     loop = Loop()
-    loop.start(source.obtain())
+    loop.start(source.get())
     assert desk.arrived.wait(PATIENCE)
     kinds: dict[str, Callable[[], Any]] = {
-        "asyncio": lambda: asyncio.run(source.obtain()),
-        "trio": lambda: trio.run(source.obtain),
-        "thread": source.obtain_sync,
+        "asyncio": lambda: asyncio.run(source.get()),
+        "trio": lambda: trio.run(source.get),
+        "thread": source.get_sync,
     }
     (future,) = in_threads(kinds[waiter])
     assert waiting.wait(PATIENCE)
@@ -114,38 +114,38 @@ def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: To
     assert desk.calls == 2
 
 
-def test_a_loop_that_stands_still_hands_over(desk: TokenDesk) -> None:
+def test_a_loop_that_stands_still_hands_over(desk: FakeEndpoint) -> None:
     """It may go on some day; then it finds that its fetch was given up, and what it brings is not taken."""
     source = desk.source()
     desk.hold()
     loop = Loop()
-    first = loop.start(source.obtain())
+    first = loop.start(source.get())
     assert desk.arrived.wait(PATIENCE)
     loop.stop()
     desk.release()
-    second = source.obtain_sync()
+    second = source.get_sync()
     assert name(second) == "token-1"
 
     loop.go_on()
     assert first.result(PATIENCE) is second
-    assert source.obtain_sync() is second
+    assert source.get_sync() is second
     loop.close()
     assert desk.calls == 2
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_loop_that_is_closed_without_a_word_hands_over(desk: TokenDesk, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_loop_that_is_closed_without_a_word_hands_over(desk: FakeEndpoint, caplog: pytest.LogCaptureFixture) -> None:
     """Its task can never end; that is its owner's mistake, and nobody else's trouble."""
     source = desk.source()
     desk.hold()
     loop = Loop()
-    first = loop.start(source.obtain())
+    first = loop.start(source.get())
     assert desk.arrived.wait(PATIENCE)
     loop.stop()
     loop.loop.close()
     desk.release()
-    assert name(source.obtain_sync()) == "token-1"
-    assert name(asyncio.run(source.obtain())) == "token-1"
+    assert name(source.get_sync()) == "token-1"
+    assert name(asyncio.run(source.get())) == "token-1"
     assert not first.done()
     assert desk.calls == 2
     # Python complains of the pending tasks when it finds them: here, rather than in another test.
@@ -153,15 +153,15 @@ def test_a_loop_that_is_closed_without_a_word_hands_over(desk: TokenDesk, caplog
     gc.collect()
 
 
-async def test_a_fetch_whose_runner_is_stuck_is_given_up(desk: TokenDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fetch_whose_runner_is_stuck_is_given_up(desk: FakeEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """Code that blocks its event loop holds nobody in another loop for longer than a fetch may take."""
     monkeypatch.setattr("seic._tokens.source._GRACE", 0.0)
     monkeypatch.setattr("seic._tokens.source.PATIENCE", 0.0)
     source = desk.source(timeout=0.01)
-    stuck, free = Latch(), Latch()
+    stuck, free = Gate(), Gate()
 
     async def begin() -> None:
-        task = asyncio.ensure_future(source.obtain())
+        task = asyncio.ensure_future(source.get())
         assert await desk.arrived.wait_async(PATIENCE)
         stuck.set()
         free.wait(PATIENCE)  # blocks the loop
@@ -171,7 +171,7 @@ async def test_a_fetch_whose_runner_is_stuck_is_given_up(desk: TokenDesk, monkey
     (blocked,) = in_threads(lambda: asyncio.run(begin()))
     assert await stuck.wait_async(PATIENCE)
     with pytest.raises(TokenEndpointUnavailable, match="no answer within"):
-        await source.obtain()
+        await source.get()
     desk.release()
     free.set()
     await asyncio.wrap_future(blocked)

@@ -20,10 +20,10 @@ from seic._events import (
 )
 from tests._support.clocks import FakeClock
 from tests._support.crowds import CALLERS, all_of
-from tests._support.token_desk import UNAVAILABLE, TokenDesk, landed, name, refusal
+from tests._support.fakes.token_endpoint import UNAVAILABLE, FakeEndpoint, landed, name, refusal
 
 
-async def test_one_failure_is_shared_by_all_who_waited(desk: TokenDesk) -> None:
+async def test_one_failure_is_shared_by_all_who_waited(desk: FakeEndpoint) -> None:
     """Each has an error of its own with a traceback of its own; the cause is the same for all."""
     desk.plan.extend([httpx.ConnectError("refused"), httpx.ConnectError("refused")])
     source = desk.source()
@@ -34,9 +34,9 @@ async def test_one_failure_is_shared_by_all_who_waited(desk: TokenDesk) -> None:
     assert len({id(error.__cause__) for error in errors}) == 1
     assert isinstance(errors[0].__cause__, httpx.ConnectError)
     assert desk.calls == 2
-    assert source.stats.token_failures == 2
+    assert source.cache.stats.token_failures == 2
 
-    remembered = source.state._error
+    remembered = source.cache._failures.error
     assert remembered is not None
     assert remembered.__traceback__ is None
 
@@ -59,13 +59,13 @@ async def test_one_failure_is_shared_by_all_who_waited(desk: TokenDesk) -> None:
         ),
     ],
 )
-async def test_what_passes_by_itself_is_repeated_once_unseen(desk: TokenDesk, trouble: Any) -> None:
+async def test_what_passes_by_itself_is_repeated_once_unseen(desk: FakeEndpoint, trouble: Any) -> None:
     """The caller just gets a token."""
     desk.plan.append(trouble)
     source = desk.source()
-    assert name(await source.obtain()) == "token-1"
+    assert name(await source.get()) == "token-1"
     assert desk.calls == 2
-    assert (source.stats.token_requests, source.stats.token_failures) == (2, 1)
+    assert (source.cache.stats.token_requests, source.cache.stats.token_failures) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ async def test_what_passes_by_itself_is_repeated_once_unseen(desk: TokenDesk, tr
     ],
 )
 async def test_a_refusal_is_never_repeated_and_remembered(
-    desk: TokenDesk, clock: FakeClock, answer: httpx.Response
+    desk: FakeEndpoint, clock: FakeClock, answer: httpx.Response
 ) -> None:
     """A hot loop sends bad credentials once in half a minute, then ever more rarely."""
     desk.plan.extend([answer] * 9)
@@ -94,7 +94,7 @@ async def test_a_refusal_is_never_repeated_and_remembered(
     assert requests == [1, 1, 2, 2, 2, 2, 3, 3, 3]
 
 
-async def test_a_session_elsewhere_is_named_with_its_remedy_and_its_price(desk: TokenDesk) -> None:
+async def test_a_session_elsewhere_is_named_with_its_remedy_and_its_price(desk: FakeEndpoint) -> None:
     """Where the token call itself says that the account is logged in elsewhere."""
     error = {"code": 403, "message": "logged in elsewhere", "subcode": "018", "errorid": ""}
     desk.plan.append(httpx.Response(403, json={"error": error}))
@@ -105,7 +105,7 @@ async def test_a_session_elsewhere_is_named_with_its_remedy_and_its_price(desk: 
     assert desk.calls == 1
 
 
-async def test_retry_after_is_kept_to(desk: TokenDesk, clock: FakeClock) -> None:
+async def test_retry_after_is_kept_to(desk: FakeEndpoint, clock: FakeClock) -> None:
     """Callers fail at once while the endpoint asked to be left alone; a minute is the most that it may ask."""
     desk.plan.append(httpx.Response(429, headers={"Retry-After": "3600"}))
     source = desk.source(clock)
@@ -120,7 +120,7 @@ async def test_retry_after_is_kept_to(desk: TokenDesk, clock: FakeClock) -> None
     await source.token()
 
 
-async def test_retry_after_may_be_a_date(desk: TokenDesk, clock: FakeClock) -> None:
+async def test_retry_after_may_be_a_date(desk: FakeEndpoint, clock: FakeClock) -> None:
     """It counts against the wall clock."""
     clock.wall = 1_700_000_000
     desk.plan.append(httpx.Response(503, headers={"Retry-After": "Tue, 14 Nov 2023 22:13:40 GMT"}))
@@ -134,14 +134,14 @@ async def test_retry_after_may_be_a_date(desk: TokenDesk, clock: FakeClock) -> N
     await source.token()
 
 
-async def test_while_the_endpoint_is_down_a_living_token_serves(desk: TokenDesk, clock: FakeClock) -> None:
+async def test_while_the_endpoint_is_down_a_living_token_serves(desk: FakeEndpoint, clock: FakeClock) -> None:
     """Callers see nothing until it is dead; then they fail at once with the cause; recovery is seen within a second."""
     source = desk.source(clock, chance=lambda: 0.999)
     await source.token()
     clock.advance(2880)
     while clock.now < 1_000 + 3600:
         desk.plan.append(UNAVAILABLE)
-        assert name(await source.obtain()) == "token-1"
+        assert name(await source.get()) == "token-1"
         await landed(source)
         clock.advance(1)
     for _ in range(10):
@@ -166,14 +166,14 @@ async def test_while_the_endpoint_is_down_a_living_token_serves(desk: TokenDesk,
 
 @pytest.mark.parametrize("chance", [0.0, 0.5, 0.999])
 async def test_an_outage_of_three_seconds_costs_five_requests(
-    desk: TokenDesk, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, chance: float
+    desk: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, chance: float
 ) -> None:
     """However many call, and however often."""
 
     async def pause(seconds: float) -> None:
         clock.advance(seconds)
 
-    monkeypatch.setattr("seic._tokens.fetch.sleep", pause)
+    monkeypatch.setattr("anyio.sleep", pause)
     source = desk.source(clock, chance=lambda: chance)
     desk.plan.extend([UNAVAILABLE] * 100)
     ends = clock.now + 3
@@ -184,7 +184,9 @@ async def test_an_outage_of_three_seconds_costs_five_requests(
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.5, 0.999])
-async def test_with_a_living_token_it_costs_five_requests_too(desk: TokenDesk, clock: FakeClock, chance: float) -> None:
+async def test_with_a_living_token_it_costs_five_requests_too(
+    desk: FakeEndpoint, clock: FakeClock, chance: float
+) -> None:
     """And no caller sees anything of it."""
     source = desk.source(clock, chance=lambda: chance)
     await source.token()
@@ -192,13 +194,13 @@ async def test_with_a_living_token_it_costs_five_requests_too(desk: TokenDesk, c
     desk.plan.extend([UNAVAILABLE] * 100)
     ends = clock.now + 3
     while clock.now < ends:
-        assert {name(held) for held in await all_of(10, source.obtain)} == {"token-1"}
+        assert {name(held) for held in await all_of(10, source.get)} == {"token-1"}
         await landed(source)
         clock.advance(0.01)
     assert 1 <= desk.calls - 1 <= 5
 
 
-async def test_what_a_callback_throws_is_an_error_for_all_and_names_its_kind_only(desk: TokenDesk) -> None:
+async def test_what_a_callback_throws_is_an_error_for_all_and_names_its_kind_only(desk: FakeEndpoint) -> None:
     """Its words may hold anything."""
 
     def identify() -> str:
@@ -211,7 +213,7 @@ async def test_what_a_callback_throws_is_an_error_for_all_and_names_its_kind_onl
         assert "the-secret-in-its-words" not in "".join(traceback.format_exception(error))
 
 
-async def test_what_a_transport_of_the_users_throws_is_translated(desk: TokenDesk) -> None:
+async def test_what_a_transport_of_the_users_throws_is_translated(desk: FakeEndpoint) -> None:
     """Nothing but seic's own errors leaves."""
     desk.plan.extend([ValueError("odd"), ValueError("odd")])
     with pytest.raises(TokenEndpointUnavailable) as caught:
@@ -219,7 +221,7 @@ async def test_what_a_transport_of_the_users_throws_is_translated(desk: TokenDes
     assert isinstance(caught.value.__cause__, ValueError)
 
 
-async def test_events_tell_of_an_outage(desk: TokenDesk, clock: FakeClock) -> None:
+async def test_events_tell_of_an_outage(desk: FakeEndpoint, clock: FakeClock) -> None:
     """Down and back, with what bridges it, before the callers go on."""
     heard: list[Event] = []
     source = desk.source(clock, emit=heard.append)

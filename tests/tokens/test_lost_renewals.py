@@ -13,7 +13,9 @@ import seic
 from seic._errors import TokenRequestRefused
 from seic._model.grant_parameters import Grant
 from seic._tokens.store import MemoryStore
-from tests._support.fake_provider import FakeProvider, Hands
+from tests._support.clocks import FakeClock
+from tests._support.fakes.provider import FakeProvider
+from tests._support.fakes.server import PATIENCE
 from tests._support.renewals import LATER, SOON, background, code, password
 
 
@@ -28,15 +30,15 @@ from tests._support.renewals import LATER, SOON, background, code, password
 )
 async def test_a_lost_answer_is_not_guessed_at(fault: Any, repeats: bool) -> None:
     """Expect a grant that can ask again to do so, and the refresh token in doubt never to be sent a second time."""
-    provider, hands = FakeProvider(), Hands()
-    source = provider.source(password(), hands)
+    provider, clock = FakeProvider(), FakeClock()
+    source = provider.source(password(), clock)
     await source.token()
-    hands.now += LATER
+    clock.advance(LATER)
     provider.plan.append(fault)
     if not repeats:
         with pytest.raises(seic.InvalidTokenResponse):
             await source.token()
-        hands.now += 60
+        clock.advance(60)
     await source.token()
     assert provider.asked == ["password", "r1", "password"]
     assert provider.killed == set()
@@ -45,21 +47,21 @@ async def test_a_lost_answer_is_not_guessed_at(fault: Any, repeats: bool) -> Non
 @pytest.mark.parametrize(("fault", "ends"), [("lose", "login"), (httpx.ReadTimeout("late"), "token")])
 async def test_a_lost_answer_of_a_login(fault: Any, ends: str) -> None:
     """Expect the living token to serve to its end, and only then the refresh token to be sent again."""
-    provider, hands = FakeProvider(), Hands()
-    source = provider.source(code(), hands)
+    provider, clock = FakeProvider(), FakeClock()
+    source = provider.source(code(), clock)
     await source.token()
-    hands.now += SOON
+    clock.advance(SOON)
     provider.plan.append(fault)
     assert (await source.token()).access_token == "a1"
     await background(source)
-    hands.now += 100
+    clock.advance(100)
     assert (await source.token()).access_token == "a1"
     await background(source)
-    hands.now += 400
+    clock.advance(400)
     assert (await source.token()).access_token == "a1"
     await background(source)
     assert provider.uses == {"r1": 1}
-    hands.now += LATER
+    clock.advance(LATER)
     if ends == "token":
         assert (await source.token()).access_token == "a2"
     else:
@@ -79,10 +81,10 @@ async def test_a_lost_answer_of_a_login(fault: Any, ends: str) -> None:
 )
 async def test_a_refresh_that_was_never_looked_at(fault: Any) -> None:
     """Expect the same refresh token to be sent again, for it is as good as before."""
-    provider, hands = FakeProvider(), Hands()
-    source = provider.source(password(), hands)
+    provider, clock = FakeProvider(), FakeClock()
+    source = provider.source(password(), clock)
     await source.token()
-    hands.now += LATER
+    clock.advance(LATER)
     provider.plan.append(fault)
     await source.token()
     assert provider.asked == ["password", "r1", "r1"]
@@ -90,17 +92,16 @@ async def test_a_refresh_that_was_never_looked_at(fault: Any) -> None:
 
 async def test_a_cancelled_caller_does_not_spend_twice() -> None:
     """Expect the refresh to end without the caller who began it, and its token to serve the next."""
-    provider, hands = FakeProvider(), Hands()
-    source = provider.source(code(), hands)
+    provider, clock = FakeProvider(), FakeClock()
+    source = provider.source(code(), clock)
     await source.token()
-    hands.now += LATER
-    provider.gate = asyncio.Event()
-    provider.arrived.clear()
+    clock.advance(LATER)
+    provider.hold()
     caller = asyncio.create_task(source.token())
-    await provider.arrived.wait()
+    assert await provider.arrived.wait_async(PATIENCE)
     caller.cancel()
     await asyncio.wait([caller])
-    provider.gate.set()
+    provider.release()
     assert (await source.token()).access_token == "a2"
     assert provider.uses == {"r1": 1}
 
@@ -114,16 +115,15 @@ async def test_a_cancelled_caller_does_not_spend_twice() -> None:
 )
 def test_an_event_loop_that_dies_under_a_refresh(grant: Callable[[], Grant], asked: list[str], ends: str) -> None:
     """Expect the refresh that was under way to count as lost in the next loop."""
-    provider, hands = FakeProvider(), Hands()
-    source = provider.source(grant(), hands)
+    provider, clock = FakeProvider(), FakeClock()
+    source = provider.source(grant(), clock)
 
     async def begin() -> None:
         await source.token()
-        hands.now += LATER
-        provider.gate = asyncio.Event()
-        provider.arrived = asyncio.Event()
+        clock.advance(LATER)
+        provider.hold()
         caller = asyncio.create_task(source.token())
-        await provider.arrived.wait()
+        assert await provider.arrived.wait_async(PATIENCE)
         caller.cancel()
 
     async def go_on() -> str | None:
@@ -133,24 +133,23 @@ def test_an_event_loop_that_dies_under_a_refresh(grant: Callable[[], Grant], ask
             return refusal.code
 
     asyncio.run(begin())
-    provider.gate = None
+    provider.release()
     assert asyncio.run(go_on()) == ends
     assert provider.asked == asked
 
 
 async def test_closing_waits_for_a_refresh_that_was_sent() -> None:
     """Expect the answer, and with it the next refresh token, not to be thrown away at the end."""
-    provider, hands, store = FakeProvider(), Hands(), MemoryStore()
-    source = provider.source(code(), hands, store=store)
+    provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
+    source = provider.source(code(), clock, store=store)
     await source.token()
-    hands.now += LATER
-    provider.gate = asyncio.Event()
-    provider.arrived.clear()
+    clock.advance(LATER)
+    provider.hold()
     caller = asyncio.create_task(source.token())
-    await provider.arrived.wait()
+    assert await provider.arrived.wait_async(PATIENCE)
     closing = asyncio.create_task(source.aclose())
     await asyncio.sleep(0)
-    provider.gate.set()
+    provider.release()
     await closing
     assert (await caller).refresh_token == "r2"
     kept = store.load("key")

@@ -21,8 +21,8 @@ _FIRST_ERROR = 400
 def raise_for_status(reply: _R, *, provider: Provider = SEI_GATEWAY) -> _R:
     """Return an API's reply; raise `ApiError` if it is an error.
 
-    A redirect is no error. Of a reply that is being streamed only status and headers are read, unless its body was read
-    before.
+    A redirect is not an error. Of a reply that is being streamed only status and headers are read, unless its body was
+    read before.
 
     Args:
         reply: A response of httpx or httpx2.

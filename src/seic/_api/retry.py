@@ -15,6 +15,7 @@ from time import time
 from types import TracebackType
 from typing import Any, Self
 
+import anyio
 import attrs
 import httpx
 
@@ -27,7 +28,6 @@ from seic._oauth.challenges import parse_retry_after
 from seic._oauth.error_body import read_error
 from seic._oauth.providers import SEI_GATEWAY
 from seic._oauth.redact import credentials_in, find_tracking_id
-from seic._runtime import sleep
 
 #: The idempotent methods (RFC 9110 §9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -143,7 +143,7 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
                 if pause is None or not await body.rewind():
                     return response
                 await response.aclose()
-            await sleep(pause)
+            await anyio.sleep(pause)
             sign_retry(request)
             attempt += 1
 

@@ -1,1 +1,1 @@
-"""The values that the protocol speaks of: frozen, validated, without I/O and without a clock."""
+"""The values of the protocol: frozen, validated, without I/O and without a clock."""

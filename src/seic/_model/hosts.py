@@ -1,4 +1,4 @@
-"""Origins, the pair of hosts of an environment, and the one place that chooses between them."""
+"""`Origin`, and `Hosts`: the two hosts of an environment and the choice between them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seic._errors import ConfigurationError
 from seic._model.secrecy import traceless, tracelessly_made
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-# RFC 1123 labels; an internationalised name has to come in its ASCII form, as it stands in a certificate.
+# RFC 1123 labels; an internationalised name must be in its ASCII form, as in a certificate.
 _HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?"
 )
@@ -20,9 +20,9 @@ _HOST_NAME = re.compile(
 
 @attrs.frozen
 class Origin:
-    """A scheme, a host and a port: what bounds where a token may travel (RFC 6454 §4).
+    """A scheme, a host and a port (RFC 6454 §4): tokens are sent to the configured origin only.
 
-    `host` is lower case; an IPv6 address stands without brackets. `port` is always a number.
+    `host` is lower case; an IPv6 address has no brackets. `port` is always a number.
     """
 
     scheme: str
@@ -32,25 +32,25 @@ class Origin:
     @classmethod
     @traceless
     def parse(cls, text: str, *, field: str, allow_http_on_loopback: bool = False) -> Origin:
-        """Read `host`, `host:port` or `https://host:port`.
+        """Parse `host`, `host:port` or `https://host:port`.
 
         Args:
             text: The host as a user writes it; without a scheme it is https.
             field: The setting's name, for the error.
-            allow_http_on_loopback: Whether `http://` is taken for a loopback address; it never is for any other.
+            allow_http_on_loopback: Whether `http://` is allowed for a loopback address; it never is for any other.
 
         Raises:
-            ConfigurationError: The text is no origin, carries more than one, or is not https.
+            ConfigurationError: The text is not an origin, has more than that, or is not https.
         """
         if not isinstance(text, str) or not text.strip():
             raise ConfigurationError(f"{field}: a host is needed, such as 'api.example.com'", field=field)
         try:
             parts = urlsplit(text if "://" in text else f"https://{text}")
         except ValueError:
-            # Not chained and not quoted: what cannot be split may hold a password.
+            # Not chained and not quoted: the text may contain a password.
             raise ConfigurationError(f"{field}: is not a host such as 'api.example.com'", field=field) from None
         if parts.username is not None or parts.password is not None:
-            raise ConfigurationError(f"{field}: a host carries no user name or password", field=field)
+            raise ConfigurationError(f"{field}: must have no user name or password", field=field)
         if parts.path not in ("", "/") or parts.query or parts.fragment:
             raise ConfigurationError(
                 f"{field}: must be a host, or a host and a port, without a path or query", field=field
@@ -58,18 +58,18 @@ class Origin:
         try:
             host, port = parts.hostname, parts.port
         except ValueError:
-            # Where a user name stands before it, what is read as a port is a password.
-            raise ConfigurationError(f"{field}: its port is not a number from 1 to 65535", field=field) from None
+            # With a user name before it, the supposed port is a password.
+            raise ConfigurationError(f"{field}: the port must be a number from 1 to 65535", field=field) from None
         if not host or not _is_host(host):
             raise ConfigurationError(f"{field}: is not a host name or an IP address in ASCII form", field=field)
         if port == 0:
-            raise ConfigurationError(f"{field}: port 0 names no service; give 1 to 65535", field=field)
+            raise ConfigurationError(f"{field}: the port must be from 1 to 65535", field=field)
         if parts.scheme not in _DEFAULT_PORTS:
             raise ConfigurationError(f"{field}: the scheme must be https, not {parts.scheme!r}", field=field)
         origin = cls(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme])
         if origin.scheme == "http" and not (allow_http_on_loopback and origin.is_loopback):
             raise ConfigurationError(
-                f"{field}: {origin} is not https, and a token must not travel in clear; for a test on this machine "
+                f"{field}: {origin} is not https, and tokens must be encrypted in transit; for a test on this machine "
                 "use a loopback address and Hosts(..., allow_http_on_loopback=True)",
                 field=field,
             )
@@ -77,7 +77,7 @@ class Origin:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the host is this machine by its address or as `localhost`."""
+        """Whether the host is a loopback address or `localhost`."""
         if self.host == "localhost":
             return True
         try:
@@ -102,14 +102,14 @@ def _is_host(host: str) -> bool:
 @tracelessly_made
 @attrs.frozen(init=False)
 class Hosts:
-    """The two hosts of an environment: `api` for calls without a client certificate, `mtls` for calls with one.
+    """The two hosts of an environment: `api` for requests without a client certificate, `mtls` for requests with one.
 
-    Either may be None where the provider has none; choosing a missing one is an error, never a fall-back.
+    Either may be None if the provider has none; a missing host is an error, never replaced by the other.
 
     Args:
-        api: `host`, `host:port` or `https://host:port`; None where there is none.
+        api: `host`, `host:port` or `https://host:port`; None if there is none.
         mtls: The same for mutual TLS.
-        allow_http_on_loopback: Take `http://` for a loopback address, for tests on this machine.
+        allow_http_on_loopback: Allow `http://` for a loopback address, for tests on this machine.
 
     Raises:
         ConfigurationError: A host is malformed or not https.
@@ -126,20 +126,20 @@ class Hosts:
                 return None
             return Origin.parse(text, field=field, allow_http_on_loopback=allow_http_on_loopback)
 
-        # attrs makes the method for a class that has an __init__ of its own.
+        # attrs generates this method for a class with its own __init__.
         self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue]
             parse("hosts.api", api), parse("hosts.mtls", mtls)
         )
 
     def choose(self, *, certificate: bool, environment: str | None = None) -> Origin:
-        """Return the origin for token and API calls alike.
+        """Return the origin for token requests and API requests.
 
         Args:
-            certificate: Whether the caller presents a client certificate.
+            certificate: Whether the client presents a certificate.
             environment: The environment's name, for the error.
 
         Raises:
-            ConfigurationError: The host that is needed is not known.
+            ConfigurationError: The necessary host is None.
         """
         origin = self.mtls if certificate else self.api
         if origin is not None:

@@ -1,4 +1,4 @@
-"""A provider: everything in which one dialect of OAuth 2.0 differs from another, as data."""
+"""`Provider`, one dialect of OAuth 2.0 as data; client authentication, and the context of a request to it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from seic._model.secrecy import Unpicklable, hide, tracelessly_made
 
 
 class KeyedCertificate(Protocol):
-    """What a proof needs of the client's certificate."""
+    """The parts of a client certificate that client authentication needs."""
 
     @property
     def x5t_s256(self) -> str:
-        """SHA-256 of it, as base64url without padding (RFC 8705 §3.1)."""
+        """Its SHA-256 thumbprint, as base64url without padding (RFC 8705 §3.1)."""
         ...
 
     def reveal_key(self) -> bytes:
-        """Return the private key: PKCS#8 in DER, not encrypted."""
+        """Return the private key as PKCS#8 in DER, not encrypted."""
         ...
 
 
 class ClientAuthentication(Protocol):
-    """How the client proves itself to the token endpoint (RFC 6749 §2.3): one small function over headers and form."""
+    """A method of client authentication at the token endpoint (RFC 6749 §2.3)."""
 
     def apply(self, headers: dict[str, str], form: dict[str, str], context: RequestContext) -> None:
-        """Add what proves the client to `headers` or `form`, in place."""
+        """Add the client's credentials to `headers` or `form`, in place."""
         ...
 
 
@@ -39,13 +39,13 @@ def _is_path_or_url(provider: Provider, attribute: attrs.Attribute[Any], value: 
 
 
 def _check_url(field: str, value: object) -> None:
-    # Two slashes make a host of what follows (RFC 3986 §4.2).
+    # After two slashes comes a host (RFC 3986 §4.2).
     if isinstance(value, str) and value.startswith("/") and not value.startswith("//"):
         return
     if not isinstance(value, str) or not value.startswith(("https://", "http://")):
         raise ConfigurationError(f"{field}: must be a path such as '/oauth/token' or an https URL", field=field)
     scheme, _, rest = value.partition("://")
-    # Whether http on loopback is wanted is the configuration's to say, by its hosts.
+    # Config checks it against its hosts, which say whether http on loopback is allowed.
     Origin.parse(f"{scheme}://{rest.partition('/')[0]}", field=field, allow_http_on_loopback=True)
 
 
@@ -57,48 +57,48 @@ def _are_urls(provider: Provider, attribute: attrs.Attribute[Any], value: Mappin
 @tracelessly_made
 @attrs.frozen(kw_only=True)
 class Provider:
-    """One dialect of OAuth 2.0; a new one is a new value, no code.
+    """One dialect of OAuth 2.0; a new provider is a new value, without code.
 
-    What a provider's documents leave open stays None here, and asking for it is an error that names the setting;
-    `attrs.evolve(seic.SEI_PLATFORM, revocation_url="/...")` fills it in. A URL is a path below the chosen host, or a
-    whole https URL.
+    A setting that the provider's documents do not name is None, and its use is an error that names the setting; set it
+    with `attrs.evolve(seic.SEI_PLATFORM, revocation_url="/...")`. A URL is a path on the chosen host, or an absolute
+    https URL.
 
     Args:
         token_url: The token endpoint.
-        name: What errors and logs call it.
-        environments: The known hosts by environment; empty where the user must pass `hosts`.
-        grants: The `grant_type` of each grant that it offers; None where that is not known, and all are tried.
-        issuer: Who the provider is, as its metadata says it (RFC 8414 §2): the audience of signed proofs. None is the
-            token endpoint's URL in its place.
-        mtls_endpoint_aliases: Where a client with a certificate finds the endpoints, by the names that the metadata has
-            for them, such as `token_endpoint` (RFC 8705 §5).
-        client_authentication: How the client proves itself; None is `client_secret_basic` (RFC 6749 §2.3.1).
-        client_id_header: A header that carries the client id on token and API calls (the gateway's `AppKey`).
-        common_name_is_username: Whether a client certificate's CN has to be the service account's name.
-        username_field: The form field of the service account in `client_credentials`; None where there is none.
+        name: Its name in errors and logs.
+        environments: The known hosts by environment; empty if the user must set `hosts`.
+        grants: The `grant_type` of each grant that it offers; None if that is not known, which allows all.
+        issuer: The issuer identifier in its metadata (RFC 8414 §2), which is the audience of signed assertions. None
+            makes the token endpoint's URL the audience.
+        mtls_endpoint_aliases: The URLs for clients with a certificate, by the names of the endpoints in the metadata,
+            such as `token_endpoint` (RFC 8705 §5).
+        client_authentication: The method of client authentication; None is `client_secret_basic` (RFC 6749 §2.3.1).
+        client_id_header: A header with the client id in token and API requests (the gateway's `AppKey`).
+        common_name_is_username: Whether the CN of a client certificate must be the service account's name.
+        username_field: The form field of the service account in `client_credentials`; None if there is none.
         session_token_field: The form field of the session token in the `sessionToken` grant.
-        end_other_sessions_field: The field that ends the account's other sessions; None where there is no such thing.
-        tracking_header: The response header that names a call, for the provider's support.
-        idle_lifetime: Seconds after which an unused token is dead; None where there is no such limit.
-        invalidate_grant_type: The `grant_type` that kills a token at the token endpoint; None where there is none.
-        bare_401_means_token: Whether a 401 of the API that explains itself by neither challenge nor error body means a
-            bad token. Only where the provider's documents say so: each such 401 costs a token request.
-        authorize_url: Where a person logs in (RFC 6749 §3.1).
-        authorize_scope: The scope of a login that names none.
-        redirect_field: What the login calls the address that it returns to.
-        redirect_on_token_call: Whether the token call repeats that address (RFC 6749 §4.1.3).
-        issuer_in_callback: Whether a login's answer always names the issuer (RFC 9207), so that one without is refused.
-        takes_pkce: Whether login and token call take a code challenge and its verifier (RFC 7636).
-        code_lifetime: Seconds for which an authorization code lives, for messages.
-        token_info_url: Where a token is described to who holds it, as on the SEI platform.
-        introspection_url: Where a token is described to the client (RFC 7662).
-        revocation_url: Where a token is revoked (RFC 7009).
-        revocation_refresh_field: The form field of a refresh token that is revoked; None is the RFC's `token` with a
+        end_other_sessions_field: The field that ends the account's other sessions; None if there is none.
+        tracking_header: The response header with the id of a request, for the provider's support.
+        idle_lifetime: Seconds after which an unused token expires; None if there is no such limit.
+        invalidate_grant_type: The `grant_type` that revokes a token at the token endpoint; None if there is none.
+        bare_401_means_token: Whether a 401 of the API without a challenge and an error document means an invalid token.
+            Set it only if the provider's documents say so: each such 401 costs a token request.
+        authorize_url: The authorization endpoint, for logins (RFC 6749 §3.1).
+        authorize_scope: The default scope of a login.
+        redirect_field: The parameter of the redirect URI.
+        redirect_on_token_call: Whether the token request repeats the redirect URI (RFC 6749 §4.1.3).
+        issuer_in_callback: Whether a callback always names the issuer (RFC 9207); one without it is then refused.
+        takes_pkce: Whether login and token request take a code challenge and its verifier (RFC 7636).
+        code_lifetime: Lifetime of an authorization code in seconds, for messages.
+        token_info_url: The endpoint that describes a token to its holder, as on the SEI platform.
+        introspection_url: The introspection endpoint (RFC 7662).
+        revocation_url: The revocation endpoint (RFC 7009).
+        revocation_refresh_field: The form field of a refresh token in a revocation; None is the RFC's `token` with a
             hint.
-        device_authorization_url: Where a login on another device begins (RFC 8628 §3.1).
-        certificate_bound_tokens: Whether the provider says that it binds tokens to the client's certificate (RFC 8705
-            §3.3), so that one that is not bound is told of.
-        revocation_cascades: Whether revoking one token of a pair surely ends the other.
+        device_authorization_url: The device authorization endpoint (RFC 8628 §3.1).
+        certificate_bound_tokens: Whether the provider announces tokens that are bound to the client's certificate (RFC
+            8705 §3.3); a token that is not bound is then reported as an event.
+        revocation_cascades: Whether revoking one token of a pair is certain to revoke the other.
     """
 
     token_url: str = attrs.field(validator=_is_path_or_url)
@@ -133,7 +133,7 @@ class Provider:
     certificate_bound_tokens: bool = False
 
     def hosts_of(self, environment: str, hosts: Hosts | None) -> Hosts:
-        """Return the hosts that a user names, or else those of an environment.
+        """Return the hosts that the user set, or else those of an environment.
 
         Raises:
             ConfigurationError: There are none.
@@ -160,15 +160,15 @@ class Provider:
 
         Args:
             setting: The attribute's name.
-            purpose: What it is needed for, for the error.
+            purpose: The operation that needs it, for the error.
 
         Raises:
-            ConfigurationError: It is None; the message names it and how to fill it in.
+            ConfigurationError: It is None; the message says how to set it.
         """
         value = getattr(self, setting)
         if not isinstance(value, str):
             raise ConfigurationError(
-                f"provider.{setting}: {purpose} needs it, and no document of {self.name} names it; set it with "
+                f"provider.{setting}: {purpose} needs it, and the documents of {self.name} do not name it; set it with "
                 f"attrs.evolve(provider, {setting}=...)",
                 field=f"provider.{setting}",
             )

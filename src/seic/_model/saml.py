@@ -1,6 +1,6 @@
-"""SAML documents on their way into a form: had from where the user keeps them, as XML or as Base64 of it.
+"""SAML documents for a form: read them from a string, a file or a callable, and encode them as Base64.
 
-A file or a callable is asked each time a document is needed, for the next login has another one.
+A file is read and a callable is called for each request, because the next login has another document.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from seic._errors import ConfigurationError
 #: The document itself, the path of a file that holds it, or a callable that returns it.
 Document: TypeAlias = bytes | str | os.PathLike[str] | Callable[[], bytes | str]
 
-#: The longest document that is taken, in bytes; signed responses have tens of kilobytes.
+#: The maximum size of a document, in bytes; signed responses have tens of KiB.
 MAX_DOCUMENT_BYTES = 1024 * 1024
 
 _ASSERTION = "urn:oasis:names:tc:SAML:2.0:assertion"
-# The two places in which an assertion names its end (SAML core §2.5.1, §2.4.1.2).
+# The two elements in which an assertion has its expiry (SAML core §2.5.1, §2.4.1.2).
 _ENDING = frozenset({f"{_ASSERTION} Conditions", f"{_ASSERTION} SubjectConfirmationData"})
 _XML_STARTS = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe<\x00", b"\xfe\xff\x00<")
 
@@ -33,17 +33,17 @@ def encode_document(source: Document, *, field: str) -> str:
     """Return a document as the Base64 text of a form.
 
     Args:
-        source: Where it is: XML, or Base64 of XML with or without line breaks. A text that is neither is a path.
+        source: XML, or Base64 of XML with or without line breaks. A string that is neither is a path.
         field: The setting's name, for the error.
 
     Raises:
-        ConfigurationError: There is no such document. The message quotes nothing of it: it is a credential.
+        ConfigurationError: There is no such document. The message quotes none of it: it is a credential.
     """
     return base64.b64encode(_decode(_content(source, field), field)).decode("ascii")
 
 
 def require_document(source: object, *, field: str) -> None:
-    """Raise ConfigurationError where a source is of no type that a document comes from."""
+    """Raise ConfigurationError if a source is not of a type that can be a document."""
     if not callable(source) and not isinstance(source, bytes | str | os.PathLike):
         raise ConfigurationError(
             f"{field}: must be a SAML document, a path or a callable that returns one, not {type(source).__name__}",
@@ -52,15 +52,15 @@ def require_document(source: object, *, field: str) -> None:
 
 
 def is_inline(source: object) -> bool:
-    """Tell whether a source is the document itself, and so the same each time."""
+    """Whether a source is the document itself, and so the same each time."""
     return isinstance(source, bytes) or (isinstance(source, str) and _is_document(source.encode(errors="replace")))
 
 
 def document_ends_at(source: Document, *, field: str) -> dt.datetime | None:
-    """Return when a document stops being accepted: the earliest `NotOnOrAfter`, in UTC.
+    """Return the expiry of a document: the earliest `NotOnOrAfter`, in UTC.
 
-    None where it names none, where it is encrypted, or where it cannot be read: the provider judges it, not this.
-    A document type, and with it every entity, ends the reading at once.
+    None if it has none, is encrypted, or cannot be parsed: the provider validates it. A document type, and with it
+    every entity, stops the parser at once.
 
     Raises:
         ConfigurationError: As `encode_document`.
@@ -79,7 +79,7 @@ def document_ends_at(source: Document, *, field: str) -> dt.datetime | None:
     try:
         parser.Parse(document, True)  # noqa: FBT003  # expat takes it by position only
     except (expat.ExpatError, ValueError, LookupError):
-        # ValueError and LookupError also stand for encodings that Python cannot give the parser.
+        # ValueError and LookupError: encodings that Python cannot pass to the parser.
         return None
     return min(ends, default=None)
 
@@ -90,7 +90,7 @@ def _refuse(*_: object) -> None:
 
 def _instant(text: str) -> dt.datetime:
     moment = dt.datetime.fromisoformat(text.strip())
-    # SAML core §1.3.3: times are in UTC and need not say so.
+    # Times are in UTC, with or without saying so (SAML core §1.3.3).
     return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
 
 
@@ -99,13 +99,10 @@ def _content(source: Document, field: str) -> bytes:
         try:
             value: object = source()
         except Exception as error:
-            raise ConfigurationError(
-                f"{field}: the callable that supplies it raised {type(error).__name__}", field=field
-            ) from error
+            raise ConfigurationError(f"{field}: its callable raised {type(error).__name__}", field=field) from error
         if not isinstance(value, (bytes, str)):
             raise ConfigurationError(
-                f"{field}: the callable that supplies it must be a plain function that returns bytes, not "
-                f"{type(value).__name__}",
+                f"{field}: its callable must be a plain function that returns bytes, not {type(value).__name__}",
                 field=field,
             )
         return value if isinstance(value, bytes) else value.encode(errors="replace")
@@ -113,24 +110,24 @@ def _content(source: Document, field: str) -> bytes:
         return source
     if isinstance(source, str) and is_inline(source):
         return source.encode(errors="replace")
-    problem = "is not a path"
+    problem = "not a path"
     with contextlib.suppress(ValueError):
         try:
             with Path(source).open("rb") as file:
                 return file.read(MAX_DOCUMENT_BYTES + 1)
         except OSError as error:
             problem = error.strerror or type(error).__name__
-    # The path is not quoted: a damaged document that was given as a text would be taken for one.
-    raise ConfigurationError(f"{field}: neither a SAML document nor a file that can be read: {problem}", field=field)
+    # Without the path: it may be a damaged document that was passed as a string.
+    raise ConfigurationError(f"{field}: must be a SAML document or a readable file: {problem}", field=field)
 
 
 def _decode(content: bytes, field: str) -> bytes:
     if len(content) > MAX_DOCUMENT_BYTES:
-        raise ConfigurationError(f"{field}: is longer than {MAX_DOCUMENT_BYTES} bytes", field=field)
+        raise ConfigurationError(f"{field}: must not be longer than {MAX_DOCUMENT_BYTES} bytes", field=field)
     document = _xml(content)
     if document is None:
         raise ConfigurationError(
-            f"{field}: must be signed XML, or Base64 of it (not compressed, as the redirect binding has it)",
+            f"{field}: must be signed XML, or Base64 of it (not compressed as in the redirect binding)",
             field=field,
         )
     return document

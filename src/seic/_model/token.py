@@ -121,7 +121,7 @@ def _read_field(name: str, value: Any) -> Any:
         raise _invalid(name, wanted, value)
     if name == "issued_at":
         try:
-            return dt.datetime.fromisoformat(value)
+            return dt.datetime.fromisoformat(str(value))
         except ValueError:
             raise ConfigurationError("issued_at: must be a time in ISO 8601", field=name) from None
     return value

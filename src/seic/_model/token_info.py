@@ -1,4 +1,4 @@
-"""What a provider says about a token when it is asked."""
+"""`TokenInfo`: a provider's description of a token."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class TokenInfo:
-    """A token as its provider describes it (the platform's tokeninfo, RFC 7662 §2.2); it holds no secret.
+    """A token as its provider describes it (the platform's tokeninfo, RFC 7662 §2.2); it contains no secret.
 
     Args:
-        active: Whether the token is alive.
-        expires_in: Seconds of life that are left; None where the provider did not say.
-        scope: As the provider wrote it; empty where it named none.
+        active: Whether the token is valid.
+        expires_in: Remaining lifetime in seconds; None if the provider did not say.
+        scope: As the provider wrote it; empty if it named none.
         token_type: As the provider wrote it.
-        client_id: The client that the token was given to.
-        username: Whose token it is: the platform's `email`, the RFC's `username`.
-        app_name: The name that the application is registered under.
-        status: The provider's own word for the token's state.
-        refresh_expires_in: Seconds of life that are left to the refresh token.
-        tracking_id: The provider's id of the call.
-        extra: Every other member of the reply, unread.
+        client_id: The client that the token was issued to.
+        username: The user of the token: the platform's `email`, the RFC's `username`.
+        app_name: The registered name of the application.
+        status: The provider's own status of the token.
+        refresh_expires_in: Remaining lifetime of the refresh token in seconds.
+        tracking_id: The provider's id of the request.
+        extra: Every other member of the reply, unchanged.
     """
 
     active: bool

@@ -17,7 +17,7 @@ class TokenSource(Protocol):
 
     @property
     def current(self) -> Token | None:
-        """The token if it is still valid, else None; reading it sends nothing and is no use of the token."""
+        """The token if it is still valid, else None; reading it sends nothing and is not a use of it."""
         ...
 
     async def token(self, *, force: bool = False) -> Token:

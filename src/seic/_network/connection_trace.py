@@ -1,4 +1,4 @@
-"""How far one call came on its connection, as httpcore's trace tells it. What a failure means is not decided here."""
+"""Records how far a call got on its connection, from httpcore's trace. `seic._tls.diagnose` interprets failures."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import httpx
 
 from seic._tls.diagnose import Stage
 
-#: Who opens TLS with the provider, as httpcore names its rooms: the connection itself, or what holds the tunnel.
+#: httpcore's names for the object that starts TLS with the provider: the connection, or the tunnel through a proxy.
 _STRAIGHT = ("connection",)
 _TUNNELS = ("proxy", "socks")
 
 
 class ConnectionTrace:
-    """Watches one call, from its making to `end`, beside whoever watched the request before.
+    """Watches one call, from its creation to `end`, in addition to an existing trace of the request.
 
-    On a connection that is open already there is nothing to see, and nothing of it is watched: a trace costs httpcore
-    more than all that seic does for such a call.
+    Calls on an open connection are not traced: a trace costs httpcore more than seic's whole work for such a call.
 
     Attributes:
-        handled: What the caller was handling when the call began; Python chains it to whatever the call raises.
+        handled: The exception that the caller was handling when the call began; Python chains it to errors of the
+            call.
     """
 
     __slots__ = ("_events", "_extensions", "_is_agreed", "_tls", "_watcher", "handled")
@@ -29,35 +29,34 @@ class ConnectionTrace:
     def __init__(self, request: httpx.Request, *, blocking: bool) -> None:
         self.handled = sys.exc_info()[1]
         self._events: list[str] = []
-        #: The provider's TLS: an SSLObject or an SSLSocket.
+        #: The TLS connection to the provider: an SSLObject or an SSLSocket.
         self._tls: Any = None
         self._is_agreed = False
-        # httpcore looks into the same dict at each step.
+        # httpcore reads the same dict at each step.
         self._extensions = request.extensions
         self._watcher = self._extensions.get("trace")
         self._extensions["trace"] = self._watch if blocking else self._watch_async
 
     def end(self) -> None:
-        """Leave the request as it was; more than once is the same as once."""
+        """Restore the request's own trace. Calling it again has no effect."""
         if self._watcher is not None:
             self._extensions["trace"] = self._watcher
         else:
             self._extensions.pop("trace", None)
 
     def stage(self, *, tunnelled: bool) -> Stage | None:
-        """Return how far the connection was; None where a proxy had not let TLS with the provider begin.
+        """Return the stage of the connection; None if a proxy did not open the tunnel.
 
         Args:
             tunnelled: Whether there is a proxy.
         """
         if not self._events:
             return "later"
-        rooms = _TUNNELS if tunnelled else _STRAIGHT
-        if any(f"{room}.start_tls.complete" in self._events for room in rooms):
+        sources = _TUNNELS if tunnelled else _STRAIGHT
+        if any(f"{name}.start_tls.complete" in self._events for name in sources):
             return "agreed" if self._is_agreed else "first"
-        return (
-            "handshake" if not tunnelled or any(f"{room}.start_tls.started" in self._events for room in rooms) else None
-        )
+        has_started = any(f"{name}.start_tls.started" in self._events for name in sources)
+        return "handshake" if has_started or not tunnelled else None
 
     def _watch(self, event: str, info: dict[str, Any]) -> None:
         self._note(event, info)
@@ -76,12 +75,13 @@ class ConnectionTrace:
             self._events.append(event)
             if event.endswith(".start_tls.complete"):
                 self._tls = info["return_value"].get_extra_info("ssl_object")
-                # Before TLS 1.3 a handshake ends when the server has judged our certificate.
+                # Before TLS 1.3 a handshake ends after the server has verified the client certificate.
                 self._is_agreed = self._tls is not None and self._tls.version() == "TLSv1.2"
             elif self._tls is not None and event.endswith(".failed") and not self._is_agreed:
-                # Over TLS 1.3 it hands out tickets once it has (RFC 8446 §4.6.1). Asked before the socket is closed.
+                # Over TLS 1.3 the server sends tickets after it has (RFC 8446 §4.6.1). Checked before the socket is
+                # closed.
                 session = self._tls.session
                 self._is_agreed = session is not None and session.has_ticket
         elif event.endswith(".send_request_headers.started"):
-            # The connection was not opened by this call, and from here on none will be.
+            # The connection was open already, so no further event of interest follows.
             self.end()

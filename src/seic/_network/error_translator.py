@@ -1,6 +1,6 @@
-"""Failed connections in words: httpx's exceptions, and the pages of web servers, turned into what seic raises for them.
+"""Translation of failed connections: httpx's exceptions and web servers' error pages become errors of seic.
 
-What a failure means is decided in `seic._tls.diagnose`; here stands which exception carries it.
+`seic._tls.diagnose` determines the cause of a failure; this module selects the exception.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ import attrs
 import httpx
 
 from seic._errors import CertificateError, TokenEndpointUnavailable
+from seic._identity import Credential
 from seic._model.hosts import Origin
 from seic._network.connect_errors import explain_connect_error
 from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_frames import free_of_secrets
-from seic._network.identity import Presented
 from seic._network.proxies import Network
 from seic._oauth.redact import sanitize, secrets_in
 from seic._tls.diagnose import Explanation, HandshakeContext, Stage, explain_close, explain_failure, explain_reply
 
-#: What a broken connection raises: httpx's exceptions, and what anyio lets through as it is, an alert under TLS 1.3.
+#: Exceptions of a broken connection: those of httpx, and an alert under TLS 1.3, which anyio passes through.
 FAILURES = (httpx.TransportError, OSError)
 
-#: The pages by which web servers refuse a certificate are short and name their length.
+#: Web servers' error pages about certificates are short and have a Content-Length.
 _LONGEST_PAGE = 4096
 _PAGE_STATUSES = frozenset({400, 403, 495, 496})
 _UNREACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 
 
 class CertificateConnectError(CertificateError, httpx.ConnectError):
-    """Our client certificate cannot work for an API call; caught as seic's error and as httpx's alike.
+    """The client certificate cannot be used for an API call; both a `CertificateError` and an `httpx.ConnectError`.
 
-    It knows the request's method and URL only: headers hold the token.
+    It has the request's method and URL only, since headers contain the token.
     """
 
     def __init__(
@@ -47,24 +47,24 @@ class CertificateConnectError(CertificateError, httpx.ConnectError):
 
     @property
     def request(self) -> httpx.Request:
-        """The request's method and URL, in a request of their own."""
+        """A request with the method and URL only."""
         if self._request is None:
             raise RuntimeError("The .request property has not been set.")
         return self._request
 
     @request.setter
     def request(self, request: httpx.Request) -> None:
-        # httpx sets it to the whole request on the way out.
+        # httpx sets it to the whole request when it raises.
         self._request = httpx.Request(request.method, request.url.copy_with(query=None))
 
 
 @attrs.frozen(kw_only=True)
 class ErrorTranslator(abc.ABC):
-    """Explains the failures of one way, and says what is raised for them.
+    """Explains failures of requests to one origin, and returns the errors to raise.
 
     Args:
-        origin: Where calls go.
-        network: Through what.
+        origin: The origin.
+        network: The network settings.
     """
 
     origin: Origin
@@ -72,33 +72,34 @@ class ErrorTranslator(abc.ABC):
 
     @abc.abstractmethod
     def _refused(self, explanation: Explanation, text: str, request: httpx.Request) -> CertificateError:
-        """Return the error where our certificate is at fault."""
+        """Return the error for a refused client certificate."""
 
     @abc.abstractmethod
     def _unavailable(self, error: Exception, text: str, reason: str | None, request: httpx.Request) -> Exception:
-        """Return the error where the server is, or nobody knows; `reason` is its code where TLS has a part in it."""
+        """Return the error for the server's certificate or an unknown cause; `reason` is its code, if any."""
 
     @abc.abstractmethod
     def _carried(self, request: httpx.Request) -> Collection[str]:
-        """Return the secrets of the request."""
+        """Return the secrets in the request."""
 
     def of(
         self,
         error: Exception,
         request: httpx.Request,
-        presented: Presented,
+        credential: Credential,
         trace: ConnectionTrace,
     ) -> Exception | None:
-        """Return what is raised in place of a failure; None where the failure says all that is known.
+        """Return the error to raise instead of a failure; None if the failure itself says everything that is known.
 
         Args:
-            error: What the call failed with, and the cause of what is returned. It is stripped of its frames and its
-                request either way, for they hold the token or the client's secret.
-            request: The call.
-            presented: What the connection presented, and whom it trusted.
-            trace: How far it came.
+            error: The error of the call, and the cause of the returned error. Its frames and its request are
+                removed in
+                any case, since they contain the token or the client secret.
+            request: The request.
+            credential: The certificate and trust of the connection.
+            trace: The progress of the connection.
         """
-        explanation = self._explain(error, request, presented, trace)
+        explanation = self._explain(error, request, credential, trace)
         if explanation is None:
             text = self._unreached(error, request, trace)
             failure = None if text is None else self._unavailable(error, text, None, request)
@@ -112,10 +113,10 @@ class ErrorTranslator(abc.ABC):
         return failure
 
     def of_page(
-        self, status: int, body: bytes, request: httpx.Request, presented: Presented
+        self, status: int, body: bytes, request: httpx.Request, credential: Credential
     ) -> CertificateError | None:
-        """Return what is raised in place of a page by which a web server refuses our certificate; None for others."""
-        explanation = explain_reply(status, body, _handshake(request, presented))
+        """Return the error to raise instead of a web server's page that refuses the certificate; None for others."""
+        explanation = explain_reply(status, body, _handshake(request, credential))
         if explanation is None or explanation.side != "client":
             return None
         return self._refused(explanation, self._text(explanation), request)
@@ -124,24 +125,24 @@ class ErrorTranslator(abc.ABC):
         self,
         error: Exception,
         request: httpx.Request,
-        presented: Presented,
+        credential: Credential,
         trace: ConnectionTrace,
     ) -> Explanation | None:
         if request.url.scheme != "https" or isinstance(error, (httpx.TimeoutException, httpx.ProxyError)):
             return None
         stage = self._stage(trace)
         if stage is None:
-            # Whatever failed, and be it a certificate, is the proxy's.
+            # Every failure before the tunnel, also of a certificate, is the proxy's.
             return None
-        handshake = _handshake(request, presented, stage)
+        handshake = _handshake(request, credential, stage)
         explanation = explain_failure(error, handshake, handled=trace.handled)
         if explanation is None and _is_close(error):
-            # Over TLS 1.3 a refusal can end so, its alert lost on the way.
+            # Over TLS 1.3 a refusal can end like this, without its alert.
             return explain_close(handshake)
         return explanation
 
     def _secrets(self, request: httpx.Request) -> Collection[str]:
-        """Return what nothing that is raised may repeat."""
+        """Return the secrets that errors must not repeat."""
         return (*self._carried(request), *self.network.secrets(self.origin))
 
     def _stage(self, trace: ConnectionTrace) -> Stage | None:
@@ -160,7 +161,7 @@ class ErrorTranslator(abc.ABC):
         if not through:
             said = explain_connect_error(error, request, self.network.local_address)
             return None if said is None else f"{where}: could not be reached: {said}"
-        # A proxy's own words, and it was told the host only; still they are a stranger's.
+        # The proxy's own message. It knows the host only, but its message is still untrusted.
         problem = sanitize(str(error), secrets=self._secrets(request)) or type(error).__name__
         if is_proxys and not isinstance(error, _UNREACHED[1:]):
             problem += ": the connection with the proxy failed before TLS with the provider began"
@@ -171,7 +172,7 @@ class ErrorTranslator(abc.ABC):
 
 
 class ApiErrorTranslator(ErrorTranslator):
-    """The failures of API calls: httpx's own kinds of error with more in their text, for that is what callers catch."""
+    """Failures of API calls: the classes of httpx with more detailed messages, since callers catch those."""
 
     def _refused(self, explanation: Explanation, text: str, request: httpx.Request) -> CertificateError:
         return CertificateConnectError(text, path=explanation.path, reason=explanation.reason.value, request=request)
@@ -188,7 +189,7 @@ class ApiErrorTranslator(ErrorTranslator):
 
 
 class TokenErrorTranslator(ErrorTranslator):
-    """The failures of token calls."""
+    """Failures of token requests."""
 
     def _refused(self, explanation: Explanation, text: str, request: httpx.Request) -> CertificateError:
         return CertificateError(text, path=explanation.path, reason=explanation.reason.value)
@@ -201,7 +202,7 @@ class TokenErrorTranslator(ErrorTranslator):
 
 
 def is_page(response: httpx.Response) -> bool:
-    """Whether a reply may be a web server's own page about certificates, short enough to be read here."""
+    """Return whether a reply can be a web server's own page about certificates that is short enough to read here."""
     headers = response.headers
     length = headers.get("content-length", "")
     return (
@@ -213,7 +214,7 @@ def is_page(response: httpx.Response) -> bool:
 
 
 def unread(response: httpx.Response, body: bytes) -> httpx.Response:
-    """Return a reply whose body was read off the wire as one whose body has yet to be read."""
+    """Return a response with an unread body from one whose body was read."""
     return httpx.Response(
         response.status_code,
         headers=response.headers.raw,
@@ -222,20 +223,20 @@ def unread(response: httpx.Response, body: bytes) -> httpx.Response:
     )
 
 
-def _handshake(request: httpx.Request, presented: Presented, stage: Stage = "first") -> HandshakeContext:
+def _handshake(request: httpx.Request, credential: Credential, stage: Stage = "first") -> HandshakeContext:
     url = request.url
     return HandshakeContext(
         host=url.host,
         port=url.port or 443,
-        certificate=presented.certificate,
+        certificate=credential.certificate,
         now=dt.datetime.now(dt.UTC),
         stage=stage,
-        context=presented.context,
+        context=credential.context,
     )
 
 
 def _is_close(error: Exception) -> bool:
-    # httpx has one kind of error for a server that went away and for one that speaks no HTTP.
+    # httpx raises the same error for a closed connection and for a server that does not speak HTTP.
     if isinstance(error, httpx.RemoteProtocolError):
         return str(error).startswith("Server disconnected")
     return isinstance(error, (httpx.ReadError, httpx.WriteError))

@@ -1,6 +1,6 @@
-"""The way to the provider: through which proxy, and from which address. It knows no identity and no token.
+"""Proxies and local addresses of connections. Certificates and tokens are not known here.
 
-httpx drops the environment's proxies as soon as it is given a transport, and seic gives it one, so they are read here.
+httpx ignores the proxies of the environment if it is given a transport, as seic does, so they are read here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SCHEMES = ("http", "https", "socks5", "socks5h")
 
 
 def show_proxy(proxy: ProxyLike | None) -> str:
-    """Return what a repr shows of a proxy: where it is, without its credentials."""
+    """Return the proxy's URL without its credentials, for a repr."""
     parsed = None if proxy is None else _parse_proxy(proxy)
     if parsed is None:
         return "None" if proxy is None else HIDDEN
@@ -36,12 +36,12 @@ def show_proxy(proxy: ProxyLike | None) -> str:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Network:
-    """How connections leave this machine, for token and API calls alike.
+    """The network settings of token requests and API calls.
 
     Args:
-        proxy: The proxy that every call goes through; None leaves that to the environment.
-        local_address: The address that connections leave from; None leaves that to the system.
-        trust_env: Whether `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` count.
+        proxy: The proxy for all requests; None for those of the environment.
+        local_address: The local address of connections; None for the system's choice.
+        trust_env: Whether `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` apply.
     """
 
     proxy: httpx.Proxy | None = attrs.field(default=None, repr=show_proxy)
@@ -50,7 +50,7 @@ class Network:
 
     @classmethod
     def of(cls, *, proxy: ProxyLike | None, local_address: str | None, trust_env: bool) -> Network:
-        """Take what a user states.
+        """Validate a user's settings.
 
         Raises:
             ConfigurationError: A setting is malformed or contradicts another; its `field` names it.
@@ -64,30 +64,30 @@ class Network:
             )
         if local_address is not None and proxy is not None:
             raise ConfigurationError(
-                "local_address: a proxy is set too, and the provider sees the proxy's address, never this one; keep "
+                "local_address: a proxy is also set, so the provider sees the proxy's address instead; remove "
                 "one of them",
                 field="local_address",
             )
         return cls(proxy=parsed, local_address=local_address, trust_env=trust_env)
 
     def check(self, origin: Origin) -> None:
-        """Refuse an origin that the stated proxy would see the inside of.
+        """Refuse an http origin with a configured proxy, which could read the credentials.
 
         Raises:
-            ConfigurationError: The origin is not https, and a proxy is stated.
+            ConfigurationError: The origin is not https, and a proxy is set.
         """
         if self.proxy is not None and origin.scheme != "https":
             raise ConfigurationError(
-                f"proxy: {origin} is not https, so the proxy would read the credentials in clear; leave the proxy out, "
+                f"proxy: {origin} is not https, so the proxy could read the credentials; remove the proxy, "
                 "or use an https host",
                 field="proxy",
             )
 
     @traceless
     def choose_proxy(self, origin: Origin) -> httpx.Proxy | None:
-        """Return the proxy for an origin: the one stated, else the environment's, else None.
+        """Return the proxy for an origin: the configured one, or that of the environment, or None.
 
-        The environment's serves https alone: what goes in clear goes to this machine itself, and straight.
+        The environment's proxy applies to https only: http is allowed on loopback only, which needs no proxy.
 
         Raises:
             ConfigurationError: It cannot be used; `field` is the setting or the variable.
@@ -105,19 +105,19 @@ class Network:
             raise _malformed(variable)
         if self.local_address is not None:
             raise ConfigurationError(
-                f"local_address: {variable} names a proxy, and the provider sees the proxy's address, never this one; "
-                f"add {origin.host} to NO_PROXY, or pass trust_env=False",
+                f"local_address: {variable} sets a proxy, so the provider sees the proxy's address instead; "
+                f"add {origin.host} to NO_PROXY, or set trust_env=False",
                 field="local_address",
             )
         return proxy
 
     def describe(self, origin: Origin) -> str:
-        """Return a word about the proxy for a message about a failed connection; empty where there is none."""
+        """Return a phrase about the proxy for the message of a failed connection; empty without a proxy."""
         proxy = self.choose_proxy(origin)
         return "" if proxy is None else f"through the proxy {_place(proxy)}"
 
     def secrets(self, origin: Origin) -> set[str]:
-        """Return what a proxy is told of credentials, in each form in which it could echo them; empty without one."""
+        """Return the proxy's credentials in each form in which it could echo them."""
         proxy = self.choose_proxy(origin)
         if proxy is None:
             return set()
@@ -129,11 +129,11 @@ class Network:
     def new_async_transport(
         self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]
     ) -> httpx.AsyncHTTPTransport:
-        """Return an httpx transport for calls of one origin.
+        """Return an httpx transport for requests to one origin.
 
         Args:
-            origin: Where they go.
-            context: How their TLS is spoken.
+            origin: The origin.
+            context: The TLS context.
             options: Further keywords of `httpx.AsyncHTTPTransport`.
 
         Raises:
@@ -145,7 +145,7 @@ class Network:
             raise _missing_socks() from None
 
     def new_transport(self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]) -> httpx.HTTPTransport:
-        """Return a blocking httpx transport for calls of one origin; see `new_async_transport`."""
+        """Return a blocking httpx transport for requests to one origin; see `new_async_transport`."""
         try:
             return httpx.HTTPTransport(verify=context, **self._way(origin), **options)
         except ImportError:
@@ -154,7 +154,7 @@ class Network:
     def _way(self, origin: Origin) -> dict[str, Any]:
         proxy = self.choose_proxy(origin)
         if proxy is not None and proxy.url.scheme == "https" and proxy.ssl_context is None:
-            # The system's trust and no client certificate: `ca` and the identity are for the provider alone.
+            # The system's trust without a client certificate: `ca` and the identity are for the provider only.
             proxy = httpx.Proxy(
                 proxy.url, auth=proxy.auth, headers=proxy.headers, ssl_context=shared_context(None, alpn=("http/1.1",))
             )
@@ -162,7 +162,7 @@ class Network:
 
 
 def _parse_proxy(proxy: ProxyLike) -> httpx.Proxy | None:
-    """Return the proxy; None where the text is no URL of one. What is wrong is never quoted: it may hold a password."""
+    """Return the proxy; None if the text is not a valid URL. Errors never quote it, since it can contain a password."""
     try:
         parsed = proxy if isinstance(proxy, httpx.Proxy) else httpx.Proxy(proxy)
     except (httpx.InvalidURL, TypeError, ValueError):
@@ -175,7 +175,7 @@ def _malformed(field: str) -> ConfigurationError:
 
 
 def _missing_socks() -> ConfigurationError:
-    return ConfigurationError('proxy: a SOCKS proxy needs another package: pip install "httpx[socks]"', field="proxy")
+    return ConfigurationError('proxy: a SOCKS proxy needs a further package: pip install "httpx[socks]"', field="proxy")
 
 
 def _place(proxy: httpx.Proxy) -> str:
@@ -191,7 +191,7 @@ def _is_address(text: str) -> bool:
 
 
 def _is_exempt(origin: Origin, no_proxy: str) -> bool:
-    """Tell whether `NO_PROXY` names it: `*`, a domain with all below it, an address or a network; a port narrows it."""
+    """Return whether `NO_PROXY` matches: `*`, a domain, an address or a network, each with an optional port."""
     entries = (entry.strip().lower() for entry in no_proxy.split(","))
     return any(_covers(entry, origin) for entry in entries if entry)
 
@@ -214,6 +214,6 @@ def _split_port(entry: str) -> tuple[str, str]:
     if entry.startswith("["):
         name, _, rest = entry[1:].partition("]")
         return name, rest.removeprefix(":")
-    # More than one colon is an IPv6 address without brackets, which has no port.
+    # More than one colon is an IPv6 address without brackets, and without a port.
     name, _, port = entry.partition(":") if entry.count(":") == 1 else (entry, "", "")
     return name, port

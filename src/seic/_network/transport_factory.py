@@ -5,10 +5,10 @@ from __future__ import annotations
 import httpx
 
 from seic._errors import ConfigurationError
+from seic._identity import Identity
 from seic._model.hosts import Origin
 from seic._network.error_translator import TokenErrorTranslator
-from seic._network.identity import Presenter
-from seic._network.pools import AsyncPools, Pools
+from seic._network.identity_transport import AsyncIdentityTransport, IdentityTransport
 from seic._network.proxies import Network
 
 
@@ -17,7 +17,7 @@ class TransportFactory:
 
     Args:
         url: The endpoint's URL; it may be on another host than the API.
-        presenter: The identity presented to the server.
+        identity: The identity presented to the server.
         network: The proxy and the local address.
         transport: The user's own transport, used in place of the network.
         field: The setting that an error about the URL names.
@@ -30,7 +30,7 @@ class TransportFactory:
         self,
         url: str,
         *,
-        presenter: Presenter,
+        identity: Identity,
         network: Network,
         transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None = None,
         field: str = "provider.token_url",
@@ -39,7 +39,7 @@ class TransportFactory:
         authority = f"{parsed.scheme}://{parsed.netloc.decode('ascii')}"
         origin = Origin.parse(authority, field=field, allow_http_on_loopback=True)
         self._errors = TokenErrorTranslator(origin=origin, network=network)
-        self._presenter = presenter
+        self._identity = identity
         self._transport = transport
 
     @property
@@ -54,7 +54,7 @@ class TransportFactory:
             ConfigurationError: The user's transport is blocking.
         """
         if self._transport is None:
-            return AsyncPools(self._presenter, self._errors)
+            return AsyncIdentityTransport(self._identity, self._errors)
         if isinstance(self._transport, httpx.AsyncBaseTransport):
             return self._transport
         raise ConfigurationError(
@@ -68,7 +68,7 @@ class TransportFactory:
             ConfigurationError: The user's transport is async.
         """
         if self._transport is None:
-            return Pools(self._presenter, self._errors)
+            return IdentityTransport(self._identity, self._errors)
         if isinstance(self._transport, httpx.BaseTransport):
             return self._transport
         raise ConfigurationError(

@@ -1,1 +1,1 @@
-"""The protocol: requests built and replies parsed, pure; the only httpx here is its value types."""
+"""The OAuth 2.0 protocol: build requests and parse replies. Pure; of httpx only its value types are used."""

@@ -1,4 +1,4 @@
-"""Reads an API's refusal into an `ApiError`, in whichever known form it is written; sends and decides nothing."""
+"""Parse an API's error response, in any known form, into an `ApiError`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seic._oauth.challenges import parse_challenges, parse_retry_after
 from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, read_error
 from seic._oauth.redact import find_tracking_id, sanitize
 
-# A list of errors is for a person to read; a form with more fields than this is no form.
+# A person reads the list, and no form of an application has more fields.
 _MAX_FIELD_ERRORS = 100
 _LONGEST_CODE = 100
 _FIRST_ERROR = 400
@@ -27,31 +27,31 @@ def parse_api_error(
     now: float,
     secrets: Collection[str] = (),
 ) -> ApiError | None:
-    """Read an API's error reply.
+    """Parse an API's error response.
 
-    Understood are the gateway's form, both of the platform's, RFC 6749 §5.2, RFC 9457, and a Bearer challenge with an
-    error (RFC 6750 §3) where the body says nothing. The provider's words are cleaned and cut short.
+    It knows the gateway's form, the platform's two, RFC 6749 §5.2, RFC 9457, and a Bearer challenge with an error (RFC
+    6750 §3) if the body has none. The provider's text is sanitized and truncated.
 
     Args:
-        tracking_header: The response header that names the call; None where there is none.
+        tracking_header: The response header with the tracking id; None if there is none.
         status: The HTTP status.
         headers: The headers.
-        body: The body, decompressed; one that is longer than a mebibyte is in no known form.
+        body: The body, decompressed; a body of more than 1 MiB is ignored.
         now: Seconds since the epoch, for a `Retry-After` that is a date.
-        secrets: What the call carried, and an API may echo.
+        secrets: The secrets of the request, which an API may echo.
 
     Returns:
-        The error, not raised; None where the status is no error, or the reply is in no known form.
+        The error, not raised; None for any other status, and for a response in no known form.
     """
     if status < _FIRST_ERROR:
         return None
-    form = read_error(body) or _challenged(headers)
-    if form is None:
+    error = read_error(body) or _error_in_challenge(headers)
+    if error is None:
         return None
-    code = sanitize(form.code or "", secrets=secrets, limit=_LONGEST_CODE) or None
-    words = ": ".join(filter(None, (code, sanitize(form.description or "", secrets=secrets))))
-    tracking_id = find_tracking_id(headers, tracking_header, otherwise=form.tracking_id, secrets=secrets)
-    elsewhere = status == httpx.codes.FORBIDDEN and form.subcode == LOGGED_IN_ELSEWHERE
+    code = sanitize(error.code or "", secrets=secrets, limit=_LONGEST_CODE) or None
+    words = ": ".join(filter(None, (code, sanitize(error.description or "", secrets=secrets))))
+    tracking_id = find_tracking_id(headers, tracking_header, otherwise=error.tracking_id, secrets=secrets)
+    elsewhere = status == httpx.codes.FORBIDDEN and error.subcode == LOGGED_IN_ELSEWHERE
     return (LoggedInElsewhere if elsewhere else ApiError)(
         f"the API answered {status}"
         + (f" ({words})" if words else "")
@@ -60,16 +60,16 @@ def parse_api_error(
         status=status,
         code=code,
         tracking_id=tracking_id,
-        transient=form.transient,
+        transient=error.transient,
         retry_after=parse_retry_after(headers.get("Retry-After"), now=now),
         errors=[
             FieldError(*(sanitize(word, secrets=secrets) for word in attrs.astuple(entry)))
-            for entry in form.errors[:_MAX_FIELD_ERRORS]
+            for entry in error.errors[:_MAX_FIELD_ERRORS]
         ],
     )
 
 
-def _challenged(headers: httpx.Headers) -> ErrorBody | None:
+def _error_in_challenge(headers: httpx.Headers) -> ErrorBody | None:
     for challenge in parse_challenges(headers.get_list("WWW-Authenticate")):
         if challenge.scheme == "bearer" and challenge.parameters.get("error"):
             return ErrorBody(

@@ -1,4 +1,4 @@
-"""How a client proves itself by a signature: `private_key_jwt` and `client_secret_jwt` (RFC 7523 §2.2, §3)."""
+"""Client authentication with a signed JWT: `private_key_jwt` and `client_secret_jwt` (RFC 7523 §2.2, §3)."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from seic._oauth.jose import KeyMaterial, SigningKey, read_key, read_secret
 #: The form's `client_assertion_type` (RFC 7523 §2.2).
 JWT_BEARER_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-#: Seconds for which a proof is good: for one call, and clocks that differ a little.
+#: Lifetime of an assertion in seconds: one request, and clocks that differ a little.
 _LIFETIME = 60
 
 
 @attrs.frozen(kw_only=True)
 class PrivateKeyJwt(Unpicklable):
-    """`private_key_jwt`: a JWT that the client's private key signs anew for each request; no secret travels.
+    """`private_key_jwt`: a JWT that the client's private key signs for each request; no secret is sent.
 
     Needs the extra `jose`.
 
     Args:
-        key: The private key: a path, PEM, or DER as bytes. None is the client certificate's, whose thumbprint then
-            stands in the header (`x5t#S256`, RFC 7515 §4.1.8).
+        key: The private key: a path, PEM, or DER as bytes. None is the key of the client certificate, whose thumbprint
+            is then in the JWT's header (`x5t#S256`, RFC 7515 §4.1.8).
         password: The passphrase of the key.
-        key_id: The `kid` that the provider knows the key by.
-        algorithm: What to sign with; by default `RS256` for RSA, and for other keys the one that fits.
-        audience: For whom the proof is; None is the provider's issuer, or the token endpoint where none is known.
+        key_id: The `kid` of the key at the provider.
+        algorithm: The signature algorithm; by default `RS256` for RSA, and the only possible one for other keys.
+        audience: The audience of the JWT; None is the provider's issuer, or the token endpoint if none is known.
     """
 
     key: KeyMaterial | None = attrs.field(default=None, repr=hide)
@@ -39,11 +39,11 @@ class PrivateKeyJwt(Unpicklable):
     key_id: str | None = None
     algorithm: str | None = None
     audience: str | None = None
-    # Read once: a key is a file, and a request may be waiting.
+    # Read once: a file must not be read while a request waits.
     _read: list[SigningKey] = attrs.field(init=False, repr=False, eq=False, hash=False, factory=list)
 
     def apply(self, headers: dict[str, str], form: dict[str, str], context: RequestContext) -> None:
-        """Add the signed proof to the form."""
+        """Add the signed assertion to the form."""
         header: dict[str, Any] = {"typ": "JWT"}
         if self.key_id is not None:
             header["kid"] = self.key_id
@@ -76,23 +76,23 @@ class PrivateKeyJwt(Unpicklable):
 
 @attrs.frozen(kw_only=True)
 class ClientSecretJwt:
-    """`client_secret_jwt`: a JWT that the client's secret signs anew for each request; the secret does not travel.
+    """`client_secret_jwt`: a JWT that the client's secret signs for each request; the secret is not sent.
 
-    Needs the extra `jose`, and a secret as long as the hash (RFC 7518 §3.2).
+    Needs the extra `jose`, and a secret at least as long as the hash (RFC 7518 §3.2).
 
     Args:
         algorithm: `HS256`, `HS384` or `HS512`.
-        audience: For whom the proof is; None is the provider's issuer, or the token endpoint where none is known.
+        audience: The audience of the JWT; None is the provider's issuer, or the token endpoint if none is known.
     """
 
     algorithm: str = "HS256"
     audience: str | None = None
 
     def apply(self, headers: dict[str, str], form: dict[str, str], context: RequestContext) -> None:
-        """Add the signed proof to the form."""
+        """Add the signed assertion to the form."""
         if not context.client_secret:
             raise ConfigurationError(
-                "client_secret: signs the client's proof (client_secret_jwt), and is missing", field="client_secret"
+                "client_secret: is missing, and client_secret_jwt signs with it", field="client_secret"
             )
         key = read_secret(context.client_secret, algorithm=self.algorithm)
         _add_assertion(form, key, {"typ": "JWT"}, audience=self.audience, context=context)
@@ -113,10 +113,10 @@ def _add_assertion(
         "aud": audience or context.audience,
         "iat": now,
         "exp": now + _LIFETIME,
-        # Good for one use: a server that keeps them refuses a copy.
+        # For one use: a server that remembers them refuses a copy.
         "jti": str(uuid.uuid4()),
     }
-    # RFC 7521 §4.2: optional beside an assertion, and some servers look the client up by it.
+    # Optional with an assertion (RFC 7521 §4.2); some servers look the client up by it.
     form["client_id"] = context.client_id
     form["client_assertion_type"] = JWT_BEARER_ASSERTION
     form["client_assertion"] = key.sign(claims, **header)

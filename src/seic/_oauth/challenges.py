@@ -1,6 +1,6 @@
-"""What a refused API call says about itself: its challenges, the pause it asks for, who is logged in elsewhere.
+"""Parse `WWW-Authenticate` and `Retry-After`, and decide whether a 401 is about the token.
 
-Everything here reads what a foreign server wrote: nothing raises, and nothing takes more than linear time.
+The input is a foreign server's: no function raises, and none takes more than linear time.
 """
 
 from __future__ import annotations
@@ -14,28 +14,27 @@ import attrs
 import httpx
 
 from seic._model.provider import Provider
-from seic._oauth.error_body import LOGGED_IN_ELSEWHERE, read_error
+from seic._oauth.error_body import read_error
 
 # The longest HTTP-date has 33 characters (RFC 9110 §5.6.7, the obsolete form of a Wednesday in September).
 _LONGEST_DATE = 40
-#: The longest pause that is understood, in seconds: a year. Who waits, and how long at most, is decided elsewhere.
+#: The longest pause that is returned, in seconds: a year. The caller decides how long it waits.
 MAX_RETRY_AFTER = 365 * 86400.0
 
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 def parse_retry_after(value: str | None, *, now: float) -> float | None:
-    """Read a `Retry-After` (RFC 9110 §10.2.3).
+    """Parse a `Retry-After` (RFC 9110 §10.2.3).
 
-    Fractions of a second are taken, although the RFC has none: servers send them.
+    It accepts fractions of a second, which servers send although the RFC has none.
 
     Args:
-        value: The header's value; None where there is none.
-        now: Seconds since the epoch, against which a date counts.
+        value: The header's value; None if there is none.
+        now: Seconds since the epoch, for a date.
 
     Returns:
-        Seconds to wait, 0 for a date that has passed; None where there is no value or it makes no sense. A negative
-        number makes none.
+        Seconds to wait, 0 for a date in the past; None if there is no value or it is malformed or negative.
     """
     text = (value or "").strip()
     if _SECONDS.fullmatch(text):
@@ -44,7 +43,7 @@ def parse_retry_after(value: str | None, *, now: float) -> float | None:
         return None
     try:
         date = parsedate_to_datetime(text)
-        # HTTP-dates are in GMT; one that names no zone is read so.
+        # HTTP-dates are in GMT, and so is one without a zone.
         moment = (date if date.tzinfo else date.replace(tzinfo=dt.UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
@@ -53,26 +52,26 @@ def parse_retry_after(value: str | None, *, now: float) -> float | None:
 
 @attrs.frozen
 class Challenge:
-    """One challenge of a `WWW-Authenticate` (RFC 9110 §11.6.1); scheme and names of parameters in lower case."""
+    """One challenge of a `WWW-Authenticate` (RFC 9110 §11.6.1); scheme and parameter names in lower case."""
 
     scheme: str
     parameters: Mapping[str, str] = attrs.field(factory=dict, hash=False)
 
 
-# No browser and no server takes longer headers; what lies beyond is not read.
+# No browser and no server takes longer headers; the rest is not read.
 _LONGEST_HEADER = 64 * 1024
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# An unclosed string ends with the header: never giving back what was read is what keeps the time linear.
+# An unclosed string ends with the header: without backtracking the time stays linear.
 _PARAMETER = re.compile(r"""[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"?|([!#$%&'*+.^_`|~0-9A-Za-z-]+))""", re.DOTALL)
 _TOKEN68 = re.compile(r"[ \t]+[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|\Z)")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
-    """Read every challenge of a reply's `WWW-Authenticate` headers (RFC 9110 §11.6.1); what makes no sense is skipped.
+    """Parse every challenge of the `WWW-Authenticate` headers (RFC 9110 §11.6.1); malformed parts are skipped.
 
     Args:
-        values: The header's values, one for each line: joined with commas or not is the same.
+        values: The header's values, one for each line, joined with commas or not.
     """
     found: list[Challenge] = []
     for value in values:
@@ -94,43 +93,37 @@ def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
             if current is not None:
                 quoted, plain = parameter.groups()
                 content = plain if quoted is None else _ESCAPE.sub(r"\1", quoted)
-                # A name stands once in a challenge; of two, the first counts.
+                # A name is in a challenge once; of two, the first counts.
                 current.setdefault(word[0].lower(), content)
             position = parameter.end()
     return tuple(found)
 
 
-# The names of codes that speak of the token or of who the caller is: "gateway.authentication.failure",
-# "invalid_token", "token.expired". What the caller may do ("authorization", "insufficient_scope") is another matter.
-_SPEAKS_OF_TOKEN = re.compile(r"token|authentication|unauthenticated", re.IGNORECASE)
+# Codes about the token or the caller's identity: "gateway.authentication.failure", "invalid_token", "token.expired".
+# Codes about permissions ("authorization", "insufficient_scope") do not match.
+_ABOUT_TOKEN = re.compile(r"token|authentication|unauthenticated", re.IGNORECASE)
 
 
-def speaks_of_token(*, provider: Provider, headers: httpx.Headers, body: bytes) -> bool:
-    """Tell whether a 401 of the API says that the token is bad, so that a new one may help.
+def is_token_rejected(*, provider: Provider, headers: httpx.Headers, body: bytes) -> bool:
+    """Whether a 401 of the API is about the token, so that a new one may help.
 
-    A Bearer or DPoP challenge decides alone: `invalid_token`, or no error at all (RFC 6750 §3.1), speaks of the token;
-    `insufficient_scope` and `invalid_request` do not. Without one, the provider's error decides: its code, or its
-    message where the code is a mere number. A 401 that explains itself in neither way, or asks for Basic only, does not
-    speak of the token: renewing on it would cost one token request for each refused call. The exception is a provider
-    whose documents give the bare status that meaning (`Provider.bare_401_means_token`).
+    A Bearer or DPoP challenge decides alone: `invalid_token`, or no error at all (RFC 6750 §3.1), is about the token;
+    `insufficient_scope` and `invalid_request` are not. Without one the provider's error decides: its code, or its
+    message if the code is a number. A 401 with neither, or with a Basic challenge only, is not about the token: a
+    refresh would cost one token request for each refused request. The exception is a provider whose documents give the
+    bare status that meaning (`Provider.bare_401_means_token`).
 
     Args:
         provider: The dialect.
-        headers: The reply's headers.
-        body: The reply's body; empty where it was not read.
+        headers: The response's headers.
+        body: The response's body; empty if it was not read.
     """
     challenges = parse_challenges(headers.get_list("WWW-Authenticate"))
     errors = [c.parameters.get("error") for c in challenges if c.scheme in ("bearer", "dpop")]
     if errors:
         return any(error in (None, "", "invalid_token") for error in errors)
-    form = read_error(body)
-    if form is not None:
-        named = form.code if form.code and not form.code.isdigit() else form.description
-        return _SPEAKS_OF_TOKEN.search(named or "") is not None
+    error = read_error(body)
+    if error is not None:
+        named = error.code if error.code and not error.code.isdigit() else error.description
+        return _ABOUT_TOKEN.search(named or "") is not None
     return provider.bare_401_means_token and not challenges
-
-
-def is_logged_in_elsewhere(*, status: int, body: bytes) -> bool:
-    """Tell whether the platform ended the session because the same user logged in elsewhere (403, subcode 018)."""
-    form = read_error(body) if status == httpx.codes.FORBIDDEN else None
-    return form is not None and form.subcode == LOGGED_IN_ELSEWHERE

@@ -1,6 +1,6 @@
-"""How the client proves itself to the token endpoint (RFC 6749 §2.3): one small frozen class for each method.
+"""Client authentication at the token endpoint (RFC 6749 §2.3): one small frozen class for each method.
 
-A method writes into the headers and the form that it is handed; what is sent, and where, is decided elsewhere.
+A method adds the client's credentials to the headers and the form of a request; it sends nothing.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class ClientSecretBasic:
     """`client_secret_basic`: id and secret in the Authorization header (RFC 6749 §2.3.1).
 
     Args:
-        form_encoded: Whether id and secret are form-encoded before Base64, as the RFC demands; a space becomes `%20`,
-            which every decoder takes, and not `+`, which some leave as it is. False is for gateways that read the
-            pair as RFC 7617 has it, without decoding.
+        form_encoded: Whether id and secret are form-encoded before Base64, as the RFC requires. A space becomes `%20`,
+            which every decoder takes, and not `+`, which some do not decode. False is for gateways that do not decode
+            the pair (RFC 7617).
     """
 
     form_encoded: bool = True
@@ -35,8 +35,8 @@ class ClientSecretBasic:
             pair = f"{_form_encode(context.client_id, 'client_id')}:{_form_encode(secret, 'client_secret')}"
         elif ":" in context.client_id:
             raise ConfigurationError(
-                "client_id: a colon cannot stand in a client id that is sent raw in Basic, for the secret would begin "
-                "there (RFC 7617 §2); use ClientSecretBasic(form_encoded=True) if the provider decodes it",
+                "client_id: must have no colon if it is sent raw in Basic, because the secret would start there (RFC "
+                "7617 §2); use ClientSecretBasic(form_encoded=True) if the provider decodes it",
                 field="client_id",
             )
         else:
@@ -57,7 +57,7 @@ class ClientSecretPost:
 
 @attrs.frozen
 class ClientIdOnly:
-    """`none`: the id alone, as a field of the form, for public clients (RFC 6749 §3.2.1); a secret is not sent."""
+    """`none`: the id alone, as a field of the form, for public clients (RFC 6749 §3.2.1); no secret is sent."""
 
     def apply(self, headers: dict[str, str], form: dict[str, str], context: RequestContext) -> None:
         """Add `client_id` to the form."""
@@ -66,16 +66,16 @@ class ClientIdOnly:
 
 @attrs.frozen
 class TlsClientAuth:
-    """`tls_client_auth`: the client's certificate is the proof, by its chain and subject (RFC 8705 §2.1).
+    """`tls_client_auth`: the client's certificate authenticates it, by chain and subject (RFC 8705 §2.1).
 
-    The form carries the id alone, and a secret that is there is not sent. Without a certificate there is no request.
+    The form has the id alone; a secret is not sent. Without a certificate it raises.
     """
 
     def apply(self, headers: dict[str, str], form: dict[str, str], context: RequestContext) -> None:
         """Add `client_id` to the form."""
         if context.certificate is None:
             raise ConfigurationError(
-                "certificate: the client's certificate is the proof that the provider takes (RFC 8705 §2); pass "
+                "certificate: is missing, and the provider authenticates the client by it (RFC 8705 §2); pass "
                 "certificate=seic.ClientCertificate.load(...)",
                 field="certificate",
             )
@@ -84,10 +84,10 @@ class TlsClientAuth:
 
 @attrs.frozen
 class SelfSignedTlsClientAuth(TlsClientAuth):
-    """`self_signed_tls_client_auth`: as `tls_client_auth`, by a certificate that the provider knows (RFC 8705 §2.2)."""
+    """`self_signed_tls_client_auth`: like `tls_client_auth`, with a certificate that is registered (RFC 8705 §2.2)."""
 
 
-#: What a provider uses that names no method of its own: the one that every server must support (RFC 6749 §2.3.1).
+#: The method of a provider that names none; every server must support it (RFC 6749 §2.3.1).
 DEFAULT_CLIENT_AUTHENTICATION = ClientSecretBasic()
 
 
@@ -97,9 +97,9 @@ def client_authentication_of(provider: Provider) -> ClientAuthentication:
 
 
 def hint_for_refusal(context: RequestContext) -> str | None:
-    """Return what may be wrong with refused credentials: Basic in the other of its two readings.
+    """Return a hint for refused credentials: the other encoding of Basic.
 
-    None where both readings are the same bytes, or the credentials do not travel in Basic.
+    None if both encodings are the same bytes, or the method is not Basic.
     """
     method = client_authentication_of(context.provider)
     if not isinstance(method, ClientSecretBasic) or context.client_secret is None:
@@ -113,16 +113,15 @@ def hint_for_refusal(context: RequestContext) -> str | None:
         return None
     which = "form-encoded (RFC 6749 §2.3.1)" if method.form_encoded else "raw"
     return (
-        f"{' and '.join(named)} went {which}, and the other way is not the same; if the provider reads Basic that way, "
-        f"set provider.client_authentication to ClientSecretBasic(form_encoded={not method.form_encoded})"
+        f"{' and '.join(named)} went {which}; if the provider expects the other encoding of Basic, set "
+        f"provider.client_authentication to ClientSecretBasic(form_encoded={not method.form_encoded})"
     )
 
 
 def _required(client_secret: str | None) -> str:
     if not client_secret:
         raise ConfigurationError(
-            "client_secret: the provider takes the client's id and secret, and the secret is missing",
-            field="client_secret",
+            "client_secret: is missing, and the provider authenticates the client by it", field="client_secret"
         )
     return client_secret
 
@@ -133,5 +132,5 @@ def _form_encode(text: str, field: str) -> str:
 
 def _utf8(text: str, field: str) -> bytes:
     if not is_text(text):
-        raise ConfigurationError(f"{field}: has a character that UTF-8 cannot carry", field=field)
+        raise ConfigurationError(f"{field}: has a character that UTF-8 cannot encode", field=field)
     return text.encode()

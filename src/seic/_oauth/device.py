@@ -1,4 +1,4 @@
-"""A login on another device (RFC 8628): the call that begins it, and what each answer to a poll means."""
+"""The device grant (RFC 8628): its authorization request and response, and the interval between polls."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from seic._oauth.form_request import build_form_request, endpoint_url, origin_of
 from seic._oauth.json_body import number_in
 from seic._oauth.reply import Reply
 
-#: Seconds between polls where the provider names none (§3.2), and what each `slow_down` adds (§3.5).
+#: Seconds between polls if the provider names none (§3.2), and the seconds that each `slow_down` adds (§3.5).
 _INTERVAL = 5.0
-#: The shortest pause between polls, in seconds: one without would hammer the provider for as long as a person types.
+#: The shortest interval between polls, in seconds: it protects the provider while the user types.
 _FASTEST = 1.0
-#: The longest pause between polls, in seconds: whoever logs in waits for the program to notice.
+#: The longest interval between polls, in seconds: after the login the user waits for the next poll.
 _SLOWEST = 60.0
-#: The longest that a login may take, in seconds, whatever the provider says.
+#: The maximum lifetime of a login, in seconds.
 _LONGEST = 86400.0
 _LONGEST_CODE = 100
 
 
 @attrs.frozen(kw_only=True)
 class DeviceAuthorization(Unpicklable):
-    """What a login on another device begins with (§3.2).
+    """A device authorization response (§3.2).
 
     Args:
-        device_code: What the polls carry.
-        user_code: What the person types.
-        verification_uri: Where.
-        verification_uri_complete: The same with the code in it, for a QR code; None where there is none.
-        expires_in: Seconds for the login.
+        device_code: The code that the polls send.
+        user_code: The code that the user types.
+        verification_uri: The page to type it at.
+        verification_uri_complete: The same with the code in it, for a QR code; None if there is none.
+        expires_in: Lifetime of the login in seconds.
         interval: Seconds between polls.
     """
 
@@ -51,26 +51,25 @@ def build_device_request(
     *,
     grant: DeviceCode,
 ) -> httpx.Request:
-    """Build the call that begins a login (§3.1).
+    """Build a device authorization request (§3.1).
 
     Args:
         context: The client and the circumstances.
-        grant: What is asked for.
+        grant: The grant, for its parameters.
 
     Raises:
-        ConfigurationError: The provider names no place for it, or a credential is missing or cannot be sent.
+        ConfigurationError: The provider has no endpoint for it, or a credential is missing or cannot be sent.
     """
-    # §3.1: the client's id stands in the form, and its proof as at the token endpoint.
+    # The client's id is always in the form (§3.1); the client authenticates as at the token endpoint.
     form = {"client_id": context.client_id, **grant.authorization_fields(context.provider)}
     return build_form_request(context, endpoint_url(context, "device_authorization_url", "the device grant"), form)
 
 
 def parse_device_reply(reply: Reply) -> DeviceAuthorization:
-    """Read the answer (§3.2); an interval or a lifetime that makes no sense is the RFC's own, or the longest.
+    """Parse a device authorization response (§3.2); a malformed interval or lifetime is replaced by the default.
 
-    A person is sent to `verification_uri` to log in, on a device that knows nothing of this one: a page in clear, whose
-    place anybody on the way may take, is refused, and so is a URL that hides its host behind a user name. On loopback,
-    for tests, http is taken.
+    The user logs in at `verification_uri`: a URL that is not https, or that hides its host behind a user name, is
+    refused. On loopback, for tests, http is accepted.
 
     Args:
         reply: The reply.
@@ -78,7 +77,7 @@ def parse_device_reply(reply: Reply) -> DeviceAuthorization:
     Raises:
         TokenEndpointUnavailable: 5xx, 429 or 408.
         TokenRequestRefused: Another 4xx.
-        InvalidTokenResponse: A redirect, or a success that begins no login.
+        InvalidTokenResponse: A redirect, or a success that starts no login.
     """
     raise_token_error(reply)
     document = read_success(reply)
@@ -89,18 +88,18 @@ def parse_device_reply(reply: Reply) -> DeviceAuthorization:
 
     found = {name: text(name) for name in ("device_code", "user_code", "verification_uri")}
     device_code, user_code = found["device_code"], found["user_code"]
-    # Drafts, and providers that began with one, wrote it with an L.
+    # Drafts of the RFC, and early providers, spell it with an L.
     uri = found["verification_uri"] or text("verification_url")
     if device_code is None or user_code is None or uri is None:
-        reply.invalid(f"{next(name for name, value in found.items() if value is None)} is missing or is no text")
+        reply.invalid(f"{next(name for name, value in found.items() if value is None)} is missing or no string")
     if len(user_code) > _LONGEST_CODE:
-        reply.invalid("user_code is nothing that a person could type")
+        reply.invalid(f"user_code is longer than {_LONGEST_CODE} characters")
     complete = text("verification_uri_complete")
     for name, page in (("verification_uri", uri), ("verification_uri_complete", complete)):
         if page is not None and not _is_page(name, page):
             reply.invalid(
                 f"{name} must be an https URL without a user name",
-                advice="a person would log in there; have the provider name such a page",
+                advice="the user would log in there; ask the provider to name such a page",
             )
     lifetime, interval = number_in(document.get("expires_in")), number_in(document.get("interval"))
     return DeviceAuthorization(
@@ -122,11 +121,11 @@ def _is_page(name: str, url: str) -> bool:
 
 
 def next_interval(error: SeicError, interval: float) -> float | None:
-    """Return the seconds before the next poll (§3.5); None where there must be none.
+    """Return the seconds before the next poll (§3.5); None if there must be none.
 
     Args:
-        error: What the last poll ended with.
-        interval: The seconds before it.
+        error: The error of the last poll.
+        interval: The seconds before that poll.
     """
     if isinstance(error, TokenRequestRefused):
         if error.code == "authorization_pending":

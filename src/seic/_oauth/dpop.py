@@ -1,4 +1,4 @@
-"""DPoP (RFC 9449): tokens that are bound to a key, and the proof that each request carries. Needs the extra `jose`."""
+"""DPoP (RFC 9449): tokens that are bound to a key, and the proof of each request. Needs the extra `jose`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from seic._oauth.jose import KeyMaterial, SigningKey, new_key, read_key
 from seic._oauth.json_body import DefectiveDocument, read_document
 from seic._oauth.jwt import claims_of
 
-#: The error by which a server demands a nonce, at the token endpoint (§8) and at the API (§9).
+#: The error with which a server requires a nonce, at the token endpoint (§8) and at the API (§9).
 USE_NONCE = "use_dpop_nonce"
 
-# A nonce goes back in each proof; a longer one is no nonce.
+# Each proof repeats the nonce; a longer one is ignored.
 _LONGEST_NONCE = 1024
 
 
@@ -34,13 +34,13 @@ def _make_key(dpop: DPoP) -> SigningKey:
 @tracelessly_made
 @attrs.frozen(kw_only=True, eq=False)
 class DPoP(Unpicklable):
-    """The key that a client's tokens are bound to, and what servers asked its proofs to carry.
+    """The key that a client's tokens are bound to, and the nonces of servers.
 
     Args:
-        key: The private key: a path, PEM, or DER as bytes. None makes a new one, for as long as this value lives; a
-            store's tokens are then of no use to the next process.
+        key: The private key: a path, PEM, or DER as bytes. None generates one for the lifetime of this object; the next
+            process cannot use stored tokens then.
         password: The passphrase of the key.
-        algorithm: What to sign with; None is the key's own.
+        algorithm: The signature algorithm; None is the key's own.
 
     Raises:
         ConfigurationError: The key cannot be used, or the extra `jose` is missing.
@@ -50,7 +50,7 @@ class DPoP(Unpicklable):
     password: str | None = attrs.field(default=None, repr=hide)
     algorithm: str | None = None
     _signing: SigningKey = attrs.field(init=False, repr=False, default=attrs.Factory(_make_key, takes_self=True))
-    # The nonce of each server, and of its token endpoint apart from its API (§8.2). One step of a dict is atomic.
+    # The nonce of each server, for its token endpoint and its API separately (§8.2). Setting an item is atomic.
     _nonces: dict[tuple[str, bool], str] = attrs.field(init=False, repr=False, factory=dict)
 
     @property
@@ -63,9 +63,9 @@ class DPoP(Unpicklable):
 
         Args:
             method: The request's method.
-            url: Where it goes, of httpx or httpx2; query and fragment are left out.
+            url: Its URL, of httpx or httpx2; query and fragment are left out.
             now: Seconds since the epoch.
-            access_token: The token that an API call carries; None for a token call.
+            access_token: The token of an API request; None for a token request.
         """
         claims: dict[str, Any] = {
             "jti": str(uuid.uuid4()),
@@ -82,15 +82,15 @@ class DPoP(Unpicklable):
         return self._signing.sign(claims, typ="dpop+jwt", jwk=self._signing.public)
 
     def remember_nonce(self, request: Any, headers: Any, *, api: bool) -> bool:
-        """Remember the nonce of an answer, if it brings one; return whether it is another than the request's.
+        """Remember the nonce of a response, if it has one; return whether it differs from the request's.
 
-        What counts is what the request carried, and not what is remembered: of two calls that are asked for a nonce at
-        one time, the second finds it known.
+        It is compared with the request's own nonce, not with the remembered one: of two simultaneous requests that need
+        a nonce, the second finds it remembered.
 
         Args:
-            request: What was answered.
-            headers: The answer's.
-            api: Whether it answers an API call, and no token call.
+            request: The request.
+            headers: The response's headers.
+            api: True for an API request, False for a token request.
         """
         nonce = headers.get("DPoP-Nonce")
         if nonce is None or len(nonce) > _LONGEST_NONCE or not is_header_safe(nonce):
@@ -105,15 +105,15 @@ class DPoP(Unpicklable):
         Args:
             access_token: The token.
             token_type: Its type, as the provider wrote it.
-            host: Where it came from, for messages.
+            host: The host that it came from, for messages.
 
         Raises:
             InvalidTokenResponse: It is a bearer token, or bound to another key.
         """
         if token_type.lower() != "dpop":
             raise InvalidTokenResponse(
-                f"{host} answered with a token that is bound to nothing: its type is not DPoP (RFC 9449 §5); leave "
-                "dpop out of the configuration if the provider does not offer it",
+                f"{host} answered with a token that is not bound to a key: its type is not DPoP (RFC 9449 §5); leave "
+                "dpop out of the configuration if the provider does not support it",
                 problem="token_type",
             )
         confirmation = (claims_of(access_token) or {}).get("cnf")
@@ -125,12 +125,12 @@ class DPoP(Unpicklable):
 
 
 def wants_nonce(*, status: int, headers: httpx.Headers, body: bytes = b"") -> bool:
-    """Tell whether an answer demands that the request be sent again with the nonce that it brings (§8, §9).
+    """Whether a response requires the request to be sent again with its nonce (§8, §9).
 
     Args:
         status: The HTTP status.
         headers: The headers.
-        body: The body of a token call's answer; an API says it in its challenge.
+        body: The body of a token response; an API requires it in a challenge.
     """
     if status == httpx.codes.UNAUTHORIZED and any(
         challenge.scheme == "dpop" and challenge.parameters.get("error") == USE_NONCE

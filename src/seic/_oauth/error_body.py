@@ -1,4 +1,4 @@
-"""The forms in which providers write an error, read into one value; what follows from it is decided elsewhere.
+"""`ErrorBody`: parse the error documents of all known providers into one value.
 
     {"code": "…", "message": "…", "trackingId": "…", "transient": "false", "errors": [{…}]}     SEI gateway
     {"error": {"code": 403, "message": "…", "subcode": "018", "errorid": ""}}                   SEI platform
@@ -6,7 +6,7 @@
     {"error": "invalid_grant", "error_description": "…"}                                        RFC 6749 §5.2, RFC 6750
     {"type": "…", "title": "…", "detail": "…"}                                                  RFC 9457
 
-Nothing here raises: what is in no known form is no error form.
+Nothing here raises: a document in no known form gives None.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from seic._oauth.json_body import DefectiveDocument, read_document
 #: The platform's subcode for "logged out as the same user is logged in elsewhere".
 LOGGED_IN_ELSEWHERE = "018"
 
-#: What to do about it. It has a price, so it is said and never done unasked.
+#: Advice for it. It ends another session, so it is never done without being asked for.
 END_OTHER_SESSIONS = (
     "the account allows one session at a time; to take it over, ask for the token with end_other_sessions=True "
-    "(endOtherSessions=true on the token call and on each refresh), which ends the other session, whoever works in it"
+    "(endOtherSessions=true on the token call and on each refresh), which ends the other session, even if it is in use"
 )
 
 
 @attrs.frozen(kw_only=True)
 class ErrorBody:
-    """An error in the provider's own words, uncleaned.
+    """An error in the provider's own words, not sanitized.
 
     Args:
-        code: What programs compare; a number is given as its digits.
-        description: What people read.
+        code: The code, for programs; a number is given as its digits.
+        description: The description, for people.
         subcode: The platform's second code.
-        tracking_id: The id that stands in the body.
-        transient: Whether the same request may be sent again; None where the form does not say.
+        tracking_id: The tracking id in the body.
+        transient: Whether the same request may be sent again; None if the document does not say.
         errors: The gateway's list of fields.
     """
 
@@ -50,7 +50,7 @@ class ErrorBody:
 
 
 def read_error(body: bytes) -> ErrorBody | None:
-    """Return the error that a body carries; None where it is in no known form."""
+    """Return the error of a body; None if it is in no known form."""
     try:
         return error_in(read_document(body))
     except DefectiveDocument:
@@ -58,7 +58,7 @@ def read_error(body: bytes) -> ErrorBody | None:
 
 
 def error_in(document: Mapping[str, object]) -> ErrorBody | None:
-    """Return the error that a JSON object carries; None where it is in no known form."""
+    """Return the error of a JSON object; None if it is in no known form."""
     error = document.get("error")
     if isinstance(error, dict):
         return ErrorBody(

@@ -42,7 +42,7 @@ _ADVICE = "check the host, provider.token_url and the credentials"
 
 
 def raise_token_error(reply: Reply, *, hint: str | None = None) -> None:
-    """Raise the error of a reply whose status is no success.
+    """Raise the error of a reply, unless its status is a success.
 
     Args:
         reply: The reply.
@@ -51,7 +51,7 @@ def raise_token_error(reply: Reply, *, hint: str | None = None) -> None:
     Raises:
         TokenEndpointUnavailable: 5xx, 429 or 408.
         TokenRequestRefused: Another 4xx.
-        InvalidTokenResponse: 3xx, or no status of a final response.
+        InvalidTokenResponse: 3xx, or a status that is not final.
     """
     if reply.is_success:
         return
@@ -62,10 +62,10 @@ def raise_token_error(reply: Reply, *, hint: str | None = None) -> None:
     if 300 <= reply.status < 400:
         reply.invalid(
             f"a redirect to {_target(reply)}",
-            advice="redirects of token calls are never followed, because the credentials would go along; set the host "
+            advice="redirects of token requests are never followed, which would leak the credentials; set the host "
             "and provider.token_url to the real address of the endpoint",
         )
-    reply.invalid("a status that is no final answer")
+    reply.invalid("the status is not final")
 
 
 def refuse(reply: Reply, error: ErrorBody, *, hint: str | None = None) -> NoReturn:
@@ -101,7 +101,7 @@ def read_success(reply: Reply) -> Mapping[str, object]:
         member = reply.sanitize(document.member, MAX_WORDS)
         reply.invalid(document.problem if member is None else f"{member} {document.problem}")
     error = reply.error
-    # Beside a token only `error` counts: some servers say `"code": 0, "message": "success"`. A token that comes with an
+    # With a token only `error` counts: some servers say `"code": 0, "message": "success"`. A token that comes with an
     # error is not taken: a reply that contradicts itself cannot be trusted.
     if document.get("error") or (error is not None and "access_token" not in document):
         words = (error and _words(reply, error)) or "without a description"

@@ -1,4 +1,4 @@
-"""What all requests to a provider's own endpoints share: headers, form, proof of the client, and where they go."""
+"""Requests to a provider's endpoints: URL, headers, form and client authentication."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from seic._model.provider import RequestContext
 from seic._oauth.client_auth import client_authentication_of
 from seic._oauth.redact import is_text
 
-# RFC 6750 §2.1 allows fewer characters; these are all that a header carries without a way to break out of it.
+# RFC 6750 §2.1 allows fewer; these cannot break out of a header.
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 
 def is_header_safe(text: str) -> bool:
-    """Tell whether a text can stand in a header: visible ASCII, at least one character of it."""
+    """Whether a string can be a header value: one or more characters of visible ASCII."""
     return _HEADER_SAFE.fullmatch(text) is not None
 
 
 def origin_of(field: str, url: str, *, allow_http: bool) -> Origin:
-    """Return the origin of a whole URL that a provider names.
+    """Return the origin of an absolute URL of a provider.
 
     Args:
-        field: The setting's or the member's name, for the error.
+        field: The name of the setting or member, for the error.
         url: The URL.
-        allow_http: Whether `http://` is taken for a loopback address.
+        allow_http: Whether `http://` is allowed for a loopback address.
 
     Raises:
-        ConfigurationError: It is no https URL, carries a user name, or cannot be called.
+        ConfigurationError: It is not an https URL, has a user name, or cannot be requested.
     """
     scheme, separator, rest = url.partition("://")
     try:
-        # As it goes on the wire: what else httpx makes of a name may fail.
+        # The host as it is sent: its decoded form may raise.
         host = httpx.URL(url).raw_host
     except httpx.InvalidURL:
         host = b""
@@ -46,20 +46,20 @@ def origin_of(field: str, url: str, *, allow_http: bool) -> Origin:
 
 
 def url_beside(token_url: str, path_or_url: str) -> str:
-    """Return another endpoint's whole URL: a path lies on the token endpoint's host, a URL stays as it is."""
+    """Return the URL of another endpoint: a path is joined to the token endpoint's host, a URL is unchanged."""
     return str(httpx.URL(token_url).join(path_or_url))
 
 
 def endpoint_url(context: RequestContext, setting: str, purpose: str) -> str:
-    """Return the whole URL of one of the provider's endpoints: of its mutual-TLS alias where there is a certificate.
+    """Return the URL of one of the provider's endpoints, or of its mutual-TLS alias if there is a certificate.
 
     Args:
         context: The client and the circumstances.
         setting: The provider's attribute.
-        purpose: What it is needed for, for the error.
+        purpose: The operation that needs it, for the error.
 
     Raises:
-        ConfigurationError: The provider has no such endpoint, or aliases for others and none for this one.
+        ConfigurationError: The provider has no such endpoint, or has aliases for others and none for this one.
     """
     path_or_url = context.provider.require(setting, purpose)
     aliases = context.provider.mtls_endpoint_aliases
@@ -67,23 +67,23 @@ def endpoint_url(context: RequestContext, setting: str, purpose: str) -> str:
         name = setting.removesuffix("_url") + "_endpoint"
         if name in aliases:
             path_or_url = aliases[name]
-        elif not path_or_url.startswith("/"):  # a path lies beside the token endpoint, which is the alias's by now
-            # RFC 8705 §5 has the usual endpoint here. Whether it takes the certificate, or should see it, is not known.
+        elif not path_or_url.startswith("/"):  # a path is joined to the token endpoint, which is an alias here
+            # RFC 8705 §5 falls back to the usual endpoint. It is unknown whether that accepts the certificate.
             raise ConfigurationError(
                 f"provider.mtls_endpoint_aliases: {name} is missing, and there is a client certificate; add it with "
-                "attrs.evolve(provider, mtls_endpoint_aliases=...), be it the usual endpoint",
+                "attrs.evolve(provider, mtls_endpoint_aliases=...); it may be the usual endpoint",
                 field="provider.mtls_endpoint_aliases",
             )
     return url_beside(context.token_url, path_or_url)
 
 
 def build_form_request(context: RequestContext, url: str, form: Fields) -> httpx.Request:
-    """Build a request that posts a form to the provider, with the client's proof and the headers of the dialect.
+    """Build a request that posts a form, with client authentication and the headers of the dialect.
 
     Args:
         context: The client and the circumstances.
         url: The whole URL.
-        form: The fields; the client's proof is added.
+        form: The fields; client authentication adds its own.
 
     Raises:
         ConfigurationError: A credential is missing or cannot be sent.
@@ -95,17 +95,17 @@ def build_form_request(context: RequestContext, url: str, form: Fields) -> httpx
     for name, value in form.items():
         if not is_text("".join(value)):
             raise ConfigurationError(
-                f"the form's field {name!r} has a character that UTF-8 cannot carry",
+                f"the form's field {name!r} has a character that UTF-8 cannot encode",
                 field=name if name in ("client_id", "client_secret") else "grant",
             )
     return httpx.Request("POST", url, headers=headers, data=dict(form))
 
 
 def dialect_headers(context: RequestContext) -> dict[str, str]:
-    """Return the headers that every call to the provider's own endpoints carries.
+    """Return the headers of every request to the provider's endpoints.
 
     Raises:
-        ConfigurationError: The client id travels in one, and cannot.
+        ConfigurationError: The client id is sent in a header, and has characters that a header cannot have.
     """
     headers = {"Accept": "application/json"}
     if context.provider.client_id_header is not None:
@@ -115,7 +115,5 @@ def dialect_headers(context: RequestContext) -> dict[str, str]:
 
 def _header_value(client_id: str) -> str:
     if not is_header_safe(client_id):
-        raise ConfigurationError(
-            "client_id: it travels in a header, where only visible ASCII characters can stand", field="client_id"
-        )
+        raise ConfigurationError("client_id: must be visible ASCII, because it is sent in a header", field="client_id")
     return client_id

@@ -1,4 +1,4 @@
-"""Asking what a token is good for, a pair: the platform's tokeninfo, and introspection (RFC 7662) elsewhere."""
+"""Token introspection (RFC 7662) and the platform's tokeninfo: build the request, parse the reply."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seic._oauth.json_body import kind_of, number_in
 from seic._oauth.redact import redact
 from seic._oauth.reply import Reply
 
-# Members that are read into the value, and the tokens themselves, which are not repeated.
+# Members that have a field of TokenInfo, and the tokens, which are left out.
 _READ = frozenset(
     {
         "active",
@@ -34,12 +34,12 @@ _READ = frozenset(
     }
 )
 
-#: The platform's word for a token that is good.
+#: The platform's status of an active token.
 _ALIVE = "approved"
 
 
 def require_token_info(provider: Provider) -> None:
-    """Raise ConfigurationError where a provider has no call that describes a token."""
+    """Raise ConfigurationError if a provider has no call that describes a token."""
     if provider.token_info_url is None and provider.introspection_url is None:
         raise ConfigurationError(
             f"provider.introspection_url: {provider.name} has no call that describes a token; if yours has one, set it "
@@ -55,8 +55,8 @@ def build_token_info_request(
 ) -> httpx.Request:
     """Build the request that describes an access token.
 
-    The platform's call is a GET that carries the token as any API call does; the client's id, which is no secret, is
-    all that stands in its URL. Introspection posts the token in the form, with the client's proof.
+    The platform's call is a GET with the token in a header and the client id in its URL. Introspection posts the token
+    in the form, with client authentication.
 
     Args:
         context: The client and the circumstances.
@@ -68,7 +68,7 @@ def build_token_info_request(
     require_token_info(context.provider)
     if context.provider.token_info_url is not None:
         if not is_header_safe(access_token):
-            raise ConfigurationError("access_token: has characters that no header can carry", field="access_token")
+            raise ConfigurationError("access_token: must be visible ASCII", field="access_token")
         return httpx.Request(
             "GET",
             endpoint_url(context, "token_info_url", "describing a token"),
@@ -80,11 +80,11 @@ def build_token_info_request(
 
 
 def parse_token_info_reply(reply: Reply) -> TokenInfo:
-    """Read the description of a token.
+    """Parse the description of a token.
 
-    Introspection must say whether the token is active (RFC 7662 §2.2); the platform has no such word, and describes
-    live tokens only: there a token is active unless its life is over, or its status is another than `approved`, the one
-    that is documented. Other members that make no sense are left out.
+    Introspection must say whether the token is active (RFC 7662 §2.2). The platform describes valid tokens only: there
+    a token is active unless it has expired, or its status is not `approved`, the documented one. Other malformed
+    members are left out.
 
     Args:
         reply: The reply.
@@ -92,20 +92,20 @@ def parse_token_info_reply(reply: Reply) -> TokenInfo:
     Raises:
         TokenEndpointUnavailable: 5xx, 429 or 408.
         TokenRequestRefused: Another 4xx: the credentials, or on the platform the token itself.
-        InvalidTokenResponse: A redirect, or a success that is no description.
+        InvalidTokenResponse: A redirect, or a success without a description.
     """
     describes_itself = reply.provider.token_info_url is not None
-    raise_token_error(reply, hint="or the token that was asked about is dead" if describes_itself else None)
+    raise_token_error(reply, hint="or the described token is not valid any more" if describes_itself else None)
     document = read_success(reply)
     expires_in = number_in(document.get("expires_in"))
     if expires_in is None and (ends := number_in(document.get("exp"))) is not None:
-        # What has ended by our clock alone has nothing left.
+        # A token that has expired by our clock has zero seconds left.
         expires_in = max(0.0, ends - reply.now)
     named_status = _text(reply, document.get("status"))
     if not describes_itself:
         active = _active(reply, document)
     elif expires_in is None and named_status is None:
-        reply.invalid("it describes no token: neither expires_in nor status says anything")
+        reply.invalid("it describes no token: it has neither expires_in nor status")
     else:
         active = (expires_in is None or expires_in > 0) and (named_status or _ALIVE).lower() == _ALIVE
     return TokenInfo(
@@ -127,7 +127,7 @@ def _active(reply: Reply, document: Mapping[str, object]) -> bool:
     value = document.get("active")
     if isinstance(value, bool):
         return value
-    # Gateways write each value as a string.
+    # Some gateways write every value as a string.
     word = value.lower() if isinstance(value, str) else ""
     if word not in ("true", "false"):
         reply.invalid("active is missing" if value is None else f"active must be a boolean, not {kind_of(value)}")
@@ -135,12 +135,12 @@ def _active(reply: Reply, document: Mapping[str, object]) -> bool:
 
 
 def _scope(reply: Reply, value: object) -> str:
-    # Some servers list what the RFC joins with spaces (RFC 6749 §3.3).
+    # Some servers send a list instead of a string with spaces (RFC 6749 §3.3).
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         value = " ".join(value)
     return _text(reply, value) or ""
 
 
 def _text(reply: Reply, value: object) -> str | None:
-    # What describes a token is shown, and a server may echo the token itself.
+    # The description has a readable repr, and a server may echo the token in it.
     return redact(value, reply.secret_values) if isinstance(value, str) and value else None

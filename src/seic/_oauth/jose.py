@@ -1,6 +1,6 @@
-"""The one door to JOSE (RFC 7515, 7517, 7518): keys are read and claims are signed here, by joserfc, an extra.
+"""Private keys and signed JWTs (RFC 7515, 7517, 7518), with joserfc, which the extra `jose` installs.
 
-Nothing is imported before something has to be signed.
+joserfc is imported when something must be signed, not before.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 #: A private key: the path of a PEM or DER file, or PEM itself, or PEM or DER as bytes.
 KeyMaterial: TypeAlias = str | os.PathLike[str] | bytes
 
-#: What each kind of key may sign with, its first by default. RSA begins with the one that every server takes.
+#: The algorithms of each kind of key, the default first. The first of RSA is the one that every server takes.
 _ALGORITHMS = {
     "RSA": ("RS256", "PS256", "RS384", "PS384", "RS512", "PS512"),
     "EC P-256": ("ES256",),
     "EC P-384": ("ES384",),
     "EC P-521": ("ES512",),
-    # RFC 9864 has a name for each curve; servers know the older one.
+    # RFC 9864 names each curve; servers know the older name.
     "OKP Ed25519": ("EdDSA", "Ed25519"),
     "OKP Ed448": ("EdDSA", "Ed448"),
     "oct": ("HS256", "HS384", "HS512"),
 }
-#: Bytes that a secret needs at least: as many as the hash has (RFC 7518 §3.2).
+#: Minimum bytes of a secret: the size of the hash (RFC 7518 §3.2).
 _SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 
 _RSA_BITS = 2048
@@ -44,11 +44,11 @@ _CURVES = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 
 @attrs.frozen(kw_only=True, eq=False)
 class SigningKey(Unpicklable):
-    """A key and the algorithm that it signs with.
+    """A key and its signature algorithm.
 
     Args:
-        key: joserfc's own; it holds the private part.
-        algorithm: The `alg` of what it signs (RFC 7518 §3.1).
+        key: joserfc's key, private part included.
+        algorithm: The `alg` of its signatures (RFC 7518 §3.1).
     """
 
     key: Any = attrs.field(repr=False)
@@ -70,8 +70,8 @@ class SigningKey(Unpicklable):
         """Return a signed JWT (RFC 7519) in the compact form.
 
         Args:
-            claims: What it says.
-            header: What its header says beside `alg`.
+            claims: The claims.
+            header: The members of its header except `alg`.
         """
         from joserfc import jwt
 
@@ -83,7 +83,7 @@ def _registry() -> Any:
     from joserfc.jws import JWSRegistry
 
     class Registry(JWSRegistry):
-        """Warns of no algorithm: `EdDSA` is deprecated (RFC 9864), and the name that servers know."""
+        """A registry without warnings: `EdDSA` is deprecated (RFC 9864), but it is the name that servers know."""
 
         def get_alg(self, name: str) -> Any:
             return self.algorithms[name]
@@ -92,7 +92,7 @@ def _registry() -> Any:
 
 
 def require_jose(field: str) -> None:
-    """Raise where the extra is missing, naming the command that installs it."""
+    """Raise ConfigurationError if the extra is missing, with the command that installs it."""
     try:
         import joserfc  # noqa: F401
     except ModuleNotFoundError:
@@ -107,16 +107,16 @@ def require_jose(field: str) -> None:
 def read_key(
     material: KeyMaterial, *, field: str, password: str | None = None, algorithm: str | None = None
 ) -> SigningKey:
-    """Read a private key in any format that a client certificate's may have.
+    """Read a private key, in any format of a client certificate's key.
 
     Args:
-        material: The key, or its file's path.
+        material: The key, or the path of its file.
         field: The setting's name, for the error.
-        password: What opens it, where it is encrypted.
-        algorithm: What to sign with; None is the key's own first.
+        password: Its passphrase, if it is encrypted.
+        algorithm: The signature algorithm; None is the default of the key.
 
     Raises:
-        ConfigurationError: It cannot be read or opened, or does not fit the algorithm, and the message names its file;
+        ConfigurationError: It cannot be read or decrypted, or does not fit the algorithm (the message names its file);
             or the extra is missing.
     """
     require_jose(field)
@@ -124,9 +124,9 @@ def read_key(
 
     try:
         read = read_private_key(material, password)
-        problem = _unfit(read, with_password=password is not None)
+        problem = _key_problem(read, with_password=password is not None)
     except SeicError as error:
-        # The message alone: what it came from may hold some of the key.
+        # Without the cause, which may hold parts of the key.
         read, problem = None, error.message
     if read is None or problem is not None:
         raise ConfigurationError(f"{field}: {problem}", field=field)
@@ -134,10 +134,10 @@ def read_key(
 
 
 def read_secret(secret: str, *, algorithm: str) -> SigningKey:
-    """Return a client's secret as the key of an HMAC (RFC 7518 §3.2).
+    """Return a client secret as an HMAC key (RFC 7518 §3.2).
 
     Raises:
-        ConfigurationError: It is too short for that, or the extra is missing.
+        ConfigurationError: It is too short, or the extra is missing.
     """
     require_jose("provider.client_authentication")
     from joserfc.jwk import OctKey
@@ -145,15 +145,15 @@ def read_secret(secret: str, *, algorithm: str) -> SigningKey:
     needed = _SECRET_BYTES.get(algorithm)
     if needed is not None and len(secret.encode(errors="replace")) < needed:
         raise ConfigurationError(
-            f"client_secret: is shorter than the {needed} bytes that {algorithm} demands of a key (RFC 7518 §3.2); "
-            "have the provider issue a longer one, or take another client authentication",
+            f"client_secret: is shorter than the {needed} bytes that {algorithm} requires (RFC 7518 §3.2); ask the "
+            "provider for a longer one, or use another client authentication",
             field="client_secret",
         )
     return _signing_key(OctKey.import_key(secret), algorithm, "provider.client_authentication")
 
 
 def new_key() -> SigningKey:
-    """Make a key of the kind that every server with DPoP takes: ES256.
+    """Generate an ES256 key, which every server with DPoP takes.
 
     Raises:
         ConfigurationError: The extra is missing.
@@ -164,7 +164,7 @@ def new_key() -> SigningKey:
     return SigningKey(key=ECKey.generate_key("P-256"), algorithm="ES256")
 
 
-def _unfit(read: DecodedKey, *, with_password: bool) -> str | None:
+def _key_problem(read: DecodedKey, *, with_password: bool) -> str | None:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -172,15 +172,15 @@ def _unfit(read: DecodedKey, *, with_password: bool) -> str | None:
 
     key, problem = read.key, None
     if with_password and not read.was_encrypted:
-        problem = "it is not encrypted, and there is a passphrase for it; leave it out"
+        problem = "it is not encrypted, but a passphrase is set; remove the passphrase"
     elif isinstance(key, RSAPrivateKey):
         if key.key_size < _RSA_BITS:
-            problem = f"it is an RSA key of less than {_RSA_BITS} bits, too weak (RFC 7518 §3.3); make a longer one"
+            problem = f"it is an RSA key of less than {_RSA_BITS} bits, too weak (RFC 7518 §3.3); generate a longer one"
     elif isinstance(key, EllipticCurvePrivateKey):
         if key.curve.name not in _CURVES:
-            problem = f"it is of the curve {key.curve.name}, which has no algorithm in JOSE; use P-256, P-384 or P-521"
+            problem = f"its curve {key.curve.name} has no algorithm in JOSE; use P-256, P-384 or P-521"
     elif not isinstance(key, (Ed25519PrivateKey, Ed448PrivateKey)):
-        problem = "it is of a kind that signs no JWT; use RSA, EC or Ed25519"
+        problem = "keys of this kind cannot sign a JWT; use RSA, EC or Ed25519"
     return None if problem is None else f"{read.label}: {problem}"
 
 
@@ -197,9 +197,9 @@ def _import(key: Any) -> _Key:
 def _signing_key(key: _Key, algorithm: str | None, field: str) -> SigningKey:
     curve = "" if key.key_type == "oct" else key.as_dict(private=False).get("crv")
     kind = f"{key.key_type} {curve}" if curve else key.key_type
-    fitting = _ALGORITHMS[kind]
-    if algorithm is not None and algorithm not in fitting:
+    algorithms = _ALGORITHMS[kind]
+    if algorithm is not None and algorithm not in algorithms:
         raise ConfigurationError(
-            f"{field}: a key of the kind {kind} signs with {' or '.join(fitting)}, not {algorithm}", field=field
+            f"{field}: a key of kind {kind} signs with {' or '.join(algorithms)}, not {algorithm}", field=field
         )
-    return SigningKey(key=key, algorithm=algorithm or fitting[0])
+    return SigningKey(key=key, algorithm=algorithm or algorithms[0])

@@ -1,6 +1,6 @@
-"""Reads the JSON of a reply so strictly that what comes out can be trusted: bounded, unambiguous, storable.
+"""Parse the JSON of a reply strictly: bounded in size and depth, unambiguous, and storable again as JSON.
 
-Every defect is one exception with words for a person. What the members mean is no matter of this module.
+Every defect is one exception with a readable message. The meaning of members is left to the callers.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import Any
 
 from seic._oauth.redact import is_text
 
-#: The longest reply that is read, after decompression. A token reply is about a kilobyte; a reply with a large SAML or
-#: JWT token is tens of kilobytes.
+#: The maximum size of a reply, decompressed. A token reply has about 1 KiB; one with a large SAML or JWT token has tens
+#: of KiB.
 MAX_REPLY_BYTES = 1024 * 1024
 
-#: The deepest nesting that is taken. Replies of providers have two or three levels; far below Python's recursion limit,
-#: so that whatever keeps the document can write it again from any depth of stack.
+#: The maximum nesting. Replies of providers have two or three levels; it is far below Python's recursion limit, so that
+#: a store can serialize the document from any stack depth.
 MAX_DEPTH = 32
 
-# Beyond it a whole number is read as a float: turning digits into an int takes quadratic time, and the limit that
-# Python sets against it can be switched off.
+# A longer whole number is read as a float: converting digits to an int takes quadratic time, and Python's own limit can
+# be switched off.
 _MAX_DIGITS = 400
 
 # More digits than the largest float has.
 _NUMBER = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?")
 
-# A longer property is none that a message has to name.
+# A message does not name a longer property.
 _LONGEST_NAME = 40
 
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xfe\xff", b"\xff\xfe")
@@ -38,11 +38,11 @@ _TOO_DEEP = f"the reply is nested deeper than {MAX_DEPTH} levels"
 
 
 class DefectiveDocument(ValueError):
-    """The body is no usable JSON object; the text says why.
+    """The body is not a usable JSON object; the message says why.
 
     Args:
-        problem: What is wrong, in our own words.
-        member: The property that it is wrong with, in the body's words.
+        problem: The defect, without text from the body.
+        member: The name of the defective property, from the body.
     """
 
     def __init__(self, problem: str, *, member: str | None = None) -> None:
@@ -52,9 +52,9 @@ class DefectiveDocument(ValueError):
 
 
 def read_document(body: bytes) -> dict[str, object]:
-    """Read a JSON object (RFC 8259) in UTF-8.
+    """Parse a JSON object (RFC 8259) in UTF-8.
 
-    The content type is not asked: providers mislabel JSON, and what is no JSON fails here anyway.
+    The content type is ignored: providers mislabel JSON.
 
     Raises:
         DefectiveDocument: It is too long, not UTF-8, not JSON, no object, ambiguous or too deep.
@@ -64,9 +64,7 @@ def read_document(body: bytes) -> dict[str, object]:
     if not body.strip():
         raise DefectiveDocument("the reply is empty")
     if body.startswith(_BYTE_ORDER_MARKS):
-        raise DefectiveDocument(
-            "the reply is marked as another encoding: JSON is UTF-8 without a byte order mark (RFC 8259 §8.1)"
-        )
+        raise DefectiveDocument("the reply has a byte order mark: JSON must be UTF-8 without one (RFC 8259 §8.1)")
     document = _load(body)
     if not isinstance(document, dict):
         raise DefectiveDocument("the reply is JSON, but not an object at the top level")
@@ -76,15 +74,15 @@ def read_document(body: bytes) -> dict[str, object]:
 
 
 def _load(body: bytes) -> object:
-    # Raised outside the handlers: as a context, a UnicodeDecodeError or JSONDecodeError would keep the body alive, and
-    # the body may hold a token.
+    # Raised outside the handlers: as a context, a UnicodeDecodeError or JSONDecodeError would hold the body, and the
+    # body may hold a token.
     try:
         text = body.decode()
     except UnicodeDecodeError:
         text = None
     if text is None:
         raise DefectiveDocument("the reply is not UTF-8")
-    problem = "the reply is not JSON, or cut off"
+    problem = "the reply is not JSON, or truncated"
     try:
         return json.loads(text, object_pairs_hook=_object, parse_int=_whole_number, parse_float=_fraction)
     except DefectiveDocument:
@@ -98,10 +96,10 @@ def _load(body: bytes) -> object:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Which of two values counts differs from parser to parser (RFC 8259 §4): neither is taken.
+    # Parsers differ in which of two values they take (RFC 8259 §4): neither is accepted.
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise DefectiveDocument("the reply is ambiguous: a property stands in it twice")
+        raise DefectiveDocument("the reply is ambiguous: it has a property twice")
     return members
 
 
@@ -110,12 +108,12 @@ def _whole_number(digits: str) -> int | float:
 
 
 def _fraction(text: str) -> float:
-    # JSON has numbers that no float holds. Whoever reads one learns that it is huge, and it can be written again.
+    # JSON allows numbers beyond a float's range. They are clamped, which keeps them huge and serializable.
     return min(max(float(text), -sys.float_info.max), sys.float_info.max)
 
 
 def _check(name: str, value: object) -> None:
-    """Walk one top-level property without recursion: its depth, its numbers, its characters."""
+    """Check depth, numbers and characters of one top-level property, without recursion."""
     # The top-level object is the first level.
     pending: list[tuple[object, int]] = [(name, 2), (value, 2)]
     while pending:
@@ -139,9 +137,9 @@ def _defective(name: str, problem: str) -> DefectiveDocument:
 
 
 def number_in(value: object) -> float | None:
-    """Read a number or a string of digits; None for anything else. What a float cannot hold is infinite."""
+    """Return a number, or a string of digits, as a float; None for anything else, infinity beyond its range."""
     if isinstance(value, str):
-        # float() alone would take underscores, "nan" and the digits of every script.
+        # float() alone accepts underscores, "nan" and the digits of every script.
         return float(value.strip()) if _NUMBER.fullmatch(value.strip()) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

@@ -1,7 +1,4 @@
-"""Looks into an access token that happens to be a JWT; a token never has to be one, and nothing is verified here.
-
-Whether a token is genuine is the API's question. All that is read is how long it lives, as a second opinion.
-"""
+"""Claims and lifetime of an access token that is a JWT; nothing is verified, and no token has to be one."""
 
 from __future__ import annotations
 
@@ -13,21 +10,21 @@ from seic._oauth.json_body import DefectiveDocument, number_in, read_document
 
 # RFC 7515 §3.1: header, payload and signature.
 _PARTS = 3
-#: Seconds by which two clocks may well differ.
+#: Seconds by which two clocks may differ.
 _SKEW = 60.0
 
 
 def lifetime_of(access_token: str, *, now: float | None) -> float | None:
-    """Return how long a JWT says that it lives, in seconds; None for any other token.
+    """Return the lifetime that a JWT claims, in seconds; None for any other token.
 
-    Where it names `iat` and `exp` (RFC 7519 §4.1) it is the time between them: both are the provider's, so its clock
-    may be as wrong as it likes. Where it names its end alone, that is set against this machine's clock; if hardly
-    anything is left by it, the clocks are likelier to differ than the token to be born dead, and nothing is known.
+    With `iat` and `exp` (RFC 7519 §4.1) it is the time between them, whatever the provider's clock says. With `exp`
+    alone it is the time from `now` by this machine's clock; if that is hardly anything, the clocks probably differ, and
+    the lifetime is unknown.
 
     Args:
         access_token: The token.
-        now: Seconds since the epoch, when it was asked for; None where the provider named a lifetime, for then nothing
-            is set against a clock that may be wrong.
+        now: Seconds since the epoch, when the token was requested; None if the provider named a lifetime, so that no
+            clock is compared.
     """
     claims = claims_of(access_token)
     if claims is None:
@@ -41,7 +38,7 @@ def lifetime_of(access_token: str, *, now: float | None) -> float | None:
 
 
 def claims_of(access_token: str) -> Mapping[str, object] | None:
-    """Return what a JWT says, unproven; None for any other token."""
+    """Return the claims of a JWT, not verified; None for any other token."""
     parts = access_token.split(".")
     if len(parts) != _PARTS:
         return None

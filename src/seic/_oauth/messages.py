@@ -1,7 +1,4 @@
-"""The call for a token, a pair: the request is built, the reply is parsed (RFC 6749 §3.2, §5).
-
-Nothing is sent here and no clock is read: times are handed in, and who sends is decided elsewhere.
-"""
+"""The token request and its reply (RFC 6749 §3.2, §5): build one, parse the other. Pure: no I/O and no clock."""
 
 from __future__ import annotations
 
@@ -23,18 +20,18 @@ from seic._oauth.reply import Reply
 
 __all__ = ["MAX_LIFETIME", "MAX_REPLY_BYTES", "MIN_LIFETIME", "build_token_request", "parse_token_reply"]
 
-#: The longest life of a token that is believed, in seconds: a year. Nothing runs that long on one token, and timers and
-#: dates hold it on every platform, whatever number a provider writes.
+#: The maximum lifetime of a token, in seconds: a year. Timers and dates hold it on every platform, whatever number a
+#: provider writes.
 MAX_LIFETIME = 365 * 86400.0
-#: The shortest, in seconds: with less, nearly each call would ask for a token of its own. Where the provider meant it,
-#: its 401 says so.
+#: The minimum lifetime, in seconds: with less, nearly every request would need a token of its own. If the provider
+#: meant less, its 401 says so.
 MIN_LIFETIME = 1.0
 
-# RFC 8693 §2.2.1: what an exchange brought is no access token.
-_NO_ACCESS_TOKEN = "the exchange brought no access token: ask for one with requested_token_type='access_token'"
-# Gateways write BearerToken; it is used as Bearer all the same.
+# RFC 8693 §2.2.1: the result of a token exchange may be another kind of token.
+_NO_ACCESS_TOKEN = "the exchange returned no access token: request one with requested_token_type='access_token'"
+# SEI's gateway writes BearerToken; it is used as Bearer.
 _BEARER = frozenset({"bearer", "bearertoken"})
-# Below it, milliseconds since the epoch name a day before any provider's first token: the number is something else.
+# Smaller numbers of milliseconds are dates before any provider's first token: they mean something else.
 _FIRST_ISSUE_MS = 1e11
 _LAST_ISSUE_MS = 1e14
 
@@ -58,11 +55,11 @@ def build_token_request(
 ) -> httpx.Request:
     """Build the request for a token (RFC 6749 §4).
 
-    Every parameter stands in the form, even where a provider would take it from the URL: URLs end in access logs.
+    Every parameter is in the form, even if a provider would take it from the URL: URLs end up in access logs.
 
     Args:
         context: The client and the circumstances.
-        grant: How the token is asked for.
+        grant: The grant.
 
     Raises:
         ConfigurationError: A credential is missing or cannot be sent.
@@ -72,34 +69,37 @@ def build_token_request(
 
 
 def parse_token_reply(reply: Reply, *, obtained_at: float, hint: str | None = None, takes_dpop: bool = False) -> Token:
-    """Read the answer to a request for a token (RFC 6749 §5).
+    """Parse the reply to a token request (RFC 6749 §5).
 
-    The content type is not asked, the body is read strictly. A reply without `token_type` is taken as Bearer, although
-    the RFC requires the property: a token of another kind has to announce itself, for its use takes more than sending
-    it. `expires_in` may be a number or a string of digits; missing or null is unknown; what is not positive is an
-    error, for such a token would be asked for without end; what lies beyond MIN_LIFETIME or MAX_LIFETIME is taken as
-    that. Where the token is a JWT that names a shorter life, or the only one, that counts; one that names its end alone
-    counts only where the reply says nothing, since it takes this machine's clock to read it. A lifetime of the refresh
-    token, or a time of issue, that makes no sense is left out.
+    The content type is ignored; the body is parsed strictly.
+
+    - A reply without `token_type` counts as Bearer, although the RFC requires the property: a token of another type
+      must say so, because its use takes more than sending it.
+    - `expires_in` may be a number or a string of digits. Missing or null means unknown. A value that is not positive is
+      an error: such a token would be requested again without end. The value is clamped to MIN_LIFETIME and
+      MAX_LIFETIME.
+    - If the token is a JWT with a shorter lifetime, or with the only one, that counts. `exp` without `iat` counts only
+      if the reply has no `expires_in`, because it depends on this machine's clock.
+    - A malformed lifetime of the refresh token or time of issue is left out.
 
     Args:
         reply: The reply.
         obtained_at: Seconds since the epoch, just before the request was sent.
-        hint: What a message about refused credentials should add.
-        takes_dpop: Whether the request carried a DPoP proof, so that a token of that type can be used.
+        hint: Advice to add if the credentials are refused.
+        takes_dpop: Whether the request had a DPoP proof, so that a token of that type can be used.
 
     Raises:
         TokenEndpointUnavailable: 5xx, 429 or 408.
         TokenRequestRefused: Another 4xx.
-        InvalidTokenResponse: A redirect, or a success that is no token.
+        InvalidTokenResponse: A redirect, or a success without a valid token.
     """
     raise_token_error(reply, hint=hint)
     document = read_success(reply)
     access_token = _access_token(reply, document)
     refresh_token = _refresh_token(reply, document)
-    stated = _expires_in(reply, document)
-    own = lifetime_of(access_token, now=obtained_at if stated is None else None)
-    lifetimes = [seconds for seconds in (stated, own) if seconds is not None]
+    expires_in = _expires_in(reply, document)
+    claimed = lifetime_of(access_token, now=obtained_at if expires_in is None else None)
+    lifetimes = [seconds for seconds in (expires_in, claimed) if seconds is not None]
     return Token(
         access_token=access_token,
         token_type=_token_type(reply, document, takes_dpop=takes_dpop),
@@ -123,7 +123,7 @@ def _access_token(reply: Reply, document: Mapping[str, object]) -> str:
     if not value:
         reply.invalid("access_token is empty")
     if not is_header_safe(value):
-        reply.invalid("access_token has characters that no header can carry: only visible ASCII can")
+        reply.invalid("access_token must be visible ASCII, because it is sent in a header")
     return value
 
 
@@ -149,7 +149,7 @@ def _expires_in(reply: Reply, document: Mapping[str, object]) -> float | None:
         return None
     seconds = number_in(value)
     if seconds is None:
-        what = "a string that is no number" if isinstance(value, str) else kind_of(value)
+        what = "a string without a number" if isinstance(value, str) else kind_of(value)
         reply.invalid(f"expires_in must be a number of seconds, not {what}")
     if seconds <= 0:
         reply.invalid(f"expires_in must be positive, not {'zero' if seconds == 0 else 'negative'}")
@@ -161,11 +161,11 @@ def _scope(reply: Reply, document: Mapping[str, object]) -> str:
     if value is None:
         return ""
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        # Some servers list what the RFC joins with spaces (§3.3).
+        # Some servers send a list instead of a string with spaces (§3.3).
         value = " ".join(value)
     if not isinstance(value, str):
         reply.invalid(f"scope must be a string, not {kind_of(value)}")
-    # It is shown with the token.
+    # The token's repr shows it.
     return redact(value, reply.secret_values)
 
 
@@ -177,7 +177,7 @@ def _refresh_token(reply: Reply, document: Mapping[str, object]) -> str | None:
 
 
 def _issued_at(value: object) -> dt.datetime | None:
-    # The gateway's unit, milliseconds since the epoch, as a string.
+    # The gateway sends milliseconds since the epoch, as a string.
     milliseconds = number_in(value)
     if milliseconds is None or not _FIRST_ISSUE_MS <= milliseconds <= _LAST_ISSUE_MS:
         return None

@@ -1,6 +1,7 @@
-"""What a provider says about itself (RFC 8414, OpenID Connect Discovery): where it stands, and what may be believed.
+"""Authorization server metadata (RFC 8414, OpenID Connect Discovery): its URLs, and a strict parser.
 
-Nothing is sent here. Metadata decides where secrets go, so whatever looks wrong in it is an error and never left out.
+Metadata decides where secrets are sent, so every malformed member is an error; none is left out. `seic._discovery`
+sends the request.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from seic._oauth.json_body import DefectiveDocument, read_document
 from seic._oauth.pkce import CHALLENGE_METHOD
 from seic._oauth.redact import sanitize
 
-#: The provider's settings and the names that the metadata has for them.
+#: The provider's settings and their names in the metadata.
 _ENDPOINTS = {
     "token_url": "token_endpoint",
     "authorize_url": "authorization_endpoint",
@@ -36,8 +37,8 @@ _ENDPOINTS = {
     "introspection_url": "introspection_endpoint",
     "device_authorization_url": "device_authorization_endpoint",
 }
-#: The methods by their names (RFC 8414 §2, OpenID Connect Core §9), in the order in which one is taken unasked: first
-#: what needs nothing but id and secret, for that is what most users have.
+#: The methods by their names (RFC 8414 §2, OpenID Connect Core §9), in the order of preference: first those that need
+#: only id and secret, which most users have.
 _METHODS: dict[str, ClientAuthentication] = {
     "client_secret_basic": ClientSecretBasic(),
     "client_secret_post": ClientSecretPost(),
@@ -48,24 +49,29 @@ _METHODS: dict[str, ClientAuthentication] = {
     "none": ClientIdOnly(),
 }
 
-#: The last label of a host that resolvers take for an address: no top-level domain is a number.
+#: The last label of a host that resolvers read as an address: no top-level domain is a number.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 def metadata_urls(issuer: str, *, allow_http_on_loopback: bool = False) -> tuple[str, str]:
-    """Return where an issuer's metadata stands: by RFC 8414 §3.1, and by OpenID Connect Discovery §4.
+    """Return the two metadata URLs of an issuer: of RFC 8414 §3.1, and of OpenID Connect Discovery §4.
 
     Args:
         issuer: The issuer, exactly as the provider writes it.
-        allow_http_on_loopback: Whether `http://` is taken for a loopback address.
+        allow_http_on_loopback: Whether `http://` is allowed for a loopback address.
 
     Raises:
-        ConfigurationError: It is no https URL, or has a query or a fragment (RFC 8414 §2).
+        ConfigurationError: It is not an https URL, or has a query or a fragment (RFC 8414 §2).
     """
     origin_of("issuer", issuer, allow_http=allow_http_on_loopback)
     url = httpx.URL(issuer)
+    try:
+        # httpx decodes the host for each request, and raises what idna raises.
+        url.host  # noqa: B018
+    except (httpx.InvalidURL, UnicodeError):
+        raise ConfigurationError("issuer: its host is not a valid name", field="issuer") from None
     if "?" in issuer or "#" in issuer:
-        raise ConfigurationError("issuer: has a query or a fragment, which no issuer may (RFC 8414 §2)", field="issuer")
+        raise ConfigurationError("issuer: must have no query and no fragment (RFC 8414 §2)", field="issuer")
     path = url.path.rstrip("/")
     return (
         str(url.copy_with(path=f"/.well-known/oauth-authorization-server{path}")),
@@ -81,18 +87,18 @@ def parse_metadata(
     client_authentication: ClientAuthentication | None = None,
     allow_http_on_loopback: bool = False,
 ) -> Provider:
-    """Read an issuer's metadata into a provider.
+    """Parse an issuer's metadata into a provider.
 
     Args:
         body: The document.
-        issuer: Whom it was asked of: the document must name exactly this one (RFC 8414 §3.3).
+        issuer: The issuer: the document must name exactly this one (RFC 8414 §3.3).
         base: A provider whose other settings are kept.
-        client_authentication: How the client proves itself; None takes one that the provider offers.
-        allow_http_on_loopback: Whether `http://` is taken for a loopback address.
+        client_authentication: The client's authentication method; None chooses one that the provider supports.
+        allow_http_on_loopback: Whether `http://` is allowed for a loopback address.
 
     Raises:
-        InvalidTokenResponse: It is no metadata, or another issuer's, or names an endpoint that cannot be meant.
-        ConfigurationError: The provider does not take the client authentication.
+        InvalidTokenResponse: It is not metadata, or another issuer's, or names a URL that must not be used.
+        ConfigurationError: The provider does not support the client authentication.
     """
     problem = None
     document: Mapping[str, object] = {}
@@ -115,16 +121,16 @@ def parse_metadata(
     methods = reader.texts("token_endpoint_auth_methods_supported")
     grants = reader.texts("grant_types_supported")
     challenges = reader.texts("code_challenge_methods_supported")
-    begun = base or Provider(token_url=endpoints["token_url"], name=httpx.URL(issuer).raw_host.decode("ascii"))
+    start = base or Provider(token_url=endpoints["token_url"], name=httpx.URL(issuer).raw_host.decode("ascii"))
     provider = attrs.evolve(
-        begun,
+        start,
         issuer=issuer,
-        # Who hands refresh tokens out takes them, listed or not: the RFC's own default leaves them out (§2).
+        # A provider that issues refresh tokens takes them, listed or not: the RFC's default does not list them (§2).
         grants=None if grants is None else frozenset({*grants, "refresh_token"}),
-        client_authentication=_choose(client_authentication or begun.client_authentication, methods),
-        # Where none are listed the RFC has it that there is no PKCE, and many servers take it: asking for it does no
-        # harm there, since one that knows it not ignores it (RFC 6749 §3.1).
-        takes_pkce=begun.takes_pkce if challenges is None else CHALLENGE_METHOD in challenges,
+        client_authentication=_choose(client_authentication or start.client_authentication, methods),
+        # An empty list means no PKCE by the RFC, but many servers without the list support it; others ignore it (RFC
+        # 6749 §3.1).
+        takes_pkce=start.takes_pkce if challenges is None else CHALLENGE_METHOD in challenges,
         issuer_in_callback=reader.flag("authorization_response_iss_parameter_supported"),
         mtls_endpoint_aliases=reader.aliases(),
         certificate_bound_tokens=reader.flag("tls_client_certificate_bound_access_tokens"),
@@ -186,38 +192,39 @@ class _Reader:
         else:
             if "#" in value:
                 problem = f"{name}: has a fragment (RFC 6749 §3.2)"
-            elif _is_inside(endpoint.host) and not _is_inside(httpx.URL(self.issuer).raw_host.decode("ascii")):
-                # A document from outside must not send the client's credentials to machines behind the firewall.
-                problem = f"{name}: leads to {endpoint.host}, which is no public address, and the issuer is"
+            elif _is_private(endpoint.host) and not _is_private(httpx.URL(self.issuer).raw_host.decode("ascii")):
+                # Metadata from outside must not direct the client's credentials to machines behind the firewall.
+                problem = f"{name}: {endpoint.host} is not a public address, but the issuer has one"
         if problem is not None:
             _invalid(self.issuer, problem)
         return value
 
 
-def _choose(stated: ClientAuthentication | None, methods: Sequence[str] | None) -> ClientAuthentication | None:
+def _choose(configured: ClientAuthentication | None, methods: Sequence[str] | None) -> ClientAuthentication | None:
     if methods is None:
-        # RFC 8414 §2: where none is named it is client_secret_basic, the default of a provider.
-        return stated
+        # Without a list it is client_secret_basic (RFC 8414 §2), which is a provider's default.
+        return configured
     offered = ", ".join(sanitize(each) for each in methods) or "none"
-    if stated is None:
+    if configured is None:
         known = next((method for name, method in _METHODS.items() if name in methods), None)
         if known is None:
             raise ConfigurationError(
-                f"client_authentication: the provider offers {offered}, and seic speaks {', '.join(_METHODS)}; pass "
-                "client_authentication=..., one of these if the provider takes it all the same, or your own",
+                f"client_authentication: the provider offers {offered}, and seic supports {', '.join(_METHODS)}; pass "
+                "client_authentication=..., either one of these that the provider takes although it does not list it, "
+                "or your own",
                 field="client_authentication",
             )
         return known
-    name = next((name for name, method in _METHODS.items() if type(method) is type(stated)), None)
+    name = next((name for name, method in _METHODS.items() if type(method) is type(configured)), None)
     if name is not None and name not in methods:
         raise ConfigurationError(
-            f"client_authentication: the provider does not take {name}; it takes {offered}",
+            f"client_authentication: the provider does not offer {name}; it offers {offered}",
             field="client_authentication",
         )
-    return stated
+    return configured
 
 
-def _is_inside(host: str) -> bool:
+def _is_private(host: str) -> bool:
     name = host.rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True

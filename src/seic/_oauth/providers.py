@@ -1,4 +1,4 @@
-"""The three dialects that seic knows by name, as data; a fourth is one more value, here or in a user's own code."""
+"""The three providers that seic knows by name; a user's own is another `Provider` value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from seic._oauth.client_auth import ClientSecretBasic, ClientSecretPost
 
 _SEI_ENVIRONMENTS = {
     "production": Hosts(api="api.seic.com", mtls="mtls.api.seic.com"),
-    # No document names a mutual-TLS host for tests.
+    # SEI's documents name no mutual-TLS host for tests.
     "test": Hosts(api="test.api.seic.com"),
 }
 
@@ -19,8 +19,8 @@ SEI_GATEWAY = Provider(
     token_url="/v2/oauthtoken",
     environments=_SEI_ENVIRONMENTS,
     grants=frozenset({"client_credentials", "password", "refresh_token", "sessionToken"}),
-    # Its documents give Base64(AppKey:AppSecret) and know of no encoding before it: the pair goes raw. For the keys
-    # that its portal hands out, letters and digits, the two readings are the same bytes.
+    # Its documents give Base64(AppKey:AppSecret) without encoding: the pair is sent raw. For the keys of its portal,
+    # letters and digits, both are the same bytes.
     client_authentication=ClientSecretBasic(form_encoded=False),
     client_id_header="AppKey",
     # "The CN of the client certificate is the service account's username" (SEI's developer portal).
@@ -32,38 +32,38 @@ SEI_GATEWAY = Provider(
     invalidate_grant_type="invalidate_token",
 )
 
-#: The SEI platform, `/v2/oauth/*`. No document names its host: the gateway's, unless `hosts` says otherwise.
+#: The SEI platform, `/v2/oauth/*`. SEI's documents name no host of its own: it is the gateway's, unless `hosts` is set.
 SEI_PLATFORM = Provider(
     name="SEI platform",
     token_url="/v2/oauth/token",
     environments=_SEI_ENVIRONMENTS,
     grants=frozenset({"authorization_code", "client_credentials", "refresh_token", SAML2_BEARER}),
     client_authentication=ClientSecretPost(),
-    # A certificate's CN is the account's username, and the platform knows the account by its email address.
+    # A certificate's CN is the account's username; the platform identifies the account by its email address.
     common_name_is_username=False,
     username_field="email",
     end_other_sessions_field="endOtherSessions",
     tracking_header="requesttrackingid",
     authorize_url="/v2/oauth/authorize",
     authorize_scope="ilservices",
-    # Its documents write redirect_uri, too; the guide to authorization has this one.
+    # Its documents write redirect_uri, too; the authorization guide has this one.
     redirect_field="redirect_url",
     redirect_on_token_call=False,
-    # No document speaks of a code challenge.
+    # Its documents mention no code challenge.
     takes_pkce=False,
     code_lifetime=20,
     token_info_url="/v2/oauth/tokeninfo",
     # Revocation is documented, its path is not.
     revocation_url=None,
     revocation_refresh_field="refresh_token",
-    # "cascade": "true" in the answer: either token takes the other along.
+    # "cascade": "true" in the reply: revoking either token revokes the other.
     revocation_cascades=True,
 )
 
-#: A plain OAuth 2.0 provider whose tokens are JWTs, `POST /oauth/v2/token`; the hosts are the user's.
+#: A plain OAuth 2.0 provider whose tokens are JWTs, `POST /oauth/v2/token`; it needs `hosts`.
 OAUTH2 = Provider(
     name="OAuth 2.0 provider",
     token_url="/oauth/v2/token",
-    # Its documents know a 401 by its status alone: "on an API call, a bad token".
+    # Its documents define a 401 by its status alone: "on an API call, a bad token".
     bare_401_means_token=True,
 )

@@ -1,6 +1,6 @@
-"""Words of the provider's that end in our messages: cleaned, cut short, and without our secrets.
+"""Sanitize a provider's text for messages, and find the secrets to redact.
 
-An error is logged and sent to trackers, and a server may echo what it was sent.
+Errors are logged and sent to trackers, and a server may echo the secrets that it was sent.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import httpx
 
 from seic._model.secrecy import HIDDEN
 
-#: Enough for a sentence or two of a provider's; more belongs to its documentation.
+#: Characters of a provider's text in a message: a sentence or two.
 MAX_WORDS = 300
-# A tracking id is a UUID, a few of them joined, a number, or Base64. What is longer or has other signs is none, and may
-# be anything.
+# A tracking id is a UUID, a few of them joined, a number, or Base64. Anything longer or with other characters is
+# ignored.
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._:;,/+=@|~-]{0,127}")
-# How much of a secret is one, in characters.
-_TELLING = 8
-# What is looked at before the cut, so that a megabyte of blanks costs nothing.
+# A part of a secret with this many characters counts as one.
+_SIGNIFICANT = 8
+# Characters that are read before the text is truncated, so that a megabyte of blanks costs nothing.
 _MAX_READ = 16 * MAX_WORDS
 
-# The form's fields that are no secret; whatever a grant adds beside them is one until it is listed here.
+# Form fields that are no secrets; any other field of a grant counts as one.
 _PUBLIC_FIELDS = frozenset(
     {
         "grant_type",
@@ -52,19 +52,19 @@ def sanitize(text: str, *, secrets: Collection[str] = (), limit: int = MAX_WORDS
     """Return `text` on one line, printable, without any of `secrets`, in at most `limit` characters.
 
     Args:
-        text: What a provider wrote.
-        secrets: What must not stand in the result; see `secrets_in`.
-        limit: The longest result, in characters.
+        text: The provider's text.
+        secrets: Strings that the result must not contain; see `secrets_in`.
+        limit: The maximum length of the result, in characters.
     """
     text = redact(text, secrets)
-    # Not printable are control characters, which forge log lines, and bidirectional marks, which turn them round.
+    # Control characters can forge log lines, and bidirectional marks can reverse them; neither is printable.
     line = " ".join("".join(c if c.isprintable() else " " for c in text[:_MAX_READ]).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def redact(text: str, secrets: Collection[str]) -> str:
-    """Return `text` without any of `secrets`, and otherwise as it is."""
-    # The longest first: a secret may be part of another.
+    """Return `text` with each of `secrets` replaced, and otherwise unchanged."""
+    # The longest first: one secret may be part of another.
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text
@@ -73,30 +73,31 @@ def redact(text: str, secrets: Collection[str]) -> str:
 def find_tracking_id(
     headers: Mapping[str, str], header: str | None, *, otherwise: str | None = None, secrets: Collection[str]
 ) -> str | None:
-    """Return the provider's id of a call; None where what stands in its place is none.
+    """Return the provider's id of a request; None if there is no valid one.
 
-    It goes into each event, log line, span and error, so what cannot be an id, or holds a secret, is not taken.
+    It goes into each event, log line, span and error, so a value that cannot be an id, or contains a secret, is
+    ignored.
 
     Args:
-        headers: Those of the reply.
-        header: The one that has the id; None where the provider has none.
-        otherwise: What the body has.
-        secrets: What the id must not hold; see `secrets_in` and `credentials_of`.
+        headers: The reply's headers.
+        header: The header with the id; None if the provider has none.
+        otherwise: The id in the body.
+        secrets: Strings that the id must not contain; see `secrets_in` and `credentials_of`.
     """
     for named in (headers.get(header) if header else None, otherwise):
-        if named and _ID.fullmatch(named) and not any(_tells_of(named, secret) for secret in secrets if secret):
+        if named and _ID.fullmatch(named) and not any(_reveals(named, secret) for secret in secrets if secret):
             return named
     return None
 
 
-def _tells_of(named: str, secret: str) -> bool:
-    return secret in named or (len(named) >= _TELLING and named in secret)
+def _reveals(named: str, secret: str) -> bool:
+    return secret in named or (len(named) >= _SIGNIFICANT and named in secret)
 
 
 def is_text(text: str) -> bool:
-    """Tell whether UTF-8 can carry the text: it has no half of a surrogate pair.
+    """Whether UTF-8 can encode a string, which it cannot if there is half of a surrogate pair.
 
-    A question, for the UnicodeEncodeError that it spares holds the text, and the text may be a password.
+    Ask this first: a UnicodeEncodeError holds the string, which may be a password.
     """
     try:
         text.encode()
@@ -106,7 +107,7 @@ def is_text(text: str) -> bool:
 
 
 def secrets_in(request: httpx.Request) -> tuple[str, ...]:
-    """Return each secret of a token request, in each form in which a server could echo it."""
+    """Return each secret of a token request, in each encoding in which a server could echo it."""
     plain = [value for name, value in parse_qsl(request.content.decode()) if name not in _PUBLIC_FIELDS]
     credentials = request.headers.get("Authorization", "").partition(" ")[2]
     found = {request.headers.get("DPoP", ""), *secrets_of(credentials), *_forms(*plain)}
@@ -114,10 +115,10 @@ def secrets_in(request: httpx.Request) -> tuple[str, ...]:
 
 
 def secrets_of(credentials: str) -> set[str]:
-    """Return each secret of an authorization header's credentials, in each form in which they could be echoed.
+    """Return each secret of an authorization header's credentials, in each encoding in which they could be echoed.
 
     Args:
-        credentials: What follows the scheme; of Basic, they hold a password.
+        credentials: The header without the scheme; those of Basic contain a password.
     """
     return {credentials, *_forms(_basic_secret(credentials))} - {""}
 
@@ -135,15 +136,15 @@ def _basic_secret(credentials: str) -> str:
 
 
 def credentials_in(request: Any) -> tuple[str, ...]:
-    """Return the token and the proof that a call carries, which an API may echo."""
+    """Return the token and the DPoP proof of a request, which an API may echo."""
     authorization = request.headers.get("Authorization", "")
     return tuple(filter(None, (authorization.partition(" ")[2], request.headers.get("DPoP", ""))))
 
 
 def credentials_of(response: Any) -> tuple[str, ...]:
-    """Return what a reply's call carried; nothing where the reply knows of no call."""
+    """Return the credentials of a response's request; none if it has no request."""
     try:
         request = response.request
-    except RuntimeError:  # a reply that was made by hand
+    except RuntimeError:  # a response without a request, made by hand
         return ()
     return credentials_in(request)

@@ -15,7 +15,7 @@ from seic._oauth.error_body import ErrorBody, error_in
 from seic._oauth.json_body import DefectiveDocument, read_document
 from seic._oauth.redact import find_tracking_id, sanitize
 
-# The members of a reply that are secrets, and their minimum length: a shorter value is no token.
+# The members of a reply that are secrets, and their minimum length: a shorter value is not a token.
 _TOKENS = ("access_token", "refresh_token", "id_token", "device_code")
 _SHORTEST_TOKEN = 8
 _LONGEST_CODE = 100

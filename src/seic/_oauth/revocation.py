@@ -1,4 +1,4 @@
-"""Ending a token before its time, a pair: RFC 7009, the platform's form of it, and the gateway's `invalidate_token`."""
+"""Token revocation (RFC 7009, the platform's form of it, the gateway's `invalidate_token`): build and parse."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def build_revocation_request(
     token: str,
     is_refresh_token: bool = False,
 ) -> httpx.Request:
-    """Build the request that ends a token.
+    """Build the request that revokes a token.
 
-    On the SEI platform either token of a pair takes the other along; elsewhere a refresh token takes its access tokens
-    along, and an access token goes alone (RFC 7009 §2.1): a pair is revoked by its refresh token.
+    On the SEI platform revoking either token of a pair revokes the other. Elsewhere revoking a refresh token revokes
+    its access tokens, and an access token is revoked alone (RFC 7009 §2.1).
 
     Args:
         context: The client and the circumstances.
-        token: The token that is to die.
-        is_refresh_token: Whether it is a refresh token; the gateway ends access tokens only.
+        token: The token to revoke.
+        is_refresh_token: Whether it is a refresh token; the gateway revokes access tokens only.
 
     Raises:
-        ConfigurationError: The provider names no way to end the token, or a credential is missing or cannot be sent.
+        ConfigurationError: The provider cannot revoke the token, or a credential is missing or cannot be sent.
     """
     if context.provider.invalidate_grant_type is not None and not is_refresh_token:
         url = context.token_url
@@ -44,10 +44,10 @@ def build_revocation_request(
 
 
 def parse_revocation_reply(reply: Reply) -> None:
-    """Read the answer: a success unless the body is an error, or the errors of a token call.
+    """Parse the reply to a revocation.
 
-    A token that was dead before is a success, too, and a body counts for nothing (RFC 7009 §2.2). Where one call ends a
-    pair, as on the SEI platform, the answer has to say so: its `cascade` is `"true"`.
+    An unknown or expired token is a success, too, and the body is ignored unless it is an error (RFC 7009 §2.2). If one
+    call revokes a pair, as on the SEI platform, the reply must say so: its `cascade` is `"true"`.
 
     Args:
         reply: The reply.
@@ -55,10 +55,10 @@ def parse_revocation_reply(reply: Reply) -> None:
     Raises:
         TokenEndpointUnavailable: 5xx, 429 or 408.
         TokenRequestRefused: Another 4xx, or an error in the body.
-        InvalidTokenResponse: A redirect, or a success that does not say that the pair is dead.
+        InvalidTokenResponse: A redirect, or a success that does not confirm that both tokens are revoked.
     """
     raise_token_error(reply)
     if reply.error is not None:
         refuse(reply, reply.error)
     if reply.provider.revocation_cascades and str(read_success(reply).get("cascade")).lower() != "true":
-        reply.invalid("cascade must be 'true'", advice="the other token of the pair may be alive; ask the provider")
+        reply.invalid("cascade must be 'true'", advice="the other token may still be valid; ask the provider")

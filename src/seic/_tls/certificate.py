@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 
 import attrs
@@ -14,6 +15,7 @@ from seic._model.secrecy import HIDDEN, Unpicklable, traceless
 from seic._tls.credential_files import CredentialFiles, Material, PassphraseInput
 from seic._tls.facts import CertificateFacts, clock_says, format_time
 from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
+from seic._tls.reload import Signature, file_signature
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -29,6 +31,7 @@ class ClientCertificate(Unpicklable):
         key: PKCS#8, not encrypted; private.
         source: The files it was loaded from; private.
         warnings: About the files, for `check`; private.
+        signature: The files' state on disk when they were first loaded; private.
     """
 
     leaf: CertificateFacts
@@ -37,6 +40,7 @@ class ClientCertificate(Unpicklable):
     _key: bytes = attrs.field(alias="key")
     _source: CredentialFiles = attrs.field(eq=False, alias="source")
     _warnings: tuple[CertificateWarning, ...] = attrs.field(default=(), eq=False, alias="warnings")
+    signature: Signature | None = attrs.field(default=None, eq=False)
 
     @classmethod
     @traceless
@@ -61,15 +65,22 @@ class ClientCertificate(Unpicklable):
                 passphrase.
             ConfigurationError: An argument has another type; its `field` names it.
         """
-        return cls._read(CredentialFiles.of(certificate, key, password))
+        files = CredentialFiles.of(certificate, key, password)
+        return cls._read(files, file_signature(files.paths))
 
     @classmethod
-    def _read(cls, files: CredentialFiles) -> ClientCertificate:
+    def _read(cls, files: CredentialFiles, signature: Signature | None) -> ClientCertificate:
         from seic._tls.pairing import read_key_pair
 
         pair = read_key_pair(files)
         return cls(
-            leaf=pair.leaf, chain=pair.chain, path=pair.label, key=pair.key, source=files, warnings=pair.warnings
+            leaf=pair.leaf,
+            chain=pair.chain,
+            path=pair.label,
+            key=pair.key,
+            source=files,
+            warnings=pair.warnings,
+            signature=signature,
         )
 
     @traceless
@@ -80,13 +91,19 @@ class ClientCertificate(Unpicklable):
             CertificateError: The present content cannot work.
             ConfigurationError: It was given as bytes, so there are no files to read.
         """
-        if not self.files:
+        if not self.signature:
             raise ConfigurationError(
                 f"certificate: {self.path} cannot be read again; load it from files, or give a callback that returns "
                 "the new one",
                 field="certificate",
             )
-        return self._read(self._source)
+        # The identity that reloads it watches the files itself.
+        return self._read(self._source, self.signature)
+
+    @property
+    def identity_key(self) -> Hashable:
+        """Equal for certificates with the same content that were loaded in the same way."""
+        return self.content, self._source
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -138,12 +155,12 @@ class ClientCertificate(Unpicklable):
         """`RSA 2048`, `EC P-256`, `Ed25519`."""
         return self.leaf.key_type
 
-    @property
+    @functools.cached_property
     def chain_pem(self) -> str:
         """The certificates sent to the server, as PEM, the leaf first."""
-        return "".join(facts.pem for facts in (self.leaf, *self.chain))
+        return "".join([facts.pem for facts in (self.leaf, *self.chain)])
 
-    @property
+    @functools.cached_property
     def content(self) -> str:
         """A digest that changes with the certificate, the chain and the key."""
         return hashlib.sha256(self.chain_pem.encode() + self._key).hexdigest()

@@ -18,16 +18,23 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from seic._concurrency import ForkSafeLock
 from seic._errors import CertificateError, ConfigurationError
-from seic._runtime import Lock
 from seic._tls.certificate import ClientCertificate
 from seic._tls.credential_files import Material
 from seic._tls.encoding import encode_pem
 from seic._tls.reasons import Reason, certificate_error
-from seic._tls.renewal import ask
-from seic._tls.trust import Trust, read_trust
+from seic._tls.reload import read_guarded
+from seic._tls.trust import TrustStore, read_trust_store
 
-_Key: TypeAlias = tuple[str | None, Trust, tuple[str, ...]]
+#: A certificate that was loaded (its files are watched), or a callback that returns the current one. A callback is
+#: called on a thread and may block; it should have a timeout of its own.
+CertificateSource: TypeAlias = ClientCertificate | Callable[[], ClientCertificate]
+
+#: The name of a callback in errors.
+CALLBACK = "the certificate callback"
+
+_Key: TypeAlias = tuple[str | None, TrustStore, tuple[str, ...]]
 
 
 def create_ssl_context(
@@ -55,11 +62,11 @@ def create_ssl_context(
     """
     check_source(certificate)
     if certificate is not None and not isinstance(certificate, ClientCertificate):
-        certificate = ask(certificate)
+        certificate = call_certificate_source(certificate)
     if certificate is not None:
         for warning in certificate.check():
             warnings.warn(warning, stacklevel=2)
-    trust = read_trust(ca)
+    trust = read_trust_store(ca)
     for warning in trust.check():
         warnings.warn(warning, stacklevel=2)
     return build_context(certificate, trust)
@@ -84,7 +91,26 @@ def check_source(certificate: object) -> None:
         )
 
 
-def build_context(certificate: ClientCertificate | None, trust: Trust, *, alpn: Sequence[str] = ()) -> ssl.SSLContext:
+def call_certificate_source(callback: Callable[[], ClientCertificate]) -> ClientCertificate:
+    """Call a certificate callback.
+
+    Raises:
+        CertificateError: It failed, or returned something else.
+    """
+    try:
+        certificate = read_guarded(callback, CALLBACK)
+    except ConfigurationError as error:
+        text = f"it is not configured as it should be: {error.message}"
+        raise certificate_error(Reason.SOURCE_FAILED, CALLBACK, text) from error
+    if not isinstance(certificate, ClientCertificate):
+        text = f"it must return what ClientCertificate.load returns, not {type(certificate).__name__}"
+        raise certificate_error(Reason.SOURCE_FAILED, CALLBACK, text)
+    return certificate
+
+
+def build_context(
+    certificate: ClientCertificate | None, trust: TrustStore, *, alpn: Sequence[str] = ()
+) -> ssl.SSLContext:
     """Build a context without checking the certificate's dates.
 
     Args:
@@ -207,7 +233,7 @@ def _in_private_file(certificates: str, key: bytes, passphrase: str) -> Iterator
 
 
 def shared_context(
-    certificate: ClientCertificate | None, ca: Material | Trust | None = None, *, alpn: Sequence[str] = ()
+    certificate: ClientCertificate | None, ca: Material | TrustStore | None = None, *, alpn: Sequence[str] = ()
 ) -> ssl.SSLContext:
     """Return the one context of a certificate and its authorities; the first call builds it.
 
@@ -223,29 +249,19 @@ def shared_context(
     Raises:
         CertificateError: As for `build_context`.
     """
-    return _SHARED.get(certificate, ca if isinstance(ca, Trust) else read_trust(ca), tuple(alpn))
+    trust = ca if isinstance(ca, TrustStore) else read_trust_store(ca)
+    key = None if certificate is None else certificate.content, trust, tuple(alpn)
+    # One lock for all: building takes at most 20 ms, and must happen only once for each key.
+    with _lock:
+        context = _contexts.get(key)
+        if context is None:
+            context = _contexts[key] = build_context(certificate, trust, alpn=alpn)
+            _latest.append(context)
+        return context
 
 
-class _SharedContexts:
-    # Weak references, so that a rotated key leaves memory. The last few contexts stay alive, so that clients created
-    # one after the other share one.
-    _KEPT_ALIVE = 4
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._contexts: weakref.WeakValueDictionary[_Key, ssl.SSLContext] = weakref.WeakValueDictionary()
-        self._last: deque[ssl.SSLContext] = deque(maxlen=self._KEPT_ALIVE)
-
-    def get(self, certificate: ClientCertificate | None, trust: Trust, alpn: tuple[str, ...]) -> ssl.SSLContext:
-        key = (certificate.content if certificate is not None else None, trust, alpn)
-        # One lock for all: building takes at most 20 ms, and must happen only once for each key.
-        with self._lock:
-            context = self._contexts.get(key)
-            if context is None:
-                context = build_context(certificate, trust, alpn=alpn)
-                self._contexts[key] = context
-                self._last.append(context)
-            return context
-
-
-_SHARED = _SharedContexts()
+# Weak references, so that a rotated key leaves memory. The last few contexts stay alive, so that clients created one
+# after the other share one.
+_contexts: weakref.WeakValueDictionary[_Key, ssl.SSLContext] = weakref.WeakValueDictionary()
+_latest: deque[ssl.SSLContext] = deque(maxlen=4)
+_lock = ForkSafeLock()

@@ -25,7 +25,7 @@ PassphraseInput: TypeAlias = str | bytes | Callable[[], str | bytes]
 GetPassphrase: TypeAlias = Callable[[], bytes | None]
 
 #: The largest file that is read; a system's whole CA bundle has 0.2 MiB.
-MOST_BYTES = 10 * 1024 * 1024
+MAX_FILE_BYTES = 10 * 1024 * 1024
 # DER and PEM in Base64 begin with these letters ("MII…", "LS0tLS1CRUdJTi…"). Such text is key material in whatever
 # argument it was passed, and errors must not quote it like a path.
 _LOOKS_LIKE_MATERIAL = re.compile(r"(M|LS0t)[A-Za-z0-9+/=\s]{39,}")
@@ -102,7 +102,7 @@ class CredentialFile(Unpicklable):
         data = self._read_file(self.path) if self.path is not None else self.data or b""
         if not data.strip():
             raise certificate_error(Reason.EMPTY, self.label, "it is empty; write the certificate or key again")
-        if len(data) > MOST_BYTES:
+        if len(data) > MAX_FILE_BYTES:
             raise certificate_error(
                 Reason.UNKNOWN_FORMAT, self.label, "it is larger than 10 MiB, no certificate or key; check the path"
             )
@@ -110,7 +110,7 @@ class CredentialFile(Unpicklable):
 
     def _read_file(self, path: Path) -> bytes:
         try:
-            data = read_regular(path, MOST_BYTES + 1)
+            data = read_regular_file(path, MAX_FILE_BYTES + 1)
         except FileNotFoundError:
             raise certificate_error(Reason.NOT_FOUND, self.label, _why_missing(path, self.base)) from None
         except OSError as error:
@@ -241,14 +241,14 @@ def unreadable_error(label: str, why: str | None = None) -> CertificateError:
     )
 
 
-def read_regular(path: Path, most: int) -> bytes | None:
-    """Return at most `most` bytes of a file; None for a pipe or a device, which might block or never end.
+def read_regular_file(path: Path, limit: int) -> bytes | None:
+    """Return at most `limit` bytes of a file; None for a pipe or a device, which might block or never end.
 
     Raises:
         OSError: As for `open`.
     """
     with open(path, "rb", opener=_open_without_blocking) as file:
-        return file.read(most) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
+        return file.read(limit) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
 
 
 def _open_without_blocking(path: str, flags: int) -> int:

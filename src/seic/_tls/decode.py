@@ -81,10 +81,10 @@ class DecodedFile:
         """
         if self.keys:
             return self.keys
-        reason, text = Reason.NO_KEY, "there is no private key in it; pass the key's file as key=…"
+        reason, text = Reason.NO_KEY, "there is no private key in it; pass the key's file as key=..."
         if self.certificates:
             reason = Reason.CERTIFICATE_AS_KEY
-            text = "it holds a certificate instead of the private key; pass the key's file as key=…"
+            text = "it holds a certificate instead of the private key; pass the key's file as key=..."
         elif PUBLIC_KEY in self.others:
             reason, text = Reason.PUBLIC_KEY, "it holds a public key instead of the private key; pass the private key"
         raise certificate_error(reason, self.label, text)

@@ -48,17 +48,16 @@ _ALERT_REASONS = {
 }
 _RESETS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
-# The replies by which web servers refuse a certificate: nginx (400, or its own 495 to 497), IIS (403.7, 403.13, 403.16,
-# 403.17).
+# The replies by which web servers refuse a certificate: nginx (400, or its own 495 and 496), IIS (403.7, 403.13,
+# 403.16, 403.17).
 _REPLIES = (
     (re.compile(rb"no required ssl certificate was sent|http error 403\.7\b", re.IGNORECASE), Reason.DEMANDED),
     (re.compile(rb"http error 403\.13\b", re.IGNORECASE), Reason.REVOKED),
     (re.compile(rb"http error 403\.16\b", re.IGNORECASE), Reason.UNKNOWN_TO_SERVER),
     (re.compile(rb"http error 403\.17\b", re.IGNORECASE), Reason.EXPIRED),
     (re.compile(rb"the ssl certificate error", re.IGNORECASE), Reason.REFUSED),
-    (re.compile(rb"plain http request was sent to https port", re.IGNORECASE), Reason.NOT_TLS),
 )
-_STATUSES = {495: Reason.REFUSED, 496: Reason.DEMANDED, 497: Reason.NOT_TLS}
+_STATUSES = {495: Reason.REFUSED, 496: Reason.DEMANDED}
 # Their pages are short; the body of an API's own 400 or 403 may be long.
 _SEARCHED_BYTES = 4096
 
@@ -92,10 +91,10 @@ _VERIFY_TEXTS = {
     Reason.SERVER_WRONG_HOST: "the server's certificate was issued for another host name; check the host and port, and "
     "whether another server answers there",
     Reason.SERVER_SELF_SIGNED: "the server's certificate is self-signed, and not one of the trusted authorities; if "
-    "this is the right server, pass its certificate as ca=…",
+    "this is the right server, pass its certificate as ca=...",
     Reason.SERVER_UNKNOWN_CA: "the server's certificate comes from an authority that is not trusted here, or the "
     "server does not send an intermediate certificate (the error does not tell which); pass a private authority as "
-    "ca=…, and have the server's operator check its chain; a proxy that inspects TLS causes the same error",
+    "ca=..., and have the server's operator check its chain; a proxy that inspects TLS causes the same error",
     Reason.SERVER_REVOKED: "the server's certificate was revoked; the server's operator must replace it",
     Reason.SERVER_WRONG_USAGE: "the server's certificate is not for servers (its extended key usage lacks serverAuth); "
     "the server's operator must replace it",
@@ -119,7 +118,7 @@ class Explanation:
 
 @attrs.frozen(kw_only=True)
 class HandshakeContext:
-    """The facts that every explanation needs besides the failure itself.
+    """The facts that every explanation needs in addition to the failure.
 
     Args:
         host: The server's name, as checked against its certificate.
@@ -158,7 +157,7 @@ def explain_failure(
             return _explanation(handshake, reason, text, "server")
         if isinstance(link, _RESETS):
             return explain_close(handshake)
-        # "More bytes are needed" is no failure, but asyncio's streams leave it in the chain of causes.
+        # "More bytes are needed" is not a failure, but asyncio's streams leave it in the chain of causes.
         if isinstance(link, ssl.SSLError) and not isinstance(link, (ssl.SSLWantReadError, ssl.SSLWantWriteError)):
             return _explain_ssl_error(link, handshake)
     return None
@@ -181,7 +180,7 @@ def explain_close(handshake: HandshakeContext) -> Explanation | None:
     elif handshake.certificate is None:
         closed = "the server closed the connection without an answer"
         causes = (
-            "no client certificate is configured: if the server demands one, pass certificate=…; or this machine's "
+            "no client certificate is configured: if the server demands one, pass certificate=...; or this machine's "
             "address is not on its allow-list, or it is out of order"
         )
     elif handshake.stage == "agreed":
@@ -220,8 +219,6 @@ def explain_reply(status: int, body: bytes, handshake: HandshakeContext) -> Expl
         reason = next((found for pattern, found in _REPLIES if pattern.search(body[:_SEARCHED_BYTES])), None)
     if reason is None:
         return None
-    if reason == Reason.NOT_TLS:
-        return _explanation(handshake, reason, "a plain HTTP request went to a TLS port; write https://", "unknown")
     return _explain_refusal(reason, handshake, f"the server answered {status}")
 
 
@@ -247,7 +244,9 @@ def describe_verify_error(
 def _describe_expired(now: dt.datetime, context: ssl.SSLContext | None) -> str:
     # OpenSSL does not tell which certificate of the chain has expired; the dates of the authorities narrow it down.
     server = "the server's certificate, or an intermediate that it sends, has expired"
-    both = "the server's operator must renew its own, and an expired authority in the file of ca=… is yours to replace"
+    both = (
+        "the server's operator must renew its own, and an expired authority in the file of ca=... is yours to replace"
+    )
     # Empty if the platform verifies, or if OpenSSL looks authorities up in a directory.
     known: list[dict[str, Any]] = [] if context is None else context.get_ca_certs()
     ends = [(one, dt.datetime.fromtimestamp(ssl.cert_time_to_seconds(one["notAfter"]), dt.UTC)) for one in known]
@@ -259,7 +258,7 @@ def _describe_expired(now: dt.datetime, context: ssl.SSLContext | None) -> str:
         text = f"{server} (no authority that is trusted here has); the server's operator must renew it"
     elif len(expired) == len(known):
         # OpenSSL checks dates from the top of the chain down, so it fails at the authority first.
-        text = f"the authority that is trusted here has expired ({named}); put its present certificate into ca=…"
+        text = f"the authority that is trusted here has expired ({named}); put its present certificate into ca=..."
     else:
         text = f"{server}, or else an authority that is trusted here ({named}); {both}"
     return f"{text} ({{clock}})"
@@ -311,13 +310,13 @@ def _explain_alert(alert: str, handshake: HandshakeContext) -> Explanation:
         return _explanation(handshake, Reason.NO_COMMON_GROUND, text, "unknown")
     if handshake.certificate is None:
         text = (
-            f"{refused}: it may demand a client certificate, and none is configured (pass certificate=…), or there is "
-            "no cipher that both sides allow"
+            f"{refused}: it may demand a client certificate, and none is configured (pass certificate=...), or "
+            "client and server have no cipher in common"
         )
     else:
         text = (
-            f"{refused}: it may not accept {_ours(handshake)} or its kind of key, or there is no cipher that both "
-            "sides allow; ask the server's operator"
+            f"{refused}: it may not accept {_ours(handshake)} or its kind of key, or client and server have no "
+            "cipher in common; ask the server's operator"
         )
     return _explain_dates(handshake, refused) or _explanation(handshake, Reason.NO_COMMON_GROUND, text, "unknown")
 
@@ -326,9 +325,9 @@ def _explain_refusal(reason: Reason, handshake: HandshakeContext, refused: str) 
     certificate, ours = handshake.certificate, _ours(handshake)
     if certificate is None:
         text = (
-            "it demands a client certificate, and none is configured; pass certificate=…"
+            "it demands a client certificate, and none is configured; pass certificate=..."
             if reason == Reason.DEMANDED
-            else "it may demand a client certificate, and none is configured; pass certificate=… if it does, or ask "
+            else "it may demand a client certificate, and none is configured; pass certificate=... if it does, or ask "
             "the server's operator"
         )
         return _explanation(handshake, Reason.DEMANDED, f"{refused}: {text}", "client")

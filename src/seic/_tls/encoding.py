@@ -142,14 +142,13 @@ def replace_key_algorithm(key: bytes, algorithm: bytes) -> bytes:
     """Return a PKCS#8 key (RFC 5958 §2) with another AlgorithmIdentifier."""
     version, _, content = _elements(key)[:3]
     body = version + algorithm + content
-    if len(body) < _LONG_FORM:
-        return _SEQUENCE + bytes([len(body)]) + body
+    # An RSA key always needs the long form of the length.
     size = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")
     return _SEQUENCE + bytes([_LONG_FORM | len(size)]) + size + body
 
 
 def _content(der: bytes) -> bytes:
-    # Empty if it is no SEQUENCE.
+    # Empty for anything but a SEQUENCE.
     return der[_header(der)[0] :] if der[:1] == _SEQUENCE and len(der) > 1 else b""
 
 

@@ -94,7 +94,7 @@ def _refuse_as_certificate(decoded: DecodedFile, separate: DecodedFile | None) -
         swapped = "; certificate and key look swapped" if separate and separate.certificates else ""
         text = (
             f"it holds a private key instead of the certificate{swapped}; pass the certificate first and the key as "
-            "key=…"
+            "key=..."
         )
     elif PUBLIC_KEY in decoded.others:
         reason = Reason.PUBLIC_KEY
@@ -115,7 +115,7 @@ def _keys(decoded: DecodedFile, separate: DecodedFile | None) -> list[EncryptedK
     raise certificate_error(
         Reason.NO_KEY,
         decoded.label,
-        f"there is a certificate ({facts.summary}) but no private key in it; pass key=… with the key's file",
+        f"there is a certificate ({facts.summary}) but no private key in it; pass key=... with the key's file",
     )
 
 
@@ -169,7 +169,7 @@ def _refuse_as_ca(facts: CertificateFacts, label: str) -> NoReturn:
         Reason.IS_A_CA,
         label,
         f"it is the certificate of an authority ({facts.summary}), not of a client; pass the client certificate that "
-        "it issued; an authority to trust belongs in ca=…",
+        "it issued; an authority to trust belongs in ca=...",
     )
 
 
@@ -213,7 +213,7 @@ def _warn_of_exposed_key(encrypted: EncryptedKey, file: CredentialFile) -> Itera
     except OSError:  # replaced since it was read; it will be checked when it is read again
         return
     mode = stat.S_IMODE(status.st_mode)
-    if is_open_to_others(mode, status.st_uid):
+    if _is_open_to_others(mode, status.st_uid):
         who = "every user of this machine" if mode & stat.S_IRWXO else "its group"
         text = (
             f"the private key is open to {who} (mode {mode:04o}); run 'chmod 600 {file.label}' (a file of root's may "
@@ -222,16 +222,9 @@ def _warn_of_exposed_key(encrypted: EncryptedKey, file: CredentialFile) -> Itera
         yield certificate_warning(Reason.KEY_EXPOSED, file.label, text)
 
 
-def is_open_to_others(mode: int, owner: int) -> bool:
-    """Return whether more users can use a key's file than should.
-
-    PostgreSQL has the same rule for its keys: a user's file is for that user only; a file of root's may be readable by
-    a group, since an administrator lends a key to a service in that way. ssh, whose keys are personal, allows no group.
-
-    Args:
-        mode: The permission bits.
-        owner: The user id of the file's owner; 0 is root.
-    """
+def _is_open_to_others(mode: int, owner: int) -> bool:
+    # PostgreSQL's rule for its keys: a user's file is for that user only; a file of root's may be readable by a group,
+    # since an administrator lends a key to a service in that way. ssh, whose keys are personal, allows no group.
     allowed = stat.S_IRWXU | (stat.S_IRGRP if owner == 0 else 0)
     return bool(mode & ~allowed & (stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO))
 

@@ -208,7 +208,7 @@ def _require(get_passphrase: GetPassphrase, label: str) -> Callable[[], bytes]:
 
 def _no_passphrase(label: str) -> bytes:
     raise certificate_error(
-        Reason.PASSPHRASE_MISSING, label, "it is encrypted and there is no passphrase; pass password=…"
+        Reason.PASSPHRASE_MISSING, label, "it is encrypted and there is no passphrase; pass password=..."
     )
 
 
@@ -219,7 +219,7 @@ def _wrong_passphrase(label: str, data: bytes, get_passphrase: GetPassphrase) ->
     has_newline = (get_passphrase() or b"").endswith((b"\n", b"\r"))
     newline = " (the one given ends with a newline: strip it)" if has_newline else ""
     return certificate_error(
-        Reason.PASSPHRASE_WRONG, label, f"the passphrase does not decrypt it{newline}; check password=…"
+        Reason.PASSPHRASE_WRONG, label, f"the passphrase does not decrypt it{newline}; check password=..."
     )
 
 

@@ -41,7 +41,7 @@ _PLATFORMS_WITHOUT_A_BUNDLE = {"darwin", "win32"}
 
 
 @attrs.frozen(kw_only=True)
-class Trust:
+class TrustStore:
     """A set of authorities; sets of the same authorities are equal, so that they can share a context.
 
     Args:
@@ -102,26 +102,24 @@ class Trust:
             raise certificate_error(
                 Reason.UNKNOWN_FORMAT,
                 self.cafile or self.label,
-                f"OpenSSL finds no authorities in it ({self.label}); point to a PEM bundle, or pass ca=…",
+                f"OpenSSL finds no authorities in it ({self.label}); point to a PEM bundle, or pass ca=...",
             ) from error
         return context
 
 
-def read_trust(ca: Material | None = None, *, now: dt.datetime | None = None, platform: str = sys.platform) -> Trust:
+def read_trust_store(ca: Material | None = None) -> TrustStore:
     """Find the authorities.
 
     Args:
         ca: A bundle's path, PEM text or bytes, or a directory: exactly these. None is the system's trust, or exactly
             what SSL_CERT_FILE and SSL_CERT_DIR name, on every platform.
-        now: An aware time for the authorities' dates; None is this machine's clock.
-        platform: As `sys.platform`.
 
     Raises:
         CertificateError: There is no authority in the named files, or none that is valid now.
     """
     if ca is not None:
         try:
-            return _named(CredentialFile.of(ca, "CA"), now or dt.datetime.now(dt.UTC))
+            return _named(CredentialFile.of(ca, "CA"))
         except CertificateError as error:
             text = error.message
             if error.reason == Reason.PASSPHRASE_MISSING:
@@ -130,10 +128,10 @@ def read_trust(ca: Material | None = None, *, now: dt.datetime | None = None, pl
                     "PKCS#12 file by 'openssl pkcs12 -in FILE -nokeys -out ca.pem'"
                 )
             raise CertificateError(f"ca: {text}", path=error.path, reason=error.reason, field="ca") from None
-    return _from_environment() or _of_system(platform)
+    return _from_environment() or _of_system()
 
 
-def _named(file: CredentialFile, now: dt.datetime) -> Trust:
+def _named(file: CredentialFile) -> TrustStore:
     from seic._tls.decode import decode
 
     held: list[str] = []
@@ -151,7 +149,7 @@ def _named(file: CredentialFile, now: dt.datetime) -> Trust:
             f"there is no certificate of an authority in it{holds}; pass the PEM of the authority that signed the "
             "server's certificate",
         )
-    return Trust(label=file.label, authorities=tuple(_usable(list(found), file.label, now)))
+    return TrustStore(label=file.label, authorities=tuple(_usable(list(found), file.label)))
 
 
 def _files(directory: Path) -> list[CredentialFile]:
@@ -166,7 +164,8 @@ def _files(directory: Path) -> list[CredentialFile]:
     return [CredentialFile(label=str(path), path=path) for path in real.values()]
 
 
-def _usable(found: list[CertificateFacts], label: str, now: dt.datetime) -> list[CertificateFacts]:
+def _usable(found: list[CertificateFacts], label: str) -> list[CertificateFacts]:
+    now = dt.datetime.now(dt.UTC)
     # A self-signed certificate may be trusted even if it is not marked as an authority.
     authorities = [facts for facts in found if facts.is_ca or facts.is_self_signed]
     if not authorities:
@@ -201,7 +200,7 @@ def _expiry_warning(facts: CertificateFacts, label: str, now: dt.datetime) -> Ce
     )
 
 
-def _from_environment() -> Trust | None:
+def _from_environment() -> TrustStore | None:
     cafile, capath = os.environ.get("SSL_CERT_FILE") or None, os.environ.get("SSL_CERT_DIR") or None
     if cafile is None and capath is None:
         return None
@@ -219,7 +218,7 @@ def _from_environment() -> Trust | None:
                 "a name; run 'openssl rehash FOLDER', or name a bundle by SSL_CERT_FILE",
             )
     names = [name for name, value in (("SSL_CERT_FILE", cafile), ("SSL_CERT_DIR", capath)) if value is not None]
-    return Trust(label=" and ".join(names), cafile=cafile, capath=capath, version=_version(cafile))
+    return TrustStore(label=" and ".join(names), cafile=cafile, capath=capath, version=_version(cafile))
 
 
 def _check_variable(
@@ -241,9 +240,9 @@ def _check_variable(
     )
 
 
-def _of_system(platform: str) -> Trust:
-    if platform in _PLATFORMS_WITHOUT_A_BUNDLE:
-        return Trust(label="the system's trust", by_platform=True)
+def _of_system() -> TrustStore:
+    if sys.platform in _PLATFORMS_WITHOUT_A_BUNDLE:
+        return TrustStore(label="the system's trust", by_platform=True)
     built_in = ssl.get_default_verify_paths()
     cafile = next((name for name in (built_in.openssl_cafile, *_BUNDLES) if os.path.isfile(name)), None)  # noqa: PTH113 - unlike Path's it never raises
     capath = built_in.openssl_capath if _has_hashed_names(built_in.openssl_capath) else None
@@ -251,9 +250,9 @@ def _of_system(platform: str) -> Trust:
         raise certificate_error(
             Reason.NOT_FOUND,
             "the system's trust",
-            "this system has no trusted authorities; install its package 'ca-certificates', or pass ca=…",
+            "this system has no trusted authorities; install its package 'ca-certificates', or pass ca=...",
         )
-    return Trust(label="the system's trust", cafile=cafile, capath=capath, version=_version(cafile))
+    return TrustStore(label="the system's trust", cafile=cafile, capath=capath, version=_version(cafile))
 
 
 def _has_hashed_names(directory: str) -> bool:

@@ -1,6 +1,4 @@
-"""Incoming bearer tokens: JWTs of one issuer, checked before a handler runs (RFC 6750, 7519, 8705, 8725, 9068)."""
-
-from __future__ import annotations
+"""Incoming bearer tokens: JWTs of one issuer, validated before a handler runs (RFC 6750, 7519, 8705, 8725, 9068)."""
 
 import base64
 import hmac
@@ -9,7 +7,7 @@ import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import attrs
 import httpx
@@ -19,18 +17,17 @@ from joserfc.jwt import JWTClaimsRegistry
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
-from seic._errors import ConfigurationError
-from seic._model.hosts import Origin
+from seic import ConfigurationError
 from seic._oauth.json_body import read_document
 from seic.fastapi._forwarded_certificate import ForwardedCertificate, MalformedCertificate
-from seic.fastapi._jwks import ALGORITHMS, JWKSCache, JWKSUnavailable
+from seic.fastapi._jwks import ALGORITHMS, JWKSCache, JWKSOptions, JWKSUnavailable
 
-#: RFC 6750 §2.1, with the three parts of a JWS; far above what any header may hold is refused before it is read.
+#: RFC 6750 §2.1, with the three parts of a JWS.
 _CREDENTIALS = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)")
-_LONGEST_TOKEN = 16 * 1024
-_LONGEST_KID = 256
-#: What an access token may call itself: RFC 9068 §2.1, and RFC 7519 §5.1. Other JWTs of the issuer (a logout token, a
-#: DPoP proof) are signed by the same keys and must not pass for one (RFC 8725 §3.11).
+_MAX_TOKEN = 16 * 1024
+_MAX_KID = 256
+#: The `typ` of an access token: RFC 9068 §2.1, and RFC 7519 §5.1. Other JWTs of the issuer (logout tokens, for example)
+#: have signatures of the same keys and must not be accepted (RFC 8725 §3.11).
 _TYPES = ("at+jwt", "application/at+jwt", "jwt", "application/jwt")
 _DEFAULT_ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "Ed25519")
 
@@ -39,7 +36,7 @@ _logger = logging.getLogger("seic.fastapi")
 
 @attrs.frozen(kw_only=True)
 class Claims:
-    """What a checked token says; `raw` has every claim. A repr shows neither person nor claims."""
+    """The claims of a valid token; `raw` has all of them. The repr shows neither the user nor `raw`."""
 
     issuer: str
     audience: tuple[str, ...]
@@ -62,45 +59,44 @@ else:
     else:
 
         class _Scheme(SecurityBase):
-            """What shows in FastAPI's documentation pages."""
+            """The entry in FastAPI's OpenAPI document."""
 
             scheme_name = "BearerTokens"
             model = HTTPBearer(bearerFormat="JWT")
 
 
-class _Refused(Exception):
-    """Why a token is not taken; for the log."""
+class _InvalidToken(Exception):
+    """The reason why a token is invalid; for the log."""
 
 
 class BearerTokens(_Scheme):
-    """A dependency that gives the claims of a request's bearer token, and answers 401 where there is no good one.
+    """A dependency that returns the claims of a request's bearer token, and responds with 401 if it is not valid.
 
         bearer = BearerTokens(issuer="https://idp.example", audience="accounts", jwks_url="https://idp.example/jwks")
 
         @app.get("/accounts")
         async def accounts(claims: Annotated[Claims, Depends(bearer)]): ...
 
-    Under Starlette alone, `claims = await bearer(request)`. The answer never says what was wrong with a token; the log
+    With Starlette alone: `claims = await bearer(request)`. The response does not reveal why a token is invalid; the log
     does, at INFO under `seic.fastapi`.
 
     Args:
-        issuer: The `iss` of every token, letter by letter.
-        audience: What `aud` has to hold one of.
-        jwks_url: Where the issuer publishes its keys; https, or http on loopback for tests.
-        algorithms: What tokens may be signed with; asymmetric ones only.
-        client_certificate: Where the proxy in front puts the client's certificate (`ClientCertHeader`, `NginxHeader`,
-            `EnvoyHeader`); a token that is bound to a certificate is taken only from who presents that one. None takes
-            no bound token at all, since its binding could not be checked.
-        require_bound: Take only tokens that are bound to a certificate (RFC 8705 §3).
-        leeway: Seconds by which the issuer's clock may differ: a token counts as valid that much before `nbf` and
-            `iat`, and after `exp`.
-        ca: Whom to trust for `jwks_url`; None is the system's trust.
-        transport: What carries the fetch of the keys in place of the network, for tests.
+        issuer: The required `iss`, compared exactly.
+        audience: The accepted values of `aud`; one is enough.
+        jwks_url: The issuer's key set (RFC 7517); https, or http on loopback for tests.
+        algorithms: The accepted signature algorithms; asymmetric ones only.
+        client_certificate: The header in which the proxy forwards the client's certificate (`ClientCertHeader`,
+            `NginxHeader`, `EnvoyHeader`). A certificate-bound token is accepted only with its certificate; None accepts
+            no bound token, because its binding cannot be checked.
+        require_bound: Accept only certificate-bound tokens (RFC 8705 §3).
+        leeway: Seconds by which the issuer's clock may differ, for `exp`, `nbf` and `iat`.
+        ca: The CA for `jwks_url`; None is the system's trust store.
+        transport: Fetches the key set in place of the network, for tests.
         now: The wall clock, seconds since the epoch.
-        cache: Keywords of `JWKSCache`.
+        cache: See `JWKSOptions`.
 
     Raises:
-        ConfigurationError: A setting makes no sense, or is not safe.
+        ConfigurationError: A setting is missing, wrong or unsafe.
     """
 
     def __init__(
@@ -116,24 +112,25 @@ class BearerTokens(_Scheme):
         ca: Any = None,
         transport: httpx.AsyncBaseTransport | None = None,
         now: Callable[[], float] = time.time,
-        **cache: Any,
+        **cache: Unpack[JWKSOptions],
     ) -> None:
         audiences = [audience] if isinstance(audience, str) else list(audience)
         for field, value in (("issuer", issuer), ("audience", audiences and all(audiences))):
             if not value:
-                raise ConfigurationError(f"{field}: is needed, or tokens for others would do", field=field)
+                raise ConfigurationError(
+                    f"{field}: is missing; without it tokens for other services would be accepted", field=field
+                )
         unsafe = sorted(set(algorithms) - set(ALGORITHMS))
         if unsafe or not algorithms:
             raise ConfigurationError(
-                f"algorithms: {', '.join(unsafe) or 'none'} cannot be taken; safe are {', '.join(ALGORITHMS)}",
+                f"algorithms: {', '.join(unsafe) or 'no algorithm'} is not allowed; use {', '.join(ALGORITHMS)}",
                 field="algorithms",
             )
         if require_bound and client_certificate is None:
             raise ConfigurationError(
-                "client_certificate: require_bound needs to know which header has the certificate",
+                "client_certificate: is missing; require_bound needs the header with the client's certificate",
                 field="client_certificate",
             )
-        _check_url(jwks_url)
         self._issuer = issuer
         self._audiences = audiences
         self._algorithms = frozenset(algorithms)
@@ -142,36 +139,36 @@ class BearerTokens(_Scheme):
         self._leeway = leeway
         self._now = now
         self._keys = JWKSCache(jwks_url, ca=ca, transport=transport, **cache)
-        # Unknown header parameters are the issuer's own; `crit` is refused all the same (RFC 7515 §4.1.11).
+        # Unknown header parameters are ignored; `crit` is rejected (RFC 7515 §4.1.11).
         self._registry = JWSRegistry(algorithms=sorted(algorithms), strict_check_header=False)
 
     async def __call__(self, connection: HTTPConnection) -> Claims:
-        """Return the claims of the token that a request or web socket carries.
+        """Return the claims of the token of a request or web socket.
 
         Raises:
-            HTTPException: 401 where there is no good token, 503 where the issuer's keys cannot be had.
+            HTTPException: 401 without a valid token, 503 if the issuer's keys are not available.
         """
         credentials = connection.headers.getlist("Authorization")
         if not credentials:
             raise _challenge()
         try:
             return await self._check(credentials, connection)
-        except _Refused as reason:
-            _logger.info("a bearer token was refused: %s", reason)
+        except _InvalidToken as reason:
+            _logger.info("bearer token rejected: %s", reason)
             raise _challenge("invalid_token") from None
         except JWKSUnavailable as error:
             raise HTTPException(503, headers={"Retry-After": str(math.ceil(error.retry_after))}) from None
 
     def requiring(self, *scopes: str) -> Callable[[HTTPConnection], Awaitable[Claims]]:
-        """Return a dependency that also demands scopes, and answers 403 where one is missing (RFC 6750 §3.1)."""
+        """Return a dependency that also requires scopes, and responds with 403 if one is missing (RFC 6750 §3.1)."""
         return _Requiring(self, scopes)
 
     async def _check(self, credentials: list[str], connection: HTTPConnection) -> Claims:
-        if len(credentials) > 1 or len(credentials[0]) > _LONGEST_TOKEN:
-            raise _Refused("more than one header, or one that is too long")
+        if len(credentials) > 1 or len(credentials[0]) > _MAX_TOKEN:
+            raise _InvalidToken("several Authorization headers, or one that is too long")
         match = _CREDENTIALS.fullmatch(credentials[0])
         if match is None:
-            raise _Refused("it is no bearer token in the form of a JWT")
+            raise _InvalidToken("not a bearer token in the form of a JWT")
         claims = await self._verify(match[1])
         thumbprint = self._check_binding(claims.get("cnf"), connection)
         audience = claims["aud"]
@@ -190,59 +187,59 @@ class BearerTokens(_Scheme):
         try:
             header, claims = (_read_part(part) for part in token.split(".")[:2])
             kid, algorithm = self._check_header(header)
-            # Before the key is looked for: a token that is not for here has none fetched.
+            # First: a token for another service must not cause a fetch of keys.
             self._check_claims(claims)
             key = await self._keys.find(kid, algorithm)
             if key is None:
-                raise _Refused("the issuer has no such key")
+                raise _InvalidToken("unknown key")
             deserialize_compact(token, key.key, registry=self._registry)
         except (JoseError, ValueError) as error:
-            raise _Refused(str(error) or type(error).__name__) from None
+            raise _InvalidToken(str(error) or type(error).__name__) from None
         return claims
 
     def _check_header(self, header: Mapping[str, object]) -> tuple[str | None, str]:
-        """Return which key and algorithm the token names; nothing else in the header is believed.
+        """Return `kid` and `alg`; nothing else in the header is used.
 
-        A key or a URL of one in the header (`jwk`, `jku`, `x5c`, `x5u`) is whoever's made the token.
+        Keys and their URLs in the header (`jwk`, `jku`, `x5c`, `x5u`) come from the sender of the token.
         """
         kid, algorithm, kind = header.get("kid"), header.get("alg"), header.get("typ", "JWT")
         if not isinstance(algorithm, str) or algorithm not in self._algorithms:
-            raise _Refused("its algorithm is not among those that are taken")
-        if not isinstance(kid, str | None) or (kid is not None and not 0 < len(kid) <= _LONGEST_KID):
-            raise _Refused("its kid is no text of a usable length")
+            raise _InvalidToken("alg is not accepted")
+        if not isinstance(kid, str | None) or (kid is not None and not 0 < len(kid) <= _MAX_KID):
+            raise _InvalidToken(f"kid is not a string of 1 to {_MAX_KID} characters")
         if not isinstance(kind, str) or kind.lower() not in _TYPES:
-            raise _Refused("it is a JWT of another type")
+            raise _InvalidToken("typ is not that of an access token")
         if "crit" in header:
-            raise _Refused("it demands an extension that is not understood")
+            raise _InvalidToken("crit is not supported")
         return kid, algorithm
 
     def _check_claims(self, claims: dict[str, Any]) -> None:
-        # What decides something has to be there; the rest is checked where it is.
-        demands = JWTClaimsRegistry(
+        # The other claims are checked if they are present.
+        required = JWTClaimsRegistry(
             now=lambda: int(self._now()),
             leeway=int(self._leeway),
             iss={"essential": True, "value": self._issuer},
             aud={"essential": True, "values": self._audiences},
             exp={"essential": True},
         )
-        demands.validate(claims)
-        if claims["iss"] != self._issuer:  # a list that holds it is another issuer's
-            raise _Refused("it is of another issuer")
+        required.validate(claims)
+        if claims["iss"] != self._issuer:  # joserfc accepts a list that contains it
+            raise _InvalidToken("iss is another issuer")
 
     def _check_binding(self, cnf: object, connection: HTTPConnection) -> str | None:
         if cnf is None and not self._require_bound:
             return None
         bound = cnf.get("x5t#S256") if isinstance(cnf, dict) else None
         if not isinstance(bound, str):
-            raise _Refused("it is bound to no certificate, or to something else that cannot be checked here")
+            raise _InvalidToken("it has no certificate binding, or another kind of cnf")
         if self._certificate is None:
-            raise _Refused("it is bound to a certificate, and no client_certificate is set to compare it with")
+            raise _InvalidToken("it is bound to a certificate, but client_certificate is not set")
         try:
             presented = self._certificate.thumbprint(connection.headers)
         except MalformedCertificate as error:
-            raise _Refused(f"the forwarded certificate is unusable: {error}") from None
+            raise _InvalidToken(f"the forwarded certificate cannot be read: {error}") from None
         if presented is None or not hmac.compare_digest(presented.encode(), bound.encode()):
-            raise _Refused("it is bound to another certificate than the client presented")
+            raise _InvalidToken("it is bound to another certificate")
         return bound
 
 
@@ -259,20 +256,15 @@ class _Requiring(_Scheme):
 
 
 def _read_part(encoded: str) -> dict[str, Any]:
-    """Read a part of a token as strictly as a provider's reply: bounded in depth, no member twice."""
+    """Parse a part of a token as strictly as a provider's response: limited depth, no duplicate members."""
     try:
         return read_document(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
     except ValueError:
-        raise _Refused("its header or its claims are no JSON object that can be read") from None
-
-
-def _check_url(url: str) -> None:
-    scheme, _, rest = url.partition("://")
-    Origin.parse(f"{scheme}://{rest.partition('/')[0]}", field="jwks_url", allow_http_on_loopback=True)
+        raise _InvalidToken("header or claims are not a JSON object") from None
 
 
 def _challenge(error: str | None = None, *, status: int = 401, scope: str | None = None) -> HTTPException:
-    """Return the answer of RFC 6750 §3; a request without a token is told no error."""
+    """Return the response of RFC 6750 §3; without an error code if the request has no token."""
     attributes = [f'error="{error}"'] if error else []
     if scope is not None:
         attributes.append(f'scope="{scope}"')
@@ -281,7 +273,7 @@ def _challenge(error: str | None = None, *, status: int = 401, scope: str | None
 
 
 def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
-    """Return the scopes: `scope` as RFC 8693 §4.2 has it, or `scp` as a list or a text, as some issuers write it."""
+    """Return the scopes: `scope` (RFC 8693 §4.2), or `scp`, as some issuers call it; a string or a list."""
     for name in ("scope", "scp"):
         value = claims.get(name)
         if isinstance(value, str):

@@ -1,52 +1,36 @@
-"""A look at what may have to be called for first, and may hang: one at a time, however many ask."""
+"""Reads a client certificate for the readiness route: in a thread, because a callback may supply it and block."""
 
 from __future__ import annotations
 
-import concurrent.futures
 from collections.abc import Callable
 
-from seic._runtime import Latch, start_thread
-from seic._tls.certificate import ClientCertificate
+from seic import ClientCertificate
+from seic._concurrency import SharedFuture, start_thread
 
 
 class CertificateProbe:
-    """Looks at a certificate, which a callback may have to give.
+    """Reads a client certificate in a thread, one read at a time.
 
     Args:
-        get: What gives it; it may block.
+        get: Returns the certificate; it may block.
     """
 
     def __init__(self, get: Callable[[], ClientCertificate | None]) -> None:
         self._get = get
-        self._ended: Latch | None = None
-        self._outcome: concurrent.futures.Future[ClientCertificate | None]
+        self._pending: SharedFuture[ClientCertificate | None] | None = None
 
-    def begin(self) -> None:
-        """CertificateProbe, in a thread, unless somebody does so already."""
-        if self._ended is not None and not self._ended.is_set():
-            return
-        ended = Latch()
-        outcome: concurrent.futures.Future[ClientCertificate | None] = concurrent.futures.Future()
-        self._ended, self._outcome = ended, outcome
+    def start(self) -> None:
+        """Read the certificate, unless that is in progress."""
+        if self._pending is None or self._pending.done():
+            self._pending = start_thread(self._get)
 
-        def look() -> None:
-            try:
-                outcome.set_result(self._get())
-            except BaseException as error:  # noqa: BLE001 - it is whose who asks
-                outcome.set_exception(error)
-
-        start_thread(look, ended=ended.set)
-
-    async def end(self, seconds: float) -> ClientCertificate | None:
-        """Return what the look that began last saw.
+    async def result(self, seconds: float) -> ClientCertificate | None:
+        """Return the certificate that the last `start` read; wait for at most `seconds`.
 
         Raises:
-            TimeoutError: It goes on after so many seconds, or none has begun.
-            CertificateError: There is none that works.
+            TimeoutError: It was not read in time.
+            CertificateError: It cannot be used.
         """
-        if self._ended is None:
+        if self._pending is None or not await self._pending.wait(seconds):
             raise TimeoutError
-        ended, outcome = self._ended, self._outcome
-        if not await ended.wait_async(seconds):
-            raise TimeoutError
-        return outcome.result()
+        return self._pending.result()

@@ -1,6 +1,6 @@
-"""Seals what a browser keeps for us: encrypted and authenticated, good for one purpose and for a time.
+"""Encryption of the values that the browser stores for the application.
 
-Fernet: AES-128-CBC with HMAC-SHA-256 and a time stamp, by keys that can be rotated.
+Fernet: AES-128-CBC with HMAC-SHA-256 and a time stamp. Keys can be rotated.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ import json
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from seic._errors import ConfigurationError
+from seic import ConfigurationError
 from seic._model.secrecy import Unpicklable
 
-#: One key of Fernet's, or several: the first seals, each of them opens.
+#: One Fernet key, or several: the first encrypts, each of them decrypts.
 FernetKeys: TypeAlias = str | bytes | Sequence[str | bytes]
 
 _HINT = 'make one with: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
 
 
 class CookieCipher(Unpicklable):
-    """Seals and opens small documents.
+    """Encrypts small documents, each for one purpose.
 
     Args:
         keys: See `FernetKeys`.
 
     Raises:
-        ConfigurationError: One is no key.
+        ConfigurationError: There is no key, or one is malformed.
     """
 
     def __init__(self, keys: FernetKeys) -> None:
@@ -40,23 +40,23 @@ class CookieCipher(Unpicklable):
         self._fernet = MultiFernet(fernets)
 
     def encrypt(self, purpose: str, document: dict[str, str]) -> str:
-        """Return a text that only this seal can read."""
+        """Return the encrypted document."""
         return self._fernet.encrypt(json.dumps([purpose, document]).encode()).decode("ascii")
 
-    def decrypt(self, purpose: str, sealed: str | None, *, max_age: float) -> dict[str, str] | None:
-        """Return what was sealed for a purpose, or None: forged, too old, for another purpose, or nothing at all.
+    def decrypt(self, purpose: str, encrypted: str | None, *, max_age: float) -> dict[str, str] | None:
+        """Return the document, or None if it is missing, forged, too old or was encrypted for another purpose.
 
         Args:
-            purpose: What it has to be for; a text of one place is worth nothing in another.
-            sealed: What the browser sent.
-            max_age: Seconds.
+            purpose: The purpose that `encrypt` was called with.
+            encrypted: The value that the browser sent.
+            max_age: Seconds since `encrypt`.
         """
         from cryptography.fernet import InvalidToken
 
-        if not sealed:
+        if not encrypted:
             return None
         try:
-            found = json.loads(self._fernet.decrypt(sealed.encode(), ttl=int(max_age)))
+            found = json.loads(self._fernet.decrypt(encrypted.encode(), ttl=int(max_age)))
         except InvalidToken:
             return None
         document: dict[str, str] = found[1]

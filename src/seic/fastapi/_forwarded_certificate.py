@@ -1,8 +1,8 @@
-"""The client certificate that a TLS-terminating proxy forwards in a header, read down to its thumbprint.
+"""The thumbprint of the client certificate that a TLS-terminating proxy forwards in a header.
 
-A header proves nothing by itself: the proxy has to verify the certificate, and to set the header on every request, so
-that no client can send one of its own; and nobody may reach the application past the proxy. What is malformed or comes
-twice is refused, never skipped.
+The header alone proves nothing: the proxy has to verify the certificate and to set the header on every request, so that
+clients cannot send their own, and clients must not reach the application without the proxy. A malformed or repeated
+header is an error; it is never ignored.
 """
 
 from __future__ import annotations
@@ -23,52 +23,52 @@ _PEM = re.compile(rb"\s*-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END C
 _BYTE_SEQUENCE = re.compile(r":([A-Za-z0-9+/]*={0,2}):")
 # One key=value of Envoy's header; a quoted value may hold the separators.
 _ENVOY_PAIR = re.compile(r'([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^";,]*)(;|,|$)')
-# What tells the certificate. A name may come as often as the certificate has it.
+# Keys that identify the certificate; the others may be repeated.
 _ONCE = frozenset({"hash", "cert", "chain"})
 _SHA256_HEX = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class MalformedCertificate(ValueError):
-    """The header holds no certificate, or more than one."""
+    """The header has no certificate, or several."""
 
 
 class ForwardedCertificate(Protocol):
-    """Reads the thumbprint of the certificate that a proxy forwards."""
+    """Reads the thumbprint of the forwarded certificate."""
 
     def thumbprint(self, headers: Headers) -> str | None:
-        """Return it as `x5t#S256` has it (RFC 8705 §3.1); None where the client presented no certificate.
+        """Return the thumbprint in the form of `x5t#S256` (RFC 8705 §3.1), or None without a client certificate.
 
         Raises:
-            MalformedCertificate: The header holds no certificate, or more than one.
+            MalformedCertificate: The header has no certificate, or several.
         """
         ...
 
 
 @attrs.frozen
 class ClientCertHeader:
-    """RFC 9440: `Client-Cert: :MIIB…:`, the DER as a structured field."""
+    """`Client-Cert: :MIIB…:` (RFC 9440), the DER encoding as a structured field."""
 
     name: str = "Client-Cert"
 
     def thumbprint(self, headers: Headers) -> str | None:
-        """Return the thumbprint, or None where there is no header."""
+        """Return the thumbprint, or None without the header."""
         text = _only(headers, self.name)
         if text is None:
             return None
         match = _BYTE_SEQUENCE.fullmatch(text.strip())
         if match is None:
-            raise MalformedCertificate(f"{self.name} is no byte sequence of RFC 8941")
+            raise MalformedCertificate(f"{self.name} is not a byte sequence (RFC 8941 §3.3.5)")
         return _digest(_decode(match[1]))
 
 
 @attrs.frozen
 class NginxHeader:
-    """`proxy_set_header X-SSL-Client-Cert $ssl_client_escaped_cert;`: PEM, percent-encoded; empty without one."""
+    """`proxy_set_header X-SSL-Client-Cert $ssl_client_escaped_cert;`: percent-encoded PEM, or empty."""
 
     name: str = "X-SSL-Client-Cert"
 
     def thumbprint(self, headers: Headers) -> str | None:
-        """Return the thumbprint, or None where the header is empty or absent."""
+        """Return the thumbprint, or None if the header is empty or missing."""
         text = _only(headers, self.name)
         return _digest_pem(text, self.name) if text else None
 
@@ -77,25 +77,25 @@ class NginxHeader:
 class EnvoyHeader:
     """`x-forwarded-client-cert` with `forward_client_cert_details: SANITIZE_SET`: `Hash=…` or `Cert="…"`.
 
-    Envoy appends an element for each hop if it is told to; then it is not certain whose the first is, and the header is
-    refused.
+    Other settings of Envoy append an element for each hop; such a header is an error, because its first element may
+    come from the client.
     """
 
     name: str = "X-Forwarded-Client-Cert"
 
     def thumbprint(self, headers: Headers) -> str | None:
-        """Return the thumbprint, or None where there is no header."""
+        """Return the thumbprint, or None without the header."""
         text = _only(headers, self.name)
         if not text:
             return None
         pairs = self._pairs(text)
         if (encoded := pairs.get("hash")) is not None:
             if _SHA256_HEX.fullmatch(encoded) is None:
-                raise MalformedCertificate(f"Hash in {self.name} is no SHA-256 in hex")
+                raise MalformedCertificate(f"Hash in {self.name} is not a SHA-256 digest in hex")
             return _encode(bytes.fromhex(encoded))
         if (pem := pairs.get("cert")) is not None:
             return _digest_pem(pem, self.name)
-        raise MalformedCertificate(f"{self.name} has neither Hash nor Cert; set both in Envoy")
+        raise MalformedCertificate(f"{self.name} has neither Hash nor Cert; set cert: true in Envoy")
 
     def _pairs(self, text: str) -> dict[str, str]:
         pairs: dict[str, str] = {}
@@ -103,7 +103,7 @@ class EnvoyHeader:
         while position < len(text):
             match = _ENVOY_PAIR.match(text, position)
             if match is None or match[1].lower() in pairs.keys() & _ONCE:
-                raise MalformedCertificate(f"{self.name} cannot be read")
+                raise MalformedCertificate(f"{self.name} is malformed")
             if match[3] == ",":
                 raise MalformedCertificate(f"{self.name} has several elements")
             pairs[match[1].lower()] = match[2].strip('"')
@@ -114,14 +114,14 @@ class EnvoyHeader:
 def _only(headers: Headers, name: str) -> str | None:
     values = headers.getlist(name)
     if len(values) > 1:
-        raise MalformedCertificate(f"{name} came {len(values)} times")
+        raise MalformedCertificate(f"{name} was sent {len(values)} times")
     return values[0] if values else None
 
 
 def _digest_pem(escaped: str, name: str) -> str:
     match = _PEM.fullmatch(unquote_to_bytes(escaped))
     if match is None:
-        raise MalformedCertificate(f"{name} holds no single certificate in PEM")
+        raise MalformedCertificate(f"{name} is not one certificate in PEM")
     return _digest(_decode(b"".join(match[1].split()).decode("ascii")))
 
 
@@ -129,7 +129,7 @@ def _decode(text: str) -> bytes:
     try:
         der = base64.b64decode(text, validate=True)
     except binascii.Error:
-        raise MalformedCertificate("the certificate is no Base64") from None
+        raise MalformedCertificate("the certificate is not Base64") from None
     if not der:
         raise MalformedCertificate("the certificate is empty")
     return der

@@ -1,4 +1,4 @@
-"""The pages for people: each one file, no script, nothing loaded from anywhere."""
+"""The HTML pages: each is one file without scripts that loads nothing."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from seic.fastapi._readiness import CertificateHealth, ClientHealth, Health, LoginsHealth, TokenHealth
+from seic.fastapi._health import CertificateHealth, ClientHealth, Health, LoginHealth, TokenHealth
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #16202a; --soft: #5c6b7a; --paper: #f3f5f7; --card: #fff; --line: #dfe5ea;
@@ -42,80 +40,66 @@ progress { appearance: none; width: 100%; height: 0.45rem; border: 0; border-rad
 progress::-webkit-progress-bar { background: var(--line); }
 progress::-webkit-progress-value { background: currentColor; }
 progress::-moz-progress-bar { background: currentColor; }
-.last_error { grid-column: 1 / -1; border-top: 1px solid var(--line); padding-top: 1.1rem; }
+.error { grid-column: 1 / -1; border-top: 1px solid var(--line); padding-top: 1.1rem; }
 a { color: inherit; font-weight: 600; }
 code { font-size: 0.85em; overflow-wrap: anywhere; }
 @media (max-width: 34rem) { body { padding: 1.5rem 1rem; } header { margin-bottom: 1.5rem; } h1 { font-size: 1.4rem; }
   .lamp { width: 2rem; height: 2rem; } section { padding: 1.1rem 1.2rem; }
   dl { grid-template-columns: 1fr; gap: 1.1rem; } }
 """
-#: Nothing may load or run; the page's own style is known by its digest.
+#: Nothing may load or run; the page's style is allowed by its digest.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     f"style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'"
 )
 _TITLES = {
     "pass": ("Ready", "Every client can call its provider."),
-    "warn": ("Ready, with a warning", "Calls go through. Something below wants attention."),
-    "fail": ("Not ready", "A client cannot call its provider, or is about to be unable to."),
+    "warn": ("Ready, with a warning", "Requests work. Something below needs attention."),
+    "fail": ("Not ready", "A client cannot call its provider, or soon will not be able to."),
 }
-_BADGES = {"pass": "fine", "warn": "warning", "fail": "failing"}
-_RELOAD_SECONDS = 15
+_BADGES = {"pass": "healthy", "warn": "warning", "fail": "failing"}
+_REFRESH_SECONDS = 15
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
-def render(health: Health, clients: Sequence[ClientHealth]) -> str:
-    """Return the page."""
+def render_readiness(health: Health, clients: Sequence[ClientHealth]) -> str:
+    """Return the readiness page."""
     title, summary = _TITLES[health.word]
     sections = "".join(_section(client) for client in clients)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="refresh" content="{_RELOAD_SECONDS}">'
-        f"<title>{title}</title><style>{_STYLE}</style></head><body><main>"
-        f'<header><span class="lamp {health.word}" aria-hidden="true"></span>'
-        f"<div><h1>{title}</h1><p>{summary}</p></div></header>"
-        f"{sections}</main></body></html>"
-    )
+    refresh = f'<meta http-equiv="refresh" content="{_REFRESH_SECONDS}">'
+    return _page(title, summary, sections, lamp=health.word, head=refresh)
 
 
 def render_message(title: str, text: str, *, link: str, label: str) -> str:
-    """Return a page that says one thing, and leads on.
+    """Return a page with one message and one link.
 
     Args:
-        title: What happened.
-        text: What it means.
-        link: Where to go on.
-        label: What the link says.
+        title: The heading.
+        text: The explanation.
+        link: The address of the link.
+        label: The text of the link.
     """
+    return _page(escape(title), escape(text), f'<p><a href="{escape(link)}">{escape(label)}</a></p>', lamp="warn")
+
+
+def _page(title: str, summary: str, body: str, *, lamp: str, head: str = "") -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>"
-        '<header><span class="lamp warn" aria-hidden="true"></span>'
-        f"<div><h1>{escape(title)}</h1><p>{escape(text)}</p></div></header>"
-        f'<p><a href="{escape(link)}">{escape(label)}</a></p></main></body></html>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">{head}'
+        f"<title>{title}</title><style>{_STYLE}</style></head><body><main>"
+        f'<header><span class="lamp {lamp}" aria-hidden="true"></span>'
+        f"<div><h1>{title}</h1><p>{summary}</p></div></header>"
+        f"{body}</main></body></html>"
     )
 
 
 def _section(client: ClientHealth) -> str:
     word = client.health.word
-    last_error = ""
-    if client.last_error is not None:
-        tracked = (
-            f", tracking id <code>{escape(client.last_error.tracking_id)}</code>"
-            if client.last_error.tracking_id
-            else ""
-        )
-        last_error = (
-            f'<div class="last_error"><dt>Last error</dt><dd>{escape(client.last_error.what)}'
-            f'<div class="note">{client.last_error.at:%Y-%m-%d %H:%M:%S} UTC{tracked}</div></dd></div>'
-        )
     facts = [
         "" if client.token is None else _token(client.token),
         "" if client.logins is None else _logins(client.logins),
         _certificate(client.certificate),
-        last_error,
+        _last_error(client),
     ]
     return (
         f'<section><h2><span>{escape(client.name)}<span class="kind">{"client" if client.token else "logins"}</span>'
@@ -124,46 +108,49 @@ def _section(client: ClientHealth) -> str:
     )
 
 
-def _logins(logins: LoginsHealth) -> str:
+def _logins(logins: LoginHealth) -> str:
     if logins.health:
-        figure, note = "failing", "whoever is logged in goes on"
-    else:
-        figure = "working" if logins.asked else "none yet"
-        note = "the last person's went well" if logins.asked else "nobody has logged in since the start"
-    return _fact("LoginRealm's logins", logins.health.word, figure, note, "")
+        return _fact("Logins", logins.health.word, "failing", "users who are logged in are not affected")
+    if logins.used:
+        return _fact("Logins", logins.health.word, "working", "the last one succeeded")
+    return _fact("Logins", logins.health.word, "none yet", "nobody has logged in since the start")
 
 
 def _token(token: TokenHealth) -> str:
     if token.age is None:
-        figure, note, bar = (
-            ("none", "the last request for one failed", "")
-            if token.health
-            else (
-                "none yet",
-                "the next call gets one",
-                "",
-            )
+        figure, note = (
+            ("none", "the last token request failed") if token.health else ("none yet", "requested by the next call")
         )
-    else:
-        figure = _span(token.age)
-        note = "no end is known" if token.expires_in is None else f"{_span(token.expires_in)} left"
-        bar = "" if token.expires_in is None or not token.lifetime else _bar(token.expires_in / token.lifetime)
-    return _fact("Token age", token.health.word, figure, note, bar)
+        return _fact("Token age", token.health.word, figure, note)
+    note = "expiry unknown" if token.expires_in is None else f"{_duration(token.expires_in)} left"
+    bar = "" if token.expires_in is None or not token.lifetime else _bar(token.expires_in / token.lifetime)
+    return _fact("Token age", token.health.word, _duration(token.age), note, bar)
 
 
 def _certificate(certificate: CertificateHealth | None) -> str:
     if certificate is None:
-        return _fact("Client certificate", "none", "none", "calls go without one", "")
+        return _fact("Client certificate", "none", "none", "requests are sent without one")
     if certificate.days_left is None or certificate.expires_at is None or not certificate.lifetime:
-        return _fact("Client certificate", certificate.health.word, "unusable", "it cannot be had", "")
+        return _fact("Client certificate", certificate.health.word, "unusable", "it could not be loaded")
     expired = certificate.days_left <= 0
-    figure = "expired" if expired else f"{_span(certificate.days_left * _DAY)} left"
-    note = f"{'ended' if expired else 'ends'} {certificate.expires_at[:10]}"
+    figure = "expired" if expired else f"{_duration(certificate.days_left * _DAY)} left"
+    note = f"{'expired' if expired else 'expires'} {certificate.expires_at[:10]}"
     share = certificate.days_left / certificate.lifetime
     return _fact("Client certificate", certificate.health.word, figure, note, _bar(share))
 
 
-def _fact(name: str, word: str, figure: str, note: str, bar: str) -> str:
+def _last_error(client: ClientHealth) -> str:
+    error = client.last_error
+    if error is None:
+        return ""
+    tracking = f", tracking id <code>{escape(error.tracking_id)}</code>" if error.tracking_id else ""
+    return (
+        f'<div class="error"><dt>Last error</dt><dd>{escape(error.what)}'
+        f'<div class="note">{error.at:%Y-%m-%d %H:%M:%S} UTC{tracking}</div></dd></div>'
+    )
+
+
+def _fact(name: str, word: str, figure: str, note: str, bar: str = "") -> str:
     return (
         f'<div><dt>{name}</dt><dd class="{word}"><span class="figure">{figure}</span>{bar}'
         f'<span class="note">{note}</span></dd></div>'
@@ -171,12 +158,12 @@ def _fact(name: str, word: str, figure: str, note: str, bar: str) -> str:
 
 
 def _bar(share: float) -> str:
-    # What it shows stands in words beside it.
+    # Hidden from screen readers: the words next to it say the same.
     return f'<progress aria-hidden="true" max="1" value="{min(max(share, 0.0), 1.0):.3f}"></progress>'
 
 
-def _span(seconds: float) -> str:
-    """Return a duration as people say it, rounded down."""
+def _duration(seconds: float) -> str:
+    """Return a duration in words, rounded down."""
     for unit, name in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
         if seconds >= unit * (2 if unit is not _MINUTE else 1):
             count = int(seconds // unit)

@@ -1,7 +1,7 @@
-"""The keys that an issuer signs with: its key set (RFC 7517), cached, and fetched again when a key is new.
+"""The key set of an issuer (RFC 7517), cached, and fetched again when a token names a new key.
 
-Only public signing keys of known kinds come in, each bound to the algorithms of its kind, so that no header of a token
-can talk a key into another use.
+Only public signing keys of known types are accepted. Each is bound to the algorithms of its type, so that the header of
+a token cannot choose another use of a key.
 """
 
 from __future__ import annotations
@@ -11,137 +11,147 @@ import enum
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import attrs
 import httpx
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from seic._errors import SeicError
-from seic._network.identity import Presenter
+from seic import SeicError
+from seic._concurrency import SharedFuture
+from seic._identity import shared_identity
 from seic._network.proxies import Network
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.json_body import DefectiveDocument, read_document
-from seic._runtime import Job, Latch, start_async
-from seic._tokens.sending import Sender
+from seic._portal import BackgroundTask, start
+from seic._tokens.exchange import exchange
 
-#: Each algorithm with the key that it needs: its type, and its curve where it has one. All are asymmetric: with a
-#: shared secret, whoever can check a token could also make one (RFC 8725 §3.1).
+#: The key type and curve of each algorithm. All are asymmetric: with a shared secret, every service that validates
+#: tokens could also issue them (RFC 8725 §3.1).
 ALGORITHMS: Mapping[str, tuple[str, str | None]] = {
     **{f"{family}{bits}": ("RSA", None) for family in ("RS", "PS") for bits in (256, 384, 512)},
     "ES256": ("EC", "P-256"),
     "ES384": ("EC", "P-384"),
     "ES512": ("EC", "P-521"),
     "Ed25519": ("OKP", "Ed25519"),
-    # RFC 9864 replaces it by Ed25519; issuers still write it.
+    # Replaced by Ed25519 in RFC 9864, but still in use.
     "EdDSA": ("OKP", "Ed25519"),
 }
 _PUBLIC_MEMBERS = {"RSA": ("kty", "n", "e"), "EC": ("kty", "crv", "x", "y"), "OKP": ("kty", "crv", "x")}
-_KINDS: Mapping[str, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+_KEY_TYPES: Mapping[str, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 #: RFC 7518 §3.3.
-_SMALLEST_RSA_BYTES = 256
-_MOST_KEYS = 100
-#: How many lifetimes old keys serve while the issuer does not answer.
-_SERVE_FOR = 24
+_MIN_RSA_BYTES = 256
+_MAX_KEYS = 100
+#: Lifetimes for which old keys are used while no new ones can be fetched.
+_MAX_LIFETIMES = 24
 _OK = 200
 
 _logger = logging.getLogger("seic.fastapi")
 
 
+class JWKSOptions(TypedDict, total=False):
+    """Timing of the key set's cache.
+
+    Attributes:
+        lifetime: Seconds after which the key set is fetched again; it is used for 24 times as long if that fails.
+        pause: Minimal seconds between two fetches for the same reason: age, or an unknown key.
+        timeout: Seconds for one fetch in total.
+        monotonic: The clock, for tests.
+    """
+
+    lifetime: float
+    pause: float
+    timeout: float
+    monotonic: Callable[[], float]
+
+
 class JWKSUnavailable(Exception):
-    """The issuer's keys could not be had, and there are none from before; `retry_after` is seconds."""
+    """The key set could not be fetched, and there is no old one; `retry_after` is seconds."""
 
     def __init__(self, retry_after: float) -> None:
-        super().__init__("the issuer's keys could not be had")
+        super().__init__("the key set could not be fetched")
         self.retry_after = retry_after
 
 
 @attrs.frozen
 class VerificationKey:
-    """One public key of an issuer."""
+    """A public key of an issuer."""
 
     kid: str | None
     algorithm: str | None
-    kind: str
+    key_type: str
     curve: str | None
     key: RSAKey | ECKey | OKPKey = attrs.field(repr=False)
 
     def fits(self, algorithm: str) -> bool:
-        """Whether a signature of that algorithm can be of this key."""
+        """Whether this key can verify that algorithm."""
         if self.algorithm is not None and self.algorithm != algorithm:
             return False
-        return ALGORITHMS.get(algorithm) == (self.kind, self.curve)
+        return ALGORITHMS.get(algorithm) == (self.key_type, self.curve)
 
 
-def read_key_set(body: bytes) -> tuple[VerificationKey, ...]:
-    """Return the usable keys of a key set; a key of another kind or use is passed over (RFC 7517 §5).
+def parse_key_set(body: bytes) -> tuple[VerificationKey, ...]:
+    """Return the usable keys of a key set; keys of other types or uses are ignored (RFC 7517 §5).
 
     Raises:
-        DefectiveDocument: It is no key set, or one without a usable key.
+        DefectiveDocument: It is not a key set, or has no usable key.
     """
     keys = read_document(body).get("keys")
     if not isinstance(keys, list):
-        raise DefectiveDocument("the key set has no list of keys")
-    read = (_read_key(entry) for entry in keys[:_MOST_KEYS] if isinstance(entry, dict))
+        raise DefectiveDocument("keys is not a list")
+    read = (_parse_key(entry) for entry in keys[:_MAX_KEYS] if isinstance(entry, dict))
     usable = tuple(key for key in read if key is not None)
     if not usable:
-        # More likely a slip of the issuer's than its end: taken at its word, it would refuse everybody.
-        raise DefectiveDocument("the key set has no key that can be used here")
+        # Probably a mistake of the issuer; an empty key set would reject every token.
+        raise DefectiveDocument("the key set has no usable key")
     return usable
 
 
-def _read_key(entry: dict[str, Any]) -> VerificationKey | None:
-    kind, kid, algorithm = entry.get("kty"), entry.get("kid"), entry.get("alg")
-    if not isinstance(kind, str) or kind not in _KINDS or entry.get("use", "sig") != "sig":
+def _parse_key(entry: dict[str, Any]) -> VerificationKey | None:
+    key_type, kid, algorithm = entry.get("kty"), entry.get("kid"), entry.get("alg")
+    if not isinstance(key_type, str) or key_type not in _KEY_TYPES or entry.get("use", "sig") != "sig":
         return None
     if not isinstance(kid, str | None) or not isinstance(algorithm, str | None):
         return None
-    # Of the public members alone: a set that also publishes private ones gives them to nobody here.
-    members = {name: value for name in _PUBLIC_MEMBERS[kind] if isinstance(value := entry.get(name), str)}
-    if len(members) < len(_PUBLIC_MEMBERS[kind]) or _is_weak(members):
+    # The public members only: a private key published by mistake is not loaded.
+    members = {name: value for name in _PUBLIC_MEMBERS[key_type] if isinstance(value := entry.get(name), str)}
+    if len(members) < len(_PUBLIC_MEMBERS[key_type]) or (key_type, members.get("crv")) not in ALGORITHMS.values():
         return None
-    if (kind, members.get("crv")) not in ALGORITHMS.values():
+    if key_type == "RSA" and _modulus_bytes(members["n"]) < _MIN_RSA_BYTES:
         return None
     try:
-        key = _KINDS[kind].import_key({**members})
+        key = _KEY_TYPES[key_type].import_key({**members})
     except (JoseError, ValueError):
         return None
-    return VerificationKey(kid, algorithm, kind, members.get("crv"), key)
+    return VerificationKey(kid, algorithm, key_type, members.get("crv"), key)
 
 
-def _is_weak(members: Mapping[str, str]) -> bool:
-    if members["kty"] != "RSA":
-        return False
+def _modulus_bytes(encoded: str) -> int:
     try:
-        modulus = base64.urlsafe_b64decode(members["n"] + "=" * (-len(members["n"]) % 4))
+        return len(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).lstrip(b"\0"))
     except ValueError:
-        return True
-    return len(modulus.lstrip(b"\0")) < _SMALLEST_RSA_BYTES
+        return 0
 
 
-class _Reason(enum.Enum):
-    """Why keys are fetched."""
+class _FetchReason(enum.Enum):
+    """The reason for a fetch."""
 
     AGE = enum.auto()
     UNKNOWN_KEY = enum.auto()
 
 
 class JWKSCache:
-    """The keys behind a URL: fetched once for all who ask, and again when they are old or when a key is new.
+    """The key set of a URL: one fetch at a time, shared by all callers.
 
-    Old keys are renewed while they go on serving, for a day at most where the issuer does not answer, or with no usable
-    key. Tokens with keys that nobody has cost one fetch in each pause at most, however many come; that fetch brings
-    every key, so a new one is found within a pause even so.
+    Old keys are refreshed in the background. They are used for a day at most if no new ones can be fetched. Tokens with
+    unknown keys cause one fetch per `pause` at most; it brings all keys, so a new key is known within a pause.
 
     Args:
-        url: Where the key set is.
-        ca: Whom to trust for it; None is the system's trust.
-        transport: What carries the fetch in place of the network, for tests.
-        lifetime: Seconds after which keys are fetched anew; after 24 times that they serve no more.
-        pause: Seconds at least between two fetches for the same reason: for age, or for a key that is not known.
-        timeout: Seconds for one fetch in all.
-        monotonic: The clock.
+        url: The address of the key set.
+        ca: The CA for it; None is the system's trust store.
+        transport: Fetches the key set in place of the network, for tests.
+        options: See `JWKSOptions`.
     """
 
     def __init__(
@@ -150,80 +160,72 @@ class JWKSCache:
         *,
         ca: Any = None,
         transport: httpx.AsyncBaseTransport | None = None,
-        lifetime: float = 3600.0,
-        pause: float = 30.0,
-        timeout: float = 10.0,
-        monotonic: Callable[[], float] = time.monotonic,
+        **options: Unpack[JWKSOptions],
     ) -> None:
         self._url = url
-        # No client certificate and no token: a key set is public.
+        # Without client certificate and token: a key set is public.
         transports = TransportFactory(
             url,
-            presenter=Presenter(None, ca=ca, account=None, strict=False),
+            identity=shared_identity(None, ca=ca),
             network=Network(),
             transport=transport,
             field="jwks_url",
         )
-        self._sender = Sender(transports)
-        self._lifetime = lifetime
-        self._pause = pause
-        self._timeout = timeout
-        self._monotonic = monotonic
+        self._transports = transports
+        self._lifetime = options.get("lifetime", 3600.0)
+        self._pause = options.get("pause", 30.0)
+        self._timeout = options.get("timeout", 10.0)
+        self._monotonic = options.get("monotonic", time.monotonic)
         self._keys: tuple[VerificationKey, ...] | None = None
         self._fetched_at = float("-inf")
-        # By reason, so that tokens with invented keys hold up no renewal, and a renewal no rotation.
-        self._tried_at = dict.fromkeys(_Reason, float("-inf"))
-        self._latch: Latch | None = None
-        self._job: Job | None = None
+        # By reason, so that tokens with unknown keys do not delay a refresh, nor a refresh the fetch of a new key.
+        self._tried_at = dict.fromkeys(_FetchReason, float("-inf"))
+        self._fetch: BackgroundTask[None] | None = None
 
     async def find(self, kid: str | None, algorithm: str) -> VerificationKey | None:
-        """Return the key for a token's header, or None where the issuer has no such key.
+        """Return the key for the header of a token, or None if the issuer has no such key.
 
-        A token that names no key is taken only if one key alone could have signed it.
+        Without `kid` there has to be exactly one key for the algorithm.
 
         Raises:
-            JWKSUnavailable: The issuer does not answer, and never did.
+            JWKSUnavailable: The key set could not be fetched, and there is no old one.
         """
         age = self._monotonic() - self._fetched_at
-        if age >= self._lifetime * _SERVE_FOR:
+        if age >= self._lifetime * _MAX_LIFETIMES:
             self._keys = None
-        found = self._look_up(kid, algorithm)
+        found = self._select(kid, algorithm)
         if found is not None and age >= self._lifetime:
-            self._begin_refresh(_Reason.AGE)
-        reason = _Reason.AGE if self._keys is None else _Reason.UNKNOWN_KEY
-        if found is None and (latch := self._begin_refresh(reason)) is not None:
-            await latch.wait_async(None)
-            found = self._look_up(kid, algorithm)
+            self._start_fetch(_FetchReason.AGE)
+        reason = _FetchReason.AGE if self._keys is None else _FetchReason.UNKNOWN_KEY
+        if found is None and (pending := self._start_fetch(reason)) is not None:
+            await pending.wait()
+            found = self._select(kid, algorithm)
         if self._keys is None:
-            raise JWKSUnavailable(max(1.0, self._tried_at[_Reason.AGE] + self._pause - self._monotonic()))
+            raise JWKSUnavailable(max(1.0, self._tried_at[_FetchReason.AGE] + self._pause - self._monotonic()))
         return found
 
-    def _look_up(self, kid: str | None, algorithm: str) -> VerificationKey | None:
+    def _select(self, kid: str | None, algorithm: str) -> VerificationKey | None:
         fitting = [key for key in self._keys or () if key.fits(algorithm) and (kid is None or key.kid == kid)]
         return fitting[0] if len(fitting) == 1 or (fitting and kid is not None) else None
 
-    def _begin_refresh(self, reason: _Reason) -> Latch | None:
-        """Return what to wait for: the fetch under way, or a new one; None within the pause after the last."""
-        if self._latch is not None and self._job is not None and not self._job.is_stranded():
-            return self._latch
+    def _start_fetch(self, reason: _FetchReason) -> SharedFuture[None] | None:
+        """Return the pending fetch, or start one; None during the pause after the last."""
+        if self._fetch is not None and self._fetch.is_alive():
+            return self._fetch.future
         if self._monotonic() - self._tried_at[reason] < self._pause:
             return None
         self._tried_at[reason] = self._monotonic()
-        latch = self._latch = Latch()
-        # In a task of its own: whoever asked first may be cancelled, and the others still wait.
-        self._job = start_async(lambda: self._fetch(latch))
-        return latch
+        # In a task of its own, because the first caller may be cancelled.
+        self._fetch = start(self._fetch_keys)
+        return self._fetch.future
 
-    async def _fetch(self, latch: Latch) -> None:
+    async def _fetch_keys(self) -> None:
         try:
-            reply = await self._sender.send(httpx.Request("GET", self._url), self._timeout)
+            reply = await exchange(self._transports, httpx.Request("GET", self._url), seconds=self._timeout)
             if reply.status != _OK:
-                raise DefectiveDocument(f"the answer was {reply.status}")
-            self._keys = read_key_set(reply.body)
+                raise DefectiveDocument(f"status {reply.status}")
+            self._keys = parse_key_set(reply.body)
             self._fetched_at = self._monotonic()
         except (SeicError, DefectiveDocument) as error:
-            serving = "the old keys go on serving" if self._keys is not None else "there are none from before"
-            _logger.warning("the key set %s could not be had, %s: %s", self._url, serving, error)
-        finally:
-            self._latch = self._job = None
-            latch.set()
+            consequence = "there are no old keys" if self._keys is None else "the old keys are used"
+            _logger.warning("%s: the key set could not be fetched, %s: %s", self._url, consequence, error)

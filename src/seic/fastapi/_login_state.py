@@ -1,11 +1,10 @@
-"""Where a login under way waits for its callback: a cookie, or the application's own session. What it is, is sealed.
+"""Storage of a login between its two requests: in a cookie, or in the application's own session.
 
-And which of them were used: a browser may bring back what it was told to forget.
+`ReplayCache` remembers which of them were used, because a browser may send again what it was told to delete.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -13,47 +12,43 @@ import attrs
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-#: Seconds that a person may take to log in at the provider.
+#: Seconds that a user may take to log in at the provider.
 LOGIN_TIMEOUT = 600.0
+#: The number of `state` values that a process remembers; the oldest is dropped first.
+_MAX_STATES = 10_000
 
 
 class LoginStateStorage(Protocol):
-    """Where a login under way is kept between its two requests; what is put there is sealed already."""
+    """Stores a login in progress for one browser; the values are encrypted already."""
 
-    def save(self, request: Request, response: Response, name: str, sealed: str) -> None:
-        """Keep a text for this browser."""
+    def save(self, request: Request, response: Response, name: str, value: str) -> None:
+        """Save a value."""
         ...
 
     def load(self, connection: HTTPConnection, name: str) -> str | None:
-        """Return the text."""
+        """Return the value, or None."""
         ...
 
     def delete(self, request: Request, response: Response, name: str) -> None:
-        """Forget the text."""
+        """Delete the value."""
         ...
 
 
 @attrs.frozen
-class CookieStateStorage:
-    """A cookie of its own: HttpOnly, SameSite=Lax, and of this host alone by the prefix `__Host-` (RFC 6265bis §4.1.3).
+class CookieStorage:
+    """Cookies with HttpOnly, SameSite=Lax and the prefix `__Host-` (RFC 6265bis §4.1.3).
 
-    Lax and not Strict: the browser comes back from the provider's site. The prefix keeps other hosts of the domain from
-    setting it. `secure=False` is for plain http on one's own machine.
+    Lax, because the browser comes back from the provider's site; the prefix, so that no other host of the domain can
+    set the cookie. `secure=False` is for plain http on the developer's machine.
     """
 
     secure: bool = True
 
-    def name_of(self, name: str) -> str:
-        """Return the cookie's name."""
-        return f"__Host-{name}" if self.secure else name
-
-    def save(
-        self, request: Request, response: Response, name: str, sealed: str, max_age: float = LOGIN_TIMEOUT
-    ) -> None:
-        """Set the cookie."""
+    def save(self, request: Request, response: Response, name: str, value: str, max_age: float = LOGIN_TIMEOUT) -> None:
+        """Set a cookie; `max_age` is seconds."""
         response.set_cookie(
-            self.name_of(name),
-            sealed,
+            self._full_name(name),
+            value,
             max_age=int(max_age),
             path="/",
             secure=self.secure,
@@ -62,51 +57,55 @@ class CookieStateStorage:
         )
 
     def load(self, connection: HTTPConnection, name: str) -> str | None:
-        """Return the cookie's text."""
-        return connection.cookies.get(self.name_of(name))
+        """Return the value of a cookie."""
+        return connection.cookies.get(self._full_name(name))
 
     def delete(self, request: Request, response: Response, name: str) -> None:
-        """Have the browser forget the cookie."""
-        response.delete_cookie(self.name_of(name), path="/", secure=self.secure, httponly=True, samesite="lax")
+        """Tell the browser to delete a cookie."""
+        response.delete_cookie(self._full_name(name), path="/", secure=self.secure, httponly=True, samesite="lax")
+
+    def _full_name(self, name: str) -> str:
+        return f"__Host-{name}" if self.secure else name
 
 
 @attrs.frozen
 class SessionStateStorage:
-    """The application's own session store, `request.session`, as Starlette's SessionMiddleware provides it."""
+    """The application's own session, `request.session`, as Starlette's SessionMiddleware provides it."""
 
-    def save(self, request: Request, response: Response, name: str, sealed: str) -> None:
-        """Put it into the session."""
-        request.session[name] = sealed
+    def save(self, request: Request, response: Response, name: str, value: str) -> None:
+        """Save a value in the session."""
+        request.session[name] = value
 
     def load(self, connection: HTTPConnection, name: str) -> str | None:
-        """Return what is in the session."""
-        sealed = connection.session.get(name)
-        return sealed if isinstance(sealed, str) else None
+        """Return the value from the session."""
+        value = connection.session.get(name)
+        return value if isinstance(value, str) else None
 
     def delete(self, request: Request, response: Response, name: str) -> None:
-        """Take it out of the session."""
+        """Delete the value from the session."""
         request.session.pop(name, None)
 
 
 class ReplayCache:
-    """The states that this worker has used, each for as long as its seal would count.
+    """The `state` values that this process has used, each for `LOGIN_TIMEOUT`.
 
     Args:
         monotonic: The clock.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic, *, capacity: int = 10_000) -> None:
+    def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._capacity = capacity
         # The oldest first.
-        self._ends: dict[str, float] = {}
+        self._expires_at: dict[str, float] = {}
 
     def add(self, state: str) -> bool:
-        """Use a state; return whether it was not used before."""
+        """Add a value; return whether it is new."""
         now = self._monotonic()
-        while self._ends and (len(self._ends) >= self._capacity or next(iter(self._ends.values())) <= now):
-            del self._ends[next(iter(self._ends))]
-        if state in self._ends:
+        while self._expires_at and (
+            len(self._expires_at) >= _MAX_STATES or next(iter(self._expires_at.values())) <= now
+        ):
+            del self._expires_at[next(iter(self._expires_at))]
+        if state in self._expires_at:
             return False
-        self._ends[state] = now + LOGIN_TIMEOUT
+        self._expires_at[state] = now + LOGIN_TIMEOUT
         return True

@@ -1,6 +1,4 @@
-"""Turns errors of seic into answers: problem details (RFC 9457) with the right status, and nothing of the inside."""
-
-from __future__ import annotations
+"""Errors as HTTP responses: problem details (RFC 9457) with the right status that reveal no internals."""
 
 import logging
 import math
@@ -10,10 +8,10 @@ from typing import Any
 import attrs
 import httpx
 from starlette.applications import Starlette
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from seic._errors import (
+from seic import (
     ApiError,
     CertificateError,
     SeicError,
@@ -22,20 +20,20 @@ from seic._errors import (
     TokenRequestRefused,
 )
 from seic._events import in_line
-from seic.fastapi._clients import calls, login_again
+from seic.fastapi._app_state import find_state, login_redirect
 
-#: Seconds for a caller to wait where the far side named none: a few times the pause between two attempts of seic's.
-_RETRY_AFTER = 5
-#: The longest that a caller is told to wait. What a provider asks of us, an hour say, would reach callers as an hour
-#: away from this service; they come back sooner, and cost the provider nothing, for our own pauses hold.
-_LONGEST_RETRY_AFTER = 300
+#: Seconds to wait if the provider named none: a few times the pause between two attempts of seic.
+_DEFAULT_RETRY_AFTER = 5
+#: The longest `Retry-After`, in seconds. A provider that asks for an hour shall not keep callers away from this service
+#: for an hour; if they come back sooner the provider is not asked, because seic's own pauses hold.
+_MAX_RETRY_AFTER = 300
 
 _logger = logging.getLogger("seic.fastapi")
 
 
 @attrs.frozen(kw_only=True)
 class Problem:
-    """What a caller is told: a status, a stable word for programs, a sentence for people, and an id for support."""
+    """A response for the caller: status, a stable code for programs, a sentence for people, an id for support."""
 
     status: HTTPStatus
     code: str
@@ -44,9 +42,9 @@ class Problem:
     retry_after: float | None = None
 
     def response(self) -> Response:
-        """Return it as an answer."""
+        """Return it as an HTTP response."""
         document: dict[str, Any] = {
-            # "about:blank" says that the status tells the kind of problem (RFC 9457 §4.2.1).
+            # "about:blank": the status alone tells the kind of problem (RFC 9457 §4.2.1).
             "type": "about:blank",
             "title": self.status.phrase,
             "status": self.status.value,
@@ -60,43 +58,34 @@ class Problem:
 
 
 def problem_of(error: SeicError | httpx.TransportError) -> Problem:
-    """Return what a caller is told of an error that keeps this service from answering.
+    """Return the problem that reports an error of a provider.
 
-    Nothing here is the caller's fault, so no status is a 4xx: 503 with `Retry-After`, of five minutes at most, where
-    trying again may help, 504 where time ran out, else 502.
+    None of these is the caller's fault, so no status is a 4xx: 503 with `Retry-After` (300 seconds at most) if another
+    attempt may succeed, 504 after a timeout, else 502.
     """
+    retry_after: float | None = None
+    if _is_timeout(error):
+        status, code = HTTPStatus.GATEWAY_TIMEOUT, "upstream_timeout"
+        detail = "An upstream service did not answer in time."
+    elif _is_temporary(error):
+        status, code = HTTPStatus.SERVICE_UNAVAILABLE, "upstream_unavailable"
+        detail = "An upstream service is unavailable; try again later."
+        retry_after = min(getattr(error, "retry_after", None) or _DEFAULT_RETRY_AFTER, _MAX_RETRY_AFTER)
+    else:
+        status, code = HTTPStatus.BAD_GATEWAY, "upstream_failed"
+        detail = "An upstream service rejected the request of this service; another attempt is unlikely to succeed."
     tracking_id = getattr(error, "tracking_id", None)
-    if _ran_out_of_time(error):
-        return Problem(
-            status=HTTPStatus.GATEWAY_TIMEOUT,
-            code="upstream_timeout",
-            detail="An upstream service did not answer in time.",
-            tracking_id=tracking_id,
-        )
-    if _may_pass(error):
-        return Problem(
-            status=HTTPStatus.SERVICE_UNAVAILABLE,
-            code="upstream_unavailable",
-            detail="An upstream service is unavailable; try again later.",
-            tracking_id=tracking_id,
-            retry_after=min(getattr(error, "retry_after", None) or _RETRY_AFTER, _LONGEST_RETRY_AFTER),
-        )
-    return Problem(
-        status=HTTPStatus.BAD_GATEWAY,
-        code="upstream_failed",
-        detail="An upstream service did not do what this service asked of it; trying again is unlikely to help.",
-        tracking_id=tracking_id,
-    )
+    return Problem(status=status, code=code, detail=detail, tracking_id=tracking_id, retry_after=retry_after)
 
 
-def _ran_out_of_time(error: Exception) -> bool:
+def _is_timeout(error: Exception) -> bool:
     if isinstance(error, ApiError):
         return error.status == HTTPStatus.GATEWAY_TIMEOUT
     cause = error.__cause__ if isinstance(error, TokenEndpointUnavailable) else error
     return isinstance(cause, httpx.TimeoutException | TimeoutError)
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_temporary(error: Exception) -> bool:
     if isinstance(error, ApiError):
         temporary = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
         return error.status in temporary if error.transient is None else error.transient
@@ -106,26 +95,26 @@ def _may_pass(error: Exception) -> bool:
 
 
 def add_exception_handlers(app: Starlette) -> None:
-    """Have errors of seic answered with problem details, and logged under `seic.fastapi` as they are.
+    """Respond to errors of seic with problem details, and log the errors in full under `seic.fastapi`.
 
-    Answered are `TokenError`, `ApiError`, `CertificateError`, and a connection to a host of this application's clients
-    or of its logins that failed. A `ConfigurationError` or `HostNotAllowed` is a mistake in this application and stays
-    a 500, and so does what other clients raise. Whose login turns out to be over in the middle of a handler is sent to
-    log in, as by `Logins.client`.
+    Handled are `TokenError`, `ApiError`, `CertificateError`, and failed connections to a host of this application's
+    clients or logins. `ConfigurationError` and `HostNotAllowed` are mistakes in this application and stay a 500, and so
+    do errors of other clients. If the session of a user ends while a handler runs, they are sent to log in, as by
+    `Logins.client`.
     """
     for kind in (TokenError, ApiError, CertificateError):
-        app.add_exception_handler(kind, _answer)
-    app.add_exception_handler(httpx.TransportError, _answer_if_ours)
+        app.add_exception_handler(kind, _respond)
+    app.add_exception_handler(httpx.TransportError, _respond_for_known_host)
 
 
-async def _answer(request: Request, error: Exception) -> Response:
-    # A web socket is no place for an HTTP answer; its server closes it.
+async def _respond(request: Request, error: Exception) -> Response:
+    # A web socket takes no HTTP response; its server closes it.
     if request.scope["type"] != "http" or not isinstance(error, SeicError | httpx.TransportError):
         raise error
-    if isinstance(error, TokenRequestRefused) and (over := login_again(request)) is not None:
-        return JSONResponse({"detail": over.detail}, over.status_code, over.headers)
+    if isinstance(error, TokenRequestRefused) and (login := login_redirect(request)) is not None:
+        return JSONResponse({"detail": login.detail}, login.status_code, login.headers)
     problem = problem_of(error)
-    # The path only: what stands in a query is the caller's.
+    # Without the query, which may hold the caller's secrets.
     path, kind = in_line(request.url.path), type(error).__name__
     _logger.error(
         "%s %s %d: %s: %s tracking_id=%s", request.method, path, problem.status, kind, error, problem.tracking_id
@@ -133,15 +122,16 @@ async def _answer(request: Request, error: Exception) -> Response:
     return problem.response()
 
 
-async def _answer_if_ours(request: Request, error: Exception) -> Response:
-    if not isinstance(error, httpx.TransportError) or not _went_to_ours(request, error):
+async def _respond_for_known_host(request: Request, error: Exception) -> Response:
+    state = find_state(request)
+    host = _host_of(error)
+    if state is None or all(host != monitor.host for monitor in state.monitors):
         raise error
-    return await _answer(request, error)
+    return await _respond(request, error)
 
 
-def _went_to_ours(connection: HTTPConnection, error: httpx.TransportError) -> bool:
+def _host_of(error: Exception) -> str | None:
     try:
-        url = error.request.url
-    except RuntimeError:  # it never had a request
-        return False
-    return calls(connection, url.host)
+        return error.request.url.host if isinstance(error, httpx.TransportError) else None
+    except RuntimeError:  # it has no request
+        return None

@@ -1,4 +1,4 @@
-"""The address that a person is sent back to after a login: as it was asked for, and of this application only."""
+"""Return paths: where the browser goes after a login. Only paths of this application are accepted."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ from urllib.parse import quote
 
 from starlette.requests import HTTPConnection
 
-#: Bytes of an encoded path: sealed with the rest it has to fit a cookie of 4096 (RFC 6265 §6.1).
-_LONGEST_PATH = 1500
-#: What a header carries as it is.
-_VISIBLE = string.punctuation
+#: Bytes of an encoded path: encrypted with the rest it has to fit a cookie of 4096 bytes (RFC 6265 §6.1).
+_MAX_PATH = 1500
+#: Characters that a header carries unescaped, in addition to letters and digits.
+_SAFE = string.punctuation
 
 
 def requested_path(connection: HTTPConnection) -> str:
-    """Return the path and query that were asked for, as they were sent."""
+    """Return the requested path and query as they were sent."""
     raw = connection.scope.get("raw_path")
-    # Not every server has it; the other is decoded, and cannot tell an encoded slash from one that is not.
-    path = quote(raw, safe=_VISIBLE) if raw else quote(connection.scope["path"])
-    query = quote(connection.scope["query_string"], safe=_VISIBLE)
+    # ASGI servers may omit `raw_path`; in the decoded `path` an encoded slash looks like any other.
+    path = quote(raw, safe=_SAFE) if raw else quote(connection.scope["path"])
+    query = quote(connection.scope["query_string"], safe=_SAFE)
     return f"{path}?{query}" if query else path
 
 
 def safe_redirect_path(text: str | None) -> str | None:
-    """Return a path of this application, or None for anything that a browser might take for another host.
+    """Return a path of this application, or None for anything that a browser may take for another host.
 
-    Browsers read a backslash as a slash, and drop tabs and line ends, so more begins with two slashes than shows.
+    Browsers read a backslash as a slash, and drop tabs and line breaks.
     """
-    if text is None or not text.startswith("/"):
+    if text is None or not text.startswith("/") or text.startswith("//") or "\\" in text or not text.isprintable():
         return None
-    if text.startswith("//") or "\\" in text or not text.isprintable():
-        return None
-    # Encoded where a header does not take it; all else stays as it came, for `%2F` and `/` are two addresses.
-    quoted = quote(text, safe=_VISIBLE)
-    return quoted if len(quoted) <= _LONGEST_PATH else None
+    # Only what a header cannot carry is encoded: `%2F` and `/` are two addresses.
+    quoted = quote(text, safe=_SAFE)
+    return quoted if len(quoted) <= _MAX_PATH else None

@@ -1,6 +1,4 @@
-"""The `SEIC_*` settings as a pydantic-settings model, for applications that read theirs that way."""
-
-from __future__ import annotations
+"""The `SEIC_*` settings as a pydantic-settings model."""
 
 import os
 from typing import ClassVar, Unpack
@@ -8,7 +6,7 @@ from typing import ClassVar, Unpack
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from seic._config import Config
+from seic import Config
 from seic._model.secrecy import traceless
 from seic._options import ConfigOptions
 from seic._settings import refuse_unknown
@@ -17,10 +15,10 @@ _PREFIX = "SEIC_"
 
 
 class SeicSettings(BaseSettings):
-    """The settings that `Config.from_env` knows, by the same names; read as pydantic-settings reads: `.env` files, too.
+    """The settings of `Config.from_env` under the same names, from every source of pydantic-settings, such as `.env`.
 
-    It stands alone or as a field of settings of your own. What the values mean is checked by `config`; a name in a
-    `.env` file that is no setting's is a ConfigurationError at once.
+    Use it alone or as a field of your own settings. Values are validated by `config`; an unknown name in a `.env` file
+    is a ConfigurationError at once.
     """
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
@@ -55,39 +53,39 @@ class SeicSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources as they are, having refused a slip in a `.env` file: nobody else would see it.
+        """Return the sources unchanged, after a check of the names in the `.env` file.
 
         Raises:
-            ConfigurationError: The file has a name that is no setting's.
+            ConfigurationError: The file has an unknown name.
         """
         if isinstance(dotenv_settings, DotEnvSettingsSource):
-            # pydantic-settings has put the names in lower case.
+            # pydantic-settings gives them in lower case.
             named = {name.upper(): value or "" for name, value in dotenv_settings.env_vars.items()}
             refuse_unknown({name: value for name, value in named.items() if name not in cls._read()})
         return init_settings, env_settings, dotenv_settings, file_secret_settings
 
     @classmethod
     def _read(cls) -> set[str]:
-        """Return the variables that the fields are read from."""
+        """Return the variables of the fields."""
         return {f"{_PREFIX}{name.upper()}" for name in cls.model_fields}
 
     @traceless
     def config(self, **changes: Unpack[ConfigOptions]) -> Config:
-        """Return the configuration that the settings state.
+        """Return the configuration.
 
         Args:
-            changes: Settings of `Config` that stand above them.
+            changes: Arguments of `Config` that replace settings.
 
         Raises:
-            ConfigurationError: A setting is missing or malformed; its `field` is the variable's name.
-            CertificateError: The certificate that they name cannot work.
+            ConfigurationError: A setting is missing or malformed; `field` is the variable's name.
+            CertificateError: The certificate cannot be used.
         """
-        # What no field here reads stays, so that a slip in a name is found.
+        # Variables of no field are passed on, so that misspelt names are found.
         read = self._read()
         environ = {name: value for name, value in os.environ.items() if name.upper() not in read}
         for name in SeicSettings.model_fields:
-            value = getattr(self, name)
+            value: SecretStr | str | None = getattr(self, name)
             if value is not None:
-                text = value.get_secret_value() if isinstance(value, SecretStr) else value
+                text = value if isinstance(value, str) else value.get_secret_value()
                 environ[f"{_PREFIX}{name.upper()}"] = text
         return Config.from_env(environ, **changes)

@@ -1,57 +1,68 @@
-"""Who is logged in: a session of each person, whose token is in the store and whose cookie holds a name for it."""
+"""Sessions of logged-in users: each has its own token in the store, and its own client here.
 
-from __future__ import annotations
+The session id is in the user's cookie only; the store knows its hash.
+"""
 
 import hashlib
 import logging
 import secrets
-import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Unpack
 
+import anyio
 import attrs
 import httpx
 
-from seic._api.retry import Retry
-from seic._auth import OAuth2Auth
-from seic._client import AsyncClient
-from seic._config import Config
-from seic._errors import ConfigurationError, TokenError
-from seic._events import CertificateExpiring, CertificateRejected, CertificateRotated, Event, TrustStoreReloaded
-from seic._listeners import Listener, Listeners
-from seic._model.grant_parameters import Fields, GrantParameters
-from seic._model.grants import AuthorizationCode
-from seic._model.provider import Provider
-from seic._model.secrecy import Secret, hide
-from seic._model.token import Token
-from seic._oauth.next_grant import login_required
+from seic import (
+    AsyncClient,
+    AsyncTransport,
+    AuthorizationCode,
+    ClientCertificate,
+    Clock,
+    Config,
+    ConfigurationError,
+    OAuth2Auth,
+    Provider,
+    Retry,
+    Secret,
+    Token,
+    TokenError,
+    TokenRequestRefused,
+    events,
+)
+from seic._concurrency import run_in_thread
+from seic._listeners import Listeners
+from seic._model.grant_parameters import GrantParameters
+from seic._model.secrecy import hide
 from seic._options import AsyncClientOptions
-from seic._runtime import in_thread, within
-from seic._tls.certificate import ClientCertificate
-from seic._tokens.store import TokenStore
-from seic._transport import AsyncTransport
+from seic._transport import identity_of
+from seic.fastapi._app_state import auth_of
 from seic.fastapi._health import HealthTracker
+from seic.fastapi._session_store import SessionStore
 
-#: How many people's clients a worker keeps at hand; the others' are made again of what the store has.
+#: Clients in memory; those of other sessions are made again from the store.
 _MAX_CLIENTS = 1000
-#: Seconds that a store may take to say whether a session lives; see `Sessions.find`.
-_PATIENCE = 1.0
-
-#: Refusals that say that a person has to log in again, and nothing of the provider or of the application.
-_OVER = ("login_required", "invalid_grant", "access_denied")
-
-#: Events of what people share.
-_OF_THE_CERTIFICATE = (TrustStoreReloaded, CertificateExpiring, CertificateRejected, CertificateRotated)
+#: Seconds that the store may take to look a session up.
+_STORE_TIMEOUT = 1.0
+#: Codes of token errors after which a user has to log in again; they are no fault of provider or application.
+_LOGIN_REQUIRED = ("login_required", "invalid_grant", "access_denied")
+#: Events of the certificate, which all users share.
+_SHARED_EVENTS = (
+    events.TrustStoreReloaded,
+    events.CertificateExpiring,
+    events.CertificateRejected,
+    events.CertificateRotated,
+)
 
 _logger = logging.getLogger("seic.fastapi")
 
 
 @attrs.frozen(kw_only=True)
 class UserLogin(AuthorizationCode):
-    """The grant of a person who logs in, for the `Config` that `Logins` is made with: there is nothing to state.
+    """The grant of the `Config` for `Logins`: each login supplies the code.
 
-    A login fills in the rest. It is never repeated: when its refresh token is at its end, the person logs in again.
+    A code works once, so the user logs in again when the refresh token has expired.
     """
 
     is_refreshed: ClassVar[bool] = True
@@ -64,27 +75,29 @@ class UserLogin(AuthorizationCode):
         return False
 
     def check(self, provider: Provider) -> None:
-        """Require a provider that people can log in at."""
+        """Require a provider with an authorization endpoint."""
         GrantParameters.check(self, provider)
         provider.require("authorize_url", "a login")
 
-    def fields(self, provider: Provider) -> Fields:
-        """Return the code and what it is bound to.
+    def fields(self, provider: Provider) -> Mapping[str, str | tuple[str, ...]]:
+        """Return the code and its parameters.
 
         Raises:
-            TokenRequestRefused: Nobody has logged in, or the session is over.
+            TokenRequestRefused: Nobody has logged in, or the session has ended.
         """
         if not self.code:
-            raise login_required("there is no login whose token could be renewed")
+            raise TokenRequestRefused(
+                "login required: nobody has logged in, or the session has ended", status=None, code="login_required"
+            )
         return super().fields(provider)
 
 
 class SessionNotSaved(Exception):
-    """The store did not keep a session: at the next page the person would not be logged in."""
+    """The store did not save a session: the next request would not find it."""
 
 
 class _SharedTransport(httpx.AsyncBaseTransport):
-    """The connections of all people's clients: closing one client closes none of them."""
+    """The connections of all users' clients; closing a client does not close them."""
 
     inner: httpx.AsyncBaseTransport
 
@@ -92,87 +105,18 @@ class _SharedTransport(httpx.AsyncBaseTransport):
         return await self.inner.handle_async_request(request)
 
 
-class _SessionStore:
-    """The store as people's clients see it: whatever a refresh brings, the session of a logout does not come back.
-
-    A session lives while its mark is in the store. A login writes the mark, a logout deletes it, and a refresh never
-    touches it; so a refresh that ends after the logout, in whatever worker, brings a token that leads to no session.
-    That token is deleted again: a logout takes the mark first and the token then, a refresh looks for the mark last,
-    so one of the two comes after the other's write in any order.
-
-    Args:
-        store: The store.
-        lasts: Seconds that a session lives.
-        idle: Seconds after the end of an access token within which it has to be refreshed.
-    """
-
-    def __init__(self, store: TokenStore, *, lasts: float, idle: float) -> None:
-        self._store = store
-        self._lasts = lasts
-        self._idle = idle
-        self.load = store.load
-        self.delete = store.delete
-        # Who may say which worker renews; see `ClaimingStore`.
-        for name in ("claim", "release"):
-            if hasattr(store, name):
-                setattr(self, name, getattr(store, name))
-
-    @property
-    def blocking(self) -> bool:
-        return self._store.blocking
-
-    def save(self, key: str, token: Token) -> None:
-        self._store.save(key, self._bounded(token))
-        if not self.is_begun(key):
-            self._store.delete(key)
-
-    def begin(self, key: str, token: Token) -> None:
-        """Begin a session with its first token."""
-        self._store.save(key, self._bounded(token))
-        # In the shape that stores take: it is nobody's token, and ends with the session.
-        mark = Token(access_token="session", expires_in=self._lasts, obtained_at=time.time())
-        self._store.save(_mark_of(key), mark)
-
-    def is_begun(self, key: str) -> bool:
-        """Whether the session lives."""
-        return self._store.load(_mark_of(key)) is not None
-
-    def end(self, key: str) -> None:
-        """End a session; what is left of it is a token that leads to none."""
-        self._store.delete(_mark_of(key))
-
-    def is_idle(self, token: Token) -> bool:
-        """Whether a token was left alone for too long to be refreshed."""
-        ends_at = token.expires_at
-        return ends_at is not None and ends_at.timestamp() + self._idle <= time.time()
-
-    def _bounded(self, token: Token) -> Token:
-        """Give the token's lives an end, so that a session nobody comes back to can be forgotten by the store."""
-        life = self._lasts if token.expires_in is None else token.expires_in
-        if token.refresh_token is None:
-            return attrs.evolve(token, expires_in=life)
-        left = life + self._idle
-        if token.refresh_expires_in is not None:
-            left = min(left, token.refresh_expires_in)
-        return attrs.evolve(token, expires_in=life, refresh_expires_in=left)
-
-
-def _mark_of(key: str) -> str:
-    return hashlib.sha256(f"session {key}".encode()).hexdigest()
-
-
 class Sessions:
     """The sessions of one application at one provider.
 
-    A session lives as long as its mark is in the store, so that a logout in one worker counts in all of them.
-
     Args:
-        config: Who the application is; its grant is replaced by each person's.
-        redirect_uri: Where logins return to.
-        lasts: Seconds that a session lives.
-        idle: Seconds after the end of an access token within which it has to be refreshed.
-        transport: What carries API and token calls in place of the network, for tests.
-        on_event: A listener of everybody's events.
+        config: The configuration; its grant is replaced by each user's.
+        redirect_uri: The address of the callback.
+        lasts: Seconds after which a session ends.
+        idle: Seconds after the expiry of an access token within which it has to be refreshed.
+        end_other_sessions: End the user's sessions elsewhere.
+        transport: Sends API and token requests in place of the network, for tests.
+        on_event: A listener for the events of all users.
+        clock: The clocks for lifetimes, for tests.
         retry: See `AsyncClient`.
         options: See `AsyncClient`.
 
@@ -187,46 +131,48 @@ class Sessions:
         redirect_uri: str,
         lasts: float,
         idle: float,
-        end_other_sessions: bool = False,
-        transport: httpx.AsyncBaseTransport | None = None,
-        on_event: Listener | None = None,
-        retry: Retry | None = None,
+        end_other_sessions: bool,
+        transport: httpx.AsyncBaseTransport | None,
+        on_event: events.Listener | None,
+        clock: Clock,
+        retry: Retry | None,
         **options: Unpack[AsyncClientOptions],
     ) -> None:
         if config.store is None:
             raise ConfigurationError(
-                "store: people's tokens need a place that all workers see, such as seic.FileStore(...); "
-                "seic.MemoryStore() will do for one worker",
+                "store: is missing; logins need a token store that all processes share, such as seic.FileStore(...); "
+                "seic.MemoryStore() is enough for one process",
                 field="store",
             )
-        self._store = _SessionStore(config.store, lasts=lasts, idle=idle)
+        self._store = SessionStore(config.store, lasts=lasts, idle=idle, wall=clock.wall)
         self._grant = UserLogin(redirect_uri=redirect_uri, end_other_sessions=end_other_sessions)
         self._config = attrs.evolve(config, grant=self._grant, store=self._store)
-        self._given = transport
-        self._options: dict[str, Any] = {"retry": retry, **options}
-        #: What carries everybody's calls.
-        self.carrier = _SharedTransport()
+        self._inner_transport = transport
+        self._clock = clock
+        self._retry = retry
+        self._options = options
+        self.transport = _SharedTransport()
         self._is_open = False
+        #: By session id; the most recently used last.
         self._clients: OrderedDict[str, AsyncClient] = OrderedDict()
-        #: What all people's clients went through.
-        self.tracker = HealthTracker(ignored_codes=_OVER)
-        #: Who hears of everybody.
+        self.tracker = HealthTracker(ignored_codes=_LOGIN_REQUIRED)
         self.listeners = Listeners(on_event)
         self.listeners.add(self.tracker)
-        self._config.presenter.tell(self.listeners)
+        # Kept here: all users share it, also while no client is in memory.
+        self._identity = identity_of(self._config)
+        self._identity.add_listener(self.listeners)
 
-    @property
     def certificate(self) -> ClientCertificate | None:
-        """The certificate that all people's clients present; the first look at one from a callback calls it."""
-        return self._config.presenter.certificate()
+        """Return the certificate of all users; it may call the user's callback, which may block."""
+        return self._identity.certificate
 
     def open(self) -> None:
-        """Begin: connections are shared from now on."""
-        self.carrier.inner = AsyncTransport(self._config, transport=self._given)
+        """Open the shared connections."""
+        self.transport.inner = AsyncTransport(self._config, transport=self._inner_transport)
         self._is_open = True
 
     async def aclose(self) -> None:
-        """Close every client, and the connections."""
+        """Close every client and the shared connections."""
         was_open, self._is_open = self._is_open, False
         clients = list(self._clients.values())
         self._clients.clear()
@@ -234,23 +180,23 @@ class Sessions:
             await _close(client)
         await self.listeners.drain()
         if was_open:
-            await self.carrier.inner.aclose()
+            await self.transport.inner.aclose()
 
-    async def begin(self, *, code: str, code_verifier: str | None) -> tuple[str, Token]:
-        """Exchange a login's code, and return the new session's name and its first token.
+    async def start(self, login: AuthorizationCode) -> tuple[str, Token]:
+        """Exchange the code of a login, and return the id of the new session and its first token.
 
-        The name is new whatever the browser brought along, so nobody can have set it before (session fixation).
+        The id is always new, so nobody can have planted it in the browser (session fixation).
 
         Raises:
-            TokenError: The code was not taken, or the endpoint cannot be reached.
-            SessionNotSaved: The store did not keep the session.
+            TokenError: The code was refused, or the token endpoint is unavailable.
+            SessionNotSaved: The store did not save the session.
         """
         session = secrets.token_urlsafe(32)
-        client = self._make(session, code=code, code_verifier=code_verifier)
+        client = self._make_client(session, login)
         try:
             token = await client.token()
-            kept, _ = await self._try("keep a session", self._store.begin, self._key(client), token)
-            if not kept:
+            saved, _ = await self._call_store("save a session", self._store.start, self._key(client), token)
+            if not saved:
                 raise SessionNotSaved
         except BaseException:
             await _close(client)
@@ -259,93 +205,89 @@ class Sessions:
         return session, token
 
     async def find(self, session: str) -> AsyncClient | None:
-        """Return the client of a session; None where the session is over.
+        """Return the client of a session, or None if the session has ended.
 
-        A store that fails or takes too long ends no session whose client is at hand.
+        If the store fails or is slow, sessions with a client in memory go on.
         """
-        client = self._clients.get(session) or self._make(session)
-        answered, begun = await self._try("look for a session", self._store.is_begun, self._key(client))
-        at_hand = self._clients.get(session)
-        if not begun and (answered or at_hand is None):
+        client = self._clients.get(session) or self._make_client(session)
+        answered, exists = await self._call_store("look up a session", self._store.exists, self._key(client))
+        in_memory = self._clients.get(session)
+        if not exists and (answered or in_memory is None):
             self._clients.pop(session, None)
             await _close(client)
             return None
-        if at_hand is not None and self._store.is_idle(_auth_of(at_hand)._source.state.held.token):  # noqa: SLF001
-            # Another worker may have gone on with it; the store has the newest token, and knows whether it is too old.
-            at_hand, client = None, self._make(session)
-        self._keep(session, at_hand or client)
-        return at_hand or client
+        if in_memory is not None and self._store.is_idle(auth_of(in_memory)._source.cache.token.token):  # noqa: SLF001
+            # Another process may have refreshed it: only the newest token, which is in the store, tells.
+            in_memory, client = None, self._make_client(session)
+        self._keep(session, in_memory or client)
+        return in_memory or client
 
     async def end(self, session: str) -> bool:
-        """End a session: its token is forgotten in the store, and revoked where the provider can.
+        """End a session: delete its token from the store, and revoke it if the provider can.
 
         Returns:
-            Whether it is over; False where the store did not forget it, so that this has to be done again.
+            Whether it has ended; False if the store failed, so that the caller has to try again.
         """
-        client = self._clients.pop(session, None) or self._make(session)
-        ended, _ = await self._try("end a session", self._store.end, self._key(client))
+        client = self._clients.pop(session, None) or self._make_client(session)
+        ended, _ = await self._call_store("end a session", self._store.end, self._key(client))
         try:
             if ended:
                 await client.revoke()
         except (ConfigurationError, TokenError) as error:
-            # The person is logged out here all the same.
-            _logger.warning("a logout was not told to the provider: %s", error)
+            # The session has ended here nevertheless.
+            _logger.warning("logout: the token was not revoked: %s", error)
         if ended:
-            await self._try("forget a token", self._store.delete, self._key(client))
+            await self._call_store("delete a token", self._store.delete, self._key(client))
         await _close(client)
         return ended
 
-    def _make(self, session: str, *, code: str = "", code_verifier: str | None = None) -> AsyncClient:
+    def _make_client(self, session: str, login: AuthorizationCode | None = None) -> AsyncClient:
         if not self._is_open:
             raise ConfigurationError(
-                "logins are not open: give the application lifespan=seic.fastapi.lifespan(..., also=logins.lifespan)",
+                "logins are not open: pass lifespan=seic.fastapi.lifespan(..., also=logins.lifespan) to the "
+                "application",
                 field="lifespan",
             )
-        # Not the session's own name, which is the cookie's: a subject may be printed.
+        # Hashed, because a subject may be logged.
         subject = hashlib.sha256(session.encode()).hexdigest()
-        grant = attrs.evolve(self._grant, code=code, code_verifier=code_verifier, subject=subject)
+        grant = attrs.evolve(self._grant, subject=subject)
+        if login is not None:
+            grant = attrs.evolve(grant, code=login.code, code_verifier=login.code_verifier)
         config = attrs.evolve(self._config, grant=grant)
-        # One identity, however many people: each would watch the certificate's files for itself.
-        object.__setattr__(config, "presenter", self._config.presenter)
-        auth = OAuth2Auth(config, transport=self._given)
-        auth.listen(self._pass_on)
-        return AsyncClient(config, auth=auth, transport=self.carrier, **self._options)
+        auth = OAuth2Auth(config, transport=self._inner_transport, clock=self._clock)
+        auth.listen(self._forward)
+        return AsyncClient(config, auth=auth, transport=self.transport, retry=self._retry, **self._options)
 
-    def _pass_on(self, event: Event) -> None:
-        # LoginRealm share one certificate, of which the presenter tells; each auth hears of it again.
-        if not isinstance(event, _OF_THE_CERTIFICATE):
-            self.listeners.tell(event)
+    def _forward(self, event: events.Event) -> None:
+        # The shared identity reports these once; here they would come once for each user.
+        if not isinstance(event, _SHARED_EVENTS):
+            self.listeners.notify(event)
 
     def _keep(self, session: str, client: AsyncClient) -> None:
         self._clients[session] = client
         self._clients.move_to_end(session)
         while len(self._clients) > _MAX_CLIENTS:
-            # Not closed: a request may be using it. It holds no connection of its own.
+            # Not closed, because a request may be using it; it has no connections of its own.
             self._clients.popitem(last=False)
 
     def _key(self, client: AsyncClient) -> str:
-        auth = _auth_of(client)
-        return auth.config.store_key(None if auth.certificate is None else auth.certificate.thumbprint)
+        certificate = client.certificate
+        return auth_of(client).config.store_key(None if certificate is None else certificate.thumbprint)
 
-    async def _try(self, purpose: str, call: Callable[..., Any], *args: Any) -> tuple[bool, Any]:
-        """Call the store; return whether it answered, and what."""
+    async def _call_store(self, purpose: str, call: Callable[..., Any], *args: Any) -> tuple[bool, Any]:
+        """Call the store; return whether it succeeded, and the result."""
         try:
             if not self._store.blocking:
                 return True, call(*args)
-            return True, await within(_PATIENCE, lambda: in_thread(call, *args))
-        except Exception as error:  # noqa: BLE001  # a store may throw anything
+            with anyio.fail_after(_STORE_TIMEOUT):
+                return True, await run_in_thread(call, *args)
+        except Exception as error:  # noqa: BLE001 - stores raise anything
             kind = type(error).__name__
-            _logger.error("the store could not %s: %s", purpose, kind)  # noqa: TRY400  # its words may hold anything
+            _logger.error("the token store failed to %s: %s", purpose, kind)  # noqa: TRY400 - it may hold secrets
             return False, None
 
 
 async def _close(client: AsyncClient) -> None:
-    # A client leaves a shared auth alone; this one is shared with nobody.
-    await _auth_of(client).aclose()
+    # A client does not close an auth that was passed to it.
+    await auth_of(client).aclose()
     await client.aclose()
-
-
-def _auth_of(client: AsyncClient) -> OAuth2Auth:
-    auth = client.auth
-    assert isinstance(auth, OAuth2Auth)  # noqa: S101  # as it was made; for the type checker
-    return auth

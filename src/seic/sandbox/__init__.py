@@ -17,7 +17,7 @@ from seic.sandbox._certificates import CertificateAuthority, IssuedCertificate
 from seic.sandbox._manual_clock import ManualClock
 from seic.sandbox._sandbox import Sandbox
 from seic.sandbox._server.counts import Counts, HostCounts
-from seic.sandbox._server.faults import Hold
+from seic.sandbox._server.fault_injection import Hold
 
 __all__ = ["CertificateAuthority", "Counts", "Hold", "HostCounts", "IssuedCertificate", "ManualClock", "Sandbox"]
 

@@ -1,6 +1,6 @@
-"""A throw-away certificate authority: mints certificates and revocation lists in memory, for tests and demonstrations.
+"""A temporary certificate authority in memory, with certificates and revocation lists, for tests and demonstrations.
 
-Not for production: keys are handed out in clear, and nothing is kept. No socket, no file, no HTTP.
+Not for production: private keys are returned unencrypted and nothing is stored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 KeyType: TypeAlias = Literal["ec", "rsa", "ed25519"]
 IssuedKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
-# SEI lets a client certificate live for two years; the start lies back a day for machines whose clocks differ.
+# SEI's client certificates are valid for two years; the start is a day ago, in case clocks differ.
 _LEAF_LIFETIME = dt.timedelta(days=730)
 _AUTHORITY_LIFETIME = dt.timedelta(days=3650)
 _CRL_LIFETIME = dt.timedelta(days=30)
@@ -28,14 +28,14 @@ _CLOCK_SKEW = dt.timedelta(days=1)
 
 @attrs.frozen(kw_only=True)
 class IssuedCertificate:
-    """A certificate and its private key, both at hand as objects and as PEM."""
+    """A certificate and its private key, as objects and as PEM."""
 
     certificate: x509.Certificate
     key: IssuedKey = attrs.field(repr=False)
 
     @property
     def cert_pem(self) -> bytes:
-        """The certificate alone, as PEM."""
+        """The certificate as PEM, without the key."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
     @property
@@ -47,7 +47,7 @@ class IssuedCertificate:
         """Return the private key as PKCS#8 PEM.
 
         Args:
-            password: Encrypts the key; None leaves it in clear.
+            password: Encrypts the key; None for no encryption.
         """
         encryption = (
             serialization.NoEncryption() if password is None else serialization.BestAvailableEncryption(password)
@@ -56,16 +56,16 @@ class IssuedCertificate:
 
 
 class CertificateAuthority:
-    """A self-signed root that issues end certificates and revokes them.
+    """A self-signed root CA that issues and revokes end-entity certificates.
 
-    Its certificates carry what the strictest verifiers ask for (RFC 5280: key identifiers, critical key usage), so that
-    a refusal in a test has the reason that the test gave it.
+    The certificates have all extensions that strict verifiers require (RFC 5280: key identifiers, critical key usage),
+    so that a refusal in a test has no other reason than the test's.
 
     Args:
-        common_name: The root's subject.
-        key_type: The root's own key.
-        not_before: Start of the root's validity; a day ago by default.
-        not_after: End of the root's validity; ten years from the start by default.
+        common_name: The CN of the root.
+        key_type: The type of the root's key.
+        not_before: The start of the root's validity; by default a day ago.
+        not_after: The end of the root's validity; by default ten years after the start.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class CertificateAuthority:
 
     @property
     def cert_pem(self) -> bytes:
-        """The root certificate as PEM: what a verifier is told to trust."""
+        """The root certificate as PEM, for a verifier to trust."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue(
@@ -110,17 +110,17 @@ class CertificateAuthority:
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
     ) -> IssuedCertificate:
-        """Mint an end certificate with a key of its own.
+        """Issue an end-entity certificate with a new key.
 
         Args:
-            common_name: The subject's CN; None leaves the subject empty.
-            sans: Subject alternative names: IP addresses where they read as such, else DNS names.
-            client: Allow TLS client authentication. With neither `client` nor `server` there is no extended key usage,
-                which verifiers read as any.
+            common_name: The CN of the subject; None for an empty subject.
+            sans: Subject alternative names: IP addresses or DNS names.
+            client: Allow TLS client authentication. Without `client` and `server` there is no extended key usage, and
+                verifiers allow any.
             server: Allow TLS server authentication.
             key_type: `ec` is P-256, `rsa` has 2048 bits.
-            not_before: Start of validity; a day ago by default.
-            not_after: End of validity; two years from the start by default.
+            not_before: The start of the validity; by default a day ago.
+            not_after: The end of the validity; by default two years after the start.
         """
         key = _generate_key(key_type)
         builder = _validity(x509.CertificateBuilder(), not_before, not_after, _LEAF_LIFETIME)
@@ -142,13 +142,13 @@ class CertificateAuthority:
         if usages:
             builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         if sans:
-            # RFC 5280 §4.2.1.6: critical where the subject is empty.
+            # RFC 5280 §4.2.1.6: critical if the subject is empty.
             names = x509.SubjectAlternativeName([_general_name(san) for san in sans])
             builder = builder.add_extension(names, critical=common_name is None)
         return IssuedCertificate(certificate=builder.sign(self._key, _digest(self._key)), key=key)
 
     def revoke(self, certificate: IssuedCertificate | x509.Certificate) -> None:
-        """Put a certificate on the next revocation list; doing it again changes nothing."""
+        """Put a certificate on the next revocation list; a second call changes nothing."""
         if isinstance(certificate, IssuedCertificate):
             certificate = certificate.certificate
         serial = certificate.serial_number
@@ -157,10 +157,10 @@ class CertificateAuthority:
             self._revoked.append(entry.build())
 
     def crl_pem(self, *, next_update: dt.datetime | None = None) -> bytes:
-        """Return a signed revocation list as PEM, empty where nothing was revoked.
+        """Return a signed revocation list as PEM.
 
         Args:
-            next_update: Until when verifiers take it; thirty days from now by default.
+            next_update: The end of its validity; by default thirty days from now.
         """
         self._crl_number += 1
         now = _now()
@@ -189,7 +189,7 @@ def _validity(
     lifetime: dt.timedelta,
 ) -> x509.CertificateBuilder:
     if not_before is None:
-        # A certificate that ended before yesterday still has to start before it ends.
+        # The start must be before the end, even if the end is long past.
         start = _now() - _CLOCK_SKEW
         not_before = start if not_after is None or start < not_after else not_after - _CLOCK_SKEW
     return builder.not_valid_before(not_before).not_valid_after(not_after or not_before + lifetime)
@@ -206,7 +206,7 @@ def _generate_key(key_type: KeyType) -> IssuedKey:
 
 
 def _digest(key: IssuedKey) -> hashes.SHA256 | None:
-    # Ed25519 has its hash built in (RFC 8032); naming another is an error.
+    # Ed25519 has a built-in hash (RFC 8032); any other is an error.
     return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
 
 

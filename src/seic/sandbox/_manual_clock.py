@@ -6,10 +6,10 @@ import threading
 
 
 class ManualClock:
-    """A clock that stands still until it is moved, from any thread.
+    """Returns the same time until a test moves it, from any thread.
 
     Args:
-        start: What it shows at first, in seconds.
+        start: The first time, in seconds.
     """
 
     def __init__(self, start: float = 0.0) -> None:
@@ -17,15 +17,15 @@ class ManualClock:
         self._seconds = start
 
     def __call__(self) -> float:
-        """Return what it shows, in seconds."""
+        """Return the time in seconds."""
         with self._lock:
             return self._seconds
 
     def advance(self, seconds: float) -> None:
-        """Move the clock on.
+        """Move the clock forward.
 
         Raises:
-            ValueError: The step is negative; a monotonic clock never goes back.
+            ValueError: `seconds` is negative; a monotonic clock never goes back.
         """
         if seconds < 0:
             raise ValueError(f"a clock moves forward only, not by {seconds} seconds")

@@ -1,4 +1,4 @@
-"""Who is known to the sandbox: one application, one account, and where its logins may return to."""
+"""The registered client: one application, one account, and the redirect URLs."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Registration:
-    """The one application and the one account.
+    """The only application and the only account that the sandbox knows.
 
     Args:
-        client_id: The application's key.
-        client_secret: Its secret.
-        username: The account as the gateway knows it, and the CN of its certificate.
-        password: The account's password.
-        redirect_urls: Where logins may return to, beside loopback.
-        refresh_enabled: Whether the application gets refresh tokens on the platform.
-        one_session: Whether the account may have one session only, so that a login has to end the other or is refused.
-        session_token_field: What the gateway's form calls a session's token; no document says.
-        session_token: The token of the one session that the gateway knows.
-        application_name: As replies tell it.
+        client_id: The client id of the application (the AppKey).
+        client_secret: The client secret (the AppSecret).
+        username: The name of the account at the gateway, and the CN of its certificate.
+        password: The password of the account.
+        redirect_urls: The registered redirect URLs; loopback URLs are always allowed.
+        refresh_enabled: Whether the platform issues refresh tokens to the application.
+        one_session: Whether the account may have only one session; a login must then end the other one.
+        session_token_field: The field of the gateway's form for a session token; no document names it.
+        session_token: The token of the only session that the gateway knows.
+        application_name: The name of the application in responses.
     """
 
     client_id: str
@@ -38,5 +38,5 @@ class Registration:
 
     @property
     def email(self) -> str:
-        """The account as the platform knows it."""
+        """The name of the account on the platform."""
         return f"{self.username}@example.com"

@@ -1,4 +1,4 @@
-"""The sandbox as its user sees it: start, stop, the facts to reach it, its counts and its faults."""
+"""`Sandbox`: start and stop, URLs and credentials, counts and planned failures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from seic.sandbox._registration import Registration
 from seic.sandbox._resource_server import ResourceServer
 from seic.sandbox._server.counts import Counts, HostName, RequestCounter
 from seic.sandbox._server.dispatch import Dispatcher
-from seic.sandbox._server.faults import FaultInjector, Hold, PlannedFailure
+from seic.sandbox._server.fault_injection import FaultInjector, Hold, PlannedFailure
 from seic.sandbox._server.loopback import LoopbackHost, LoopbackServer, server_context
 from seic.sandbox._server.routes import build_routes
 from seic.sandbox._token_registry import TokenRegistry
@@ -35,39 +35,40 @@ _DAY = 86400.0
 
 
 class Sandbox:
-    """SEI's gateway, SEI's platform and a plain provider in small, on loopback: two TLS hosts, and an API behind them.
+    """A local SEI gateway, SEI platform and OAuth 2.0 provider: two TLS hosts on loopback, with an API.
 
         with Sandbox() as sandbox:
             config = sandbox.config(certificate=True)
             config = sandbox.config(provider=seic.SEI_PLATFORM)
 
-    All three dialects stand side by side on both hosts, with one application and one account; the token of a call says
-    by whose rules it is judged. The platform's login is a page for a browser, at `/v2/oauth/authorize`.
+    Both hosts serve all three dialects, with one application and one account; the token of an API request determines
+    the dialect of its response. The platform's login is a web page at `/v2/oauth/authorize`.
 
-    `async with` does the same; starting and stopping take some tens of milliseconds, wait for no caller, and so are
-    done in place. It runs once: a second start is an error. Everything else here may be called from any thread.
+    `async with` does the same; it blocks for some tens of milliseconds. A sandbox can be started only once. All other
+    methods and properties may be used from any thread.
 
     Args:
-        active_lifetime: Seconds that a token lives; 60 minutes at SEI.
-        idle_lifetime: Seconds after which an unused token is dead; 30 minutes at SEI.
-        clock: What counts them; a `ManualClock` lets a test move on.
-        refresh_lifetime: Seconds that a refresh token lives; 30 days on the platform.
+        active_lifetime: Seconds until an access token expires; at SEI 60 minutes.
+        idle_lifetime: Seconds until an unused access token expires; at SEI 30 minutes.
+        clock: Returns the time in seconds, for all lifetimes; a `ManualClock` lets a test move it.
+        refresh_lifetime: Seconds until a refresh token expires; on the platform 30 days.
         username: The account, and the CN of its certificate.
-        client_secret: The application's secret; by default one that reads the same raw and form-encoded, for whether
-            the gateway decodes what RFC 6749 §2.3.1 has clients encode is not documented.
-        session_token_field: What the gateway's form calls a session's token; no document says.
-        redirect_urls: Where logins may return to, exactly; `http` on loopback they may without (RFC 8252 §7.3).
-        refresh_enabled: Whether the application gets refresh tokens on the platform.
-        one_session: Whether a token call on the platform is refused while the account has another session, unless it
-            ends it; without, sessions live side by side until one of them ends the others.
-        revocation_path: Where the platform revokes tokens; no document says.
-        challenge: Send `WWW-Authenticate` with a 401 of an API call (RFC 6750 §3). Off by default: the documents do not
-            say whether the gateway does.
-        behind_proxy: Serve one plain-HTTP host, `proxy_url`, for a reverse proxy on this machine that ends TLS. The
-            client certificate is then read from the header `X-SSL-Client-Cert`, percent-encoded PEM (nginx:
-            `proxy_set_header X-SSL-Client-Cert $ssl_client_escaped_cert;`), and believed: the proxy has to verify it,
-            and to set the header on every call, empty where there is none, so that no caller can. A call with a
-            certificate counts as the mtls host's, one without as the api host's.
+        client_secret: The application's secret. By default, it is the same raw and form-encoded, because no document
+            says whether the gateway decodes it (RFC 6749 §2.3.1).
+        session_token_field: The field of the gateway's form for a session token; no document names it.
+        redirect_urls: The registered redirect URLs, compared exactly; `http` URLs on loopback are always allowed
+            (RFC 8252 §7.3).
+        refresh_enabled: Whether the platform issues refresh tokens to the application.
+        one_session: Whether the platform refuses a token request while the account has another session, unless the
+            request ends that session. If False, sessions are independent until one ends the others.
+        revocation_path: The path of the platform's revocation endpoint; no document names it.
+        challenge: Send `WWW-Authenticate` with a 401 of the API (RFC 6750 §3). False by default: no document says
+            whether the gateway does.
+        behind_proxy: Serve one plain HTTP host, `proxy_url`, for a reverse proxy on this machine that terminates TLS.
+            The client certificate is then read from the header `X-SSL-Client-Cert`, as percent-encoded PEM (nginx:
+            `proxy_set_header X-SSL-Client-Cert $ssl_client_escaped_cert;`). The proxy must verify the certificate and
+            set the header on every request, empty without a certificate, so that no client can forge it. A request
+            with a certificate is counted at the mtls host, one without at the api host.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Sandbox:
         challenge: bool = False,
         behind_proxy: bool = False,
     ) -> None:
-        # A password that breaks whoever forgets to encode the form.
+        # The password needs form encoding, so that a client that forgets it fails.
         self._registration = Registration(
             client_id=secrets.token_hex(8),
             client_secret=secrets.token_hex(16) if client_secret is None else client_secret,
@@ -107,7 +108,7 @@ class Sandbox:
         self._authority = CertificateAuthority()
         self._client_certificate = self._authority.issue(username)
         self._identity_provider = IdentityProvider(
-            certificate=self._authority.issue("seic sandbox identity provider", client=False), registry=self._registry
+            certificate=self._authority.issue("seic sandbox identity provider", client=False), now=self._registry.now
         )
         self._counter = RequestCounter()
         self._faults = FaultInjector()
@@ -119,10 +120,10 @@ class Sandbox:
                 self._registry,
                 self._identity_provider,
                 clock=clock,
-                addresses=self._addresses,
+                urls_for=self._urls_for,
                 revocation_path=revocation_path,
             ),
-            api=ResourceServer(self._registration.client_id, self._registry),
+            resource_server=ResourceServer(self._registration.client_id, self._registry),
             counter=self._counter,
             faults=self._faults,
             challenge=challenge,
@@ -131,29 +132,29 @@ class Sandbox:
         self._ports: dict[HostName, int] = {}
         self._server: LoopbackServer | None = None
 
-    def _addresses(self, request: web.BaseRequest) -> ProviderUrls:
+    def _urls_for(self, request: web.BaseRequest) -> ProviderUrls:
         if self._behind_proxy:
-            # The proxy's hosts are its own; the one that was called is known.
+            # Only the host that received the request is known.
             return ProviderUrls(issuer=f"https://{request.host}", mtls=None)
         return ProviderUrls(issuer=self.api_url, mtls=self.mtls_url)
 
     # Start and stop
 
     def start(self) -> None:
-        """Open the hosts; prefer `with`, which also closes them.
+        """Start the hosts; prefer `with`, which also stops them.
 
         Raises:
             RuntimeError: It was started before.
-            OSError: A port or a thread could not be had.
+            OSError: A port or a thread is not available.
         """
         if self._server is not None:
-            raise RuntimeError("a sandbox runs once; make another")
+            raise RuntimeError("a sandbox can be started only once; create another one")
         hosts: tuple[HostName, ...] = ("api",) if self._behind_proxy else ("api", "mtls")
-        self._server = LoopbackServer([self._listener(host) for host in hosts])
+        self._server = LoopbackServer([self._host(host) for host in hosts])
         self._ports = dict(zip(hosts, self._server.start(), strict=True))
 
     def stop(self) -> None:
-        """Close the hosts, cut every connection and end the thread; a second time changes nothing."""
+        """Stop the hosts, close every connection and end the thread; a second call changes nothing."""
         self._ports = {}
         if self._server is not None:
             self._server.stop()
@@ -175,102 +176,92 @@ class Sandbox:
     ) -> None:
         self.stop()
 
-    def _listener(self, host: HostName) -> LoopbackHost:
+    def _host(self, name: HostName) -> LoopbackHost:
         context = None
         if not self._behind_proxy:
-            context = server_context(self._authority, demand_certificate=host == "mtls")
+            context = server_context(self._authority, demand_certificate=name == "mtls")
 
-        async def answer(request: web.BaseRequest, peer: Peer | None) -> web.Response:
-            return await self._dispatcher.reply(request, host, peer)
+        async def respond(request: web.BaseRequest, peer: Peer | None) -> web.Response:
+            return await self._dispatcher.respond(request, name, peer)
 
         def connected() -> None:
-            self._counter.add(host, "connections")
+            self._counter.add(name, "connections")
 
-        return LoopbackHost(context=context, answer=answer, reject=self._dispatcher.reject, connected=connected)
+        return LoopbackHost(context=context, respond=respond, reject=self._dispatcher.reject, connected=connected)
 
-    # How to reach it
+    # URLs and credentials
 
     @property
     def api_url(self) -> str:
-        """The host that asks for no client certificate."""
+        """The URL of the host without client certificates."""
         return self._url("api", "https")
 
     @property
     def mtls_url(self) -> str:
-        """The host that demands a client certificate."""
+        """The URL of the host that requires a client certificate."""
         return self._url("mtls", "https")
 
     @property
     def proxy_url(self) -> str:
-        """Where a reverse proxy passes its requests on to."""
+        """The URL for the requests of a reverse proxy."""
         return self._url("api", "http")
 
     def _url(self, host: HostName, scheme: str) -> str:
         if not self._ports:
-            raise RuntimeError("the sandbox does not run; enter it with `with`")
+            raise RuntimeError("the sandbox is not running; use it in a `with` block")
         if self._behind_proxy is not (scheme == "http"):
-            has = "proxy_url alone: the hosts are the proxy's" if self._behind_proxy else "no proxy_url"
+            has = "only proxy_url: the proxy has the hosts" if self._behind_proxy else "no proxy_url"
             raise RuntimeError(f"a sandbox with behind_proxy={self._behind_proxy} has {has}")
         return f"{scheme}://localhost:{self._ports[host]}"
 
     @property
     def client_id(self) -> str:
-        """The AppKey."""
+        """The client id (AppKey)."""
         return self._registration.client_id
 
     @property
     def client_secret(self) -> str:
-        """The AppSecret."""
+        """The client secret (AppSecret)."""
         return self._registration.client_secret
 
     @property
     def username(self) -> str:
-        """The service account."""
+        """The user name of the service account."""
         return self._registration.username
 
     @property
     def password(self) -> str:
-        """The service account's password; it holds what a form has to encode."""
+        """The password of the service account; it needs form encoding."""
         return self._registration.password
 
     @property
     def email(self) -> str:
-        """The account as the platform knows it."""
+        """The name of the account on the platform."""
         return self._registration.email
 
     @property
     def session_token(self) -> str:
-        """The token of the one session that the gateway knows, for its `sessionToken` grant."""
+        """The token of the only session that the gateway knows, for its `sessionToken` grant."""
         return self._registration.session_token
 
     @property
-    def session_token_field(self) -> str:
-        """What the gateway's form calls it."""
-        return self._registration.session_token_field
-
-    @property
-    def revocation_path(self) -> str:
-        """Where the platform revokes tokens."""
-        return self._revocation_path
-
-    @property
     def authority(self) -> CertificateAuthority:
-        """The throw-away authority behind every certificate here."""
+        """The temporary CA that issues every certificate of the sandbox."""
         return self._authority
 
     @property
     def ca_pem(self) -> bytes:
-        """The authority's certificate: what a client has to trust."""
+        """The CA certificate as PEM; a client must trust it."""
         return self._authority.cert_pem
 
     @property
     def client_certificate_pem(self) -> bytes:
-        """The service account's certificate."""
+        """The certificate of the service account as PEM."""
         return self._client_certificate.cert_pem
 
     @property
     def client_key_pem(self) -> bytes:
-        """The private key of the service account's certificate, in clear."""
+        """The private key of the service account's certificate as unencrypted PEM."""
         return self._client_certificate.key_pem
 
     def issue_certificate(
@@ -281,13 +272,13 @@ class Sandbox:
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
     ) -> IssuedCertificate:
-        """Mint another client certificate of the trusted authority, a renewed or a wrong one.
+        """Issue another client certificate of the trusted CA.
 
         Args:
-            common_name: The subject's CN; the service account's by default.
-            key_type: The key's type.
-            not_before: Start of validity; a day ago by default.
-            not_after: End of validity; two years from the start by default.
+            common_name: The CN of the subject; by default the user name of the service account.
+            key_type: `ec` is P-256, `rsa` has 2048 bits.
+            not_before: The start of the validity; by default a day ago.
+            not_after: The end of the validity; by default two years after the start.
         """
         return self._authority.issue(
             common_name or self.username, key_type=key_type, not_before=not_before, not_after=not_after
@@ -297,10 +288,11 @@ class Sandbox:
         """Return a `seic.Config` that reaches this sandbox.
 
         Args:
-            certificate: True for the service account's, which chooses the mtls host; or one of `issue_certificate`.
-            overrides: Arguments of `Config` in place of the sandbox's: with `provider=seic.SEI_PLATFORM`, or `OAUTH2`,
-                the rest is of that dialect, and what its documents leave open is filled in. Behind a proxy `hosts` has
-                to be among them, and `ca`, unless the proxy's own certificate is of this authority.
+            certificate: True for the service account's certificate, or one of `issue_certificate`; either selects the
+                mtls host.
+            overrides: Arguments of `Config`; they replace the sandbox's. With `provider=seic.SEI_PLATFORM` or
+                `seic.OAUTH2`, all others match that dialect, and URLs that the provider leaves open are completed.
+                Behind a proxy, `hosts` is required, and `ca` unless the sandbox's CA issued the proxy's certificate.
         """
         # The SDK is imported only here: the server must not depend on it.
         from seic.sandbox._client_config import build_config
@@ -318,49 +310,49 @@ class Sandbox:
         )
 
     def saml_assertion(self, email: str | None = None, *, lifetime: float = 300.0) -> bytes:
-        """Sign a SAML assertion that a person has logged in, as the identity provider that the platform trusts.
+        """Return a SAML assertion, signed by the identity provider that the platform trusts.
 
         Args:
-            email: The person; the account's own by default.
-            lifetime: Seconds until it ends, by the sandbox's clock.
+            email: The email address of the user; by default the account's.
+            lifetime: Seconds until it expires, by the sandbox's clock.
         """
         return self._identity_provider.assertion(email or self.email, lifetime=lifetime)
 
     def saml_response(self, email: str | None = None, *, lifetime: float = 300.0) -> bytes:
-        """Return a SAML response around such an assertion; the arguments are the same."""
+        """Return a SAML response with such an assertion; the arguments are the same."""
         return self._identity_provider.response(email or self.email, lifetime=lifetime)
 
-    # What it counted, and what goes wrong
+    # Counts, revocation and planned failures
 
     @property
     def counts(self) -> Counts:
-        """A snapshot of what was counted since the start."""
+        """The counts since the start, at this moment."""
         return self._counter.snapshot()
 
     def revoke(self, token: Token | str) -> bool:
-        """Kill a token behind its client's back; tell whether it was there."""
+        """Revoke an access token without telling its client; return whether there was one."""
         return self._registry.revoke(token.access_token if isinstance(token, Token) else token)
 
     def revoke_all(self) -> int:
-        """Kill every token behind their clients' backs; tell how many there were."""
+        """Revoke every token without telling the clients; return the number of access tokens."""
         return self._registry.revoke_all()
 
     def fail_tokens(
         self, status: int = 503, *, times: int = 1, headers: Mapping[str, str] | None = None, body: str | None = None
     ) -> None:
-        """Answer the next token calls with a failure, after those already planned.
+        """Answer the next token requests with a failure, after the failures planned before.
 
         Args:
             status: The HTTP status.
-            times: How many calls.
-            headers: Further headers, such as `Retry-After`; they replace the sandbox's own of the same name.
-            body: The body as it is; the gateway's error form by default.
+            times: The number of requests.
+            headers: Further headers, such as `Retry-After`; they replace the sandbox's headers of the same name.
+            body: The body; by default the error body of the dialect.
         """
         self._faults.plan(PlannedFailure(status=status, headers=dict(headers or {}), body=body), times)
 
     @property
     def token_latency(self) -> float:
-        """Seconds by which every token answer is late; 0 by default."""
+        """Seconds by which each token response is delayed; 0 by default."""
         return self._faults.token_latency
 
     @token_latency.setter
@@ -368,13 +360,13 @@ class Sandbox:
         self._faults.token_latency = seconds
 
     def hold_tokens(self) -> AbstractContextManager[Hold]:
-        """Hold every token answer back until the block ends; the value of the block can wait for calls to arrive.
+        """Hold every token response until the block ends.
 
             with sandbox.hold_tokens() as hold:
                 ...
                 hold.wait_for(1)
 
         Raises:
-            RuntimeError: On entry, where they are held already.
+            RuntimeError: On entry, if they are already held.
         """
         return self._faults.hold()

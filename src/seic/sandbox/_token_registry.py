@@ -1,4 +1,4 @@
-"""The tokens that live: whose they are, what they came from, when they die. No HTTP, and no time but its clock."""
+"""Every token that the sandbox has issued: its family, its lifetimes and its state."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-Dialect: TypeAlias = Literal["gateway", "platform", "plain"]
+Dialect: TypeAlias = Literal["gateway", "platform", "oauth2"]
 
 _DAY = 86400.0
 
 
 @attrs.define(kw_only=True, eq=False)
 class TokenFamily:
-    """What one login, or one token call, led to: an access token, what it was refreshed to, and so on.
+    """All access and refresh tokens that come from one login or one token request (RFC 9700 §4.14.2).
 
     Args:
-        dialect: By whose rules it lives.
-        username: The account that owns it; the client, where there is no account.
-        thumbprint: SHA-256 of the client certificate that it was minted with, base64url; None for one minted without.
-        scope: What it may do.
-        redirect_url: Where the login returned to.
-        refresh_token: The one that is good now.
-        refresh_count: How often it was refreshed.
-        end: How it ended; None while it lives. Only the registry writes this one and the two above.
+        dialect: The dialect that issued it.
+        username: The account; the client id if there is no account.
+        thumbprint: SHA-256 of the client certificate of the token request, base64url; None without a certificate.
+        scope: The scope.
+        redirect_url: The redirect URL of the login.
+        refresh_token: The current refresh token.
+        refresh_count: The number of refreshes.
+        ended: None while the family is active; `revoked`, or `superseded` by another session of the account. Only the
+            registry writes this and the two above.
     """
 
     dialect: Dialect
@@ -37,27 +38,22 @@ class TokenFamily:
     redirect_url: str = ""
     refresh_token: str | None = attrs.field(default=None, repr=False)
     refresh_count: int = 0
-    end: Literal["revoked", "elsewhere"] | None = None
+    ended: Literal["revoked", "superseded"] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class TokenRecord:
-    """What is known of a live token.
+    """An active access token.
 
     Args:
-        family: What it belongs to.
+        family: Its family.
         issued_at: Milliseconds since the epoch.
-        seconds_left: Of its active life.
+        seconds_left: Seconds until it expires.
     """
 
     family: TokenFamily
     issued_at: int
     seconds_left: float
-
-    @property
-    def username(self) -> str:
-        """The account that owns it."""
-        return self.family.username
 
 
 @attrs.define
@@ -72,30 +68,30 @@ class _AccessEntry:
 class _RefreshEntry:
     family: TokenFamily
     issued: float
-    spent: bool = False
+    used: bool = False
 
 
 class InactiveToken(Exception):
-    """The token opens nothing; the message says why, in a sentence.
+    """The token cannot be used; the message is a sentence that gives the reason.
 
     Args:
         reason: The sentence.
-        elsewhere: Whether another session of the same account ended this one.
+        superseded: Whether another session of the account has ended this one.
     """
 
-    def __init__(self, reason: str, *, elsewhere: bool = False) -> None:
+    def __init__(self, reason: str, *, superseded: bool = False) -> None:
         super().__init__(reason)
-        self.elsewhere = elsewhere
+        self.superseded = superseded
 
 
 class TokenRegistry:
-    """Issues tokens and knows which are alive; safe to use from any thread.
+    """Issues tokens and tells which are active; safe to use from any thread.
 
     Args:
-        clock: Seconds; only differences count.
-        active_lifetime: Seconds from an access token's issue to its death.
-        idle_lifetime: Seconds from the last use, or from issue, to death; the gateway's alone.
-        refresh_lifetime: Seconds from a refresh token's issue to its death.
+        clock: Returns seconds; only differences matter.
+        active_lifetime: Seconds from the issue of an access token to its expiry.
+        idle_lifetime: Seconds from the last use, or the issue, to expiry; at the gateway only.
+        refresh_lifetime: Seconds from the issue of a refresh token to its expiry.
     """
 
     def __init__(
@@ -117,67 +113,78 @@ class TokenRegistry:
         self.active_lifetime = active_lifetime
         self._idle_lifetime = idle_lifetime
         self.refresh_lifetime = refresh_lifetime
-        # Wall times move with the clock, so that a clock moved by hand moves them too.
+        # Wall time follows the clock, so that a ManualClock moves it too.
         self._wall_at_zero = time.time() - clock()
-        self._lock = threading.Lock()  # guards what follows, and the families
-        self._entries: dict[str, _AccessEntry] = {}
-        self._refreshes: dict[str, _RefreshEntry] = {}
+        self._lock = threading.Lock()  # guards the following and the families
+        self._access: dict[str, _AccessEntry] = {}
+        self._refresh: dict[str, _RefreshEntry] = {}
 
     def now(self) -> float:
-        """Return the wall time of the clock, in seconds since the epoch."""
+        """Return the wall time by the clock, in seconds since the epoch."""
         return self._wall_at_zero + self._clock()
 
     # Issue
 
-    def issue(self, family: TokenFamily, mint: Callable[[TokenRecord], str] | None = None) -> tuple[str, TokenRecord]:
-        """Return a new access token and what is known of it.
+    def issue(
+        self, family: TokenFamily, make_token: Callable[[TokenRecord], str] | None = None
+    ) -> tuple[str, TokenRecord]:
+        """Return a new access token and its record.
 
         Args:
-            family: What it belongs to.
-            mint: Makes the token, which has to be another each time; opaque by default.
+            family: Its family.
+            make_token: Returns a token that differs each time; by default an opaque one.
         """
         now = self._clock()
         record = TokenRecord(
             family=family, issued_at=int((self._wall_at_zero + now) * 1000), seconds_left=self.active_lifetime
         )
-        token = secrets.token_urlsafe(24) if mint is None else mint(record)
+        token = secrets.token_urlsafe(24) if make_token is None else make_token(record)
         with self._lock:
-            self._entries[token] = _AccessEntry(family, now, now)
+            self._access[token] = _AccessEntry(family, now, now)
         return token, record
 
     def issue_refresh_token(self, family: TokenFamily) -> str:
-        """Return the family's next refresh token."""
+        """Return the next refresh token of a family."""
         token = secrets.token_urlsafe(24)
         with self._lock:
-            self._refreshes[token] = _RefreshEntry(family, self._clock())
+            self._refresh[token] = _RefreshEntry(family, self._clock())
             family.refresh_token = token
         return token
 
     # Use
 
     def family_of(self, token: str) -> TokenFamily | None:
-        """Return what an access token belongs to, or belonged to while it lived; None for one that was never issued."""
+        """Return the family of an access token, active or not; None if it was never issued."""
         with self._lock:
-            entry = self._entries.get(token)
+            entry = self._access.get(token)
             return None if entry is None else entry.family
 
-    def find(self, token: str) -> TokenRecord:
-        """Return what is known of a live access token, without counting as a use of it.
+    def find(self, token: str, dialect: Dialect | None = None) -> TokenRecord:
+        """Return the record of an active access token; this does not count as a use.
+
+        Args:
+            token: The access token.
+            dialect: A token of another dialect is unknown; None for any dialect.
 
         Raises:
-            InactiveToken: It is unknown, revoked or ended, or past one of its lifetimes.
+            InactiveToken: It is unknown, revoked, superseded or expired.
         """
         now = self._clock()
         with self._lock:
-            entry = self._entries.get(token)
-            if entry is None or entry.revoked or entry.family.end == "revoked":
+            entry = self._access.get(token)
+            if (
+                entry is None
+                or entry.revoked
+                or entry.family.ended == "revoked"
+                or dialect not in (None, entry.family.dialect)
+            ):
                 raise InactiveToken("The access token is unknown or was revoked.")
             if now - entry.issued >= self.active_lifetime:
                 raise InactiveToken("The access token has expired.")
             if entry.family.dialect == "gateway" and now - entry.last_used >= self._idle_lifetime:
                 raise InactiveToken("The access token was not used for too long.")
-            if entry.family.end == "elsewhere":
-                raise InactiveToken("The access token's session was ended by another one.", elsewhere=True)
+            if entry.family.ended == "superseded":
+                raise InactiveToken("Another session has ended the access token's session.", superseded=True)
             return TokenRecord(
                 family=entry.family,
                 issued_at=int((self._wall_at_zero + entry.issued) * 1000),
@@ -185,58 +192,58 @@ class TokenRegistry:
             )
 
     def touch(self, token: str) -> None:
-        """Count a use of the token from now."""
+        """Record a use of an access token."""
         now = self._clock()
         with self._lock:
-            if token in self._entries:
-                self._entries[token].last_used = now
+            if token in self._access:
+                self._access[token].last_used = now
 
     def find_refresh_token(self, token: str, dialect: Dialect) -> tuple[TokenFamily, float]:
-        """Return what a live refresh token belongs to, and the seconds that it has left; nothing is spent by it.
+        """Return the family of an active refresh token and the seconds until it expires, without using it.
 
-        A session that another one ended still counts: it may be taken back.
+        The token of a superseded session is active: it may take over again.
 
         Raises:
-            InactiveToken: It is unknown, spent or revoked, or past its lifetime.
+            InactiveToken: It is unknown, used, revoked or expired.
         """
         now = self._clock()
         with self._lock:
-            refresh = self._refreshes.get(token)
-            if refresh is None or refresh.spent or refresh.family.dialect != dialect or refresh.family.end == "revoked":
+            entry = self._refresh.get(token)
+            if entry is None or entry.used or entry.family.dialect != dialect or entry.family.ended == "revoked":
                 raise InactiveToken("The refresh token is unknown or was revoked.")
-            left = self.refresh_lifetime - (now - refresh.issued)
-            if left <= 0:
+            seconds_left = self.refresh_lifetime - (now - entry.issued)
+            if seconds_left <= 0:
                 raise InactiveToken("The refresh token has expired.")
-            return refresh.family, left
+            return entry.family, seconds_left
 
     def use_refresh_token(
-        self, token: str, dialect: Dialect, *, admit: Callable[[TokenFamily], object], take_over: bool = False
+        self, token: str, dialect: Dialect, *, check: Callable[[TokenFamily], object], take_over: bool = False
     ) -> TokenFamily:
-        """Use a refresh token up, and return what it belongs to.
+        """Mark a refresh token as used and return its family.
 
-        One that is used a second time has been stolen from somebody: its family dies (RFC 9700 §4.14.2).
+        A second use revokes the family: the token may have been stolen (RFC 9700 §4.14.2).
 
         Args:
             token: The refresh token.
-            dialect: At whose endpoint it is shown.
-            admit: Raises where the caller may not use what the token belongs to; then it is not used up.
-            take_over: Whether a session that another one ended is taken back.
+            dialect: The dialect of the token endpoint.
+            check: Raises if the client may not use the family; the token then stays unused.
+            take_over: Whether a superseded session becomes active again.
 
         Raises:
-            InactiveToken: It is none, or no longer; what another session ended is not used up by that.
+            InactiveToken: It is unknown, used, revoked, expired or superseded; a superseded token stays unused.
         """
         with self._lock:
-            reused = self._refreshes.get(token)
-            if reused is not None and reused.spent and reused.family.dialect == dialect:
-                reused.family.end = "revoked"
-                raise InactiveToken("The refresh token was used before; all that came of it is dead now.")
+            entry = self._refresh.get(token)
+            if entry is not None and entry.used and entry.family.dialect == dialect:
+                entry.family.ended = "revoked"
+                raise InactiveToken("The refresh token was used before; its whole family is now revoked.")
         family, _ = self.find_refresh_token(token, dialect)
-        admit(family)
+        check(family)
         with self._lock:
-            if family.end == "elsewhere" and not take_over:
-                raise InactiveToken("The refresh token's session was ended by another one.", elsewhere=True)
-            self._refreshes[token].spent = True
-            family.end = None
+            if family.ended == "superseded" and not take_over:
+                raise InactiveToken("Another session has ended the refresh token's session.", superseded=True)
+            self._refresh[token].used = True
+            family.ended = None
             family.refresh_token = None
             family.refresh_count += 1
         return family
@@ -244,62 +251,63 @@ class TokenRegistry:
     # Sessions
 
     def has_other_session(self, family: TokenFamily) -> bool:
-        """Tell whether the family's account has another one that lives, in the same dialect."""
+        """Return whether the account has another active session in the same dialect."""
         with self._lock:
-            return any(self._is_live(other) for other in self._relatives(family))
+            return any(self._is_active(other) for other in self._other_sessions(family))
 
     def end_other_sessions(self, family: TokenFamily) -> None:
-        """End every other family of the same account and dialect."""
+        """End all other families of the same account and dialect."""
         with self._lock:
-            for other in self._relatives(family):
-                if other.end is None:
-                    other.end = "elsewhere"
+            for other in self._other_sessions(family):
+                if other.ended is None:
+                    other.ended = "superseded"
 
-    def _relatives(self, family: TokenFamily) -> list[TokenFamily]:
-        families = {entry.family for entry in self._entries.values()}
-        families |= {refresh.family for refresh in self._refreshes.values()}
+    def _other_sessions(self, family: TokenFamily) -> list[TokenFamily]:
+        families = {entry.family for entry in self._access.values()} | {
+            entry.family for entry in self._refresh.values()
+        }
         owner = (family.dialect, family.username)
         return [each for each in families if each is not family and (each.dialect, each.username) == owner]
 
-    def _is_live(self, family: TokenFamily) -> bool:
+    def _is_active(self, family: TokenFamily) -> bool:
         now = self._clock()
-        return family.end is None and (
+        return family.ended is None and (
             any(
                 entry.family is family and not entry.revoked and now - entry.issued < self.active_lifetime
-                for entry in self._entries.values()
+                for entry in self._access.values()
             )
             or any(
-                each.family is family and not each.spent and now - each.issued < self.refresh_lifetime
-                for each in self._refreshes.values()
+                entry.family is family and not entry.used and now - entry.issued < self.refresh_lifetime
+                for entry in self._refresh.values()
             )
         )
 
-    # Death
+    # Revocation
 
     def revoke_family(self, family: TokenFamily) -> None:
-        """Kill a family with every token of it."""
+        """Revoke all tokens of a family."""
         with self._lock:
-            family.end = "revoked"
+            family.ended = "revoked"
 
     def revoke(self, token: str) -> bool:
-        """Kill one access token, and leave its family; tell whether there was one."""
+        """Revoke one access token and not its family; return whether there was one."""
         with self._lock:
-            entry = self._entries.get(token)
+            entry = self._access.get(token)
             if entry is None or entry.revoked:
                 return False
             entry.revoked = True
             return True
 
     def revoke_all(self) -> int:
-        """Kill every token, refresh tokens too; tell how many access tokens there were."""
+        """Revoke every token, also refresh tokens; return the number of access tokens."""
         with self._lock:
-            count = sum(not entry.revoked for entry in self._entries.values())
-            for entry in self._entries.values():
+            count = sum(not entry.revoked for entry in self._access.values())
+            for entry in self._access.values():
                 entry.revoked = True
-                entry.family.end = "revoked"
+                entry.family.ended = "revoked"
             return count
 
 
 def whole_seconds(seconds_left: float) -> int:
-    """Return a lifetime as SEI writes it: 3599 for 60 minutes, the whole seconds left once it is handed out."""
+    """Return a lifetime in SEI's way: 3599 for 60 minutes, the whole seconds left after the response."""
     return -int(-seconds_left // 1) - 1

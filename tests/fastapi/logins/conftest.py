@@ -1,4 +1,4 @@
-"""An application with a login, and a browser at it."""
+"""An application with logins, and a browser."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator
 import pytest
 from fastapi.testclient import TestClient
 
-from tests._support.fake_platform import FakePlatform
+from tests._support.fakes.platform import FakePlatform
 from tests._support.login_site import Site
 
 
 @pytest.fixture
 def site(platform: FakePlatform) -> Site:
-    """An application with a login at it."""
+    """An application with logins at the platform."""
     return Site(platform)
 
 
 @pytest.fixture
 def browser(site: Site) -> Iterator[TestClient]:
-    """A browser at the running application."""
+    """A browser of the running application."""
     with site as browser:
         yield browser

@@ -1,4 +1,4 @@
-"""Attacks on a login: forged callbacks, planted cookies, providers mixed up."""
+"""Attacks on logins: forged callbacks, planted cookies, mixed-up providers."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from seic.fastapi import Logins, SessionStateStorage
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.login_site import KEY, LOGIN, PAGE, SESSION, Site, plant
 
 
 def test_attack_login_csrf_with_the_attackers_code(site: Site, browser: TestClient) -> None:
-    """A victim who follows the attacker's callback would work in the attacker's account, and leave data there."""
+    """A victim of the attacker's callback would enter data into the attacker's account."""
     attacker = site.browser()
     trap = site.platform.log_in(attacker.get("/login").headers["Location"], email="mallory@example.com")
 
     assert browser.get(trap).status_code == 400
-    browser.get("/login")  # even while the victim is about to log in
+    browser.get("/login")  # even during a login of the victim
     assert browser.get(trap).status_code == 400
     assert browser.get("/me").status_code == 303
-    assert site.platform.exchanges == []
+    assert site.platform.forms == []
 
 
-def test_attack_login_csrf_against_someone_logged_in(site: Site, browser: TestClient) -> None:
-    """They stay who they are."""
+def test_attack_login_csrf_against_a_logged_in_user(site: Site, browser: TestClient) -> None:
+    """The user stays the same."""
     site.log_in(browser)
     attacker = site.browser()
     trap = site.platform.log_in(attacker.get("/login").headers["Location"], email="mallory@example.com")
@@ -55,33 +55,33 @@ def test_attack_login_csrf_against_someone_logged_in(site: Site, browser: TestCl
     ],
 )
 def test_attack_a_callback_without_its_state(change: Any, site: Site, browser: TestClient) -> None:
-    """Only a login that this browser began is finished; no code is sent to the provider otherwise."""
+    """Only a login of this browser is finished; else no code is sent to the provider."""
     callback = site.platform.log_in(browser.get("/login").headers["Location"])
 
     assert browser.get(change(callback)).status_code == 400
-    assert site.platform.exchanges == []
+    assert site.platform.forms == []
 
 
-def test_attack_a_callback_is_played_again(site: Site, browser: TestClient) -> None:
-    """The state is good once: its first use takes it away, whether it worked or not."""
+def test_attack_a_replayed_callback(site: Site, browser: TestClient) -> None:
+    """A state works once, whether the login succeeds or fails."""
     callback = site.platform.log_in(browser.get("/login").headers["Location"])
 
     assert browser.get(callback).status_code == 303
     assert browser.get(callback).status_code == 400
-    assert len(site.platform.exchanges) == 1
+    assert len(site.platform.forms) == 1
     failed = site.platform.log_in(browser.get("/login").headers["Location"])
     site.platform.plan.append(httpx.Response(400, json={"error": "invalid_grant"}))
     assert browser.get(failed).status_code == 400
     assert browser.get(failed).status_code == 400
-    assert len(site.platform.exchanges) == 2
+    assert len(site.platform.forms) == 2
 
 
 @pytest.mark.parametrize("login_state", [None, SessionStateStorage()], ids=["cookie", "session store"])
 @pytest.mark.parametrize("answer", [None, httpx.Response(400, json={"error": "invalid_grant"})], ids=["good", "failed"])
-def test_attack_a_callback_is_played_again_with_its_cookie(
+def test_attack_a_replayed_callback_with_its_cookie(
     answer: httpx.Response | None, login_state: Any, platform: FakePlatform
 ) -> None:
-    """Whoever has a copy of all that the browser had gets no second exchange: a code sent twice may end the session."""
+    """A copy of the browser's cookies allows no second exchange; a code sent twice may end the session."""
     site = Site(platform, login_state=login_state)
     with site as browser:
         callback = platform.log_in(browser.get("/login").headers["Location"])
@@ -91,16 +91,16 @@ def test_attack_a_callback_is_played_again_with_its_cookie(
         plant(browser, copy)
 
         assert (first.status_code, browser.get(callback).status_code) == (400 if answer else 303, 400)
-        assert len(platform.exchanges) == 1
+        assert len(platform.forms) == 1
         assert site.log_in(browser).status_code == 303
 
 
 @pytest.mark.parametrize("login_state", [None, SessionStateStorage()], ids=["cookie", "session store"])
 @pytest.mark.parametrize("query", ["code=x&state=x", "error=access_denied", ""])
-def test_attack_a_foreign_callback_does_not_end_the_login_under_way(
+def test_attack_a_foreign_callback_does_not_end_the_login_in_progress(
     query: str, login_state: Any, platform: FakePlatform
 ) -> None:
-    """Any page can send a browser to the callback; only the right state uses the login up."""
+    """Any site can send a browser to the callback; only the right state uses the login up."""
     site = Site(platform, login_state=login_state)
     with site as browser:
         callback = platform.log_in(browser.get("/login").headers["Location"])
@@ -110,7 +110,7 @@ def test_attack_a_foreign_callback_does_not_end_the_login_under_way(
 
 
 def test_attack_session_fixation(site: Site, browser: TestClient) -> None:
-    """Whoever planted a session in the victim's browser does not find the victim's token under it."""
+    """A session planted in the victim's browser does not get the victim's token."""
     attacker = site.browser()
     site.log_in(attacker, email="mallory@example.com")
     planted = dict(attacker.cookies)
@@ -124,7 +124,7 @@ def test_attack_session_fixation(site: Site, browser: TestClient) -> None:
 
 
 def test_attack_a_planted_login_cookie(site: Site, browser: TestClient) -> None:
-    """Only our own host can set `__Host-` cookies; one of another name counts for nothing."""
+    """Only this host can set `__Host-` cookies; cookies of other names are ignored."""
     attacker = site.browser()
     trap = site.platform.log_in(attacker.get("/login").headers["Location"], email="mallory@example.com")
     plant(browser, {"seic-login": attacker.cookies[LOGIN], "seic-session": "x"})
@@ -133,7 +133,7 @@ def test_attack_a_planted_login_cookie(site: Site, browser: TestClient) -> None:
 
 
 def test_attack_a_login_cookie_as_a_session(site: Site, browser: TestClient) -> None:
-    """What was sealed for one purpose is worth nothing for another."""
+    """A value encrypted for one purpose does not decrypt for another."""
     browser.get("/login")
     plant(browser, {SESSION: browser.cookies[LOGIN]})
 
@@ -148,8 +148,8 @@ def test_attack_a_forged_session(cookie: str, browser: TestClient) -> None:
     assert browser.get("/me").status_code == 303
 
 
-def test_attack_a_cookie_that_was_tampered_with(site: Site, browser: TestClient) -> None:
-    """Whatever letter is changed, dropped or added, it opens nothing."""
+def test_attack_a_changed_cookie(site: Site, browser: TestClient) -> None:
+    """A changed, missing or additional character makes it invalid."""
     site.log_in(browser)
     good = browser.cookies[SESSION]
     changed = [good[:at] + ("A" if good[at] != "A" else "B") + good[at + 1 :] for at in range(0, len(good) - 8, 7)]
@@ -172,11 +172,11 @@ def test_attack_a_cookie_that_was_tampered_with(site: Site, browser: TestClient)
 def test_attack_a_cookie_of_another_application(
     changes: dict[str, Any], options: dict[str, Any], site: Site, browser: TestClient
 ) -> None:
-    """With the same key and the same store: staging's cookie is worth nothing in production."""
+    """Even with the same key and store: a cookie of staging is invalid in production."""
     site.log_in(browser)
     browser.get("/login")
     config = site.platform.config(**changes)
-    settings: dict[str, Any] = {"callback_url": CALLBACK, "key": KEY, "transport": site.platform.transport, **options}
+    settings: dict[str, Any] = {"callback_url": CALLBACK, "key": KEY, "transport": site.platform, **options}
     logins = Logins(config, **settings)
 
     async def me(request: Request) -> JSONResponse:
@@ -188,13 +188,13 @@ def test_attack_a_cookie_of_another_application(
         plant(other, {names["session"]: browser.cookies[SESSION], names["login"]: browser.cookies[LOGIN]})
         assert other.get("/me").status_code == 303
         assert other.get(f"{urlsplit(settings['callback_url']).path}?code=x&state=x").status_code == 400
-    assert len(site.platform.exchanges) == 1
+    assert len(site.platform.forms) == 1
 
 
 def test_attack_mix_up_of_two_providers(platform: FakePlatform) -> None:
-    """A code of the honest provider is never sent to the attacker's, nor the other way round (RFC 9700 §4.4)."""
+    """A code of one provider is never sent to the other (RFC 9700 §4.4)."""
     evil = FakePlatform()
-    honest_logins = Logins(platform.config(), callback_url=CALLBACK, key=KEY, transport=platform.transport)
+    honest_logins = Logins(platform.config(), callback_url=CALLBACK, key=KEY, transport=platform)
     evil_logins = Logins(
         evil.config(),
         callback_url="https://app.example/evil/callback",
@@ -202,7 +202,7 @@ def test_attack_mix_up_of_two_providers(platform: FakePlatform) -> None:
         name="evil",
         login_path="/evil/login",
         logout_path="/evil/logout",
-        transport=evil.transport,
+        transport=evil,
     )
 
     @contextlib.asynccontextmanager
@@ -212,7 +212,7 @@ def test_attack_mix_up_of_two_providers(platform: FakePlatform) -> None:
 
     app = Starlette(routes=[*honest_logins.routes, *evil_logins.routes], lifespan=both)
     with TestClient(app, base_url="https://app.example", follow_redirects=False) as browser:
-        # The victim begins at the attacker's provider, which sends them on to the honest one with the same state.
+        # The victim begins at the attacker's provider, which redirects to the honest one with the same state.
         state = parse_qs(urlsplit(browser.get("/evil/login").headers["Location"]).query)["state"][0]
         honest = browser.get("/login").headers["Location"]
         code = parse_qs(urlsplit(platform.log_in(honest)).query)["code"][0]
@@ -220,11 +220,11 @@ def test_attack_mix_up_of_two_providers(platform: FakePlatform) -> None:
         assert browser.get("/evil/callback", params={"code": code, "state": "x"}).status_code == 400
         browser.get("/login")
         assert browser.get("/login/callback", params={"code": code, "state": state}).status_code == 400
-        # Even the attacker's own sealed cookie under the honest name opens nothing.
+        # The attacker's own encrypted cookie is invalid under the honest name.
         browser.get("/evil/login")
         plant(browser, {LOGIN: browser.cookies["__Host-evil-login"]})
         assert browser.get("/login/callback", params={"code": code, "state": state}).status_code == 400
-    assert platform.exchanges == evil.exchanges == []
+    assert platform.forms == evil.forms == []
 
 
 @pytest.mark.parametrize(
@@ -235,8 +235,8 @@ def test_attack_mix_up_of_two_providers(platform: FakePlatform) -> None:
         pytest.param("", 400, id="missing"),
     ],
 )
-def test_attack_mix_up_by_the_issuer(parameters: str, status: int, platform: FakePlatform) -> None:
-    """Where the provider names itself in the callback, it has to be the one that was asked (RFC 9207)."""
+def test_attack_mix_up_with_issuer(parameters: str, status: int, platform: FakePlatform) -> None:
+    """The `iss` of the callback has to be the configured issuer (RFC 9207)."""
     with Site(platform, issuer="https://idp.example") as browser:
         callback = platform.log_in(browser.get("/login").headers["Location"])
 

@@ -1,4 +1,4 @@
-"""The way of a login, through the provider and back to handlers that have the person's client."""
+"""Login, callback, cookies, and the client of the logged-in user in handlers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from starlette.websockets import WebSocketDisconnect
 
 import seic
 from seic.fastapi import Logins, SessionStateStorage, lifespan
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.login_site import KEY, LOGIN, PAGE, SESSION, Site, cookies_of
 
 
-def test_a_person_logs_in_and_handlers_have_their_client(site: Site, browser: TestClient) -> None:
-    """From a page that needs it, to the provider, back to that page, with the person's own token."""
+def test_a_user_logs_in_and_handlers_get_their_client(site: Site, browser: TestClient) -> None:
+    """From a page that needs a login, to the provider, back to that page, with the user's own token."""
     sent = browser.get("/me?tab=2")
     assert (sent.status_code, sent.headers["Location"]) == (303, "/login?next=%2Fme%3Ftab%3D2")
     back = site.log_in(browser, sent.headers["Location"])
@@ -30,11 +30,11 @@ def test_a_person_logs_in_and_handlers_have_their_client(site: Site, browser: Te
 
     assert browser.get("/me").json() == "ada@example.com"
     assert browser.get("/who").json()["name"] == "ada@example.com"
-    assert [form["grant_type"] for form in site.platform.exchanges] == ["authorization_code"]
+    assert [form["grant_type"] for form in site.platform.forms] == ["authorization_code"]
 
 
-def test_the_provider_is_asked_as_documented(site: Site, browser: TestClient) -> None:
-    """The URL that the browser is sent to has no secret in it."""
+def test_the_authorization_url_is_as_documented(site: Site, browser: TestClient) -> None:
+    """It contains no secret."""
     url = urlsplit(browser.get("/login").headers["Location"])
     query = {name: values[0] for name, values in parse_qs(url.query).items()}
 
@@ -48,8 +48,8 @@ def test_the_provider_is_asked_as_documented(site: Site, browser: TestClient) ->
     }
 
 
-def test_pkce_is_used_where_the_provider_takes_it() -> None:
-    """The challenge goes with the browser, the verifier from here; a stolen code alone is worth nothing (RFC 7636)."""
+def test_pkce_is_used_if_the_provider_supports_it() -> None:
+    """The browser carries the challenge only, so a stolen code alone is useless (RFC 7636)."""
     platform = FakePlatform(pkce=True)
     site = Site(platform)
     with site as browser:
@@ -58,12 +58,12 @@ def test_pkce_is_used_where_the_provider_takes_it() -> None:
         browser.get(platform.log_in(location))
 
         assert browser.get("/me").json() == "ada@example.com"
-    assert len(platform.exchanges[0]["code_verifier"]) >= 43
+    assert len(platform.forms[0]["code_verifier"]) >= 43
 
 
 @pytest.mark.parametrize("login_state", [None, SessionStateStorage()], ids=["cookie", "session store"])
 def test_the_code_is_exchanged_at_once(login_state: Any, platform: FakePlatform) -> None:
-    """The callback itself does it: 19.9 seconds after the login it works, at 20 it does not."""
+    """By the callback itself: a code that expires after 20 seconds works at 19.9 and fails at 20."""
     site = Site(platform, login_state=login_state)
     with site as browser:
         for seconds, status in ((19.9, 303), (20.0, 400)):
@@ -73,8 +73,8 @@ def test_the_code_is_exchanged_at_once(login_state: Any, platform: FakePlatform)
 
 
 @pytest.mark.parametrize("login_state", [None, SessionStateStorage()], ids=["cookie", "session store"])
-def test_nothing_of_a_login_can_be_read_in_the_browser(login_state: Any) -> None:
-    """State and verifier are sealed, in a cookie of ours as in the application's session, which is signed only."""
+def test_the_browser_cannot_read_the_login_state(login_state: Any) -> None:
+    """State and verifier are encrypted, also in the application's session, which is signed only."""
     platform = FakePlatform(pkce=True)
     with Site(platform, login_state=login_state) as browser:
         reply = browser.get("/login")
@@ -84,8 +84,8 @@ def test_nothing_of_a_login_can_be_read_in_the_browser(login_state: Any) -> None
     assert (LOGIN in cookies_of(reply)) is (login_state is None)
 
 
-def test_cookies_are_kept_from_scripts_and_other_sites(site: Site, browser: TestClient) -> None:
-    """HttpOnly, Secure, SameSite, and `__Host-`: no domain, the whole path, so that no other host can set one."""
+def test_cookies_are_protected_from_scripts_and_other_sites(site: Site, browser: TestClient) -> None:
+    """HttpOnly, Secure, SameSite, and `__Host-`: no domain and the path /, so no other host can set one."""
     begun = cookies_of(browser.get("/login"))[LOGIN]
     ended = cookies_of(site.log_in(browser))
 
@@ -101,7 +101,7 @@ def test_cookies_are_kept_from_scripts_and_other_sites(site: Site, browser: Test
 
 
 def test_the_browser_never_has_a_token(site: Site, browser: TestClient) -> None:
-    """It is in the store; the cookie is a sealed name."""
+    """The token is in the store; the cookie has the encrypted session id."""
     reply = site.log_in(browser)
 
     told = str(reply.headers) + reply.text + str(dict(browser.cookies))
@@ -109,15 +109,15 @@ def test_the_browser_never_has_a_token(site: Site, browser: TestClient) -> None:
         assert secret not in told
 
 
-def test_answers_on_the_way_are_not_kept(site: Site, browser: TestClient) -> None:
-    """Addresses with a code or a state go into no cache and to no next page."""
+def test_redirects_are_not_cached(site: Site, browser: TestClient) -> None:
+    """No cache and no next page learns an address with a code or a state."""
     begun = browser.get("/login")
     for reply in (begun, browser.get(site.platform.log_in(begun.headers["Location"]))):
         assert reply.headers["Cache-Control"] == "no-store"
         assert reply.headers["Referrer-Policy"] == "no-referrer"
 
 
-def test_people_are_kept_apart(site: Site, browser: TestClient) -> None:
+def test_users_are_kept_apart(site: Site, browser: TestClient) -> None:
     """Each browser has its own session, token and client."""
     other = site.browser()
     site.log_in(browser, email="ada@example.com")
@@ -136,15 +136,15 @@ def test_people_are_kept_apart(site: Site, browser: TestClient) -> None:
         pytest.param("POST", PAGE, id="a form"),
     ],
 )
-def test_only_pages_are_sent_to_log_in(method: str, headers: dict[str, str], browser: TestClient) -> None:
-    """A program cannot fill in a login page, and a form's content would be lost on the way."""
+def test_only_pages_are_redirected_to_the_login(method: str, headers: dict[str, str], browser: TestClient) -> None:
+    """Programs cannot fill in a login page, and a form's content would be lost."""
     reply = browser.request(method, "/me", headers=headers)
 
     assert reply.status_code == 401
-    assert reply.headers["WWW-Authenticate"] == 'Session realm="seic"'  # RFC 9110 §15.5.2 demands one
+    assert reply.headers["WWW-Authenticate"] == 'Session realm="seic"'  # RFC 9110 §15.5.2 requires one
 
 
-def test_a_web_socket_is_refused(site: Site) -> None:
+def test_a_web_socket_without_login_is_refused(site: Site) -> None:
     """It cannot be redirected."""
 
     async def ws(socket: WebSocket, client: seic.AsyncClient = Depends(site.logins.client)) -> None: ...  # noqa: B008
@@ -154,9 +154,9 @@ def test_a_web_socket_is_refused(site: Site) -> None:
         pass
 
 
-def test_starlette_alone_will_do(platform: FakePlatform) -> None:
-    """The routes are Starlette's, and the dependencies are functions of a request."""
-    logins = Logins(platform.config(), callback_url=CALLBACK, key=KEY, transport=platform.transport)
+def test_starlette_without_fastapi_is_enough(platform: FakePlatform) -> None:
+    """The routes are Starlette's, the dependencies are functions of a request."""
+    logins = Logins(platform.config(), callback_url=CALLBACK, key=KEY, transport=platform)
 
     async def me(request: Request) -> JSONResponse:
         client = await logins.client(request)
@@ -169,8 +169,8 @@ def test_starlette_alone_will_do(platform: FakePlatform) -> None:
 
 
 def _mounted(platform: FakePlatform, **options: Any) -> tuple[Logins, FastAPI]:
-    """Return an application of which `/part` is another one, whose page needs a login."""
-    logins = Logins(platform.config(), key=KEY, transport=platform.transport, **options)
+    """Return an application that mounts another one at `/part`, whose page needs a login."""
+    logins = Logins(platform.config(), key=KEY, transport=platform, **options)
     part = FastAPI()
 
     async def me(client: seic.AsyncClient = Depends(logins.client)) -> Any:  # noqa: B008
@@ -185,8 +185,8 @@ def _mounted(platform: FakePlatform, **options: Any) -> tuple[Logins, FastAPI]:
 @pytest.mark.parametrize("root", ["", "/svc"], ids=["at the root", "behind a proxy that strips a prefix"])
 @pytest.mark.parametrize("prefix", ["", "/auth"], ids=["no prefix", "a router's prefix"])
 @pytest.mark.parametrize("is_mounted", [False, True], ids=["included", "mounted"])
-def test_the_way_in_is_found_wherever_it_stands(root: str, prefix: str, is_mounted: bool) -> None:
-    """Addresses that a browser is sent to are as the browser has to ask for them."""
+def test_the_login_is_found_behind_prefixes_and_mounts(root: str, prefix: str, is_mounted: bool) -> None:
+    """Redirects have the address that the browser has to request."""
     platform = FakePlatform()
     callback = f"https://app.example{root}{prefix}/callback"
     logins, app = _mounted(platform, callback_url=callback, callback_path="/callback", login_path="/in")
@@ -205,42 +205,40 @@ def test_the_way_in_is_found_wherever_it_stands(root: str, prefix: str, is_mount
         assert browser.get(back.headers["Location"]).json() == "ada@example.com"
 
 
-def test_a_name_without_end_does_not_burst_the_cookie(site: Site, browser: TestClient) -> None:
-    """A provider may say what it likes; the person is logged in all the same."""
+def test_a_long_name_is_cut(site: Site, browser: TestClient) -> None:
+    """The cookie stays below 4096 bytes whatever the provider sends."""
     reply = browser.get(site.platform.log_in(browser.get("/login").headers["Location"], email="ö" * 5000))
 
     assert max(len(value.encode()) for value in reply.headers.get_list("set-cookie")) < 4096
     assert browser.get("/who").json()["name"] == "ö" * 320
 
 
-def test_looking_ahead_spends_no_login(site: Site, browser: TestClient) -> None:
-    """Mail scanners and link previews ask by HEAD; neither a login nor its code is used up by that."""
+def test_head_requests_do_not_use_a_login(site: Site, browser: TestClient) -> None:
+    """Mail scanners and link previews send HEAD; it uses up neither a login nor its code."""
     callback = site.platform.log_in(browser.get("/login").headers["Location"])
 
     for url in ("/login", callback):
         reply = browser.head(url)
         assert (reply.status_code, reply.headers["Allow"], cookies_of(reply)) == (405, "GET", {})
-    assert site.platform.exchanges == []
+    assert site.platform.forms == []
     assert browser.get(callback).status_code == 303
 
 
-def test_who_is_sent_to_log_in_is_not_answered_from_a_cache(browser: TestClient) -> None:
-    """After the login the same address shows a person's page, and after the logout it does not."""
+def test_the_redirect_to_the_login_is_not_cached(browser: TestClient) -> None:
+    """After the login the same address shows the user's page."""
     assert browser.get("/me").headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize(
     ("query", "title"),
     [
-        pytest.param("error=access_denied", "Nobody was logged in", id="given up"),
-        pytest.param("error=server_error", "The login did not work", id="failed"),
-        pytest.param("error=<script>alert(1)</script>", "The login did not work", id="a script"),
+        pytest.param("error=access_denied", "Login cancelled", id="cancelled"),
+        pytest.param("error=server_error", "Login failed", id="failed"),
+        pytest.param("error=<script>alert(1)</script>", "Login failed", id="a script"),
     ],
 )
-def test_a_login_that_failed_is_explained_to_the_person(
-    query: str, title: str, site: Site, browser: TestClient
-) -> None:
-    """With a way to begin anew; nothing that came with the address is shown."""
+def test_a_failed_login_is_explained_to_the_user(query: str, title: str, site: Site, browser: TestClient) -> None:
+    """With a link to the login; nothing from the address is shown."""
     state = parse_qs(urlsplit(browser.get("/login").headers["Location"]).query)["state"][0]
     reply = browser.get(f"/login/callback?{query}&error_description=%3Cscript%3E&state={state}")
 
@@ -252,8 +250,8 @@ def test_a_login_that_failed_is_explained_to_the_person(
     assert cookies_of(reply)[LOGIN]["max-age"] == "0"
 
 
-def test_a_provider_that_is_down_during_a_login_is_a_503(site: Site, browser: TestClient) -> None:
-    """The login is over; the person is told to come back."""
+def test_an_outage_during_a_login_is_a_503(site: Site, browser: TestClient) -> None:
+    """The login in progress is deleted, and Retry-After tells when to try again."""
     callback = site.platform.log_in(browser.get("/login").headers["Location"])
     site.platform.plan.extend([httpx.Response(503, headers={"Retry-After": "7"})] * 2)
     reply = browser.get(callback)

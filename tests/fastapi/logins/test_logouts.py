@@ -1,4 +1,4 @@
-"""A logout ends the session everywhere, whatever else is under way."""
+"""Logouts end the session in every process, also during a refresh."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 import seic
-from tests._support.fake_platform import FakePlatform
+from tests._support.fakes.platform import FakePlatform
 from tests._support.login_site import SESSION, Site, cookies_of, plant
+from tests._support.stores import DatabaseStore
 
 
-def test_a_logout_counts_in_every_worker_and_at_the_provider(site: Site, browser: TestClient) -> None:
-    """A copy of the cookie is worth nothing from then on, wherever it is sent."""
+def test_a_logout_ends_the_session_everywhere(site: Site, browser: TestClient) -> None:
+    """In every process and at the provider; a copy of the cookie is useless."""
     site.log_in(browser)
     copy = dict(browser.cookies)
     other = Site(site.platform)
@@ -32,37 +33,36 @@ def test_a_logout_counts_in_every_worker_and_at_the_provider(site: Site, browser
         assert elsewhere.get("/me").status_code == 303
 
 
-def test_a_refresh_that_ends_after_the_logout_brings_no_session_back(site: Site, browser: TestClient) -> None:
-    """Another worker may be at it when the person logs out; what it gets then is kept nowhere."""
+def test_a_refresh_that_ends_after_the_logout_restores_no_session(site: Site, browser: TestClient) -> None:
+    """The token of a refresh in another process is not kept."""
     site.log_in(browser)
     copy = dict(browser.cookies)
 
     class Late(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            reply = await site.platform.transport.handle_async_request(request)
+            reply = await site.platform.handle_async_request(request)
             if b"refresh_token" in request.content:
-                site.platform.store._tokens.clear()  # the logout's delete
+                site.platform.database.clear()  # as the logout does
             return reply
 
     other = Site(site.platform, transport=Late())
     with other as elsewhere:
         plant(elsewhere, copy)
         assert elsewhere.get("/me").status_code == 200
-        (client,) = other.logins._sessions._clients.values()
-        client._oauth._source.state.held.age()
+        site.platform.clock.advance(3600)
         elsewhere.get("/me")
 
-        assert [form["grant_type"] for form in site.platform.exchanges] == ["authorization_code", "refresh_token"]
-        assert site.platform.store._tokens == {}
+        assert [form["grant_type"] for form in site.platform.forms] == ["authorization_code", "refresh_token"]
+        assert site.platform.database == {}
         assert elsewhere.get("/me").status_code == 303
         assert browser.get("/me").status_code == 303
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_logout_in_the_middle_of_anothers_save_brings_no_session_back(when: str, platform: FakePlatform) -> None:
-    """The other worker's refresh is being written at that very moment; neither token nor session is left."""
+def test_a_logout_during_a_save_leaves_no_session(when: str, platform: FakePlatform) -> None:
+    """While another process saves its refreshed token; neither token nor session is left."""
 
-    class Interrupted(seic.MemoryStore):
+    class Interrupted(DatabaseStore):
         blocking = True
         interruption: Any = None
 
@@ -74,26 +74,25 @@ def test_a_logout_in_the_middle_of_anothers_save_brings_no_session_back(when: st
             if interruption is not None and when == "after":
                 interruption()
 
-    platform.store = store = Interrupted()
+    platform.store = store = Interrupted({})
     site, other = Site(platform), Site(platform)
     with site as browser, other as elsewhere:
         site.log_in(browser)
         copy = dict(browser.cookies)
         plant(elsewhere, copy)
         assert elsewhere.get("/me").status_code == 200
-        (client,) = other.logins._sessions._clients.values()
-        client._oauth._source.state.held.age()
+        site.platform.clock.advance(3600)
         store.interruption = lambda: browser.post("/logout")
         elsewhere.get("/me")
 
-        assert [form["grant_type"] for form in platform.exchanges] == ["authorization_code", "refresh_token"]
-        assert store._tokens == {}
+        assert [form["grant_type"] for form in platform.forms] == ["authorization_code", "refresh_token"]
+        assert store.tokens == {}
         plant(browser, copy)
         assert browser.get("/me").status_code == elsewhere.get("/me").status_code == 303
 
 
-def test_a_logout_works_where_the_provider_cannot_revoke(platform: FakePlatform) -> None:
-    """SEI documents no path for it; the person is logged out here all the same."""
+def test_a_logout_without_revocation(platform: FakePlatform) -> None:
+    """The user is logged out here if the provider cannot revoke tokens."""
     platform.provider = attrs.evolve(platform.provider, revocation_url=None)
     site = Site(platform)
     with site as browser:
@@ -104,10 +103,10 @@ def test_a_logout_works_where_the_provider_cannot_revoke(platform: FakePlatform)
         assert browser.get("/me").status_code == 303
 
 
-def test_a_logout_that_the_store_does_not_take_can_be_repeated(platform: FakePlatform) -> None:
-    """While the session lives, nobody is told that it is over; the cookie stays, so that the next try can end it."""
+def test_a_failed_logout_can_be_repeated(platform: FakePlatform) -> None:
+    """If the store fails, the response is a 503 and the cookie stays."""
 
-    class Failing(seic.MemoryStore):
+    class Failing(DatabaseStore):
         broken = False
 
         def delete(self, key: str) -> None:
@@ -115,7 +114,7 @@ def test_a_logout_that_the_store_does_not_take_can_be_repeated(platform: FakePla
                 raise ConnectionError
             super().delete(key)
 
-    platform.store = store = Failing()
+    platform.store = store = Failing({})
     site = Site(platform)
     with site as browser:
         site.log_in(browser)
@@ -124,19 +123,19 @@ def test_a_logout_that_the_store_does_not_take_can_be_repeated(platform: FakePla
         store.broken = False
         assert (failed.status_code, SESSION in cookies_of(failed)) == (503, False)
         assert failed.headers["Retry-After"]
-        assert store._tokens
+        assert store.tokens
         assert browser.post("/logout").status_code == 303
-        assert store._tokens == {}
+        assert store.tokens == {}
 
 
-def test_a_logout_of_nobody_is_none(site: Site, browser: TestClient) -> None:
-    """Twice is the same as once."""
+def test_a_logout_without_session(site: Site, browser: TestClient) -> None:
+    """Logging out twice is allowed."""
     assert browser.post("/logout").status_code == 303
 
 
 @pytest.mark.parametrize("site_of", ["cross-site", "same-site"])
-def test_attack_logout_from_another_page(site_of: str, site: Site, browser: TestClient) -> None:
-    """Neither a foreign page nor another host of the domain logs anybody out; an image cannot either."""
+def test_attack_logout_from_another_site(site_of: str, site: Site, browser: TestClient) -> None:
+    """Neither another site nor another host of the domain can log users out."""
     site.log_in(browser)
 
     assert browser.post("/logout", headers={"Sec-Fetch-Site": site_of}).status_code == 403

@@ -1,4 +1,4 @@
-"""Where a person comes back to after a login: to pages of the application's own, and to no others."""
+"""The page after a login: one of this application, never another site."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests._support.login_site import Site
     ],
 )
 def test_attack_open_redirect(following: str, site: Site, browser: TestClient) -> None:
-    """A link to our own login that leads on to somebody else's page is the best phishing there is."""
+    """A login that ends on another site is ideal for phishing."""
     location = browser.get("/login", params={"next": following}).headers["Location"]
     back = browser.get(site.platform.log_in(location))
 
@@ -64,8 +64,8 @@ def test_attack_open_redirect(following: str, site: Site, browser: TestClient) -
         ("/@evil.example", "/@evil.example"),
     ],
 )
-def test_paths_of_our_own_are_gone_on_to(following: str, location: str, site: Site, browser: TestClient) -> None:
-    """As they were asked for; a browser takes each of them for this host."""
+def test_paths_of_this_application_are_followed(following: str, location: str, site: Site, browser: TestClient) -> None:
+    """Unchanged; a browser resolves each of them to this host."""
     begun = browser.get("/login", params={"next": following})
 
     assert browser.get(site.platform.log_in(begun.headers["Location"])).headers["Location"] == location
@@ -82,8 +82,8 @@ def test_paths_of_our_own_are_gone_on_to(following: str, location: str, site: Si
         "/files/x?",
     ],
 )
-def test_a_person_comes_back_to_the_very_address(address: str, site: Site, browser: TestClient) -> None:
-    """Byte for byte: what was encoded means something else when it is not, or is twice."""
+def test_a_user_returns_to_the_requested_address(address: str, site: Site, browser: TestClient) -> None:
+    """Byte for byte: an address that is decoded or encoded twice is another one."""
 
     async def read(client: seic.AsyncClient = Depends(site.logins.client)) -> None: ...  # noqa: B008
 

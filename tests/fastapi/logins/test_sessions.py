@@ -1,11 +1,10 @@
-"""A person's session: which workers know it, how long it lasts, and what its store may do."""
+"""Sessions: shared by processes, ended by time, and dependent on a store that may fail."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-import attrs
 import httpx
 import pytest
 from cryptography.fernet import Fernet
@@ -13,41 +12,39 @@ from fastapi import Depends
 from fastapi.testclient import TestClient
 
 import seic
-from tests._support.fake_platform import FakePlatform
+from tests._support.fakes.platform import FakePlatform
 from tests._support.login_site import KEY, LOGIN, SESSION, Site, cookies_of, plant
+from tests._support.stores import DatabaseStore
+
+#: Seconds of life of the platform's access tokens.
+LIFETIME = 3599
 
 
-def test_another_worker_knows_the_session(site: Site, browser: TestClient) -> None:
-    """The store is what they share; the token is taken from there, not asked for anew."""
+def test_another_process_knows_the_session(site: Site, browser: TestClient) -> None:
+    """It takes the token from the store, and sends no token request."""
     site.log_in(browser)
-    other = Site(site.platform)
-    with other as elsewhere:
+    with Site(site.platform) as elsewhere:
         plant(elsewhere, dict(browser.cookies))
         assert elsewhere.get("/me").json() == "ada@example.com"
 
-    assert len(site.platform.exchanges) == 1
+    assert len(site.platform.forms) == 1
 
 
-def test_a_token_that_ends_is_refreshed_unseen(platform: FakePlatform) -> None:
-    """By its refresh token; the person stays logged in."""
-    platform.expires_in = 1
-    site = Site(platform)
-    with site as browser:
-        site.log_in(browser)
-        platform.expires_in = 3599
-        (client,) = site.logins._sessions._clients.values()
-        client._oauth._source.state.held.age()
-        assert browser.get("/me").json() == "ada@example.com"
+def test_an_expired_token_is_refreshed(site: Site, browser: TestClient) -> None:
+    """The user stays logged in, and other processes find the new token in the store."""
+    site.log_in(browser)
+    site.platform.clock.advance(LIFETIME + 1)
+    assert browser.get("/me").json() == "ada@example.com"
 
-    assert [form["grant_type"] for form in platform.exchanges] == ["authorization_code", "refresh_token"]
+    assert [form["grant_type"] for form in site.platform.forms] == ["authorization_code", "refresh_token"]
+    assert "access-2" in {token.access_token for token in site.platform.database.values()}
 
 
-def test_when_nothing_renews_the_token_the_person_logs_in_again(site: Site, browser: TestClient) -> None:
-    """A refresh token that was withdrawn ends the session with a login page, not with an error."""
+def test_a_revoked_refresh_token_leads_to_the_login(site: Site, browser: TestClient) -> None:
+    """The session ends with a redirect to the login, not with an error."""
     site.log_in(browser)
     site.platform.kill("ada@example.com")
-    (client,) = site.logins._sessions._clients.values()
-    client._oauth._source.state.held.age()
+    site.platform.clock.advance(LIFETIME + 1)
 
     assert browser.get("/me").headers["Location"] == "/login?next=%2Fme"
     assert site.log_in(browser).headers["Location"] == "/"
@@ -57,12 +54,12 @@ def test_when_nothing_renews_the_token_the_person_logs_in_again(site: Site, brow
 @pytest.mark.parametrize(
     ("headers", "status", "location"),
     [({}, 303, "/login?next=%2Fme"), ({"Accept": "application/json"}, 401, None)],
-    ids=["a person", "a program"],
+    ids=["a browser", "a program"],
 )
-def test_a_session_that_ends_in_the_middle_of_a_handler_leads_to_a_login(
+def test_a_session_that_ends_during_a_handler_leads_to_the_login(
     headers: dict[str, str], status: int, location: str | None, site: Site, browser: TestClient
 ) -> None:
-    """The token looked good until the API rejected it; who would read of a bad gateway has only to log in again."""
+    """The token was valid until the API rejected it; the response is not a 502."""
     site.log_in(browser)
     site.platform.kill("ada@example.com")
 
@@ -72,12 +69,12 @@ def test_a_session_that_ends_in_the_middle_of_a_handler_leads_to_a_login(
     assert browser.get("/me").json() == "ada@example.com"
 
 
-def test_a_refusal_of_the_service_sends_nobody_to_log_in(platform: FakePlatform) -> None:
-    """Whoever is logged in well would come back to the same refusal, and round and round."""
+def test_a_refusal_of_the_service_redirects_no_user(platform: FakePlatform) -> None:
+    """A user with a valid session would come back to the same refusal, in a loop."""
     site = Site(platform)
 
-    async def both(person: seic.AsyncClient = Depends(site.logins.client)) -> None:  # noqa: B008
-        raise seic.TokenRequestRefused("the service's own login is over", status=None, code="login_required")
+    async def both(client: seic.AsyncClient = Depends(site.logins.client)) -> None:  # noqa: B008
+        raise seic.TokenRequestRefused("the service's own login has ended", status=None, code="login_required")
 
     site.app.get("/both")(both)
     with site as browser:
@@ -85,158 +82,125 @@ def test_a_refusal_of_the_service_sends_nobody_to_log_in(platform: FakePlatform)
         assert browser.get("/both").status_code == 502
 
 
-def test_an_outage_of_the_provider_is_no_logout(site: Site, browser: TestClient) -> None:
-    """While the token lives, nothing is seen; after that, a 503."""
+def test_an_outage_of_the_provider_ends_no_session(site: Site, browser: TestClient) -> None:
+    """A user with an expired token gets a 503, and is still logged in after the outage."""
     site.log_in(browser)
     site.platform.plan.extend([httpx.Response(503)] * 4)
-    (client,) = site.logins._sessions._clients.values()
-    client._oauth._source.state.forget(client._oauth._source.state.held)
-    site.platform.store._tokens = {
-        key: attrs.evolve(token, obtained_at=token.obtained_at - 4000)
-        for key, token in site.platform.store._tokens.items()
-    }
+    site.platform.clock.advance(LIFETIME + 1)
 
     reply = browser.get("/me")
-
     assert reply.status_code == 503
     assert reply.headers["Retry-After"]
+    site.platform.plan.clear()
+    site.platform.clock.advance(600)
+    assert browser.get("/me").status_code == 200
 
 
 @pytest.mark.parametrize(("age", "status"), [(43100, 200), (43201, 303)], ids=["within", "over"])
-def test_a_session_lasts_for_a_working_day(age: int, status: int, site: Site, browser: TestClient) -> None:
-    """Whatever the browser keeps: the seal knows when it was made."""
+def test_a_session_lasts_12_hours(age: int, status: int, site: Site, browser: TestClient) -> None:
+    """The time stamp is inside the encrypted cookie, so the browser cannot extend it."""
     site.log_in(browser)
     fernet = Fernet(KEY)
-    inside = fernet.decrypt(browser.cookies[SESSION])
-    plant(browser, {SESSION: fernet.encrypt_at_time(inside, int(time.time()) - age).decode()})
+    content = fernet.decrypt(browser.cookies[SESSION])
+    plant(browser, {SESSION: fernet.encrypt_at_time(content, int(time.time()) - age).decode()})
 
     assert browser.get("/who").status_code == status
 
 
-def test_a_refresh_is_kept_for_the_other_workers(site: Site, browser: TestClient) -> None:
-    """While the session lives, its new token takes the old one's place."""
-    site.log_in(browser)
-    (client,) = site.logins._sessions._clients.values()
-    client._oauth._source.state.held.age()
-    browser.get("/me")
-
-    assert "access-2" in {token.access_token for token in site.platform.store._tokens.values()}
-
-
-def age_store(site: Site, seconds: float) -> None:
-    """Let time pass for every token in the store."""
-    store = site.platform.store
-    store._tokens = {
-        key: attrs.evolve(token, obtained_at=token.obtained_at - seconds) for key, token in store._tokens.items()
-    }
-
-
-def age_at_hand(site: Site, seconds: float) -> None:
-    """Let time pass for every token that a worker has at hand."""
-    for client in site.logins._sessions._clients.values():
-        held = client._oauth._source.state.held
-        held.token = attrs.evolve(held.token, obtained_at=held.token.obtained_at - seconds)
-        for deadline in ("renew_at", "must_renew_at", "dies_at"):
-            setattr(held, deadline, getattr(held, deadline) - seconds)
-
-
-@pytest.mark.parametrize("at_hand", [True, False], ids=["at hand", "from the store"])
+@pytest.mark.parametrize("same_process", [True, False], ids=["in memory", "from the store"])
 @pytest.mark.parametrize(("idle", "status"), [(1790, 200), (1810, 303)], ids=["within", "over"])
-def test_a_person_may_be_away_for_half_an_hour(idle: int, status: int, at_hand: bool, platform: FakePlatform) -> None:
-    """Counted from the end of the last token; later the person logs in again, although a refresh would go."""
+def test_a_user_may_be_idle_for_30_minutes(idle: int, status: int, same_process: bool, platform: FakePlatform) -> None:
+    """After the expiry of the last access token; later the user logs in again, although a refresh would succeed."""
     site = Site(platform)
     with site as browser:
         site.log_in(browser)
-        age_store(site, 3599 + idle)
-        age_at_hand(site, 3599 + idle)
-        if not at_hand:
-            site.logins._sessions._clients.clear()
+        platform.clock.advance(LIFETIME + idle)
+        if same_process:
+            assert browser.get("/me").status_code == status
+        else:
+            with Site(platform) as elsewhere:
+                plant(elsewhere, dict(browser.cookies))
+                assert elsewhere.get("/me").status_code == status
 
-        assert browser.get("/me").status_code == status
-        assert ("refresh_token" in {form["grant_type"] for form in platform.exchanges}) is (status == 200)
+    assert ("refresh_token" in {form["grant_type"] for form in platform.forms}) is (status == 200)
 
 
-def test_a_person_who_was_busy_elsewhere_was_not_away(site: Site, browser: TestClient) -> None:
-    """One worker's token is long over, since another went on with it: the store's counts."""
+def test_a_user_of_another_process_is_not_idle(site: Site, browser: TestClient) -> None:
+    """The newest token in the store counts, not the old one in memory."""
     site.log_in(browser)
-    other = Site(site.platform)
-    with other as elsewhere:
+    with Site(site.platform) as elsewhere:
         plant(elsewhere, dict(browser.cookies))
         assert elsewhere.get("/me").status_code == 200
-        for seconds in (3599 + 1790, 1800):
-            age_store(site, seconds)
-            age_at_hand(site, seconds)
-            age_at_hand(other, seconds)
+        for seconds in (LIFETIME + 1790, 1800):
+            site.platform.clock.advance(seconds)
             assert elsewhere.get("/me").status_code == 200
 
         assert browser.get("/me").status_code == 200
-    assert [form["grant_type"] for form in site.platform.exchanges] == ["authorization_code", "refresh_token"]
+    assert [form["grant_type"] for form in site.platform.forms] == ["authorization_code", "refresh_token"]
 
 
 @pytest.mark.parametrize(
-    ("answer", "ends_in"),
+    ("answer", "expires_in"),
     [
-        pytest.param({}, 3599 + 1800, id="a refresh token of a month"),
+        pytest.param({}, LIFETIME + 1800, id="a refresh token of a month"),
         pytest.param({"refresh_token_expires_in": 4000}, 4000, id="a refresh token of an hour"),
-        pytest.param({"refresh_token_expires_in": None}, 3599 + 1800, id="a refresh token of unknown life"),
-        pytest.param({"refresh_token": None}, 3599, id="no refresh token"),
-        pytest.param({"expires_in": None}, 43200 + 1800, id="a token of unknown life"),
-        pytest.param({"expires_in": None, "refresh_token": None}, 43200, id="nothing known"),
+        pytest.param({"refresh_token_expires_in": None}, LIFETIME + 1800, id="a refresh token of unknown lifetime"),
+        pytest.param({"refresh_token": None}, LIFETIME, id="no refresh token"),
+        pytest.param({"expires_in": None}, 43200 + 1800, id="a token of unknown lifetime"),
+        pytest.param({"expires_in": None, "refresh_token": None}, 43200, id="unknown lifetime, no refresh token"),
     ],
 )
-def test_a_session_that_nobody_ends_can_be_forgotten(
-    answer: dict[str, Any], ends_in: float, site: Site, browser: TestClient
+def test_everything_in_the_store_has_an_end(
+    answer: dict[str, Any], expires_in: float, site: Site, browser: TestClient
 ) -> None:
-    """All that the store holds of it has an end, and a store may drop it then."""
+    """The store can delete sessions without a logout."""
     document = {
         "access_token": "access-9",
         "refresh_token": "refresh-9",
         "token_type": "BearerToken",
-        "expires_in": 3599,
+        "expires_in": LIFETIME,
         "refresh_token_expires_in": 2591999,
         **answer,
     }
-    told = {name: value for name, value in document.items() if value is not None}
-    site.platform.plan.append(httpx.Response(200, json=told))
+    sent = {name: value for name, value in document.items() if value is not None}
+    site.platform.plan.append(httpx.Response(200, json=sent))
     site.log_in(browser)
 
-    ends = []
-    for token in site.platform.store._tokens.values():
+    lifetimes = []
+    for token in site.platform.database.values():
         assert token.ends_at is not None
-        ends.append(token.ends_at.timestamp() - token.obtained_at)
-    assert sorted(ends) == pytest.approx(sorted([ends_in, 43200]))
+        lifetimes.append(token.ends_at.timestamp() - token.obtained_at)
+    assert sorted(lifetimes) == pytest.approx(sorted([expires_in, 43200]))
 
 
-class _SlowStore(seic.MemoryStore):
-    """A store that fails on demand."""
+def test_a_failing_store_ends_no_session_in_memory(platform: FakePlatform, caplog: pytest.LogCaptureFixture) -> None:
+    """Users of this process go on, others have to log in. The log names the error without the store's words."""
 
-    broken = False
+    class Failing(DatabaseStore):
+        broken = False
 
-    def load(self, key: str) -> seic.Token | None:
-        if self.broken:
-            raise ConnectionError("redis://:password-9@host")
-        return super().load(key)
+        def load(self, key: str) -> seic.Token | None:
+            if self.broken:
+                raise ConnectionError("redis://:password-9@host")
+            return super().load(key)
 
-
-def test_a_store_that_fails_ends_no_session_at_hand(platform: FakePlatform, caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever this worker knows goes on; others have to log in, and the log says why, without the store's words."""
-    platform.store = store = _SlowStore()
-    site = Site(platform)
-    with site as browser:
+    platform.store = store = Failing({})
+    site, other = Site(platform), Site(platform)
+    with site as browser, other as elsewhere:
         site.log_in(browser)
+        plant(elsewhere, dict(browser.cookies))
         store.broken = True
         assert browser.get("/me").status_code == 200
-        site.logins._sessions._clients.clear()
-        assert browser.get("/me").status_code == 303
+        assert elsewhere.get("/me").status_code == 303
 
-    assert "the store could not look for a session: ConnectionError" in caplog.text
+    assert "the token store failed to look up a session: ConnectionError" in caplog.text
     assert "password-9" not in caplog.text
 
 
-def test_a_login_that_the_store_does_not_keep_is_none(platform: FakePlatform) -> None:
-    """The person would be sent to log in again at the next page, and round and round; a 503 says that it is us."""
+def test_a_login_that_the_store_does_not_save_fails(platform: FakePlatform) -> None:
+    """A 503, because with a cookie the user would be redirected to the login in a loop."""
 
-    class Full(seic.MemoryStore):
+    class Full(DatabaseStore):
         full = True
 
         def save(self, key: str, token: seic.Token) -> None:
@@ -244,25 +208,24 @@ def test_a_login_that_the_store_does_not_keep_is_none(platform: FakePlatform) ->
                 raise OSError
             super().save(key, token)
 
-    platform.store = store = Full()
+    platform.store = store = Full({})
     site = Site(platform)
     with site as browser:
         failed = site.log_in(browser)
         assert (failed.status_code, set(cookies_of(failed))) == (503, {LOGIN})
         assert failed.headers["Retry-After"]
-        assert site.logins._sessions._clients == {}
         store.full = False
         assert site.log_in(browser).status_code == 303
         assert browser.get("/me").status_code == 200
 
 
-def test_a_blocking_store_is_asked_off_the_loop(platform: FakePlatform) -> None:
-    """Its disk or network holds nobody up."""
+def test_a_blocking_store_is_called_in_a_thread(platform: FakePlatform) -> None:
+    """Its disk or network does not block the event loop."""
 
-    class Blocking(seic.MemoryStore):
+    class Blocking(DatabaseStore):
         blocking = True
 
-    platform.store = Blocking()
+    platform.store = Blocking({})
     site = Site(platform)
     with site as browser:
         site.log_in(browser)
@@ -271,13 +234,15 @@ def test_a_blocking_store_is_asked_off_the_loop(platform: FakePlatform) -> None:
         assert browser.get("/me").status_code == 303
 
 
-def test_a_worker_keeps_so_many_clients_at_hand(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others' are made again of the store; nobody is logged out by that."""
+def test_the_number_of_clients_in_memory_is_limited(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others are made again from the store, and nobody is logged out."""
     monkeypatch.setattr("seic.fastapi._sessions._MAX_CLIENTS", 1)
     with site as browser:
         other = site.browser()
         site.log_in(browser)
         site.log_in(other, email="ben@example.com")
-        assert len(site.logins._sessions._clients) == 1
-        assert browser.get("/me").json() == "ada@example.com"
-        assert other.get("/me").json() == "ben@example.com"
+        for _ in range(2):
+            assert browser.get("/me").json() == "ada@example.com"
+            assert other.get("/me").json() == "ben@example.com"
+
+    assert len(site.platform.forms) == 2

@@ -1,4 +1,4 @@
-"""How logins are set up, and replaced in an application's own tests."""
+"""Settings of `Logins`, and their replacement in an application's own tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 import seic
 from seic.fastapi import Logins
-from tests._support.fake_platform import CALLBACK, FakePlatform
+from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.login_site import KEY, PAGE, Site
 
 
@@ -20,24 +20,24 @@ from tests._support.login_site import KEY, PAGE, Site
     [
         pytest.param({"store": None}, {}, "store", id="no store"),
         pytest.param({}, {"key": "short"}, "key", id="no key"),
-        pytest.param({}, {"callback_url": "/login/callback"}, "callback_url", id="no whole URL"),
+        pytest.param({}, {"callback_url": "/login/callback"}, "callback_url", id="a relative URL"),
         pytest.param({}, {"callback_url": "http://app.example/cb"}, "callback_url", id="plain http"),
-        pytest.param({}, {"name": "a b"}, "name", id="a name that is no cookie's"),
+        pytest.param({}, {"name": "a b"}, "name", id="a name with a space"),
         pytest.param({}, {"name": ""}, "name", id="no name"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(
+def test_wrong_settings_are_refused(
     changes: dict[str, Any], options: dict[str, Any], field: str, platform: FakePlatform
 ) -> None:
-    """When the application is written."""
+    """When `Logins` is constructed."""
     with pytest.raises(seic.ConfigurationError) as caught:
         Logins(platform.config(**changes), **{"callback_url": CALLBACK, "key": KEY, **options})
 
     assert caught.value.field == field
 
 
-def test_a_provider_without_a_login_is_refused() -> None:
-    """The gateway knows no people."""
+def test_a_provider_without_logins_is_refused() -> None:
+    """The gateway has no authorization endpoint."""
     config = seic.Config(
         provider=seic.SEI_GATEWAY,
         client_id="AppKey-1",
@@ -52,7 +52,7 @@ def test_a_provider_without_a_login_is_refused() -> None:
 
 
 def test_a_forgotten_lifespan_is_explained(platform: FakePlatform) -> None:
-    """At the first login."""
+    """The message of the first login says what to add."""
     logins = Logins(platform.config(), callback_url=CALLBACK, key=KEY)
     app = Starlette(routes=logins.routes)
     browser = TestClient(app, base_url="https://app.example", follow_redirects=False)
@@ -64,18 +64,18 @@ def test_a_forgotten_lifespan_is_explained(platform: FakePlatform) -> None:
     assert "also=logins.lifespan" in str(caught.value)
 
 
-async def test_the_grant_by_itself_gives_no_token(platform: FakePlatform) -> None:
-    """A configuration for people is nobody's account."""
-    async with seic.AsyncClient(platform.config(store=None), transport=platform.transport) as client:
+async def test_the_grant_alone_gives_no_token(platform: FakePlatform) -> None:
+    """Without a login there is no code, so nothing is sent."""
+    async with seic.AsyncClient(platform.config(store=None), transport=platform) as client:
         with pytest.raises(seic.TokenRequestRefused) as caught:
             await client.token()
 
     assert caught.value.code == "login_required"
-    assert platform.exchanges == []
+    assert platform.forms == []
 
 
-def test_on_ones_own_machine_plain_http_may_do(platform: FakePlatform) -> None:
-    """Cookies then go without Secure, and without the prefix that demands it."""
+def test_plain_http_on_the_developers_machine(platform: FakePlatform) -> None:
+    """Cookies then have neither Secure nor the prefix that requires it."""
     site = Site(platform, callback_url="http://localhost:8000/login/callback", secure=False)
     with site:
         browser = TestClient(site.app, base_url="http://localhost:8000", headers=PAGE, follow_redirects=False)
@@ -84,8 +84,8 @@ def test_on_ones_own_machine_plain_http_may_do(platform: FakePlatform) -> None:
         assert browser.get("/me").json() == "ada@example.com"
 
 
-def test_a_dependency_is_replaced_in_tests(site: Site, browser: TestClient) -> None:
-    """Handlers are tried without any login."""
+def test_tests_can_replace_the_client(site: Site, browser: TestClient) -> None:
+    """Handlers are tested without a login."""
     fake = httpx.AsyncClient(
         base_url="https://fake.example",
         transport=httpx.MockTransport(lambda request: httpx.Response(200, json={"email": "test@example.com"})),

@@ -1,6 +1,7 @@
-"""The plain provider, by the RFCs: tokens as JWTs, revocation, introspection, metadata. No socket and no counting here.
+"""The plain OAuth 2.0 provider: JWT access tokens, revocation, introspection, metadata and keys.
 
-Its documents know `POST /oauth/v2/token` with Basic and `client_credentials`; the other endpoints are the standards'.
+Its documents describe only `POST /oauth/v2/token` with Basic authentication and `client_credentials`; the other
+endpoints follow the RFCs.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import urllib.parse
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import attrs
 from aiohttp import hdrs, web
@@ -19,14 +20,14 @@ from seic.sandbox._error_responses import (
     TARGET_INVALID,
     ErrorResponse,
     InvalidField,
+    JsonBody,
     authentication_failure,
     invalid_request,
-    unknown_grant_type,
     unknown_resource,
 )
-from seic.sandbox._form import Form, read_basic, read_post, required, same
 from seic.sandbox._peer import Peer
 from seic.sandbox._registration import Registration
+from seic.sandbox._request_reader import Form, read_basic, read_post, required, same, select_grant
 from seic.sandbox._token_registry import InactiveToken, TokenFamily, TokenRecord, TokenRegistry
 
 OAUTH2_TOKEN_PATH = "/oauth/v2/token"
@@ -35,67 +36,57 @@ INTROSPECTION_PATH = "/oauth/v2/introspect"
 KEYS_PATH = "/oauth/v2/keys"
 #: RFC 8414 §3.
 METADATA_PATH = "/.well-known/oauth-authorization-server"
-#: What the API asks for: `read` for a GET, `write` for anything else. A token call that names none gets both.
-SCOPES = ("read", "write")
 
+#: The API needs `read` for a GET and `write` for other methods; a token request without a scope gets both.
+_SCOPES = ("read", "write")
 _CHALLENGE = 'Basic realm="seic sandbox", charset="UTF-8"'
 _GRANT_TYPE = "client_credentials"
-
-_Answer: TypeAlias = Mapping[str, Any]
 
 
 @attrs.frozen(kw_only=True)
 class ProviderUrls:
-    """Where the provider is reached.
+    """The base URLs of the provider.
 
     Args:
-        issuer: The host that asks for no client certificate.
-        mtls: The host that demands one; None where that is not known.
+        issuer: The host without a client certificate.
+        mtls: The host with a client certificate; None if it is unknown.
     """
 
     issuer: str
     mtls: str | None
 
 
+@attrs.frozen(eq=False, repr=False)
 class OAuth2Endpoints:
-    """Answers the plain provider's calls.
+    """The endpoints of the provider; `urls_for` returns the base URLs for a request."""
 
-    Args:
-        registration: Who is known.
-        registry: The tokens.
-        addresses: Tells where the caller reaches the provider.
-    """
+    registration: Registration
+    registry: TokenRegistry
+    urls_for: Callable[[web.BaseRequest], ProviderUrls]
+    _signer: JwtSigner = attrs.field(factory=JwtSigner, init=False)
 
-    def __init__(
-        self, registration: Registration, registry: TokenRegistry, addresses: Callable[[web.BaseRequest], ProviderUrls]
-    ) -> None:
-        self._registration = registration
-        self._registry = registry
-        self._addresses = addresses
-        self._signer = JwtSigner()
-
-    async def token(self, request: web.BaseRequest, peer: Peer | None) -> _Answer:
-        """Return the reply to a token call.
+    async def token(self, request: web.BaseRequest, peer: Peer | None) -> JsonBody:
+        """Return the response to a token request.
 
         Raises:
-            ErrorResponse: The request breaks one of the rules.
+            ErrorResponse: The request is invalid.
         """
         form = await self._read_client_form(request, peer)
-        (grant_type,) = required(form, "grant_type")
-        if grant_type != _GRANT_TYPE:
-            raise unknown_grant_type([_GRANT_TYPE])
+        select_grant(form, {_GRANT_TYPE: None})
         family = TokenFamily(
-            dialect="plain",
-            username=self._registration.client_id,
-            # RFC 8705 §3: whoever shows a certificate gets a token that is bound to it.
+            dialect="oauth2",
+            username=self.registration.client_id,
+            # RFC 8705 §3: a token requested with a certificate is bound to it.
             thumbprint=None if peer is None else peer.thumbprint,
             scope=_scope(form),
         )
-        issuer = self._addresses(request).issuer
+        issuer = self.urls_for(request).issuer
         audience = _audience(form) or issuer
-        token, record = self._registry.issue(
-            family, lambda record: self._signer.sign(_claims(record, issuer=issuer, audience=audience), kind="at+jwt")
-        )
+
+        def make_token(record: TokenRecord) -> str:
+            return self._signer.sign(_claims(record, issuer=issuer, audience=audience), typ="at+jwt")
+
+        token, record = self.registry.issue(family, make_token)
         return {
             "access_token": token,
             "token_type": "Bearer",
@@ -104,33 +95,31 @@ class OAuth2Endpoints:
         }
 
     async def revoke(self, request: web.BaseRequest, peer: Peer | None) -> web.Response:
-        """Kill a token; one that is dead already is dead (RFC 7009 §2.2).
+        """Revoke a token; an inactive token causes no error (RFC 7009 §2.2).
 
         Raises:
-            ErrorResponse: The request breaks one of the rules.
+            ErrorResponse: The request is invalid.
         """
         form = await self._read_client_form(request, peer)
         (token,) = required(form, "token")
-        family = self._registry.family_of(token)
-        if family is not None and family.dialect == "plain":
-            self._registry.revoke_family(family)
+        family = self.registry.family_of(token)
+        if family is not None and family.dialect == "oauth2":
+            self.registry.revoke_family(family)
         return web.Response(status=200)
 
-    async def introspect(self, request: web.BaseRequest, peer: Peer | None) -> _Answer:
-        """Return what is known of a token (RFC 7662 §2.2); of a dead one, only that it is.
+    async def introspect(self, request: web.BaseRequest, peer: Peer | None) -> JsonBody:
+        """Return the state of a token (RFC 7662 §2.2).
 
         Raises:
-            ErrorResponse: The request breaks one of the rules.
+            ErrorResponse: The request is invalid.
         """
         form = await self._read_client_form(request, peer)
         (token,) = required(form, "token")
         try:
-            record = self._registry.find(token)
+            record = self.registry.find(token, "oauth2")
         except InactiveToken:
             return {"active": False}
         family = record.family
-        if family.dialect != "plain":
-            return {"active": False}
         issued = record.issued_at // 1000
         return {
             "active": True,
@@ -138,56 +127,55 @@ class OAuth2Endpoints:
             "client_id": family.username,
             "sub": family.username,
             "scope": family.scope,
-            "iss": self._addresses(request).issuer,
+            "iss": self.urls_for(request).issuer,
             "iat": issued,
-            "exp": issued + int(self._registry.active_lifetime),
+            "exp": issued + int(self.registry.active_lifetime),
             **_confirmation(family),
         }
 
-    async def metadata(self, request: web.BaseRequest, _peer: Peer | None) -> _Answer:
-        """Return the provider's own description (RFC 8414 §2).
+    async def metadata(self, request: web.BaseRequest, _peer: Peer | None) -> JsonBody:
+        """Return the metadata of the provider (RFC 8414 §2).
 
         Raises:
-            ErrorResponse: The method is another.
+            ErrorResponse: The method is not GET.
         """
-        _demand_get(request)
-        addresses = self._addresses(request)
-        issuer = addresses.issuer
-        answer: dict[str, Any] = {
-            "issuer": issuer,
-            **_endpoints(issuer),
-            "jwks_uri": f"{issuer}{KEYS_PATH}",
-            "scopes_supported": list(SCOPES),
-            # RFC 8414 §2 demands the member; there is no login here.
+        _check_get(request)
+        urls = self.urls_for(request)
+        metadata: dict[str, Any] = {
+            "issuer": urls.issuer,
+            **_endpoints(urls.issuer),
+            "jwks_uri": f"{urls.issuer}{KEYS_PATH}",
+            "scopes_supported": list(_SCOPES),
+            # RFC 8414 §2 requires the member; there is no authorization endpoint.
             "response_types_supported": [],
             "grant_types_supported": [_GRANT_TYPE],
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "tls_client_auth"],
             "tls_client_certificate_bound_access_tokens": True,
         }
-        if addresses.mtls is not None:
+        if urls.mtls is not None:
             # RFC 8705 §5
-            answer["mtls_endpoint_aliases"] = _endpoints(addresses.mtls)
-        return answer
+            metadata["mtls_endpoint_aliases"] = _endpoints(urls.mtls)
+        return metadata
 
-    async def keys(self, request: web.BaseRequest, _peer: Peer | None) -> _Answer:
-        """Return the keys that verify the tokens (RFC 7517 §5).
+    async def keys(self, request: web.BaseRequest, _peer: Peer | None) -> JsonBody:
+        """Return the keys that verify the access tokens (RFC 7517 §5).
 
         Raises:
-            ErrorResponse: The method is another.
+            ErrorResponse: The method is not GET.
         """
-        _demand_get(request)
+        _check_get(request)
         return {"keys": [self._signer.public_jwk]}
 
     async def _read_client_form(self, request: web.BaseRequest, peer: Peer | None) -> Form:
         form = await read_post(request)
         if "client_secret" in form:
             raise invalid_request(
-                "The client_secret belongs in the Authorization header alone.",
-                InvalidField("client_secret", "body", "must not stand in the form"),
+                "The client_secret must be only in the Authorization header.",
+                InvalidField("client_secret", "body", "must not be in the form"),
             )
-        known = self._registration
+        known = self.registration
         if peer is not None and hdrs.AUTHORIZATION not in request.headers and "client_id" in form:
-            # RFC 8705 §2.1: the certificate is the proof; its subject is registered.
+            # RFC 8705 §2.1: the certificate, with the registered subject, authenticates the client.
             if not same(form["client_id"], known.client_id) or peer.common_name != known.username:
                 raise authentication_failure("The client_id is unknown, or the certificate is not the client's.")
             return form
@@ -196,12 +184,12 @@ class OAuth2Endpoints:
         if not (same(client_id, known.client_id) & same(client_secret, known.client_secret)):
             raise authentication_failure("The client_id or the client_secret is wrong.", challenge=_CHALLENGE)
         if not same(form.get("client_id", client_id), client_id):
-            raise invalid_request("The client_id of the form is another than that of the Authorization header.")
+            raise invalid_request("The client_id of the form and the one of the Authorization header differ.")
         return form
 
 
 def _decode(half: str) -> str:
-    """Undo the form encoding of one half of Basic (RFC 6749 §2.3.1)."""
+    """Decode the user or the password of Basic authentication (RFC 6749 §2.3.1)."""
     try:
         return urllib.parse.unquote_plus(half, errors="strict")
     except ValueError:
@@ -209,11 +197,11 @@ def _decode(half: str) -> str:
 
 
 def _scope(form: Form) -> str:
-    wanted = form.get("scope", " ".join(SCOPES)).split(" ")
-    if not set(wanted) <= set(SCOPES) or len(set(wanted)) != len(wanted):
-        fault = InvalidField("scope", "body", f"must be of: {' '.join(SCOPES)}")
-        raise ErrorResponse(400, SCOPE_INVALID, "The scope is unknown or malformed.", faults=[fault])
-    return " ".join(wanted)
+    scopes = form.get("scope", " ".join(_SCOPES)).split(" ")
+    if not set(scopes) <= set(_SCOPES) or len(set(scopes)) != len(scopes):
+        field = InvalidField("scope", "body", f"must be of: {' '.join(_SCOPES)}")
+        raise ErrorResponse(400, SCOPE_INVALID, "The scope is unknown or malformed.", fields=[field])
+    return " ".join(scopes)
 
 
 def _audience(form: Form) -> str | None:
@@ -223,8 +211,8 @@ def _audience(form: Form) -> str | None:
     # RFC 8707 §2: an absolute URI without a fragment.
     scheme, _, rest = resource.partition(":")
     if not scheme.isalnum() or not rest or "#" in resource:
-        fault = InvalidField("resource", "body", "must be an absolute URI without a fragment")
-        raise ErrorResponse(400, TARGET_INVALID, "The resource is malformed.", faults=[fault])
+        field = InvalidField("resource", "body", "must be an absolute URI without a fragment")
+        raise ErrorResponse(400, TARGET_INVALID, "The resource is malformed.", fields=[field])
     return resource
 
 
@@ -233,9 +221,9 @@ def _claims(record: TokenRecord, *, issuer: str, audience: str) -> Mapping[str, 
     issued = record.issued_at // 1000
     return {
         "iss": issuer,
-        "sub": record.username,
+        "sub": record.family.username,
         "aud": audience,
-        "client_id": record.username,
+        "client_id": record.family.username,
         "iat": issued,
         "exp": issued + int(record.seconds_left),
         "jti": str(uuid.uuid4()),
@@ -257,6 +245,6 @@ def _endpoints(host: str) -> Mapping[str, str]:
     }
 
 
-def _demand_get(request: web.BaseRequest) -> None:
+def _check_get(request: web.BaseRequest) -> None:
     if request.method != "GET":
-        raise unknown_resource("This is read with a GET.")
+        raise unknown_resource("This endpoint accepts only GET.")

@@ -1,4 +1,4 @@
-"""Authorization codes: what a person agreed to at a login, good for seconds and for one token call. Knows no HTTP."""
+"""Authorization codes of the platform: valid for some seconds and for one token request."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import attrs
 
 from seic.sandbox._token_registry import TokenFamily, TokenRegistry
 
-#: Seconds that a code lives on the platform.
-CODE_LIFETIME = 20.0
+#: Seconds until a code expires on the platform.
+_CODE_LIFETIME = 20.0
 
 
 @attrs.frozen(kw_only=True)
 class AuthorizationRequest:
-    """What a login was begun with, and a person agreed to.
+    """The parameters of a login (RFC 6749 §4.1.1).
 
     Args:
-        redirect_url: Where the login returns to.
-        state: What it brings back there.
-        scope: What the application may do.
-        code_challenge: The S256 challenge whose verifier the token call has to show (RFC 7636); None for a login
-            without one.
+        redirect_url: The redirect URL.
+        state: The state, returned with the code.
+        scope: The scope.
+        code_challenge: The S256 challenge, whose verifier the token request must have (RFC 7636); None without one.
         end_other_sessions: Whether the account's other sessions end.
     """
 
@@ -34,7 +33,7 @@ class AuthorizationRequest:
 
 
 class InvalidCode(Exception):
-    """The code opens nothing; the message says why, in a sentence."""
+    """The code cannot be used; the message is a sentence that gives the reason."""
 
 
 @attrs.define
@@ -45,51 +44,46 @@ class _IssuedCode:
     family: TokenFamily | None = None
 
 
+@attrs.frozen(eq=False, repr=False)
 class AuthorizationCodes:
-    """Issues codes and redeems them; used from the server's thread alone.
+    """Issues codes and looks them up; only the server's thread may use it."""
 
-    Args:
-        clock: Seconds; only differences count.
-        registry: Where the family dies that a code led to, should the code be shown again.
-    """
-
-    def __init__(self, *, clock: Callable[[], float], registry: TokenRegistry) -> None:
-        self._clock = clock
-        self._registry = registry
-        self._entries: dict[str, _IssuedCode] = {}
+    clock: Callable[[], float]
+    registry: TokenRegistry
+    _codes: dict[str, _IssuedCode] = attrs.field(factory=dict, init=False)
 
     def issue(self, authorization: AuthorizationRequest) -> str:
         """Return a new code."""
         code = secrets.token_urlsafe(24)
-        self._entries[code] = _IssuedCode(authorization, self._clock())
+        self._codes[code] = _IssuedCode(authorization, self.clock())
         return code
 
-    def look_up(self, code: str) -> AuthorizationRequest:
-        """Return what a live code stands for, without using it up.
+    def find(self, code: str) -> AuthorizationRequest:
+        """Return the request that a valid code belongs to, without using the code.
 
-        A code that was used before has been stolen from somebody: all that came of it dies (RFC 6749 §4.1.2).
+        A code that was used before may have been stolen: all tokens that came from it are revoked (RFC 6749 §4.1.2).
 
         Raises:
-            InvalidCode: It is unknown, used or too old.
+            InvalidCode: It is unknown, used or expired.
         """
-        entry = self._entries.get(code)
-        if entry is None:
+        issued = self._codes.get(code)
+        if issued is None:
             raise InvalidCode("The code is unknown.")
-        if entry.used:
-            if entry.family is not None:
-                self._registry.revoke_family(entry.family)
-            raise InvalidCode("The code was used before; all that came of it is dead now.")
-        if self._clock() - entry.issued >= CODE_LIFETIME:
-            raise InvalidCode("The code is too old: it lives for 20 seconds.")
-        return entry.authorization
+        if issued.used:
+            if issued.family is not None:
+                self.registry.revoke_family(issued.family)
+            raise InvalidCode("The code was used before; all tokens that came from it are now revoked.")
+        if self.clock() - issued.issued >= _CODE_LIFETIME:
+            raise InvalidCode(f"The code has expired: it is valid for {_CODE_LIFETIME:.0f} seconds.")
+        return issued.authorization
 
-    def use_up(self, code: str, family: TokenFamily | None) -> None:
-        """Have a code that was looked up open nothing again.
+    def mark_used(self, code: str, family: TokenFamily | None) -> None:
+        """Invalidate a code.
 
         Args:
-            code: The code.
-            family: What it led to; None where the token call failed.
+            code: A code that was found.
+            family: The tokens that came from it; None if the token request failed.
         """
-        entry = self._entries[code]
-        entry.used = True
-        entry.family = family
+        issued = self._codes[code]
+        issued.used = True
+        issued.family = family

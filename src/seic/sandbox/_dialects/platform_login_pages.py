@@ -1,4 +1,4 @@
-"""The pages that a person sees: plain HTML, no script, nothing from elsewhere. Every value is escaped here."""
+"""The HTML pages of a login: no script, no external resources; every value is escaped here."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ $content
 </html>
 """)
 
-# "Log in" comes first in the form, so that the Enter key means it.
-_LOGIN = string.Template("""<p class="quiet">Afterwards you return to the application at <strong>$target</strong>.</p>
+# "Log in" is the first button, so that the Enter key activates it.
+_LOGIN = string.Template("""<p class="quiet">You then return to the application at <strong>$target</strong>.</p>
 $notices<form method="post" action="$path">
 <input type="hidden" name="login" value="$login">
 <input type="hidden" name="csrf" value="$csrf">
@@ -72,7 +72,7 @@ $notices<form method="post" action="$path">
 </div>
 </form>""")
 
-# The page holds no script and loads nothing: what could not be prevented otherwise, the browser prevents.
+# The page has no script and loads nothing; the policy has the browser enforce that.
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'; form-action "
 
@@ -80,21 +80,21 @@ _POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none
 def login_page(
     *, login: str, csrf: str, redirect_url: str, end_other_sessions: bool, email: str = "", is_wrong: bool = False
 ) -> web.Response:
-    """Return the page that asks for email and password.
+    """Return the page with the form for email and password.
 
     Args:
-        login: Which login it is.
-        csrf: What proves that the form came from here.
-        redirect_url: Where the login returns to.
-        end_other_sessions: Say that other sessions will end.
-        email: What was typed before.
-        is_wrong: Say that email or password were wrong.
+        login: The id of the login.
+        csrf: The token that proves that the form came from this page.
+        redirect_url: The redirect URL of the login.
+        end_other_sessions: Announce that other sessions end.
+        email: The email address entered before.
+        is_wrong: Report that the email address or the password is wrong.
     """
     notices = ""
     if is_wrong:
         notices = '<p class="bad" role="alert" id="problem">The email address or the password is wrong.</p>\n'
     if end_other_sessions:
-        notices += '<p class="quiet">Your sessions elsewhere will be ended.</p>\n'
+        notices += '<p class="quiet">Your other sessions will end.</p>\n'
     target = urllib.parse.urlsplit(redirect_url)
     content = _LOGIN.substitute(
         target=escape(target.netloc),
@@ -105,27 +105,27 @@ def login_page(
         email=escape(email),
         invalid=' aria-invalid="true" aria-describedby="problem"' if is_wrong else "",
     )
-    # Browsers hold the redirect that answers a form to the same policy; it cannot name an IPv6 address.
+    # Browsers apply form-action to the redirect after the form, too; a policy cannot name an IPv6 address.
     origin = f"{target.scheme}:" if "[" in target.netloc else f"{target.scheme}://{target.netloc}"
     return _page(403 if is_wrong else 200, "Log in", content, form_action=f"'self' {origin}", error=is_wrong)
 
 
-def refusal_page(status: int, message: str) -> web.Response:
-    """Return the page that says why there is no login.
+def error_page(status: int, message: str) -> web.Response:
+    """Return the page for a login that is not possible.
 
     Args:
         status: The HTTP status.
-        message: A sentence for people.
+        message: The reason, a sentence.
     """
     content = (
         f'<p class="bad" role="alert">{escape(message)}</p>\n'
-        '<p class="quiet">Go back to the application that sent you here, and begin again there.</p>'
+        '<p class="quiet">Go back to the application and start again.</p>'
     )
-    return _page(status, "You cannot log in this way", content, form_action="'none'")
+    return _page(status, "Login failed", content, form_action="'none'")
 
 
 def _page(status: int, heading: str, content: str, *, form_action: str, error: bool = False) -> web.Response:
-    # Screen readers read the title first.
+    # Screen readers read the title first, so it says "Error".
     title = f"{'Error: ' if error else ''}{heading} – seic sandbox"
     text = _PAGE.substitute(title=title, style=_STYLE, heading=heading, content=content)
     return web.Response(status=status, text=text, content_type="text/html", headers=_headers(form_action))

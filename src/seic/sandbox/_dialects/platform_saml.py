@@ -1,7 +1,7 @@
-"""The identity provider whose SAML documents the platform takes: it signs them, and knows its own again.
+"""The identity provider that the platform trusts: it signs SAML documents and verifies them.
 
-Signatures are signxml's work. Whatever is read of a document is read of the part that its signature covers, for the
-rest may be anybody's. signxml and lxml are imported where a document is really made or read.
+signxml makes and checks the signatures. Only the signed part of a document is read; the rest may be forged. signxml and
+lxml are imported when the first document is signed or read.
 """
 
 from __future__ import annotations
@@ -11,21 +11,19 @@ import binascii
 import datetime as dt
 import functools
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import attrs
 
-from seic.sandbox._token_registry import TokenRegistry
-
-if TYPE_CHECKING:
-    from seic.sandbox._certificates import IssuedCertificate
+from seic.sandbox._certificates import IssuedCertificate
 
 _ASSERTION = "{urn:oasis:names:tc:SAML:2.0:assertion}"
 _PROTOCOL = "{urn:oasis:names:tc:SAML:2.0:protocol}"
 _SUCCESS = "urn:oasis:names:tc:SAML:2.0:status:Success"
 _ISSUER = "https://idp.sandbox.example"
 
-# Where signxml puts the signature: behind the issuer, as the schema has it (SAML core §2.3.3).
+# signxml replaces the placeholder; the schema wants the signature after the issuer (SAML core §2.3.3).
 _ASSERTION_TEMPLATE = """\
 <saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="{id}" Version="2.0" IssueInstant="{now}">\
 <saml:Issuer>{issuer}</saml:Issuer>\
@@ -43,33 +41,33 @@ _RESPONSE_TEMPLATE = """\
 
 
 class InvalidSamlDocument(Exception):
-    """The document proves nobody; the message says why, in a sentence that repeats nothing of it."""
+    """The document is invalid; the message is a sentence that gives the reason without repeating the document."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class IdentityProvider:
-    """Signs SAML documents and reads them.
+    """Signs and reads SAML documents.
 
     Args:
-        certificate: What it signs with; registered at the platform.
-        registry: Whose time counts.
+        certificate: The certificate and key for signatures.
+        now: Returns the wall time, in seconds since the epoch.
     """
 
     certificate: IssuedCertificate
-    registry: TokenRegistry
+    now: Callable[[], float]
 
     def assertion(self, email: str, *, lifetime: float) -> bytes:
-        """Return a signed assertion that a person has logged in.
+        """Return a signed assertion that a user has logged in.
 
         Args:
-            email: The person.
-            lifetime: Seconds until it ends.
+            email: The user.
+            lifetime: Seconds until it expires.
         """
         return _serialize(self._sign(email, lifetime))
 
     def response(self, email: str, *, lifetime: float) -> bytes:
-        """Return a response around such an assertion; it is the assertion that is signed."""
-        parts = {"id": _new_id(), "now": _instant(self.registry.now()), "status": _SUCCESS}
+        """Return a response with such an assertion; only the assertion is signed."""
+        parts = {"id": _new_id(), "now": _instant(self.now()), "status": _SUCCESS}
         return _RESPONSE_TEMPLATE.format(assertion=_serialize(self._sign(email, lifetime)).decode(), **parts).encode()
 
     def _sign(self, email: str, lifetime: float) -> Any:
@@ -77,7 +75,7 @@ class IdentityProvider:
         from signxml.algorithms import CanonicalizationMethod, SignatureMethod
         from signxml.signer import XMLSigner
 
-        now = self.registry.now()
+        now = self.now()
         parts = {
             "id": _new_id(),
             "issuer": _ISSUER,
@@ -87,7 +85,7 @@ class IdentityProvider:
             "email": "",
         }
         root = etree.fromstring(_ASSERTION_TEMPLATE.format(**parts))
-        # Set on the tree, not in the text: a name may hold what XML escapes.
+        # Set on the tree and not in the text, so that it is escaped.
         for name in root.iter(f"{_ASSERTION}NameID"):
             name.text = email
         signer = XMLSigner(
@@ -98,24 +96,24 @@ class IdentityProvider:
         return signer.sign(root, key=self.certificate.key_pem, cert=pem, reference_uri=f"#{parts['id']}")
 
     def read(self, document: str, *, is_response: bool) -> str:
-        """Return the email address of the person whom a document speaks of.
+        """Return the email address of a document's subject.
 
         Args:
-            document: Base64 of XML.
-            is_response: Whether it is a whole response, or the assertion alone.
+            document: The XML, as Base64.
+            is_response: Whether it is a response or an assertion.
 
         Raises:
-            InvalidSamlDocument: It is none, its signature is not this provider's, or it is not valid now.
+            InvalidSamlDocument: It is malformed, not signed by this provider, or not valid now.
         """
         root = _parse(document)
         expected = f"{_PROTOCOL}Response" if is_response else f"{_ASSERTION}Assertion"
         if root.tag != expected:
-            raise InvalidSamlDocument(f"The document is no SAML {'response' if is_response else 'assertion'}.")
+            raise InvalidSamlDocument(f"The document is not a SAML {'response' if is_response else 'assertion'}.")
         if len(list(root.iter(f"{_ASSERTION}Assertion"))) != 1:
-            raise InvalidSamlDocument("The document must hold exactly one assertion.")
+            raise InvalidSamlDocument("The document must have exactly one assertion.")
         signed = self._verify(root)
         if is_response and _status(root if signed.tag != expected else signed) != _SUCCESS:
-            raise InvalidSamlDocument("The response tells of a login that failed.")
+            raise InvalidSamlDocument("The response reports a failed login.")
         assertion = signed if signed.tag == f"{_ASSERTION}Assertion" else signed.find(f"{_ASSERTION}Assertion")
         if assertion is None:
             raise InvalidSamlDocument("The signature covers no assertion.")
@@ -139,8 +137,8 @@ class IdentityProvider:
                 root, x509_cert=self.certificate.cert_pem.decode(), expect_config=config, id_attribute="ID"
             )
         except (SignXMLException, etree.LxmlError, ValueError):
-            # The cause may repeat what was sent.
-            raise InvalidSamlDocument("The document's signature is missing, or not the identity provider's.") from None
+            # The cause may repeat the document.
+            raise InvalidSamlDocument("The document's signature is missing or invalid.") from None
         signed = None if isinstance(result, list) else result.signed_xml
         if signed is None:
             raise InvalidSamlDocument("The signature covers no element.")
@@ -149,9 +147,9 @@ class IdentityProvider:
     def _check_time(self, assertion: Any) -> None:
         conditions = assertion.find(f"{_ASSERTION}Conditions")
         if conditions is None or "NotOnOrAfter" not in conditions.attrib:
-            raise InvalidSamlDocument("The assertion names no end.")
+            raise InvalidSamlDocument("The assertion has no NotOnOrAfter.")
         bounded = [conditions, *assertion.iter(f"{_ASSERTION}SubjectConfirmationData")]
-        now = self.registry.now()
+        now = self.now()
         if any(now < _seconds(each.get("NotBefore", "")) for each in bounded if "NotBefore" in each.attrib):
             raise InvalidSamlDocument("The assertion is not valid yet.")
         if any(now >= _seconds(each.get("NotOnOrAfter", "")) for each in bounded if "NotOnOrAfter" in each.attrib):
@@ -164,14 +162,14 @@ def _parse(document: str) -> Any:
     try:
         xml = base64.b64decode(document, validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidSamlDocument("The document is no Base64.") from None
+        raise InvalidSamlDocument("The document is not Base64.") from None
     try:
         root = etree.fromstring(xml, _parser())
     except (etree.XMLSyntaxError, ValueError):
-        raise InvalidSamlDocument("The document is no XML.") from None
+        raise InvalidSamlDocument("The document is not XML.") from None
     if root.getroottree().docinfo.doctype:
-        # A document type brings entities, and they bring files and bombs.
-        raise InvalidSamlDocument("The document declares a type.")
+        # Entities of a document type can read files and expand without limit.
+        raise InvalidSamlDocument("The document has a document type declaration.")
     return root
 
 
@@ -188,7 +186,7 @@ def _status(response: Any) -> str | None:
 
 
 def _text(element: Any) -> str:
-    # All of the text: a comment inside a name must not cut it short.
+    # A comment inside the element must not cut its text short.
     return "" if element is None else "".join(element.itertext()).strip()
 
 
@@ -211,6 +209,6 @@ def _seconds(instant: str) -> float:
     try:
         moment = dt.datetime.fromisoformat(instant.strip())
     except ValueError:
-        raise InvalidSamlDocument("A time of the assertion cannot be read.") from None
-    # SAML core §1.3.3: times are in UTC and need not say so.
+        raise InvalidSamlDocument("A time of the assertion is malformed.") from None
+    # SAML core §1.3.3: times are in UTC, with or without a suffix.
     return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()

@@ -1,4 +1,4 @@
-"""What the sandbox counted: a snapshot for those who ask, and the counter behind it."""
+"""Counts of connections, requests and tokens at each host."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import attrs
 
 HostName: TypeAlias = Literal["api", "mtls"]
-Counted: TypeAlias = Literal[
+CountName: TypeAlias = Literal[
     "connections",
     "token_requests",
     "tokens_issued",
@@ -26,21 +26,20 @@ Counted: TypeAlias = Literal[
 
 @attrs.frozen(kw_only=True)
 class HostCounts:
-    """What one host has seen since the start.
+    """The counts of one host since the start.
 
     Args:
-        connections: Finished TLS handshakes (TCP connections behind a proxy, all counted as the api host's).
-        token_requests: Calls of a token endpoint, of every grant type and outcome; counted as they arrive.
-        tokens_issued: Token calls that got a token.
-        tokens_invalidated: Calls of the gateway's token endpoint, or of a revocation endpoint, that were promised a
-            token's death.
-        token_refusals: Token calls that broke a rule.
-        token_faults: Token calls that were answered by a fault planned with `fail_tokens`.
-        login_requests: Calls of the pages that a login takes.
-        revocation_requests: Calls of a revocation endpoint.
-        info_requests: Calls that ask about a token or about the provider: tokeninfo, introspection, metadata, keys.
-        api_calls: All other calls, whatever their outcome; counted as they arrive.
-        api_refusals: API calls turned away with 401 or 403.
+        connections: Completed TLS handshakes; behind a proxy, TCP connections, all counted at the api host.
+        token_requests: Requests to a token endpoint, of every grant type and outcome, counted on arrival.
+        tokens_issued: Token requests that got a token.
+        tokens_invalidated: Successful revocations, at the gateway's token endpoint or a revocation endpoint.
+        token_refusals: Token requests that broke a rule.
+        token_faults: Token requests answered with a failure planned by `fail_tokens`.
+        login_requests: Requests for the login pages.
+        revocation_requests: Requests to a revocation endpoint.
+        info_requests: Requests for tokeninfo, introspection, metadata or keys.
+        api_calls: All other requests, of every outcome, counted on arrival.
+        api_refusals: API requests answered with 401 or 403.
     """
 
     connections: int = 0
@@ -58,7 +57,7 @@ class HostCounts:
 
 @attrs.frozen(kw_only=True)
 class Counts(HostCounts):
-    """A snapshot: the sums over both hosts, and each host's own. Behind a proxy a call with a certificate is `mtls`."""
+    """The sums over both hosts, and the counts of each; behind a proxy, a request with a certificate is `mtls`."""
 
     api: HostCounts
     mtls: HostCounts
@@ -74,13 +73,13 @@ class RequestCounter:
             "mtls": collections.Counter(),
         }
 
-    def add(self, host: HostName, counted: Counted) -> None:
-        """Count one more."""
+    def add(self, host: HostName, name: CountName) -> None:
+        """Add one to a count."""
         with self._lock:
-            self._hosts[host][counted] += 1
+            self._hosts[host][name] += 1
 
     def snapshot(self) -> Counts:
-        """Return the counts of this moment, consistent among themselves."""
+        """Return the counts at one moment."""
         with self._lock:
             api, mtls = self._hosts["api"].copy(), self._hosts["mtls"].copy()
         return Counts(api=HostCounts(**api), mtls=HostCounts(**mtls), **(api + mtls))

@@ -1,11 +1,10 @@
-"""One request from arrival to reply: who calls, what it counts as, who answers, and a tracking id on every reply."""
+"""The path of a request through the sandbox: client certificate, route, counts, faults, response, tracking id."""
 
 from __future__ import annotations
 
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
 
 import attrs
 from aiohttp import hdrs, web
@@ -16,6 +15,7 @@ from seic.sandbox._error_responses import (
     REQUEST_INVALID,
     ErrorFormat,
     ErrorResponse,
+    JsonBody,
     gateway_error_body,
     internal_error,
     invalid_request,
@@ -24,147 +24,139 @@ from seic.sandbox._error_responses import (
 )
 from seic.sandbox._peer import FORWARDED_CERTIFICATE, Peer, peer_of_header
 from seic.sandbox._resource_server import ResourceServer
-from seic.sandbox._server.counts import Counted, HostName, RequestCounter
-from seic.sandbox._server.faults import FaultInjector, PlannedFailure
+from seic.sandbox._server.counts import CountName, HostName, RequestCounter
+from seic.sandbox._server.fault_injection import FaultInjector, PlannedFailure
 from seic.sandbox._token_registry import Dialect
 
-TRACKING_HEADER = "requesttrackingid"
+_TRACKING_HEADER = "requesttrackingid"
 
 _LOGGER = logging.getLogger("seic.sandbox")
 _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 401, 403, 429, 500
-_API_FORMS: Mapping[Dialect, ErrorFormat] = {
+_API_ERROR_FORMATS: Mapping[Dialect, ErrorFormat] = {
     "gateway": gateway_error_body,
     "platform": platform_error_body,
-    "plain": oauth2_error_body,
+    "oauth2": oauth2_error_body,
 }
 
-Answer: TypeAlias = "Mapping[str, Any] | web.Response"
 
-
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Route:
-    """What stands at one path.
+    """The endpoint of a path.
 
     Args:
-        answer: Returns the body of a 200, or a whole response; raises ErrorResponse.
-        form: How its refusals are written.
-        counted: What a call of it counts as.
-        kills: Whether a success means that a token is dead.
+        respond: Returns the body of a response with status 200, or a response; raises ErrorResponse.
+        error_format: The error body of its dialect.
+        count: The count of its requests.
     """
 
-    answer: Callable[[web.BaseRequest, Peer | None], Awaitable[Answer]]
-    form: ErrorFormat
-    counted: Counted
-    kills: bool = False
+    respond: Callable[[web.BaseRequest, Peer | None], Awaitable[JsonBody | web.Response]]
+    error_format: ErrorFormat
+    count: CountName
 
 
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Dispatcher:
     """Answers every request of both hosts.
 
     Args:
-        routes: Who answers, by path.
-        api: Answers all else.
-        counter: Counts both.
-        faults: What goes wrong on purpose at the token endpoints.
-        challenge: Send `WWW-Authenticate` with a 401 of an API call; SEI's documents do not say whether SEI does.
-        behind_proxy: Take the client certificate from the proxy's header, not from the connection.
+        routes: The endpoints by path.
+        resource_server: Answers all other paths.
+        counter: Counts the requests of both.
+        faults: The planned failures of token requests.
+        challenge: Send `WWW-Authenticate` with a 401 of the API; SEI's documents do not say whether SEI does.
+        behind_proxy: Read the client certificate from the proxy's header and not from the connection.
     """
 
-    def __init__(
-        self,
-        *,
-        routes: Mapping[str, Route],
-        api: ResourceServer,
-        counter: RequestCounter,
-        faults: FaultInjector,
-        challenge: bool,
-        behind_proxy: bool,
-    ) -> None:
-        self._routes = routes
-        self._api = api
-        self._counter = counter
-        self._faults = faults
-        self._challenge = challenge
-        self._behind_proxy = behind_proxy
+    routes: Mapping[str, Route]
+    resource_server: ResourceServer
+    counter: RequestCounter
+    faults: FaultInjector
+    challenge: bool
+    behind_proxy: bool
 
-    async def reply(self, request: web.BaseRequest, host: HostName, peer: Peer | None) -> web.Response:
-        """Return the reply, whatever happens.
+    async def respond(self, request: web.BaseRequest, host: HostName, peer: Peer | None) -> web.Response:
+        """Return the response to a request; never raises.
 
         Args:
             request: The request.
-            host: The listener that it came in by.
-            peer: Who finished the TLS handshake with a certificate.
+            host: The host that received it.
+            peer: The client certificate of the connection.
         """
         tracking_id = str(uuid.uuid4())
-        route = self._routes.get(request.path)
-        form = _API_FORMS[self._api.dialect_of(request)] if route is None else route.form
+        route = self.routes.get(request.path)
+        if route is None:
+            error_format = _API_ERROR_FORMATS[self.resource_server.dialect_of(request)]
+        else:
+            error_format = route.error_format
         try:
-            if self._behind_proxy:
+            if self.behind_proxy:
                 peer = _forwarded_peer(request)
                 host = "api" if peer is None else "mtls"
             if route is None:
-                response = await self._answer_api_call(request, host, peer)
+                response = await self._respond_to_api_request(request, host, peer)
             else:
-                response = await self._answer_route(route, request, host, peer, tracking_id)
-        except ErrorResponse as refusal:
-            response = self._refuse(refusal, form, tracking_id)
+                response = await self._respond_at_route(route, request, host, peer, tracking_id)
+        except ErrorResponse as error:
+            response = self._error_response(error, error_format, tracking_id)
         except web.RequestPayloadError:
-            response = self._refuse(invalid_request("The body cannot be read."), form, tracking_id)
-        except Exception as error:  # noqa: BLE001 - a server answers whatever happens
-            # No traceback: the error's own words could repeat what was sent.
+            response = self._error_response(invalid_request("The body cannot be read."), error_format, tracking_id)
+        except Exception as error:  # noqa: BLE001 - every request gets a response
+            # Without traceback and message: they could repeat a secret of the request.
             _LOGGER.error("the sandbox failed: %s (tracking id %s)", type(error).__qualname__, tracking_id)  # noqa: TRY400
-            response = self._refuse(internal_error(), form, tracking_id)
-        response.headers.setdefault(TRACKING_HEADER, tracking_id)
+            response = self._error_response(internal_error(), error_format, tracking_id)
+        response.headers.setdefault(_TRACKING_HEADER, tracking_id)
         _LOGGER.debug(
-            "%s: %s call answered %d (tracking id %s)",
+            "%s: %s request answered with %d (tracking id %s)",
             host,
-            "api" if route is None else route.counted.partition("_")[0],
+            "api" if route is None else route.count.partition("_")[0],
             response.status,
             tracking_id,
         )
         return response
 
     def reject(self) -> web.Response:
-        """Return the reply to what is no HTTP request."""
+        """Return the response to input that is not an HTTP request."""
         tracking_id = str(uuid.uuid4())
-        response = self._refuse(invalid_request("This is no HTTP request."), gateway_error_body, tracking_id)
-        response.headers[TRACKING_HEADER] = tracking_id
+        response = self._error_response(invalid_request("This is not HTTP."), gateway_error_body, tracking_id)
+        response.headers[_TRACKING_HEADER] = tracking_id
         return response
 
-    async def _answer_route(
+    async def _respond_at_route(
         self, route: Route, request: web.BaseRequest, host: HostName, peer: Peer | None, tracking_id: str
     ) -> web.Response:
-        self._counter.add(host, route.counted)
-        is_token_call = route.counted == "token_requests"
-        if is_token_call and (failure := await self._faults.next_failure()) is not None:
-            self._counter.add(host, "token_faults")
-            return _fail(failure, route.form, tracking_id)
+        self.counter.add(host, route.count)
+        is_token_request = route.count == "token_requests"
+        if is_token_request and (failure := await self.faults.next_failure()) is not None:
+            self.counter.add(host, "token_faults")
+            return _planned_response(failure, route.error_format, tracking_id)
         try:
-            answer = await route.answer(request, peer)
+            body = await route.respond(request, peer)
         except ErrorResponse:
-            if is_token_call:
-                self._counter.add(host, "token_refusals")
+            if is_token_request:
+                self.counter.add(host, "token_refusals")
             raise
-        if is_token_call and isinstance(answer, Mapping) and "access_token" in answer:
-            self._counter.add(host, "tokens_issued")
-        elif is_token_call or route.kills:
-            self._counter.add(host, "tokens_invalidated")
-        return answer if isinstance(answer, web.Response) else _json(200, answer)
+        if is_token_request and isinstance(body, Mapping) and "access_token" in body:
+            self.counter.add(host, "tokens_issued")
+        elif is_token_request or route.count == "revocation_requests":
+            self.counter.add(host, "tokens_invalidated")
+        return body if isinstance(body, web.Response) else _json(200, body)
 
-    async def _answer_api_call(self, request: web.BaseRequest, host: HostName, peer: Peer | None) -> web.Response:
-        self._counter.add(host, "api_calls")
+    async def _respond_to_api_request(
+        self, request: web.BaseRequest, host: HostName, peer: Peer | None
+    ) -> web.Response:
+        self.counter.add(host, "api_calls")
         try:
-            return _json(200, await self._api.answer(request, peer))
-        except ErrorResponse as refusal:
-            if refusal.status in (_UNAUTHORIZED, _FORBIDDEN):
-                self._counter.add(host, "api_refusals")
+            return _json(200, await self.resource_server.respond(request, peer))
+        except ErrorResponse as error:
+            if error.status in (_UNAUTHORIZED, _FORBIDDEN):
+                self.counter.add(host, "api_refusals")
             raise
 
-    def _refuse(self, refusal: ErrorResponse, form: ErrorFormat, tracking_id: str) -> web.Response:
-        response = _json(refusal.status, form(refusal, tracking_id))
-        # The standard demands it (RFC 6750 §3, RFC 6749 §5.2); of SEI nobody knows.
-        if refusal.challenge is not None and (self._challenge or form is oauth2_error_body):
-            response.headers[hdrs.WWW_AUTHENTICATE] = refusal.challenge
+    def _error_response(self, error: ErrorResponse, error_format: ErrorFormat, tracking_id: str) -> web.Response:
+        response = _json(error.status, error_format(error, tracking_id))
+        # The RFCs require it (RFC 6750 §3, RFC 6749 §5.2); SEI's documents do not mention it.
+        if error.challenge is not None and (self.challenge or error_format is oauth2_error_body):
+            response.headers[hdrs.WWW_AUTHENTICATE] = error.challenge
         return response
 
 
@@ -173,15 +165,15 @@ def _forwarded_peer(request: web.BaseRequest) -> Peer | None:
     if not values:
         return None
     if len(values) > 1:
-        # A proxy that adds its header where it should replace it would let a caller name anybody.
+        # A proxy that adds its header and keeps the client's would let a client impersonate anybody.
         raise invalid_request(f"There is more than one {FORWARDED_CERTIFICATE} header; the proxy must replace it.")
     try:
         return peer_of_header(values[0])
     except ValueError:
-        raise invalid_request(f"The {FORWARDED_CERTIFICATE} header is no percent-encoded PEM.") from None
+        raise invalid_request(f"The {FORWARDED_CERTIFICATE} header is not percent-encoded PEM.") from None
 
 
-def _fail(failure: PlannedFailure, form: ErrorFormat, tracking_id: str) -> web.Response:
+def _planned_response(failure: PlannedFailure, error_format: ErrorFormat, tracking_id: str) -> web.Response:
     if failure.body is not None:
         headers = {hdrs.CONTENT_TYPE: "text/plain; charset=utf-8", **failure.headers}
         return web.Response(status=failure.status, body=failure.body.encode(), headers=headers)
@@ -192,12 +184,12 @@ def _fail(failure: PlannedFailure, form: ErrorFormat, tracking_id: str) -> web.R
     else:
         code = REQUEST_INVALID
     transient = failure.status >= _SERVER_ERROR or failure.status == _TOO_MANY
-    refusal = ErrorResponse(failure.status, code, "This failure was planned.", transient=transient)
-    response = _json(failure.status, form(refusal, tracking_id))
+    error = ErrorResponse(failure.status, code, "This failure was planned.", transient=transient)
+    response = _json(failure.status, error_format(error, tracking_id))
     response.headers.update(failure.headers)
     return response
 
 
-def _json(status: int, body: Mapping[str, Any]) -> web.Response:
-    # RFC 6749 §5.1: what may hold a token is kept by nobody on its way.
+def _json(status: int, body: JsonBody) -> web.Response:
+    # RFC 6749 §5.1: a response that may have a token must not be cached.
     return web.json_response(body, status=status, headers={hdrs.CACHE_CONTROL: "no-store"})

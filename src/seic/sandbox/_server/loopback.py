@@ -1,8 +1,7 @@
-"""Listeners on loopback, served by one event loop in one background thread; knows nothing of what is answered.
+"""Hosts on loopback with TLS, served by one event loop in a background thread.
 
-The server is aiohttp's low-level one, because it hands the TLS object of a connection to whoever answers its requests
-(`transport.get_extra_info("ssl_object")`), and with it the client certificate. The ASGI servers do not: nothing in what
-they pass on has a place for it.
+It uses aiohttp's low-level server, which gives a request's handler access to the TLS connection
+(`transport.get_extra_info("ssl_object")`) and so to the client certificate; the ASGI interface has no place for it.
 """
 
 from __future__ import annotations
@@ -27,42 +26,48 @@ from seic.sandbox._certificates import CertificateAuthority
 from seic.sandbox._peer import Peer, peer_of_transport
 
 _LOGGER = logging.getLogger("seic.sandbox")
-#: The names on the certificate of both hosts.
+#: The names in the certificate of both hosts.
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-# Another process may have the IPv4 port's IPv6 twin; it is seldom that two in a row are taken.
+#: The oldest and the newest version that both hosts support.
+TLS_VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.MAXIMUM_SUPPORTED)
+# Another process may use the same port on IPv6; several attempts in a row rarely fail.
 _BIND_ATTEMPTS = 20
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class LoopbackHost:
-    """One host: its sockets, its TLS, and who answers.
+    """A host: its TLS context and its handlers.
 
     Args:
-        context: The server's TLS; None for plain HTTP.
-        answer: Called with each request and the peer that proved a certificate.
-        reject: Called for what is no HTTP request at all.
-        connected: Called once for each connection whose handshake is done.
+        context: The server's TLS context; None for plain HTTP.
+        respond: Called with each request and the client certificate.
+        reject: Called for input that is not an HTTP request.
+        connected: Called once per connection, after the handshake.
     """
 
     context: ssl.SSLContext | None
-    answer: Callable[[web.BaseRequest, Peer | None], Awaitable[web.StreamResponse]]
+    respond: Callable[[web.BaseRequest, Peer | None], Awaitable[web.StreamResponse]]
     reject: Callable[[], web.Response]
     connected: Callable[[], None]
 
 
 class LoopbackServer:
-    """Serves listeners from a thread of its own, between `start` and `stop`."""
+    """Serves hosts in a background thread, from `start` to `stop`."""
 
-    def __init__(self, listeners: Sequence[LoopbackHost]) -> None:
-        self._listeners = listeners
-        self._sockets: list[list[socket.socket]] = []  # of each listener, one for each family of addresses
+    def __init__(self, hosts: Sequence[LoopbackHost]) -> None:
+        self._hosts = hosts
+        self._sockets: list[list[socket.socket]] = []  # per host, one for each address family
         self._thread = threading.Thread(target=self._run, name="seic-sandbox", daemon=True)
         self._started: concurrent.futures.Future[Callable[[], object]] = concurrent.futures.Future()
 
     def start(self) -> list[int]:
-        """Return the listeners' ports once all accept connections; what keeps one from it is raised here."""
+        """Return the hosts' ports when all of them accept connections.
+
+        Raises:
+            OSError: A port or the thread is not available.
+        """
         try:
-            self._sockets.extend(bind_loopback() for _ in self._listeners)
+            self._sockets.extend(bind_loopback() for _ in self._hosts)
             ports = [sockets[0].getsockname()[1] for sockets in self._sockets]
             self._thread.start()
             self._started.result()
@@ -72,9 +77,9 @@ class LoopbackServer:
         return ports
 
     def stop(self) -> None:
-        """Cut every connection, close every socket and end the thread; what is in flight gets no answer."""
+        """Close every connection and socket and end the thread; pending requests get no response."""
         if self._thread.ident is not None:
-            # Fails where the start failed, or the loop is gone: then the thread ends by itself.
+            # It fails if the start failed or the loop has ended; the thread then ends by itself.
             with contextlib.suppress(Exception):
                 ask_to_stop = self._started.result()
                 ask_to_stop()
@@ -84,10 +89,10 @@ class LoopbackServer:
 
     def _run(self) -> None:
         try:
-            # Ends with cancelling what still runs: answers held back, and handshakes that nobody finishes.
+            # At its end, asyncio.run cancels held responses and unfinished handshakes.
             asyncio.run(self._serve())
         except BaseException as error:  # noqa: BLE001 - start() raises it in the caller's thread
-            # Raised in its turn, should the start be over: then nobody waits for it, and the thread's end tells of it.
+            # After the start, set_exception itself fails, and threading.excepthook reports the error.
             self._started.set_exception(error)
 
     async def _serve(self) -> None:
@@ -95,54 +100,54 @@ class LoopbackServer:
         loop.set_exception_handler(_log_loop_error)
         stopping = asyncio.Event()
         servers: list[asyncio.Server] = []
-        factories = [_Factory(listener) for listener in self._listeners]
+        factories = [_Factory(host) for host in self._hosts]
         try:
             for factory, sockets in zip(factories, self._sockets, strict=True):
-                context = factory.listener.context
+                context = factory.host.context
                 servers += [await loop.create_server(factory, sock=sock, ssl=context) for sock in sockets]
             self._started.set_result(lambda: loop.call_soon_threadsafe(stopping.set))
             await stopping.wait()
         finally:
             for server in servers:
                 server.close()
-            # An orderly TLS end waits for the other side, which may never read again.
+            # A clean TLS shutdown would wait for the client, which may never read again.
             for connection in itertools.chain(*(factory.connections for factory in factories)):
                 if connection.transport is not None:
                     connection.transport.abort()
 
 
 class _Factory(web.Server):
-    """Makes a protocol for each connection of one listener."""
+    """Creates the protocol of each connection to a host."""
 
-    def __init__(self, listener: LoopbackHost) -> None:
-        super().__init__(self._answer)
-        self.listener = listener
+    def __init__(self, host: LoopbackHost) -> None:
+        super().__init__(self._respond)
+        self.host = host
 
     def __call__(self) -> _Protocol:
         return _Protocol(self)
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        return await self.listener.answer(request, cast("_Protocol", request.protocol).peer)
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
+        return await self.host.respond(request, cast("_Protocol", request.protocol).peer)
 
 
 class _Protocol(web.RequestHandler):
-    """One connection. Its peer is read once, when the handshake is done."""
+    """A connection; its client certificate is read once, after the handshake."""
 
-    __slots__ = ("_listener", "peer")
+    __slots__ = ("_host", "peer")
 
     def __init__(self, factory: _Factory) -> None:
         super().__init__(
             factory,
             loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type] # documented: None turns it off, which would log whole URLs
+            access_log=None,  # type: ignore[arg-type] # documented: None turns it off; it would log whole URLs
             logger=_LOGGER,
         )
-        self._listener = factory.listener
+        self._host = factory.host
         self.peer: Peer | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.peer = peer_of_transport(transport)
-        self._listener.connected()
+        self._host.connected()
         super().connection_made(transport)
 
     def handle_error(
@@ -152,19 +157,19 @@ class _Protocol(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        # The base class logs, and answers with, the line that it could not parse: it may hold a secret.
-        response = self._listener.reject()
+        # The base class logs and returns the line that it could not parse, which may hold a secret.
+        response = self._host.reject()
         response.force_close()
         return response
 
 
 def bind_loopback() -> list[socket.socket]:
-    """Bind one free port on 127.0.0.1 and, where the machine speaks IPv6, on ::1 too.
+    """Bind a free port on 127.0.0.1 and, if the machine has IPv6, the same port on ::1.
 
-    `localhost` may resolve to either; a port taken on one alone could be another process's on the other.
+    `localhost` may resolve to either; on the other one, the port could belong to another process.
 
     Raises:
-        OSError: No port could be had.
+        OSError: No port is available.
     """
     if not _has_ipv6():
         return [_bind(socket.AF_INET, "127.0.0.1", 0)]
@@ -202,18 +207,18 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
 
 
 class _AlertingObject(ssl.SSLObject):
-    """A server's side of a handshake that tells a refused client why.
+    """The server's side of a handshake; sends the alert of a failed handshake.
 
-    asyncio drops a connection whose handshake fails, and with it the alert that OpenSSL has just written for the peer.
-    Asking for more to read has it sent first; then the client hangs up, or whatever else it sends ends the connection.
+    asyncio drops a connection whose handshake fails, together with the alert that OpenSSL has written for the client.
+    SSLWantReadError makes asyncio send the alert first; the next read then raises the error.
     """
 
     outgoing: ssl.MemoryBIO
-    _refusal: ssl.SSLError | None = None
+    _error: ssl.SSLError | None = None
 
     def do_handshake(self) -> None:
-        if self._refusal is not None:
-            raise self._refusal
+        if self._error is not None:
+            raise self._error
         try:
             super().do_handshake()
         except ssl.SSLWantReadError:
@@ -221,12 +226,12 @@ class _AlertingObject(ssl.SSLObject):
         except ssl.SSLError as error:
             if not self.outgoing.pending:
                 raise
-            self._refusal = error.with_traceback(None)
+            self._error = error.with_traceback(None)
             raise ssl.SSLWantReadError from None
 
 
 class _AlertingContext(ssl.SSLContext):
-    """Hands each handshake what it needs to know: whether there is something left to send."""
+    """Gives each handshake access to its outgoing data."""
 
     sslobject_class = _AlertingObject
 
@@ -237,20 +242,20 @@ class _AlertingContext(ssl.SSLContext):
 
 
 def server_context(authority: CertificateAuthority, *, demand_certificate: bool) -> ssl.SSLContext:
-    """Build a server's TLS for the names of loopback: 1.2 at least, with a fresh certificate of the authority.
+    """Build a server's TLS context, with a new certificate for the names of loopback.
 
     Args:
-        authority: Issues the server's certificate, and vouches for clients.
-        demand_certificate: Refuse the handshake of a client without a certificate of the authority.
+        authority: Issues the certificate and verifies client certificates.
+        demand_certificate: Require a client certificate of the authority.
     """
     context = _AlertingContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version, context.maximum_version = TLS_VERSIONS
     context.set_alpn_protocols(["http/1.1"])
     if demand_certificate:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(cadata=authority.cert_pem.decode())
     issued = authority.issue("localhost", sans=LOOPBACK_NAMES, client=False, server=True)
-    # The ssl module reads a key from a file only; this one is readable by its owner alone, and gone at once.
+    # The ssl module reads a key only from a file; only the owner can read this one, and it is deleted at once.
     with tempfile.TemporaryDirectory(prefix="seic-sandbox-") as folder:
         path = Path(folder, "server.pem")
         path.write_bytes(issued.key_pem + issued.cert_pem)
@@ -259,5 +264,5 @@ def server_context(authority: CertificateAuthority, *, demand_certificate: bool)
 
 
 def _log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    # The message is asyncio's own; the exception beside it could repeat what was sent.
+    # Without the exception, which could repeat a secret of a request.
     _LOGGER.error("the sandbox's event loop: %s", context["message"])

@@ -1,4 +1,4 @@
-"""What stands where: the paths of the three dialects, side by side on every host."""
+"""The paths of the three dialects; every host serves all of them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from seic.sandbox._dialects.platform_codes import AuthorizationCodes
 from seic.sandbox._dialects.platform_login import AUTHORIZE_PATH, LoginEndpoints
 from seic.sandbox._dialects.platform_login_pages import LOGIN_PATH
 from seic.sandbox._dialects.platform_saml import IdentityProvider
-from seic.sandbox._dialects.sei_gateway import TOKEN_PATH, GatewayEndpoints
+from seic.sandbox._dialects.sei_gateway import GATEWAY_TOKEN_PATH, GatewayEndpoints
 from seic.sandbox._dialects.sei_platform import PLATFORM_TOKEN_PATH, TOKEN_INFO_PATH, PlatformEndpoints
 from seic.sandbox._error_responses import (
     gateway_error_body,
     oauth2_error_body,
     platform_error_body,
-    revocation_error_body,
+    platform_revocation_error_body,
 )
 from seic.sandbox._registration import Registration
 from seic.sandbox._server.dispatch import Route
@@ -38,42 +38,40 @@ def build_routes(
     identity_provider: IdentityProvider,
     *,
     clock: Callable[[], float],
-    addresses: Callable[[web.BaseRequest], ProviderUrls],
+    urls_for: Callable[[web.BaseRequest], ProviderUrls],
     revocation_path: str,
 ) -> dict[str, Route]:
-    """Return who answers at which path; all else is the API's.
+    """Return the endpoint of each path; all other paths belong to the API.
 
     Args:
-        registration: Who is known.
+        registration: The registered application and account.
         registry: The tokens of all dialects.
-        identity_provider: Whose SAML documents the platform takes.
-        clock: Seconds; only differences count.
-        addresses: Tells where the caller of the plain provider reaches it.
-        revocation_path: Where the platform revokes tokens.
+        identity_provider: Signs the SAML documents that the platform accepts.
+        clock: Returns seconds; only differences matter.
+        urls_for: Returns the base URLs of the plain provider for a request.
+        revocation_path: The path of the platform's revocation endpoint.
 
     Raises:
-        ValueError: That path is no path, or is taken.
+        ValueError: `revocation_path` is not a path, or another endpoint has it.
     """
     gateway = GatewayEndpoints(registration, registry)
-    codes = AuthorizationCodes(clock=clock, registry=registry)
-    login = LoginEndpoints(registration, codes, clock=clock)
+    codes = AuthorizationCodes(clock, registry)
+    login = LoginEndpoints(registration, codes, clock)
     platform = PlatformEndpoints(registration, registry, codes, identity_provider)
-    plain = OAuth2Endpoints(registration, registry, addresses)
+    oauth2 = OAuth2Endpoints(registration, registry, urls_for)
     routes = {
-        TOKEN_PATH: Route(answer=gateway.answer, form=gateway_error_body, counted="token_requests"),
-        AUTHORIZE_PATH: Route(answer=login.authorize, form=platform_error_body, counted="login_requests"),
-        LOGIN_PATH: Route(answer=login.page, form=platform_error_body, counted="login_requests"),
-        PLATFORM_TOKEN_PATH: Route(answer=platform.token, form=platform_error_body, counted="token_requests"),
-        TOKEN_INFO_PATH: Route(answer=platform.token_info, form=platform_error_body, counted="info_requests"),
-        OAUTH2_TOKEN_PATH: Route(answer=plain.token, form=oauth2_error_body, counted="token_requests"),
-        OAUTH2_REVOCATION_PATH: Route(
-            answer=plain.revoke, form=oauth2_error_body, counted="revocation_requests", kills=True
-        ),
-        INTROSPECTION_PATH: Route(answer=plain.introspect, form=oauth2_error_body, counted="info_requests"),
-        METADATA_PATH: Route(answer=plain.metadata, form=oauth2_error_body, counted="info_requests"),
-        KEYS_PATH: Route(answer=plain.keys, form=oauth2_error_body, counted="info_requests"),
+        GATEWAY_TOKEN_PATH: Route(gateway.token, gateway_error_body, "token_requests"),
+        AUTHORIZE_PATH: Route(login.authorize, platform_error_body, "login_requests"),
+        LOGIN_PATH: Route(login.page, platform_error_body, "login_requests"),
+        PLATFORM_TOKEN_PATH: Route(platform.token, platform_error_body, "token_requests"),
+        TOKEN_INFO_PATH: Route(platform.token_info, platform_error_body, "info_requests"),
+        OAUTH2_TOKEN_PATH: Route(oauth2.token, oauth2_error_body, "token_requests"),
+        OAUTH2_REVOCATION_PATH: Route(oauth2.revoke, oauth2_error_body, "revocation_requests"),
+        INTROSPECTION_PATH: Route(oauth2.introspect, oauth2_error_body, "info_requests"),
+        METADATA_PATH: Route(oauth2.metadata, oauth2_error_body, "info_requests"),
+        KEYS_PATH: Route(oauth2.keys, oauth2_error_body, "info_requests"),
     }
     if not revocation_path.startswith("/") or revocation_path in routes:
-        raise ValueError(f"revocation_path must be a path that is not taken, not {revocation_path!r}")
-    revocation = Route(answer=platform.revoke, form=revocation_error_body, counted="revocation_requests", kills=True)
+        raise ValueError(f"revocation_path: must be a path that no other endpoint has, not {revocation_path!r}")
+    revocation = Route(platform.revoke, platform_revocation_error_body, "revocation_requests")
     return {**routes, revocation_path: revocation}

@@ -1,0 +1,402 @@
+"""The identity of a configuration: its client certificate, its trust store and the TLS context of both.
+
+Equal configurations share one `Identity` in a process. It is checked for updates by one thread, and replaced as a whole
+in one step: a live context is never changed, for under TLS 1.3 it would go on presenting the old certificate when the
+type of the key changes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import logging
+import os
+import ssl
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import attrs
+
+from seic._concurrency import ForkSafeLock, run_in_thread
+from seic._errors import CertificateError, ConfigurationError
+from seic._events import CertificateExpiring, CertificateRotated, Event, TrustStoreReloaded, log_event
+from seic._listeners import Listeners
+from seic._tls.certificate import ClientCertificate
+from seic._tls.context import CALLBACK, CertificateSource, call_certificate_source, shared_context
+from seic._tls.credential_files import CredentialFile, Material
+from seic._tls.reasons import CertificateWarning
+from seic._tls.reload import Reloader
+from seic._tls.trust import TrustStore, read_trust_store
+
+#: The ALPN protocols of a context. httpcore writes the same into the context that it is given, so connections with
+#: other protocols must not share one.
+_HTTP1 = ("http/1.1",)
+_HTTP2 = ("http/1.1", "h2")
+# Seconds between two checks. A swap on disk takes two, one that lets the files settle, and must be served within a
+# second by a busy process. A check of two files takes about 20 µs.
+_CHECK_INTERVAL = 0.1
+_EXPIRY_NOTICE_INTERVAL = dt.timedelta(days=1)
+_EXPIRY_CHECK_INTERVAL = dt.timedelta(seconds=1)
+
+_log = logging.getLogger("seic")
+_utc_now = functools.partial(dt.datetime.now, dt.UTC)
+
+
+@attrs.frozen(kw_only=True)
+class Credential:
+    """The certificate and the trust of a connection; replaced as a whole.
+
+    Args:
+        certificate: The client certificate; None if there is none.
+        trust: The authorities.
+        context: The TLS context of both, for HTTP/1.1.
+        generation: Grows by one with each replacement.
+    """
+
+    certificate: ClientCertificate | None
+    trust: TrustStore
+    context: ssl.SSLContext
+    generation: int
+
+    def http2_context(self) -> ssl.SSLContext:
+        """Return the context of connections that offer HTTP/2; the first call builds it."""
+        return shared_context(self.certificate, self.trust, alpn=_HTTP2)
+
+
+class Identity:
+    """One identity over time; made by `shared_identity`.
+
+    Requests compare `generation` and nothing else. `current_nowait` does not block; all other methods may, and belong
+    off the event loop. All may be called from any thread.
+
+    Args:
+        source: The client certificate, or a callback that returns the current one; None for none.
+        ca: The authorities to trust; a file is watched as the certificate's files are.
+        account: The service account that the certificate's CN should name; None if the provider does not compare them.
+        strict: Refuse a certificate with another CN.
+        now: The clock of certificates, for tests.
+        monotonic: The clock of intervals in seconds, for tests.
+        callback_interval: Seconds between two calls of a callback.
+        watch: Whether the thread of the process checks it for updates.
+    """
+
+    def __init__(
+        self,
+        source: CertificateSource | None,
+        *,
+        ca: Material | None = None,
+        account: str | None = None,
+        strict: bool = False,
+        now: Callable[[], dt.datetime] = _utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+        callback_interval: float = 60.0,
+        watch: bool = True,
+    ) -> None:
+        self._ca = ca
+        self._account = account
+        self._strict = strict
+        self._now = now
+        #: 0 until `current` is first called.
+        self.generation = 0
+        self._credential: Credential | None = None
+        self._lock = ForkSafeLock()
+        self._warned: set[tuple[str, str | None]] = set()
+        #: Each auth of the configuration has one, which is dropped with the auth.
+        self._audience: weakref.WeakSet[Listeners] = weakref.WeakSet()
+        self._valid_from: dt.datetime | None = None
+        self._noticed_at: dt.datetime | None = None
+        self._expiry_checked_at: dt.datetime | None = None
+        self._certificates: Reloader[ClientCertificate] | None = None
+        if isinstance(source, ClientCertificate):
+            self._certificates = Reloader(
+                source.reload,
+                source.path,
+                accept=self._accept_certificate,
+                emit=self._emit,
+                files=source.files,
+                initial=source,
+                signature=source.signature,
+                monotonic=monotonic,
+            )
+        elif source is not None:
+            self._certificates = Reloader(
+                functools.partial(call_certificate_source, source),
+                CALLBACK,
+                accept=self._accept_certificate,
+                emit=self._emit,
+                interval=callback_interval,
+                monotonic=monotonic,
+            )
+        self._trusts: Reloader[TrustStore] | None = None
+        file = None if ca is None else CredentialFile.of(ca, "CA")
+        if file is not None and file.path is not None:
+            self._trusts = Reloader(
+                functools.partial(read_trust_store, ca),
+                file.label,
+                accept=self._accept_trust,
+                emit=self._emit,
+                files=(file.path,),
+                monotonic=monotonic,
+            )
+        self._is_watched = watch and (self._certificates is not None or self._trusts is not None)
+
+    def current(self) -> Credential:
+        """Return what a new connection presents; the first call reads and builds it.
+
+        Raises:
+            CertificateError: The certificate is out of its dates or cannot work, or the authorities cannot be used.
+
+        Warns:
+            CertificateWarning: Once for each certificate and reason.
+        """
+        credential = self._credential or self._build()
+        if credential.certificate is not None:
+            try:
+                concerns = credential.certificate.check(self._now())
+            except CertificateError:
+                # It may have been renewed on disk since the last check.
+                if not self.check_for_update(urgent=True):
+                    raise
+                return self.current()
+            self._warn(credential.certificate, concerns)
+        self.watch()
+        return credential
+
+    def watch(self) -> None:
+        """Have the thread of this process check it for updates."""
+        if self._is_watched:
+            _watchers.setdefault(os.getpid(), _Watcher()).add(self)
+
+    def current_nowait(self) -> Credential | None:
+        """Return what `current` returns; None if that would block."""
+        credential = self._credential
+        if credential is None or (credential.certificate and not credential.certificate.leaf.is_valid(self._now())):
+            return None
+        return self.current()
+
+    @property
+    def certificate(self) -> ClientCertificate | None:
+        """The certificate in service, whatever its dates; the first look at one from a callback calls it.
+
+        Raises:
+            CertificateError: A callback gave none that works.
+        """
+        return None if self._certificates is None else self._certificates.get()
+
+    @property
+    def thumbprint(self) -> str | None:
+        """The thumbprint of the certificate in service, which tokens are bound to; None without a certificate."""
+        certificate = self.certificate
+        return None if certificate is None else certificate.thumbprint
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the certificate is in hand, so that `certificate` does not block."""
+        return self._certificates is None or self._certificates.get_nowait() is not None
+
+    async def ready(self) -> None:
+        """Read the first certificate, off the event loop, so that `certificate` does not block.
+
+        Raises:
+            CertificateError: A callback gave none that works.
+        """
+        if not self.is_ready:
+            await run_in_thread(lambda: self.certificate)
+
+    def check_for_update(self, *, urgent: bool = False, wait: bool = False) -> bool:
+        """Read what has changed; what is wrong with it becomes an event, never an error.
+
+        Args:
+            urgent: Do not wait until files settle or a callback is due; and wait for the reading, at most 10 seconds.
+            wait: Wait for a reading in any case.
+
+        Returns:
+            Whether the credential was replaced.
+        """
+        credential = self._credential
+        if credential is None:
+            return False
+        if self._trusts is not None:
+            self._trusts.check(urgent=urgent, wait=urgent or wait)
+        if self._certificates is not None and credential.certificate is not None:
+            # First: the expiry of a certificate is not told after its rotation.
+            self._notice_expiry(credential.certificate)
+            is_due = self._valid_from is not None and self._now() >= self._valid_from
+            self._certificates.check(urgent=urgent, wait=urgent or wait, due=is_due)
+        return self.generation != credential.generation
+
+    def reload(self) -> bool:
+        """Read the certificate again now, and the authorities; return whether the certificate is new.
+
+        Raises:
+            CertificateError: The certificate cannot be used; the last good one stays in service.
+            ConfigurationError: There is no certificate, or it was given as bytes.
+        """
+        if self._certificates is None:
+            raise ConfigurationError("certificate: there is none, so none can be loaded again", field="certificate")
+        if self._trusts is not None and self._credential is not None:
+            self._trusts.check(urgent=True, wait=True)
+        return self._certificates.reload()
+
+    def hint(self) -> str | None:
+        """Return the likely cause of refused credentials, as far as the certificate is concerned."""
+        certificate = None if self._certificates is None else self._certificates.get_nowait()
+        if certificate is None or self._account is None:
+            return None
+        concern = certificate.check_common_name(self._account)
+        return None if concern is None else f"a likely cause: {concern}"
+
+    def add_listener(self, listeners: Listeners) -> None:
+        """Tell listeners of each rotation for as long as they live."""
+        self._audience.add(listeners)
+
+    def _build(self) -> Credential:
+        # Off the lock: a source may hang.
+        _ = self.certificate
+        trust = read_trust_store(self._ca) if self._trusts is None else self._trusts.get()
+        with self._lock:
+            # Either may have been replaced since.
+            trust = trust if self._trusts is None else self._trusts.get()
+            return self._credential or self._replace(self.certificate, trust)
+
+    def _replace(self, certificate: ClientCertificate | None, trust: TrustStore) -> Credential:
+        credential = self._credential = Credential(
+            certificate=certificate,
+            trust=trust,
+            context=shared_context(certificate, trust, alpn=_HTTP1),
+            generation=self.generation + 1,
+        )
+        # Last: a caller that sees the new number finds the new credential.
+        self.generation = credential.generation
+        return credential
+
+    def _accept_certificate(self, certificates: Reloader[ClientCertificate], fresh: ClientCertificate) -> Event | None:
+        now, before = self._now(), certificates.value
+        # A certificate that is not valid yet is read again at its time, although its file stays the same.
+        self._valid_from = fresh.not_before if now < fresh.not_before else None
+        fresh.check(now)
+        if self._account is not None and self._strict:
+            fresh.check_common_name(self._account, strict=True)
+        if before is not None and before.content == fresh.content:
+            return None
+        with self._lock:
+            if self._credential is not None:
+                self._replace(fresh, read_trust_store(None) if self._ca is None else self._credential.trust)
+            certificates.value = fresh
+            self._expiry_checked_at = self._noticed_at = None
+        if before is None:
+            return None
+        leaf, path = fresh.leaf, fresh.path
+        return CertificateRotated(path=path, subject=leaf.subject, thumbprint=leaf.thumbprint, not_after=leaf.not_after)
+
+    def _accept_trust(self, trusts: Reloader[TrustStore], fresh: TrustStore) -> Event | None:
+        before = trusts.value
+        if before == fresh:
+            return None
+        with self._lock:
+            if self._credential is not None:
+                self._replace(self._credential.certificate, fresh)
+            trusts.value = fresh
+        return None if before is None else TrustStoreReloaded(path=fresh.label, authorities=len(fresh.authorities))
+
+    def _warn(self, certificate: ClientCertificate, concerns: tuple[CertificateWarning, ...]) -> None:
+        name = None if self._account is None else certificate.check_common_name(self._account)
+        for concern in (*concerns, *([] if name is None else [name])):
+            key = (certificate.thumbprint, concern.reason)
+            with self._lock:
+                if key in self._warned:
+                    continue
+                self._warned.add(key)
+            warnings.warn(concern, stacklevel=3)
+
+    def _notice_expiry(self, certificate: ClientCertificate) -> None:
+        now = self._now()
+        if self._expiry_checked_at is not None and now - self._expiry_checked_at < _EXPIRY_CHECK_INTERVAL:
+            return
+        self._expiry_checked_at = now
+        if not certificate.leaf.expires_soon(now):
+            return
+        with self._lock:
+            if self._noticed_at is not None and now - self._noticed_at < _EXPIRY_NOTICE_INTERVAL:
+                return
+            self._noticed_at = now
+        leaf, days_left = certificate.leaf, certificate.days_left(now)
+        self._emit(
+            CertificateExpiring(
+                path=certificate.path, subject=leaf.subject, not_after=leaf.not_after, days_left=days_left
+            )
+        )
+
+    def _emit(self, event: Event) -> None:
+        log_event(event)
+        for listeners in [*self._audience]:
+            listeners.notify(event)
+
+
+class _Watcher:
+    """One daemon thread of the process checks all identities; it ends with the last one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._watched: weakref.WeakSet[Identity] = weakref.WeakSet()
+        self._thread: threading.Thread | None = None
+
+    def add(self, identity: Identity) -> None:
+        with self._lock:
+            self._watched.add(identity)
+            if self._thread is None or not self._thread.is_alive():
+                thread = threading.Thread(target=self._run, name="seic-certificates", daemon=True)
+                thread.start()
+                self._thread = thread
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(_CHECK_INTERVAL)
+            with self._lock:
+                if not self._watched:
+                    self._thread = None
+                    return
+            self._check()
+
+    def _check(self) -> None:
+        # In a frame of its own, so that the thread does not keep an identity alive until the next check.
+        with self._lock:
+            identities = list(self._watched)
+        for identity in identities:
+            try:
+                identity.check_for_update()
+            except BaseException:  # noqa: BLE001 - a listener's error, SystemExit too, must not stop the others
+                _log.exception("a listener to certificate events failed")
+
+
+#: By process: a thread of the parent does not exist in its child.
+_watchers: dict[int, _Watcher] = {}
+_identities: weakref.WeakValueDictionary[Hashable, Identity] = weakref.WeakValueDictionary()
+_registry_lock = ForkSafeLock()
+
+
+def shared_identity(
+    source: CertificateSource | None, *, ca: Material | None, account: str | None = None, strict: bool = False
+) -> Identity:
+    """Return the identity of these settings: one in the process, as long as it is in use; see `Identity`."""
+    key = (_source_key(source), ca, account, strict)
+    with _registry_lock:
+        identity = _identities.get(key)
+        if identity is None:
+            identity = _identities[key] = Identity(source, ca=ca, account=account, strict=strict)
+        return identity
+
+
+def _source_key(source: Any) -> Hashable:
+    if isinstance(source, ClientCertificate):
+        return source.identity_key
+    try:
+        hash(source)
+    except TypeError:
+        # Its address, which is not used again as long as the identity refers to it.
+        return id(source)
+    return (source,)

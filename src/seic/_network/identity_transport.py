@@ -1,0 +1,201 @@
+"""httpx transports that present an identity: one pool of connections, opened with the credential in service.
+
+A request compares two integers to find out whether the credential was replaced. Failures are explained by an
+`ErrorTranslator`. The connections are managed in `seic._pool`.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any, ClassVar, Generic, TypeVar
+
+import httpx
+
+from seic._concurrency import ForkSafeLock, SharedFuture, start_thread
+from seic._errors import CertificateError, SeicError
+from seic._identity import Credential, Identity
+from seic._model.hosts import Origin
+from seic._network.connection_trace import ConnectionTrace
+from seic._network.error_translator import FAILURES, ErrorTranslator, is_page, unread
+from seic._pool import AsyncPool, Opener, Pool
+
+_Transport = TypeVar("_Transport", httpx.AsyncHTTPTransport, httpx.HTTPTransport)
+
+#: httpx's own.
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+
+
+class _IdentityTransport(Generic[_Transport]):
+    _pool_kind: ClassVar[type[AsyncPool | Pool]]
+
+    def __init__(self, identity: Identity, errors: ErrorTranslator, **options: Any) -> None:
+        self._identity = identity
+        self._errors = errors
+        self._options = options
+        self._http2 = bool(options.get("http2"))
+        self._lock = ForkSafeLock()
+        self._credential: Credential | None = None
+        self._transport: _Transport | None = None
+        self._pool: AsyncPool | Pool | None = None
+        self._closed = False
+
+    def _new_transport(self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]) -> _Transport:
+        raise NotImplementedError
+
+    def _use(self, credential: Credential) -> Credential:
+        """Open connections with a credential from now on."""
+        context = credential.http2_context() if self._http2 else credential.context
+        # httpx decides what the options mean for a connection; its pool is replaced by one of a single origin.
+        transport: Any = self._new_transport(self._errors.origin, context, self._options)
+        opener = Opener(transport._pool.create_connection, credential.generation)  # noqa: SLF001 - a test watches it
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the transport was closed before its first call was sent")
+            if self._pool is None:
+                limits = self._options.get("limits", _LIMITS)
+                self._pool = self._pool_kind(opener, limits, http2=self._http2, started=self._identity.watch)
+                transport._pool = self._pool  # noqa: SLF001
+                self._transport = transport
+            elif self._credential is None or self._credential.generation < credential.generation:
+                self._pool.replace(opener)
+            self._credential = credential
+        return credential
+
+
+class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx.AsyncBaseTransport):
+    """Send over the network with the credential in service.
+
+    Args:
+        identity: The identity.
+        errors: Explains failures, and knows where calls go.
+        options: Keywords of `httpx.AsyncHTTPTransport`.
+    """
+
+    _pool_kind = AsyncPool
+
+    def __init__(self, identity: Identity, errors: ErrorTranslator, **options: Any) -> None:
+        super().__init__(identity, errors, **options)
+        # Requests that load or check a credential share one thread, which is independent of their cancellation.
+        self._loading: SharedFuture[Credential] | None = None
+        self._checking: SharedFuture[bool] | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request.
+
+        Raises:
+            CertificateError: The client certificate or the authorities cannot work.
+            httpx.TransportError: The connection failed.
+        """
+        credential = self._credential
+        if credential is None or credential.generation != self._identity.generation:
+            credential = await self._renew()
+        try:
+            return await self._send(request, credential)
+        except CertificateError:
+            # The server has not processed the request: a certificate that was renewed meanwhile deserves a try.
+            if not await self._is_renewed(credential) or not _is_repeatable(request):
+                raise
+        return await self._send(request, await self._renew())
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        self._closed = True
+        if self._transport is not None:
+            await self._transport.aclose()
+
+    def _new_transport(
+        self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]
+    ) -> httpx.AsyncHTTPTransport:
+        return self._errors.network.new_async_transport(origin, context, options)
+
+    async def _send(self, request: httpx.Request, credential: Credential) -> httpx.Response:
+        assert self._transport is not None  # noqa: S101 - it comes with the credential; for the type checker
+        trace = ConnectionTrace(request, blocking=False)
+        try:
+            response = await self._transport.handle_async_request(request)
+        except FAILURES as error:
+            failure = self._errors.of(error, request, credential, trace) or error
+        else:
+            if response.status_code < 400 or not is_page(response):
+                return response
+            body = b"".join([part async for part in response.stream])  # type: ignore[union-attr]  # it is async
+            await response.aclose()
+            refusal = self._errors.of_page(response.status_code, body, request, credential)
+            if refusal is None:
+                return unread(response, body)
+            failure = refusal
+        finally:
+            trace.end()
+        raise failure
+
+    async def _renew(self) -> Credential:
+        new = None if self._http2 else self._identity.current_nowait()
+        if new is not None:
+            return self._use(new)
+        loading = self._loading
+        if loading is None or loading.done():
+            loading = self._loading = start_thread(lambda: self._use(self._identity.current()))
+        await loading.wait()
+        if isinstance(error := loading.exception(), SeicError):
+            raise error.fresh() from error.__cause__
+        return loading.result()
+
+    async def _is_renewed(self, credential: Credential) -> bool:
+        checking = self._checking
+        if checking is None or checking.done():
+            checking = self._checking = start_thread(lambda: self._identity.check_for_update(urgent=True))
+        await checking.wait()
+        return self._identity.generation != credential.generation
+
+
+class IdentityTransport(_IdentityTransport[httpx.HTTPTransport], httpx.BaseTransport):
+    """The blocking twin of `AsyncIdentityTransport`, for any number of threads."""
+
+    _pool_kind = Pool
+
+    def _new_transport(self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]) -> httpx.HTTPTransport:
+        return self._errors.network.new_transport(origin, context, options)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request; raises as `AsyncIdentityTransport.handle_async_request` does."""
+        credential = self._credential
+        if credential is None or credential.generation != self._identity.generation:
+            credential = self._use(self._identity.current())
+        try:
+            return self._send(request, credential)
+        except CertificateError:
+            # As in the async twin.
+            self._identity.check_for_update(urgent=True)
+            if self._identity.generation == credential.generation or not _is_repeatable(request):
+                raise
+        return self._send(request, self._use(self._identity.current()))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._closed = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def _send(self, request: httpx.Request, credential: Credential) -> httpx.Response:
+        assert self._transport is not None  # noqa: S101 - as in the async twin
+        trace = ConnectionTrace(request, blocking=True)
+        try:
+            response = self._transport.handle_request(request)
+        except FAILURES as error:
+            failure = self._errors.of(error, request, credential, trace) or error
+        else:
+            if response.status_code < 400 or not is_page(response):
+                return response
+            body = b"".join(response.stream)  # type: ignore[arg-type]  # it is blocking
+            response.close()
+            refusal = self._errors.of_page(response.status_code, body, request, credential)
+            if refusal is None:
+                return unread(response, body)
+            failure = refusal
+        finally:
+            trace.end()
+        raise failure
+
+
+def _is_repeatable(request: httpx.Request) -> bool:
+    return isinstance(request.stream, httpx.ByteStream)

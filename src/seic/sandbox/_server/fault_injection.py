@@ -1,0 +1,128 @@
+"""Planned failures, delays and holds of token responses; set from a test's thread, applied in the server's."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import itertools
+import threading
+from collections.abc import Iterator, Mapping
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class PlannedFailure:
+    """A response in place of a token.
+
+    Args:
+        status: The HTTP status.
+        headers: Further headers, such as `Retry-After`.
+        body: The body; None for the error body of the dialect.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: str | None
+
+
+class Hold:
+    """Token requests that wait for their response until they are released."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()  # guards the following
+        self._released = False
+        self._arrived = 0
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def wait_for(self, calls: int, timeout: float = 10.0) -> None:
+        """Block until this many token requests have arrived; in a coroutine, use `asyncio.to_thread`.
+
+        Args:
+            calls: The number of requests since the start of the hold.
+            timeout: Seconds.
+
+        Raises:
+            TimeoutError: Fewer requests arrived in time.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._arrived >= calls, timeout):
+                raise TimeoutError(f"{self._arrived} of {calls} token requests arrived within {timeout} seconds")
+
+    def release(self) -> None:
+        """Answer the held requests and all later ones; a second call changes nothing."""
+        with self._changed:
+            self._released = True
+            for waiter in self._waiters:
+                waiter.get_loop().call_soon_threadsafe(_finish, waiter)
+            self._waiters.clear()
+
+    async def _wait_until_released(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        with self._changed:
+            if self._released:
+                return
+            self._waiters.add(waiter)
+            self._arrived += 1
+            self._changed.notify_all()
+        try:
+            await waiter
+        finally:
+            with self._changed:
+                self._waiters.discard(waiter)
+
+
+def _finish(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+class FaultInjector:
+    """The current faults; every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        #: Seconds by which each token response is delayed.
+        self.token_latency = 0.0
+        self._lock = threading.Lock()  # guards _failures and _hold
+        self._failures: collections.deque[PlannedFailure] = collections.deque()
+        self._hold: Hold | None = None
+
+    def plan(self, failure: PlannedFailure, times: int) -> None:
+        """Apply a failure to the next token requests, after the failures planned before.
+
+        Args:
+            failure: The failure.
+            times: The number of requests.
+        """
+        with self._lock:
+            self._failures.extend(itertools.repeat(failure, times))
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[Hold]:
+        """Hold token responses until the block ends.
+
+        Raises:
+            RuntimeError: They are already held.
+        """
+        hold = Hold()
+        with self._lock:
+            if self._hold is not None:
+                raise RuntimeError("token responses are already held")
+            self._hold = hold
+        try:
+            yield hold
+        finally:
+            with self._lock:
+                self._hold = None
+            hold.release()
+
+    async def next_failure(self) -> PlannedFailure | None:
+        """Wait as long as the faults require; return the failure of this token request, if one is planned."""
+        hold = self._hold
+        if hold is not None:
+            await hold._wait_until_released()  # noqa: SLF001 - not for the users of Hold
+        if self.token_latency:
+            await asyncio.sleep(self.token_latency)
+        with self._lock:
+            return self._failures.popleft() if self._failures else None

@@ -1,0 +1,348 @@
+"""The pool of connections: fair, within its limits, and kept by requests that end, fail or give up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trio
+
+import seic
+from tests._support.edge import Edge
+from tests._support.hops import make_config
+from tests._support.pki import authority, mint
+from tests._support.swapping import PairOnDisk, settings_for
+from tests._support.wire import Wire, wire
+
+
+class Server:
+    """A server in the test's event loop that answers each path when its gate is open.
+
+    Attributes:
+        order: The paths, in the order in which they arrived.
+        opened: How many connections there have been.
+    """
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.order: list[str] = []
+        self.opened = 0
+        self._arrived = asyncio.Condition()
+        self._gates: dict[str, asyncio.Event] = {}
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    @property
+    def open(self) -> int:
+        """The number of connections."""
+        return len(self._writers)
+
+    def hold(self, path: str) -> Callable[[], None]:
+        """Have a path wait; return what lets it go."""
+        gate = self._gates[path] = asyncio.Event()
+        return gate.set
+
+    async def until_arrived(self, *paths: str) -> None:
+        """Wait until requests for these paths have arrived."""
+        async with asyncio.timeout(10), self._arrived:
+            await self._arrived.wait_for(lambda: set(paths) <= set(self.order))
+
+    async def hang_up(self) -> None:
+        """Close all connections, without a word."""
+        for writer in [*self._writers]:
+            writer.close()
+            await writer.wait_closed()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one connection."""
+        self.opened += 1
+        self._writers.add(writer)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                path = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1].decode()
+                self.order.append(path)
+                async with self._arrived:
+                    self._arrived.notify_all()
+                if path in self._gates:
+                    await self._gates[path].wait()
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                await writer.drain()
+        self._writers.discard(writer)
+        writer.close()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    """A server without TLS."""
+    made = Server()
+    listening = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    made.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    yield made
+    listening.close()
+    await made.hang_up()
+
+
+@pytest.fixture
+def far() -> Iterator[Wire]:
+    """A server in a thread, without TLS."""
+    with wire() as running:
+        yield running
+
+
+def config_for(url: str) -> seic.Config:
+    """Settings that reach a server without TLS."""
+    return make_config(hosts=seic.Hosts(api=url, allow_http_on_loopback=True))
+
+
+@contextlib.asynccontextmanager
+async def client_of(server: Server, pool: float | None = 10.0, **limits: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client over seic's transport, without tokens."""
+    config = config_for(server.url)
+    transport = seic.AsyncTransport(config, limits=httpx.Limits(**limits))
+    timeout = httpx.Timeout(10, pool=pool)
+    async with httpx.AsyncClient(transport=transport, base_url=config.base_url, timeout=timeout) as client:
+        await client.get("/first")  # the TLS context is built, and the first connection open
+        yield client
+
+
+async def in_line(client: httpx.AsyncClient, *paths: str) -> list[asyncio.Task[httpx.Response]]:
+    """Send requests one after the other, without waiting for their responses."""
+    tasks = []
+    for path in paths:
+        tasks.append(asyncio.create_task(client.get(path)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+    return tasks
+
+
+async def test_the_request_that_waited_longest_is_served_first(server: Server) -> None:
+    """In the order of their arrival, whatever became of the connection before."""
+    go_on = server.hold("/held")
+    async with client_of(server, max_connections=1) as client:
+        paths = [f"/{number}" for number in range(9)]
+        tasks = await in_line(client, "/held", *paths)
+        await server.until_arrived("/held")
+        go_on()
+        await asyncio.gather(*tasks)
+
+    assert server.order == ["/first", "/held", *paths]
+    assert server.opened == 1
+
+
+async def test_a_caller_that_comes_again_waits_behind_the_others(server: Server) -> None:
+    """Nobody starves: three callers with one connection are served by turns."""
+    async with client_of(server, max_connections=1) as client:
+
+        async def call(name: str) -> None:
+            for _ in range(5):
+                await client.get(f"/{name}")
+
+        await asyncio.gather(call("a"), call("b"), call("c"))
+
+    assert server.order[1:] == ["/a", "/b", "/c"] * 5
+
+
+async def test_a_caller_that_gives_up_gives_its_place_back(server: Server) -> None:
+    """Cancelled in the queue, or past the pool timeout: the next in the queue is served."""
+    go_on = server.hold("/held")
+    async with client_of(server, max_connections=1) as client:
+        held, cancelled, served = await in_line(client, "/held", "/cancelled", "/served")
+        await server.until_arrived("/held")
+        with pytest.raises(httpx.PoolTimeout, match=r"all connections were in use for 0\.01 s"):
+            await client.get("/late", timeout=httpx.Timeout(10, pool=0.01))
+        cancelled.cancel()
+        go_on()
+        assert (await held).status_code == (await served).status_code == 200
+
+    assert server.order == ["/first", "/held", "/served"]
+
+
+async def test_a_caller_that_is_cancelled_with_a_connection_in_hand_passes_it_on(server: Server) -> None:
+    """The connection was given to it, and it has not begun: it goes to the next."""
+    async with client_of(server, max_connections=1) as client:
+        reply = await client.send(client.build_request("GET", "/read"), stream=True)
+        cancelled, served = await in_line(client, "/cancelled", "/served")
+        await reply.aread()
+        cancelled.cancel()
+        assert (await served).status_code == 200
+
+    assert server.order == ["/first", "/read", "/served"]
+    assert server.opened == 1
+
+
+async def test_a_request_that_fails_leaves_no_connection(server: Server) -> None:
+    """Cancelled while the server thinks: its connection is closed, and its place is free."""
+    server.hold("/held")
+    async with client_of(server, max_connections=1) as client:
+        held, served = await in_line(client, "/held", "/served")
+        await server.until_arrived("/held")
+        held.cancel()
+        assert (await served).status_code == 200
+
+    assert server.opened == 2
+
+
+async def test_idle_connections_are_kept_within_limits(server: Server) -> None:
+    """No more of them than `max_keepalive_connections`, and no longer than `keepalive_expiry`."""
+    go_on = server.hold("/held")
+    async with client_of(server, max_keepalive_connections=1) as client:
+        tasks = [asyncio.create_task(client.get("/held")) for _ in range(4)]
+        await server.until_arrived("/held")
+        go_on()
+        await asyncio.gather(*tasks)
+        await client.get("/")
+        assert (server.opened, server.open) == (4, 1)
+
+    async with client_of(server, keepalive_expiry=0) as client:
+        before = server.opened
+        for _ in range(3):
+            await client.get("/")
+        assert server.opened == before + 3
+
+
+async def test_a_connection_that_the_server_closed_is_not_used_again(server: Server) -> None:
+    """A new one is opened, and no call fails."""
+    async with client_of(server) as client:
+        for opened in (2, 3):
+            await server.hang_up()
+            await asyncio.sleep(0)
+            assert (await client.get("/")).status_code == 200
+            assert server.opened == opened
+
+
+async def test_a_user_trace_hears_every_step(server: Server) -> None:
+    """Httpcore's `trace` extension works as with httpx's own transport."""
+    steps: list[str] = []
+
+    async def trace(step: str, _info: object) -> None:
+        steps.append(step)
+
+    async with client_of(server) as client:
+        await client.get("/", extensions={"trace": trace})
+
+    assert steps[0] == "http11.send_request_headers.started"
+    assert steps[-1] == "http11.response_closed.complete"
+
+
+# Blocking
+
+
+def test_threads_share_the_connections_of_a_client(far: Wire) -> None:
+    """No more than the limit are open, and every thread gets its turn."""
+    config = config_for(far.url)
+    transport = seic.Transport(config, limits=httpx.Limits(max_connections=2))
+    with httpx.Client(transport=transport, base_url=config.base_url) as client, ThreadPoolExecutor(16) as threads:
+        statuses = [reply.status_code for reply in threads.map(client.get, ["/"] * 200)]
+
+    assert statuses == [200] * 200
+    assert far.connections <= 2
+
+
+def test_a_thread_that_gives_up_gives_its_place_back(far: Wire) -> None:
+    """Past the pool timeout there is an error in words, and the next call is served."""
+    config = config_for(far.url)
+    transport = seic.Transport(config, limits=httpx.Limits(max_connections=1))
+    with httpx.Client(transport=transport, base_url=config.base_url) as client:
+        with client.stream("GET", "/") as reply:
+            with pytest.raises(httpx.PoolTimeout, match="raise the pool timeout"):
+                client.get("/", timeout=httpx.Timeout(10, pool=0.01))
+            reply.read()
+        assert client.get("/").status_code == 200
+
+    assert far.connections == 1
+
+
+def test_the_pool_serves_trio(far: Wire) -> None:
+    """As asyncio: more callers than connections."""
+    config = config_for(far.url)
+    statuses: list[int] = []
+
+    async def main() -> None:
+        transport = seic.AsyncTransport(config, limits=httpx.Limits(max_connections=2))
+        async with httpx.AsyncClient(transport=transport, base_url=config.base_url) as client:
+
+            async def call() -> None:
+                statuses.append((await client.get("/")).status_code)
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(10):
+                    nursery.start_soon(call)
+
+    trio.run(main)
+    assert statuses == [200] * 10
+    assert far.connections <= 2
+
+
+# HTTP/2
+
+
+class Connects:
+    """Counts the connections that requests open, as a `trace` extension."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def note(self, step: str, _info: object) -> None:
+        """Note a step of a blocking request."""
+        if step.endswith("connect_tcp.started"):
+            with self._lock:
+                self.count += 1
+
+    async def note_async(self, step: str, info: object) -> None:
+        """Note a step of an async request."""
+        self.note(step, info)
+
+
+@pytest.mark.parametrize("speaks", [True, False], ids=["HTTP/2", "HTTP/1.1"])
+@pytest.mark.parametrize("blocking", [False, True], ids=["async", "blocking"])
+async def test_http2_is_used_where_the_server_speaks_it(speaks: bool, blocking: bool, tmp_path: Path) -> None:
+    """One connection carries all requests; with HTTP/1.1 each has one, up to the limit."""
+    root = authority()
+    certificate = PairOnDisk(tmp_path / "pair", mint(issuer=root, number=76)).load()
+    connects = Connects()
+    with Edge(tmp_path / "nginx", root, http2=speaks) as edge:
+        config = settings_for(edge, root, certificate=certificate)
+        options: dict[str, Any] = {"http2": True, "limits": httpx.Limits(max_connections=5)}
+        send = _send_blocking if blocking else _send
+        replies = await send(config, options, connects)
+
+    assert [reply.status_code for reply in replies] == [200] * 40
+    assert {reply.http_version for reply in replies} == {"HTTP/2" if speaks else "HTTP/1.1"}
+    assert connects.count == 1 if speaks else 1 < connects.count <= 5
+
+
+async def _send(config: seic.Config, options: dict[str, Any], connects: Connects) -> list[httpx.Response]:
+    transport = seic.AsyncTransport(config, **options)
+    async with httpx.AsyncClient(transport=transport, base_url=config.base_url) as client:
+
+        def get() -> Awaitable[httpx.Response]:
+            return client.get("/", extensions={"trace": connects.note_async})
+
+        return await asyncio.gather(*(get() for _ in range(20))) + await asyncio.gather(*(get() for _ in range(20)))
+
+
+async def _send_blocking(config: seic.Config, options: dict[str, Any], connects: Connects) -> list[httpx.Response]:
+    def run() -> list[httpx.Response]:
+        transport = seic.Transport(config, **options)
+        with httpx.Client(transport=transport, base_url=config.base_url) as client, ThreadPoolExecutor(20) as threads:
+            return [
+                *threads.map(lambda _: client.get("/", extensions={"trace": connects.note}), range(40)),
+            ]
+
+    return await asyncio.to_thread(run)
+
+
+# Private names of httpx
+
+
+@pytest.mark.parametrize("kind", [httpx.AsyncHTTPTransport, httpx.HTTPTransport])
+def test_httpx_has_the_attribute_that_the_pool_replaces(kind: Any) -> None:
+    """The one private name that is used: `_pool`, which opens connections by its public `create_connection`."""
+    assert callable(kind()._pool.create_connection)
