@@ -7,13 +7,10 @@ import asyncio
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
 import seic
+from seic.sandbox import Sandbox
 from tests.structure.vocabulary import ROOT, defined
 
 _TESTS = Path(__file__).parents[1]
@@ -141,44 +138,25 @@ def writers(attributes: set[str], *, owner: str) -> set[str]:
     return found
 
 
-@contextmanager
-def _started() -> Iterator[list[str]]:
-    names: list[str] = []
-    start = threading.Thread.start
+def threads() -> tuple[set[str], set[str]]:
+    """Return the threads that one refresh over a real connection leaves: of an async caller, and of a blocking one.
 
-    def note(thread: threading.Thread) -> None:
-        names.append(thread.name)
-        start(thread)
+    A look-up of a host name takes a thread of the event loop's for its duration, in seic's own loop too.
+    """
+    with Sandbox() as sandbox:
+        config, before = sandbox.config(), {*threading.enumerate()}
 
-    threading.Thread.start = note  # type: ignore[assignment, method-assign]
-    try:
-        yield names
-    finally:
-        threading.Thread.start = start  # type: ignore[method-assign]
+        async def refresh() -> set[str]:
+            async with seic.AsyncClient(config) as client:
+                await client.token()
+                return _names(before)
 
-
-def _answer(request: httpx.Request) -> httpx.Response:
-    token = {"access_token": "token-1", "token_type": "BearerToken", "expires_in": "3599"}
-    return httpx.Response(200, json=token if request.url.path.endswith("oauthtoken") else {})
-
-
-def threads() -> tuple[list[str], list[str]]:
-    """Return the threads that one renewal starts: for an async caller, and for a blocking one."""
-    config = seic.Config(
-        provider=seic.SEI_GATEWAY,
-        client_id="AppKey-1",
-        client_secret="AppSecret-1",
-        grant=seic.ClientCredentials(username="svc-user", password="password-1"),
-    )
-
-    async def renew() -> list[str]:
-        async with seic.AsyncClient(config, transport=httpx.MockTransport(_answer)) as client:
-            await client.get("/v1/echo")
-            with _started() as names:
-                await client.token(force=True)
-        return names
-
-    of_async = asyncio.run(renew())
-    with seic.Client(config, transport=httpx.MockTransport(_answer)) as client, _started() as of_blocking:
-        client.token(force=True)
+        of_async = asyncio.run(refresh())
+        with seic.Client(config) as client:
+            client.token()
+            of_blocking = _names(before)
     return of_async, of_blocking
+
+
+def _names(before: set[threading.Thread]) -> set[str]:
+    return {thread.name for thread in {*threading.enumerate()} - before if thread.name.startswith("seic")}
