@@ -136,7 +136,7 @@ class SharedFuture(concurrent.futures.Future[_T]):
         here: Any = asyncio.get_running_loop() if library is None else library.lowlevel.current_trio_token()
         gate: Any = self._gates.get(here)
         if gate is None:
-            gate = self._gates[here] = _Gate(here) if library is None else library.Event()
+            gate = self._gates[here] = _WaiterQueue(here) if library is None else library.Event()
 
             def wake(_future: object) -> None:
                 # A loop that has ended has no waiters left.
@@ -197,7 +197,7 @@ class OneShotEvent(SharedFuture[None]):
             self.set_result(None)
 
 
-class _Gate:
+class _WaiterQueue:
     """Lets the waiting tasks of one asyncio loop continue, a few with each turn of it.
 
     A thousand at once would hold everything else in the loop up for as long as all their work takes.

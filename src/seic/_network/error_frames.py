@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 import httpx
 
-from seic._model.secrecy import HIDDEN
+from seic._model.secret import HIDDEN
 
 
 def free_of_secrets(

@@ -12,10 +12,10 @@ import attrs
 import httpx
 
 from seic._errors import SeicError, TokenRequestRefused
-from seic._events import Emit, TokenNotBound, TokenRequested
+from seic._event_types import Emit, TokenNotBound, TokenRequested
 from seic._model.grant_parameters import CustomGrant, GrantParameters, as_grant_parameters
 from seic._model.provider import KeyedCertificate, Provider, RequestContext
-from seic._model.secrecy import Unpicklable, hide
+from seic._model.secret import Unpicklable, hide
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.client_auth import hint_for_refusal

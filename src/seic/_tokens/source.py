@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from seic._errors import TokenError, TokenRequestRefused
-from seic._events import Emit, TokenWaitEnded, TokenWaitStarted
+from seic._event_types import Emit, TokenWaitEnded, TokenWaitStarted
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.introspection import require_token_info
