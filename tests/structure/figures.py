@@ -36,7 +36,7 @@ def badly_opened() -> list[str]:
 
 
 def double_names() -> dict[str, set[str]]:
-    """Return each name of a class or a module that stands in two files."""
+    """Return each name that two classes or two modules have."""
     places: dict[tuple[bool, str], set[str]] = defaultdict(set)
     for name, where in defined():
         if name != Path(where).stem or name[0].isupper():
