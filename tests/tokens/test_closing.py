@@ -1,4 +1,4 @@
-"""A source that is closed leaves nothing running, and nobody without an answer."""
+"""Closing a source ends its tasks, and each waiting caller gets a result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
 
 
 async def test_closing_ends_a_fetch_and_waits_for_its_end(server: FakeEndpoint) -> None:
-    """No task is left behind, and the source can be used on."""
+    """No task remains, and the source can be used again."""
     source = server.source()
     server.hold()
     caller = asyncio.create_task(source.token())
@@ -31,7 +31,7 @@ async def test_closing_ends_a_fetch_and_waits_for_its_end(server: FakeEndpoint) 
 
 
 async def test_whoever_waits_for_a_fetch_that_is_closed_gets_its_token(server: FakeEndpoint) -> None:
-    """A close waits for it for a second; nothing is asked for twice."""
+    """Closing waits for it for a second; nothing is requested twice."""
     source = server.source()
     server.hold()
     callers = [asyncio.create_task(source.token()) for _ in range(3)]
@@ -48,7 +48,7 @@ async def test_whoever_waits_for_a_fetch_that_is_closed_gets_its_token(server: F
 async def test_whoever_waits_for_a_fetch_that_a_close_ends_gets_an_error_and_asks_no_more(
     server: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, ahead: bool
 ) -> None:
-    """Each of them an error of its own that says so; no task is left, and later calls find nothing remembered."""
+    """Each gets its own error that says so; no task remains, and later calls are not affected."""
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
     source = server.source(clock)
     if ahead:
@@ -77,7 +77,7 @@ async def test_whoever_waits_for_a_fetch_that_a_close_ends_gets_an_error_and_ask
 def test_a_blocking_close_leaves_no_caller_without_an_answer(
     server: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The twin does the same for callers in threads."""
+    """The blocking twin does the same for callers in threads."""
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
     waiting = Gate()
     source = server.source(emit=lambda event: waiting.set() if isinstance(event, TokenWaitStarted) else None)
