@@ -164,7 +164,12 @@ def start(
     """
     context = contextvars.copy_context() if context is None else context
     task: _TrioTask[_T] | _AsyncioTask[_T]
-    task = _AsyncioTask(asyncio.get_running_loop()) if (library := current_trio()) is None else _TrioTask(library)
+    if (library := current_trio()) is not None:
+        task = _TrioTask(library)
+    elif (portal := _portals.get(os.getpid())) is not None and portal.is_here():
+        task = _PortalTask(asyncio.get_running_loop(), portal)
+    else:
+        task = _AsyncioTask(asyncio.get_running_loop())
     if bind is not None:
         bind(task)
     task.begin(call, context)
