@@ -1,11 +1,10 @@
-"""Ways to wait, to lock and to leave an event loop that hold in asyncio, in trio and in plain threads.
+"""Futures, locks and threads that work in asyncio, in trio and in plain threads.
 
-A `SharedFuture` is waited for by threads and by tasks of any loop, and no waiter can cancel it. What blocks, and what
-is the user's, runs in daemon threads (`run_in_thread`). A `ForkSafeLock` is free in a forked child: state of a process
-is keyed by its id, because some servers (uWSGI) fork without Python's fork hooks.
+Threads and tasks of any loop can wait for a `SharedFuture`, and no waiter can cancel it. Blocking calls and user code
+run in daemon threads (`run_in_thread`). A `ForkSafeLock` is free in a forked child: state of a process is keyed by its
+id, because some servers (uWSGI) fork without Python's fork hooks.
 
-trio is never imported here unless the program itself runs in it. For sleeps and deadlines use `anyio`. Tasks are
-started in `_portal`.
+trio is imported only if the program itself runs in it. Use `anyio` for sleeps and deadlines, and `_portal` for tasks.
 """
 
 from __future__ import annotations
