@@ -126,7 +126,7 @@ def state_of(*classes: str, module: str) -> set[str]:
 
 
 def writers(attributes: set[str], *, owner: str) -> set[str]:
-    """Return the modules beside the owner that assign one of the attributes of an object that is not their own."""
+    """Return the modules other than the owner that assign one of the attributes of an object that is not their own."""
     found = set()
     for path in ROOT.rglob("*.py"):
         where = path.relative_to(ROOT).as_posix()

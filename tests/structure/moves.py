@@ -46,7 +46,7 @@ class Counter:
         self._last: dict[int, str] = {}
 
     def __call__(self, frame: FrameType, event: str, arg: Any) -> None:
-        """Note a call, as `sys.setprofile` tells of it; each step of a coroutine is one."""
+        """Count a call that `sys.setprofile` reports; each step of a coroutine is one."""
         file = frame.f_code.co_filename
         if event != "call" or not file.startswith(_ROOT):
             return
