@@ -40,7 +40,7 @@ class FakeDPoPProvider(FakeServer):
         refused: The number of requests for a nonce.
         token_type: The type of the tokens.
         bodies: The bodies of the accepted API requests.
-        busy: The number of API requests are refused with 503.
+        busy: The number of API requests that are refused with 503.
         hops: Method and path of each API request with a valid proof.
     """
 
