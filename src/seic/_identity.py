@@ -23,7 +23,7 @@ import attrs
 
 from seic._concurrency import ForkSafeLock, run_in_thread
 from seic._errors import CertificateError, ConfigurationError
-from seic._events import CertificateExpiring, CertificateRotated, Event, TrustStoreReloaded, log_event
+from seic._event_types import CertificateExpiring, CertificateRotated, Event, TrustStoreReloaded, log_event
 from seic._listeners import Listeners
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import CALLBACK, CertificateSource, call_certificate_source, shared_context
