@@ -13,7 +13,7 @@ from seic._auth import OAuth2Auth
 from seic._config import Config
 from seic._errors import ConfigurationError
 from seic._listeners import Listener, Listeners
-from seic._model.secrecy import traceless
+from seic._model.secret import strip_frames
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._options import (
@@ -141,7 +141,7 @@ class AsyncClient(_SeicClient, httpx.AsyncClient):
         super().__init__(auth=oauth, transport=carrier, **_client_options(config, options, carry))
 
     @classmethod
-    @traceless
+    @strip_frames
     def from_env(
         cls,
         environ: Mapping[str, str] | None = None,
@@ -246,7 +246,7 @@ class Client(_SeicClient, httpx.Client):
         super().__init__(auth=oauth, transport=carrier, **_client_options(config, options, carry))
 
     @classmethod
-    @traceless
+    @strip_frames
     def from_env(
         cls,
         environ: Mapping[str, str] | None = None,

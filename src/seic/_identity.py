@@ -23,7 +23,7 @@ import attrs
 
 from seic._concurrency import ForkSafeLock, run_in_thread
 from seic._errors import CertificateError, ConfigurationError
-from seic._events import CertificateExpiring, CertificateRotated, Event, TrustStoreReloaded, log_event
+from seic._event_types import CertificateExpiring, CertificateRotated, Event, TrustStoreReloaded, log_event
 from seic._listeners import Listeners
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import CALLBACK, CertificateSource, call_certificate_source, shared_context
@@ -104,9 +104,9 @@ class Identity:
         self.generation = 0
         self._credential: Credential | None = None
         self._lock = ForkSafeLock()
-        self._warned: set[tuple[str, str | None]] = set()
+        self._warned: dict[tuple[str, str | None], CertificateWarning] = {}
         #: Each auth of the configuration has one, which is dropped with the auth.
-        self._audience: weakref.WeakSet[Listeners] = weakref.WeakSet()
+        self._audience: set[weakref.ref[Listeners]] = set()
         self._valid_from: dt.datetime | None = None
         self._noticed_at: dt.datetime | None = None
         self._expiry_checked_at: dt.datetime | None = None
@@ -252,13 +252,13 @@ class Identity:
 
     def add_listener(self, listeners: Listeners) -> None:
         """Tell listeners of each rotation for as long as they live."""
-        self._audience.add(listeners)
+        self._audience.add(weakref.ref(listeners, self._audience.discard))
 
     def _build(self) -> Credential:
         # Off the lock: a source may hang.
         _ = self.certificate
         trust = read_trust_store(self._ca) if self._trusts is None else self._trusts.get()
-        with self._lock:
+        with self._lock.of_process[os.getpid()]:
             # Either may have been replaced since.
             trust = trust if self._trusts is None else self._trusts.get()
             return self._credential or self._replace(self.certificate, trust)
@@ -283,7 +283,7 @@ class Identity:
             fresh.check_common_name(self._account, strict=True)
         if before is not None and before.content == fresh.content:
             return None
-        with self._lock:
+        with self._lock.of_process[os.getpid()]:
             if self._credential is not None:
                 self._replace(fresh, read_trust_store(None) if self._ca is None else self._credential.trust)
             certificates.value = fresh
@@ -297,7 +297,7 @@ class Identity:
         before = trusts.value
         if before == fresh:
             return None
-        with self._lock:
+        with self._lock.of_process[os.getpid()]:
             if self._credential is not None:
                 self._replace(self._credential.certificate, fresh)
             trusts.value = fresh
@@ -305,13 +305,10 @@ class Identity:
 
     def _warn(self, certificate: ClientCertificate, concerns: tuple[CertificateWarning, ...]) -> None:
         name = None if self._account is None else certificate.check_common_name(self._account)
-        for concern in (*concerns, *([] if name is None else [name])):
-            key = (certificate.thumbprint, concern.reason)
-            with self._lock:
-                if key in self._warned:
-                    continue
-                self._warned.add(key)
-            warnings.warn(concern, stacklevel=3)
+        for concern in (*concerns, name):
+            # `setdefault` is atomic: of two threads one warns.
+            if concern and self._warned.setdefault((certificate.thumbprint, concern.reason), concern) is concern:
+                warnings.warn(concern, stacklevel=3)
 
     def _notice_expiry(self, certificate: ClientCertificate) -> None:
         now = self._now()
@@ -320,7 +317,7 @@ class Identity:
         self._expiry_checked_at = now
         if not certificate.leaf.expires_soon(now):
             return
-        with self._lock:
+        with self._lock.of_process[os.getpid()]:
             if self._noticed_at is not None and now - self._noticed_at < _EXPIRY_NOTICE_INTERVAL:
                 return
             self._noticed_at = now
@@ -333,8 +330,9 @@ class Identity:
 
     def _emit(self, event: Event) -> None:
         log_event(event)
-        for listeners in [*self._audience]:
-            listeners.notify(event)
+        for reference in [*self._audience]:
+            if (listeners := reference()) is not None:
+                listeners.notify(event)
 
 
 class _Watcher:

@@ -41,11 +41,8 @@ class TransportFactory:
         self._errors = TokenErrorTranslator(origin=origin, network=network)
         self._identity = identity
         self._transport = transport
-
-    @property
-    def closes_after_call(self) -> bool:
-        """Whether the caller closes the transport after the call; a user's own stays open."""
-        return self._transport is None
+        #: Whether the caller closes the transport after the call; a user's own stays open.
+        self.closes_after_call = transport is None
 
     def open(self) -> httpx.AsyncBaseTransport:
         """Return a transport for one call in the running event loop.

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.secrecy import SecretStr
+from seic._model.secret import SecretStr
 from seic._model.token import Token
 
 #: The advisory refresh begins with a fifth of the lifetime left: time for several attempts at a slow endpoint.
@@ -202,11 +202,6 @@ class CachedToken:
     def expire_soon(self) -> None:
         """Have it refreshed before the next request."""
         self.renew_at = self.must_renew_at = -math.inf
-
-    @property
-    def usable_until(self) -> float:
-        """The end of its use by the monotonic clock: its expiry or its idle limit."""
-        return min(self.expires_at, self.idle_at)
 
     def freshness(self, now: float, wall: float) -> Freshness:
         """Return what it may be used for."""

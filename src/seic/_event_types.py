@@ -243,8 +243,9 @@ class TrustStoreReloaded(Event):
 
 Emit: TypeAlias = Callable[[Event], None]
 
-# No NullHandler: without a configuration of the application, Python prints warnings and errors to stderr.
-_logger = logging.getLogger("seic")
+#: The logger of events. It has no NullHandler: without a configuration of the application, Python prints warnings and
+#: errors to stderr.
+LOGGER = logging.getLogger("seic")
 
 
 def log_event(event: Event) -> None:
@@ -252,11 +253,11 @@ def log_event(event: Event) -> None:
 
     The record also has the fields as attributes, and `event` with the name, for structured logs.
     """
-    if _logger.isEnabledFor(event.level):
+    if LOGGER.isEnabledFor(event.level):
         fields = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
         facts = " ".join(f"{name}={in_line(value)}" for name, value in fields.items())
         extra = {name: value.isoformat() if isinstance(value, dt.datetime) else value for name, value in fields.items()}
-        _logger.log(event.level, "%s: %s", event.name, facts, extra={"event": event.name, **extra})
+        LOGGER.log(event.level, "%s: %s", event.name, facts, extra={"event": event.name, **extra})
 
 
 def in_line(value: object) -> str:
