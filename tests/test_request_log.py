@@ -73,8 +73,8 @@ def test_other_requests_are_logged_by_httpx_as_before(gateway: FakeGateway, capl
 
 def test_without_seics_line_httpx_logs_no_query(gateway: FakeGateway, caplog: pytest.LogCaptureFixture) -> None:
     """An application may switch off `seic.api` alone."""
-    caplog.set_level(logging.INFO)
     caplog.set_level(logging.WARNING, logger="seic.api")
+    caplog.set_level(logging.INFO)
     with seic.Client(gateway.config(), transport=gateway) as client:
         client.get(f"/v1/accounts?{_SECRET}")
 
