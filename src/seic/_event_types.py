@@ -6,8 +6,7 @@ Events are dataclasses, so that web frameworks can serialize them. Modules that 
 `seic._listeners` calls the listeners.
 """
 
-from __future__ import annotations
-
+# Annotations are evaluated: pydantic resolves strings in the public module, which has not all of their names.
 import dataclasses
 import datetime as dt
 import logging

@@ -1,7 +1,6 @@
 """`TokenInfo`: a provider's description of a token."""
 
-from __future__ import annotations
-
+# Annotations are evaluated: pydantic resolves strings in the public module, which has not all of their names.
 import dataclasses
 from collections.abc import Mapping
 

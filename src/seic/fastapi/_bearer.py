@@ -121,7 +121,8 @@ class BearerTokens(SecurityScheme):
                 "client_certificate: is missing; require_bound needs the header with the client's certificate",
                 field="client_certificate",
             )
-        self.scheme_name, self.model = "BearerTokens", bearer_model()
+        self.scheme_name: str = "BearerTokens"
+        self.model: Any = bearer_model()
         self._issuer = issuer
         self._audiences = audiences
         self._algorithms = frozenset(algorithms)
@@ -249,7 +250,8 @@ class BearerTokens(SecurityScheme):
 
 class _Requiring(SecurityScheme):
     def __init__(self, bearer: BearerTokens, scopes: tuple[str, ...]) -> None:
-        self.scheme_name, self.model = bearer.scheme_name, bearer.model
+        self.scheme_name: str = bearer.scheme_name
+        self.model: Any = bearer.model
         self._bearer = bearer
         self._scopes = scopes
 

@@ -5,6 +5,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
@@ -79,7 +80,8 @@ class LoggedInClient(SecurityScheme):
     def __init__(
         self, name: str, sessions: Sessions, cookie: SessionCookie, redirect: LoginRedirect, *, scope: str | None
     ) -> None:
-        self.scheme_name, self.model = f"{name}-login", cookie_model(cookie.full_name)
+        self.scheme_name: str = f"{name}-login"
+        self.model: Any = cookie_model(cookie.full_name)
         self._sessions = sessions
         self._cookie = cookie
         self._redirect = redirect
@@ -119,7 +121,8 @@ class LoggedInUser(SecurityScheme):
     """
 
     def __init__(self, client: LoggedInClient, cookie: SessionCookie, redirect: LoginRedirect) -> None:
-        self.scheme_name, self.model = client.scheme_name, client.model
+        self.scheme_name: str = client.scheme_name
+        self.model: Any = client.model
         self._client = client
         self._cookie = cookie
         self._redirect = redirect

@@ -6,21 +6,22 @@ redirect).
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import urlsplit
 
 import httpx
 from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
 from starlette.routing import NoMatchFound, Route
 
-from seic import Clock, Config, ConfigurationError, Retry
+from seic import AsyncClient, Clock, Config, ConfigurationError, Retry
 from seic._options import AsyncClientOptions
 from seic.events import Listener
 from seic.fastapi._app_state import Monitor, app_state
 from seic.fastapi._certificate_probe import CertificateProbe
 from seic.fastapi._cookie_cipher import FernetKeys
-from seic.fastapi._login_dependencies import LoggedInClient, LoggedInUser, LoginRedirect
+from seic.fastapi._login_dependencies import LoggedInClient, LoggedInUser, LoginRedirect, User
 from seic.fastapi._login_routes import LoginRoutes
 from seic.fastapi._login_state import CookieStorage, LoginStateStorage, ReplayCache
 from seic.fastapi._session_cookie import SessionCookie
@@ -162,7 +163,7 @@ class Logins:
         return self._sessions.listeners.add(listener)
 
     @property
-    def client(self) -> LoggedInClient:
+    def client(self) -> Callable[[HTTPConnection], Awaitable[AsyncClient]]:
         """The dependency that gives the client of the logged-in user.
 
         Users who are not logged in are redirected to the login, programs get a 401. `Security(logins.client,
@@ -171,7 +172,7 @@ class Logins:
         return self._client
 
     @property
-    def user(self) -> LoggedInUser:
+    def user(self) -> Callable[[HTTPConnection], Awaitable[User]]:
         """The dependency that gives the logged-in `User`; see `client`."""
         return self._user
 
