@@ -1,6 +1,6 @@
-"""The auth flow: attach the token, guard the origin, replay one 401. It fetches nothing itself.
+"""`OAuth2Auth`: attach the token, refuse other origins, retry once after a 401.
 
-No lock is cached across a `yield`: httpx may close the generator from another task.
+It requests no token itself. No lock is held across a `yield`, since httpx may close the generator from another task.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from seic._tokens.single_use import shared_memory
 from seic._tokens.source import CachingTokenSource
 from seic._transport import AsyncTrace, BlockingTrace, HopTrace, guard_of, identity_of, require_config
 
-#: The streams whose bytes are in memory: they can always be sent again, and nothing needs to be noted of them.
+#: Request streams in memory: they can always be sent again, so no position is saved.
 _IN_MEMORY: set[type] = {httpx.ByteStream}
 
 if TYPE_CHECKING:
@@ -48,21 +48,21 @@ else:
         _IN_MEMORY.add(httpx2.ByteStream)
 
         class _Auth(httpx.Auth, httpx2.Auth):
-            """One base for both kinds of client: each asks only whether its own Auth is among the bases."""
+            """A base class for both libraries: each checks only that its own `Auth` is among the base classes."""
 
 
 _UNAUTHORIZED = 401
-#: From here on an answer may come from something before the API that never saw the token: no use of it is noted.
+#: From this status on, a proxy may have answered that never saw the token, so it does not count as use.
 _SERVER_ERROR = 500
 _logger = logging.getLogger("seic.api")
 
 
 @attrs.define(eq=False, repr=False)
 class _Attached:
-    """What attaching a token made of the headers of the last call: most calls bring the same, and a copy is cheap.
+    """The headers of the last request, before and after the token was attached.
 
-    Setting each header anew would cost more than all the rest that is done to a call whose token is fresh. It is never
-    changed, and yet not frozen: to make one that is takes longer, and calls that are all different each make one.
+    Most requests have the same headers, and a copy is cheaper than to set each header again, which would be the largest
+    part of the work for a request with a fresh token. It is never changed; a frozen class would take longer to create.
     """
 
     cached: CachedToken | None = None
@@ -71,21 +71,22 @@ class _Attached:
 
 
 class OAuth2Auth(_Auth):
-    """Attaches a live token to each call of the configured origin, renews it, and replays a call once on a 401.
+    """An `httpx.Auth` that attaches a valid token, refreshes it, and retries a request once after a 401.
 
-    One instance serves any number of clients, tasks, threads and event loops, and all of them share one token.
+    One instance serves any number of clients, tasks, threads and event loops, and all of them share one token. It is
+    an `httpx2.Auth` too, if httpx2 is installed.
 
-    A client of your own that follows redirects should have `transport=AsyncTransport(config)` (or `Transport`), which
-    refuses to leave the origin. Without it, token and client id stay at home all the same where httpx's own transports
-    send; but a server to which a redirect leads sees the client certificate, if `verify=` presents one, and a transport
-    that does not know httpcore's `trace` extension sends the client id along, which comes to light only afterwards, as
-    HostNotAllowed. With DPoP, it is that transport that proves each further hop; others repeat the first one's proof.
+    A custom client that follows redirects should have `transport=AsyncTransport(config)` (or `Transport`), which
+    refuses other origins. With httpx's own transports, token and client id are still sent to the origin only, but the
+    target of a redirect sees the client certificate that `verify=` presents. A transport without httpcore's `trace`
+    extension sends the client id to that target before `HostNotAllowed` is raised. With DPoP, only these two
+    transports sign each request of a redirect chain.
 
     Args:
-        config: Who asks, where, and how.
-        transport: What carries the token calls in place of the network, for tests.
-        on_event: A function or coroutine function of one event; see `listen`.
-        clock: The two clocks that lifetimes are counted by, for tests.
+        config: The configuration.
+        transport: The transport of token requests in place of the network, for tests.
+        on_event: A function or coroutine function that is called with each event; see `listen`.
+        clock: The clocks for token lifetimes, for tests.
     """
 
     def __init__(
@@ -139,14 +140,14 @@ class OAuth2Auth(_Auth):
         self._client_id = config.client_id
         self._attached = _Attached()
         if config.dpop is not None:
-            self._prove_calls(DPoPSigner(config.dpop, clock.wall))
+            self._sign_requests(DPoPSigner(config.dpop, clock.wall))
 
     def __repr__(self) -> str:
         kind = type(self)
         return f"<{kind.__module__}.{kind.__qualname__} {self.describe()}>"
 
     def describe(self) -> str:
-        """Return host, state of the token and certificate in one line, without secrets; it blocks on nothing."""
+        """Return host, state of the token and certificate in one line, without secrets; it never blocks."""
         return f"{self.config.base_url} token={self._describe_token()}; {self._describe_certificate()}"
 
     def _describe_token(self) -> str:
@@ -154,12 +155,8 @@ class OAuth2Auth(_Auth):
             return "none"
         cached, now, wall = self._cache.token, self._monotonic(), self._wall()
         is_due = now >= cached.renew_at or now >= cached.idle_at or wall >= cached.wall_until
-        left = (
-            "no known expiry"
-            if token.expires_at is None
-            else f"expires in {_span(token.expires_at.timestamp() - wall)}"
-        )
-        return f"{'due for refresh' if is_due else 'fresh'}, {left}"
+        state, ends_at = "due for refresh" if is_due else "fresh", token.expires_at
+        return state if ends_at is None else f"{state}, expires in {_span(ends_at.timestamp() - wall)}"
 
     def _describe_certificate(self) -> str:
         if not self._identity.is_ready:
@@ -170,17 +167,17 @@ class OAuth2Auth(_Auth):
 
     @property
     def certificate(self) -> ClientCertificate | None:
-        """The client certificate in service; the first look at one from a callback calls it."""
+        """The current client certificate; the first access calls a certificate callback."""
         return self._identity.certificate
 
     @property
     def source(self) -> TokenSource:
-        """This object as a `TokenSource`, for code that needs tokens and sends its requests by other means."""
+        """This object as a `TokenSource`, for code that needs tokens and sends requests by other means."""
         return self
 
     @property
     def current(self) -> Token | None:
-        """The token if it is still valid, else None; reading it sends nothing and is no use of the token."""
+        """The token if it is still valid, else None; access sends nothing and does not count as use."""
         return self._source.current
 
     async def token(self, *, force: bool = False) -> Token:
@@ -250,22 +247,22 @@ class OAuth2Auth(_Auth):
         return self._cache.stats
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Tell a listener of each event of this token from now on; the events stand in `seic.events`.
+        """Call a listener for each event; `seic.events` has their classes.
 
-        A function is called in place, where the event happens, so it should return at once. A coroutine function runs
-        beside, in the event loop where the event happens, and closing waits for it, for 5 seconds at most; in a thread
-        without one it is run to its end there. What a listener raises is logged once and never reaches a call.
+        A function is called in the thread and task of the event, so it should return at once. A coroutine function runs
+        as a task of the event loop of the event, and closing waits for it, for 5 seconds at most; in a thread without
+        an event loop it is run to its end. The first exception of a listener is logged; none affects a request.
 
         Args:
-            listener: A function or coroutine function of one event.
+            listener: A function or coroutine function with one parameter, the event.
 
         Returns:
-            What ends it.
+            A function that removes the listener.
         """
         return self._listeners.add(listener)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        """Drive one call of an async client; httpx calls this."""
+        """Send one request of an async client; httpx calls this."""
         self._guard.check(request.url)
         cached = self._cache.token
         now, wall = self._monotonic(), self._wall()
@@ -284,15 +281,15 @@ class OAuth2Auth(_Auth):
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
-        said = await read_prefix(response)
-        if not self._should_replay(response, said, cached, body):
+        prefix = await read_prefix(response)
+        if not self._should_replay(response, prefix, cached, body):
             return
         cached = await self._source.get()
         if body is not None:
             await body.rewind()
         if (replay := self._replay(response, cached, body, self._async_trace)) is None:
             return
-        if said is None:
+        if prefix is None:
             await discard(response)
         now, wall = self._monotonic(), self._wall()
         response = yield replay
@@ -300,12 +297,12 @@ class OAuth2Auth(_Auth):
         self._after_replay(response, cached, now, wall)
 
     async def _get(self) -> CachedToken:
-        # The token's key needs the certificate.
+        # The store key of the token includes the certificate.
         await self._identity.ready()
         return await self._source.get()
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        """Drive one call of a blocking client; httpx calls this."""
+        """Send one request of a blocking client; httpx calls this."""
         self._guard.check(request.url)
         cached = self._cache.token
         now, wall = self._monotonic(), self._wall()
@@ -324,15 +321,15 @@ class OAuth2Auth(_Auth):
             if _logger.isEnabledFor(logging.INFO):
                 self._log(response)
             return
-        said = read_prefix_sync(response)
-        if not self._should_replay(response, said, cached, body):
+        prefix = read_prefix_sync(response)
+        if not self._should_replay(response, prefix, cached, body):
             return
         cached = self._source.get_sync()
         if body is not None:
             body.rewind_sync()
         if (replay := self._replay(response, cached, body, self._blocking_trace)) is None:
             return
-        if said is None:
+        if prefix is None:
             discard_sync(response)
         now, wall = self._monotonic(), self._wall()
         response = yield replay
@@ -340,37 +337,37 @@ class OAuth2Auth(_Auth):
         self._after_replay(response, cached, now, wall)
 
     async def aclose(self) -> None:
-        """End what runs in the background, and wait for listeners that have begun; later calls start it anew."""
+        """Stop background work, and wait for running listeners; later requests start it again."""
         await self._source.aclose()
         await self._listeners.drain()
 
     def close(self) -> None:
-        """End what runs in the background, blocking; see `aclose`."""
+        """Stop background work; the blocking twin of `aclose`."""
         self._source.close()
         self._listeners.drain_sync()
 
-    def _prove_calls(self, signer: DPoPSigner) -> None:
-        """Have each call carry a proof. Done to this instance, so that the way of calls without proofs is untouched."""
+    def _sign_requests(self, signer: DPoPSigner) -> None:
+        """Sign each request. Only this instance is changed, so that requests without DPoP cost nothing more."""
         attach, flow, blocking_flow = self._attach, self.async_auth_flow, self.sync_auth_flow
 
-        def attach_and_prove(request: Any, cached: CachedToken, trace: HopTrace) -> None:
+        def attach_and_sign(request: Any, cached: CachedToken, trace: HopTrace) -> None:
             attach(request, cached, trace)
             signer.prove(request)
 
-        self._attach = attach_and_prove  # type: ignore[method-assign]
+        self._attach = attach_and_sign  # type: ignore[method-assign]
 
-        def prove_async(request: Any) -> AsyncGenerator[Any, Any]:
+        def sign_async(request: Any) -> AsyncGenerator[Any, Any]:
             return signer.drive(flow(request), request)
 
-        def prove_blocking(request: Any) -> Generator[Any, Any, None]:
+        def sign_sync(request: Any) -> Generator[Any, Any, None]:
             return signer.drive_sync(blocking_flow(request), request)
 
-        self.async_auth_flow = prove_async  # type: ignore[method-assign]
-        self.sync_auth_flow = prove_blocking  # type: ignore[method-assign]
+        self.async_auth_flow = sign_async  # type: ignore[method-assign]
+        self.sync_auth_flow = sign_sync  # type: ignore[method-assign]
 
     def _follow_rotation(self, event: Event) -> None:
         if isinstance(event, CertificateRotated):
-            # The token was bound to the old certificate (RFC 8705 §3).
+            # The token is bound to the old certificate (RFC 8705 §3).
             self._cache.expire_soon()
 
     def _attach(self, request: Any, cached: CachedToken, trace: HopTrace) -> None:
@@ -384,45 +381,47 @@ class OAuth2Auth(_Auth):
             if self._id_header is not None:
                 headers[self._id_header] = self._client_id
             if _is_ascii(before):
-                # It reads the same as UTF-8, and httpx need not find that out on each call.
+                # It is valid UTF-8, so httpx need not detect the encoding for each request.
                 headers.encoding = "utf-8"
-                # Kept for later calls only where two have been alike, since it costs as much as it then spares one.
+                # Copied only if two requests were equal: the copy costs as much as it saves for one request.
                 self._attached = _Attached(cached, before, headers.copy() if is_repeated else None)
         if self._id_header is not None:
-            # httpx takes the token off a redirect to another origin, but not this header.
+            # httpx removes the token from a redirect to another origin, but not this header.
             if "trace" in request.extensions:
                 trace.watch(request)
             else:
                 request.extensions["trace"] = trace
 
     def _check_hops(self, request: Any, response: Any) -> None:
-        """Refuse the answer of a foreign origin, for transports that did not heed the trace."""
+        """Refuse the response of another origin, for transports that ignored the trace."""
         if self._id_header is not None and response.request is not request:
             for hop in (*response.history, response):
                 self._guard.check(hop.request.url)
 
     def _should_replay(
-        self, response: Any, said: bytes | None, cached: CachedToken, body: ReplayableBody | None
+        self, response: Any, prefix: bytes | None, cached: CachedToken, body: ReplayableBody | None
     ) -> bool:
-        """Tell whether a 401 is worth a new token and a second call; where it is not, the response says why."""
+        """Return whether to retry after a 401 with a new token; if not, add the reason to the response."""
         self._log(response)
         if not self._guard.allows(response.request.url):
-            return self._hand_on(response, "the call was redirected, and another origin answered")
-        if not is_token_rejected(provider=self.config.provider, headers=response.headers, body=said or b""):
-            return self._hand_on(response, "the answer does not speak of the token")
+            return self._give_up_retry(response, "the request was redirected, and another origin answered")
+        if not is_token_rejected(provider=self.config.provider, headers=response.headers, body=prefix or b""):
+            return self._give_up_retry(response, "the response does not reject the token")
         if not self._cache.may_refresh_after_401(cached):
-            return self._hand_on(response, "the API rejects new tokens as well as old ones; renewals pause")
+            return self._give_up_retry(
+                response, "the API rejects new tokens as well as old ones; refreshes are suspended"
+            )
         cached.invalidate()
         if body is not None and body.stream is response.request.stream and body.problem is not None:
-            return self._hand_on(response, f"{body.problem}; the next call gets a new token")
+            return self._give_up_retry(response, f"{body.problem}; the next request gets a new token")
         return True
 
     def _replay(self, response: Any, cached: CachedToken, body: ReplayableBody | None, trace: HopTrace) -> Any | None:
-        """Return the request to send again; None where its body turned out to be lost."""
-        # The one that was answered: after a redirect, what came before it has been done and must not be done twice.
+        """Return the request to send again; None if its body cannot be sent again."""
+        # The last request of a redirect chain: those before it succeeded and must not be repeated.
         request = response.request
         if body is not None and body.stream is request.stream and body.problem is not None:
-            self._hand_on(response, body.problem)
+            self._give_up_retry(response, body.problem)
             return None
         self._attach(request, cached, trace)
         self._cache.count(replays=1)
@@ -432,11 +431,11 @@ class OAuth2Auth(_Auth):
     def _after_replay(self, response: Any, cached: CachedToken, now: float, wall: float) -> None:
         self._log(response)
         if response.status_code == _UNAUTHORIZED:
-            self._hand_on(response, "it was replayed with a new token, which was rejected too")
+            self._give_up_retry(response, "it was retried with a new token, which was rejected too")
         elif response.status_code < _SERVER_ERROR:
             cached.mark_used(now, wall)
 
-    def _hand_on(self, response: Any, reason: str) -> Literal[False]:
+    def _give_up_retry(self, response: Any, reason: str) -> Literal[False]:
         response.extensions[NOT_REPLAYED] = reason
         self._emit(RequestNotRetried(host=_host(response), reason=reason, tracking_id=self._tracking_id(response)))
         return False
@@ -448,7 +447,7 @@ class OAuth2Auth(_Auth):
     def _log(self, response: Any) -> None:
         hops = [response]
         for hop in reversed(response.history):
-            if hop.status_code == _UNAUTHORIZED:  # that one and what came before it stand in the log already
+            if hop.status_code == _UNAUTHORIZED:  # this one and those before it are already in the log
                 break
             hops.append(hop)
         for hop in reversed(hops):
@@ -456,7 +455,7 @@ class OAuth2Auth(_Auth):
 
     def _log_hop(self, response: Any) -> None:
         request = response.request
-        # Without query and user: what callers put there is theirs.
+        # Without query and user: they may contain secrets.
         path = request.url.raw_path.partition(b"?")[0].decode("ascii")
         _logger.info(
             "%s %s://%s%s %s tracking_id=%s",

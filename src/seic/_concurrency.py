@@ -20,7 +20,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import anyio
 
@@ -104,6 +104,11 @@ class SharedFuture(concurrent.futures.Future[_T]):
     def __init__(self) -> None:
         super().__init__()
         self._gates: dict[Any, Any] = {}
+        self._pid = os.getpid()
+
+    def is_alive(self) -> bool:
+        """Whether it can still be done: it is not, and this is the process that created it."""
+        return not self.done() and self._pid == os.getpid()
 
     def cancel(self) -> bool:
         """Return False: it belongs to all who wait."""
@@ -144,6 +149,39 @@ class SharedFuture(concurrent.futures.Future[_T]):
 
             self.add_done_callback(wake)
         return gate
+
+
+class Run(Protocol):
+    """A `SharedFuture` or a `BackgroundTask`."""
+
+    def is_alive(self) -> bool:
+        """Whether it is in progress and can end."""
+        ...
+
+
+_R = TypeVar("_R", bound=Run)
+
+
+class SingleFlight(Generic[_R]):
+    """At most one run at a time of an operation that several callers need; they share the run in progress."""
+
+    def __init__(self) -> None:
+        self._lock = ForkSafeLock()
+        self._run: _R | None = None
+
+    @property
+    def pending(self) -> _R | None:
+        """The run in progress, or None."""
+        run = self._run
+        return run if run is not None and run.is_alive() else None
+
+    def join(self, start: Callable[[], _R]) -> _R:
+        """Return the run in progress, or start one."""
+        with self._lock:
+            run = self.pending
+            if run is None:
+                run = self._run = start()
+            return run
 
 
 class OneShotEvent(SharedFuture[None]):

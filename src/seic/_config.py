@@ -115,27 +115,21 @@ class Config(Unpicklable):
         client_secret: The client secret.
         grant: The grant of token requests.
         certificate: The client certificate, or a function that returns the current one, such as from a vault; it is
-            called
-            once a minute and should have a timeout. With a certificate, token requests and API calls use the
-            mutual-TLS
-            host. A certificate from files is reloaded when they change.
+            called once a minute and should have a timeout. With a certificate, token requests and API calls use the
+            mutual-TLS host. A certificate from files is reloaded when they change.
         dpop: The key that tokens are bound to (RFC 9449), if the provider and its APIs support it.
-        ca: The trusted authorities: None for the system's, a path, or PEM bytes. A file is reloaded when it
-            changes.
+        ca: The trusted authorities: None for the system's, a path, or PEM bytes. A file is reloaded when it changes.
         store: Keeps tokens beyond the life of a client; None for no store.
-        advisory_refresh: The time before expiry at which a token is refreshed in the background: seconds, or a
-            share of its
-            lifetime; by default `"20%"`.
+        advisory_refresh: The time before expiry at which a token is refreshed in the background: seconds, or a share of
+            its lifetime; by default `"20%"`.
         mandatory_refresh: The time before expiry at which calls wait for a refresh: seconds, or a share of the
-            lifetime; by
-            default `"2.5%"`.
+            lifetime; by default `"2.5%"`.
         token_timeout: The total seconds of a refresh, including retries and pauses.
         proxy: The proxy of token requests and API calls; None for `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
         local_address: The local address of connections, such as the one in the provider's allow-list.
         trust_env: Whether the proxy variables apply.
         strict_common_name: Refuse a certificate whose CN is not the service account's username, if the provider
-            requires
-            that; otherwise it is a warning.
+            requires that; otherwise it is a warning.
 
     Raises:
         ConfigurationError: A setting is missing, malformed or contradicts another; its `field` names it.

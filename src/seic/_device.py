@@ -1,4 +1,4 @@
-"""A login on another device, carried out (RFC 8628): begun, shown to a person, and polled for until it is decided."""
+"""`DeviceLogin`: start a login on another device, and poll until the user has decided (RFC 8628)."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
 
 @attrs.frozen(kw_only=True, eq=False)
 class DeviceLogin(Unpicklable):
-    """A login in progress; show the person `verification_uri` and `user_code`, then call `finish`.
+    """A login in progress: show the user `verification_uri` and `user_code`, then call `finish`.
 
-    Made by `begin` or `begin_sync`, from a configuration whose grant is `seic.DeviceCode()`.
+    Create it with `begin` or `begin_sync`, from a configuration whose grant is `seic.DeviceCode()`.
 
     Args:
-        user_code: What the person types.
-        verification_uri: Where.
-        verification_uri_complete: The same with the code in it, for a QR code; None where there is none.
-        expires_in: Seconds for the login.
+        user_code: The code that the user types.
+        verification_uri: The page to type it at.
+        verification_uri_complete: The same with the code in it, for a QR code; None if there is none.
+        expires_in: Lifetime of the login in seconds.
     """
 
     user_code: str
     verification_uri: str
     verification_uri_complete: str | None
     expires_in: float
-    _asked: DeviceCode = attrs.field(repr=False, alias="asked")
+    _requested: DeviceCode = attrs.field(repr=False, alias="requested")
     _authorization: DeviceAuthorization = attrs.field(repr=False, alias="authorization")
     _endpoint: TokenEndpoint = attrs.field(repr=False, alias="endpoint")
     _ends: float = attrs.field(repr=False, alias="ends")
@@ -57,18 +57,18 @@ class DeviceLogin(Unpicklable):
         clock: Clock = SYSTEM_CLOCK,
         on_event: Listener | None = None,
     ) -> DeviceLogin:
-        """Begin a login.
+        """Start a login.
 
         Args:
-            config: Who asks, where, and how; its grant is `seic.DeviceCode()`.
-            transport: What carries the calls in place of the network, for tests.
+            config: The configuration; its grant is `seic.DeviceCode()`.
+            transport: A transport in place of the network, for tests.
             clock: The two clocks, for tests.
-            on_event: A function or coroutine function of one event: a token that should be bound to the client
-                certificate and is not is told of.
+            on_event: A function or coroutine function that is called with `TokenNotBound`, if the token should be bound
+                to the client certificate and is not.
 
         Raises:
             ConfigurationError: The grant is another.
-            TokenError: The provider did not begin one.
+            TokenError: The provider did not start a login.
         """
         endpoint = _endpoint(config, transport, clock, on_event)
         await identity_of(config).ready()
@@ -83,37 +83,37 @@ class DeviceLogin(Unpicklable):
         clock: Clock = SYSTEM_CLOCK,
         on_event: Listener | None = None,
     ) -> DeviceLogin:
-        """Begin a login, blocking; see `begin`."""
+        """Start a login, blocking; see `begin`."""
         endpoint = _endpoint(config, transport, clock, on_event)
-        # A callable that returns it may block: here, and not in the portal.
+        # Read it here: a callable that returns it may block, and must not block the portal.
         endpoint.certificate()
         return run(lambda: without_frames(_begin(endpoint)))
 
     async def finish(self, *, subject: str | None = None) -> ExistingToken:
-        """Wait until the person has logged in, and return the grant for `attrs.evolve(config, grant=...)`.
+        """Wait until the user has logged in, and return the grant for `attrs.evolve(config, grant=...)`.
 
         Args:
-            subject: Whose token it is, to keep several people's apart in a store.
+            subject: The user whose token it is, to keep users apart in a store.
 
         Raises:
-            TokenRequestRefused: The person said no (`access_denied`), or took too long (`expired_token`).
-            TokenError: The provider gave no token.
+            TokenRequestRefused: The user refused (`access_denied`), or took too long (`expired_token`).
+            TokenError: The provider returned no token.
         """
         return self._grant(await without_frames(self._poll()), subject)
 
     def finish_sync(self, *, subject: str | None = None) -> ExistingToken:
-        """Wait until the person has logged in, blocking; see `finish`."""
+        """Wait until the user has logged in, blocking; see `finish`."""
         return self._grant(run(lambda: without_frames(self._poll())), subject)
 
     async def _poll(self) -> Token:
         interval = self._authorization.interval
-        grant = attrs.evolve(self._asked, device_code=self._authorization.device_code)
+        grant = attrs.evolve(self._requested, device_code=self._authorization.device_code)
         endpoint = self._endpoint
         while True:
             await anyio.sleep(interval)
             if endpoint.clock.monotonic() >= self._ends:
                 raise TokenRequestRefused(
-                    "the login took longer than the provider allows; begin a new one", status=None, code="expired_token"
+                    "the login took longer than the provider allows; start a new one", status=None, code="expired_token"
                 )
             try:
                 return await endpoint.request(endpoint.build(grant), grant)
@@ -126,20 +126,20 @@ class DeviceLogin(Unpicklable):
     def _grant(self, token: Token, subject: str | None) -> ExistingToken:
         return ExistingToken(
             token=token,
-            audience=self._asked.audience,
-            resource=self._asked.resource,
-            end_other_sessions=self._asked.end_other_sessions,
+            audience=self._requested.audience,
+            resource=self._requested.resource,
+            end_other_sessions=self._requested.end_other_sessions,
             **({} if subject is None else {"subject": subject}),
         )
 
 
 def _endpoint(config: Config, transport: _Transport | None, clock: Clock, on_event: Listener | None) -> TokenEndpoint:
     if not isinstance(config.grant, DeviceCode):
-        raise ConfigurationError("grant: a login on another device needs grant=seic.DeviceCode()", field="grant")
+        raise ConfigurationError("grant: must be seic.DeviceCode() for a login on another device", field="grant")
     listeners = Listeners(on_event)
 
     def emit(event: Event) -> None:
-        # A poll that is answered "not yet" is no news.
+        # Not the polls, most of which end with `authorization_pending`.
         if isinstance(event, TokenNotBound):
             listeners.emit(event)
 
@@ -164,7 +164,7 @@ def _endpoint(config: Config, transport: _Transport | None, clock: Clock, on_eve
 async def _begin(endpoint: TokenEndpoint) -> DeviceLogin:
     grant = endpoint.grant
     if not isinstance(grant, DeviceCode):
-        raise TypeError("the endpoint is made for a device login")
+        raise TypeError("the grant must be a DeviceCode")
     begun = endpoint.clock.monotonic()
     reply = await endpoint.send(build_device_request(endpoint.context(), grant=grant), endpoint.timeout)
     authorization = parse_device_reply(reply)
@@ -173,7 +173,7 @@ async def _begin(endpoint: TokenEndpoint) -> DeviceLogin:
         verification_uri=authorization.verification_uri,
         verification_uri_complete=authorization.verification_uri_complete,
         expires_in=authorization.expires_in,
-        asked=grant,
+        requested=grant,
         authorization=authorization,
         endpoint=endpoint,
         ends=begun + authorization.expires_in,

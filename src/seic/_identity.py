@@ -52,7 +52,7 @@ def _utc_now() -> dt.datetime:
 
 @attrs.frozen(kw_only=True)
 class Credential:
-    """What a connection presents and trusts; replaced as a whole.
+    """The certificate and the trust of a connection; replaced as a whole.
 
     Args:
         certificate: The client certificate; None if there is none.

@@ -74,7 +74,7 @@ class _Waiter:
 
 @attrs.define(eq=False)
 class _State:
-    """What belongs to one process: a child keeps its parent's connections and never touches them."""
+    """The state of one process: a child keeps its parent's connections, and never uses them."""
 
     #: Reentrant, for a finalizer may end a request while the lock is held.
     lock: threading.RLock = attrs.field(factory=threading.RLock)
@@ -83,7 +83,7 @@ class _State:
     waiting: deque[_Waiter] = attrs.field(factory=deque)
     #: When connections of older generations are closed.
     drains: deque[tuple[float, int]] = attrs.field(factory=deque)
-    #: What the caller has to close.
+    #: Connections that the caller has to close.
     closing: list[Any] = attrs.field(factory=list)
 
 

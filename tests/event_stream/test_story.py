@@ -185,7 +185,7 @@ async def test_a_call_that_is_not_replayed_says_why(gateway: FakeGateway, heard:
 
     (told,) = heard.of(RequestRetried, RequestNotRetried)
     assert isinstance(told, RequestNotRetried)
-    assert "does not speak of the token" in told.reason
+    assert "does not reject the token" in told.reason
     assert told.tracking_id == "track-3"
 
 

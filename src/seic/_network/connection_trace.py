@@ -20,8 +20,7 @@ class ConnectionTrace:
     Calls on an open connection are not traced: a trace costs httpcore more than seic's whole work for such a call.
 
     Attributes:
-        handled: The exception that the caller was handling when the call began; Python chains it to errors of the
-            call.
+        handled: The exception that the caller was handling when the call began; Python chains it to errors of the call.
     """
 
     __slots__ = ("_events", "_extensions", "_is_agreed", "_tls", "_watcher", "handled")

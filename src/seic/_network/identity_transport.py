@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import httpx
 
-from seic._concurrency import ForkSafeLock, SharedFuture, start_thread
+from seic._concurrency import ForkSafeLock, SharedFuture, SingleFlight, start_thread
 from seic._errors import CertificateError, SeicError
 from seic._identity import Credential, Identity
 from seic._model.hosts import Origin
@@ -75,9 +75,9 @@ class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx
 
     def __init__(self, identity: Identity, errors: ErrorTranslator, **options: Any) -> None:
         super().__init__(identity, errors, **options)
-        # All that need a credential, or a look for a newer one, share one thread, and outlive whoever started it.
-        self._loading: SharedFuture[Credential] | None = None
-        self._checking: SharedFuture[bool] | None = None
+        # Requests that load or check a credential share one thread, which is independent of their cancellation.
+        self._loading: SingleFlight[SharedFuture[Credential]] = SingleFlight()
+        self._checking: SingleFlight[SharedFuture[bool]] = SingleFlight()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request.
@@ -132,19 +132,14 @@ class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx
         new = None if self._http2 else self._identity.current_nowait()
         if new is not None:
             return self._use(new)
-        loading = self._loading
-        if loading is None or loading.done():
-            loading = self._loading = start_thread(lambda: self._use(self._identity.current()))
+        loading = self._loading.join(lambda: start_thread(lambda: self._use(self._identity.current())))
         await loading.wait()
         if isinstance(error := loading.exception(), SeicError):
             raise error.fresh() from error.__cause__
         return loading.result()
 
     async def _is_renewed(self, credential: Credential) -> bool:
-        checking = self._checking
-        if checking is None or checking.done():
-            checking = self._checking = start_thread(lambda: self._identity.check_for_update(urgent=True))
-        await checking.wait()
+        await self._checking.join(lambda: start_thread(lambda: self._identity.check_for_update(urgent=True))).wait()
         return self._identity.generation != credential.generation
 
 

@@ -131,7 +131,7 @@ class Reloader(Generic[_T]):
         self._failed_at: int | None = None
         #: By process: a thread of the parent does not exist in its child.
         self._readings: dict[int, _Reading] = {}
-        #: What was reported since the last good value.
+        #: The problems that were reported since the last good value.
         self._reported: dict[object, object] = {}
 
     def get_nowait(self) -> _T | None:

@@ -140,7 +140,7 @@ class Sessions:
     ) -> None:
         if config.store is None:
             raise ConfigurationError(
-                "store: is missing; logins need a token store that all processes share, such as seic.FileStore(...); "
+                "store: is missing; logins need a token store that all processes share (see seic.TokenStore); "
                 "seic.MemoryStore() is enough for one process",
                 field="store",
             )
