@@ -6,7 +6,7 @@ It requests no token itself. No lock is held across a `yield`, since httpx may c
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -103,7 +103,7 @@ class OAuth2Auth(_Auth):
         identity = self._identity = identity_of(config)
         self._listeners = Listeners(on_event)
         self._emit = self._listeners.emit
-        transports = TransportFactory(
+        transports = self._transports = TransportFactory(
             config.token_url, identity=identity, network=network_of(config), transport=transport
         )
         endpoint = TokenEndpoint(
@@ -267,7 +267,7 @@ class OAuth2Auth(_Auth):
         cached = self._cache.token
         now, wall = self._monotonic(), self._wall()
         if now >= cached.renew_at or now >= cached.idle_at or wall >= cached.wall_until:
-            cached = await self._get()
+            cached = await self._get(request.headers)
         self._attach(request, cached, self._async_trace)
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
@@ -296,7 +296,8 @@ class OAuth2Auth(_Auth):
         self._check_hops(replay, response)
         self._after_replay(response, cached, now, wall)
 
-    async def _get(self) -> CachedToken:
+    async def _get(self, headers: Mapping[str, str]) -> CachedToken:
+        self.name_sender(headers)
         # The store key of the token includes the certificate.
         await self._identity.ready()
         return await self._source.get()
@@ -307,6 +308,7 @@ class OAuth2Auth(_Auth):
         cached = self._cache.token
         now, wall = self._monotonic(), self._wall()
         if now >= cached.renew_at or now >= cached.idle_at or wall >= cached.wall_until:
+            self.name_sender(request.headers)
             cached = self._source.get_sync()
         self._attach(request, cached, self._blocking_trace)
         body = None
@@ -335,6 +337,10 @@ class OAuth2Auth(_Auth):
         response = yield replay
         self._check_hops(replay, response)
         self._after_replay(response, cached, now, wall)
+
+    def name_sender(self, headers: Mapping[str, str]) -> None:
+        """Send the `User-Agent` of these headers with token requests too; the clients of seic call this."""
+        self._transports.name_sender(headers)
 
     async def aclose(self) -> None:
         """Stop background work, and wait for running listeners; later requests start it again."""

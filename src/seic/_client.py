@@ -27,6 +27,7 @@ from seic._tls.certificate import ClientCertificate
 from seic._tokens.cache import Stats
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._transport import DECIDED_BY_CONFIG, AsyncTransport, Transport
+from seic._version import HTTPX_USER_AGENT, USER_AGENT
 
 #: Arguments of a client that httpx passes to the transport that it creates.
 _TRANSPORT_OPTIONS = ("http1", "http2", "limits")
@@ -69,6 +70,12 @@ class _SeicClient:
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call a listener for each event; see `OAuth2Auth.listen`."""
         return self._oauth.listen(listener)
+
+    def _name_sender(self, headers: httpx.Headers) -> None:
+        if headers.get("User-Agent", "").startswith(HTTPX_USER_AGENT):
+            headers["User-Agent"] = USER_AGENT
+        if self._owns_auth:
+            self._oauth.name_sender(headers)
 
     def _use_auth(
         self,
@@ -148,6 +155,7 @@ class AsyncClient(_SeicClient, httpx.AsyncClient):
         carrier = carry(transport, **_transport_options(options))
         oauth = self._use_auth(auth, config, transport, on_event, clock)
         super().__init__(auth=oauth, transport=carrier, **_client_options(config, options, carry))
+        self._name_sender(self.headers)
 
     @classmethod
     @traceless
@@ -257,6 +265,7 @@ class Client(_SeicClient, httpx.Client):
         carrier = carry(transport, **_transport_options(options))
         oauth = self._use_auth(auth, config, transport, on_event, clock)
         super().__init__(auth=oauth, transport=carrier, **_client_options(config, options, carry))
+        self._name_sender(self.headers)
 
     @classmethod
     @traceless

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import enum
 import functools
-import threading
 import warnings
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -16,8 +15,6 @@ from seic._errors import CertificateError
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-_filters_lock = threading.Lock()
 
 
 class Reason(enum.StrEnum):
@@ -118,8 +115,8 @@ def without_foreign_warnings(read: Callable[_P, _T]) -> Callable[_P, _T]:
     """Ignore warnings inside a function that are errors in this process (`-W error`).
 
     cryptography warns of certificates that it still reads, such as one with the serial number 0. Such a warning must
-    not replace the certificate or its `CertificateError`. The filters are changed only after a warning was raised,
-    because they belong to the whole process.
+    not replace the certificate or its `CertificateError`. The filters belong to the whole process, so they are changed
+    only after a warning was raised.
     """
 
     @functools.wraps(read)
@@ -128,7 +125,7 @@ def without_foreign_warnings(read: Callable[_P, _T]) -> Callable[_P, _T]:
             return read(*args, **kwargs)
         except Warning:
             pass
-        with _filters_lock, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return read(*args, **kwargs)
 

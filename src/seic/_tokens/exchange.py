@@ -68,6 +68,11 @@ class TransportSource(Protocol):
         ...
 
     @property
+    def user_agent(self) -> str:
+        """The `User-Agent` of each request."""
+        ...
+
+    @property
     def closes_after_call(self) -> bool:
         """Whether the transport is closed after the exchange; a user's own stays open."""
         ...
@@ -98,6 +103,7 @@ async def exchange(
         InvalidTokenResponse: The response is too large or cannot be decompressed.
     """
     handled = sys.exc_info()[1]
+    request.headers.setdefault("User-Agent", transports.user_agent)
     # A request built by hand has no timeouts, and would wait for ever. They end before the deadline, because httpcore
     # closes a connection whose handshake takes too long, and leaves one open whose handshake is cancelled.
     request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), _PHASE * seconds)
