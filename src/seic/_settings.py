@@ -16,6 +16,7 @@ import attrs
 from seic._errors import CertificateError, ConfigurationError
 from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts
+from seic._model.secrecy import Unpicklable
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._tls.certificate import ClientCertificate
 from seic._tls.credential_files import given_as_text, is_material
@@ -85,7 +86,7 @@ _SETTINGS_OF_ARGUMENT = {
 
 
 @attrs.frozen
-class _Value:
+class _Value(Unpicklable):
     """The text of a setting, which may be a secret, and the name under which the user set it."""
 
     text: str = attrs.field(repr=False)
@@ -93,7 +94,7 @@ class _Value:
 
 
 @attrs.frozen
-class ConfigArguments:
+class ConfigArguments(Unpicklable):
     """Arguments of `Config` that were read from variables or a file.
 
     Attributes:
