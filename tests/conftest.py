@@ -19,7 +19,7 @@ settings.load_profile("seic")
 
 
 @pytest.fixture
-def desk() -> FakeEndpoint:
+def server() -> FakeEndpoint:
     """Return an in-memory token endpoint."""
     return FakeEndpoint()
 

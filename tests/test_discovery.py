@@ -101,7 +101,6 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     site = Site(rfc8414=document())
     monkeypatch.setattr(_discovery, "_cache", {})
     monkeypatch.setattr(TransportFactory, "open", lambda _: httpx.MockTransport(site))
-    monkeypatch.setattr(TransportFactory, "open_sync", lambda _: httpx.MockTransport(site))
     return site
 
 

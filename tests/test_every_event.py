@@ -20,10 +20,10 @@ import pytest
 
 import seic
 from seic import CertificateWarning, events
-from seic._transport import identity_of
 from seic.sandbox import CertificateAuthority
 from tests._support import identities
 from tests._support.fakes.gateway import FakeGateway
+from tests._support.rotating import connect
 
 KINDS = {
     kind
@@ -119,8 +119,8 @@ async def a_certificate_that_ends(gateway: FakeGateway, heard: Heard, _folder: P
     config = gateway.config(certificate=lambda: given[-1])
     async with seic.AsyncClient(config, transport=gateway, on_event=heard) as client:
         with pytest.warns(CertificateWarning, match="expires"):
-            identity_of(config).current()
-        identity_of(config).check_for_update(urgent=True)
+            identity = connect(config)
+        identity.check_for_update(urgent=True)
         given.append(seic.ClientCertificate.load(pairs[1].cert_pem, key=pairs[1].key_pem))
         await client.reload_certificate()
         given.append("no certificate")
@@ -134,7 +134,7 @@ async def authorities_that_change(gateway: FakeGateway, heard: Heard, folder: Pa
     path.write_bytes(CertificateAuthority().cert_pem)
     config = gateway.config(ca=path)
     async with seic.AsyncClient(config, transport=gateway, on_event=heard):
-        identity_of(config).current()
+        connect(config)
         path.write_bytes(CertificateAuthority().cert_pem)
         assert await asyncio.to_thread(heard.trusts_others.wait, 10)
 

@@ -191,7 +191,6 @@ async def test_a_certificate_out_of_its_time_opens_no_connection(dates: dict[str
             AsyncTransport(config).handle_async_request(request),
             transports_of(config).open().handle_async_request(request),
             asyncio.to_thread(Transport(config).handle_request, request),
-            asyncio.to_thread(transports_of(config).open_sync().handle_request, request),
         ):
             with pytest.raises(CertificateError) as caught:
                 await attempt

@@ -13,7 +13,7 @@ from seic._auth import OAuth2Auth
 from seic._config import Config
 from seic._errors import ConfigurationError
 from seic._listeners import Listener, Listeners
-from seic._model.secrecy import traceless
+from seic._model.secrecy import strip_frames
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._options import (
@@ -75,7 +75,7 @@ class _SeicClient:
         if headers.get("User-Agent", "").startswith(HTTPX_USER_AGENT):
             headers["User-Agent"] = USER_AGENT
         if self._owns_auth:
-            self._oauth.name_sender(headers)
+            self._oauth._name_sender(headers)  # noqa: SLF001 - not for users
 
     def _use_auth(
         self,
@@ -158,7 +158,7 @@ class AsyncClient(_SeicClient, httpx.AsyncClient):
         self._name_sender(self.headers)
 
     @classmethod
-    @traceless
+    @strip_frames
     def from_env(
         cls,
         environ: Mapping[str, str] | None = None,
@@ -268,7 +268,7 @@ class Client(_SeicClient, httpx.Client):
         self._name_sender(self.headers)
 
     @classmethod
-    @traceless
+    @strip_frames
     def from_env(
         cls,
         environ: Mapping[str, str] | None = None,

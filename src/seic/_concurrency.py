@@ -18,6 +18,7 @@ import itertools
 import os
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
@@ -78,17 +79,16 @@ class ForkSafeLock:
     """
 
     def __init__(self) -> None:
-        self._locks: dict[int, threading.RLock] = {}
+        #: The lock of each process, by its id; made by C code in one step, so that two first users agree.
+        self.of_process: defaultdict[int, threading.RLock] = defaultdict(threading.RLock)
 
     def __enter__(self) -> None:
-        pid = os.getpid()
-        # setdefault is atomic, so that two first users of a process agree.
-        (self._locks.get(pid) or self._locks.setdefault(pid, threading.RLock())).acquire()
+        self.of_process[os.getpid()].acquire()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._locks[os.getpid()].release()
+        self.of_process[os.getpid()].release()
 
 
 # --- futures --------------------------------------------------------------------------------------------------------

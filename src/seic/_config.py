@@ -19,7 +19,7 @@ from seic._model.grant_parameters import Grant
 from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider, RequestContext
-from seic._model.secrecy import Unpicklable, hide, traceless, tracelessly_made
+from seic._model.secrecy import Unpicklable, hide, strip_frames, strip_frames_on_init
 from seic._network.proxies import Network, ProxyLike, show_proxy
 from seic._oauth.assertion_auth import PrivateKeyJwt
 from seic._oauth.client_auth import TlsClientAuth
@@ -100,7 +100,7 @@ def _ca_repr(ca: CA) -> str:
     return "<PEM text>" if isinstance(ca, str) and "-----BEGIN" in ca else repr(ca)
 
 
-@tracelessly_made
+@strip_frames_on_init
 @attrs.frozen(kw_only=True)
 class Config(Unpicklable):
     """The settings of a client of a provider: immutable, validated, without secrets in its repr.
@@ -192,7 +192,7 @@ class Config(Unpicklable):
             build_token_request(context, grant=ClientCredentials())
 
     @classmethod
-    @traceless
+    @strip_frames
     def from_env(cls, environ: Mapping[str, str] | None = None, **changes: Unpack[ConfigOptions]) -> Config:
         r"""Read the settings from `SEIC_*` variables, and from the profile in `SEIC_PROFILE` if it is set.
 
@@ -222,7 +222,7 @@ class Config(Unpicklable):
             return cls(**settings.arguments, **changes)
 
     @classmethod
-    @traceless
+    @strip_frames
     def from_file(
         cls, path: str | os.PathLike[str], *, profile: str = "default", **changes: Unpack[ConfigOptions]
     ) -> Config:

@@ -108,9 +108,9 @@ class Identity:
         self.generation = 0
         self._credential: Credential | None = None
         self._lock = ForkSafeLock()
-        self._warned: set[tuple[str, str | None]] = set()
+        self._warned: dict[tuple[str, str | None], CertificateWarning] = {}
         #: Each auth of the configuration has one, which is dropped with the auth.
-        self._audience: weakref.WeakSet[Listeners] = weakref.WeakSet()
+        self._audience: set[weakref.ref[Listeners]] = set()
         self._valid_from: dt.datetime | None = None
         self._noticed_at: dt.datetime | None = None
         self._expiry_checked_at: dt.datetime | None = None
@@ -256,7 +256,7 @@ class Identity:
 
     def add_listener(self, listeners: Listeners) -> None:
         """Tell listeners of each rotation for as long as they live."""
-        self._audience.add(listeners)
+        self._audience.add(weakref.ref(listeners, self._audience.discard))
 
     def _build(self) -> Credential:
         # Off the lock: a source may hang.
@@ -309,13 +309,10 @@ class Identity:
 
     def _warn(self, certificate: ClientCertificate, concerns: tuple[CertificateWarning, ...]) -> None:
         name = None if self._account is None else certificate.check_common_name(self._account)
-        for concern in (*concerns, *([] if name is None else [name])):
-            key = (certificate.thumbprint, concern.reason)
-            with self._lock:
-                if key in self._warned:
-                    continue
-                self._warned.add(key)
-            warnings.warn(concern, stacklevel=3)
+        for concern in (*concerns, name):
+            # `setdefault` is atomic: of two threads one warns.
+            if concern and self._warned.setdefault((certificate.thumbprint, concern.reason), concern) is concern:
+                warnings.warn(concern, stacklevel=3)
 
     def _notice_expiry(self, certificate: ClientCertificate) -> None:
         now = self._now()
@@ -337,8 +334,9 @@ class Identity:
 
     def _emit(self, event: Event) -> None:
         log_event(event)
-        for listeners in [*self._audience]:
-            listeners.notify(event)
+        for reference in [*self._audience]:
+            if (listeners := reference()) is not None:
+                listeners.notify(event)
 
 
 class _Watcher:

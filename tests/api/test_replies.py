@@ -101,9 +101,9 @@ def test_only_the_platforms_own_words_mean_that(library: Any, change: dict[str, 
 
 def test_a_401_says_why_it_was_not_replayed() -> None:
     """The error has a note, also after a pickle."""
-    api, desk = Api(), FakeEndpoint()
+    api, server = Api(), FakeEndpoint()
     api.dead.add("token-1")
-    reply = KINDS[1].request(api, auth_for(desk), "POST", "/v1/orders", content=iter([b"once"]))
+    reply = KINDS[1].request(api, auth_for(server), "POST", "/v1/orders", content=iter([b"once"]))
     error = error_of(reply)
 
     for one in (error, pickle.loads(pickle.dumps(error))):  # noqa: S301  # our own pickle

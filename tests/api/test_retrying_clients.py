@@ -21,8 +21,8 @@ from tests._support.retrying import Answer, Plan, busy
 
 async def test_a_client_retries_if_it_is_told_to(pauses: list[float]) -> None:
     """And not otherwise; token requests have their own rules."""
-    plan, desk = Plan(busy(), busy()), FakeEndpoint()
-    auth = auth_for(desk)
+    plan, server = Plan(busy(), busy()), FakeEndpoint()
+    auth = auth_for(server)
     async with seic.AsyncClient(config(), auth=auth, transport=Async(plan.api, httpx)) as client:
         assert (await client.get("/v1")).status_code == 503
     async with seic.AsyncClient(config(), auth=auth, transport=Async(plan.api, httpx), retry=Retry()) as client:
@@ -50,7 +50,7 @@ def test_a_blocking_client_retries_if_it_is_told_to(pauses: list[float]) -> None
 
 def test_a_token_that_dies_in_a_pause_is_renewed_all_the_same(kind: Kind, pauses: list[float]) -> None:
     """The transport retries with the same token; the auth above it gets the 401."""
-    plan, desk = Plan(busy()), FakeEndpoint()
+    plan, server = Plan(busy()), FakeEndpoint()
     take = plan.api.take
 
     def revoke(request: Any, body: bytes) -> Answer:
@@ -59,7 +59,7 @@ def test_a_token_that_dies_in_a_pause_is_renewed_all_the_same(kind: Kind, pauses
         return answer
 
     plan.api.take = revoke  # type: ignore[method-assign]
-    auth = auth_for(desk)
+    auth = auth_for(server)
     if kind.is_async:
 
         async def call() -> Any:

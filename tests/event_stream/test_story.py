@@ -12,7 +12,6 @@ import pytest
 
 import seic
 from seic import CertificateWarning
-from seic._transport import identity_of
 from seic.events import (
     CertificateExpiring,
     CertificateRejected,
@@ -30,6 +29,7 @@ from seic.sandbox import CertificateAuthority
 from tests._support.fakes.gateway import FakeGateway
 from tests._support.fakes.server import PATIENCE
 from tests._support.heard import HOST, Heard, enter_advisory_window
+from tests._support.rotating import connect
 
 
 async def test_a_first_call_tells_the_whole_story(gateway: FakeGateway, heard: Heard) -> None:
@@ -205,8 +205,8 @@ def test_the_life_of_a_certificate_is_told(gateway: FakeGateway, heard: Heard) -
     config = gateway.config(certificate=lambda: given[-1])
     with seic.Client(config, transport=gateway, on_event=heard) as client:
         with pytest.warns(CertificateWarning, match="expires"):
-            identity_of(config).current()
-        identity_of(config).check_for_update(urgent=True)
+            identity = connect(config)
+        identity.check_for_update(urgent=True)
         given.append(seic.ClientCertificate.load(new.cert_pem, key=new.key_pem))
         client.reload_certificate()
         given.append("no certificate")  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from seic import ConfigurationError, TokenEndpointUnavailable
-from seic._model.secrecy import HIDDEN, SecretStr, Unpicklable, digest, hide, is_set, reveal, traceless
+from seic._model.secrecy import HIDDEN, SecretStr, Unpicklable, digest, hide, is_set, reveal, strip_frames
 from tests._support.reports import report
 
 
@@ -64,7 +64,7 @@ def test_a_copy_is_the_value_itself(double: object) -> None:
     assert double([vault])[0] is vault
 
 
-@traceless
+@strip_frames
 def _open(secret: str, *, wrong: Exception | None = None) -> str:
     """Return the secret, or raise an error about it."""
     try:
@@ -75,7 +75,7 @@ def _open(secret: str, *, wrong: Exception | None = None) -> str:
     return secret
 
 
-def test_a_traceless_callable_is_still_itself() -> None:
+def test_a_decorated_callable_is_still_itself() -> None:
     """The decorated function returns the same, with its own name and docstring."""
     assert _open("hunter2") == "hunter2"
     assert (_open.__name__, _open.__doc__) == ("_open", "Return the secret, or raise an error about it.")
@@ -139,7 +139,7 @@ def test_the_causes_of_a_cause_keep_no_frames_either() -> None:
         except KeyError as error:
             raise OSError("second") from error
 
-    @traceless
+    @strip_frames
     def call(secret: str) -> None:
         try:
             fail(secret)

@@ -1,4 +1,4 @@
-"""A fetch whose event loop ends or stands still is handed over to whoever waits."""
+"""A refresh whose event loop ends or stops is taken over by waiting callers."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, name
 from tests._support.loops import Loop
 
 
-def test_a_loop_that_ends_mid_fetch_hands_over(desk: FakeEndpoint) -> None:
-    """asyncio.run cancels what is left; whoever waits elsewhere begins anew."""
-    source = desk.source()
-    desk.hold()
+def test_a_loop_that_ends_mid_fetch_hands_over(server: FakeEndpoint) -> None:
+    """asyncio.run cancels remaining tasks; callers elsewhere start again."""
+    source = server.source()
+    server.hold()
     begun = Gate()
 
     async def begin() -> None:
         asyncio.ensure_future(source.get())  # noqa: RUF006  # the end of the loop is what it is left to
-        assert await desk.arrived.wait_async(PATIENCE)
+        assert await server.arrived.wait_async(PATIENCE)
         begun.set()
         assert await waiting.wait_async(PATIENCE)
 
@@ -36,69 +36,69 @@ def test_a_loop_that_ends_mid_fetch_hands_over(desk: FakeEndpoint) -> None:
     (dying,) = in_threads(lambda: asyncio.run(begin()))
     assert begun.wait(PATIENCE)
     futures = in_threads(source.get_sync, lambda: asyncio.run(source.get()), lambda: trio.run(source.get))
-    desk.hold()
+    server.hold()
     waiting.set()
     dying.result(PATIENCE)
-    assert desk.arrived.wait(PATIENCE)
-    desk.release()
+    assert server.arrived.wait(PATIENCE)
+    server.release()
 
     assert len(names_of(futures)) == 1
-    assert desk.calls == 2
+    assert server.calls == 2
 
 
-def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(desk: FakeEndpoint, clock: FakeClock) -> None:
-    """The renewal that it cut off is not begun anew by the next call at once, which would cut it off as well."""
-    source = desk.source(clock)
+def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(server: FakeEndpoint, clock: FakeClock) -> None:
+    """The next call does not start the cancelled refresh again at once, since it would be cancelled too."""
+    source = server.source(clock)
     source.get_sync()
     clock.advance(3000)
-    desk.hold()
+    server.hold()
 
     async def call(*, begins: bool) -> None:
         await source.get()
         assert (source.cache.pending is not None) is begins
-        assert await desk.arrived.wait_async(PATIENCE)
+        assert await server.arrived.wait_async(PATIENCE)
 
     asyncio.run(call(begins=True))
     for _ in range(10):
         asyncio.run(call(begins=False))
-    assert desk.calls == 2
+    assert server.calls == 2
 
     clock.advance(1)
-    desk.arrived = Gate()
+    server.arrived = Gate()
     asyncio.run(call(begins=True))
 
 
-def test_a_trio_run_that_ends_mid_fetch_hands_over(desk: FakeEndpoint) -> None:
-    """A system task ends with the run that it belongs to."""
-    source = desk.source()
-    desk.hold()
+def test_a_trio_run_that_ends_mid_fetch_hands_over(server: FakeEndpoint) -> None:
+    """A system task ends with its trio run."""
+    source = server.source()
+    server.hold()
 
     async def begin() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(source.get)
-            assert await desk.arrived.wait_async(PATIENCE)
+            assert await server.arrived.wait_async(PATIENCE)
             nursery.cancel_scope.cancel()
 
     trio.run(begin)
-    desk.release()
+    server.release()
     assert name(source.get_sync()) == "token-1"
-    assert desk.calls == 2
+    assert server.calls == 2
 
 
 @pytest.mark.parametrize("waiter", ["thread", "asyncio", "trio"])
-def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: FakeEndpoint, waiter: str) -> None:
-    """Nobody tells them: they look by themselves."""
+def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(server: FakeEndpoint, waiter: str) -> None:
+    """They check the loop themselves."""
     waiting = Gate()
 
     def emit(event: Event) -> None:
         if isinstance(event, TokenWaitStarted) and threading.current_thread() is not loop.thread:
             waiting.set()
 
-    source = desk.source(emit=emit)
-    desk.hold()
+    source = server.source(emit=emit)
+    server.hold()
     loop = Loop()
     loop.start(source.get())
-    assert desk.arrived.wait(PATIENCE)
+    assert server.arrived.wait(PATIENCE)
     kinds: dict[str, Callable[[], Any]] = {
         "asyncio": lambda: asyncio.run(source.get()),
         "trio": lambda: trio.run(source.get),
@@ -107,22 +107,22 @@ def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: Fa
     (future,) = in_threads(kinds[waiter])
     assert waiting.wait(PATIENCE)
     loop.stop()
-    desk.release()
+    server.release()
 
     assert name(future.result(PATIENCE)) == "token-1"
     loop.close()
-    assert desk.calls == 2
+    assert server.calls == 2
 
 
-def test_a_loop_that_stands_still_hands_over(desk: FakeEndpoint) -> None:
-    """It may go on some day; then it finds that its fetch was given up, and what it brings is not taken."""
-    source = desk.source()
-    desk.hold()
+def test_a_loop_that_stands_still_hands_over(server: FakeEndpoint) -> None:
+    """If the loop continues later, its refresh has been abandoned, and the result is ignored."""
+    source = server.source()
+    server.hold()
     loop = Loop()
     first = loop.start(source.get())
-    assert desk.arrived.wait(PATIENCE)
+    assert server.arrived.wait(PATIENCE)
     loop.stop()
-    desk.release()
+    server.release()
     second = source.get_sync()
     assert name(second) == "token-1"
 
@@ -130,48 +130,50 @@ def test_a_loop_that_stands_still_hands_over(desk: FakeEndpoint) -> None:
     assert first.result(PATIENCE) is second
     assert source.get_sync() is second
     loop.close()
-    assert desk.calls == 2
+    assert server.calls == 2
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_loop_that_is_closed_without_a_word_hands_over(desk: FakeEndpoint, caplog: pytest.LogCaptureFixture) -> None:
-    """Its task can never end; that is its owner's mistake, and nobody else's trouble."""
-    source = desk.source()
-    desk.hold()
+def test_a_loop_that_is_closed_during_a_refresh_hands_over(
+    server: FakeEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its task can never end, but callers elsewhere continue."""
+    source = server.source()
+    server.hold()
     loop = Loop()
     first = loop.start(source.get())
-    assert desk.arrived.wait(PATIENCE)
+    assert server.arrived.wait(PATIENCE)
     loop.stop()
     loop.loop.close()
-    desk.release()
+    server.release()
     assert name(source.get_sync()) == "token-1"
     assert name(asyncio.run(source.get())) == "token-1"
     assert not first.done()
-    assert desk.calls == 2
-    # Python complains of the pending tasks when it finds them: here, rather than in another test.
+    assert server.calls == 2
+    # Python reports pending tasks when it collects them: here, not in another test.
     del first, loop
     gc.collect()
 
 
-async def test_a_fetch_whose_runner_is_stuck_is_given_up(desk: FakeEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Code that blocks its event loop holds nobody in another loop for longer than a fetch may take."""
+async def test_a_fetch_whose_runner_is_stuck_is_given_up(server: FakeEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code that blocks its event loop delays callers in other loops for the limit of a refresh at most."""
     monkeypatch.setattr("seic._tokens.source._GRACE", 0.0)
     monkeypatch.setattr("seic._tokens.source.PATIENCE", 0.0)
-    source = desk.source(timeout=0.01)
+    source = server.source(timeout=0.01)
     stuck, free = Gate(), Gate()
 
     async def begin() -> None:
         task = asyncio.ensure_future(source.get())
-        assert await desk.arrived.wait_async(PATIENCE)
+        assert await server.arrived.wait_async(PATIENCE)
         stuck.set()
         free.wait(PATIENCE)  # blocks the loop
         task.cancel()
 
-    desk.hold()
+    server.hold()
     (blocked,) = in_threads(lambda: asyncio.run(begin()))
     assert await stuck.wait_async(PATIENCE)
     with pytest.raises(TokenEndpointUnavailable, match="no answer within"):
         await source.get()
-    desk.release()
+    server.release()
     free.set()
     await asyncio.wrap_future(blocked)

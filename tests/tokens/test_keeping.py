@@ -1,4 +1,4 @@
-"""A store that is down, slow, corrupt or poisoned costs a moment and a token call, never a request."""
+"""A store that is down, slow, corrupt or poisoned costs a moment and a token request, never an API call."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ WALL = 1_700_000_000.0
 
 
 def token(**changes: Any) -> Token:
-    """Return a token of an hour that was asked for now, with changes that a store could make."""
+    """Return a new token of an hour, with changes that a store could make."""
     settings: dict[str, Any] = {"access_token": "stored", "obtained_at": WALL, "expires_in": 3600}
     return Token(**{**settings, **changes})
 
 
 class Store:
-    """A store of the user's that does what a test wants.
+    """A user's store with the behaviour of the test.
 
     Attributes:
-        gates: What each operation waits for.
-        errors: What each operation raises.
-        calls: The operations that began.
-        threads: The names of the threads that it was called in.
+        gates: Each operation waits for its gate.
+        errors: Each operation raises its error.
+        calls: The operations that started.
+        threads: The names of the calling threads.
     """
 
     def __init__(self, held: Any = None, *, blocking: bool = True) -> None:
@@ -45,22 +45,22 @@ class Store:
         self.threads: set[threading.Thread] = set()
 
     def load(self, key: str) -> Any:
-        """Give what is held."""
+        """Return the token."""
         self._enter("load")
         return self.held
 
     def save(self, key: str, token: Token) -> None:
-        """Hold a token."""
+        """Save a token."""
         self._enter("save")
         self.held = token
 
     def delete(self, key: str) -> None:
-        """Hold nothing."""
+        """Delete the token."""
         self._enter("delete")
         self.held = None
 
     def hang(self, operation: str) -> Gate:
-        """Let an operation wait; return what lets it go on."""
+        """Let an operation wait; return its gate."""
         gate = self.gates[operation] = Gate()
         return gate
 
@@ -75,27 +75,27 @@ class Store:
 
 @pytest.fixture
 def heard() -> list[Event]:
-    """What the source emits."""
+    """Return the events of the source."""
     return []
 
 
 def degraded(heard: list[Event]) -> list[tuple[str, str]]:
-    """Return what was said of the store."""
+    """Return the events about the store."""
     return [(event.operation, event.problem) for event in heard if isinstance(event, StoreDegraded)]
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for no store that does not answer at once."""
+    """Do not wait for a store that does not answer at once."""
     monkeypatch.setattr("seic._tokens.store_guard.PATIENCE", 0.01)
 
 
 Obtain = Callable[[FakeEndpoint, Store, list[Event], FakeClock], str]
 
 
-def _async(desk: FakeEndpoint, store: Store, heard: list[Event], clock: FakeClock) -> str:
+def _async(server: FakeEndpoint, store: Store, heard: list[Event], clock: FakeClock) -> str:
     async def main() -> str:
-        source = desk.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
+        source = server.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
         try:
             return name(await source.get())
         finally:
@@ -104,8 +104,8 @@ def _async(desk: FakeEndpoint, store: Store, heard: list[Event], clock: FakeCloc
     return asyncio.run(main())
 
 
-def _blocking(desk: FakeEndpoint, store: Store, heard: list[Event], clock: FakeClock) -> str:
-    source = desk.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
+def _blocking(server: FakeEndpoint, store: Store, heard: list[Event], clock: FakeClock) -> str:
+    source = server.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
     try:
         return name(source.get_sync())
     finally:
@@ -119,25 +119,25 @@ def obtain(request: pytest.FixtureRequest) -> Obtain:
     return way
 
 
-# What works
+# Working stores
 
 
 @pytest.mark.parametrize("blocking", [True, False])
 def test_a_stored_token_spares_the_call(
-    desk: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
+    server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
 ) -> None:
-    """Another process may have had it."""
-    assert obtain(desk, Store(token(), blocking=blocking), heard, clock) == "stored"
-    assert desk.calls == 0
+    """Another process may have requested it."""
+    assert obtain(server, Store(token(), blocking=blocking), heard, clock) == "stored"
+    assert server.calls == 0
 
 
 @pytest.mark.parametrize("blocking", [True, False])
 def test_a_new_token_is_stored(
-    desk: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
+    server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
 ) -> None:
-    """For other processes; closing waits for it, so that a short script leaves it behind."""
+    """For other processes; closing waits for it, so that a short script saves its token."""
     store = Store(blocking=blocking)
-    assert obtain(desk, store, heard, clock) == "token-1"
+    assert obtain(server, store, heard, clock) == "token-1"
     assert store.held.access_token == "token-1"
     assert (threading.current_thread() in store.threads) is (not blocking and obtain is _async)
 
@@ -154,38 +154,38 @@ def test_a_new_token_is_stored(
     ],
 )
 def test_a_stored_token_has_its_age(
-    desk: FakeEndpoint, heard: list[Event], clock: FakeClock, changes: dict[str, Any], usable: bool
+    server: FakeEndpoint, heard: list[Event], clock: FakeClock, changes: dict[str, Any], usable: bool
 ) -> None:
-    """Its life counts from when it was asked for, by the wall clock."""
+    """Its lifetime counts from its request, by the wall clock."""
     expected = "stored" if usable else "token-1"
-    assert _blocking(desk, Store(token(**changes)), heard, clock) == expected
+    assert _blocking(server, Store(token(**changes)), heard, clock) == expected
 
 
-def test_a_stored_token_that_nobody_used_for_long_is_dead(desk: FakeEndpoint, clock: FakeClock) -> None:
-    """When others used it is not known, so its idleness counts from its making."""
+def test_a_stored_token_that_nobody_used_for_long_is_dead(server: FakeEndpoint, clock: FakeClock) -> None:
+    """The last use by other processes is unknown, so its idle time counts from its creation."""
     for age, expected in ((1754, "stored"), (1755, "token-1")):
         store = Store(token(obtained_at=WALL - age))
-        source = desk.source(clock, store=store, store_key=lambda _: "key", idle_lifetime=1800)
+        source = server.source(clock, store=store, store_key=lambda _: "key", idle_lifetime=1800)
         assert name(source.get_sync()) == expected
 
 
 def test_a_stored_token_that_was_rejected_is_not_taken_again(
-    desk: FakeEndpoint, clock: FakeClock, heard: list[Event]
+    server: FakeEndpoint, clock: FakeClock, heard: list[Event]
 ) -> None:
-    """A poisoned store costs one wasted call, not each."""
+    """A poisoned store costs one failed call, not each."""
     store = Store(token())
-    source = desk.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
+    source = server.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
     held = source.get_sync()
     assert name(held) == "stored"
     held.invalidate()
     assert name(source.get_sync()) == "token-1"
 
 
-# What is in it
+# Content
 
 
 class NoToken:
-    """Something else that looks like a token."""
+    """Another object that looks like a token."""
 
     access_token = "stored"
     expires_in = 3600
@@ -218,37 +218,37 @@ class NoToken:
     ],
 )
 def test_what_makes_no_sense_is_not_believed(
-    desk: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, held: Any
+    server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, held: Any
 ) -> None:
-    """Anyone may have written it; a token is asked for as if there were none."""
-    assert obtain(desk, Store(held), heard, clock) == "token-1"
+    """Any program can write to a store; a token is requested as if there were none."""
+    assert obtain(server, Store(held), heard, clock) == "token-1"
     assert degraded(heard) == [("load", "it holds no valid token")]
 
 
-# What fails
+# Failures
 
 
 @pytest.mark.parametrize("store", [Store(blocking=True), Store(blocking=False)], ids=["blocking", "at once"])
 @pytest.mark.parametrize("operation", ["load", "save"])
 def test_a_store_that_is_down_costs_a_token_call(
-    desk: FakeEndpoint, clock: FakeClock, obtain: Obtain, operation: str, store: Store
+    server: FakeEndpoint, clock: FakeClock, obtain: Obtain, operation: str, store: Store
 ) -> None:
-    """The error's kind is told, not its words: they may hold anything."""
+    """The event has the class of the error, not its message, which can contain anything."""
     heard: list[Event] = []
     store.held, store.errors = None, {}
     store.errors[operation] = ConnectionError("redis://user:secret@host is down")
-    assert obtain(desk, store, heard, clock) == "token-1"
+    assert obtain(server, store, heard, clock) == "token-1"
     assert degraded(heard) == [(operation, "ConnectionError")]
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_store_that_hangs_costs_a_moment_and_a_token_call(
-    desk: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain
+    server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain
 ) -> None:
-    """It is not waited for, and it is not asked again while it hangs."""
+    """It is not waited for, and not called again while it hangs."""
     store = Store(token())
     gate = store.hang("load")
-    assert obtain(desk, store, heard, clock) == "token-1"
+    assert obtain(server, store, heard, clock) == "token-1"
     assert degraded(heard)[0] == ("load", "no answer within 0.01 s")
     assert store.calls == ["load"]
     gate.set()
@@ -256,12 +256,12 @@ def test_a_store_that_hangs_costs_a_moment_and_a_token_call(
 
 @pytest.mark.usefixtures("impatient")
 def test_a_store_that_hung_is_asked_again_once_it_answers(
-    desk: FakeEndpoint, heard: list[Event], clock: FakeClock
+    server: FakeEndpoint, heard: list[Event], clock: FakeClock
 ) -> None:
-    """Its trouble may pass; while it lasts, no thread is added to the one that hangs."""
+    """While it hangs, no further thread is started."""
     store = Store()
     gate = store.hang("load")
-    source = desk.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
+    source = server.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
     source.token_sync()
     clock.advance(3600)
     source.token_sync()
@@ -281,11 +281,11 @@ def test_a_store_that_hung_is_asked_again_once_it_answers(
     assert store.held.access_token == "token-3"
 
 
-def test_nobody_but_the_close_waits_for_a_save(desk: FakeEndpoint, clock: FakeClock) -> None:
-    """The token is served while the store still writes; a short script ends when it has written."""
+def test_nobody_but_the_close_waits_for_a_save(server: FakeEndpoint, clock: FakeClock) -> None:
+    """The token is used while the store still writes; a short script ends after that."""
     store = Store()
     gate = store.hang("save")
-    source = desk.source(clock, store=store, store_key=lambda _: "key")
+    source = server.source(clock, store=store, store_key=lambda _: "key")
     assert name(source.get_sync()) == "token-1"
 
     closing = threading.Thread(target=source.close)
@@ -297,11 +297,11 @@ def test_nobody_but_the_close_waits_for_a_save(desk: FakeEndpoint, clock: FakeCl
     assert store.held.access_token == "token-1"
 
 
-async def test_an_async_close_waits_as_well(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_an_async_close_waits_as_well(server: FakeEndpoint, clock: FakeClock) -> None:
     """Without blocking its loop."""
     store = Store()
     gate = store.hang("save")
-    source = desk.source(clock, store=store, store_key=lambda _: "key")
+    source = server.source(clock, store=store, store_key=lambda _: "key")
     assert name(await source.get()) == "token-1"
 
     closing = asyncio.create_task(source.aclose())
@@ -313,13 +313,13 @@ async def test_an_async_close_waits_as_well(desk: FakeEndpoint, clock: FakeClock
 
 
 async def test_a_close_does_not_wait_for_ever(
-    desk: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    server: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A store that hangs keeps no program from ending."""
+    """A store that hangs does not keep a program from ending."""
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
     store = Store()
     gate = store.hang("save")
-    source = desk.source(clock, store=store, store_key=lambda _: "key")
+    source = server.source(clock, store=store, store_key=lambda _: "key")
     await source.get()
     await source.aclose()
     source.close()
@@ -328,7 +328,7 @@ async def test_a_close_does_not_wait_for_ever(
 
 
 async def test_calls_of_a_store_come_one_at_a_time_and_in_order(clock: FakeClock) -> None:
-    """Expect a deletion right after a save not to overtake it."""
+    """A deletion right after a save does not overtake it."""
     store = Store()
     gate = store.hang("save")
     guard = StoreGuard(store, emit=lambda _: None, clock=clock.clock)
@@ -341,11 +341,11 @@ async def test_calls_of_a_store_come_one_at_a_time_and_in_order(clock: FakeClock
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_loop_that_ends_does_not_wait_for_a_store_that_hangs(desk: FakeEndpoint, clock: FakeClock) -> None:
-    """Its pool of threads would: the end of asyncio.run joins it. So the store has a thread of its own."""
+async def test_a_loop_that_ends_does_not_wait_for_a_store_that_hangs(server: FakeEndpoint, clock: FakeClock) -> None:
+    """asyncio.run joins the loop's own thread pool, so the store has a separate thread."""
     store = Store()
     gate = store.hang("load")
-    source = desk.source(clock, store=store, store_key=lambda _: "key")
+    source = server.source(clock, store=store, store_key=lambda _: "key")
     await source.token()
     await asyncio.get_running_loop().shutdown_default_executor()
     (thread,) = store.threads
@@ -358,7 +358,7 @@ async def test_a_loop_that_ends_does_not_wait_for_a_store_that_hangs(desk: FakeE
 async def test_a_child_process_does_not_wait_for_its_parents_call(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Expect the child to call the store although a call of its parent hangs."""
+    """The child calls the store although a call of its parent hangs."""
     store = Store(token())
     gate = store.hang("save")
     guard = StoreGuard(store, emit=lambda _: None, clock=clock.clock)
@@ -369,11 +369,11 @@ async def test_a_child_process_does_not_wait_for_its_parents_call(
     gate.set()
 
 
-# The one in memory
+# The in-memory store
 
 
 def test_the_memory_store_keeps_and_forgets() -> None:
-    """A key for each identity, and none knows of another."""
+    """Each identity has its own key."""
     store = MemoryStore()
     store.save("one", token(access_token="first"))
     store.save("two", token(access_token="second"))

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.secrecy import Unpicklable, hide, traceless
+from seic._model.secrecy import Unpicklable, hide, strip_frames
 
 _NUMBERS = ("expires_in", "obtained_at", "refresh_expires_in")
 
@@ -87,7 +87,7 @@ class Token(Unpicklable):
         }
 
     @classmethod
-    @traceless
+    @strip_frames
     def from_dict(cls, fields: Mapping[str, Any]) -> Token:
         """Return the token that `to_dict` wrote.
 

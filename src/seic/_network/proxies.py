@@ -16,7 +16,7 @@ import httpx
 
 from seic._errors import ConfigurationError
 from seic._model.hosts import Origin
-from seic._model.secrecy import HIDDEN, Unpicklable, traceless
+from seic._model.secrecy import HIDDEN, Unpicklable, strip_frames
 from seic._oauth.redact import secrets_of
 from seic._tls.context import shared_context
 
@@ -83,7 +83,7 @@ class Network(Unpicklable):
                 field="proxy",
             )
 
-    @traceless
+    @strip_frames
     def choose_proxy(self, origin: Origin) -> httpx.Proxy | None:
         """Return the proxy for an origin: the configured one, or that of the environment, or None.
 

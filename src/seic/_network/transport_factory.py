@@ -10,7 +10,7 @@ from seic._errors import ConfigurationError
 from seic._identity import Identity
 from seic._model.hosts import Origin
 from seic._network.error_translator import TokenErrorTranslator
-from seic._network.identity_transport import AsyncIdentityTransport, IdentityTransport
+from seic._network.identity_transport import AsyncIdentityTransport
 from seic._network.proxies import Network
 from seic._version import HTTPX_USER_AGENT, USER_AGENT
 
@@ -44,6 +44,8 @@ class TransportFactory:
         self._errors = TokenErrorTranslator(origin=origin, network=network)
         self._identity = identity
         self._transport = transport
+        #: Whether the caller closes the transport after the call; a user's own stays open.
+        self.closes_after_call = transport is None
         #: The `User-Agent` of each request.
         self.user_agent = USER_AGENT
 
@@ -52,11 +54,6 @@ class TransportFactory:
         named = headers.get("User-Agent", "")
         if named and not named.startswith(HTTPX_USER_AGENT):
             self.user_agent = named
-
-    @property
-    def closes_after_call(self) -> bool:
-        """Whether the caller closes the transport after the call; a user's own stays open."""
-        return self._transport is None
 
     def open(self) -> httpx.AsyncBaseTransport:
         """Return a transport for one call in the running event loop.
@@ -73,13 +70,11 @@ class TransportFactory:
         )
 
     def open_sync(self) -> httpx.BaseTransport:
-        """Return a transport for one call in this thread.
+        """Return the user's own transport, for a call in this thread.
 
         Raises:
-            ConfigurationError: The user's transport is async.
+            ConfigurationError: It is async.
         """
-        if self._transport is None:
-            return IdentityTransport(self._identity, self._errors)
         if isinstance(self._transport, httpx.BaseTransport):
             return self._transport
         raise ConfigurationError(

@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.secrecy import HIDDEN, Unpicklable, traceless
+from seic._model.secrecy import HIDDEN, Unpicklable, strip_frames
 from seic._tls.credential_files import CredentialFiles, Material, PassphraseInput
 from seic._tls.facts import CertificateFacts, clock_says, format_time
 from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
@@ -43,7 +43,7 @@ class ClientCertificate(Unpicklable):
     signature: Signature | None = attrs.field(default=None, eq=False)
 
     @classmethod
-    @traceless
+    @strip_frames
     def load(
         cls, certificate: Material, *, key: Material | None = None, password: PassphraseInput | None = None
     ) -> ClientCertificate:
@@ -83,7 +83,7 @@ class ClientCertificate(Unpicklable):
             signature=signature,
         )
 
-    @traceless
+    @strip_frames
     def reload(self) -> ClientCertificate:
         """Read the same files again and return their present content.
 

@@ -293,7 +293,7 @@ class Reloader(Generic[_T]):
 def _state(file: Path) -> tuple[int, ...] | None:
     try:
         stat = file.stat()
-    except OSError:
+    except (OSError, ValueError):  # not there, or no path at all
         return None
     return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino, stat.st_dev
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import time
 from collections.abc import Callable
+from os import getpid
 from threading import get_ident
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ import attrs
 from seic._concurrency import ForkSafeLock, SharedFuture
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenError
 from seic._portal import BackgroundTask
-from seic._tokens.backoff import FailureMemory, failure_name, is_refusal
+from seic._tokens.backoff import EAGER_ATTEMPTS, FailureMemory, failure_name, is_refusal
 from seic._tokens.clock import Clock
 from seic._tokens.refresh_policy import CachedToken, Freshness, no_token
 from seic._tokens.single_use import SingleUse
@@ -62,6 +62,7 @@ class PendingRefresh:
         task: The task that runs it; None for the moment before it starts.
         sending: The refresh token or code that it has sent without an answer.
         skip_at: From then on, by the monotonic clock, callers with a valid token use that.
+        attempts: The attempts that it may make.
         waiting: The callers who wait; a set, because adding and discarding are atomic.
         closed: Whether its owner was closed, so that its waiters start no other.
     """
@@ -76,10 +77,11 @@ class PendingRefresh:
         self.task: BackgroundTask[None] | None = None
         self.sending: SingleUse | None = None
         self.skip_at = math.inf
+        self.attempts = 1
         self.waiting: set[object] = set()
         self.closed = False
         self.starter = get_ident()
-        self._pid = os.getpid()
+        self._pid = getpid()
         self._overdue_at = time.monotonic() + limit
 
     @property
@@ -87,7 +89,7 @@ class PendingRefresh:
         """Whether it can make no progress any more: its task has died, or is in the parent process."""
         if self.future.done():
             return False
-        return self._pid != os.getpid() or (self.task is not None and not self.task.is_alive())
+        return self._pid != getpid() or (self.task is not None and not self.task.is_alive())
 
     @property
     def is_overdue(self) -> bool:
@@ -170,7 +172,7 @@ class TokenCache:
             SeicError: No token is valid, and the last attempt failed so recently that the next has to wait.
         """
         now, wall = self._clock.monotonic(), self._clock.wall()
-        with self._lock:
+        with self._lock.of_process[getpid()]:
             token = self.token
             freshness = token.freshness(now, wall) if token.refresh_id >= after else Freshness.EXPIRED
             if freshness is Freshness.FRESH:
@@ -227,10 +229,6 @@ class TokenCache:
         is_valid = token.freshness(self._clock.monotonic(), self._clock.wall()) is not Freshness.EXPIRED
         return token if is_valid and token.refresh_id >= after else None
 
-    def repeats_failures(self) -> bool:
-        """Whether a failed attempt may be repeated at once: the endpoint is not known to be failing."""
-        return self._failures.failures == 0
-
     def settle(self, pending: PendingRefresh, token: CachedToken, *, stored: bool) -> int | None:
         """Take a new token; its waiters are woken by `finish`.
 
@@ -238,7 +236,7 @@ class TokenCache:
             How many attempts had failed before it; None if the refresh had been given up, and its token with it.
         """
         now = self._clock.monotonic()
-        with self._lock:
+        with self._lock.of_process[getpid()]:
             if self._pending is not pending:
                 return None
             old = self.token
@@ -259,7 +257,7 @@ class TokenCache:
             The pause in seconds and whether a token is valid meanwhile; None if the refresh had been given up.
         """
         now, wall = self._clock.monotonic(), self._clock.wall()
-        with self._lock:
+        with self._lock.of_process[getpid()]:
             if self._pending is not pending:
                 return None
             self._pending = None
@@ -281,7 +279,7 @@ class TokenCache:
 
     def abandon(self, pending: PendingRefresh) -> None:
         """Give a refresh up without counting it as a failure: its waiters start another, unless it was closed."""
-        with self._lock:
+        with self._lock.of_process[getpid()]:
             self._drop(pending)
         if pending.sending is not None:
             # Nobody is left who would see the answer.
@@ -314,13 +312,13 @@ class TokenCache:
 
     def expire_soon(self) -> None:
         """Have the token refreshed before the next request: the identity that it was bound to has changed."""
-        with self._lock:
+        with self._lock.of_process[getpid()]:
             self.token.expire_soon()
             self._failures.forget_refusal()
 
     def clear(self, token: CachedToken) -> bool:
         """Drop a token; return False, and drop nothing, if another replaced it or is being requested."""
-        with self._lock:
+        with self._lock.of_process[getpid()]:
             if self.token is not token or self._living() is not None:
                 return False
             self.token = no_token()
@@ -328,7 +326,7 @@ class TokenCache:
 
     def count(self, *, requests: int = 0, failures: int = 0, replays: int = 0, renewals_ahead: int = 0) -> None:
         """Add to the counters."""
-        with self._lock:
+        with self._lock.of_process[getpid()]:
             stats = self.stats
             self.stats = Stats(
                 token_requests=stats.token_requests + requests,
@@ -340,7 +338,9 @@ class TokenCache:
     def _begin(self, now: float, *, ahead: bool = False, force: bool = False) -> PendingRefresh:
         pending = self._pending = PendingRefresh(ahead=ahead, force=force, limit=self._limit)
         # At most half of what is left: a request needs the rest for its own way.
-        pending.skip_at = min(now + _PATIENCE, (now + self.token.usable_until) / 2)
+        pending.skip_at = min(now + _PATIENCE, (now + min(self.token.expires_at, self.token.idle_at)) / 2)
+        # If the endpoint is not known to be failing, one failure that callers wait for is repeated at once.
+        pending.attempts = 1 if ahead or self._failures.failures else EAGER_ATTEMPTS
         return pending
 
     def _living(self) -> PendingRefresh | None:

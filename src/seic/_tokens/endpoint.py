@@ -28,7 +28,7 @@ from seic._oauth.reply import Reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
 from seic._tokens.backoff import error_class_name, failure_name, use_state_after
 from seic._tokens.clock import Clock
-from seic._tokens.exchange import TransportSource, exchange, head_of
+from seic._tokens.exchange import HEAD, Head, TransportSource, exchange
 from seic._tokens.single_use import UseState
 
 _logger = logging.getLogger("seic.api")
@@ -90,6 +90,12 @@ class TokenEndpoint(Unpicklable):
     hint: Callable[[], str | None] = attrs.field(default=_no_hint, repr=False)
     #: The endpoint's host and port, for messages and events; read once, because each call that waits has an event.
     host: str = attrs.field(init=False, repr=False, default=attrs.Factory(_host_of, takes_self=True))
+    #: Whether the grant can be used any number of times, and calls no code of the user's.
+    has_plain_grant: bool = attrs.field(
+        init=False,
+        repr=False,
+        default=attrs.Factory(lambda self: self.grant.is_repeatable and not _calls_user_code(self), takes_self=True),
+    )
     #: Whether a request calls a callable of the user's, which may block.
     calls_user_code: bool = attrs.field(
         init=False, repr=False, default=attrs.Factory(_calls_user_code, takes_self=True)
@@ -106,9 +112,9 @@ class TokenEndpoint(Unpicklable):
             now=self.clock.wall(),
         )
 
-    def build(self, grant: GrantParameters) -> httpx.Request:
+    def build(self, grant: GrantParameters, context: RequestContext | None = None) -> httpx.Request:
         """Return a token request."""
-        context = self.context()
+        context = context or self.context()
         request = build_token_request(context, grant=grant)
         if self.dpop is not None:
             request.headers["DPoP"] = self.dpop.prove(request.method, request.url, now=context.now)
@@ -136,23 +142,22 @@ class TokenEndpoint(Unpicklable):
         begun, wall = self.clock.monotonic(), self.clock.wall()
         ends = begun + self.timeout if ends is None else ends
         certificate = self.certificate()
+        is_bound = True
         count(requests=1)
         try:
             reply = await self.send(request, ends - begun)
-            if self._wants_nonce(request, reply):
+            if self.dpop is not None and self._wants_nonce(request, reply):
                 self._tell("challenged", request, begun, tracking_id=reply.tracking_id())
                 count(requests=1)
                 begun = self.clock.monotonic()
                 request = self.build(grant)
                 reply = await self.send(request, ends - begun)
-            token = parse_token_reply(
-                reply, obtained_at=wall, hint=self._hint(reply.status), takes_dpop=self.dpop is not None
-            )
+            hint = self._hint(reply.status) if reply.status >= httpx.codes.BAD_REQUEST else None
+            token = parse_token_reply(reply, obtained_at=wall, hint=hint, takes_dpop=self.dpop is not None)
             if self.dpop is not None:
                 self.dpop.check(token.access_token, token.token_type, host=self.host)
-            is_bound = check_confirmation(
-                claims_of(token.access_token), provider=self.provider, certificate=certificate, host=self.host
-            )
+            if (claims := claims_of(token.access_token)) is not None:
+                is_bound = check_confirmation(claims, provider=self.provider, certificate=certificate, host=self.host)
         except SeicError as error:
             count(failures=1)
             self._tell(failure_name(error), request, begun, error)
@@ -168,14 +173,11 @@ class TokenEndpoint(Unpicklable):
         return reply if reply.host == self.host else attrs.evolve(reply, host=self.host)
 
     def _wants_nonce(self, request: httpx.Request, reply: Reply) -> bool:
-        if self.dpop is None:
-            return False
+        assert self.dpop is not None  # noqa: S101  # for the type checker
         is_new = self.dpop.remember_nonce(request, reply.headers, api=False)
         return is_new and wants_nonce(status=reply.status, headers=reply.headers, body=reply.body)
 
     def _hint(self, status: int) -> str | None:
-        if status < httpx.codes.BAD_REQUEST:
-            return None
         if status == httpx.codes.FORBIDDEN:
             return self.hint()
         known = hint_for_refusal(self.context())
@@ -191,7 +193,7 @@ class TokenEndpoint(Unpicklable):
         *,
         tracking_id: str | None = None,
     ) -> None:
-        head = head_of(request)
+        head: Head | None = request.extensions.get(HEAD)
         self.emit(
             TokenRequested(
                 host=self.host,

@@ -31,8 +31,8 @@ _T = TypeVar("_T")
 _PHASE = 0.9
 #: The longest that closing a connection may take, in seconds, once the deadline has passed.
 _CLOSING = 1.0
-#: The extension in which a request keeps the head of its response.
-_HEAD = "seic.head"
+#: The extension in which a request keeps the `Head` of its response, once that has arrived.
+HEAD = "seic.head"
 
 
 @attrs.frozen
@@ -44,12 +44,6 @@ class Head:
     version: str | None = None
 
 
-def head_of(request: httpx.Request) -> Head | None:
-    """Return the head of the response to a request that was sent; None if none has arrived."""
-    head: Head | None = request.extensions.get(_HEAD)
-    return head
-
-
 def http_version(extensions: Mapping[str, Any]) -> str | None:
     """Return the version of HTTP of a response, as `1.1` or `2`; None if its transport does not tell it."""
     named = extensions.get("http_version")
@@ -59,22 +53,17 @@ def http_version(extensions: Mapping[str, Any]) -> str | None:
 class TransportSource(Protocol):
     """Opens the transport of one exchange; `_network.transport_factory` has the one that is used."""
 
+    #: Whether the transport is closed after the exchange; a user's own stays open.
+    closes_after_call: bool
+    #: The `User-Agent` of each request.
+    user_agent: str
+
     def open(self) -> httpx.AsyncBaseTransport:
         """Return a transport for one exchange in the running event loop."""
         ...
 
     def open_sync(self) -> httpx.BaseTransport:
         """Return the user's own blocking transport, for the thread of a blocking caller."""
-        ...
-
-    @property
-    def user_agent(self) -> str:
-        """The `User-Agent` of each request."""
-        ...
-
-    @property
-    def closes_after_call(self) -> bool:
-        """Whether the transport is closed after the exchange; a user's own stays open."""
         ...
 
 
@@ -130,7 +119,7 @@ async def exchange(
         failure, cause = error.fresh(), error.__cause__
     except Exception as error:  # noqa: BLE001  # a user's transport may raise anything
         failure, cause = _unavailable(error, request, seconds, handled)
-    head = head_of(request)
+    head: Head | None = request.extensions.get(HEAD)
     if isinstance(failure, TokenError) and failure.tracking_id is None and head is not None and provider is not None:
         failure.tracking_id = find_tracking_id(head.headers, provider.tracking_header, secrets=secrets_in(request))
     raise failure from cause
@@ -193,7 +182,7 @@ class _BoundedBody:
     def __init__(self, request: httpx.Request, response: httpx.Response) -> None:
         headers = response.headers
         # It is known from now on, whatever becomes of the body.
-        request.extensions[_HEAD] = Head(response.status_code, headers, http_version(response.extensions))
+        request.extensions[HEAD] = Head(response.status_code, headers, http_version(response.extensions))
         self._host = request.url.netloc.decode("ascii")
         self._parts: list[bytes] = []
         self._size = 0

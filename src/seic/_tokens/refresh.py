@@ -30,7 +30,7 @@ from seic._model.grant_parameters import GrantParameters
 from seic._model.grants import AuthorizationCode, RefreshToken
 from seic._model.token import Token
 from seic._oauth.next_grant import login_required, next_grant
-from seic._tokens.backoff import EAGER_ATTEMPTS, retry_delay, use_state_after
+from seic._tokens.backoff import retry_delay, use_state_after
 from seic._tokens.cache import PendingRefresh, TokenCache
 from seic._tokens.clock import Clock
 from seic._tokens.endpoint import TokenEndpoint
@@ -58,13 +58,15 @@ class Obtained(NamedTuple):
 class _Choice(NamedTuple):
     """The grant of the next request.
 
-    `is_own` tells the configured grant, `state` what is known of its single-use secret, `login_id` its login.
+    `is_own` tells the configured grant, `secret` is what it uses up, `state` what is known of that, `login_id` its
+    login.
     """
 
     grant: GrantParameters
     is_own: bool
-    state: UseState
-    login_id: str | None
+    state: UseState = UseState.UNUSED
+    secret: str | None = None
+    login_id: str | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -120,7 +122,7 @@ class RefreshRunner:
                 await anyio.lowlevel.checkpoint()
             identity = self.identity()
             with anyio.fail_after(self.limit):
-                obtained = await self._obtain(pending, self.store_key(identity))
+                obtained = await self._obtain(pending, "" if self.guard is None else self.store_key(identity))
             result = self._succeeded(pending, obtained, identity)
         except BaseException as error:
             # Anything else must reach the waiters, or they would start refreshes for ever.
@@ -214,7 +216,7 @@ class RefreshRunner:
     async def _attempts(self, pending: PendingRefresh, key: str, at_last: contextlib.ExitStack) -> Obtained:
         endpoint, clock = self.endpoint, self.clock
         ends = clock.monotonic() + endpoint.timeout
-        attempts = EAGER_ATTEMPTS if self.cache.repeats_failures() and not pending.ahead else 1
+        attempts = pending.attempts
         last = self.cache.token.token if self.cache.token.token.access_token else None
         refusal: TokenRequestRefused | None = None
         is_own_refused, looks = False, True
@@ -232,8 +234,8 @@ class RefreshRunner:
                 continue
             request = await self._call_user_code(endpoint.build, choice.grant)
             use = None
-            if (secret := choice.grant.single_use_secret) is not None:
-                if (use := await self._begin_use(secret, choice.state, ends)) is None:
+            if choice.secret is not None:
+                if (use := await self._begin_use(choice.secret, choice.state, ends)) is None:
                     looks = True
                     continue
                 pending.sending = use
@@ -274,7 +276,9 @@ class RefreshRunner:
             raise
         if token.refresh_token is not None:
             self.memory.issued(token.refresh_token)
-        kept = attrs.evolve(choice.grant.keep_refresh_token(token, previous=last), login_id=choice.login_id)
+        kept = token
+        if isinstance(choice.grant, RefreshToken) or choice.login_id is not None:
+            kept = attrs.evolve(choice.grant.keep_refresh_token(token, previous=last), login_id=choice.login_id)
         if self.guard is not None:
             await self.guard.save(key, kept)
         if use is not None:
@@ -339,6 +343,10 @@ class RefreshRunner:
         """Return the grant of the next request; `is_own_refused` tells that the configured one was refused."""
         configured = self.endpoint.grant
         refresh_token = None if last is None else last.refresh_token
+        if refresh_token is None and refusal is None and self.endpoint.has_plain_grant:
+            if (reason := configured.login_required_reason(self.clock.wall())) is not None:
+                raise login_required(reason)
+            return _Choice(configured, is_own=True)
         state = UseState.UNUSED if refresh_token is None else self.memory.state(refresh_token)
         chosen = next_grant(
             configured,
@@ -369,7 +377,7 @@ class RefreshRunner:
                     f"{self.endpoint.host}: the answer to the last refresh was lost, and a second could end the token "
                     "in hand; it serves to its end, and then the refresh token is sent again"
                 )
-        return _Choice(grant, is_own, state, grant.login_id if is_own or last is None else last.login_id)
+        return _Choice(grant, is_own, state, secret, grant.login_id if is_own or last is None else last.login_id)
 
 
 def obtained_before(token: Token, clock: Clock) -> Obtained:

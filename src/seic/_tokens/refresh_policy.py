@@ -203,11 +203,6 @@ class CachedToken:
         """Have it refreshed before the next request."""
         self.renew_at = self.must_renew_at = -math.inf
 
-    @property
-    def usable_until(self) -> float:
-        """The end of its use by the monotonic clock: its expiry or its idle limit."""
-        return min(self.expires_at, self.idle_at)
-
     def freshness(self, now: float, wall: float) -> Freshness:
         """Return what it may be used for."""
         if self.invalidated or now >= self.expires_at or now >= self.idle_at:

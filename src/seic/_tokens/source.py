@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from seic._errors import TokenError, TokenRequestRefused
@@ -166,11 +167,8 @@ class CachingTokenSource:
         return self._run(lambda: self.get(force=force), 2 * self._limit)
 
     def _start(self, pending: PendingRefresh) -> None:
-        def bind(task: Any) -> None:
-            pending.task = task
-
         try:
-            start(lambda: self._runner.refresh(pending), bind=bind)
+            start(partial(self._runner.refresh, pending), bind=partial(setattr, pending, "task"))
         except BaseException:
             self.cache.abandon(pending)
             raise
