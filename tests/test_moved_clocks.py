@@ -61,7 +61,7 @@ async def test_a_token_is_refreshed_when_a_library_moves_the_time(
 @LIBRARIES
 @SECONDS
 def test_the_same_holds_for_a_blocking_client(moving: Callable[[], Any], seconds: float, gateway: FakeGateway) -> None:
-    """Whose tokens are requested in another thread."""
+    """Its tokens are requested in another thread."""
     with moving() as move, seic.Client(gateway.config(), transport=gateway) as client:
         assert client.token().obtained_at == START.timestamp()
         client.get("/x")

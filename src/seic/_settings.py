@@ -15,7 +15,7 @@ from seic._errors import CertificateError, ConfigurationError
 from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts
 from seic._model.provider import Provider
-from seic._model.secrecy import Unpicklable
+from seic._model.secret import Unpicklable
 from seic._oauth.assertion_auth import ClientSecretJwt
 from seic._oauth.client_auth import ClientSecretBasic, ClientSecretPost, client_authentication_of
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
