@@ -11,7 +11,7 @@ import httpx
 from seic._auth_flow import AuthFlow
 from seic._concurrency import run_in_thread
 from seic._config import Config, network_of, refresh_policy_of
-from seic._events import CertificateRotated, Event
+from seic._event_types import CertificateRotated, Event
 from seic._listeners import Listener, Listeners
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo

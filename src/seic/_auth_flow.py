@@ -17,7 +17,7 @@ from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefi
 from seic._api.dpop_signer import DPoPSigner
 from seic._api.replay import NOT_REPLAYED, ReplayableBody
 from seic._config import Config
-from seic._events import Emit, RequestNotRetried, RequestRetried
+from seic._event_types import Emit, RequestNotRetried, RequestRetried
 from seic._identity import Identity
 from seic._oauth.challenges import is_token_rejected
 from seic._oauth.redact import credentials_of, find_tracking_id

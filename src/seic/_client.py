@@ -13,7 +13,7 @@ from seic._auth import OAuth2Auth
 from seic._config import Config
 from seic._errors import ConfigurationError
 from seic._listeners import Listener, Listeners
-from seic._model.secrecy import strip_frames
+from seic._model.secret import strip_frames
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._options import (

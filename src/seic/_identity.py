@@ -23,7 +23,7 @@ import attrs
 
 from seic._concurrency import ForkSafeLock, run_in_thread
 from seic._errors import CertificateError, ConfigurationError
-from seic._events import CertificateExpiring, CertificateRotated, Event, TrustStoreReloaded, log_event
+from seic._event_types import CertificateExpiring, CertificateRotated, Event, TrustStoreReloaded, log_event
 from seic._listeners import Listeners
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import CALLBACK, CertificateSource, call_certificate_source, shared_context
@@ -258,7 +258,7 @@ class Identity:
         # Off the lock: a source may hang.
         _ = self.certificate
         trust = read_trust_store(self._ca) if self._trusts is None else self._trusts.get()
-        with self._lock:
+        with self._lock.of_process[os.getpid()]:
             # Either may have been replaced since.
             trust = trust if self._trusts is None else self._trusts.get()
             return self._credential or self._replace(self.certificate, trust)
@@ -283,7 +283,7 @@ class Identity:
             fresh.check_common_name(self._account, strict=True)
         if before is not None and before.content == fresh.content:
             return None
-        with self._lock:
+        with self._lock.of_process[os.getpid()]:
             if self._credential is not None:
                 self._replace(fresh, read_trust_store(None) if self._ca is None else self._credential.trust)
             certificates.value = fresh
@@ -297,7 +297,7 @@ class Identity:
         before = trusts.value
         if before == fresh:
             return None
-        with self._lock:
+        with self._lock.of_process[os.getpid()]:
             if self._credential is not None:
                 self._replace(self._credential.certificate, fresh)
             trusts.value = fresh
@@ -317,7 +317,7 @@ class Identity:
         self._expiry_checked_at = now
         if not certificate.leaf.expires_soon(now):
             return
-        with self._lock:
+        with self._lock.of_process[os.getpid()]:
             if self._noticed_at is not None and now - self._noticed_at < _EXPIRY_NOTICE_INTERVAL:
                 return
             self._noticed_at = now

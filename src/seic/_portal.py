@@ -39,7 +39,7 @@ class BackgroundTask(Generic[_T]):
     """A coroutine that runs in a task of its own and outlives the cancellation of its starter.
 
     Attributes:
-        future: What it returns or raises; a cancelled task raises `concurrent.futures.CancelledError`.
+        future: The result or the error; a cancelled task raises `concurrent.futures.CancelledError`.
     """
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from seic._errors import TokenEndpointUnavailable
-from seic._events import Event, StoreDegraded
+from seic._event_types import Event, StoreDegraded
 from seic._model.grant_parameters import Grant
 from seic._model.grants import AuthorizationCode, ClientCredentials
 from seic._tokens.single_use import SingleUseMemory

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from seic import MemoryStore, Token
-from seic._events import Event, StoreDegraded
+from seic._event_types import Event, StoreDegraded
 from seic._tokens.store_guard import StoreGuard
 from tests._support.clocks import FakeClock
 from tests._support.fakes.gate import Gate

@@ -16,7 +16,7 @@ import httpx
 
 from seic._errors import ConfigurationError
 from seic._model.hosts import Origin
-from seic._model.secrecy import HIDDEN, strip_frames
+from seic._model.secret import HIDDEN, strip_frames
 from seic._oauth.redact import secrets_of
 from seic._tls.context import shared_context
 

@@ -34,7 +34,7 @@ class Stats:
 
     Args:
         token_requests: Requests sent to the token endpoint, repetitions included.
-        token_failures: How many of them ended in an error.
+        token_failures: The number of them that ended in an error.
         replays: API requests sent again after a 401 that was about the token.
         renewals_ahead: Tokens obtained while the old one was still in use.
     """
@@ -58,7 +58,7 @@ class PendingRefresh:
         force: Whether it skips the store.
         future: The token, or the error for all who wait.
         token: The token, once the future has it.
-        outcome: How it ended, in the words of `TokenRefreshEnded`.
+        outcome: The result, as in `TokenRefreshEnded`.
         tracking_id: The provider's id of the request that ended it.
         task: The task that runs it; None for the moment before it starts.
         sending: The refresh token or code that it has sent without an answer.
@@ -234,7 +234,7 @@ class TokenCache:
         """Take a new token; its waiters are woken by `finish`.
 
         Returns:
-            How many attempts had failed before it; None if the refresh had been given up, and its token with it.
+            The number of failed attempts before it; None if the refresh, and so its token, had been abandoned.
         """
         now = self._clock.monotonic()
         with self._lock.of_process[getpid()]:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 import seic
-from seic._events import Emit
+from seic._event_types import Emit
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.source import CachingTokenSource
 from tests._support.clocks import FakeClock
