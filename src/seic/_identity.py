@@ -43,7 +43,11 @@ _EXPIRY_NOTICE_INTERVAL = dt.timedelta(days=1)
 _EXPIRY_CHECK_INTERVAL = dt.timedelta(seconds=1)
 
 _log = logging.getLogger("seic")
-_utc_now = functools.partial(dt.datetime.now, dt.UTC)
+
+
+# A function, because freezegun replaces `datetime.datetime`, which a partial would have bound before.
+def _utc_now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 @attrs.frozen(kw_only=True)
@@ -312,13 +316,13 @@ class Identity:
 
     def _notice_expiry(self, certificate: ClientCertificate) -> None:
         now = self._now()
-        if self._expiry_checked_at is not None and now - self._expiry_checked_at < _EXPIRY_CHECK_INTERVAL:
+        if self._expiry_checked_at is not None and abs(now - self._expiry_checked_at) < _EXPIRY_CHECK_INTERVAL:
             return
         self._expiry_checked_at = now
         if not certificate.leaf.expires_soon(now):
             return
         with self._lock.of_process[os.getpid()]:
-            if self._noticed_at is not None and now - self._noticed_at < _EXPIRY_NOTICE_INTERVAL:
+            if self._noticed_at is not None and abs(now - self._noticed_at) < _EXPIRY_NOTICE_INTERVAL:
                 return
             self._noticed_at = now
         leaf, days_left = certificate.leaf, certificate.days_left(now)

@@ -64,6 +64,7 @@ class _Wire:
     """New connections without TLS."""
 
     closes_after_call = True
+    user_agent = "test"
 
     def open(self) -> httpx.AsyncBaseTransport:
         """Return a transport."""

@@ -16,7 +16,7 @@ import httpx
 
 from seic._errors import ConfigurationError
 from seic._model.hosts import Origin
-from seic._model.secret import HIDDEN, strip_frames
+from seic._model.secret import HIDDEN, Unpicklable, strip_frames
 from seic._oauth.redact import secrets_of
 from seic._tls.context import shared_context
 
@@ -37,7 +37,7 @@ def show_proxy(proxy: ProxyLike | None) -> str:
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Network:
+class Network(Unpicklable):
     """The network settings of token requests and API calls.
 
     Args:
