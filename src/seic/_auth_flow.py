@@ -7,7 +7,7 @@ across a `yield`, since httpx may close the generator from another task.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -65,6 +65,9 @@ class _Attached:
 class AuthFlow(_Auth):
     """Attaches tokens to requests, and decides which request to retry."""
 
+    #: Has token requests send the `User-Agent` of a request.
+    _name_sender: Callable[[Mapping[str, str]], None]
+
     # Not a constructor: its private types would be part of the public interface of a subclass.
     def _init_flow(
         self, config: Config, *, source: CachingTokenSource, identity: Identity, emit: Emit, clock: Clock
@@ -90,7 +93,7 @@ class AuthFlow(_Auth):
         cached = self._cache.token
         now, wall = self._monotonic(), self._wall()
         if now >= cached.renew_at or now >= cached.idle_at or wall >= cached.wall_until:
-            cached = await self._get()
+            cached = await self._get(request.headers)
         self._attach(request, cached, self._async_trace)
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
@@ -127,7 +130,8 @@ class AuthFlow(_Auth):
         self._check_hops(replay, response)
         self._after_replay(response, cached, now, wall)
 
-    async def _get(self) -> CachedToken:
+    async def _get(self, headers: Mapping[str, str]) -> CachedToken:
+        self._name_sender(headers)
         # The store key of the token includes the certificate.
         await self._identity.ready()
         return await self._source.get()
@@ -138,6 +142,7 @@ class AuthFlow(_Auth):
         cached = self._cache.token
         now, wall = self._monotonic(), self._wall()
         if now >= cached.renew_at or now >= cached.idle_at or wall >= cached.wall_until:
+            self._name_sender(request.headers)
             cached = self._source.get_sync()
         self._attach(request, cached, self._blocking_trace)
         body = None

@@ -1,3 +1,5 @@
+"""`MemoryStore` deletes expired tokens."""
+
 from __future__ import annotations
 
 import time

@@ -137,7 +137,10 @@ class CachingTokenSource:
                 try:
                     if starts:
                         self._start(pending)
-                    done = pending.future.done() or await self._wait(pending, seconds)
+                    if seconds is None and pending.is_here:
+                        done = await pending.future.wait()
+                    else:
+                        done = await self._wait(pending, seconds)
                 finally:
                     pending.waiting.discard(waiter)
                     took = self.clock.monotonic() - begun
