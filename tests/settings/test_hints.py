@@ -103,7 +103,7 @@ def test_a_changed_copy_keeps_the_names(send: Send, sandbox: Sandbox) -> None:
 
 @SENDS
 def test_an_argument_is_named_as_such(send: Send, sandbox: Sandbox) -> None:
-    """What the code passes is to be changed in the code."""
+    """A setting that the code passes is changed in the code."""
     settings = {f"SEIC_{name.upper()}": text for name, text in _settings(sandbox, api=sandbox.api_url).items()}
     mixed = seic.Config.from_env(settings, ca=None)
     pure = sandbox.config()

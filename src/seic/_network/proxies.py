@@ -9,7 +9,7 @@ import base64
 import ipaddress
 import ssl
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from urllib.request import getproxies_environment
 
 import attrs
@@ -23,6 +23,8 @@ from seic._tls.context import shared_context
 
 #: A URL such as `http://user:password@proxy.example:3128`, or an `httpx.Proxy`.
 ProxyLike: TypeAlias = str | httpx.URL | httpx.Proxy
+
+_Transport = TypeVar("_Transport", httpx.AsyncHTTPTransport, httpx.HTTPTransport)
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 
@@ -137,28 +139,22 @@ class Network(Unpicklable):
             found |= secrets_of(base64.b64encode(b":".join(proxy.raw_auth)).decode("ascii"))
         return found
 
-    def new_async_transport(
-        self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]
-    ) -> httpx.AsyncHTTPTransport:
+    def new_transport(
+        self, kind: type[_Transport], origin: Origin, context: ssl.SSLContext, options: dict[str, Any]
+    ) -> _Transport:
         """Return an httpx transport for requests to one origin.
 
         Args:
+            kind: The class of the transport, async or blocking.
             origin: The origin.
             context: The TLS context.
-            options: Further keywords of `httpx.AsyncHTTPTransport`.
+            options: Further keywords of the class.
 
         Raises:
             ConfigurationError: The proxy cannot be used.
         """
         try:
-            return httpx.AsyncHTTPTransport(verify=context, **self._way(origin), **options)
-        except ImportError:
-            raise _missing_socks() from None
-
-    def new_transport(self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]) -> httpx.HTTPTransport:
-        """Return a blocking httpx transport for requests to one origin; see `new_async_transport`."""
-        try:
-            return httpx.HTTPTransport(verify=context, **self._way(origin), **options)
+            return kind(verify=context, **self._way(origin), **options)
         except ImportError:
             raise _missing_socks() from None
 
