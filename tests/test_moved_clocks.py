@@ -124,7 +124,7 @@ def test_the_clock_of_a_blocking_client_decides_about_refreshes(gateway: FakeGat
 
 
 @pytest.mark.parametrize("kind", [seic.AsyncClient, seic.Client])
-def test_a_clock_beside_an_auth_is_refused(kind: Any, gateway: FakeGateway, clock: FakeClock) -> None:
+def test_a_clock_together_with_an_auth_is_refused(kind: Any, gateway: FakeGateway, clock: FakeClock) -> None:
     """The auth has its own clock, so the client's would have no effect."""
     config = gateway.config()
     with pytest.raises(seic.ConfigurationError) as caught:

@@ -42,8 +42,6 @@ _CHECK_INTERVAL = 0.1
 _EXPIRY_NOTICE_INTERVAL = dt.timedelta(days=1)
 _EXPIRY_CHECK_INTERVAL = dt.timedelta(seconds=1)
 
-_log = logging.getLogger("seic")
-
 
 # A function, because freezegun replaces `datetime.datetime`, which a partial would have bound before.
 def _utc_now() -> dt.datetime:
@@ -212,14 +210,11 @@ class Identity:
             await run_in_thread(lambda: self.certificate)
 
     def check_for_update(self, *, urgent: bool = False, wait: bool = False) -> bool:
-        """Read what has changed; what is wrong with it becomes an event, never an error.
+        """Read what has changed; return whether the credential was replaced. A failure becomes an event, not an error.
 
         Args:
             urgent: Do not wait until files settle or a callback is due; and wait for the reading, at most 10 seconds.
             wait: Wait for a reading in any case.
-
-        Returns:
-            Whether the credential was replaced.
         """
         credential = self._credential
         if credential is None:
@@ -371,8 +366,8 @@ class _Watcher:
         for identity in identities:
             try:
                 identity.check_for_update()
-            except BaseException:  # noqa: BLE001 - a listener's error, SystemExit too, must not stop the others
-                _log.exception("a listener to certificate events failed")
+            except BaseException:
+                logging.getLogger("seic").exception("a listener to certificate events failed")
 
 
 #: By process: a thread of the parent does not exist in its child.
@@ -385,7 +380,8 @@ def shared_identity(
     source: CertificateSource | None, *, ca: Material | None, account: str | None = None, strict: bool = False
 ) -> Identity:
     """Return the identity of these settings: one in the process, as long as it is in use; see `Identity`."""
-    key = (_source_key(source), ca, account, strict)
+    trusted = ca if ca is None or isinstance(ca, bytes) else os.fspath(ca)
+    key = (_source_key(source), trusted, account, strict)
     with _registry_lock:
         identity = _identities.get(key)
         if identity is None:
@@ -399,6 +395,6 @@ def _source_key(source: Any) -> Hashable:
     try:
         hash(source)
     except TypeError:
-        # Its address, which is not used again as long as the identity refers to it.
+        # Its address, which is not used again while the identity refers to it.
         return id(source)
     return (source,)

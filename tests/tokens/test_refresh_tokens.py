@@ -123,7 +123,7 @@ async def test_a_login_without_refresh_tokens() -> None:
     assert provider.asked == ["authorization_code"]
 
 
-async def test_client_credentials_are_minted_anew() -> None:
+async def test_client_credentials_are_requested_again() -> None:
     """There is no refresh although the provider sends refresh tokens (RFC 6749 §4.4.3)."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(ClientCredentials(), clock)

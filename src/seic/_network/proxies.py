@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import ssl
+from collections.abc import Mapping
 from typing import Any, TypeAlias, TypeVar
 from urllib.request import getproxies_environment
 
@@ -44,14 +45,24 @@ class Network(Unpicklable):
         proxy: The proxy for all requests; None for those of the environment.
         local_address: The local address of connections; None for the system's choice.
         trust_env: Whether `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` apply.
+        setting_names: The variables or keys that the user sets, by the argument that hints about a failed connection
+            name, such as `ca=...`.
     """
 
     proxy: httpx.Proxy | None = attrs.field(default=None, repr=show_proxy)
     local_address: str | None = None
     trust_env: bool = True
+    setting_names: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
     @classmethod
-    def of(cls, *, proxy: ProxyLike | None, local_address: str | None, trust_env: bool) -> Network:
+    def of(
+        cls,
+        *,
+        proxy: ProxyLike | None,
+        local_address: str | None,
+        trust_env: bool,
+        setting_names: Mapping[str, str] | None = None,
+    ) -> Network:
         """Validate a user's settings.
 
         Raises:
@@ -70,7 +81,7 @@ class Network(Unpicklable):
                 "one of them",
                 field="local_address",
             )
-        return cls(proxy=parsed, local_address=local_address, trust_env=trust_env)
+        return cls(proxy=parsed, local_address=local_address, trust_env=trust_env, setting_names=setting_names or {})
 
     def check(self, origin: Origin) -> None:
         """Refuse an http origin with a configured proxy, which could read the credentials.
