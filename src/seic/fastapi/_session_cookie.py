@@ -49,7 +49,7 @@ class SessionCookie:
         Args:
             response: The response that sets it.
             session: The id of the session.
-            name: The name of the user; anything but a string is no name.
+            name: The name of the user; ignored unless it is a string.
         """
         document = {
             "session": session,
