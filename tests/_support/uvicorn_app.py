@@ -25,10 +25,12 @@ class Served:
         socket: The path of its socket.
         workers: The number of processes.
         environment: The application's settings.
+        folder: The folder of `app.py`.
     """
 
-    def __init__(self, socket: Path, *, workers: int, environment: dict[str, str]) -> None:
+    def __init__(self, socket: Path, *, workers: int, environment: dict[str, str], folder: Path = EXAMPLES) -> None:
         self._socket = socket
+        self._folder = folder
         self._workers = workers
         self._command = [
             *(sys.executable, "-W", "error", "-m", "uvicorn", "app:app"),
@@ -52,7 +54,7 @@ class Served:
 
     def __enter__(self) -> Self:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SEIC_")}
-        paths = [str(ROOT / "src"), str(EXAMPLES), os.environ.get("PYTHONPATH", "")]
+        paths = [str(ROOT / "src"), str(self._folder), os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
             self._command,
             env={**inherited, **self._environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))},

@@ -130,6 +130,13 @@ def test_an_expired_token_is_no_failure(gateway: FakeGateway) -> None:
             id="secret",
         ),
         pytest.param(
+            httpx.Response(401, json={"code": "gateway.authentication.failure", "message": "svc-user"}),
+            {"status": 401, "code": "gateway.authentication.failure"},
+            "The provider refuses the credentials (status 401, gateway.authentication.failure).",
+            "SEIC_CLIENT_SECRET",
+            id="SEI's code",
+        ),
+        pytest.param(
             httpx.Response(400, json={"error": "invalid_grant"}),
             {"status": 400, "code": "invalid_grant"},
             "The provider refuses the account or the grant (status 400, invalid_grant).",

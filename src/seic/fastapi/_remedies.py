@@ -6,13 +6,16 @@ import attrs
 
 from seic.fastapi._health import CertificateHealth, ClientHealth, Health, LastError
 
-_CREDENTIALS = ("invalid_client", "unauthorized_client")
 _REFUSED = 401, 403
 _NOT_THERE = 404, 405
-_CHECK_CREDENTIALS = "Check the client id and the client secret (SEIC_CLIENT_ID, SEIC_CLIENT_SECRET)."
+_CLIENT = (
+    "the credentials of the client",
+    "Check the client id and the client secret (SEIC_CLIENT_ID, SEIC_CLIENT_SECRET).",
+)
 #: By the code of a refusal: what the provider refuses, and what to do.
 _REFUSALS = {
-    **dict.fromkeys(_CREDENTIALS, ("the credentials of the client", _CHECK_CREDENTIALS)),
+    "invalid_client": _CLIENT,
+    "unauthorized_client": _CLIENT,
     "invalid_grant": (
         "the account or the grant",
         "Check the user name and the password (SEIC_USERNAME, SEIC_PASSWORD); with a refresh token, log in again.",
@@ -22,6 +25,11 @@ _REFUSALS = {
     "unsupported_grant_type": ("the kind of grant", "Check the grant (SEIC_GRANT) and the provider (SEIC_PROVIDER)."),
     "login_required": ("a login that was used", "Log in again, and configure the new grant."),
 }
+#: 401 and 403 with another code.
+_CREDENTIALS = (
+    "the credentials",
+    "Check SEIC_CLIENT_ID, SEIC_CLIENT_SECRET, SEIC_USERNAME and SEIC_PASSWORD.",
+)
 _OTHER_REFUSAL = ("the token request", "Check the settings; the provider's support can find the tracking id.")
 
 
@@ -55,8 +63,8 @@ def _token_trouble(health: Health, error: LastError, consequence: str) -> Troubl
             what, remedy = "the address of the token endpoint", "Check the token URL (SEIC_TOKEN_URL)."
         elif error.code in _REFUSALS:
             what, remedy = _REFUSALS[error.code]
-        elif error.code is None and error.status in _REFUSED:
-            what, remedy = _REFUSALS["invalid_client"]
+        elif error.status in _REFUSED:
+            what, remedy = _CREDENTIALS
         else:
             what, remedy = _OTHER_REFUSAL
         return Trouble(health, f"The provider refuses {what}{error.facts}.{consequence}", remedy, error)
