@@ -6,7 +6,6 @@ import contextlib
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 import attrs
 
 from seic._errors import CertificateError, ConfigurationError
+from seic._files import read_regular_file, read_toml
 from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
@@ -28,6 +28,8 @@ _PREFIX = "SEIC_"
 _PROFILE = f"{_PREFIX}PROFILE"
 _PROVIDERS = {"sei-gateway": SEI_GATEWAY, "sei-platform": SEI_PLATFORM, "oauth2": OAUTH2}
 _STORES: Mapping[str, Callable[[], TokenStore]] = {"memory": MemoryStore}
+#: The maximum size of a secret's file.
+_MAX_SECRET_BYTES = 64 * 1024
 _SECRETS = ("client_secret", "password", "certificate_password")
 _PATHS_OR_PEM = ("certificate", "certificate_key", "ca")
 _PATHS = tuple(f"{secret}_file" for secret in _SECRETS)
@@ -209,16 +211,16 @@ def _invalid_path(field: str) -> ConfigurationError:
 
 def _read_table(path: Path, profile: str, *, field: str) -> dict[str, _Value]:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = read_toml(path)
     except OSError as error:
         raise ConfigurationError(
             f"{field}: {path} cannot be read: {error.strerror}; it must contain a table [{profile}]", field=field
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        # The parser's own message quotes the line, which may be a secret.
-        raise ConfigurationError(f"{field}: {path} is not a valid TOML file in UTF-8", field=field) from None
     except ValueError:
         raise _invalid_path(field) from None
+    if document is None:
+        text = f"{field}: {path} is not a valid TOML file in UTF-8, or is nested too deeply"
+        raise ConfigurationError(text, field=field)
     table = document.get(profile)
     if not isinstance(table, dict):
         names = ", ".join(sorted(name for name, value in document.items() if isinstance(value, dict))) or "none"
@@ -357,7 +359,7 @@ class _ArgumentReader:
 
     def _ca(self) -> str | bytes | None:
         ca = self._path_or_pem("ca")
-        return ca if ca is None or _is_path(ca) else ca.encode()
+        return ca if ca is None or _is_path(ca) else ca.encode(errors="replace")
 
     def _path_or_pem(self, setting: str) -> str | None:
         text = self._text(setting)
@@ -384,7 +386,7 @@ def _read_secret(file: _Value) -> str:
     try:
         # Editors and `kubectl create secret --from-file` add a line end, which is not part of the secret. Some editors
         # add a byte order mark.
-        text = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
+        text = read_regular_file(path, _MAX_SECRET_BYTES).decode("utf-8-sig").rstrip("\r\n")
     except OSError as error:
         raise ConfigurationError(f"{file.name}: {path} cannot be read: {error.strerror}", field=file.name) from None
     except UnicodeDecodeError:
