@@ -51,6 +51,7 @@ class Reason(enum.StrEnum):
     CHAIN_BROKEN = "chain-broken"
     CHAIN_EXPIRED = "chain-expired"
     SEVERAL_CERTIFICATES = "several-certificates"
+    LEFT_OUT = "left-out"
     AUTHORITY_EXPIRED = "authority-expired"
     AUTHORITY_EXPIRES_SOON = "authority-expires-soon"
 
