@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
-from seic._tokens import spending
 from tests._support.api import KINDS, Kind
 from tests._support.clocks import FakeClock
 from tests._support.fakes.gateway import FakeGateway
@@ -19,14 +18,8 @@ settings.register_profile("seic", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("seic")
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each test spend the same codes and refresh tokens as the one before: a process does so once."""
-    monkeypatch.setattr(spending, "_known", {})
-
-
 @pytest.fixture
-def desk() -> FakeEndpoint:
+def server() -> FakeEndpoint:
     """Return an in-memory token endpoint."""
     return FakeEndpoint()
 

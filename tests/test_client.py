@@ -161,7 +161,7 @@ def test_trust_and_identity_are_the_configurations_to_say(kind: Any, option: str
     error = refused(kind, gateway.config(), **{option: False})
 
     assert error.field == option
-    assert "say it for both: seic.Config(" in str(error)
+    assert "not to token requests; set seic.Config(" in str(error)
 
 
 @KINDS

@@ -50,19 +50,19 @@ async def test_closing_leaves_nothing_running(way: str, gateway: FakeGateway) ->
 @pytest.mark.parametrize("way", ["aclose", "block"])
 def test_a_closing_that_is_cancelled_closes_all_the_same(library: str, way: str) -> None:
     """It cancels the pending refresh at once, and closes the connections."""
-    desk = FakeEndpoint()
+    server = FakeEndpoint()
     closed: list[bool] = []
     heard: list[BaseException] = []
 
     class Carrier(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            return await desk.handle_async_request(request)
+            return await server.handle_async_request(request)
 
         async def aclose(self) -> None:
             closed.append(True)
 
     async def main() -> None:
-        desk.hold()
+        server.hold()
         client = seic.AsyncClient(FakeGateway().config(), transport=Carrier())
 
         async def wait() -> None:
@@ -73,15 +73,15 @@ def test_a_closing_that_is_cancelled_closes_all_the_same(library: str, way: str)
 
         async with anyio.create_task_group() as outer:
             outer.start_soon(wait)
-            assert await desk.arrived.wait_async(PATIENCE)
+            assert await server.arrived.wait_async(PATIENCE)
             with anyio.CancelScope() as scope:
                 scope.cancel()
                 await (client.aclose() if way == "aclose" else client.__aexit__())
             assert scope.cancelled_caught
             assert closed
             assert client.is_closed
-        desk.release()
+        server.release()
 
     anyio.run(main, backend=library)
     assert len(heard) == 1
-    assert desk.calls == 1
+    assert server.calls == 1

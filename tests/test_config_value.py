@@ -106,7 +106,7 @@ def test_an_error_of_another_type_contains_no_secret(changes: dict[str, Any]) ->
 
 def test_an_uninitialised_configuration_has_a_repr() -> None:
     """A crash reporter must not fail on it."""
-    assert repr(Config.__new__(Config)) == "<Config, half made>"
+    assert repr(Config.__new__(Config)) == "<Config, half initialised>"
 
 
 # Store keys

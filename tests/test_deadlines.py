@@ -124,7 +124,7 @@ def test_closing_cancels_a_refresh_of_a_blocking_caller(others: set[threading.Th
         for thread in fetchers(others):
             thread.join(PATIENCE)
             assert not thread.is_alive()
-        assert auth._source.state.flight is None
+        assert auth._source.cache.pending is None
         assert auth.source.token_sync().access_token == "token-1"
         auth.close()
 

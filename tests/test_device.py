@@ -13,9 +13,6 @@ import httpx
 import pytest
 
 import seic
-from seic._oauth.reply import Reply
-from seic._tokens.fetch import Send, Sleep
-from seic._tokens.lifeline import Lifeline
 from seic.events import Event, TokenNotBound
 from tests._support import identities
 from tests._support.clocks import FakeClock
@@ -74,33 +71,17 @@ class Provider:
         return answer
 
 
-def poll(login: seic.DeviceLogin, provider: Provider, clock: FakeClock) -> tuple[list[float], object]:
-    """Run the steps of a login without waiting; return the pauses, and the token or the error."""
-    steps = login.polling()
-    pauses: list[float] = []
-    result: Any = None
-    error: Exception | None = None
-    while True:
-        try:
-            step = steps.send(result) if error is None else steps.throw(error)
-        except StopIteration as done:
-            return pauses, done.value
-        except seic.SeicError as failure:
-            return pauses, failure
-        result = error = None
-        if isinstance(step, Sleep):
-            pauses.append(step.seconds)
-            clock.advance(step.seconds)
-        else:
-            assert isinstance(step, Send)
-            try:
-                response = provider.answer(step.request)
-            except httpx.HTTPError:
-                error = seic.TokenEndpointUnavailable("lost")
-            else:
-                result = Reply(
-                    status=response.status_code, headers=response.headers, body=response.content, host="idp.example"
-                )
+#: The pauses of the login that was finished last.
+_PAUSES: list[float] = []
+
+
+async def poll(login: seic.DeviceLogin) -> tuple[list[float], object]:
+    """Finish a login; return the pauses, and the grant or the error."""
+    _PAUSES.clear()
+    try:
+        return _PAUSES, await login.finish()
+    except seic.SeicError as error:
+        return _PAUSES, error
 
 
 @pytest.fixture
@@ -110,12 +91,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 
     async def pause(seconds: float) -> None:
         clock.advance(seconds)
+        _PAUSES.append(seconds)
 
-    def block(_line: Lifeline, seconds: float) -> None:
-        clock.advance(seconds)
-
-    monkeypatch.setattr("seic._tokens.fetch.sleep", pause)
-    monkeypatch.setattr(Lifeline, "sleep", block)
+    monkeypatch.setattr("anyio.sleep", pause)
     return clock
 
 
@@ -148,7 +126,7 @@ async def test_a_client_with_a_secret(clock: FakeClock) -> None:
     assert proofs == ["Basic", "Basic"]
 
 
-async def test_polling() -> None:
+async def test_polling(clock: FakeClock) -> None:
     """Each poll follows a pause: five seconds longer after `slow_down`, doubled after a lost connection."""
     provider = Provider(
         refuse("authorization_pending"),
@@ -157,12 +135,11 @@ async def test_polling() -> None:
         httpx.ConnectTimeout("slow"),
         httpx.Response(200, json=TOKEN),
     )
-    clock = FakeClock()
     login = await begin(provider, clock)
     object.__setattr__(login, "_ends", clock.now + 1_000)
-    pauses, token = poll(login, provider, clock)
+    pauses, token = await poll(login)
     assert pauses == [5, 5, 10, 10, 20]
-    assert isinstance(token, seic.Token)
+    assert isinstance(token, seic.ExistingToken)
     assert (
         provider.forms[1:]
         == [
@@ -179,11 +156,11 @@ async def test_polling() -> None:
     )
 
 
-async def test_a_login_that_takes_too_long() -> None:
+async def test_a_login_that_takes_too_long(clock: FakeClock) -> None:
     """Polling stops when the login expires, with an error that says so."""
-    provider, clock = Provider(*[refuse("authorization_pending")] * 20), FakeClock()
+    provider = Provider(*[refuse("authorization_pending")] * 20)
     login = await begin(provider, clock)
-    pauses, failure = poll(login, provider, clock)
+    pauses, failure = await poll(login)
     assert len(pauses) == 12
     assert len(provider.forms) == 12
     assert isinstance(failure, seic.TokenRequestRefused)
@@ -191,10 +168,10 @@ async def test_a_login_that_takes_too_long() -> None:
 
 
 @pytest.mark.parametrize("code", ["access_denied", "expired_token", "invalid_grant", "invalid_client"])
-async def test_a_login_that_is_refused(code: str) -> None:
+async def test_a_login_that_is_refused(clock: FakeClock, code: str) -> None:
     """The provider's error is raised at once, without further polls."""
-    provider, clock = Provider(refuse(code)), FakeClock()
-    pauses, failure = poll(await begin(provider, clock), provider, clock)
+    provider = Provider(refuse(code))
+    pauses, failure = await poll(await begin(provider, clock))
     assert pauses == [5]
     assert isinstance(failure, seic.TokenRequestRefused)
     assert failure.code == code
@@ -218,13 +195,14 @@ async def test_a_login_that_is_refused(code: str) -> None:
         ),
     ],
 )
-async def test_defaults_and_limits(changes: dict[str, Any], expires_in: float, interval: float) -> None:
+async def test_defaults_and_limits(
+    clock: FakeClock, changes: dict[str, Any], expires_in: float, interval: float
+) -> None:
     """Missing values have the defaults of the RFC, and extreme values are limited."""
-    clock = FakeClock()
     provider = Provider(refuse("access_denied"), begin={**BEGIN, **changes})
     login = await begin(provider, clock)
     assert login.expires_in == expires_in
-    assert poll(login, provider, clock)[0] == [interval]
+    assert (await poll(login))[0] == [interval]
 
 
 @pytest.mark.parametrize(

@@ -99,9 +99,8 @@ async def test_an_invalid_response(answer: httpx.Response | None, kind: type[Exc
 def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     """Return a site that replaces the network, with an empty cache."""
     site = Site(rfc8414=document())
-    monkeypatch.setattr(_discovery, "_known", {})
+    monkeypatch.setattr(_discovery, "_cache", {})
     monkeypatch.setattr(TransportFactory, "open", lambda _: httpx.MockTransport(site))
-    monkeypatch.setattr(TransportFactory, "open_sync", lambda _: httpx.MockTransport(site))
     return site
 
 

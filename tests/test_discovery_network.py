@@ -25,7 +25,7 @@ STALE = mint(issuer=ROOT, not_before=NOW - 9 * DAY, not_after=NOW - DAY)
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_discovery, "_known", {})
+    monkeypatch.setattr(_discovery, "_cache", {})
     for name in ("HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

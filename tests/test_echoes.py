@@ -132,7 +132,7 @@ async def test_a_tracking_id_that_echoes(said: str) -> None:
     "member", ["scope", "token_type", "issued_at", "expires_in", "error_description", "email", ALL]
 )
 async def test_a_token_reply_that_echoes(member: str) -> None:
-    """In a member that is shown, in one that is not, and in a name."""
+    """Expect no secret from a shown member, a hidden one, and a name."""
     hostile = Hostile()
     hostile.members = {member: ALL}
 

@@ -71,7 +71,7 @@ def _classes() -> list[type[SeicError]]:
 
 
 def test_the_tree_is_the_one_that_the_docstring_draws() -> None:
-    """Each class stands in the drawing under its parent, and nothing else does."""
+    """The docstring shows each class below its parent, and no other."""
     drawn: dict[str, str | None] = {}
     path: list[str] = []
     for line in (_errors.__doc__ or "").splitlines():
@@ -86,21 +86,21 @@ def test_the_tree_is_the_one_that_the_docstring_draws() -> None:
 
 @pytest.mark.parametrize("kind", _classes(), ids=lambda kind: kind.__name__)
 def test_each_class_says_what_it_means(kind: type[SeicError]) -> None:
-    """Each class has a docstring of its own."""
+    """Each class has its own docstring."""
     assert kind.__doc__
     assert kind.__doc__ not in {base.__doc__ for base in kind.__mro__[1:]}
 
 
 @each_error
 def test_the_message_is_all_that_an_error_prints(error: SeicError) -> None:
-    """`str` gives the message alone; the rest is for programs."""
+    """`str` returns the message only; attributes are for programs."""
     assert str(error) == error.message == "m"
     assert error.args == ("m",)
 
 
 @each_error
 def test_attributes_are_strings_and_numbers(error: SeicError) -> None:
-    """An error holds nothing that could hold more: no path object, no client, no reply."""
+    """An error contains no path object, client or response."""
     for name, value in _attributes(error).items():
         allowed = (str, int, float, type(None))
         if name == "errors":
@@ -117,7 +117,7 @@ def test_attributes_are_strings_and_numbers(error: SeicError) -> None:
 )
 @each_error
 def test_a_double_says_the_same(error: SeicError, doubled: Callable[[SeicError], SeicError]) -> None:
-    """However an error is doubled, class, message and attributes stay, although constructors take keywords only."""
+    """A copy or pickle has the same class, message and attributes, although constructors take keywords only."""
     twin = doubled(error)
 
     assert twin is not error
@@ -129,14 +129,14 @@ def test_a_double_says_the_same(error: SeicError, doubled: Callable[[SeicError],
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_every_pickle_protocol_serves(protocol: int) -> None:
-    """A process pool or a queue may use any protocol."""
+    """A process pool or a queue can use any protocol."""
     error = _FULL["refused"]
 
     assert vars(pickle.loads(pickle.dumps(error, protocol))) == vars(error)  # noqa: S301  our own
 
 
 def test_a_fresh_error_has_no_traceback_and_keeps_its_cause() -> None:
-    """Each waiter's error starts its own traceback under the common cause."""
+    """Each waiter's error starts its own traceback and has the common cause."""
     cause = ConnectionError("refused")
     try:
         raise TokenEndpointUnavailable("m") from cause
@@ -153,7 +153,7 @@ def test_a_fresh_error_has_no_traceback_and_keeps_its_cause() -> None:
 
 
 def test_a_fresh_error_stays_silent_about_a_hidden_context() -> None:
-    """What `from None` hid stays hidden in the twin, for it may have held a secret."""
+    """A context suppressed by `from None` stays suppressed in the copy, since it may contain a secret."""
     try:
         try:
             raise ValueError("secret")
@@ -169,7 +169,7 @@ def test_a_fresh_error_stays_silent_about_a_hidden_context() -> None:
 
 
 def test_a_fresh_error_keeps_its_notes() -> None:
-    """What was noted on the attempt is told to each waiter."""
+    """Each waiter's error has the notes of the original."""
     error = TokenError("m")
     error.add_note("after three attempts")
 
@@ -177,7 +177,7 @@ def test_a_fresh_error_keeps_its_notes() -> None:
 
 
 def test_a_note_on_one_is_not_a_note_on_all() -> None:
-    """What one waiter notes on its own error stays with that one."""
+    """A note that one waiter adds is not on the others' errors."""
     error = TokenError("m")
     error.add_note("after three attempts")
     twin = error.fresh()
@@ -188,7 +188,7 @@ def test_a_note_on_one_is_not_a_note_on_all() -> None:
 
 
 def test_a_fresh_error_can_be_changed_alone() -> None:
-    """An attribute set on one twin does not reach the other."""
+    """An attribute set on one copy does not change the other."""
     error = TokenEndpointUnavailable("m", retry_after=1.0)
     twin = error.fresh()
 
@@ -203,12 +203,12 @@ def test_a_fresh_error_can_be_changed_alone() -> None:
     ids=["path", "text", "none"],
 )
 def test_a_certificate_error_keeps_a_path_as_text(path: str | Path | None, kept: str | None) -> None:
-    """A path is kept as a string, and a missing one as None rather than as 'None'."""
+    """A path is kept as a string, and a missing one as None, not as 'None'."""
     assert CertificateError("m", path=path).path == kept
 
 
 def test_api_errors_are_kept_as_a_tuple() -> None:
-    """The list that a caller passed may change later; the error's entries don't."""
+    """The caller's list can change later, but not the error's entries."""
     entries = [FieldError("id", "path", "unknown")]
     error = ApiError("m", status=400, errors=entries)
 

@@ -21,7 +21,7 @@ each_kind = pytest.mark.parametrize("kind", _KINDS, ids=lambda kind: kind.__name
 
 @each_kind
 def test_an_event_has_fields_of_harmless_types_only(kind: type[events.Event]) -> None:
-    """No field is of a type that could carry a secret along."""
+    """No field has a type that could contain a secret."""
     for name, hint in typing.get_type_hints(kind).items():
         if typing.get_origin(hint) is typing.ClassVar:
             continue
@@ -30,7 +30,7 @@ def test_an_event_has_fields_of_harmless_types_only(kind: type[events.Event]) ->
 
 @each_kind
 def test_an_event_has_no_field_named_after_a_secret(kind: type[events.Event]) -> None:
-    """A string could still be a secret, so no field is called like one."""
+    """A string could still be a secret, so no field has such a name."""
     suspicious = ("access_token", "authorization", "body", "header", "key", "passphrase", "password", "secret", "url")
     for field in attrs.fields(kind):
         assert not any(word in field.name for word in suspicious), field.name
@@ -38,21 +38,21 @@ def test_an_event_has_no_field_named_after_a_secret(kind: type[events.Event]) ->
 
 @each_kind
 def test_an_event_is_named_and_graded_for_a_log(kind: type[events.Event]) -> None:
-    """Each kind has a name in plain words, a level that logging knows, and a sentence that explains it."""
+    """Each class has a name in plain words, a logging level, and a sentence that explains it."""
     assert kind.name == kind.name.lower().strip() != ""
     assert logging.getLevelName(kind.level) in {"DEBUG", "INFO", "WARNING", "ERROR"}
     assert kind.__doc__
 
 
 def test_no_two_events_share_a_name() -> None:
-    """Who counts events by name counts one kind."""
+    """Otherwise a count by name would mix two events."""
     names = [kind.name for kind in _KINDS]
 
     assert len(set(names)) == len(names)
 
 
 def test_an_event_is_a_value() -> None:
-    """Events compare by content and cannot be changed on their way through several listeners."""
+    """Events compare by content, and listeners cannot change them."""
     event = events.TokenEndpointRecovered(host="api.example.com", failures=3)
 
     assert event == events.TokenEndpointRecovered(host="api.example.com", failures=3)
@@ -64,14 +64,14 @@ def test_an_event_is_a_value() -> None:
 def emitted(
     event: events.Event, caplog: pytest.LogCaptureFixture, level: int = logging.DEBUG
 ) -> list[logging.LogRecord]:
-    """Log the event and return what was written."""
+    """Log the event and return the output."""
     with caplog.at_level(level, logger="seic"):
         _events.log_event(event)
     return caplog.records
 
 
 def test_an_event_is_one_line_with_its_tracking_id(caplog: pytest.LogCaptureFixture) -> None:
-    """The name comes first, then each fact as name=value, seconds to the millisecond."""
+    """The name comes first, then each field as name=value, with seconds to the millisecond."""
     event = events.TokenAcquired(host="api.example.com", expires_in=3599.0, took=0.05149, tracking_id="abc-1")
     (record,) = emitted(event, caplog)
 
@@ -83,7 +83,7 @@ def test_an_event_is_one_line_with_its_tracking_id(caplog: pytest.LogCaptureFixt
 
 
 def test_a_time_is_written_as_iso_8601(caplog: pytest.LogCaptureFixture) -> None:
-    """A log is read by programs, too."""
+    """Programs read logs too."""
     event = events.CertificateExpiring(
         path="client.pem",
         subject="CN=svc-user",
@@ -109,7 +109,7 @@ def test_a_time_is_written_as_iso_8601(caplog: pytest.LogCaptureFixture) -> None
 def test_what_a_server_wrote_cannot_forge_a_log_entry(
     text: str, written: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A text that would break the line, or the reading of it, is quoted."""
+    """Text that would break the line, or its parsing, is quoted."""
     event = events.TokenRefused(host="api.example.com", status=401, code=text, tracking_id="abc-1")
     (record,) = emitted(event, caplog)
 
@@ -121,14 +121,14 @@ def test_what_a_server_wrote_cannot_forge_a_log_entry(
     [pytest.param(logging.INFO, 1, id="at its level"), pytest.param(logging.WARNING, 0, id="above")],
 )
 def test_a_logger_above_the_level_writes_nothing(level: int, lines: int, caplog: pytest.LogCaptureFixture) -> None:
-    """The application's logging decides what is written."""
+    """The application's logging configuration decides."""
     event = events.TokenEndpointRecovered(host="api.example.com", failures=3)
 
     assert len(emitted(event, caplog, level)) == lines
 
 
 def test_without_logging_set_up_nothing_is_printed() -> None:
-    """A library is quiet: not even an error reaches stderr by Python's last resort."""
+    """Not even an error is printed to stderr by Python's handler of last resort."""
     script = "import logging, seic; logging.getLogger('seic.api').error('x'); logging.getLogger('seic').error('y')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
@@ -136,6 +136,6 @@ def test_without_logging_set_up_nothing_is_printed() -> None:
 
 
 def test_every_event_has_its_public_name() -> None:
-    """Whoever listens can import each kind."""
+    """Listeners can import each class."""
     assert {kind.__name__ for kind in _KINDS} == set(events.__all__) - {"Listener"}
     assert all(getattr(events, kind.__name__) is kind for kind in _KINDS)

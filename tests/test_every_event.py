@@ -1,4 +1,4 @@
-"""Each event that is documented is one that a client tells, and has its line in the log."""
+"""A client emits each documented event, and logs it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ import pytest
 
 import seic
 from seic import CertificateWarning, events
-from seic._transport import identity_of
 from seic.sandbox import CertificateAuthority
 from tests._support import identities
 from tests._support.fakes.gateway import FakeGateway
+from tests._support.rotating import connect
 
 KINDS = {
     kind
@@ -33,14 +33,14 @@ KINDS = {
 
 
 class Heard(list[events.Event]):
-    """A listener that keeps what it heard, and says when the authorities have changed."""
+    """A listener that records events, and signals a reload of the authorities."""
 
     def __init__(self) -> None:
         super().__init__()
         self.trusts_others = threading.Event()
 
     def __call__(self, event: events.Event) -> None:
-        """Take the next event."""
+        """Record the event."""
         self.append(event)
         if isinstance(event, events.TrustStoreReloaded):
             self.trusts_others.set()
@@ -64,19 +64,19 @@ async def a_refusal(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
 
 
 async def an_outage(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
-    """A renewal fails, and the next one works."""
+    """A refresh fails, and the next one works."""
     async with gateway.client(on_event=heard) as client:
         await client.token()
         gateway.plan.append(httpx.Response(503))
         for _ in range(2):
-            client._oauth._source.state.held.renew_at = -math.inf
-            client._oauth._source.state._retry_living_at = -math.inf
+            client._oauth._source.cache.token.renew_at = -math.inf
+            client._oauth._cache._failures.retry_valid_at = -math.inf
             await client.get("/v1/accounts")
             await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
 
 
 async def a_dead_token(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
-    """The API rejects a token, with and without saying so."""
+    """The API rejects a token, with and without a challenge."""
     async with gateway.client(on_event=heard) as client:
         await client.get("/v1/accounts")
         for token, gateway.challenges in (("token-1", True), ("token-2", False)):
@@ -85,7 +85,7 @@ async def a_dead_token(gateway: FakeGateway, heard: Heard, _folder: Path) -> Non
 
 
 class _Reluctant(seic.MemoryStore):
-    """A store that does not take the first token."""
+    """A store that does not save the first token."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class _Reluctant(seic.MemoryStore):
 
 
 async def a_store_that_fails(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
-    """A refresh token is not taken, and is when the client is closed."""
+    """A refresh token is not saved, and is saved when the client is closed."""
     gateway.plan.append(httpx.Response(200, json={"access_token": "token-1", "refresh_token": "refresh-1"}))
     config = gateway.config(store=_Reluctant())
     async with seic.AsyncClient(config, transport=gateway, on_event=heard) as client:
@@ -108,7 +108,7 @@ async def a_store_that_fails(gateway: FakeGateway, heard: Heard, _folder: Path) 
 
 
 async def a_certificate_that_ends(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
-    """One that ends soon, its successor, and a successor that is none."""
+    """A certificate that expires soon, its successor, and an invalid successor."""
     authority = CertificateAuthority()
     soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=10)
     pairs = [
@@ -119,8 +119,8 @@ async def a_certificate_that_ends(gateway: FakeGateway, heard: Heard, _folder: P
     config = gateway.config(certificate=lambda: given[-1])
     async with seic.AsyncClient(config, transport=gateway, on_event=heard) as client:
         with pytest.warns(CertificateWarning, match="expires"):
-            identity_of(config).current()
-        identity_of(config).check_for_update(urgent=True)
+            identity = connect(config)
+        identity.check_for_update(urgent=True)
         given.append(seic.ClientCertificate.load(pairs[1].cert_pem, key=pairs[1].key_pem))
         await client.reload_certificate()
         given.append("no certificate")
@@ -129,18 +129,18 @@ async def a_certificate_that_ends(gateway: FakeGateway, heard: Heard, _folder: P
 
 
 async def authorities_that_change(gateway: FakeGateway, heard: Heard, folder: Path) -> None:
-    """The file of `ca=` is written anew."""
+    """The file of `ca=` is written again."""
     path = folder / "ca.pem"
     path.write_bytes(CertificateAuthority().cert_pem)
     config = gateway.config(ca=path)
     async with seic.AsyncClient(config, transport=gateway, on_event=heard):
-        identity_of(config).current()
+        connect(config)
         path.write_bytes(CertificateAuthority().cert_pem)
         assert await asyncio.to_thread(heard.trusts_others.wait, 10)
 
 
 async def a_token_of_anybodys(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
-    """A provider that binds its tokens gives one that is bound to nothing."""
+    """A provider that binds its tokens returns one that is not bound."""
     claims = base64.urlsafe_b64encode(json.dumps({"exp": 1}).encode()).rstrip(b"=").decode()
     gateway.plan.append(httpx.Response(200, json={"access_token": f"eyJhbGciOiJub25lIn0.{claims}.c2ln"}))
     config = gateway.config(
@@ -173,7 +173,7 @@ TOLD_BY: dict[type[events.Event], Story] = {
 
 
 def test_each_event_has_its_story() -> None:
-    """An event that nothing tells would be a promise in the documents, and no more."""
+    """Each documented event has a scenario that emits it."""
     assert set(TOLD_BY) == KINDS
 
 
@@ -181,7 +181,7 @@ def test_each_event_has_its_story() -> None:
 async def test_each_event_is_told_and_logged(
     kind: type[events.Event], gateway: FakeGateway, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once to the listener, once to the log: a line at the level of its kind, its name first, then each fact."""
+    """The listener gets it once, and the log has one line at its level, with its name and fields."""
     caplog.set_level(logging.DEBUG, logger="seic")
     heard = Heard()
     await TOLD_BY[kind](gateway, heard, tmp_path)
@@ -201,7 +201,7 @@ async def test_each_event_is_told_and_logged(
 
 
 async def test_each_call_is_one_line_and_no_event(gateway: FakeGateway, caplog: pytest.LogCaptureFixture) -> None:
-    """While a token is fresh there is nothing to tell, and at INFO no more to log than the call and its tracking id."""
+    """With a fresh token there is no event, and at INFO only the call with its tracking id."""
     heard = Heard()
     async with gateway.client() as client:
         await client.token()

@@ -1,4 +1,4 @@
-"""Forks: a child process is held up by nothing that the threads of its parent were doing."""
+"""Forks: no lock or connection of the parent's threads blocks a child process."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ import pytest
 
 import seic
 from seic import _discovery
-from seic._runtime import Latch, Lock, survive_fork
 from seic._tls import context
-from seic._tokens.lifeline import Lifeline
 from seic.otel._telemetry import Telemetry
 from tests._support.edge import Edge
 from tests._support.forking import forks, in_child
@@ -26,7 +24,7 @@ from tests._support.swapping import PairOnDisk, settings_for
 #: The locks that are free in a child.
 _SAFE = {"Lock", "ForkSafeLock"}
 _SOURCES = Path(seic.__file__).parent
-#: What in `threading` and `queue` is a lock, or stands on one that a fork may leave held.
+#: Classes of `threading` and `queue` that are or contain a lock, which can be held after a fork.
 _BARE = {"RLock", "Condition", "Semaphore", "BoundedSemaphore", "Barrier", "Queue", "LifoQueue", "PriorityQueue"}
 
 pytestmark = forks
@@ -34,13 +32,13 @@ pytestmark = forks
 
 @pytest.fixture
 def root() -> Minted:
-    """An authority."""
+    """Return an authority."""
     return authority()
 
 
 @pytest.fixture
 def client(root: Minted, tmp_path: Path) -> Iterator[seic.Client]:
-    """A client with everything that there is: a certificate, authorities in a file, a store."""
+    """Return a client with a certificate, authorities in a file, and a store."""
     (tmp_path / "ca.pem").write_bytes(root.pem)
     config = seic.Config(
         provider=seic.SEI_GATEWAY,
@@ -57,7 +55,7 @@ def client(root: Minted, tmp_path: Path) -> Iterator[seic.Client]:
 
 
 def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
-    """Everything that has a lock, and the lock's name, by the module that makes it; a new one belongs here too."""
+    """Return all objects with a lock and the name of its attribute, by module; add new ones here."""
     auth, transport = client._oauth, client._transport
     identity = auth._identity
     return {
@@ -65,19 +63,17 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
         "_discovery.py": (_discovery, "_lock"),
         "_identity.py": (identity, "_lock"),
         "_network/identity_transport.py": (cast("Any", transport)._inner, "_lock"),
-        "_runtime.py": (Latch(), "_lock"),
-        "_tls/context.py": (context._SHARED, "_lock"),
-        "_tokens/keeping.py": (auth._source._keeper, "_lock"),
-        "_tokens/keeping.py, while it writes": (auth._source._keeper, "_writing"),
-        "_tokens/lifeline.py": (Lifeline(), "_lock"),
-        "_tokens/spending.py": (auth._source._spendings, "_lock"),
-        "_tokens/state.py": (auth._source.state, "_lock"),
+        "_tls/context.py": (context, "_lock"),
+        "_tokens/cache.py": (auth._source.cache, "_lock"),
+        "_tokens/single_use.py": (auth._source._memory, "_lock"),
+        "_tokens/store_guard.py": (auth._source._guard, "_lock"),
+        "_tokens/store_guard.py, while it writes": (auth._source._guard, "_writing"),
         "otel/_telemetry.py": (Telemetry(cast("Any", None), {}, token_url="https://idp.example/", http=False), "_lock"),
     }
 
 
 def test_no_lock_of_the_parent_holds_the_child_up(client: seic.Client) -> None:
-    """A thread of the parent holds them all at the fork, and does not exist in the child: there each is free."""
+    """A thread of the parent holds all locks during the fork; in the child they are free."""
     owners = holders(client)
     locked, unlock = threading.Event(), threading.Event()
 
@@ -124,7 +120,7 @@ def _made_in(path: Path) -> set[str]:
 
 
 def test_every_lock_survives_a_fork_and_is_tested_for_it(client: seic.Client) -> None:
-    """Only modules whose state is of one process make bare locks; the holders of the others are in the list above.
+    """Only modules with state of one process create plain locks; all others are in the list above.
 
     The sandbox is left out: its server is a thread of the process that started it, and a child has none.
     """
@@ -134,34 +130,13 @@ def test_every_lock_survives_a_fork_and_is_tested_for_it(client: seic.Client) ->
         if path.relative_to(_SOURCES).parts[0] != "sandbox"
     }
     bare = {path for path, names in made.items() if names - _SAFE}
-    assert bare <= {"_concurrency.py", "_identity.py", "_pool.py", "_portal.py", "_runtime.py"}
+    assert bare <= {"_concurrency.py", "_identity.py", "_pool.py", "_portal.py"}
     covered = {name.partition(",")[0] for name in holders(client)}
     assert covered - bare == {path for path, names in made.items() if names} - bare
 
 
-def test_who_survives_is_told_once_and_is_not_kept_alive() -> None:
-    """Each heir begins anew in the child, with its locks free; what nobody else holds is gone."""
-
-    class Heir:
-        def __init__(self, lock: Any) -> None:
-            self.lock = lock
-            self.told = 0
-
-        def after_fork(self) -> None:
-            with self.lock:
-                self.told += 1
-
-    lock = Lock()
-    heirs = [Heir(lock), Heir(lock)]
-    for heir in heirs:
-        survive_fork(heir)
-        survive_fork(heir)
-    assert in_child(lambda: [heir.told for heir in heirs]) == "[1, 1]"
-    assert [heir.told for heir in heirs] == [0, 0]
-
-
 def test_the_child_does_not_speak_on_its_parents_connections(root: Minted, tmp_path: Path) -> None:
-    """Both go on calling after a fork, the parent on the connection that it has and the child on one of its own."""
+    """Both make calls after a fork, the parent on its connection and the child on a new one."""
     certificate = PairOnDisk(tmp_path / "pair", mint(issuer=root)).load()
     with (
         Edge(tmp_path / "nginx", root) as edge,

@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 import seic
-from seic._tokens.lifeline import Lifeline
 from tests._support.clocks import FakeClock
 from tests._support.jwts import EC_KEY, pem
 from tests._support.planted import Planted
@@ -254,11 +253,7 @@ async def test_a_failing_call_shows_no_secret(
     async def pause(seconds: float) -> None:
         scene.clock.advance(seconds)
 
-    def block(_line: Lifeline, seconds: float) -> None:
-        scene.clock.advance(seconds)
-
-    monkeypatch.setattr("seic._tokens.fetch.sleep", pause)
-    monkeypatch.setattr(Lifeline, "sleep", block)
+    monkeypatch.setattr("anyio.sleep", pause)
     with pytest.raises((seic.SeicError, RuntimeError)) as caught:
         await call(scene)
     assert planted.find_in_error(caught.value) == []

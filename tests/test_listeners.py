@@ -18,12 +18,12 @@ OTHER = TokenEndpointRecovered(host="api.example.com", failures=2)
 
 
 def failures_in(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """Return what was written about failing listeners."""
+    """Return the log lines about failed listeners."""
     return [record for record in caplog.records if record.name == "seic.events"]
 
 
 def test_every_listener_hears_every_event_in_order() -> None:
-    """The first and the added ones are told alike, as often as something happens."""
+    """The first listener and the added ones get all events."""
     first: list[Event] = []
     second: list[Event] = []
     listeners = Listeners(first.append)
@@ -36,7 +36,7 @@ def test_every_listener_hears_every_event_in_order() -> None:
 
 
 def test_a_removed_listener_hears_no_more_and_others_go_on() -> None:
-    """Ending a subscription twice is the same as once, and ends no other of the same function."""
+    """Removing it twice has no further effect, and removes no other subscription of the same function."""
     heard: list[Event] = []
     listeners = Listeners(heard.append)
     remove = listeners.add(heard.append)
@@ -49,7 +49,7 @@ def test_a_removed_listener_hears_no_more_and_others_go_on() -> None:
 
 
 async def test_a_coroutine_function_runs_beside_in_the_running_loop() -> None:
-    """Emitting returns at once; the listener runs when the loop comes to it, and is kept alive until it ends."""
+    """Emitting returns at once; the listener runs later as a task, which is kept alive until it ends."""
     heard: list[tuple[Event, object]] = []
     done, go_on = asyncio.Event(), asyncio.Event()
 
@@ -68,7 +68,7 @@ async def test_a_coroutine_function_runs_beside_in_the_running_loop() -> None:
 
 
 def test_a_coroutine_function_runs_to_its_end_where_there_is_no_loop() -> None:
-    """In a plain thread, as a blocking client's, the event is not lost."""
+    """In a plain thread, as of a blocking client, the event is not lost."""
     heard: list[Event] = []
 
     async def listener(event: Event) -> None:
@@ -83,7 +83,7 @@ def test_a_coroutine_function_runs_to_its_end_where_there_is_no_loop() -> None:
 
 
 def test_a_coroutine_function_runs_in_trio() -> None:
-    """Under trio it runs as a task of trio's, and may use trio."""
+    """It runs as a task of trio, and can use trio."""
     heard: list[Event] = []
 
     async def main() -> None:
@@ -103,12 +103,12 @@ def test_a_coroutine_function_runs_in_trio() -> None:
 
 
 def broken(event: Event) -> None:
-    """Fail on each event."""
+    """Raise on each event."""
     raise LookupError(f"not ready for {event.name}")
 
 
 def test_a_raising_function_is_logged_once_and_keeps_nobody_from_hearing(caplog: pytest.LogCaptureFixture) -> None:
-    """The error is the listener's own; who emits and who else listens see nothing of it."""
+    """The error reaches neither the emitter nor other listeners."""
     heard: list[Event] = []
     listeners = Listeners(broken)
     listeners.add(heard.append)
@@ -125,7 +125,7 @@ def test_a_raising_function_is_logged_once_and_keeps_nobody_from_hearing(caplog:
 
 
 def cancelled(event: Event) -> None:
-    """Raise what a task of a loop that ended raises when it is asked for its result."""
+    """Raise CancelledError, as the result of a task in a closed loop does."""
     raise asyncio.CancelledError(event.name)
 
 
@@ -136,7 +136,7 @@ async def cancelled_beside(event: Event) -> None:
 
 @pytest.mark.parametrize("listener", [cancelled, cancelled_beside], ids=["function", "coroutine function"])
 def test_a_listener_cancels_no_call(listener: Callable[[Event], object], caplog: pytest.LogCaptureFixture) -> None:
-    """What it raises is its own, although a cancellation is no Exception."""
+    """CancelledError is a BaseException, but is treated as an error of the listener."""
     heard: list[Event] = []
     listeners = Listeners(listener)
     listeners.add(heard.append)
@@ -148,7 +148,7 @@ def test_a_listener_cancels_no_call(listener: Callable[[Event], object], caplog:
 
 
 def test_each_raising_listener_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Once means once for each, or the second would hide behind the first."""
+    """Once per listener, so that each failing one is logged."""
     listeners = Listeners(broken)
     listeners.add(broken)
 
@@ -158,7 +158,7 @@ def test_each_raising_listener_is_logged(caplog: pytest.LogCaptureFixture) -> No
 
 
 async def test_a_raising_coroutine_function_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Its task leaves no exception that nobody retrieved."""
+    """Its task leaves no unretrieved exception."""
     runs = 0
 
     async def listener(event: Event) -> None:
@@ -176,7 +176,7 @@ async def test_a_raising_coroutine_function_is_logged_once(caplog: pytest.LogCap
 
 
 def test_a_raising_coroutine_function_does_not_take_trio_down(caplog: pytest.LogCaptureFixture) -> None:
-    """A system task of trio's that raises ends the whole run, so nothing may leave it."""
+    """A system task that raises ends the trio run, so it must not raise."""
 
     async def listener(event: Event) -> None:
         raise LookupError(event.name)
@@ -191,7 +191,7 @@ def test_a_raising_coroutine_function_does_not_take_trio_down(caplog: pytest.Log
 
 
 async def test_a_cancelled_listener_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
-    """A loop that ends cancels what still runs in it; that is not the listener's fault."""
+    """A loop that ends cancels its tasks; this is not an error of the listener."""
     never = asyncio.Event()
 
     async def listener(event: Event) -> None:
@@ -208,7 +208,7 @@ async def test_a_cancelled_listener_is_no_failure(caplog: pytest.LogCaptureFixtu
 
 
 def test_the_log_hears_without_listeners(caplog: pytest.LogCaptureFixture) -> None:
-    """Logging needs no callback."""
+    """Logging needs no listener."""
     with caplog.at_level(logging.INFO, logger="seic"):
         Listeners().emit(EVENT)
 
@@ -217,7 +217,7 @@ def test_the_log_hears_without_listeners(caplog: pytest.LogCaptureFixture) -> No
 
 @pytest.mark.parametrize("kind", [list, tuple], ids=["list", "tuple"])
 def test_what_a_function_returns_is_ignored(kind: Callable[[], object]) -> None:
-    """Only an awaitable means something."""
+    """Only an awaitable has a meaning."""
     Listeners(lambda event: kind()).emit(EVENT)
 
 
@@ -225,26 +225,26 @@ def test_what_a_function_returns_is_ignored(kind: Callable[[], object]) -> None:
 
 
 class Slow:
-    """A coroutine function that takes as long as it is told to."""
+    """A coroutine function that ends when it is told to."""
 
     def __init__(self) -> None:
         self.go_on = asyncio.Event()
         self.heard: list[Event] = []
 
     async def __call__(self, event: Event) -> None:
-        """Take the next event."""
+        """Wait."""
         await self.go_on.wait()
         self.heard.append(event)
 
 
 async def turns(count: int = 5) -> None:
-    """Let the loop go on."""
+    """Let the loop run some turns."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 async def test_what_was_begun_is_waited_for() -> None:
-    """Whoever drains goes on when each listener has ended, and not before."""
+    """`drain` returns after all listeners have ended, not before."""
     slow = Slow()
     listeners = Listeners(slow)
     listeners.emit(EVENT)
@@ -260,7 +260,7 @@ async def test_what_was_begun_is_waited_for() -> None:
 
 
 async def test_a_listener_that_never_ends_is_waited_for_no_longer_than_agreed() -> None:
-    """Closing comes to an end whatever a guest does; the guest is left to its loop."""
+    """Closing ends after its timeout; the listener keeps running in its loop."""
     slow = Slow()
     listeners = Listeners(slow)
     listeners.emit(EVENT)
@@ -274,7 +274,7 @@ async def test_a_listener_that_never_ends_is_waited_for_no_longer_than_agreed() 
 
 
 async def test_a_listener_that_closes_does_not_wait_for_itself() -> None:
-    """One that reacts to an event by closing the client would never come to its end."""
+    """A listener can close the client without a deadlock."""
     done = asyncio.Event()
 
     async def listener(event: Event) -> None:
@@ -302,7 +302,7 @@ async def test_a_listener_of_a_loop_that_is_gone_is_not_waited_for() -> None:
 
 
 def test_what_was_begun_is_waited_for_in_trio() -> None:
-    """The same with trio's tasks."""
+    """The same with tasks of trio."""
     heard: list[Event] = []
 
     async def listener(event: Event) -> None:
@@ -320,7 +320,7 @@ def test_what_was_begun_is_waited_for_in_trio() -> None:
 
 
 async def test_a_thread_waits_for_what_runs_in_a_loop_elsewhere() -> None:
-    """As a blocking client does that was used in a loop, and is closed outside of it."""
+    """As for a blocking client that was used in a loop and is closed outside of it."""
     slow = Slow()
     listeners = Listeners(slow)
     listeners.emit(EVENT)
@@ -334,7 +334,7 @@ async def test_a_thread_waits_for_what_runs_in_a_loop_elsewhere() -> None:
 
 
 async def test_a_blocking_end_does_not_wait_for_its_own_loop() -> None:
-    """It would keep the listener from ever going on."""
+    """This would block the listener itself."""
     slow = Slow()
     listeners = Listeners(slow)
     listeners.emit(EVENT)

@@ -40,7 +40,7 @@ class Server:
 
     @property
     def open(self) -> int:
-        """How many connections there are."""
+        """The number of connections."""
         return len(self._writers)
 
     def hold(self, path: str) -> Callable[[], None]:
@@ -186,6 +186,28 @@ async def test_a_request_that_fails_leaves_no_connection(server: Server) -> None
         assert (await served).status_code == 200
 
     assert server.opened == 2
+
+
+async def test_a_cancelled_handshake_leaves_no_connection() -> None:
+    """The server sees it end at once, and does not hold it until its own timeout."""
+    greeted, ended = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(5)  # the beginning of the client's hello, which is never answered
+        greeted.set()
+        await reader.read()
+        ended.set()
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    config = make_config(hosts=seic.Hosts(api=f"localhost:{listening.sockets[0].getsockname()[1]}"))
+    async with listening, httpx.AsyncClient(transport=seic.AsyncTransport(config)) as client:
+        call = asyncio.create_task(client.get(config.base_url))
+        await asyncio.wait_for(greeted.wait(), 10)
+        call.cancel()
+        await asyncio.wait_for(ended.wait(), 10)
+        with pytest.raises(asyncio.CancelledError):
+            await call
 
 
 async def test_idle_connections_are_kept_within_limits(server: Server) -> None:
@@ -339,7 +361,7 @@ async def _send_blocking(config: seic.Config, options: dict[str, Any], connects:
     return await asyncio.to_thread(run)
 
 
-# What is private of httpx
+# Private names of httpx
 
 
 @pytest.mark.parametrize("kind", [httpx.AsyncHTTPTransport, httpx.HTTPTransport])

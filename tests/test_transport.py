@@ -1,4 +1,4 @@
-"""A transport and its connections: the TLS context that they share, opening and closing, the way of a token call."""
+"""Transports and connections: shared TLS contexts, opening, closing, and token requests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests._support.sending import transports_of
 
 
 class Contexts:
-    """Stands in for the room that builds contexts, and notes who asks for what."""
+    """Replaces the function that builds contexts, and records its callers."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, Any, tuple[str, ...]]] = []
@@ -41,7 +41,7 @@ class Contexts:
         self.begun = threading.Event()
 
     def __call__(self, identity: object, ca: object, *, alpn: tuple[str, ...]) -> ssl.SSLContext:
-        """Build one."""
+        """Build a context."""
         self.asked.append((identity, ca, alpn))
         self.threads.add(threading.get_ident())
         self.begun.set()
@@ -51,7 +51,7 @@ class Contexts:
 
 @pytest.fixture
 def contexts(monkeypatch: pytest.MonkeyPatch) -> Contexts:
-    """Replace the building of contexts."""
+    """Replace the function that builds contexts."""
     contexts = Contexts()
     monkeypatch.setattr(_identity, "shared_context", contexts)
     # No identity of another test's client.
@@ -63,7 +63,7 @@ def contexts(monkeypatch: pytest.MonkeyPatch) -> Contexts:
 async def test_many_first_calls_build_one_context_off_the_loop(
     contexts: Contexts, respx_mock: respx.MockRouter
 ) -> None:
-    """The first builds, the others wait for it, and the event loop's thread never does."""
+    """The first builds it, the others wait, and the event loop's thread never builds."""
     respx_mock.get("https://mtls.example/").respond(200)
     config = make_config(certificate=certificate())
     async with httpx.AsyncClient(transport=AsyncTransport(config)) as client:
@@ -78,7 +78,7 @@ async def test_many_first_calls_build_one_context_off_the_loop(
 async def test_a_cancelled_first_call_leaves_the_building_to_the_next(
     contexts: Contexts, respx_mock: respx.MockRouter
 ) -> None:
-    """A caller that waited goes on with what was built for one that gave up."""
+    """A waiting caller uses the context of a cancelled one."""
     respx_mock.get("https://api.example/").respond(200)
     contexts.may_go.clear()
     async with httpx.AsyncClient(transport=AsyncTransport(make_config())) as client:
@@ -94,7 +94,7 @@ async def test_a_cancelled_first_call_leaves_the_building_to_the_next(
 
 
 async def test_a_transport_that_was_closed_opens_no_connection(contexts: Contexts) -> None:
-    """A call that was still building its context when the transport was closed finds out, and leaves nothing open."""
+    """A call that builds its context while the transport is closed fails, and leaves nothing open."""
     contexts.may_go.clear()
     transport = AsyncTransport(make_config())
     call = asyncio.create_task(transport.handle_async_request(httpx.Request("GET", "https://api.example/")))
@@ -107,7 +107,7 @@ async def test_a_transport_that_was_closed_opens_no_connection(contexts: Context
 
 
 def test_a_blocking_transport_that_was_closed_opens_no_connection(contexts: Contexts) -> None:
-    """The blocking twin finds out too."""
+    """The blocking twin behaves the same."""
     transport = Transport(make_config())
     transport.close()
 
@@ -136,7 +136,7 @@ def test_many_threads_build_one_context(contexts: Contexts, respx_mock: respx.Mo
 async def test_clients_that_offer_other_protocols_share_no_context(
     contexts: Contexts, options: dict[str, Any], more: list[tuple[str, ...]]
 ) -> None:
-    """The protocols are written into the context, so the token call's stays apart from one with HTTP/2."""
+    """The ALPN protocols are part of the context, so token requests have another than HTTP/2 calls."""
     config = make_config()
     with respx.mock:
         respx.get("https://api.example/").respond(200)
@@ -151,7 +151,7 @@ async def test_clients_that_offer_other_protocols_share_no_context(
 @pytest.mark.parametrize("kind", [AsyncTransport, Transport])
 @pytest.mark.parametrize("option", ["verify", "cert", "proxy", "trust_env", "local_address"])
 def test_the_identity_is_the_configurations_to_say(kind: Any, option: str) -> None:
-    """`verify` and `cert` would go past it; even the harmless value is refused, so that nobody relies on it."""
+    """`verify` and `cert` would bypass it; even the default value is refused."""
     with pytest.raises(ConfigurationError, match=r"seic\.Config") as caught:
         kind(make_config(), **{option: True})
 
@@ -160,7 +160,7 @@ def test_the_identity_is_the_configurations_to_say(kind: Any, option: str) -> No
 
 @pytest.mark.parametrize("kind", [AsyncTransport, Transport])
 def test_a_transport_is_made_of_a_config(kind: Any) -> None:
-    """A URL in its place is named as the mistake."""
+    """The error for a URL says so."""
     with pytest.raises(ConfigurationError, match=r"not str") as caught:
         kind("https://api.example")
 
@@ -183,7 +183,7 @@ def _dated(not_before: dt.timedelta | None = None, not_after: dt.timedelta | Non
     ids=["expired", "not yet valid"],
 )
 async def test_a_certificate_out_of_its_time_opens_no_connection(dates: dict[str, dt.timedelta], reason: str) -> None:
-    """What the server would refuse without a word is named before the handshake, for API and token calls."""
+    """It is an error before the handshake, for API calls and token requests."""
     config = make_config(certificate=_dated(**dates))
     request = httpx.Request("GET", "https://mtls.example/")
     with respx.mock(assert_all_called=False) as router:
@@ -191,7 +191,6 @@ async def test_a_certificate_out_of_its_time_opens_no_connection(dates: dict[str
             AsyncTransport(config).handle_async_request(request),
             transports_of(config).open().handle_async_request(request),
             asyncio.to_thread(Transport(config).handle_request, request),
-            asyncio.to_thread(transports_of(config).open_sync().handle_request, request),
         ):
             with pytest.raises(CertificateError) as caught:
                 await attempt
@@ -201,7 +200,7 @@ async def test_a_certificate_out_of_its_time_opens_no_connection(dates: dict[str
 
 
 async def test_a_certificate_that_ends_soon_warns() -> None:
-    """It still works, and says so in time."""
+    """It still works."""
     config = make_config(certificate=_dated(not_before=dt.timedelta(days=-100), not_after=dt.timedelta(days=2)))
 
     with respx.mock:
@@ -215,7 +214,7 @@ async def test_a_certificate_that_ends_soon_warns() -> None:
 
 
 class Lifecycle(httpx.AsyncBaseTransport, httpx.BaseTransport):
-    """A transport that notes what is done to it."""
+    """A transport that records calls of its methods."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -225,7 +224,7 @@ class Lifecycle(httpx.AsyncBaseTransport, httpx.BaseTransport):
         return self
 
     def close(self) -> None:
-        """Note it."""
+        """Record it."""
         self.calls.append("close")
 
     async def __aenter__(self) -> Self:
@@ -233,12 +232,12 @@ class Lifecycle(httpx.AsyncBaseTransport, httpx.BaseTransport):
         return self
 
     async def aclose(self) -> None:
-        """Note it."""
+        """Record it."""
         self.calls.append("close")
 
 
 async def test_a_transport_given_is_entered_and_closed_with_the_client() -> None:
-    """As httpx does with a transport of its user's: it may open what it needs on entry."""
+    """As httpx does: it can open resources on entry."""
     inner = Lifecycle()
     async with httpx.AsyncClient(transport=AsyncTransport(make_config(), transport=inner)):
         assert inner.calls == ["enter"]
@@ -250,7 +249,7 @@ async def test_a_transport_given_is_entered_and_closed_with_the_client() -> None
 
 
 async def test_a_transport_given_is_closed_without_having_been_entered() -> None:
-    """`aclose` and `close` alone do it too."""
+    """With `aclose` or `close` only."""
     inner = Lifecycle()
     await AsyncTransport(make_config(), transport=inner).aclose()
     Transport(make_config(), transport=inner).close()
@@ -259,7 +258,7 @@ async def test_a_transport_given_is_closed_without_having_been_entered() -> None
 
 
 async def test_a_transport_that_was_never_used_closes() -> None:
-    """There is nothing to close, and no context is built for it."""
+    """There is nothing to close, and no context is built."""
     async with AsyncTransport(make_config()):
         pass
     with Transport(make_config()):
@@ -270,7 +269,7 @@ async def test_a_transport_that_was_never_used_closes() -> None:
 
 
 def test_a_token_call_goes_through_a_test_transport_of_its_own_kind() -> None:
-    """A blocking transport cannot carry an async call: the error says which kind was given."""
+    """A blocking transport cannot send an async request: the error names its type."""
 
     class Blocking(httpx.BaseTransport):
         pass
@@ -288,6 +287,6 @@ def test_a_token_call_goes_through_a_test_transport_of_its_own_kind() -> None:
 
 
 def test_only_the_networks_transports_are_closed_after_a_token_call() -> None:
-    """A test's transport is the test's; one of the connector's own has done its work."""
+    """A user's transport stays open; one that seic created is closed."""
     assert transports_of(make_config()).closes_after_call
     assert not transports_of(make_config(), Lifecycle()).closes_after_call

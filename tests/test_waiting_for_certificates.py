@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 import seic
-from seic._runtime import in_thread
 from tests._support.identities import certificate
 
 PROVIDER = attrs.evolve(
@@ -61,7 +60,7 @@ async def test_the_event_loop_goes_on(errand: Callable[..., Awaitable[None]]) ->
         return certificate()
 
     async def help_along() -> None:
-        await in_thread(asked.wait, 5.0)
+        await asyncio.to_thread(asked.wait, 5.0)
         answered.set()
 
     config = seic.Config(

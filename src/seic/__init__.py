@@ -56,8 +56,8 @@ from seic._tls.certificate import ClientCertificate
 from seic._tls.context import create_ssl_context
 from seic._tls.facts import CertificateFacts
 from seic._tls.reasons import CertificateWarning, Reason
+from seic._tokens.cache import Stats
 from seic._tokens.clock import Clock
-from seic._tokens.stats import Stats
 from seic._tokens.store import ClaimingStore, MemoryStore, TokenStore
 from seic._transport import AsyncTransport, Transport
 

@@ -13,7 +13,7 @@ from seic._auth import OAuth2Auth
 from seic._config import Config
 from seic._errors import ConfigurationError
 from seic._listeners import Listener, Listeners
-from seic._model.secrecy import traceless
+from seic._model.secrecy import strip_frames
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._options import (
@@ -24,7 +24,7 @@ from seic._options import (
     split_config_options,
 )
 from seic._tls.certificate import ClientCertificate
-from seic._tokens.stats import Stats
+from seic._tokens.cache import Stats
 from seic._transport import DECIDED_BY_CONFIG, AsyncTransport, Transport
 
 #: Arguments of a client that httpx passes to the transport that it creates.
@@ -141,7 +141,7 @@ class AsyncClient(_SeicClient, httpx.AsyncClient):
         super().__init__(auth=oauth, transport=carrier, **_client_options(config, options, carry))
 
     @classmethod
-    @traceless
+    @strip_frames
     def from_env(
         cls,
         environ: Mapping[str, str] | None = None,
@@ -246,7 +246,7 @@ class Client(_SeicClient, httpx.Client):
         super().__init__(auth=oauth, transport=carrier, **_client_options(config, options, carry))
 
     @classmethod
-    @traceless
+    @strip_frames
     def from_env(
         cls,
         environ: Mapping[str, str] | None = None,

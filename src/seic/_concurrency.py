@@ -18,16 +18,17 @@ import itertools
 import os
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import anyio
 
 _T = TypeVar("_T")
 
-#: How many waiting tasks continue with each turn of the event loop: each has a request to send, which takes some tenths
-#: of a millisecond.
+#: The number of waiting tasks that continue with each turn of the event loop: each has a request to send, which takes
+#: some tenths of a millisecond.
 _EACH_TURN = 8
 
 # --- where the caller runs ------------------------------------------------------------------------------------------
@@ -78,17 +79,16 @@ class ForkSafeLock:
     """
 
     def __init__(self) -> None:
-        self._locks: dict[int, threading.RLock] = {}
+        #: The lock of each process, by its id; made by C code in one step, so that two first users agree.
+        self.of_process: defaultdict[int, threading.RLock] = defaultdict(threading.RLock)
 
     def __enter__(self) -> None:
-        pid = os.getpid()
-        # setdefault is atomic, so that two first users of a process agree.
-        (self._locks.get(pid) or self._locks.setdefault(pid, threading.RLock())).acquire()
+        self.of_process[os.getpid()].acquire()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._locks[os.getpid()].release()
+        self.of_process[os.getpid()].release()
 
 
 # --- futures --------------------------------------------------------------------------------------------------------
@@ -104,6 +104,11 @@ class SharedFuture(concurrent.futures.Future[_T]):
     def __init__(self) -> None:
         super().__init__()
         self._gates: dict[Any, Any] = {}
+        self._pid = os.getpid()
+
+    def is_alive(self) -> bool:
+        """Whether it can still be done: it is not, and this is the process that created it."""
+        return not self.done() and self._pid == os.getpid()
 
     def cancel(self) -> bool:
         """Return False: it belongs to all who wait."""
@@ -144,6 +149,39 @@ class SharedFuture(concurrent.futures.Future[_T]):
 
             self.add_done_callback(wake)
         return gate
+
+
+class Run(Protocol):
+    """A `SharedFuture` or a `BackgroundTask`."""
+
+    def is_alive(self) -> bool:
+        """Whether it is in progress and can end."""
+        ...
+
+
+_R = TypeVar("_R", bound=Run)
+
+
+class SingleFlight(Generic[_R]):
+    """At most one run at a time of an operation that several callers need; they share the run in progress."""
+
+    def __init__(self) -> None:
+        self._lock = ForkSafeLock()
+        self._run: _R | None = None
+
+    @property
+    def pending(self) -> _R | None:
+        """The run in progress, or None."""
+        run = self._run
+        return run if run is not None and run.is_alive() else None
+
+    def join(self, start: Callable[[], _R]) -> _R:
+        """Return the run in progress, or start one."""
+        with self._lock:
+            run = self.pending
+            if run is None:
+                run = self._run = start()
+            return run
 
 
 class OneShotEvent(SharedFuture[None]):
@@ -239,7 +277,7 @@ class _Started(Coroutine[Any, Any, _T]):
     def throw(self, *args: Any) -> Any:
         first, self._first = self._first, None
         if first is not None:
-            # What the coroutine waits for is cancelled first, as a task does it, or what it has raised is raised.
+            # As a task does it: its future is cancelled first; or the error of the first step is raised.
             waited = first()
             if waited is not None and waited.cancel():
                 return waited

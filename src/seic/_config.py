@@ -19,7 +19,7 @@ from seic._model.grant_parameters import Grant
 from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider, RequestContext
-from seic._model.secrecy import Unpicklable, hide, traceless, tracelessly_made
+from seic._model.secrecy import Unpicklable, hide, strip_frames, strip_frames_on_init
 from seic._network.proxies import Network, ProxyLike, show_proxy
 from seic._oauth.assertion_auth import PrivateKeyJwt
 from seic._oauth.client_auth import TlsClientAuth
@@ -30,7 +30,7 @@ from seic._settings import read_environment, read_file
 from seic._tls.context import CertificateSource, check_source
 from seic._tls.credential_files import CredentialFile
 from seic._tls.trust import read_trust_store
-from seic._tokens.held import Margin, Windows
+from seic._tokens.refresh_policy import Margin, RefreshPolicy
 from seic._tokens.store import TokenStore
 
 #: The trusted authorities: a path, PEM bytes, or None for the system's.
@@ -100,7 +100,7 @@ def _ca_repr(ca: CA) -> str:
     return "<PEM text>" if isinstance(ca, str) and "-----BEGIN" in ca else repr(ca)
 
 
-@tracelessly_made
+@strip_frames_on_init
 @attrs.frozen(kw_only=True)
 class Config(Unpicklable):
     """The settings of a client of a provider: immutable, validated, without secrets in its repr.
@@ -115,27 +115,21 @@ class Config(Unpicklable):
         client_secret: The client secret.
         grant: The grant of token requests.
         certificate: The client certificate, or a function that returns the current one, such as from a vault; it is
-            called
-            once a minute and should have a timeout. With a certificate, token requests and API calls use the
-            mutual-TLS
-            host. A certificate from files is reloaded when they change.
+            called once a minute and should have a timeout. With a certificate, token requests and API calls use the
+            mutual-TLS host. A certificate from files is reloaded when they change.
         dpop: The key that tokens are bound to (RFC 9449), if the provider and its APIs support it.
-        ca: The trusted authorities: None for the system's, a path, or PEM bytes. A file is reloaded when it
-            changes.
+        ca: The trusted authorities: None for the system's, a path, or PEM bytes. A file is reloaded when it changes.
         store: Keeps tokens beyond the life of a client; None for no store.
-        advisory_refresh: The time before expiry at which a token is refreshed in the background: seconds, or a
-            share of its
-            lifetime; by default `"20%"`.
+        advisory_refresh: The time before expiry at which a token is refreshed in the background: seconds, or a share of
+            its lifetime; by default `"20%"`.
         mandatory_refresh: The time before expiry at which calls wait for a refresh: seconds, or a share of the
-            lifetime; by
-            default `"2.5%"`.
+            lifetime; by default `"2.5%"`.
         token_timeout: The total seconds of a refresh, including retries and pauses.
         proxy: The proxy of token requests and API calls; None for `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
         local_address: The local address of connections, such as the one in the provider's allow-list.
         trust_env: Whether the proxy variables apply.
         strict_common_name: Refuse a certificate whose CN is not the service account's username, if the provider
-            requires
-            that; otherwise it is a warning.
+            requires that; otherwise it is a warning.
 
     Raises:
         ConfigurationError: A setting is missing, malformed or contradicts another; its `field` names it.
@@ -198,7 +192,7 @@ class Config(Unpicklable):
             build_token_request(context, grant=ClientCredentials())
 
     @classmethod
-    @traceless
+    @strip_frames
     def from_env(cls, environ: Mapping[str, str] | None = None, **changes: Unpack[ConfigOptions]) -> Config:
         r"""Read the settings from `SEIC_*` variables, and from the profile in `SEIC_PROFILE` if it is set.
 
@@ -228,7 +222,7 @@ class Config(Unpicklable):
             return cls(**settings.arguments, **changes)
 
     @classmethod
-    @traceless
+    @strip_frames
     def from_file(
         cls, path: str | os.PathLike[str], *, profile: str = "default", **changes: Unpack[ConfigOptions]
     ) -> Config:
@@ -343,9 +337,9 @@ def network_of(config: Config) -> Network:
     return network
 
 
-def refresh_policy_of(config: Config) -> Windows:
+def refresh_policy_of(config: Config) -> RefreshPolicy:
     """Return the times of refresh that a configuration sets."""
-    return Windows(config.advisory_refresh, config.mandatory_refresh)
+    return RefreshPolicy(config.advisory_refresh, config.mandatory_refresh)
 
 
 def _public_facts(grant: Grant) -> dict[str, object]:

@@ -1,29 +1,26 @@
-"""A login on another device, carried out (RFC 8628): begun, shown to a person, and polled for until it is decided."""
+"""`DeviceLogin`: start a login on another device, and poll until the user has decided (RFC 8628)."""
 
 from __future__ import annotations
 
 from typing import TypeAlias
 
+import anyio
 import attrs
 import httpx
 
 from seic._config import Config, network_of
 from seic._errors import ConfigurationError, SeicError, TokenRequestRefused
-from seic._events import Emit, TokenNotBound
+from seic._events import Event, TokenNotBound
 from seic._listeners import Listener, Listeners
 from seic._model.extension_grants import DeviceCode, ExistingToken
 from seic._model.secrecy import Unpicklable
 from seic._model.token import Token
 from seic._network.transport_factory import TransportFactory
-from seic._oauth.confirmation import check_confirmation
 from seic._oauth.device import DeviceAuthorization, build_device_request, next_interval, parse_device_reply
-from seic._oauth.jwt import claims_of
-from seic._oauth.reply import Reply
+from seic._portal import run
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
-from seic._tokens.fetch import Send, Sleep, Steps, run_async, run_sync
-from seic._tokens.lifeline import Lifeline
-from seic._tokens.sending import Sender
+from seic._tokens.exchange import without_frames
 from seic._transport import identity_of
 
 _Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
@@ -31,27 +28,25 @@ _Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
 
 @attrs.frozen(kw_only=True, eq=False)
 class DeviceLogin(Unpicklable):
-    """A login in progress; show the person `verification_uri` and `user_code`, then call `finish`.
+    """A login in progress: show the user `verification_uri` and `user_code`, then call `finish`.
 
-    Made by `begin` or `begin_sync`, from a configuration whose grant is `seic.DeviceCode()`.
+    Create it with `begin` or `begin_sync`, from a configuration whose grant is `seic.DeviceCode()`.
 
     Args:
-        user_code: What the person types.
-        verification_uri: Where.
-        verification_uri_complete: The same with the code in it, for a QR code; None where there is none.
-        expires_in: Seconds for the login.
+        user_code: The code that the user types.
+        verification_uri: The page to type it at.
+        verification_uri_complete: The same with the code in it, for a QR code; None if there is none.
+        expires_in: Lifetime of the login in seconds.
     """
 
     user_code: str
     verification_uri: str
     verification_uri_complete: str | None
     expires_in: float
-    _asked: DeviceCode = attrs.field(repr=False, alias="asked")
+    _requested: DeviceCode = attrs.field(repr=False, alias="requested")
     _authorization: DeviceAuthorization = attrs.field(repr=False, alias="authorization")
     _endpoint: TokenEndpoint = attrs.field(repr=False, alias="endpoint")
-    _clock: Clock = attrs.field(repr=False, alias="clock")
     _ends: float = attrs.field(repr=False, alias="ends")
-    _emit: Emit = attrs.field(repr=False, alias="emit")
 
     @classmethod
     async def begin(
@@ -62,22 +57,22 @@ class DeviceLogin(Unpicklable):
         clock: Clock = SYSTEM_CLOCK,
         on_event: Listener | None = None,
     ) -> DeviceLogin:
-        """Begin a login.
+        """Start a login.
 
         Args:
-            config: Who asks, where, and how; its grant is `seic.DeviceCode()`.
-            transport: What carries the calls in place of the network, for tests.
+            config: The configuration; its grant is `seic.DeviceCode()`.
+            transport: A transport in place of the network, for tests.
             clock: The two clocks, for tests.
-            on_event: A function or coroutine function of one event: a token that should be bound to the client
-                certificate and is not is told of.
+            on_event: A function or coroutine function that is called with `TokenNotBound`, if the token should be bound
+                to the client certificate and is not.
 
         Raises:
             ConfigurationError: The grant is another.
-            TokenError: The provider did not begin one.
+            TokenError: The provider did not start a login.
         """
-        endpoint = _endpoint(config, transport)
+        endpoint = _endpoint(config, transport, clock, on_event)
         await identity_of(config).ready()
-        return await run_async(_beginning(endpoint, clock, Listeners(on_event).emit), endpoint.sender)
+        return await without_frames(_begin(endpoint))
 
     @classmethod
     def begin_sync(
@@ -88,53 +83,40 @@ class DeviceLogin(Unpicklable):
         clock: Clock = SYSTEM_CLOCK,
         on_event: Listener | None = None,
     ) -> DeviceLogin:
-        """Begin a login, blocking; see `begin`."""
-        endpoint = _endpoint(config, transport)
-        return run_sync(_beginning(endpoint, clock, Listeners(on_event).emit), endpoint.sender, Lifeline())
+        """Start a login, blocking; see `begin`."""
+        endpoint = _endpoint(config, transport, clock, on_event)
+        # Read it here: a callable that returns it may block, and must not block the portal.
+        endpoint.certificate()
+        return run(lambda: without_frames(_begin(endpoint)))
 
     async def finish(self, *, subject: str | None = None) -> ExistingToken:
-        """Wait until the person has logged in, and return the grant for `attrs.evolve(config, grant=...)`.
+        """Wait until the user has logged in, and return the grant for `attrs.evolve(config, grant=...)`.
 
         Args:
-            subject: Whose token it is, to keep several people's apart in a store.
+            subject: The user whose token it is, to keep users apart in a store.
 
         Raises:
-            TokenRequestRefused: The person said no (`access_denied`), or took too long (`expired_token`).
-            TokenError: The provider gave no token.
+            TokenRequestRefused: The user refused (`access_denied`), or took too long (`expired_token`).
+            TokenError: The provider returned no token.
         """
-        return self._grant(await run_async(self.polling(), self._endpoint.sender), subject)
+        return self._grant(await without_frames(self._poll()), subject)
 
     def finish_sync(self, *, subject: str | None = None) -> ExistingToken:
-        """Wait until the person has logged in, blocking; see `finish`."""
-        return self._grant(run_sync(self.polling(), self._endpoint.sender, Lifeline()), subject)
+        """Wait until the user has logged in, blocking; see `finish`."""
+        return self._grant(run(lambda: without_frames(self._poll())), subject)
 
-    def polling(self) -> Steps[Token]:
-        """Yield the polls and the pauses between them, and return the token."""
+    async def _poll(self) -> Token:
         interval = self._authorization.interval
-        grant = attrs.evolve(self._asked, device_code=self._authorization.device_code)
+        grant = attrs.evolve(self._requested, device_code=self._authorization.device_code)
+        endpoint = self._endpoint
         while True:
-            yield Sleep(interval)
-            if self._clock.monotonic() >= self._ends:
+            await anyio.sleep(interval)
+            if endpoint.clock.monotonic() >= self._ends:
                 raise TokenRequestRefused(
-                    "the login took longer than the provider allows; begin a new one", status=None, code="expired_token"
+                    "the login took longer than the provider allows; start a new one", status=None, code="expired_token"
                 )
-            wall = self._clock.wall()
-            certificate = self._endpoint.certificate()
             try:
-                request = self._endpoint.build(grant, now=wall)
-                reply: Reply = yield Send(request, self._endpoint.timeout)
-                if self._endpoint.should_resend(request, reply):
-                    reply = yield Send(self._endpoint.build(grant, now=wall), self._endpoint.timeout)
-                token = self._endpoint.parse(reply, obtained_at=wall, now=wall)
-                is_bound = check_confirmation(
-                    claims_of(token.access_token),
-                    provider=self._endpoint.provider,
-                    certificate=certificate,
-                    host=self._endpoint.host,
-                )
-                if not is_bound:
-                    self._emit(TokenNotBound(host=self._endpoint.host, tracking_id=token.tracking_id))
-                return token
+                return await endpoint.request(endpoint.build(grant), grant)
             except SeicError as error:
                 pause = next_interval(error, interval)
                 if pause is None:
@@ -144,16 +126,23 @@ class DeviceLogin(Unpicklable):
     def _grant(self, token: Token, subject: str | None) -> ExistingToken:
         return ExistingToken(
             token=token,
-            audience=self._asked.audience,
-            resource=self._asked.resource,
-            end_other_sessions=self._asked.end_other_sessions,
+            audience=self._requested.audience,
+            resource=self._requested.resource,
+            end_other_sessions=self._requested.end_other_sessions,
             **({} if subject is None else {"subject": subject}),
         )
 
 
-def _endpoint(config: Config, transport: _Transport | None) -> TokenEndpoint:
+def _endpoint(config: Config, transport: _Transport | None, clock: Clock, on_event: Listener | None) -> TokenEndpoint:
     if not isinstance(config.grant, DeviceCode):
-        raise ConfigurationError("grant: a login on another device needs grant=seic.DeviceCode()", field="grant")
+        raise ConfigurationError("grant: must be seic.DeviceCode() for a login on another device", field="grant")
+    listeners = Listeners(on_event)
+
+    def emit(event: Event) -> None:
+        # Not the polls, most of which end with `authorization_pending`.
+        if isinstance(event, TokenNotBound):
+            listeners.emit(event)
+
     identity = identity_of(config)
     transports = TransportFactory(config.token_url, identity=identity, network=network_of(config), transport=transport)
     return TokenEndpoint(
@@ -162,31 +151,30 @@ def _endpoint(config: Config, transport: _Transport | None) -> TokenEndpoint:
         client_id=config.client_id,
         client_secret=config.client_secret,
         grant=config.grant,
-        sender=Sender(transports, tracking_header=config.provider.tracking_header),
+        transports=transports,
         timeout=config.token_timeout,
+        clock=clock,
+        emit=emit,
         certificate=lambda: identity.certificate,
         dpop=config.dpop,
         hint=identity.hint,
     )
 
 
-def _beginning(endpoint: TokenEndpoint, clock: Clock, emit: Emit) -> Steps[DeviceLogin]:
+async def _begin(endpoint: TokenEndpoint) -> DeviceLogin:
     grant = endpoint.grant
     if not isinstance(grant, DeviceCode):
-        raise TypeError("the endpoint is made for a device login")
-    request = build_device_request(endpoint.context(now=clock.wall()), grant=grant)
-    begun = clock.monotonic()
-    reply: Reply = yield Send(request, endpoint.timeout)
-    authorization = parse_device_reply(attrs.evolve(reply, provider=endpoint.provider, now=clock.wall()))
+        raise TypeError("the grant must be a DeviceCode")
+    begun = endpoint.clock.monotonic()
+    reply = await endpoint.send(build_device_request(endpoint.context(), grant=grant), endpoint.timeout)
+    authorization = parse_device_reply(reply)
     return DeviceLogin(
         user_code=authorization.user_code,
         verification_uri=authorization.verification_uri,
         verification_uri_complete=authorization.verification_uri_complete,
         expires_in=authorization.expires_in,
-        asked=grant,
+        requested=grant,
         authorization=authorization,
         endpoint=endpoint,
-        clock=clock,
         ends=begun + authorization.expires_in,
-        emit=emit,
     )

@@ -1,4 +1,4 @@
-"""Discovery: an issuer's metadata is fetched, checked and remembered; what it may say stands in `_oauth.metadata`."""
+"""`discover`: fetch an issuer's metadata, and cache it; `_oauth.metadata` parses it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeAlias, Unpack
 import attrs
 import httpx
 
+from seic._concurrency import ForkSafeLock, run_in_thread
 from seic._errors import ConfigurationError, InvalidTokenResponse, SeicError, TokenEndpointUnavailable
 from seic._identity import Identity, shared_identity
 from seic._model.provider import ClientAuthentication, Provider
@@ -17,36 +18,34 @@ from seic._network.transport_factory import TransportFactory
 from seic._oauth.metadata import metadata_urls, parse_metadata
 from seic._oauth.reply import Reply
 from seic._options import DiscoveryOptions
-from seic._runtime import Lock, in_thread
+from seic._portal import run
 from seic._tls.context import CertificateSource, check_source
 from seic._tls.credential_files import Material
-from seic._tokens.fetch import Send, Steps, run_async, run_sync
-from seic._tokens.lifeline import Lifeline
-from seic._tokens.sending import Sender
+from seic._tokens.exchange import exchange, without_frames
 
-#: Seconds for which metadata is remembered: endpoints move rarely, and with notice.
+#: Seconds for which metadata is cached: endpoints change rarely, and with notice.
 _MAX_AGE = 3600.0
 _TIMEOUT = 10.0
-#: Client errors that say nothing of what is there.
-_NOT_NOW = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
+#: Client errors that do not mean that there is no metadata.
+_TEMPORARY = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
 
 _Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
 
 
 @attrs.frozen
-class _Known:
+class _CacheEntry:
     body: bytes
-    until: float
+    expires_at: float
 
 
-#: By issuer and by who was trusted to speak for it.
-_known: dict[tuple[str, Material | None, str | None], _Known] = {}
-_lock = Lock()
+#: By issuer, CA, and the thumbprint of the client certificate.
+_cache: dict[tuple[str, Material | None, str | None], _CacheEntry] = {}
+_lock = ForkSafeLock()
 
 
 @attrs.frozen(kw_only=True)
-class _Question:
-    """One issuer, and how it is asked."""
+class _Discovery:
+    """One discovery: the issuer, and the settings of its requests."""
 
     issuer: str
     ca: Material | None
@@ -59,29 +58,30 @@ class _Question:
 
     @property
     def transports(self) -> TransportFactory:
-        """What opens a transport for each call."""
+        """The factory of the transport of each request."""
         return TransportFactory(
             self.issuer, identity=self.identity, network=self.network, transport=self.transport, field="issuer"
         )
 
-    def asker(self) -> str | None:
-        """Return who asks, by the certificate's thumbprint; a callback is called for it, so this may block."""
+    def thumbprint(self) -> str | None:
+        """Return the thumbprint of the client certificate; this calls the user's callable, which may block."""
         return None if self.transport is not None else self.identity.thumbprint
 
-    def steps(self, read: Callable[[bytes], Provider], asker: str | None) -> Steps[Provider]:
-        """Yield the calls, and return what `read` makes of the document; what it refuses is not remembered."""
+    async def run(self, parse: Callable[[bytes], Provider], thumbprint: str | None) -> Provider:
+        """Return the provider that `parse` makes of the document; a document that it refuses is not cached."""
         urls = metadata_urls(self.issuer, allow_http_on_loopback=self.allow_http_on_loopback)
-        key = self.issuer, self.ca, asker
+        key = self.issuer, self.ca, thumbprint
         with _lock:
-            known = _known.get(key) if self.transport is None else None
-        if known is not None and self.clock() < known.until:
-            return read(known.body)
+            cached = _cache.get(key) if self.transport is None else None
+        if cached is not None and self.clock() < cached.expires_at:
+            return parse(cached.body)
         problem: SeicError | None = None
         for url in urls:
-            reply: Reply = yield Send(httpx.Request("GET", url, headers={"Accept": "application/json"}), _TIMEOUT)
+            request = httpx.Request("GET", url, headers={"Accept": "application/json"})
+            reply = await exchange(self.transports, request, seconds=_TIMEOUT)
             if reply.status == httpx.codes.OK:
                 try:
-                    provider = read(reply.body)
+                    provider = parse(reply.body)
                 except InvalidTokenResponse as error:
                     if not _is_page(reply.body):
                         raise
@@ -89,24 +89,24 @@ class _Question:
                     continue
                 if self.transport is None:
                     with _lock:
-                        _known[key] = _Known(reply.body, self.clock() + self.max_age)
+                        _cache[key] = _CacheEntry(reply.body, self.clock() + self.max_age)
                 return provider
             if httpx.codes.is_redirect(reply.status):
-                why = "; redirects are not followed, for the metadata decides where secrets go"
+                why = "; redirects are not followed, because metadata decides where secrets are sent"
                 problem = problem or _unavailable(url, reply, why)
-            elif reply.status in _NOT_NOW or not httpx.codes.is_client_error(reply.status):
+            elif reply.status in _TEMPORARY or not httpx.codes.is_client_error(reply.status):
                 raise _unavailable(url, reply, "; try again later")
         if problem is not None:
             raise problem
         raise ConfigurationError(
-            f"issuer: {self.issuer} has no metadata at {' or '.join(urls)}; check its spelling, or name the endpoints "
-            "yourself: seic.Provider(token_url=...)",
+            f"issuer: {self.issuer} has no metadata at {' or '.join(urls)}; check its spelling, or set the endpoints "
+            "with seic.Provider(token_url=...)",
             field="issuer",
         )
 
 
 def _is_page(body: bytes) -> bool:
-    """Tell whether an answer is for people: many sites show one, or redirect to one, at addresses they do not know."""
+    """Whether a reply is an HTML page, which many sites return for unknown addresses."""
     return body.lstrip().startswith(b"<")
 
 
@@ -123,28 +123,28 @@ async def discover(
     client_authentication: ClientAuthentication | None = None,
     **options: Unpack[DiscoveryOptions],
 ) -> Provider:
-    """Ask an issuer for its metadata (RFC 8414, OpenID Connect Discovery) and return the provider that it describes.
+    """Fetch an issuer's metadata (RFC 8414, OpenID Connect Discovery) and return the provider that it describes.
 
-    The answer is remembered for an hour. It is taken only where it names exactly this issuer, and where its endpoints
-    are https URLs that can be meant. It has no hosts for API calls: those stay `Config(hosts=...)`.
+    The document is cached for an hour. It is accepted only if it names exactly this issuer, and if its endpoints are
+    public https URLs. Metadata has no hosts for API requests: set `Config(hosts=...)`.
 
     Args:
-        issuer: The issuer's https URL, exactly as the provider writes it: a slash at the end counts.
+        issuer: The issuer's https URL, exactly as the provider writes it, with or without a slash at the end.
         base: A provider whose other settings are kept, such as `tracking_header`.
-        client_authentication: How the client proves itself; None takes one that the provider offers.
+        client_authentication: The client authentication; None chooses one that the provider offers.
         options: `ca`, `certificate`, `proxy`, `local_address` and `trust_env`, as in `Config`; `max_age`, seconds for
-            which the answer is remembered; `allow_http_on_loopback`, for tests on this machine; `transport`, in place
-            of the network, for tests: nothing is remembered then.
+            which the document is cached; `allow_http_on_loopback`, for tests on this machine; `transport`, in place of
+            the network, for tests: nothing is cached then.
 
     Raises:
-        ConfigurationError: The issuer is no https URL or has no metadata, or does not take the client authentication;
-            or an option is malformed, and `field` names it.
-        CertificateError: The client certificate or the authorities cannot work, or the server refuses the certificate.
-        InvalidTokenResponse: The answer cannot be used; `problem` names the member.
-        TokenEndpointUnavailable: There was none.
+        ConfigurationError: The issuer is not an https URL, has no metadata, or does not offer the client
+            authentication; or an option is malformed, and `field` is its name.
+        CertificateError: The client certificate or the CA cannot be used, or the server refuses the certificate.
+        InvalidTokenResponse: The document is malformed; `problem` names the member.
+        TokenEndpointUnavailable: There was no reply.
     """
-    question, read = _question(issuer, base, client_authentication, **options)
-    return await run_async(question.steps(read, await in_thread(question.asker)), Sender(question.transports))
+    discovery, parse = _discovery(issuer, base, client_authentication, **options)
+    return await without_frames(discovery.run(parse, await run_in_thread(discovery.thumbprint)))
 
 
 def discover_sync(
@@ -154,12 +154,13 @@ def discover_sync(
     client_authentication: ClientAuthentication | None = None,
     **options: Unpack[DiscoveryOptions],
 ) -> Provider:
-    """Ask an issuer for its metadata, blocking; see `discover`."""
-    question, read = _question(issuer, base, client_authentication, **options)
-    return run_sync(question.steps(read, question.asker()), Sender(question.transports), Lifeline())
+    """Fetch an issuer's metadata, blocking; see `discover`."""
+    discovery, parse = _discovery(issuer, base, client_authentication, **options)
+    thumbprint = discovery.thumbprint()
+    return run(lambda: without_frames(discovery.run(parse, thumbprint)))
 
 
-def _question(
+def _discovery(
     issuer: str,
     base: Provider | None,
     client_authentication: ClientAuthentication | None,
@@ -173,9 +174,9 @@ def _question(
     allow_http_on_loopback: bool = False,
     max_age: float = _MAX_AGE,
     clock: Callable[[], float] = time.monotonic,
-) -> tuple[_Question, Callable[[bytes], Provider]]:
+) -> tuple[_Discovery, Callable[[bytes], Provider]]:
     check_source(certificate)
-    question = _Question(
+    discovery = _Discovery(
         issuer=issuer,
         ca=ca,
         identity=shared_identity(certificate, ca=ca),
@@ -186,7 +187,7 @@ def _question(
         clock=clock,
     )
 
-    def read(body: bytes) -> Provider:
+    def parse(body: bytes) -> Provider:
         return parse_metadata(
             body,
             issuer=issuer,
@@ -195,4 +196,4 @@ def _question(
             allow_http_on_loopback=allow_http_on_loopback,
         )
 
-    return question, read
+    return discovery, parse

@@ -243,16 +243,17 @@ class TrustStoreReloaded(Event):
 
 Emit: TypeAlias = Callable[[Event], None]
 
-_logger = logging.getLogger("seic")
+#: The logger of events.
+LOGGER = logging.getLogger("seic")
 # Without a handler Python prints warnings to stderr until the application configures its logging.
-_logger.addHandler(logging.NullHandler())
+LOGGER.addHandler(logging.NullHandler())
 
 
 def log_event(event: Event) -> None:
     """Write an event to the `seic` logger: one line, its name first."""
-    if _logger.isEnabledFor(event.level):
+    if LOGGER.isEnabledFor(event.level):
         facts = " ".join(f"{field.name}={in_line(getattr(event, field.name))}" for field in attrs.fields(type(event)))
-        _logger.log(event.level, "%s: %s", event.name, facts)
+        LOGGER.log(event.level, "%s: %s", event.name, facts)
 
 
 def in_line(value: object) -> str:

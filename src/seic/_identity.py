@@ -8,6 +8,7 @@ type of the key changes.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import logging
 import os
 import ssl
@@ -28,7 +29,7 @@ from seic._tls.certificate import ClientCertificate
 from seic._tls.context import CALLBACK, CertificateSource, call_certificate_source, shared_context
 from seic._tls.credential_files import CredentialFile, Material
 from seic._tls.reasons import CertificateWarning
-from seic._tls.reload import Reloader, Source
+from seic._tls.reload import Reloader
 from seic._tls.trust import TrustStore, read_trust_store
 
 #: The ALPN protocols of a context. httpcore writes the same into the context that it is given, so connections with
@@ -39,17 +40,15 @@ _HTTP2 = ("http/1.1", "h2")
 # second by a busy process. A check of two files takes about 20 µs.
 _CHECK_INTERVAL = 0.1
 _EXPIRY_NOTICE_INTERVAL = dt.timedelta(days=1)
+_EXPIRY_CHECK_INTERVAL = dt.timedelta(seconds=1)
 
 _log = logging.getLogger("seic")
-
-
-def _utc_now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
+_utc_now = functools.partial(dt.datetime.now, dt.UTC)
 
 
 @attrs.frozen(kw_only=True)
 class Credential:
-    """What a connection presents and trusts; replaced as a whole.
+    """The certificate and the trust of a connection; replaced as a whole.
 
     Args:
         certificate: The client certificate; None if there is none.
@@ -79,8 +78,8 @@ class Identity:
         ca: The authorities to trust; a file is watched as the certificate's files are.
         account: The service account that the certificate's CN should name; None if the provider does not compare them.
         strict: Refuse a certificate with another CN.
-        now: The clock of certificates.
-        monotonic: The clock of intervals, in seconds.
+        now: The clock of certificates, for tests.
+        monotonic: The clock of intervals in seconds, for tests.
         callback_interval: Seconds between two calls of a callback.
         watch: Whether the thread of the process checks it for updates.
     """
@@ -105,27 +104,42 @@ class Identity:
         self.generation = 0
         self._credential: Credential | None = None
         self._lock = ForkSafeLock()
-        self._warned: set[tuple[str, str | None]] = set()
+        self._warned: dict[tuple[str, str | None], CertificateWarning] = {}
         #: Each auth of the configuration has one, which is dropped with the auth.
-        self._audience: weakref.WeakSet[Listeners] = weakref.WeakSet()
+        self._audience: set[weakref.ref[Listeners]] = set()
         self._valid_from: dt.datetime | None = None
         self._noticed_at: dt.datetime | None = None
+        self._expiry_checked_at: dt.datetime | None = None
         self._certificates: Reloader[ClientCertificate] | None = None
-        if source is not None:
+        if isinstance(source, ClientCertificate):
             self._certificates = Reloader(
-                _certificate_source(source, callback_interval, monotonic),
+                source.reload,
+                source.path,
                 accept=self._accept_certificate,
                 emit=self._emit,
+                files=source.files,
+                initial=source,
+                signature=source.signature,
                 monotonic=monotonic,
-                initial=source if isinstance(source, ClientCertificate) else None,
+            )
+        elif source is not None:
+            self._certificates = Reloader(
+                functools.partial(call_certificate_source, source),
+                CALLBACK,
+                accept=self._accept_certificate,
+                emit=self._emit,
+                interval=callback_interval,
+                monotonic=monotonic,
             )
         self._trusts: Reloader[TrustStore] | None = None
         file = None if ca is None else CredentialFile.of(ca, "CA")
         if file is not None and file.path is not None:
             self._trusts = Reloader(
-                Source(lambda: read_trust_store(ca), file.label, files=(file.path,)),
+                functools.partial(read_trust_store, ca),
+                file.label,
                 accept=self._accept_trust,
                 emit=self._emit,
+                files=(file.path,),
                 monotonic=monotonic,
             )
         self._is_watched = watch and (self._certificates is not None or self._trusts is not None)
@@ -134,8 +148,7 @@ class Identity:
         """Return what a new connection presents; the first call reads and builds it.
 
         Raises:
-            CertificateError: The certificate has expired, is not valid yet or cannot work, or the authorities cannot be
-                used.
+            CertificateError: The certificate is out of its dates or cannot work, or the authorities cannot be used.
 
         Warns:
             CertificateWarning: Once for each certificate and reason.
@@ -161,9 +174,9 @@ class Identity:
     def current_nowait(self) -> Credential | None:
         """Return what `current` returns; None if that would block."""
         credential = self._credential
-        certificate = None if credential is None else credential.certificate
-        has_expired = certificate is not None and certificate.not_after <= self._now()
-        return None if credential is None or has_expired else self.current()
+        if credential is None or (credential.certificate and not credential.certificate.leaf.is_valid(self._now())):
+            return None
+        return self.current()
 
     @property
     def certificate(self) -> ClientCertificate | None:
@@ -198,8 +211,7 @@ class Identity:
         """Read what has changed; what is wrong with it becomes an event, never an error.
 
         Args:
-            urgent: A server refused the certificate: do not wait until files settle or a callback is due, and wait for
-                the reading, for 10 seconds at most.
+            urgent: Do not wait until files settle or a callback is due; and wait for the reading, at most 10 seconds.
             wait: Wait for a reading in any case.
 
         Returns:
@@ -240,19 +252,16 @@ class Identity:
 
     def add_listener(self, listeners: Listeners) -> None:
         """Tell listeners of each rotation for as long as they live."""
-        self._audience.add(listeners)
+        self._audience.add(weakref.ref(listeners, self._audience.discard))
 
     def _build(self) -> Credential:
-        certificates, trusts = self._certificates, self._trusts
         # Off the lock: a source may hang.
-        for reloader in (certificates, trusts):
-            if reloader is not None:
-                reloader.get()
+        _ = self.certificate
+        trust = read_trust_store(self._ca) if self._trusts is None else self._trusts.get()
         with self._lock:
-            return self._credential or self._replace(
-                None if certificates is None else certificates.get(),
-                read_trust_store(self._ca) if trusts is None else trusts.get(),
-            )
+            # Either may have been replaced since.
+            trust = trust if self._trusts is None else self._trusts.get()
+            return self._credential or self._replace(self.certificate, trust)
 
     def _replace(self, certificate: ClientCertificate | None, trust: TrustStore) -> Credential:
         credential = self._credential = Credential(
@@ -265,9 +274,8 @@ class Identity:
         self.generation = credential.generation
         return credential
 
-    def _accept_certificate(self, fresh: ClientCertificate) -> Event | None:
-        assert self._certificates is not None  # noqa: S101 - it calls this; for the type checker
-        now, before = self._now(), self._certificates.value
+    def _accept_certificate(self, certificates: Reloader[ClientCertificate], fresh: ClientCertificate) -> Event | None:
+        now, before = self._now(), certificates.value
         # A certificate that is not valid yet is read again at its time, although its file stays the same.
         self._valid_from = fresh.not_before if now < fresh.not_before else None
         fresh.check(now)
@@ -278,66 +286,53 @@ class Identity:
         with self._lock:
             if self._credential is not None:
                 self._replace(fresh, read_trust_store(None) if self._ca is None else self._credential.trust)
-            self._certificates.value = fresh
-            self._noticed_at = None
+            certificates.value = fresh
+            self._expiry_checked_at = self._noticed_at = None
         if before is None:
             return None
-        return CertificateRotated(
-            path=fresh.path, subject=fresh.subject, thumbprint=fresh.thumbprint, not_after=fresh.not_after
-        )
+        leaf, path = fresh.leaf, fresh.path
+        return CertificateRotated(path=path, subject=leaf.subject, thumbprint=leaf.thumbprint, not_after=leaf.not_after)
 
-    def _accept_trust(self, fresh: TrustStore) -> Event | None:
-        assert self._trusts is not None  # noqa: S101 - it calls this; for the type checker
+    def _accept_trust(self, trusts: Reloader[TrustStore], fresh: TrustStore) -> Event | None:
+        before = trusts.value
+        if before == fresh:
+            return None
         with self._lock:
-            before = self._trusts.value
-            if before == fresh:
-                return None
             if self._credential is not None:
                 self._replace(self._credential.certificate, fresh)
-            self._trusts.value = fresh
-        if before is None:
-            return None
-        return TrustStoreReloaded(path=fresh.label, authorities=len(fresh.authorities))
+            trusts.value = fresh
+        return None if before is None else TrustStoreReloaded(path=fresh.label, authorities=len(fresh.authorities))
 
     def _warn(self, certificate: ClientCertificate, concerns: tuple[CertificateWarning, ...]) -> None:
         name = None if self._account is None else certificate.check_common_name(self._account)
-        for concern in (*concerns, *([] if name is None else [name])):
-            key = (certificate.thumbprint, concern.reason)
-            with self._lock:
-                if key in self._warned:
-                    continue
-                self._warned.add(key)
-            warnings.warn(concern, stacklevel=3)
+        for concern in (*concerns, name):
+            # `setdefault` is atomic: of two threads one warns.
+            if concern and self._warned.setdefault((certificate.thumbprint, concern.reason), concern) is concern:
+                warnings.warn(concern, stacklevel=3)
 
     def _notice_expiry(self, certificate: ClientCertificate) -> None:
         now = self._now()
-        if not certificate.expires_soon(now):
+        if self._expiry_checked_at is not None and now - self._expiry_checked_at < _EXPIRY_CHECK_INTERVAL:
+            return
+        self._expiry_checked_at = now
+        if not certificate.leaf.expires_soon(now):
             return
         with self._lock:
             if self._noticed_at is not None and now - self._noticed_at < _EXPIRY_NOTICE_INTERVAL:
                 return
             self._noticed_at = now
+        leaf, days_left = certificate.leaf, certificate.days_left(now)
         self._emit(
             CertificateExpiring(
-                path=certificate.path,
-                subject=certificate.subject,
-                not_after=certificate.not_after,
-                days_left=certificate.days_left(now),
+                path=certificate.path, subject=leaf.subject, not_after=leaf.not_after, days_left=days_left
             )
         )
 
     def _emit(self, event: Event) -> None:
         log_event(event)
-        for listeners in [*self._audience]:
-            listeners.notify(event)
-
-
-def _certificate_source(
-    source: CertificateSource, interval: float, monotonic: Callable[[], float]
-) -> Source[ClientCertificate]:
-    if isinstance(source, ClientCertificate):
-        return Source(source.reload, source.path, files=source.files, loaded=source.signature)
-    return Source(lambda: call_certificate_source(source), CALLBACK, interval=interval, monotonic=monotonic)
+        for reference in [*self._audience]:
+            if (listeners := reference()) is not None:
+                listeners.notify(event)
 
 
 class _Watcher:

@@ -13,9 +13,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from seic._concurrency import ForkSafeLock, is_in_event_loop
-from seic._events import Event, log_event
-from seic._portal import BackgroundTask, start
+from seic._concurrency import ForkSafeLock, is_in_event_loop, run_in_thread
+from seic._events import LOGGER, Event, log_event
+from seic._portal import BackgroundTask, is_in_portal, start
 
 #: A function or a coroutine function of one event.
 Listener: TypeAlias = Callable[[Event], object]
@@ -42,9 +42,9 @@ class Listeners:
         if first is not None:
             self.add(first)
 
-    def add(self, listener: Listener) -> Callable[[], None]:
-        """Call the listener with each event from now on; call the result to remove it, once or more."""
-        subscription = _Subscription(listener, self._running)
+    def add(self, listener: Listener, *, kind: type[Event] = Event) -> Callable[[], None]:
+        """Call the listener with each event of a kind from now on; call the result to remove it, once or more."""
+        subscription = _Subscription(listener, kind, self._running)
         with self._lock:
             self._subscriptions = (*self._subscriptions, subscription)
 
@@ -56,13 +56,15 @@ class Listeners:
 
     def emit(self, event: Event) -> None:
         """Write the event to the log and call every listener; never raises."""
-        log_event(event)
+        if LOGGER.isEnabledFor(event.level):
+            log_event(event)
         self.notify(event)
 
     def notify(self, event: Event) -> None:
         """Call every listener with an event that is already in the log; never raises."""
         for subscription in self._subscriptions:
-            subscription.notify(event)
+            if isinstance(event, subscription.kind):
+                subscription.notify(event)
 
     async def drain(self, seconds: float = _DRAIN_TIMEOUT) -> None:
         """Wait until the coroutine listeners in progress have ended, for at most `seconds` in all."""
@@ -88,7 +90,8 @@ _current: contextvars.ContextVar[object] = contextvars.ContextVar("seic_listener
 
 
 class _Subscription:
-    def __init__(self, listener: Listener, running: dict[object, BackgroundTask[None]]) -> None:
+    def __init__(self, listener: Listener, kind: type[Event], running: dict[object, BackgroundTask[None]]) -> None:
+        self.kind = kind
         self._listener = listener
         self._running = running
         self._failed = False
@@ -108,16 +111,23 @@ class _Subscription:
 
             async def settle() -> None:
                 _current.set(key)
-                await self._settle(awaitable)
+                if is_in_portal():
+                    # No user's code runs in the portal's loop, which blocking callers share.
+                    await run_in_thread(self._run_sync, awaitable)
+                else:
+                    await self._settle(awaitable)
 
             task = start(settle)
             self._running[key] = task
             task.future.add_done_callback(lambda _future: self._running.pop(key, None))
         else:
-            try:
-                asyncio.run(self._settle(awaitable))
-            except asyncio.CancelledError as error:  # raised by the listener: no other code knows this loop
-                self._log(error)
+            self._run_sync(awaitable)
+
+    def _run_sync(self, awaitable: Awaitable[object]) -> None:
+        try:
+            asyncio.run(self._settle(awaitable))
+        except asyncio.CancelledError as error:  # raised by the listener: no other code knows this loop
+            self._log(error)
 
     async def _settle(self, awaitable: Awaitable[object]) -> None:
         try:

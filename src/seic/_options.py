@@ -14,7 +14,7 @@ from seic._model.provider import Provider
 from seic._network.proxies import ProxyLike
 from seic._oauth.dpop import DPoP
 from seic._tls.context import CertificateSource
-from seic._tokens.held import Margin
+from seic._tokens.refresh_policy import Margin
 from seic._tokens.store import TokenStore
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ gives its place back, and each connection knows the generation of the credential
 takes no further request, and is closed when its last one ends or, if it is idle, at the next request.
 
 The connections are httpcore's, HTTP/1.1 or HTTP/2, direct or through a proxy; only public names of httpcore are used.
+The two pools differ in what waits; their decisions are in `_Pool`.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, ClassVar
 
 import anyio
 import attrs
@@ -71,169 +72,151 @@ class _Waiter:
         return self.connection
 
 
-class _Connections:
-    """Decide which connection carries a request. It does no I/O, and belongs to one process.
+@attrs.define(eq=False)
+class _State:
+    """The state of one process: a child keeps its parent's connections, and never uses them."""
 
-    Args:
-        limits: How many there may be, and for how long idle ones are kept.
-        http2: Whether connections offer HTTP/2.
-        new_event: Returns what a waiting request waits for.
-        drain_limit: Seconds after which connections of older generations are closed; None for never.
-        opener: Opens connections.
-    """
-
-    def __init__(
-        self,
-        limits: httpx.Limits,
-        http2: bool,  # noqa: FBT001 - for `functools.partial`
-        new_event: Callable[[], Any],
-        drain_limit: float | None,
-        opener: Opener,
-    ) -> None:
-        self._opener = opener
-        self._limit = sys.maxsize if limits.max_connections is None else limits.max_connections
-        self._idle_limit = sys.maxsize if limits.max_keepalive_connections is None else limits.max_keepalive_connections
-        self._expiry = float("inf") if limits.keepalive_expiry is None else limits.keepalive_expiry
-        self._offers_http2 = http2
-        #: Whether a connection carries several requests; None as long as no server has said so.
-        self._shares = None if http2 else False
-        self._new_event = new_event
-        self._drain_limit = drain_limit
-        self._lock = threading.RLock()
-        self._idle: deque[_Connection] = deque()
-        self._busy: dict[_Connection, None] = {}
-        self._waiting: deque[_Waiter] = deque()
-        #: When connections of generations before are closed.
-        self._drains: deque[tuple[float, int]] = deque()
-        #: What the caller has to close.
-        self.closing: list[Any] = []
-
-    def replace(self, opener: Opener) -> None:
-        """Open connections with this from now on."""
-        with self._lock:
-            self._opener = opener
-            if self._drain_limit is not None:
-                self._drains.append((time.monotonic() + self._drain_limit, opener.generation))
-
-    def take(self, request: httpcore.Request) -> _Connection | _Waiter:
-        """Return a connection for the request; or, if all are in use, its place in the queue."""
-        with self._lock:
-            if not self._waiting and (connection := self._pick(request)) is not None:
-                return connection
-            waiter = _Waiter(request, self._new_event())
-            self._waiting.append(waiter)
-            return waiter
-
-    def give(self, connection: _Connection) -> None:
-        """Take a connection back from a request that has ended."""
-        with self._lock:
-            connection.requests -= 1
-            if connection.requests == 0 and connection in self._busy:
-                del self._busy[connection]
-                is_current = connection.generation == self._opener.generation
-                if is_current and len(self._idle) < self._idle_limit and connection.http.is_idle():
-                    connection.idle_since = time.monotonic()
-                    self._idle.append(connection)
-                elif not connection.http.is_closed():
-                    self.closing.append(connection.http)
-            while self._waiting and (free := self._pick(self._waiting[0].request)) is not None:
-                waiter = self._waiting.popleft()
-                waiter.connection = free
-                waiter.event.set()
-
-    def note_response(self, response: httpcore.Response) -> None:
-        """Learn from a response whether the server speaks HTTP/2."""
-        if self._offers_http2:
-            self._shares = response.extensions.get("http_version") == b"HTTP/2"
-
-    def note_refusal(self) -> None:
-        """Learn from a connection that takes no second request: it speaks HTTP/1.1, or the server ends it."""
-        if self._shares is None:
-            self._shares = False
-
-    def leave(self, waiter: _Waiter) -> None:
-        """Give a place in the queue back, or the connection that it has led to."""
-        with self._lock:
-            if waiter.connection is None:
-                self._waiting.remove(waiter)
-            else:
-                self.give(waiter.connection)
-
-    def clear(self) -> None:
-        """Have every connection closed."""
-        with self._lock:
-            self.closing += [connection.http for connection in (*self._idle, *self._busy)]
-            self._idle.clear()
-            self._busy.clear()
-
-    def _pick(self, request: httpcore.Request) -> _Connection | None:
-        now, generation = time.monotonic(), self._opener.generation
-        if self._drains and now >= self._drains[0][0]:
-            self._close_before(self._drains.popleft()[1])
-        # The oldest are first, and so are those of older generations.
-        while self._idle and (self._idle[0].generation != generation or now - self._idle[0].idle_since > self._expiry):
-            self.closing.append(self._idle.popleft().http)
-        if self._shares is not False:
-            for connection in self._busy:
-                if connection.generation == generation and connection.http.is_available():
-                    connection.requests += 1
-                    return connection
-        while self._idle:
-            connection = self._idle.pop()
-            # It asks the socket whether the server has closed it.
-            if connection.http.is_available() and not connection.http.has_expired():
-                return self._use(connection)
-            self.closing.append(connection.http)
-        if len(self._busy) >= self._limit:
-            return None
-        return self._use(_Connection(self._opener.open(request.url.origin), generation))
-
-    def _use(self, connection: _Connection) -> _Connection:
-        connection.requests = 1
-        self._busy[connection] = None
-        return connection
-
-    def _close_before(self, generation: int) -> None:
-        for connection in [one for one in self._busy if one.generation < generation]:
-            del self._busy[connection]
-            self.closing.append(connection.http)
+    #: Reentrant, for a finalizer may end a request while the lock is held.
+    lock: threading.RLock = attrs.field(factory=threading.RLock)
+    idle: deque[_Connection] = attrs.field(factory=deque)
+    busy: dict[_Connection, None] = attrs.field(factory=dict)
+    waiting: deque[_Waiter] = attrs.field(factory=deque)
+    #: When connections of older generations are closed.
+    drains: deque[tuple[float, int]] = attrs.field(factory=deque)
+    #: Connections that the caller has to close.
+    closing: list[Any] = attrs.field(factory=list)
 
 
 class _Pool:
-    def __init__(self, opener: Opener, started: Callable[[], None], make: Callable[[Opener], _Connections]) -> None:
-        self._opener = opener
-        self._started = started
-        self._make = make
-        #: By process: what a parent has opened is kept in its child, and never touched.
-        self._processes: dict[int, _Connections] = {}
-
-    def replace(self, opener: Opener) -> None:
-        """Open connections with this from now on; older ones take no further request."""
-        self._opener = opener
-        self._here().replace(opener)
-
-    def _here(self) -> _Connections:
-        process = os.getpid()
-        connections = self._processes.get(process)
-        if connections is None:
-            connections = self._processes.setdefault(process, self._make(self._opener))
-            self._started()
-        return connections
-
-
-class AsyncPool(_Pool):
-    """The pool of an `httpx.AsyncHTTPTransport`, for asyncio and trio.
+    """Decide which connection carries a request, without any I/O.
 
     Args:
         opener: Opens connections.
         limits: As of httpx.
-        http2: Whether connections may speak HTTP/2.
+        http2: Whether connections offer HTTP/2.
         started: Called once in each process that uses the pool.
     """
 
+    _event: ClassVar[Any]
+    #: Whether connections of older generations are closed at last, with their requests.
+    _drains: ClassVar[bool]
+
     def __init__(self, opener: Opener, limits: httpx.Limits, *, http2: bool, started: Callable[[], None]) -> None:
-        make = functools.partial(_Connections, limits, http2, anyio.Event, DRAIN_LIMIT)
-        super().__init__(opener, started, make)
+        self._opener = opener
+        self._started = started
+        self._limit = sys.maxsize if limits.max_connections is None else limits.max_connections
+        self._idle_limit = sys.maxsize if limits.max_keepalive_connections is None else limits.max_keepalive_connections
+        self._expiry = float("inf") if limits.keepalive_expiry is None else limits.keepalive_expiry
+        self._http2 = http2
+        #: Whether a connection carries several requests; None as long as no server has said so.
+        self._shares = None if http2 else False
+        self._states: dict[int, _State] = {}
+
+    def replace(self, opener: Opener) -> None:
+        """Open connections with this from now on."""
+        state = self._state()
+        with state.lock:
+            self._opener = opener
+            if self._drains:
+                state.drains.append((time.monotonic() + DRAIN_LIMIT, opener.generation))
+
+    def _state(self) -> _State:
+        process = os.getpid()
+        state = self._states.get(process)
+        if state is None:
+            state = self._states.setdefault(process, _State())
+            self._started()
+        return state
+
+    def _take(self, state: _State, request: httpcore.Request) -> _Connection | _Waiter:
+        """Return a connection for the request; or, if all are in use, its place in the queue."""
+        with state.lock:
+            if not state.waiting and (connection := self._pick(state, request)) is not None:
+                return connection
+            waiter = _Waiter(request, self._event())
+            state.waiting.append(waiter)
+            return waiter
+
+    def _give(self, state: _State, connection: _Connection) -> None:
+        """Take a connection back from a request that has ended."""
+        with state.lock:
+            connection.requests -= 1
+            if connection.requests == 0 and connection in state.busy:
+                del state.busy[connection]
+                is_current = connection.generation == self._opener.generation
+                if is_current and len(state.idle) < self._idle_limit and connection.http.is_idle():
+                    connection.idle_since = time.monotonic()
+                    state.idle.append(connection)
+                elif not connection.http.is_closed():
+                    state.closing.append(connection.http)
+            while state.waiting and (free := self._pick(state, state.waiting[0].request)) is not None:
+                waiter = state.waiting.popleft()
+                waiter.connection = free
+                waiter.event.set()
+
+    def _leave(self, state: _State, waiter: _Waiter) -> None:
+        """Give a place in the queue back, or the connection that it has led to."""
+        with state.lock:
+            if waiter.connection is None:
+                state.waiting.remove(waiter)
+            else:
+                self._give(state, waiter.connection)
+
+    def _clear(self) -> list[Any]:
+        """Return what has to be closed: all connections."""
+        state = self._state()
+        with state.lock:
+            state.closing += [connection.http for connection in (*state.idle, *state.busy)]
+            state.idle.clear()
+            state.busy.clear()
+            return state.closing
+
+    def _learn(self, response: httpcore.Response | None) -> None:
+        """Note whether the server speaks HTTP/2, by a response, or by a connection that took no second request."""
+        if response is not None:
+            self._shares = response.extensions.get("http_version") == b"HTTP/2"
+        elif self._shares is None:
+            self._shares = False
+
+    def _pick(self, state: _State, request: httpcore.Request) -> _Connection | None:
+        self._sweep(state)
+        generation = self._opener.generation
+        if self._shares is not False:
+            for shared in state.busy:
+                if shared.generation == generation and shared.http.is_available():
+                    shared.requests += 1
+                    return shared
+        connection: _Connection | None = None
+        while state.idle and connection is None:
+            connection = state.idle.pop()
+            # It asks the socket whether the server has closed it.
+            if connection.http.has_expired() or not connection.http.is_available():
+                state.closing.append(connection.http)
+                connection = None
+        if connection is None and len(state.busy) < self._limit:
+            connection = _Connection(self._opener.open(request.url.origin), generation)
+        if connection is not None:
+            connection.requests = 1
+            state.busy[connection] = None
+        return connection
+
+    def _sweep(self, state: _State) -> None:
+        now, generation, idle = time.monotonic(), self._opener.generation, state.idle
+        # The oldest are first, and so are those of older generations.
+        while idle and (idle[0].generation != generation or now - idle[0].idle_since > self._expiry):
+            state.closing.append(idle.popleft().http)
+        if state.drains and now >= state.drains[0][0]:
+            drained = state.drains.popleft()[1]
+            for connection in [one for one in state.busy if one.generation < drained]:
+                del state.busy[connection]
+                state.closing.append(connection.http)
+
+
+class AsyncPool(_Pool):
+    """The pool of an `httpx.AsyncHTTPTransport`, for asyncio and trio; see `_Pool`."""
+
+    _event = anyio.Event
+    _drains = True
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send a request.
@@ -241,48 +224,48 @@ class AsyncPool(_Pool):
         Raises:
             httpcore.PoolTimeout: All connections were in use for too long.
         """
-        connections = self._here()
+        state = self._state()
         while True:
-            connection = connections.take(request)
+            connection = self._take(state, request)
             if isinstance(connection, _Waiter):
-                connection = await self._wait(connections, connection)
+                connection = await self._wait(state, connection)
             try:
-                if connections.closing:
-                    await _aclose(connections.closing)
+                if state.closing:
+                    await _aclose(state.closing)
                 response = await connection.http.handle_async_request(request)
             except httpcore.ConnectionNotAvailable:
-                connections.note_refusal()
-                await _agive(connections, connection)
+                self._learn(None)
+                await self._end(state, connection)
             except BaseException:
-                await _agive(connections, connection)
+                await self._end(state, connection)
                 raise
             else:
-                connections.note_response(response)
-                body = _AsyncBody(response.stream, connections, connection)
+                if self._http2:
+                    self._learn(response)
                 return httpcore.Response(
-                    response.status, headers=response.headers, content=body, extensions=response.extensions
+                    response.status,
+                    headers=response.headers,
+                    content=_AsyncBody(response.stream, functools.partial(self._end, state, connection)),
+                    extensions=response.extensions,
                 )
 
     async def aclose(self) -> None:
         """Close all connections."""
-        connections = self._here()
-        connections.clear()
-        await _aclose(connections.closing)
+        await _aclose(self._clear())
 
-    async def _wait(self, connections: _Connections, waiter: _Waiter) -> _Connection:
+    async def _wait(self, state: _State, waiter: _Waiter) -> _Connection:
         try:
             with anyio.move_on_after(waiter.seconds):
                 await waiter.event.wait()
             return waiter.taken()
         except BaseException:
-            connections.leave(waiter)
+            self._leave(state, waiter)
             raise
 
-
-async def _agive(connections: _Connections, connection: _Connection) -> None:
-    connections.give(connection)
-    if connections.closing:
-        await _aclose(connections.closing)
+    async def _end(self, state: _State, connection: _Connection) -> None:
+        self._give(state, connection)
+        if state.closing:
+            await _aclose(state.closing)
 
 
 async def _aclose(closing: list[Any]) -> None:
@@ -293,10 +276,9 @@ async def _aclose(closing: list[Any]) -> None:
 
 
 class _AsyncBody:
-    def __init__(self, stream: Any, connections: _Connections, connection: _Connection) -> None:
+    def __init__(self, stream: Any, end: Callable[[], Awaitable[None]]) -> None:
         self._stream = stream
-        self._place = connections, connection
-        self._is_closed = False
+        self._end: Callable[[], Awaitable[None]] | None = end
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
@@ -307,65 +289,63 @@ class _AsyncBody:
             raise
 
     async def aclose(self) -> None:
-        if self._is_closed:
-            return
-        self._is_closed = True
-        with anyio.CancelScope(shield=True):
-            try:
-                await self._stream.aclose()
-            finally:
-                await _agive(*self._place)
+        end, self._end = self._end, None
+        if end is not None:
+            with anyio.CancelScope(shield=True):
+                try:
+                    await self._stream.aclose()
+                finally:
+                    await end()
 
 
 class Pool(_Pool):
-    """The pool of an `httpx.HTTPTransport`, for any number of threads; see `AsyncPool`."""
+    """The pool of an `httpx.HTTPTransport`, for any number of threads; see `_Pool`."""
 
-    def __init__(self, opener: Opener, limits: httpx.Limits, *, http2: bool, started: Callable[[], None]) -> None:
-        # Without a drain limit: the number of a socket in which another thread reads would be given to the next
-        # connection while that thread still reads from it.
-        super().__init__(opener, started, functools.partial(_Connections, limits, http2, threading.Event, None))
+    _event = threading.Event
+    # To close a socket in which a thread reads would give its number to the next connection while it is still read.
+    _drains = False
 
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send a request; raises as `AsyncPool.handle_async_request` does."""
-        connections = self._here()
+        state = self._state()
         while True:
-            connection = connections.take(request)
+            connection = self._take(state, request)
             if isinstance(connection, _Waiter):
-                connection = self._wait(connections, connection)
+                connection = self._wait(state, connection)
             try:
-                _close(connections.closing)
+                _close(state.closing)
                 response = connection.http.handle_request(request)
             except httpcore.ConnectionNotAvailable:
-                connections.note_refusal()
-                _give(connections, connection)
+                self._learn(None)
+                self._end(state, connection)
             except BaseException:
-                _give(connections, connection)
+                self._end(state, connection)
                 raise
             else:
-                connections.note_response(response)
-                body = _Body(response.stream, connections, connection)
+                if self._http2:
+                    self._learn(response)
                 return httpcore.Response(
-                    response.status, headers=response.headers, content=body, extensions=response.extensions
+                    response.status,
+                    headers=response.headers,
+                    content=_Body(response.stream, functools.partial(self._end, state, connection)),
+                    extensions=response.extensions,
                 )
 
     def close(self) -> None:
         """Close all connections."""
-        connections = self._here()
-        connections.clear()
-        _close(connections.closing)
+        _close(self._clear())
 
-    def _wait(self, connections: _Connections, waiter: _Waiter) -> _Connection:
+    def _wait(self, state: _State, waiter: _Waiter) -> _Connection:
         try:
             waiter.event.wait(waiter.seconds)
             return waiter.taken()
         except BaseException:
-            connections.leave(waiter)
+            self._leave(state, waiter)
             raise
 
-
-def _give(connections: _Connections, connection: _Connection) -> None:
-    connections.give(connection)
-    _close(connections.closing)
+    def _end(self, state: _State, connection: _Connection) -> None:
+        self._give(state, connection)
+        _close(state.closing)
 
 
 def _close(closing: list[Any]) -> None:
@@ -376,10 +356,9 @@ def _close(closing: list[Any]) -> None:
 
 
 class _Body:
-    def __init__(self, stream: Any, connections: _Connections, connection: _Connection) -> None:
+    def __init__(self, stream: Any, end: Callable[[], None]) -> None:
         self._stream = stream
-        self._place = connections, connection
-        self._is_closed = False
+        self._end: Callable[[], None] | None = end
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -389,10 +368,9 @@ class _Body:
             raise
 
     def close(self) -> None:
-        if self._is_closed:
-            return
-        self._is_closed = True
-        try:
-            self._stream.close()
-        finally:
-            _give(*self._place)
+        end, self._end = self._end, None
+        if end is not None:
+            try:
+                self._stream.close()
+            finally:
+                end()

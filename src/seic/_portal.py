@@ -1,4 +1,4 @@
-"""Start coroutines beside their callers: in the caller's own event loop, or in the portal for blocking callers.
+"""Start coroutines that outlive their callers: in the caller's own event loop, or in the portal for blocking callers.
 
 The portal is one asyncio loop in a daemon thread, which ends about a second after its last task. `start` runs a
 coroutine function in the caller's loop, `submit` in the portal, and `run` blocks until the portal has its result. No
@@ -25,9 +25,9 @@ from seic._errors import TokenError
 _T = TypeVar("_T")
 _Call = Callable[[], Coroutine[Any, Any, _T]]
 
-#: How long the portal's thread lives after its last task, in seconds.
+#: The time that the portal's thread lives after its last task, in seconds.
 _IDLE = 1.0
-#: How long a new portal may take to run its first callback, in seconds: beyond, the process runs no threads.
+#: The longest that a new portal may take to run its first callback, in seconds: beyond, the process runs no threads.
 _START = 1.0
 #: The longest that the exit of the interpreter waits for the portal, in seconds.
 _EXIT = 1.0
@@ -36,7 +36,7 @@ _EXIT = 1.0
 
 
 class BackgroundTask(Generic[_T]):
-    """A coroutine that runs beside its starter and outlives the starter's cancellation.
+    """A coroutine that runs in a task of its own and outlives the cancellation of its starter.
 
     Attributes:
         future: What it returns or raises; a cancelled task raises `concurrent.futures.CancelledError`.
@@ -51,7 +51,7 @@ class BackgroundTask(Generic[_T]):
         return not self.future.done() and self._pid == os.getpid() and self._loop_runs()
 
     def is_here(self) -> bool:
-        """Whether it runs in the caller's own event loop, and so stands still while the caller blocks."""
+        """Whether it runs in the caller's own event loop, and so makes no progress while the caller blocks."""
         raise NotImplementedError
 
     def cancel(self) -> None:
@@ -107,13 +107,15 @@ class _AsyncioTask(BackgroundTask[_T]):
 
 
 class _TrioTask(BackgroundTask[_T]):
-    def __init__(self, library: Any, call: _Call[_T], context: contextvars.Context) -> None:
+    def __init__(self, library: Any) -> None:
         super().__init__()
         self._library = library
         self._token = library.lowlevel.current_trio_token()
         self._scope = library.CancelScope()
-        # No child of the caller's nursery: the caller may be cancelled.
-        library.lowlevel.spawn_system_task(self._run, call, context=context)
+
+    def begin(self, call: _Call[_T], context: contextvars.Context) -> None:
+        """Start it; no child of the caller's nursery, because the caller may be cancelled."""
+        self._library.lowlevel.spawn_system_task(self._run, call, context=context)
 
     async def _run(self, call: _Call[_T]) -> None:
         # A system task that raises takes the whole trio run down.
@@ -145,7 +147,12 @@ class _TrioTask(BackgroundTask[_T]):
 _running: set[asyncio.Task[Any]] = set()
 
 
-def start(call: _Call[_T], *, context: contextvars.Context | None = None) -> BackgroundTask[_T]:
+def start(
+    call: _Call[_T],
+    *,
+    context: contextvars.Context | None = None,
+    bind: Callable[[BackgroundTask[_T]], None] | None = None,
+) -> BackgroundTask[_T]:
     """Start a coroutine function as a task of its own in the caller's event loop.
 
     In asyncio its first step is taken before this returns, in trio with the next turn of the loop.
@@ -153,11 +160,13 @@ def start(call: _Call[_T], *, context: contextvars.Context | None = None) -> Bac
     Args:
         call: Returns the coroutine.
         context: The context that it runs in; None is a copy of the caller's.
+        bind: Is given the task before its first step.
     """
     context = contextvars.copy_context() if context is None else context
-    if (library := current_trio()) is not None:
-        return _TrioTask(library, call, context)
-    task: _AsyncioTask[_T] = _AsyncioTask(asyncio.get_running_loop())
+    task: _TrioTask[_T] | _AsyncioTask[_T]
+    task = _AsyncioTask(asyncio.get_running_loop()) if (library := current_trio()) is None else _TrioTask(library)
+    if bind is not None:
+        bind(task)
     task.begin(call, context)
     return task
 
@@ -186,7 +195,8 @@ class _Portal:
     def is_here(self) -> bool:
         """Whether the caller runs in the portal's thread."""
         thread = self._thread
-        return thread is not None and thread.ident == threading.get_ident()
+        # A later thread may have the ident of one that has ended.
+        return thread is not None and thread.ident == threading.get_ident() and thread.is_alive()
 
     def submit(self, call: _Call[_T]) -> BackgroundTask[_T]:
         context = contextvars.copy_context()
@@ -197,7 +207,7 @@ class _Portal:
                 self._tasks += 1
                 loop.call_soon_threadsafe(self._begin, task, call, context)
                 return task
-        return _run_in_place(call, context)
+        raise TokenError("the interpreter is shutting down, and no thread can be started")
 
     def has_run(self, seconds: float) -> bool:
         """Wait until the thread has run, for at most `seconds`; return whether it has."""
@@ -298,10 +308,8 @@ def is_in_portal() -> bool:
 def submit(call: _Call[_T]) -> BackgroundTask[_T]:
     """Start a coroutine function in the portal, with a copy of the caller's context variables; never blocks for long.
 
-    While the interpreter shuts down it is run to its end in place.
-
     Raises:
-        TokenError: As `run`, in that case.
+        TokenError: No thread can be started, because the interpreter shuts down.
     """
     return _portal().submit(call)
 
@@ -318,9 +326,15 @@ def run(call: _Call[_T], *, seconds: float | None = None) -> _T:
     """
     if is_in_portal():
         raise TokenError("a blocking call was made in seic's own event loop, by a listener; make it in a thread")
-    task = submit(call)
     try:
-        if wait_for_portal(task, seconds):
+        task = submit(call)
+    except TokenError:
+        if is_in_event_loop():
+            raise
+        # The last resort at the exit.
+        return _run_in_place(call)
+    try:
+        if _wait_for_portal(task, seconds):
             return task.future.result()
     except BaseException:
         task.cancel()
@@ -329,7 +343,7 @@ def run(call: _Call[_T], *, seconds: float | None = None) -> _T:
     raise TokenError(f"no result within {seconds:g} s")
 
 
-def wait_for_portal(task: BackgroundTask[Any], seconds: float | None) -> bool:
+def _wait_for_portal(task: BackgroundTask[Any], seconds: float | None) -> bool:
     """Block until a task of the portal is done, for at most `seconds`; return whether it is.
 
     Raises:
@@ -346,17 +360,11 @@ def wait_for_portal(task: BackgroundTask[Any], seconds: float | None) -> bool:
     return task.future.wait_sync(None if seconds is None else max(0.0, seconds - first))
 
 
-def _run_in_place(call: _Call[_T], context: contextvars.Context) -> BackgroundTask[_T]:
-    """Run a coroutine to its end in a loop of its own, in the caller's thread: the last resort at the exit."""
-    if is_in_event_loop():
-        raise TokenError("the interpreter is shutting down, and no thread can be started; make the call with await")
+def _run_in_place(call: _Call[_T]) -> _T:
+    """Run a coroutine to its end in a loop of its own, in the caller's thread."""
     loop = asyncio.SelectorEventLoop()
     loop.set_default_executor(_DaemonExecutor())
-    task: _AsyncioTask[_T] = _AsyncioTask(loop)
     try:
-        loop.call_soon(task.begin, call, context)
-        task.future.add_done_callback(lambda _future: loop.call_soon(loop.stop))
-        loop.run_forever()
+        return loop.run_until_complete(call())
     finally:
         loop.close()
-    return task

@@ -1,7 +1,7 @@
-"""What carries API calls: the guard that sees every hop, over the network with the identity in service.
+"""Transports of API calls: they present the certificate in use, and refuse other origins, redirects included.
 
-Redirects are followed below an auth flow, so a flow sees only the first hop; a transport sees each. httpx strips
-`Authorization` on the way to another origin but leaves the AppKey, and a TLS client certificate goes to whoever asks.
+An auth flow sees only the first request of a redirect chain, but a transport sees each. httpx removes `Authorization`
+on a redirect to another origin but not the AppKey, and a TLS client certificate is presented to any server that asks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from seic._network.error_translator import ApiErrorTranslator
 from seic._network.identity_transport import AsyncIdentityTransport, IdentityTransport
 from seic._options import TransportOptions
 
-#: Keywords of httpx, and the setting of the configuration that decides instead, for token and API calls alike.
+#: Keywords of httpx that are not accepted, and the setting of the configuration to use instead.
 DECIDED_BY_CONFIG = {
     "verify": "ca",
     "cert": "certificate",
@@ -33,9 +33,9 @@ DECIDED_BY_CONFIG = {
 
 
 class OriginGuard:
-    """Keeps calls within one origin; made to be cheap, since it is asked on each call and each hop.
+    """Restricts requests to one origin. It is fast, since it checks each request and each redirect.
 
-    URLs are compared as they go on the wire, so there is no second reading of one that could differ.
+    URLs are compared as they are sent, so no second parser could read them differently.
     """
 
     __slots__ = ("_host", "_passed", "_port", "_scheme", "origin")
@@ -44,31 +44,31 @@ class OriginGuard:
         self.origin = origin
         url = httpx.URL(str(origin))
         self._scheme, self._host, self._port = url.scheme, url.raw_host, url.port
-        # A call's URL comes by twice, first in the auth flow and then in the transport. URLs never change.
+        # A request's URL is checked in the auth flow and in the transport. URL objects are immutable.
         self._passed: Any = None
 
     def allows(self, url: Any) -> bool:
-        """Tell whether a URL of httpx or httpx2 lies in the origin."""
+        """Return whether a URL of httpx or httpx2 is in the origin."""
         return bool(url.raw_host == self._host and url.scheme == self._scheme and url.port == self._port)
 
     def check(self, url: Any) -> None:
-        """Raise unless a URL of httpx or httpx2 lies in the origin.
+        """Raise unless a URL of httpx or httpx2 is in the origin.
 
         Raises:
-            HostNotAllowed: It lies elsewhere.
+            HostNotAllowed: It is in another.
         """
         if url is self._passed:
             return
-        # Written out, not asked of `allows`: each call passes here.
+        # Repeated from `allows` for speed: each request is checked here.
         if url.raw_host != self._host or url.scheme != self._scheme or url.port != self._port:
             raise self._refusal(url.scheme, url.raw_host, url.port)
         self._passed = url
 
     def check_hop(self, url: Any) -> None:
-        """Raise unless a URL of httpcore or httpcore2 lies in the origin, whose parts are bytes.
+        """Raise unless a URL of httpcore or httpcore2, with parts in bytes, is in the origin.
 
         Raises:
-            HostNotAllowed: It lies elsewhere.
+            HostNotAllowed: It is in another.
         """
         if url.host != self._host or url.scheme.decode() != self._scheme or url.port != self._port:
             raise self._refusal(url.scheme.decode(), url.host, url.port)
@@ -77,28 +77,28 @@ class OriginGuard:
         host = raw_host.decode("ascii")
         if not host:
             return HostNotAllowed(
-                f"the URL names no host; give the client base_url={str(self.origin)!r}, or call whole URLs", host=""
+                f"the URL has no host; set base_url={str(self.origin)!r} on the client, or use full URLs", host=""
             )
         netloc = f"[{host}]" if ":" in host else host
         if port is not None:
             netloc = f"{netloc}:{port}"
         return HostNotAllowed(
-            f"{scheme}://{netloc} is not {self.origin}, the only origin that this token, key and certificate may be "
-            "sent to; use a client of its own for that host",
+            f"{scheme}://{netloc} is not {self.origin}, the only origin that may receive this token, key and "
+            "certificate; use a separate client for that host",
             host=netloc,
         )
 
 
 @functools.lru_cache(64)
 def guard_of(origin: Origin) -> OriginGuard:
-    """Return the guard of an origin, one for all that guard it."""
+    """Return the guard of an origin, which all its users share."""
     return OriginGuard(origin)
 
 
 class HopTrace:
-    """httpcore's `trace` extension: told of each step of a request, it stops a foreign hop before its head is sent.
+    """httpcore's `trace` extension: it stops a request to another origin before its headers are sent.
 
-    It is for transports that have no guard of their own: an extension goes along with a redirect as headers do.
+    It is for transports without a guard: an extension is kept on a redirect, as headers are.
     """
 
     __slots__ = ("_guard", "then")
@@ -109,7 +109,7 @@ class HopTrace:
         self.then = then
 
     def watch(self, request: Any) -> None:
-        """Have each hop of the request checked, beside what else traces it."""
+        """Check each request and redirect, in addition to an existing trace."""
         present = request.extensions.get("trace")
         if present is None:
             request.extensions["trace"] = self
@@ -118,7 +118,7 @@ class HopTrace:
             request.extensions["trace"] = type(self)(self._guard, own)
 
     def _check(self, step: str, info: Any) -> None:
-        # What is asked of a proxy first, CONNECT, carries nothing of the request.
+        # The CONNECT request to a proxy contains nothing of this request.
         if step.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
             self._guard.check_hop(info["request"].url)
 
@@ -129,7 +129,7 @@ class BlockingTrace(HopTrace):
     __slots__ = ()
 
     def __call__(self, step: str, info: Any) -> None:
-        """Raise where the hop is foreign; httpcore calls this."""
+        """Raise if the origin is another; httpcore calls this."""
         self._check(step, info)
         if self.then is not None:
             self.then(step, info)
@@ -141,14 +141,14 @@ class AsyncTrace(HopTrace):
     __slots__ = ()
 
     async def __call__(self, step: str, info: Any) -> None:
-        """Raise where the hop is foreign; httpcore calls this."""
+        """Raise if the origin is another; httpcore calls this."""
         self._check(step, info)
         if self.then is not None:
             await self.then(step, info)
 
 
 def _drop_trace(request: httpx.Request) -> None:
-    """Spare a request the trace, where a transport guards each hop itself."""
+    """Remove the trace from a request, since this transport has a guard itself."""
     trace = request.extensions.get("trace")
     if isinstance(trace, HopTrace):
         del request.extensions["trace"]
@@ -157,7 +157,7 @@ def _drop_trace(request: httpx.Request) -> None:
 
 
 def require_config(config: object) -> None:
-    """Raise ConfigurationError where something else stands in a configuration's place."""
+    """Raise ConfigurationError for any other object than a configuration."""
     if not isinstance(config, Config):
         raise ConfigurationError(
             f"config: must be a seic.Config, such as seic.Config.from_env(), not {type(config).__name__}",
@@ -177,26 +177,25 @@ def _check(config: object, options: Mapping[str, Any]) -> None:
     for name, setting in DECIDED_BY_CONFIG.items():
         if name in options:
             raise ConfigurationError(
-                f"{name}: would hold for API calls alone, and token calls go the same way; say it for both: "
-                f"seic.Config({setting}=...)",
+                f"{name}: would apply to API calls only, not to token requests; set seic.Config({setting}=...)",
                 field=name,
             )
 
 
 class AsyncTransport(httpx.AsyncBaseTransport):
-    """An httpx transport that presents the configuration's certificate, and refuses every other origin.
+    """An httpx transport that presents the configuration's certificate, and refuses all other origins.
 
-    The TLS context is built at the first call, off the event loop. When the certificate is renewed, new calls present
-    the new one and those under way end as they began; none fails for it.
+    The TLS context is built for the first request, off the event loop. After a renewal of the certificate, new
+    connections present the new one, and requests in progress end normally.
 
     Args:
-        config: Whose identity it is.
-        transport: What to send through in place of the network, for tests.
-        options: Keywords of `httpx.AsyncHTTPTransport` (`http2`, `limits`, `retries`, …), all but those that
-            the configuration decides: `verify`, `cert`, `proxy`, `local_address`, `trust_env`.
+        config: The configuration.
+        transport: A transport to use instead of the network, for tests.
+        options: Keywords of `httpx.AsyncHTTPTransport` (`http2`, `limits`, `retries`, …), except those that the
+            configuration sets: `verify`, `cert`, `proxy`, `local_address`, `trust_env`.
 
     Raises:
-        ConfigurationError: An option would replace what the configuration says.
+        ConfigurationError: An option would replace a setting of the configuration.
     """
 
     def __init__(
@@ -212,19 +211,19 @@ class AsyncTransport(httpx.AsyncBaseTransport):
     def handle_async_request(  # pyright: ignore[reportIncompatibleMethodOverride]  # whose `async def` is one kind of it
         self, request: httpx.Request
     ) -> Coroutine[Any, Any, httpx.Response]:
-        """Send the request, if it stays in the origin.
+        """Send the request.
 
         Raises:
-            HostNotAllowed: It does not.
-            CertificateError: The client certificate or the authorities cannot work, or the server refuses the
+            HostNotAllowed: It is for another origin.
+            CertificateError: The client certificate or the authorities cannot be used, or the server refuses the
                 certificate; the latter is an `httpx.ConnectError` too.
-            httpx.TransportError: The connection failed otherwise.
+            httpx.TransportError: The connection failed for another reason.
         """
         self._guard.check(request.url)
         if "trace" in request.extensions:
             _drop_trace(request)
         sign_redirect(request)
-        # Handed on, not awaited: one coroutine less in the way of each call.
+        # Returned, not awaited, to save a coroutine in each request.
         return self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:
@@ -249,12 +248,12 @@ class Transport(httpx.BaseTransport):
     """The blocking twin of `AsyncTransport`.
 
     Args:
-        config: Whose identity it is.
-        transport: What to send through in place of the network, for tests.
-        options: Keywords of `httpx.HTTPTransport`, all but those that the configuration decides.
+        config: The configuration.
+        transport: A transport to use instead of the network, for tests.
+        options: Keywords of `httpx.HTTPTransport`, except those that the configuration sets.
 
     Raises:
-        ConfigurationError: An option would replace what the configuration says.
+        ConfigurationError: An option would replace a setting of the configuration.
     """
 
     def __init__(
@@ -266,7 +265,7 @@ class Transport(httpx.BaseTransport):
         self._inner = IdentityTransport(identity_of(config), failures, **options) if transport is None else transport
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request, if it stays in the origin; raises as `AsyncTransport.handle_async_request` does."""
+        """Send the request; raises as `AsyncTransport.handle_async_request` does."""
         self._guard.check(request.url)
         if "trace" in request.extensions:
             _drop_trace(request)

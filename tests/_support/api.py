@@ -148,9 +148,9 @@ def config(**changes: Any) -> Config:
     return Config(**{**settings, **changes})
 
 
-def auth_for(desk: FakeEndpoint, clock: FakeClock | None = None, **changes: Any) -> OAuth2Auth:
+def auth_for(server: FakeEndpoint, clock: FakeClock | None = None, **changes: Any) -> OAuth2Auth:
     """Return an auth that obtains its tokens from the endpoint."""
-    return OAuth2Auth(config(**changes), transport=desk, clock=(clock or FakeClock()).clock)
+    return OAuth2Auth(config(**changes), transport=server, clock=(clock or FakeClock()).clock)
 
 
 def _stream(library: Any, content: bytes, api: Api) -> Any:

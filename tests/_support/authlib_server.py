@@ -1,7 +1,7 @@
 """An independent authorization server: Authlib's, in Flask, over http on loopback, for an nginx in front of it.
 
-It takes whom nginx says the client certificate names (RFC 8705), and binds its tokens to it. Beside it stands an API
-that takes those tokens.
+It accepts the client certificate in nginx's headers (RFC 8705), and binds its tokens to it. It also has an API that
+accepts those tokens.
 """
 
 # mypy: disable-error-code="misc,untyped-decorator"

@@ -34,5 +34,5 @@ class Heard(list[Event]):
 
 def enter_advisory_window(client: seic.AsyncClient) -> None:
     """Bring the client's token to where it is renewed ahead."""
-    client._oauth._source.state.held.renew_at = -math.inf
-    client._oauth._source.state._retry_living_at = -math.inf
+    client._oauth._cache.token.renew_at = -math.inf
+    client._oauth._cache._failures.retry_valid_at = -math.inf

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seic._model.grants import AuthorizationCode, Password
-from seic._tokens.source import TokenSource
+from seic._tokens.source import CachingTokenSource
 
 LATER = 3_601.0
 # In the advisory window of a token of an hour, and in none of the others.
@@ -20,7 +20,7 @@ def password() -> Password:
     return Password(username="u", password="p")
 
 
-async def background(source: TokenSource) -> None:
+async def background(source: CachingTokenSource) -> None:
     """Wait until nothing is under way any more."""
-    while (flight := source.state.flight) is not None:
-        await flight.wait_async()
+    while (pending := source.cache.pending) is not None:
+        await pending.future.wait()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import seic
 from seic._identity import Credential, Identity
 from seic._listeners import Listeners
 from seic._tls.context import CertificateSource
+from seic._transport import identity_of
 from seic.events import Event
 from tests._support.pki import NOW, Minted, authority, mint
 
@@ -33,6 +36,8 @@ class Bench:
         source: CertificateSource | None = None,
         *,
         ca: bytes | os.PathLike[str] | None = None,
+        watch: bool = False,
+        callback_interval: float = 60.0,
     ) -> None:
         self.folder = folder
         self.root = root
@@ -46,10 +51,16 @@ class Bench:
             ca=root.pem if ca is None else ca,
             now=lambda: self.now,
             monotonic=lambda: self.seconds,
-            watch=False,
+            callback_interval=callback_interval,
+            watch=watch,
         )
-        self.listeners = Listeners(self.events.append)
-        self.identity.add_listener(self.listeners)
+        self._listeners: list[Listeners] = []
+        self.listen(self.events.append)
+
+    def listen(self, listener: Callable[[Event], object]) -> None:
+        """Tell a listener of each rotation."""
+        self._listeners.append(Listeners(listener))
+        self.identity.add_listener(self._listeners[-1])
 
     def current(self) -> Credential:
         """Return the credential in use; the first call reads it."""
@@ -84,6 +95,26 @@ class Bench:
         certificate = self.current().certificate
         assert certificate is not None
         return certificate.leaf.der
+
+
+def follow(ca: Any, listener: Callable[[Event], object] | None = None) -> Identity:
+    """Return an identity without a certificate that trusts these authorities; no thread watches it."""
+    identity = Identity(None, ca=ca, watch=False)
+    if listener is not None:
+        _kept.append(Listeners(listener))
+        identity.add_listener(_kept[-1])
+    return identity
+
+
+#: An identity holds its listeners weakly.
+_kept: list[Listeners] = []
+
+
+def connect(config: seic.Config) -> Identity:
+    """Have the identity of a configuration in service, as its first connection does."""
+    identity = identity_of(config)
+    identity.current()
+    return identity
 
 
 def replace(folder: Path, minted: Minted, *names: str) -> None:

@@ -1,24 +1,18 @@
-"""What runs a fetch, in name only."""
+"""A task of a refresh, in name only."""
 
 from __future__ import annotations
 
 
 class Runner:
-    """What runs a flight, as far as the flight knows."""
+    """A task that lives and does nothing."""
 
-    def __init__(self, *, stranded: bool = False, here: bool = False) -> None:
-        self.stranded = stranded
-        self.here = here
-        self.cancelled = False
-
-    def is_stranded(self) -> bool:
-        """Be dead or alive."""
-        return self.stranded
+    def is_alive(self) -> bool:
+        """Be alive."""
+        return True
 
     def is_here(self) -> bool:
-        """Be here or elsewhere."""
-        return self.here
+        """Be elsewhere."""
+        return False
 
     def cancel(self) -> None:
-        """End."""
-        self.cancelled = True
+        """Do nothing."""

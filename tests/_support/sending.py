@@ -7,6 +7,7 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import httpx
 import trio
 
@@ -14,20 +15,38 @@ import seic
 from seic._config import network_of
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.reply import Reply
-from seic._tokens.lifeline import Lifeline
-from seic._tokens.sending import Sender
+from seic._portal import run
+from seic._tokens.exchange import TransportSource, exchange
 from seic._transport import identity_of
 from tests._support.loopback import RawServer
 
 SECRET = "AppSecret-1"
 PASSWORD = "pass word-1"
 
+
+@attrs.frozen
+class Sender:
+    """Sends what a test gives it.
+
+    Args:
+        transports: Opens a transport for each request.
+        provider: The dialect.
+    """
+
+    transports: TransportSource
+    provider: seic.Provider = seic.OAUTH2
+
+    async def send(self, request: httpx.Request, seconds: float) -> Reply:
+        """Send a request."""
+        return await exchange(self.transports, request, seconds=seconds, provider=self.provider)
+
+
 Call = Callable[[Sender, httpx.Request, float], Reply]
 
 
 def send_blocking(sender: Sender, request: httpx.Request, seconds: float) -> Reply:
     """Send without an event loop."""
-    return sender.send_sync(request, seconds, Lifeline())
+    return run(lambda: sender.send(request, seconds))
 
 
 def send_in_asyncio(sender: Sender, request: httpx.Request, seconds: float) -> Reply:

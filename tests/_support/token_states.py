@@ -1,59 +1,61 @@
-"""What a source knows, with chance at its worst and short names for what tests do."""
+"""A token cache with chance at its worst and short names for what tests do."""
 
 from __future__ import annotations
 
 from seic import SeicError, Token, TokenEndpointUnavailable, TokenRequestRefused
-from seic._tokens.flight import Flight
-from seic._tokens.held import Held, Windows
-from seic._tokens.state import Serve, TokenState, Wait
+from seic._tokens.cache import Acquired, PendingRefresh, TokenCache
+from seic._tokens.refresh_policy import CachedToken, RefreshPolicy
 from tests._support.clocks import FakeClock
 
 DOWN = TokenEndpointUnavailable("down")
 REFUSED = TokenRequestRefused("no", status=401)
 
 
-class State(TokenState):
-    """A state with chance at its worst, and short names for what tests do."""
+class Cache(TokenCache):
+    """A cache with chance at its worst, and short names for what tests do."""
 
     def __init__(self, clock: FakeClock) -> None:
-        super().__init__(clock=clock.clock, chance=lambda: 0.999, depart=self._new)
+        super().__init__(host="idp.example", clock=clock.clock, chance=lambda: 0.999, limit=10)
         self.fake = clock
 
-    @staticmethod
-    def _new(*, ahead: bool, force: bool) -> Flight:
-        return Flight(host="idp.example", ahead=ahead, force=force, patience=10)
-
-    def hold(self, name: str = "old") -> Held:
+    def hold(self, name: str = "old", *, refresh_id: int = 0) -> CachedToken:
         """Return a token of an hour, as of now."""
-        return Held(
-            Token(access_token=name, expires_in=3600), now=self.fake.now, wall=self.fake.wall, windows=Windows()
+        return CachedToken(
+            Token(access_token=name, expires_in=3600),
+            now=self.fake.now,
+            wall=self.fake.wall,
+            policy=RefreshPolicy(),
+            refresh_id=refresh_id,
         )
 
-    def land(self, held: Held, *, ahead: bool = False) -> Held:
-        """Put a token in hand."""
-        flight = self.start(ahead=ahead)
-        assert self.landed(flight, held) is not None
-        flight.land(held, stored=False)
-        return held
+    def put(self, token: CachedToken, *, ahead: bool = False) -> CachedToken:
+        """Have a refresh bring a token."""
+        self.succeed(self.begin(ahead=ahead), token)
+        return token
 
-    def start(self, *, ahead: bool = False) -> Flight:
-        """Begin a fetch."""
-        self._flight = self._new(ahead=ahead, force=False)
-        return self._flight
+    def begin(self, *, ahead: bool = False) -> PendingRefresh:
+        """Begin a refresh."""
+        return self._begin(self.fake.now, ahead=ahead)
 
-    def fail(self, flight: Flight, error: SeicError = DOWN) -> None:
-        """End a fetch with an error."""
-        assert self.failed(flight, error) is not None
-        flight.fail(error)
+    def succeed(self, pending: PendingRefresh, token: CachedToken, *, stored: bool = False) -> None:
+        """End a refresh with a token."""
+        assert self.settle(pending, token, stored=stored) is not None
+        self.finish(pending, token)
 
-    def wait(self, *, after: int = 0) -> Wait:
-        """Decide, and have it be to wait."""
-        decision = self.decide(after=after)
-        assert isinstance(decision, Wait)
-        return decision
+    def break_down(self, pending: PendingRefresh, error: SeicError = DOWN) -> None:
+        """End a refresh with an error."""
+        assert self.fail(pending, error) is not None
+        self.finish(pending, error)
 
-    def serve(self) -> Serve:
-        """Decide, and have it be to go on."""
-        decision = self.decide()
-        assert isinstance(decision, Serve)
-        return decision
+    def wait(self, *, after: int = 0) -> tuple[PendingRefresh, bool, float | None]:
+        """Acquire, and have it be to wait: for what, whether it is to be started, and how long."""
+        acquired = self.acquire(after=after)
+        assert acquired.token is None
+        assert acquired.pending is not None
+        return acquired.pending, acquired.starts, acquired.seconds
+
+    def use(self) -> Acquired:
+        """Acquire, and have it be a token."""
+        acquired = self.acquire()
+        assert acquired.token is not None
+        return acquired

@@ -1,19 +1,21 @@
-"""The pauses between repetitions, none of which takes any time."""
+"""Fixtures: pauses between retries that take no time."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
 
 import pytest
 
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that were made, none of which takes any time; chance is a half."""
+    """Return the pauses, which take no time; the random number is a half."""
     made: list[float] = []
 
     async def sleep(seconds: float) -> None:
         made.append(seconds)
 
-    monkeypatch.setattr("seic._api.retry.sleep", sleep)
+    monkeypatch.setattr("seic._api.retry.anyio", SimpleNamespace(sleep=sleep))
     monkeypatch.setattr("seic._api.retry.block", made.append)
     monkeypatch.setattr("seic._api.retry.random", lambda: 0.5)
     return made

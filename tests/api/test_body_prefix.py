@@ -1,4 +1,4 @@
-"""A look at a body that takes nothing from whoever reads it next."""
+"""Reading the start of a body without consuming it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FITS, TOO_LONG = b"x" * LONGEST, b"x" * (LONGEST + 1)
 
 
 def _done(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run what waits for nothing, in no event loop, whose end would close what was read in part."""
+    """Run a coroutine that never waits, without an event loop, whose end would close a partly read response."""
     with pytest.raises(StopIteration) as done:
         coroutine.send(None)
     return done.value.value
@@ -28,10 +28,10 @@ def _done(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 @attrs.define
 class Body:
-    """A body that comes off the wire in parts.
+    """A body that arrives in parts.
 
     Attributes:
-        read: How many bytes were read.
+        read: The number of bytes that were read.
         closed: Whether it was closed.
     """
 
@@ -40,7 +40,7 @@ class Body:
     closed: bool = False
 
     def parts(self) -> Iterator[bytes]:
-        """Give it part by part."""
+        """Yield the parts."""
         for at in range(0, len(self.content), PART):
             part = self.content[at : at + PART]
             self.read += len(part)
@@ -51,7 +51,7 @@ class Body:
         body = self
 
         class Stream(library.SyncByteStream, library.AsyncByteStream):  # type: ignore[misc]
-            """What a transport returns."""
+            """A stream as a transport returns it."""
 
             def __iter__(self) -> Iterator[bytes]:
                 yield from body.parts()
@@ -79,7 +79,7 @@ class Way:
     read: Callable[[Any], bytes]
 
     def response(self, body: Body, encoding: str | None = None) -> Any:
-        """Return an answer that nobody has read."""
+        """Return an unread response."""
         headers = {} if encoding is None else {"Content-Encoding": encoding}
         return self.library.Response(401, headers=headers, stream=body.stream(self.library))
 
@@ -112,7 +112,7 @@ pytestmark = pytest.mark.parametrize("way", WAYS)
     ],
 )
 def test_a_short_body_is_seen_and_can_be_read(way: Way, wire: bytes, encoding: str | None, content: bytes) -> None:
-    """Whole, by us and by the caller."""
+    """Its prefix is all of it, and the caller can read it."""
     body = Body(wire)
     response = way.response(body, encoding)
     assert way.read_prefix(response) == content
@@ -131,14 +131,14 @@ def test_a_short_body_is_seen_and_can_be_read(way: Way, wire: bytes, encoding: s
     ],
 )
 def test_a_long_body_is_not_seen_and_can_be_read(way: Way, wire: bytes, encoding: str | None, content: bytes) -> None:
-    """Nobody can say what it says; the caller gets it whole."""
+    """A part of it is not evaluated; the caller gets all of it."""
     response = way.response(Body(wire), encoding)
     assert way.read_prefix(response) is None
     assert way.read(response) == content
 
 
 def test_no_more_is_read_than_is_looked_at(way: Way) -> None:
-    """However long it goes on."""
+    """For a body of any length."""
     body = Body(b"x" * 100 * LONGEST)
     response = way.response(body)
     assert way.read_prefix(response) is None
@@ -147,7 +147,7 @@ def test_no_more_is_read_than_is_looked_at(way: Way) -> None:
 
 
 def test_a_bomb_costs_little(way: Way) -> None:
-    """It is decompressed no further than it is looked at."""
+    """No more is decompressed than the limit."""
     response = way.response(Body(gzip.compress(b"x" * 50_000_000)), "gzip")
     tracemalloc.start()
     try:
@@ -168,7 +168,7 @@ def test_what_cannot_be_decompressed_is_not_seen(way: Way) -> None:
 
 @pytest.mark.parametrize(("content", "seen"), [(FITS, FITS), (TOO_LONG, None)], ids=["short", "long"])
 def test_a_body_that_was_read_already(way: Way, content: bytes, seen: bytes | None) -> None:
-    """As one of a transport in memory is."""
+    """As one of an in-memory transport."""
     response = way.library.Response(401, content=content)
     assert way.read_prefix(response) == seen
     way.discard(response)
@@ -177,7 +177,7 @@ def test_a_body_that_was_read_already(way: Way, content: bytes, seen: bytes | No
 
 @pytest.mark.parametrize("encoding", [None, "gzip"])
 def test_a_body_that_nobody_wants_is_closed_and_empty(way: Way, encoding: str | None) -> None:
-    """Httpx reads the answer of a call that is repeated; it finds nothing more to read."""
+    """The library reads the response of a call that is retried; it finds nothing more."""
     body = Body(gzip.compress(b"x" * 50_000_000) if encoding else b"x" * 100 * LONGEST)
     response = way.response(body, encoding)
     assert way.read_prefix(response) is None

@@ -1,4 +1,4 @@
-"""Which bodies are known to begin anew."""
+"""Request bodies that can be sent again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seic._api.replay import ReplayableBody
 
 
 class Stored:
-    """An iterable of one stored iterator: the second time there is nothing left."""
+    """An iterable with one stored iterator, which is consumed after the first time."""
 
     def __init__(self) -> None:
         self._chunks = iter([b"all ", b"the ", b"money"])
@@ -37,14 +37,14 @@ class StoredAsync:
 
 
 class Anew:
-    """An iterable that makes its chunks each time."""
+    """An iterable that creates its chunks each time."""
 
     def __iter__(self) -> Iterator[bytes]:
         yield b"money"
 
 
 class Told:
-    """An upload that tells of its progress; what it sends is taken from what it holds."""
+    """An upload that reports its progress; its content comes from another object."""
 
     def __init__(self, source: Any) -> None:
         self._source = source
@@ -63,7 +63,7 @@ class ToldAsync(Told):
 
 @attrs.define
 class Slotted:
-    """The same without a dictionary of its own."""
+    """The same with slots."""
 
     source: Any
 
@@ -91,7 +91,7 @@ class Slotted:
 def test_what_holds_something_that_may_be_used_up_is_not_sent_again(
     kind: Callable[[Any], Any], make: Callable[[], Any], repeatable: bool
 ) -> None:
-    """A generator function begins anew, but the file that it reads from stands at its end."""
+    """A generator function starts again, but the file that it reads from is at its end."""
     marked = ReplayableBody(kind(make()))
     marked.save_position_sync()
     assert (marked.problem is None) is repeatable
@@ -108,7 +108,7 @@ def test_what_holds_something_that_may_be_used_up_is_not_sent_again(
     ],
 )
 def test_only_what_is_known_to_begin_anew_is_sent_again(body: Any, repeatable: bool) -> None:
-    """Else an empty body would go out, and the server could not tell."""
+    """Otherwise an empty body would be sent, and the server could not detect it."""
     marked = ReplayableBody(body)
     marked.save_position_sync()
     assert (marked.problem is None) is repeatable

@@ -1,4 +1,4 @@
-"""An API's errors, raised for those who want that."""
+"""`raise_for_status`: errors of the API."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ ELSEWHERE = {
 
 @pytest.fixture(params=[httpx, httpx2], ids=lambda library: library.__name__)
 def library(request: pytest.FixtureRequest) -> Any:
-    """Either library."""
+    """Return either library."""
     return request.param
 
 
 def error_of(reply: Any, **options: Any) -> ApiError:
-    """Return what a reply raises."""
+    """Return the error that a response raises."""
     with pytest.raises(ApiError) as caught:
         raise_for_status(reply, **options)
     return caught.value
@@ -48,13 +48,13 @@ def error_of(reply: Any, **options: Any) -> ApiError:
 
 @pytest.mark.parametrize("status", [200, 204, 302, 304, 399])
 def test_what_is_no_error_is_returned(library: Any, status: int) -> None:
-    """So that the call can stand around a call; a redirect is none either."""
+    """So that it can wrap a call; a redirect is not an error either."""
     reply = library.Response(status)
     assert raise_for_status(reply) is reply
 
 
 def test_the_providers_error_is_read(library: Any) -> None:
-    """Code, tracking id, transient, fields; the header's tracking id counts for more than the body's."""
+    """Code, tracking id, transient, fields; the header's tracking id takes precedence over the body's."""
     error = error_of(library.Response(400, json=FORM, headers={"requesttrackingid": "head-track"}))
 
     assert (error.status, error.code, error.tracking_id) == (400, "gateway.validation.failure", "head-track")
@@ -65,7 +65,7 @@ def test_the_providers_error_is_read(library: Any) -> None:
 
 
 def test_an_error_in_no_known_form_is_raised_as_well(library: Any) -> None:
-    """It says what is known: status, tracking id, and how long to wait."""
+    """It has the known facts: status, tracking id, and the time to wait."""
     reply = library.Response(503, text="<html>", headers={"requesttrackingid": "track-1", "Retry-After": "7"})
     error = error_of(reply)
 
@@ -75,7 +75,7 @@ def test_an_error_in_no_known_form_is_raised_as_well(library: Any) -> None:
 
 
 def test_another_provider_names_its_header(library: Any) -> None:
-    """A provider is a value, so its own header is read."""
+    """The header is a setting of the provider."""
     provider = attrs.evolve(seic.OAUTH2, tracking_header="X-Request-Id")
     reply = library.Response(500, headers={"X-Request-Id": "track-2", "requesttrackingid": "another"})
     assert error_of(reply, provider=provider).tracking_id == "track-2"
@@ -83,7 +83,7 @@ def test_another_provider_names_its_header(library: Any) -> None:
 
 
 def test_a_session_that_was_taken_over_names_the_remedy_and_its_price(library: Any) -> None:
-    """It ends somebody else's session, so it is said and never done."""
+    """The remedy ends another session, so it is named but never applied."""
     error = error_of(library.Response(403, json=ELSEWHERE))
     assert isinstance(error, LoggedInElsewhere)
     assert "endOtherSessions" in str(error)
@@ -92,7 +92,7 @@ def test_a_session_that_was_taken_over_names_the_remedy_and_its_price(library: A
 
 @pytest.mark.parametrize("change", [{"status": 400}, {"subcode": "019"}])
 def test_only_the_platforms_own_words_mean_that(library: Any, change: dict[str, Any]) -> None:
-    """403 and subcode 018 both."""
+    """Both 403 and subcode 018."""
     form = {"error": {**ELSEWHERE["error"], "subcode": change.get("subcode", "018")}}
     error = error_of(library.Response(change.get("status", 403), json=form))
     assert not isinstance(error, LoggedInElsewhere)
@@ -100,10 +100,10 @@ def test_only_the_platforms_own_words_mean_that(library: Any, change: dict[str, 
 
 
 def test_a_401_says_why_it_was_not_replayed() -> None:
-    """The note stands below the error, also after a pickle."""
-    api, desk = Api(), FakeEndpoint()
+    """The error has a note, also after a pickle."""
+    api, server = Api(), FakeEndpoint()
     api.dead.add("token-1")
-    reply = KINDS[1].request(api, auth_for(desk), "POST", "/v1/orders", content=iter([b"once"]))
+    reply = KINDS[1].request(api, auth_for(server), "POST", "/v1/orders", content=iter([b"once"]))
     error = error_of(reply)
 
     for one in (error, pickle.loads(pickle.dumps(error))):  # noqa: S301  # our own pickle
@@ -112,7 +112,7 @@ def test_a_401_says_why_it_was_not_replayed() -> None:
 
 
 async def test_a_reply_that_is_being_streamed_is_judged_by_its_head(library: Any) -> None:
-    """What was not read cannot be told; once it was, it is."""
+    """An unread body is not evaluated; a body that was read is."""
     kind = next(kind for kind in KINDS if kind.library is library and kind.is_async)
     api = Api()
     api.answer = lambda _: (400, {"requesttrackingid": "track-1"}, httpx.Response(400, json=FORM).content)
@@ -124,7 +124,7 @@ async def test_a_reply_that_is_being_streamed_is_judged_by_its_head(library: Any
 
 
 def test_an_api_that_echoes_the_token_gets_it_into_no_error(library: Any) -> None:
-    """Neither into its words nor into the frames of its traceback."""
+    """Neither into its message nor into the frames of its traceback."""
     planted = Planted()
     token = planted.add("token", "the-token-itself.1234")
     said = f"no such token: Bearer {token}"

@@ -1,4 +1,4 @@
-"""Idempotent calls are repeated when that may help, and nothing else is."""
+"""Idempotent requests are retried if that can help, and no others."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def send(kind: Kind, plan: Plan, method: str = "GET", retry: Retry | None = None
 
 
 def says(transient: str, status: int = 400) -> Answer:
-    """Return the gateway's error form."""
+    """Return an error in the gateway's format."""
     body = f'{{"code": "gateway.trouble", "message": "m", "transient": {transient}}}'.encode()
     return status, {"Content-Type": "application/json"}, body
 
 
 @pytest.mark.parametrize("method", IDEMPOTENT)
 def test_an_idempotent_call_is_repeated(kind: Kind, pauses: list[float], method: str) -> None:
-    """The caller sees the answer that came at last; pauses grow, and are drawn from all below their end."""
+    """The caller gets the last response; pauses grow, and are random below their limit."""
     plan = Plan(busy(), busy())
     assert send(kind, plan, method).status_code == 200
     assert plan.calls == 3
@@ -54,7 +54,7 @@ def test_an_idempotent_call_is_repeated(kind: Kind, pauses: list[float], method:
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "CONNECT"])
 def test_any_other_call_is_not(kind: Kind, pauses: list[float], method: str) -> None:
-    """Sent twice, it might do what it does twice."""
+    """A second request could repeat its effect."""
     plan = Plan(busy())
     assert send(kind, plan, method).status_code == 503
     assert plan.calls == 1
@@ -62,7 +62,7 @@ def test_any_other_call_is_not(kind: Kind, pauses: list[float], method: str) -> 
 
 
 def test_the_last_answer_is_handed_on(kind: Kind, pauses: list[float]) -> None:
-    """After as many attempts as were granted, as it is."""
+    """It is returned unchanged after the last attempt."""
     plan = Plan(*[busy(body=b"%d" % number) for number in range(9)])
     reply = send(kind, plan, retry=Retry(attempts=4))
     assert (reply.status_code, reply.content) == (503, b"3")
@@ -71,14 +71,14 @@ def test_the_last_answer_is_handed_on(kind: Kind, pauses: list[float]) -> None:
 
 
 def test_one_attempt_is_no_retry(kind: Kind, pauses: list[float]) -> None:
-    """It is how a client switches it off."""
+    """This switches retries off."""
     plan = Plan(busy())
     assert send(kind, plan, retry=Retry(attempts=1)).status_code == 503
     assert plan.calls == 1
 
 
 def test_an_answer_that_is_not_handed_on_is_closed(kind: Kind, pauses: list[float]) -> None:
-    """Its connection is wanted for the next."""
+    """The next attempt needs its connection."""
     plan = Plan(busy(), busy())
     send(kind, plan)
     assert plan.api.closed == plan.calls == 3
@@ -102,7 +102,7 @@ def test_an_answer_that_is_not_handed_on_is_closed(kind: Kind, pauses: list[floa
 def test_the_providers_word_counts_for_more_than_the_status(
     kind: Kind, pauses: list[float], answer: Answer, repeated: bool
 ) -> None:
-    """`transient` decides; without it, what passes by itself is repeated. A bad token does not get better."""
+    """`transient` decides; without it, the status does. A rejected token is not retried."""
     plan = Plan(answer)
     reply = send(kind, plan)
     assert plan.calls == (2 if repeated else 1)
@@ -119,7 +119,7 @@ def test_the_providers_word_counts_for_more_than_the_status(
     ],
 )
 def test_retry_after_is_kept_to(kind: Kind, pauses: list[float], asked: str, repeated: bool) -> None:
-    """To the second; whoever is asked to wait for long is told so instead."""
+    """To the second; if it is too long, the response is returned."""
     plan = Plan(busy(429, Retry_After=asked))
     reply = send(kind, plan)
     assert plan.calls == (2 if repeated else 1)
@@ -128,7 +128,7 @@ def test_retry_after_is_kept_to(kind: Kind, pauses: list[float], asked: str, rep
 
 
 def test_retry_after_may_be_a_date(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It counts against the wall clock."""
+    """It is compared with the wall clock."""
     monkeypatch.setattr("seic._api.retry.time", lambda: 1_700_000_000.0)
     send(KINDS[0], Plan(busy(Retry_After="Tue, 14 Nov 2023 22:13:25 GMT")))
     assert pauses == [5]
@@ -151,7 +151,7 @@ def test_retry_after_may_be_a_date(pauses: list[float], monkeypatch: pytest.Monk
     ],
 )
 def test_a_lost_connection_is_repeated(kind: Kind, pauses: list[float], trouble: str, repeated: bool) -> None:
-    """What goes wrong on this side is not."""
+    """Local errors are not retried."""
     error = getattr(kind.library, trouble)
     plan = Plan(error("lost"))
     if repeated:
@@ -163,7 +163,7 @@ def test_a_lost_connection_is_repeated(kind: Kind, pauses: list[float], trouble:
 
 
 def test_the_last_loss_is_the_callers(kind: Kind, pauses: list[float]) -> None:
-    """Unchanged."""
+    """It is raised unchanged."""
     errors = [kind.library.ReadError(str(number)) for number in range(3)]
     with pytest.raises(kind.library.ReadError) as caught:
         send(kind, Plan(*errors))
@@ -171,7 +171,7 @@ def test_the_last_loss_is_the_callers(kind: Kind, pauses: list[float]) -> None:
 
 
 def test_an_error_of_ours_is_not_repeated(kind: Kind, pauses: list[float]) -> None:
-    """A certificate that cannot work does not get better."""
+    """A retry does not repair a certificate."""
     plan = Plan(seic.CertificateError("expired"))
     with pytest.raises(seic.CertificateError):
         send(kind, plan)
@@ -179,7 +179,7 @@ def test_an_error_of_ours_is_not_repeated(kind: Kind, pauses: list[float]) -> No
 
 
 def because(error: Exception, cause: BaseException, *, by: str = "__cause__") -> Exception:
-    """The error with what it came from."""
+    """Return the error with its causes."""
     setattr(error, by, cause)
     return error
 
@@ -190,7 +190,7 @@ class RefusedCertificate(seic.CertificateError, httpx.ConnectError):
 
 @pytest.mark.parametrize("by", ["__cause__", "__context__"])
 def test_a_verdict_on_a_certificate_is_not_repeated(kind: Kind, pauses: list[float], by: str) -> None:
-    """The server's on ours is httpx's error too, and ours on the server's stands among the causes of one."""
+    """The server's refusal of the client certificate, and the client's refusal of the server's, also as a cause."""
     unknown = ssl.SSLCertVerificationError("self-signed certificate")
     refused = RefusedCertificate("revoked", path="client.pem", reason="revoked")
     untrusted = because(kind.library.ConnectError("no"), because(OSError("below"), unknown, by=by), by=by)
@@ -203,7 +203,7 @@ def test_a_verdict_on_a_certificate_is_not_repeated(kind: Kind, pauses: list[flo
 
 
 def test_what_the_caller_was_handling_is_no_verdict(kind: Kind, pauses: list[float]) -> None:
-    """Python chains it to the loss of a connection that came later, and it says nothing about that."""
+    """Python chains it to a later lost connection, but it is not its cause."""
     plan = Plan(kind.library.ConnectError("lost"))
     try:
         raise ssl.SSLCertVerificationError("of another connection")
@@ -214,7 +214,7 @@ def test_what_the_caller_was_handling_is_no_verdict(kind: Kind, pauses: list[flo
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.is_async], ids=lambda kind: kind.name)
 def test_a_body_is_sent_again_whole_or_not_at_all(kind: Kind, pauses: list[float]) -> None:
-    """A file is rewound; what is used up is handed on with the first answer."""
+    """A file is sent from its position; with a consumed body the first response is returned."""
     plan = Plan(busy())
     assert send(kind, plan, "PUT", content=io.BytesIO(PAYLOAD)).status_code == 200
     assert plan.api.bodies == [PAYLOAD] * 2
@@ -228,7 +228,7 @@ def test_a_body_is_sent_again_whole_or_not_at_all(kind: Kind, pauses: list[float
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_async], ids=lambda kind: kind.name)
 def test_an_async_body_that_is_used_up_is_not_sent_again(kind: Kind, pauses: list[float]) -> None:
-    """Neither after an answer nor after a loss."""
+    """Neither after a response nor after a lost connection."""
 
     async def once() -> Any:
         yield PAYLOAD
@@ -241,7 +241,7 @@ def test_an_async_body_that_is_used_up_is_not_sent_again(kind: Kind, pauses: lis
 
 
 def test_trio_pauses_as_well(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same transport serves it."""
+    """The same transport works with trio."""
     answers = deque([httpx.Response(503), httpx.Response(200)])
 
     async def main() -> int:
@@ -254,7 +254,7 @@ def test_trio_pauses_as_well(pauses: list[float], monkeypatch: pytest.MonkeyPatc
 
 
 def test_each_repetition_is_told_without_the_query(pauses: list[float], caplog: pytest.LogCaptureFixture) -> None:
-    """What callers put there is theirs."""
+    """A query can contain private data."""
     with caplog.at_level(logging.INFO, "seic.api"):
         send(KINDS[0], Plan(busy(), httpx.ReadError("lost")))
     lines = [record.message for record in caplog.records if record.name == "seic.api"]
@@ -266,7 +266,7 @@ def test_each_repetition_is_told_without_the_query(pauses: list[float], caplog: 
 
 
 async def test_a_streamed_answer_stays_a_stream(pauses: list[float]) -> None:
-    """Only an error that may explain itself is read."""
+    """Only a possible error message is read."""
     plan = Plan(says('"true"'), (200, {}, PAYLOAD))
     async with (
         httpx.AsyncClient(transport=RetryTransport(Async(plan.api, httpx))) as client,
@@ -277,7 +277,7 @@ async def test_a_streamed_answer_stays_a_stream(pauses: list[float]) -> None:
 
 
 async def test_a_streamed_error_can_still_be_read(pauses: list[float]) -> None:
-    """It was read to see whether it is transient."""
+    """It was read to find `transient`."""
     plan = Plan(says('"false"'))
     async with (
         httpx.AsyncClient(transport=RetryTransport(Async(plan.api, httpx))) as client,

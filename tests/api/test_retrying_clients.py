@@ -1,4 +1,4 @@
-"""Where repetitions are set: in the ready clients, and above a transport of the user's own."""
+"""Retries in the ready clients, and above a custom transport."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests._support.retrying import Answer, Plan, busy
 
 
 async def test_a_client_retries_if_it_is_told_to(pauses: list[float]) -> None:
-    """And not otherwise; token calls have their own rules."""
-    plan, desk = Plan(busy(), busy()), FakeEndpoint()
-    auth = auth_for(desk)
+    """And not otherwise; token requests have their own rules."""
+    plan, server = Plan(busy(), busy()), FakeEndpoint()
+    auth = auth_for(server)
     async with seic.AsyncClient(config(), auth=auth, transport=Async(plan.api, httpx)) as client:
         assert (await client.get("/v1")).status_code == 503
     async with seic.AsyncClient(config(), auth=auth, transport=Async(plan.api, httpx), retry=Retry()) as client:
@@ -31,7 +31,7 @@ async def test_a_client_retries_if_it_is_told_to(pauses: list[float]) -> None:
 
 
 async def test_what_is_mounted_retries_as_well(pauses: list[float]) -> None:
-    """A client has one policy for all of its calls."""
+    """A client has one policy for all its requests."""
     plan = Plan(busy())
     mounts = {"https://api.example/v1/slow": Async(plan.api, httpx)}
     auth = auth_for(FakeEndpoint())
@@ -49,8 +49,8 @@ def test_a_blocking_client_retries_if_it_is_told_to(pauses: list[float]) -> None
 
 
 def test_a_token_that_dies_in_a_pause_is_renewed_all_the_same(kind: Kind, pauses: list[float]) -> None:
-    """The transport repeats with the token that it has; the auth above it sees the 401."""
-    plan, desk = Plan(busy()), FakeEndpoint()
+    """The transport retries with the same token; the auth above it gets the 401."""
+    plan, server = Plan(busy()), FakeEndpoint()
     take = plan.api.take
 
     def revoke(request: Any, body: bytes) -> Answer:
@@ -59,7 +59,7 @@ def test_a_token_that_dies_in_a_pause_is_renewed_all_the_same(kind: Kind, pauses
         return answer
 
     plan.api.take = revoke  # type: ignore[method-assign]
-    auth = auth_for(desk)
+    auth = auth_for(server)
     if kind.is_async:
 
         async def call() -> Any:
@@ -79,7 +79,7 @@ def test_a_token_that_dies_in_a_pause_is_renewed_all_the_same(kind: Kind, pauses
 
 
 def test_what_is_below_is_opened_and_closed_with_it() -> None:
-    """By `with` and by hand."""
+    """With a `with` block and without."""
     seen: list[str] = []
 
     class Below(httpx.BaseTransport):

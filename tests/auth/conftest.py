@@ -17,6 +17,6 @@ def api() -> Api:
 
 
 @pytest.fixture
-def auth(desk: FakeEndpoint, clock: FakeClock) -> OAuth2Auth:
+def auth(server: FakeEndpoint, clock: FakeClock) -> OAuth2Auth:
     """Return an auth with the in-memory token endpoint."""
-    return auth_for(desk, clock)
+    return auth_for(server, clock)

@@ -12,7 +12,7 @@ from tests._support.api import BASE, CHALLENGE, KINDS, Api
 from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
 
 
-async def test_a_flow_may_be_closed_by_another_task(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
+async def test_a_flow_may_be_closed_by_another_task(api: Api, server: FakeEndpoint, auth: OAuth2Auth) -> None:
     """Clients and the garbage collector do that; the flow holds no lock across a yield."""
     flows = [auth.async_auth_flow(httpx.Request("GET", f"{BASE}/v1")) for _ in range(3)]
     for flow in flows:
@@ -28,10 +28,10 @@ async def test_a_flow_may_be_closed_by_another_task(api: Api, desk: FakeEndpoint
     assert KINDS[0].library is httpx
     async with KINDS[0].client(api, auth) as client:
         assert (await client.get("/v1")).status_code == 200
-    assert desk.calls == 2
+    assert server.calls == 2
 
 
-def test_a_flow_may_be_closed_by_another_thread(api: Api, desk: FakeEndpoint, auth: OAuth2Auth) -> None:
+def test_a_flow_may_be_closed_by_another_thread(api: Api, server: FakeEndpoint, auth: OAuth2Auth) -> None:
     """The blocking flow holds no lock either."""
     flow = auth.sync_auth_flow(httpx.Request("GET", f"{BASE}/v1"))
     next(flow)
@@ -39,20 +39,21 @@ def test_a_flow_may_be_closed_by_another_thread(api: Api, desk: FakeEndpoint, au
     thread.start()
     thread.join(PATIENCE)
     assert KINDS[1].request(api, auth, "GET", "/v1").status_code == 200
-    assert desk.calls == 1
+    assert server.calls == 1
 
 
 async def test_a_call_cancelled_anywhere_leaves_the_others_alone(
-    api: Api, desk: FakeEndpoint, auth: OAuth2Auth
+    api: Api, server: FakeEndpoint, auth: OAuth2Auth
 ) -> None:
     """At each step of a call with a refresh, a rejection and another refresh: concurrent and later calls succeed."""
     api.dead.add("token-1")
+    server.turns = 3
     steps = 0
     async with KINDS[0].client(api, auth) as client:
         while True:
-            before = desk.calls
+            before = server.calls
             await auth.token(force=True)
-            api.dead = {f"token-{desk.calls}"}
+            api.dead = {f"token-{server.calls}"}
             beside = asyncio.create_task(client.get("/v1"))
             task = asyncio.create_task(client.get("/v1"))
             for _ in range(steps):
@@ -62,7 +63,7 @@ async def test_a_call_cancelled_anywhere_leaves_the_others_alone(
             await asyncio.wait([task])
             assert (await beside).status_code == 200
             assert (await client.get("/v1")).status_code == 200
-            assert desk.calls == before + 2
+            assert server.calls == before + 2
             if ended:
                 break
             steps += 1

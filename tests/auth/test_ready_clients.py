@@ -15,51 +15,51 @@ from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
 
 
 @pytest.mark.parametrize("shared", [False, True])
-async def test_a_client_ends_its_own_background_work_only(desk: FakeEndpoint, clock: FakeClock, shared: bool) -> None:
+async def test_a_client_ends_its_own_background_work_only(server: FakeEndpoint, clock: FakeClock, shared: bool) -> None:
     """Closing one of several clients of an auth does not cancel the refresh of the others."""
-    auth = auth_for(desk, clock)
+    auth = auth_for(server, clock)
     ended = asyncio.Event()
     auth.listen(lambda event: ended.set() if isinstance(event, TokenRefreshEnded) else None)
-    client = seic.AsyncClient(config(), auth=auth) if shared else seic.AsyncClient(config(), transport=desk)
-    desk.hold()
+    client = seic.AsyncClient(config(), auth=auth) if shared else seic.AsyncClient(config(), transport=server)
+    server.hold()
     caller = asyncio.create_task(client.token())
-    assert await desk.arrived.wait_async(PATIENCE)
+    assert await server.arrived.wait_async(PATIENCE)
     caller.cancel()
     await asyncio.wait([caller])
     await client.aclose()
     assert len(asyncio.all_tasks()) == (2 if shared else 1)
-    desk.release()
+    server.release()
     if shared:
         await ended.wait()
     assert ("token=fresh" in repr(client)) is shared
 
 
-def test_a_blocking_client_ends_its_thread(desk: FakeEndpoint) -> None:
+def test_a_blocking_client_ends_its_thread(server: FakeEndpoint) -> None:
     """An in-memory request cannot be cancelled, so closing waits for its thread for a moment."""
-    with seic.Client(config(), transport=desk) as client:
+    with seic.Client(config(), transport=server) as client:
         assert client.token().access_token == "token-1"
         assert client.token(force=True).access_token == "token-2"
         assert client.stats.token_requests == 2
-    assert client._oauth._source.state.flight is None
+    assert client._oauth._source.cache.pending is None
 
 
-async def test_a_client_revokes(desk: FakeEndpoint) -> None:
+async def test_a_client_revokes(server: FakeEndpoint) -> None:
     """The provider gets the request, and the next token is a new one."""
-    async with seic.AsyncClient(config(), transport=desk) as client:
+    async with seic.AsyncClient(config(), transport=server) as client:
         await client.token()
-        desk.plan.append(httpx.Response(200))
+        server.plan.append(httpx.Response(200))
         await client.revoke()
-        assert b"invalidate_token" in desk.requests[-1].content
+        assert b"invalidate_token" in server.requests[-1].content
         assert (await client.token()).access_token == "token-2"
 
 
-def test_a_blocking_client_revokes(desk: FakeEndpoint) -> None:
+def test_a_blocking_client_revokes(server: FakeEndpoint) -> None:
     """As the async one."""
-    with seic.Client(config(), transport=desk) as client:
+    with seic.Client(config(), transport=server) as client:
         client.token()
-        desk.plan.append(httpx.Response(200))
+        server.plan.append(httpx.Response(200))
         client.revoke()
-        assert b"invalidate_token" in desk.requests[-1].content
+        assert b"invalidate_token" in server.requests[-1].content
         assert client.token().access_token == "token-2"
 
 

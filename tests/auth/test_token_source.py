@@ -15,41 +15,41 @@ from tests._support.fakes.token_endpoint import FakeEndpoint
 
 
 @pytest.fixture
-def source(desk: FakeEndpoint) -> TokenSource:
+def source(server: FakeEndpoint) -> TokenSource:
     """Return the source of an auth whose provider describes and revokes tokens."""
     provider = seic.Provider(token_url="/token", introspection_url="/introspect", revocation_url="/revoke")
-    return auth_for(desk, provider=provider, grant=seic.ClientCredentials()).source
+    return auth_for(server, provider=provider, grant=seic.ClientCredentials()).source
 
 
-async def test_tokens_in_async_code(source: TokenSource, desk: FakeEndpoint) -> None:
+async def test_tokens_in_async_code(source: TokenSource, server: FakeEndpoint) -> None:
     """`current` sends nothing; `token` and `token_info` request a token if necessary; `revoke` drops it."""
     assert source.current is None
     token = await source.token()
     assert source.current is token is await source.token()
     assert (await source.token(force=True)).access_token == "token-2"
 
-    desk.plan.append(httpx.Response(200, json={"active": True, "scope": "orders.read"}))
+    server.plan.append(httpx.Response(200, json={"active": True, "scope": "orders.read"}))
     assert (await source.token_info()).scope == "orders.read"
-    desk.plan.append(httpx.Response(200))
+    server.plan.append(httpx.Response(200))
     await source.revoke()
     assert source.current is None
-    assert [request.url.path for request in desk.requests[-2:]] == ["/introspect", "/revoke"]
+    assert [request.url.path for request in server.requests[-2:]] == ["/introspect", "/revoke"]
 
 
-def test_tokens_in_blocking_code(source: TokenSource, desk: FakeEndpoint) -> None:
+def test_tokens_in_blocking_code(source: TokenSource, server: FakeEndpoint) -> None:
     """The methods with the suffix `_sync` do the same."""
     token = source.token_sync()
     assert source.current is token
     assert source.token_sync(force=True).access_token == "token-2"
 
-    desk.plan.append(httpx.Response(200, json={"active": True, "scope": "orders.read"}))
+    server.plan.append(httpx.Response(200, json={"active": True, "scope": "orders.read"}))
     assert source.token_info_sync().scope == "orders.read"
-    desk.plan.append(httpx.Response(200))
+    server.plan.append(httpx.Response(200))
     source.revoke_sync()
     assert source.current is None
 
 
-async def test_a_certificate_callback_is_called_off_the_event_loop(desk: FakeEndpoint) -> None:
+async def test_a_certificate_callback_is_called_off_the_event_loop(server: FakeEndpoint) -> None:
     """The first token needs the certificate, and the callback may block."""
     threads: list[str] = []
 
@@ -57,7 +57,7 @@ async def test_a_certificate_callback_is_called_off_the_event_loop(desk: FakeEnd
         threads.append(threading.current_thread().name)
         return identities.certificate()
 
-    auth = auth_for(desk, certificate=certificate, hosts=seic.Hosts(mtls="api.example"))
+    auth = auth_for(server, certificate=certificate, hosts=seic.Hosts(mtls="api.example"))
     await auth.source.token()
 
     assert threads

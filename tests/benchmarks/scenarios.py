@@ -141,8 +141,8 @@ async def revoked(library: Library, server: TokenServer, scale: Scale, *, over: 
         library: The library.
         server: The token endpoint; it takes 50 ms.
         scale: The number of callers.
-        over: Seconds over which the rejections are spread, before, during and after the renewal; with 0 all come
-            before it has ended.
+        over: Seconds over which the rejections are spread, before, during and after the renewal; with 0 all come before
+            it has ended.
     """
     server.set(delay=TRIP, lifetime=_LONG_LIFE, down=False)
     api = Api(spread(*API_DELAYS))

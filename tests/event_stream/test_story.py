@@ -12,7 +12,6 @@ import pytest
 
 import seic
 from seic import CertificateWarning
-from seic._transport import identity_of
 from seic.events import (
     CertificateExpiring,
     CertificateRejected,
@@ -30,6 +29,7 @@ from seic.sandbox import CertificateAuthority
 from tests._support.fakes.gateway import FakeGateway
 from tests._support.fakes.server import PATIENCE
 from tests._support.heard import HOST, Heard, enter_advisory_window
+from tests._support.rotating import connect
 
 
 async def test_a_first_call_tells_the_whole_story(gateway: FakeGateway, heard: Heard) -> None:
@@ -73,6 +73,7 @@ def test_a_blocking_client_tells_the_same(gateway: FakeGateway, heard: Heard) ->
 
 async def test_each_waiting_call_is_told_of_with_the_fetch_it_waits_for(gateway: FakeGateway, heard: Heard) -> None:
     """Many calls and one refresh: as many waits, all with its number."""
+    gateway.turns = 3
     async with gateway.client(on_event=heard) as client:
         await asyncio.gather(*(client.get("/v1/accounts") for _ in range(5)))
 
@@ -163,7 +164,7 @@ async def test_a_token_out_of_a_store_was_not_requested(gateway: FakeGateway, he
 
 
 async def test_a_replay_is_told_with_the_id_of_the_rejection(gateway: FakeGateway, heard: Heard) -> None:
-    """The support needs the tracking id of the rejected call."""
+    """The provider's support needs the tracking id of the rejected request."""
     async with gateway.client() as client:
         await client.get("/v1/accounts")
         gateway.dead.add("token-1")
@@ -184,7 +185,7 @@ async def test_a_call_that_is_not_replayed_says_why(gateway: FakeGateway, heard:
 
     (told,) = heard.of(RequestRetried, RequestNotRetried)
     assert isinstance(told, RequestNotRetried)
-    assert "does not speak of the token" in told.reason
+    assert "does not reject the token" in told.reason
     assert told.tracking_id == "track-3"
 
 
@@ -195,7 +196,7 @@ def _last_track(heard: Heard) -> str | None:
 
 
 def test_the_life_of_a_certificate_is_told(gateway: FakeGateway, heard: Heard) -> None:
-    """Expiring, replaced, and a replacement that cannot be used: all are events of the client."""
+    """A certificate that expires soon, its replacement, and an unusable replacement are events of the client."""
     authority = CertificateAuthority()
     soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=10)
     old = authority.issue("svc-user", not_before=soon - dt.timedelta(days=700), not_after=soon)
@@ -204,8 +205,8 @@ def test_the_life_of_a_certificate_is_told(gateway: FakeGateway, heard: Heard) -
     config = gateway.config(certificate=lambda: given[-1])
     with seic.Client(config, transport=gateway, on_event=heard) as client:
         with pytest.warns(CertificateWarning, match="expires"):
-            identity_of(config).current()
-        identity_of(config).check_for_update(urgent=True)
+            identity = connect(config)
+        identity.check_for_update(urgent=True)
         given.append(seic.ClientCertificate.load(new.cert_pem, key=new.key_pem))
         client.reload_certificate()
         given.append("no certificate")  # type: ignore[arg-type]

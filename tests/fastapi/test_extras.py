@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
+import seic.fastapi
 from tests._support.documents import ROOT
 
 
@@ -137,3 +139,16 @@ def test_the_core_imports_no_framework() -> None:
     script = "import sys, seic; print({'starlette', 'fastapi', 'pydantic'} & set(sys.modules))"
 
     assert run(script) == "set()"
+
+
+def test_public_names_are_of_the_package() -> None:
+    """Tracebacks, `help` and pickles show the name that users import."""
+    assert {getattr(seic.fastapi, name).__module__ for name in seic.fastapi.__all__} == {"seic.fastapi"}
+
+
+def test_all_modules_are_private() -> None:
+    """Users import from `seic.fastapi` only."""
+    modules = [module.name for module in pkgutil.iter_modules(seic.fastapi.__path__)]
+
+    assert modules
+    assert all(name.startswith("_") for name in modules)

@@ -72,7 +72,7 @@ def test_the_page_has_the_same_facts_and_runs_nothing(gateway: FakeGateway) -> N
 def test_the_page_has_each_state_in_words(
     warm: bool, plan: list[httpx.Response], words: list[str], gateway: FakeGateway
 ) -> None:
-    """What is null in JSON is a word on the page."""
+    """A null in JSON is a word on the page."""
     gateway.plan.extend(plan)
     with TestClient(app_of(gateway, warm=warm)) as browser:
         page = browser.get("/ready", headers=BROWSER).text

@@ -11,6 +11,7 @@ import pytest
 
 import seic
 from seic.fastapi._session_store import SessionStore
+from tests._support.stores import DatabaseStore
 
 KEY = "a" * 64
 #: The most steps of a refresh in the store: save, look up, delete.
@@ -24,15 +25,16 @@ def token(number: int) -> seic.Token:
     )
 
 
-class Interrupted(seic.MemoryStore):
+class Interrupted(DatabaseStore):
     """A store that calls functions before the operations with their numbers."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__({})
         self.count = 0
         self.before: list[tuple[int, Callable[[], None]]] = []
 
-    def _next(self) -> None:
+    def advance(self) -> None:
+        """Count an operation, and call its functions."""
         due = [call for number, call in self.before if number == self.count]
         self.count += 1
         for call in due:
@@ -40,17 +42,17 @@ class Interrupted(seic.MemoryStore):
 
     def load(self, key: str) -> seic.Token | None:
         """Return the token."""
-        self._next()
+        self.advance()
         return super().load(key)
 
     def save(self, key: str, token: seic.Token) -> None:
         """Save the token."""
-        self._next()
+        self.advance()
         super().save(key, token)
 
     def delete(self, key: str) -> None:
         """Delete the token."""
-        self._next()
+        self.advance()
         super().delete(key)
 
 
@@ -62,27 +64,17 @@ def test_no_order_of_a_refresh_and_a_logout_leaves_a_session(first: int, second:
     store = Interrupted()
     sessions = SessionStore(store, lasts=60.0, idle=60.0)
     sessions.start(KEY, token(1))
-    direct: Any = super(Interrupted, store)
-    logout = SessionStore(_Direct(direct), lasts=60.0, idle=60.0)
+    logout = SessionStore(DatabaseStore(store.tokens), lasts=60.0, idle=60.0)
     store.count = 0
     store.before = [(first, lambda: logout.end(KEY)), (second, lambda: logout.delete(KEY))]
 
     sessions.save(KEY, token(2))
     for number in range(store.count, _STEPS + 1):
         store.count = number
-        store._next()
+        store.advance()
 
     assert not logout.exists(KEY)
-    assert store._tokens == {}
-
-
-class _Direct:
-    """The same store, without interruptions."""
-
-    blocking = False
-
-    def __init__(self, store: Any) -> None:
-        self.load, self.save, self.delete = store.load, store.save, store.delete
+    assert store.tokens == {}
 
 
 def test_a_refresh_of_an_existing_session_is_saved() -> None:

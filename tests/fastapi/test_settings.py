@@ -22,6 +22,14 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
     return monkeypatch
 
 
+def set_variables(environment: pytest.MonkeyPatch, *, client_id: str = "SEIC_CLIENT_ID") -> None:
+    """Set the variables of a plain provider."""
+    environment.setenv("SEIC_PROVIDER", "oauth2")
+    environment.setenv(client_id, "id-1")
+    environment.setenv("SEIC_CLIENT_SECRET", "secret-1")
+    environment.setenv("SEIC_API_HOST", "api.example.com")
+
+
 def test_they_are_read_from_the_environment(environment: pytest.MonkeyPatch) -> None:
     """The configuration equals that of `Config.from_env`."""
     environment.setenv("SEIC_CLIENT_ID", "AppKey-1")
@@ -35,7 +43,7 @@ def test_they_are_read_from_the_environment(environment: pytest.MonkeyPatch) -> 
 def test_they_are_read_from_a_dotenv_file(tmp_path: Path) -> None:
     """A source that `Config.from_env` does not have."""
     (tmp_path / ".env").write_text(
-        "SEIC_PROVIDER=oauth2\nSEIC_CLIENT_ID=id-1\nSEIC_CLIENT_SECRET=secret-1\nSEIC_CLIENT_SECRET=x\nSEIC_API_HOST=api.example.com\n"
+        "SEIC_PROVIDER=oauth2\nSEIC_CLIENT_ID=id-1\nSEIC_CLIENT_SECRET=x\nSEIC_API_HOST=api.example.com\n"
     )
 
     config = SeicSettings(_env_file=".env").config()  # type: ignore[call-arg]  # pydantic-settings' own argument
@@ -53,11 +61,7 @@ def test_they_can_be_a_field_of_other_settings(environment: pytest.MonkeyPatch) 
         seic: SeicSettings = Field(default_factory=SeicSettings)
 
     environment.setenv("APP_DEBUG", "1")
-    environment.setenv("SEIC_PROVIDER", "oauth2")
-    environment.setenv("SEIC_CLIENT_ID", "id-1")
-    environment.setenv("SEIC_CLIENT_SECRET", "secret-1")
-    environment.setenv("SEIC_CLIENT_SECRET", "secret-1")
-    environment.setenv("SEIC_API_HOST", "api.example.com")
+    set_variables(environment)
 
     settings = Settings()
 
@@ -140,10 +144,7 @@ def test_fields_of_a_subclass_are_allowed(environment: pytest.MonkeyPatch) -> No
         debug: bool = False
         retries: int = 1
 
-    environment.setenv("SEIC_PROVIDER", "oauth2")
-    environment.setenv("seic_client_id", "id-1")
-    environment.setenv("SEIC_CLIENT_SECRET", "secret-1")
-    environment.setenv("SEIC_API_HOST", "api.example.com")
+    set_variables(environment, client_id="seic_client_id")
     environment.setenv("SEIC_DEBUG", "1")
 
     settings = Settings()
@@ -155,11 +156,7 @@ def test_fields_of_a_subclass_are_allowed(environment: pytest.MonkeyPatch) -> No
 def test_arguments_replace_settings(environment: pytest.MonkeyPatch) -> None:
     """For a store or a certificate that is made in code."""
     store = seic.MemoryStore()
-    environment.setenv("SEIC_PROVIDER", "oauth2")
-    environment.setenv("SEIC_CLIENT_ID", "id-1")
-    environment.setenv("SEIC_CLIENT_SECRET", "secret-1")
-    environment.setenv("SEIC_CLIENT_SECRET", "secret-1")
-    environment.setenv("SEIC_API_HOST", "api.example.com")
+    set_variables(environment)
 
     assert SeicSettings().config(store=store).store is store
 

@@ -99,7 +99,7 @@ async def crowd(
     return statuses
 
 
-def stood_in_line(thread: int) -> float:
+def processor_wait(thread: int) -> float:
     """Return the seconds for which a thread was ready but had no processor; 0 if the system does not report it."""
     try:
         return int(Path(f"/proc/self/task/{thread}/schedstat").read_text("ascii").split()[1]) / 1e9
@@ -113,20 +113,20 @@ class Swap:
 
     Args:
         first: From the swap to the first call with the new certificate, by nginx's log.
-        stood: The part of it in which the event loop had no processor.
+        waited: The part of it in which the event loop had no processor.
         last: From then to the last call with the old certificate.
-        stood_after: The time without a processor until the next swap.
+        waited_after: The time without a processor until the next swap.
     """
 
     first: float
-    stood: float
+    waited: float
     last: float
-    stood_after: float
+    waited_after: float
 
     @property
     def late(self) -> float:
         """The delay caused by seic, without the time of other programs."""
-        return max(self.first - self.stood, self.last - self.stood_after)
+        return max(self.first - self.waited, self.last - self.waited_after)
 
 
 async def rotate_under_load(
@@ -148,7 +148,7 @@ async def rotate_under_load(
     disk = PairOnDisk(folder / "pair", used[0])
     answered = Answered()
     swapped_at: list[float] = []
-    stood: list[tuple[float, float]] = []
+    waited: list[tuple[float, float]] = []
     looping = threading.get_native_id()
     # Never set: the load itself takes the time.
     pause, between = threading.Event(), seconds / (rotations + 1)
@@ -159,11 +159,11 @@ async def rotate_under_load(
             pause.wait(between)
             disk.put(pair, key_first=bool(number % 2))
             swapped_at.append(time.time())
-            before = stood_in_line(looping)
+            before = processor_wait(looping)
             answered.wait(serial(pair))
-            stood.append((before, stood_in_line(looping)))
+            waited.append((before, processor_wait(looping)))
         pause.wait(between)
-        stood.append((stood_in_line(looping), 0))
+        waited.append((processor_wait(looping), 0))
 
     with Edge(folder / "nginx", root, protocols=protocols) as edge:
         config = settings_for(edge, root, certificate=disk.load())
@@ -186,12 +186,12 @@ async def rotate_under_load(
     return [
         Swap(
             first=first[serial(new)] - at,
-            stood=since - before,
+            waited=since - before,
             last=ended[serial(old)] - first[serial(new)],
-            stood_after=then - since,
+            waited_after=then - since,
         )
         for (old, new), at, ((before, since), (then, _)) in zip(
-            itertools.pairwise(used), swapped_at, itertools.pairwise(stood), strict=True
+            itertools.pairwise(used), swapped_at, itertools.pairwise(waited), strict=True
         )
     ]
 

@@ -1,4 +1,4 @@
-"""The grants of the RFCs around RFC 6749."""
+"""Extension grants."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_fields(grant: Any, fields: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("source", [XML, base64.b64encode(XML), base64.b64encode(XML).decode()])
 def test_a_saml_assertion(source: bytes | str) -> None:
-    """Expect the alphabet that is safe in URLs, without padding (RFC 7522 §2.1), and the assertion's end."""
+    """Expect base64url without padding (RFC 7522 §2.1), and the assertion's expiry."""
     grant = SamlBearer(assertion=source)
     grant.check(PROVIDER)
     (sent,) = grant.fields(PROVIDER).values()
@@ -139,7 +139,7 @@ def test_a_resource(resource: str) -> None:
 
 
 def test_several_resources() -> None:
-    """Expect each to stand in the form for itself, in order (RFC 8707 §2), and the value to stay a value."""
+    """Expect each in a field of its own, in order (RFC 8707 §2), and the grant to be hashable."""
     wanted = ["https://api.example/v1", "urn:example:api"]
     grant = ClientCredentials(resource=wanted, scope="read")
     grant.check(PROVIDER)
@@ -154,7 +154,7 @@ def test_several_resources() -> None:
 
 
 def test_a_device_code_is_had_by_a_login() -> None:
-    """Expect the provider's endpoint to be demanded, and the login to be named where the code is missing."""
+    """Expect the provider's endpoint to be required, and the login to be named if the code is missing."""
     with pytest.raises(ConfigurationError) as caught:
         DeviceCode().check(attrs.evolve(PROVIDER, device_authorization_url=None))
     assert caught.value.field == "provider.device_authorization_url"
@@ -174,7 +174,7 @@ def test_a_device_code_is_had_by_a_login() -> None:
     ids=lambda grant: type(grant).__name__,
 )
 def test_secrets_stay_out_of_a_repr(grant: object) -> None:
-    """Expect none of what proves the grant in its repr."""
+    """Expect no secret of the grant in its repr."""
     assert "hush" not in repr(grant)
 
 
@@ -189,11 +189,11 @@ def test_secrets_stay_out_of_a_repr(grant: object) -> None:
     ],
 )
 def test_two_people_are_told_apart(make: Any) -> None:
-    """Expect a subject of its own for each secret, which a store's key is made of."""
+    """Expect another subject for each secret, because it is part of a store's key."""
     assert make("one").subject == make("one").subject != make("two").subject
 
 
 def test_a_callable_says_nothing_of_a_person() -> None:
-    """Expect no subject where the secret is had anew each time."""
+    """Expect no subject if the secret is a callable."""
     assert TokenExchange(subject_token=lambda: "s").subject is None
     assert JwtBearer(assertion=lambda: "s").subject is None

@@ -66,7 +66,7 @@ def test_the_provider_names_the_fields(provider: Provider, grant: ClientCredenti
 def test_a_missing_half_of_the_service_account_is_named(
     provider: Provider, grant: ClientCredentials, field: str
 ) -> None:
-    """Where the form has a service account, an absent or empty half is an error that names it and the provider."""
+    """If the form has a service account, a missing or empty half is an error with its name and the provider's."""
     with pytest.raises(ConfigurationError, match=provider.name) as caught:
         grant.check(provider)
 
@@ -86,7 +86,7 @@ def test_a_missing_half_of_the_service_account_is_named(
     ids=["both", "username", "password", "empty"],
 )
 def test_a_service_account_that_would_go_nowhere_is_refused(grant: ClientCredentials) -> None:
-    """A plain provider's form has no place for it: an error, rather than a password silently left out."""
+    """A plain provider has no form field for it: an error, instead of a password that is silently left out."""
     with pytest.raises(ConfigurationError, match="leave username and password out") as caught:
         grant.check(_PLAIN)
 
@@ -99,7 +99,7 @@ def test_a_service_account_that_would_go_nowhere_is_refused(grant: ClientCredent
     ids=["nothing", "username", "password"],
 )
 def test_half_an_account_never_reaches_the_form(grant: ClientCredentials) -> None:
-    """Even unchecked, the form carries a whole service account or none."""
+    """Even without a check, the form has a complete service account or none."""
     assert grant.fields(_GATEWAY) == {}
 
 
@@ -155,7 +155,7 @@ _EVERY_GRANT: list[Grant] = [
     ids=["password", "refresh", "code", "code with all it is bound to", "session", "response", "assertion"],
 )
 def test_each_grant_becomes_its_form(grant: Grant, grant_type: str, fields: dict[str, str]) -> None:
-    """Each grant passes the check of a provider that offers it, and names its fields as the documents do."""
+    """Each grant passes the check of a provider that offers it, with the documented fields."""
     grant.check(_OPEN)
 
     assert grant.grant_type == grant_type
@@ -175,7 +175,7 @@ def test_each_grant_becomes_its_form(grant: Grant, grant_type: str, fields: dict
     ids=["client credentials", "password", "refresh", "code", "session", "SAML"],
 )
 def test_each_grant_may_ask_for_more(kind: Any) -> None:
-    """Scope, audience, resource and the end of other sessions join the form of any grant, and only on request."""
+    """The form of any grant has scope, audience, resource and the end of other sessions if they are set."""
     asked = {"scope": "a b", "audience": "api", "resource": "https://api"}
     grant = kind(**asked, end_other_sessions=True)
     grant.check(_OPEN)
@@ -197,7 +197,7 @@ def test_a_grant_that_the_provider_does_not_offer_is_refused(grant: Grant) -> No
 
 @pytest.mark.parametrize("grant", _EVERY_GRANT, ids=lambda grant: type(grant).__name__)
 def test_other_sessions_end_only_where_the_provider_can(grant: Any) -> None:
-    """A wish that the provider has no field for is an error rather than silence."""
+    """A parameter without a form field is an error, not ignored."""
     with pytest.raises(ConfigurationError) as caught:
         attrs.evolve(grant, end_other_sessions=True).check(attrs.evolve(_OPEN, end_other_sessions_field=None))
 
@@ -232,7 +232,7 @@ def test_other_sessions_end_only_where_the_provider_can(grant: Any) -> None:
     ],
 )
 def test_what_a_grant_lacks_is_named(grant: Grant, field: str) -> None:
-    """The check finds it before anything is sent."""
+    """The check raises before anything is sent."""
     with pytest.raises(ConfigurationError) as caught:
         grant.check(_OPEN)
 
@@ -241,7 +241,7 @@ def test_what_a_grant_lacks_is_named(grant: Grant, field: str) -> None:
 
 
 def test_a_field_that_no_document_names_is_asked_for() -> None:
-    """The session token's field is nobody's to guess."""
+    """The field of the session token must be set."""
     grant = SessionToken(session_token="s")
     provider = attrs.evolve(_OPEN, session_token_field=None)
 
@@ -252,7 +252,7 @@ def test_a_field_that_no_document_names_is_asked_for() -> None:
 
 
 def test_a_verifier_needs_a_provider_that_takes_it() -> None:
-    """A verifier sent to a provider that ignores it would only seem to protect."""
+    """A verifier does not protect if the provider ignores it."""
     grant = AuthorizationCode(code="c", code_verifier="v")
     grant.check(_OPEN)
 
@@ -263,7 +263,7 @@ def test_a_verifier_needs_a_provider_that_takes_it() -> None:
 
 
 def test_the_token_call_repeats_the_redirect_where_the_provider_wants_it() -> None:
-    """RFC 6749 §4.1.3 demands it; the platform's documents have no such field."""
+    """RFC 6749 §4.1.3 requires it; the platform's documents have no such field."""
     grant = AuthorizationCode(code="c", redirect_uri="https://app/back")
 
     assert grant.fields(attrs.evolve(_OPEN, redirect_on_token_call=False)) == {"code": "c"}
@@ -282,7 +282,7 @@ def test_the_token_call_repeats_the_redirect_where_the_provider_wants_it() -> No
     ids=["client credentials", "password", "refresh", "code", "session"],
 )
 def test_what_changes_is_asked_for_once_a_form(make: Any, field: str) -> None:
-    """A callable is left alone by the check and the repr, and asked by each form."""
+    """Check and repr do not call a callable; each form calls it."""
     asked = iter(["first", "second"])
     grant = make(lambda: next(asked))
     provider = attrs.evolve(_OPEN, username_field="username")
@@ -294,7 +294,7 @@ def test_what_changes_is_asked_for_once_a_form(make: Any, field: str) -> None:
 
 @pytest.mark.parametrize("grant", _EVERY_GRANT, ids=lambda grant: type(grant).__name__)
 def test_no_secret_stands_in_a_repr(grant: Grant) -> None:
-    """Neither the secret nor the document."""
+    """Expect neither the secret nor the document."""
     assert "hunter2" not in repr(grant)
     assert "Assertion xmlns" not in repr(grant)
 
@@ -314,7 +314,7 @@ def test_no_secret_stands_in_a_repr(grant: Grant) -> None:
     ids=["client credentials", "password", "session", "SAML", "refresh", "refresh callable", "code", "code callable"],
 )
 def test_what_works_once_says_so(grant: Grant, repeatable: bool) -> None:
-    """A code and a refresh token are spent by their use; a callable has the next one."""
+    """A code and a refresh token work once; a callable supplies the next one."""
     assert grant.is_repeatable is repeatable
 
 
@@ -330,7 +330,7 @@ def test_what_works_once_says_so(grant: Grant, repeatable: bool) -> None:
     ids=["refresh", "code", "session", "document", "path"],
 )
 def test_two_people_are_told_apart(one: Any, other: Any) -> None:
-    """Without a subject a digest stands for whose token it is, and shows in the repr; a stated subject wins."""
+    """Without a subject a digest identifies the user in the repr; a subject replaces it."""
     assert one.subject is not None
     assert one.subject != other.subject
     assert one.subject in repr(one)
@@ -338,7 +338,7 @@ def test_two_people_are_told_apart(one: Any, other: Any) -> None:
 
 
 def test_only_a_document_at_hand_shows_its_end() -> None:
-    """What is had anew each time has no end of its own, and is not read for it."""
+    """A file and a callable have no known expiry, and are not read for it."""
     assert Saml2Bearer(saml_assertion=_SAML).ends_at == dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
     assert Saml2Bearer(saml_assertion=b"<a/>").ends_at is None
     assert Saml2Bearer(saml_assertion=Path("no-such-file")).ends_at is None
@@ -361,7 +361,7 @@ def test_only_a_document_at_hand_shows_its_end() -> None:
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_of_another_type_is_named_and_never_quoted(grant: Grant, field: str) -> None:
-    """The error names the field and what stands there, before anything is sent."""
+    """The error names the field and the type of its value, before anything is sent."""
     with pytest.raises(ConfigurationError, match=rf"^grant\.{field}: must be .*, not (function|bytes|int)$") as caught:
         grant.check(Provider(token_url="/t"))
 
@@ -369,6 +369,6 @@ def test_what_is_of_another_type_is_named_and_never_quoted(grant: Grant, field: 
 
 
 def test_a_token_in_hand_must_be_one() -> None:
-    """Its digest is not asked for before that is known."""
+    """The digest is not computed before the check."""
     with pytest.raises(ConfigurationError, match=r"^grant\.token: "):
         ExistingToken(token="t").check(Provider(token_url="/t"))  # type: ignore[arg-type]

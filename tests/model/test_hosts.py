@@ -97,7 +97,7 @@ def test_what_is_no_host_is_refused(text: object) -> None:
     ids=["bracket open", "bracket closed", "name in brackets", "not NFKC", "credentials and not NFKC"],
 )
 def test_what_cannot_even_be_split_is_refused_alike(text: str) -> None:
-    """A form that the standard library gives up on is a ConfigurationError too, without what may be a password."""
+    """Text that the standard library cannot parse is a ConfigurationError, too, and is not quoted."""
     with pytest.raises(ConfigurationError) as caught:
         Origin.parse(text, field="hosts.api")
 
@@ -108,7 +108,7 @@ def test_what_cannot_even_be_split_is_refused_alike(text: str) -> None:
     "text", ["user@api.example.com", "user:hunter2@api.example.com", "https://user:hunter2@api.example.com", "@h"]
 )
 def test_credentials_in_a_host_are_refused_and_not_repeated(text: str) -> None:
-    """A password that somebody put into a host is not printed in the error about it."""
+    """A password in a host is not printed in the error."""
     with pytest.raises(ConfigurationError, match="no user name or password") as caught:
         Origin.parse(text, field="hosts.api")
 
@@ -120,7 +120,7 @@ def test_credentials_in_a_host_are_refused_and_not_repeated(text: str) -> None:
     ["http://localhost:8080", "http://LOCALHOST", "http://127.0.0.1", "http://127.255.255.254:1", "http://[::1]:8080"],
 )
 def test_http_is_taken_on_loopback_where_asked_for(text: str) -> None:
-    """A test on this machine may go without TLS, if it says so."""
+    """Http on loopback is allowed if it is enabled."""
     origin = Origin.parse(text, field="hosts.api", allow_http_on_loopback=True)
 
     assert origin.scheme == "http"
@@ -128,7 +128,7 @@ def test_http_is_taken_on_loopback_where_asked_for(text: str) -> None:
 
 
 def test_http_has_a_default_port_of_its_own() -> None:
-    """Where http is allowed, a missing port is http's."""
+    """The default port of http is 80."""
     assert Origin.parse("http://localhost", field="hosts.api", allow_http_on_loopback=True).port == 80
 
 
@@ -147,13 +147,13 @@ def test_http_has_a_default_port_of_its_own() -> None:
     ],
 )
 def test_http_is_never_taken_elsewhere(text: str) -> None:
-    """What only looks like loopback, or lies beside it, stays refused."""
+    """A host that only looks like loopback is refused."""
     with pytest.raises(ConfigurationError):
         Origin.parse(text, field="hosts.api", allow_http_on_loopback=True)
 
 
 def test_a_missing_scheme_is_https_on_loopback_too() -> None:
-    """Allowing http does not choose it."""
+    """Allowing http does not make it the default."""
     assert Origin.parse("127.0.0.1", field="hosts.api", allow_http_on_loopback=True).scheme == "https"
 
 
@@ -173,7 +173,7 @@ def test_a_missing_scheme_is_https_on_loopback_too() -> None:
     ],
 )
 def test_loopback_is_this_machine_and_nothing_else(host: str, loopback: bool) -> None:
-    """By address or as `localhost`, and by no name that somebody could point elsewhere."""
+    """A loopback address or `localhost`, but no name that could resolve to another address."""
     assert Origin("https", host, 443).is_loopback is loopback
 
 
@@ -191,7 +191,7 @@ def test_loopback_is_this_machine_and_nothing_else(host: str, loopback: bool) ->
     ids=str,
 )
 def test_an_origin_prints_as_a_url(origin: Origin, text: str) -> None:
-    """A default port is left out, and only that of the scheme."""
+    """Only the default port of the scheme is left out."""
     assert str(origin) == text
 
 
@@ -202,7 +202,7 @@ def test_an_origin_prints_as_a_url(origin: Origin, text: str) -> None:
     port=st.integers(1, 65535),
 )
 def test_what_is_printed_reads_back_the_same(host: str, port: int) -> None:
-    """Printing and reading are each other's inverse."""
+    """Parsing a printed origin returns the same origin."""
     origin = Origin("https", host, port)
 
     assert Origin.parse(str(origin), field="hosts.api") == origin
@@ -210,7 +210,7 @@ def test_what_is_printed_reads_back_the_same(host: str, port: int) -> None:
 
 @given(text=st.text(alphabet=st.characters(exclude_characters="[]", max_codepoint=0x7F)))
 def test_any_ascii_text_is_an_origin_or_a_configuration_error(text: str) -> None:
-    """Whatever stands in a setting, the outcome is one of two, and an origin is https with a host and a port."""
+    """Any string is a ConfigurationError or an https origin with a host and a port."""
     try:
         origin = Origin.parse(text, field="hosts.api")
     except ConfigurationError:
@@ -222,7 +222,7 @@ def test_any_ascii_text_is_an_origin_or_a_configuration_error(text: str) -> None
 
 @pytest.mark.parametrize("field", ["api", "mtls"])
 def test_a_malformed_host_is_named_by_its_side(field: str) -> None:
-    """Of two hosts the error names the wrong one."""
+    """The error names the invalid one of two hosts."""
     texts = {"api": "a.example", "mtls": "m.example"} | {field: "x/y"}
 
     with pytest.raises(ConfigurationError) as caught:
@@ -233,7 +233,7 @@ def test_a_malformed_host_is_named_by_its_side(field: str) -> None:
 
 @pytest.mark.parametrize(("certificate", "chosen"), [(False, "https://a.example"), (True, "https://m.example:444")])
 def test_a_certificate_chooses_the_host(certificate: bool, chosen: str) -> None:
-    """With a certificate the mutual-TLS host, without one the other, whatever the environment is called."""
+    """The mutual-TLS host is chosen with a certificate, the API host without one."""
     hosts = Hosts(api="a.example", mtls="m.example:444")
 
     assert str(hosts.choose(certificate=certificate)) == chosen
@@ -256,7 +256,7 @@ def test_a_certificate_chooses_the_host(certificate: bool, chosen: str) -> None:
 def test_there_is_no_falling_back_to_the_other_host(
     hosts: Hosts, certificate: bool, field: str, environment: str | None, named: str
 ) -> None:
-    """A host that is not known is an error that says which, where, and how to give it."""
+    """A missing host is an error that says which one, where, and how to set it."""
     with pytest.raises(ConfigurationError) as caught:
         hosts.choose(certificate=certificate, environment=environment)
 
@@ -266,7 +266,7 @@ def test_there_is_no_falling_back_to_the_other_host(
 
 
 def test_http_is_allowed_for_both_hosts_or_none() -> None:
-    """The switch for tests on this machine reaches both sides, and is off by itself."""
+    """The switch for tests on this machine covers both hosts, and is off by default."""
     hosts = Hosts("http://localhost:1", "http://localhost:2", allow_http_on_loopback=True)
 
     assert [str(hosts.api), str(hosts.mtls)] == ["http://localhost:1", "http://localhost:2"]
@@ -275,7 +275,7 @@ def test_http_is_allowed_for_both_hosts_or_none() -> None:
 
 
 def test_hosts_are_a_value() -> None:
-    """Equal texts make equal hosts, which hash alike, travel in a pickle and never change."""
+    """Equal strings make equal hosts, which hash alike, can be pickled and are frozen."""
     hosts = Hosts("A.example", "https://m.example")
 
     assert hosts == Hosts("https://a.example:443", "m.example")
@@ -290,7 +290,7 @@ def test_hosts_are_a_value() -> None:
     ["u:Passwd-1", "u:Passwd-1/2@x.com", "u:Passwd-1#2@x.com", "u:Passwd-1@x.com", "u:Pass wd-1", "u:Passwd-1:1"],
 )
 def test_what_may_be_a_password_is_not_quoted(text: str) -> None:
-    """A URL with a password that is cut in the wrong place leaves it where a host or a port is looked for."""
+    """If a URL with a password is split in the wrong place, the password is in the host or the port."""
     with pytest.raises(ConfigurationError) as caught:
         Hosts(text)
 
@@ -299,7 +299,7 @@ def test_what_may_be_a_password_is_not_quoted(text: str) -> None:
 
 
 def test_hosts_that_lack_one_are_many_and_an_environment_is_one() -> None:
-    """The message is grammatical, and names the remedy."""
+    """The message names the host's setting and the remedy."""
     with pytest.raises(ConfigurationError, match=r"these hosts have no documented .*set hosts=seic"):
         Hosts("a.example").choose(certificate=True)
     with pytest.raises(ConfigurationError, match=r"the test environment has no "):

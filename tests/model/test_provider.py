@@ -13,7 +13,7 @@ from tests._support.reports import report
     ids=["path", "root", "query", "url", "url with port"],
 )
 def test_a_path_or_a_url_names_the_token_endpoint(token_url: str) -> None:
-    """The endpoint lies below the chosen host, or anywhere on https."""
+    """The endpoint is a path on the chosen host, or any https URL."""
     assert Provider(token_url=token_url).token_url == token_url
 
 
@@ -36,13 +36,13 @@ def test_anything_else_is_refused(token_url: object) -> None:
     ids=["a host in a path's clothes", "no host", "credentials", "clear text"],
 )
 def test_a_url_that_would_send_credentials_astray_is_refused(token_url: str) -> None:
-    """Two slashes make a host of what follows (RFC 3986 §4.2); a URL needs a host, https and no credentials."""
+    """After two slashes comes a host (RFC 3986 §4.2); a URL needs https, a host and no credentials."""
     with pytest.raises(ConfigurationError):
         Provider(token_url=token_url)
 
 
 def test_a_plain_provider_needs_no_more_than_its_endpoint() -> None:
-    """Every other difference between dialects has the standard's answer as its default."""
+    """Every other setting has the standard's behaviour as its default."""
     provider = Provider(token_url="/oauth/token")
 
     assert provider.environments == {}
@@ -54,7 +54,7 @@ def test_a_plain_provider_needs_no_more_than_its_endpoint() -> None:
 
 
 def test_a_provider_is_a_value() -> None:
-    """Two equal providers are one as a key of a dict, and none can change."""
+    """Equal providers hash alike, and providers are frozen."""
     one, other = (Provider(token_url="/t", environments={"test": Hosts(api="a.example")}) for _ in range(2))
 
     assert one == other
@@ -65,13 +65,13 @@ def test_a_provider_is_a_value() -> None:
 
 
 def test_one_providers_environments_are_not_anothers() -> None:
-    """The default is made anew for each."""
+    """Each instance has its own default."""
     assert Provider(token_url="/a").environments is not Provider(token_url="/b").environments
 
 
 @pytest.mark.parametrize("name", ["authorize_url", "token_info_url", "introspection_url", "revocation_url"])
 def test_the_other_endpoints_may_be_missing_but_not_malformed(name: str) -> None:
-    """Each is a path, a URL or None, by the rules of the token endpoint."""
+    """Each is a path, a URL or None, with the rules of the token endpoint."""
     for url in (None, "/v2/some", "https://idp.example/some"):
         assert getattr(Provider(token_url="/t", **{name: url}), name) == url  # type: ignore[arg-type]
     for url in ("", "some", "//idp.example/some", "http://idp.example/some"):
@@ -81,7 +81,7 @@ def test_the_other_endpoints_may_be_missing_but_not_malformed(name: str) -> None
 
 
 def test_what_is_required_is_returned_or_named() -> None:
-    """A setting that no document names is asked for by its name, its purpose and the way to set it."""
+    """The error of an undocumented setting has its name, its purpose and the way to set it."""
     provider = Provider(token_url="/t", name="mine", revocation_url="/revoke")
     assert provider.require("revocation_url", "revoking") == "/revoke"
 
@@ -93,7 +93,7 @@ def test_what_is_required_is_returned_or_named() -> None:
 
 @pytest.mark.parametrize("url", ["https://u:Passwd-1@x.example/t", "https://u:Passwd-1/2@x.example", "u:Passwd-1"])
 def test_a_password_in_a_url_is_refused_and_not_shown(url: str) -> None:
-    """Neither the error nor a frame that is the provider's own holds it."""
+    """Neither the error nor a frame of the provider's class has it."""
     with pytest.raises(ConfigurationError) as caught:
         Provider(token_url=url)
 

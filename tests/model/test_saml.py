@@ -59,7 +59,7 @@ def test_a_document_becomes_base64_of_its_xml(source: SamlDocument) -> None:
 
 
 def test_a_file_is_read_each_time(tmp_path: Path) -> None:
-    """A path, as a text or not, leads to what the file holds now."""
+    """A path, as a string or not, reads the file's current content."""
     path = tmp_path / "response.xml"
     for content in (XML, b"<other/>"):
         path.write_bytes(content)
@@ -69,7 +69,7 @@ def test_a_file_is_read_each_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16"])
 def test_encodings_of_xml_pass(mark: str) -> None:
-    """A byte order mark is XML's own way to name its encoding, and the bytes are signed: they stay as they are."""
+    """A byte order mark names the encoding of XML, and the bytes are signed: they are not changed."""
     document = XML.decode().encode(mark)
 
     assert _encode(document) == base64.b64encode(document).decode()
@@ -79,9 +79,9 @@ def test_encodings_of_xml_pass(mark: str) -> None:
     "source",
     [
         b"",
-        b"hunter2 is no document",
+        b"hunter2 not a document",
         b"!!!!",
-        base64.b64encode(b"hunter2 is no XML"),
+        base64.b64encode(b"hunter2 not XML"),
         base64.b64encode(zlib.compress(XML)),
         BASE64[:-3],
         base64.urlsafe_b64encode(b"<\xff\xff>" * 9),
@@ -99,7 +99,7 @@ def test_encodings_of_xml_pass(mark: str) -> None:
     ],
 )
 def test_what_is_no_document_is_refused_unquoted(source: SamlDocument) -> None:
-    """The error names the setting and what is expected; a damaged credential is a credential still."""
+    """The error names the setting and the expected format, without the damaged credential."""
     with pytest.raises(ConfigurationError, match="signed XML, or Base64 of it") as caught:
         _encode(source)
 
@@ -111,7 +111,7 @@ def test_what_is_no_document_is_refused_unquoted(source: SamlDocument) -> None:
     "source", ["no-such-file.xml", "nul\0byte", "half\ud800pair", BASE64.decode()[:-3] + "!"], ids=ascii
 )
 def test_a_path_that_leads_nowhere_is_refused_unquoted(source: str) -> None:
-    """A damaged document given as a text is taken for a path, so the path is not repeated."""
+    """A damaged document in a string is read as a path, so the message does not repeat the path."""
     with pytest.raises(ConfigurationError, match="or a readable file") as caught:
         _encode(source)
 
@@ -119,20 +119,20 @@ def test_a_path_that_leads_nowhere_is_refused_unquoted(source: str) -> None:
 
 
 def test_a_folder_is_no_document(tmp_path: Path) -> None:
-    """The system's own word says what is wrong."""
+    """The message has the operating system's reason."""
     with pytest.raises(ConfigurationError, match="directory"):
         _encode(tmp_path)
 
 
 @pytest.mark.parametrize("answer", [None, 7, {}], ids=repr)
 def test_a_callable_must_return_a_document(answer: object) -> None:
-    """The error names the kind of the answer."""
+    """The error names the type of the result."""
     with pytest.raises(ConfigurationError, match=type(answer).__name__):
         _encode(lambda: answer)  # type: ignore[arg-type,return-value]
 
 
 def test_a_callable_that_fails_is_the_cause() -> None:
-    """What the user's own code raised stays with the error."""
+    """The exception of the user's code is the cause."""
 
     def login() -> bytes:
         raise TimeoutError("nobody came")
@@ -145,7 +145,7 @@ def test_a_callable_that_fails_is_the_cause() -> None:
 
 @pytest.mark.parametrize("over", [0, 1])
 def test_a_document_has_a_limit(over: int, tmp_path: Path) -> None:
-    """Exactly the limit passes, one byte more does not, from memory and from a file."""
+    """The limit is accepted and one byte more is not, from memory and from a file."""
     document = b"<a>" + b"x" * (MAX_DOCUMENT_BYTES - 7 + over) + b"</a>"
     path = tmp_path / "long.xml"
     path.write_bytes(document)
@@ -191,12 +191,12 @@ def test_a_document_has_a_limit(over: int, tmp_path: Path) -> None:
     ],
 )
 def test_the_end_is_read_where_it_can_be(document: bytes, ends: tuple[int, ...] | None) -> None:
-    """The earliest end that an assertion names, in UTC; None where there is none to read."""
+    """The earliest expiry of an assertion, in UTC; None if none can be read."""
     assert _ends(document) == (None if ends is None else dt.datetime(*ends, tzinfo=dt.UTC))  # type: ignore[misc,arg-type]
 
 
 def test_entities_end_the_reading() -> None:
-    """A document type declares the entities of a bomb or of a foreign file: nothing after it is read."""
+    """A document type can declare entity bombs and foreign files: nothing after it is parsed."""
     levels = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 30))
     bomb = f'<!DOCTYPE a [<!ENTITY e0 "ha">{levels}<!ENTITY f SYSTEM "file:///etc/passwd">]><a>&e29;&f;</a>'
 
@@ -206,7 +206,7 @@ def test_entities_end_the_reading() -> None:
 
 @given(st.binary() | st.binary().map(lambda content: b"<" + content) | st.binary().map(lambda c: XML[: len(c) * 9] + c))
 def test_any_bytes_are_a_document_or_an_error(content: bytes) -> None:
-    """Nothing but a ConfigurationError comes of damaged bytes."""
+    """Damaged bytes raise a ConfigurationError and nothing else."""
     try:
         encoded = _encode(content)
     except ConfigurationError:

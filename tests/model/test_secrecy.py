@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from seic import ConfigurationError, TokenEndpointUnavailable
-from seic._model.secrecy import HIDDEN, SecretStr, Unpicklable, digest, hide, is_set, reveal, traceless
+from seic._model.secrecy import HIDDEN, SecretStr, Unpicklable, digest, hide, is_set, reveal, strip_frames
 from tests._support.reports import report
 
 
@@ -27,19 +27,19 @@ class _Vault(Unpicklable):
     ids=["text", "bytes", "empty", "zero", "none"],
 )
 def test_a_repr_shows_that_there_is_a_secret_and_no_more(value: object, shown: str) -> None:
-    """Only None shows as itself; what is there shows as hidden, its length and emptiness included."""
+    """Any value but None is hidden, its length and emptiness included."""
     assert hide(value) == shown
 
 
 def test_a_value_shows_what_is_public() -> None:
-    """In a whole repr the public fields stay readable beside the hidden ones."""
+    """The repr of a value shows public fields and hides secrets."""
     assert repr(_Vault(owner="svc-user", secret="hunter2")) == "_Vault(owner='svc-user', secret=***)"
     assert repr(_Vault(owner="svc-user")) == "_Vault(owner='svc-user', secret=None)"
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_no_pickle_takes_a_secret(protocol: int) -> None:
-    """Each protocol is refused, with an error that names the class and the way out but not the secret."""
+    """Each protocol raises an error that names the class and the alternative, not the secret."""
     vault = _Vault(owner="svc-user", secret="hunter2")
 
     with pytest.raises(TypeError, match=r"_Vault holds secrets .*from_env\(\)") as caught:
@@ -49,14 +49,14 @@ def test_no_pickle_takes_a_secret(protocol: int) -> None:
 
 
 def test_a_secret_inside_another_value_is_refused_too() -> None:
-    """A container does not smuggle it out."""
+    """A container cannot be pickled either."""
     with pytest.raises(TypeError, match="_Vault holds secrets"):
         pickle.dumps({"vaults": [_Vault(owner="svc-user", secret="hunter2")]})
 
 
 @pytest.mark.parametrize("double", [copy.copy, copy.deepcopy], ids=["copy", "deepcopy"])
 def test_a_copy_is_the_value_itself(double: object) -> None:
-    """The value is immutable, so a copy makes no second place where the secret lies."""
+    """The value is immutable, so a copy is the value itself."""
     vault = _Vault(owner="svc-user", secret="hunter2")
 
     assert callable(double)
@@ -64,9 +64,9 @@ def test_a_copy_is_the_value_itself(double: object) -> None:
     assert double([vault])[0] is vault
 
 
-@traceless
+@strip_frames
 def _open(secret: str, *, wrong: Exception | None = None) -> str:
-    """Return the secret, or raise what is wrong with it."""
+    """Return the secret, or raise an error about it."""
     try:
         int("no number")
     except ValueError:
@@ -75,14 +75,14 @@ def _open(secret: str, *, wrong: Exception | None = None) -> str:
     return secret
 
 
-def test_a_traceless_callable_is_still_itself() -> None:
-    """It returns what it returns, under its own name and docstring."""
+def test_a_decorated_callable_is_still_itself() -> None:
+    """The decorated function returns the same, with its own name and docstring."""
     assert _open("hunter2") == "hunter2"
-    assert (_open.__name__, _open.__doc__) == ("_open", "Return the secret, or raise what is wrong with it.")
+    assert (_open.__name__, _open.__doc__) == ("_open", "Return the secret, or raise an error about it.")
 
 
 def test_a_typed_error_leaves_the_frames_below_behind() -> None:
-    """Neither a frame nor a context that held the secret comes along; the cause does, as its words alone."""
+    """No frame and no context with the secret is kept; the cause is kept, with its message only."""
     wrong = TokenEndpointUnavailable("out of order", retry_after=3)
     with pytest.raises(TokenEndpointUnavailable) as caught:
         _open("hunter2", wrong=wrong)
@@ -100,7 +100,7 @@ def test_a_typed_error_leaves_the_frames_below_behind() -> None:
 
 
 def test_a_typed_error_is_handled_within_another() -> None:
-    """What its caller is handling just then stays its context, as with any error."""
+    """The exception that the caller handles remains the context, as with any error."""
     outer = KeyError("outer")
     try:
         raise outer
@@ -113,7 +113,7 @@ def test_a_typed_error_is_handled_within_another() -> None:
 
 
 def test_another_error_leaves_them_behind_too_and_tells_where_it_arose() -> None:
-    """A slip such as a wrong keyword has the same secrets beside it; where a mistake in the code lies is still said."""
+    """A mistake such as a wrong keyword is raised with the same secrets in its frames; a note has the place."""
     with pytest.raises(ZeroDivisionError) as caught:
         _open("hunter2", wrong=ZeroDivisionError())
 
@@ -123,7 +123,7 @@ def test_another_error_leaves_them_behind_too_and_tells_where_it_arose() -> None
 
 
 def test_a_call_that_does_not_fit_is_told_without_its_arguments() -> None:
-    """The arguments never reached a frame of the callable's; none is to be had of this one either."""
+    """The arguments are in no frame of the traceback, that of the wrapper included."""
     with pytest.raises(TypeError, match="unexpected keyword argument 'typo'") as caught:
         _open("hunter2", typo=1)  # type: ignore[call-arg]
 
@@ -131,7 +131,7 @@ def test_a_call_that_does_not_fit_is_told_without_its_arguments() -> None:
 
 
 def test_the_causes_of_a_cause_keep_no_frames_either() -> None:
-    """Each link of the chain is its words alone."""
+    """Each exception of the chain has only its message."""
 
     def fail(secret: str) -> None:
         try:
@@ -139,7 +139,7 @@ def test_the_causes_of_a_cause_keep_no_frames_either() -> None:
         except KeyError as error:
             raise OSError("second") from error
 
-    @traceless
+    @strip_frames
     def call(secret: str) -> None:
         try:
             fail(secret)
@@ -156,7 +156,7 @@ def test_the_causes_of_a_cause_keep_no_frames_either() -> None:
 
 
 def test_a_header_shows_as_hidden_and_travels_as_it_is() -> None:
-    """Neither the text nor its bytes show or pickle, and what goes on the wire is the value."""
+    """The string and its bytes are masked in reprs and pickles; the value itself is sent."""
     header = SecretStr("Bearer hunter2")
     raw = header.encode("ascii")
 
@@ -172,7 +172,7 @@ def test_a_header_shows_as_hidden_and_travels_as_it_is() -> None:
 
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
 def test_a_request_keeps_its_header_to_itself(library: ModuleType) -> None:
-    """Set or passed, the header stays hidden in what the request is printed and pickled as, and readable by name."""
+    """The header is masked in the repr and the pickle of a request, and readable by name."""
     request = library.Request("GET", "https://api.example/", headers={"AppKey": "k", "Authorization": SecretStr("x y")})
     set_later = library.Request("GET", "https://api.example/")
     set_later.headers["Authorization"] = SecretStr("x y")
@@ -185,17 +185,17 @@ def test_a_request_keeps_its_header_to_itself(library: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(
-    ("secret", "stated"),
+    ("secret", "expected"),
     [("s", True), (lambda: "s", True), ("", False), (None, False), (7, False), (b"s", False)],
     ids=["text", "callable", "empty", "none", "number", "bytes"],
 )
-def test_a_secret_is_a_text_or_a_callable(secret: object, stated: bool) -> None:
-    """A callable counts as stated without being asked."""
-    assert is_set(secret) is stated
+def test_a_secret_is_a_text_or_a_callable(secret: object, expected: bool) -> None:
+    """A callable counts as set and is not called."""
+    assert is_set(secret) is expected
 
 
 def test_a_callable_is_asked_each_time() -> None:
-    """What changes is had anew for each token."""
+    """A callable is called for each token."""
     answers = iter(["first", "second"])
 
     assert [reveal(lambda: next(answers), field="f") for _ in range(2)] == ["first", "second"]
@@ -208,7 +208,7 @@ def test_a_callable_is_asked_each_time() -> None:
     ids=["none", "bytes", "empty", "number"],
 )
 def test_a_callable_that_returns_no_text_is_named(answer: object, named: str) -> None:
-    """The error names the setting and the kind of the answer, and nothing of it."""
+    """The error names the setting and the type of the result, not the result."""
     with pytest.raises(ConfigurationError, match=f"grant.password.*{named}") as caught:
         reveal(lambda: answer, field="grant.password")  # type: ignore[arg-type,return-value]
 
@@ -216,7 +216,7 @@ def test_a_callable_that_returns_no_text_is_named(answer: object, named: str) ->
 
 
 def test_a_callable_that_fails_is_the_cause() -> None:
-    """What the user's own code raised stays with the error, which names the setting."""
+    """The exception of the user's code is the cause of an error that names the setting."""
 
     def vault() -> str:
         raise OSError("the vault is sealed")
@@ -229,7 +229,7 @@ def test_a_callable_that_fails_is_the_cause() -> None:
 
 
 def test_a_digest_tells_secrets_apart_and_nothing_else() -> None:
-    """Equal secrets have equal digests; a callable has none; no text is too odd."""
+    """Equal secrets have equal digests; a callable has none; any string has one."""
     assert digest("a") == digest(b"a") != digest("b")
     assert digest(lambda: "a") is None
     assert digest(None) is None

@@ -26,7 +26,7 @@ _FULL = Token(
 
 @pytest.mark.parametrize("show", [repr, str, "{}".format], ids=["repr", "str", "format"])
 def test_no_secret_is_shown(show: object) -> None:
-    """However a token is printed, neither it nor what came along shows, while the public facts do."""
+    """Every form of printing shows the public facts and no secret."""
     assert callable(show)
     shown = show(_FULL)
 
@@ -36,7 +36,7 @@ def test_no_secret_is_shown(show: object) -> None:
 
 
 def test_the_repr_tells_tokens_apart() -> None:
-    """The fingerprint stands in the repr, in place of the token."""
+    """The repr has the fingerprint instead of the token."""
     assert _FULL.fingerprint in repr(_FULL)
 
 
@@ -44,12 +44,12 @@ def test_the_repr_tells_tokens_apart() -> None:
     ("refresh_token", "shown"), [("s3cret", "***"), (None, "None")], ids=["with one", "without one"]
 )
 def test_the_repr_tells_whether_there_is_a_refresh_token(refresh_token: str | None, shown: str) -> None:
-    """Whether a token renews itself is no secret."""
+    """The repr says whether there is a refresh token."""
     assert f"refresh_token={shown}" in repr(Token(access_token="a", refresh_token=refresh_token))
 
 
 def test_a_fingerprint_tells_tokens_apart_and_says_nothing_of_them() -> None:
-    """Equal tokens share a fingerprint of eight hex digits, others do not, and only the token itself makes it."""
+    """Equal tokens share a fingerprint of eight hex digits, which depends on the access token only."""
     assert Token(access_token="a").fingerprint == Token(access_token="a", scope="other").fingerprint
     assert Token(access_token="a").fingerprint != Token(access_token="b").fingerprint
     assert len(_FULL.fingerprint) == 8
@@ -67,7 +67,7 @@ def test_a_fingerprint_tells_tokens_apart_and_says_nothing_of_them() -> None:
     ids=["an hour", "fractions", "no lifetime at all", "lifetime not said"],
 )
 def test_the_end_is_told_in_utc(obtained_at: float, expires_in: float | None, expected: dt.datetime | None) -> None:
-    """Zero seconds is a time and not the same as a lifetime that nobody told."""
+    """Zero seconds is a lifetime; None is an unknown one."""
     token = Token(access_token="a", obtained_at=obtained_at, expires_in=expires_in)
 
     assert token.expires_at == expected
@@ -87,14 +87,14 @@ def test_the_end_is_told_in_utc(obtained_at: float, expires_in: float | None, ex
     ],
 )
 def test_a_store_is_told_when_nothing_serves_any_more(settings: dict[str, Any], seconds: int | None) -> None:
-    """The later of its two ends; where either is unknown, it may serve for ever."""
+    """The later of its two expiries; None if either is unknown."""
     ends_at = Token(access_token="a", obtained_at=1000.0, **settings).ends_at
 
     assert ends_at == (None if seconds is None else dt.datetime.fromtimestamp(1000 + seconds, dt.UTC))
 
 
 def test_what_the_provider_did_not_say_has_the_standards_answer() -> None:
-    """A bare token is a Bearer of unknown life."""
+    """A token without other members is a Bearer token of unknown lifetime."""
     token = Token(access_token="a")
 
     assert token.token_type == "Bearer"
@@ -180,6 +180,6 @@ def test_from_dict_names_the_wrong_field(field: str, value: object) -> None:
 
 
 def test_from_dict_takes_an_object_only() -> None:
-    """A list or a string is no token."""
+    """A list is refused."""
     with pytest.raises(ConfigurationError, match=r"^token: must be an object, not list$"):
         Token.from_dict([])  # type: ignore[arg-type]

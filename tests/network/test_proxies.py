@@ -6,8 +6,7 @@ import httpx
 import pytest
 
 import seic
-from seic._errors import ConfigurationError
-from seic._model.hosts import Origin
+from seic import ConfigurationError, Origin
 from seic._network.proxies import Network, show_proxy
 from tests._support.reports import report
 

@@ -1,4 +1,4 @@
-"""An API's refusal, in each of the known forms."""
+"""Error responses of APIs, in each known form."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_gateways_form() -> None:
     ],
 )
 def test_every_other_form(body: object, code: str | None, words: str) -> None:
-    """Expect each form to give its code and its words, and None where it does not speak of transience."""
+    """Expect the code and the description of each form, and None if it has no `transient`."""
     error = _error(body)
     assert error.code == code
     assert words in str(error)
@@ -81,7 +81,7 @@ def test_every_other_form(body: object, code: str | None, words: str) -> None:
         pytest.param([], id="a list"),
         pytest.param({}, id="an empty object"),
         pytest.param({"error": None}, id="an empty error"),
-        pytest.param({"error": True}, id="an error that is no word"),
+        pytest.param({"error": True}, id="an error that is not a string"),
         pytest.param({"code": "abc"}, id="a code of something else"),
         pytest.param({"type": "account", "name": "n"}, id="a type of something else"),
         pytest.param({"message": "m"}, id="a message alone"),
@@ -101,7 +101,7 @@ def test_only_an_error_status_is_an_error(status: int) -> None:
 
 
 def test_the_header_names_the_call_first() -> None:
-    """Expect the tracking header before the body's id, and only where the provider has one."""
+    """Expect the tracking header before the body's id, if the provider has one."""
     assert _error(GATEWAY, headers={"X-Id": "header-id"}).tracking_id == "header-id"
     assert _error(GATEWAY, headers={"X-Id": "header-id"}, tracking_header=None).tracking_id == "body-id"
 
@@ -122,14 +122,14 @@ def test_a_challenge_speaks_where_the_body_is_silent() -> None:
 
 
 def test_logged_in_elsewhere_names_the_remedy_and_its_price() -> None:
-    """Expect the single session of the platform to be explained."""
+    """Expect an explanation of the platform's single session."""
     error = _error({"error": {"code": 403, "message": "logged out", "subcode": "018", "errorid": ""}}, status=403)
     assert "endOtherSessions" in str(error)
     assert "ends the other session" in str(error)
 
 
 def test_words_are_cleaned() -> None:
-    """Expect no forged line and no flood."""
+    """Expect one line of limited length."""
     error = _error({**GATEWAY, "message": "a\nb" + "x" * 5_000, "errors": [{"field": "a\x00b"}, "odd"] * 200})
     assert "\n" not in str(error)
     assert len(str(error)) < 600

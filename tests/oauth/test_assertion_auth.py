@@ -25,7 +25,7 @@ HOSTS = seic.Hosts(api="idp.example", mtls="mtls.idp.example")
 
 
 def provider(method: Any, **changes: Any) -> seic.Provider:
-    """A provider that takes a method of client authentication."""
+    """Return a provider with a method of client authentication."""
     return seic.Provider(
         token_url=TOKEN_URL,
         revocation_url="/revoke",
@@ -36,7 +36,7 @@ def provider(method: Any, **changes: Any) -> seic.Provider:
 
 
 def form_of(method: Any, *, certificate: Any = None, **changes: Any) -> dict[str, str]:
-    """The form of a token call."""
+    """Return the form of a token request."""
     config = config_of(
         provider(method, **changes),
         hosts=HOSTS,
@@ -53,7 +53,7 @@ def form_of(method: Any, *, certificate: Any = None, **changes: Any) -> dict[str
 
 @pytest.mark.parametrize("method", [PrivateKeyJwt(key=pem(EC_KEY)), ClientSecretJwt()], ids=["key", "secret"])
 def test_a_signed_proof(method: Any) -> None:
-    """Expect what RFC 7523 §3 demands, for a minute and for one use, and nothing else that proves the client."""
+    """Expect the claims of RFC 7523 §3, a lifetime of a minute, a unique id, and no other credentials."""
     form = form_of(method)
     _, claims, _, _ = parts(form.pop("client_assertion"))
     assert form == {
@@ -81,12 +81,12 @@ def test_a_signed_proof(method: Any) -> None:
     ],
 )
 def test_for_whom_a_proof_is(method: Any, changes: dict[str, str], audience: str) -> None:
-    """Expect the issuer where it is known, the token endpoint where it is not, and the user's word above both."""
+    """Expect the user's audience, else the issuer, else the token endpoint."""
     assert parts(form_of(method, **changes)["client_assertion"])[1]["aud"] == audience
 
 
 def test_the_audience_stays_the_same_at_other_endpoints() -> None:
-    """Expect a revocation's and an introspection's proof to be for the provider, not for that endpoint."""
+    """Expect the audience of a revocation and an introspection to be the provider, not that endpoint."""
     config = config_of(provider(ClientSecretJwt()), hosts=HOSTS, client_secret=SECRET, grant=seic.ClientCredentials())
     for request in (*revoke(config), token_info(config, reply({"active": True}))[1]):
         form = dict(parse_qsl(request.content.decode()))
@@ -94,7 +94,7 @@ def test_the_audience_stays_the_same_at_other_endpoints() -> None:
 
 
 def test_the_key_and_its_name() -> None:
-    """Expect the key's own algorithm and the name that the provider knows it by, and a signature that holds."""
+    """Expect the key's own algorithm, its `kid`, and a valid signature."""
     form = form_of(PrivateKeyJwt(key=pem(EC_KEY), key_id="key-1"))
     header, _, signature, signed = parts(form["client_assertion"])
     assert header == {"typ": "JWT", "kid": "key-1", "alg": "ES256"}
@@ -105,7 +105,7 @@ def test_the_key_and_its_name() -> None:
 
 
 def test_the_certificates_key() -> None:
-    """Expect the client certificate's own key to sign, and its thumbprint to stand in the header."""
+    """Expect the client certificate's key to sign, and its thumbprint in the header."""
     certificate = identities.certificate()
     header, _, signature, signed = parts(form_of(PrivateKeyJwt(), certificate=certificate)["client_assertion"])
     assert header["x5t#S256"] == certificate.x5t_s256
@@ -120,7 +120,7 @@ def test_the_certificates_key() -> None:
 
 
 def test_a_key_of_its_own_has_no_thumbprint() -> None:
-    """Expect the certificate to stay out of a proof that another key signs."""
+    """Expect no thumbprint of the certificate if another key signs."""
     form = form_of(PrivateKeyJwt(key=pem(EC_KEY)), certificate=identities.certificate())
     assert "x5t#S256" not in parts(form["client_assertion"])[0]
 
@@ -150,7 +150,7 @@ def test_an_assertion_is_a_secret() -> None:
     ],
 )
 def test_what_is_missing_is_found_when_the_configuration_is_made(method: Any, secret: str | None, field: str) -> None:
-    """Expect no other method in its place, and no call."""
+    """Expect an error instead of another method, before anything is sent."""
     with pytest.raises(seic.ConfigurationError) as caught:
         seic.Config(
             provider=provider(method),
@@ -178,7 +178,7 @@ ALIASES = {
 
 
 def settings(method: Any, *, certificate: bool, aliases: dict[str, str]) -> seic.Config:
-    """Settings of a client at a provider with aliases."""
+    """Return the configuration of a client at a provider with aliases."""
     return seic.Config(
         provider=attrs.evolve(
             provider(method, mtls_endpoint_aliases=aliases),
@@ -228,12 +228,12 @@ def test_the_mutual_tls_aliases(method: Any) -> None:
 
 
 def test_a_client_without_a_certificate_stays_at_the_usual_endpoint() -> None:
-    """Expect the aliases to be left alone."""
+    """Expect the aliases not to be used."""
     assert settings(seic.ClientSecretBasic(), certificate=False, aliases=ALIASES).token_url == TOKEN_URL
 
 
 def test_aliases_without_a_token_endpoint() -> None:
-    """Expect an error and no fall-back, for its tokens would be bound to nothing."""
+    """Expect an error and no fallback: its tokens would not be bound to the certificate."""
     with pytest.raises(seic.ConfigurationError) as caught:
         settings(seic.ClientSecretBasic(), certificate=True, aliases={"revocation_endpoint": "https://a.example/r"})
     assert caught.value.field == "provider.mtls_endpoint_aliases"
@@ -242,7 +242,7 @@ def test_aliases_without_a_token_endpoint() -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("missing", sorted(ALIASES.keys() - {"token_endpoint"}))
 def test_aliases_without_another_endpoint(method: Any, missing: str) -> None:
-    """Expect an error that names it, however the client proves itself: the usual endpoint is no silent fall-back."""
+    """Expect an error that names it with any client authentication: there is no fallback to the usual endpoint."""
     aliases = {name: url for name, url in ALIASES.items() if name != missing}
     config = settings(method, certificate=True, aliases=aliases)
     with pytest.raises(seic.ConfigurationError, match=missing) as caught:
@@ -251,24 +251,27 @@ def test_aliases_without_another_endpoint(method: Any, missing: str) -> None:
 
 
 def test_an_alias_that_is_the_usual_endpoint() -> None:
-    """Expect it to be used where the user says so."""
+    """Expect it to be used if the user sets it."""
     aliases = {**ALIASES, "revocation_endpoint": "https://idp.example/revoke"}
     config = settings(seic.ClientSecretBasic(), certificate=True, aliases=aliases)
     assert url_of("revocation_endpoint", config) == "https://idp.example/revoke"
 
 
 def test_a_path_beside_an_alias() -> None:
-    """Expect an endpoint that is a path to lie on the host of the token endpoint's alias, and to need none itself."""
+    """Expect an endpoint that is a path to be on the host of the token endpoint's alias, without its own alias."""
     aliases = {"token_endpoint": ALIASES["token_endpoint"]}
     config = settings(seic.ClientSecretBasic(), certificate=True, aliases=aliases)
-    beside = attrs.evolve(config.provider, revocation_url="/end")
-    assert url_of("revocation_endpoint", attrs.evolve(config, provider=beside)) == "https://mtls.idp.example/end"
-    aliased = attrs.evolve(config, provider=attrs.evolve(beside, mtls_endpoint_aliases=ALIASES))
+    provider_with_path = attrs.evolve(config.provider, revocation_url="/end")
+    assert (
+        url_of("revocation_endpoint", attrs.evolve(config, provider=provider_with_path))
+        == "https://mtls.idp.example/end"
+    )
+    aliased = attrs.evolve(config, provider=attrs.evolve(provider_with_path, mtls_endpoint_aliases=ALIASES))
     assert url_of("revocation_endpoint", aliased) == ALIASES["revocation_endpoint"]
 
 
 def test_an_alias_has_to_be_https() -> None:
-    """Expect it to be judged as every URL of a provider is."""
+    """Expect it to be checked as every URL of a provider is."""
     with pytest.raises(seic.ConfigurationError) as caught:
         provider(None, mtls_endpoint_aliases={"token_endpoint": "http://idp.example/token"})
     assert caught.value.field == "provider.mtls_endpoint_aliases['token_endpoint']"

@@ -1,4 +1,4 @@
-"""A person's login."""
+"""Logins of users."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _challenge(verifier: str | None) -> str:
 
 
 def test_the_platforms_login() -> None:
-    """Expect the platform's name of the redirect, its scope, and no challenge, which no document of it knows."""
+    """Expect the platform's parameter of the redirect URI, its scope, and no code challenge."""
     login = _begin(SEI_PLATFORM)
     assert login.code_verifier is None
     assert _query(login) == {
@@ -77,7 +77,7 @@ def test_the_standards_login() -> None:
 
 
 def test_a_login_that_says_less() -> None:
-    """Expect neither redirect nor scope where none is named."""
+    """Expect neither redirect URI nor scope if none is set."""
     login = _begin(attrs.evolve(OAUTH2, takes_pkce=False), redirect_uri=None)
     assert _query(login).keys() == {"tenant", "response_type", "client_id", "state"}
 
@@ -89,7 +89,7 @@ def test_a_login_longer_than_a_url_may_be() -> None:
 
 
 def test_other_sessions_end_only_when_asked() -> None:
-    """Expect the platform's parameter on request, and never unasked."""
+    """Expect the platform's parameter only if it is requested."""
     assert _query(_begin(SEI_PLATFORM, end_other_sessions=True))["endOtherSessions"] == ["true"]
     assert "endOtherSessions" not in _query(_begin(SEI_PLATFORM))
 
@@ -142,7 +142,7 @@ def test_the_code_of_a_callback(callback: str) -> None:
     ],
 )
 def test_a_callback_that_is_no_answer(callback: str, problem: str) -> None:
-    """Expect the state to be judged before all else, and a parameter that stands twice to count as missing."""
+    """Expect the state to be checked first, and a repeated parameter to count as missing."""
     with pytest.raises(InvalidTokenResponse) as caught:
         _code(callback)
     assert caught.value.problem == problem
@@ -181,7 +181,7 @@ def test_a_callback_of_the_issuer(provider: Provider, iss: str) -> None:
     ],
 )
 def test_a_callback_of_another_issuer(provider: Provider, iss: str, answer: str) -> None:
-    """Expect it to be refused before its code or its error is believed: who answers was not asked (RFC 9207 §2.4)."""
+    """Expect it to be refused before its code or its error is read (RFC 9207 §2.4)."""
     with pytest.raises(InvalidTokenResponse) as caught:
         _code(f"?{answer}&state={STATE}{iss}", provider=provider)
     assert caught.value.problem == "iss"
@@ -189,7 +189,7 @@ def test_a_callback_of_another_issuer(provider: Provider, iss: str, answer: str)
 
 
 def test_a_promise_of_an_issuer_that_nobody_names() -> None:
-    """Expect the setting to be named, for there is nothing to compare with."""
+    """Expect the missing setting to be named."""
     provider = attrs.evolve(OAUTH2, issuer_in_callback=True)
     with pytest.raises(ConfigurationError) as caught:
         _code(f"?code=c&state={STATE}&iss=x", provider=provider)
@@ -197,7 +197,7 @@ def test_a_promise_of_an_issuer_that_nobody_names() -> None:
 
 
 def test_a_login_compares_the_issuer() -> None:
-    """Expect the same of the ready-made login."""
+    """Expect a login to check the issuer."""
     login = Login.begin(
         provider=attrs.evolve(PROMISED, authorize_url=f"{ISSUER}/login"), client_id="c", redirect_uri=None
     )
@@ -207,13 +207,13 @@ def test_a_login_compares_the_issuer() -> None:
 
 
 def test_an_empty_state_matches_nothing() -> None:
-    """Expect a state that was forgotten not to let every callback in."""
+    """Expect an empty state to match no callback."""
     with pytest.raises(InvalidTokenResponse):
         _code("https://app.example/back?code=a", state="")
 
 
 def test_a_login_that_failed() -> None:
-    """Expect the provider's code and words, cleaned, for a callback that is ours."""
+    """Expect the provider's code and description, sanitized."""
     with pytest.raises(TokenRequestRefused, match="access_denied: no\\? thanks") as caught:
         _code(f"https://app.example/back?error=access_denied&error_description=no%3F%0Athanks&state={STATE}")
     assert (caught.value.status, caught.value.code) == (None, "access_denied")
@@ -229,7 +229,7 @@ def test_any_callback_is_a_code_or_an_error(callback: str) -> None:
 
 
 def test_a_whole_login() -> None:
-    """Expect the grant to carry the code, the redirect, the verifier behind the challenge, and the subject."""
+    """Expect the grant to have the code, the redirect URI, the verifier of the challenge, and the subject."""
     login = _begin(OAUTH2)
     query = _query(login)
     grant = login.finish(f"https://app.example/back?code=c&state={query['state'][0]}", subject="me")
@@ -241,7 +241,7 @@ def test_a_whole_login() -> None:
 
 
 def test_a_login_at_the_platform() -> None:
-    """Expect no verifier, and the wish to end other sessions to reach the token call."""
+    """Expect no verifier, and `endOtherSessions` in the token request."""
     login = _begin(SEI_PLATFORM, end_other_sessions=True)
     grant = login.finish(f"code=c&state={login.state}")
     assert grant.code_verifier is None
@@ -251,7 +251,7 @@ def test_a_login_at_the_platform() -> None:
 
 @pytest.mark.parametrize("first", ["code=c&state={}", "code=c&state=other", "error=access_denied&state={}"])
 def test_a_login_finishes_once(first: str) -> None:
-    """Expect a state to be spent by its first use, whether that succeeded or not."""
+    """Expect a state to work once, whether the first use succeeded or not."""
     login = _begin(SEI_PLATFORM)
     with contextlib.suppress(TokenError):
         login.finish(first.format(login.state))
@@ -260,7 +260,7 @@ def test_a_login_finishes_once(first: str) -> None:
 
 
 def test_logins_differ_and_keep_their_secrets() -> None:
-    """Expect a state and a verifier of its own for each, neither in a repr."""
+    """Expect another state and verifier for each, neither in a repr."""
     one, two = _begin(OAUTH2), _begin(OAUTH2)
     assert uuid.UUID(one.state).version == 4
     assert re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", one.code_verifier or "")
@@ -280,7 +280,7 @@ def test_logins_differ_and_keep_their_secrets() -> None:
     ids=["production", "test", "own hosts"],
 )
 def test_where_a_person_logs_in(where: dict[str, Any], url: str) -> None:
-    """Expect the API host, for a browser has no client certificate."""
+    """Expect the API host, because a browser has no client certificate."""
     login = Login.begin(provider=SEI_PLATFORM, client_id="id", redirect_uri=None, **where)
     assert login.url.partition("?")[0] == url
 
@@ -296,7 +296,7 @@ def test_where_a_person_logs_in(where: dict[str, Any], url: str) -> None:
     ],
 )
 def test_nowhere_to_log_in(provider: Provider, where: dict[str, Any], field: str) -> None:
-    """Expect what is missing to be named."""
+    """Expect the missing setting to be named."""
     with pytest.raises(ConfigurationError) as caught:
         Login.begin(provider=provider, client_id="id", redirect_uri=None, **where)
     assert caught.value.field == field

@@ -1,4 +1,4 @@
-"""What a refused API call says about itself."""
+"""Challenges, `Retry-After`, and 401 replies about the token."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ NOW = 784111770.0
     ],
 )
 def test_retry_after(value: str | None, seconds: float | None) -> None:
-    """Expect seconds and each form of an HTTP-date, at most a year, and None for nonsense."""
+    """Expect seconds and each form of an HTTP-date, at most a year, and None for malformed values."""
     assert parse_retry_after(value, now=NOW) == seconds
 
 
@@ -58,7 +58,7 @@ def test_retry_after(value: str | None, seconds: float | None) -> None:
 @example("Mon, 1 Jan 1 00:00:00 +9999")
 @example("Fri, 31 Dec 9999 23:59:59 -2359")
 def test_retry_after_never_raises(value: str) -> None:
-    """Expect any text to be a pause within the bounds, or none."""
+    """Expect a pause within the bounds or None for any string."""
     seconds = parse_retry_after(value, now=NOW)
     assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER
 
@@ -89,7 +89,7 @@ def test_retry_after_never_raises(value: str) -> None:
             id="two headers",
         ),
         pytest.param(
-            ["Negotiate abc==, Bearer"], [Challenge("negotiate"), Challenge("bearer")], id="a token68 is no scheme"
+            ["Negotiate abc==, Bearer"], [Challenge("negotiate"), Challenge("bearer")], id="a token68 is not a scheme"
         ),
         pytest.param(
             ["Negotiate, Basic, Bearer"], [Challenge(s) for s in ("negotiate", "basic", "bearer")], id="bare list"
@@ -108,14 +108,14 @@ def test_challenges(values: list[str], challenges: list[Challenge]) -> None:
 
 @given(st.lists(st.text() | st.text(alphabet='Bearer="\\, a=1;\t'), max_size=3))
 def test_challenges_never_raise(values: list[str]) -> None:
-    """Expect any text to be read, into schemes in lower case."""
+    """Expect schemes in lower case for any string."""
     for challenge in parse_challenges(values):
         assert challenge.scheme == challenge.scheme.lower() != ""
 
 
 @pytest.mark.parametrize("unit", ['"', '\\"', 'a="', "a ", "a=", ",", " ", "=", "a\t", 'a="\\', "é"])
 def test_challenges_are_read_in_linear_steps(unit: str) -> None:
-    """Expect a header made to be slow to end; were it quadratic, this test would not come back."""
+    """Expect a crafted header to be parsed in linear time; in quadratic time this test would not end."""
     parse_challenges([unit * 500_000])
 
 
@@ -141,14 +141,14 @@ _GATEWAY = {"message": "m", "trackingId": "t", "transient": "false"}
         pytest.param(['Bearer error="insufficient_scope", Bearer error="invalid_token"'], None, id="one of two"),
         pytest.param([], {"code": "gateway.authentication.failure", **_GATEWAY}, id="the gateway's code"),
         pytest.param([], {"code": "gateway.token.expired", **_GATEWAY}, id="a code that names the token"),
-        pytest.param(['Basic realm="x"'], {"code": "invalid_access_token", **_GATEWAY}, id="the code, beside Basic"),
+        pytest.param(['Basic realm="x"'], {"code": "invalid_access_token", **_GATEWAY}, id="the code, with Basic"),
         pytest.param([], {"error": "invalid_token"}, id="RFC 6750 in the body"),
-        pytest.param([], {"error": {"code": 401, "message": "Invalid access token"}}, id="a message beside a number"),
+        pytest.param([], {"error": {"code": 401, "message": "Invalid access token"}}, id="a message with a number"),
         pytest.param([], {"ErrorCode": "InvalidToken", "Error": "e", "Hint": "h"}, id="the platform's other form"),
     ],
 )
 def test_it_speaks_of_the_token(challenges: list[str], body: object) -> None:
-    """Expect a Bearer challenge, or a code that names token or authentication, to call for a new token."""
+    """Expect a Bearer challenge, or a code about token or authentication, to need a new token."""
     assert _unauthorized(*challenges, body=body) is True
 
 
@@ -163,14 +163,14 @@ def test_it_speaks_of_the_token(challenges: list[str], body: object) -> None:
         pytest.param(["Negotiate Bearer"], None, id="Bearer as data of another scheme"),
         pytest.param(['Digest realm="Bearer error=invalid_token"'], None, id="Bearer within a string"),
         pytest.param([], {"code": "gateway.authorization.failure", **_GATEWAY}, id="what the caller may do"),
-        pytest.param([], {"code": "account.locked", **_GATEWAY, "message": "no token"}, id="a word beside the code"),
+        pytest.param([], {"code": "account.locked", **_GATEWAY, "message": "no token"}, id="a word with the code"),
         pytest.param([], {"error": "insufficient_scope"}, id="insufficient_scope in the body"),
         pytest.param([], {"error": {"code": 401, "message": "Not yours"}}, id="a message of something else"),
         pytest.param([], {"token": "invalid"}, id="JSON in no known form"),
     ],
 )
 def test_it_does_not_speak_of_the_token(challenges: list[str], body: object) -> None:
-    """Expect everything else to be handed on: a new token would not help, and would cost a token request."""
+    """Expect False otherwise: a new token would not help, and would cost a token request."""
     assert _unauthorized(*challenges, body=body) is False
 
 
@@ -185,7 +185,7 @@ def test_it_does_not_speak_of_the_token(challenges: list[str], body: object) -> 
     ],
 )
 def test_a_provider_may_document_the_bare_status(challenges: list[str], body: object, expected: bool) -> None:
-    """Expect a bare 401 to mean the token where the provider's documents say so, and only a bare one."""
+    """Expect a 401 without explanation to be about the token if the provider is configured so."""
     assert _unauthorized(*challenges, body=body, provider=OAUTH2) is expected
     strict = attrs.evolve(OAUTH2, bare_401_means_token=False)
     assert _unauthorized(*challenges, body=body, provider=strict) is False
@@ -193,6 +193,6 @@ def test_a_provider_may_document_the_bare_status(challenges: list[str], body: ob
 
 @given(body=st.binary(), challenge=st.text(st.characters(max_codepoint=255)))
 def test_any_reply_speaks_or_does_not(body: bytes, challenge: str) -> None:
-    """Expect a plain answer for any reply."""
+    """Expect True or False for any reply."""
     headers = httpx.Headers([(b"WWW-Authenticate", challenge.encode("latin-1"))])
     assert is_token_rejected(provider=SEI_GATEWAY, headers=headers, body=body) in (True, False)

@@ -67,14 +67,14 @@ def test_basic_raw_sends_the_pair_as_it_is(client_secret: str, pair: bytes) -> N
 
 
 def test_basic_raw_refuses_a_colon_in_the_id() -> None:
-    """Expect an id that would move the border between id and secret to be refused by name."""
+    """Expect an id with a colon to be refused, because the secret would start there."""
     with pytest.raises(ConfigurationError, match="colon") as caught:
         _basic(ClientSecretBasic(form_encoded=False), "a:b", "secret")
     assert caught.value.field == "client_id"
 
 
 def test_post_writes_the_form_only() -> None:
-    """Expect client_secret_post to touch the form and leave the headers alone."""
+    """Expect client_secret_post to change the form only."""
     headers: dict[str, str] = {}
     form = {"grant_type": "client_credentials"}
     ClientSecretPost().apply(headers, form, _context("id", "s e"))
@@ -85,7 +85,7 @@ def test_post_writes_the_form_only() -> None:
 @pytest.mark.parametrize("method", [ClientSecretBasic(), ClientSecretBasic(form_encoded=False), ClientSecretPost()])
 @pytest.mark.parametrize("missing", [None, ""])
 def test_a_missing_secret_is_named(method: ClientAuthentication, missing: str | None) -> None:
-    """Expect each method that needs a secret to name the setting that is missing."""
+    """Expect an error that names the missing setting."""
     with pytest.raises(ConfigurationError, match="client_secret") as caught:
         method.apply({}, {}, _context("id", missing))
     assert caught.value.field == "client_secret"
@@ -110,7 +110,7 @@ def test_the_default_is_basic_form_encoded() -> None:
 
 @pytest.mark.parametrize("client_secret", [None, "s"])
 def test_the_id_alone(client_secret: str | None) -> None:
-    """Expect a public client, or one that its certificate proves, to send its id and never a secret."""
+    """Expect a public client to send its id and no secret."""
     headers: dict[str, str] = {}
     form: dict[str, str] = {}
     ClientIdOnly().apply(headers, form, _context("id", client_secret))
@@ -132,7 +132,7 @@ def test_the_id_alone(client_secret: str | None) -> None:
 def test_the_hint_for_refused_credentials(
     method: ClientAuthentication | None, client_id: str, client_secret: str | None, words: str | None
 ) -> None:
-    """Expect the other reading of Basic to be named exactly where it makes a difference, and no credential with it."""
+    """Expect the other encoding of Basic to be named if it makes a difference, without the credentials."""
     provider = Provider(token_url="/t", client_authentication=method)
     with pytest.raises(TokenRequestRefused) as caught:
         request_token(config_of(provider, client_id=client_id, client_secret=client_secret), reply(status=401))

@@ -1,4 +1,4 @@
-"""Answers of the token endpoint that are no success, as errors that say what to do."""
+"""Error responses of the token endpoint, as errors with advice."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _error(
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 599])
 def test_unavailable(status: int) -> None:
-    """Expect what may pass by itself to be told from a refusal, with its status and the host."""
+    """Expect another error class than for a refusal, with the status and the host."""
     error = _error(status)
     assert isinstance(error, TokenEndpointUnavailable)
     assert (error.status, error.retry_after, error.tracking_id) == (status, None, None)
@@ -68,7 +68,7 @@ def test_unavailable(status: int) -> None:
     ],
 )
 def test_unavailable_names_the_pause(value: str, seconds: float | None) -> None:
-    """Expect a `Retry-After` in seconds, as a date, and none where it makes no sense."""
+    """Expect a `Retry-After` in seconds, or as a date; a malformed one is ignored."""
     error = _error(503, headers={"Retry-After": value})
     assert isinstance(error, TokenEndpointUnavailable)
     assert error.retry_after == seconds
@@ -86,7 +86,7 @@ def test_refused(status: int) -> None:
 
 
 def test_refused_in_the_gateways_words() -> None:
-    """Expect code, message and tracking id of the gateway, and what a person can do."""
+    """Expect code, message and tracking id of the gateway, and advice."""
     error = _error(401, REFUSED)
     assert isinstance(error, TokenRequestRefused)
     assert error.code == "gateway.authentication.failure"
@@ -103,7 +103,7 @@ def test_refused_in_the_gateways_words() -> None:
         pytest.param({"RequestTrackingID": "header-id"}, SEI_GATEWAY, "header-id", id="in any case"),
         pytest.param({}, SEI_GATEWAY, "body-id", id="body"),
         pytest.param({"requesttrackingid": "header-id"}, OAUTH2, "body-id", id="a header the provider does not know"),
-        pytest.param({"requesttrackingid": "a\x1b[1mb"}, SEI_GATEWAY, "body-id", id="a header that is no id"),
+        pytest.param({"requesttrackingid": "a\x1b[1mb"}, SEI_GATEWAY, "body-id", id="a header that is not an id"),
     ],
 )
 def test_the_tracking_id(headers: dict[str, str], provider: Provider, tracking_id: str) -> None:
@@ -154,7 +154,7 @@ def test_transient(transient: object, expected: bool) -> None:
     ],
 )
 def test_advice_follows_the_code(body: dict[str, str], advice: str) -> None:
-    """Expect each code of RFC 6749 §5.2 to come with what to do about it."""
+    """Expect advice for each code of RFC 6749 §5.2."""
     error = _error(400, body)
     assert isinstance(error, TokenRequestRefused)
     assert error.code == body["error"]
@@ -173,19 +173,19 @@ def test_advice_follows_the_code(body: dict[str, str], advice: str) -> None:
     ],
 )
 def test_a_hint_is_for_refused_credentials(status: int, body: bytes | dict[str, str], hinted: bool) -> None:
-    """Expect the caller's hint where the client or its credentials are in doubt, and nowhere else."""
+    """Expect the caller's hint if the client's credentials may be wrong, and only then."""
     assert ("perhaps raw" in _error(status, body, hint="perhaps raw").message) is hinted
 
 
 @pytest.mark.parametrize(("provider", "named"), [(SEI_PLATFORM, True), (OAUTH2, False)], ids=["platform", "plain"])
 def test_the_life_of_a_code_is_named(provider: Provider, named: bool) -> None:
-    """Expect a refused grant to recall how short a code lives, where that is known."""
+    """Expect a refused grant to name the lifetime of a code, if it is known."""
     message = _error(400, {"error": "invalid_grant"}, provider=provider).message
     assert ("a code lives 20 s" in message) is named
 
 
 def test_logged_in_elsewhere_names_the_remedy_and_its_price() -> None:
-    """Expect the platform's single session to be explained, with what ending the other one means."""
+    """Expect an explanation of the platform's single session, and of the effect of ending the other one."""
     error = _error(403, {"error": {"code": 403, "message": "logged out", "subcode": "018", "errorid": "e-1"}})
     assert isinstance(error, TokenRequestRefused)
     assert error.tracking_id == "e-1"
@@ -206,7 +206,7 @@ def test_logged_in_elsewhere_names_the_remedy_and_its_price() -> None:
 )
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_named_and_not_followed(status: int, location: str | None, target: str) -> None:
-    """Expect to whom it leads, without path, query or user, and that it is not followed."""
+    """Expect the host of the target, without path, query and user, and no second request."""
     error = _error(status, headers={} if location is None else {"Location": location})
     assert isinstance(error, InvalidTokenResponse)
     assert target in error.message
@@ -225,7 +225,7 @@ def test_a_status_that_ends_nothing(status: int) -> None:
 
 @pytest.mark.parametrize("status", [400, 503])
 def test_the_providers_words_are_cleaned(status: int) -> None:
-    """Expect no secret, no forged line and no flood in an error's message or attributes."""
+    """Expect no secret, no line break and no long text in an error's message and attributes."""
     error = _error(status, {"error": "c\nhunter2", "error_description": "was hunter2\n" + "x" * 5_000})
     shown = repr(vars(error)) + str(error)
     assert "hunter2" not in shown
@@ -264,7 +264,7 @@ _OUR_WORDS: list[Any] = [
 @pytest.mark.parametrize(("status", "body"), _OUR_WORDS)
 @given(secret=st.sampled_from(["a", "e", "the", "token", "grant", "_", " ", "reply"]) | st.text(min_size=1, max_size=3))
 def test_a_short_secret_garbles_no_words_of_ours(status: int, body: bytes, secret: str) -> None:
-    """Expect only what came from outside to be masked: our sentence, and codes that the RFCs name, stay readable."""
+    """Expect only the provider's text to be redacted, not our message or codes of the RFCs."""
     error, plain = (_error(status, body, secrets=secrets) for secrets in ((secret,), ()))
     assert error.message == plain.message
     for field in ("code", "problem"):
@@ -272,7 +272,7 @@ def test_a_short_secret_garbles_no_words_of_ours(status: int, body: bytes, secre
 
 
 def test_a_short_secret_in_words_from_outside_is_masked() -> None:
-    """Expect whatever the provider wrote to be masked, a property's name and a code of its own included."""
+    """Expect the provider's text to be redacted, names of properties and its own codes included."""
     described = _error(400, {"error": "own_a", "error_description": "a b"}, secrets=("a",))
     assert isinstance(described, TokenRequestRefused)
     assert (described.code, described.description) == ("own_***", "*** b")

@@ -59,7 +59,7 @@ def test_the_platforms_call() -> None:
 
 
 def test_introspection() -> None:
-    """Expect the token in the form and the client's proof (RFC 7662 §2.1)."""
+    """Expect the token in the form, and client authentication (RFC 7662 §2.1)."""
     request = _request(STANDARD)
     assert (request.method, str(request.url)) == ("POST", "https://api.example/introspect")
     assert request.content == b"token=abc"
@@ -76,7 +76,7 @@ def test_a_provider_that_has_none(provider: Provider) -> None:
 
 @pytest.mark.parametrize("member", ["scope", "token_type", "client_id", "username", "email", "app_name", "status"])
 def test_a_description_that_echoes_a_token(member: str) -> None:
-    """Expect what is shown to have neither the token that was asked about nor those of the reply."""
+    """Expect no token in the repr, neither the described one nor those of the reply."""
     info = _info(STANDARD, {"active": True, "refresh_token": "another-token", member: "x abc another-token"})
     assert "x *** ***" in repr(info)
     assert "abc" not in repr(info)
@@ -106,7 +106,7 @@ def test_the_platforms_reply() -> None:
     ("expires_in", "active"), [(1, True), ("1", True), (None, True), (0, False), ("-1", False)], ids=repr
 )
 def test_the_platform_describes_live_tokens(expires_in: object, active: bool) -> None:
-    """Expect a token to be active unless its life is over."""
+    """Expect a token to be active unless it has expired."""
     assert _info(SEI_PLATFORM, {"expires_in": expires_in, "status": "approved"}).active is active
 
 
@@ -114,14 +114,14 @@ def test_the_platform_describes_live_tokens(expires_in: object, active: bool) ->
     ("status", "active"), [("approved", True), ("Approved", True), ("revoked", False), (None, True)], ids=repr
 )
 def test_the_platforms_word_for_a_token(status: str | None, active: bool) -> None:
-    """Expect a token to be active by the one word for that which is documented, or without any."""
+    """Expect a token to be active with the documented status, or without a status."""
     info = _info(SEI_PLATFORM, {**PLATFORM_REPLY, "status": status})
     assert (info.active, info.status) == (active, status)
 
 
 @pytest.mark.parametrize("body", [{}, {"access_token": "abc"}, {"expires_in": "x", "status": []}])
 def test_a_success_of_the_platforms_that_describes_nothing(body: object) -> None:
-    """Expect no token to be called active for it."""
+    """Expect an error instead of an active token."""
     with pytest.raises(InvalidTokenResponse) as caught:
         _info(SEI_PLATFORM, body)
     assert "describes no token" in caught.value.problem
@@ -142,12 +142,12 @@ def test_a_success_of_the_platforms_that_describes_nothing(body: object) -> None
     ("provider", "rest"), [(STANDARD, {"active": True}), (SEI_PLATFORM, PLATFORM_REPLY)], ids=["plain", "platform"]
 )
 def test_scopes(provider: Provider, rest: dict[str, object], scope: object, read: str) -> None:
-    """Expect a list to be joined as in a token's reply."""
+    """Expect a list to be joined as in a token reply."""
     assert _info(provider, {**rest, "scope": scope}).scope == read
 
 
 def test_a_token_that_is_no_access_token() -> None:
-    """Expect the word for it to stand as the provider wrote it (RFC 8693 §2.2.1)."""
+    """Expect the type as the provider wrote it (RFC 8693 §2.2.1)."""
     assert _info(STANDARD, {"active": True, "token_type": "N_A"}).token_type == "N_A"
 
 
@@ -162,7 +162,7 @@ def test_the_introspected_reply() -> None:
 
 
 def test_an_end_that_has_passed_by_our_clock() -> None:
-    """Expect the provider's word on the token, and no seconds below nought."""
+    """Expect the provider's `active`, and no negative seconds."""
     info = _info(STANDARD, {"active": True, "exp": 999})
     assert (info.active, info.expires_in) == (True, 0.0)
 
@@ -171,7 +171,7 @@ def test_an_end_that_has_passed_by_our_clock() -> None:
     ("value", "active"), [(True, True), (False, False), ("true", True), ("FALSE", False)], ids=repr
 )
 def test_introspection_says_whether_a_token_lives(value: object, active: bool) -> None:
-    """Expect its word, as a boolean or as a gateway's string."""
+    """Expect `active` as a boolean or as a string."""
     assert _info(STANDARD, {"active": value}).active is active
 
 
@@ -195,7 +195,7 @@ def test_a_success_that_is_no_description(body: object, problem: str) -> None:
 
 @pytest.mark.parametrize(("provider", "hinted"), [(SEI_PLATFORM, True), (STANDARD, False)], ids=["platform", "plain"])
 def test_a_refusal(provider: Provider, hinted: bool) -> None:
-    """Expect the platform's 401 to name the dead token as a cause: the token is the caller's proof there."""
+    """Expect the platform's 401 to name the token as a possible cause, because it authenticates the call."""
     with pytest.raises(TokenRequestRefused) as caught:
         _info(provider, b"", status=401)
     assert ("not valid any more" in str(caught.value)) is hinted

@@ -1,4 +1,4 @@
-"""Keys and signatures, each checked by cryptography alone, not by what made them."""
+"""Keys and signatures, verified with cryptography and not with joserfc."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512(
 
 @pytest.mark.parametrize("algorithm", ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"])
 def test_rsa(algorithm: str) -> None:
-    """Expect a signature that the public key proves, of the algorithm that was asked for."""
+    """Expect a signature that the public key verifies, with the requested algorithm."""
     header, claims, signature, signed = parts(
         read_key(pem(RSA_KEY), field="key", algorithm=algorithm).sign({"a": 1}, kid="k")
     )
@@ -45,7 +45,7 @@ def test_rsa(algorithm: str) -> None:
     ("curve", "algorithm"), [(ec.SECP256R1(), "ES256"), (ec.SECP384R1(), "ES384"), (ec.SECP521R1(), "ES512")]
 )
 def test_elliptic_curves(curve: ec.EllipticCurve, algorithm: str) -> None:
-    """Expect the algorithm of the curve, and the two halves of the signature side by side (RFC 7518 §3.4)."""
+    """Expect the algorithm of the curve, and the concatenated halves of the signature (RFC 7518 §3.4)."""
     key = ec.generate_private_key(curve)
     header, _, signature, signed = parts(read_key(pem(key), field="key").sign({}))
     half = len(signature) // 2
@@ -73,7 +73,7 @@ def test_a_secret() -> None:
 
 @pytest.mark.parametrize(("algorithm", "needed"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
 def test_a_short_secret(algorithm: str, needed: int) -> None:
-    """Expect as many bytes to be demanded as the hash has (RFC 7518 §3.2)."""
+    """Expect at least as many bytes as the hash has (RFC 7518 §3.2)."""
     assert read_secret("s" * needed, algorithm=algorithm).algorithm == algorithm
     with pytest.raises(ConfigurationError, match=f"{needed} bytes") as caught:
         read_secret("s" * (needed - 1), algorithm=algorithm)
@@ -115,7 +115,7 @@ def test_where_a_key_may_stand(tmp_path: Path) -> None:
     ],
 )
 def test_a_key_that_cannot_sign(material: Any, options: dict[str, str], words: str) -> None:
-    """Expect the setting, what is wrong, and nothing of the key or of OpenSSL's exception."""
+    """Expect the setting and the defect, without the key and without OpenSSL's exception."""
     with pytest.raises(ConfigurationError, match=words) as caught:
         read_key(material, field="key", **options)
     assert caught.value.field == "key"
@@ -135,7 +135,7 @@ def test_a_key_that_cannot_sign(material: Any, options: dict[str, str], words: s
     ],
 )
 def test_a_mistake_in_a_file_names_it(content: bytes | None, password: str | None, words: str, tmp_path: Path) -> None:
-    """Expect the setting, the file, what is wrong and what to do."""
+    """Expect the setting, the file, the defect and the advice."""
     path = tmp_path / "signing.key"
     if content is None:
         path.mkdir()
@@ -147,7 +147,7 @@ def test_a_mistake_in_a_file_names_it(content: bytes | None, password: str | Non
 
 
 def test_what_a_damaged_key_says_is_never_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Expect a key that lost more than its first and last line, given as a text, not to be quoted as paths are."""
+    """Expect a damaged key in a string not to be quoted like a path."""
     monkeypatch.chdir(tmp_path)
     body = b"".join(pem(EC_KEY).splitlines()[1:-1]).decode()
     for text in (body[1:], body[:-8], f"x{body}"):
@@ -156,9 +156,9 @@ def test_what_a_damaged_key_says_is_never_repeated(tmp_path: Path, monkeypatch: 
         assert body[10:40] not in str(caught.value)
 
 
-@pytest.mark.parametrize("form", ["utf-16", "proc-type", "pkcs12", "crlf", "base64", "beside its certificate"])
+@pytest.mark.parametrize("form", ["utf-16", "proc-type", "pkcs12", "crlf", "base64", "with its certificate"])
 def test_a_key_in_any_format_of_a_certificates(form: str, tmp_path: Path) -> None:
-    """Expect what opens as a client certificate's key to open here."""
+    """Expect every format of a client certificate's key."""
     minted = mint()
     made = {
         "utf-16": lambda: minted.key_pem.decode().encode("utf-16"),
@@ -166,7 +166,7 @@ def test_a_key_in_any_format_of_a_certificates(form: str, tmp_path: Path) -> Non
         "pkcs12": lambda: openssl("pkcs12", "-export", "-in", "@", "-passout", "pass:pass", given=minted.pair),
         "crlf": lambda: minted.key_pem.replace(b"\n", b"\r\n"),
         "base64": lambda: b"".join(minted.key_pem.splitlines()[1:-1]),
-        "beside its certificate": lambda: minted.pair,
+        "with its certificate": lambda: minted.pair,
     }[form]()
     path = tmp_path / "signing.key"
     path.write_bytes(made)
@@ -176,7 +176,7 @@ def test_a_key_in_any_format_of_a_certificates(form: str, tmp_path: Path) -> Non
 
 
 def test_the_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Expect the command that installs it."""
+    """Expect the command that installs the extra."""
     monkeypatch.setitem(sys.modules, "joserfc", None)
     for call in (
         lambda: require_jose("key"),
@@ -189,7 +189,7 @@ def test_the_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_key_keeps_its_secret() -> None:
-    """Expect the public part alone in `public`, and nothing in a repr."""
+    """Expect only the public part in `public`, and nothing in a repr."""
     key = new_key()
     assert set(key.public) == {"kty", "crv", "x", "y"}
     private = key.key.as_dict(private=True)["d"]

@@ -1,4 +1,4 @@
-"""JSON, read strictly."""
+"""Strict parsing of JSON."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _sized(size: int) -> bytes:
     ],
 )
 def test_a_defect_is_named(body: bytes, words: str) -> None:
-    """Expect each defect to have words of its own."""
+    """Expect a separate message for each defect."""
     with pytest.raises(DefectiveDocument, match=words):
         read_document(body)
 
@@ -79,7 +79,7 @@ def test_a_sound_document_is_read(body: bytes, document: dict[str, object]) -> N
 
 
 def test_the_limits_are_inclusive() -> None:
-    """Expect the deepest and the longest document that are allowed to be read."""
+    """Expect documents at the limits of depth and size to be accepted."""
     read_document(_nested(MAX_DEPTH - 1))
     assert len(_sized(MAX_REPLY_BYTES)) == MAX_REPLY_BYTES
     read_document(_sized(MAX_REPLY_BYTES))
@@ -121,5 +121,5 @@ def test_any_bytes_are_a_document_or_a_defect(body: bytes) -> None:
     ],
 )
 def test_a_number_that_nothing_holds_is_the_nearest_that_something_does(number: bytes, read: float) -> None:
-    """Expect what JSON allows to be read, and to be finite, so that it can be written again."""
+    """Expect every number of JSON to be finite, so that it can be serialized again."""
     assert read_document(b'{"some": [' + number + b"]}") == {"some": [read]}

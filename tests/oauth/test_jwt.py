@@ -32,7 +32,7 @@ def _token(payload: bytes) -> str:
         pytest.param(b'{"iat": 1000, "exp": 999}', None, id="ends before it begins"),
         pytest.param(b'{"iat": 90000, "exp": 93600}', 3600.0, id="a clock far ahead of ours"),
         pytest.param(b'{"exp": 4600}', 2600.0, id="no beginning"),
-        pytest.param(b'{"iat": "today", "exp": 4600}', 2600.0, id="a beginning that is no time"),
+        pytest.param(b'{"iat": "today", "exp": 4600}', 2600.0, id="a start that is not a time"),
         pytest.param(b'{"exp": 2061}', 61.0, id="no beginning, and a minute and a second by our clock"),
         pytest.param(b'{"exp": 2060}', None, id="no beginning, and a minute by our clock"),
         pytest.param(b'{"exp": 1000}', None, id="no beginning, and over by our clock"),

@@ -1,4 +1,4 @@
-"""A success without a token, and any other reply that makes no sense, is a typed error."""
+"""A success without a token, and any other malformed reply, is a typed error."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _NOT_A_TOKEN = [
     pytest.param(b'{"access_token": "a", "access_token": "b"}', "twice", id="two tokens"),
     pytest.param(b'{"access_token": "a', "truncated", id="cut off"),
     pytest.param({"error": "invalid_client"}, "the reply is an error: invalid_client", id="error"),
-    pytest.param({"access_token": "a", "error": "x"}, "the reply is an error: x", id="error beside a token"),
+    pytest.param({"access_token": "a", "error": "x"}, "the reply is an error: x", id="error with a token"),
     pytest.param({"access_token": "a", "error": ["x"]}, "the reply is an error: without a description", id="odd error"),
     pytest.param({"error": {"code": 5, "message": "m"}}, "the reply is an error: 5: m", id="the platform's error"),
     pytest.param({"code": "c", "message": "m"}, "the reply is an error: c: m", id="the gateway's error"),
@@ -67,7 +67,7 @@ _NOT_A_TOKEN = [
 
 @pytest.mark.parametrize(("body", "problem"), _NOT_A_TOKEN)
 def test_a_success_that_is_no_token(body: bytes | dict[str, Any], problem: str) -> None:
-    """Expect each malformed reply to have a message of its own that names the property, the host and the call."""
+    """Expect a separate message for each malformed reply, with the property, the host and the tracking id."""
     with pytest.raises(InvalidTokenResponse) as caught:
         parse(body, headers={"requesttrackingid": "id-1"})
     assert problem in caught.value.problem
@@ -78,7 +78,7 @@ def test_a_success_that_is_no_token(body: bytes | dict[str, Any], problem: str) 
 
 
 def test_each_malformed_property_has_its_own_problem() -> None:
-    """Expect no two kinds of defect to share words, beside those that are the same defect in two spellings."""
+    """Expect different messages for different defects."""
     problems = set()
     for row in _NOT_A_TOKEN:
         with pytest.raises(InvalidTokenResponse) as caught:
@@ -97,14 +97,14 @@ def test_each_malformed_property_has_its_own_problem() -> None:
     ],
 )
 def test_an_echoed_secret_is_not_repeated(body: bytes | dict[str, Any]) -> None:
-    """Expect a server that repeats what it was sent not to bring it into an error."""
+    """Expect echoed secrets not to be in the error."""
     with pytest.raises(InvalidTokenResponse) as caught:
         parse(body)
     assert "hunter2" not in repr(vars(caught.value)) + str(caught.value) + repr(caught.value.args)
 
 
 def test_an_exchange_that_brought_no_access_token() -> None:
-    """Expect the error to say what to ask for (RFC 8693 §2.2.1)."""
+    """Expect advice in the error (RFC 8693 §2.2.1)."""
     with pytest.raises(InvalidTokenResponse, match="requested_token_type") as caught:
         parse({"access_token": "a", "token_type": "N_A", "issued_token_type": "urn:ietf:params:oauth:token-type:jwt"})
     assert "token_type" in caught.value.problem
@@ -156,7 +156,7 @@ def test_any_json_is_a_token_or_a_token_error(document: object, encoding: str) -
 def test_any_reply_is_a_token_or_a_token_error(
     document: dict[str, object], cut: int, status: int, headers: dict[str, str]
 ) -> None:
-    """Expect no other exception for replies that are nearly right, whole or cut off, under any headers."""
+    """Expect no other exception for nearly valid replies, complete or truncated, with any headers."""
     body = json.dumps(document, ensure_ascii=False).encode(errors="surrogatepass")
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     _only_a_token_or_a_token_error(body=body[: len(body) - cut], status=status, headers=httpx.Headers(raw))

@@ -1,4 +1,4 @@
-"""What a provider says about itself."""
+"""Authorization server metadata."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ DOCUMENT: dict[str, Any] = {
 
 
 class OwnMethod(ClientSecretBasic):
-    """A client authentication of the user's."""
+    """A user's own client authentication."""
 
 
 def read(document: Any, *, issuer: str = ISSUER, **options: Any) -> Provider:
@@ -68,7 +68,7 @@ def urls(issuer: str, **options: Any) -> list[str]:
 
 
 def test_a_whole_document() -> None:
-    """Expect each of its endpoints, what it offers, and the aliases that a client may need."""
+    """Expect each of its endpoints, grants and methods, and the aliases."""
     assert read(DOCUMENT) == Provider(
         name="idp.example",
         issuer=ISSUER,
@@ -85,20 +85,20 @@ def test_a_whole_document() -> None:
 
 
 def test_the_least_document() -> None:
-    """Expect Basic, the RFC's default, and every grant to be tried where the document is silent."""
+    """Expect the RFC's default, Basic, and every grant to be allowed if the document has no lists."""
     provider = read({"issuer": ISSUER, "token_endpoint": "https://idp.example/token"})
     assert (provider.client_authentication, provider.grants) == (None, None)
     assert (provider.mtls_endpoint_aliases, provider.certificate_bound_tokens) == ({}, False)
 
 
 def test_a_list_of_grants_says_nothing_of_refresh_tokens() -> None:
-    """Expect one that was handed out to be used: even the list that counts where none is given leaves them out."""
+    """Expect refresh tokens to be used although the list does not name them."""
     provider = read({**DOCUMENT, "grant_types_supported": ["authorization_code"]})
     assert provider.grants == frozenset({"authorization_code", "refresh_token"})
 
 
 def test_the_settings_of_a_base() -> None:
-    """Expect what no metadata speaks of to come from the provider that one begins with."""
+    """Expect settings that metadata does not have to come from the base."""
     base = attrs.evolve(OAUTH2, tracking_header="x-request-id", client_authentication=ClientSecretPost())
     provider = read(DOCUMENT, base=base)
     assert (provider.tracking_header, provider.name) == ("x-request-id", OAUTH2.name)
@@ -118,14 +118,14 @@ def test_the_settings_of_a_base() -> None:
     ],
 )
 def test_a_method_that_is_offered(offered: list[str], taken: object) -> None:
-    """Expect the one that needs least of those that are known."""
+    """Expect the most common of the supported methods."""
     document = {**DOCUMENT, "token_endpoint_auth_methods_supported": offered}
     assert read(document).client_authentication == taken
 
 
 @pytest.mark.parametrize(("offered", "named"), [(["something_new", "another"], "something_new, another"), ([], "none")])
 def test_methods_that_nobody_here_speaks(offered: list[str], named: str) -> None:
-    """Expect an error that names theirs and ours, and no Basic, which they did not ask for."""
+    """Expect an error with the offered and the supported methods, and no fallback to Basic."""
     document = {**DOCUMENT, "token_endpoint_auth_methods_supported": offered}
     with pytest.raises(
         ConfigurationError, match=f"offers {named}, .* client_secret_basic, .* private_key_jwt"
@@ -145,25 +145,25 @@ def test_methods_that_nobody_here_speaks(offered: list[str], named: str) -> None
 )
 @pytest.mark.parametrize("base", [OAUTH2, attrs.evolve(OAUTH2, takes_pkce=False)], ids=["does", "does not"])
 def test_code_challenges_that_are_listed(listed: list[str], taken: bool, base: Provider) -> None:
-    """Expect PKCE where S256 is offered, and none elsewhere, whatever one begins with."""
+    """Expect PKCE if S256 is offered, and none otherwise, whatever the base has."""
     assert read({**DOCUMENT, "code_challenge_methods_supported": listed}, base=base).takes_pkce is taken
 
 
 def test_code_challenges_that_are_not_listed() -> None:
-    """Expect what one begins with: a challenge to all, for who knows none ignores it (RFC 6749 §3.1)."""
+    """Expect the base's setting: a provider without PKCE ignores a challenge (RFC 6749 §3.1)."""
     assert read(DOCUMENT).takes_pkce
     assert not read(DOCUMENT, base=attrs.evolve(OAUTH2, takes_pkce=False)).takes_pkce
 
 
 @pytest.mark.parametrize(("said", "taken"), [(True, True), (False, False), (None, False)])
 def test_an_issuer_in_the_callback(said: bool | None, taken: bool) -> None:
-    """Expect the provider's promise of it to be kept (RFC 9207 §3)."""
+    """Expect the setting of the metadata (RFC 9207 §3)."""
     document = DOCUMENT if said is None else {**DOCUMENT, "authorization_response_iss_parameter_supported": said}
     assert read(document).issuer_in_callback is taken
 
 
 def test_a_method_that_is_stated() -> None:
-    """Expect it where it is offered, and an error that names the others where it is not."""
+    """Expect it if it is offered, and otherwise an error with the offered methods."""
     assert read(DOCUMENT, client_authentication=PrivateKeyJwt(key_id="k")).client_authentication == PrivateKeyJwt(
         key_id="k"
     )
@@ -176,7 +176,7 @@ def test_a_method_that_is_stated() -> None:
     "said", ["https://idp.example/tenant/", "https://idp.example", "https://IDP.example/tenant", "", None, 1]
 )
 def test_another_issuer(said: object) -> None:
-    """Expect an exact match to be demanded (RFC 8414 §3.3), a slash at the end included."""
+    """Expect an exact match to be required (RFC 8414 §3.3), with a slash at the end."""
     with pytest.raises(InvalidTokenResponse, match="issuer must be exactly"):
         read({**DOCUMENT, "issuer": said})
 
@@ -302,7 +302,7 @@ _HERE = ["http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9"]
 
 @pytest.mark.parametrize("issuer", _HERE)
 def test_an_issuer_on_this_machine(issuer: str) -> None:
-    """Expect its endpoints to be allowed there, too, and http where that was asked for and nowhere else."""
+    """Expect loopback endpoints to be allowed, and http only if it is enabled."""
     for endpoint in _HERE:
         document = {"issuer": issuer, "token_endpoint": f"{endpoint}/token"}
         assert read(document, issuer=issuer, allow_http_on_loopback=True).token_url == f"{endpoint}/token"
@@ -313,7 +313,7 @@ def test_an_issuer_on_this_machine(issuer: str) -> None:
 
 @pytest.mark.parametrize("issuer", _HERE)
 def test_an_issuer_on_this_machine_in_other_words(issuer: str) -> None:
-    """Expect the spelling to count: two names of one machine are two issuers."""
+    """Expect two names of one machine to be two issuers."""
     for said in {*_HERE, f"{issuer}/", issuer.upper()} - {issuer}:
         with pytest.raises(InvalidTokenResponse, match="issuer must be exactly"):
             read({"issuer": said, "token_endpoint": f"{issuer}/token"}, issuer=issuer, allow_http_on_loopback=True)
@@ -321,7 +321,7 @@ def test_an_issuer_on_this_machine_in_other_words(issuer: str) -> None:
 
 @pytest.mark.parametrize("host", ["idp.example", "10.0.0.1", "127.1", "localhost.", "localhost.example", "192.0.2.1"])
 def test_http_elsewhere(host: str) -> None:
-    """Expect no http for what is not loopback by its plain name or address."""
+    """Expect http to be refused for any host other than a plain loopback name or address."""
     with pytest.raises(ConfigurationError):
         read(DOCUMENT, issuer=f"http://{host}", allow_http_on_loopback=True)
 
@@ -406,6 +406,6 @@ _JSON = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(sorted(DOCUMENT)), _JSON))
 def test_any_document_is_a_provider_or_an_error(changes: dict[str, Any]) -> None:
-    """Expect no other exception, whatever stands in it."""
+    """Expect no other exception for any document."""
     with contextlib.suppress(InvalidTokenResponse, ConfigurationError):
         assert read({**DOCUMENT, **changes}).issuer == ISSUER

@@ -1,4 +1,4 @@
-"""Which grant asks for the next token."""
+"""The choice of the grant for the next token."""
 
 from __future__ import annotations
 
@@ -54,20 +54,20 @@ _EVERY_GRANT = [
 
 @pytest.mark.parametrize("grant", _EVERY_GRANT, ids=lambda grant: type(grant).__name__)
 def test_the_first_token(grant: GrantParameters) -> None:
-    """Expect the grant itself to ask for the first."""
+    """Expect the configured grant to be used first."""
     assert _next(grant, None) is grant
 
 
 @pytest.mark.parametrize("grant", _EVERY_GRANT[1:], ids=lambda grant: type(grant).__name__)
 def test_a_refresh_token_goes_first(grant: GrantParameters) -> None:
-    """Expect the token's own refresh token to ask for the next, whatever the grant."""
+    """Expect the token's own refresh token to be used with any grant."""
     following = _next(grant, PAIR)
     assert isinstance(following, RefreshToken)
     assert following.refresh_token == "r"
 
 
 def test_client_credentials_are_never_refreshed() -> None:
-    """Expect a new token to be minted even where a refresh token came along (RFC 6749 §4.4.3)."""
+    """Expect a new token to be requested although there is a refresh token (RFC 6749 §4.4.3)."""
     grant = ClientCredentials()
     assert _next(grant, PAIR) is grant
 
@@ -76,7 +76,7 @@ def test_client_credentials_are_never_refreshed() -> None:
     ("now", "refreshed"), [(1_599.9, True), (1_600.0, False), (9_999.0, False)], ids=["alive", "just dead", "long dead"]
 )
 def test_a_refresh_token_dies(now: float, refreshed: bool) -> None:
-    """Expect its own lifetime to be kept to, and a grant that can to ask again."""
+    """Expect an expired refresh token not to be used, and a repeatable grant to be used again."""
     following = _next(PASSWORD, PAIR, now=now)
     assert isinstance(following, RefreshToken) is refreshed
     assert (following is PASSWORD) is not refreshed
@@ -88,7 +88,7 @@ def test_a_refresh_token_of_unknown_life_is_tried() -> None:
 
 
 def test_a_provider_without_refresh() -> None:
-    """Expect no refresh where the provider does not offer the grant."""
+    """Expect no refresh if the provider does not offer the grant."""
     provider = Provider(token_url="/t", grants=frozenset({"password"}))
     assert _next(PASSWORD, PAIR, provider=provider) is PASSWORD
 
@@ -108,7 +108,7 @@ def test_a_provider_without_refresh() -> None:
     ("token", "refused"), [(BARE, False), (PAIR, True)], ids=["no refresh token", "refused refresh token"]
 )
 def test_a_grant_that_can_asks_again(grant: GrantParameters, token: Token, refused: bool) -> None:
-    """Expect a password, a document, and whatever a callable supplies to renew themselves."""
+    """Expect passwords, documents and callables to be used again."""
     assert _next(grant, token, refresh_refused=refused) is grant
 
 
@@ -122,7 +122,7 @@ def test_a_grant_that_can_asks_again(grant: GrantParameters, token: Token, refus
     ],
 )
 def test_a_person_must_log_in_again(grant: GrantParameters, token: Token, refused: bool, now: float) -> None:
-    """Expect what works once to end in an error that says so, with nothing sent."""
+    """Expect `login_required`, with nothing sent."""
     with pytest.raises(TokenRequestRefused, match="login required") as caught:
         _next(grant, token, refresh_refused=refused, now=now)
     assert (caught.value.status, caught.value.code) == (None, "login_required")
@@ -130,7 +130,7 @@ def test_a_person_must_log_in_again(grant: GrantParameters, token: Token, refuse
 
 @pytest.mark.parametrize("token", [None, BARE], ids=["first", "next"])
 def test_a_document_that_is_over(token: Token | None) -> None:
-    """Expect an assertion not to be sent at or after its end, and the end to be named."""
+    """Expect an expired assertion not to be sent, and the expiry to be named."""
     grant = Saml2Bearer(saml_response=SAML)
     assert _next(grant, token, now=SAML_ENDS - 1) is grant
     with pytest.raises(TokenRequestRefused, match="2030-01-01 00:00:00 UTC"):
@@ -138,7 +138,7 @@ def test_a_document_that_is_over(token: Token | None) -> None:
 
 
 def test_the_wish_to_end_other_sessions_goes_along() -> None:
-    """Expect `endOtherSessions` on the refresh, too, exactly where it was asked for."""
+    """Expect `endOtherSessions` in the refresh, too, if the grant has it."""
     for wish in (True, False):
         grant = AuthorizationCode(code="c", end_other_sessions=wish)
         fields = _next(grant, PAIR, provider=SEI_PLATFORM).fields(SEI_PLATFORM)
@@ -156,7 +156,7 @@ def test_the_wish_to_end_other_sessions_goes_along() -> None:
     ],
 )
 def test_what_a_grant_asks_for_goes_along(grant: Any, scope: dict[str, str]) -> None:
-    """Expect audience and resource on the refresh, too; the scope only where it was asked of a refresh token."""
+    """Expect audience and resource in the refresh, too, but the scope only from a refresh token grant."""
     grant = attrs.evolve(grant, scope="read", audience="orders", resource="https://orders.example")
     assert _next(grant, PAIR).fields(OAUTH2) == {
         "refresh_token": "r",
@@ -167,7 +167,7 @@ def test_what_a_grant_asks_for_goes_along(grant: Any, scope: dict[str, str]) -> 
 
 
 def test_a_refresh_token_that_is_not_rotated_is_kept() -> None:
-    """Expect it to stay good where the provider sends no other (RFC 6749 §6), its life still counting."""
+    """Expect it to be kept if the provider sends no other (RFC 6749 §6), with its remaining lifetime."""
     later = Token(access_token="b", obtained_at=1_100.0)
     kept = RefreshToken(refresh_token="r").keep_refresh_token(later, previous=PAIR)
     assert (kept.access_token, kept.refresh_token, kept.refresh_expires_in) == ("b", "r", 500.0)
@@ -189,5 +189,5 @@ def test_a_kept_refresh_token_of_unknown_life(previous: Token | None) -> None:
     ],
 )
 def test_a_token_that_stays_as_it_is(token: Token, used: GrantParameters) -> None:
-    """Expect a rotated refresh token to win, and none to appear out of nothing."""
+    """Expect a rotated refresh token to replace the old one, and no other to be kept."""
     assert used.keep_refresh_token(token, previous=PAIR) is token

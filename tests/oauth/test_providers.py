@@ -89,12 +89,12 @@ def test_the_plain_providers_token_request() -> None:
 
 
 def test_idle_lifetimes() -> None:
-    """Expect the half hour where it is documented, and none elsewhere."""
+    """Expect the documented half hour at the gateway only."""
     assert (SEI_GATEWAY.idle_lifetime, SEI_PLATFORM.idle_lifetime, OAUTH2.idle_lifetime) == (1800, None, None)
 
 
 def test_the_plain_provider_has_no_hosts() -> None:
-    """Expect its hosts to be the user's."""
+    """Expect it to need `hosts`."""
     assert OAUTH2.environments == {}
 
 
@@ -171,14 +171,14 @@ def test_each_grant_that_a_provider_offers(provider: Provider, grant: Grant, for
     ],
 )
 def test_a_grant_that_is_not_documented_is_refused(provider: Provider, grant: Grant) -> None:
-    """Expect an error before anything is sent, that lists what the provider offers."""
+    """Expect an error, before anything is sent, with the grants that the provider offers."""
     with pytest.raises(ConfigurationError, match=r"it offers .*client_credentials") as caught:
         grant.check(provider)
     assert caught.value.field == "grant"
 
 
 def test_the_gateways_session_token_has_no_documented_field() -> None:
-    """Expect the setting to be asked for."""
+    """Expect an error that names the setting."""
     with pytest.raises(ConfigurationError) as caught:
         SessionToken(session_token="s").check(SEI_GATEWAY)
     assert caught.value.field == "provider.session_token_field"

@@ -1,4 +1,4 @@
-"""Words of the provider's, made fit for a message."""
+"""Sanitized text of a provider, tracking ids, and the secrets of a request."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from tests._support.token_calls import config_of, token_request
     ],
 )
 def test_clean_leaves_one_printable_line(text: str, cleaned: str) -> None:
-    """Expect everything that could forge or turn a log line to become a space."""
+    """Expect control characters and bidirectional marks to become spaces."""
     assert sanitize(text) == cleaned
 
 
 @pytest.mark.parametrize("extra", [-1, 0, 1])
 def test_clean_cuts_at_its_limit(extra: int) -> None:
-    """Expect the limit to hold exactly, with a sign that something was cut."""
+    """Expect the exact limit, with an ellipsis at the end of truncated text."""
     result = sanitize("x" * (MAX_WORDS + extra))
     assert len(result) == min(MAX_WORDS, MAX_WORDS + extra)
     assert result.endswith("…") == (extra > 0)
 
 
 def test_clean_blots_the_longest_secret_first() -> None:
-    """Expect a secret that holds another to leave no rest."""
+    """Expect the longer of two overlapping secrets to be redacted as a whole."""
     assert sanitize("got pass and password!", secrets=["pass", "password", ""]) == "got *** and ***!"
 
 
 def test_clean_blots_before_it_cuts() -> None:
-    """Expect a secret that stands across the limit to leave no first half."""
+    """Expect a secret at the limit to be redacted before the text is truncated."""
     assert "hunter" not in sanitize("x" * (MAX_WORDS - 4) + "hunter2", secrets=["hunter2"])
     assert "hunter" not in sanitize(" " * 5000 + "hunter2", secrets=["hunter2"])
 
@@ -61,7 +61,7 @@ def test_clean_blots_before_it_cuts() -> None:
     ],
 )
 def test_a_tracking_id_is_taken_as_it_is(named: str) -> None:
-    """Expect what gateways use for ids to come through unchanged."""
+    """Expect ids of common gateways to be unchanged."""
     assert find_tracking_id({"x-id": named}, "x-id", secrets=["hunter2", ""]) == named
     assert find_tracking_id({}, None, otherwise=named, secrets=[]) == named
 
@@ -82,7 +82,7 @@ def test_a_tracking_id_is_taken_as_it_is(named: str) -> None:
     ],
 )
 def test_what_cannot_be_a_tracking_id_is_none(named: str) -> None:
-    """Expect it to be dropped whole, and the body's id to stand in for the header's."""
+    """Expect it to be ignored, and the body's id to be used instead."""
     secrets = ["hunter2", "the-long-secret"]
     assert find_tracking_id({"x-id": named}, "x-id", secrets=secrets) is None
     assert find_tracking_id({"x-id": named}, "x-id", otherwise="body-id", secrets=secrets) == "body-id"
@@ -90,14 +90,14 @@ def test_what_cannot_be_a_tracking_id_is_none(named: str) -> None:
 
 @given(st.text(), st.lists(st.text(min_size=1, alphabet="abc \n"), max_size=3))
 def test_clean_holds_what_it_promises(text: str, secrets: list[str]) -> None:
-    """Expect any text to come out printable, on one line and within the limit."""
+    """Expect one printable line within the limit for any string."""
     result = sanitize(text, secrets=secrets, limit=50)
     assert len(result) <= 50
     assert result.isprintable()
 
 
 def test_secrets_in_finds_each_form_of_a_secret() -> None:
-    """Expect password and client secret as they are, as they stand in a form, and the Basic credentials."""
+    """Expect password and client secret in each encoding, and the Basic credentials."""
     request = token_request(
         config_of(
             SEI_GATEWAY,
@@ -111,13 +111,13 @@ def test_secrets_in_finds_each_form_of_a_secret() -> None:
 
 
 def test_secrets_in_reads_form_encoded_basic() -> None:
-    """Expect the secret itself where it was encoded before Base64."""
+    """Expect the decoded secret of form-encoded Basic."""
     request = token_request(config_of(OAUTH2, client_id="id", client_secret="a b", grant=ClientCredentials()))
     assert {"a b", "a%20b"} <= set(secrets_in(request))
 
 
 def test_secrets_in_leaves_names_out() -> None:
-    """Expect neither the client id nor the account's name nor the grant type to be taken for a secret."""
+    """Expect client id, account name and grant type not to count as secrets."""
     request = token_request(
         config_of(
             SEI_PLATFORM,

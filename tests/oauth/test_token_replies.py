@@ -1,4 +1,4 @@
-"""What is read from a reply that brings a token."""
+"""The fields of a token from a token reply."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_LIFETIME = 365 * 86400.0
 
 
 def test_the_gateways_reply() -> None:
-    """Expect the documented reply, all strings, to be read into numbers and times, and the rest kept."""
+    """Expect the strings of the documented reply as numbers and times, and the other members in `extra`."""
     token = parse(GATEWAY_REPLY, headers={"requesttrackingid": "67e1ff68"})
     assert token.access_token == "QxHKdx0nk2i"
     assert token.token_type == "BearerToken"
@@ -32,7 +32,7 @@ def test_the_gateways_reply() -> None:
 
 
 def test_the_platforms_reply() -> None:
-    """Expect the refresh token and its lifetime to be read."""
+    """Expect the refresh token and its lifetime."""
     token = parse(
         {
             "access_token": "a",
@@ -48,14 +48,14 @@ def test_the_platforms_reply() -> None:
 
 
 def test_a_minimal_reply() -> None:
-    """Expect an access token alone to be enough: Bearer, of unknown life, without scope."""
+    """Expect an access token alone to be enough: Bearer, of unknown lifetime, without scope."""
     token = parse({"access_token": "a"})
     assert (token.token_type, token.expires_in, token.scope, token.extra) == ("Bearer", None, "", {})
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "application/json; charset=utf-16", "", "image/png"])
 def test_the_content_type_is_not_asked(content_type: str) -> None:
-    """Expect sound JSON to be taken whatever it is labelled."""
+    """Expect valid JSON to be accepted with any content type."""
     assert parse({"access_token": "a"}, headers={"Content-Type": content_type}).access_token == "a"
 
 
@@ -104,19 +104,19 @@ def test_token_types_that_are_bearer(word: str | None) -> None:
     ],
 )
 def test_expires_in_that_is_understood(value: object, seconds: float | None) -> None:
-    """Expect numbers and numeric strings alike, null as unknown, the huge cut, and the tiny raised."""
+    """Expect numbers and numeric strings, null as unknown, and clamped limits."""
     assert parse({"access_token": "a", "expires_in": value}).expires_in == seconds
 
 
 @pytest.mark.parametrize("number", ["1e25", "1e400", "9" * 401])
 def test_a_number_of_json_however_large_is_a_year(number: str) -> None:
-    """Expect one outcome, whether or not a float can hold it."""
+    """Expect the maximum, whether or not a float can hold the number."""
     body = f'{{"access_token": "a", "expires_in": {number}}}'.encode()
     assert parse(body).expires_in == MAX_LIFETIME
 
 
 def test_a_missing_expires_in_is_unknown() -> None:
-    """Expect no guess, and above all not zero."""
+    """Expect None, not zero."""
     assert parse({"access_token": "a"}).expires_in is None
 
 
@@ -126,20 +126,20 @@ def test_a_missing_expires_in_is_unknown() -> None:
     ids=lambda value: repr(value)[:20],
 )
 def test_an_issued_at_without_sense_is_left_out(value: object) -> None:
-    """Expect nonsense, seconds, and times before and beyond all tokens to be ignored: it serves people only."""
+    """Expect malformed values, seconds, and impossible times to be ignored: the field is for information."""
     assert parse({"access_token": "a", "issued_at": value}).issued_at is None
 
 
 @pytest.mark.parametrize("value", [1529525648451, "1529525648451", 1529525648451.0], ids=repr)
 def test_issued_at_in_milliseconds(value: object) -> None:
-    """Expect a string and a number to be read alike."""
+    """Expect the same value from a string and a number."""
     issued_at = parse({"access_token": "a", "issued_at": value}).issued_at
     assert issued_at == dt.datetime(2018, 6, 20, 20, 14, 8, 451000, tzinfo=dt.UTC)
 
 
 @pytest.mark.parametrize("value", ["0", 0, -1, "soon", None, True, [], {}], ids=repr)
 def test_a_refresh_lifetime_without_sense_is_left_out(value: object) -> None:
-    """Expect a lifetime that is none to cost nothing but itself."""
+    """Expect an invalid lifetime to be left out, and the token to be accepted."""
     token = parse({"access_token": "a", "refresh_token": "r", "refresh_token_expires_in": value})
     assert (token.refresh_token, token.refresh_expires_in) == ("r", None)
 
@@ -153,18 +153,18 @@ def test_an_empty_refresh_token_is_none(value: object) -> None:
 
 @pytest.mark.parametrize(("value", "scope"), [("a b", "a b"), (["a", "b"], "a b"), (None, ""), ([], "")])
 def test_scopes_that_are_understood(value: object, scope: str) -> None:
-    """Expect the RFC's string, and the list that some servers send."""
+    """Expect the RFC's string, and a list, which some servers send."""
     assert parse({"access_token": "a", "scope": value}).scope == scope
 
 
 @pytest.mark.parametrize("value", ["", None, False, 0, {}, []], ids=repr)
 def test_an_empty_error_is_no_error(value: object) -> None:
-    """Expect a success that says "error: none" to be a success."""
+    """Expect a success with an empty error to be a success."""
     assert parse({"access_token": "a", "error": value}).access_token == "a"
 
 
 def test_a_code_beside_a_token_is_no_error() -> None:
-    """Expect a reply that reports its success in the form of an error to be a token."""
+    """Expect a reply with a token and a success code to be a token."""
     assert parse({"access_token": "a", "code": 0, "message": "success"}).access_token == "a"
 
 
@@ -174,7 +174,7 @@ def _jwt(claims: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("stated", "claims", "expected"),
+    ("expires_in", "claims", "expected"),
     [
         pytest.param(3600, {"iat": 1000, "exp": 2800}, 1800.0, id="the shorter counts"),
         pytest.param(3600, {"iat": 1000, "exp": 9999}, 3600.0, id="the longer does not"),
@@ -186,6 +186,8 @@ def _jwt(claims: dict[str, Any]) -> str:
         pytest.param(3600, {"iat": 1000, "exp": 1000.25}, 1.0, id="a second at least"),
     ],
 )
-def test_a_jwt_gives_a_second_opinion(stated: int | None, claims: dict[str, Any], expected: float | None) -> None:
-    """Expect a JWT's own life to count where it is shorter, or the only one that is named."""
-    assert parse({"access_token": _jwt(claims), "expires_in": stated}).expires_in == expected
+def test_the_lifetime_of_a_jwt_counts_if_it_is_shorter(
+    expires_in: int | None, claims: dict[str, Any], expected: float | None
+) -> None:
+    """Expect a JWT's own lifetime to count if it is shorter, or the only one."""
+    assert parse({"access_token": _jwt(claims), "expires_in": expires_in}).expires_in == expected

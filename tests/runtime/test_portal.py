@@ -24,29 +24,29 @@ from tests._support.libraries import PATIENCE, Run, run_asyncio
 from tests._support.loops import Loop
 
 
-def _threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("seic")]
-
-
-def _until(condition: object) -> None:
-    assert callable(condition)
-    ends = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin without a portal: another test's may still have work to do."""
+    monkeypatch.setattr("seic._portal._portals", {})
 
 
 async def _name_of_thread() -> str:
     return threading.current_thread().name
 
 
+@pytest.mark.usefixtures("fresh")
 def test_blocking_callers_share_one_thread_that_ends_when_idle() -> None:
     """Expect one thread for any number of calls, and none a moment after the last."""
-    names = [run(_name_of_thread) for _ in range(5)]
-    assert set(names) == {"seic"}
-    assert _threads().count("seic") == 1
-    _until(lambda: not _threads())
-    assert run(_name_of_thread) == "seic"
+
+    async def here() -> threading.Thread:
+        return threading.current_thread()
+
+    threads = {run(here) for _ in range(5)}
+    (thread,) = threads
+    assert thread.daemon
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert run(here) not in threads
 
 
 def test_the_portals_loop_is_not_the_policys() -> None:
@@ -94,11 +94,10 @@ def test_a_call_in_the_portals_own_thread_is_a_sentence() -> None:
         run(inside)
 
 
+@pytest.mark.usefixtures("fresh")
 def test_a_process_without_threads_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """Expect a caller of a server that runs no threads to hear of it after a second."""
-    _until(lambda: not _threads())
     monkeypatch.setattr("seic._portal._START", 0.05)
-    monkeypatch.setattr("seic._portal._portals", {})
     monkeypatch.setattr(threading.Thread, "start", lambda _thread: None)
     with pytest.raises(TokenError, match="enable-threads"):
         run(_name_of_thread)
@@ -107,10 +106,9 @@ def test_a_process_without_threads_is_a_sentence(monkeypatch: pytest.MonkeyPatch
     loop.close()
 
 
+@pytest.mark.usefixtures("fresh")
 def test_at_the_interpreters_shutdown_the_caller_runs_it_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """Expect a last call to get its result although no thread can be started."""
-    _until(lambda: not _threads())
-    monkeypatch.setattr("seic._portal._portals", {})
 
     def refuse(_thread: threading.Thread) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")

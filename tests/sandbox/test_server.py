@@ -96,7 +96,7 @@ def test_mtls_host_refuses_a_defective_certificate(defect: str, alert: str, sand
         "for servers": lambda: sandbox.authority.issue(sandbox.username, client=False, server=True),
     }[defect]()
     context = client_context(sandbox.ca_pem, certificate)
-    context.maximum_version = ssl.TLSVersion.TLSv1_2  # where the alert comes within the handshake
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # the alert arrives within the handshake
     with pytest.raises(ssl.SSLError, match=alert), tls_socket(sandbox.mtls_url, context):
         pass
 
@@ -137,7 +137,7 @@ def test_api_host_requests_no_certificate(sandbox: Sandbox) -> None:
 def test_certificate_is_known_after_session_resumption(sandbox: Sandbox) -> None:
     """A resumed handshake has no certificate message."""
     context = client_context(sandbox.ca_pem, sandbox.issue_certificate("somebody-else"))
-    context.maximum_version = ssl.TLSVersion.TLSv1_2  # whose tickets come within the handshake
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # its tickets arrive within the handshake
     with tls_socket(sandbox.mtls_url, context) as first:
         session = first.session
     with (

@@ -7,7 +7,7 @@ import pickle
 
 import seic
 from seic import MemoryStore
-from seic._tokens.held import Held, Windows
+from seic._tokens.refresh_policy import CachedToken, RefreshPolicy
 from tests._support.sandbox_client import ECHO_PATH
 from tests._support.secret_runs import Run
 
@@ -21,7 +21,7 @@ async def _holders(run: Run) -> dict[str, object]:
     reply = await client.get(ECHO_PATH)
     await client.aclose()
     blocking.close()
-    request = auth._source.endpoint.build(auth._source.endpoint.grant, now=0.0)
+    request = auth._source.endpoint.build(auth._source.endpoint.grant)
     return {
         "config": config,
         "grant": config.grant,
@@ -33,7 +33,7 @@ async def _holders(run: Run) -> dict[str, object]:
         "auth": auth,
         "source": auth._source,
         "endpoint": auth._source.endpoint,
-        "held": Held(token, now=0, wall=0, windows=Windows(), idle_lifetime=None),
+        "held": CachedToken(token, now=0, wall=0, policy=RefreshPolicy(), idle_lifetime=None),
         "transport": seic.AsyncTransport(config),
         "reply": reply,
         "the reply's request": reply.request,

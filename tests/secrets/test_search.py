@@ -71,7 +71,7 @@ def test_the_search_finds_a_secret_in_an_errors_frames() -> None:
 
 
 def test_the_search_finds_a_key(run: Run) -> None:
-    """In its PEM, in a part of it, and as bytes."""
+    """The search finds a key as PEM, in part, and as bytes."""
     pair = CertificateAuthority().issue("x")
     run.planted.add_key(pair, pair.key_pem)
     der = base64.b64decode(b"".join(pair.key_pem.splitlines()[1:-1]))

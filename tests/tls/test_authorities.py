@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import seic
-from seic._identity import Identity
-from seic._listeners import Listeners
-from seic._transport import identity_of
 from seic.events import CertificateExpiring, CertificateRejected, CertificateRotated, Event, TrustStoreReloaded
 from tests._support.hops import make_config
 from tests._support.pki import DAY, NOW, Minted, mint, server
-from tests._support.rotating import BELIEVED, MINUTE, SETTLED, Bench, replace
+from tests._support.rotating import BELIEVED, MINUTE, SETTLED, Bench, connect, follow, replace
 from tests._support.tls_servers import TlsServer, call
 
 
@@ -24,12 +22,12 @@ def other() -> Minted:
     return mint("Another root", ca=True, number=81)
 
 
-def trusted_by(identity: Identity) -> tuple[bytes, ...]:
+def trusted_by(identity: Any) -> tuple[bytes, ...]:
     """Return the names of the authorities in use, in the order of the file."""
     return tuple(facts.der for facts in identity.current().trust.authorities)
 
 
-def check(identity: Identity, times: int = SETTLED) -> None:
+def check(identity: Any, times: int = SETTLED) -> None:
     """Check some times, as the watching thread does, and wait for the result of each check."""
     for _ in range(times):
         identity.check_for_update(wait=True)
@@ -42,14 +40,7 @@ class Bundle:
         self.path = folder / "ca.pem"
         self.path.write_bytes(root.pem)
         self.events: list[Event] = []
-        self.listeners = Listeners(self.events.append)
-        self.identity = self.follow(self.path)
-
-    def follow(self, ca: str | bytes | Path | None) -> Identity:
-        """Return an identity without a certificate that trusts these authorities."""
-        identity = Identity(None, ca=ca, watch=False)
-        identity.add_listener(self.listeners)
-        return identity
+        self.identity = follow(self.path, self.events.append)
 
     @property
     def trusted(self) -> tuple[bytes, ...]:
@@ -153,7 +144,7 @@ def test_a_mended_file_in_a_folder_is_read_again_in_a_minute(
     folder = tmp_path / "trusted"
     folder.mkdir()
     (folder / "root.pem").write_bytes(root.pem)
-    identity = bundle.follow(folder)
+    identity = follow(folder)
     identity.current()
     (folder / "other.pem").write_bytes(b"garbage")
     check(identity, BELIEVED)
@@ -186,7 +177,7 @@ def test_a_relative_path_is_the_one_that_it_was_at_first(
     config = make_config(ca="ca.pem")
     monkeypatch.chdir("/")
     assert config.ca == "ca.pem"
-    assert trusted_by(identity_of(config)) == (root.der,)
+    assert trusted_by(connect(config)) == (root.der,)
 
 
 def test_a_directory_is_followed_by_what_comes_and_goes_in_it(bundle: Bundle, root: Minted, other: Minted) -> None:
@@ -194,7 +185,7 @@ def test_a_directory_is_followed_by_what_comes_and_goes_in_it(bundle: Bundle, ro
     folder = bundle.path.with_name("trusted")
     folder.mkdir()
     (folder / "root.pem").write_bytes(root.pem)
-    identity = bundle.follow(folder)
+    identity = follow(folder)
     assert trusted_by(identity) == (root.der,)
     (folder / "other.pem").write_bytes(other.pem)
     check(identity)
@@ -205,7 +196,7 @@ def test_a_directory_is_followed_by_what_comes_and_goes_in_it(bundle: Bundle, ro
 def test_what_is_no_path_is_not_watched(form: str, bundle: Bundle, root: Minted) -> None:
     """There is no file to check."""
     ca = {"bytes": root.pem, "text": root.pem.decode(), "the system's": None}[form]
-    identity = bundle.follow(ca)
+    identity = follow(ca)
     before = identity.current()
     check(identity, 5)
     assert identity.current() is before

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 import seic
-from seic._identity import Identity
-from seic._listeners import Listeners
 from seic._tls import reload
 from seic.events import CertificateRejected, CertificateRotated, Event
 from tests._support.forking import forks, in_child
@@ -91,11 +89,10 @@ async def test_one_that_hangs_holds_up_no_other(
         if isinstance(event, CertificateRotated):
             rotated.set()
 
-    certificate, key = client.write(tmp_path)
-    stuck = Identity(vault, ca=root.pem, callback_interval=0)
-    other = Identity(seic.ClientCertificate.load(certificate, key=key), ca=root.pem)
-    listeners = Listeners(listen)
-    other.add_listener(listeners)
+    client.write(tmp_path)
+    stuck = Bench(tmp_path, root, vault, watch=True, callback_interval=0)
+    other = Bench(tmp_path, root, watch=True)
+    other.listen(listen)
     stuck.current()
     vault.hang()
     assert await asyncio.to_thread(vault.asked.wait, 10)
@@ -103,7 +100,7 @@ async def test_one_that_hangs_holds_up_no_other(
     replace(tmp_path, NEW)
 
     assert await asyncio.to_thread(rotated.wait, 10)
-    assert other.current().certificate == seic.ClientCertificate.load(certificate, key=key)
+    assert other.presented == NEW.der
 
 
 def test_one_that_hangs_is_asked_once(bench: Bench, vault: StuckVault) -> None:
@@ -295,8 +292,7 @@ def test_a_listener_that_hangs_holds_up_no_reload(client: Minted, root: Minted, 
 
     client.write(tmp_path)
     bench = Bench(tmp_path, root)
-    listeners = Listeners(listen)
-    bench.identity.add_listener(listeners)
+    bench.listen(listen)
     bench.current()
     replace(tmp_path, NEW)
     found: list[bool] = []

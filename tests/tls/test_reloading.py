@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import seic
-from seic._listeners import Listeners
 from seic.events import CertificateRejected, CertificateRotated, Event
 from tests._support.pki import Minted
 from tests._support.rotating import BELIEVED, NEW, Bench, replace
@@ -74,8 +73,7 @@ def test_a_listener_may_use_the_identity(client: Minted, root: Minted, tmp_path:
         bench.identity.reload()
         generations.append(bench.current().generation)
 
-    listeners = Listeners(listen)
-    bench.identity.add_listener(listeners)
+    bench.listen(listen)
     bench.current()
     replace(tmp_path, NEW)
     assert bench.identity.reload()

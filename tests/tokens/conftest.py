@@ -1,4 +1,4 @@
-"""What a source knows without a token, and each way to make a token call."""
+"""A cache without a token, and each way to make a token call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests._support.clocks import FakeClock
 from tests._support.pki import Minted, authority
 from tests._support.pki import server as server_certificate
 from tests._support.sending import Call, send_blocking, send_in_asyncio, send_in_trio
-from tests._support.token_states import State
+from tests._support.token_states import Cache
 
 
 @pytest.fixture(params=[send_blocking, send_in_asyncio, send_in_trio], ids=["blocking", "asyncio", "trio"])
@@ -25,6 +25,6 @@ def identity() -> Minted:
 
 
 @pytest.fixture
-def state(clock: FakeClock) -> State:
-    """A state without a token."""
-    return State(clock)
+def cache(clock: FakeClock) -> Cache:
+    """A cache without a token."""
+    return Cache(clock)

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from seic import CertificateError, InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenRequestRefused
-from seic._tokens.backoff import fruitless_pause, is_refusal, pauses, repeat_in
+from seic._tokens.backoff import failure_backoff, is_refusal, rejected_token_backoff, retry_delay
 
 LUCKY, UNLUCKY = 0.0, math.nextafter(1, 0)
 DOWN = TokenEndpointUnavailable("down")
@@ -35,8 +35,8 @@ def asks(seconds: float) -> TokenEndpointUnavailable:
 )
 def test_what_may_help_is_repeated_at_once(error: SeicError, shortest: float | None, longest: float | None) -> None:
     """The pause is drawn from all between nothing and its end; None is no repetition."""
-    assert repeat_in(error, LUCKY) == shortest
-    assert repeat_in(error, UNLUCKY) == (None if longest is None else pytest.approx(longest))
+    assert retry_delay(error, LUCKY) == shortest
+    assert retry_delay(error, UNLUCKY) == (None if longest is None else pytest.approx(longest))
 
 
 @pytest.mark.parametrize(
@@ -44,27 +44,27 @@ def test_what_may_help_is_repeated_at_once(error: SeicError, shortest: float | N
 )
 def test_while_the_old_token_lives_pauses_double_up_to_half_a_minute(failures: int, longest: float) -> None:
     """Chance draws from all above the shortest pause, which keeps an outage of 3 s at five requests or fewer."""
-    assert pauses(DOWN, failures=failures, ahead=True, chance=LUCKY).living == pytest.approx(0.76)
-    assert pauses(DOWN, failures=failures, ahead=True, chance=UNLUCKY).living == pytest.approx(longest)
+    assert failure_backoff(DOWN, failures=failures, ahead=True, chance=LUCKY).valid == pytest.approx(0.76)
+    assert failure_backoff(DOWN, failures=failures, ahead=True, chance=UNLUCKY).valid == pytest.approx(longest)
 
 
 @pytest.mark.parametrize("failures", [1, 2, 10_000])
 def test_while_no_token_lives_the_endpoint_is_tried_again_within_a_second(failures: int) -> None:
     """However long it was down, the first success comes within a second of its recovery."""
-    assert pauses(DOWN, failures=failures, ahead=False, chance=LUCKY).dead == pytest.approx(0.76)
-    assert pauses(DOWN, failures=failures, ahead=False, chance=UNLUCKY).dead == pytest.approx(0.80)
+    assert failure_backoff(DOWN, failures=failures, ahead=False, chance=LUCKY).expired == pytest.approx(0.76)
+    assert failure_backoff(DOWN, failures=failures, ahead=False, chance=UNLUCKY).expired == pytest.approx(0.80)
 
 
 def test_a_failure_ahead_of_need_does_not_hold_up_those_in_need() -> None:
     """It told of one moment when nobody waited; whoever needs a token now may ask at once."""
-    assert pauses(DOWN, failures=1, ahead=True, chance=UNLUCKY).dead == 0
+    assert failure_backoff(DOWN, failures=1, ahead=True, chance=UNLUCKY).expired == 0
 
 
 @pytest.mark.parametrize(("failures", "expected"), [(1, 30), (2, 60), (3, 120), (4, 240), (5, 300), (10_000, 300)])
 @pytest.mark.parametrize("ahead", [True, False])
 def test_refused_credentials_are_left_alone(failures: int, expected: float, ahead: bool) -> None:
     """A hot loop must not lock the account out, whether a token lives or not; the memory lasts minutes, not hours."""
-    assert pauses(REFUSED, failures=failures, ahead=ahead, chance=LUCKY) == (expected, expected)
+    assert failure_backoff(REFUSED, failures=failures, ahead=ahead, chance=LUCKY) == (expected, expected)
 
 
 def test_a_refusal_that_passes_is_no_refusal() -> None:
@@ -72,7 +72,7 @@ def test_a_refusal_that_passes_is_no_refusal() -> None:
     assert is_refusal(REFUSED)
     assert not is_refusal(TRANSIENT)
     assert not is_refusal(DOWN)
-    assert pauses(TRANSIENT, failures=1, ahead=False, chance=LUCKY).dead == pytest.approx(0.76)
+    assert failure_backoff(TRANSIENT, failures=1, ahead=False, chance=LUCKY).expired == pytest.approx(0.76)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,10 @@ def test_an_endpoint_that_is_not_there_has_refused_nothing(status: int | None, r
     """A gateway that is being deployed answers so: it is an outage, over which a live token goes on serving."""
     error = TokenRequestRefused("no", status=status)
     assert is_refusal(error) is refuses
-    assert repeat_in(error, LUCKY) is None
-    assert pauses(error, failures=1, ahead=False, chance=LUCKY).dead == pytest.approx(30 if refuses else 0.76)
+    assert retry_delay(error, LUCKY) is None
+    assert failure_backoff(error, failures=1, ahead=False, chance=LUCKY).expired == pytest.approx(
+        30 if refuses else 0.76
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,15 +111,15 @@ def test_an_endpoint_that_is_not_there_has_refused_nothing(status: int | None, r
 )
 def test_retry_after_is_kept_to_and_capped(asked: float, living: float, dead: float) -> None:
     """The endpoint knows best when it is back, up to a minute."""
-    assert pauses(asks(asked), failures=1, ahead=False, chance=LUCKY) == pytest.approx((living, dead))
+    assert failure_backoff(asks(asked), failures=1, ahead=False, chance=LUCKY) == pytest.approx((living, dead))
 
 
 def test_retry_after_holds_for_those_in_need_too() -> None:
     """An endpoint that asks for peace is left in peace, although the attempt was made ahead."""
-    assert pauses(asks(20), failures=1, ahead=True, chance=LUCKY) == (20, 20)
+    assert failure_backoff(asks(20), failures=1, ahead=True, chance=LUCKY) == (20, 20)
 
 
 @pytest.mark.parametrize(("times", "expected"), [(0, 0), (1, 1), (2, 2), (6, 32), (7, 60), (10_000, 60)])
 def test_renewals_that_do_not_help_grow_rare(times: int, expected: float) -> None:
     """An API that rejects every token costs a token a minute at most, not one a call."""
-    assert fruitless_pause(times) == expected
+    assert rejected_token_backoff(times) == expected

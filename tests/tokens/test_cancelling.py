@@ -9,58 +9,58 @@ from typing import Any
 import pytest
 import trio
 
-from seic._tokens.source import TokenSource
+from seic._tokens.source import CachingTokenSource
 from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, landed, name
 
 
-async def test_a_cancelled_leader_cancels_nobody(desk: FakeEndpoint) -> None:
+async def test_a_cancelled_leader_cancels_nobody(server: FakeEndpoint) -> None:
     """Whoever began the fetch does not own it."""
-    source = desk.source()
-    desk.hold()
-    leader = asyncio.create_task(source.obtain())
-    assert await desk.arrived.wait_async(PATIENCE)
-    waiter = asyncio.create_task(source.obtain())
+    source = server.source()
+    server.hold()
+    leader = asyncio.create_task(source.get())
+    assert await server.arrived.wait_async(PATIENCE)
+    waiter = asyncio.create_task(source.get())
     leader.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leader
-    desk.release()
+    server.release()
 
     assert name(await waiter) == "token-1"
-    assert desk.calls == 1
+    assert server.calls == 1
 
 
-async def test_a_cancelled_waiter_cancels_nobody(desk: FakeEndpoint) -> None:
+async def test_a_cancelled_waiter_cancels_nobody(server: FakeEndpoint) -> None:
     """Nor does one of those who only wait, whether by a cancel or by a deadline of its own."""
-    source = desk.source()
-    desk.hold()
-    leader = asyncio.create_task(source.obtain())
-    assert await desk.arrived.wait_async(PATIENCE)
-    waiter = asyncio.create_task(source.obtain())
+    source = server.source()
+    server.hold()
+    leader = asyncio.create_task(source.get())
+    assert await server.arrived.wait_async(PATIENCE)
+    waiter = asyncio.create_task(source.get())
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(source.obtain(), 0.001)
+        await asyncio.wait_for(source.get(), 0.001)
     waiter.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiter
-    desk.release()
+    server.release()
 
     assert name(await leader) == "token-1"
-    assert desk.calls == 1
+    assert server.calls == 1
 
 
-async def test_a_fetch_that_all_have_left_still_lands(desk: FakeEndpoint) -> None:
+async def test_a_fetch_that_all_have_left_still_lands(server: FakeEndpoint) -> None:
     """What was asked for is not thrown away: the next caller finds it."""
-    source = desk.source()
-    desk.hold()
-    crowd = [asyncio.create_task(source.obtain()) for _ in range(10)]
-    assert await desk.arrived.wait_async(PATIENCE)
+    source = server.source()
+    server.hold()
+    crowd = [asyncio.create_task(source.get()) for _ in range(10)]
+    assert await server.arrived.wait_async(PATIENCE)
     for task in crowd:
         task.cancel()
     await asyncio.wait(crowd)
-    desk.release()
+    server.release()
     await landed(source)
 
-    assert name(await source.obtain()) == "token-1"
-    assert desk.calls == 1
+    assert name(await source.get()) == "token-1"
+    assert server.calls == 1
 
 
 async def _cancel_at_each_step(call: Callable[[], Awaitable[Any]], settle: Callable[[], Awaitable[Any]]) -> int:
@@ -80,55 +80,56 @@ async def _cancel_at_each_step(call: Callable[[], Awaitable[Any]], settle: Calla
 
 
 @pytest.mark.parametrize("begins", [True, False], ids=["the leader", "a waiter"])
-async def test_a_caller_may_be_cancelled_at_every_point(desk: FakeEndpoint, begins: bool) -> None:
+async def test_a_caller_may_be_cancelled_at_every_point(server: FakeEndpoint, begins: bool) -> None:
     """Wherever that hits it, whoever else waits gets a token, and never more than one request is made for a fetch."""
-    sources: list[TokenSource] = []
+    server.turns = 3
+    sources: list[CachingTokenSource] = []
 
     async def call() -> None:
-        source = desk.source()
+        source = server.source()
         sources.append(source)
         if not begins:
-            other.append(asyncio.create_task(source.obtain()))
+            other.append(asyncio.create_task(source.get()))
             await asyncio.sleep(0)
-        await source.obtain()
+        await source.get()
 
     other: list[asyncio.Task[Any]] = []
 
     async def settle() -> None:
         if not sources:  # cancelled before its first step
             return
-        requests = desk.calls
+        requests = server.calls
         source = sources[-1]
-        await source.obtain()
+        await source.get()
         for task in other:
             await task
-        assert source.stats.token_requests == 1
-        assert desk.calls <= requests + 1
+        assert source.cache.stats.token_requests == 1
+        assert server.calls <= requests + 1
 
     steps = await _cancel_at_each_step(call, settle)
     assert steps > 3
     assert len(sources) >= steps
 
 
-def test_a_cancelled_trio_leader_cancels_nobody(desk: FakeEndpoint) -> None:
+def test_a_cancelled_trio_leader_cancels_nobody(server: FakeEndpoint) -> None:
     """Nor does the end of its nursery."""
-    source = desk.source()
+    source = server.source()
     names: list[str] = []
 
     async def wait() -> None:
-        names.append(name(await source.obtain()))
+        names.append(name(await source.get()))
 
     async def main() -> None:
-        desk.hold()
+        server.hold()
         async with trio.open_nursery() as outer:
             async with trio.open_nursery() as inner:
-                inner.start_soon(source.obtain)
-                assert await desk.arrived.wait_async(PATIENCE)
+                inner.start_soon(source.get)
+                assert await server.arrived.wait_async(PATIENCE)
                 outer.start_soon(wait)
                 await trio.lowlevel.checkpoint()
                 inner.cancel_scope.cancel()
-            desk.release()
+            server.release()
 
     trio.run(main)
     assert names == ["token-1"]
-    assert desk.calls == 1
+    assert server.calls == 1

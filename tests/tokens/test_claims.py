@@ -13,8 +13,8 @@ from seic._errors import TokenEndpointUnavailable
 from seic._events import Event, StoreDegraded
 from seic._model.grant_parameters import Grant
 from seic._model.grants import AuthorizationCode, ClientCredentials
-from seic._tokens.source import TokenSource
-from seic._tokens.spending import Spendings
+from seic._tokens.single_use import SingleUseMemory
+from seic._tokens.source import CachingTokenSource
 from seic._tokens.store import MemoryStore
 from tests._support.clocks import FakeClock
 from tests._support.fakes.provider import FakeProvider
@@ -55,14 +55,15 @@ class Claiming(MemoryStore):
         self.held.discard(key)
 
 
-def process(provider: FakeProvider, clock: FakeClock, store: MemoryStore, **options: Any) -> TokenSource:
+def process(provider: FakeProvider, clock: FakeClock, store: MemoryStore, **options: Any) -> CachingTokenSource:
     """Return a source that knows nothing of what others spend, as one in another process."""
-    source = provider.source(options.pop("grant", AuthorizationCode(code="c")), clock, store=store, **options)
-    source._spendings = Spendings()
-    return source
+    grant = options.pop("grant", AuthorizationCode(code="c"))
+    return provider.source(grant, clock, store=store, memory=SingleUseMemory(), **options)
 
 
-async def logged_in(provider: FakeProvider, clock: FakeClock, store: MemoryStore) -> tuple[TokenSource, TokenSource]:
+async def logged_in(
+    provider: FakeProvider, clock: FakeClock, store: MemoryStore
+) -> tuple[CachingTokenSource, CachingTokenSource]:
     """Return two processes with the token of one login, which is over by now."""
     one, other = process(provider, clock, store), process(provider, clock, store)
     assert await one.token() == await other.token()
@@ -89,7 +90,7 @@ async def test_who_comes_too_late_to_see_the_token_looks_again() -> None:
     """Expect the look after the claim to count: the other was through with it between the first look and the claim."""
     provider, clock, store = FakeProvider(), FakeClock(), Claiming()
     one, other = await logged_in(provider, clock, store)
-    before = one.state.held.token
+    before = one.cache.token.token
     new = await one.token()
     store.save("key", before)
     store.granted = lambda: store.save("key", new)

@@ -10,99 +10,100 @@ import trio
 
 from seic import TokenError
 from seic._events import TokenWaitStarted
-from seic._runtime import Latch
 from tests._support.clocks import FakeClock
+from tests._support.fakes.gate import Gate
 from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
 
 
-async def test_closing_ends_a_fetch_and_waits_for_its_end(desk: FakeEndpoint) -> None:
+async def test_closing_ends_a_fetch_and_waits_for_its_end(server: FakeEndpoint) -> None:
     """No task is left behind, and the source can be used on."""
-    source = desk.source()
-    desk.hold()
+    source = server.source()
+    server.hold()
     caller = asyncio.create_task(source.token())
-    assert await desk.arrived.wait_async(PATIENCE)
+    assert await server.arrived.wait_async(PATIENCE)
     caller.cancel()
     await asyncio.wait([caller])
     await source.aclose()
 
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    desk.release()
+    server.release()
     assert (await source.token()).access_token == "token-1"
 
 
-async def test_whoever_waits_for_a_fetch_that_is_closed_gets_its_token(desk: FakeEndpoint) -> None:
+async def test_whoever_waits_for_a_fetch_that_is_closed_gets_its_token(server: FakeEndpoint) -> None:
     """A close waits for it for a second; nothing is asked for twice."""
-    source = desk.source()
-    desk.hold()
+    source = server.source()
+    server.hold()
     callers = [asyncio.create_task(source.token()) for _ in range(3)]
-    assert await desk.arrived.wait_async(PATIENCE)
+    assert await server.arrived.wait_async(PATIENCE)
     closing = asyncio.create_task(source.aclose())
     await asyncio.sleep(0)
-    desk.release()
+    server.release()
     await closing
     assert [(await caller).access_token for caller in callers] == ["token-1"] * 3
-    assert desk.calls == 1
+    assert server.calls == 1
 
 
 @pytest.mark.parametrize("ahead", [False, True], ids=["in need", "ahead"])
 async def test_whoever_waits_for_a_fetch_that_a_close_ends_gets_an_error_and_asks_no_more(
-    desk: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, ahead: bool
+    server: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, ahead: bool
 ) -> None:
     """Each of them an error of its own that says so; no task is left, and later calls find nothing remembered."""
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
-    source = desk.source(clock)
+    source = server.source(clock)
     if ahead:
         await source.token()
         clock.advance(3000)
-    desk.hold()
+    server.hold()
     if ahead:
         await source.token()
         clock.advance(600)
     callers = [asyncio.create_task(source.token()) for _ in range(3)]
-    assert await desk.arrived.wait_async(PATIENCE)
+    await asyncio.sleep(0)
+    assert await server.arrived.wait_async(PATIENCE)
     await source.aclose()
 
     errors = await asyncio.gather(*callers, return_exceptions=True)
     assert all(type(error) is TokenError and "closed" in str(error) for error in errors)
     assert len(set(map(id, errors))) == 3
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    calls = desk.calls
+    calls = server.calls
     assert calls == 1 + ahead
-    desk.release()
+    server.release()
     await source.token()
-    assert desk.calls == calls + 1
+    assert server.calls == calls + 1
 
 
 def test_a_blocking_close_leaves_no_caller_without_an_answer(
-    desk: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
+    server: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The twin does the same for callers in threads."""
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
-    waiting = Latch()
-    source = desk.source(emit=lambda event: waiting.set() if isinstance(event, TokenWaitStarted) else None)
-    desk.hold()
+    waiting = Gate()
+    source = server.source(emit=lambda event: waiting.set() if isinstance(event, TokenWaitStarted) else None)
+    server.hold()
     with ThreadPoolExecutor(1) as pool:
         caller = pool.submit(source.token_sync)
-        assert desk.arrived.wait(PATIENCE)
+        assert server.arrived.wait(PATIENCE)
         source.close()
         with pytest.raises(TokenError, match="closed"):
             caller.result(PATIENCE)
-        assert source.state.flight is None
-        desk.release()
-    assert desk.calls == 1
+        assert source.cache.pending is None
+        server.release()
+    assert server.calls == 1
 
 
-def test_trio_closes_as_well(desk: FakeEndpoint, clock: FakeClock) -> None:
+def test_trio_closes_as_well(server: FakeEndpoint, clock: FakeClock) -> None:
     """The system task ends."""
-    source = desk.source(clock)
+    source = server.source(clock)
 
     async def main() -> None:
         await source.token()
         clock.advance(3000)
-        desk.hold()
+        server.hold()
         await source.token()
-        assert await desk.arrived.wait_async(PATIENCE)
+        assert await server.arrived.wait_async(PATIENCE)
         await source.aclose()
-        assert source.state.flight is None
+        assert source.cache.pending is None
 
     trio.run(main)

@@ -13,7 +13,6 @@ import trio
 
 from seic import TokenEndpointUnavailable
 from seic._events import Event, TokenWaitStarted
-from seic._runtime import Latch
 from tests._support.clocks import FakeClock
 from tests._support.crowds import in_threads, names_of
 from tests._support.fakes.gate import Gate
@@ -21,158 +20,160 @@ from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, name
 from tests._support.loops import Loop
 
 
-def test_a_loop_that_ends_mid_fetch_hands_over(desk: FakeEndpoint) -> None:
+def test_a_loop_that_ends_mid_fetch_hands_over(server: FakeEndpoint) -> None:
     """asyncio.run cancels what is left; whoever waits elsewhere begins anew."""
-    source = desk.source()
-    desk.hold()
-    begun = Latch()
+    source = server.source()
+    server.hold()
+    begun = Gate()
 
     async def begin() -> None:
-        asyncio.ensure_future(source.obtain())  # noqa: RUF006  # the end of the loop is what it is left to
-        assert await desk.arrived.wait_async(PATIENCE)
+        asyncio.ensure_future(source.get())  # noqa: RUF006  # the end of the loop is what it is left to
+        assert await server.arrived.wait_async(PATIENCE)
         begun.set()
         assert await waiting.wait_async(PATIENCE)
 
-    waiting = Latch()
+    waiting = Gate()
     (dying,) = in_threads(lambda: asyncio.run(begin()))
     assert begun.wait(PATIENCE)
-    futures = in_threads(source.obtain_sync, lambda: asyncio.run(source.obtain()), lambda: trio.run(source.obtain))
-    desk.hold()
+    futures = in_threads(source.get_sync, lambda: asyncio.run(source.get()), lambda: trio.run(source.get))
+    server.hold()
     waiting.set()
     dying.result(PATIENCE)
-    assert desk.arrived.wait(PATIENCE)
-    desk.release()
+    assert server.arrived.wait(PATIENCE)
+    server.release()
 
     assert len(names_of(futures)) == 1
-    assert desk.calls == 2
+    assert server.calls == 2
 
 
-def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(desk: FakeEndpoint, clock: FakeClock) -> None:
+def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(server: FakeEndpoint, clock: FakeClock) -> None:
     """The renewal that it cut off is not begun anew by the next call at once, which would cut it off as well."""
-    source = desk.source(clock)
-    source.obtain_sync()
+    source = server.source(clock)
+    source.get_sync()
     clock.advance(3000)
-    desk.hold()
+    server.hold()
 
     async def call(*, begins: bool) -> None:
-        await source.obtain()
-        assert (source.state.flight is not None) is begins
-        assert await desk.arrived.wait_async(PATIENCE)
+        await source.get()
+        assert (source.cache.pending is not None) is begins
+        assert await server.arrived.wait_async(PATIENCE)
 
     asyncio.run(call(begins=True))
     for _ in range(10):
         asyncio.run(call(begins=False))
-    assert desk.calls == 2
+    assert server.calls == 2
 
     clock.advance(1)
-    desk.arrived = Gate()
+    server.arrived = Gate()
     asyncio.run(call(begins=True))
 
 
-def test_a_trio_run_that_ends_mid_fetch_hands_over(desk: FakeEndpoint) -> None:
+def test_a_trio_run_that_ends_mid_fetch_hands_over(server: FakeEndpoint) -> None:
     """A system task ends with the run that it belongs to."""
-    source = desk.source()
-    desk.hold()
+    source = server.source()
+    server.hold()
 
     async def begin() -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(source.obtain)
-            assert await desk.arrived.wait_async(PATIENCE)
+            nursery.start_soon(source.get)
+            assert await server.arrived.wait_async(PATIENCE)
             nursery.cancel_scope.cancel()
 
     trio.run(begin)
-    desk.release()
-    assert name(source.obtain_sync()) == "token-1"
-    assert desk.calls == 2
+    server.release()
+    assert name(source.get_sync()) == "token-1"
+    assert server.calls == 2
 
 
 @pytest.mark.parametrize("waiter", ["thread", "asyncio", "trio"])
-def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(desk: FakeEndpoint, waiter: str) -> None:
+def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(server: FakeEndpoint, waiter: str) -> None:
     """Nobody tells them: they look by themselves."""
-    waiting = Latch()
+    waiting = Gate()
 
     def emit(event: Event) -> None:
         if isinstance(event, TokenWaitStarted) and threading.current_thread() is not loop.thread:
             waiting.set()
 
-    source = desk.source(emit=emit)
-    desk.hold()
+    source = server.source(emit=emit)
+    server.hold()
     loop = Loop()
-    loop.start(source.obtain())
-    assert desk.arrived.wait(PATIENCE)
+    loop.start(source.get())
+    assert server.arrived.wait(PATIENCE)
     kinds: dict[str, Callable[[], Any]] = {
-        "asyncio": lambda: asyncio.run(source.obtain()),
-        "trio": lambda: trio.run(source.obtain),
-        "thread": source.obtain_sync,
+        "asyncio": lambda: asyncio.run(source.get()),
+        "trio": lambda: trio.run(source.get),
+        "thread": source.get_sync,
     }
     (future,) = in_threads(kinds[waiter])
     assert waiting.wait(PATIENCE)
     loop.stop()
-    desk.release()
+    server.release()
 
     assert name(future.result(PATIENCE)) == "token-1"
     loop.close()
-    assert desk.calls == 2
+    assert server.calls == 2
 
 
-def test_a_loop_that_stands_still_hands_over(desk: FakeEndpoint) -> None:
+def test_a_loop_that_stands_still_hands_over(server: FakeEndpoint) -> None:
     """It may go on some day; then it finds that its fetch was given up, and what it brings is not taken."""
-    source = desk.source()
-    desk.hold()
+    source = server.source()
+    server.hold()
     loop = Loop()
-    first = loop.start(source.obtain())
-    assert desk.arrived.wait(PATIENCE)
+    first = loop.start(source.get())
+    assert server.arrived.wait(PATIENCE)
     loop.stop()
-    desk.release()
-    second = source.obtain_sync()
+    server.release()
+    second = source.get_sync()
     assert name(second) == "token-1"
 
     loop.go_on()
     assert first.result(PATIENCE) is second
-    assert source.obtain_sync() is second
+    assert source.get_sync() is second
     loop.close()
-    assert desk.calls == 2
+    assert server.calls == 2
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_loop_that_is_closed_without_a_word_hands_over(desk: FakeEndpoint, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_loop_that_is_closed_during_a_refresh_hands_over(
+    server: FakeEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
     """Its task can never end; that is its owner's mistake, and nobody else's trouble."""
-    source = desk.source()
-    desk.hold()
+    source = server.source()
+    server.hold()
     loop = Loop()
-    first = loop.start(source.obtain())
-    assert desk.arrived.wait(PATIENCE)
+    first = loop.start(source.get())
+    assert server.arrived.wait(PATIENCE)
     loop.stop()
     loop.loop.close()
-    desk.release()
-    assert name(source.obtain_sync()) == "token-1"
-    assert name(asyncio.run(source.obtain())) == "token-1"
+    server.release()
+    assert name(source.get_sync()) == "token-1"
+    assert name(asyncio.run(source.get())) == "token-1"
     assert not first.done()
-    assert desk.calls == 2
+    assert server.calls == 2
     # Python complains of the pending tasks when it finds them: here, rather than in another test.
     del first, loop
     gc.collect()
 
 
-async def test_a_fetch_whose_runner_is_stuck_is_given_up(desk: FakeEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fetch_whose_runner_is_stuck_is_given_up(server: FakeEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """Code that blocks its event loop holds nobody in another loop for longer than a fetch may take."""
     monkeypatch.setattr("seic._tokens.source._GRACE", 0.0)
     monkeypatch.setattr("seic._tokens.source.PATIENCE", 0.0)
-    source = desk.source(timeout=0.01)
-    stuck, free = Latch(), Latch()
+    source = server.source(timeout=0.01)
+    stuck, free = Gate(), Gate()
 
     async def begin() -> None:
-        task = asyncio.ensure_future(source.obtain())
-        assert await desk.arrived.wait_async(PATIENCE)
+        task = asyncio.ensure_future(source.get())
+        assert await server.arrived.wait_async(PATIENCE)
         stuck.set()
         free.wait(PATIENCE)  # blocks the loop
         task.cancel()
 
-    desk.hold()
+    server.hold()
     (blocked,) = in_threads(lambda: asyncio.run(begin()))
     assert await stuck.wait_async(PATIENCE)
     with pytest.raises(TokenEndpointUnavailable, match="no answer within"):
-        await source.obtain()
-    desk.release()
+        await source.get()
+    server.release()
     free.set()
     await asyncio.wrap_future(blocked)

@@ -12,20 +12,20 @@ from tests._support.fakes.token_endpoint import FakeEndpoint
 
 
 @pytest.mark.parametrize("kind", [asyncio.CancelledError, SystemExit])
-async def test_it_is_told_once_and_not_started_anew_for_ever(desk: FakeEndpoint, kind: type[BaseException]) -> None:
+async def test_it_is_told_once_and_not_started_anew_for_ever(server: FakeEndpoint, kind: type[BaseException]) -> None:
     """A library that lets a cancellation of its own slip out, or a program's exit, must not become a storm."""
-    source = desk.source()
-    desk.plan.append(cast("Any", kind()))
+    source = server.source()
+    server.plan.append(cast("Any", kind()))
     with pytest.raises(TokenEndpointUnavailable) as caught:
         await source.token()
     assert kind.__name__ in str(caught.value)
-    assert source.stats.token_requests == 1
+    assert source.cache.stats.token_requests == 1
 
 
-def test_a_blocking_fetch_too(desk: FakeEndpoint) -> None:
+def test_a_blocking_fetch_too(server: FakeEndpoint) -> None:
     """The thread that fetches has nobody to interrupt it."""
-    source = desk.source()
-    desk.plan.append(cast("Any", SystemExit()))
+    source = server.source()
+    server.plan.append(cast("Any", SystemExit()))
     with pytest.raises(TokenEndpointUnavailable):
         source.token_sync()
-    assert source.stats.token_requests == 1
+    assert source.cache.stats.token_requests == 1

@@ -23,20 +23,20 @@ from tests._support.crowds import CALLERS, all_of
 from tests._support.fakes.token_endpoint import UNAVAILABLE, FakeEndpoint, landed, name, refusal
 
 
-async def test_one_failure_is_shared_by_all_who_waited(desk: FakeEndpoint) -> None:
+async def test_one_failure_is_shared_by_all_who_waited(server: FakeEndpoint) -> None:
     """Each has an error of its own with a traceback of its own; the cause is the same for all."""
-    desk.plan.extend([httpx.ConnectError("refused"), httpx.ConnectError("refused")])
-    source = desk.source()
+    server.plan.extend([httpx.ConnectError("refused"), httpx.ConnectError("refused")])
+    source = server.source()
     errors = await all_of(CALLERS, source.token)
 
     assert all(isinstance(error, TokenEndpointUnavailable) for error in errors)
     assert len({id(error) for error in errors}) == CALLERS
     assert len({id(error.__cause__) for error in errors}) == 1
     assert isinstance(errors[0].__cause__, httpx.ConnectError)
-    assert desk.calls == 2
-    assert source.stats.token_failures == 2
+    assert server.calls == 2
+    assert source.cache.stats.token_failures == 2
 
-    remembered = source.state._error
+    remembered = source.cache._failures.error
     assert remembered is not None
     assert remembered.__traceback__ is None
 
@@ -59,13 +59,13 @@ async def test_one_failure_is_shared_by_all_who_waited(desk: FakeEndpoint) -> No
         ),
     ],
 )
-async def test_what_passes_by_itself_is_repeated_once_unseen(desk: FakeEndpoint, trouble: Any) -> None:
+async def test_what_passes_by_itself_is_repeated_once_unseen(server: FakeEndpoint, trouble: Any) -> None:
     """The caller just gets a token."""
-    desk.plan.append(trouble)
-    source = desk.source()
-    assert name(await source.obtain()) == "token-1"
-    assert desk.calls == 2
-    assert (source.stats.token_requests, source.stats.token_failures) == (2, 1)
+    server.plan.append(trouble)
+    source = server.source()
+    assert name(await source.get()) == "token-1"
+    assert server.calls == 2
+    assert (source.cache.stats.token_requests, source.cache.stats.token_failures) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -78,80 +78,80 @@ async def test_what_passes_by_itself_is_repeated_once_unseen(desk: FakeEndpoint,
     ],
 )
 async def test_a_refusal_is_never_repeated_and_remembered(
-    desk: FakeEndpoint, clock: FakeClock, answer: httpx.Response
+    server: FakeEndpoint, clock: FakeClock, answer: httpx.Response
 ) -> None:
     """A hot loop sends bad credentials once in half a minute, then ever more rarely."""
-    desk.plan.extend([answer] * 9)
-    source = desk.source(clock)
+    server.plan.extend([answer] * 9)
+    source = server.source(clock)
     requests = []
     for _ in range(9):
         for error in await all_of(CALLERS, source.token):
             assert isinstance(error, TokenRequestRefused)
         with pytest.raises(TokenRequestRefused):
             await source.token(force=True)
-        requests.append(desk.calls)
+        requests.append(server.calls)
         clock.advance(15)
     assert requests == [1, 1, 2, 2, 2, 2, 3, 3, 3]
 
 
-async def test_a_session_elsewhere_is_named_with_its_remedy_and_its_price(desk: FakeEndpoint) -> None:
+async def test_a_session_elsewhere_is_named_with_its_remedy_and_its_price(server: FakeEndpoint) -> None:
     """Where the token call itself says that the account is logged in elsewhere."""
     error = {"code": 403, "message": "logged in elsewhere", "subcode": "018", "errorid": ""}
-    desk.plan.append(httpx.Response(403, json={"error": error}))
+    server.plan.append(httpx.Response(403, json={"error": error}))
     with pytest.raises(TokenRequestRefused) as caught:
-        await desk.source().token()
+        await server.source().token()
     assert "endOtherSessions" in str(caught.value)
     assert "ends the other session" in str(caught.value)
-    assert desk.calls == 1
+    assert server.calls == 1
 
 
-async def test_retry_after_is_kept_to(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_retry_after_is_kept_to(server: FakeEndpoint, clock: FakeClock) -> None:
     """Callers fail at once while the endpoint asked to be left alone; a minute is the most that it may ask."""
-    desk.plan.append(httpx.Response(429, headers={"Retry-After": "3600"}))
-    source = desk.source(clock)
+    server.plan.append(httpx.Response(429, headers={"Retry-After": "3600"}))
+    source = server.source(clock)
     for pause in (0, 59.9):
         clock.advance(pause)
         with pytest.raises(TokenEndpointUnavailable) as caught:
             await source.token()
         assert caught.value.retry_after == 3600
-    assert desk.calls == 1
+    assert server.calls == 1
 
     clock.advance(0.1)
     await source.token()
 
 
-async def test_retry_after_may_be_a_date(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_retry_after_may_be_a_date(server: FakeEndpoint, clock: FakeClock) -> None:
     """It counts against the wall clock."""
     clock.wall = 1_700_000_000
-    desk.plan.append(httpx.Response(503, headers={"Retry-After": "Tue, 14 Nov 2023 22:13:40 GMT"}))
-    source = desk.source(clock)
+    server.plan.append(httpx.Response(503, headers={"Retry-After": "Tue, 14 Nov 2023 22:13:40 GMT"}))
+    source = server.source(clock)
     for pause in (0, 19.9):
         clock.advance(pause)
         with pytest.raises(TokenEndpointUnavailable):
             await source.token()
-    assert desk.calls == 1
+    assert server.calls == 1
     clock.advance(0.1)
     await source.token()
 
 
-async def test_while_the_endpoint_is_down_a_living_token_serves(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_while_the_endpoint_is_down_a_living_token_serves(server: FakeEndpoint, clock: FakeClock) -> None:
     """Callers see nothing until it is dead; then they fail at once with the cause; recovery is seen within a second."""
-    source = desk.source(clock, chance=lambda: 0.999)
+    source = server.source(clock, chance=lambda: 0.999)
     await source.token()
     clock.advance(2880)
     while clock.now < 1_000 + 3600:
-        desk.plan.append(UNAVAILABLE)
-        assert name(await source.obtain()) == "token-1"
+        server.plan.append(UNAVAILABLE)
+        assert name(await source.get()) == "token-1"
         await landed(source)
         clock.advance(1)
     for _ in range(10):
-        desk.plan.extend([UNAVAILABLE] * 2)
+        server.plan.extend([UNAVAILABLE] * 2)
         with pytest.raises(TokenEndpointUnavailable) as caught:
             await source.token()
         assert caught.value.status == 503
         clock.advance(0.1)
 
-    desk.plan.clear()
+    server.plan.clear()
     waited = 0.0
     while True:
         try:
@@ -166,66 +166,66 @@ async def test_while_the_endpoint_is_down_a_living_token_serves(desk: FakeEndpoi
 
 @pytest.mark.parametrize("chance", [0.0, 0.5, 0.999])
 async def test_an_outage_of_three_seconds_costs_five_requests(
-    desk: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, chance: float
+    server: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, chance: float
 ) -> None:
     """However many call, and however often."""
 
     async def pause(seconds: float) -> None:
         clock.advance(seconds)
 
-    monkeypatch.setattr("seic._tokens.fetch.sleep", pause)
-    source = desk.source(clock, chance=lambda: chance)
-    desk.plan.extend([UNAVAILABLE] * 100)
+    monkeypatch.setattr("anyio.sleep", pause)
+    source = server.source(clock, chance=lambda: chance)
+    server.plan.extend([UNAVAILABLE] * 100)
     ends = clock.now + 3
     while clock.now < ends:
         await all_of(10, source.token)
         clock.advance(0.01)
-    assert 3 <= desk.calls <= 5
+    assert 3 <= server.calls <= 5
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.5, 0.999])
 async def test_with_a_living_token_it_costs_five_requests_too(
-    desk: FakeEndpoint, clock: FakeClock, chance: float
+    server: FakeEndpoint, clock: FakeClock, chance: float
 ) -> None:
     """And no caller sees anything of it."""
-    source = desk.source(clock, chance=lambda: chance)
+    source = server.source(clock, chance=lambda: chance)
     await source.token()
     clock.advance(3000)
-    desk.plan.extend([UNAVAILABLE] * 100)
+    server.plan.extend([UNAVAILABLE] * 100)
     ends = clock.now + 3
     while clock.now < ends:
-        assert {name(held) for held in await all_of(10, source.obtain)} == {"token-1"}
+        assert {name(held) for held in await all_of(10, source.get)} == {"token-1"}
         await landed(source)
         clock.advance(0.01)
-    assert 1 <= desk.calls - 1 <= 5
+    assert 1 <= server.calls - 1 <= 5
 
 
-async def test_what_a_callback_throws_is_an_error_for_all_and_names_its_kind_only(desk: FakeEndpoint) -> None:
+async def test_what_a_callback_throws_is_an_error_for_all_and_names_its_kind_only(server: FakeEndpoint) -> None:
     """Its words may hold anything."""
 
     def identify() -> str:
         raise LookupError("the-secret-in-its-words")
 
-    source = desk.source(identity=identify)
+    source = server.source(identity=identify)
     for error in await all_of(3, source.token):
         assert isinstance(error, TokenEndpointUnavailable)
         assert "LookupError" in str(error)
         assert "the-secret-in-its-words" not in "".join(traceback.format_exception(error))
 
 
-async def test_what_a_transport_of_the_users_throws_is_translated(desk: FakeEndpoint) -> None:
+async def test_what_a_transport_of_the_users_throws_is_translated(server: FakeEndpoint) -> None:
     """Nothing but seic's own errors leaves."""
-    desk.plan.extend([ValueError("odd"), ValueError("odd")])
+    server.plan.extend([ValueError("odd"), ValueError("odd")])
     with pytest.raises(TokenEndpointUnavailable) as caught:
-        await desk.source().token()
+        await server.source().token()
     assert isinstance(caught.value.__cause__, ValueError)
 
 
-async def test_events_tell_of_an_outage(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_events_tell_of_an_outage(server: FakeEndpoint, clock: FakeClock) -> None:
     """Down and back, with what bridges it, before the callers go on."""
     heard: list[Event] = []
-    source = desk.source(clock, emit=heard.append)
-    desk.plan.extend([UNAVAILABLE, UNAVAILABLE, refusal()])
+    source = server.source(clock, emit=heard.append)
+    server.plan.extend([UNAVAILABLE, UNAVAILABLE, refusal()])
     with pytest.raises(TokenEndpointUnavailable):
         await source.token()
     clock.advance(1)

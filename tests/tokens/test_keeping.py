@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +12,9 @@ import pytest
 
 from seic import MemoryStore, Token
 from seic._events import Event, StoreDegraded
-from seic._runtime import Latch
-from seic._tokens.keeping import Keeper
+from seic._tokens.store_guard import StoreGuard
 from tests._support.clocks import FakeClock
+from tests._support.fakes.gate import Gate
 from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, name
 
 WALL = 1_700_000_000.0
@@ -38,7 +39,7 @@ class Store:
     def __init__(self, held: Any = None, *, blocking: bool = True) -> None:
         self.blocking = blocking
         self.held = held
-        self.gates: dict[str, Latch] = {}
+        self.gates: dict[str, Gate] = {}
         self.errors: dict[str, BaseException] = {}
         self.calls: list[str] = []
         self.threads: set[threading.Thread] = set()
@@ -58,9 +59,9 @@ class Store:
         self._enter("delete")
         self.held = None
 
-    def hang(self, operation: str) -> Latch:
+    def hang(self, operation: str) -> Gate:
         """Let an operation wait; return what lets it go on."""
-        gate = self.gates[operation] = Latch()
+        gate = self.gates[operation] = Gate()
         return gate
 
     def _enter(self, operation: str) -> None:
@@ -86,27 +87,27 @@ def degraded(heard: list[Event]) -> list[tuple[str, str]]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for no store that does not answer at once."""
-    monkeypatch.setattr("seic._tokens.keeping.PATIENCE", 0.01)
+    monkeypatch.setattr("seic._tokens.store_guard.PATIENCE", 0.01)
 
 
 Obtain = Callable[[FakeEndpoint, Store, list[Event], FakeClock], str]
 
 
-def _async(desk: FakeEndpoint, store: Store, heard: list[Event], clock: FakeClock) -> str:
+def _async(server: FakeEndpoint, store: Store, heard: list[Event], clock: FakeClock) -> str:
     async def main() -> str:
-        source = desk.source(clock, store=store, key=lambda _: "key", emit=heard.append)
+        source = server.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
         try:
-            return name(await source.obtain())
+            return name(await source.get())
         finally:
             await source.aclose()
 
     return asyncio.run(main())
 
 
-def _blocking(desk: FakeEndpoint, store: Store, heard: list[Event], clock: FakeClock) -> str:
-    source = desk.source(clock, store=store, key=lambda _: "key", emit=heard.append)
+def _blocking(server: FakeEndpoint, store: Store, heard: list[Event], clock: FakeClock) -> str:
+    source = server.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
     try:
-        return name(source.obtain_sync())
+        return name(source.get_sync())
     finally:
         source.close()
 
@@ -123,20 +124,20 @@ def obtain(request: pytest.FixtureRequest) -> Obtain:
 
 @pytest.mark.parametrize("blocking", [True, False])
 def test_a_stored_token_spares_the_call(
-    desk: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
+    server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
 ) -> None:
     """Another process may have had it."""
-    assert obtain(desk, Store(token(), blocking=blocking), heard, clock) == "stored"
-    assert desk.calls == 0
+    assert obtain(server, Store(token(), blocking=blocking), heard, clock) == "stored"
+    assert server.calls == 0
 
 
 @pytest.mark.parametrize("blocking", [True, False])
 def test_a_new_token_is_stored(
-    desk: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
+    server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
 ) -> None:
     """For other processes; closing waits for it, so that a short script leaves it behind."""
     store = Store(blocking=blocking)
-    assert obtain(desk, store, heard, clock) == "token-1"
+    assert obtain(server, store, heard, clock) == "token-1"
     assert store.held.access_token == "token-1"
     assert (threading.current_thread() in store.threads) is (not blocking and obtain is _async)
 
@@ -153,31 +154,31 @@ def test_a_new_token_is_stored(
     ],
 )
 def test_a_stored_token_has_its_age(
-    desk: FakeEndpoint, heard: list[Event], clock: FakeClock, changes: dict[str, Any], usable: bool
+    server: FakeEndpoint, heard: list[Event], clock: FakeClock, changes: dict[str, Any], usable: bool
 ) -> None:
     """Its life counts from when it was asked for, by the wall clock."""
     expected = "stored" if usable else "token-1"
-    assert _blocking(desk, Store(token(**changes)), heard, clock) == expected
+    assert _blocking(server, Store(token(**changes)), heard, clock) == expected
 
 
-def test_a_stored_token_that_nobody_used_for_long_is_dead(desk: FakeEndpoint, clock: FakeClock) -> None:
+def test_a_stored_token_that_nobody_used_for_long_is_dead(server: FakeEndpoint, clock: FakeClock) -> None:
     """When others used it is not known, so its idleness counts from its making."""
     for age, expected in ((1754, "stored"), (1755, "token-1")):
         store = Store(token(obtained_at=WALL - age))
-        source = desk.source(clock, store=store, key=lambda _: "key", idle_lifetime=1800)
-        assert name(source.obtain_sync()) == expected
+        source = server.source(clock, store=store, store_key=lambda _: "key", idle_lifetime=1800)
+        assert name(source.get_sync()) == expected
 
 
 def test_a_stored_token_that_was_rejected_is_not_taken_again(
-    desk: FakeEndpoint, clock: FakeClock, heard: list[Event]
+    server: FakeEndpoint, clock: FakeClock, heard: list[Event]
 ) -> None:
     """A poisoned store costs one wasted call, not each."""
     store = Store(token())
-    source = desk.source(clock, store=store, key=lambda _: "key", emit=heard.append)
-    held = source.obtain_sync()
+    source = server.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
+    held = source.get_sync()
     assert name(held) == "stored"
-    held.reject()
-    assert name(source.obtain_sync()) == "token-1"
+    held.invalidate()
+    assert name(source.get_sync()) == "token-1"
 
 
 # What is in it
@@ -217,11 +218,11 @@ class NoToken:
     ],
 )
 def test_what_makes_no_sense_is_not_believed(
-    desk: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, held: Any
+    server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, held: Any
 ) -> None:
     """Anyone may have written it; a token is asked for as if there were none."""
-    assert obtain(desk, Store(held), heard, clock) == "token-1"
-    assert degraded(heard) == [("load", "what it holds is no token")]
+    assert obtain(server, Store(held), heard, clock) == "token-1"
+    assert degraded(heard) == [("load", "it holds no valid token")]
 
 
 # What fails
@@ -230,24 +231,24 @@ def test_what_makes_no_sense_is_not_believed(
 @pytest.mark.parametrize("store", [Store(blocking=True), Store(blocking=False)], ids=["blocking", "at once"])
 @pytest.mark.parametrize("operation", ["load", "save"])
 def test_a_store_that_is_down_costs_a_token_call(
-    desk: FakeEndpoint, clock: FakeClock, obtain: Obtain, operation: str, store: Store
+    server: FakeEndpoint, clock: FakeClock, obtain: Obtain, operation: str, store: Store
 ) -> None:
     """The error's kind is told, not its words: they may hold anything."""
     heard: list[Event] = []
     store.held, store.errors = None, {}
     store.errors[operation] = ConnectionError("redis://user:secret@host is down")
-    assert obtain(desk, store, heard, clock) == "token-1"
+    assert obtain(server, store, heard, clock) == "token-1"
     assert degraded(heard) == [(operation, "ConnectionError")]
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_store_that_hangs_costs_a_moment_and_a_token_call(
-    desk: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain
+    server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain
 ) -> None:
     """It is not waited for, and it is not asked again while it hangs."""
     store = Store(token())
     gate = store.hang("load")
-    assert obtain(desk, store, heard, clock) == "token-1"
+    assert obtain(server, store, heard, clock) == "token-1"
     assert degraded(heard)[0] == ("load", "no answer within 0.01 s")
     assert store.calls == ["load"]
     gate.set()
@@ -255,12 +256,12 @@ def test_a_store_that_hangs_costs_a_moment_and_a_token_call(
 
 @pytest.mark.usefixtures("impatient")
 def test_a_store_that_hung_is_asked_again_once_it_answers(
-    desk: FakeEndpoint, heard: list[Event], clock: FakeClock
+    server: FakeEndpoint, heard: list[Event], clock: FakeClock
 ) -> None:
     """Its trouble may pass; while it lasts, no thread is added to the one that hangs."""
     store = Store()
     gate = store.hang("load")
-    source = desk.source(clock, store=store, key=lambda _: "key", emit=heard.append)
+    source = server.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
     source.token_sync()
     clock.advance(3600)
     source.token_sync()
@@ -269,10 +270,10 @@ def test_a_store_that_hung_is_asked_again_once_it_answers(
     assert len(store.threads) == 1
 
     gate.set()
-    keeper = source._keeper
-    assert keeper is not None
-    while (pending := keeper.pending) is not None:
-        assert pending.wait(PATIENCE)
+    assert source._guard is not None
+    last = source._guard._last
+    assert last is not None
+    assert last.wait_sync(PATIENCE)
     clock.advance(3600)
     source.token_sync()
     source.close()
@@ -280,12 +281,12 @@ def test_a_store_that_hung_is_asked_again_once_it_answers(
     assert store.held.access_token == "token-3"
 
 
-def test_nobody_but_the_close_waits_for_a_save(desk: FakeEndpoint, clock: FakeClock) -> None:
+def test_nobody_but_the_close_waits_for_a_save(server: FakeEndpoint, clock: FakeClock) -> None:
     """The token is served while the store still writes; a short script ends when it has written."""
     store = Store()
     gate = store.hang("save")
-    source = desk.source(clock, store=store, key=lambda _: "key")
-    assert name(source.obtain_sync()) == "token-1"
+    source = server.source(clock, store=store, store_key=lambda _: "key")
+    assert name(source.get_sync()) == "token-1"
 
     closing = threading.Thread(target=source.close)
     closing.start()
@@ -296,12 +297,12 @@ def test_nobody_but_the_close_waits_for_a_save(desk: FakeEndpoint, clock: FakeCl
     assert store.held.access_token == "token-1"
 
 
-async def test_an_async_close_waits_as_well(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_an_async_close_waits_as_well(server: FakeEndpoint, clock: FakeClock) -> None:
     """Without blocking its loop."""
     store = Store()
     gate = store.hang("save")
-    source = desk.source(clock, store=store, key=lambda _: "key")
-    assert name(await source.obtain()) == "token-1"
+    source = server.source(clock, store=store, store_key=lambda _: "key")
+    assert name(await source.get()) == "token-1"
 
     closing = asyncio.create_task(source.aclose())
     _, still = await asyncio.wait([closing], timeout=0.01)
@@ -312,42 +313,39 @@ async def test_an_async_close_waits_as_well(desk: FakeEndpoint, clock: FakeClock
 
 
 async def test_a_close_does_not_wait_for_ever(
-    desk: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    server: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that hangs keeps no program from ending."""
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
     store = Store()
     gate = store.hang("save")
-    source = desk.source(clock, store=store, key=lambda _: "key")
-    await source.obtain()
+    source = server.source(clock, store=store, store_key=lambda _: "key")
+    await source.get()
     await source.aclose()
     source.close()
     assert store.held is None
     gate.set()
 
 
-def test_calls_of_a_store_come_one_at_a_time_and_in_order(clock: FakeClock) -> None:
-    """A deletion right after a save must not be overtaken by it."""
+async def test_calls_of_a_store_come_one_at_a_time_and_in_order(clock: FakeClock) -> None:
+    """Expect a deletion right after a save not to overtake it."""
     store = Store()
     gate = store.hang("save")
-    keeper = Keeper(store, emit=lambda _: None, clock=clock.clock)
-    keeper.save("key", token())
-    keeper.delete("key")
-    pending = keeper.pending
-    assert pending is not None
+    guard = StoreGuard(store, emit=lambda _: None, clock=clock.clock)
+    await guard.save("key", token())
+    guard.delete("key")
     gate.set()
-    assert pending.wait(PATIENCE)
-    assert keeper.pending is None
+    await guard.aclose(PATIENCE)
     assert store.calls == ["save", "delete"]
     assert store.held is None
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_loop_that_ends_does_not_wait_for_a_store_that_hangs(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_a_loop_that_ends_does_not_wait_for_a_store_that_hangs(server: FakeEndpoint, clock: FakeClock) -> None:
     """Its pool of threads would: the end of asyncio.run joins it. So the store has a thread of its own."""
     store = Store()
     gate = store.hang("load")
-    source = desk.source(clock, store=store, key=lambda _: "key")
+    source = server.source(clock, store=store, store_key=lambda _: "key")
     await source.token()
     await asyncio.get_running_loop().shutdown_default_executor()
     (thread,) = store.threads
@@ -357,20 +355,17 @@ async def test_a_loop_that_ends_does_not_wait_for_a_store_that_hangs(desk: FakeE
     thread.join(PATIENCE)
 
 
-def test_a_child_process_does_not_wait_for_its_parents_call(clock: FakeClock) -> None:
-    """The thread that made it stayed there."""
+async def test_a_child_process_does_not_wait_for_its_parents_call(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Expect the child to call the store although a call of its parent hangs."""
     store = Store(token())
     gate = store.hang("save")
-    keeper = Keeper(store, emit=lambda _: None, clock=clock.clock)
-    keeper.save("key", token())
-    keeper.after_fork()
-    assert keeper.pending is None
-    steps = keeper.load("key")
-    pause = next(steps)
-    assert pause.latch.wait(PATIENCE)
-    with pytest.raises(StopIteration) as stop:
-        next(steps)
-    assert stop.value.value is store.held
+    guard = StoreGuard(store, emit=lambda _: None, clock=clock.clock)
+    await guard.save("key", token())
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    assert await guard.load("key") is store.held
+    monkeypatch.undo()
     gate.set()
 
 

@@ -16,66 +16,66 @@ from tests._support.fakes.token_endpoint import PATIENCE, UNAVAILABLE, FakeEndpo
 # Clocks
 
 
-async def test_a_lifetime_counts_from_before_the_request(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_a_lifetime_counts_from_before_the_request(server: FakeEndpoint, clock: FakeClock) -> None:
     """What the endpoint took to answer is life that the token has lost."""
-    source = desk.source(clock)
-    desk.hold()
-    fetch = asyncio.create_task(source.obtain())
-    assert await desk.arrived.wait_async(PATIENCE)
+    source = server.source(clock)
+    server.hold()
+    fetch = asyncio.create_task(source.get())
+    assert await server.arrived.wait_async(PATIENCE)
     clock.advance(5)
-    desk.release()
+    server.release()
     held = await fetch
 
-    assert held.dies_at == 1_000 + 3600
+    assert held.expires_at == 1_000 + 3600
     assert held.token.obtained_at == 1_700_000_000
 
 
-async def test_a_machine_that_slept_renews_before_the_next_call(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_a_machine_that_slept_renews_before_the_next_call(server: FakeEndpoint, clock: FakeClock) -> None:
     """Only the wall clock knows of the sleep."""
-    source = desk.source(clock)
+    source = server.source(clock)
     await source.token()
     clock.sleep(7200)
-    assert name(await source.obtain()) == "token-2"
+    assert name(await source.get()) == "token-2"
 
 
-async def test_a_wall_clock_set_forward_costs_one_token_and_no_call(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_a_wall_clock_set_forward_costs_one_token_and_no_call(server: FakeEndpoint, clock: FakeClock) -> None:
     """It cannot be told from a sleep. Where the endpoint is down, the old token serves on."""
-    source = desk.source(clock)
+    source = server.source(clock)
     await source.token()
     clock.step(10 * 86_400)
-    desk.plan.extend([UNAVAILABLE] * 2)
+    server.plan.extend([UNAVAILABLE] * 2)
 
-    assert name(await source.obtain()) == "token-1"
+    assert name(await source.get()) == "token-1"
     clock.advance(60)
-    await source.obtain()
+    await source.get()
     await landed(source)
-    assert name(await source.obtain()) == "token-2"
-    assert desk.calls == 4
+    assert name(await source.get()) == "token-2"
+    assert server.calls == 4
 
-    assert name(await source.obtain()) == "token-2"
-    assert desk.calls == 4
+    assert name(await source.get()) == "token-2"
+    assert server.calls == 4
 
 
 @pytest.mark.parametrize("step", [-10 * 86_400, 10 * 86_400])
 async def test_a_dead_token_stays_dead_whatever_the_wall_clock_says(
-    desk: FakeEndpoint, clock: FakeClock, step: float
+    server: FakeEndpoint, clock: FakeClock, step: float
 ) -> None:
     """The monotonic clock counts."""
-    source = desk.source(clock)
+    source = server.source(clock)
     await source.token()
     clock.advance(3600)
     clock.step(step)
-    assert name(await source.obtain()) == "token-2"
+    assert name(await source.get()) == "token-2"
 
 
-async def test_an_idle_token_is_renewed_before_the_next_call(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_an_idle_token_is_renewed_before_the_next_call(server: FakeEndpoint, clock: FakeClock) -> None:
     """No call wastes itself on a token that the provider has forgotten; looking at a token is no use of it."""
-    source = desk.source(clock, idle_lifetime=1800)
+    source = server.source(clock, idle_lifetime=1800)
     await source.token()
     clock.advance(1000)
     await source.token()
     clock.advance(755)
-    assert name(await source.obtain()) == "token-2"
+    assert name(await source.get()) == "token-2"
 
 
 # What the provider says of the lifetime
@@ -94,58 +94,58 @@ async def test_an_idle_token_is_renewed_before_the_next_call(desk: FakeEndpoint,
         pytest.param("9" * 400, 365 * 86_400, id="an absurd string"),
     ],
 )
-async def test_each_expires_in_has_an_outcome(desk: FakeEndpoint, expires_in: Any, lifetime: float | None) -> None:
+async def test_each_expires_in_has_an_outcome(server: FakeEndpoint, expires_in: Any, lifetime: float | None) -> None:
     """A number or a string is seconds; missing is unknown; what is huge is clamped."""
-    desk.expires_in = expires_in
-    source = desk.source()
+    server.expires_in = expires_in
+    source = server.source()
     assert (await source.token()).expires_in == lifetime
     await source.token()
-    assert desk.calls == 1
+    assert server.calls == 1
 
 
-async def test_null_is_as_if_it_were_missing(desk: FakeEndpoint) -> None:
+async def test_null_is_as_if_it_were_missing(server: FakeEndpoint) -> None:
     """Null is unknown, not zero."""
-    desk.plan.append(httpx.Response(200, json={"access_token": "token-0", "expires_in": None}))
-    source = desk.source()
+    server.plan.append(httpx.Response(200, json={"access_token": "token-0", "expires_in": None}))
+    source = server.source()
     assert (await source.token()).expires_in is None
     await source.token()
-    assert desk.calls == 1
+    assert server.calls == 1
 
 
 @pytest.mark.parametrize("expires_in", [0, "0", -1, "-3600", True, [], {}, "soon", "", "NaN", "1_000"])
 async def test_an_expires_in_that_makes_no_sense_is_an_error_and_no_loop(
-    desk: FakeEndpoint, clock: FakeClock, expires_in: Any
+    server: FakeEndpoint, clock: FakeClock, expires_in: Any
 ) -> None:
     """Such a token would be asked for without end: it is refused once for all who wait, and then for a moment."""
-    desk.expires_in = expires_in
-    source = desk.source(clock)
+    server.expires_in = expires_in
+    source = server.source(clock)
     for error in await all_of(CALLERS, source.token) + await all_of(CALLERS, source.token):
         assert isinstance(error, InvalidTokenResponse)
         assert "expires_in" in error.problem
-    assert desk.calls == 1
+    assert server.calls == 1
 
 
-async def test_a_tiny_life_makes_no_request_for_each_call(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_a_tiny_life_makes_no_request_for_each_call(server: FakeEndpoint, clock: FakeClock) -> None:
     """A hot loop asks once in a second, however briefly the provider says that its tokens live."""
-    desk.expires_in = 0.001
-    source = desk.source(clock)
+    server.expires_in = 0.001
+    source = server.source(clock)
     for _ in range(30):
-        await source.obtain()
+        await source.get()
         await landed(source)
         clock.advance(0.1)
-    assert desk.calls <= 6
+    assert server.calls <= 6
 
 
-async def test_a_life_shorter_than_its_fetch_serves_those_who_waited(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_a_life_shorter_than_its_fetch_serves_those_who_waited(server: FakeEndpoint, clock: FakeClock) -> None:
     """It is used once by each of them rather than asked for without end; the next caller asks again."""
-    desk.expires_in = 1.5
-    source = desk.source(clock)
-    desk.hold()
-    crowd = asyncio.create_task(all_of(CALLERS, source.obtain))
-    assert await desk.arrived.wait_async(PATIENCE)
+    server.expires_in = 1.5
+    source = server.source(clock)
+    server.hold()
+    crowd = asyncio.create_task(all_of(CALLERS, source.get))
+    assert await server.arrived.wait_async(PATIENCE)
     clock.advance(2)
-    desk.release()
+    server.release()
 
     assert {name(held) for held in await crowd} == {"token-1"}
-    assert name(await source.obtain()) == "token-2"
-    assert desk.calls == 2
+    assert name(await source.get()) == "token-2"
+    assert server.calls == 2

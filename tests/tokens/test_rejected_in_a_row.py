@@ -5,41 +5,41 @@ from __future__ import annotations
 import pytest
 
 from tests._support.clocks import FakeClock
-from tests._support.token_states import State
+from tests._support.token_states import Cache
 
 
-def reject(state: State) -> bool:
+def reject(cache: Cache) -> bool:
     """Have the API reject the token in hand; return whether that led to a new one."""
-    held = state.held
-    if not state.may_replace(held):
+    held = cache.token
+    if not cache.may_refresh_after_401(held):
         return False
-    held.reject()
-    state.land(state.hold("next"))
+    held.invalidate()
+    cache.put(cache.hold("next"))
     return True
 
 
-def test_a_token_that_served_for_a_while_is_replaced_whenever_it_is_rejected(state: State, clock: FakeClock) -> None:
+def test_a_token_that_served_for_a_while_is_replaced_whenever_it_is_rejected(cache: Cache, clock: FakeClock) -> None:
     """It was good, so it was revoked: a new one helps, however often that happens."""
-    state.land(state.hold())
+    cache.put(cache.hold())
     for _ in range(5):
         clock.advance(120)
-        assert reject(state)
-        state.held.used(clock.now, clock.wall)
+        assert reject(cache)
+        cache.token.mark_used(clock.now, clock.wall)
 
 
 @pytest.mark.parametrize("taken", [False, True], ids=["by all calls", "by one call among others that work"])
 def test_a_second_token_that_is_rejected_at_once_makes_renewals_pause(
-    state: State, clock: FakeClock, taken: bool
+    cache: Cache, clock: FakeClock, taken: bool
 ) -> None:
     """Where new tokens are rejected like old ones, each call would cost a token; so they grow rare, up to a minute."""
-    state.land(state.hold())
-    assert reject(state)
+    cache.put(cache.hold())
+    assert reject(cache)
     pauses = []
     for _ in range(8):
         pause = 0.0
         if taken:
-            state.held.used(clock.now, clock.wall)
-        while not reject(state):
+            cache.token.mark_used(clock.now, clock.wall)
+        while not reject(cache):
             clock.advance(0.5)
             pause += 0.5
         pauses.append(pause)
@@ -47,29 +47,29 @@ def test_a_second_token_that_is_rejected_at_once_makes_renewals_pause(
 
 
 @pytest.mark.parametrize(("lasts", "pauses"), [(119.9, True), (120, False)])
-def test_a_token_that_lasted_ends_the_row(state: State, clock: FakeClock, lasts: float, pauses: bool) -> None:
+def test_a_token_that_lasted_ends_the_row(cache: Cache, clock: FakeClock, lasts: float, pauses: bool) -> None:
     """One that was rejected after two minutes was a good one: its successor may be replaced at once."""
-    state.land(state.hold())
-    assert reject(state)
+    cache.put(cache.hold())
+    assert reject(cache)
     clock.advance(lasts)
-    assert reject(state)
-    assert reject(state) is not pauses
+    assert reject(cache)
+    assert reject(cache) is not pauses
 
 
-def test_a_token_that_nobody_rejected_ends_the_row(state: State, clock: FakeClock) -> None:
+def test_a_token_that_nobody_rejected_ends_the_row(cache: Cache, clock: FakeClock) -> None:
     """It served to its end, so tokens do help."""
-    state.land(state.hold())
+    cache.put(cache.hold())
     for _ in range(3):
         clock.advance(60)
-        assert reject(state)
-    state.land(state.hold())
-    state.land(state.hold())
-    assert reject(state)
+        assert reject(cache)
+    cache.put(cache.hold())
+    cache.put(cache.hold())
+    assert reject(cache)
 
 
-def test_a_token_that_was_replaced_already_is_no_reason_to_renew_again(state: State) -> None:
+def test_a_token_that_was_replaced_already_is_no_reason_to_renew_again(cache: Cache) -> None:
     """Of two hundred calls with one dead token, each but the first finds the new one in hand."""
-    old = state.land(state.hold())
-    assert reject(state)
-    assert state.may_replace(old)
-    assert state.serve().held is state.held
+    old = cache.put(cache.hold())
+    assert reject(cache)
+    assert cache.may_refresh_after_401(old)
+    assert cache.use().token is cache.token

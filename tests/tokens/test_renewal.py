@@ -191,9 +191,9 @@ async def test_someone_else_spends_and_never_ends() -> None:
     provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
     grant = RefreshToken(refresh_token="r0")
     source = provider.source(grant, clock, store=store)
-    source._spendings.begin("r0")
+    source._memory.begin("r0")
     clock.advance(LATER)
     object.__setattr__(source.endpoint, "timeout", 0.01)
-    with pytest.raises(TokenEndpointUnavailable, match="another call that spends"):
+    with pytest.raises(TokenEndpointUnavailable, match="another caller is sending"):
         await source.token()
     assert provider.forms == []

@@ -15,9 +15,8 @@ from seic._model.grant_parameters import Grant
 from seic._model.grants import AuthorizationCode, RefreshToken
 from seic._model.token import Token
 from seic._oauth.providers import SEI_PLATFORM
-from seic._tokens.keeping import PATIENCE
-from seic._tokens.sending import Sender
 from seic._tokens.store import MemoryStore
+from seic._tokens.store_guard import PATIENCE
 from tests._support.clocks import FakeClock
 from tests._support.fakes.provider import FakeProvider
 from tests._support.fakes.sources import Direct
@@ -88,7 +87,7 @@ async def test_a_rotated_token_is_saved_before_the_old_one_is_forgotten() -> Non
     await asyncio.to_thread(store.saving.wait)
     kept = store.load("key")
     assert kept is not None
-    assert kept.refresh_token == source.state.held.token.refresh_token == "r1"
+    assert kept.refresh_token == source.cache.token.token.refresh_token == "r1"
     assert not caller.done()
     store.let.set()
     assert (await caller).refresh_token == "r2"
@@ -129,7 +128,7 @@ async def test_another_process_was_faster() -> None:
         store.save("key", other)
         return httpx.Response(400, json={"error": "invalid_grant"})
 
-    object.__setattr__(source.endpoint, "sender", Sender(Direct(httpx.MockTransport(refuse))))
+    object.__setattr__(source.endpoint, "transports", Direct(httpx.MockTransport(refuse)))
     assert (await source.token()).access_token == "from-elsewhere"
     assert provider.asked == ["authorization_code", "r1"]
 

@@ -13,112 +13,112 @@ from tests._support.crowds import CALLERS, all_of
 from tests._support.fakes.token_endpoint import PATIENCE, UNAVAILABLE, FakeEndpoint, landed, name
 
 
-async def test_a_renewal_ahead_stalls_nobody(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_a_renewal_ahead_stalls_nobody(server: FakeEndpoint, clock: FakeClock) -> None:
     """While the endpoint thinks, every call goes on with the old token; afterwards with the new."""
-    source = desk.source(clock)
+    source = server.source(clock)
     await source.token()
     clock.advance(3000)
-    desk.hold()
+    server.hold()
 
-    assert {name(held) for held in await all_of(CALLERS, source.obtain)} == {"token-1"}
-    assert await desk.arrived.wait_async(PATIENCE)
-    assert name(await source.obtain()) == "token-1"
+    assert {name(held) for held in await all_of(CALLERS, source.get)} == {"token-1"}
+    assert await server.arrived.wait_async(PATIENCE)
+    assert name(await source.get()) == "token-1"
 
-    desk.release()
+    server.release()
     await landed(source)
-    assert name(await source.obtain()) == "token-2"
-    assert desk.calls == 2
-    assert source.stats.renewals_ahead == 1
+    assert name(await source.get()) == "token-2"
+    assert server.calls == 2
+    assert source.cache.stats.renewals_ahead == 1
 
 
-def test_a_blocking_caller_renews_ahead_in_a_thread(desk: FakeEndpoint, clock: FakeClock) -> None:
+def test_a_blocking_caller_renews_ahead_in_a_thread(server: FakeEndpoint, clock: FakeClock) -> None:
     """It does not wait either."""
-    source = desk.source(clock)
+    source = server.source(clock)
     source.token_sync()
     clock.advance(3000)
-    desk.hold()
+    server.hold()
 
-    assert name(source.obtain_sync()) == "token-1"
-    assert desk.arrived.wait(PATIENCE)
-    flight = source.state.flight
-    desk.release()
-    assert flight is None or flight.wait(PATIENCE)
-    assert name(source.obtain_sync()) == "token-2"
+    assert name(source.get_sync()) == "token-1"
+    assert server.arrived.wait(PATIENCE)
+    flight = source.cache.pending
+    server.release()
+    assert flight is None or flight.future.wait_sync(PATIENCE)
+    assert name(source.get_sync()) == "token-2"
 
 
-def test_trio_renews_ahead_in_the_background(desk: FakeEndpoint, clock: FakeClock) -> None:
+def test_trio_renews_ahead_in_the_background(server: FakeEndpoint, clock: FakeClock) -> None:
     """A system task fetches, so that not even there a call waits."""
-    source = desk.source(clock)
+    source = server.source(clock)
 
     async def main() -> None:
         await source.token()
         clock.advance(3000)
-        desk.hold()
-        assert name(await source.obtain()) == "token-1"
-        assert await desk.arrived.wait_async(PATIENCE)
-        assert name(await source.obtain()) == "token-1"
-        desk.release()
+        server.hold()
+        assert name(await source.get()) == "token-1"
+        assert await server.arrived.wait_async(PATIENCE)
+        assert name(await source.get()) == "token-1"
+        server.release()
         await landed(source)
-        assert name(await source.obtain()) == "token-2"
+        assert name(await source.get()) == "token-2"
 
     trio.run(main)
 
 
-async def test_a_failed_renewal_ahead_is_invisible(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_a_failed_renewal_ahead_is_invisible(server: FakeEndpoint, clock: FakeClock) -> None:
     """Calls go on; the endpoint is left alone for a pause that grows."""
-    source = desk.source(clock, chance=lambda: 0.999)
+    source = server.source(clock, chance=lambda: 0.999)
     await source.token()
     clock.advance(3000)
     requests = []
     for _ in range(20):
-        desk.plan.append(UNAVAILABLE)
-        assert name(await source.obtain()) == "token-1"
+        server.plan.append(UNAVAILABLE)
+        assert name(await source.get()) == "token-1"
         await landed(source)
-        requests.append(desk.calls - 1)
-        desk.plan.clear()
+        requests.append(server.calls - 1)
+        server.plan.clear()
         clock.advance(1)
 
     assert requests == [1, 2, 2, 3, 3, 3, 3, 4, *[4] * 7, 5, *[5] * 4]
 
 
-async def test_in_the_mandatory_window_callers_wait(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_in_the_mandatory_window_callers_wait(server: FakeEndpoint, clock: FakeClock) -> None:
     """They get the new token."""
-    source = desk.source(clock)
+    source = server.source(clock)
     await source.token()
     clock.advance(3510)
-    assert {name(held) for held in await all_of(CALLERS, source.obtain)} == {"token-2"}
-    assert desk.calls == 2
+    assert {name(held) for held in await all_of(CALLERS, source.get)} == {"token-2"}
+    assert server.calls == 2
 
 
 @pytest.mark.parametrize("kind", ["asyncio", "trio", "thread"])
 def test_in_the_mandatory_window_a_fetch_that_hangs_holds_nobody_for_long(
-    desk: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, kind: str
+    server: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """The first caller goes on with the living token after a moment, the others at once; the fetch runs on beside."""
-    monkeypatch.setattr("seic._tokens.state._PATIENCE", 0.001)
-    source = desk.source(clock, emit=lambda event: clock.advance(1) if isinstance(event, TokenWaitStarted) else None)
+    monkeypatch.setattr("seic._tokens.cache._PATIENCE", 0.001)
+    source = server.source(clock, emit=lambda event: clock.advance(1) if isinstance(event, TokenWaitStarted) else None)
 
     async def main() -> None:
-        await source.obtain()
+        await source.get()
         clock.advance(3550)
-        desk.hold()
-        assert {name(await source.obtain()), name(await source.obtain())} == {"token-1"}
-        assert await desk.arrived.wait_async(PATIENCE)
-        desk.release()
+        server.hold()
+        assert {name(await source.get()), name(await source.get())} == {"token-1"}
+        assert await server.arrived.wait_async(PATIENCE)
+        server.release()
         await landed(source)
-        assert name(await source.obtain()) == "token-2"
+        assert name(await source.get()) == "token-2"
 
     def blocking() -> None:
-        source.obtain_sync()
+        source.get_sync()
         clock.advance(3550)
-        desk.hold()
-        assert {name(source.obtain_sync()), name(source.obtain_sync())} == {"token-1"}
-        assert desk.arrived.wait(PATIENCE)
-        flight = source.state.flight
-        desk.release()
+        server.hold()
+        assert {name(source.get_sync()), name(source.get_sync())} == {"token-1"}
+        assert server.arrived.wait(PATIENCE)
+        flight = source.cache.pending
+        server.release()
         assert flight is not None
-        assert flight.wait(PATIENCE)
-        assert name(source.obtain_sync()) == "token-2"
+        assert flight.future.wait_sync(PATIENCE)
+        assert name(source.get_sync()) == "token-2"
 
     {"asyncio": lambda: asyncio.run(main()), "trio": lambda: trio.run(main), "thread": blocking}[kind]()
-    assert desk.calls == 2
+    assert server.calls == 2

@@ -23,9 +23,9 @@ from seic._model.grants import ClientCredentials
 from seic._model.token import Token
 from seic._oauth.messages import MAX_REPLY_BYTES
 from seic._oauth.providers import OAUTH2
+from seic._portal import run
+from seic._tokens.clock import SYSTEM_CLOCK
 from seic._tokens.endpoint import TokenEndpoint
-from seic._tokens.lifeline import Lifeline
-from seic._tokens.sending import Sender
 from tests._support.loopback import RawServer
 
 GOOD: dict[str, Any] = {"access_token": "token-1", "token_type": "Bearer", "expires_in": 3600, "scope": "read"}
@@ -53,10 +53,9 @@ class Stage:
     def read(self, parts: Callable[[], Iterator[bytes]]) -> Token | InvalidTokenResponse:
         """Make a token call that is answered so."""
         self.parts = parts
-        request = self.endpoint.build()
+        endpoint = self.endpoint
         try:
-            reply = self.endpoint.sender.send_sync(request, 30.0, Lifeline())
-            return self.endpoint.parse(reply, obtained_at=0.0, now=0.0)
+            return run(lambda: endpoint.request(endpoint.build(endpoint.grant), endpoint.grant))
         except InvalidTokenResponse as error:
             return error
 
@@ -93,8 +92,10 @@ def stage() -> Iterator[Stage]:
             client_id="client-1",
             client_secret="client-secret-1",
             grant=ClientCredentials(),
-            sender=Sender(_Wire()),
+            transports=_Wire(),
             timeout=30.0,
+            clock=SYSTEM_CLOCK,
+            emit=lambda _event: None,
         )
         stages.append(Stage(server, endpoint))
         yield stages[0]

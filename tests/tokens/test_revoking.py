@@ -11,158 +11,158 @@ import httpx
 import pytest
 
 from seic import SEI_GATEWAY, ClientCredentials, ConfigurationError, MemoryStore, Token, TokenEndpointUnavailable
-from seic._tokens.source import TokenSource
+from seic._tokens.source import CachingTokenSource
 from tests._support.clocks import FakeClock
 from tests._support.fakes.token_endpoint import PATIENCE, UNAVAILABLE, FakeEndpoint, name, refusal
 
 
-def gateway_desk(desk: FakeEndpoint, **options: Any) -> TokenSource:
+def gateway_source(server: FakeEndpoint, **options: Any) -> CachingTokenSource:
     """Return a source of the dialect that can end a token's life."""
-    source = desk.source(**options)
+    source = server.source(**options)
     grant = ClientCredentials(username="user", password="password-1")
     source.endpoint = attrs.evolve(source.endpoint, provider=SEI_GATEWAY, grant=grant)
     return source
 
 
-async def test_revoking_tells_the_provider_and_forgets_the_token(desk: FakeEndpoint) -> None:
+async def test_revoking_tells_the_provider_and_forgets_the_token(server: FakeEndpoint) -> None:
     """Here, in the store, and there."""
     store = MemoryStore()
-    source = gateway_desk(desk, store=store, key=lambda _: "key")
+    source = gateway_source(server, store=store, store_key=lambda _: "key")
     await source.token()
-    desk.plan.append(httpx.Response(200))
+    server.plan.append(httpx.Response(200))
     await source.revoke()
 
-    assert b"grant_type=invalidate_token" in desk.requests[-1].content
-    assert b"access_token=token-1" in desk.requests[-1].content
+    assert b"grant_type=invalidate_token" in server.requests[-1].content
+    assert b"access_token=token-1" in server.requests[-1].content
     assert store.load("key") is None
     assert source.current is None
-    assert name(await source.obtain()) == "token-2"
+    assert name(await source.get()) == "token-2"
 
 
-def test_revoking_blocks_where_it_is_told_to(desk: FakeEndpoint) -> None:
+def test_revoking_blocks_where_it_is_told_to(server: FakeEndpoint) -> None:
     """The twin does the same."""
-    source = gateway_desk(desk)
+    source = gateway_source(server)
     source.token_sync()
-    desk.plan.append(httpx.Response(200))
+    server.plan.append(httpx.Response(200))
     source.revoke_sync()
     assert source.current is None
-    assert b"grant_type=invalidate_token" in desk.requests[-1].content
+    assert b"grant_type=invalidate_token" in server.requests[-1].content
 
 
-async def test_a_stored_token_can_be_revoked_by_another_process(desk: FakeEndpoint) -> None:
+async def test_a_stored_token_can_be_revoked_by_another_process(server: FakeEndpoint) -> None:
     """One that never used it, such as the command line."""
     store = MemoryStore()
     store.save("key", Token(access_token="stored-token", obtained_at=1_700_000_000, expires_in=3600))
-    source = gateway_desk(desk, store=store, key=lambda _: "key")
-    desk.plan.append(httpx.Response(200))
+    source = gateway_source(server, store=store, store_key=lambda _: "key")
+    server.plan.append(httpx.Response(200))
     await source.revoke()
 
-    assert b"access_token=stored-token" in desk.requests[-1].content
+    assert b"access_token=stored-token" in server.requests[-1].content
     assert store.load("key") is None
 
 
-async def test_with_no_token_there_is_nothing_to_revoke(desk: FakeEndpoint) -> None:
+async def test_with_no_token_there_is_nothing_to_revoke(server: FakeEndpoint) -> None:
     """No call is made for it."""
-    await gateway_desk(desk, store=MemoryStore()).revoke()
-    assert desk.calls == 0
+    await gateway_source(server, store=MemoryStore()).revoke()
+    assert server.calls == 0
 
 
 async def test_a_revocation_that_fails_is_an_error_and_the_token_is_dropped_all_the_same(
-    desk: FakeEndpoint,
+    server: FakeEndpoint,
 ) -> None:
     """Whoever wants it dead does not want it used."""
-    source = gateway_desk(desk)
+    source = gateway_source(server)
     await source.token()
-    desk.plan.append(UNAVAILABLE)
+    server.plan.append(UNAVAILABLE)
     with pytest.raises(TokenEndpointUnavailable):
         await source.revoke()
-    assert name(await source.obtain()) == "token-2"
+    assert name(await source.get()) == "token-2"
 
 
-def revoked(desk: FakeEndpoint) -> list[str]:
+def revoked(server: FakeEndpoint) -> list[str]:
     """Return the tokens whose ends were asked for, in order."""
-    forms = [parse_qs(request.content.decode()) for request in desk.requests]
+    forms = [parse_qs(request.content.decode()) for request in server.requests]
     return [form["access_token"][0] for form in forms if form["grant_type"] == ["invalidate_token"]]
 
 
 @pytest.mark.parametrize("kind", ["async", "blocking"])
 async def test_a_renewal_under_way_does_not_outlive_a_revocation(
-    desk: FakeEndpoint, clock: FakeClock, kind: str
+    server: FakeEndpoint, clock: FakeClock, kind: str
 ) -> None:
     """The revocation waits for it, and ends what it brings as well as what it replaced, here and in the store."""
     store = MemoryStore()
-    source = gateway_desk(desk, clock=clock, store=store, key=lambda _: "key")
+    source = gateway_source(server, clock=clock, store=store, store_key=lambda _: "key")
     await source.token()
     clock.advance(3000)
-    desk.hold()
+    server.hold()
     await source.token()
-    assert await desk.arrived.wait_async(PATIENCE)
+    assert await server.arrived.wait_async(PATIENCE)
     revoke = asyncio.create_task(source.revoke() if kind == "async" else asyncio.to_thread(source.revoke_sync))
     await asyncio.sleep(0)
     assert (await source.token()).access_token == "token-1"
-    desk.release()
+    server.release()
     await revoke
 
-    assert revoked(desk) == ["token-2", "token-1"]
+    assert revoked(server) == ["token-2", "token-1"]
     assert source.current is None
     assert store.load("key") is None
-    desk.expires_in = 3600
+    server.expires_in = 3600
     assert not (await source.token()).access_token.endswith(("-1", "-2"))
 
 
-async def test_a_first_fetch_under_way_does_not_outlive_a_revocation(desk: FakeEndpoint) -> None:
+async def test_a_first_fetch_under_way_does_not_outlive_a_revocation(server: FakeEndpoint) -> None:
     """Its token is ended as soon as it is there."""
-    source = gateway_desk(desk)
-    desk.hold()
+    source = gateway_source(server)
+    server.hold()
     caller = asyncio.create_task(source.token())
-    assert await desk.arrived.wait_async(PATIENCE)
+    assert await server.arrived.wait_async(PATIENCE)
     revoke = asyncio.create_task(source.revoke())
     await asyncio.sleep(0)
-    desk.release()
+    server.release()
     assert (await caller).access_token == "token-1"
     await revoke
-    assert revoked(desk) == ["token-1"]
+    assert revoked(server) == ["token-1"]
     assert source.current is None
 
 
-async def test_a_renewal_that_fails_leaves_the_old_token_to_be_revoked(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_a_renewal_that_fails_leaves_the_old_token_to_be_revoked(server: FakeEndpoint, clock: FakeClock) -> None:
     """Once, and nothing else."""
-    source = gateway_desk(desk, clock=clock)
+    source = gateway_source(server, clock=clock)
     await source.token()
     clock.advance(3000)
-    desk.plan.append(UNAVAILABLE)
-    desk.hold()
+    server.plan.append(UNAVAILABLE)
+    server.hold()
     await source.token()
-    assert await desk.arrived.wait_async(PATIENCE)
+    assert await server.arrived.wait_async(PATIENCE)
     revoke = asyncio.create_task(source.revoke())
     await asyncio.sleep(0)
-    desk.release()
+    server.release()
     await revoke
-    assert revoked(desk) == ["token-1"]
+    assert revoked(server) == ["token-1"]
     assert source.current is None
 
 
-async def test_a_token_that_its_renewal_has_ended_need_not_be_ended_again(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_a_token_that_its_renewal_has_ended_is_not_revoked_again(server: FakeEndpoint, clock: FakeClock) -> None:
     """The provider does not know it any more, which is what was wanted."""
-    source = gateway_desk(desk, clock=clock)
+    source = gateway_source(server, clock=clock)
     await source.token()
     clock.advance(3000)
-    desk.hold()
+    server.hold()
     await source.token()
-    assert await desk.arrived.wait_async(PATIENCE)
+    assert await server.arrived.wait_async(PATIENCE)
     revoke = asyncio.create_task(source.revoke())
     await asyncio.sleep(0)
     good = httpx.Response(200, json={"access_token": "token-2", "token_type": "Bearer", "expires_in": 3600})
-    desk.plan.extend([good, httpx.Response(200), refusal(400)])
-    desk.release()
+    server.plan.extend([good, httpx.Response(200), refusal(400)])
+    server.release()
     await revoke
-    assert revoked(desk) == ["token-2", "token-1"]
+    assert revoked(server) == ["token-2", "token-1"]
 
 
-async def test_a_provider_without_revocation_says_so_and_the_token_stays(desk: FakeEndpoint) -> None:
+async def test_a_provider_without_revocation_says_so_and_the_token_stays(server: FakeEndpoint) -> None:
     """Nothing is dropped for a call that cannot be made."""
-    source = desk.source()
-    held = await source.obtain()
+    source = server.source()
+    held = await source.get()
     with pytest.raises(ConfigurationError):
         await source.revoke()
-    assert await source.obtain() is held
+    assert await source.get() is held

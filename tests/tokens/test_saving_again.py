@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +12,9 @@ import pytest
 
 from seic import AuthorizationCode, MemoryStore, Token
 from seic._events import Event, StoreDegraded, StoreRecovered
-from seic._runtime import Latch
-from seic._tokens.keeping import Keeper
+from seic._tokens.store_guard import StoreGuard
 from tests._support.clocks import FakeClock
+from tests._support.fakes.gate import Gate
 from tests._support.fakes.provider import FakeProvider
 
 PATIENCE = 10.0
@@ -39,7 +41,7 @@ class Store(MemoryStore):
         self.blocking = blocking
         self.down = True
         self.asked: list[str | None] = []
-        self.gate: Latch | None = None
+        self.gate: Gate | None = None
         self._turn = threading.Condition()
 
     def save(self, key: str, token: Token) -> None:
@@ -64,7 +66,7 @@ class Heard(list[Event]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_back = Latch()
+        self.is_back = Gate()
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
@@ -92,32 +94,36 @@ def store(request: pytest.FixtureRequest) -> Store:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pause for no time."""
-    monkeypatch.setattr("seic._tokens.keeping._AGAIN_FIRST", 0.0)
+    monkeypatch.setattr("seic._tokens.store_guard._AGAIN_FIRST", 0.0)
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pause for as long as no test takes."""
-    monkeypatch.setattr("seic._tokens.keeping._AGAIN_FIRST", 1e6)
-    monkeypatch.setattr("seic._tokens.keeping._AGAIN_MAX", 1e6)
+    monkeypatch.setattr("seic._tokens.store_guard._AGAIN_FIRST", 1e6)
+    monkeypatch.setattr("seic._tokens.store_guard._AGAIN_MAX", 1e6)
 
 
-def keeper(store: Store, heard: Heard) -> Keeper:
+def keeper(store: Store, heard: Heard) -> StoreGuard:
     """Return the keeper of a store."""
-    return Keeper(store, emit=heard, clock=FakeClock().clock)
+    return StoreGuard(store, emit=heard, clock=FakeClock().clock)
 
 
-def close(keeper: Keeper) -> None:
-    """Wait as a source that closes does."""
-    for latch in keeper.closing():
-        assert latch.wait(PATIENCE)
+def close(keeper: StoreGuard) -> None:
+    """Close as a source does."""
+    asyncio.run(keeper.aclose(PATIENCE))
+
+
+def save(keeper: StoreGuard, key: str, token: Token) -> None:
+    """Save a token."""
+    asyncio.run(keeper.save(key, token))
 
 
 @pytest.mark.usefixtures("hasty")
 def test_it_is_saved_when_the_store_is_back(store: Store, heard: Heard) -> None:
     """Expect attempts until it succeeds, one word when the trouble begins and one when it ends."""
     kept = keeper(store, heard)
-    kept.save("key", token("r1"))
+    save(kept, "key", token("r1"))
     store.until_asked(4)
     store.down = False
     assert heard.is_back.wait(PATIENCE)
@@ -131,7 +137,7 @@ def test_closing_tries_once_more(store: Store, heard: Heard) -> None:
     """Expect the end of a program not to wait for the pause, and to leave no thread behind."""
     before = set(threading.enumerate())
     kept = keeper(store, heard)
-    kept.save("key", token("r1"))
+    save(kept, "key", token("r1"))
     close_pending(kept)
     store.down = False
     close(kept)
@@ -146,43 +152,43 @@ def test_closing_tries_once_more(store: Store, heard: Heard) -> None:
 def test_closing_does_not_go_on_for_ever(store: Store, heard: Heard) -> None:
     """Expect one attempt where the store stays down, and another with the next close: an auth may be shared."""
     kept = keeper(store, heard)
-    kept.save("key", token("r1"))
+    save(kept, "key", token("r1"))
     close(kept)
     assert store.asked == ["r1", "r1"]
     store.down = False
     close(kept)
     assert store.asked == ["r1"] * 3
     assert heard.of_the_store() == [DOWN, BACK]
-    assert list(kept.closing()) == []
+    assert kept._task is None
 
 
 @pytest.mark.usefixtures("patient")
 def test_a_newer_token_takes_its_place(store: Store, heard: Heard) -> None:
     """Expect the older one never to be saved once the newer one is, and the store to be told back by it."""
     kept = keeper(store, heard)
-    kept.save("key", token("r1"))
+    save(kept, "key", token("r1"))
     close_pending(kept)
-    kept.save("key", token("r2"))
+    save(kept, "key", token("r2"))
     close_pending(kept)
     store.down = False
-    kept.save("key", token("r3"))
+    save(kept, "key", token("r3"))
     close(kept)
     assert store.asked == ["r1", "r2", "r3"]
     assert store.load("key") == token("r3")
     assert heard.of_the_store() == [DOWN, BACK]
 
 
-def close_pending(keeper: Keeper) -> None:
+def close_pending(keeper: StoreGuard) -> None:
     """Wait until the store has answered."""
-    if (pending := keeper.pending) is not None:
-        assert pending.wait(PATIENCE)
+    if keeper._last is not None:
+        assert keeper._last.wait_sync(PATIENCE)
 
 
 @pytest.mark.usefixtures("patient")
 def test_what_was_deleted_does_not_come_back(store: Store, heard: Heard) -> None:
     """Expect a session that was ended to stay ended, although it waits to be saved."""
     kept = keeper(store, heard)
-    kept.save("key", token("r1"))
+    save(kept, "key", token("r1"))
     close_pending(kept)
     store.down = False
     kept.delete("key")
@@ -195,7 +201,7 @@ def test_what_was_deleted_does_not_come_back(store: Store, heard: Heard) -> None
 def test_a_token_that_can_be_had_again_is_not_saved_again(store: Store, heard: Heard) -> None:
     """Expect a token without a refresh token to cost another token call, and no thread."""
     kept = keeper(store, heard)
-    kept.save("key", token(None))
+    save(kept, "key", token(None))
     close(kept)
     assert store.asked == [None]
     assert heard.of_the_store() == [DOWN]
@@ -204,14 +210,14 @@ def test_a_token_that_can_be_had_again_is_not_saved_again(store: Store, heard: H
 @pytest.mark.usefixtures("hasty")
 def test_a_store_that_hung(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
     """Expect what came while it hung to be saved after it answers, in order, and one call at a time."""
-    monkeypatch.setattr("seic._tokens.keeping.PATIENCE", 0.0)
+    monkeypatch.setattr("seic._tokens.store_guard.PATIENCE", 0.0)
     store, clock = Store(blocking=True), FakeClock()
-    kept = Keeper(store, emit=heard, clock=clock.clock)
-    store.down, store.gate = False, Latch()
-    kept.save("key", token("r1"))
+    kept = StoreGuard(store, emit=heard, clock=clock.clock)
+    store.down, store.gate = False, Gate()
+    save(kept, "key", token("r1"))
     store.until_asked(1)
     clock.advance(1)
-    assert kept.save("key", token("r2")) is None
+    save(kept, "key", token("r2"))
     assert store.asked == ["r1"]
     store.gate.set()
     assert heard.is_back.wait(PATIENCE)
@@ -221,18 +227,20 @@ def test_a_store_that_hung(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures("patient")
-def test_a_child_process_leaves_it_to_its_parent(store: Store, heard: Heard) -> None:
+def test_a_child_process_leaves_it_to_its_parent(store: Store, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
     """Expect nothing to be saved twice by a fork."""
     kept = keeper(store, heard)
-    kept.save("key", token("r1"))
+    save(kept, "key", token("r1"))
     close_pending(kept)
-    (parents,) = (kept._repetition,)
+    parents = kept._task
     assert parents is not None
-    kept.after_fork()
+    monkeypatch.setattr(os, "getpid", lambda: 1)
     store.down = False
-    assert list(kept.closing()) == []
+    close(kept)
+    monkeypatch.undo()
+    assert kept._task is None
     parents.hurry.set()
-    assert parents.done.wait(PATIENCE)
+    assert parents.ended.wait_sync(PATIENCE)
     assert store.asked == ["r1"]
 
 
@@ -245,8 +253,8 @@ def test_no_thread_can_be_had(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> 
     store = Store(blocking=False)
     kept = keeper(store, heard)
     monkeypatch.setattr(threading.Thread, "start", _no_thread)
-    kept.save("key", token("r1"))
-    assert list(kept.closing()) == []
+    save(kept, "key", token("r1"))
+    close(kept)
     assert heard.of_the_store() == [DOWN]
 
 

@@ -12,12 +12,13 @@ import pytest
 import seic
 from seic import InvalidTokenResponse
 from seic._oauth.messages import MAX_REPLY_BYTES
-from seic._tokens.sending import Sender, _BoundedBody
+from seic._tokens.exchange import _BoundedBody
 from tests._support.loopback import PATIENCE
 from tests._support.sending import (
     PASSWORD,
     SECRET,
     Call,
+    Sender,
     answering,
     config,
     http,
@@ -101,7 +102,9 @@ def test_a_reply_that_cannot_be_read_is_an_error(send: Call, raw: bytes, problem
 def test_a_bomb_costs_no_more_memory_than_the_limit() -> None:
     """A chunk off the wire may inflate a thousandfold; it is inflated only as far as it is wanted."""
     bomb = gzip.compress(b"x" * 100 * MAX_REPLY_BYTES)
-    body = _BoundedBody(httpx.Headers({"Content-Encoding": "gzip"}), "idp.example")
+    body = _BoundedBody(
+        httpx.Request("POST", "https://idp.example"), httpx.Response(200, headers={"Content-Encoding": "gzip"})
+    )
     tracemalloc.start()
     try:
         with pytest.raises(InvalidTokenResponse):

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 import seic
 from seic import TokenEndpointUnavailable
-from seic._tokens.lifeline import CallEnded, Lifeline
 from tests._support.loopback import PATIENCE, RawServer, server_context
 from tests._support.pki import Minted, authority
-from tests._support.sending import Call, answering, config, http, request_to, send_blocking, sender_to
+from tests._support.sending import Call, answering, config, http, request_to, sender_to
 
 _DEADLINES = (0.3, 1, 3)
 
@@ -91,56 +88,6 @@ def test_a_handshake_that_never_ends_ends_with_the_deadline(send: Call) -> None:
             send(sender_to(config(url)), request_to(url), 0.3)
         assert server.hung_up.wait(PATIENCE)
     assert "no answer within 0.27 s, to the connection or to its TLS handshake" in str(caught.value)
-
-
-def test_a_blocking_call_can_be_ended_from_outside(slow: Callable[..., tuple[RawServer, seic.Config]]) -> None:
-    """Its thread comes out of the read at once, with what is no error."""
-    server, settings = slow(_drip_headers)
-    line = Lifeline()
-    ended = threading.Event()
-
-    def call() -> None:
-        with pytest.raises(CallEnded):
-            sender_to(settings).send_sync(request_to(settings.base_url), 10 * PATIENCE, line)
-        ended.set()
-
-    thread = threading.Thread(target=call)
-    thread.start()
-    assert server.arrived.wait(PATIENCE)
-    line.cut()
-    assert ended.wait(PATIENCE)
-    thread.join()
-    assert server.hung_up.wait(PATIENCE)
-
-
-def test_a_line_that_was_cut_before_lets_no_call_through() -> None:
-    """Whoever cut it does not want another."""
-    line = Lifeline()
-    line.cut()
-    with answering(http(b"{}")) as server, pytest.raises(CallEnded):
-        sender_to(config(server.url)).send_sync(request_to(server.url), PATIENCE, line)
-
-
-@pytest.mark.parametrize("step", ["connection.connect_tcp.complete", "connection.start_tls.started"])
-@pytest.mark.parametrize("end", [Lifeline.cut, Lifeline._expire], ids=["from outside", "at its deadline"])
-def test_a_call_that_ends_before_its_handshake_leaves_no_connection(
-    identity: Minted, monkeypatch: pytest.MonkeyPatch, step: str, end: Callable[[Lifeline], None]
-) -> None:
-    """One that is taken down between the two would be closed by nobody."""
-    watch = Lifeline.watch
-
-    def end_there(line: Lifeline, event: str, info: Any) -> None:
-        if event == step:
-            end(line)
-        watch(line, event, info)
-
-    monkeypatch.setattr(Lifeline, "watch", end_there)
-    with RawServer(lambda _: None, context=server_context(identity)) as server:
-        url = f"https://localhost:{server.port}"
-        with pytest.raises((CallEnded, TokenEndpointUnavailable)):
-            send_blocking(sender_to(config(url, ca=authority().pem)), request_to(url), PATIENCE)
-        gc.collect()
-        assert not server.arrived.is_set()
 
 
 def test_a_call_leaves_nothing_behind(send: Call) -> None:

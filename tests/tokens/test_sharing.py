@@ -14,91 +14,93 @@ import pytest
 import trio
 
 from seic import AuthorizationCode, TokenError
-from seic._runtime import Latch
-from seic._tokens.source import TokenSource
+from seic._tokens.source import CachingTokenSource
 from tests._support.clocks import FakeClock
 from tests._support.crowds import in_threads, names_of
+from tests._support.fakes.gate import Gate
 from tests._support.fakes.provider import FakeProvider
 from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, name
 
 # Threads and loops
 
 
-def test_ten_threads_make_one_request(desk: FakeEndpoint) -> None:
+def test_ten_threads_make_one_request(server: FakeEndpoint) -> None:
     """Blocking callers share as tasks do."""
-    source = desk.source()
-    desk.hold()
-    futures = in_threads(*[source.obtain_sync] * 10)
-    assert desk.arrived.wait(PATIENCE)
-    desk.release()
+    source = server.source()
+    server.hold()
+    futures = in_threads(*[source.get_sync] * 10)
+    assert server.arrived.wait(PATIENCE)
+    server.release()
     assert names_of(futures) == {"token-1"}
-    assert desk.calls == 1
+    assert server.calls == 1
 
 
 @pytest.mark.parametrize("leader", ["asyncio", "trio", "thread"])
-def test_every_kind_of_caller_shares_the_fetch_of_every_other(desk: FakeEndpoint, leader: str) -> None:
+def test_every_kind_of_caller_shares_the_fetch_of_every_other(server: FakeEndpoint, leader: str) -> None:
     """Ten threads with a loop each, trio beside asyncio, blocking callers beside both: one request."""
-    source = desk.source()
+    source = server.source()
     kinds: dict[str, Callable[[], Any]] = {
-        "asyncio": lambda: asyncio.run(source.obtain()),
-        "trio": lambda: trio.run(source.obtain),
-        "thread": source.obtain_sync,
+        "asyncio": lambda: asyncio.run(source.get()),
+        "trio": lambda: trio.run(source.get),
+        "thread": source.get_sync,
     }
-    desk.hold()
+    server.hold()
     futures = in_threads(kinds[leader])
-    assert desk.arrived.wait(PATIENCE)
-    flight = source.state.flight
+    assert server.arrived.wait(PATIENCE)
+    flight = source.cache.pending
     assert flight is not None
     futures += in_threads(*[kinds["asyncio"]] * 10, *[kinds["trio"]] * 3, *[kinds["thread"]] * 3)
-    desk.release()
+    server.release()
 
     assert names_of(futures) == {"token-1"}
-    assert desk.calls == 1
+    assert server.calls == 1
 
 
-def test_two_runs_in_a_row_share_a_token(desk: FakeEndpoint) -> None:
+def test_two_runs_in_a_row_share_a_token(server: FakeEndpoint) -> None:
     """Nothing of the source belongs to the first loop."""
-    source = desk.source()
-    assert name(asyncio.run(source.obtain())) == "token-1"
-    assert name(asyncio.run(source.obtain())) == "token-1"
-    assert name(trio.run(source.obtain)) == "token-1"
-    assert desk.calls == 1
+    source = server.source()
+    assert name(asyncio.run(source.get())) == "token-1"
+    assert name(asyncio.run(source.get())) == "token-1"
+    assert name(trio.run(source.get)) == "token-1"
+    assert server.calls == 1
 
 
-async def test_a_blocking_call_inside_the_loop_that_fetches_does_not_wait_for_itself(desk: FakeEndpoint) -> None:
+async def test_a_blocking_call_inside_the_loop_that_fetches_does_not_wait_for_itself(server: FakeEndpoint) -> None:
     """The task that fetches cannot go on while its own loop is blocked, so the caller fetches by itself."""
-    source = desk.source()
-    desk.hold()
-    first = asyncio.create_task(source.obtain())
-    assert await desk.arrived.wait_async(PATIENCE)
-    desk.release()
-    held = source.obtain_sync()
+    source = server.source()
+    server.hold()
+    first = asyncio.create_task(source.get())
+    assert await server.arrived.wait_async(PATIENCE)
+    server.release()
+    held = source.get_sync()
 
     assert name(held) == "token-1"
     assert await first is held
-    assert desk.calls == 2
+    assert server.calls == 2
 
 
 async def test_a_blocking_call_inside_the_loop_that_fetches_goes_on_with_a_living_token(
-    desk: FakeEndpoint, clock: FakeClock
+    server: FakeEndpoint, clock: FakeClock
 ) -> None:
     """It cannot wait, and need not: the fetch of the others runs on, and is not doubled."""
-    source = desk.source(clock)
-    await source.obtain()
+    source = server.source(clock)
+    await source.get()
     clock.advance(3550)
-    desk.hold()
-    first = asyncio.create_task(source.obtain())
-    assert await desk.arrived.wait_async(PATIENCE)
+    server.hold()
+    first = asyncio.create_task(source.get())
+    assert await server.arrived.wait_async(PATIENCE)
 
-    assert name(source.obtain_sync()) == "token-1"
-    desk.release()
+    assert name(source.get_sync()) == "token-1"
+    server.release()
     assert name(await first) == "token-2"
-    assert desk.calls == 2
+    assert server.calls == 2
 
 
-@pytest.mark.parametrize("ask", [TokenSource.obtain_sync, TokenSource.revoke_sync], ids=["a token", "a revocation"])
+@pytest.mark.parametrize(
+    "ask", [CachingTokenSource.get_sync, CachingTokenSource.revoke_sync], ids=["a token", "a revocation"]
+)
 async def test_a_blocking_call_inside_the_loop_that_spends_a_refresh_token_is_an_error(
-    ask: Callable[[TokenSource], Any],
+    ask: Callable[[CachingTokenSource], Any],
 ) -> None:
     """A second request would send what is good for one, and end the login; the first goes on."""
     provider, clock = FakeProvider(), FakeClock()
@@ -145,48 +147,48 @@ def _in_child(call: Callable[[], bytes]) -> bytes:
 class TestFork:
     """A child of os.fork has the parent's memory and none of its threads."""
 
-    def test_the_child_uses_the_parents_token(self, desk: FakeEndpoint) -> None:
+    def test_the_child_uses_the_parents_token(self, server: FakeEndpoint) -> None:
         """A token in hand needs no fetch."""
-        source = desk.source()
+        source = server.source()
         source.token_sync()
-        assert _in_child(lambda: name(source.obtain_sync()).encode()) == b"token-1"
+        assert _in_child(lambda: name(source.get_sync()).encode()) == b"token-1"
 
-    def test_the_child_does_not_share_a_flight(self, desk: FakeEndpoint) -> None:
+    def test_the_child_does_not_share_a_flight(self, server: FakeEndpoint) -> None:
         """The thread that fetches stayed in the parent: the child begins a fetch of its own, and so does no harm."""
-        source = desk.source()
-        desk.hold()
-        (waiter,) = in_threads(source.obtain_sync)
-        assert desk.arrived.wait(PATIENCE)
+        source = server.source()
+        server.hold()
+        (waiter,) = in_threads(source.get_sync)
+        assert server.arrived.wait(PATIENCE)
 
         def call() -> bytes:
-            desk._lock = threading.Lock()
-            desk._gate = None
-            desk.plan.append(httpx.Response(200, json={"access_token": "childs-own"}))
-            return name(source.obtain_sync()).encode()
+            server._lock = threading.Lock()
+            server._gate = None
+            server.plan.append(httpx.Response(200, json={"access_token": "childs-own"}))
+            return name(source.get_sync()).encode()
 
         assert _in_child(call) == b"childs-own"
-        desk.release()
+        server.release()
         assert name(waiter.result(PATIENCE)) == "token-1"
 
-    def test_a_lock_that_another_thread_held_does_not_hold_the_child(self, desk: FakeEndpoint) -> None:
+    def test_a_lock_that_another_thread_held_does_not_hold_the_child(self, server: FakeEndpoint) -> None:
         """That thread will never let go of it in the child."""
-        source = desk.source()
-        locked, unlock = Latch(), Latch()
+        source = server.source()
+        locked, unlock = Gate(), Gate()
 
         def keep_the_lock() -> None:
-            with source.state._lock:
+            with source.cache._lock:
                 locked.set()
                 unlock.wait(PATIENCE)
 
         (holder,) = in_threads(keep_the_lock)
         assert locked.wait(PATIENCE)
-        assert _in_child(lambda: name(source.obtain_sync()).encode()) == b"token-1"
+        assert _in_child(lambda: name(source.get_sync()).encode()) == b"token-1"
         unlock.set()
         holder.result(PATIENCE)
 
-    def test_the_child_can_run_an_event_loop_of_its_own(self, desk: FakeEndpoint, clock: FakeClock) -> None:
+    def test_the_child_can_run_an_event_loop_of_its_own(self, server: FakeEndpoint, clock: FakeClock) -> None:
         """Nothing of the parent's loop is asked."""
-        source = desk.source(clock)
+        source = server.source(clock)
         asyncio.run(source.token())
         clock.advance(3600)
-        assert _in_child(lambda: name(asyncio.run(source.obtain())).encode()) == b"token-2"
+        assert _in_child(lambda: name(asyncio.run(source.get())).encode()) == b"token-2"

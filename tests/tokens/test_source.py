@@ -13,36 +13,36 @@ from tests._support.crowds import CALLERS, all_of
 from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, name
 
 
-async def test_a_crowd_makes_one_request(desk: FakeEndpoint) -> None:
+async def test_a_crowd_makes_one_request(server: FakeEndpoint) -> None:
     """All who come while it is under way share its token."""
-    source = desk.source()
-    desk.hold()
-    crowd = asyncio.create_task(all_of(CALLERS, source.obtain))
-    assert await desk.arrived.wait_async(PATIENCE)
-    desk.release()
+    source = server.source()
+    server.hold()
+    crowd = asyncio.create_task(all_of(CALLERS, source.get))
+    assert await server.arrived.wait_async(PATIENCE)
+    server.release()
 
     assert {name(held) for held in await crowd} == {"token-1"}
-    assert desk.calls == 1
-    assert source.stats.token_requests == 1
+    assert server.calls == 1
+    assert source.cache.stats.token_requests == 1
 
 
-async def test_a_crowd_on_an_expired_token_makes_one_request(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_a_crowd_on_an_expired_token_makes_one_request(server: FakeEndpoint, clock: FakeClock) -> None:
     """The end of a lifetime is no different from its beginning."""
-    source = desk.source(clock)
+    source = server.source(clock)
     await source.token()
     clock.advance(3600)
 
-    assert {name(held) for held in await all_of(CALLERS, source.obtain)} == {"token-2"}
-    assert desk.calls == 2
+    assert {name(held) for held in await all_of(CALLERS, source.get)} == {"token-2"}
+    assert server.calls == 2
 
 
-def test_trio_shares_as_well(desk: FakeEndpoint) -> None:
+def test_trio_shares_as_well(server: FakeEndpoint) -> None:
     """The same source serves trio's tasks."""
-    source = desk.source()
+    source = server.source()
     names: list[str] = []
 
     async def one() -> None:
-        names.append(name(await source.obtain()))
+        names.append(name(await source.get()))
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
@@ -51,80 +51,80 @@ def test_trio_shares_as_well(desk: FakeEndpoint) -> None:
 
     trio.run(main)
     assert names == ["token-1"] * CALLERS
-    assert desk.calls == 1
+    assert server.calls == 1
 
 
-async def test_force_gets_a_new_token_and_all_who_force_share_it(desk: FakeEndpoint) -> None:
+async def test_force_gets_a_new_token_and_all_who_force_share_it(server: FakeEndpoint) -> None:
     """Also from the store's point of view: it is not asked."""
     store = MemoryStore()
-    source = desk.source(store=store, key=lambda _: "key")
+    source = server.source(store=store, store_key=lambda _: "key")
     await source.token()
     tokens = {token.access_token for token in await all_of(CALLERS, lambda: source.token(force=True))}
     assert tokens == {"token-2"}
     kept = store.load("key")
     assert kept is not None
     assert kept.access_token == "token-2"
-    assert name(await source.obtain()) == "token-2"
+    assert name(await source.get()) == "token-2"
 
 
-async def test_force_passes_over_what_another_process_has_stored(desk: FakeEndpoint) -> None:
+async def test_force_passes_over_what_another_process_has_stored(server: FakeEndpoint) -> None:
     """It may be older than what the caller wants to see changed."""
     store = MemoryStore()
-    source = desk.source(store=store, key=lambda _: "key")
+    source = server.source(store=store, store_key=lambda _: "key")
     await source.token()
     store.save("key", Token(access_token="of-another-process", obtained_at=1_700_000_000, expires_in=3600))
     assert (await source.token(force=True)).access_token == "token-2"
 
 
-async def test_force_during_a_fetch_waits_and_fetches_again(desk: FakeEndpoint) -> None:
+async def test_force_during_a_fetch_waits_and_fetches_again(server: FakeEndpoint) -> None:
     """The token under way was asked for before; what changed since may not be in it."""
-    source = desk.source()
-    desk.hold()
+    source = server.source()
+    server.hold()
     first = asyncio.create_task(source.token())
-    assert await desk.arrived.wait_async(PATIENCE)
+    assert await server.arrived.wait_async(PATIENCE)
     forced = asyncio.create_task(all_of(CALLERS, lambda: source.token(force=True)))
     await asyncio.sleep(0)
-    desk.release()
+    server.release()
 
     assert (await first).access_token == "token-1"
     assert {token.access_token for token in await forced} == {"token-2"}
 
 
-async def test_looking_at_the_token_in_hand_fetches_nothing(desk: FakeEndpoint, clock: FakeClock) -> None:
+async def test_looking_at_the_token_in_hand_fetches_nothing(server: FakeEndpoint, clock: FakeClock) -> None:
     """There is none before the first and after the end."""
-    source = desk.source(clock)
+    source = server.source(clock)
     assert source.current is None
     token = await source.token()
     assert source.current is token
     clock.advance(3600)
     assert source.current is None
-    assert desk.calls == 1
+    assert server.calls == 1
 
 
-async def test_a_new_identity_renews_before_the_next_call(desk: FakeEndpoint) -> None:
+async def test_a_new_identity_renews_before_the_next_call(server: FakeEndpoint) -> None:
     """A token that is bound to the old certificate is of no use with the new one."""
-    source = desk.source()
+    source = server.source()
     await source.token()
-    source.renew()
-    assert name(await source.obtain()) == "token-2"
+    source.cache.expire_soon()
+    assert name(await source.get()) == "token-2"
 
 
-async def test_an_identity_that_changes_during_the_fetch_fetches_again(desk: FakeEndpoint) -> None:
+async def test_an_identity_that_changes_during_the_fetch_fetches_again(server: FakeEndpoint) -> None:
     """The token that is under way is bound to the certificate that has gone."""
     identities = iter(["old", "new", "new", "new"])
-    source = desk.source(identity=lambda: next(identities))
-    assert name(await source.obtain()) == "token-1"
-    assert name(await source.obtain()) == "token-2"
-    assert name(await source.obtain()) == "token-2"
+    source = server.source(identity=lambda: next(identities))
+    assert name(await source.get()) == "token-1"
+    assert name(await source.get()) == "token-2"
+    assert name(await source.get()) == "token-2"
 
 
-async def test_an_error_of_the_tree_passes_as_it_is(desk: FakeEndpoint) -> None:
+async def test_an_error_of_the_tree_passes_as_it_is(server: FakeEndpoint) -> None:
     """A certificate that cannot work is no trouble of the endpoint's."""
 
     class Broken(SeicError):
         pass
 
-    desk.plan.append(Broken("the certificate has expired"))
+    server.plan.append(Broken("the certificate has expired"))
     with pytest.raises(Broken):
-        await desk.source().token()
-    assert desk.calls == 1
+        await server.source().token()
+    assert server.calls == 1

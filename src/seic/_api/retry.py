@@ -15,9 +15,9 @@ from time import time
 from types import TracebackType
 from typing import Any, Self
 
+import anyio
 import attrs
 import httpx
-from anyio import sleep
 
 from seic._api.body_prefix import read_prefix, read_prefix_sync
 from seic._api.dpop_signer import sign_retry
@@ -143,7 +143,7 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
                 if pause is None or not await body.rewind():
                     return response
                 await response.aclose()
-            await sleep(pause)
+            await anyio.sleep(pause)
             sign_retry(request)
             attempt += 1
 

@@ -105,7 +105,8 @@ class GrantParameters(Unpicklable):
     @property
     def login_id(self) -> str | None:
         """A digest of `single_use_secret`, which tells one login of a user from the next."""
-        return digest(self.single_use_secret)
+        secret = self.single_use_secret
+        return None if secret is None else digest(secret)
 
     def check(self, provider: Provider) -> None:
         """Require that the provider offers this grant and takes its parameters."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.secrecy import traceless, tracelessly_made
+from seic._model.secrecy import strip_frames, strip_frames_on_init
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 # RFC 1123 labels; an internationalised name must be in its ASCII form, as in a certificate.
@@ -30,7 +30,7 @@ class Origin:
     port: int
 
     @classmethod
-    @traceless
+    @strip_frames
     def parse(cls, text: str, *, field: str, allow_http_on_loopback: bool = False) -> Origin:
         """Parse `host`, `host:port` or `https://host:port`.
 
@@ -99,7 +99,7 @@ def _is_host(host: str) -> bool:
     return True
 
 
-@tracelessly_made
+@strip_frames_on_init
 @attrs.frozen(init=False)
 class Hosts:
     """The two hosts of an environment: `api` for requests without a client certificate, `mtls` for requests with one.

@@ -9,7 +9,7 @@ import attrs
 
 from seic._errors import ConfigurationError
 from seic._model.hosts import Hosts, Origin
-from seic._model.secrecy import Unpicklable, hide, tracelessly_made
+from seic._model.secrecy import Unpicklable, hide, strip_frames_on_init
 
 
 class KeyedCertificate(Protocol):
@@ -61,7 +61,7 @@ def _are_urls(provider: Provider, attribute: attrs.Attribute[Any], value: Mappin
         _check_url(f"provider.{attribute.name}[{name!r}]", url)
 
 
-@tracelessly_made
+@strip_frames_on_init
 @attrs.frozen(kw_only=True)
 class Provider:
     """One dialect of OAuth 2.0; a new provider is a new value, without code.

@@ -57,7 +57,7 @@ class _SecretBytes(bytes):
         return bytes, (HIDDEN.encode(),)
 
 
-def traceless(call: Callable[_P, _T]) -> Callable[_P, _T]:
+def strip_frames(call: Callable[_P, _T]) -> Callable[_P, _T]:
     """Cut the tracebacks of a callable's errors: they start at its caller, without inner frames and contexts.
 
     Those frames hold secrets in their variables, and crash reporters record the variables of every frame, those of an
@@ -85,9 +85,9 @@ def traceless(call: Callable[_P, _T]) -> Callable[_P, _T]:
     return called
 
 
-def tracelessly_made(kind: _C) -> _C:
-    """Make the constructor of an attrs class traceless, and its repr safe on half-initialised instances."""
-    kind.__init__ = traceless(kind.__init__)  # type: ignore[misc]
+def strip_frames_on_init(kind: _C) -> _C:
+    """Apply `strip_frames` to the constructor of an attrs class; its repr then works on half-initialised instances."""
+    kind.__init__ = strip_frames(kind.__init__)  # type: ignore[misc]
     show: Callable[[object], str] = vars(kind)["__repr__"]
 
     def __repr__(self: object) -> str:  # noqa: N807  it becomes the class's
@@ -95,7 +95,7 @@ def tracelessly_made(kind: _C) -> _C:
             return show(self)
         except AttributeError:
             # A validator failed, and something shows the instance that it was given.
-            return f"<{kind.__name__}, half made>"
+            return f"<{kind.__name__}, half initialised>"
 
     kind.__repr__ = __repr__  # type: ignore[assignment]
     return kind

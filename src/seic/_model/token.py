@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.secrecy import Unpicklable, hide, traceless
+from seic._model.secrecy import Unpicklable, hide, strip_frames
 
 _NUMBERS = ("expires_in", "obtained_at", "refresh_expires_in")
 
@@ -87,7 +87,7 @@ class Token(Unpicklable):
         }
 
     @classmethod
-    @traceless
+    @strip_frames
     def from_dict(cls, fields: Mapping[str, Any]) -> Token:
         """Return the token that `to_dict` wrote.
 
@@ -121,7 +121,7 @@ def _read_field(name: str, value: Any) -> Any:
         raise _invalid(name, wanted, value)
     if name == "issued_at":
         try:
-            return dt.datetime.fromisoformat(value)
+            return dt.datetime.fromisoformat(str(value))
         except ValueError:
             raise ConfigurationError("issued_at: must be a time in ISO 8601", field=name) from None
     return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import anyio
 import httpx
 
 from seic._tls.diagnose import Stage
@@ -20,15 +21,16 @@ class ConnectionTrace:
     Calls on an open connection are not traced: a trace costs httpcore more than seic's whole work for such a call.
 
     Attributes:
-        handled: The exception that the caller was handling when the call began; Python chains it to errors of the
-            call.
+        handled: The exception that the caller was handling when the call began; Python chains it to errors of the call.
     """
 
-    __slots__ = ("_events", "_extensions", "_is_agreed", "_tls", "_watcher", "handled")
+    __slots__ = ("_events", "_extensions", "_is_agreed", "_stream", "_tls", "_watcher", "handled")
 
     def __init__(self, request: httpx.Request, *, blocking: bool) -> None:
         self.handled = sys.exc_info()[1]
         self._events: list[str] = []
+        #: The connection, before TLS.
+        self._stream: Any = None
         #: The TLS connection to the provider: an SSLObject or an SSLSocket.
         self._tls: Any = None
         self._is_agreed = False
@@ -65,6 +67,10 @@ class ConnectionTrace:
 
     async def _watch_async(self, event: str, info: dict[str, Any]) -> None:
         self._note(event, info)
+        if event.endswith(".start_tls.failed") and not isinstance(info["exception"], Exception):
+            # httpcore leaves the socket of a cancelled handshake open.
+            with anyio.CancelScope(shield=True):
+                await self._stream.aclose()
         if self._watcher is not None:
             await self._watcher(event, info)
 
@@ -73,7 +79,9 @@ class ConnectionTrace:
             self._events, self._tls, self._is_agreed = [event], None, False
         elif self._events:
             self._events.append(event)
-            if event.endswith(".start_tls.complete"):
+            if event.endswith(".connect_tcp.complete"):
+                self._stream = info["return_value"]
+            elif event.endswith(".start_tls.complete"):
                 self._tls = info["return_value"].get_extra_info("ssl_object")
                 # Before TLS 1.3 a handshake ends after the server has verified the client certificate.
                 self._is_agreed = self._tls is not None and self._tls.version() == "TLSv1.2"

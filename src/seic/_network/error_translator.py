@@ -92,8 +92,7 @@ class ErrorTranslator(abc.ABC):
         """Return the error to raise instead of a failure; None if the failure itself says everything that is known.
 
         Args:
-            error: The error of the call, and the cause of the returned error. Its frames and its request are
-                removed in
+            error: The error of the call, and the cause of the returned error. Its frames and its request are removed in
                 any case, since they contain the token or the client secret.
             request: The request.
             credential: The certificate and trust of the connection.

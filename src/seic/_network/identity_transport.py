@@ -6,13 +6,15 @@ A request compares two integers to find out whether the credential was replaced.
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+import ssl
+from typing import Any, ClassVar, Generic, TypeVar
 
 import httpx
 
-from seic._concurrency import ForkSafeLock, SharedFuture, start_thread
+from seic._concurrency import ForkSafeLock, SharedFuture, SingleFlight, start_thread
 from seic._errors import CertificateError, SeicError
 from seic._identity import Credential, Identity
+from seic._model.hosts import Origin
 from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_translator import FAILURES, ErrorTranslator, is_page, unread
 from seic._pool import AsyncPool, Opener, Pool
@@ -24,36 +26,40 @@ _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
 
 
 class _IdentityTransport(Generic[_Transport]):
+    _pool_kind: ClassVar[type[AsyncPool | Pool]]
+
     def __init__(self, identity: Identity, errors: ErrorTranslator, **options: Any) -> None:
         self._identity = identity
         self._errors = errors
         self._options = options
         self._http2 = bool(options.get("http2"))
-        self._limits: httpx.Limits = options.get("limits", _LIMITS)
         self._lock = ForkSafeLock()
         self._credential: Credential | None = None
         self._transport: _Transport | None = None
-        self._pool: Any = None
+        self._pool: AsyncPool | Pool | None = None
         self._closed = False
 
-    def _use(self, credential: Credential, make: Any, kind: Any) -> None:
+    def _new_transport(self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]) -> _Transport:
+        raise NotImplementedError
+
+    def _use(self, credential: Credential) -> Credential:
         """Open connections with a credential from now on."""
         context = credential.http2_context() if self._http2 else credential.context
         # httpx decides what the options mean for a connection; its pool is replaced by one of a single origin.
-        transport: _Transport = make(self._errors.origin, context, self._options)
+        transport: Any = self._new_transport(self._errors.origin, context, self._options)
+        opener = Opener(transport._pool.create_connection, credential.generation)  # noqa: SLF001 - a test watches it
         with self._lock:
             if self._closed:
                 raise RuntimeError("the transport was closed before its first call was sent")
-            if self._credential is not None and self._credential.generation >= credential.generation:
-                return
-            opener = Opener(transport._pool.create_connection, credential.generation)  # noqa: SLF001 - tests watch it
-            if self._transport is None:
-                self._pool = kind(opener, self._limits, http2=self._http2, started=self._identity.watch)
+            if self._pool is None:
+                limits = self._options.get("limits", _LIMITS)
+                self._pool = self._pool_kind(opener, limits, http2=self._http2, started=self._identity.watch)
                 transport._pool = self._pool  # noqa: SLF001
                 self._transport = transport
-            else:
+            elif self._credential is None or self._credential.generation < credential.generation:
                 self._pool.replace(opener)
             self._credential = credential
+        return credential
 
 
 class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx.AsyncBaseTransport):
@@ -65,11 +71,13 @@ class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx
         options: Keywords of `httpx.AsyncHTTPTransport`.
     """
 
+    _pool_kind = AsyncPool
+
     def __init__(self, identity: Identity, errors: ErrorTranslator, **options: Any) -> None:
         super().__init__(identity, errors, **options)
-        # All that need a credential, or a look for a newer one, share one thread, and outlive whoever started it.
-        self._loading: SharedFuture[None] | None = None
-        self._checking: SharedFuture[bool] | None = None
+        # Requests that load or check a credential share one thread, which is independent of their cancellation.
+        self._loading: SingleFlight[SharedFuture[Credential]] = SingleFlight()
+        self._checking: SingleFlight[SharedFuture[bool]] = SingleFlight()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request.
@@ -95,6 +103,11 @@ class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx
         if self._transport is not None:
             await self._transport.aclose()
 
+    def _new_transport(
+        self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]
+    ) -> httpx.AsyncHTTPTransport:
+        return self._errors.network.new_async_transport(origin, context, options)
+
     async def _send(self, request: httpx.Request, credential: Credential) -> httpx.Response:
         assert self._transport is not None  # noqa: S101 - it comes with the credential; for the type checker
         trace = ConnectionTrace(request, blocking=False)
@@ -118,37 +131,31 @@ class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx
     async def _renew(self) -> Credential:
         new = None if self._http2 else self._identity.current_nowait()
         if new is not None:
-            self._use(new, self._errors.network.new_async_transport, AsyncPool)
-        else:
-            loading = self._loading
-            if loading is None or loading.done():
-                loading = self._loading = start_thread(self._load)
-            await loading.wait()
-            if isinstance(error := loading.exception(), SeicError):
-                raise error.fresh() from error.__cause__
-            loading.result()
-        assert self._credential is not None  # noqa: S101 - as was just set; for the type checker
-        return self._credential
-
-    def _load(self) -> None:
-        self._use(self._identity.current(), self._errors.network.new_async_transport, AsyncPool)
+            return self._use(new)
+        loading = self._loading.join(lambda: start_thread(lambda: self._use(self._identity.current())))
+        await loading.wait()
+        if isinstance(error := loading.exception(), SeicError):
+            raise error.fresh() from error.__cause__
+        return loading.result()
 
     async def _is_renewed(self, credential: Credential) -> bool:
-        checking = self._checking
-        if checking is None or checking.done():
-            checking = self._checking = start_thread(lambda: self._identity.check_for_update(urgent=True))
-        await checking.wait()
+        await self._checking.join(lambda: start_thread(lambda: self._identity.check_for_update(urgent=True))).wait()
         return self._identity.generation != credential.generation
 
 
 class IdentityTransport(_IdentityTransport[httpx.HTTPTransport], httpx.BaseTransport):
     """The blocking twin of `AsyncIdentityTransport`, for any number of threads."""
 
+    _pool_kind = Pool
+
+    def _new_transport(self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]) -> httpx.HTTPTransport:
+        return self._errors.network.new_transport(origin, context, options)
+
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request; raises as `AsyncIdentityTransport.handle_async_request` does."""
         credential = self._credential
         if credential is None or credential.generation != self._identity.generation:
-            credential = self._renew()
+            credential = self._use(self._identity.current())
         try:
             return self._send(request, credential)
         except CertificateError:
@@ -156,7 +163,7 @@ class IdentityTransport(_IdentityTransport[httpx.HTTPTransport], httpx.BaseTrans
             self._identity.check_for_update(urgent=True)
             if self._identity.generation == credential.generation or not _is_repeatable(request):
                 raise
-        return self._send(request, self._renew())
+        return self._send(request, self._use(self._identity.current()))
 
     def close(self) -> None:
         """Close the connections."""
@@ -183,11 +190,6 @@ class IdentityTransport(_IdentityTransport[httpx.HTTPTransport], httpx.BaseTrans
         finally:
             trace.end()
         raise failure
-
-    def _renew(self) -> Credential:
-        self._use(self._identity.current(), self._errors.network.new_transport, Pool)
-        assert self._credential is not None  # noqa: S101 - as was just set; for the type checker
-        return self._credential
 
 
 def _is_repeatable(request: httpx.Request) -> bool:

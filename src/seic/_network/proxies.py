@@ -15,7 +15,7 @@ import httpx
 
 from seic._errors import ConfigurationError
 from seic._model.hosts import Origin
-from seic._model.secrecy import HIDDEN, traceless
+from seic._model.secrecy import HIDDEN, strip_frames
 from seic._network.no_proxy import is_address, is_exempt
 from seic._oauth.redact import secrets_of
 from seic._tls.context import shared_context
@@ -93,7 +93,7 @@ class Network:
                 field="proxy",
             )
 
-    @traceless
+    @strip_frames
     def choose_proxy(self, origin: Origin) -> httpx.Proxy | None:
         """Return the proxy for an origin: the configured one, or that of the environment, or None.
 

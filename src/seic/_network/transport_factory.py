@@ -7,7 +7,7 @@ import httpx
 from seic._errors import ConfigurationError
 from seic._identity import Identity
 from seic._network.error_translator import TokenErrorTranslator
-from seic._network.identity_transport import AsyncIdentityTransport, IdentityTransport
+from seic._network.identity_transport import AsyncIdentityTransport
 from seic._network.proxies import Network
 from seic._oauth.form_request import origin_of
 
@@ -38,11 +38,8 @@ class TransportFactory:
         self._errors = TokenErrorTranslator(origin=origin_of(field, url, allow_http=True), network=network)
         self._identity = identity
         self._transport = transport
-
-    @property
-    def closes_after_call(self) -> bool:
-        """Whether the caller closes the transport after the call; a user's own stays open."""
-        return self._transport is None
+        #: Whether the caller closes the transport after the call; a user's own stays open.
+        self.closes_after_call = transport is None
 
     def open(self) -> httpx.AsyncBaseTransport:
         """Return a transport for one call in the running event loop.
@@ -59,13 +56,11 @@ class TransportFactory:
         )
 
     def open_sync(self) -> httpx.BaseTransport:
-        """Return a transport for one call in this thread.
+        """Return the user's own transport, for a call in this thread.
 
         Raises:
-            ConfigurationError: The user's transport is async.
+            ConfigurationError: It is async.
         """
-        if self._transport is None:
-            return IdentityTransport(self._identity, self._errors)
         if isinstance(self._transport, httpx.BaseTransport):
             return self._transport
         raise ConfigurationError(

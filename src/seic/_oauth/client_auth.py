@@ -13,7 +13,6 @@ import attrs
 from seic._errors import ConfigurationError
 from seic._model.provider import ClientAuthentication, Provider, RequestContext
 from seic._model.secrecy import SecretStr
-from seic._oauth.redact import is_text
 
 
 @attrs.frozen(kw_only=True)
@@ -131,6 +130,9 @@ def _form_encode(text: str, field: str) -> str:
 
 
 def _utf8(text: str, field: str) -> bytes:
-    if not is_text(text):
-        raise ConfigurationError(f"{field}: has a character that UTF-8 cannot encode", field=field)
-    return text.encode()
+    # Raised outside the handler: a UnicodeEncodeError holds the string, which may be a secret.
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        pass
+    raise ConfigurationError(f"{field}: has a character that UTF-8 cannot encode", field=field)

@@ -9,10 +9,9 @@ from seic._errors import ConfigurationError, SeicError, TokenEndpointUnavailable
 from seic._model.extension_grants import DeviceCode
 from seic._model.provider import RequestContext
 from seic._model.secrecy import Unpicklable, hide
-from seic._oauth.error_response import raise_token_error, read_success
 from seic._oauth.form_request import build_form_request, endpoint_url, origin_of
 from seic._oauth.json_body import number_in
-from seic._oauth.reply import Reply
+from seic._oauth.reply import Reply, raise_token_error, read_success
 
 #: Seconds between polls if the provider names none (§3.2), and the seconds that each `slow_down` adds (§3.5).
 _INTERVAL = 5.0

@@ -11,7 +11,7 @@ import attrs
 import httpx
 
 from seic._errors import InvalidTokenResponse
-from seic._model.secrecy import Unpicklable, hide, tracelessly_made
+from seic._model.secrecy import Unpicklable, hide, strip_frames_on_init
 from seic._oauth.challenges import parse_challenges
 from seic._oauth.form_request import is_header_safe
 from seic._oauth.jose import KeyMaterial, SigningKey, new_key, read_key
@@ -31,7 +31,7 @@ def _make_key(dpop: DPoP) -> SigningKey:
     return read_key(dpop.key, field="dpop.key", password=dpop.password, algorithm=dpop.algorithm)
 
 
-@tracelessly_made
+@strip_frames_on_init
 @attrs.frozen(kw_only=True, eq=False)
 class DPoP(Unpicklable):
     """The key that a client's tokens are bound to, and the nonces of servers.

@@ -95,7 +95,7 @@ def build_form_request(context: RequestContext, url: str, form: Fields) -> httpx
     client_authentication_of(context.provider).apply(headers, single, context)
     form = {**form, **single}
     for name, value in form.items():
-        if not is_text("".join(value)):
+        if not "".join(value).isascii() and not is_text("".join(value)):
             raise ConfigurationError(
                 f"the form's field {name!r} has a character that UTF-8 cannot encode",
                 field=name if name in ("client_id", "client_secret") else "grant",

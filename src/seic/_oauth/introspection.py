@@ -9,11 +9,10 @@ import httpx
 from seic._errors import ConfigurationError
 from seic._model.provider import Provider, RequestContext
 from seic._model.token_info import TokenInfo
-from seic._oauth.error_response import raise_token_error, read_success
 from seic._oauth.form_request import build_form_request, dialect_headers, endpoint_url, is_header_safe
 from seic._oauth.json_body import kind_of, number_in
 from seic._oauth.redact import redact
-from seic._oauth.reply import Reply
+from seic._oauth.reply import Reply, raise_token_error, read_success
 
 # Members that have a field of TokenInfo, and the tokens, which are left out.
 _READ = frozenset(

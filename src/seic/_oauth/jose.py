@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from seic._errors import ConfigurationError, SeicError
-from seic._model.secrecy import Unpicklable, traceless
+from seic._model.secrecy import Unpicklable, strip_frames
 
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
@@ -103,7 +103,7 @@ def require_jose(field: str) -> None:
         raise ConfigurationError(f'{field}: needs the extra `jose`: pip install "seic[jose]"', field=field)
 
 
-@traceless
+@strip_frames
 def read_key(
     material: KeyMaterial, *, field: str, password: str | None = None, algorithm: str | None = None
 ) -> SigningKey:

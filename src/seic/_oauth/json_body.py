@@ -68,8 +68,10 @@ def read_document(body: bytes) -> dict[str, object]:
     document = _load(body)
     if not isinstance(document, dict):
         raise DefectiveDocument("the reply is JSON, but not an object at the top level")
+    # Only an escape can bring half of a surrogate pair.
+    has_escapes = b"\\u" in body
     for name, value in document.items():
-        _check(name, value)
+        _check(name, value, has_escapes=has_escapes)
     return document
 
 
@@ -112,7 +114,7 @@ def _fraction(text: str) -> float:
     return min(max(float(text), -sys.float_info.max), sys.float_info.max)
 
 
-def _check(name: str, value: object) -> None:
+def _check(name: str, value: object, *, has_escapes: bool) -> None:
     """Check depth, numbers and characters of one top-level property, without recursion."""
     # The top-level object is the first level.
     pending: list[tuple[object, int]] = [(name, 2), (value, 2)]
@@ -126,7 +128,7 @@ def _check(name: str, value: object) -> None:
             pending.extend((each, depth + 1) for each in item)
         elif isinstance(item, float) and not math.isfinite(item):
             raise _defective(name, "is not a finite number")
-        elif isinstance(item, str) and not is_text(item):
+        elif has_escapes and isinstance(item, str) and not is_text(item):
             raise _defective(name, "has half of a surrogate pair")
 
 

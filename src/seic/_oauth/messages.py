@@ -11,12 +11,11 @@ from seic._model.grant_parameters import Grant
 from seic._model.provider import RequestContext
 from seic._model.secrecy import HIDDEN
 from seic._model.token import Token
-from seic._oauth.error_response import raise_token_error, read_success
 from seic._oauth.form_request import build_form_request, is_header_safe
 from seic._oauth.json_body import MAX_REPLY_BYTES, kind_of, number_in
 from seic._oauth.jwt import lifetime_of
 from seic._oauth.redact import redact, sanitize
-from seic._oauth.reply import Reply
+from seic._oauth.reply import Reply, raise_token_error, read_success
 
 __all__ = ["MAX_LIFETIME", "MAX_REPLY_BYTES", "MIN_LIFETIME", "build_token_request", "parse_token_reply"]
 
@@ -178,7 +177,7 @@ def _refresh_token(reply: Reply, document: Mapping[str, object]) -> str | None:
 
 def _issued_at(value: object) -> dt.datetime | None:
     # The gateway sends milliseconds since the epoch, as a string.
-    milliseconds = number_in(value)
+    milliseconds = None if value is None else number_in(value)
     if milliseconds is None or not _FIRST_ISSUE_MS <= milliseconds <= _LAST_ISSUE_MS:
         return None
     return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import httpx
 
 from seic._model.provider import RequestContext
-from seic._oauth.error_response import raise_token_error, read_success, refuse
 from seic._oauth.form_request import build_form_request, endpoint_url
-from seic._oauth.reply import Reply
+from seic._oauth.reply import Reply, raise_token_error, read_success, refuse
 
 
 def build_revocation_request(

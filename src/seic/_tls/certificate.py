@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.secrecy import HIDDEN, Unpicklable, traceless
+from seic._model.secrecy import HIDDEN, Unpicklable, strip_frames
 from seic._tls.credential_files import CredentialFiles, Material, PassphraseInput
 from seic._tls.facts import CertificateFacts, clock_says, format_time
 from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
@@ -31,7 +31,7 @@ class ClientCertificate(Unpicklable):
         key: PKCS#8, not encrypted; private.
         source: The files it was loaded from; private.
         warnings: About the files, for `check`; private.
-        signature: The files' state on disk when they were read; private.
+        signature: The files' state on disk when they were first loaded; private.
     """
 
     leaf: CertificateFacts
@@ -43,7 +43,7 @@ class ClientCertificate(Unpicklable):
     signature: Signature | None = attrs.field(default=None, eq=False)
 
     @classmethod
-    @traceless
+    @strip_frames
     def load(
         cls, certificate: Material, *, key: Material | None = None, password: PassphraseInput | None = None
     ) -> ClientCertificate:
@@ -65,13 +65,13 @@ class ClientCertificate(Unpicklable):
                 passphrase.
             ConfigurationError: An argument has another type; its `field` names it.
         """
-        return cls._read(CredentialFiles.of(certificate, key, password))
+        files = CredentialFiles.of(certificate, key, password)
+        return cls._read(files, file_signature(files.paths))
 
     @classmethod
-    def _read(cls, files: CredentialFiles) -> ClientCertificate:
+    def _read(cls, files: CredentialFiles, signature: Signature | None) -> ClientCertificate:
         from seic._tls.pairing import read_key_pair
 
-        signature = file_signature(files.paths)
         pair = read_key_pair(files)
         return cls(
             leaf=pair.leaf,
@@ -83,7 +83,7 @@ class ClientCertificate(Unpicklable):
             signature=signature,
         )
 
-    @traceless
+    @strip_frames
     def reload(self) -> ClientCertificate:
         """Read the same files again and return their present content.
 
@@ -91,13 +91,14 @@ class ClientCertificate(Unpicklable):
             CertificateError: The present content cannot work.
             ConfigurationError: It was given as bytes, so there are no files to read.
         """
-        if not self.files:
+        if not self.signature:
             raise ConfigurationError(
                 f"certificate: {self.path} cannot be read again; load it from files, or give a callback that returns "
                 "the new one",
                 field="certificate",
             )
-        return self._read(self._source)
+        # The identity that reloads it watches the files itself.
+        return self._read(self._source, self.signature)
 
     @property
     def identity_key(self) -> Hashable:
@@ -157,7 +158,7 @@ class ClientCertificate(Unpicklable):
     @functools.cached_property
     def chain_pem(self) -> str:
         """The certificates sent to the server, as PEM, the leaf first."""
-        return "".join(facts.pem for facts in (self.leaf, *self.chain))
+        return "".join([facts.pem for facts in (self.leaf, *self.chain)])
 
     @functools.cached_property
     def content(self) -> str:

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from seic._concurrency import ForkSafeLock
 from seic._errors import CertificateError, ConfigurationError
-from seic._runtime import Lock
 from seic._tls.certificate import ClientCertificate
 from seic._tls.credential_files import Material
 from seic._tls.encoding import encode_pem
@@ -249,29 +249,19 @@ def shared_context(
     Raises:
         CertificateError: As for `build_context`.
     """
-    return _SHARED.get(certificate, ca if isinstance(ca, TrustStore) else read_trust_store(ca), tuple(alpn))
+    trust = ca if isinstance(ca, TrustStore) else read_trust_store(ca)
+    key = None if certificate is None else certificate.content, trust, tuple(alpn)
+    # One lock for all: building takes at most 20 ms, and must happen only once for each key.
+    with _lock:
+        context = _contexts.get(key)
+        if context is None:
+            context = _contexts[key] = build_context(certificate, trust, alpn=alpn)
+            _latest.append(context)
+        return context
 
 
-class _SharedContexts:
-    # Weak references, so that a rotated key leaves memory. The last few contexts stay alive, so that clients created
-    # one after the other share one.
-    _KEPT_ALIVE = 4
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._contexts: weakref.WeakValueDictionary[_Key, ssl.SSLContext] = weakref.WeakValueDictionary()
-        self._last: deque[ssl.SSLContext] = deque(maxlen=self._KEPT_ALIVE)
-
-    def get(self, certificate: ClientCertificate | None, trust: TrustStore, alpn: tuple[str, ...]) -> ssl.SSLContext:
-        key = (certificate.content if certificate is not None else None, trust, alpn)
-        # One lock for all: building takes at most 20 ms, and must happen only once for each key.
-        with self._lock:
-            context = self._contexts.get(key)
-            if context is None:
-                context = build_context(certificate, trust, alpn=alpn)
-                self._contexts[key] = context
-                self._last.append(context)
-            return context
-
-
-_SHARED = _SharedContexts()
+# Weak references, so that a rotated key leaves memory. The last few contexts stay alive, so that clients created one
+# after the other share one.
+_contexts: weakref.WeakValueDictionary[_Key, ssl.SSLContext] = weakref.WeakValueDictionary()
+_latest: deque[ssl.SSLContext] = deque(maxlen=4)
+_lock = ForkSafeLock()

@@ -51,7 +51,7 @@ def read_guarded(read: Callable[[], _T], label: str) -> _T:
     """Call the user's code and return what it returns.
 
     Raises:
-        CertificateError: It failed; what it raised is the cause.
+        CertificateError: It failed; the exception is the cause.
         ConfigurationError: It raised one.
     """
     try:
@@ -66,94 +66,6 @@ def read_guarded(read: Callable[[], _T], label: str) -> _T:
             error.__traceback__ = None
         text = f"the new certificate could not be had: {type(error).__name__}"
         raise certificate_error(Reason.SOURCE_FAILED, label, text) from error
-
-
-class Source(Generic[_T]):
-    """Files on disk, a callback, or bytes, which never change.
-
-    Args:
-        read: Returns the current value; it may raise anything.
-        label: The source's name in errors.
-        files: The files to watch; of a directory, files that are added, removed or renamed count.
-        loaded: The files' state when the value in hand was read; None if nothing was read.
-        interval: Seconds between two calls of a callback; None for files and bytes.
-        monotonic: The clock of the interval.
-    """
-
-    def __init__(
-        self,
-        read: Callable[[], _T],
-        label: str,
-        *,
-        files: tuple[Path, ...] = (),
-        loaded: Signature | None = None,
-        interval: float | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._read = read
-        self.label = label
-        self._files = files
-        self._loaded = loaded
-        self._latest: Signature | None = None
-        self._checks = 0
-        self._failed_at: int | None = None
-        self._interval = interval
-        self._monotonic = monotonic
-        self._called_at = monotonic()
-
-    def has_changed(self) -> bool:
-        """Whether the files differ from those that were loaded."""
-        return bool(self._files) and file_signature(self._files) != self._loaded
-
-    def is_due(self, *, urgent: bool) -> bool:
-        """Whether there may be something new to read; called once in each check, and new files settle for one."""
-        if self._interval is not None:
-            return self._monotonic() - self._called_at >= (_URGENT_INTERVAL if urgent else self._interval)
-        signature = file_signature(self._files)
-        if not signature or signature == self._loaded:
-            return False
-        if signature != self._latest:
-            # A file that is still being written may look complete except for the end of its chain.
-            self._latest, self._checks, self._failed_at = signature, 0, None
-            return urgent
-        # Refused handshakes may come by the thousand, so they do not count as time.
-        self._checks += not urgent
-        pause = _SETTLE_CHECKS if urgent else _RETRY_CHECKS
-        return self._failed_at is None or self._checks - self._failed_at >= pause
-
-    def read(self) -> _T:
-        """Read the source once.
-
-        Raises:
-            CertificateError: It failed, cannot be used, or changed while it was read.
-            ConfigurationError: It cannot be read again.
-        """
-        self._called_at = self._monotonic()
-        before = file_signature(self._files)
-        fresh = read_guarded(self._read, self.label)
-        if file_signature(self._files) != before:
-            self._checks = 0
-            text = "the files changed while they were read; they are read again at the next check"
-            raise certificate_error(Reason.SOURCE_FAILED, self.label, text)
-        self._latest = before
-        return fresh
-
-    def is_settled(self) -> bool:
-        """Whether a failed reading is final, or may succeed at the next check."""
-        return not self._files or self._checks >= _SETTLE_CHECKS
-
-    def mark_loaded(self) -> None:
-        """Note that the last reading was taken: the files are due again when they change."""
-        self._loaded = self._latest
-
-    def mark_failed(self) -> object:
-        """Note that the last reading failed: the files are due again when they change, or after a while.
-
-        Returns:
-            What tells this content from other content.
-        """
-        self._loaded, self._failed_at = None, self._checks
-        return tuple([_digest(file) for file in self._files])
 
 
 class _Reading:
@@ -171,44 +83,63 @@ class _Reading:
 
 
 class Reloader(Generic[_T]):
-    """A value that follows its source.
+    """A value that follows its source: files, a callback, or bytes, which never change.
 
     Every method but `get_nowait` may block. All may be called from any thread.
 
     Args:
-        source: The source.
-        accept: Puts a fresh value into `value`, unless it is the same, and returns the event to tell. It raises
-            CertificateError for a value that must not be used.
+        read: Reads the source; it may raise anything.
+        label: The source's name in errors.
+        accept: Is called with this and a fresh value; it sets `value`, unless the value is the same, and returns the
+            event to tell. It raises CertificateError for a value that must not be used.
         emit: Tells the listeners, on the thread that read.
-        monotonic: The clock of waiting, in seconds.
+        files: The files to watch; of a directory, files that are added, removed or renamed count.
         initial: A value that was read before.
+        signature: The state of the files at that time.
+        interval: Seconds between two calls of a callback; None for files and bytes.
+        monotonic: The clock of intervals, in seconds.
     """
 
     def __init__(
         self,
-        source: Source[_T],
+        read: Callable[[], _T],
+        label: str,
         *,
-        accept: Callable[[_T], Event | None],
+        accept: Callable[[Reloader[_T], _T], Event | None],
         emit: Emit,
-        monotonic: Callable[[], float] = time.monotonic,
+        files: tuple[Path, ...] = (),
         initial: _T | None = None,
+        signature: Signature | None = None,
+        interval: float | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         #: The value in service; replaced, never changed.
         self.value: _T | None = None
-        self._initial = initial
-        self._source = source
+        self._read = read
+        self._label = label
         self._accept = accept
         self._emit = emit
+        self._initial = initial
+        self._interval = interval
         self._monotonic = monotonic
+        self._called_at = monotonic()
+        self._files = files
+        #: The files as they were when they were loaded, and when they were last seen.
+        self._loaded = signature
+        self._latest: Signature | None = None
+        #: Checks since they last changed, and how many there were when they did not load.
+        self._checks = 0
+        self._failed_at: int | None = None
         #: By process: a thread of the parent does not exist in its child.
         self._readings: dict[int, _Reading] = {}
-        #: What was reported since the last good value.
+        #: The problems that were reported since the last good value.
         self._reported: dict[object, object] = {}
 
     def get_nowait(self) -> _T | None:
         """Return the value in service; None if it has to be read first."""
-        if self.value is None and self._initial is not None and not self._source.has_changed():
-            self.value = self._initial
+        if self.value is None and self._initial is not None:
+            is_as_loaded = not self._files or file_signature(self._files) == self._loaded
+            self.value = self._initial if is_as_loaded else None
         return self.value
 
     def get(self) -> _T:
@@ -235,10 +166,12 @@ class Reloader(Generic[_T]):
             due: Whether there is another reason to read.
         """
         reading = self._readings.get(os.getpid())
-        if reading is None and (self._source.is_due(urgent=urgent) or due):
-            reading, _ = self._start()
         if reading is None:
-            return
+            if not self._is_due(urgent=urgent) and not due:
+                return
+            reading, _ = self._start()
+            if not wait:
+                return
         if wait:
             reading.done.wait(self._time_left(reading, PATIENCE))
         if self.value is not None and not reading.answered and self._time_left(reading, PATIENCE) == 0:
@@ -265,6 +198,21 @@ class Reloader(Generic[_T]):
             if is_ours:
                 return reading.event is not None
 
+    def _is_due(self, *, urgent: bool) -> bool:
+        if self._interval is not None:
+            return self._monotonic() - self._called_at >= (_URGENT_INTERVAL if urgent else self._interval)
+        signature = file_signature(self._files)
+        if not signature or signature == self._loaded:
+            return False
+        if signature != self._latest:
+            # It settles for one check: a file may look complete except for the end of its chain.
+            self._latest, self._checks, self._failed_at = signature, 0, None
+            return urgent
+        # Refused handshakes may come by the thousand, so they do not count as time.
+        self._checks += not urgent
+        pause = _SETTLE_CHECKS if urgent else _RETRY_CHECKS
+        return self._failed_at is None or self._checks - self._failed_at >= pause
+
     def _start(self, *, requested: bool = False) -> tuple[_Reading, bool]:
         """Return the reading in progress, and whether this call started it."""
         process, fresh = os.getpid(), _Reading(self._monotonic(), requested=requested)
@@ -275,21 +223,21 @@ class Reloader(Generic[_T]):
         return reading, reading is fresh
 
     def _run(self, process: int, reading: _Reading) -> None:
+        rejected: CertificateError | None = None
+        version: object = None
         try:
             try:
-                fresh = self._source.read()
-                reading.event = self._accept(fresh)
-                self._source.mark_loaded()
-                self._reported.clear()
+                self._load(reading)
             except SeicError as error:
                 reading.error = error
             except Exception as error:  # noqa: BLE001 - the callers that wait must learn of it
-                text = f"the new certificate could not be used: {type(error).__name__}"
-                reading.error = certificate_error(Reason.SOURCE_FAILED, self._source.label, text)
+                reading.error = self._error(f"the new certificate could not be used: {type(error).__name__}")
                 reading.error.__cause__ = error
-            is_final = self.value is not None and (reading.requested or self._source.is_settled())
-            rejected = reading.error if is_final and isinstance(reading.error, CertificateError) else None
-            version = None if rejected is None else self._source.mark_failed()
+            is_final = reading.requested or not self._files or self._checks >= _SETTLE_CHECKS
+            if self.value is not None and is_final and isinstance(reading.error, CertificateError):
+                rejected, version = reading.error, tuple([_digest(file) for file in self._files])
+                # They are due again when they change, or after a while.
+                self._loaded, self._failed_at = None, self._checks
             reading.answered = True
             # First: a listener may have the source read again.
             del self._readings[process]
@@ -299,6 +247,18 @@ class Reloader(Generic[_T]):
                 self._report(rejected, version)
         finally:
             reading.done.set()
+
+    def _load(self, reading: _Reading) -> None:
+        self._called_at = self._monotonic()
+        before = file_signature(self._files)
+        fresh = read_guarded(self._read, self._label)
+        if file_signature(self._files) != before:
+            self._checks = 0
+            raise self._error("the files changed while they were read; they are read again at the next check")
+        self._latest = before
+        reading.event = self._accept(self, fresh)
+        self._loaded = before
+        self._reported.clear()
 
     def _wait(self, reading: _Reading, patience: float) -> None:
         reading.done.wait(self._time_left(reading, patience))
@@ -316,29 +276,25 @@ class Reloader(Generic[_T]):
 
     def _no_answer(self, seconds: float) -> CertificateError:
         serving = "" if self.value is None else "; the last good certificate stays in service"
-        return certificate_error(
-            Reason.SOURCE_FAILED,
-            self._source.label,
+        return self._error(
             f"it gave no answer in {seconds:g} seconds, and is not asked again until it does{serving}; give it a time "
-            "limit of its own",
+            "limit of its own"
         )
+
+    def _error(self, text: str) -> CertificateError:
+        return certificate_error(Reason.SOURCE_FAILED, self._label, text)
 
     def _report(self, error: CertificateError, version: object = None) -> None:
         if self._reported.setdefault((error.reason, error.path, version), error) is not error:
             return
-        self._emit(
-            CertificateRejected(
-                path=error.path or self._source.label,
-                reason=error.reason or Reason.SOURCE_FAILED.value,
-                problem=error.message,
-            )
-        )
+        reason = error.reason or Reason.SOURCE_FAILED.value
+        self._emit(CertificateRejected(path=error.path or self._label, reason=reason, problem=error.message))
 
 
 def _state(file: Path) -> tuple[int, ...] | None:
     try:
         stat = file.stat()
-    except (OSError, ValueError):  # a ValueError for text that cannot be a path
+    except (OSError, ValueError):  # not there, or no path at all
         return None
     return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino, stat.st_dev
 

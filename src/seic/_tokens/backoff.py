@@ -1,54 +1,107 @@
-"""How long to pause after a failed token request. Pure: chance and times are handed in."""
+"""The consequences of a failed token request: its kind, the pauses before the next, and the memory of failures.
+
+Pure: chance and times are passed in.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
+import httpx
+
+from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenRequestRefused
+from seic._tokens.single_use import UseState
 
 #: A first attempt that callers wait for is repeated once at once: most failures are a lost connection.
 EAGER_ATTEMPTS = 2
 #: The upper end of the pause before that repetition, in seconds; the pause is drawn from all below it (full jitter).
 _REPEAT_WITHIN = 0.5
-#: The longest Retry-After that a waiting caller sits out; a longer one fails the attempt and sets the pause.
+#: The longest Retry-After that a caller waits for; a longer one fails the attempt and sets the pause.
 _PATIENCE = 2.0
 #: The shortest pause between attempts: with it an outage of 3 s costs five requests at most.
 _SHORTEST = 0.76
-#: The cap of the pauses while no token lives: the first success comes within a second of the recovery.
-_DEAD_MAX = 0.80
-#: While the old token lives nobody waits, so the upper end of the pause doubles from one second to half a minute.
-_LIVING_FIRST, _LIVING_MAX = 1.0, 30.0
+#: The longest pause while no token is valid: the first success comes within a second of the recovery.
+_EXPIRED_MAX = 0.80
+#: While the old token is valid no caller waits, so the upper end of the pause doubles from a second to half a minute.
+_VALID_FIRST, _VALID_MAX = 1.0, 30.0
 #: Refused credentials are remembered: a hot loop must not lock the service account out.
 _REFUSED_FIRST, _REFUSED_MAX = 30.0, 300.0
-#: What stands before the endpoint, or something else in its place: nobody looked at the credentials (RFC 9110 §15.5.5,
+#: Something in front of the endpoint, or in its place, answered: nothing checked the credentials (RFC 9110 §15.5.5,
 #: §15.5.6, §15.5.11, §15.5.20; RFC 8470 §5.2).
 _NOT_THERE = frozenset({404, 405, 410, 421, 425})
 #: The longest pause that an endpoint's Retry-After may impose, in seconds.
 RETRY_AFTER_MAX = 60.0
-#: The longest pause between renewals that do not help, in seconds.
-_FRUITLESS_MAX = 60.0
-#: A token that is rejected before this age, in seconds, was no help: twice the longest pause, so that no pause ends the
-#: row.
-AT_ONCE = 2 * _FRUITLESS_MAX
+#: The longest pause between refreshes whose tokens the API rejects, in seconds.
+_REJECTED_MAX = 60.0
+#: A token that is rejected before this age, in seconds, did not help: twice the longest pause, so that no pause ends
+#: the row.
+AT_ONCE = 2 * _REJECTED_MAX
+
+_FAILURES: dict[type[SeicError], str] = {
+    TokenRequestRefused: "refused",
+    TokenEndpointUnavailable: "unavailable",
+    InvalidTokenResponse: "invalid",
+}
+#: Answers to a grant that was checked; any other 4xx says that the endpoint is another.
+_OF_THE_GRANT = frozenset({400, 401, 403})
+#: Errors of the client's authentication: the grant was not checked.
+_OF_THE_CLIENT = frozenset({"invalid_client", "invalid_dpop_proof", "use_dpop_nonce"})
+#: Answers that a server gives before it reads the request.
+_UNREAD = frozenset({408, 429, 503})
+#: Failures before the request was sent.
+_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 
 
-class Pauses(NamedTuple):
-    """Seconds before the next attempt: while the old token lives, and while none does."""
+# --- kinds ----------------------------------------------------------------------------------------------------------
 
-    living: float
-    dead: float
+
+def failure_name(error: SeicError) -> str:
+    """Return `refused`, `unavailable`, `invalid`, or `failed` for anything else, such as an unusable certificate."""
+    return next((word for kind, word in _FAILURES.items() if isinstance(error, kind)), "failed")
+
+
+def error_class_name(error: BaseException) -> str:
+    """Return the public name of an error's class, as `httpx.ConnectTimeout`: a connection's own instead of ours."""
+    if isinstance(error, TokenEndpointUnavailable) and error.__cause__ is not None:
+        error = error.__cause__
+    kind = type(error)
+    package = kind.__module__.partition(".")[0]
+    return kind.__qualname__ if package == "builtins" else f"{package}.{kind.__qualname__}"
 
 
 def is_refusal(error: SeicError) -> bool:
-    """Whether the endpoint said no for good: the same request will be refused again."""
+    """Whether the endpoint refused for good: the same request will be refused again."""
     return isinstance(error, TokenRequestRefused) and not error.transient and error.status not in _NOT_THERE
 
 
-def repeat_in(error: SeicError, chance: float) -> float | None:
-    """Return the pause before the same attempt is repeated, or None where it must not be.
+def use_state_after(error: SeicError) -> UseState:
+    """Return the state of a refresh token or code whose request failed."""
+    if isinstance(error, TokenRequestRefused):
+        refused = is_refusal(error) and error.code not in _OF_THE_CLIENT and error.status in _OF_THE_GRANT
+        return UseState.USED if refused else UseState.UNUSED
+    if isinstance(error, TokenEndpointUnavailable):
+        unsent = error.status in _UNREAD or isinstance(error.__cause__, _UNSENT)
+        return UseState.UNUSED if unsent else UseState.UNKNOWN
+    # An invalid reply may have held a token; anything else failed before there was a connection.
+    return UseState.UNKNOWN if isinstance(error, InvalidTokenResponse) else UseState.UNUSED
+
+
+# --- pauses ---------------------------------------------------------------------------------------------------------
+
+
+class Pauses(NamedTuple):
+    """Seconds before the next attempt: while the old token is valid, and while none is."""
+
+    valid: float
+    expired: float
+
+
+def retry_delay(error: SeicError, chance: float) -> float | None:
+    """Return the pause before the same attempt is repeated, or None if it must not be.
 
     Args:
-        error: What the attempt failed with.
+        error: The failure of the attempt.
         chance: A random number in [0, 1).
     """
     if isinstance(error, TokenEndpointUnavailable):
@@ -60,46 +113,101 @@ def repeat_in(error: SeicError, chance: float) -> float | None:
     return None
 
 
-def pauses(error: SeicError, *, failures: int, ahead: bool, chance: float) -> Pauses:
+def failure_backoff(error: SeicError, *, failures: int, ahead: bool, chance: float) -> Pauses:
     """Return the pauses before the next attempt.
 
     Args:
-        error: What the attempt failed with.
-        failures: How many attempts since the last token have failed, this one included; for a refusal, how many were
-            refused.
-        ahead: Whether it was made ahead of need. It is then no verdict for those who come in need: they may try at
-            once, unless the endpoint itself said otherwise.
+        error: The failure of the attempt.
+        failures: The failed attempts since the last token, this one included; for a refusal, the refused ones.
+        ahead: Whether no caller waited for it. Then callers in need may try at once, unless the endpoint itself said
+            otherwise.
         chance: A random number in [0, 1).
     """
     if is_refusal(error):
         pause = _doubled(_REFUSED_FIRST, failures, most=_REFUSED_MAX)
         return Pauses(pause, pause)
-    living = cut_off_pause(failures, chance)
-    dead = 0.0 if ahead else _SHORTEST + (_DEAD_MAX - _SHORTEST) * chance
+    valid = advisory_backoff(failures, chance)
+    expired = 0.0 if ahead else _SHORTEST + (_EXPIRED_MAX - _SHORTEST) * chance
     if isinstance(error, TokenEndpointUnavailable) and error.retry_after is not None:
-        asked = min(error.retry_after, RETRY_AFTER_MAX)
-        return Pauses(max(living, asked), max(dead, asked))
-    return Pauses(living, dead)
+        demanded = min(error.retry_after, RETRY_AFTER_MAX)
+        return Pauses(max(valid, demanded), max(expired, demanded))
+    return Pauses(valid, expired)
 
 
-def cut_off_pause(times: int, chance: float) -> float:
-    """Return the pause in seconds before the next renewal ahead, where those before were cut off, or failed.
+def advisory_backoff(times: int, chance: float) -> float:
+    """Return the pause in seconds before the next advisory refresh, after some that failed or were interrupted.
 
     Args:
         times: How many in a row.
         chance: A random number in [0, 1).
     """
-    return _SHORTEST + (_doubled(_LIVING_FIRST, times, most=_LIVING_MAX) - _SHORTEST) * chance
+    return _SHORTEST + (_doubled(_VALID_FIRST, times, most=_VALID_MAX) - _SHORTEST) * chance
 
 
-def _doubled(first: float, times: int, *, most: float) -> float:
-    return min(first * 2.0 ** min(times - 1, 16), most)  # beyond, every schedule has long reached its cap
-
-
-def fruitless_pause(times: int) -> float:
+def rejected_token_backoff(times: int) -> float:
     """Return the pause in seconds before a token is replaced again that the API rejects as it did those before.
 
     Args:
-        times: How many in a row were rejected at once; none is no pause.
+        times: How many in a row were rejected at once; 0 returns 0.
     """
-    return min(2.0 ** min(times - 1, 16), _FRUITLESS_MAX) if times else 0.0
+    return min(2.0 ** min(times - 1, 16), _REJECTED_MAX) if times else 0.0
+
+
+def _doubled(first: float, times: int, *, most: float) -> float:
+    return min(first * 2.0 ** min(times - 1, 16), most)  # beyond, every schedule has long reached its maximum
+
+
+# --- memory ---------------------------------------------------------------------------------------------------------
+
+
+class FailureMemory:
+    """The failures since the last token, and when the next attempt may be made; times are of the monotonic clock.
+
+    Attributes:
+        error: The last failure; None after a success.
+        failures: The failed attempts since the last token.
+        retry_valid_at: When the next attempt may be made while the old token is valid.
+        retry_expired_at: The same while no token is valid.
+        rejected_until: Until when a rejected token is not replaced.
+    """
+
+    def __init__(self) -> None:
+        self.error: SeicError | None = None
+        self.failures = 0
+        self.retry_valid_at = self.retry_expired_at = -math.inf
+        self.rejected_until = -math.inf
+        self._refusals = self._interrupted = self._rejected = 0
+        self._obtained_at = -math.inf
+
+    def succeeded(self, now: float, *, replaces_rejected: bool) -> int:
+        """Note a new token; return how many attempts had failed before it."""
+        failures, self.failures, self.error = self.failures, 0, None
+        self._refusals = self._interrupted = 0
+        self.retry_valid_at = self.retry_expired_at = -math.inf
+        in_a_row = replaces_rejected and now - self._obtained_at < AT_ONCE
+        self._rejected = self._rejected + 1 if in_a_row else 0
+        self.rejected_until = now + rejected_token_backoff(self._rejected)
+        self._obtained_at = now
+        return failures
+
+    def failed(self, error: SeicError, now: float, *, ahead: bool, chance: float) -> Pauses:
+        """Note a failure; return the pauses before the next attempt."""
+        self.failures += 1
+        self._refusals += is_refusal(error)
+        self.error = error
+        # An outage before it says nothing of how often invalid credentials were sent.
+        in_a_row = self._refusals if is_refusal(error) else self.failures
+        pauses = failure_backoff(error, failures=in_a_row, ahead=ahead, chance=chance)
+        self.retry_valid_at, self.retry_expired_at = now + pauses.valid, now + pauses.expired
+        return pauses
+
+    def interrupted(self, now: float, *, chance: float) -> None:
+        """Note an advisory refresh that was cut off: where each call has an event loop of its own, each would be."""
+        self._interrupted += 1
+        self.retry_valid_at = now + advisory_backoff(self._interrupted, chance)
+
+    def forget_refusal(self) -> None:
+        """Forget a refusal: it may have been about the identity that was just replaced."""
+        if self.error is not None and is_refusal(self.error):
+            self.error = None
+            self.retry_valid_at = self.retry_expired_at = -math.inf

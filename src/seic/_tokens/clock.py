@@ -1,4 +1,4 @@
-"""The two clocks that tokens live by, handed in so that tests can move them."""
+"""The two clocks of token lifetimes, which tests can replace."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import attrs
 
 @attrs.frozen
 class Clock:
-    """A monotonic clock for lifetimes and the wall clock that re-checks it, both in seconds.
+    """A monotonic clock for lifetimes, and the wall clock that is compared with it, both in seconds.
 
-    The monotonic clock stands still while a machine sleeps; the wall clock is stepped by people and NTP. Each alone
-    is wrong at times, and they are never wrong in the same way.
+    The monotonic clock can stop while a machine sleeps; users and NTP adjust the wall clock. Each alone can be wrong,
+    but not both in the same way.
     """
 
     monotonic: Callable[[], float] = time.monotonic

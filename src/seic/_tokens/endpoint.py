@@ -1,24 +1,37 @@
-"""The token endpoint of one configuration: builds its requests, sends them, reads its replies."""
+"""The token endpoint of one configuration: token requests, revocation and introspection, each sent and read here.
+
+Which token is requested when, and what becomes of it, is decided in `refresh` and `source`.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import attrs
 import httpx
 
-from seic._model.grant_parameters import GrantParameters, as_grant_parameters
+from seic._errors import SeicError, TokenRequestRefused
+from seic._events import Emit, TokenNotBound, TokenRequested
+from seic._model.grant_parameters import CustomGrant, GrantParameters, as_grant_parameters
 from seic._model.provider import KeyedCertificate, Provider, RequestContext
 from seic._model.secrecy import Unpicklable, hide
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.client_auth import hint_for_refusal
+from seic._oauth.confirmation import check_confirmation
 from seic._oauth.dpop import DPoP, wants_nonce
 from seic._oauth.introspection import build_token_info_request, parse_token_info_reply
+from seic._oauth.jwt import claims_of
 from seic._oauth.messages import build_token_request, parse_token_reply
 from seic._oauth.reply import Reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
-from seic._tokens.sending import Sender
+from seic._tokens.backoff import error_class_name, failure_name, use_state_after
+from seic._tokens.clock import Clock
+from seic._tokens.exchange import HEAD, Head, TransportSource, exchange
+from seic._tokens.single_use import UseState
+
+_logger = logging.getLogger("seic.api")
 
 
 def _no_hint() -> None:
@@ -29,30 +42,38 @@ def _host_of(endpoint: TokenEndpoint) -> str:
     return httpx.URL(endpoint.url).netloc.decode("ascii")
 
 
+def _calls_user_code(endpoint: TokenEndpoint) -> bool:
+    grant = endpoint.grant
+    values = [getattr(grant, field.name) for field in attrs.fields(type(grant))]
+    return isinstance(grant, CustomGrant) or any(map(callable, values))
+
+
 @attrs.frozen
-class Doomed(Unpicklable):
-    """A token that is to be revoked; `may_be_gone` says that a refusal is no news."""
+class PendingRevocation(Unpicklable):
+    """A token to revoke; `may_be_revoked` says that a refusal is expected."""
 
     secret: str = attrs.field(repr=hide)
     is_refresh_token: bool = attrs.field(default=False, kw_only=True)
-    may_be_gone: bool = attrs.field(default=False, kw_only=True)
+    may_be_revoked: bool = attrs.field(default=False, kw_only=True)
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class TokenEndpoint(Unpicklable):
-    """Where the tokens of one configuration come from.
+    """The endpoint that issues the tokens of one configuration.
 
     Args:
         provider: The dialect.
-        url: The endpoint's whole URL; the one place that chose the host chose it.
+        url: The endpoint's whole URL.
         client_id: The client's id (the gateway's AppKey).
-        client_secret: Its secret, where there is one.
-        grant: How a token is asked for.
-        sender: What puts a request on the wire.
-        timeout: Seconds for a fetch in all, each attempt at it and the pauses between them.
-        certificate: Gives the client's certificate in use, where it presents one.
-        dpop: The key that tokens are bound to (RFC 9449); None where they are not.
-        hint: Gives a likely cause of a refusal that lies outside the credentials, or None.
+        client_secret: Its secret, if it has one.
+        grant: The configured grant.
+        transports: Opens the transport of each request.
+        timeout: Seconds for a refresh in all: each attempt and the pauses between them.
+        clock: The two clocks.
+        emit: Hears of each request.
+        certificate: Returns the client certificate in use, if it presents one.
+        dpop: The key that tokens are bound to (RFC 9449); None if they are not.
+        hint: Returns a likely cause of a refusal that lies outside the credentials, or None.
     """
 
     provider: Provider
@@ -60,67 +81,101 @@ class TokenEndpoint(Unpicklable):
     client_id: str
     client_secret: str | None = attrs.field(repr=hide)
     grant: GrantParameters = attrs.field(converter=as_grant_parameters)
-    sender: Sender = attrs.field(repr=False)
+    transports: TransportSource = attrs.field(repr=False)
     timeout: float
+    clock: Clock = attrs.field(repr=False)
+    emit: Emit = attrs.field(repr=False)
     certificate: Callable[[], KeyedCertificate | None] = attrs.field(default=lambda: None, repr=False)
     dpop: DPoP | None = attrs.field(default=None, repr=False)
     hint: Callable[[], str | None] = attrs.field(default=_no_hint, repr=False)
-    #: The endpoint's host and port, for messages and events; read once, since each call that waits has an event.
+    #: The endpoint's host and port, for messages and events; read once, because each call that waits has an event.
     host: str = attrs.field(init=False, repr=False, default=attrs.Factory(_host_of, takes_self=True))
+    #: Whether the grant can be used any number of times, and calls no code of the user's.
+    has_plain_grant: bool = attrs.field(
+        init=False,
+        repr=False,
+        default=attrs.Factory(lambda self: self.grant.is_repeatable and not _calls_user_code(self), takes_self=True),
+    )
+    #: Whether a request calls a callable of the user's, which may block.
+    calls_user_code: bool = attrs.field(
+        init=False, repr=False, default=attrs.Factory(_calls_user_code, takes_self=True)
+    )
 
-    def context(self, *, now: float = 0.0) -> RequestContext:
-        """Return the client and the circumstances of a request; `now` is wall clock, in seconds since the epoch."""
+    def context(self) -> RequestContext:
+        """Return the client and the circumstances of a request that is built now."""
         return RequestContext(
             provider=self.provider,
             token_url=self.url,
             client_id=self.client_id,
             client_secret=self.client_secret,
             certificate=self.certificate(),
-            now=now,
+            now=self.clock.wall(),
         )
 
-    def _own(self, reply: Reply, *, now: float) -> Reply:
-        return attrs.evolve(reply, provider=self.provider, host=self.host, now=now)
-
-    def build(self, grant: GrantParameters | None = None, *, now: float = 0.0) -> httpx.Request:
-        """Return a request for a new token.
-
-        Args:
-            grant: How to ask; None is the configured grant.
-            now: Wall clock, in seconds since the epoch, for what is signed.
-        """
-        request = build_token_request(self.context(now=now), grant=grant or self.grant)
+    def build(self, grant: GrantParameters, context: RequestContext | None = None) -> httpx.Request:
+        """Return a token request."""
+        context = context or self.context()
+        request = build_token_request(context, grant=grant)
         if self.dpop is not None:
-            request.headers["DPoP"] = self.dpop.prove(request.method, request.url, now=now)
+            request.headers["DPoP"] = self.dpop.prove(request.method, request.url, now=context.now)
         return request
 
-    def should_resend(self, request: httpx.Request, reply: Reply) -> bool:
-        """Tell whether the endpoint refused a request for want of a nonce, and sent another (RFC 9449 §8)."""
-        if self.dpop is None:
-            return False
-        is_new = self.dpop.remember_nonce(request, reply.headers, api=False)
-        return is_new and wants_nonce(status=reply.status, headers=reply.headers, body=reply.body)
-
-    def parse(self, reply: Reply, *, obtained_at: float, now: float) -> Token:
-        """Return the token of a reply.
+    async def request(
+        self,
+        request: httpx.Request,
+        grant: GrantParameters,
+        *,
+        ends: float | None = None,
+        count: Callable[..., None] = lambda **_: None,
+    ) -> Token:
+        """Send a token request and return the token; once more if the endpoint demands a nonce (RFC 9449 §8).
 
         Args:
-            reply: What came back.
-            obtained_at: Wall clock just before the request was sent, in seconds since the epoch.
-            now: Wall clock, for a Retry-After that is a date.
+            request: The request, from `build`.
+            grant: Its grant, to build it again.
+            ends: The deadline on the monotonic clock; None is `timeout` from now.
+            count: Adds to the counters `requests` and `failures`.
 
         Raises:
-            TokenError: The reply holds none.
+            TokenError: No token came back.
         """
-        token = parse_token_reply(
-            self._own(reply, now=now),
-            obtained_at=obtained_at,
-            hint=self._hint(reply.status),
-            takes_dpop=self.dpop is not None,
-        )
-        if self.dpop is not None:
-            self.dpop.check(token.access_token, token.token_type, host=self.host)
+        begun, wall = self.clock.monotonic(), self.clock.wall()
+        ends = begun + self.timeout if ends is None else ends
+        certificate = self.certificate()
+        is_bound = True
+        count(requests=1)
+        try:
+            reply = await self.send(request, ends - begun)
+            if self.dpop is not None and self._wants_nonce(request, reply):
+                self._tell("challenged", request, begun, tracking_id=reply.tracking_id())
+                count(requests=1)
+                begun = self.clock.monotonic()
+                request = self.build(grant)
+                reply = await self.send(request, ends - begun)
+            hint = self._hint(reply.status) if reply.status >= httpx.codes.BAD_REQUEST else None
+            token = parse_token_reply(reply, obtained_at=wall, hint=hint, takes_dpop=self.dpop is not None)
+            if self.dpop is not None:
+                self.dpop.check(token.access_token, token.token_type, host=self.host)
+            if (claims := claims_of(token.access_token)) is not None:
+                is_bound = check_confirmation(claims, provider=self.provider, certificate=certificate, host=self.host)
+        except SeicError as error:
+            count(failures=1)
+            self._tell(failure_name(error), request, begun, error)
+            raise
+        self._tell("acquired", request, begun, tracking_id=token.tracking_id)
+        if not is_bound:
+            self.emit(TokenNotBound(host=self.host, tracking_id=token.tracking_id))
         return token
+
+    async def send(self, request: httpx.Request, seconds: float) -> Reply:
+        """Send a request and return the whole reply; see `exchange`."""
+        reply = await exchange(self.transports, request, seconds=seconds, provider=self.provider, wall=self.clock.wall)
+        return reply if reply.host == self.host else attrs.evolve(reply, host=self.host)
+
+    def _wants_nonce(self, request: httpx.Request, reply: Reply) -> bool:
+        assert self.dpop is not None  # noqa: S101  # for the type checker
+        is_new = self.dpop.remember_nonce(request, reply.headers, api=False)
+        return is_new and wants_nonce(status=reply.status, headers=reply.headers, body=reply.body)
 
     def _hint(self, status: int) -> str | None:
         if status == httpx.codes.FORBIDDEN:
@@ -129,41 +184,100 @@ class TokenEndpoint(Unpicklable):
         outside = self.hint() if status == httpx.codes.UNAUTHORIZED else None
         return "; ".join(filter(None, (outside, known))) or None
 
-    def to_revoke(self, token: Token) -> list[Doomed]:
-        """Return what has to be revoked so that a token and the refresh token that came with it end.
-
-        Where one of the pair takes the other along (the platform) there is one; elsewhere the refresh token dies first,
-        so that nothing new comes of it. The gateway ends access tokens only.
-        """
-        doomed = [Doomed(token.access_token)]
-        if token.refresh_token is not None and self.provider.invalidate_grant_type is None:
-            doomed.insert(0, Doomed(token.refresh_token, is_refresh_token=True))
-        if self.provider.revocation_cascades:
-            del doomed[1:]
-        return doomed
-
-    def build_revocation(self, doomed: Doomed, *, now: float) -> httpx.Request:
-        """Return the request that ends one of them."""
-        return build_revocation_request(
-            self.context(now=now), token=doomed.secret, is_refresh_token=doomed.is_refresh_token
+    def _tell(
+        self,
+        outcome: str,
+        request: httpx.Request,
+        begun: float,
+        error: SeicError | None = None,
+        *,
+        tracking_id: str | None = None,
+    ) -> None:
+        head: Head | None = request.extensions.get(HEAD)
+        self.emit(
+            TokenRequested(
+                host=self.host,
+                outcome=outcome,
+                status=None if head is None else head.status,
+                took=self.clock.monotonic() - begun,
+                error=None if error is None else error_class_name(error),
+                http_version=None if head is None else head.version,
+                tracking_id=getattr(error, "tracking_id", tracking_id),
+            )
         )
 
-    def parse_revocation(self, reply: Reply, *, now: float) -> None:
-        """Read the reply to one of them.
+    # --- revocation ---------------------------------------------------------------------------------------------------
+
+    def revocations(self, token: Token, *, may_be_revoked: bool = False) -> list[PendingRevocation]:
+        """Return what has to be revoked so that a token and its refresh token end.
+
+        Where one of the pair revokes the other (the platform) there is one; elsewhere the refresh token is first, so
+        that nothing new comes of it. The gateway revokes access tokens only.
 
         Raises:
-            TokenError: The token was not revoked.
+            ConfigurationError: The provider has no revocation.
         """
-        parse_revocation_reply(self._own(reply, now=now))
+        pending = [PendingRevocation(token.access_token, may_be_revoked=may_be_revoked)]
+        if token.refresh_token is not None and self.provider.invalidate_grant_type is None:
+            pending.insert(0, PendingRevocation(token.refresh_token, is_refresh_token=True))
+        if self.provider.revocation_cascades:
+            del pending[1:]
+        for each in pending:
+            self._revocation(each)
+        return pending
 
-    def build_token_info(self, token: Token, *, now: float) -> httpx.Request:
-        """Return the request that has a token described."""
-        return build_token_info_request(self.context(now=now), access_token=token.access_token)
-
-    def parse_token_info(self, reply: Reply, *, now: float) -> TokenInfo:
-        """Return the description.
+    async def revoke(self, pending: list[PendingRevocation]) -> None:
+        """Revoke tokens; what the provider gave no answer to stays in the list.
 
         Raises:
-            TokenError: The reply holds none.
+            TokenError: The provider did not revoke one.
         """
-        return parse_token_info_reply(self._own(reply, now=now))
+        refusal: TokenRequestRefused | None = None
+        while pending:
+            # Taken out, so that a second revocation at the same time does not send it as well.
+            each = pending.pop(0)
+            answered = False
+            try:
+                parse_revocation_reply(await self.send(self._revocation(each), self.timeout))
+                answered = True
+            except TokenRequestRefused as error:
+                # The provider checked the token, and will answer the same again.
+                answered = each.may_be_revoked or use_state_after(error) is UseState.USED
+                if not answered:
+                    raise
+                if not each.may_be_revoked:
+                    refusal = refusal or error.fresh()
+            finally:
+                if not answered:
+                    pending.insert(0, each)
+        if refusal is not None:
+            raise refusal
+
+    def _revocation(self, pending: PendingRevocation) -> httpx.Request:
+        return build_revocation_request(self.context(), token=pending.secret, is_refresh_token=pending.is_refresh_token)
+
+    # --- introspection ------------------------------------------------------------------------------------------------
+
+    async def introspect(self, token: Token) -> TokenInfo:
+        """Ask the provider to describe a token (RFC 7662, or the platform's tokeninfo).
+
+        Raises:
+            ConfigurationError: The provider has no endpoint for it.
+            TokenError: It did not describe it, or describes one that is bound to another certificate.
+        """
+        context = self.context()
+        request = build_token_info_request(context, access_token=token.access_token)
+        reply = await self.send(request, self.timeout)
+        # As the log has each response of the API.
+        path = request.url.raw_path.partition(b"?")[0].decode("ascii")
+        url = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}{path}"
+        _logger.info("%s %s %d tracking_id=%s", request.method, url, reply.status, reply.tracking_id())
+        info = parse_token_info_reply(reply)
+        # The platform's call has no confirmation; only introspection has (RFC 8705 §3.2).
+        if info.active and self.provider.token_info_url is None:
+            is_bound = check_confirmation(
+                info.extra, provider=self.provider, certificate=context.certificate, host=self.host
+            )
+            if not is_bound:
+                self.emit(TokenNotBound(host=self.host, tracking_id=info.tracking_id))
+        return info

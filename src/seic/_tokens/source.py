@@ -1,358 +1,308 @@
-"""The source of tokens: one fetch for all who ask, in tasks, threads and event loops alike.
+"""The source of tokens: callers of any kind get the cached token, or wait for one refresh that they share.
 
-What to do is decided in `state`, and carried out in `piloting`; here callers wait.
+`cache` decides what a caller does, `refresh` runs the request; here callers wait, and the blocking methods submit the
+async ones to the portal.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, TypeVar
 
 from seic._errors import TokenError, TokenRequestRefused
-from seic._events import Emit, Event
+from seic._events import Emit, TokenWaitEnded, TokenWaitStarted
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.introspection import require_token_info
-from seic._runtime import survive_fork
-from seic._tokens.clock import SYSTEM_CLOCK, Clock
-from seic._tokens.endpoint import Doomed, TokenEndpoint
-from seic._tokens.errands import description, revocation
-from seic._tokens.fetch import Fetch, Fetched, Steps, had_before, run_async, run_sync
-from seic._tokens.flight import Flight
-from seic._tokens.held import Freshness, Held, Windows
-from seic._tokens.keeping import PATIENCE, Keeper
-from seic._tokens.lifeline import Lifeline
-from seic._tokens.piloting import Pilot
-from seic._tokens.spending import spendings_of
-from seic._tokens.state import Serve, TokenState
-from seic._tokens.stats import Stats
+from seic._portal import run, start
+from seic._tokens.cache import PendingRefresh, TokenCache
+from seic._tokens.endpoint import PendingRevocation, TokenEndpoint
+from seic._tokens.exchange import without_frames
+from seic._tokens.refresh import RefreshRunner, obtained_before
+from seic._tokens.refresh_policy import CachedToken, Freshness, RefreshPolicy
+from seic._tokens.single_use import SingleUseMemory
 from seic._tokens.store import TokenStore
-from seic._tokens.waiting import Waiting
+from seic._tokens.store_guard import PATIENCE, StoreGuard
 
-#: How much longer than by its own deadlines a fetch may take before its waiters give it up, in seconds: only one whose
-#: runner is stuck comes that far, in a name server's silence or beside code that blocks its event loop.
+_T = TypeVar("_T")
+
+#: The time by which a refresh may exceed its own deadlines before its waiters give it up, in seconds: only one whose
+#: event loop is blocked takes so long.
 _GRACE = 1.0
+#: The interval at which a waiter in another event loop checks that the refresh's task is alive, in seconds: up to twice
+#: as long, by chance, so that a thousand waiters do not check at one moment.
+_CHECK = 0.25
 #: The longest that closing waits for background work to end, in seconds.
 _CLOSING = 1.0
 _UNAUTHORIZED = 401
 
 
-def _ignore(_event: Event) -> None:
-    pass
-
-
-class TokenSource:
-    """Gives a token to whoever asks, with one request for all of them.
+class CachingTokenSource:
+    """Gives a token to any caller, with one request for all of them.
 
     Args:
-        endpoint: Where tokens come from.
-        windows: When to renew ahead.
-        idle_lifetime: Seconds after which an unused token is dead; None for no such limit.
-        store: Where tokens are kept beyond this source; None keeps them here alone.
-        key: Gives the store's key for the thumbprint of the certificate in use.
-        identity: Gives the thumbprint of the certificate in use, or None.
-        emit: Hears events.
-        clock: The two clocks.
-        chance: Gives a random number in [0, 1).
+        endpoint: The token endpoint.
+        policy: When to refresh.
+        idle_lifetime: Seconds after which an unused token expires; None for no such limit.
+        store: Where tokens are kept beyond this source; None keeps them in memory alone.
+        store_key: Returns the store's key for the thumbprint of the certificate in use.
+        identity: Returns the thumbprint of the certificate in use, or None; it may block once, in a blocking caller.
+        memory: The single-use secrets that were sent, shared with others of the same login; None is its own.
+        chance: Returns a random number in [0, 1).
     """
 
     def __init__(
         self,
         endpoint: TokenEndpoint,
         *,
-        windows: Windows | None = None,
+        policy: RefreshPolicy | None = None,
         idle_lifetime: float | None = None,
         store: TokenStore | None = None,
-        key: Callable[[str | None], str] | None = None,
+        store_key: Callable[[str | None], str] = lambda thumbprint: thumbprint or "",
         identity: Callable[[], str | None] = lambda: None,
-        emit: Emit = _ignore,
-        clock: Clock = SYSTEM_CLOCK,
+        memory: SingleUseMemory | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.clock = clock
+        clock, emit = endpoint.clock, endpoint.emit
+        limit = endpoint.timeout + PATIENCE + _GRACE
         self.endpoint = endpoint
-        self.state = TokenState(clock=clock, chance=chance, depart=self._depart)
-        self._windows = windows or Windows()
-        self._idle_lifetime = idle_lifetime
-        self._keeper = None if store is None else Keeper(store, emit=emit, clock=clock)
-        #: What is yet to be revoked.
-        self._doomed: list[Doomed] = []
-        self._spendings = spendings_of(endpoint.client_id)
-        self._key = key or (lambda thumbprint: thumbprint or "")
+        self.clock = clock
+        self.cache = TokenCache(host=endpoint.host, clock=clock, chance=chance, limit=limit)
+        self._emit: Emit = emit
+        self._limit = limit
         self._identity = identity
-        self._emit = emit
-        self._chance = chance
-        self._pilot = Pilot(
-            state=self.state,
+        self._store_key = store_key
+        self._guard = None if store is None else StoreGuard(store, emit=emit, clock=clock)
+        self._memory = memory or SingleUseMemory()
+        self._pending_revocations: list[PendingRevocation] = []
+        self._runner = RefreshRunner(
             endpoint=endpoint,
-            steps=self._steps,
-            hold=self._hold,
+            cache=self.cache,
+            guard=self._guard,
+            memory=self._memory,
+            policy=policy or RefreshPolicy(),
+            idle_lifetime=idle_lifetime,
+            store_key=store_key,
             identity=identity,
-            emit=emit,
+            limit=limit,
             clock=clock,
+            chance=chance,
+            emit=emit,
         )
         if (token := endpoint.grant.existing_token) is not None:
-            self.state.held = self._hold(had_before(token, clock))
-        survive_fork(self)
-
-    @property
-    def stats(self) -> Stats:
-        """The counters now."""
-        return self.state.stats
+            self.cache.token = self._runner.hold(obtained_before(token, clock))
 
     @property
     def current(self) -> Token | None:
-        """The token in hand if it lives, else None; looking at it fetches nothing and is no use of it."""
-        held = self.state.held
-        return None if self._freshness(held) is Freshness.DEAD else held.token
+        """The token if it is valid, else None; reading it sends nothing and does not count as a use."""
+        token = self.cache.valid_token()
+        return None if token is None else token.token
+
+    # --- tokens -------------------------------------------------------------------------------------------------------
 
     async def token(self, *, force: bool = False) -> Token:
-        """Return a live token, fetched or renewed if need be.
+        """Return a valid token, and request one if necessary.
 
         Args:
-            force: Fetch a new one although the old one is fresh. Credentials that were just refused are not sent again
-                for that.
+            force: Request a new token even if the current one is valid. Credentials that were just refused are not sent
+                again for that.
 
         Raises:
-            TokenError: No token could be had.
-            CertificateError: The client certificate cannot work.
+            TokenError: No token could be obtained.
+            CertificateError: The client certificate cannot be used.
         """
-        return (await self.obtain(force=force)).token
+        return (await self.get(force=force)).token
 
     def token_sync(self, *, force: bool = False) -> Token:
-        """Return a live token, blocking; see `token`."""
-        return self.obtain_sync(force=force).token
+        """Return a valid token; the blocking twin of `token`."""
+        return self.get_sync(force=force).token
 
-    async def obtain(self, *, force: bool = False) -> Held:
+    async def get(self, *, force: bool = False) -> CachedToken:
         """Return a token with its deadlines; see `token`."""
-        after = self.state.number_to_force() if force else 0
+        cache = self.cache
+        after = cache.next_refresh_id() if force else 0
         try:
             while True:
-                decision = self.state.decide(after=after)
-                if isinstance(decision, Serve):
-                    if decision.start is not None:
-                        self._pilot.launch(decision.start, blocking=False)
-                    return decision.held
-                flight = decision.flight
-                with self._waiting_for(flight):
-                    if decision.start:
-                        self._pilot.launch(flight, blocking=False)
-                    while not (ended := await flight.wait_async(decision.patience)) and decision.patience is None:
-                        self._pilot.look_after(flight)
-                if ended and (held := self.state.outcome(flight, after=after)) is not None:
-                    return held
+                token, pending, starts, seconds = cache.acquire(after=after)
+                if pending is None or token is not None:
+                    if pending is not None:
+                        self._start(pending)
+                    return token or cache.token
+                begun, waiter = self.clock.monotonic(), object()
+                host, refresh_id = self.endpoint.host, pending.refresh_id
+                self._emit(TokenWaitStarted(host=host, refresh_id=refresh_id))
+                pending.waiting.add(waiter)
+                try:
+                    if starts:
+                        self._start(pending)
+                    done = pending.future.done() or await self._wait(pending, seconds)
+                finally:
+                    pending.waiting.discard(waiter)
+                    took = self.clock.monotonic() - begun
+                    self._emit(TokenWaitEnded(host=host, refresh_id=refresh_id, took=took))
+                if done and (token := cache.result(pending, after=after)) is not None:
+                    return token
         except BaseException:
-            # Nothing is left behind that was decided on and not started, whatever interrupts the caller.
-            self.state.hand_over()
+            # Nothing is left behind that was begun and not started, whatever interrupts the caller.
+            cache.abandon_unstarted()
             raise
 
-    def obtain_sync(self, *, force: bool = False) -> Held:
-        """Return a token with its deadlines, blocking; see `obtain`.
+    def get_sync(self, *, force: bool = False) -> CachedToken:
+        """Return a token with its deadlines, blocking; see `get`.
 
-        Inside the very event loop that fetches it cannot wait, which would be waiting for itself: it goes on with a
-        token that still lives, or else makes a request of its own, unless what asks can be sent once only.
+        Inside the event loop that runs the refresh it cannot wait, which would be waiting for itself: it returns the
+        token if that is valid, or else makes a request of its own, unless something that works once is on its way.
         """
-        after = self.state.number_to_force() if force else 0
+        if not force and (ready := self.cache.acquire(may_start=False).token) is not None:
+            return ready
+        pending = self.cache.pending
+        if pending is not None and pending.is_here and not pending.future.done():
+            if not force and (token := self.cache.valid_token()) is not None:
+                return token
+            if pending.is_sending:
+                raise self._cannot_wait()
+            self.cache.abandon(pending)
+        return self._run(lambda: self.get(force=force), 2 * self._limit)
+
+    def _start(self, pending: PendingRefresh) -> None:
         try:
-            while True:
-                decision = self.state.decide(after=after)
-                if isinstance(decision, Serve):
-                    if decision.start is not None:
-                        self._pilot.launch(decision.start, blocking=True)
-                    return decision.held
-                flight = decision.flight
-                if flight.is_here() and not flight.ended:
-                    if (held := self._give_up(flight, after=after)) is not None:
-                        return held
-                    continue
-                with self._waiting_for(flight):
-                    if decision.start:
-                        self._pilot.launch(flight, blocking=True)
-                    while not (ended := flight.wait(decision.patience)) and decision.patience is None:
-                        self._pilot.look_after(flight)
-                if ended and (held := self.state.outcome(flight, after=after)) is not None:
-                    return held
+            start(partial(self._runner.refresh, pending), bind=partial(setattr, pending, "task"))
         except BaseException:
-            # Nothing is left behind that was decided on and not started, whatever interrupts the caller.
-            self.state.hand_over()
+            self.cache.abandon(pending)
             raise
+
+    async def _wait(self, pending: PendingRefresh, seconds: float | None) -> bool:
+        """Wait for a refresh; in another event loop than its own, check now and then that it is alive."""
+        if seconds is not None or pending.is_here:
+            return await pending.future.wait(seconds)
+        while not await pending.future.wait(_CHECK * (1 + random.random())):  # noqa: S311  # chance, no secret
+            if (error := self.cache.check(pending)) is not None:
+                if (failure := self._runner.failed(pending, error)) is not None:
+                    self.cache.finish(pending, failure)
+                pending.cancel()
+        return True
+
+    # --- revocation and introspection ---------------------------------------------------------------------------------
 
     async def revoke(self) -> None:
-        """End the life of the token in hand, or else of the stored one; there may be none.
+        """Revoke the token, or else the stored one; there may be none.
 
-        A fetch under way is waited for, and what it brings is ended too. The token is dropped here and in the store
-        first, so that no call takes it up while the provider is told. What it gave no answer to is sent again with the
-        next revocation.
+        A refresh under way is waited for, and its token is revoked too. The token is dropped here and in the store
+        first, so that no request uses it while the provider is told. What the provider gave no answer to is sent again
+        with the next revocation.
 
         Raises:
-            TokenError: The provider did not end it.
-            ConfigurationError: The provider has no way to.
+            TokenError: The provider did not revoke it.
+            ConfigurationError: The provider has no revocation.
         """
-        before = self.state.held
+        await self._revoke(self.cache.token)
+
+    async def _revoke(self, before: CachedToken) -> None:
+        cache, clock, endpoint = self.cache, self.clock, self.endpoint
+        key = self._store_key(self._identity())
         while True:
-            while (flight := self.state.flight) is not None:
-                if not await flight.wait_async():
-                    self._pilot.look_after(flight)
-            if await run_async(self._revocation(before), self.endpoint.sender):
-                return
+            while (pending := cache.pending) is not None:
+                await self._wait(pending, None)
+            held = cache.token
+            token = held.token if held.token.access_token else None
+            if token is None and self._guard is not None:
+                token = await self._guard.load(key)
+            new = [] if token is None else endpoint.revocations(token)
+            if not cache.clear(held):
+                # Another token came, or is being requested.
+                continue
+            if token is not None and self._guard is not None:
+                self._guard.delete(key)
+            if before is not held and before.freshness(clock.monotonic(), clock.wall()) is not Freshness.EXPIRED:
+                # The current token came of its refresh token; the refresh may have revoked it.
+                new += endpoint.revocations(_without_refresh_token(before.token), may_be_revoked=True)
+            self._pending_revocations += new
+            await without_frames(endpoint.revoke(self._pending_revocations))
+            return
 
     def revoke_sync(self) -> None:
-        """End the life of the token in hand or in the store, blocking; see `revoke`.
+        """Revoke the token; the blocking twin of `revoke`.
 
         Raises:
-            TokenError: As there; or this blocks the very event loop that fetches, and so cannot wait for it.
+            TokenError: As there; or this blocks the event loop that runs a refresh, and so cannot wait for it.
         """
-        before = self.state.held
-        while True:
-            while (flight := self.state.flight) is not None:
-                if flight.is_here():
-                    raise self._cannot_wait()
-                if not flight.wait():
-                    self._pilot.look_after(flight)
-            if run_sync(self._revocation(before), self.endpoint.sender, Lifeline()):
-                return
+        if (pending := self.cache.pending) is not None and pending.is_here and not pending.future.done():
+            raise self._cannot_wait()
+        before = self.cache.token
+        self._run(lambda: self._revoke(before))
 
     async def token_info(self) -> TokenInfo:
-        """Ask the provider what a live token is good for; the token is had first if need be.
+        """Ask the provider to describe a valid token; request a token first if necessary.
 
-        One that was ended elsewhere is renewed, as after a call of the API that it is rejected in.
+        A token that was revoked elsewhere is refreshed, as after an API request that it is rejected in.
 
         Raises:
-            ConfigurationError: The provider has no call that describes a token.
-            TokenError: No token could be had, or the provider did not describe it.
+            ConfigurationError: The provider has no endpoint that describes tokens.
+            TokenError: No token could be obtained, or the provider did not describe it.
         """
-        # Before a token is asked for.
+        # Before a token is requested.
         require_token_info(self.endpoint.provider)
-        held = await self.obtain()
+        held = await self.get()
         try:
-            return await run_async(self._description(held), self.endpoint.sender)
+            return await without_frames(self.endpoint.introspect(held.token))
         except TokenRequestRefused as error:
-            if not self._may_renew(held, error):
+            # RFC 7662 authenticates the client there (§2.1), and reports a revoked token in a successful reply.
+            is_about_token = error.status == _UNAUTHORIZED and self.endpoint.provider.token_info_url is not None
+            if not is_about_token or not self.cache.may_refresh_after_401(held):
                 raise
-        return await run_async(self._description(await self.obtain()), self.endpoint.sender)
+            held.invalidate()
+        return await without_frames(self.endpoint.introspect((await self.get()).token))
 
     def token_info_sync(self) -> TokenInfo:
-        """Ask the provider what a live token is good for, blocking; see `token_info`."""
-        require_token_info(self.endpoint.provider)
-        held = self.obtain_sync()
-        try:
-            return run_sync(self._description(held), self.endpoint.sender, Lifeline())
-        except TokenRequestRefused as error:
-            if not self._may_renew(held, error):
-                raise
-        return run_sync(self._description(self.obtain_sync()), self.endpoint.sender, Lifeline())
+        """Ask the provider to describe a valid token; the blocking twin of `token_info`."""
+        return self._run(self.token_info)
 
-    def renew(self) -> None:
-        """Have the token renewed before the next call: what it was bound to has changed."""
-        self.state.age()
+    # --- closing ------------------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
-        """End background work; a fetch that somebody waits for has a moment to end by itself.
+        """End background work; a refresh that somebody waits for has a moment to end by itself.
 
-        Whoever waits beyond that gets an error, and nothing is asked for anew on their behalf.
+        Those who wait beyond that get an error, and nothing is requested again on their behalf.
         """
-        if (flight := self.state.flight) is not None:
+        if (pending := self.cache.pending) is not None:
             try:
-                if flight.is_wanted:
-                    await flight.wait_async(_CLOSING)
+                if pending.is_wanted:
+                    await pending.future.wait(_CLOSING)
             finally:
-                flight.close()
-            if not await flight.wait_async(_CLOSING):
-                self.state.abandon(flight)
-        if self._keeper is not None:
-            for latch in self._keeper.closing():
-                await latch.wait_async(_CLOSING)
+                self._cancel(pending)
+            if not await pending.future.wait(_CLOSING):
+                self.cache.abandon(pending)
+        if self._guard is not None:
+            await self._guard.aclose(_CLOSING)
+        self._memory.release()
 
     def close(self) -> None:
-        """End background work, blocking; see `aclose`."""
-        if (flight := self.state.flight) is not None:
-            try:
-                if flight.is_wanted and not flight.is_here():
-                    flight.wait(_CLOSING)
-            finally:
-                flight.close()
-            if not flight.is_here() and not flight.wait(_CLOSING):
-                self.state.abandon(flight)
-        if self._keeper is not None:
-            for latch in self._keeper.closing():
-                latch.wait(_CLOSING)
+        """End background work; the blocking twin of `aclose`."""
+        if (pending := self.cache.pending) is not None and pending.is_here:
+            # It cannot end while its event loop is blocked here.
+            self._cancel(pending)
+        elif pending is not None or self._guard is not None:
+            run(self.aclose)
+        self._memory.release()
 
-    def after_fork(self) -> None:
-        """Begin anew in a forked child."""
-        self.state.after_fork()
-        self._spendings.after_fork()
-        if self._keeper is not None:
-            self._keeper.after_fork()
+    def _cancel(self, pending: PendingRefresh) -> None:
+        if not pending.future.done():
+            pending.closed = bool(pending.waiting)
+            pending.cancel()
 
-    def _depart(self, *, ahead: bool, force: bool) -> Flight:
-        patience = self.endpoint.timeout + PATIENCE + _GRACE
-        return Flight(host=self.endpoint.host, ahead=ahead, force=force, patience=patience)
-
-    def _give_up(self, flight: Flight, *, after: int) -> Held | None:
-        """Return a living token for a caller in whose way its own event loop's flight is; None where that is ended."""
-        if (held := self.state.living(after=after)) is not None:
-            return held
-        if flight.is_spending:
-            raise self._cannot_wait()
-        self.state.abandon(flight)
-        return None
+    def _run(self, call: Callable[[], Coroutine[Any, Any, _T]], seconds: float | None = None) -> _T:
+        # The first look at a certificate from a callable calls it: here, and not in the portal, which it would block.
+        self._identity()
+        return run(call, seconds=seconds)
 
     def _cannot_wait(self) -> TokenError:
         return TokenError(
-            f"{self.endpoint.host}: this event loop is fetching a token, and a blocking call inside it cannot wait for "
-            "that, nor ask a second time; make the call with await, or in a thread"
+            f"{self.endpoint.host}: this event loop is requesting a token, and a blocking call inside it cannot wait "
+            "for that, nor request it a second time; make the call with await, or in a thread"
         )
 
-    def _waiting_for(self, flight: Flight) -> Waiting:
-        return Waiting(flight, host=self.endpoint.host, clock=self.clock, emit=self._emit)
 
-    def _steps(self, flight: Flight, identity: str | None) -> Steps[Fetched]:
-        def is_usable(stored: Fetched) -> bool:
-            if flight.force or stored.token.access_token == self.state.held.token.access_token:
-                return False
-            return self._freshness(self._hold(stored)) is Freshness.FRESH
-
-        fetch = Fetch(
-            endpoint=self.endpoint,
-            clock=self.clock,
-            chance=self._chance,
-            count=self.state.count,
-            emit=self._emit,
-            keeper=self._keeper,
-            key=self._key(identity),
-            last=self.state.held.token if self.state.held.token.access_token else None,
-            lives=self._freshness(self.state.held) is not Freshness.DEAD,
-            spendings=self._spendings,
-            spends=flight.spends,
-        )
-        return fetch.steps(eager=self.state.eager() and not flight.ahead, is_usable=is_usable)
-
-    def _description(self, held: Held) -> Steps[TokenInfo]:
-        return description(self.endpoint, held.token, self.clock, self._emit)
-
-    def _may_renew(self, held: Held, error: TokenRequestRefused) -> bool:
-        """Whether a description was refused over the token that it was asked for with, and a new one may mend that."""
-        # RFC 7662 authenticates the client there (§2.1), and tells of a dead token in a good answer.
-        if error.status != _UNAUTHORIZED or self.endpoint.provider.token_info_url is None:
-            return False
-        if not self.state.may_replace(held):
-            return False
-        held.reject()
-        return True
-
-    def _revocation(self, before: Held) -> Steps[bool]:
-        key = self._key(self._identity())
-        return revocation(self.endpoint, self.state, self._keeper, key, self.clock, before=before, doomed=self._doomed)
-
-    def _hold(self, fetched: Fetched) -> Held:
-        return Held(
-            fetched.token,
-            now=fetched.now,
-            wall=fetched.wall,
-            windows=self._windows,
-            idle_lifetime=self._idle_lifetime,
-            chance=self._chance(),
-        )
-
-    def _freshness(self, held: Held) -> Freshness:
-        return held.freshness(self.clock.monotonic(), self.clock.wall())
+def _without_refresh_token(token: Token) -> Token:
+    return Token(access_token=token.access_token, token_type=token.token_type)

@@ -15,6 +15,9 @@ try:
 except ModuleNotFoundError as _missing:
     raise ImportError('seic.fastapi needs fastapi or starlette: run pip install "seic[fastapi]"') from _missing
 
+# The modules use the public face of `seic`. Of its inside they use background tasks and threads (`_portal`,
+# `_concurrency`), the fan-out of events (`_listeners`), the identity that all users share (`_identity`), the transport
+# of the key set (`_network`, `_tokens`), strict JSON (`_oauth.json_body`), and the types of options (`_options`).
 from seic._public import publish
 from seic.fastapi._app_state import Clients
 from seic.fastapi._clients import client_named, clients_of, get_client, lifespan

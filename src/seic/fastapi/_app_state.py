@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from seic import AsyncClient, ConfigurationError, OAuth2Auth
+from seic._concurrency import SingleFlight
 from seic._portal import BackgroundTask, start
 from seic.events import Listener
 from seic.fastapi._certificate_probe import CertificateProbe
@@ -66,7 +67,7 @@ class Monitor:
     certificate: CertificateProbe
     tracker: HealthTracker = attrs.field(factory=HealthTracker)
     auth: OAuth2Auth | None = None
-    _refresh: BackgroundTask[None] | None = None
+    _refresh: SingleFlight[BackgroundTask[None]] = attrs.field(factory=SingleFlight)
 
     def refresh(self, auth: OAuth2Auth) -> None:
         """Request a token in the background, unless a request is pending or pauses after a failure."""
@@ -76,13 +77,12 @@ class Monitor:
             with contextlib.suppress(Exception):
                 await auth.token()
 
-        if self._refresh is None or not self._refresh.is_alive():
-            self._refresh = start(request_token)
+        self._refresh.join(lambda: start(request_token))
 
     def close(self) -> None:
         """Stop the background request."""
-        if self._refresh is not None:
-            self._refresh.cancel()
+        if (pending := self._refresh.pending) is not None:
+            pending.cancel()
 
 
 @attrs.frozen

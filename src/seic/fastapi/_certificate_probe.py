@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from seic import ClientCertificate
-from seic._concurrency import SharedFuture, start_thread
+from seic._concurrency import SharedFuture, SingleFlight, start_thread
 
 
 class CertificateProbe:
@@ -17,12 +17,12 @@ class CertificateProbe:
 
     def __init__(self, get: Callable[[], ClientCertificate | None]) -> None:
         self._get = get
-        self._pending: SharedFuture[ClientCertificate | None] | None = None
+        self._reads: SingleFlight[SharedFuture[ClientCertificate | None]] = SingleFlight()
+        self._last: SharedFuture[ClientCertificate | None] | None = None
 
     def start(self) -> None:
         """Read the certificate, unless that is in progress."""
-        if self._pending is None or self._pending.done():
-            self._pending = start_thread(self._get)
+        self._last = self._reads.join(lambda: start_thread(self._get))
 
     async def result(self, seconds: float) -> ClientCertificate | None:
         """Return the certificate that the last `start` read; wait for at most `seconds`.
@@ -31,6 +31,6 @@ class CertificateProbe:
             TimeoutError: It was not read in time.
             CertificateError: It cannot be used.
         """
-        if self._pending is None or not await self._pending.wait(seconds):
+        if self._last is None or not await self._last.wait(seconds):
             raise TimeoutError
-        return self._pending.result()
+        return self._last.result()

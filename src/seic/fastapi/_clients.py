@@ -121,14 +121,17 @@ def get_client(connection: HTTPConnection) -> AsyncClient:
     return clients_of(connection)[DEFAULT]
 
 
-@functools.cache
 def client_named(name: str) -> Callable[[HTTPConnection], AsyncClient]:
     """Return the dependency that gives the client of a name; one object for each name, so that tests can replace it.
 
     An alias like `SeicClient` is `Annotated[seic.AsyncClient, Depends(client_named("platform"))]`.
     """
+    return get_client if name == DEFAULT else _dependency(name)
 
+
+@functools.cache
+def _dependency(name: str) -> Callable[[HTTPConnection], AsyncClient]:
     def get_named_client(connection: HTTPConnection) -> AsyncClient:
         return clients_of(connection)[name]
 
-    return get_client if name == DEFAULT else get_named_client
+    return get_named_client

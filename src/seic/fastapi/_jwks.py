@@ -19,13 +19,13 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from seic import SeicError
-from seic._concurrency import SharedFuture
+from seic._concurrency import SharedFuture, SingleFlight
 from seic._identity import shared_identity
 from seic._network.proxies import Network
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.json_body import DefectiveDocument, read_document
 from seic._portal import BackgroundTask, start
-from seic._tokens.sending import Sender
+from seic._tokens.exchange import exchange
 
 #: The key type and curve of each algorithm. All are asymmetric: with a shared secret, every service that validates
 #: tokens could also issue them (RFC 8725 §3.1).
@@ -171,7 +171,7 @@ class JWKSCache:
             transport=transport,
             field="jwks_url",
         )
-        self._sender = Sender(transports)
+        self._transports = transports
         self._lifetime = options.get("lifetime", 3600.0)
         self._pause = options.get("pause", 30.0)
         self._timeout = options.get("timeout", 10.0)
@@ -180,7 +180,7 @@ class JWKSCache:
         self._fetched_at = float("-inf")
         # By reason, so that tokens with unknown keys do not delay a refresh, nor a refresh the fetch of a new key.
         self._tried_at = dict.fromkeys(_FetchReason, float("-inf"))
-        self._fetch: BackgroundTask[None] | None = None
+        self._fetch: SingleFlight[BackgroundTask[None]] = SingleFlight()
 
     async def find(self, kid: str | None, algorithm: str) -> VerificationKey | None:
         """Return the key for the header of a token, or None if the issuer has no such key.
@@ -210,18 +210,17 @@ class JWKSCache:
 
     def _start_fetch(self, reason: _FetchReason) -> SharedFuture[None] | None:
         """Return the pending fetch, or start one; None during the pause after the last."""
-        if self._fetch is not None and self._fetch.is_alive():
-            return self._fetch.future
+        if (pending := self._fetch.pending) is not None:
+            return pending.future
         if self._monotonic() - self._tried_at[reason] < self._pause:
             return None
         self._tried_at[reason] = self._monotonic()
         # In a task of its own, because the first caller may be cancelled.
-        self._fetch = start(self._fetch_keys)
-        return self._fetch.future
+        return self._fetch.join(lambda: start(self._fetch_keys)).future
 
     async def _fetch_keys(self) -> None:
         try:
-            reply = await self._sender.send(httpx.Request("GET", self._url), self._timeout)
+            reply = await exchange(self._transports, httpx.Request("GET", self._url), seconds=self._timeout)
             if reply.status != _OK:
                 raise DefectiveDocument(f"status {reply.status}")
             self._keys = parse_key_set(reply.body)

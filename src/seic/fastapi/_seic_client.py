@@ -9,3 +9,4 @@ from seic.fastapi._clients import get_client
 
 #: The application's client, as the type of a parameter of a handler or dependency.
 SeicClient = Annotated[AsyncClient, Depends(get_client)]
+SeicClient.__module__ = "seic.fastapi"

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from seic import Config
-from seic._model.secrecy import traceless
+from seic._model.secrecy import strip_frames
 from seic._options import ConfigOptions
 from seic._settings import refuse_unknown
 
@@ -44,7 +44,7 @@ class SeicSettings(BaseSettings):
     store: str | None = None
 
     @classmethod
-    @traceless
+    @strip_frames
     def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
@@ -69,7 +69,7 @@ class SeicSettings(BaseSettings):
         """Return the variables of the fields."""
         return {f"{_PREFIX}{name.upper()}" for name in cls.model_fields}
 
-    @traceless
+    @strip_frames
     def config(self, **changes: Unpack[ConfigOptions]) -> Config:
         """Return the configuration.
 

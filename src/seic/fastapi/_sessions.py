@@ -140,7 +140,7 @@ class Sessions:
     ) -> None:
         if config.store is None:
             raise ConfigurationError(
-                "store: is missing; logins need a token store that all processes share, such as seic.FileStore(...); "
+                "store: is missing; logins need a token store that all processes share (see seic.TokenStore); "
                 "seic.MemoryStore() is enough for one process",
                 field="store",
             )
@@ -216,7 +216,7 @@ class Sessions:
             self._clients.pop(session, None)
             await _close(client)
             return None
-        if in_memory is not None and self._store.is_idle(auth_of(in_memory)._source.state.held.token):  # noqa: SLF001
+        if in_memory is not None and self._store.is_idle(auth_of(in_memory)._source.cache.token.token):  # noqa: SLF001
             # Another process may have refreshed it: only the newest token, which is in the store, tells.
             in_memory, client = None, self._make_client(session)
         self._keep(session, in_memory or client)

@@ -11,8 +11,8 @@ from opentelemetry import metrics
 
 from seic._api.retry import RetryTransport
 from seic._errors import HostNotAllowed
-from seic._tokens.outcomes import name_class
-from seic._tokens.sending import http_version
+from seic._tokens.backoff import error_class_name
+from seic._tokens.exchange import http_version
 from seic.otel._instruments import Attributes
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -119,7 +119,7 @@ class _Recorder:
             **response_attributes(
                 status=None if response is None else response.status_code,
                 version=None if response is None else http_version(response.extensions),
-                error=None if error is None else name_class(error),
+                error=None if error is None else error_class_name(error),
             ),
         }
         self._duration.record(time.perf_counter() - started, attributes)

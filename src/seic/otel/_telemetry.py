@@ -10,6 +10,7 @@ import httpx
 from opentelemetry import context as context_api
 from opentelemetry import trace
 
+from seic._concurrency import ForkSafeLock
 from seic._events import (
     Event,
     RequestNotRetried,
@@ -20,7 +21,6 @@ from seic._events import (
     TokenWaitEnded,
     TokenWaitStarted,
 )
-from seic._runtime import Lock
 from seic.otel._http_attributes import response_attributes, server_attributes
 from seic.otel._instruments import Attributes, Instruments
 
@@ -59,7 +59,7 @@ class Telemetry:
         path = url.raw_path.partition(b"?")[0].decode("ascii")
         self._url = f"{url.scheme}://{url.netloc.decode('ascii')}{path}"
         # Events arrive from any thread.
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._refreshes: dict[int, _RefreshState] = {}
 
     def __call__(self, event: Event) -> None:

@@ -46,8 +46,8 @@ _ACCOUNTS = [
 class ResourceServer:
     """Checks the access token of a request by the rules of its dialect, and answers the request."""
 
-    _client_id: str
-    _registry: TokenRegistry
+    client_id: str
+    registry: TokenRegistry
 
     async def respond(self, request: web.BaseRequest, peer: Peer | None) -> JsonBody:
         """Return the body of a response with status 200.
@@ -73,7 +73,7 @@ class ResourceServer:
         token, it is the gateway.
         """
         token = find_bearer_token(request)
-        family = None if token is None else self._registry.family_of(token)
+        family = None if token is None else self.registry.family_of(token)
         if family is not None:
             return family.dialect
         return "gateway" if token is None or APP_KEY in request.headers else "oauth2"
@@ -81,11 +81,11 @@ class ResourceServer:
     def _authorize(self, request: web.BaseRequest, peer: Peer | None) -> None:
         dialect = self.dialect_of(request)
         if dialect == "gateway":
-            check_app_key(request, self._client_id)
+            check_app_key(request, self.client_id)
         # RFC 6750 §3.1: without a token, the challenge has the scheme and no error.
         token = read_bearer_token(request, challenge="Bearer")
         try:
-            family = self._registry.find(token).family
+            family = self.registry.find(token).family
         except InactiveToken as inactive:
             raise (logged_in_elsewhere() if inactive.superseded else invalid_token(str(inactive))) from None
         if dialect == "oauth2":
@@ -95,7 +95,7 @@ class ResourceServer:
                 # A new token from this host would help.
                 raise invalid_token(f"The access token {problem}.")
             check_certificate(peer, owner=family.username)
-        self._registry.touch(token)
+        self.registry.touch(token)
 
 
 def _check_oauth2(request: web.BaseRequest, family: TokenFamily, peer: Peer | None) -> None:

@@ -10,7 +10,8 @@ import httpx
 
 import seic
 from seic import Grant
-from seic._tokens.source import TokenSource
+from seic._tokens.single_use import shared_memory
+from seic._tokens.source import CachingTokenSource
 from tests._support.clocks import FakeClock
 from tests._support.fakes.server import FakeServer
 from tests._support.fakes.sources import endpoint_of, source_of
@@ -62,10 +63,12 @@ class FakeProvider(FakeServer):
             "grant": seic.RefreshToken(refresh_token="r0"),
         }
 
-    def source(self, grant: Grant, clock: FakeClock | None = None, **options: Any) -> TokenSource:
+    def source(self, grant: Grant, clock: FakeClock | None = None, **options: Any) -> CachingTokenSource:
         """Return a source of its tokens; see `source_of`."""
-        endpoint = endpoint_of(self, grant=grant, provider=options.pop("provider", PROVIDER))
-        return source_of(endpoint, clock, key=lambda _: "key", **options)
+        emit = options.pop("emit", lambda _event: None)
+        endpoint = endpoint_of(self, clock, emit=emit, grant=grant, provider=options.pop("provider", PROVIDER))
+        memory = options.pop("memory", None) or shared_memory("key", store=options.get("store"), transport=self)
+        return source_of(endpoint, memory=memory, store_key=lambda _: "key", **options)
 
     def answer_other(self, request: httpx.Request) -> httpx.Response:
         """Describe or revoke a token."""

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import parse_qsl
 
+import anyio
+import anyio.lowlevel
 import httpx
 
 import seic
@@ -37,6 +39,7 @@ class FakeServer(httpx.AsyncBaseTransport, httpx.BaseTransport, abc.ABC):
         challenges: Whether a rejection has a `WWW-Authenticate` header.
         redirects: Status and location of the API's redirects, by path.
         arrived: Set when a token request arrives; new with each `hold`.
+        turns: The turns of the event loop that an async token request takes.
     """
 
     answers_before_gate: ClassVar[bool] = False
@@ -53,6 +56,7 @@ class FakeServer(httpx.AsyncBaseTransport, httpx.BaseTransport, abc.ABC):
         self.dead: set[str] = set()
         self.challenges = True
         self.redirects: dict[str, tuple[int, str]] = {}
+        self.turns = 0
         self._tracking_ids = itertools.count(1)
         self.reset()
 
@@ -96,6 +100,8 @@ class FakeServer(httpx.AsyncBaseTransport, httpx.BaseTransport, abc.ABC):
         gate, deliver = self._take(request)
         if gate is not None:
             assert await gate.wait_async(PATIENCE)
+        for _ in range(self.turns if self.is_token_request(request) else 0):
+            await anyio.lowlevel.checkpoint()
         return deliver()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 
 import seic
+from seic._events import Emit
 from seic._tokens.endpoint import TokenEndpoint
-from seic._tokens.sending import Sender
-from seic._tokens.source import TokenSource
+from seic._tokens.source import CachingTokenSource
 from tests._support.clocks import FakeClock
 from tests._support.fakes.server import PATIENCE, FakeServer
 
@@ -33,21 +33,30 @@ class Direct:
         return transport
 
 
-def endpoint_of(server: FakeServer, *, timeout: float = PATIENCE, **changes: Any) -> TokenEndpoint:
+def endpoint_of(
+    server: FakeServer,
+    clock: FakeClock | None = None,
+    *,
+    timeout: float = PATIENCE,
+    emit: Emit = lambda _event: None,
+    **changes: Any,
+) -> TokenEndpoint:
     """Return a server's token endpoint.
 
     Args:
         server: The server.
+        clock: The clocks; None is a new one.
         timeout: The deadline of a token request, in seconds.
+        emit: Is called with each event.
         changes: Changes of the server's settings.
     """
     settings: dict[str, Any] = {**server.settings(), **changes}
     hosts: seic.Hosts = settings.pop("hosts")
     url = f"{hosts.api}{server.token_path}"
-    return TokenEndpoint(url=url, sender=Sender(Direct(server)), timeout=timeout, **settings)
-
-
-def source_of(endpoint: TokenEndpoint, clock: FakeClock | None, **options: Any) -> TokenSource:
-    """Return a source of an endpoint's tokens; chance is 0, so no refresh is early and no retry pauses."""
     clock = clock or FakeClock()
-    return TokenSource(endpoint, **{"clock": clock.clock, "chance": lambda: 0.0, **options})
+    return TokenEndpoint(url=url, transports=Direct(server), timeout=timeout, clock=clock.clock, emit=emit, **settings)
+
+
+def source_of(endpoint: TokenEndpoint, **options: Any) -> CachingTokenSource:
+    """Return a source of an endpoint's tokens; chance is 0, so no refresh is early and no retry pauses."""
+    return CachingTokenSource(endpoint, **{"chance": lambda: 0.0, **options})

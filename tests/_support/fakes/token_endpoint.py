@@ -7,9 +7,10 @@ from typing import Any
 import httpx
 
 import seic
+from seic._events import Emit
 from seic._tokens.endpoint import TokenEndpoint
-from seic._tokens.held import Held
-from seic._tokens.source import TokenSource
+from seic._tokens.refresh_policy import CachedToken
+from seic._tokens.source import CachingTokenSource
 from tests._support.clocks import FakeClock
 from tests._support.fakes.server import PATIENCE, FakeServer
 from tests._support.fakes.sources import endpoint_of, source_of
@@ -37,24 +38,31 @@ class FakeEndpoint(FakeServer):
         """True."""
         return True
 
-    def endpoint(self, *, timeout: float = PATIENCE) -> TokenEndpoint:
-        """Return the SDK's side of this endpoint."""
-        return endpoint_of(self, timeout=timeout)
+    def endpoint(self, clock: FakeClock | None = None, **options: Any) -> TokenEndpoint:
+        """Return the SDK's side of this endpoint; see `endpoint_of`."""
+        return endpoint_of(self, clock, **options)
 
-    def source(self, clock: FakeClock | None = None, *, timeout: float = PATIENCE, **options: Any) -> TokenSource:
+    def source(
+        self,
+        clock: FakeClock | None = None,
+        *,
+        timeout: float = PATIENCE,
+        emit: Emit = lambda _event: None,
+        **options: Any,
+    ) -> CachingTokenSource:
         """Return a source of its tokens; see `source_of`."""
-        return source_of(self.endpoint(timeout=timeout), clock, **options)
+        return source_of(self.endpoint(clock, timeout=timeout, emit=emit), **options)
 
 
-def name(held: Held) -> str:
+def name(held: CachedToken) -> str:
     """Return the access token itself."""
     return held.token.access_token
 
 
-async def landed(source: TokenSource) -> None:
+async def landed(source: CachingTokenSource) -> None:
     """Wait until no refresh is pending."""
-    while (flight := source.state.flight) is not None:
-        assert await flight.wait_async(PATIENCE)
+    while (pending := source.cache.pending) is not None:
+        assert await pending.future.wait(PATIENCE)
 
 
 def refusal(status: int = 401, **body: Any) -> httpx.Response:

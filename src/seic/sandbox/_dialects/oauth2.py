@@ -60,9 +60,9 @@ class ProviderUrls:
 class OAuth2Endpoints:
     """The endpoints of the provider; `urls_for` returns the base URLs for a request."""
 
-    _registration: Registration
-    _registry: TokenRegistry
-    _urls_for: Callable[[web.BaseRequest], ProviderUrls]
+    registration: Registration
+    registry: TokenRegistry
+    urls_for: Callable[[web.BaseRequest], ProviderUrls]
     _signer: JwtSigner = attrs.field(factory=JwtSigner, init=False)
 
     async def token(self, request: web.BaseRequest, peer: Peer | None) -> JsonBody:
@@ -75,18 +75,18 @@ class OAuth2Endpoints:
         select_grant(form, {_GRANT_TYPE: None})
         family = TokenFamily(
             dialect="oauth2",
-            username=self._registration.client_id,
+            username=self.registration.client_id,
             # RFC 8705 §3: a token requested with a certificate is bound to it.
             thumbprint=None if peer is None else peer.thumbprint,
             scope=_scope(form),
         )
-        issuer = self._urls_for(request).issuer
+        issuer = self.urls_for(request).issuer
         audience = _audience(form) or issuer
 
         def make_token(record: TokenRecord) -> str:
             return self._signer.sign(_claims(record, issuer=issuer, audience=audience), typ="at+jwt")
 
-        token, record = self._registry.issue(family, make_token)
+        token, record = self.registry.issue(family, make_token)
         return {
             "access_token": token,
             "token_type": "Bearer",
@@ -102,9 +102,9 @@ class OAuth2Endpoints:
         """
         form = await self._read_client_form(request, peer)
         (token,) = required(form, "token")
-        family = self._registry.family_of(token)
+        family = self.registry.family_of(token)
         if family is not None and family.dialect == "oauth2":
-            self._registry.revoke_family(family)
+            self.registry.revoke_family(family)
         return web.Response(status=200)
 
     async def introspect(self, request: web.BaseRequest, peer: Peer | None) -> JsonBody:
@@ -116,7 +116,7 @@ class OAuth2Endpoints:
         form = await self._read_client_form(request, peer)
         (token,) = required(form, "token")
         try:
-            record = self._registry.find(token, "oauth2")
+            record = self.registry.find(token, "oauth2")
         except InactiveToken:
             return {"active": False}
         family = record.family
@@ -127,9 +127,9 @@ class OAuth2Endpoints:
             "client_id": family.username,
             "sub": family.username,
             "scope": family.scope,
-            "iss": self._urls_for(request).issuer,
+            "iss": self.urls_for(request).issuer,
             "iat": issued,
-            "exp": issued + int(self._registry.active_lifetime),
+            "exp": issued + int(self.registry.active_lifetime),
             **_confirmation(family),
         }
 
@@ -140,7 +140,7 @@ class OAuth2Endpoints:
             ErrorResponse: The method is not GET.
         """
         _check_get(request)
-        urls = self._urls_for(request)
+        urls = self.urls_for(request)
         metadata: dict[str, Any] = {
             "issuer": urls.issuer,
             **_endpoints(urls.issuer),
@@ -173,7 +173,7 @@ class OAuth2Endpoints:
                 "The client_secret must be only in the Authorization header.",
                 InvalidField("client_secret", "body", "must not be in the form"),
             )
-        known = self._registration
+        known = self.registration
         if peer is not None and hdrs.AUTHORIZATION not in request.headers and "client_id" in form:
             # RFC 8705 §2.1: the certificate, with the registered subject, authenticates the client.
             if not same(form["client_id"], known.client_id) or peer.common_name != known.username:

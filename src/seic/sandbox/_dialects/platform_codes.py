@@ -48,14 +48,14 @@ class _IssuedCode:
 class AuthorizationCodes:
     """Issues codes and looks them up; only the server's thread may use it."""
 
-    _clock: Callable[[], float]
-    _registry: TokenRegistry
+    clock: Callable[[], float]
+    registry: TokenRegistry
     _codes: dict[str, _IssuedCode] = attrs.field(factory=dict, init=False)
 
     def issue(self, authorization: AuthorizationRequest) -> str:
         """Return a new code."""
         code = secrets.token_urlsafe(24)
-        self._codes[code] = _IssuedCode(authorization, self._clock())
+        self._codes[code] = _IssuedCode(authorization, self.clock())
         return code
 
     def find(self, code: str) -> AuthorizationRequest:
@@ -71,9 +71,9 @@ class AuthorizationCodes:
             raise InvalidCode("The code is unknown.")
         if issued.used:
             if issued.family is not None:
-                self._registry.revoke_family(issued.family)
+                self.registry.revoke_family(issued.family)
             raise InvalidCode("The code was used before; all tokens that came from it are now revoked.")
-        if self._clock() - issued.issued >= _CODE_LIFETIME:
+        if self.clock() - issued.issued >= _CODE_LIFETIME:
             raise InvalidCode(f"The code has expired: it is valid for {_CODE_LIFETIME:.0f} seconds.")
         return issued.authorization
 

@@ -62,9 +62,9 @@ class _AuthorizationError(Exception):
 class LoginEndpoints:
     """The endpoints for the browser."""
 
-    _registration: Registration
-    _codes: AuthorizationCodes
-    _clock: Callable[[], float]
+    registration: Registration
+    codes: AuthorizationCodes
+    clock: Callable[[], float]
     _pending: dict[str, _PendingLogin] = attrs.field(factory=dict, init=False)
 
     async def authorize(self, request: web.BaseRequest, _peer: Peer | None) -> web.Response:
@@ -89,7 +89,7 @@ class LoginEndpoints:
             browser = secrets.token_urlsafe(24)
         login = secrets.token_urlsafe(24)
         self._pending[login] = _PendingLogin(
-            authorization=authorization, browser=browser, csrf=secrets.token_urlsafe(24), started=self._clock()
+            authorization=authorization, browser=browser, csrf=secrets.token_urlsafe(24), started=self.clock()
         )
         response = _redirect(302, LOGIN_PATH, {"login": login})
         response.set_cookie(_COOKIE, browser, path="/", secure=True, httponly=True, samesite="Lax")
@@ -116,18 +116,18 @@ class LoginEndpoints:
             del self._pending[login]
             error = {"error": "access_denied", "error_description": "The user cancelled the login."}
             return _redirect(303, authorization.redirect_url, {**error, "state": authorization.state})
-        email, known = form.get("email", ""), self._registration
+        email, known = form.get("email", ""), self.registration
         if not (same(email.strip(), known.email) & same(form.get("password", ""), known.password)):
             return _show(login, pending, email=email, is_wrong=True)
         del self._pending[login]
         # 303, so that the browser does not send the password to the application (RFC 9700 §4.12).
         return _redirect(
-            303, authorization.redirect_url, {"code": self._codes.issue(authorization), "state": authorization.state}
+            303, authorization.redirect_url, {"code": self.codes.issue(authorization), "state": authorization.state}
         )
 
     def _find(self, request: web.BaseRequest, login: str) -> _PendingLogin:
         pending = self._pending.get(login)
-        if pending is None or self._clock() - pending.started >= _LOGIN_LIFETIME:
+        if pending is None or self.clock() - pending.started >= _LOGIN_LIFETIME:
             raise invalid_request("This login is unknown or has expired.")
         if not same(request.cookies.get(_COOKIE, ""), pending.browser):
             raise invalid_request("This login was started in another browser.")
@@ -142,13 +142,13 @@ class LoginEndpoints:
         if not _PARAMETERS.issuperset(query):
             # Also harmless ones: a secret in a URL is written to access logs.
             raise invalid_request("The URL has an unknown parameter.")
-        if not same(query.get("client_id", ""), self._registration.client_id):
+        if not same(query.get("client_id", ""), self.registration.client_id):
             raise invalid_request("The application is unknown.")
         return query
 
     def _redirect_url(self, query: Mapping[str, str]) -> str:
         given = [query[field] for field in REDIRECT_FIELDS if query.get(field)]
-        registered = self._registration.redirect_urls
+        registered = self.registration.redirect_urls
         if len(given) > 1 or not (given or registered):
             raise invalid_request("The URL must have exactly one redirect URL.")
         url = given[0] if given else registered[0]

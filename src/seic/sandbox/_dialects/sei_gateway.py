@@ -28,8 +28,8 @@ _PRODUCTS = ["Investors"]
 class GatewayEndpoints:
     """The token endpoint; each grant type has a method."""
 
-    _registration: Registration
-    _registry: TokenRegistry
+    registration: Registration
+    registry: TokenRegistry
 
     async def token(self, request: web.BaseRequest, peer: Peer | None) -> JsonBody:
         """Return the response to a token request.
@@ -59,14 +59,14 @@ class GatewayEndpoints:
         return select_grant(form, grants)(form, peer)
 
     def _authenticate_client(self, request: web.BaseRequest) -> None:
-        check_app_key(request, self._registration.client_id)
+        check_app_key(request, self.registration.client_id)
         client_id, client_secret = read_basic(request, expected="Basic base64(AppKey:AppSecret)")
-        if not same(client_id, self._registration.client_id):
+        if not same(client_id, self.registration.client_id):
             raise authentication_failure(
                 "The Authorization header and the AppKey header name different applications.",
                 InvalidField("Authorization", "header", "its user must be the AppKey"),
             )
-        if not same(client_secret, self._registration.client_secret):
+        if not same(client_secret, self.registration.client_secret):
             raise authentication_failure(
                 "The AppSecret is wrong.", InvalidField("Authorization", "header", "its password must be the AppSecret")
             )
@@ -79,16 +79,16 @@ class GatewayEndpoints:
 
     def _log_in(self, form: Form, peer: Peer | None) -> TokenFamily:
         username, password = required(form, "username", "password")
-        known = self._registration
+        known = self.registration
         # Both are compared in any case, and the error does not tell which is wrong.
         if not (same(username, known.username) & same(password, known.password)):
             raise authentication_failure("The user name or the password of the service account is wrong.")
         return self._family(peer)
 
     def _session_token(self, form: Form, peer: Peer | None) -> JsonBody:
-        name = self._registration.session_token_field
+        name = self.registration.session_token_field
         (session_token,) = required(form, name)
-        if not same(session_token, self._registration.session_token):
+        if not same(session_token, self.registration.session_token):
             field = InvalidField(name, "body", "must be the token of a session")
             raise authentication_failure("There is no such session.", field)
         return self._token_response(self._family(peer))
@@ -96,7 +96,7 @@ class GatewayEndpoints:
     def _refresh_token(self, form: Form, peer: Peer | None) -> JsonBody:
         (refresh_token,) = required(form, "refresh_token")
         try:
-            family = self._registry.use_refresh_token(
+            family = self.registry.use_refresh_token(
                 refresh_token, "gateway", check=lambda family: check_refresh_binding(family, peer)
             )
         except InactiveToken as inactive:
@@ -106,29 +106,29 @@ class GatewayEndpoints:
     def _invalidate_token(self, form: Form, peer: Peer | None) -> JsonBody:
         (token,) = required(form, "access_token")
         try:
-            family = self._registry.find(token, "gateway").family
+            family = self.registry.find(token, "gateway").family
         except InactiveToken as inactive:
             raise _invalid_token(inactive, "access_token") from None
         check_refresh_binding(family, peer)
         # Undocumented: whether the refresh token is revoked too. Revoking it costs a client at most a login.
-        self._registry.revoke_family(family)
+        self.registry.revoke_family(family)
         # Undocumented: the response. These are two members of a token response.
-        return {"client_id": self._registration.client_id, "status": "revoked"}
+        return {"client_id": self.registration.client_id, "status": "revoked"}
 
     def _family(self, peer: Peer | None) -> TokenFamily:
-        username = self._registration.username
+        username = self.registration.username
         check_certificate(peer, owner=username)
         return TokenFamily(dialect="gateway", username=username, thumbprint=None if peer is None else peer.thumbprint)
 
     def _token_response_with_refresh(self, family: TokenFamily) -> JsonBody:
         return {
             **self._token_response(family),
-            "refresh_token": self._registry.issue_refresh_token(family),
-            "refresh_token_expires_in": str(whole_seconds(self._registry.refresh_lifetime)),
+            "refresh_token": self.registry.issue_refresh_token(family),
+            "refresh_token_expires_in": str(whole_seconds(self.registry.refresh_lifetime)),
         }
 
     def _token_response(self, family: TokenFamily) -> JsonBody:
-        token, record = self._registry.issue(family)
+        token, record = self.registry.issue(family)
         return {
             "refresh_token_expires_in": "0",
             "api_product_list": f"[{', '.join(_PRODUCTS)}]",
@@ -137,9 +137,9 @@ class GatewayEndpoints:
             "developer.email": "developer@example.com",
             "token_type": "BearerToken",
             "issued_at": str(record.issued_at),
-            "client_id": self._registration.client_id,
+            "client_id": self.registration.client_id,
             "access_token": token,
-            "application_name": self._registration.application_name,
+            "application_name": self.registration.application_name,
             "scope": "",
             "expires_in": str(whole_seconds(record.seconds_left)),
             "refresh_count": str(family.refresh_count),

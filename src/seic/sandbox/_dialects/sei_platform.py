@@ -44,10 +44,10 @@ REDIRECT_FIELDS = ("redirect_url", "redirect_uri")
 class PlatformEndpoints:
     """The endpoints; each grant type has a method."""
 
-    _registration: Registration
-    _registry: TokenRegistry
-    _codes: AuthorizationCodes
-    _identity_provider: IdentityProvider
+    registration: Registration
+    registry: TokenRegistry
+    codes: AuthorizationCodes
+    identity_provider: IdentityProvider
 
     async def token(self, request: web.BaseRequest, peer: Peer | None) -> JsonBody:
         """Return the response to a token request.
@@ -75,11 +75,11 @@ class PlatformEndpoints:
         if list(request.query) != ["client_id"]:
             field = InvalidField("client_id", "query", "is required, once and alone: the token belongs in the header")
             raise invalid_request("The query must have the client_id and nothing else.", field)
-        if not same(request.query["client_id"], self._registration.client_id):
+        if not same(request.query["client_id"], self.registration.client_id):
             raise authentication_failure("The client_id is unknown.", InvalidField("client_id", "query", "is unknown"))
         token = read_bearer_token(request)
         try:
-            record = self._registry.find(token, "platform")
+            record = self.registry.find(token, "platform")
         except InactiveToken as inactive:
             raise (logged_in_elsewhere() if inactive.superseded else invalid_token(str(inactive))) from None
         family = record.family
@@ -94,8 +94,8 @@ class PlatformEndpoints:
             "scope": family.scope,
             **self._refresh_members(family),
             "redirect_url": family.redirect_url,
-            "email": self._registration.email,
-            "app_name": self._registration.application_name,
+            "email": self.registration.email,
+            "app_name": self.registration.application_name,
         }
 
     async def revoke(self, request: web.BaseRequest, _peer: Peer | None) -> JsonBody:
@@ -109,14 +109,14 @@ class PlatformEndpoints:
         family: TokenFamily | None
         try:
             if field == "token":
-                family = self._registry.family_of(token)
+                family = self.registry.family_of(token)
                 if family is None or family.dialect != "platform" or family.ended == "revoked":
                     raise InactiveToken("The access token is unknown or was revoked.")
             else:
-                family, _ = self._registry.find_refresh_token(token, "platform")
+                family, _ = self.registry.find_refresh_token(token, "platform")
         except InactiveToken as inactive:
             raise invalid_request(str(inactive), InvalidField(field, "body", "must be an active token")) from None
-        self._registry.revoke_family(family)
+        self.registry.revoke_family(family)
         return {"message": "The token was revoked.", "token": token, "cascade": "true"}
 
     async def _read_client_form(self, request: web.BaseRequest) -> Form:
@@ -126,7 +126,7 @@ class PlatformEndpoints:
             field = InvalidField(hdrs.AUTHORIZATION, "header", "must be absent")
             raise invalid_request("The client's credentials must be only in the form.", field)
         client_id, client_secret = required(form, "client_id", "client_secret")
-        known = self._registration
+        known = self.registration
         if not (same(client_id, known.client_id) & same(client_secret, known.client_secret)):
             raise authentication_failure("The client_id or the client_secret is wrong.")
         return form
@@ -135,7 +135,7 @@ class PlatformEndpoints:
 
     def _client_credentials(self, form: Form, peer: Peer | None) -> JsonBody:
         email, password = required(form, "email", "password")
-        known = self._registration
+        known = self.registration
         if not (same(email, known.email) & same(password, known.password)):
             raise authentication_failure("The email or the password of the account is wrong.")
         return self._token_response(self._open_session(form, peer))
@@ -143,29 +143,29 @@ class PlatformEndpoints:
     def _saml2_bearer(self, form: Form, peer: Peer | None) -> JsonBody:
         field, document = one_of(form, "SAMLResponse", "SAMLAssertion")
         try:
-            email = self._identity_provider.read(document, is_response=field == "SAMLResponse")
+            email = self.identity_provider.read(document, is_response=field == "SAMLResponse")
         except InvalidSamlDocument as invalid:
             raise invalid_grant(str(invalid), field) from None
-        if not same(email, self._registration.email):
+        if not same(email, self.registration.email):
             raise invalid_grant("The document's subject has no account.", field)
         return self._token_response(self._open_session(form, peer))
 
     def _authorization_code(self, form: Form, peer: Peer | None) -> JsonBody:
         (code,) = required(form, "code")
         try:
-            authorization = self._codes.find(code)
+            authorization = self.codes.find(code)
         except InvalidCode as invalid:
             raise invalid_grant(str(invalid), "code") from None
         problem = _code_problem(authorization, form)
         if problem is not None:
             # The code may have been stolen.
-            self._codes.mark_used(code, None)
+            self.codes.mark_used(code, None)
             raise problem
         # An error of the session or the certificate leaves the code unused.
         family = self._open_session(
             form, peer, redirect_url=authorization.redirect_url, take_over=authorization.end_other_sessions
         )
-        self._codes.mark_used(code, family)
+        self.codes.mark_used(code, family)
         return self._token_response_with_refresh(family)
 
     def _refresh_token(self, form: Form, peer: Peer | None) -> JsonBody:
@@ -178,12 +178,12 @@ class PlatformEndpoints:
                 self._check_session(family, take_over=take_over)
 
         try:
-            family = self._registry.use_refresh_token(refresh_token, "platform", check=check, take_over=take_over)
+            family = self.registry.use_refresh_token(refresh_token, "platform", check=check, take_over=take_over)
         except InactiveToken as inactive:
             error = logged_in_elsewhere() if inactive.superseded else invalid_grant(str(inactive), "refresh_token")
             raise error from None
         if take_over:
-            self._registry.end_other_sessions(family)
+            self.registry.end_other_sessions(family)
         return self._token_response_with_refresh(family)
 
     def _open_session(
@@ -191,48 +191,48 @@ class PlatformEndpoints:
     ) -> TokenFamily:
         """Start a session of the account; end its other sessions if the form or `take_over` says so."""
         take_over |= flag(form, END_OTHER_SESSIONS)
-        username = self._registration.username
+        username = self.registration.username
         check_certificate(peer, owner=username)
         family = TokenFamily(
             dialect="platform",
             username=username,
             thumbprint=None if peer is None else peer.thumbprint,
             scope=SCOPE,
-            redirect_url=next(iter(self._registration.redirect_urls), "") if redirect_url is None else redirect_url,
+            redirect_url=next(iter(self.registration.redirect_urls), "") if redirect_url is None else redirect_url,
         )
         self._check_session(family, take_over=take_over)
         if take_over:
-            self._registry.end_other_sessions(family)
+            self.registry.end_other_sessions(family)
         return family
 
     def _check_session(self, family: TokenFamily, *, take_over: bool) -> None:
-        if self._registration.one_session and not take_over and self._registry.has_other_session(family):
+        if self.registration.one_session and not take_over and self.registry.has_other_session(family):
             raise logged_in_elsewhere()
 
     # Responses
 
     def _token_response(self, family: TokenFamily) -> JsonBody:
-        token, record = self._registry.issue(family)
+        token, record = self.registry.issue(family)
         return {
             "access_token": token,
             "token_type": "BearerToken",
             "expires_in": whole_seconds(record.seconds_left),
             "redirect_url": family.redirect_url,
-            "email": self._registration.email,
+            "email": self.registration.email,
         }
 
     def _token_response_with_refresh(self, family: TokenFamily) -> JsonBody:
         body = self._token_response(family)
-        if not self._registration.refresh_enabled:
+        if not self.registration.refresh_enabled:
             return body
-        self._registry.issue_refresh_token(family)
+        self.registry.issue_refresh_token(family)
         return {**body, **self._refresh_members(family)}
 
     def _refresh_members(self, family: TokenFamily) -> JsonBody:
         if family.refresh_token is None:
             return {}
         try:
-            _, seconds_left = self._registry.find_refresh_token(family.refresh_token, "platform")
+            _, seconds_left = self.registry.find_refresh_token(family.refresh_token, "platform")
         except InactiveToken:
             return {}
         return {"refresh_token": family.refresh_token, "refresh_token_expires_in": whole_seconds(seconds_left)}

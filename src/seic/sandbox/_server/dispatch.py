@@ -67,12 +67,12 @@ class Dispatcher:
         behind_proxy: Read the client certificate from the proxy's header and not from the connection.
     """
 
-    _routes: Mapping[str, Route]
-    _resource_server: ResourceServer
-    _counter: RequestCounter
-    _faults: FaultInjector
-    _challenge: bool
-    _behind_proxy: bool
+    routes: Mapping[str, Route]
+    resource_server: ResourceServer
+    counter: RequestCounter
+    faults: FaultInjector
+    challenge: bool
+    behind_proxy: bool
 
     async def respond(self, request: web.BaseRequest, host: HostName, peer: Peer | None) -> web.Response:
         """Return the response to a request; never raises.
@@ -83,13 +83,13 @@ class Dispatcher:
             peer: The client certificate of the connection.
         """
         tracking_id = str(uuid.uuid4())
-        route = self._routes.get(request.path)
+        route = self.routes.get(request.path)
         if route is None:
-            error_format = _API_ERROR_FORMATS[self._resource_server.dialect_of(request)]
+            error_format = _API_ERROR_FORMATS[self.resource_server.dialect_of(request)]
         else:
             error_format = route.error_format
         try:
-            if self._behind_proxy:
+            if self.behind_proxy:
                 peer = _forwarded_peer(request)
                 host = "api" if peer is None else "mtls"
             if route is None:
@@ -124,38 +124,38 @@ class Dispatcher:
     async def _respond_at_route(
         self, route: Route, request: web.BaseRequest, host: HostName, peer: Peer | None, tracking_id: str
     ) -> web.Response:
-        self._counter.add(host, route.count)
+        self.counter.add(host, route.count)
         is_token_request = route.count == "token_requests"
-        if is_token_request and (failure := await self._faults.next_failure()) is not None:
-            self._counter.add(host, "token_faults")
+        if is_token_request and (failure := await self.faults.next_failure()) is not None:
+            self.counter.add(host, "token_faults")
             return _planned_response(failure, route.error_format, tracking_id)
         try:
             body = await route.respond(request, peer)
         except ErrorResponse:
             if is_token_request:
-                self._counter.add(host, "token_refusals")
+                self.counter.add(host, "token_refusals")
             raise
         if is_token_request and isinstance(body, Mapping) and "access_token" in body:
-            self._counter.add(host, "tokens_issued")
+            self.counter.add(host, "tokens_issued")
         elif is_token_request or route.count == "revocation_requests":
-            self._counter.add(host, "tokens_invalidated")
+            self.counter.add(host, "tokens_invalidated")
         return body if isinstance(body, web.Response) else _json(200, body)
 
     async def _respond_to_api_request(
         self, request: web.BaseRequest, host: HostName, peer: Peer | None
     ) -> web.Response:
-        self._counter.add(host, "api_calls")
+        self.counter.add(host, "api_calls")
         try:
-            return _json(200, await self._resource_server.respond(request, peer))
+            return _json(200, await self.resource_server.respond(request, peer))
         except ErrorResponse as error:
             if error.status in (_UNAUTHORIZED, _FORBIDDEN):
-                self._counter.add(host, "api_refusals")
+                self.counter.add(host, "api_refusals")
             raise
 
     def _error_response(self, error: ErrorResponse, error_format: ErrorFormat, tracking_id: str) -> web.Response:
         response = _json(error.status, error_format(error, tracking_id))
         # The RFCs require it (RFC 6750 §3, RFC 6749 §5.2); SEI's documents do not mention it.
-        if error.challenge is not None and (self._challenge or error_format is oauth2_error_body):
+        if error.challenge is not None and (self.challenge or error_format is oauth2_error_body):
             response.headers[hdrs.WWW_AUTHENTICATE] = error.challenge
         return response
 

@@ -1,4 +1,4 @@
-"""A token in hand with its deadlines, and the windows that set them. Pure: the time is handed in."""
+"""The cached token with its deadlines, and the policy that sets them. Pure: the caller passes the time."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from seic._errors import ConfigurationError
 from seic._model.secrecy import SecretStr
 from seic._model.token import Token
 
-#: Renewal ahead begins with a fifth of the lifetime left: long enough for several attempts and a slow endpoint.
+#: The advisory refresh begins with a fifth of the lifetime left: time for several attempts at a slow endpoint.
 _ADVISORY_SHARE = 0.20
-#: Callers wait with a fortieth left (90 s of an hour): covers the flight of a call and coarse clocks.
+#: Callers wait with a fortieth left (90 s of an hour): covers the way of a request and coarse clocks.
 _MANDATORY_SHARE = 0.025
-#: The advisory window opens up to a quarter earlier, by chance, so that a fleet does not renew in step.
+#: The advisory window opens up to a quarter earlier, by chance, so that a fleet does not refresh in step.
 _JITTER = 0.25
-#: No window is wider, or a token would be renewed almost as soon as it is there.
+#: No window is wider, or a token would be refreshed almost as soon as it is obtained.
 _WIDEST_SHARE = 0.5
-#: An idle token is given up this share of the idle lifetime early, for the call's own way to the server.
+#: An idle token is given up this share of the idle lifetime early, for the request's way to the server.
 _IDLE_MARGIN = 0.025
 
 _SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
 
-#: How long before expiry: seconds as a number, or a share of the lifetime as a text such as "20%".
+#: A time before expiry: seconds as a number, or a share of the lifetime as a text such as "20%".
 Margin: TypeAlias = float | str
 
 
 class Freshness(enum.Enum):
-    """What may be done with a token now."""
+    """The use that a token may be put to now."""
 
     FRESH = enum.auto()
     ADVISORY = enum.auto()
     MANDATORY = enum.auto()
-    DEAD = enum.auto()
+    EXPIRED = enum.auto()
 
 
 @attrs.frozen
 class _Margin:
-    """A margin as it was stated."""
+    """A margin as it was set."""
 
     amount: float
     is_share: bool
@@ -76,17 +76,17 @@ class _Margin:
 
 
 @attrs.frozen(init=False)
-class Windows:
-    """When to renew, counted back from expiry: in seconds or as a share of the lifetime, by default as shares.
+class RefreshPolicy:
+    """When to refresh, counted back from expiry: in seconds or as a share of the lifetime, by default as shares.
 
-    Seconds that would take more than half of a short lifetime give way to the default shares.
+    Seconds that would take more than half of a short lifetime are replaced by the default shares.
 
     Args:
-        advisory: From when one background renewal runs while calls go on.
-        mandatory: From when calls wait for the renewal.
+        advisory: From then on, one refresh runs in the background while requests use the old token.
+        mandatory: From then on, requests wait for the refresh.
 
     Raises:
-        ConfigurationError: A margin is none, or calls would wait before anyone renews ahead.
+        ConfigurationError: A margin is malformed, or requests would wait before the background refresh begins.
     """
 
     _advisory: _Margin | None
@@ -96,8 +96,8 @@ class Windows:
         first, last = _Margin.parse(advisory, "advisory_refresh"), _Margin.parse(mandatory, "mandatory_refresh")
         if first and last and first.is_share == last.is_share and first.amount < last.amount:
             raise ConfigurationError(
-                f"advisory_refresh: {first} must not be less than mandatory_refresh ({last}), since calls would wait "
-                "before anyone renews ahead",
+                f"advisory_refresh: {first} must not be less than mandatory_refresh ({last}), because requests "
+                "would wait before the background refresh begins",
                 field="advisory_refresh",
             )
         # attrs makes the method for a class that has an __init__ of its own.
@@ -112,7 +112,7 @@ class Windows:
         """
         advisory = self._advisory.of(lifetime) if self._advisory else None
         mandatory = self._mandatory.of(lifetime) if self._mandatory else None
-        # One that is stated pushes a default of the other aside, so that there is always time to renew ahead.
+        # A default gives way to the other margin if that is set: there is always time for the background refresh.
         if advisory is None:
             advisory = min(max(lifetime * _ADVISORY_SHARE, 2 * (mandatory or 0.0)), lifetime * _WIDEST_SHARE)
         if mandatory is None:
@@ -120,26 +120,26 @@ class Windows:
         return max(advisory * (1 + _JITTER * chance), mandatory), mandatory
 
 
-class Held:
+class CachedToken:
     """A token with its deadlines on both clocks.
 
-    The monotonic clock decides over life and death. The wall clock, which alone moves while a machine sleeps, and which
-    people step, can only ask for a renewal: a token that it calls dead is renewed before the next call, and where that
-    fails it serves to its monotonic end.
+    The monotonic clock decides about expiry. The wall clock, which alone moves while a machine sleeps, and which people
+    set, can only ask for a refresh: a token that it calls expired is refreshed before the next request, and if that
+    fails it is used to its monotonic end.
 
-    Mutable on purpose: the flow that carried it notes the use here, without a lock, since each note is one store of a
-    value that may also be a little old.
+    Mutable: the auth flow notes each use here without a lock, because each note stores one value, which may also be a
+    little old.
     """
 
     __slots__ = (
         "_idle",
         "_wall_end",
-        "asked",
         "authorization",
-        "dies_at",
+        "expires_at",
         "idle_at",
+        "invalidated",
         "must_renew_at",
-        "rejected",
+        "refresh_id",
         "renew_at",
         "token",
         "wall_until",
@@ -151,73 +151,69 @@ class Held:
         *,
         now: float,
         wall: float,
-        windows: Windows,
+        policy: RefreshPolicy,
         idle_lifetime: float | None = None,
         chance: float = 0.0,
+        refresh_id: int = 0,
     ) -> None:
         """Set the deadlines.
 
         Args:
-            token: What was had.
-            now: The monotonic clock just before it was asked for.
-            wall: The wall clock at that same moment.
-            windows: When to renew.
-            idle_lifetime: Seconds without use that kill it; None for no such limit.
+            token: The token.
+            now: The monotonic clock just before it was requested.
+            wall: The wall clock at the same moment.
+            policy: When to refresh.
+            idle_lifetime: Seconds without use after which it expires; None for no such limit.
             chance: A random number in [0, 1).
+            refresh_id: The number of the refresh that requested it; 0 if this process did not request it.
         """
         self.token = token
         # SEI's BearerToken is used as Bearer; a DPoP token has a scheme of its own (RFC 9449 §7.1).
         scheme = "DPoP" if token.token_type.lower() == "dpop" else "Bearer"
         self.authorization = SecretStr(f"{scheme} {token.access_token}")
-        #: The number of the flight that asked for it; 0 where none of this process did.
-        self.asked = 0
-        #: Whether the API has refused it.
-        self.rejected = False
+        self.refresh_id = refresh_id
+        #: Whether the API rejected it.
+        self.invalidated = False
         if token.expires_in is None:
-            # No expiry is known: it serves until the API rejects it.
-            self.renew_at = self.must_renew_at = self.dies_at = self._wall_end = math.inf
+            # No expiry is known: it is used until the API rejects it.
+            self.renew_at = self.must_renew_at = self.expires_at = self._wall_end = math.inf
         else:
-            advisory, mandatory = windows.margins(token.expires_in, chance)
-            self.dies_at = now + token.expires_in
-            self.renew_at = self.dies_at - advisory
-            self.must_renew_at = self.dies_at - mandatory
+            advisory, mandatory = policy.margins(token.expires_in, chance)
+            self.expires_at = now + token.expires_in
+            self.renew_at = self.expires_at - advisory
+            self.must_renew_at = self.expires_at - mandatory
             self._wall_end = wall + token.expires_in - mandatory
         self._idle = math.inf if idle_lifetime is None else idle_lifetime * (1 - _IDLE_MARGIN)
         self.idle_at = now + self._idle
         self.wall_until = min(wall + self._idle, self._wall_end)
 
-    def used(self, now: float, wall: float) -> None:
-        """Note that a call carried it and the API took it; the clocks are those from before the call."""
-        # A slow call that began early may end after one that began late.
+    def mark_used(self, now: float, wall: float) -> None:
+        """Note that the API accepted it; the clocks are those from before the request."""
+        # A slow request that began early may end after one that began late.
         if now + self._idle > self.idle_at:
             self.idle_at = now + self._idle
             self.wall_until = min(wall + self._idle, self._wall_end)
 
-    def reject(self) -> None:
-        """Note that the API refused it: it is never served again."""
-        self.rejected = True
+    def invalidate(self) -> None:
+        """Note that the API rejected it: it is never used again."""
+        self.invalidated = True
         self.renew_at = -math.inf
 
-    def age(self) -> None:
-        """Have it renewed before the next call."""
+    def expire_soon(self) -> None:
+        """Have it refreshed before the next request."""
         self.renew_at = self.must_renew_at = -math.inf
 
-    @property
-    def ends_at(self) -> float:
-        """When it dies by the monotonic clock, of age or for want of use."""
-        return min(self.dies_at, self.idle_at)
-
     def freshness(self, now: float, wall: float) -> Freshness:
-        """Return what may be done with it."""
-        if self.rejected or now >= self.dies_at or now >= self.idle_at:
-            return Freshness.DEAD
+        """Return what it may be used for."""
+        if self.invalidated or now >= self.expires_at or now >= self.idle_at:
+            return Freshness.EXPIRED
         if now >= self.must_renew_at or wall >= self.wall_until:
             return Freshness.MANDATORY
         return Freshness.ADVISORY if now >= self.renew_at else Freshness.FRESH
 
 
-def nothing_held() -> Held:
-    """Return what stands in place of a token before the first: dead, so that every check fails on it."""
-    held = Held(Token(access_token=""), now=0.0, wall=0.0, windows=Windows())
-    held.reject()
-    return held
+def no_token() -> CachedToken:
+    """Return the placeholder before the first token: it is expired, so that every check fails."""
+    empty = CachedToken(Token(access_token=""), now=0.0, wall=0.0, policy=RefreshPolicy())
+    empty.invalidate()
+    return empty

@@ -8,63 +8,65 @@ from typing import Any
 import pytest
 
 from seic import ConfigurationError, Token
-from seic._tokens.held import Freshness, Held, Windows, nothing_held
+from seic._tokens.refresh_policy import CachedToken, Freshness, RefreshPolicy, no_token
 
 NOW, WALL = 1_000.0, 1_700_000_000.0
-FRESH, ADVISORY, MANDATORY, DEAD = Freshness.FRESH, Freshness.ADVISORY, Freshness.MANDATORY, Freshness.DEAD
+FRESH, ADVISORY, MANDATORY, DEAD = Freshness.FRESH, Freshness.ADVISORY, Freshness.MANDATORY, Freshness.EXPIRED
 
 
-def hold(expires_in: float | None = 3600, **options: Any) -> Held:
+def hold(expires_in: float | None = 3600, **options: Any) -> CachedToken:
     """Return a token that was asked for at NOW."""
     token = Token(access_token="secret-token", expires_in=expires_in)
-    return Held(token, **{"now": NOW, "wall": WALL, "windows": Windows(), **options})
+    return CachedToken(token, **{"now": NOW, "wall": WALL, "policy": RefreshPolicy(), **options})
 
 
-def after(held: Held, seconds: float, *, wall: float | None = None) -> Freshness:
+def after(held: CachedToken, seconds: float, *, wall: float | None = None) -> Freshness:
     """Return its freshness some seconds later, by the wall clock as well unless that says otherwise."""
     return held.freshness(NOW + seconds, WALL + (seconds if wall is None else wall))
 
 
-# Windows
+# RefreshPolicy
 
 
 @pytest.mark.parametrize(
     ("windows", "lifetime", "advisory", "mandatory"),
     [
-        pytest.param(Windows(), 3600, 720, 90, id="by default shares of an hour"),
-        pytest.param(Windows(), 2, 0.4, 0.05, id="by default shares of two seconds"),
-        pytest.param(Windows(300, 60), 3600, 300, 60, id="seconds"),
-        pytest.param(Windows(300, 60), 600, 300, 60, id="seconds that just fit"),
-        pytest.param(Windows(300, 60), 599, 120, 60, id="seconds that do not fit give way"),
-        pytest.param(Windows(300, 60), 100, 20, 2.5, id="both give way"),
-        pytest.param(Windows("50%", "10%"), 3600, 1800, 360, id="shares"),
-        pytest.param(Windows("12.5%", 0), 3600, 450, 0, id="a share and seconds"),
-        pytest.param(Windows(60), 3600, 60, 30, id="a late advisory leaves half of itself to the mandatory"),
-        pytest.param(Windows(None, 1000), 3600, 1800, 1000, id="an early mandatory moves the advisory ahead of it"),
-        pytest.param(Windows("5%", 300), 3600, 300, 300, id="stated so, there is no renewal ahead"),
-        pytest.param(Windows(0, 0), 3600, 0, 0, id="none at all"),
+        pytest.param(RefreshPolicy(), 3600, 720, 90, id="by default shares of an hour"),
+        pytest.param(RefreshPolicy(), 2, 0.4, 0.05, id="by default shares of two seconds"),
+        pytest.param(RefreshPolicy(300, 60), 3600, 300, 60, id="seconds"),
+        pytest.param(RefreshPolicy(300, 60), 600, 300, 60, id="seconds that just fit"),
+        pytest.param(RefreshPolicy(300, 60), 599, 120, 60, id="seconds that do not fit give way"),
+        pytest.param(RefreshPolicy(300, 60), 100, 20, 2.5, id="both give way"),
+        pytest.param(RefreshPolicy("50%", "10%"), 3600, 1800, 360, id="shares"),
+        pytest.param(RefreshPolicy("12.5%", 0), 3600, 450, 0, id="a share and seconds"),
+        pytest.param(RefreshPolicy(60), 3600, 60, 30, id="a late advisory leaves half of itself to the mandatory"),
+        pytest.param(
+            RefreshPolicy(None, 1000), 3600, 1800, 1000, id="an early mandatory moves the advisory ahead of it"
+        ),
+        pytest.param(RefreshPolicy("5%", 300), 3600, 300, 300, id="stated so, there is no renewal ahead"),
+        pytest.param(RefreshPolicy(0, 0), 3600, 0, 0, id="none at all"),
     ],
 )
 def test_margins_come_from_what_was_stated_and_the_lifetime(
-    windows: Windows, lifetime: float, advisory: float, mandatory: float
+    windows: RefreshPolicy, lifetime: float, advisory: float, mandatory: float
 ) -> None:
-    """Each margin is in seconds before expiry, whatever it was stated in."""
+    """Each margin is in seconds before expiry, whatever it was set in."""
     assert windows.margins(lifetime, 0.0) == pytest.approx((advisory, mandatory))
 
 
 def test_chance_opens_the_advisory_window_up_to_a_quarter_earlier() -> None:
     """A fleet that started together must not renew together; calls wait no earlier for it."""
-    earliest, mandatory = Windows(300, 60).margins(3600, math.nextafter(1, 0))
+    earliest, mandatory = RefreshPolicy(300, 60).margins(3600, math.nextafter(1, 0))
 
     assert earliest == pytest.approx(375)
     assert mandatory == 60
-    assert Windows(300, 60).margins(3600, 0.5)[0] == pytest.approx(337.5)
+    assert RefreshPolicy(300, 60).margins(3600, 0.5)[0] == pytest.approx(337.5)
 
 
 @pytest.mark.parametrize("share", ["50%", 1800])
 def test_no_window_opens_before_the_token_is_there(share: str | float) -> None:
     """The widest window with the greatest jitter still leaves a token fresh for a while, or it would renew for ever."""
-    assert after(hold(windows=Windows(share), chance=math.nextafter(1, 0)), 0) is FRESH
+    assert after(hold(policy=RefreshPolicy(share), chance=math.nextafter(1, 0)), 0) is FRESH
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_no_window_opens_before_the_token_is_there(share: str | float) -> None:
 def test_windows_that_cannot_be_are_refused(advisory: Any, mandatory: Any, field: str) -> None:
     """The error names the setting as the user wrote it."""
     with pytest.raises(ConfigurationError) as caught:
-        Windows(advisory, mandatory)
+        RefreshPolicy(advisory, mandatory)
 
     assert caught.value.field == field
     assert field in str(caught.value)
@@ -93,7 +95,7 @@ def test_windows_that_cannot_be_are_refused(advisory: Any, mandatory: Any, field
 
 def test_windows_may_meet() -> None:
     """Equal margins are no contradiction: there is just no renewal ahead."""
-    assert Windows(60, 60).margins(3600, 0.0) == (60, 60)
+    assert RefreshPolicy(60, 60).margins(3600, 0.0) == (60, 60)
 
 
 # A lifetime
@@ -117,27 +119,27 @@ def test_a_token_ages(seconds: float, expected: Freshness) -> None:
 
 
 def test_a_token_of_unknown_life_serves_until_it_is_rejected() -> None:
-    """What says nothing of its end is not renewed on suspicion."""
+    """Expect a token without an expiry not to be refreshed on suspicion."""
     assert after(hold(None), 1e9) is FRESH
 
 
 def test_a_rejected_token_is_dead() -> None:
     """The API's word counts for more than the clock."""
     held = hold()
-    held.reject()
+    held.invalidate()
     assert after(held, 0) is DEAD
 
 
 def test_an_aged_token_is_renewed_before_the_next_call() -> None:
-    """What it was bound to has changed; it still serves where no other can be had."""
+    """Expect a token whose identity has changed to be refreshed, and used if no other can be obtained."""
     held = hold()
-    held.age()
+    held.expire_soon()
     assert after(held, 0) is MANDATORY
 
 
 def test_nothing_is_dead() -> None:
-    """What stands in place of the first token passes no check."""
-    nothing = nothing_held()
+    """Expect the placeholder of the first token to pass no check."""
+    nothing = no_token()
     assert nothing.freshness(-math.inf, -math.inf) is DEAD
     assert nothing.renew_at == -math.inf
 
@@ -161,16 +163,16 @@ def test_a_token_that_nobody_uses_dies(seconds: float, expected: Freshness) -> N
 def test_use_keeps_it_alive() -> None:
     """The idle lifetime counts from the last call that carried it, not from its making."""
     held = hold(idle_lifetime=1800)
-    held.used(NOW + 1700, WALL + 1700)
+    held.mark_used(NOW + 1700, WALL + 1700)
     assert after(held, 1700 + 1754) is ADVISORY
-    held.used(NOW + 1700, WALL + 1700)
+    held.mark_used(NOW + 1700, WALL + 1700)
     assert after(held, 1700 + 1755) is DEAD
 
 
 def test_use_does_not_outlive_the_lifetime() -> None:
     """A token in use dies of age all the same."""
     held = hold(idle_lifetime=1800)
-    held.used(NOW + 3590, WALL + 3590)
+    held.mark_used(NOW + 3590, WALL + 3590)
     assert after(held, 3600) is DEAD
 
 
@@ -186,7 +188,7 @@ def test_use_does_not_outlive_the_lifetime() -> None:
     ],
 )
 def test_a_token_that_ended_while_the_machine_slept_is_renewed_first(slept: float, expected: Freshness) -> None:
-    """The monotonic clock stands still in a sleep; no call goes out with a token that the wall clock calls dead."""
+    """The monotonic clock is still in a sleep; no call goes out with a token that the wall clock calls dead."""
     assert after(hold(), 100, wall=100 + slept) is expected
 
 
@@ -195,12 +197,12 @@ def test_a_sleep_counts_as_idle() -> None:
     held = hold(idle_lifetime=1800)
     assert after(held, 1, wall=1754) is FRESH
     assert after(held, 1, wall=1755) is MANDATORY
-    held.used(NOW + 1, WALL + 1755)
+    held.mark_used(NOW + 1, WALL + 1755)
     assert after(held, 2, wall=1756) is FRESH
 
 
 def test_a_wall_clock_set_forward_kills_nothing() -> None:
-    """Where no other token can be had, the old one goes on to its monotonic end: it is never dead for that."""
+    """Expect the old token to be used to its monotonic end if no other can be obtained."""
     held = hold(idle_lifetime=1800)
     assert after(held, 10, wall=1e6) is MANDATORY
 
@@ -213,8 +215,10 @@ def test_a_wall_clock_set_back_revives_nothing(seconds: float, expected: Freshne
 
 def test_a_slow_call_that_began_early_does_not_take_a_later_use_back() -> None:
     """Calls end in another order than they began in, and the last use is the latest."""
-    held = Held(Token(access_token="a", expires_in=3600), now=0.0, wall=0.0, windows=Windows(), idle_lifetime=1800)
-    held.used(1000.0, 1000.0)
+    held = CachedToken(
+        Token(access_token="a", expires_in=3600), now=0.0, wall=0.0, policy=RefreshPolicy(), idle_lifetime=1800
+    )
+    held.mark_used(1000.0, 1000.0)
     after_the_late_one = held.idle_at
-    held.used(10.0, 10.0)
+    held.mark_used(10.0, 10.0)
     assert held.idle_at == after_the_late_one

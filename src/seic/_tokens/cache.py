@@ -1,0 +1,365 @@
+"""The cached token, the pending refresh and the memory of failures, under one lock; and what follows for a caller.
+
+Nothing is sent or awaited here. The lock is held for a few comparisons. Nobody else writes this state.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable
+from os import getpid
+from threading import get_ident
+from typing import NamedTuple
+
+import attrs
+
+from seic._concurrency import ForkSafeLock, SharedFuture
+from seic._errors import SeicError, TokenEndpointUnavailable, TokenError
+from seic._portal import BackgroundTask
+from seic._tokens.backoff import EAGER_ATTEMPTS, FailureMemory, failure_name, is_refusal
+from seic._tokens.clock import Clock
+from seic._tokens.refresh_policy import CachedToken, Freshness, no_token
+from seic._tokens.single_use import SingleUse
+
+_numbers = itertools.count(1)
+#: The longest wait for a refresh while the old token is valid, in seconds: several times what a working endpoint takes.
+_PATIENCE = 1.0
+
+
+@attrs.frozen(kw_only=True)
+class Stats:
+    """A snapshot of counters since the start.
+
+    Args:
+        token_requests: Requests sent to the token endpoint, repetitions included.
+        token_failures: How many of them ended in an error.
+        replays: API requests sent again after a 401 that was about the token.
+        renewals_ahead: Tokens obtained while the old one was still in use.
+    """
+
+    token_requests: int = 0
+    token_failures: int = 0
+    replays: int = 0
+    renewals_ahead: int = 0
+
+
+class RefreshAbandoned(Exception):
+    """The refresh ended without a result; its waiters start another."""
+
+
+class PendingRefresh:
+    """One refresh, which all who need its token wait for, and which belongs to none of them.
+
+    Attributes:
+        refresh_id: Its number in this process; a later refresh has a greater one.
+        ahead: Whether requests use the old token meanwhile, so that nobody waits for it.
+        force: Whether it skips the store.
+        future: The token, or the error for all who wait.
+        outcome: How it ended, in the words of `TokenRefreshEnded`.
+        tracking_id: The provider's id of the request that ended it.
+        task: The task that runs it; None for the moment before it starts.
+        sending: The refresh token or code that it has sent without an answer.
+        skip_at: From then on, by the monotonic clock, callers with a valid token use that.
+        attempts: The attempts that it may make.
+        waiting: The callers who wait; a set, because adding and discarding are atomic.
+        closed: Whether its owner was closed, so that its waiters start no other.
+    """
+
+    def __init__(self, *, ahead: bool, force: bool, limit: float) -> None:
+        self.refresh_id = next(_numbers)
+        self.ahead = ahead
+        self.force = force
+        self.future: SharedFuture[CachedToken] = SharedFuture()
+        self.outcome = "abandoned"
+        self.tracking_id: str | None = None
+        self.task: BackgroundTask[None] | None = None
+        self.sending: SingleUse | None = None
+        self.skip_at = math.inf
+        self.attempts = 1
+        self.waiting: set[object] = set()
+        self.closed = False
+        self.starter = get_ident()
+        self._pid = getpid()
+        self._overdue_at = time.monotonic() + limit
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it can make no progress any more: its task has died, or is in the parent process."""
+        if self.future.done():
+            return False
+        return self._pid != getpid() or (self.task is not None and not self.task.is_alive())
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it takes longer than its own deadlines allow: its event loop is blocked."""
+        return time.monotonic() >= self._overdue_at
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it runs in the caller's event loop."""
+        return self.task is not None and self.task.is_here()
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether ending it now would lose the answer to a refresh token or code, which works once."""
+        return self.sending is not None and not self.sending.ended.is_set()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody would miss its token."""
+        return self.is_sending or bool(self.waiting)
+
+    def cancel(self) -> None:
+        """Cancel its task."""
+        if self.task is not None:
+            self.task.cancel()
+
+
+class Acquired(NamedTuple):
+    """The next step of a caller: use `token`, or wait for `pending`; and start `pending` first if `starts`."""
+
+    token: CachedToken | None
+    pending: PendingRefresh | None = None
+    starts: bool = False
+    #: The longest to wait; None is to the end, because there is no valid token.
+    seconds: float | None = None
+
+
+class TokenCache:
+    """The token of one configuration.
+
+    Args:
+        host: The token endpoint's host, for errors.
+        clock: The two clocks.
+        chance: Returns a random number in [0, 1).
+        limit: Seconds after which a refresh is given up whose own deadlines do not end it.
+    """
+
+    def __init__(self, *, host: str, clock: Clock, chance: Callable[[], float], limit: float) -> None:
+        #: Read without the lock: a store of one reference is atomic.
+        self.token = no_token()
+        self.stats = Stats()
+        self._host = host
+        self._clock = clock
+        self._chance = chance
+        self._limit = limit
+        self._lock = ForkSafeLock()
+        self._pending: PendingRefresh | None = None
+        self._failures = FailureMemory()
+
+    @property
+    def pending(self) -> PendingRefresh | None:
+        """The refresh under way, if any."""
+        pending = self._pending
+        return None if pending is None or pending.is_dead else pending
+
+    def next_refresh_id(self) -> int:
+        """Return the number that a token's refresh must reach to be new for a caller who forces a refresh."""
+        pending = self.pending
+        # All who force at one moment share a refresh.
+        return pending.refresh_id if pending is not None and pending.force else next(_numbers)
+
+    def acquire(self, *, after: int = 0, may_start: bool = True) -> Acquired:  # noqa: PLR0911  # one per case
+        """Return the token, or the refresh to wait for.
+
+        Args:
+            after: The least `refresh_id` of a token that will do; 0 takes any.
+            may_start: Whether a refresh may be started; if not, there is neither in its place.
+
+        Raises:
+            SeicError: No token is valid, and the last attempt failed so recently that the next has to wait.
+        """
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        with self._lock.of_process[getpid()]:
+            token = self.token
+            freshness = token.freshness(now, wall) if token.refresh_id >= after else Freshness.EXPIRED
+            if freshness is Freshness.FRESH:
+                return Acquired(token)
+            pending = self._living()
+            failures = self._failures
+            if freshness is Freshness.ADVISORY or (freshness is Freshness.MANDATORY and self._bridges(failures.error)):
+                if pending is not None or now < failures.retry_valid_at:
+                    return Acquired(token)
+                return Acquired(token, self._begin(now, ahead=True), starts=True) if may_start else Acquired(None)
+            if pending is not None and freshness is not Freshness.EXPIRED and now >= pending.skip_at:
+                return Acquired(token)
+            starts = pending is None
+            if pending is None:
+                if failures.error is not None and now < failures.retry_expired_at:
+                    error = failures.error.fresh()
+                    raise error from error.__cause__
+                if not may_start:
+                    return Acquired(None)
+                pending = self._begin(now, force=after > 0)
+            if freshness is Freshness.EXPIRED:
+                return Acquired(None, pending, starts)
+            if now >= pending.skip_at:
+                return Acquired(token, pending, starts)
+            return Acquired(None, pending, starts, pending.skip_at - now)
+
+    def result(self, pending: PendingRefresh, *, after: int = 0) -> CachedToken | None:
+        """Return the token of a refresh that was waited for; None if the caller has to acquire again.
+
+        Args:
+            pending: The refresh, which is done.
+            after: As in `acquire`.
+
+        Raises:
+            SeicError: The refresh failed; each caller gets an error of its own.
+        """
+        error = pending.future.exception(0)
+        if error is None:
+            token = pending.future.result(0)
+            return token if token.refresh_id >= after else None
+        if not isinstance(error, SeicError):
+            return None
+        if self._bridges(error):
+            if (token_in_use := self.valid_token(after=after)) is not None:
+                return token_in_use
+            if pending.ahead and not pending.closed:
+                return None
+        copy = error.fresh()
+        raise copy from copy.__cause__
+
+    def valid_token(self, *, after: int = 0) -> CachedToken | None:
+        """Return the token if it is valid, for a caller who cannot wait; `after` as in `acquire`."""
+        token = self.token
+        is_valid = token.freshness(self._clock.monotonic(), self._clock.wall()) is not Freshness.EXPIRED
+        return token if is_valid and token.refresh_id >= after else None
+
+    def settle(self, pending: PendingRefresh, token: CachedToken, *, stored: bool) -> int | None:
+        """Take a new token; its waiters are woken by `finish`.
+
+        Returns:
+            How many attempts had failed before it; None if the refresh had been given up, and its token with it.
+        """
+        now = self._clock.monotonic()
+        with self._lock.of_process[getpid()]:
+            if self._pending is not pending:
+                return None
+            old = self.token
+            replaces_rejected = old.invalidated and bool(old.token.access_token)
+            failures = self._failures.succeeded(now, replaces_rejected=replaces_rejected)
+            self._pending = None
+            self.token = token
+            if pending.ahead:
+                self.count(renewals_ahead=1)
+        pending.outcome = "stored" if stored else "acquired"
+        pending.tracking_id = token.token.tracking_id
+        return failures
+
+    def fail(self, pending: PendingRefresh, error: SeicError) -> tuple[float, bool] | None:
+        """Remember a failure; its waiters are woken by `finish`.
+
+        Returns:
+            The pause in seconds and whether a token is valid meanwhile; None if the refresh had been given up.
+        """
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        with self._lock.of_process[getpid()]:
+            if self._pending is not pending:
+                return None
+            self._pending = None
+            pauses = self._failures.failed(error, now, ahead=pending.ahead, chance=self._chance())
+            is_valid = self.token.freshness(now, wall) is not Freshness.EXPIRED
+        pending.outcome = failure_name(error)
+        pending.tracking_id = getattr(error, "tracking_id", None)
+        return (pauses.valid if is_valid else pauses.expired), is_valid
+
+    @staticmethod
+    def finish(pending: PendingRefresh, result: CachedToken | BaseException) -> None:
+        """Wake the waiters of a refresh, once: those who listen to its events hear of it first."""
+        if pending.future.done():
+            return
+        if isinstance(result, BaseException):
+            pending.future.set_exception(result)
+        else:
+            pending.future.set_result(result)
+
+    def abandon(self, pending: PendingRefresh) -> None:
+        """Give a refresh up without counting it as a failure: its waiters start another, unless it was closed."""
+        with self._lock.of_process[getpid()]:
+            self._drop(pending)
+        if pending.sending is not None:
+            # Nobody is left who would see the answer.
+            pending.sending.end()
+        closed = TokenError(f"{self._host}: closed while a token was being requested; later calls request one again")
+        self.finish(pending, closed if pending.closed else RefreshAbandoned())
+        pending.cancel()
+
+    def abandon_unstarted(self) -> None:
+        """Abandon the refresh that the caller's thread has created and not started: it was interrupted."""
+        pending = self._pending
+        if pending is not None and pending.task is None and pending.starter == get_ident():
+            self.abandon(pending)
+
+    def check(self, pending: PendingRefresh) -> TokenEndpointUnavailable | None:
+        """Abandon a refresh whose task has died; return the error to fail it with if it exceeded its limit."""
+        if pending.is_dead:
+            self.abandon(pending)
+        elif pending.is_overdue and not pending.future.done():
+            return TokenEndpointUnavailable(f"{self._host}: the token endpoint gave no answer within {self._limit:g} s")
+        return None
+
+    def may_refresh_after_401(self, rejected: CachedToken) -> bool:
+        """Whether a refresh can help after the API rejected this token.
+
+        If the API rejects a token at once that replaced one rejected at once, tokens are not the cause, even if it
+        accepts them for other requests: refreshes then pause, or each such request would cost a token.
+        """
+        return rejected is not self.token or self._clock.monotonic() >= self._failures.rejected_until
+
+    def expire_soon(self) -> None:
+        """Have the token refreshed before the next request: the identity that it was bound to has changed."""
+        with self._lock.of_process[getpid()]:
+            self.token.expire_soon()
+            self._failures.forget_refusal()
+
+    def clear(self, token: CachedToken) -> bool:
+        """Drop a token; return False, and drop nothing, if another replaced it or is being requested."""
+        with self._lock.of_process[getpid()]:
+            if self.token is not token or self._living() is not None:
+                return False
+            self.token = no_token()
+            return True
+
+    def count(self, *, requests: int = 0, failures: int = 0, replays: int = 0, renewals_ahead: int = 0) -> None:
+        """Add to the counters."""
+        with self._lock.of_process[getpid()]:
+            stats = self.stats
+            self.stats = Stats(
+                token_requests=stats.token_requests + requests,
+                token_failures=stats.token_failures + failures,
+                replays=stats.replays + replays,
+                renewals_ahead=stats.renewals_ahead + renewals_ahead,
+            )
+
+    def _begin(self, now: float, *, ahead: bool = False, force: bool = False) -> PendingRefresh:
+        pending = self._pending = PendingRefresh(ahead=ahead, force=force, limit=self._limit)
+        # At most half of what is left: a request needs the rest for its own way.
+        pending.skip_at = min(now + _PATIENCE, (now + min(self.token.expires_at, self.token.idle_at)) / 2)
+        # If the endpoint is not known to be failing, one failure that callers wait for is repeated at once.
+        pending.attempts = 1 if ahead or self._failures.failures else EAGER_ATTEMPTS
+        return pending
+
+    def _living(self) -> PendingRefresh | None:
+        pending = self._pending
+        if pending is not None and pending.is_dead:
+            self.abandon(pending)
+        return self._pending
+
+    def _drop(self, pending: PendingRefresh) -> None:
+        if self._pending is pending:
+            self._pending = None
+            if pending.ahead and pending.task is not None:
+                self._failures.interrupted(self._clock.monotonic(), chance=self._chance())
+
+    def _bridges(self, error: BaseException | None) -> bool:
+        """Whether a valid token is used in spite of this error: a refusal will not pass by itself.
+
+        If the wall clock alone asks for a refresh, it may just have been set.
+        """
+        if isinstance(error, SeicError) and is_refusal(error):
+            return self._clock.monotonic() < self.token.must_renew_at
+        return error is not None

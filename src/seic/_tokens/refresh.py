@@ -1,0 +1,393 @@
+"""One refresh: the store first, then the token endpoint, repeated once if that may help; and what becomes of it.
+
+`RefreshRunner.refresh` is one coroutine for asyncio and trio. It runs in a task of its own, its callers
+wait for the `PendingRefresh`, and the `TokenCache` takes the result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import anyio
+import anyio.lowlevel
+import attrs
+import httpx
+
+from seic._concurrency import run_in_thread, was_cancelled
+from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
+from seic._events import (
+    Emit,
+    TokenAcquired,
+    TokenEndpointDown,
+    TokenEndpointRecovered,
+    TokenRefreshEnded,
+    TokenRefreshStarted,
+    TokenRefused,
+)
+from seic._model.grant_parameters import GrantParameters
+from seic._model.grants import AuthorizationCode, RefreshToken
+from seic._model.token import Token
+from seic._oauth.next_grant import login_required, next_grant
+from seic._tokens.backoff import retry_delay, use_state_after
+from seic._tokens.cache import PendingRefresh, TokenCache
+from seic._tokens.clock import Clock
+from seic._tokens.endpoint import TokenEndpoint
+from seic._tokens.refresh_policy import CachedToken, Freshness, RefreshPolicy
+from seic._tokens.single_use import SingleUse, SingleUseMemory, UseState
+from seic._tokens.store_guard import PATIENCE, StoreGuard
+
+_T = TypeVar("_T")
+
+#: A repetition needs this share of the refresh's time, or it would send a request and hang up on the answer.
+_WORTHWHILE = 0.25
+#: The longest pause before the next check whether another process has finished its refresh, in seconds.
+_LOOK = 0.2
+
+
+class Obtained(NamedTuple):
+    """A token, both clocks just before it was requested, and whether a store had it."""
+
+    token: Token
+    now: float
+    wall: float
+    stored: bool = False
+
+
+class _Choice(NamedTuple):
+    """The grant of the next request.
+
+    `is_own` tells the configured grant, `secret` is what it uses up, `state` what is known of that, `login_id` its
+    login.
+    """
+
+    grant: GrantParameters
+    is_own: bool
+    state: UseState = UseState.UNUSED
+    secret: str | None = None
+    login_id: str | None = None
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class RefreshRunner:
+    """Runs the refreshes of one configuration.
+
+    A refresh token, if there is one, is used before the grant. It is sent once: another caller that is about to send it
+    waits for the result. If its reply was lost, the grant itself is used; if that works only once as well, the current
+    token is used to its end before the refresh token is sent again. By then a provider that takes it for stolen has
+    nothing to revoke.
+
+    A stored token of an earlier login gives way to a code or refresh token in the grant that was never sent. If the
+    provider refuses that one, the stored token is used after all: the grant may be the older of the two.
+
+    Args:
+        endpoint: The token endpoint.
+        cache: Takes the results.
+        guard: The store; None if there is none.
+        memory: The single-use secrets that were sent.
+        policy: When to refresh.
+        idle_lifetime: Seconds after which an unused token expires; None for no such limit.
+        store_key: Returns the store's key for the thumbprint of the certificate in use.
+        identity: Returns the thumbprint of the certificate in use, or None.
+        limit: Seconds for a refresh in all, the store included.
+        clock: The two clocks.
+        chance: Returns a random number in [0, 1).
+        emit: Hears of each refresh.
+    """
+
+    endpoint: TokenEndpoint
+    cache: TokenCache
+    guard: StoreGuard | None
+    memory: SingleUseMemory
+    policy: RefreshPolicy
+    idle_lifetime: float | None
+    store_key: Callable[[str | None], str]
+    identity: Callable[[], str | None]
+    limit: float
+    clock: Clock
+    chance: Callable[[], float]
+    emit: Emit
+
+    # Events come before the waiters continue, so that listeners hear of it first.
+
+    async def refresh(self, pending: PendingRefresh) -> None:
+        """Run a refresh to its end; raises nothing but a cancellation."""
+        host, begun = self.endpoint.host, self.clock.monotonic()
+        result: CachedToken | SeicError | None = None
+        self.emit(TokenRefreshStarted(host=host, refresh_id=pending.refresh_id, ahead=pending.ahead))
+        try:
+            if pending.force:
+                # All who force at one moment share it, even if it needs no turn of the loop.
+                await anyio.lowlevel.checkpoint()
+            identity = self.identity()
+            with anyio.fail_after(self.limit):
+                obtained = await self._obtain(pending, "" if self.guard is None else self.store_key(identity))
+            result = self._succeeded(pending, obtained, identity)
+        except BaseException as error:
+            # Anything else must reach the waiters, or they would start refreshes for ever.
+            if isinstance(error, KeyboardInterrupt) or was_cancelled(error):
+                raise
+            result = self.failed(pending, error)
+        finally:
+            if result is not None:
+                self.cache.finish(pending, result)
+            else:
+                self.cache.abandon(pending)
+            self.emit(
+                TokenRefreshEnded(
+                    host=host,
+                    refresh_id=pending.refresh_id,
+                    outcome=pending.outcome,
+                    took=self.clock.monotonic() - begun,
+                    tracking_id=pending.tracking_id,
+                )
+            )
+
+    def hold(self, obtained: Obtained, refresh_id: int = 0) -> CachedToken:
+        """Return a token with its deadlines."""
+        return CachedToken(
+            obtained.token,
+            now=obtained.now,
+            wall=obtained.wall,
+            policy=self.policy,
+            idle_lifetime=self.idle_lifetime,
+            chance=self.chance(),
+            refresh_id=0 if obtained.stored else refresh_id,
+        )
+
+    def failed(self, pending: PendingRefresh, error: BaseException) -> SeicError | None:
+        """Remember a failure and report it; return the error for the waiters, None if the refresh was given up."""
+        host = self.endpoint.host
+        if isinstance(error, TimeoutError):
+            failure: SeicError = TokenEndpointUnavailable(
+                f"{host}: the token endpoint gave no answer within {self.limit:g} s"
+            )
+        elif isinstance(error, SeicError):
+            # A fresh one, because the frames of the first hold what was sent and what came back.
+            failure = error.fresh()
+        else:
+            # A user's callable. Its message may hold anything, so only its class is named.
+            failure = TokenEndpointUnavailable(f"{host}: the token request failed with {type(error).__name__}")
+        if (verdict := self.cache.fail(pending, failure)) is None:
+            return None
+        pause, is_valid = verdict
+        if isinstance(failure, TokenRequestRefused):
+            self.emit(
+                TokenRefused(host=host, status=failure.status, code=failure.code, tracking_id=pending.tracking_id)
+            )
+        else:
+            self.emit(
+                TokenEndpointDown(
+                    host=host,
+                    problem=failure.message,
+                    retry_in=pause,
+                    serving=is_valid,
+                    tracking_id=pending.tracking_id,
+                )
+            )
+        return failure
+
+    def _succeeded(self, pending: PendingRefresh, obtained: Obtained, identity: str | None) -> CachedToken | None:
+        held = self.hold(obtained, pending.refresh_id)
+        if (failures := self.cache.settle(pending, held, stored=obtained.stored)) is None:
+            return None
+        if identity != self.identity():
+            self.cache.expire_soon()
+        host, tracking_id = self.endpoint.host, obtained.token.tracking_id
+        if failures:
+            self.emit(TokenEndpointRecovered(host=host, failures=failures, tracking_id=tracking_id))
+        if not obtained.stored:
+            self.emit(
+                TokenAcquired(
+                    host=host,
+                    expires_in=obtained.token.expires_in,
+                    took=self.clock.monotonic() - obtained.now,
+                    ahead=pending.ahead,
+                    tracking_id=tracking_id,
+                )
+            )
+        return held
+
+    async def _obtain(self, pending: PendingRefresh, key: str) -> Obtained:
+        with contextlib.ExitStack() as at_last:
+            return await self._attempts(pending, key, at_last)
+
+    async def _attempts(self, pending: PendingRefresh, key: str, at_last: contextlib.ExitStack) -> Obtained:
+        endpoint, clock = self.endpoint, self.clock
+        ends = clock.monotonic() + endpoint.timeout
+        attempts = pending.attempts
+        last = self.cache.token.token if self.cache.token.token.access_token else None
+        refusal: TokenRequestRefused | None = None
+        is_own_refused, looks = False, True
+        has_claim = self.guard is None or not self.guard.has_claims
+        while True:
+            if looks and (stored := await self._look(key)) is not None:
+                if self._is_usable(pending, obtained := obtained_before(stored, clock)):
+                    return obtained
+                last = _newer(last, stored)
+            looks = False
+            choice = await self._call_user_code(self._choose, last, refusal, is_own_refused)
+            if not has_claim and isinstance(choice.grant, RefreshToken):
+                # The claim first: the look then shows all that others did before it.
+                has_claim, looks = await self._claim(key, at_last, ends), True
+                continue
+            request = await self._call_user_code(endpoint.build, choice.grant)
+            use = None
+            if choice.secret is not None:
+                if (use := await self._begin_use(choice.secret, choice.state, ends)) is None:
+                    looks = True
+                    continue
+                pending.sending = use
+                at_last.callback(use.end)
+            try:
+                return await self._ask(request, choice, last=last, use=use, key=key, ends=ends)
+            except SeicError as error:
+                # A fresh one, because the frames of the first hold the reply's body.
+                failure, state = error.fresh(), use_state_after(error)
+            if use is not None and isinstance(failure, TokenRequestRefused) and state is UseState.USED:
+                # Another process may have been faster; else the grant itself is used, unless it was just refused.
+                refusal, is_own_refused, looks = failure, is_own_refused or choice.is_own, True
+                continue
+            attempts -= 1
+            pause = retry_delay(failure, self.chance())
+            left = ends - clock.monotonic()
+            if attempts == 0 or pause is None or left - pause < _WORTHWHILE * endpoint.timeout:
+                raise failure from failure.__cause__
+            await anyio.sleep(pause)
+
+    async def _ask(
+        self,
+        request: httpx.Request,
+        choice: _Choice,
+        *,
+        last: Token | None,
+        use: SingleUse | None,
+        key: str,
+        ends: float,
+    ) -> Obtained:
+        """Request a token, save it, and return it with the refresh token that stays valid."""
+        now, wall = self.clock.monotonic(), self.clock.wall()
+        try:
+            token = await self.endpoint.request(request, choice.grant, ends=ends, count=self.cache.count)
+        except SeicError as error:
+            if use is not None:
+                use.end(use_state_after(error))
+            raise
+        if token.refresh_token is not None:
+            self.memory.issued(token.refresh_token)
+        kept = token
+        if isinstance(choice.grant, RefreshToken) or choice.login_id is not None:
+            kept = attrs.evolve(choice.grant.keep_refresh_token(token, previous=last), login_id=choice.login_id)
+        if self.guard is not None:
+            await self.guard.save(key, kept)
+        if use is not None:
+            is_kept = isinstance(choice.grant, RefreshToken) and kept.refresh_token == choice.grant.refresh_token
+            use.end(UseState.UNUSED if is_kept else UseState.USED)
+        return Obtained(kept, now, wall)
+
+    async def _call_user_code(self, call: Callable[..., _T], *args: object) -> _T:
+        # A callable may block, and must not hold the event loop up.
+        return await run_in_thread(call, *args) if self.endpoint.calls_user_code else call(*args)
+
+    def _is_usable(self, pending: PendingRefresh, stored: Obtained) -> bool:
+        if pending.force or stored.token.access_token == self.cache.token.token.access_token:
+            return False
+        return self.hold(stored).freshness(self.clock.monotonic(), self.clock.wall()) is Freshness.FRESH
+
+    async def _claim(self, key: str, at_last: contextlib.ExitStack, ends: float) -> bool:
+        """Return whether this process is to send the refresh token, for now; False after a moment."""
+        assert self.guard is not None  # noqa: S101  # without a store nothing is claimed; for the type checker
+        # A moment more than a refresh may take, with a look into the store before it and a save after it.
+        if await self.guard.claim(key, self.endpoint.timeout + 3 * PATIENCE):
+            at_last.callback(self.guard.release, key)
+            return True
+        if self.clock.monotonic() >= ends:
+            raise TokenEndpointUnavailable(
+                f"{self.endpoint.host}: another process is refreshing the token, and did not finish in time"
+            )
+        await anyio.sleep(_LOOK * self.chance())
+        return False
+
+    async def _begin_use(self, secret: str, chosen_on: UseState, ends: float) -> SingleUse | None:
+        """Return the use of a secret, or None once another caller's has ended."""
+        use, is_ours = self.memory.begin(secret)
+        if is_ours and (state := self.memory.state(secret)) is not chosen_on:
+            # In another thread, since the choice.
+            use.end(state)
+            return None
+        if is_ours:
+            return use
+        if not await use.ended.wait(max(0.0, ends - self.clock.monotonic())):
+            raise TokenEndpointUnavailable(
+                f"{self.endpoint.host}: another caller is sending the same refresh token or code, and got no answer "
+                "in time"
+            )
+        return None
+
+    async def _look(self, key: str) -> Token | None:
+        """Return the stored token, unless it came of another login than one that is yet to be used."""
+        if self.guard is None:
+            return None
+        stored = await self.guard.load(key)
+        configured = self.endpoint.grant
+        if stored is None or (self._is_unused(configured) and stored.login_id not in (None, configured.login_id)):
+            return None
+        return stored
+
+    def _is_unused(self, grant: GrantParameters) -> bool:
+        secret = grant.single_use_secret
+        return secret is not None and self.memory.state(secret) is UseState.UNUSED
+
+    def _choose(self, last: Token | None, refusal: TokenRequestRefused | None, is_own_refused: bool) -> _Choice:  # noqa: FBT001  # called through a thread
+        """Return the grant of the next request; `is_own_refused` tells that the configured one was refused."""
+        configured = self.endpoint.grant
+        refresh_token = None if last is None else last.refresh_token
+        if refresh_token is None and refusal is None and self.endpoint.has_plain_grant:
+            if (reason := configured.login_required_reason(self.clock.wall())) is not None:
+                raise login_required(reason)
+            return _Choice(configured, is_own=True)
+        state = UseState.UNUSED if refresh_token is None else self.memory.state(refresh_token)
+        chosen = next_grant(
+            configured,
+            last,
+            provider=self.endpoint.provider,
+            now=self.clock.wall(),
+            refresh_refused=state is UseState.USED or (state is UseState.UNKNOWN and configured.is_repeatable),
+            is_unused=self._is_unused(configured) and (last is None or last.login_id != configured.login_id),
+            refusal=refusal,
+        )
+        is_own = chosen is configured
+        if is_own and is_own_refused and refusal is not None:
+            if isinstance(configured, AuthorizationCode):
+                raise refusal
+            raise login_required("the provider refused the refresh token", refusal)
+        grant, state = chosen.resolve(), UseState.UNUSED
+        if (secret := grant.single_use_secret) is not None:
+            state = self.memory.state(secret)
+            if state is UseState.USED:
+                what = (
+                    "the refresh token or code that the callable returned"
+                    if configured.is_repeatable
+                    else "this refresh token or code"
+                )
+                raise login_required(f"{what} has already been used", refusal)
+            if state is UseState.UNKNOWN and self.cache.valid_token() is not None:
+                raise TokenEndpointUnavailable(
+                    f"{self.endpoint.host}: the answer to the last refresh was lost, and a second could end the token "
+                    "in hand; it serves to its end, and then the refresh token is sent again"
+                )
+        return _Choice(grant, is_own, state, secret, grant.login_id if is_own or last is None else last.login_id)
+
+
+def obtained_before(token: Token, clock: Clock) -> Obtained:
+    """Return a token that was requested some time ago, by its own account."""
+    # A clock that was set back since would make the token younger than new, so its age is at least nothing.
+    age = max(0.0, clock.wall() - token.obtained_at)
+    return Obtained(token, clock.monotonic() - age, clock.wall() - age, stored=True)
+
+
+def _newer(one: Token | None, other: Token | None) -> Token | None:
+    if one is None or other is None:
+        return one or other
+    return other if other.obtained_at > one.obtained_at else one

@@ -1,0 +1,285 @@
+"""A guard around a token store: its calls are limited in time, its failures become events, its tokens are validated."""
+
+from __future__ import annotations
+
+import contextvars
+import math
+import os
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from seic._concurrency import ForkSafeLock, OneShotEvent, SharedFuture, start_thread
+from seic._errors import TokenError
+from seic._events import Emit, StoreDegraded, StoreRecovered
+from seic._model.token import Token
+from seic._oauth.messages import MAX_LIFETIME
+from seic._portal import submit
+from seic._tokens.clock import Clock
+from seic._tokens.store import TokenStore
+
+#: The longest that callers wait for a store, in seconds: far above a round trip, far below a token request's deadline.
+PATIENCE = 1.0
+#: The first pause before a token that was not saved is saved again, in seconds; each is twice the one before.
+_AGAIN_FIRST = 1.0
+#: The longest such pause: a process that ends without warning loses no more than this after the store is back.
+_AGAIN_MAX = 30.0
+#: By how much a stored token may come from the future, in seconds: the clocks of two machines differ a little.
+_SKEW = 60.0
+#: The characters that an Authorization header can carry safely.
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+
+
+class _Call(SharedFuture[Any]):
+    """One call of the store; its result is None if it failed."""
+
+    def __init__(self, call: Callable[[], Any], failed: Callable[[str], None], begun: float) -> None:
+        super().__init__()
+        self._call = call
+        self._failed = failed
+        self._begun = begun
+
+    def run(self) -> None:
+        result = None
+        try:
+            result = self._call()
+        except Exception as error:  # noqa: BLE001  # a store's failure costs a token request, never an API request
+            # Its message may hold anything, so only its class is named.
+            self._failed(type(error).__name__)
+        finally:
+            self.set_result(result)
+
+    def hangs(self, now: float) -> bool:
+        return not self.done() and now - self._begun > PATIENCE
+
+
+class _SaveAgain:
+    """The background task that saves again."""
+
+    def __init__(self) -> None:
+        #: Set to have it try at once, for the last time.
+        self.hurry = OneShotEvent()
+        #: Set when it has ended.
+        self.ended = OneShotEvent()
+
+
+class StoreGuard:
+    """Keeps tokens in a store.
+
+    A blocking store is called in daemon threads, one call at a time; a store that hangs is not called again until it
+    answers.
+
+    A token without a refresh token that was not saved costs another token request. A refresh token is lost with the
+    process, so it is saved again, with pauses between, until that succeeds, another replaces it, or its owner is
+    closed.
+
+    Args:
+        store: The store.
+        emit: Hears of its failures.
+        clock: The two clocks.
+    """
+
+    def __init__(self, store: TokenStore, *, emit: Emit, clock: Clock) -> None:
+        self._store = store
+        self._emit = emit
+        self._clock = clock
+        #: Guards the state of this object.
+        self._lock = ForkSafeLock()
+        #: Held while the store writes: a token that is saved again must not overwrite its successor.
+        self._writing = ForkSafeLock()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._last: _Call | None = None
+        #: The tokens with refresh tokens that are not saved yet, the latest of each key.
+        self._unsaved: dict[str, Token] = {}
+        self._is_down = False
+        self._task: _SaveAgain | None = None
+
+    @property
+    def has_claims(self) -> bool:
+        """Whether the store can say which process refreshes; see `ClaimingStore`."""
+        return hasattr(self._store, "claim")
+
+    async def load(self, key: str) -> Token | None:
+        """Return the token under the key, if there is a valid one."""
+        call = self._begin("load", lambda: self._store.load(key))
+        if call is None:
+            return None
+        if not await call.wait(PATIENCE):
+            self._degraded("load", f"no answer within {PATIENCE:g} s")
+            return None
+        token: Token | None = call.result()
+        if token is not None and not _is_sound(token, self._clock.wall()):
+            self._degraded("load", "it holds no valid token")
+            return None
+        return token
+
+    async def save(self, key: str, token: Token) -> None:
+        """Save the token under the key; wait for that only if it has a refresh token."""
+        self._reset_after_fork()
+        with self._lock:
+            self._unsaved.pop(key, None)
+            if token.refresh_token is not None:
+                self._unsaved[key] = token
+        call = self._begin("save", partial(self._save, key, token), partial(self._missed, key))
+        if call is not None and token.refresh_token is not None:
+            # The refresh token before it is forgotten only when this one is safe.
+            await call.wait(PATIENCE)
+
+    def delete(self, key: str) -> None:
+        """Delete the token under the key; nobody waits for it."""
+        self._reset_after_fork()
+        with self._lock:
+            self._unsaved.pop(key, None)
+        self._begin("delete", partial(self._write, self._store.delete, key))
+
+    async def claim(self, key: str, seconds: float) -> bool:
+        """Return whether this process refreshes the token; True if the store does not say."""
+        store: Any = self._store
+        call = self._begin("claim", lambda: store.claim(key, seconds))
+        if call is None:
+            return True
+        if not await call.wait(PATIENCE):
+            self._degraded("claim", f"no answer within {PATIENCE:g} s")
+            return True
+        return call.result() is not False
+
+    def release(self, key: str) -> None:
+        """Release a claim; nobody waits for it."""
+        store: Any = self._store
+        self._begin("release", lambda: store.release(key))
+
+    async def aclose(self, seconds: float) -> None:
+        """Wait for the calls under way, and save once more what was not saved; each for at most `seconds`."""
+        self._reset_after_fork()
+        if self._last is not None:
+            await self._last.wait(seconds)
+        if self._is_down and (task := self._save_again()) is not None:
+            task.hurry.set()
+            await task.ended.wait(seconds)
+
+    def _begin(
+        self, operation: str, call_store: Callable[[], Any], failed: Callable[[str], None] | None = None
+    ) -> _Call | None:
+        """Start a call of the store; return None if it still hangs in an earlier one."""
+        self._reset_after_fork()
+        failed = failed or partial(self._degraded, operation)
+        now = self._clock.monotonic()
+        call = _Call(call_store, failed, now)
+        if not self._store.blocking:
+            call.run()
+            return call
+        with self._lock:
+            before = self._last
+            hangs = before is not None and before.hangs(now)
+            if not hangs:
+                self._last = call
+        if hangs:
+            failed("it still hangs in an earlier call")
+            return None
+
+        def run() -> None:
+            if before is not None:  # one at a time, and in order
+                before.wait_sync()
+            call.run()
+
+        start_thread(run)
+        return call
+
+    def _degraded(self, operation: str, problem: str) -> None:
+        self._emit(StoreDegraded(operation=operation, problem=problem))
+
+    def _write(self, method: Callable[..., None], *args: Any) -> None:
+        with self._writing:
+            method(*args)
+
+    def _save(self, key: str, token: Token) -> None:
+        self._write(self._store.save, key, token)
+        self._saved(key, token)
+
+    def _saved(self, key: str, token: Token) -> None:
+        with self._lock:
+            if self._unsaved.get(key) is token:
+                del self._unsaved[key]
+            is_back = self._is_down and not self._unsaved
+            self._is_down = self._is_down and not is_back
+        if is_back:
+            self._emit(StoreRecovered(operation="save"))
+
+    def _missed(self, key: str, problem: str) -> None:
+        """Report a token that was not saved, and have it saved again if it is still worth that."""
+        with self._lock:
+            is_wanted = key in self._unsaved
+            was_down, self._is_down = self._is_down, self._is_down or is_wanted
+        if not was_down:
+            self._degraded("save", problem)
+        if is_wanted:
+            self._save_again()
+
+    def _save_again(self) -> _SaveAgain | None:
+        """Return the task that saves again, started if need be; None while the interpreter shuts down."""
+        with self._lock:
+            if self._task is None:
+                task = _SaveAgain()
+                try:
+                    # In an empty context: it outlives the request that began it.
+                    contextvars.Context().run(submit, partial(self._repeat, task))
+                except TokenError:
+                    return None
+                self._task = task
+            return self._task
+
+    async def _repeat(self, task: _SaveAgain) -> None:
+        pause, is_last = _AGAIN_FIRST, False
+        while not is_last:
+            is_last = await task.hurry.wait(pause)
+            pause = min(2 * pause, _AGAIN_MAX)
+            for key, token in list(self._unsaved.items()):
+                # Without an event: its failure was reported when it began.
+                call = self._begin("save", partial(self._resave, key, token), lambda _: None)
+                if call is not None:
+                    await call.wait()
+            with self._lock:
+                is_last = is_last or not self._unsaved
+                if is_last and self._task is task:
+                    self._task = None
+        task.ended.set()
+
+    def _resave(self, key: str, token: Token) -> None:
+        with self._writing:
+            if self._unsaved.get(key) is not token:
+                return
+            self._store.save(key, token)
+        self._saved(key, token)
+
+    def _reset_after_fork(self) -> None:
+        # The threads are in the parent, and so is what they have yet to save.
+        if self._pid != os.getpid():
+            self._reset()
+
+
+def _is_sound(stored: object, wall: float) -> bool:
+    """Whether a stored value is a token that may be used; anyone may have written it."""
+    if not isinstance(stored, Token) or not isinstance(stored.access_token, str):
+        return False
+    if not isinstance(stored.refresh_token, str | None) or not isinstance(stored.token_type, str):
+        return False
+    if not isinstance(stored.login_id, str | None):
+        return False
+    if stored.refresh_expires_in is not None and not _is_number(stored.refresh_expires_in):
+        return False
+    lifetime = 1.0 if stored.expires_in is None else stored.expires_in
+    return (
+        _VISIBLE.fullmatch(stored.access_token) is not None
+        and _is_number(lifetime)
+        and 0 < lifetime <= MAX_LIFETIME
+        and _is_number(stored.obtained_at)
+        and stored.obtained_at <= wall + _SKEW
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
