@@ -59,6 +59,7 @@ class Reason(enum.StrEnum):
     REVOKED = "revoked"
     UNKNOWN_TO_SERVER = "unknown-to-server"
     DEMANDED = "demanded"
+    AFTER_HANDSHAKE = "after-handshake"
     REFUSED = "refused"
     CLOSED_EARLY = "closed-early"
 
