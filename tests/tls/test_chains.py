@@ -6,6 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from seic import CertificateError, CertificateWarning, ClientCertificate, Reason, create_ssl_context
+from tests._support.pkcs12 import store_of
 from tests._support.pki import DAY, NOW, PASSPHRASE, Minted, authority, mint, server
 from tests._support.tls_servers import TlsServer, call
 
@@ -85,13 +86,15 @@ OLD_KEY, NEW_KEY, NEWEST_KEY = (
         pytest.param((OLD_KEY, NEW_KEY, NEWEST_KEY), NEW_KEY, id="all"),
     ],
 )
-@pytest.mark.parametrize("form", ["pairs", "separate", "encrypted"])
+@pytest.mark.parametrize("form", ["pairs", "separate", "encrypted", "PKCS#12"])
 def test_of_several_pairs_the_valid_one_that_ends_last_is_ours(
     form: str, held: tuple[Minted, ...], ours: Minted
 ) -> None:
     """A renewal has another key. The warning names the rest."""
     for order in (held, held[::-1]):
-        if form == "pairs":
+        if form == "PKCS#12":
+            certificate = ClientCertificate.load(store_of(*order), password=PASSPHRASE)
+        elif form == "pairs":
             certificate = ClientCertificate.load(b"".join(one.pair for one in order))
         else:
             password = PASSPHRASE if form == "encrypted" else None

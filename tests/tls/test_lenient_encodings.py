@@ -11,45 +11,21 @@ import pytest
 from cryptography import x509
 
 from seic import CertificateError, CertificateWarning, ClientCertificate, Reason, create_ssl_context
+from tests._support.pkcs12 import content_of, element, split
 from tests._support.pki import DAY, NOW, Minted, authority, mint, openssl, server
 from tests._support.tls_servers import TlsServer, call
 
 
-def _length(size: int) -> bytes:
-    return bytes([size]) if size < 0x80 else b"\x82" + size.to_bytes(2, "big")
-
-
-def _element(tag: int, content: bytes) -> bytes:
-    return bytes([tag]) + _length(len(content)) + content
-
-
-def _split(data: bytes) -> list[bytes]:
-    found = []
-    while data:
-        size, head = data[1], 2
-        if size >= 0x80:
-            head += size & 0x7F
-            size = int.from_bytes(data[2:head], "big")
-        found.append(data[: head + size])
-        data = data[head + size :]
-    return found
-
-
-def _content(element: bytes) -> bytes:
-    head = 2 + (element[1] & 0x7F if element[1] >= 0x80 else 0)
-    return element[head:]
-
-
 def _resigned(minted: Minted, change: Callable[[bytes], bytes]) -> bytes:
     """The DER of a certificate whose fields are changed, signed again by its issuer."""
-    body, algorithm, _ = _split(_content(minted.der))
-    changed = _element(0x30, change(_content(body)))
+    body, algorithm, _ = split(content_of(minted.der))
+    changed = element(0x30, change(content_of(body)))
     signer = (minted.issuer or minted).key
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
 
     signature = signer.sign(changed, ec.ECDSA(hashes.SHA256()))
-    return _element(0x30, changed + algorithm + _element(0x03, b"\0" + signature))
+    return element(0x30, changed + algorithm + element(0x03, b"\0" + signature))
 
 
 def _replace(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
@@ -58,9 +34,9 @@ def _replace(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
         if len(old) == len(new):
             return fields.replace(old, new)
         # The lengths of what encloses it change: only the extensions hold it.
-        *others, extensions = _split(fields)
-        listed = [_element(0x30, _content(one).replace(old, new)) for one in _split(_content(_content(extensions)))]
-        return b"".join(others) + _element(0xA3, _element(0x30, b"".join(listed)))
+        *others, extensions = split(fields)
+        listed = [element(0x30, content_of(one).replace(old, new)) for one in split(content_of(content_of(extensions)))]
+        return b"".join(others) + element(0xA3, element(0x30, b"".join(listed)))
 
     return change
 
@@ -213,9 +189,9 @@ def test_a_time_in_another_form_is_read(root: Minted) -> None:
     begin = NOW - 2 * DAY
 
     def change(fields: bytes) -> bytes:
-        parts = _split(fields)
-        times = [_element(0x17, f"{begin:%y%m%d%H%M}+0130".encode()), *_split(_content(parts[4]))[1:]]
-        parts[4] = _element(0x30, b"".join(times))
+        parts = split(fields)
+        times = [element(0x17, f"{begin:%y%m%d%H%M}+0130".encode()), *split(content_of(parts[4]))[1:]]
+        parts[4] = element(0x30, b"".join(times))
         return b"".join(parts)
 
     certificate = ClientCertificate.load(_resigned(minted, change), key=minted.key_pem)

@@ -37,6 +37,7 @@ from seic._tls.encoding import (
     is_truncated,
     pem_blocks,
     pkcs7_certificates,
+    pkcs12_keys,
     unwrap,
 )
 from seic._tls.facts import CertificateFacts
@@ -276,6 +277,10 @@ def _decode_pkcs12(data: bytes, decoded: DecodedFile, get_passphrase: GetPassphr
     if store.key is not None:
         key = store.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         decoded.keys.append(EncryptedKey(label=label, data=key, from_pkcs12=was_encrypted))
+    # cryptography returns the first key only.
+    with contextlib.suppress(ValueError, IndexError):
+        keys = pkcs12_keys(data)
+        decoded.keys += [EncryptedKey(label=label, data=key) for key in keys if len(keys) > 1]
 
 
 def _damaged(der: bytes, label: str, what: str) -> CertificateError:

@@ -30,6 +30,9 @@ _BEGIN_UTF16 = _BEGIN.decode().encode("utf-16-le")
 _SEQUENCE = b"\x30"
 # A length byte from here on counts, in its low bits, the bytes of the length that follow it (X.690 §8.1.3.5).
 _LONG_FORM = 0x80
+# The content type data, 1.2.840.113549.1.7.1 (RFC 2315 §14), and the bags of keys (RFC 7292 §4.2.1 and §4.2.2).
+_DATA = bytes.fromhex("06092a864886f70d010701")
+_KEY_BAGS = tuple(bytes.fromhex("060b2a864886f70d010c0a01") + bytes([last]) for last in (1, 2))
 # The implicit tag of a SignedData's certificates.
 _CERTIFICATES_TAG = 0xA0
 # The bytes of the longest tag and length.
@@ -186,6 +189,29 @@ def pkcs7_certificates(data: bytes) -> list[bytes]:
     held = elements(elements(signed.content)[0].content)
     listed = [part.content for part in held if part.tag == _CERTIFICATES_TAG]
     return [one.whole for one in elements(listed[0])]
+
+
+def pkcs12_keys(data: bytes) -> list[bytes]:
+    """Return the private keys of a PKCS#12 file as PKCS#8, encrypted or not, that are not encrypted once more.
+
+    Raises:
+        ValueError, IndexError: It is no PKCS#12 file, or has no definite lengths.
+    """
+    safes = elements(_octets(elements(elements(data)[0].content)[1]))[0]
+    found = []
+    for safe in elements(safes.content):
+        if elements(safe.content)[0].whole != _DATA:
+            continue
+        for bag in elements(elements(_octets(safe))[0].content):
+            kind, value = elements(bag.content)[:2]
+            if kind.whole in _KEY_BAGS:
+                found.append(value.content)
+    return found
+
+
+def _octets(content_info: Element) -> bytes:
+    # The content of a ContentInfo of type data (RFC 2315 §8).
+    return elements(elements(content_info.content)[1].content)[0].content
 
 
 def public_key_algorithm(public_key: bytes) -> bytes:
