@@ -205,7 +205,7 @@ def _is_taken_by_openssl(der: bytes) -> bool:
     # cryptography is stricter. The library that connects decides.
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=der)
-    except ssl.SSLError:
+    except (ssl.SSLError, ValueError):  # a ValueError for no data at all
         return False
     return True
 
