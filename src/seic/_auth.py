@@ -11,7 +11,7 @@ import httpx
 from seic._auth_flow import AuthFlow
 from seic._concurrency import run_in_thread
 from seic._config import Config, network_of, refresh_policy_of
-from seic._events import CertificateRotated, Event
+from seic._event_types import CertificateRotated, Event
 from seic._listeners import Listener, Listeners
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
@@ -86,6 +86,7 @@ class OAuth2Auth(AuthFlow):
             memory=shared_memory(config.store_key(None), store=config.store, transport=transport),
         )
         self._init_flow(config, source=source, identity=identity, emit=self._listeners.emit, clock=clock)
+        self._name_sender = transports.name_sender
 
     def __repr__(self) -> str:
         kind = type(self)

@@ -7,7 +7,7 @@ across a `yield`, since httpx may close the generator from another task.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -17,7 +17,7 @@ from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefi
 from seic._api.dpop_signer import DPoPSigner
 from seic._api.replay import NOT_REPLAYED, ReplayableBody
 from seic._config import Config
-from seic._events import Emit, RequestNotRetried, RequestRetried
+from seic._event_types import Emit, RequestNotRetried, RequestRetried
 from seic._identity import Identity
 from seic._oauth.challenges import is_token_rejected
 from seic._oauth.redact import credentials_of, find_tracking_id
@@ -65,6 +65,9 @@ class _Attached:
 class AuthFlow(_Auth):
     """Attaches tokens to requests, and decides which request to retry."""
 
+    #: Has token requests send the `User-Agent` of a request.
+    _name_sender: Callable[[Mapping[str, str]], None]
+
     # Not a constructor: its private types would be part of the public interface of a subclass.
     def _init_flow(
         self, config: Config, *, source: CachingTokenSource, identity: Identity, emit: Emit, clock: Clock
@@ -90,7 +93,7 @@ class AuthFlow(_Auth):
         cached = self._cache.token
         now, wall = self._monotonic(), self._wall()
         if now >= cached.renew_at or now >= cached.idle_at or wall >= cached.wall_until:
-            cached = await self._get()
+            cached = await self._get(request.headers)
         self._attach(request, cached, self._async_trace)
         body = None
         if request.stream.__class__ not in _IN_MEMORY:
@@ -119,7 +122,8 @@ class AuthFlow(_Auth):
         self._check_hops(replay, response)
         self._after_replay(response, cached, now, wall)
 
-    async def _get(self) -> CachedToken:
+    async def _get(self, headers: Mapping[str, str]) -> CachedToken:
+        self._name_sender(headers)
         # The store key of the token includes the certificate.
         await self._identity.ready()
         return await self._source.get()
@@ -130,6 +134,7 @@ class AuthFlow(_Auth):
         cached = self._cache.token
         now, wall = self._monotonic(), self._wall()
         if now >= cached.renew_at or now >= cached.idle_at or wall >= cached.wall_until:
+            self._name_sender(request.headers)
             cached = self._source.get_sync()
         self._attach(request, cached, self._blocking_trace)
         body = None

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import attrs
 
 from seic._errors import FieldError
-from seic._oauth.json_body import DefectiveDocument, read_document
+from seic._oauth.json_body import JsonBodyError, read_document
 
 #: The platform's subcode for "logged out as the same user is logged in elsewhere".
 LOGGED_IN_ELSEWHERE = "018"
@@ -53,7 +53,7 @@ def read_error(body: bytes) -> ErrorBody | None:
     """Return the error of a body; None if it is in no known form."""
     try:
         return error_in(read_document(body))
-    except DefectiveDocument:
+    except JsonBodyError:
         return None
 
 

@@ -13,7 +13,7 @@ from seic._errors import InvalidTokenResponse, TokenEndpointUnavailable, TokenRe
 from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, error_in
-from seic._oauth.json_body import DefectiveDocument, read_document
+from seic._oauth.json_body import JsonBodyError, read_document
 from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize
 
 # The members of a reply that are secrets, and their minimum length: a shorter value is not a token.
@@ -100,23 +100,23 @@ class Reply:
         return 200 <= self.status < 300
 
     @cached_property
-    def document(self) -> dict[str, object] | DefectiveDocument:
+    def document(self) -> dict[str, object] | JsonBodyError:
         """The JSON object of the body, or the reason why there is none."""
         # Returned and not chained: the defect may quote a name from the reply, unsanitized.
         try:
             return read_document(self.body)
-        except DefectiveDocument as defect:
+        except JsonBodyError as defect:
             return defect.with_traceback(None)
 
     @cached_property
     def error(self) -> ErrorBody | None:
         """The error that the body carries; None if it is in no known form."""
-        return None if isinstance(self.document, DefectiveDocument) else error_in(self.document)
+        return None if isinstance(self.document, JsonBodyError) else error_in(self.document)
 
     @cached_property
     def secret_values(self) -> Collection[str]:
         """The secrets of the request, and the tokens in the reply."""
-        if isinstance(self.document, DefectiveDocument):
+        if isinstance(self.document, JsonBodyError):
             return self.secrets
         values = [self.document.get(name) for name in _TOKENS]
         tokens = [value for value in values if isinstance(value, str) and len(value) >= _SHORTEST_TOKEN]
@@ -206,7 +206,7 @@ def read_success(reply: Reply) -> Mapping[str, object]:
         InvalidTokenResponse: The body is none, or it is an error in spite of the status.
     """
     document = reply.document
-    if isinstance(document, DefectiveDocument):
+    if isinstance(document, JsonBodyError):
         member = reply.sanitize(document.member, MAX_WORDS)
         reply.invalid(document.problem if member is None else f"{member} {document.problem}")
     # With a token only `error` counts: some servers say `"code": 0, "message": "success"`. A token that comes with an

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from seic._tls.encoding import Element, elements
+from seic._tls.encoding import Element, element_at, elements
 
 _VERSION, _EXTENSIONS = 0xA0, 0xA3
 _BOOLEAN, _UTC_TIME = 0x01, 0x17
@@ -96,7 +96,7 @@ class CertificateFields:
         if bits is None:
             return True
         try:
-            flags = elements(bits)[0].content[1:2]
+            flags = element_at(bits).content[1:2]
         except (ValueError, IndexError):
             return True
         return not flags or bool(flags[0] & (_DIGITAL_SIGNATURE | _KEY_AGREEMENT))
@@ -132,14 +132,14 @@ class CertificateFields:
     def _key_id(issuer: CertificateFields) -> bytes | None:
         value = issuer._extensions.get(_SUBJECT_KEY_ID)
         try:
-            return None if value is None else elements(value)[0].content
+            return None if value is None else element_at(value).content
         except (ValueError, IndexError):
             return None
 
     def _extension(self, kind: str) -> list[Element]:
         # The members of an extension that is a SEQUENCE.
         try:
-            return elements(elements(self._extensions[kind])[0].content)
+            return elements(element_at(self._extensions[kind]).content)
         except (KeyError, ValueError, IndexError):
             return []
 
@@ -151,7 +151,7 @@ def read_fields(der: bytes) -> CertificateFields:
         ValueError: It is no certificate, or the fields cannot be found.
     """
     try:
-        body = elements(elements(elements(der)[0].content)[0].content)
+        body = elements(element_at(element_at(der).content).content)
         fields = body[1:] if body[0].tag == _VERSION else body
         serial, _, issuer, validity, subject, key = fields[:6]
         begin, end = elements(validity.content)[:2]
@@ -163,7 +163,7 @@ def read_fields(der: bytes) -> CertificateFields:
             not_before=_time(begin),
             not_after=_time(end),
             public_key=key.whole,
-            extensions={} if listed is None else dict(map(_extension, elements(elements(listed)[0].content))),
+            extensions={} if listed is None else dict(map(_extension, elements(element_at(listed).content))),
         )
     except (IndexError, OverflowError):
         raise ValueError("a field is missing") from None

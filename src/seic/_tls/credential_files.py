@@ -16,7 +16,7 @@ import attrs
 
 from seic._errors import CertificateError, ConfigurationError
 from seic._files import read_regular_file
-from seic._model.secrecy import HIDDEN, Unpicklable
+from seic._model.secret import HIDDEN, Unpicklable
 from seic._tls.reasons import Reason, certificate_error
 
 #: A path, PEM text, or the bytes themselves.

@@ -25,8 +25,9 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
 
 from seic._errors import CertificateError
-from seic._model.secrecy import Unpicklable
+from seic._model.secret import Unpicklable
 from seic._tls.certificate_fields import CertificateFields, read_fields
+from seic._tls.certificate_info import CertificateInfo
 from seic._tls.credential_files import CredentialFile, GetPassphrase, Material, Passphrase, PassphraseInput
 from seic._tls.encoding import (
     PemBlock,
@@ -40,9 +41,8 @@ from seic._tls.encoding import (
     pkcs12_keys,
     unwrap,
 )
-from seic._tls.facts import CertificateFacts
 from seic._tls.private_key import UNPARSABLE, EncryptedKey, decrypt_pkcs12
-from seic._tls.reasons import Reason, certificate_error
+from seic._tls.reasons import Reason, certificate_error, without_foreign_warnings
 
 #: A certificate request and a bare public key in `DecodedFile.others`.
 REQUEST = "certificate request"
@@ -60,7 +60,7 @@ _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 class DecodedCertificate:
     """A certificate's facts and fields, and the certificate as cryptography has it, if it takes it."""
 
-    facts: CertificateFacts
+    facts: CertificateInfo
     fields: CertificateFields = attrs.field(eq=False)
     _x509: x509.Certificate | None = attrs.field(eq=False)
 
@@ -109,6 +109,7 @@ class DecodedKey(Unpicklable):
     was_encrypted: bool
 
 
+@without_foreign_warnings
 def read_private_key(material: Material, password: PassphraseInput | None) -> DecodedKey:
     """Read a private key of any format and kind.
 
@@ -291,9 +292,9 @@ def _damaged(der: bytes, label: str, what: str) -> CertificateError:
     return certificate_error(Reason.UNKNOWN_FORMAT, label, f"{what} is damaged; copy the whole file again")
 
 
-def _facts(der: bytes, fields: CertificateFields, certificate: x509.Certificate | None) -> CertificateFacts:
+def _facts(der: bytes, fields: CertificateFields, certificate: x509.Certificate | None) -> CertificateInfo:
     serial_number = f"{fields.serial_number:X}"
-    return CertificateFacts(
+    return CertificateInfo(
         der=der,
         subject=fields.subject.text,
         common_name=fields.subject.common_name,

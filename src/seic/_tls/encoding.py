@@ -170,13 +170,23 @@ def elements(data: bytes) -> list[Element]:
     """
     found, start = [], 0
     while start < len(data):
-        size, length = _header(data[start : start + _LONGEST_HEADER])
-        content, end = start + size, start + size + length
-        if end > len(data) or content > len(data) or data[start] & 0x1F == 0x1F or data[start + 1] == _LONG_FORM:
-            raise ValueError("the DER is malformed")
-        found.append(Element(data[start], data[content:end], data[start:end]))
-        start = end
+        element = element_at(data, start)
+        found.append(element)
+        start += len(element.whole)
     return found
+
+
+def element_at(data: bytes, start: int = 0) -> Element:
+    """Return the DER element at a position, by default the first.
+
+    Raises:
+        ValueError: As for `elements`, or the data ends before it.
+    """
+    size, length = _header(data[start : start + _LONGEST_HEADER])
+    content, end = start + size, start + size + length
+    if end > len(data) or content > len(data) or data[start] & 0x1F == 0x1F or data[start + 1] == _LONG_FORM:
+        raise ValueError("the DER is malformed")
+    return Element(data[start], data[content:end], data[start:end])
 
 
 def pkcs7_certificates(data: bytes) -> list[bytes]:
@@ -185,8 +195,8 @@ def pkcs7_certificates(data: bytes) -> list[bytes]:
     Raises:
         ValueError, IndexError: It is none, or has none.
     """
-    _, signed = elements(elements(first_element(data))[0].content)
-    held = elements(elements(signed.content)[0].content)
+    _, signed = elements(element_at(first_element(data)).content)
+    held = elements(element_at(signed.content).content)
     listed = [part.content for part in held if part.tag == _CERTIFICATES_TAG]
     return [one.whole for one in elements(listed[0])]
 
@@ -197,12 +207,12 @@ def pkcs12_keys(data: bytes) -> list[bytes]:
     Raises:
         ValueError, IndexError: It is no PKCS#12 file, or has no definite lengths.
     """
-    safes = elements(_octets(elements(elements(data)[0].content)[1]))[0]
+    safes = element_at(_octets(elements(element_at(data).content)[1]))
     found = []
     for safe in elements(safes.content):
-        if elements(safe.content)[0].whole != _DATA:
+        if element_at(safe.content).whole != _DATA:
             continue
-        for bag in elements(elements(_octets(safe))[0].content):
+        for bag in elements(element_at(_octets(safe)).content):
             kind, value = elements(bag.content)[:2]
             if kind.whole in _KEY_BAGS:
                 found.append(value.content)
@@ -211,17 +221,17 @@ def pkcs12_keys(data: bytes) -> list[bytes]:
 
 def _octets(content_info: Element) -> bytes:
     # The content of a ContentInfo of type data (RFC 2315 §8).
-    return elements(elements(content_info.content)[1].content)[0].content
+    return element_at(elements(content_info.content)[1].content).content
 
 
 def public_key_algorithm(public_key: bytes) -> bytes:
     """Return the AlgorithmIdentifier of a SubjectPublicKeyInfo, with its parameters (RFC 5280 §4.1.2.7)."""
-    return elements(elements(public_key)[0].content)[0].whole
+    return element_at(element_at(public_key).content).whole
 
 
 def replace_key_algorithm(key: bytes, algorithm: bytes) -> bytes:
     """Return a PKCS#8 key (RFC 5958 §2) with another AlgorithmIdentifier."""
-    version, _, content = elements(elements(key)[0].content)[:3]
+    version, _, content = elements(element_at(key).content)[:3]
     body = version.whole + algorithm + content.whole
     # An RSA key always needs the long form of the length.
     size = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")

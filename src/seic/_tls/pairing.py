@@ -19,13 +19,19 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from seic._errors import CertificateError
-from seic._model.secrecy import Unpicklable
+from seic._model.secret import Unpicklable
+from seic._tls.certificate_info import CertificateInfo
 from seic._tls.credential_files import CredentialFile, CredentialFiles, GetPassphrase
 from seic._tls.decode import PUBLIC_KEY, REQUEST, DecodedCertificate, DecodedFile, decode
 from seic._tls.encoding import public_key_algorithm, replace_key_algorithm
-from seic._tls.facts import CertificateFacts
 from seic._tls.private_key import EncryptedKey, TlsKey
-from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
+from seic._tls.reasons import (
+    CertificateWarning,
+    Reason,
+    certificate_error,
+    certificate_warning,
+    without_foreign_warnings,
+)
 
 #: The most certificates that a warning names.
 _MAX_NAMED = 5
@@ -46,8 +52,8 @@ class KeyPair(Unpicklable):
     """
 
     label: str
-    leaf: CertificateFacts
-    chain: tuple[CertificateFacts, ...]
+    leaf: CertificateInfo
+    chain: tuple[CertificateInfo, ...]
     key: bytes
     warnings: tuple[CertificateWarning, ...]
 
@@ -66,6 +72,7 @@ class _Candidate(Unpicklable):
         return _problem_of(self.leaf) is None
 
 
+@without_foreign_warnings
 def read_key_pair(files: CredentialFiles) -> KeyPair:
     """Read, decrypt and match the files of a client certificate.
 
@@ -204,7 +211,7 @@ def _pkcs8(chosen: _Candidate) -> bytes:
     return replace_key_algorithm(der, algorithm) if _RSASSA_PSS in algorithm else der
 
 
-def _likely_client(decoded: DecodedFile) -> CertificateFacts:
+def _likely_client(decoded: DecodedFile) -> CertificateInfo:
     # If no key matches, errors name the certificate that the user most likely means: the first of no authority.
     facts = next((one.facts for one in decoded.certificates if not one.facts.is_ca), None)
     return facts or _refuse_as_ca(decoded.certificates[0].facts, decoded.label)
@@ -214,7 +221,7 @@ def _public_bytes(key: PublicKeyTypes) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _refuse_as_ca(facts: CertificateFacts, label: str) -> NoReturn:
+def _refuse_as_ca(facts: CertificateInfo, label: str) -> NoReturn:
     raise certificate_error(
         Reason.IS_A_CA,
         label,
@@ -291,7 +298,7 @@ def _is_open_to_others(mode: int, owner: int) -> bool:
 
 
 def _warn_of_several(
-    matching: list[_Candidate], chosen: CertificateFacts, unreadable: list[CertificateError], label: str
+    matching: list[_Candidate], chosen: CertificateInfo, unreadable: list[CertificateError], label: str
 ) -> Iterable[CertificateWarning]:
     others = {one.leaf.facts for one in matching} - {chosen}
     rest = [
@@ -322,7 +329,7 @@ def _warn_of_gap(
         yield certificate_warning(Reason.CHAIN_BROKEN, label, text)
 
 
-def _warn_of_self_signed_ca(facts: CertificateFacts, label: str) -> Iterable[CertificateWarning]:
+def _warn_of_self_signed_ca(facts: CertificateInfo, label: str) -> Iterable[CertificateWarning]:
     if facts.is_ca:
         text = (
             f"the certificate ({facts.summary}) is self-signed and marked as an authority; it works only with servers "

@@ -7,7 +7,7 @@ import re
 import ssl
 from typing import Any
 
-from seic._tls.facts import clock_says, format_time
+from seic._tls.certificate_info import clock_says, format_time
 from seic._tls.reasons import Reason
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h, as in `SSLCertVerificationError.verify_code`.
