@@ -285,7 +285,7 @@ class CachingTokenSource:
         if (pending := self.cache.pending) is not None and pending.is_here:
             # It cannot end while its event loop is blocked here.
             self._cancel(pending)
-        elif pending is not None or self._guard is not None:
+        elif pending is not None or (self._guard is not None and self._guard.is_busy):
             run(self.aclose, seconds=10 * _CLOSING)
         self._memory.release()
 
