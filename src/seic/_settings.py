@@ -19,7 +19,19 @@ from seic._model.secret import Unpicklable
 from seic._oauth.assertion_auth import ClientSecretJwt
 from seic._oauth.client_auth import ClientSecretBasic, ClientSecretPost, client_authentication_of
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
-from seic._setting_names import NAMES, PATHS, PATHS_OR_PEM, PREFIX, PROFILE, SECRETS, hint_for_unknown, refuse_unknown
+from seic._setting_names import (
+    NAMES,
+    PATHS,
+    PATHS_OR_PEM,
+    PREFIX,
+    PROFILE,
+    SECRETS,
+    SETTING_OF_FIELD,
+    SETTINGS_OF_ARGUMENT,
+    hint_for_unknown,
+    refuse_unknown,
+    with_setting_names,
+)
 from seic._tls.certificate import ClientCertificate
 from seic._tls.credential_files import given_as_text, is_material
 from seic._tls.reasons import Reason
@@ -48,28 +60,6 @@ _REPLACES = {
     **{f"{secret}_file": (secret,) for secret in SECRETS},
     "certificate": ("certificate_key", "certificate_password", "certificate_password_file"),
     "environment": ("api_host", "mtls_host"),
-}
-#: The setting of each field that `Config` and its values validate.
-_SETTING_OF_FIELD = {
-    "environment": "environment",
-    "client_id": "client_id",
-    "client_secret": "client_secret",
-    "grant.username": "username",
-    "grant.password": "password",
-    "ca": "ca",
-    "hosts": "api_host",
-    "hosts.api": "api_host",
-    "hosts.mtls": "mtls_host",
-}
-#: Arguments in messages, and the settings that a user of variables or a file sets instead.
-_SETTINGS_OF_ARGUMENT = {
-    "hosts=seic.Hosts(api=..., mtls=...)": ("api_host", "mtls_host"),
-    "hosts=seic.Hosts(api=...)": ("api_host",),
-    "hosts=seic.Hosts(mtls=...)": ("mtls_host",),
-    "certificate=...": ("certificate",),
-    "key=...": ("certificate_key",),
-    "password=...": ("certificate_password",),
-    "ca=...": ("ca",),
 }
 
 
@@ -106,16 +96,10 @@ class ConfigArguments(Unpicklable):
             name = self.names.get(field)
             if name is None:
                 raise
-            text = f"{name}{_replace(error.message.removeprefix(field), self.remedies)}"
+            text = f"{name}{with_setting_names(error.message.removeprefix(field), self.remedies)}"
             if isinstance(error, CertificateError):
                 raise CertificateError(text, path=error.path, reason=error.reason, field=name) from None
             raise ConfigurationError(text, field=name) from None
-
-
-def _replace(text: str, words: Mapping[str, str]) -> str:
-    for word, replacement in words.items():
-        text = text.replace(word, replacement)
-    return text
 
 
 def read_environment(environ: Mapping[str, str], *, given: Mapping[str, Any] | None = None) -> ConfigArguments:
@@ -247,7 +231,7 @@ class _ArgumentReader:
             "store": self._store,
         }
         arguments = {name: read() for name, read in readers.items() if name not in self._given}
-        fields = {field: setting for field, setting in _SETTING_OF_FIELD.items() if self._reads(field)}
+        fields = {field: setting for field, setting in SETTING_OF_FIELD.items() if self._reads(field)}
         return ConfigArguments(
             {name: value for name, value in arguments.items() if value is not None},
             names={field: self._name_of(setting) for field, setting in fields.items()},
@@ -259,8 +243,10 @@ class _ArgumentReader:
 
     def _remedies(self) -> dict[str, str]:
         return {
-            argument: " and ".join(self._name_of(setting) for setting in settings)
-            for argument, settings in _SETTINGS_OF_ARGUMENT.items()
+            words: " and ".join(self._name_of(setting) for setting in settings)
+            for argument, places in SETTINGS_OF_ARGUMENT.items()
+            if argument not in self._given
+            for words, settings in places.items()
         }
 
     def _name_of(self, setting: str) -> str:
@@ -345,7 +331,7 @@ class _ArgumentReader:
         elif key is not None and error.path in (key, given_as_text("key")):
             setting = "certificate_key"
         name = self._name_of(setting)
-        text = f"{name}: {_replace(error.message, self._remedies())}"
+        text = f"{name}: {with_setting_names(error.message, self._remedies())}"
         return CertificateError(text, path=error.path, reason=error.reason, field=name)
 
     def _ca(self) -> str | bytes | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import ssl
+from collections.abc import Mapping
 from typing import Any, TypeAlias, TypeVar
 from urllib.request import getproxies_environment
 
@@ -51,16 +52,25 @@ class Network(Unpicklable):
         local_address: The local address of connections; None for the system's choice.
         trust_env: Whether `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` apply.
         shown_for: The origin that the repr is about; None for none.
+        setting_names: The variables or keys that the user sets, by the argument that hints about a failed connection
+            name, such as `ca=...`.
     """
 
     proxy: httpx.Proxy | None = None
     local_address: str | None = None
     trust_env: bool = True
     shown_for: Origin | None = None
+    setting_names: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
     @classmethod
     def of(
-        cls, *, proxy: ProxyLike | None, local_address: str | None, trust_env: bool, shown_for: Origin | None = None
+        cls,
+        *,
+        proxy: ProxyLike | None,
+        local_address: str | None,
+        trust_env: bool,
+        shown_for: Origin | None = None,
+        setting_names: Mapping[str, str] | None = None,
     ) -> Network:
         """Validate a user's settings.
 
@@ -80,7 +90,13 @@ class Network(Unpicklable):
                 "one of them",
                 field="local_address",
             )
-        return cls(proxy=parsed, local_address=local_address, trust_env=trust_env, shown_for=shown_for)
+        return cls(
+            proxy=parsed,
+            local_address=local_address,
+            trust_env=trust_env,
+            shown_for=shown_for,
+            setting_names=setting_names or {},
+        )
 
     def check(self, origin: Origin) -> None:
         """Refuse an http origin with a configured proxy, which could read the credentials.
