@@ -63,7 +63,7 @@ class _Console(code.InteractiveConsole):
 
     def runcode(self, code: CodeType) -> None:
         """Run a statement; one with `await` in an event loop, as `python -m asyncio` does."""
-        result = eval(code, self.locals)  # type: ignore[arg-type]  # noqa: S307 - the documents of the project
+        result = eval(code, self.locals)  # noqa: S307 - the documents of the project
         if inspect.iscoroutine(result):
             asyncio.run(result)
 
