@@ -102,6 +102,19 @@ def test_the_certificate_of_logins_counts_like_a_clients(left: float, status: in
     assert reply.json()["logins"]["seic"]["certificate"]["status"] == ("pass" if word == "idle" else word)
 
 
+def test_unused_logins_do_not_hide_that_a_client_works(gateway: FakeGateway) -> None:
+    """An application whose users sleep is ready."""
+    logins = logins_of(FakePlatform())
+    run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway, warm=True)
+    with site_of(logins, run) as browser:
+        document = browser.get("/ready").json()
+        page = browser.get("/ready", headers=BROWSER).text
+
+    assert document["status"] == document["clients"]["default"]["status"] == "pass"
+    assert document["logins"]["seic"]["status"] == "idle"
+    assert "Not everything below has been tried yet." in page
+
+
 def test_clients_and_logins_are_reported_together(gateway: FakeGateway) -> None:
     """Each has its name, the worst decides; a mounted application reports the same."""
     logins = logins_of(FakePlatform(), certificate=certificate(left=1))

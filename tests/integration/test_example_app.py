@@ -151,8 +151,8 @@ def test_a_login_in_a_browser(tmp_path: Path) -> None:
         browser.click("#logout")
         assert browser.url.startswith(f"{stage.gateway.api_url}/v2/oauth/")
         # Before the next login there is only its own cookie, and no session.
-        (cookie,) = set(browser.cookies()) - {"__Host-seic-sandbox"}
-        assert cookie.startswith("__Host-seic-login-")
+        (name,) = set(browser.cookies()) - {"__Host-seic-sandbox"}
+        assert name.startswith("__Host-seic-login-")
 
 
 def test_the_example_runs_on_one_machine(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_the_page_shows_the_readiness(tmp_path: Path) -> None:
     with staged(tmp_path) as stage, Browser(tmp_path / "profile") as browser:
         browser.open(f"{stage.url}/ready")
 
-        assert "Ready" in browser.text
+        assert "Not tried yet" in browser.text
         assert "days left" in browser.text
         # The content security policy of the page allows its own style.
         assert browser.run("getComputedStyle(document.querySelector('section')).borderRadius") == "14.4px"

@@ -39,7 +39,7 @@ def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = 
     The status is 200, or 503 if a client cannot work: there is no valid token and the last request for one failed, or
     the client certificate is about to expire. Failing logins are a warning, because users who are logged in are not
     affected. A certificate that expires soon is a warning first (`ClientCertificate.expires_soon`). Before the first
-    token request the status is 200 and the word is `idle`: nothing is known yet. The body is JSON, or a page for
+    token request the status is 200 and the word is `idle`: nothing has been tried yet. The body is JSON, or a page for
     browsers, with the cause and the remedy of each problem; it reveals no host, account, subject or secret.
 
     The route does not wait for tokens. If a missing token makes it fail, it requests one in the background, because an
@@ -70,7 +70,11 @@ def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = 
 
 
 def _respond(request: Request, clients: Sequence[ClientHealth]) -> Response:
-    health = max((client.health for client in clients), default=Health.PASS)
+    healths = [client.health for client in clients]
+    health = max(healths, default=Health.PASS)
+    if health is Health.IDLE and Health.PASS in healths:
+        # Something has worked and nothing has failed. Logins that nobody uses tonight are normal.
+        health = Health.PASS
     clients = sorted(clients, key=lambda client: -client.health)
     as_of, worker = dt.datetime.now(dt.UTC), os.getpid()
     status = 503 if health is Health.FAIL else 200

@@ -15,7 +15,7 @@ from seic.fastapi._remedies import Trouble, troubles_of
 
 _TITLES = {
     Health.PASS: ("Ready", "Every client can call its provider."),
-    Health.IDLE: ("Not tried yet", "Nothing is known to fail, but not every client has requested a token yet."),
+    Health.IDLE: ("Not tried yet", "No token has been requested yet, so nothing is known."),
     Health.WARN: ("Ready, with a warning", "Requests work. Something needs attention."),
     Health.FAIL: ("Not ready", "A client cannot call its provider, or soon will not be able to."),
 }
@@ -34,6 +34,8 @@ def render_readiness(health: Health, clients: Sequence[ClientHealth], *, as_of: 
         worker: The process that reports them; each has its own clients and tokens.
     """
     title, summary = _TITLES[health]
+    if health is Health.PASS and any(client.health is Health.IDLE for client in clients):
+        summary = "Nothing fails. Not everything below has been tried yet."
     troubles = "".join(_trouble(client, trouble) for client in clients for trouble in troubles_of(client))
     sections = "".join(_section(client) for client in clients)
     footer = (
