@@ -152,3 +152,22 @@ def test_the_child_does_not_speak_on_its_parents_connections(root: Minted, tmp_p
         for _ in range(2):
             assert in_child(call) == "200"
             assert call() == 200
+
+
+def test_the_child_watches_its_certificate_by_itself(root: Minted, tmp_path: Path) -> None:
+    """The watching thread stayed in the parent: the child's first call starts another."""
+    disk, new = PairOnDisk(tmp_path / "pair", mint(issuer=root)), mint(issuer=root, key="rsa", number=6)
+    with (
+        Edge(tmp_path / "nginx", root) as edge,
+        seic.Client(settings_for(edge, root, certificate=disk.load())) as client,
+    ):
+        assert client.get("/").status_code == 200
+
+        def follow() -> bool:
+            rotated = threading.Event()
+            client.listen(lambda event: rotated.set() if isinstance(event, seic.events.CertificateRotated) else None)
+            assert client.get("/").status_code == 200
+            disk.put(new)
+            return rotated.wait(10) and client.get("/").status_code == 200
+
+        assert in_child(follow) == "True"

@@ -60,9 +60,7 @@ from seic._tokens.cache import Stats
 from seic._tokens.clock import Clock
 from seic._tokens.store import ClaimingStore, MemoryStore, TokenStore
 from seic._transport import AsyncTransport, Transport
-
-#: pyproject.toml repeats it; a test compares the two.
-__version__ = "0.1.0"
+from seic._version import __version__
 
 __all__ = [
     # Configuration

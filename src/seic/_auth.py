@@ -86,6 +86,7 @@ class OAuth2Auth(AuthFlow):
             memory=shared_memory(config.store_key(None), store=config.store, transport=transport),
         )
         self._init_flow(config, source=source, identity=identity, emit=self._listeners.emit, clock=clock)
+        self._name_sender = transports.name_sender
 
     def __repr__(self) -> str:
         kind = type(self)

@@ -50,17 +50,12 @@ _DOCUMENTS = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 _TESTS = [path for path in sorted((ROOT / "tests").rglob("*.py")) if path != Path(__file__)]
-#: Files that are not rewritten yet.
-_PENDING = frozenset((Path(__file__).parent / "style_pending.txt").read_text(encoding="utf-8").split())
-
 Line: TypeAlias = "tuple[int, str]"
 
 
 def _files(paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
     for path in paths:
-        name = path.relative_to(ROOT).as_posix()
-        if name not in _PENDING:
-            yield name, path
+        yield path.relative_to(ROOT).as_posix(), path
 
 
 def _lines(path: Path) -> list[Line]:

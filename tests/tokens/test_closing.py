@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from seic import TokenError
-from seic._event_types import TokenWaitStarted
+from seic.events import TokenWaitStarted
 from tests._support.clocks import FakeClock
 from tests._support.fakes.gate import Gate
 from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
@@ -30,7 +30,7 @@ async def test_closing_ends_a_fetch_and_waits_for_its_end(server: FakeEndpoint) 
     assert (await source.token()).access_token == "token-1"
 
 
-async def test_whoever_waits_for_a_fetch_that_is_closed_gets_its_token(server: FakeEndpoint) -> None:
+async def test_waiting_callers_get_the_token_of_a_refresh_during_closing(server: FakeEndpoint) -> None:
     """Closing waits for it for a second; nothing is requested twice."""
     source = server.source()
     server.hold()
@@ -45,7 +45,7 @@ async def test_whoever_waits_for_a_fetch_that_is_closed_gets_its_token(server: F
 
 
 @pytest.mark.parametrize("ahead", [False, True], ids=["in need", "ahead"])
-async def test_whoever_waits_for_a_fetch_that_a_close_ends_gets_an_error_and_asks_no_more(
+async def test_waiting_callers_get_an_error_if_closing_ends_their_refresh(
     server: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, ahead: bool
 ) -> None:
     """Each gets its own error that says so; no task remains, and later calls are not affected."""

@@ -47,7 +47,7 @@ def after(held: CachedToken, seconds: float, *, wall: float | None = None) -> Fr
         pytest.param(RefreshPolicy(0, 0), 3600, 0, 0, id="none at all"),
     ],
 )
-def test_margins_come_from_what_was_stated_and_the_lifetime(
+def test_margins_come_from_the_settings_and_the_lifetime(
     windows: RefreshPolicy, lifetime: float, advisory: float, mandatory: float
 ) -> None:
     """Each margin is in seconds before expiry, whatever it was set in."""

@@ -18,11 +18,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from seic._errors import InvalidTokenResponse, TokenEndpointUnavailable
-from seic._model.grants import ClientCredentials
-from seic._model.token import Token
+from seic import OAUTH2, ClientCredentials, InvalidTokenResponse, Token, TokenEndpointUnavailable
 from seic._oauth.messages import MAX_REPLY_BYTES
-from seic._oauth.providers import OAUTH2
 from seic._portal import run
 from seic._tokens.clock import SYSTEM_CLOCK
 from seic._tokens.endpoint import TokenEndpoint
@@ -64,6 +61,7 @@ class _Wire:
     """New connections without TLS."""
 
     closes_after_call = True
+    user_agent = "test"
 
     def open(self) -> httpx.AsyncBaseTransport:
         """Return a transport."""
@@ -152,7 +150,7 @@ def test_any_json(stage: Stage, changes: dict[str, Any], encoding: str) -> None:
 
 @_over_a_socket
 @given(names=st.lists(st.sampled_from(sorted(GOOD)), min_size=1, max_size=4))
-def test_a_property_that_stands_twice(stage: Stage, names: list[str]) -> None:
+def test_a_repeated_property(stage: Stage, names: list[str]) -> None:
     """Neither of the two values is used."""
     pairs = [*GOOD.items(), *((name, GOOD[name]) for name in names)]
     body = "{" + ",".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in pairs) + "}"
@@ -161,7 +159,7 @@ def test_a_property_that_stands_twice(stage: Stage, names: list[str]) -> None:
 
 @_over_a_socket
 @given(where=st.lists(st.sampled_from(["extra", 0, "inner"]), max_size=5), name=st.text(max_size=5))
-def test_a_property_that_stands_twice_further_in(stage: Stage, where: list[object], name: str) -> None:
+def test_a_repeated_property_at_any_depth(stage: Stage, where: list[object], name: str) -> None:
     """The same at any depth, in lists and objects, since a store of the token would have to choose."""
     inner = f"{{{json.dumps(name)}: 1, {json.dumps(name)}: 1}}"
     for step in where:

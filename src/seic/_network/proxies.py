@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import ipaddress
 import ssl
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any, TypeAlias, TypeVar
 from urllib.request import getproxies_environment
 
 import attrs
@@ -16,12 +17,14 @@ import httpx
 
 from seic._errors import ConfigurationError
 from seic._model.hosts import Origin
-from seic._model.secret import HIDDEN, strip_frames
+from seic._model.secret import HIDDEN, Unpicklable, strip_frames
 from seic._oauth.redact import secrets_of
 from seic._tls.context import shared_context
 
 #: A URL such as `http://user:password@proxy.example:3128`, or an `httpx.Proxy`.
 ProxyLike: TypeAlias = str | httpx.URL | httpx.Proxy
+
+_Transport = TypeVar("_Transport", httpx.AsyncHTTPTransport, httpx.HTTPTransport)
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 
@@ -35,21 +38,31 @@ def show_proxy(proxy: ProxyLike | None) -> str:
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Network:
+class Network(Unpicklable):
     """The network settings of token requests and API calls.
 
     Args:
         proxy: The proxy for all requests; None for those of the environment.
         local_address: The local address of connections; None for the system's choice.
         trust_env: Whether `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` apply.
+        setting_names: The variables or keys that the user sets, by the argument that hints about a failed connection
+            name, such as `ca=...`.
     """
 
     proxy: httpx.Proxy | None = attrs.field(default=None, repr=show_proxy)
     local_address: str | None = None
     trust_env: bool = True
+    setting_names: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
     @classmethod
-    def of(cls, *, proxy: ProxyLike | None, local_address: str | None, trust_env: bool) -> Network:
+    def of(
+        cls,
+        *,
+        proxy: ProxyLike | None,
+        local_address: str | None,
+        trust_env: bool,
+        setting_names: Mapping[str, str] | None = None,
+    ) -> Network:
         """Validate a user's settings.
 
         Raises:
@@ -68,7 +81,7 @@ class Network:
                 "one of them",
                 field="local_address",
             )
-        return cls(proxy=parsed, local_address=local_address, trust_env=trust_env)
+        return cls(proxy=parsed, local_address=local_address, trust_env=trust_env, setting_names=setting_names or {})
 
     def check(self, origin: Origin) -> None:
         """Refuse an http origin with a configured proxy, which could read the credentials.
@@ -126,28 +139,22 @@ class Network:
             found |= secrets_of(base64.b64encode(b":".join(proxy.raw_auth)).decode("ascii"))
         return found
 
-    def new_async_transport(
-        self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]
-    ) -> httpx.AsyncHTTPTransport:
+    def new_transport(
+        self, kind: type[_Transport], origin: Origin, context: ssl.SSLContext, options: dict[str, Any]
+    ) -> _Transport:
         """Return an httpx transport for requests to one origin.
 
         Args:
+            kind: The class of the transport, async or blocking.
             origin: The origin.
             context: The TLS context.
-            options: Further keywords of `httpx.AsyncHTTPTransport`.
+            options: Further keywords of the class.
 
         Raises:
             ConfigurationError: The proxy cannot be used.
         """
         try:
-            return httpx.AsyncHTTPTransport(verify=context, **self._way(origin), **options)
-        except ImportError:
-            raise _missing_socks() from None
-
-    def new_transport(self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]) -> httpx.HTTPTransport:
-        """Return a blocking httpx transport for requests to one origin; see `new_async_transport`."""
-        try:
-            return httpx.HTTPTransport(verify=context, **self._way(origin), **options)
+            return kind(verify=context, **self._way(origin), **options)
         except ImportError:
             raise _missing_socks() from None
 

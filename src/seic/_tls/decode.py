@@ -31,7 +31,7 @@ from seic._tls.certificate_info import CertificateInfo
 from seic._tls.credential_files import CredentialFile, GetPassphrase, Material, Passphrase, PassphraseInput
 from seic._tls.encoding import first_element, is_pem, is_pkcs12, is_truncated, pem_blocks, unwrap
 from seic._tls.private_key import UNPARSABLE, EncryptedKey, decrypt_pkcs12
-from seic._tls.reasons import Reason, certificate_error
+from seic._tls.reasons import Reason, certificate_error, without_foreign_warnings
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
@@ -99,6 +99,7 @@ class DecodedKey(Unpicklable):
     was_encrypted: bool
 
 
+@without_foreign_warnings
 def read_private_key(material: Material, password: PassphraseInput | None) -> DecodedKey:
     """Read a private key of any format and kind.
 

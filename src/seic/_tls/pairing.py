@@ -25,7 +25,13 @@ from seic._tls.credential_files import CredentialFile, CredentialFiles, GetPassp
 from seic._tls.decode import PUBLIC_KEY, REQUEST, DecodedCertificate, DecodedFile, decode
 from seic._tls.encoding import public_key_algorithm, replace_key_algorithm
 from seic._tls.private_key import UNPARSABLE, EncryptedKey, TlsKey
-from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
+from seic._tls.reasons import (
+    CertificateWarning,
+    Reason,
+    certificate_error,
+    certificate_warning,
+    without_foreign_warnings,
+)
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -47,6 +53,7 @@ class KeyPair(Unpicklable):
     warnings: tuple[CertificateWarning, ...]
 
 
+@without_foreign_warnings
 def read_key_pair(files: CredentialFiles) -> KeyPair:
     """Read, decrypt and match the files of a client certificate.
 

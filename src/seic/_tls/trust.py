@@ -24,7 +24,13 @@ import attrs
 from seic._errors import CertificateError
 from seic._tls.certificate_info import CertificateInfo, clock_says, format_time
 from seic._tls.credential_files import CredentialFile, Material, unreadable_error
-from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
+from seic._tls.reasons import (
+    CertificateWarning,
+    Reason,
+    certificate_error,
+    certificate_warning,
+    without_foreign_warnings,
+)
 
 # The bundles of Debian and Alpine, Fedora and RHEL, SUSE, BSD, for a Python whose OpenSSL has another prefix (pyenv,
 # conda, standalone builds).
@@ -107,6 +113,7 @@ class TrustStore:
         return context
 
 
+@without_foreign_warnings
 def read_trust_store(ca: Material | None = None) -> TrustStore:
     """Find the authorities.
 

@@ -5,6 +5,7 @@ Nothing is sent or awaited here. The lock is held for a few comparisons. Nobody 
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import time
@@ -12,8 +13,6 @@ from collections.abc import Callable
 from os import getpid
 from threading import get_ident
 from typing import NamedTuple
-
-import attrs
 
 from seic._concurrency import ForkSafeLock, SharedFuture
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenError
@@ -28,7 +27,7 @@ _numbers = itertools.count(1)
 _PATIENCE = 1.0
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Stats:
     """A snapshot of counters since the start.
 
@@ -57,6 +56,7 @@ class PendingRefresh:
         ahead: Whether requests use the old token meanwhile, so that nobody waits for it.
         force: Whether it skips the store.
         future: The token, or the error for all who wait.
+        token: The token, once the future has it.
         outcome: The result, as in `TokenRefreshEnded`.
         tracking_id: The provider's id of the request that ended it.
         task: The task that runs it; None for the moment before it starts.
@@ -72,6 +72,7 @@ class PendingRefresh:
         self.ahead = ahead
         self.force = force
         self.future: SharedFuture[CachedToken] = SharedFuture()
+        self.token: CachedToken | None = None
         self.outcome = "abandoned"
         self.tracking_id: str | None = None
         self.task: BackgroundTask[None] | None = None
@@ -209,10 +210,9 @@ class TokenCache:
         Raises:
             SeicError: The refresh failed; each caller gets an error of its own.
         """
-        error = pending.future.exception(0)
-        if error is None:
-            token = pending.future.result(0)
+        if (token := pending.token) is not None:
             return token if token.refresh_id >= after else None
+        error = pending.future.exception(0)
         if not isinstance(error, SeicError):
             return None
         if self._bridges(error):
@@ -275,6 +275,7 @@ class TokenCache:
         if isinstance(result, BaseException):
             pending.future.set_exception(result)
         else:
+            pending.token = result
             pending.future.set_result(result)
 
     def abandon(self, pending: PendingRefresh) -> None:

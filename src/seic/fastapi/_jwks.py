@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import enum
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict, Unpack
 
@@ -25,6 +24,7 @@ from seic._network.proxies import Network
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.json_body import JsonBodyError, read_document
 from seic._portal import BackgroundTask, start
+from seic._tokens.clock import SYSTEM_CLOCK
 from seic._tokens.exchange import exchange
 
 #: The key type and curve of each algorithm. All are asymmetric: with a shared secret, every service that validates
@@ -175,7 +175,7 @@ class JWKSCache:
         self._lifetime = options.get("lifetime", 3600.0)
         self._pause = options.get("pause", 30.0)
         self._timeout = options.get("timeout", 10.0)
-        self._monotonic = options.get("monotonic", time.monotonic)
+        self._monotonic = options.get("monotonic", SYSTEM_CLOCK.monotonic)
         self._keys: tuple[VerificationKey, ...] | None = None
         self._fetched_at = float("-inf")
         # By reason, so that tokens with unknown keys do not delay a refresh, nor a refresh the fetch of a new key.

@@ -18,6 +18,7 @@ class Direct:
     """The transport factory of a token endpoint that returns one transport each time."""
 
     closes_after_call = False
+    user_agent = "test"
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport

@@ -7,12 +7,12 @@ from typing import Any, cast
 
 import pytest
 
-from seic._errors import TokenEndpointUnavailable
+from seic import TokenEndpointUnavailable
 from tests._support.fakes.token_endpoint import FakeEndpoint
 
 
 @pytest.mark.parametrize("kind", [asyncio.CancelledError, SystemExit])
-async def test_it_is_told_once_and_not_started_anew_for_ever(server: FakeEndpoint, kind: type[BaseException]) -> None:
+async def test_it_fails_once_and_is_not_restarted_in_a_loop(server: FakeEndpoint, kind: type[BaseException]) -> None:
     """A CancelledError from a library, or SystemExit, must not cause an endless loop."""
     source = server.source()
     server.plan.append(cast("Any", kind()))

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from seic import TokenEndpointUnavailable
-from seic._event_types import Event, TokenWaitStarted
+from seic.events import Event, TokenWaitStarted
 from tests._support.clocks import FakeClock
 from tests._support.crowds import in_threads, names_of
 from tests._support.fakes.gate import Gate
@@ -86,7 +86,7 @@ def test_a_trio_run_that_ends_mid_fetch_hands_over(server: FakeEndpoint) -> None
 
 
 @pytest.mark.parametrize("waiter", ["thread", "asyncio", "trio"])
-def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(server: FakeEndpoint, waiter: str) -> None:
+def test_waiting_callers_take_over_from_a_stopped_loop(server: FakeEndpoint, waiter: str) -> None:
     """They check the loop themselves."""
     waiting = Gate()
 
@@ -114,7 +114,7 @@ def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(server: 
     assert server.calls == 2
 
 
-def test_a_loop_that_stands_still_hands_over(server: FakeEndpoint) -> None:
+def test_a_stopped_loop_is_taken_over(server: FakeEndpoint) -> None:
     """If the loop continues later, its refresh has been abandoned, and the result is ignored."""
     source = server.source()
     server.hold()

@@ -8,11 +8,18 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from seic._errors import TokenEndpointUnavailable, TokenRequestRefused
-from seic._model.grant_parameters import Grant
-from seic._model.grants import AuthorizationCode, ClientCredentials, Password, RefreshToken, Saml2Bearer
-from seic._oauth.providers import SEI_PLATFORM
-from seic._tokens.store import MemoryStore
+from seic import (
+    SEI_PLATFORM,
+    AuthorizationCode,
+    ClientCredentials,
+    Grant,
+    MemoryStore,
+    Password,
+    RefreshToken,
+    Saml2Bearer,
+    TokenEndpointUnavailable,
+    TokenRequestRefused,
+)
 from tests._support.clocks import FakeClock
 from tests._support.fakes.provider import FakeProvider
 from tests._support.renewals import LATER, SOON, background, code, password
@@ -116,7 +123,7 @@ async def test_a_login_without_refresh_tokens() -> None:
     assert provider.asked == ["authorization_code"]
 
 
-async def test_client_credentials_are_minted_anew() -> None:
+async def test_client_credentials_are_requested_again() -> None:
     """There is no refresh although the provider sends refresh tokens (RFC 6749 §4.4.3)."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(ClientCredentials(), clock)
