@@ -269,6 +269,11 @@ class Config(Unpicklable):
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
     @property
+    def network(self) -> Network:
+        """The proxy and the local address of connections; its repr shows the proxy that is in force."""
+        return network_of(self)
+
+    @property
     def account(self) -> str | None:
         """The service account that the certificate's CN should name; None if the provider does not compare them."""
         return getattr(self.grant, "username", None) if self.provider.common_name_is_username else None
@@ -329,6 +334,7 @@ def network_of(config: Config) -> Network:
         proxy=config.proxy,
         local_address=config.local_address,
         trust_env=config.trust_env,
+        shown_for=config.origin,
         setting_names=config._setting_names,  # noqa: SLF001 - private to users
     )
     network.check(config.origin)

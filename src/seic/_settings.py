@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 import attrs
 
 from seic._errors import CertificateError, ConfigurationError
+from seic._files import read_regular_file, read_toml
 from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts
 from seic._model.provider import Provider
@@ -41,6 +41,8 @@ _T = TypeVar("_T")
 
 _PROVIDERS = {"sei-gateway": SEI_GATEWAY, "sei-platform": SEI_PLATFORM, "oauth2": OAUTH2}
 _STORES: Mapping[str, Callable[[], TokenStore]] = {"memory": MemoryStore}
+#: The maximum size of a secret's file.
+_MAX_SECRET_BYTES = 64 * 1024
 #: The settings of which one is enough.
 _ALTERNATIVES = {
     "client_id": ("client_id",),
@@ -163,16 +165,15 @@ def _invalid_path(field: str) -> ConfigurationError:
 
 def _read_table(path: Path, profile: str, *, field: str) -> dict[str, _Value]:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = read_toml(path)
     except OSError as error:
         raise ConfigurationError(
             f"{field}: {path} cannot be read: {error.strerror}; it must contain a table [{profile}]", field=field
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        # The parser's own message quotes the line, which may be a secret.
-        raise ConfigurationError(f"{field}: {path} is not a valid TOML file in UTF-8", field=field) from None
     except ValueError:
         raise _invalid_path(field) from None
+    if document is None:
+        raise ConfigurationError(f"{field}: {path} is not TOML in UTF-8, or is nested too deeply", field=field)
     table = document.get(profile)
     if not isinstance(table, dict):
         names = ", ".join(sorted(name for name, value in document.items() if isinstance(value, dict))) or "none"
@@ -335,7 +336,7 @@ class _ArgumentReader:
 
     def _ca(self) -> str | bytes | None:
         ca = self._path_or_pem("ca")
-        return ca if ca is None or _is_path(ca) else ca.encode()
+        return ca if ca is None or _is_path(ca) else ca.encode(errors="replace")
 
     def _path_or_pem(self, setting: str) -> str | None:
         text = self._text(setting)
@@ -367,7 +368,7 @@ def _read_secret(file: _Value) -> str:
     try:
         # Editors and `kubectl create secret --from-file` add a line end, which is not part of the secret. Some editors
         # add a byte order mark.
-        text = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
+        text = read_regular_file(path, _MAX_SECRET_BYTES).decode("utf-8-sig").rstrip("\r\n")
     except OSError as error:
         # Any other text may be the secret itself, set by mistake.
         shown = path if _is_plausible(path, file.folder) else "the file that it names"
