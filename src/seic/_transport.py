@@ -13,7 +13,7 @@ from typing import Any, Self, Unpack
 
 import httpx
 
-from seic._api.dpop_signer import sign_redirect
+from seic._api.dpop_signer import PROOFS, sign_redirect
 from seic._config import Config, network_of
 from seic._errors import ConfigurationError, HostNotAllowed
 from seic._identity import Identity, shared_identity
@@ -222,7 +222,8 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         self._guard.check(request.url)
         if "trace" in request.extensions:
             _drop_trace(request)
-        sign_redirect(request)
+        if PROOFS in request.extensions:
+            sign_redirect(request)
         # Returned, not awaited, to save a coroutine in each request.
         return self._inner.handle_async_request(request)
 
@@ -269,7 +270,8 @@ class Transport(httpx.BaseTransport):
         self._guard.check(request.url)
         if "trace" in request.extensions:
             _drop_trace(request)
-        sign_redirect(request)
+        if PROOFS in request.extensions:
+            sign_redirect(request)
         return self._inner.handle_request(request)
 
     def close(self) -> None:

@@ -79,11 +79,11 @@ class _Provider:
 
     def __init__(self) -> None:
         self._issued = 0
-        self._revoked: set[str] = set()
+        self._revoked: set[bytes] = set()
 
     def revoke(self) -> None:
         """Reject the last token from now on."""
-        self._revoked.add(f"token-{self._issued}")
+        self._revoked.add(f"token-{self._issued}".encode())
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """Answer a request."""
@@ -91,7 +91,9 @@ class _Provider:
             self._issued += 1
             token = {"access_token": f"token-{self._issued}", "token_type": "BearerToken", "expires_in": "3599"}
             return httpx.Response(200, json=token)
-        if request.headers["Authorization"].removeprefix("Bearer ") in self._revoked:
+        # Raw, as on the wire: to read it as text is the API's work.
+        sent = dict(request.headers.raw)[b"Authorization"]
+        if any(sent.endswith(token) for token in self._revoked):
             return httpx.Response(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
         return httpx.Response(200, json={})
 

@@ -112,6 +112,20 @@ class PendingRefresh:
         """Whether somebody would miss its token."""
         return self.is_sending or bool(self.waiting)
 
+    def bind(self, task: BackgroundTask[None]) -> None:
+        """Note the task that runs it."""
+        self.task = task
+
+    def note_sending(self, use: SingleUse) -> None:
+        """Note the refresh token or code that it sends."""
+        self.sending = use
+
+    def close(self) -> None:
+        """Cancel its task for good: its waiters get an error, and start no other refresh."""
+        if not self.future.done():
+            self.closed = bool(self.waiting)
+            self.cancel()
+
     def cancel(self) -> None:
         """Cancel its task."""
         if self.task is not None:
@@ -149,6 +163,10 @@ class TokenCache:
         self._lock = ForkSafeLock()
         self._pending: PendingRefresh | None = None
         self._failures = FailureMemory()
+
+    def preset(self, token: CachedToken) -> None:
+        """Begin with a token that was obtained elsewhere."""
+        self.token = token
 
     @property
     def pending(self) -> PendingRefresh | None:

@@ -1,20 +1,18 @@
-"""`Clock`: the monotonic clock and the wall clock of token lifetimes, and the system's own."""
+"""`Clock`: the monotonic clock and the wall clock of token lifetimes, and the system's clocks."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
+from operator import methodcaller
 
 import attrs
 
-
-# Functions, because freezegun replaces the attributes of `time`, which the defaults would have bound before.
-def _monotonic() -> float:
-    return time.monotonic()
-
-
-def _wall() -> float:
-    return time.time()
+# The attributes of `time` are read with each call, because freezegun replaces them; without a Python function, because
+# every request asks both.
+_monotonic: Callable[[], float] = partial(methodcaller("monotonic"), time)
+_wall: Callable[[], float] = partial(methodcaller("time"), time)
 
 
 @attrs.frozen
@@ -25,7 +23,7 @@ class Clock:
     wrong, but not both in the same way. The defaults are the system's clocks, or those of freezegun or time-machine.
 
     Args:
-        monotonic: Returns a time that never goes back.
+        monotonic: Returns a time that never decreases.
         wall: Returns seconds since the epoch.
     """
 

@@ -238,7 +238,7 @@ class RefreshRunner:
                 if (use := await self._begin_use(choice.secret, choice.state, ends)) is None:
                     looks = True
                     continue
-                pending.sending = use
+                pending.note_sending(use)
                 at_last.callback(use.end)
             try:
                 return await self._ask(request, choice, last=last, use=use, key=key, ends=ends)
