@@ -205,7 +205,7 @@ def pkcs12_keys(data: bytes) -> list[bytes]:
     """Return the private keys of a PKCS#12 file as PKCS#8, encrypted or not, that are not encrypted once more.
 
     Raises:
-        ValueError, IndexError: It is no PKCS#12 file, or has no definite lengths.
+        ValueError, IndexError: It is not a PKCS#12 file, or has no definite lengths.
     """
     safes = element_at(_octets(elements(element_at(data).content)[1]))
     found = []
