@@ -148,7 +148,7 @@ def read_fields(der: bytes) -> CertificateFields:
     """Return the fields of a certificate.
 
     Raises:
-        ValueError: It is no certificate, or the fields cannot be found.
+        ValueError: It is not a certificate, or the fields cannot be found.
     """
     try:
         body = elements(element_at(element_at(der).content).content)

@@ -186,8 +186,8 @@ def _match(
 
 
 def _choose(matching: list[_Candidate], label: str) -> _Candidate:
-    # A file may keep the old certificate next to its renewal: take a valid one that ends last. The pair of an authority
-    # or a server beside it is no choice.
+    # A file may keep the old certificate next to its renewal: take a valid one that ends last. Pairs of authorities and
+    # servers do not count.
     usable = [one for one in matching if one.may_serve] or matching
     subjects = dict.fromkeys(one.leaf.fields.subject.folded for one in usable)
     if len(subjects) > 1:
