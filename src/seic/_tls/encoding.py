@@ -214,9 +214,11 @@ def dotted(oid: bytes) -> str:
         if not byte & 0x80:
             numbers.append(number)
             number = 0
+    if not numbers:
+        raise ValueError("an object identifier is malformed")
     # The first two numbers share one.
-    first = min(numbers[0] // 40, 2) if numbers else 0
-    return ".".join(map(str, (first, *[number - 40 * first for number in numbers[:1]], *numbers[1:])))
+    first = min(numbers[0] // 40, 2)
+    return ".".join(map(str, (first, numbers[0] - 40 * first, *numbers[1:])))
 
 
 def public_key_algorithm(public_key: bytes) -> bytes:
