@@ -1,4 +1,4 @@
-"""`Clock`: the monotonic clock and the wall clock of token lifetimes, and the system's clocks."""
+"""`Clock`: the monotonic clock and the wall clock of token lifetimes, and the system's own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from operator import methodcaller
 
 import attrs
 
-# The attributes of `time` are read with each call, because freezegun replaces them; without a Python function, because
-# every request asks both.
+# Looked up with each call, because freezegun replaces the attributes of `time`; and in C, for the way of each request.
 _monotonic: Callable[[], float] = partial(methodcaller("monotonic"), time)
 _wall: Callable[[], float] = partial(methodcaller("time"), time)
 
@@ -23,7 +22,7 @@ class Clock:
     wrong, but not both in the same way. The defaults are the system's clocks, or those of freezegun or time-machine.
 
     Args:
-        monotonic: Returns a time that never decreases.
+        monotonic: Returns a time that never goes back.
         wall: Returns seconds since the epoch.
     """
 

@@ -140,7 +140,7 @@ class RefreshRunner:
                     refresh_id=pending.refresh_id,
                     outcome=pending.outcome,
                     took=self.clock.monotonic() - begun,
-                    tracking_id=pending.tracking_id,
+                    tracking_id=pending.ended_by,
                 )
             )
 
@@ -173,9 +173,7 @@ class RefreshRunner:
             return None
         pause, is_valid = verdict
         if isinstance(failure, TokenRequestRefused):
-            self.emit(
-                TokenRefused(host=host, status=failure.status, code=failure.code, tracking_id=pending.tracking_id)
-            )
+            self.emit(TokenRefused(host=host, status=failure.status, code=failure.code, tracking_id=pending.ended_by))
         else:
             self.emit(
                 TokenEndpointDown(
@@ -183,7 +181,7 @@ class RefreshRunner:
                     problem=failure.message,
                     retry_in=pause,
                     serving=is_valid,
-                    tracking_id=pending.tracking_id,
+                    tracking_id=pending.ended_by,
                 )
             )
         return failure
@@ -238,7 +236,7 @@ class RefreshRunner:
                 if (use := await self._begin_use(choice.secret, choice.state, ends)) is None:
                     looks = True
                     continue
-                pending.note_sending(use)
+                pending.sends(use)
                 at_last.callback(use.end)
             try:
                 return await self._ask(request, choice, last=last, use=use, key=key, ends=ends)

@@ -92,7 +92,7 @@ class CachingTokenSource:
             emit=emit,
         )
         if (token := endpoint.grant.existing_token) is not None:
-            self.cache.preset(self._runner.hold(obtained_before(token, clock)))
+            self.cache.start_with(self._runner.hold(obtained_before(token, clock)))
 
     @property
     def current(self) -> Token | None:
@@ -171,7 +171,7 @@ class CachingTokenSource:
 
     def _start(self, pending: PendingRefresh) -> None:
         try:
-            start(partial(self._runner.refresh, pending), bind=pending.bind)
+            start(partial(self._runner.refresh, pending), bind=partial(setattr, pending, "task"))
         except BaseException:
             self.cache.abandon(pending)
             raise
