@@ -129,7 +129,7 @@ async def _of_calls() -> dict[str, Moves]:
 def of_rotation() -> Moves:
     """Count a rotation of two files, from the swap on disk to the event; the next call must present the new pair.
 
-    How often the files are checked meanwhile varies, so the least of three runs counts. Each has a process of its own,
+    The number of checks of the files varies, so the least of three runs counts. Each has a process of its own,
     in which no other certificate is watched.
     """
     program = "from tests.structure import moves; print(*moves.count_rotation())"
