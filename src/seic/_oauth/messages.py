@@ -27,9 +27,10 @@ MAX_LIFETIME = 365 * 86400.0
 MIN_LIFETIME = 1.0
 
 # RFC 8693 §2.2.1: the result of a token exchange may be another kind of token.
+_OTHER_TYPE = (
+    "such tokens are not supported; if the provider means a bearer token, add its word to provider.bearer_token_types"
+)
 _NO_ACCESS_TOKEN = "the exchange returned no access token: request one with requested_token_type='access_token'"
-# SEI's gateway writes BearerToken; it is used as Bearer.
-_BEARER = frozenset({"bearer", "bearertoken"})
 # Smaller numbers of milliseconds are dates before any provider's first token: they mean something else.
 _FIRST_ISSUE_MS = 1e11
 _LAST_ISSUE_MS = 1e14
@@ -132,12 +133,14 @@ def _token_type(reply: Reply, document: Mapping[str, object], *, takes_dpop: boo
         return "Bearer"
     if not isinstance(value, str):
         reply.invalid(f"token_type must be a string, not {kind_of(value)}")
-    if value.lower() not in _BEARER and not (takes_dpop and value.lower() == "dpop"):
+    value = value.strip()
+    known = {"bearer", *map(str.lower, reply.provider.bearer_token_types)}
+    if value.lower() not in known and not (takes_dpop and value.lower() == "dpop"):
         # RFC 6749 §7.1: a client must not use a token whose type it does not understand.
         named = (
             HIDDEN if value == document.get("access_token") else sanitize(value, secrets=reply.secret_values, limit=40)
         )
-        advice = _NO_ACCESS_TOKEN if value.upper() == "N_A" else "such tokens are not supported"
+        advice = _NO_ACCESS_TOKEN if value.upper() == "N_A" else _OTHER_TYPE
         reply.invalid(f"token_type must be Bearer, not {named!r}", advice=advice)
     return value
 

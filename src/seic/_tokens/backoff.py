@@ -6,11 +6,13 @@ Pure: chance and times are passed in.
 from __future__ import annotations
 
 import math
+import re
 from typing import NamedTuple
 
 import httpx
 
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenRequestRefused
+from seic._oauth.reply import REFUSAL_CODES
 from seic._tokens.single_use import UseState
 
 #: A first attempt that callers wait for is repeated once at once: most failures are a lost connection.
@@ -44,9 +46,9 @@ _FAILURES: dict[type[SeicError], str] = {
     InvalidTokenResponse: "invalid",
 }
 #: Answers to a grant that was checked; any other 4xx says that the endpoint is another.
-_OF_THE_GRANT = frozenset({400, 401, 403})
-#: Errors of the client's authentication: the grant was not checked.
-_OF_THE_CLIENT = frozenset({"invalid_client", "invalid_dpop_proof", "use_dpop_nonce"})
+_OF_THE_GRANT = frozenset({*range(200, 300), 400, 401, 403})
+#: Errors of the client's authentication, some in a server's own words: the grant was not checked.
+_OF_THE_CLIENT = re.compile(r"invalid_client|invalid_dpop_proof|use_dpop_nonce|.*client_(credentials|secret|id)")
 #: Answers that a server gives before it reads the request.
 _UNREAD = frozenset({408, 429, 503})
 #: Failures before the request was sent.
@@ -72,13 +74,16 @@ def error_class_name(error: BaseException) -> str:
 
 def is_refusal(error: SeicError) -> bool:
     """Whether the endpoint refused for good: the same request will be refused again."""
-    return isinstance(error, TokenRequestRefused) and not error.transient and error.status not in _NOT_THERE
+    if not isinstance(error, TokenRequestRefused) or error.transient:
+        return False
+    return error.status not in _NOT_THERE or error.code in REFUSAL_CODES
 
 
 def use_state_after(error: SeicError) -> UseState:
     """Return the state of a refresh token or code whose request failed."""
     if isinstance(error, TokenRequestRefused):
-        refused = is_refusal(error) and error.code not in _OF_THE_CLIENT and error.status in _OF_THE_GRANT
+        is_of_grant = error.status in _OF_THE_GRANT or error.code in REFUSAL_CODES
+        refused = is_refusal(error) and not _OF_THE_CLIENT.fullmatch(error.code or "") and is_of_grant
         return UseState.USED if refused else UseState.UNUSED
     if isinstance(error, TokenEndpointUnavailable):
         unsent = error.status in _UNREAD or isinstance(error.__cause__, _UNSENT)

@@ -107,6 +107,7 @@ async def exchange(
             headers=response.headers,
             body=body,
             host=request.url.netloc.decode("ascii"),
+            url=f"{request.url.scheme}://{request.url.netloc.decode('ascii')}{request.url.path}",
             now=wall(),
             secrets=secrets_in(request),
             **({} if provider is None else {"provider": provider}),

@@ -154,6 +154,7 @@ class RefreshRunner:
             idle_lifetime=self.idle_lifetime,
             chance=self.chance(),
             refresh_id=0 if obtained.stored else refresh_id,
+            scheme=self.endpoint.provider.authorization_scheme,
         )
 
     def failed(self, pending: PendingRefresh, error: BaseException) -> SeicError | None:

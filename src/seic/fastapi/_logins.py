@@ -45,7 +45,7 @@ from seic.fastapi._html import CONTENT_SECURITY_POLICY, render_message
 from seic.fastapi._login_state import LOGIN_TIMEOUT, CookieStorage, LoginStateStorage, ReplayCache
 from seic.fastapi._problems import Problem, problem_of
 from seic.fastapi._redirects import requested_path, safe_redirect_path
-from seic.fastapi._sessions import SessionNotSaved, Sessions
+from seic.fastapi._sessions import SessionNotSaved, Sessions, UserLogin
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -101,7 +101,7 @@ class Logins:
         logout_path: The route of the logout; POST only, so that no other site can log users out.
         after_login: The address after a login without `next`.
         after_logout: The address after a logout.
-        scope: The requested scope; None requests the provider's default.
+        scope: The requested scope; None requests that of the grant `UserLogin(scope=...)`, or the provider's default.
         end_other_sessions: End the user's sessions elsewhere (`endOtherSessions` of the SEI platform).
         issuer: The required `iss` of the callback, if the provider sends one (RFC 9207).
         lasts: Seconds after which a user has to log in again.
@@ -148,14 +148,14 @@ class Logins:
             raise ConfigurationError("name: must be letters, digits and '-'; cookies are named after it", field="name")
         if urlsplit(callback_url).scheme not in (("https",) if secure else ("https", "http")):
             raise ConfigurationError("callback_url: must be an absolute https URL", field="callback_url")
-        config.provider.require("authorize_url", "a login")
+        config.provider.require_login()
         self._config = config
         self._callback_url = callback_url
         self._paths = (login_path, callback_path or urlsplit(callback_url).path, logout_path)
         # With the prefix of a router, which is known when the application starts.
         self._login_path = login_path
         self._after_login, self._after_logout = after_login, after_logout
-        self._scope = scope
+        self._scope = scope or (config.grant.scope if isinstance(config.grant, UserLogin) else None)
         self._end_other_sessions = end_other_sessions
         self._issuer = issuer
         self._lasts = lasts
