@@ -137,6 +137,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(python=ONE)
+def structure(session: nox.Session) -> None:
+    """Print the figures of the structure: moves between files, sizes, names, threads."""
+    session.install("--editable", EVERYTHING, *_group("types"))
+    session.run("python", "-W", "ignore", "-m", "tests.structure", *session.posargs)
+
+
+@nox.session(python=ONE)
 def certs(session: nox.Session) -> None:
     """Create the sample certificates in certs-sample/ again."""
     session.install("cryptography")

@@ -10,9 +10,9 @@ import typing
 import attrs
 import pytest
 
-from seic import _events, events
+from seic import _event_types, events
 
-_KINDS = [kind for _, kind in inspect.getmembers(_events, inspect.isclass) if issubclass(kind, events.Event)]
+_KINDS = [kind for _, kind in inspect.getmembers(_event_types, inspect.isclass) if issubclass(kind, events.Event)]
 # Types whose values cannot hold a token, a credential or a request.
 _HARMLESS = {str, int, float, bool, dt.datetime, type(None)}
 
@@ -66,7 +66,7 @@ def emitted(
 ) -> list[logging.LogRecord]:
     """Log the event and return the output."""
     with caplog.at_level(level, logger="seic"):
-        _events.log_event(event)
+        _event_types.log_event(event)
     return caplog.records
 
 

@@ -14,6 +14,7 @@ import pytest
 
 import seic
 from seic import _discovery
+from seic._concurrency import SingleFlight
 from seic._tls import context
 from seic.otel._telemetry import Telemetry
 from tests._support.edge import Edge
@@ -59,6 +60,7 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
     auth, transport = client._oauth, client._transport
     identity = auth._identity
     return {
+        "_concurrency.py": (SingleFlight(), "_lock"),
         "_listeners.py": (auth._listeners, "_lock"),
         "_discovery.py": (_discovery, "_lock"),
         "_identity.py": (identity, "_lock"),
@@ -130,7 +132,7 @@ def test_every_lock_survives_a_fork_and_is_tested_for_it(client: seic.Client) ->
         if path.relative_to(_SOURCES).parts[0] != "sandbox"
     }
     bare = {path for path, names in made.items() if names - _SAFE}
-    assert bare <= {"_concurrency.py", "_identity.py", "_pool.py", "_portal.py"}
+    assert bare <= {"_identity.py", "_pool.py", "_portal.py"}
     covered = {name.partition(",")[0] for name in holders(client)}
     assert covered - bare == {path for path, names in made.items() if names} - bare
 
@@ -150,3 +152,22 @@ def test_the_child_does_not_speak_on_its_parents_connections(root: Minted, tmp_p
         for _ in range(2):
             assert in_child(call) == "200"
             assert call() == 200
+
+
+def test_the_child_watches_its_certificate_by_itself(root: Minted, tmp_path: Path) -> None:
+    """The watching thread stayed in the parent: the child's first call starts another."""
+    disk, new = PairOnDisk(tmp_path / "pair", mint(issuer=root)), mint(issuer=root, key="rsa", number=6)
+    with (
+        Edge(tmp_path / "nginx", root) as edge,
+        seic.Client(settings_for(edge, root, certificate=disk.load())) as client,
+    ):
+        assert client.get("/").status_code == 200
+
+        def follow() -> bool:
+            rotated = threading.Event()
+            client.listen(lambda event: rotated.set() if isinstance(event, seic.events.CertificateRotated) else None)
+            assert client.get("/").status_code == 200
+            disk.put(new)
+            return rotated.wait(10) and client.get("/").status_code == 200
+
+        assert in_child(follow) == "True"

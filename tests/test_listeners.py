@@ -48,7 +48,7 @@ def test_a_removed_listener_hears_no_more_and_others_go_on() -> None:
     assert heard == [EVENT]
 
 
-async def test_a_coroutine_function_runs_beside_in_the_running_loop() -> None:
+async def test_a_coroutine_function_runs_as_a_task_of_the_running_loop() -> None:
     """Emitting returns at once; the listener runs later as a task, which is kept alive until it ends."""
     heard: list[tuple[Event, object]] = []
     done, go_on = asyncio.Event(), asyncio.Event()

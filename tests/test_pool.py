@@ -27,7 +27,7 @@ class Server:
 
     Attributes:
         order: The paths, in the order in which they arrived.
-        opened: How many connections there have been.
+        opened: The number of connections so far.
     """
 
     def __init__(self) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from seic import events
-from seic._api.replies import raise_for_status
+from seic._api.response_errors import raise_for_status
 from seic._api.retry import Retry, RetryTransport
 from seic._auth import OAuth2Auth
 from seic._client import AsyncClient, Client
 from seic._config import Config
-from seic._device import DeviceLogin
+from seic._device_login import DeviceLogin
 from seic._discovery import discover, discover_sync
 from seic._errors import (
     ApiError,
@@ -35,7 +35,7 @@ from seic._model.grants import AuthorizationCode, ClientCredentials, Password, R
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import ClientAuthentication, KeyedCertificate, Provider, RequestContext
 from seic._model.saml import Document as SamlDocument
-from seic._model.secrecy import Secret
+from seic._model.secret import Secret
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._model.token_source import TokenSource
@@ -53,16 +53,14 @@ from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._options import AsyncClientOptions, ClientOptions, ConfigOptions, DiscoveryOptions, TransportOptions
 from seic._public import publish
 from seic._tls.certificate import ClientCertificate
+from seic._tls.certificate_info import CertificateInfo
 from seic._tls.context import create_ssl_context
-from seic._tls.facts import CertificateFacts
 from seic._tls.reasons import CertificateWarning, Reason
 from seic._tokens.cache import Stats
 from seic._tokens.clock import Clock
 from seic._tokens.store import ClaimingStore, MemoryStore, TokenStore
 from seic._transport import AsyncTransport, Transport
-
-#: pyproject.toml repeats it; a test compares the two.
-__version__ = "0.1.0"
+from seic._version import __version__
 
 __all__ = [
     # Configuration
@@ -106,7 +104,7 @@ __all__ = [
     "DPoP",
     # Certificates and TLS
     "ClientCertificate",
-    "CertificateFacts",
+    "CertificateInfo",
     "CertificateWarning",
     "Reason",
     "create_ssl_context",

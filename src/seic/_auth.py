@@ -1,78 +1,32 @@
-"""`OAuth2Auth`: attach the token, refuse other origins, retry once after a 401.
-
-It requests no token itself. No lock is held across a `yield`, since httpx may close the generator from another task.
-"""
+"""`OAuth2Auth`: the wiring of a configuration's tokens, and the methods for users; `_auth_flow` handles requests."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal
 
-import attrs
 import httpx
 
-from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefix_sync
-from seic._api.dpop_signer import DPoPSigner
-from seic._api.replay import NOT_REPLAYED, ReplayableBody
+from seic._auth_flow import AuthFlow
 from seic._concurrency import run_in_thread
 from seic._config import Config, network_of, refresh_policy_of
-from seic._events import CertificateRotated, Event, RequestNotRetried, RequestRetried
+from seic._event_types import CertificateRotated, Event
 from seic._listeners import Listener, Listeners
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._model.token_source import TokenSource
 from seic._network.transport_factory import TransportFactory
-from seic._oauth.challenges import is_token_rejected
-from seic._oauth.redact import credentials_of, find_tracking_id
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.cache import Stats
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
-from seic._tokens.refresh_policy import CachedToken
 from seic._tokens.single_use import shared_memory
 from seic._tokens.source import CachingTokenSource
-from seic._transport import AsyncTrace, BlockingTrace, HopTrace, guard_of, identity_of, require_config
-
-#: Request streams in memory: they can always be sent again, so no position is saved.
-_IN_MEMORY: set[type] = {httpx.ByteStream}
-
-if TYPE_CHECKING:
-    _Auth = httpx.Auth
-else:
-    try:
-        import httpx2
-    except ModuleNotFoundError:
-        _Auth = httpx.Auth
-    else:
-        _IN_MEMORY.add(httpx2.ByteStream)
-
-        class _Auth(httpx.Auth, httpx2.Auth):
-            """A base class for both libraries: each checks only that its own `Auth` is among the base classes."""
+from seic._transport import identity_of, require_config
 
 
-_UNAUTHORIZED = 401
-#: From this status on, a proxy may have answered that never saw the token, so it does not count as use.
-_SERVER_ERROR = 500
-_logger = logging.getLogger("seic.api")
-
-
-@attrs.define(eq=False, repr=False)
-class _Attached:
-    """The headers of the last request, before and after the token was attached.
-
-    Most requests have the same headers, and a copy is cheaper than to set each header again, which would be the largest
-    part of the work for a request with a fresh token. It is never changed; a frozen class would take longer to create.
-    """
-
-    cached: CachedToken | None = None
-    before: list[tuple[bytes, bytes]] | None = None
-    after: Any = None
-
-
-class OAuth2Auth(_Auth):
+class OAuth2Auth(AuthFlow):
     """An `httpx.Auth` that attaches a valid token, refreshes it, and retries a request once after a 401.
 
     One instance serves any number of clients, tasks, threads and event loops, and all of them share one token. It is
@@ -101,10 +55,8 @@ class OAuth2Auth(_Auth):
     ) -> None:
         require_config(config)
         provider = config.provider
-        self.config = config
-        identity = self._identity = identity_of(config)
+        identity = identity_of(config)
         self._listeners = Listeners(on_event)
-        self._emit = self._listeners.emit
         transports = TransportFactory(
             config.token_url, identity=identity, network=network_of(config), transport=transport
         )
@@ -117,14 +69,14 @@ class OAuth2Auth(_Auth):
             transports=transports,
             timeout=config.token_timeout,
             clock=clock,
-            emit=self._emit,
+            emit=self._listeners.emit,
             certificate=partial(attrgetter("certificate"), identity),
             dpop=config.dpop,
             hint=identity.hint,
         )
         identity.add_listener(self._listeners)
         self._listeners.add(self._follow_rotation, kind=CertificateRotated)
-        self._source = CachingTokenSource(
+        source = CachingTokenSource(
             endpoint,
             policy=refresh_policy_of(config),
             idle_lifetime=provider.idle_lifetime,
@@ -133,16 +85,8 @@ class OAuth2Auth(_Auth):
             identity=partial(attrgetter("thumbprint"), identity),
             memory=shared_memory(config.store_key(None), store=config.store, transport=transport),
         )
-        self._cache = self._source.cache
-        self._monotonic = clock.monotonic
-        self._wall = clock.wall
-        self._guard = guard_of(config.origin)
-        self._async_trace, self._blocking_trace = AsyncTrace(self._guard), BlockingTrace(self._guard)
-        self._id_header = provider.client_id_header
-        self._client_id = config.client_id
-        self._attached = _Attached()
-        if config.dpop is not None:
-            self._sign_requests(DPoPSigner(config.dpop, clock.wall))
+        self._init_flow(config, source=source, identity=identity, emit=self._listeners.emit, clock=clock)
+        self._name_sender = transports.name_sender
 
     def __repr__(self) -> str:
         kind = type(self)
@@ -263,81 +207,6 @@ class OAuth2Auth(_Auth):
         """
         return self._listeners.add(listener)
 
-    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        """Send one request of an async client; httpx calls this."""
-        self._guard.check(request.url)
-        cached = self._cache.token
-        now, wall = self._monotonic(), self._wall()
-        if now >= cached.renew_at or now >= cached.idle_at or wall >= cached.wall_until:
-            cached = await self._get()
-        self._attach(request, cached, self._async_trace)
-        body = None
-        if request.stream.__class__ not in _IN_MEMORY:
-            body = ReplayableBody(request.stream)
-            await body.save_position()
-        response = yield request
-        self._check_hops(request, response)
-        if response.status_code != _UNAUTHORIZED:
-            if response.status_code < _SERVER_ERROR:
-                cached.mark_used(now, wall)
-            if _logger.isEnabledFor(logging.INFO):
-                self._log(response)
-            return
-        prefix = await read_prefix(response)
-        if not self._should_replay(response, prefix, cached, body):
-            return
-        cached = await self._source.get()
-        if body is not None:
-            await body.rewind()
-        if (replay := self._replay(response, cached, body, self._async_trace)) is None:
-            return
-        if prefix is None:
-            await discard(response)
-        now, wall = self._monotonic(), self._wall()
-        response = yield replay
-        self._check_hops(replay, response)
-        self._after_replay(response, cached, now, wall)
-
-    async def _get(self) -> CachedToken:
-        # The store key of the token includes the certificate.
-        await self._identity.ready()
-        return await self._source.get()
-
-    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        """Send one request of a blocking client; httpx calls this."""
-        self._guard.check(request.url)
-        cached = self._cache.token
-        now, wall = self._monotonic(), self._wall()
-        if now >= cached.renew_at or now >= cached.idle_at or wall >= cached.wall_until:
-            cached = self._source.get_sync()
-        self._attach(request, cached, self._blocking_trace)
-        body = None
-        if request.stream.__class__ not in _IN_MEMORY:
-            body = ReplayableBody(request.stream)
-            body.save_position_sync()
-        response = yield request
-        self._check_hops(request, response)
-        if response.status_code != _UNAUTHORIZED:
-            if response.status_code < _SERVER_ERROR:
-                cached.mark_used(now, wall)
-            if _logger.isEnabledFor(logging.INFO):
-                self._log(response)
-            return
-        prefix = read_prefix_sync(response)
-        if not self._should_replay(response, prefix, cached, body):
-            return
-        cached = self._source.get_sync()
-        if body is not None:
-            body.rewind_sync()
-        if (replay := self._replay(response, cached, body, self._blocking_trace)) is None:
-            return
-        if prefix is None:
-            discard_sync(response)
-        now, wall = self._monotonic(), self._wall()
-        response = yield replay
-        self._check_hops(replay, response)
-        self._after_replay(response, cached, now, wall)
-
     async def aclose(self) -> None:
         """Stop background work, and wait for running listeners; later requests start it again."""
         await self._source.aclose()
@@ -348,130 +217,9 @@ class OAuth2Auth(_Auth):
         self._source.close()
         self._listeners.drain_sync()
 
-    def _sign_requests(self, signer: DPoPSigner) -> None:
-        """Sign each request. Only this instance is changed, so that requests without DPoP cost nothing more."""
-        attach, flow, blocking_flow = self._attach, self.async_auth_flow, self.sync_auth_flow
-
-        def attach_and_sign(request: Any, cached: CachedToken, trace: HopTrace) -> None:
-            attach(request, cached, trace)
-            signer.prove(request)
-
-        self._attach = attach_and_sign  # type: ignore[method-assign]
-
-        def sign_async(request: Any) -> AsyncGenerator[Any, Any]:
-            return signer.drive(flow(request), request)
-
-        def sign_sync(request: Any) -> Generator[Any, Any, None]:
-            return signer.drive_sync(blocking_flow(request), request)
-
-        self.async_auth_flow = sign_async  # type: ignore[method-assign]
-        self.sync_auth_flow = sign_sync  # type: ignore[method-assign]
-
     def _follow_rotation(self, _event: Event) -> None:
         # The token was bound to the old certificate (RFC 8705 §3).
         self._cache.expire_soon()
-
-    def _attach(self, request: Any, cached: CachedToken, trace: HopTrace) -> None:
-        headers, last = request.headers, self._attached
-        before = headers.raw
-        is_repeated = before == last.before and cached is last.cached
-        if is_repeated and type(headers) is type(last.after):
-            request.headers = last.after.copy()
-        else:
-            headers["Authorization"] = cached.authorization
-            if self._id_header is not None:
-                headers[self._id_header] = self._client_id
-            if _is_ascii(before):
-                # It is valid UTF-8, so httpx need not detect the encoding for each request.
-                headers.encoding = "utf-8"
-                # Copied only if two requests were equal: the copy costs as much as it saves for one request.
-                self._attached = _Attached(cached, before, headers.copy() if is_repeated else None)
-        if self._id_header is not None:
-            # httpx removes the token from a redirect to another origin, but not this header.
-            if "trace" in request.extensions:
-                trace.watch(request)
-            else:
-                request.extensions["trace"] = trace
-
-    def _check_hops(self, request: Any, response: Any) -> None:
-        """Refuse the response of another origin, for transports that ignored the trace."""
-        if self._id_header is not None and response.request is not request:
-            for hop in (*response.history, response):
-                self._guard.check(hop.request.url)
-
-    def _should_replay(
-        self, response: Any, prefix: bytes | None, cached: CachedToken, body: ReplayableBody | None
-    ) -> bool:
-        """Return whether to retry after a 401 with a new token; if not, add the reason to the response."""
-        self._log(response)
-        if not self._guard.allows(response.request.url):
-            return self._give_up_retry(response, "the request was redirected, and another origin answered")
-        if not is_token_rejected(provider=self.config.provider, headers=response.headers, body=prefix or b""):
-            return self._give_up_retry(response, "the response does not reject the token")
-        if not self._cache.may_refresh_after_401(cached):
-            return self._give_up_retry(
-                response, "the API rejects new tokens as well as old ones; refreshes are suspended"
-            )
-        cached.invalidate()
-        if body is not None and body.stream is response.request.stream and body.problem is not None:
-            return self._give_up_retry(response, f"{body.problem}; the next request gets a new token")
-        return True
-
-    def _replay(self, response: Any, cached: CachedToken, body: ReplayableBody | None, trace: HopTrace) -> Any | None:
-        """Return the request to send again; None if its body cannot be sent again."""
-        # The last request of a redirect chain: those before it succeeded and must not be repeated.
-        request = response.request
-        if body is not None and body.stream is request.stream and body.problem is not None:
-            self._give_up_retry(response, body.problem)
-            return None
-        self._attach(request, cached, trace)
-        self._cache.count(replays=1)
-        self._emit(RequestRetried(host=_host(response), tracking_id=self._tracking_id(response)))
-        return request
-
-    def _after_replay(self, response: Any, cached: CachedToken, now: float, wall: float) -> None:
-        self._log(response)
-        if response.status_code == _UNAUTHORIZED:
-            self._give_up_retry(response, "it was retried with a new token, which was rejected too")
-        elif response.status_code < _SERVER_ERROR:
-            cached.mark_used(now, wall)
-
-    def _give_up_retry(self, response: Any, reason: str) -> Literal[False]:
-        response.extensions[NOT_REPLAYED] = reason
-        self._emit(RequestNotRetried(host=_host(response), reason=reason, tracking_id=self._tracking_id(response)))
-        return False
-
-    def _tracking_id(self, response: Any) -> str | None:
-        header = self.config.provider.tracking_header
-        return find_tracking_id(response.headers, header, secrets=credentials_of(response))
-
-    def _log(self, response: Any) -> None:
-        hops = [response]
-        for hop in reversed(response.history):
-            if hop.status_code == _UNAUTHORIZED:  # this one and those before it are already in the log
-                break
-            hops.append(hop)
-        for hop in reversed(hops):
-            self._log_hop(hop)
-
-    def _log_hop(self, response: Any) -> None:
-        request = response.request
-        # Without query and user: they may contain secrets.
-        path = request.url.raw_path.partition(b"?")[0].decode("ascii")
-        _logger.info(
-            "%s %s://%s%s %s tracking_id=%s",
-            request.method,
-            request.url.scheme,
-            _host(response),
-            path,
-            response.status_code,
-            self._tracking_id(response),
-        )
-
-
-def _host(response: Any) -> str:
-    host: str = response.request.url.netloc.decode("ascii")
-    return host
 
 
 def _span(seconds: float) -> str:
@@ -479,7 +227,3 @@ def _span(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def _is_ascii(headers: list[tuple[bytes, bytes]]) -> bool:
-    return b"".join(map(b"".join, headers)).isascii()

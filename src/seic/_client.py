@@ -13,7 +13,7 @@ from seic._auth import OAuth2Auth
 from seic._config import Config
 from seic._errors import ConfigurationError
 from seic._listeners import Listener, Listeners
-from seic._model.secrecy import strip_frames
+from seic._model.secret import strip_frames
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._options import (
@@ -25,7 +25,9 @@ from seic._options import (
 )
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.cache import Stats
+from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._transport import DECIDED_BY_CONFIG, AsyncTransport, Transport
+from seic._version import HTTPX_USER_AGENT, USER_AGENT
 
 #: Arguments of a client that httpx passes to the transport that it creates.
 _TRANSPORT_OPTIONS = ("http1", "http2", "limits")
@@ -69,24 +71,31 @@ class _SeicClient:
         """Call a listener for each event; see `OAuth2Auth.listen`."""
         return self._oauth.listen(listener)
 
+    def _name_sender(self, headers: httpx.Headers) -> None:
+        if headers.get("User-Agent", "").startswith(HTTPX_USER_AGENT):
+            headers["User-Agent"] = USER_AGENT
+        if self._owns_auth:
+            self._oauth._name_sender(headers)  # noqa: SLF001 - not for users
+
     def _use_auth(
         self,
         auth: OAuth2Auth | None,
         config: Config,
         transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None,
         on_event: Listener | None,
+        clock: Clock,
     ) -> OAuth2Auth:
         if auth is not None:
-            _check_auth(auth, config)
+            _check_auth(auth, config, clock)
         self._owns_auth = auth is None
-        self._oauth = auth or OAuth2Auth(config, transport=transport)
+        self._oauth = auth or OAuth2Auth(config, transport=transport, clock=clock)
         # Not the auth's own: closing waits for the listeners of this client only.
         self._listeners = Listeners(on_event)
         self._unsubscribe = self._oauth.listen(self._listeners.notify)
         return self._oauth
 
 
-def _check_auth(auth: object, config: Config) -> None:
+def _check_auth(auth: object, config: Config, clock: Clock) -> None:
     if not isinstance(auth, OAuth2Auth):
         raise ConfigurationError(
             f"auth: must be a seic.OAuth2Auth, not {type(auth).__name__}; pass another kind of auth to the single "
@@ -100,6 +109,11 @@ def _check_auth(auth: object, config: Config) -> None:
                 "from one Config",
                 field="auth",
             )
+    if clock is not SYSTEM_CLOCK:
+        raise ConfigurationError(
+            "clock: has no effect if auth is set, because the auth has its own; pass it to seic.OAuth2Auth(clock=...)",
+            field="clock",
+        )
 
 
 class AsyncClient(_SeicClient, httpx.AsyncClient):
@@ -115,6 +129,7 @@ class AsyncClient(_SeicClient, httpx.AsyncClient):
         on_event: A function or coroutine function that is called with each event until the client is closed; see
             `OAuth2Auth.listen`.
         retry: The policy for repeating idempotent requests; None repeats none.
+        clock: The clocks of token lifetimes, for tests.
         options: Arguments of `httpx.AsyncClient`, except those that the configuration decides: `verify`, `cert`,
             `proxy`, `trust_env`.
 
@@ -130,6 +145,7 @@ class AsyncClient(_SeicClient, httpx.AsyncClient):
         transport: httpx.AsyncBaseTransport | None = None,
         on_event: Listener | None = None,
         retry: Retry | None = None,
+        clock: Clock = SYSTEM_CLOCK,
         **options: Unpack[AsyncClientOptions],
     ) -> None:
         def carry(inner: httpx.AsyncBaseTransport | None, **options: Any) -> httpx.AsyncBaseTransport:
@@ -137,8 +153,9 @@ class AsyncClient(_SeicClient, httpx.AsyncClient):
             return carrier if retry is None else RetryTransport(carrier, retry, provider=config.provider)
 
         carrier = carry(transport, **_transport_options(options))
-        oauth = self._use_auth(auth, config, transport, on_event)
+        oauth = self._use_auth(auth, config, transport, on_event, clock)
         super().__init__(auth=oauth, transport=carrier, **_client_options(config, options, carry))
+        self._name_sender(self.headers)
 
     @classmethod
     @strip_frames
@@ -150,6 +167,7 @@ class AsyncClient(_SeicClient, httpx.AsyncClient):
         transport: httpx.AsyncBaseTransport | None = None,
         on_event: Listener | None = None,
         retry: Retry | None = None,
+        clock: Clock = SYSTEM_CLOCK,
         **settings: Unpack[AsyncClientSettings],
     ) -> Self:
         """Return a client for the settings in the `SEIC_*` variables; see `Config.from_env` for their names.
@@ -160,6 +178,7 @@ class AsyncClient(_SeicClient, httpx.AsyncClient):
             transport: See the class.
             on_event: See the class.
             retry: See the class.
+            clock: See the class.
             settings: Arguments of `Config`, which replace variables, and arguments of `httpx.AsyncClient`.
 
         Raises:
@@ -168,7 +187,7 @@ class AsyncClient(_SeicClient, httpx.AsyncClient):
         """
         changes, options = split_config_options(settings)
         config = Config.from_env(environ, **changes)
-        return cls(config, auth=auth, transport=transport, on_event=on_event, retry=retry, **options)
+        return cls(config, auth=auth, transport=transport, on_event=on_event, retry=retry, clock=clock, **options)
 
     async def token(self, *, force: bool = False) -> Token:
         """Return a valid token, and request one if necessary; see `OAuth2Auth.token`."""
@@ -221,6 +240,7 @@ class Client(_SeicClient, httpx.Client):
         transport: As in `AsyncClient`.
         on_event: As in `AsyncClient`.
         retry: As in `AsyncClient`.
+        clock: As in `AsyncClient`.
         options: Arguments of `httpx.Client`, except those that the configuration decides.
 
     Raises:
@@ -235,6 +255,7 @@ class Client(_SeicClient, httpx.Client):
         transport: httpx.BaseTransport | None = None,
         on_event: Listener | None = None,
         retry: Retry | None = None,
+        clock: Clock = SYSTEM_CLOCK,
         **options: Unpack[ClientOptions],
     ) -> None:
         def carry(inner: httpx.BaseTransport | None, **options: Any) -> httpx.BaseTransport:
@@ -242,8 +263,9 @@ class Client(_SeicClient, httpx.Client):
             return carrier if retry is None else RetryTransport(carrier, retry, provider=config.provider)
 
         carrier = carry(transport, **_transport_options(options))
-        oauth = self._use_auth(auth, config, transport, on_event)
+        oauth = self._use_auth(auth, config, transport, on_event, clock)
         super().__init__(auth=oauth, transport=carrier, **_client_options(config, options, carry))
+        self._name_sender(self.headers)
 
     @classmethod
     @strip_frames
@@ -255,12 +277,13 @@ class Client(_SeicClient, httpx.Client):
         transport: httpx.BaseTransport | None = None,
         on_event: Listener | None = None,
         retry: Retry | None = None,
+        clock: Clock = SYSTEM_CLOCK,
         **settings: Unpack[ClientSettings],
     ) -> Self:
         """Return a client for the settings in the `SEIC_*` variables; see `AsyncClient.from_env`."""
         changes, options = split_config_options(settings)
         config = Config.from_env(environ, **changes)
-        return cls(config, auth=auth, transport=transport, on_event=on_event, retry=retry, **options)
+        return cls(config, auth=auth, transport=transport, on_event=on_event, retry=retry, clock=clock, **options)
 
     def token(self, *, force: bool = False) -> Token:
         """Return a valid token, and request one if necessary; see `OAuth2Auth.token`."""

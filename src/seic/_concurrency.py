@@ -1,11 +1,10 @@
-"""Ways to wait, to lock and to leave an event loop that hold in asyncio, in trio and in plain threads.
+"""Futures, locks and threads that work in asyncio, in trio and in plain threads.
 
-A `SharedFuture` is waited for by threads and by tasks of any loop, and no waiter can cancel it. What blocks, and what
-is the user's, runs in daemon threads (`run_in_thread`). A `ForkSafeLock` is free in a forked child: state of a process
-is keyed by its id, because some servers (uWSGI) fork without Python's fork hooks.
+Threads and tasks of any loop can wait for a `SharedFuture`, and no waiter can cancel it. Blocking calls and user code
+run in daemon threads (`run_in_thread`). A `ForkSafeLock` is free in a forked child: state of a process is keyed by its
+id, because some servers (uWSGI) fork without Python's fork hooks.
 
-trio is never imported here unless the program itself runs in it. For sleeps and deadlines use `anyio`. Tasks are
-started in `_portal`.
+trio is imported only if the program itself runs in it. Use `anyio` for sleeps and deadlines, and `_portal` for tasks.
 """
 
 from __future__ import annotations
@@ -114,6 +113,10 @@ class SharedFuture(concurrent.futures.Future[_T]):
         """Return False: it belongs to all who wait."""
         return False
 
+    def done(self) -> bool:
+        """Whether it is done; without the lock of the base class, since thousands of waiters ask."""
+        return self._state == concurrent.futures._base.FINISHED  # noqa: SLF001
+
     async def wait(self, seconds: float | None = None) -> bool:
         """Wait until it is done, for at most `seconds`; return whether it is."""
         if not self.done():
@@ -136,7 +139,7 @@ class SharedFuture(concurrent.futures.Future[_T]):
         here: Any = asyncio.get_running_loop() if library is None else library.lowlevel.current_trio_token()
         gate: Any = self._gates.get(here)
         if gate is None:
-            gate = self._gates[here] = _Gate(here) if library is None else library.Event()
+            gate = self._gates[here] = _WaiterQueue(here) if library is None else library.Event()
 
             def wake(_future: object) -> None:
                 # A loop that has ended has no waiters left.
@@ -197,7 +200,7 @@ class OneShotEvent(SharedFuture[None]):
             self.set_result(None)
 
 
-class _Gate:
+class _WaiterQueue:
     """Lets the waiting tasks of one asyncio loop continue, a few with each turn of it.
 
     A thousand at once would hold everything else in the loop up for as long as all their work takes.

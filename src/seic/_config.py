@@ -19,7 +19,7 @@ from seic._model.grant_parameters import Grant
 from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider, RequestContext
-from seic._model.secrecy import Unpicklable, hide, strip_frames, strip_frames_on_init
+from seic._model.secret import Unpicklable, hide, strip_frames, strip_frames_on_init
 from seic._network.proxies import Network, ProxyLike, show_proxy
 from seic._oauth.assertion_auth import PrivateKeyJwt
 from seic._oauth.client_auth import TlsClientAuth

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TypeAlias, Unpack
 
@@ -21,6 +20,7 @@ from seic._options import DiscoveryOptions
 from seic._portal import run
 from seic._tls.context import CertificateSource, check_source
 from seic._tls.credential_files import Material
+from seic._tokens.clock import SYSTEM_CLOCK
 from seic._tokens.exchange import exchange, without_frames
 
 #: Seconds for which metadata is cached: endpoints change rarely, and with notice.
@@ -173,7 +173,7 @@ def _discovery(
     transport: _Transport | None = None,
     allow_http_on_loopback: bool = False,
     max_age: float = _MAX_AGE,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = SYSTEM_CLOCK.monotonic,
 ) -> tuple[_Discovery, Callable[[bytes], Provider]]:
     check_source(certificate)
     discovery = _Discovery(

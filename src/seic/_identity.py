@@ -23,7 +23,7 @@ import attrs
 
 from seic._concurrency import ForkSafeLock, run_in_thread
 from seic._errors import CertificateError, ConfigurationError
-from seic._events import CertificateExpiring, CertificateRotated, Event, TrustStoreReloaded, log_event
+from seic._event_types import CertificateExpiring, CertificateRotated, Event, TrustStoreReloaded, log_event
 from seic._listeners import Listeners
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import CALLBACK, CertificateSource, call_certificate_source, shared_context
@@ -42,8 +42,10 @@ _CHECK_INTERVAL = 0.1
 _EXPIRY_NOTICE_INTERVAL = dt.timedelta(days=1)
 _EXPIRY_CHECK_INTERVAL = dt.timedelta(seconds=1)
 
-_log = logging.getLogger("seic")
-_utc_now = functools.partial(dt.datetime.now, dt.UTC)
+
+# A function, because freezegun replaces `datetime.datetime`, which a partial would have bound before.
+def _utc_now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 @attrs.frozen(kw_only=True)
@@ -208,14 +210,11 @@ class Identity:
             await run_in_thread(lambda: self.certificate)
 
     def check_for_update(self, *, urgent: bool = False, wait: bool = False) -> bool:
-        """Read what has changed; what is wrong with it becomes an event, never an error.
+        """Read what has changed; return whether the credential was replaced. A failure becomes an event, not an error.
 
         Args:
             urgent: Do not wait until files settle or a callback is due; and wait for the reading, at most 10 seconds.
             wait: Wait for a reading in any case.
-
-        Returns:
-            Whether the credential was replaced.
         """
         credential = self._credential
         if credential is None:
@@ -258,7 +257,7 @@ class Identity:
         # Off the lock: a source may hang.
         _ = self.certificate
         trust = read_trust_store(self._ca) if self._trusts is None else self._trusts.get()
-        with self._lock:
+        with self._lock.of_process[os.getpid()]:
             # Either may have been replaced since.
             trust = trust if self._trusts is None else self._trusts.get()
             return self._credential or self._replace(self.certificate, trust)
@@ -283,7 +282,7 @@ class Identity:
             fresh.check_common_name(self._account, strict=True)
         if before is not None and before.content == fresh.content:
             return None
-        with self._lock:
+        with self._lock.of_process[os.getpid()]:
             if self._credential is not None:
                 self._replace(fresh, read_trust_store(None) if self._ca is None else self._credential.trust)
             certificates.value = fresh
@@ -297,7 +296,7 @@ class Identity:
         before = trusts.value
         if before == fresh:
             return None
-        with self._lock:
+        with self._lock.of_process[os.getpid()]:
             if self._credential is not None:
                 self._replace(self._credential.certificate, fresh)
             trusts.value = fresh
@@ -312,13 +311,13 @@ class Identity:
 
     def _notice_expiry(self, certificate: ClientCertificate) -> None:
         now = self._now()
-        if self._expiry_checked_at is not None and now - self._expiry_checked_at < _EXPIRY_CHECK_INTERVAL:
+        if self._expiry_checked_at is not None and abs(now - self._expiry_checked_at) < _EXPIRY_CHECK_INTERVAL:
             return
         self._expiry_checked_at = now
         if not certificate.leaf.expires_soon(now):
             return
-        with self._lock:
-            if self._noticed_at is not None and now - self._noticed_at < _EXPIRY_NOTICE_INTERVAL:
+        with self._lock.of_process[os.getpid()]:
+            if self._noticed_at is not None and abs(now - self._noticed_at) < _EXPIRY_NOTICE_INTERVAL:
                 return
             self._noticed_at = now
         leaf, days_left = certificate.leaf, certificate.days_left(now)
@@ -367,8 +366,8 @@ class _Watcher:
         for identity in identities:
             try:
                 identity.check_for_update()
-            except BaseException:  # noqa: BLE001 - a listener's error, SystemExit too, must not stop the others
-                _log.exception("a listener to certificate events failed")
+            except BaseException:
+                logging.getLogger("seic").exception("a listener to certificate events failed")
 
 
 #: By process: a thread of the parent does not exist in its child.
@@ -381,7 +380,8 @@ def shared_identity(
     source: CertificateSource | None, *, ca: Material | None, account: str | None = None, strict: bool = False
 ) -> Identity:
     """Return the identity of these settings: one in the process, as long as it is in use; see `Identity`."""
-    key = (_source_key(source), ca, account, strict)
+    trusted = ca if ca is None or isinstance(ca, bytes) else os.fspath(ca)
+    key = (_source_key(source), trusted, account, strict)
     with _registry_lock:
         identity = _identities.get(key)
         if identity is None:
@@ -395,6 +395,6 @@ def _source_key(source: Any) -> Hashable:
     try:
         hash(source)
     except TypeError:
-        # Its address, which is not used again as long as the identity refers to it.
+        # Its address, which is not used again while the identity refers to it.
         return id(source)
     return (source,)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from seic._concurrency import ForkSafeLock, is_in_event_loop, run_in_thread
-from seic._events import LOGGER, Event, log_event
+from seic._event_types import LOGGER, Event, log_event
 from seic._portal import BackgroundTask, is_in_portal, start
 
 #: A function or a coroutine function of one event.
@@ -36,7 +36,7 @@ class Listeners:
     def __init__(self, first: Listener | None = None) -> None:
         self._lock = ForkSafeLock()
         # Replaced as a whole, so that emitting needs no lock.
-        self._subscriptions: tuple[_Subscription, ...] = ()
+        self._subscriptions: tuple[_RegisteredListener, ...] = ()
         #: The coroutine listeners in progress, by the object that each has in `_current`.
         self._running: dict[object, BackgroundTask[None]] = {}
         if first is not None:
@@ -44,7 +44,7 @@ class Listeners:
 
     def add(self, listener: Listener, *, kind: type[Event] = Event) -> Callable[[], None]:
         """Call the listener with each event of a kind from now on; call the result to remove it, once or more."""
-        subscription = _Subscription(listener, kind, self._running)
+        subscription = _RegisteredListener(listener, kind, self._running)
         with self._lock:
             self._subscriptions = (*self._subscriptions, subscription)
 
@@ -89,7 +89,7 @@ class Listeners:
 _current: contextvars.ContextVar[object] = contextvars.ContextVar("seic_listener", default=None)
 
 
-class _Subscription:
+class _RegisteredListener:
     def __init__(self, listener: Listener, kind: type[Event], running: dict[object, BackgroundTask[None]]) -> None:
         self.kind = kind
         self._listener = listener

@@ -39,7 +39,7 @@ class BackgroundTask(Generic[_T]):
     """A coroutine that runs in a task of its own and outlives the cancellation of its starter.
 
     Attributes:
-        future: What it returns or raises; a cancelled task raises `concurrent.futures.CancelledError`.
+        future: The result or the error; a cancelled task raises `concurrent.futures.CancelledError`.
     """
 
     def __init__(self) -> None:
@@ -164,7 +164,12 @@ def start(
     """
     context = contextvars.copy_context() if context is None else context
     task: _TrioTask[_T] | _AsyncioTask[_T]
-    task = _AsyncioTask(asyncio.get_running_loop()) if (library := current_trio()) is None else _TrioTask(library)
+    if (library := current_trio()) is not None:
+        task = _TrioTask(library)
+    elif (portal := _portals.get(os.getpid())) is not None and portal.is_here():
+        task = _PortalTask(asyncio.get_running_loop(), portal)
+    else:
+        task = _AsyncioTask(asyncio.get_running_loop())
     if bind is not None:
         bind(task)
     task.begin(call, context)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
-import re
 import tomllib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +14,12 @@ import attrs
 from seic._errors import CertificateError, ConfigurationError
 from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts
+from seic._model.provider import Provider
+from seic._model.secret import Unpicklable
+from seic._oauth.assertion_auth import ClientSecretJwt
+from seic._oauth.client_auth import ClientSecretBasic, ClientSecretPost, client_authentication_of
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
+from seic._setting_names import NAMES, PATHS, PATHS_OR_PEM, PREFIX, PROFILE, SECRETS, hint_for_unknown, refuse_unknown
 from seic._tls.certificate import ClientCertificate
 from seic._tls.credential_files import given_as_text, is_material
 from seic._tls.reasons import Reason
@@ -24,39 +27,23 @@ from seic._tokens.store import MemoryStore, TokenStore
 
 _T = TypeVar("_T")
 
-_PREFIX = "SEIC_"
-_PROFILE = f"{_PREFIX}PROFILE"
 _PROVIDERS = {"sei-gateway": SEI_GATEWAY, "sei-platform": SEI_PLATFORM, "oauth2": OAUTH2}
 _STORES: Mapping[str, Callable[[], TokenStore]] = {"memory": MemoryStore}
-_SECRETS = ("client_secret", "password", "certificate_password")
-_PATHS_OR_PEM = ("certificate", "certificate_key", "ca")
-_PATHS = tuple(f"{secret}_file" for secret in _SECRETS)
-_NAMES = (
-    "provider",
-    "environment",
-    "client_id",
-    "username",
-    "api_host",
-    "mtls_host",
-    "store",
-    *_PATHS_OR_PEM,
-    *_SECRETS,
-    *_PATHS,
-)
-_VARIABLES = sorted((_PROFILE, *(f"{_PREFIX}{name.upper()}" for name in _NAMES)))
-#: Variables that Kubernetes sets in each pod for a service named seic, or seic-something.
-_KUBERNETES_VARIABLE = re.compile(r"SEIC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
-#: Names that a user tries who needs another grant than `client_credentials`.
-_GRANT_NAME = re.compile(r"grant|token|code|saml|assertion", re.IGNORECASE)
-_PASS_GRANT = (
-    "variables and files configure client_credentials only; pass another grant in code, such as "
-    "grant=seic.RefreshToken(refresh_token=...)"
-)
+#: The settings of which one is enough.
+_ALTERNATIVES = {
+    "client_id": ("client_id",),
+    "client_secret": ("client_secret", "client_secret_file"),
+    "username": ("username",),
+    "password": ("password", "password_file"),
+    "api_host": ("api_host", "mtls_host"),
+}
+#: The methods of client authentication that need a secret.
+_BY_SECRET = (ClientSecretBasic, ClientSecretPost, ClientSecretJwt)
 #: Further settings of a profile that a variable replaces, since they belong to the replaced value: a new certificate
 #: has its own key.
 _REPLACES = {
-    **{secret: (f"{secret}_file",) for secret in _SECRETS},
-    **{f"{secret}_file": (secret,) for secret in _SECRETS},
+    **{secret: (f"{secret}_file",) for secret in SECRETS},
+    **{f"{secret}_file": (secret,) for secret in SECRETS},
     "certificate": ("certificate_key", "certificate_password", "certificate_password_file"),
     "environment": ("api_host", "mtls_host"),
 }
@@ -85,15 +72,16 @@ _SETTINGS_OF_ARGUMENT = {
 
 
 @attrs.frozen
-class _Value:
-    """The text of a setting, which may be a secret, and the name under which the user set it."""
+class _Value(Unpicklable):
+    """The text of a setting, which may be a secret, its name in the user's words, and the folder of relative paths."""
 
     text: str = attrs.field(repr=False)
     name: str
+    folder: Path = Path()
 
 
 @attrs.frozen
-class ConfigArguments:
+class ConfigArguments(Unpicklable):
     """Arguments of `Config` that were read from variables or a file.
 
     Attributes:
@@ -128,7 +116,7 @@ def _replace(text: str, words: Mapping[str, str]) -> str:
     return text
 
 
-def read_environment(environ: Mapping[str, str], *, given: Collection[str] = ()) -> ConfigArguments:
+def read_environment(environ: Mapping[str, str], *, given: Mapping[str, Any] | None = None) -> ConfigArguments:
     """Read the variables, and the profile in `SEIC_PROFILE`, over which the variables take precedence.
 
     Args:
@@ -141,39 +129,21 @@ def read_environment(environ: Mapping[str, str], *, given: Collection[str] = ())
     """
     refuse_unknown(environ)
     values: dict[str, _Value] = {}
-    for setting in _NAMES:
-        name = f"{_PREFIX}{setting.upper()}"
+    for setting in NAMES:
+        name = f"{PREFIX}{setting.upper()}"
         # Compose files and shells set a variable to nothing to unset it.
         if text := environ.get(name):
             values[setting] = _Value(text, name)
-    if profile := environ.get(_PROFILE):
-        below = _read_table(_profiles_path(environ), profile, field=_PROFILE)
+    if profile := environ.get(PROFILE):
+        below = _read_table(_profiles_path(environ), profile, field=PROFILE)
         for setting in tuple(values):
             for replaced in _REPLACES.get(setting, ()):
                 below.pop(replaced, None)
         values = {**below, **values}
-    return _ArgumentReader(values, lambda setting: f"{_PREFIX}{setting.upper()}", given).read()
+    return _ArgumentReader(values, lambda setting: f"{PREFIX}{setting.upper()}", given or {}).read()
 
 
-def refuse_unknown(environ: Mapping[str, str]) -> None:
-    """Raise for unknown `SEIC_*` variables: a misspelt certificate would select another host without an error."""
-    for name in sorted(environ):
-        upper = name.upper()
-        if not upper.startswith(_PREFIX) or name in _VARIABLES or not environ[name]:
-            continue
-        if _KUBERNETES_VARIABLE.fullmatch(upper):
-            continue
-        # A certificate, key or CA variable takes the path itself, without _FILE.
-        bare = upper.removesuffix("_FILE")
-        near = [bare] if bare in _VARIABLES else difflib.get_close_matches(upper, _VARIABLES, n=1, cutoff=0.7)
-        if _GRANT_NAME.search(upper):
-            hint = _PASS_GRANT
-        else:
-            hint = f"did you mean {near[0]}?" if near else f"known variables: {', '.join(_VARIABLES)}"
-        raise ConfigurationError(f"{name}: unknown variable; {hint}", field=name)
-
-
-def read_file(path: Path, profile: str, *, given: Collection[str] = ()) -> ConfigArguments:
+def read_file(path: Path, profile: str, *, given: Mapping[str, Any] | None = None) -> ConfigArguments:
     """Read a table of a TOML file. Its paths are relative to the file.
 
     Args:
@@ -186,11 +156,11 @@ def read_file(path: Path, profile: str, *, given: Collection[str] = ()) -> Confi
         CertificateError: The certificate cannot be used.
     """
     values = _read_table(_expand(path, profile), profile, field=profile)
-    return _ArgumentReader(values, lambda setting: f"{profile}.{setting}", given).read()
+    return _ArgumentReader(values, lambda setting: f"{profile}.{setting}", given or {}).read()
 
 
 def _profiles_path(environ: Mapping[str, str]) -> Path:
-    return _expand(environ.get("XDG_CONFIG_HOME") or "~/.config", _PROFILE) / "seic" / "config.toml"
+    return _expand(environ.get("XDG_CONFIG_HOME") or "~/.config", PROFILE) / "seic" / "config.toml"
 
 
 def _expand(path: str | Path, field: str) -> Path:
@@ -226,18 +196,18 @@ def _read_table(path: Path, profile: str, *, field: str) -> dict[str, _Value]:
     values: dict[str, _Value] = {}
     for setting, text in table.items():
         name = f"{profile}.{setting}"
-        if setting not in _NAMES:
-            hint = _PASS_GRANT if _GRANT_NAME.search(setting) else f"known settings: {', '.join(sorted(_NAMES))}"
+        if setting not in NAMES:
+            hint = hint_for_unknown(setting) or f"known settings: {', '.join(sorted(NAMES))}"
             raise ConfigurationError(f"{name}: unknown setting in {path}; {hint}", field=name)
         if not isinstance(text, str) or not text:
             raise ConfigurationError(f"{name}: must be a non-empty string, in {path}", field=name)
-        values[setting] = _Value(_below(path.parent, setting, _Value(text, name)), name)
+        values[setting] = _Value(_below(path.parent, setting, _Value(text, name)), name, path.parent)
     return values
 
 
 def _below(folder: Path, setting: str, value: _Value) -> str:
     """Return the text of the setting; a relative path is joined to the folder."""
-    if setting in _PATHS or (setting in _PATHS_OR_PEM and _is_path(value.text)):
+    if setting in PATHS or (setting in PATHS_OR_PEM and _is_path(value.text)):
         return os.fspath(folder / _expand(value.text, value.name))
     return value.text
 
@@ -255,18 +225,20 @@ class _ArgumentReader:
         given: Arguments that are not read.
     """
 
-    def __init__(self, values: dict[str, _Value], name: Callable[[str], str], given: Collection[str]) -> None:
+    def __init__(self, values: dict[str, _Value], name: Callable[[str], str], given: Mapping[str, Any]) -> None:
         self._values = values
         self._name = name
         self._given = given
 
     def read(self) -> ConfigArguments:
         """Return all arguments, except those that are given."""
+        self._refuse_both()
+        self._require_all(self._given.get("provider") or self._provider())
         readers: dict[str, Callable[[], object]] = {
-            "provider": lambda: self._one_of(_PROVIDERS, "provider") or SEI_GATEWAY,
+            "provider": self._provider,
             "environment": lambda: self._text("environment"),
             "hosts": self._hosts,
-            "client_id": self._client_id,
+            "client_id": lambda: self._text("client_id"),
             "client_secret": lambda: self._secret("client_secret"),
             "grant": self._grant,
             "certificate": self._certificate,
@@ -301,21 +273,41 @@ class _ArgumentReader:
     def _secret(self, setting: str) -> str | None:
         file = self._values.pop(f"{setting}_file", None)
         if file is not None:
-            if setting in self._values:
-                raise ConfigurationError(
-                    f"{file.name}: {self._name_of(setting)} is also set; remove one of them", field=file.name
-                )
             self._values[setting] = _Value(_read_secret(file), file.name)
         return self._text(setting)
 
-    def _client_id(self) -> str:
-        text = self._text("client_id")
-        if text is None:
-            name = self._name("client_id")
-            raise ConfigurationError(
-                f"{name}: missing; set it to the client id of your application (the gateway's AppKey)", field=name
-            )
-        return text
+    def _provider(self) -> Provider:
+        return self._one_of(_PROVIDERS, "provider") or SEI_GATEWAY
+
+    def _refuse_both(self) -> None:
+        for setting, argument in zip(SECRETS, ("client_secret", "grant", "certificate"), strict=True):
+            file = self._values.get(f"{setting}_file")
+            if file is not None and setting in self._values and argument not in self._given:
+                raise ConfigurationError(
+                    f"{file.name}: {self._name_of(setting)} is also set; remove one of them", field=file.name
+                )
+
+    def _require_all(self, provider: object) -> None:
+        """Raise one error for all missing settings, so that a user sets them at once."""
+        if not isinstance(provider, Provider):
+            return  # `Config` refuses it
+        needed = {"client_id": "the client id of your application, the gateway's AppKey"}
+        if isinstance(client_authentication_of(provider), _BY_SECRET):
+            needed["client_secret"] = "the client secret"
+        if provider.username_field is not None and "grant" not in self._given:
+            needed["username"] = f"the {provider.username_field} of a service account"
+            needed["password"] = "the password of a service account"
+        if not provider.environments and "hosts" not in self._given and not self._has("mtls_host"):
+            needed["api_host"] = "the host of its API"
+        missing = [name for name in needed if name not in self._given and not self._has(name, f"{name}_file")]
+        if missing:
+            first = self._name(missing[0])
+            parts = [f"{needed[name]} ({' or '.join(map(self._name, _ALTERNATIVES[name]))})" for name in missing]
+            listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+            raise ConfigurationError(f"{first}: missing; {provider.name} needs {listed}", field=first)
+
+    def _has(self, *settings: str) -> bool:
+        return any(setting in self._values for setting in settings)
 
     def _hosts(self) -> Hosts | None:
         api, mtls = self._text("api_host"), self._text("mtls_host")
@@ -379,6 +371,11 @@ class _ArgumentReader:
         return known[text]
 
 
+def _is_plausible(path: Path, folder: Path) -> bool:
+    """Whether a file exists there, or a directory for it other than the root and that of relative paths."""
+    return os.path.lexists(path) or (path.parent not in {folder, Path(path.anchor)} and path.parent.is_dir())
+
+
 def _read_secret(file: _Value) -> str:
     path = _expand(file.text, file.name)
     try:
@@ -386,7 +383,12 @@ def _read_secret(file: _Value) -> str:
         # add a byte order mark.
         text = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
     except OSError as error:
-        raise ConfigurationError(f"{file.name}: {path} cannot be read: {error.strerror}", field=file.name) from None
+        # Any other text may be the secret itself, set by mistake.
+        shown = path if _is_plausible(path, file.folder) else "the file that it names"
+        raise ConfigurationError(
+            f"{file.name}: {shown} cannot be read: {error.strerror}; set the path of a file with the secret",
+            field=file.name,
+        ) from None
     except UnicodeDecodeError:
         # The original exception quotes the bytes.
         raise ConfigurationError(f"{file.name}: {path} is not UTF-8 text", field=file.name) from None

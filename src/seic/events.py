@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seic._events import (
+from seic._event_types import (
     CertificateExpiring,
     CertificateRejected,
     CertificateRotated,

@@ -68,7 +68,7 @@ class Issuer:
 
         Args:
             header: Changes of its header; None leaves a parameter out.
-            key: What to sign with in place of the issuer's own.
+            key: The signing key, instead of the issuer's own.
             changes: Changes of its claims.
         """
         key = key or self.key

@@ -1,4 +1,4 @@
-"""What tests of renewals begin with, and how far the clock goes on."""
+"""Values and helpers for tests of renewals."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from seic._model.grants import AuthorizationCode, Password
 from seic._tokens.source import CachingTokenSource
 
 LATER = 3_601.0
-# In the advisory window of a token of an hour, and in none of the others.
+# In the advisory period of a token of an hour, and in no other.
 SOON = 3_000.0
 
 
 def code() -> AuthorizationCode:
-    """A login of its own for each test."""
+    """Return a separate login for each test."""
     return AuthorizationCode(code="code-1")
 
 
 def password() -> Password:
-    """A grant that can ask again."""
+    """Return a grant that can request again."""
     return Password(username="u", password="p")
 
 
 async def background(source: CachingTokenSource) -> None:
-    """Wait until nothing is under way any more."""
+    """Wait until no background work remains."""
     while (pending := source.cache.pending) is not None:
         await pending.future.wait()

@@ -107,7 +107,7 @@ def test_what_holds_something_that_may_be_used_up_is_not_sent_again(
         pytest.param([b"a"], True, id="list"),
     ],
 )
-def test_only_what_is_known_to_begin_anew_is_sent_again(body: Any, repeatable: bool) -> None:
+def test_only_restartable_bodies_are_sent_again(body: Any, repeatable: bool) -> None:
     """Otherwise an empty body would be sent, and the server could not detect it."""
     marked = ReplayableBody(body)
     marked.save_position_sync()

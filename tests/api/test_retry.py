@@ -61,7 +61,7 @@ def test_any_other_call_is_not(kind: Kind, pauses: list[float], method: str) -> 
     assert pauses == []
 
 
-def test_the_last_answer_is_handed_on(kind: Kind, pauses: list[float]) -> None:
+def test_the_last_response_is_returned(kind: Kind, pauses: list[float]) -> None:
     """It is returned unchanged after the last attempt."""
     plan = Plan(*[busy(body=b"%d" % number) for number in range(9)])
     reply = send(kind, plan, retry=Retry(attempts=4))
@@ -77,7 +77,7 @@ def test_one_attempt_is_no_retry(kind: Kind, pauses: list[float]) -> None:
     assert plan.calls == 1
 
 
-def test_an_answer_that_is_not_handed_on_is_closed(kind: Kind, pauses: list[float]) -> None:
+def test_the_response_of_a_failed_attempt_is_closed(kind: Kind, pauses: list[float]) -> None:
     """The next attempt needs its connection."""
     plan = Plan(busy(), busy())
     send(kind, plan)

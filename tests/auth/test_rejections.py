@@ -64,7 +64,7 @@ def test_a_second_401_reaches_the_caller(api: Api, server: FakeEndpoint, auth: O
         pytest.param((500, CHALLENGE, b""), False, id="500 with a challenge"),
     ],
 )
-def test_only_a_401_that_speaks_of_the_token_is_replayed(
+def test_only_a_401_that_rejects_the_token_is_retried(
     api: Api, server: FakeEndpoint, auth: OAuth2Auth, kind: Kind, refusal: Any, replayed: bool
 ) -> None:
     """Other responses are returned unchanged with their body, and cost no token."""

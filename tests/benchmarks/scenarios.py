@@ -8,9 +8,10 @@ import time
 from collections.abc import AsyncIterator
 
 import attrs
+import httpx
 
 from tests.benchmarks.api import Api, always, spread
-from tests.benchmarks.libraries import Library, Place
+from tests.benchmarks.libraries import REPLY, Library, Place
 from tests.benchmarks.measuring import Calls, ProcessorWait, Stall, arrive, keep_calling, settled_heap, watch_loop
 from tests.benchmarks.token_server import TokenServer
 
@@ -132,6 +133,27 @@ async def herd(library: Library, server: TokenServer, scale: Scale, *, expired: 
         async with _measured() as run:
             await arrive(client, scale.herd, each_turn, run.calls)
     return _outcome(run, server.counts().requests)
+
+
+async def herd_in_memory(library: Library, scale: Scale) -> Outcome:
+    """Many callers with an empty cache, all in one turn of the event loop; the endpoint is in memory and takes 50 ms.
+
+    Args:
+        library: The library.
+        scale: The number of callers.
+    """
+    requests = 0
+
+    async def answer(_request: httpx.Request) -> httpx.Response:
+        nonlocal requests
+        requests += 1
+        await asyncio.sleep(TRIP)
+        return httpx.Response(200, json=REPLY)
+
+    place = Place(api=Api(spread(*API_DELAYS)), tokens=httpx.MockTransport(answer))
+    async with library.open(place) as client, _measured() as run:
+        await arrive(client, scale.herd, scale.herd, run.calls)
+    return _outcome(run, requests)
 
 
 async def revoked(library: Library, server: TokenServer, scale: Scale, *, over: float) -> Outcome:

@@ -38,6 +38,8 @@ WORDS = [
     ("oo", r"\b(?:doors?|rooms?)\b", "integration, layer"),
     ("not empty", r"\btext that is not empty\b", "non-empty string"),
 ]
+#: Also the description of an argument, which follows a colon.
+_SENTENCE_WITH_PRONOUN = re.compile(r"(?:[.;:!]\s+)(?:What|Who|Whoever|Whom|Whose|Where|How)\b(?!.*\?)")
 _OPENS_WITH_PRONOUN = re.compile(r"(?:what|who|whoever|whom|whose|where|how)\b", re.IGNORECASE)
 #: A comment on its own line, or after two spaces.
 _COMMENT = re.compile(r"(?:^ *|  )#:? (.*)$")
@@ -48,17 +50,12 @@ _DOCUMENTS = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 _TESTS = [path for path in sorted((ROOT / "tests").rglob("*.py")) if path != Path(__file__)]
-#: Files that are not rewritten yet.
-_PENDING = frozenset((Path(__file__).parent / "style_pending.txt").read_text(encoding="utf-8").split())
-
 Line: TypeAlias = "tuple[int, str]"
 
 
 def _files(paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
     for path in paths:
-        name = path.relative_to(ROOT).as_posix()
-        if name not in _PENDING:
-            yield name, path
+        yield path.relative_to(ROOT).as_posix(), path
 
 
 def _lines(path: Path) -> list[Line]:
@@ -97,13 +94,13 @@ def test_files_use_plain_words() -> None:
     assert not found, "\n".join(found)
 
 
-def test_no_docstring_or_comment_opens_with_a_pronoun() -> None:
-    """It says what a thing is or does: "Return ...", "A value that ...", not "What ..."."""
+def test_no_sentence_of_code_opens_with_a_pronoun() -> None:
+    """A docstring or comment says what a thing is or does: "Return ...", "A value that ...", not "What ..."."""
     found = [
         f"{name}:{number}: {text.splitlines()[0]}"
         for name, path in _files([*_SOURCES, *_TESTS])
         for number, text in _prose(path)
-        if _OPENS_WITH_PRONOUN.match(text)
+        if _OPENS_WITH_PRONOUN.match(text) or _SENTENCE_WITH_PRONOUN.search(text)
     ]
 
     assert not found, "\n".join(found)

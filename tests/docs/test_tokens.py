@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from seic import TokenEndpointUnavailable, TokenRequestRefused
@@ -11,7 +13,27 @@ from seic.sandbox import Sandbox
 from tests._support.documents import ROOT, run_blocks, set_environment
 
 _FILE = "docs/tokens.md"
-_TEXT = " ".join((ROOT / _FILE).read_text(encoding="utf-8").split())
+_PAGE = (ROOT / _FILE).read_text(encoding="utf-8")
+_TEXT = " ".join(_PAGE.split())
+#: The tests of each promise, which is a heading of the page: files below `tests`.
+_TESTS = {
+    "One refresh for all callers": ["tokens/test_sharing", "tokens/test_source", "tokens/test_cancelling"],
+    "When a token is renewed": ["tokens/test_refresh_policy", "tokens/test_lifetimes", "tokens/test_renewing_ahead",
+                                "tokens/test_cache", "auth/test_use"],
+    "Timeouts": ["tokens/test_sending_deadlines", "test_deadlines"],
+    "Failures and pauses": ["tokens/test_backoff", "tokens/test_failing_endpoints", "tokens/test_remembered_failures",
+                            "tokens/test_ended_by_itself", "tokens/test_sending", "tokens/test_sending_failures",
+                            "tokens/test_replies", "tokens/test_confirmation"],
+    "401 responses": ["auth/test_rejections", "tokens/test_rejected_in_a_row"],
+    "Request bodies": ["auth/test_bodies", "api/test_replay"],
+    "Single use of refresh tokens and codes": ["tokens/test_spent_once", "tokens/test_renewal",
+                                               "tokens/test_lost_renewals", "tokens/test_renewal_from_stores"],
+    "Stores": ["tokens/test_keeping", "tokens/test_saving_again", "tokens/test_claims", "tokens/test_store"],
+    "Threads and event loops": ["tokens/test_threads", "tokens/test_dying_loops", "runtime/test_portal"],
+    "Forced renewal and revocation": ["tokens/test_revoking", "tokens/test_revocation_and_introspection"],
+    "Closing": ["tokens/test_closing", "auth/test_ready_clients"],
+    "API errors and retries": ["api/test_replies", "api/test_retry"],
+}  # fmt: skip
 
 
 def test_the_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,3 +56,14 @@ def test_the_numbers_are_those_of_the_code() -> None:
     assert f"about every {dead:.1f} seconds" in _TEXT
     assert RETRY_AFTER_MAX == rejected_token_backoff(99) == 60
     assert "up to a minute" in _TEXT
+
+
+def test_each_promise_has_its_tests() -> None:
+    """Each heading of the page has files of tests, and each file of `tests/tokens` belongs to one heading."""
+    named = [name for names in _TESTS.values() for name in names]
+    files = {f"tokens/{path.stem}" for path in (ROOT / "tests/tokens").glob("test_*.py")}
+
+    assert re.findall(r"^## (.+)$", _PAGE, re.MULTILINE) == [*_TESTS]
+    assert [name for name in named if not (ROOT / f"tests/{name}.py").exists()] == []
+    assert sorted(files - {*named}) == []
+    assert len(named) == len({*named})

@@ -71,7 +71,7 @@ def test_a_blocking_client_tells_the_same(gateway: FakeGateway, heard: Heard) ->
     )
 
 
-async def test_each_waiting_call_is_told_of_with_the_fetch_it_waits_for(gateway: FakeGateway, heard: Heard) -> None:
+async def test_each_waiting_call_emits_the_refresh_it_waits_for(gateway: FakeGateway, heard: Heard) -> None:
     """Many calls and one refresh: as many waits, all with its number."""
     gateway.turns = 3
     async with gateway.client(on_event=heard) as client:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from seic import Clock
-from seic.sandbox import ManualClock, Sandbox
+from seic.sandbox import MockClock, Sandbox
 
 
 @pytest.fixture(autouse=True)
@@ -27,13 +27,13 @@ def tls(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def manual() -> ManualClock:
+def manual() -> MockClock:
     """A clock for client and server that only the test moves."""
-    return ManualClock(start=1_000_000.0)
+    return MockClock(start=1_000_000.0)
 
 
 @pytest.fixture
-def clock(manual: ManualClock) -> Clock:
+def clock(manual: MockClock) -> Clock:
     """The SDK's clock with this time."""
     return Clock(monotonic=manual, wall=manual)
 
@@ -46,7 +46,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def timed_sandbox(manual: ManualClock) -> Iterator[Sandbox]:
+def timed_sandbox(manual: MockClock) -> Iterator[Sandbox]:
     """A running sandbox with the manual clock."""
     with Sandbox(clock=manual) as sandbox:
         yield sandbox

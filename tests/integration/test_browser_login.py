@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import seic
-from seic.sandbox import ManualClock, Sandbox
+from seic.sandbox import MockClock, Sandbox
 from tests._support.browser import Browser
 
 
@@ -119,7 +119,7 @@ async def test_a_login_can_be_cancelled(callback: str, browser: Browser) -> None
 
 async def test_an_expired_code_is_refused(callback: str, browser: Browser) -> None:
     """After twenty seconds of the sandbox's clock the user must log in again, and the error names the code."""
-    clock = ManualClock()
+    clock = MockClock()
     with Sandbox(clock=clock) as sandbox:
         login = begin(sandbox, callback)
         browser.open(login.url)

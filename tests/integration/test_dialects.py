@@ -14,7 +14,7 @@ import pytest
 
 import seic
 from seic import Clock
-from seic.sandbox import ManualClock, Sandbox
+from seic.sandbox import MockClock, Sandbox
 from tests._support.browser import Browser
 from tests._support.platform_client import CALLBACK, Page, open_page
 from tests._support.sandbox_client import api_client
@@ -26,7 +26,7 @@ GATEWAY = attrs.evolve(seic.SEI_GATEWAY, session_token_field="sessionToken")
 
 
 @pytest.fixture
-def sandbox(manual: ManualClock) -> Iterator[Sandbox]:
+def sandbox(manual: MockClock) -> Iterator[Sandbox]:
     """Run a sandbox with a manual clock."""
     with Sandbox(clock=manual, redirect_urls=[CALLBACK]) as sandbox:
         yield sandbox
@@ -101,7 +101,7 @@ _GRANTS: list[Any] = [
 
 @pytest.mark.parametrize(("provider", "grant"), _GRANTS)
 async def test_a_grant_gives_tokens(
-    provider: seic.Provider, grant: Callable[[Sandbox], Any], sandbox: Sandbox, manual: ManualClock, clock: Clock
+    provider: seic.Provider, grant: Callable[[Sandbox], Any], sandbox: Sandbox, manual: MockClock, clock: Clock
 ) -> None:
     """The API accepts the token, it is renewed after it expires, and nothing is used twice."""
     config = sandbox.config(provider=provider, grant=grant(sandbox))
@@ -145,7 +145,7 @@ async def test_token_info_of_the_plain_provider(sandbox: Sandbox) -> None:
     assert (info.active, info.client_id) == (True, sandbox.client_id)
 
 
-async def test_a_code_expires_after_twenty_seconds(sandbox: Sandbox, manual: ManualClock) -> None:
+async def test_a_code_expires_after_twenty_seconds(sandbox: Sandbox, manual: MockClock) -> None:
     """The error names the lifetime of the code."""
     grant = by_code(sandbox)
     manual.advance(21)
@@ -154,7 +154,7 @@ async def test_a_code_expires_after_twenty_seconds(sandbox: Sandbox, manual: Man
             await client.token()
 
 
-async def test_another_session_is_not_ended_by_default(manual: ManualClock) -> None:
+async def test_another_session_is_not_ended_by_default(manual: MockClock) -> None:
     """The error names the remedy and its effect; the remedy works."""
     with Sandbox(clock=manual, one_session=True) as sandbox:
 

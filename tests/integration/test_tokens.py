@@ -12,7 +12,7 @@ import pytest
 
 import seic
 from seic import Clock
-from seic.sandbox import ManualClock, Sandbox
+from seic.sandbox import MockClock, Sandbox
 from tests._support.faces import KINDS, Kind, open_client
 from tests._support.sandbox_client import ECHO_PATH
 
@@ -38,7 +38,7 @@ async def test_a_thousand_requests_without_a_token_make_one_token_request(sandbo
 
 
 async def test_a_thousand_requests_with_an_expired_token_make_one_token_request(
-    timed_sandbox: Sandbox, manual: ManualClock, clock: Clock
+    timed_sandbox: Sandbox, manual: MockClock, clock: Clock
 ) -> None:
     """The token has expired on both sides; no call sends it."""
     sandbox = timed_sandbox
@@ -176,7 +176,7 @@ async def test_a_body_that_cannot_be_sent_again_is_not_replayed(sandbox: Sandbox
 
 @both_kinds
 async def test_an_idle_token_is_replaced_before_the_gateway_refuses_it(
-    kind: Kind, timed_sandbox: Sandbox, manual: ManualClock, clock: Clock
+    kind: Kind, timed_sandbox: Sandbox, manual: MockClock, clock: Clock
 ) -> None:
     """After thirty minutes without a call the token is renewed before the call, not after a 401."""
     sandbox = timed_sandbox
@@ -195,7 +195,7 @@ async def test_an_idle_token_is_replaced_before_the_gateway_refuses_it(
 
 
 @both_kinds
-async def test_use_keeps_a_token_active(kind: Kind, timed_sandbox: Sandbox, manual: ManualClock, clock: Clock) -> None:
+async def test_use_keeps_a_token_active(kind: Kind, timed_sandbox: Sandbox, manual: MockClock, clock: Clock) -> None:
     """With calls less than thirty minutes apart, one token lasts for most of its hour."""
     sandbox = timed_sandbox
     config = sandbox.config(certificate=True)
@@ -210,7 +210,7 @@ async def test_use_keeps_a_token_active(kind: Kind, timed_sandbox: Sandbox, manu
 
 
 async def test_a_used_token_is_refreshed_before_its_expiry(
-    timed_sandbox: Sandbox, manual: ManualClock, clock: Clock
+    timed_sandbox: Sandbox, manual: MockClock, clock: Clock
 ) -> None:
     """A token in constant use is renewed before its expiry, and no call gets a 401."""
     sandbox = timed_sandbox

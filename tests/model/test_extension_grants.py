@@ -89,7 +89,7 @@ def test_a_saml_assertion(source: bytes | str) -> None:
     assert grant.ends_at == dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 
 
-def test_a_saml_assertion_that_is_had_anew(tmp_path: Path) -> None:
+def test_a_saml_assertion_from_a_callable(tmp_path: Path) -> None:
     """Expect a file to be read for each token, and no end to be known beforehand."""
     path = tmp_path / "assertion.xml"
     grant = SamlBearer(assertion=path)

@@ -293,7 +293,7 @@ def test_what_changes_is_asked_for_once_a_form(make: Any, field: str) -> None:
 
 
 @pytest.mark.parametrize("grant", _EVERY_GRANT, ids=lambda grant: type(grant).__name__)
-def test_no_secret_stands_in_a_repr(grant: Grant) -> None:
+def test_no_repr_contains_a_secret(grant: Grant) -> None:
     """Expect neither the secret nor the document."""
     assert "hunter2" not in repr(grant)
     assert "Assertion xmlns" not in repr(grant)

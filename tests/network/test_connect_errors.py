@@ -133,7 +133,7 @@ def test_a_local_address_of_the_other_kind_is_told(
     assert "resolve" not in str(caught.value)
 
 
-def test_an_address_of_the_other_kind_beside_one_that_refuses_is_passed_over() -> None:
+def test_an_address_of_the_other_family_is_skipped_if_one_refuses() -> None:
     """A host with both families was reached by the usable one."""
     other = OSError("no matching local address with family=<AddressFamily.AF_INET6: 10> found")
     said = explain_connect_error(_behind(ExceptionGroup("several", [other, REFUSED])), REQUEST, "192.0.2.10")

@@ -173,6 +173,7 @@ def test_a_socks_proxy_without_its_package_says_what_to_install(monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "socksio", None)
     stated = network(proxy="socks5://proxy.example:1080")
     context = ssl.create_default_context()
-    for build in (stated.new_async_transport, stated.new_transport):
+    kinds: tuple[Any, ...] = (httpx.AsyncHTTPTransport, httpx.HTTPTransport)
+    for kind in kinds:
         with pytest.raises(ConfigurationError, match=r"httpx\[socks\]"):
-            build(origin("api.example"), context, {})
+            stated.new_transport(kind, origin("api.example"), context, {})

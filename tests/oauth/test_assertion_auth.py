@@ -257,7 +257,7 @@ def test_an_alias_that_is_the_usual_endpoint() -> None:
     assert url_of("revocation_endpoint", config) == "https://idp.example/revoke"
 
 
-def test_a_path_beside_an_alias() -> None:
+def test_a_path_and_an_alias() -> None:
     """Expect an endpoint that is a path to be on the host of the token endpoint's alias, without its own alias."""
     aliases = {"token_endpoint": ALIASES["token_endpoint"]}
     config = settings(seic.ClientSecretBasic(), certificate=True, aliases=aliases)

@@ -160,7 +160,7 @@ _GATEWAY = {"message": "m", "trackingId": "t", "transient": "false"}
         pytest.param(['Bearer error="unauthorized", error_description="The token expired"'], None, id="its words"),
     ],
 )
-def test_it_speaks_of_the_token(challenges: list[str], body: object) -> None:
+def test_a_challenge_that_rejects_the_token(challenges: list[str], body: object) -> None:
     """Expect a Bearer challenge, or a code about token or authentication, to need a new token."""
     assert _unauthorized(*challenges, body=body) is True
 

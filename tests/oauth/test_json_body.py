@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seic._oauth.json_body import MAX_DEPTH, MAX_REPLY_BYTES, DefectiveDocument, read_document
+from seic._oauth.json_body import MAX_DEPTH, MAX_REPLY_BYTES, JsonBodyError, read_document
 
 
 def _nested(levels: int) -> bytes:
@@ -54,7 +54,7 @@ def _sized(size: int) -> bytes:
 )
 def test_a_defect_is_named(body: bytes, words: str) -> None:
     """Expect a separate message for each defect."""
-    with pytest.raises(DefectiveDocument, match=words):
+    with pytest.raises(JsonBodyError, match=words):
         read_document(body)
 
 
@@ -96,7 +96,7 @@ def test_the_limits_are_inclusive() -> None:
 )
 def test_a_defect_does_not_hold_the_document(body: bytes) -> None:
     """Expect no trace of the body in the error or its chain: it may have held a token."""
-    with pytest.raises(DefectiveDocument) as caught:
+    with pytest.raises(JsonBodyError) as caught:
         read_document(body)
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -106,7 +106,7 @@ def test_a_defect_does_not_hold_the_document(body: bytes) -> None:
 @given(st.binary())
 def test_any_bytes_are_a_document_or_a_defect(body: bytes) -> None:
     """Expect no other exception for any bytes."""
-    with contextlib.suppress(DefectiveDocument):
+    with contextlib.suppress(JsonBodyError):
         assert isinstance(read_document(body), dict)
 
 

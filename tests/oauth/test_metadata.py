@@ -161,7 +161,7 @@ def test_an_issuer_in_the_callback(said: bool | None, taken: bool) -> None:
     assert read(document).issuer_in_callback is taken
 
 
-def test_a_method_that_is_stated() -> None:
+def test_a_method_that_is_set() -> None:
     """Expect it if it is offered, and otherwise an error with the offered methods."""
     assert read(DOCUMENT, client_authentication=PrivateKeyJwt(key_id="k")).client_authentication == PrivateKeyJwt(
         key_id="k"
@@ -292,7 +292,7 @@ def test_no_document(body: bytes) -> None:
         ),
     ],
 )
-def test_where_metadata_stands(issuer: str, rfc8414: str, openid: str) -> None:
+def test_the_addresses_of_metadata(issuer: str, rfc8414: str, openid: str) -> None:
     """Expect the well-known part between host and path (RFC 8414 §3.1), and behind the path (OpenID)."""
     assert urls(issuer) == [rfc8414, openid]
 

@@ -173,7 +173,7 @@ def test_an_empty_error_is_no_error(value: object) -> None:
     assert parse({"access_token": "a", "error": value}).access_token == "a"
 
 
-def test_a_code_beside_a_token_is_no_error() -> None:
+def test_a_code_next_to_a_token_is_not_an_error() -> None:
     """Expect a reply with a token and a success code to be a token."""
     assert parse({"access_token": "a", "code": 0, "message": "success"}).access_token == "a"
 

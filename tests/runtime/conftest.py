@@ -1,4 +1,4 @@
-"""Both libraries, for tests that hold in either."""
+"""Fixtures: asyncio and trio, for tests of both."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from tests._support.libraries import Run, run_asyncio
 
 @pytest.fixture(params=[run_asyncio, trio.run], ids=["asyncio", "trio"])
 def run(request: pytest.FixtureRequest) -> Run:
-    """Run a coroutine function in either library."""
+    """Return a function that runs a coroutine function in one of the two."""
     runner: Run = request.param
     return runner

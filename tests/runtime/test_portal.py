@@ -1,4 +1,4 @@
-"""The portal: one loop in a daemon thread, for callers who block; and tasks beside a caller in its own loop."""
+"""The portal: one loop in a daemon thread for blocking callers; and tasks in the loop of an async caller."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests._support.loops import Loop
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin without a portal: another test's may still have work to do."""
+    """Start without a portal, since another test's can still be busy."""
     monkeypatch.setattr("seic._portal._portals", {})
 
 
@@ -36,7 +36,7 @@ async def _name_of_thread() -> str:
 
 @pytest.mark.usefixtures("fresh")
 def test_blocking_callers_share_one_thread_that_ends_when_idle() -> None:
-    """Expect one thread for any number of calls, and none a moment after the last."""
+    """One thread serves any number of calls, and none remains a moment after the last."""
 
     async def here() -> threading.Thread:
         return threading.current_thread()
@@ -50,7 +50,7 @@ def test_blocking_callers_share_one_thread_that_ends_when_idle() -> None:
 
 
 def test_the_portals_loop_is_not_the_policys() -> None:
-    """Expect a loop that no policy of the program replaces."""
+    """The program's event loop policy does not apply."""
 
     async def kind() -> type:
         return type(asyncio.get_running_loop())
@@ -59,7 +59,7 @@ def test_the_portals_loop_is_not_the_policys() -> None:
 
 
 def test_the_result_and_the_error_are_the_callers() -> None:
-    """Expect `run` to return and raise what the coroutine does."""
+    """`run` returns and raises as the coroutine does."""
 
     async def fail() -> None:
         raise LookupError("its own")
@@ -69,7 +69,7 @@ def test_the_result_and_the_error_are_the_callers() -> None:
 
 
 def test_a_wait_is_bounded() -> None:
-    """Expect a sentence where the result does not come in time, and the coroutine to be cancelled."""
+    """A late result is an error with a message, and the coroutine is cancelled."""
     ended = OneShotEvent()
 
     async def hang() -> None:
@@ -84,7 +84,7 @@ def test_a_wait_is_bounded() -> None:
 
 
 def test_a_call_in_the_portals_own_thread_is_a_sentence() -> None:
-    """Expect no deadlock of a loop that waits for itself."""
+    """It would be a deadlock, so it is an error with a message."""
 
     async def inside() -> None:
         assert is_in_portal()
@@ -96,7 +96,7 @@ def test_a_call_in_the_portals_own_thread_is_a_sentence() -> None:
 
 @pytest.mark.usefixtures("fresh")
 def test_a_process_without_threads_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Expect a caller of a server that runs no threads to hear of it after a second."""
+    """In a server without threads a caller gets an error after a second."""
     monkeypatch.setattr("seic._portal._START", 0.05)
     monkeypatch.setattr(threading.Thread, "start", lambda _thread: None)
     with pytest.raises(TokenError, match="enable-threads"):
@@ -108,7 +108,7 @@ def test_a_process_without_threads_is_a_sentence(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.usefixtures("fresh")
 def test_at_the_interpreters_shutdown_the_caller_runs_it_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Expect a last call to get its result although no thread can be started."""
+    """A last call gets its result although no thread can be started."""
 
     def refuse(_thread: threading.Thread) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
@@ -125,7 +125,7 @@ def test_at_the_interpreters_shutdown_the_caller_runs_it_itself(monkeypatch: pyt
 
 
 def test_the_coroutine_has_the_callers_context() -> None:
-    """Expect what a tracer keeps in a context variable."""
+    """It has the context variables of the caller, such as those of a tracer."""
     variable = contextvars.ContextVar[str]("variable")
     variable.set("of the caller")
 
@@ -149,7 +149,7 @@ begun.wait()
 
 
 def test_a_call_that_hangs_does_not_hold_the_exit_up() -> None:
-    """Expect the interpreter to end although a callable of the user's never returns."""
+    """The interpreter ends although a callable of the user never returns."""
     began = time.monotonic()
     ended = subprocess.run([sys.executable, "-c", _HANGING], check=True, capture_output=True, timeout=PATIENCE)
     assert ended.stderr == b""
@@ -159,7 +159,7 @@ def test_a_call_that_hangs_does_not_hold_the_exit_up() -> None:
 # Python 3.12 warns of threads at a fork: they are what is tested here.
 @forks
 def test_a_child_has_a_portal_of_its_own() -> None:
-    """Expect the child to begin anew, and the parent's loop to stay whole."""
+    """The child starts a new portal, and the parent's loop is not damaged."""
     run(_name_of_thread)
     task = submit(lambda: asyncio.sleep(PATIENCE))
 
@@ -175,7 +175,7 @@ def test_a_child_has_a_portal_of_its_own() -> None:
 
 @forks
 def test_a_lock_that_another_thread_holds_is_free_in_a_child() -> None:
-    """Expect no deadlock: the thread that held it does not exist there."""
+    """There is no deadlock, although the thread that holds it does not exist there."""
     lock, held, let_go = ForkSafeLock(), threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -193,11 +193,11 @@ def test_a_lock_that_another_thread_holds_is_free_in_a_child() -> None:
     let_go.set()
 
 
-# Tasks beside their callers
+# Tasks in the loop of a caller
 
 
 def test_the_first_step_is_taken_at_once() -> None:
-    """Expect the coroutine to have begun before `start` returns, as a task of its own."""
+    """The coroutine has begun before `start` returns, as a separate task."""
     seen: list[object] = []
 
     async def call() -> str:
@@ -221,7 +221,7 @@ def test_the_first_step_is_taken_at_once() -> None:
 
 @pytest.mark.parametrize("waits", [0, 1, 3])
 def test_a_deadline_holds_from_the_first_step_on(run: Run, waits: int) -> None:
-    """Expect a cancel scope that was entered in the first step to end the task in time, and nothing else."""
+    """A cancel scope entered in the first step ends the task in time, and no other."""
 
     async def call() -> str:
         with anyio.move_on_after(0.02):
@@ -241,7 +241,7 @@ def test_a_deadline_holds_from_the_first_step_on(run: Run, waits: int) -> None:
 
 @pytest.mark.parametrize("turns", range(3))
 def test_a_task_can_be_cancelled_at_every_point(run: Run, turns: int) -> None:
-    """Expect its clean-up to run, and its waiters to hear of it."""
+    """Its clean-up runs, and its waiters are woken."""
     ended: list[str] = []
 
     async def call() -> None:
@@ -267,7 +267,7 @@ def test_a_task_can_be_cancelled_at_every_point(run: Run, turns: int) -> None:
 
 @pytest.mark.parametrize("turns", range(3))
 def test_what_the_coroutine_raises_reaches_the_future(run: Run, turns: int) -> None:
-    """Expect an error of the first step and of any later one."""
+    """An error of the first step, and of a later one."""
 
     async def call() -> None:
         for _ in range(turns):
@@ -283,7 +283,7 @@ def test_what_the_coroutine_raises_reaches_the_future(run: Run, turns: int) -> N
 
 
 def test_a_task_outlives_the_caller_who_started_it(run: Run) -> None:
-    """Expect the caller's cancellation to leave it alone."""
+    """The caller's cancellation does not affect it."""
     go_on, begun = OneShotEvent(), OneShotEvent()
     tasks: list[BackgroundTask[bool]] = []
 
@@ -310,7 +310,7 @@ def test_a_task_outlives_the_caller_who_started_it(run: Run) -> None:
 
 
 def test_a_task_in_a_stopped_loop_is_not_alive() -> None:
-    """Expect who waits elsewhere to see that nothing goes on."""
+    """Waiters elsewhere can detect that it makes no progress."""
     loop = Loop()
 
     async def begin() -> BackgroundTask[None]:
@@ -330,11 +330,11 @@ def test_a_task_in_a_stopped_loop_is_not_alive() -> None:
     task.cancel()
 
 
-# What all wait for
+# Shared futures
 
 
 def test_no_waiter_cancels_what_others_wait_for(run: Run) -> None:
-    """Expect a waiter that gives up to leave the future alone."""
+    """A cancelled waiter does not affect the future."""
     future: SharedFuture[str] = SharedFuture()
 
     async def main() -> None:
@@ -352,7 +352,7 @@ def test_no_waiter_cancels_what_others_wait_for(run: Run) -> None:
 
 
 def test_each_loop_is_woken_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Expect one wake-up for a thousand tasks of a loop."""
+    """A thousand tasks of a loop cause one wake-up."""
     future: SharedFuture[None] = SharedFuture()
     woken: list[object] = []
 

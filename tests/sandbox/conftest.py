@@ -7,18 +7,18 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from seic.sandbox import ManualClock, Sandbox
+from seic.sandbox import MockClock, Sandbox
 from tests._support.sandbox_client import api_client, mtls_client
 
 
 @pytest.fixture
-def clock() -> ManualClock:
+def clock() -> MockClock:
     """The sandbox's clock."""
-    return ManualClock(start=1000.0)
+    return MockClock(start=1000.0)
 
 
 @pytest.fixture
-def sandbox(clock: ManualClock) -> Iterator[Sandbox]:
+def sandbox(clock: MockClock) -> Iterator[Sandbox]:
     """A running sandbox with that clock."""
     with Sandbox(clock=clock) as sandbox:
         yield sandbox

@@ -48,10 +48,10 @@ def test_wrong_count_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 def test_unexpected_error_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """With its message; the exit code is 1."""
 
-    async def fail(_sandbox: Sandbox, _transcript: demo.Transcript) -> None:
+    async def fail(_sandbox: Sandbox, _transcript: demo.DemoOutput) -> None:
         raise seic.ConfigurationError("nothing fits")
 
-    monkeypatch.setattr(demo, "STEPS", (demo.DemoStep("fails", fail, {}),))
+    monkeypatch.setattr(demo, "STEPS", (demo.DemoPart("fails", fail, {}),))
     assert demo.main() == 1
     assert "ConfigurationError: nothing fits" in capsys.readouterr().out
 
@@ -74,6 +74,6 @@ def test_colour_is_only_for_terminals(
     else:
         monkeypatch.setenv("NO_COLOR", no_color)
     stream = out()
-    demo.Transcript(stream).check("fact", 1, 1)
+    demo.DemoOutput(stream).check("fact", 1, 1)
     assert ("\x1b" in stream.getvalue()) is coloured
     assert "fact: 1" in stream.getvalue()

@@ -8,7 +8,7 @@ import uuid
 import httpx
 import pytest
 
-from seic.sandbox import ManualClock, Sandbox
+from seic.sandbox import MockClock, Sandbox
 from tests._support.sandbox_client import (
     TOKEN_PATH,
     api_client,
@@ -58,7 +58,7 @@ def test_each_token_is_different(api: httpx.Client, sandbox: Sandbox) -> None:
     assert [call(api, sandbox, token).status_code for token in (first, second)] == [200, 200]
 
 
-def test_issued_at_is_in_milliseconds_of_the_clock(api: httpx.Client, sandbox: Sandbox, clock: ManualClock) -> None:
+def test_issued_at_is_in_milliseconds_of_the_clock(api: httpx.Client, sandbox: Sandbox, clock: MockClock) -> None:
     """Ten seconds of the sandbox's clock are ten thousand in `issued_at`."""
     first = int(ask_token(api, sandbox).json()["issued_at"])
     clock.advance(10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from seic.sandbox import ManualClock, Sandbox
+from seic.sandbox import MockClock, Sandbox
 from tests._support.sandbox_client import (
     api_client,
     ask_token,
@@ -78,7 +78,7 @@ def test_reuse_of_a_refresh_token_revokes_the_family(api: httpx.Client, sandbox:
 
 @pytest.mark.parametrize(("seconds", "status"), [(30 * DAY - 1, 200), (30 * DAY, 400)])
 def test_refresh_token_expires_after_thirty_days(
-    seconds: float, status: int, api: httpx.Client, sandbox: Sandbox, clock: ManualClock
+    seconds: float, status: int, api: httpx.Client, sandbox: Sandbox, clock: MockClock
 ) -> None:
     """Exactly 30 days are too late."""
     body = log_in(api, sandbox)
@@ -86,7 +86,7 @@ def test_refresh_token_expires_after_thirty_days(
     assert refresh(api, sandbox, body["refresh_token"]).status_code == status
 
 
-def test_idle_login_can_be_refreshed(api: httpx.Client, sandbox: Sandbox, clock: ManualClock) -> None:
+def test_idle_login_can_be_refreshed(api: httpx.Client, sandbox: Sandbox, clock: MockClock) -> None:
     """The old access token stays inactive."""
     body = log_in(api, sandbox)
     clock.advance(1800)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from seic.sandbox import ManualClock, Sandbox
+from seic.sandbox import MockClock, Sandbox
 from tests._support.sandbox_client import api_client, basic, mtls_client
 
 TOKEN = "/oauth/v2/token"
@@ -81,7 +81,7 @@ def test_response_follows_rfc_6749(sandbox: Sandbox, api: httpx.Client) -> None:
     assert body == {"token_type": "Bearer", "expires_in": 3600, "scope": "read write"}
 
 
-def test_token_is_a_jwt_with_the_claims_of_rfc_9068(sandbox: Sandbox, api: httpx.Client, clock: ManualClock) -> None:
+def test_token_is_a_jwt_with_the_claims_of_rfc_9068(sandbox: Sandbox, api: httpx.Client, clock: MockClock) -> None:
     """The times are those of the sandbox's clock; each token has its own id."""
     first, second = claims_of(get_token(api, sandbox)), claims_of(get_token(api, sandbox))
     assert first.pop("jti") != second.pop("jti")
@@ -100,7 +100,7 @@ def test_token_is_a_jwt_with_the_claims_of_rfc_9068(sandbox: Sandbox, api: httpx
 
 @pytest.mark.parametrize(("seconds", "status"), [(1800.0, 200), (3599.9, 200), (3600.0, 401)])
 def test_token_expires_after_expires_in(
-    seconds: float, status: int, sandbox: Sandbox, api: httpx.Client, clock: ManualClock
+    seconds: float, status: int, sandbox: Sandbox, api: httpx.Client, clock: MockClock
 ) -> None:
     """There is no idle lifetime; the 401 has the challenge of RFC 6750."""
     token = get_token(api, sandbox)
@@ -314,7 +314,7 @@ def test_revocation_and_introspection_need_the_client_and_a_token(
 # Introspection (RFC 7662)
 
 
-def test_introspection_of_an_active_token(sandbox: Sandbox, api: httpx.Client, clock: ManualClock) -> None:
+def test_introspection_of_an_active_token(sandbox: Sandbox, api: httpx.Client, clock: MockClock) -> None:
     """It has the claims of the token."""
     token = get_token(api, sandbox, scope="read")
     clock.advance(50)
@@ -327,7 +327,7 @@ def test_introspection_of_an_active_token(sandbox: Sandbox, api: httpx.Client, c
     assert sandbox.counts.info_requests == 1
 
 
-def test_introspection_of_an_inactive_token(sandbox: Sandbox, api: httpx.Client, clock: ManualClock) -> None:
+def test_introspection_of_an_inactive_token(sandbox: Sandbox, api: httpx.Client, clock: MockClock) -> None:
     """Unknown, revoked and expired tokens have the same response."""
     revoked, expired = get_token(api, sandbox), get_token(api, sandbox)
     ask(api, sandbox, REVOKE, token=revoked)

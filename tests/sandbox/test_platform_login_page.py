@@ -9,7 +9,7 @@ import uuid
 import httpx
 import pytest
 
-from seic.sandbox import ManualClock, Sandbox
+from seic.sandbox import MockClock, Sandbox
 from tests._support.platform_client import (
     AUTHORIZE,
     CALLBACK,
@@ -304,7 +304,7 @@ def test_form_can_be_submitted_once(sandbox: Sandbox, api: httpx.Client) -> None
 
 @pytest.mark.parametrize(("seconds", "status"), [(600.0 - 0.1, 303), (600.0, 400)])
 def test_login_expires_after_ten_minutes(
-    seconds: float, status: int, sandbox: Sandbox, api: httpx.Client, clock: ManualClock
+    seconds: float, status: int, sandbox: Sandbox, api: httpx.Client, clock: MockClock
 ) -> None:
     """Exactly ten minutes are too late."""
     page = open_page(api, sandbox)

@@ -8,7 +8,7 @@ import hashlib
 import httpx
 import pytest
 
-from seic.sandbox import ManualClock, Sandbox
+from seic.sandbox import MockClock, Sandbox
 from tests._support.platform_client import (
     CALLBACK,
     ask,
@@ -53,7 +53,7 @@ def test_application_without_refresh_gets_no_refresh_token() -> None:
 
 @pytest.mark.parametrize(("seconds", "status"), [(0.0, 200), (19.9, 200), (20.0, 400), (21.0, 400)])
 def test_code_expires_after_twenty_seconds(
-    seconds: float, status: int, sandbox: Sandbox, api: httpx.Client, clock: ManualClock
+    seconds: float, status: int, sandbox: Sandbox, api: httpx.Client, clock: MockClock
 ) -> None:
     """Exactly 20 seconds are too late."""
     code = log_in(api, sandbox)
@@ -63,7 +63,7 @@ def test_code_expires_after_twenty_seconds(
 
 @pytest.mark.parametrize("seconds", [0.0, 19.0, 3000.0])
 def test_second_use_of_a_code_revokes_the_tokens_of_the_first(
-    seconds: float, sandbox: Sandbox, api: httpx.Client, clock: ManualClock
+    seconds: float, sandbox: Sandbox, api: httpx.Client, clock: MockClock
 ) -> None:
     """All tokens that came from the code, at any time; tokens of another login stay active."""
     other, _ = pair_of(api, sandbox)
@@ -149,7 +149,7 @@ def test_reuse_of_a_refresh_token_revokes_the_family(sandbox: Sandbox, api: http
 
 @pytest.mark.parametrize(("seconds", "status"), [(30 * DAY - 1, 200), (30 * DAY, 400)])
 def test_refresh_token_expires_after_thirty_days(
-    seconds: float, status: int, sandbox: Sandbox, api: httpx.Client, clock: ManualClock
+    seconds: float, status: int, sandbox: Sandbox, api: httpx.Client, clock: MockClock
 ) -> None:
     """Exactly 30 days are too late."""
     _, refresh_token = pair_of(api, sandbox)

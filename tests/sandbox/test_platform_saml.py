@@ -9,7 +9,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from seic.sandbox import ManualClock, Sandbox
+from seic.sandbox import MockClock, Sandbox
 from tests._support.platform_client import SAML2_BEARER, ask, assert_refused
 from tests._support.sandbox_client import api_client
 
@@ -41,7 +41,7 @@ def test_assertion_and_response_are_distinguished(api: httpx.Client, sandbox: Sa
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(0.0, 200), (59.9, 200), (60.0, 400)])
-def test_document_expires(seconds: float, status: int, api: httpx.Client, sandbox: Sandbox, clock: ManualClock) -> None:
+def test_document_expires(seconds: float, status: int, api: httpx.Client, sandbox: Sandbox, clock: MockClock) -> None:
     """The sandbox's clock counts."""
     document = sandbox.saml_assertion(lifetime=60)
     clock.advance(seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from seic.sandbox import ManualClock, Sandbox
+from seic.sandbox import MockClock, Sandbox
 from tests._support.platform_client import (
     TOKEN_INFO,
     ask_for_account,
@@ -69,7 +69,7 @@ def test_sessions_of_the_other_dialects_do_not_end(sandbox: Sandbox, api: httpx.
     assert api.get("/v1/echo", headers=headers).status_code == 200
 
 
-def test_account_with_one_session_must_end_it(clock: ManualClock) -> None:
+def test_account_with_one_session_must_end_it(clock: MockClock) -> None:
     """A token request during another session is refused unless it ends that session; the refused code stays valid."""
     with Sandbox(one_session=True, clock=clock) as sandbox, api_client(sandbox) as client:
         first = body_of(exchange(client, sandbox, log_in(client, sandbox)))
@@ -83,7 +83,7 @@ def test_account_with_one_session_must_end_it(clock: ManualClock) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(3599.9, 403), (3600.0, 200)])
-def test_session_ends_when_its_last_token_expires(seconds: float, status: int, clock: ManualClock) -> None:
+def test_session_ends_when_its_last_token_expires(seconds: float, status: int, clock: MockClock) -> None:
     """Then there is no session to end."""
     with Sandbox(one_session=True, clock=clock) as sandbox, api_client(sandbox) as client:
         body_of(ask_for_account(client, sandbox))

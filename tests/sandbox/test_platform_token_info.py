@@ -5,12 +5,12 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from seic.sandbox import ManualClock, Sandbox
+from seic.sandbox import MockClock, Sandbox
 from tests._support.platform_client import CALLBACK, TOKEN_INFO, ask_for_account, assert_refused, body_of, info, pair_of
 from tests._support.sandbox_client import api_client, basic, mtls_client
 
 
-def test_token_info_has_the_documented_members(sandbox: Sandbox, api: httpx.Client, clock: ManualClock) -> None:
+def test_token_info_has_the_documented_members(sandbox: Sandbox, api: httpx.Client, clock: MockClock) -> None:
     """With the seconds until both tokens expire, as numbers."""
     access, refresh_token = pair_of(api, sandbox)
     clock.advance(100)
@@ -29,7 +29,7 @@ def test_token_info_has_the_documented_members(sandbox: Sandbox, api: httpx.Clie
     }
 
 
-def test_token_info_without_a_refresh_token(sandbox: Sandbox, api: httpx.Client, clock: ManualClock) -> None:
+def test_token_info_without_a_refresh_token(sandbox: Sandbox, api: httpx.Client, clock: MockClock) -> None:
     """There is none, or it has expired."""
     token = body_of(ask_for_account(api, sandbox))["access_token"]
     assert "refresh_token" not in body_of(info(api, sandbox, token))

@@ -7,7 +7,7 @@ import base64
 import httpx
 import pytest
 
-from seic.sandbox import ManualClock, Sandbox
+from seic.sandbox import MockClock, Sandbox
 from tests._support.platform_client import (
     REVOKE,
     SAML2_BEARER,
@@ -87,7 +87,7 @@ def test_response_has_the_documented_members(sandbox: Sandbox, api: httpx.Client
 
 @pytest.mark.parametrize(("seconds", "status"), [(1800.0, 200), (3599.9, 200), (3600.0, 401)])
 def test_access_token_expires_after_an_hour(
-    seconds: float, status: int, sandbox: Sandbox, api: httpx.Client, clock: ManualClock
+    seconds: float, status: int, sandbox: Sandbox, api: httpx.Client, clock: MockClock
 ) -> None:
     """The idle lifetime of 30 minutes is only for the gateway."""
     token = body_of(ask_for_account(api, sandbox))["access_token"]

@@ -9,7 +9,7 @@ import json
 import httpx
 import pytest
 
-from seic.sandbox import ManualClock, Sandbox
+from seic.sandbox import MockClock, Sandbox
 from tests._support.sandbox_client import (
     ACCOUNTS_PATH,
     ECHO_PATH,
@@ -71,7 +71,7 @@ def test_request_needs_the_app_key(app_key: str | None, api: httpx.Client, sandb
 
 @pytest.mark.parametrize(("seconds", "status"), [(1799.9, 200), (1800.0, 401)])
 def test_unused_token_expires_after_thirty_minutes(
-    seconds: float, status: int, api: httpx.Client, sandbox: Sandbox, clock: ManualClock
+    seconds: float, status: int, api: httpx.Client, sandbox: Sandbox, clock: MockClock
 ) -> None:
     """Whatever `expires_in` says."""
     token = get_token(api, sandbox)
@@ -81,7 +81,7 @@ def test_unused_token_expires_after_thirty_minutes(
 
 @pytest.mark.parametrize(("seconds", "status"), [(599.9, 200), (600.0, 401)])
 def test_used_token_expires_after_sixty_minutes(
-    seconds: float, status: int, api: httpx.Client, sandbox: Sandbox, clock: ManualClock
+    seconds: float, status: int, api: httpx.Client, sandbox: Sandbox, clock: MockClock
 ) -> None:
     """Two requests, 25 minutes apart, keep it from being idle."""
     token = get_token(api, sandbox)
@@ -92,7 +92,7 @@ def test_used_token_expires_after_sixty_minutes(
     assert call(api, sandbox, token).status_code == status
 
 
-def test_refused_request_is_not_a_use_of_the_token(api: httpx.Client, sandbox: Sandbox, clock: ManualClock) -> None:
+def test_refused_request_is_not_a_use_of_the_token(api: httpx.Client, sandbox: Sandbox, clock: MockClock) -> None:
     """A request without the AppKey does not restart the idle time."""
     token = get_token(api, sandbox)
     clock.advance(1000)
@@ -102,7 +102,7 @@ def test_refused_request_is_not_a_use_of_the_token(api: httpx.Client, sandbox: S
 
 
 @pytest.mark.parametrize(("active", "idle"), [(2.0, 9.0), (9.0, 2.0)])
-def test_lifetimes_are_settable(active: float, idle: float, clock: ManualClock) -> None:
+def test_lifetimes_are_settable(active: float, idle: float, clock: MockClock) -> None:
     """Each lifetime ends a token by itself."""
     with Sandbox(clock=clock, active_lifetime=active, idle_lifetime=idle) as sandbox, api_client(sandbox) as client:
         token = get_token(client, sandbox)

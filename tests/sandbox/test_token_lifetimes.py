@@ -5,13 +5,13 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from seic.sandbox import ManualClock, Sandbox
+from seic.sandbox import MockClock, Sandbox
 from tests._support.platform_client import ask_for_account, body_of, log_in, pair_of, refresh, revoke
 from tests._support.sandbox_client import api_client, assert_refused, call, get_token
 
 
 @pytest.fixture
-def short_lived(clock: ManualClock) -> Sandbox:
+def short_lived(clock: MockClock) -> Sandbox:
     """A sandbox with an active lifetime of 60 seconds and an idle lifetime of 30 seconds, not started."""
     return Sandbox(clock=clock, active_lifetime=60, idle_lifetime=30)
 
@@ -26,7 +26,7 @@ def test_lifetime_must_be_positive(name: str, seconds: float) -> None:
 
 @pytest.mark.parametrize(("seconds", "status"), [(0, 200), (29.9, 200), (30, 401), (31, 401)])
 def test_unused_token_expires_after_the_idle_lifetime(
-    seconds: float, status: int, short_lived: Sandbox, clock: ManualClock
+    seconds: float, status: int, short_lived: Sandbox, clock: MockClock
 ) -> None:
     """The idle time starts with the issue."""
     with short_lived as sandbox, api_client(sandbox) as client:
@@ -36,7 +36,7 @@ def test_unused_token_expires_after_the_idle_lifetime(
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(29.9, 200), (30, 401)])
-def test_use_restarts_the_idle_time(seconds: float, status: int, short_lived: Sandbox, clock: ManualClock) -> None:
+def test_use_restarts_the_idle_time(seconds: float, status: int, short_lived: Sandbox, clock: MockClock) -> None:
     """The idle time starts again with each use."""
     with short_lived as sandbox, api_client(sandbox) as client:
         token = get_token(client, sandbox)
@@ -48,7 +48,7 @@ def test_use_restarts_the_idle_time(seconds: float, status: int, short_lived: Sa
 
 @pytest.mark.parametrize(("seconds", "status"), [(9.9, 200), (10, 401)])
 def test_used_token_expires_after_the_active_lifetime(
-    seconds: float, status: int, short_lived: Sandbox, clock: ManualClock
+    seconds: float, status: int, short_lived: Sandbox, clock: MockClock
 ) -> None:
     """No use extends the active lifetime."""
     with short_lived as sandbox, api_client(sandbox) as client:
@@ -60,7 +60,7 @@ def test_used_token_expires_after_the_active_lifetime(
         assert call(client, sandbox, token).status_code == status
 
 
-def test_error_tells_why_a_token_is_inactive(short_lived: Sandbox, clock: ManualClock) -> None:
+def test_error_tells_why_a_token_is_inactive(short_lived: Sandbox, clock: MockClock) -> None:
     """The three reasons have different messages, and none repeats the token."""
     with short_lived as sandbox, api_client(sandbox) as client:
         token = get_token(client, sandbox)
@@ -100,7 +100,7 @@ def test_revoked_session_cannot_take_over(api: httpx.Client, sandbox: Sandbox) -
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(60.0, 403), (100.0, 200)])
-def test_refresh_token_keeps_a_session_active(seconds: float, status: int, clock: ManualClock) -> None:
+def test_refresh_token_keeps_a_session_active(seconds: float, status: int, clock: MockClock) -> None:
     """An expired access token does not end a session that can still be refreshed."""
     lifetimes = {"active_lifetime": 60.0, "refresh_lifetime": 100.0}
     with Sandbox(one_session=True, clock=clock, **lifetimes) as sandbox, api_client(sandbox) as client:  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ def test_refresh_token_keeps_a_session_active(seconds: float, status: int, clock
         assert ask_for_account(client, sandbox).status_code == status
 
 
-def test_gateway_token_is_not_a_session_of_the_platform(clock: ManualClock) -> None:
+def test_gateway_token_is_not_a_session_of_the_platform(clock: MockClock) -> None:
     """An account with one session may still have tokens of the gateway."""
     with Sandbox(one_session=True, clock=clock) as sandbox, api_client(sandbox) as client:
         token = get_token(client, sandbox)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
 
-from seic import ClientCredentials, Config
+from seic import ClientCredentials, Config, ConfigurationError
+from tests._support.reports import report
 from tests._support.settings import CERT, ENCRYPTED_KEY, GATEWAY, PASSPHRASE, refused, write
 
 
@@ -67,3 +69,28 @@ def test_an_error_about_a_secret_from_a_file_names_its_variable(tmp_path: Path) 
     error = refused({**GATEWAY, "SEIC_CLIENT_SECRET": "", "SEIC_CLIENT_SECRET_FILE": str(path)})
 
     assert error.field == "SEIC_CLIENT_SECRET_FILE"
+
+
+@pytest.mark.parametrize("name", ["SEIC_CLIENT_SECRET", "SEIC_PASSWORD", "SEIC_CERTIFICATE_PASSWORD"])
+@pytest.mark.parametrize("secret", ["hunter2-and-more", "/hunter2/and-more", "~hunter2", "hunter2/and-more", "h\0x"])
+def test_a_secret_in_place_of_a_path_is_not_quoted(name: str, secret: str) -> None:
+    """The error names the variable and what belongs there; its value may be the secret, set by mistake."""
+    environ = {**GATEWAY, "SEIC_CERTIFICATE": "client.pem", name: "", f"{name}_FILE": secret}
+    error = refused(environ)
+
+    assert error.field == f"{name}_FILE"
+    assert secret not in "".join(traceback.format_exception(error))
+    assert report(error).count(secret) == 0
+
+
+def test_the_value_is_not_quoted_in_a_profile_either(tmp_path: Path) -> None:
+    """A key of a profile is read in the same way, relative to the profile's folder."""
+    write(
+        tmp_path / "p.toml",
+        "[default]\nclient_id = 'x'\nclient_secret = 'x'\nusername = 'x'\npassword_file = 'hunter2-and-more'",
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        Config.from_file(tmp_path / "p.toml")
+
+    assert caught.value.field == "default.password_file"
+    assert "hunter2" not in str(caught.value)

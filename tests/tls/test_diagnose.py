@@ -18,7 +18,7 @@ import pytest
 
 from seic import ClientCertificate, Reason
 from seic._tls.context import build_context
-from seic._tls.diagnose import Explanation, HandshakeContext, Stage, explain_close, explain_failure, explain_reply
+from seic._tls.diagnose import HandshakeContext, HandshakeFailure, Stage, explain_close, explain_failure, explain_reply
 from seic._tls.trust import read_trust_store
 from tests._support.pki import DAY, NOW, Minted, authority, mint, server
 from tests._support.tls_servers import TLS12, TLS13, TlsServer, call
@@ -68,7 +68,7 @@ def fail(
     client: ClientCertificate | None = None,
     ca: Minted | None = None,
     host: str = "localhost",
-) -> Explanation:
+) -> HandshakeFailure:
     """Connect, expect a failure, and return its explanation."""
     context = build_context(client, read_trust_store((ca or authority()).pem))
     with pytest.raises((OSError, httpx.TransportError)) as caught:

@@ -1,4 +1,4 @@
-"""A cache without a token, and each way to make a token call."""
+"""Fixtures: a cache without a token, and each way to send a token request."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tests._support.token_states import Cache
 
 @pytest.fixture(params=[send_blocking, send_in_asyncio, send_in_trio], ids=["blocking", "asyncio", "trio"])
 def send(request: pytest.FixtureRequest) -> Call:
-    """Send in each way."""
+    """Return each way to send a token request."""
     call: Call = request.param
     return call
 
 
 @pytest.fixture(scope="module")
 def identity() -> Minted:
-    """A server's certificate for localhost."""
+    """Return a server's certificate for localhost."""
     return server_certificate(authority())
 
 
 @pytest.fixture
 def cache(clock: FakeClock) -> Cache:
-    """A cache without a token."""
+    """Return a cache without a token."""
     return Cache(clock)

@@ -1,4 +1,4 @@
-"""The pauses after a failure."""
+"""Pauses after a failure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRANSIENT = TokenRequestRefused("not now", status=400, transient=True)
 
 
 def asks(seconds: float) -> TokenEndpointUnavailable:
-    """Return an error whose Retry-After asks for a pause."""
+    """Return an error with a Retry-After."""
     return TokenEndpointUnavailable("busy", status=429, retry_after=seconds)
 
 
@@ -34,7 +34,7 @@ def asks(seconds: float) -> TokenEndpointUnavailable:
     ],
 )
 def test_what_may_help_is_repeated_at_once(error: SeicError, shortest: float | None, longest: float | None) -> None:
-    """The pause is drawn from all between nothing and its end; None is no repetition."""
+    """The pause is random, up to its limit; None means no retry."""
     assert retry_delay(error, LUCKY) == shortest
     assert retry_delay(error, UNLUCKY) == (None if longest is None else pytest.approx(longest))
 
@@ -43,32 +43,32 @@ def test_what_may_help_is_repeated_at_once(error: SeicError, shortest: float | N
     ("failures", "longest"), [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 30), (7, 30), (10_000, 30)]
 )
 def test_while_the_old_token_lives_pauses_double_up_to_half_a_minute(failures: int, longest: float) -> None:
-    """Chance draws from all above the shortest pause, which keeps an outage of 3 s at five requests or fewer."""
+    """Random pauses are longer than the shortest one, which limits an outage of 3 s to five requests."""
     assert failure_backoff(DOWN, failures=failures, ahead=True, chance=LUCKY).valid == pytest.approx(0.76)
     assert failure_backoff(DOWN, failures=failures, ahead=True, chance=UNLUCKY).valid == pytest.approx(longest)
 
 
 @pytest.mark.parametrize("failures", [1, 2, 10_000])
 def test_while_no_token_lives_the_endpoint_is_tried_again_within_a_second(failures: int) -> None:
-    """However long it was down, the first success comes within a second of its recovery."""
+    """After an outage of any length the first success comes within a second of the recovery."""
     assert failure_backoff(DOWN, failures=failures, ahead=False, chance=LUCKY).expired == pytest.approx(0.76)
     assert failure_backoff(DOWN, failures=failures, ahead=False, chance=UNLUCKY).expired == pytest.approx(0.80)
 
 
 def test_a_failure_ahead_of_need_does_not_hold_up_those_in_need() -> None:
-    """It told of one moment when nobody waited; whoever needs a token now may ask at once."""
+    """No caller waited for that attempt; a caller that needs a token can try at once."""
     assert failure_backoff(DOWN, failures=1, ahead=True, chance=UNLUCKY).expired == 0
 
 
 @pytest.mark.parametrize(("failures", "expected"), [(1, 30), (2, 60), (3, 120), (4, 240), (5, 300), (10_000, 300)])
 @pytest.mark.parametrize("ahead", [True, False])
 def test_refused_credentials_are_left_alone(failures: int, expected: float, ahead: bool) -> None:
-    """A hot loop must not lock the account out, whether a token lives or not; the memory lasts minutes, not hours."""
+    """A loop must not lock the account, with or without a valid token; a refusal is remembered for minutes only."""
     assert failure_backoff(REFUSED, failures=failures, ahead=ahead, chance=LUCKY) == (expected, expected)
 
 
 def test_a_refusal_that_passes_is_no_refusal() -> None:
-    """The provider's `transient: true` counts for more than the status."""
+    """The provider's `transient: true` takes precedence over the status."""
     assert is_refusal(REFUSED)
     assert not is_refusal(TRANSIENT)
     assert not is_refusal(DOWN)
@@ -91,7 +91,7 @@ def test_a_refusal_that_passes_is_no_refusal() -> None:
     ],
 )
 def test_an_endpoint_that_is_not_there_has_refused_nothing(status: int | None, refuses: bool) -> None:
-    """A gateway that is being deployed answers so: it is an outage, over which a live token goes on serving."""
+    """A gateway answers so during a deployment: it counts as an outage, and a valid token is still used."""
     error = TokenRequestRefused("no", status=status)
     assert is_refusal(error) is refuses
     assert retry_delay(error, LUCKY) is None
@@ -110,16 +110,16 @@ def test_an_endpoint_that_is_not_there_has_refused_nothing(status: int | None, r
     ],
 )
 def test_retry_after_is_kept_to_and_capped(asked: float, living: float, dead: float) -> None:
-    """The endpoint knows best when it is back, up to a minute."""
+    """The endpoint's value applies, up to a minute."""
     assert failure_backoff(asks(asked), failures=1, ahead=False, chance=LUCKY) == pytest.approx((living, dead))
 
 
 def test_retry_after_holds_for_those_in_need_too() -> None:
-    """An endpoint that asks for peace is left in peace, although the attempt was made ahead."""
+    """It applies also after a background refresh."""
     assert failure_backoff(asks(20), failures=1, ahead=True, chance=LUCKY) == (20, 20)
 
 
 @pytest.mark.parametrize(("times", "expected"), [(0, 0), (1, 1), (2, 2), (6, 32), (7, 60), (10_000, 60)])
 def test_renewals_that_do_not_help_grow_rare(times: int, expected: float) -> None:
-    """An API that rejects every token costs a token a minute at most, not one a call."""
+    """An API that rejects every token costs one token a minute at most, not one per call."""
     assert rejected_token_backoff(times) == expected

@@ -10,7 +10,7 @@ from tests._support.token_states import REFUSED, Cache
 
 
 def test_the_first_caller_starts_a_refresh_and_the_others_wait(cache: Cache) -> None:
-    """Expect one refresh for all."""
+    """One refresh serves all callers."""
     (first, starts, _), (second, starts_too, _) = cache.wait(), cache.wait()
     assert (starts, starts_too) == (True, False)
     assert second is first
@@ -18,13 +18,13 @@ def test_the_first_caller_starts_a_refresh_and_the_others_wait(cache: Cache) -> 
 
 
 def test_a_fresh_token_is_used(cache: Cache) -> None:
-    """Expect nothing to be started for it."""
+    """Nothing is started."""
     token = cache.put(cache.hold())
     assert cache.use() == (token, None, False, None)
 
 
 def test_in_the_advisory_window_one_refreshes_and_all_use_the_token(cache: Cache, clock: FakeClock) -> None:
-    """Expect the first caller to start a refresh that nobody waits for."""
+    """The first caller starts a refresh, and no caller waits."""
     token = cache.put(cache.hold())
     clock.advance(3000)
     first, second = cache.use(), cache.use()
@@ -35,7 +35,7 @@ def test_in_the_advisory_window_one_refreshes_and_all_use_the_token(cache: Cache
 
 
 def test_in_the_mandatory_window_all_wait(cache: Cache, clock: FakeClock) -> None:
-    """Expect one to start it, and all to wait for a second at most, even if an advisory refresh has just begun."""
+    """One caller starts it, and all wait for a second at most, even if a background refresh has just started."""
     cache.put(cache.hold())
     clock.advance(3509.6)
     ahead = cache.use().pending
@@ -58,7 +58,7 @@ def test_in_the_mandatory_window_all_wait(cache: Cache, clock: FakeClock) -> Non
 def test_a_slow_refresh_delays_no_caller_with_a_valid_token(
     cache: Cache, clock: FakeClock, left: float, patience: float
 ) -> None:
-    """Expect those who wait to use the token after a moment, and later callers at once; the refresh goes on."""
+    """Waiting callers use the token after a moment, and later ones at once; the refresh continues."""
     token = cache.put(cache.hold())
     clock.advance(3600 - left)
     first, starts, seconds = cache.wait()
@@ -77,7 +77,7 @@ def test_a_slow_refresh_delays_no_caller_with_a_valid_token(
 
 
 def test_an_expired_token_makes_all_wait_to_the_end(cache: Cache, clock: FakeClock) -> None:
-    """Expect the same of a caller who wants a new token."""
+    """The same applies to a caller who wants a new token."""
     cache.put(cache.hold())
     clock.advance(3598)
     pending, _, _ = cache.wait()
@@ -88,7 +88,7 @@ def test_an_expired_token_makes_all_wait_to_the_end(cache: Cache, clock: FakeClo
 
 
 def test_an_idle_token_is_not_used_past_its_end(cache: Cache, clock: FakeClock) -> None:
-    """Expect the earlier of its two ends to count."""
+    """The earlier of its two expiries counts."""
     token = cache.put(cache.hold())
     token.expire_soon()
     token.idle_at = clock.now + 1
@@ -96,7 +96,7 @@ def test_an_idle_token_is_not_used_past_its_end(cache: Cache, clock: FakeClock) 
 
 
 def test_a_caller_in_need_is_not_failed_by_an_advisory_refresh(cache: Cache, clock: FakeClock) -> None:
-    """Expect a caller who needs a token to get a refresh of its own: the other was one attempt without waiters."""
+    """A caller who needs a token gets another refresh: the background one was a single attempt without waiters."""
     cache.put(cache.hold())
     clock.advance(3000)
     ahead = cache.use().pending
@@ -109,7 +109,7 @@ def test_a_caller_in_need_is_not_failed_by_an_advisory_refresh(cache: Cache, clo
 
 
 def test_a_waiter_uses_a_token_that_is_still_valid(cache: Cache, clock: FakeClock) -> None:
-    """Expect an unreachable endpoint to take nobody down in the mandatory window."""
+    """An unreachable endpoint does not matter in the mandatory period."""
     token = cache.put(cache.hold())
     clock.advance(3550)
     pending, _, _ = cache.wait()
@@ -119,7 +119,7 @@ def test_a_waiter_uses_a_token_that_is_still_valid(cache: Cache, clock: FakeCloc
 
 @pytest.mark.parametrize("is_valid", [True, False])
 def test_a_refusal_reaches_every_waiter(cache: Cache, clock: FakeClock, is_valid: bool) -> None:
-    """Expect an error of its own for each, even if a token is still valid."""
+    """Each gets its own error, even if a token is still valid."""
     if is_valid:
         cache.put(cache.hold())
         clock.advance(3550)
@@ -134,7 +134,7 @@ def test_a_refusal_reaches_every_waiter(cache: Cache, clock: FakeClock, is_valid
 
 
 def test_force_refreshes_although_the_token_is_fresh(cache: Cache) -> None:
-    """Expect all who force at one moment to share a refresh, also those who come when it has just ended."""
+    """All who force at the same moment share a refresh, also those who come just after its end."""
     cache.put(cache.hold())
     one = cache.next_refresh_id()
     first, starts, _ = cache.wait(after=one)
@@ -150,7 +150,7 @@ def test_force_refreshes_although_the_token_is_fresh(cache: Cache) -> None:
 
 
 def test_force_does_not_take_a_token_that_was_requested_before(cache: Cache) -> None:
-    """Expect the caller to wait for that refresh and then start another: what changed may not be in it."""
+    """The caller waits for that refresh, then starts another, since a change may not be included in the first."""
     earlier, _, _ = cache.wait()
     after = cache.next_refresh_id()
     assert cache.wait(after=after) == (earlier, False, None)
@@ -160,7 +160,7 @@ def test_force_does_not_take_a_token_that_was_requested_before(cache: Cache) -> 
 
 
 def test_force_does_not_take_a_stored_token(cache: Cache) -> None:
-    """Expect that of a refresh that began later, too."""
+    """Nor that of a later refresh."""
     after = cache.next_refresh_id()
     pending, _, _ = cache.wait()
     cache.succeed(pending, cache.hold(), stored=True)
@@ -168,7 +168,7 @@ def test_force_does_not_take_a_stored_token(cache: Cache) -> None:
 
 
 def test_force_does_not_fall_back_on_the_old_token(cache: Cache) -> None:
-    """Expect a caller who wants a new token to hear that the endpoint is down."""
+    """A caller who wants a new token gets the endpoint's error."""
     token = cache.put(cache.hold())
     after = cache.next_refresh_id()
     pending, _, _ = cache.wait(after=after)
@@ -179,7 +179,7 @@ def test_force_does_not_fall_back_on_the_old_token(cache: Cache) -> None:
 
 
 def test_an_abandoned_refresh_is_no_failure(cache: Cache) -> None:
-    """Expect the next caller to start another at once, and nothing to be remembered."""
+    """The next caller starts another at once, and nothing is remembered."""
     pending, _, _ = cache.wait()
     cache.abandon(pending)
     assert pending.future.done()
@@ -189,7 +189,7 @@ def test_an_abandoned_refresh_is_no_failure(cache: Cache) -> None:
 
 
 def test_the_token_of_an_abandoned_refresh_is_not_taken(cache: Cache) -> None:
-    """Expect a refresh that ends much later to change nothing."""
+    """A refresh that ends much later changes nothing."""
     late, _, _ = cache.wait()
     cache.abandon(late)
     current = cache.put(cache.hold("new"))
@@ -200,13 +200,13 @@ def test_the_token_of_an_abandoned_refresh_is_not_taken(cache: Cache) -> None:
 
 
 def test_a_rejected_token_is_not_used_again(cache: Cache) -> None:
-    """Expect the next caller to wait for a new one."""
+    """The next caller waits for a new one."""
     cache.put(cache.hold()).invalidate()
     assert cache.wait()[1]
 
 
 def test_the_counters(cache: Cache) -> None:
-    """Expect them to grow only, and a snapshot not to change."""
+    """Counters only grow, and a snapshot does not change."""
     before = cache.stats
     cache.count(requests=2, failures=1)
     cache.count(replays=3)

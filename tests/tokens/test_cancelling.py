@@ -1,4 +1,4 @@
-"""A caller that is cancelled takes nothing from the others who wait for the same token."""
+"""A cancelled caller does not affect others who wait for the same token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, landed, 
 
 
 async def test_a_cancelled_leader_cancels_nobody(server: FakeEndpoint) -> None:
-    """Whoever began the fetch does not own it."""
+    """The refresh does not belong to the caller who started it."""
     source = server.source()
     server.hold()
     leader = asyncio.create_task(source.get())
@@ -30,7 +30,7 @@ async def test_a_cancelled_leader_cancels_nobody(server: FakeEndpoint) -> None:
 
 
 async def test_a_cancelled_waiter_cancels_nobody(server: FakeEndpoint) -> None:
-    """Nor does one of those who only wait, whether by a cancel or by a deadline of its own."""
+    """Nor to a caller who waits, cancelled or timed out."""
     source = server.source()
     server.hold()
     leader = asyncio.create_task(source.get())
@@ -48,7 +48,7 @@ async def test_a_cancelled_waiter_cancels_nobody(server: FakeEndpoint) -> None:
 
 
 async def test_a_fetch_that_all_have_left_still_lands(server: FakeEndpoint) -> None:
-    """What was asked for is not thrown away: the next caller finds it."""
+    """The token is not discarded: the next caller uses it."""
     source = server.source()
     server.hold()
     crowd = [asyncio.create_task(source.get()) for _ in range(10)]
@@ -64,7 +64,7 @@ async def test_a_fetch_that_all_have_left_still_lands(server: FakeEndpoint) -> N
 
 
 async def _cancel_at_each_step(call: Callable[[], Awaitable[Any]], settle: Callable[[], Awaitable[Any]]) -> int:
-    """Cancel the call after one step of the loop, then after two, and so on, until it ends by itself."""
+    """Cancel the call after one step of the loop, then after two, and so on, until it ends before that."""
     steps = 0
     while True:
         task = asyncio.ensure_future(call())
@@ -81,7 +81,7 @@ async def _cancel_at_each_step(call: Callable[[], Awaitable[Any]], settle: Calla
 
 @pytest.mark.parametrize("begins", [True, False], ids=["the leader", "a waiter"])
 async def test_a_caller_may_be_cancelled_at_every_point(server: FakeEndpoint, begins: bool) -> None:
-    """Wherever that hits it, whoever else waits gets a token, and never more than one request is made for a fetch."""
+    """At each step, other callers get a token, and there is one request per refresh."""
     server.turns = 3
     sources: list[CachingTokenSource] = []
 

@@ -1,4 +1,4 @@
-"""What processes that share a store agree on: who spends the refresh token, where the store can tell."""
+"""Processes that share a store agree on the one that uses a refresh token, if the store supports claims."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from seic._errors import TokenEndpointUnavailable
-from seic._events import Event, StoreDegraded
+from seic._event_types import Event, StoreDegraded
 from seic._model.grant_parameters import Grant
 from seic._model.grants import AuthorizationCode, ClientCredentials
 from seic._tokens.single_use import SingleUseMemory
@@ -24,13 +24,13 @@ LATER = 3_601.0
 
 
 class Claiming(MemoryStore):
-    """A store that knows who renews what.
+    """A store with claims.
 
     Attributes:
-        held: What is claimed now.
-        claims: What was claimed, and for how many seconds.
-        granted: Called when a claim is had.
-        refused: Called when it is not.
+        held: The current claims.
+        claims: All claims, with their seconds.
+        granted: Called after a claim.
+        refused: Called after a refused claim.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Claiming(MemoryStore):
         self.refused: Callable[[], None] = lambda: None
 
     def claim(self, key: str, seconds: float) -> bool:
-        """Claim a key, unless somebody has."""
+        """Claim a key, unless it is claimed."""
         if key in self.held:
             self.refused()
             return False
@@ -51,12 +51,12 @@ class Claiming(MemoryStore):
         return True
 
     def release(self, key: str) -> None:
-        """Give a key back."""
+        """Release a key."""
         self.held.discard(key)
 
 
 def process(provider: FakeProvider, clock: FakeClock, store: MemoryStore, **options: Any) -> CachingTokenSource:
-    """Return a source that knows nothing of what others spend, as one in another process."""
+    """Return a source with its own memory of used secrets, as in another process."""
     grant = options.pop("grant", AuthorizationCode(code="c"))
     return provider.source(grant, clock, store=store, memory=SingleUseMemory(), **options)
 
@@ -64,7 +64,7 @@ def process(provider: FakeProvider, clock: FakeClock, store: MemoryStore, **opti
 async def logged_in(
     provider: FakeProvider, clock: FakeClock, store: MemoryStore
 ) -> tuple[CachingTokenSource, CachingTokenSource]:
-    """Return two processes with the token of one login, which is over by now."""
+    """Return two processes with the expired token of one login."""
     one, other = process(provider, clock, store), process(provider, clock, store)
     assert await one.token() == await other.token()
     clock.advance(LATER)
@@ -72,7 +72,7 @@ async def logged_in(
 
 
 async def test_two_processes_spend_a_refresh_token_once() -> None:
-    """Expect the second to wait, and to take the first one's token: at a second use the provider ends the session."""
+    """The second waits and uses the first one's token, since the provider ends the session after a second use."""
     provider, clock, store = FakeProvider(), FakeClock(), Claiming()
     sources = await logged_in(provider, clock, store)
     provider.hold()
@@ -82,12 +82,12 @@ async def test_two_processes_spend_a_refresh_token_once() -> None:
     assert one == other
     assert (provider.asked, provider.killed) == (["authorization_code", "r1"], set())
     assert store.held == set()
-    # For longer than a renewal may take, and not for much longer: a process may end in the middle.
+    # Longer than a refresh can take, but not much longer, since a process can end in the middle.
     assert [10 < seconds < 15 for _, seconds in store.claims] == [True]
 
 
 async def test_who_comes_too_late_to_see_the_token_looks_again() -> None:
-    """Expect the look after the claim to count: the other was through with it between the first look and the claim."""
+    """The store is read again after the claim: the other process finished between the first reading and the claim."""
     provider, clock, store = FakeProvider(), FakeClock(), Claiming()
     one, other = await logged_in(provider, clock, store)
     before = one.cache.token.token
@@ -100,7 +100,7 @@ async def test_who_comes_too_late_to_see_the_token_looks_again() -> None:
 
 
 async def test_a_process_whose_renewal_fails_lets_the_next_one_try() -> None:
-    """Expect the claim to be given back with the error."""
+    """The claim is released with the error."""
     provider, clock, store = FakeProvider(), FakeClock(), Claiming()
     one, other = await logged_in(provider, clock, store)
     provider.plan.extend([httpx.Response(503)] * 2)
@@ -112,7 +112,7 @@ async def test_a_process_whose_renewal_fails_lets_the_next_one_try() -> None:
 
 
 async def test_a_renewal_that_is_cut_off_gives_its_claim_back() -> None:
-    """Expect a caller's end to leave nobody waiting for nothing."""
+    """A caller's end leaves no other waiting."""
     provider, clock, store = FakeProvider(), FakeClock(), Claiming()
     one, _ = await logged_in(provider, clock, store)
     provider.hold()
@@ -127,7 +127,7 @@ async def test_a_renewal_that_is_cut_off_gives_its_claim_back() -> None:
 
 
 async def test_nobody_waits_for_ever_for_another_process() -> None:
-    """Expect an error after the time that a token call may take; the claim itself ends soon after that."""
+    """An error is raised after the limit of a token request; the claim itself ends soon after."""
     provider, clock, store = FakeProvider(), FakeClock(), Claiming()
     one, _ = await logged_in(provider, clock, store)
     store.held.add("key")
@@ -143,7 +143,7 @@ async def test_nobody_waits_for_ever_for_another_process() -> None:
 
 
 async def test_a_store_that_cannot_claim_costs_no_call() -> None:
-    """Expect it to be told, and the renewal to go on as with a store that knows no claims."""
+    """The failure is reported, and the refresh continues as with a store without claims."""
     provider, clock, store = FakeProvider(), FakeClock(), Claiming()
     heard: list[Event] = []
     one = process(provider, clock, store, emit=heard.append)
@@ -164,7 +164,7 @@ async def test_a_store_that_cannot_claim_costs_no_call() -> None:
     "grant", [ClientCredentials(), AuthorizationCode(code="c")], ids=["client credentials", "a first token"]
 )
 async def test_what_spends_no_refresh_token_is_not_claimed(grant: Grant) -> None:
-    """Expect no word with the store about what may be asked for twice."""
+    """A claim is needed only for a refresh token."""
     provider, clock, store = FakeProvider(), FakeClock(), Claiming()
     provider.refreshable = isinstance(grant, AuthorizationCode)
     source = process(provider, clock, store, grant=grant)

@@ -1,4 +1,4 @@
-"""A source that is closed leaves nothing running, and nobody without an answer."""
+"""Closing a source ends its tasks, and each waiting caller gets a result."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 import trio
 
 from seic import TokenError
-from seic._events import TokenWaitStarted
+from seic._event_types import TokenWaitStarted
 from tests._support.clocks import FakeClock
 from tests._support.fakes.gate import Gate
 from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
 
 
 async def test_closing_ends_a_fetch_and_waits_for_its_end(server: FakeEndpoint) -> None:
-    """No task is left behind, and the source can be used on."""
+    """No task remains, and the source can be used again."""
     source = server.source()
     server.hold()
     caller = asyncio.create_task(source.token())
@@ -30,8 +30,8 @@ async def test_closing_ends_a_fetch_and_waits_for_its_end(server: FakeEndpoint) 
     assert (await source.token()).access_token == "token-1"
 
 
-async def test_whoever_waits_for_a_fetch_that_is_closed_gets_its_token(server: FakeEndpoint) -> None:
-    """A close waits for it for a second; nothing is asked for twice."""
+async def test_waiting_callers_get_the_token_of_a_refresh_during_closing(server: FakeEndpoint) -> None:
+    """Closing waits for it for a second; nothing is requested twice."""
     source = server.source()
     server.hold()
     callers = [asyncio.create_task(source.token()) for _ in range(3)]
@@ -45,10 +45,10 @@ async def test_whoever_waits_for_a_fetch_that_is_closed_gets_its_token(server: F
 
 
 @pytest.mark.parametrize("ahead", [False, True], ids=["in need", "ahead"])
-async def test_whoever_waits_for_a_fetch_that_a_close_ends_gets_an_error_and_asks_no_more(
+async def test_waiting_callers_get_an_error_if_closing_ends_their_refresh(
     server: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, ahead: bool
 ) -> None:
-    """Each of them an error of its own that says so; no task is left, and later calls find nothing remembered."""
+    """Each gets its own error that says so; no task remains, and later calls are not affected."""
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
     source = server.source(clock)
     if ahead:
@@ -77,7 +77,7 @@ async def test_whoever_waits_for_a_fetch_that_a_close_ends_gets_an_error_and_ask
 def test_a_blocking_close_leaves_no_caller_without_an_answer(
     server: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The twin does the same for callers in threads."""
+    """The blocking twin does the same for callers in threads."""
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
     waiting = Gate()
     source = server.source(emit=lambda event: waiting.set() if isinstance(event, TokenWaitStarted) else None)

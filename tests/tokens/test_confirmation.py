@@ -1,4 +1,4 @@
-"""Certificate-bound tokens (RFC 8705 §3): compared with the certificate where that can be read."""
+"""Certificate-bound tokens (RFC 8705 §3), compared with the certificate if they can be read."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ BINDING = attrs.evolve(PLAIN, certificate_bound_tokens=True)
 
 
 def jwt(claims: dict[str, Any]) -> str:
-    """A token that says something; nobody here proves its signature."""
+    """Return a token with claims; its signature is not verified."""
     body = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
     return f"eyJhbGciOiJub25lIn0.{body}.c2ln"
 
 
 def bound_to(thumbprint: object) -> dict[str, Any]:
-    """The confirmation of a certificate."""
+    """Return the confirmation claim of a certificate."""
     return {"cnf": {"x5t#S256": thumbprint}}
 
 
 class Issuer:
-    """Answers with one token, and describes it."""
+    """A provider with one token, which it also describes."""
 
     def __init__(self, access_token: str, description: dict[str, Any] | None = None) -> None:
         self.events: list[seic.events.Event] = []
@@ -51,14 +51,14 @@ class Issuer:
         return seic.AsyncClient(config, transport=httpx.MockTransport(self), on_event=self.events.append)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        """Answer one call."""
+        """Answer one request."""
         if request.url.path == "/introspect":
             return httpx.Response(200, json=self._description)
         return httpx.Response(200, json={"access_token": self._access_token, "token_type": "Bearer"})
 
     @property
     def warnings(self) -> int:
-        """How often the user was told."""
+        """Return the number of events."""
         return sum(isinstance(event, TokenNotBound) for event in self.events)
 
 
@@ -75,7 +75,7 @@ class Issuer:
     ],
 )
 async def test_a_token_is_compared_with_the_certificate(provider: seic.Provider, token: str, warnings: int) -> None:
-    """Expect the token to serve, and the user to be told exactly where it should be bound and is not."""
+    """The token is used, and there is an event only if it should be bound but is not."""
     issuer = Issuer(token)
     async with issuer.client(provider) as client:
         assert (await client.token()).access_token == token
@@ -85,7 +85,7 @@ async def test_a_token_is_compared_with_the_certificate(provider: seic.Provider,
 @pytest.mark.parametrize("provider", [PLAIN, BINDING], ids=["plain", "binding"])
 @pytest.mark.parametrize("thumbprint", ["A" * 43, "", 1])
 async def test_another_certificates_token(provider: seic.Provider, thumbprint: object) -> None:
-    """Expect a thumbprint that is not ours to be an error: no API would take the token from us."""
+    """Another thumbprint is an error, since no API would accept the token."""
     issuer = Issuer(jwt(bound_to(thumbprint)))
     async with issuer.client(provider) as client:
         with pytest.raises(seic.InvalidTokenResponse) as caught:
@@ -94,7 +94,7 @@ async def test_another_certificates_token(provider: seic.Provider, thumbprint: o
 
 
 async def test_a_bound_token_without_a_certificate() -> None:
-    """Expect an error that says what is missing."""
+    """The error says that a certificate is missing."""
     issuer = Issuer(jwt(bound_to(OURS)))
     async with issuer.client(PLAIN, certificate=False) as client:
         with pytest.raises(seic.InvalidTokenResponse, match="this client has none"):
@@ -102,7 +102,7 @@ async def test_a_bound_token_without_a_certificate() -> None:
 
 
 async def test_an_unbound_token_without_a_certificate() -> None:
-    """Expect nothing to be said where there is nothing to bind it to."""
+    """Without a certificate there is no event."""
     issuer = Issuer(jwt({"exp": 1}))
     async with issuer.client(BINDING, certificate=False) as client:
         await client.token()
@@ -115,7 +115,7 @@ async def test_an_unbound_token_without_a_certificate() -> None:
     ids=["bound", "bound to nothing", "dead"],
 )
 async def test_an_opaque_token_is_compared_when_it_is_described(description: dict[str, Any], warnings: int) -> None:
-    """Expect introspection's word to be taken (RFC 8705 §3.2)."""
+    """Introspection tells the certificate of the token (RFC 8705 §3.2)."""
     issuer = Issuer("opaque", description)
     async with issuer.client(BINDING) as client:
         await client.token_info()
@@ -123,7 +123,7 @@ async def test_an_opaque_token_is_compared_when_it_is_described(description: dic
 
 
 async def test_an_opaque_token_of_another_certificate() -> None:
-    """Expect an error when introspection says so."""
+    """If introspection names another certificate, an error is raised."""
     issuer = Issuer("opaque", bound_to("A" * 43))
     async with issuer.client(BINDING) as client:
         with pytest.raises(seic.InvalidTokenResponse):

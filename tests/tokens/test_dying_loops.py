@@ -1,4 +1,4 @@
-"""A fetch whose event loop ends or stands still is handed over to whoever waits."""
+"""A refresh whose event loop ends or stops is taken over by waiting callers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from seic import TokenEndpointUnavailable
-from seic._events import Event, TokenWaitStarted
+from seic._event_types import Event, TokenWaitStarted
 from tests._support.clocks import FakeClock
 from tests._support.crowds import in_threads, names_of
 from tests._support.fakes.gate import Gate
@@ -21,7 +21,7 @@ from tests._support.loops import Loop
 
 
 def test_a_loop_that_ends_mid_fetch_hands_over(server: FakeEndpoint) -> None:
-    """asyncio.run cancels what is left; whoever waits elsewhere begins anew."""
+    """asyncio.run cancels remaining tasks; callers elsewhere start again."""
     source = server.source()
     server.hold()
     begun = Gate()
@@ -47,7 +47,7 @@ def test_a_loop_that_ends_mid_fetch_hands_over(server: FakeEndpoint) -> None:
 
 
 def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(server: FakeEndpoint, clock: FakeClock) -> None:
-    """The renewal that it cut off is not begun anew by the next call at once, which would cut it off as well."""
+    """The next call does not start the cancelled refresh again at once, since it would be cancelled too."""
     source = server.source(clock)
     source.get_sync()
     clock.advance(3000)
@@ -69,7 +69,7 @@ def test_a_run_that_ends_with_its_call_leaves_no_storm_behind(server: FakeEndpoi
 
 
 def test_a_trio_run_that_ends_mid_fetch_hands_over(server: FakeEndpoint) -> None:
-    """A system task ends with the run that it belongs to."""
+    """A system task ends with its trio run."""
     source = server.source()
     server.hold()
 
@@ -86,8 +86,8 @@ def test_a_trio_run_that_ends_mid_fetch_hands_over(server: FakeEndpoint) -> None
 
 
 @pytest.mark.parametrize("waiter", ["thread", "asyncio", "trio"])
-def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(server: FakeEndpoint, waiter: str) -> None:
-    """Nobody tells them: they look by themselves."""
+def test_waiting_callers_take_over_from_a_stopped_loop(server: FakeEndpoint, waiter: str) -> None:
+    """They check the loop themselves."""
     waiting = Gate()
 
     def emit(event: Event) -> None:
@@ -114,8 +114,8 @@ def test_whoever_waits_already_takes_over_from_a_loop_that_stands_still(server: 
     assert server.calls == 2
 
 
-def test_a_loop_that_stands_still_hands_over(server: FakeEndpoint) -> None:
-    """It may go on some day; then it finds that its fetch was given up, and what it brings is not taken."""
+def test_a_stopped_loop_is_taken_over(server: FakeEndpoint) -> None:
+    """If the loop continues later, its refresh has been abandoned, and the result is ignored."""
     source = server.source()
     server.hold()
     loop = Loop()
@@ -137,7 +137,7 @@ def test_a_loop_that_stands_still_hands_over(server: FakeEndpoint) -> None:
 def test_a_loop_that_is_closed_during_a_refresh_hands_over(
     server: FakeEndpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its task can never end; that is its owner's mistake, and nobody else's trouble."""
+    """Its task can never end, but callers elsewhere continue."""
     source = server.source()
     server.hold()
     loop = Loop()
@@ -150,13 +150,13 @@ def test_a_loop_that_is_closed_during_a_refresh_hands_over(
     assert name(asyncio.run(source.get())) == "token-1"
     assert not first.done()
     assert server.calls == 2
-    # Python complains of the pending tasks when it finds them: here, rather than in another test.
+    # Python reports pending tasks when it collects them: here, not in another test.
     del first, loop
     gc.collect()
 
 
 async def test_a_fetch_whose_runner_is_stuck_is_given_up(server: FakeEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Code that blocks its event loop holds nobody in another loop for longer than a fetch may take."""
+    """Code that blocks its event loop delays callers in other loops for the limit of a refresh at most."""
     monkeypatch.setattr("seic._tokens.source._GRACE", 0.0)
     monkeypatch.setattr("seic._tokens.source.PATIENCE", 0.0)
     source = server.source(timeout=0.01)

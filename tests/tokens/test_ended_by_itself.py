@@ -1,4 +1,4 @@
-"""A fetch that ends by something that nobody asked for is a failure: it pauses, and is told to whoever waits."""
+"""A refresh that ends unexpectedly is a failure: the next one pauses, and waiting callers get an error."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests._support.fakes.token_endpoint import FakeEndpoint
 
 
 @pytest.mark.parametrize("kind", [asyncio.CancelledError, SystemExit])
-async def test_it_is_told_once_and_not_started_anew_for_ever(server: FakeEndpoint, kind: type[BaseException]) -> None:
-    """A library that lets a cancellation of its own slip out, or a program's exit, must not become a storm."""
+async def test_it_fails_once_and_is_not_restarted_in_a_loop(server: FakeEndpoint, kind: type[BaseException]) -> None:
+    """A CancelledError from a library, or SystemExit, must not cause an endless loop."""
     source = server.source()
     server.plan.append(cast("Any", kind()))
     with pytest.raises(TokenEndpointUnavailable) as caught:
@@ -23,7 +23,7 @@ async def test_it_is_told_once_and_not_started_anew_for_ever(server: FakeEndpoin
 
 
 def test_a_blocking_fetch_too(server: FakeEndpoint) -> None:
-    """The thread that fetches has nobody to interrupt it."""
+    """The refresh of a blocking caller has no caller that could interrupt it."""
     source = server.source()
     server.plan.append(cast("Any", SystemExit()))
     with pytest.raises(TokenEndpointUnavailable):

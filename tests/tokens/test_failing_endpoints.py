@@ -1,4 +1,4 @@
-"""A token endpoint that fails: what is repeated, what is remembered, and what is told."""
+"""Failures of the token endpoint: retries, memory, and errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from seic import TokenEndpointUnavailable, TokenRequestRefused
-from seic._events import (
+from seic._event_types import (
     Event,
     TokenAcquired,
     TokenEndpointDown,
@@ -24,7 +24,7 @@ from tests._support.fakes.token_endpoint import UNAVAILABLE, FakeEndpoint, lande
 
 
 async def test_one_failure_is_shared_by_all_who_waited(server: FakeEndpoint) -> None:
-    """Each has an error of its own with a traceback of its own; the cause is the same for all."""
+    """Each caller has its own error with its own traceback, and the same cause."""
     server.plan.extend([httpx.ConnectError("refused"), httpx.ConnectError("refused")])
     source = server.source()
     errors = await all_of(CALLERS, source.token)
@@ -60,7 +60,7 @@ async def test_one_failure_is_shared_by_all_who_waited(server: FakeEndpoint) -> 
     ],
 )
 async def test_what_passes_by_itself_is_repeated_once_unseen(server: FakeEndpoint, trouble: Any) -> None:
-    """The caller just gets a token."""
+    """The caller gets a token."""
     server.plan.append(trouble)
     source = server.source()
     assert name(await source.get()) == "token-1"
@@ -80,7 +80,7 @@ async def test_what_passes_by_itself_is_repeated_once_unseen(server: FakeEndpoin
 async def test_a_refusal_is_never_repeated_and_remembered(
     server: FakeEndpoint, clock: FakeClock, answer: httpx.Response
 ) -> None:
-    """A hot loop sends bad credentials once in half a minute, then ever more rarely."""
+    """A loop sends refused credentials once in half a minute, then less often."""
     server.plan.extend([answer] * 9)
     source = server.source(clock)
     requests = []
@@ -95,7 +95,7 @@ async def test_a_refusal_is_never_repeated_and_remembered(
 
 
 async def test_a_session_elsewhere_is_named_with_its_remedy_and_its_price(server: FakeEndpoint) -> None:
-    """Where the token call itself says that the account is logged in elsewhere."""
+    """If the token request itself says that the account is logged in elsewhere."""
     error = {"code": 403, "message": "logged in elsewhere", "subcode": "018", "errorid": ""}
     server.plan.append(httpx.Response(403, json={"error": error}))
     with pytest.raises(TokenRequestRefused) as caught:
@@ -106,7 +106,7 @@ async def test_a_session_elsewhere_is_named_with_its_remedy_and_its_price(server
 
 
 async def test_retry_after_is_kept_to(server: FakeEndpoint, clock: FakeClock) -> None:
-    """Callers fail at once while the endpoint asked to be left alone; a minute is the most that it may ask."""
+    """Calls fail at once during the requested pause, which is limited to a minute."""
     server.plan.append(httpx.Response(429, headers={"Retry-After": "3600"}))
     source = server.source(clock)
     for pause in (0, 59.9):
@@ -121,7 +121,7 @@ async def test_retry_after_is_kept_to(server: FakeEndpoint, clock: FakeClock) ->
 
 
 async def test_retry_after_may_be_a_date(server: FakeEndpoint, clock: FakeClock) -> None:
-    """It counts against the wall clock."""
+    """It is compared with the wall clock."""
     clock.wall = 1_700_000_000
     server.plan.append(httpx.Response(503, headers={"Retry-After": "Tue, 14 Nov 2023 22:13:40 GMT"}))
     source = server.source(clock)
@@ -135,7 +135,7 @@ async def test_retry_after_may_be_a_date(server: FakeEndpoint, clock: FakeClock)
 
 
 async def test_while_the_endpoint_is_down_a_living_token_serves(server: FakeEndpoint, clock: FakeClock) -> None:
-    """Callers see nothing until it is dead; then they fail at once with the cause; recovery is seen within a second."""
+    """Calls succeed until the token expires; then they fail with the cause; recovery takes less than a second."""
     source = server.source(clock, chance=lambda: 0.999)
     await source.token()
     clock.advance(2880)
@@ -168,7 +168,7 @@ async def test_while_the_endpoint_is_down_a_living_token_serves(server: FakeEndp
 async def test_an_outage_of_three_seconds_costs_five_requests(
     server: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, chance: float
 ) -> None:
-    """However many call, and however often."""
+    """For any number of calls."""
 
     async def pause(seconds: float) -> None:
         clock.advance(seconds)
@@ -187,7 +187,7 @@ async def test_an_outage_of_three_seconds_costs_five_requests(
 async def test_with_a_living_token_it_costs_five_requests_too(
     server: FakeEndpoint, clock: FakeClock, chance: float
 ) -> None:
-    """And no caller sees anything of it."""
+    """And all calls succeed."""
     source = server.source(clock, chance=lambda: chance)
     await source.token()
     clock.advance(3000)
@@ -201,7 +201,7 @@ async def test_with_a_living_token_it_costs_five_requests_too(
 
 
 async def test_what_a_callback_throws_is_an_error_for_all_and_names_its_kind_only(server: FakeEndpoint) -> None:
-    """Its words may hold anything."""
+    """Its message can contain anything."""
 
     def identify() -> str:
         raise LookupError("the-secret-in-its-words")
@@ -214,7 +214,7 @@ async def test_what_a_callback_throws_is_an_error_for_all_and_names_its_kind_onl
 
 
 async def test_what_a_transport_of_the_users_throws_is_translated(server: FakeEndpoint) -> None:
-    """Nothing but seic's own errors leaves."""
+    """Only errors of seic are raised."""
     server.plan.extend([ValueError("odd"), ValueError("odd")])
     with pytest.raises(TokenEndpointUnavailable) as caught:
         await server.source().token()
@@ -222,7 +222,7 @@ async def test_what_a_transport_of_the_users_throws_is_translated(server: FakeEn
 
 
 async def test_events_tell_of_an_outage(server: FakeEndpoint, clock: FakeClock) -> None:
-    """Down and back, with what bridges it, before the callers go on."""
+    """`TokenEndpointDown` and `TokenEndpointRecovered` come before the callers continue."""
     heard: list[Event] = []
     source = server.source(clock, emit=heard.append)
     server.plan.extend([UNAVAILABLE, UNAVAILABLE, refusal()])

@@ -1,4 +1,4 @@
-"""A store that is down, slow, corrupt or poisoned costs a moment and a token call, never a request."""
+"""A store that is down, slow, corrupt or poisoned costs a moment and a token request, never an API call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from seic import MemoryStore, Token
-from seic._events import Event, StoreDegraded
+from seic._event_types import Event, StoreDegraded
 from seic._tokens.store_guard import StoreGuard
 from tests._support.clocks import FakeClock
 from tests._support.fakes.gate import Gate
@@ -21,19 +21,19 @@ WALL = 1_700_000_000.0
 
 
 def token(**changes: Any) -> Token:
-    """Return a token of an hour that was asked for now, with changes that a store could make."""
+    """Return a new token of an hour, with changes that a store could make."""
     settings: dict[str, Any] = {"access_token": "stored", "obtained_at": WALL, "expires_in": 3600}
     return Token(**{**settings, **changes})
 
 
 class Store:
-    """A store of the user's that does what a test wants.
+    """A user's store with the behaviour of the test.
 
     Attributes:
-        gates: What each operation waits for.
-        errors: What each operation raises.
-        calls: The operations that began.
-        threads: The names of the threads that it was called in.
+        gates: Each operation waits for its gate.
+        errors: Each operation raises its error.
+        calls: The operations that started.
+        threads: The names of the calling threads.
     """
 
     def __init__(self, held: Any = None, *, blocking: bool = True) -> None:
@@ -45,22 +45,22 @@ class Store:
         self.threads: set[threading.Thread] = set()
 
     def load(self, key: str) -> Any:
-        """Give what is held."""
+        """Return the token."""
         self._enter("load")
         return self.held
 
     def save(self, key: str, token: Token) -> None:
-        """Hold a token."""
+        """Save a token."""
         self._enter("save")
         self.held = token
 
     def delete(self, key: str) -> None:
-        """Hold nothing."""
+        """Delete the token."""
         self._enter("delete")
         self.held = None
 
     def hang(self, operation: str) -> Gate:
-        """Let an operation wait; return what lets it go on."""
+        """Let an operation wait; return its gate."""
         gate = self.gates[operation] = Gate()
         return gate
 
@@ -75,18 +75,18 @@ class Store:
 
 @pytest.fixture
 def heard() -> list[Event]:
-    """What the source emits."""
+    """Return the events of the source."""
     return []
 
 
 def degraded(heard: list[Event]) -> list[tuple[str, str]]:
-    """Return what was said of the store."""
+    """Return the events about the store."""
     return [(event.operation, event.problem) for event in heard if isinstance(event, StoreDegraded)]
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for no store that does not answer at once."""
+    """Do not wait for a store that does not answer at once."""
     monkeypatch.setattr("seic._tokens.store_guard.PATIENCE", 0.01)
 
 
@@ -119,14 +119,14 @@ def obtain(request: pytest.FixtureRequest) -> Obtain:
     return way
 
 
-# What works
+# Working stores
 
 
 @pytest.mark.parametrize("blocking", [True, False])
 def test_a_stored_token_spares_the_call(
     server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
 ) -> None:
-    """Another process may have had it."""
+    """Another process may have requested it."""
     assert obtain(server, Store(token(), blocking=blocking), heard, clock) == "stored"
     assert server.calls == 0
 
@@ -135,7 +135,7 @@ def test_a_stored_token_spares_the_call(
 def test_a_new_token_is_stored(
     server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
 ) -> None:
-    """For other processes; closing waits for it, so that a short script leaves it behind."""
+    """For other processes; closing waits for it, so that a short script saves its token."""
     store = Store(blocking=blocking)
     assert obtain(server, store, heard, clock) == "token-1"
     assert store.held.access_token == "token-1"
@@ -156,13 +156,13 @@ def test_a_new_token_is_stored(
 def test_a_stored_token_has_its_age(
     server: FakeEndpoint, heard: list[Event], clock: FakeClock, changes: dict[str, Any], usable: bool
 ) -> None:
-    """Its life counts from when it was asked for, by the wall clock."""
+    """Its lifetime counts from its request, by the wall clock."""
     expected = "stored" if usable else "token-1"
     assert _blocking(server, Store(token(**changes)), heard, clock) == expected
 
 
 def test_a_stored_token_that_nobody_used_for_long_is_dead(server: FakeEndpoint, clock: FakeClock) -> None:
-    """When others used it is not known, so its idleness counts from its making."""
+    """The last use by other processes is unknown, so its idle time counts from its creation."""
     for age, expected in ((1754, "stored"), (1755, "token-1")):
         store = Store(token(obtained_at=WALL - age))
         source = server.source(clock, store=store, store_key=lambda _: "key", idle_lifetime=1800)
@@ -172,7 +172,7 @@ def test_a_stored_token_that_nobody_used_for_long_is_dead(server: FakeEndpoint, 
 def test_a_stored_token_that_was_rejected_is_not_taken_again(
     server: FakeEndpoint, clock: FakeClock, heard: list[Event]
 ) -> None:
-    """A poisoned store costs one wasted call, not each."""
+    """A poisoned store costs one failed call, not each."""
     store = Store(token())
     source = server.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
     held = source.get_sync()
@@ -181,11 +181,11 @@ def test_a_stored_token_that_was_rejected_is_not_taken_again(
     assert name(source.get_sync()) == "token-1"
 
 
-# What is in it
+# Content
 
 
 class NoToken:
-    """Something else that looks like a token."""
+    """Another object that looks like a token."""
 
     access_token = "stored"
     expires_in = 3600
@@ -220,12 +220,12 @@ class NoToken:
 def test_what_makes_no_sense_is_not_believed(
     server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, held: Any
 ) -> None:
-    """Anyone may have written it; a token is asked for as if there were none."""
+    """Any program can write to a store; a token is requested as if there were none."""
     assert obtain(server, Store(held), heard, clock) == "token-1"
     assert degraded(heard) == [("load", "it holds no valid token")]
 
 
-# What fails
+# Failures
 
 
 @pytest.mark.parametrize("store", [Store(blocking=True), Store(blocking=False)], ids=["blocking", "at once"])
@@ -233,7 +233,7 @@ def test_what_makes_no_sense_is_not_believed(
 def test_a_store_that_is_down_costs_a_token_call(
     server: FakeEndpoint, clock: FakeClock, obtain: Obtain, operation: str, store: Store
 ) -> None:
-    """The error's kind is told, not its words: they may hold anything."""
+    """The event has the class of the error, not its message, which can contain anything."""
     heard: list[Event] = []
     store.held, store.errors = None, {}
     store.errors[operation] = ConnectionError("redis://user:secret@host is down")
@@ -245,7 +245,7 @@ def test_a_store_that_is_down_costs_a_token_call(
 def test_a_store_that_hangs_costs_a_moment_and_a_token_call(
     server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain
 ) -> None:
-    """It is not waited for, and it is not asked again while it hangs."""
+    """It is not waited for, and not called again while it hangs."""
     store = Store(token())
     gate = store.hang("load")
     assert obtain(server, store, heard, clock) == "token-1"
@@ -258,7 +258,7 @@ def test_a_store_that_hangs_costs_a_moment_and_a_token_call(
 def test_a_store_that_hung_is_asked_again_once_it_answers(
     server: FakeEndpoint, heard: list[Event], clock: FakeClock
 ) -> None:
-    """Its trouble may pass; while it lasts, no thread is added to the one that hangs."""
+    """While it hangs, no further thread is started."""
     store = Store()
     gate = store.hang("load")
     source = server.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
@@ -282,7 +282,7 @@ def test_a_store_that_hung_is_asked_again_once_it_answers(
 
 
 def test_nobody_but_the_close_waits_for_a_save(server: FakeEndpoint, clock: FakeClock) -> None:
-    """The token is served while the store still writes; a short script ends when it has written."""
+    """The token is used while the store still writes; a short script ends after that."""
     store = Store()
     gate = store.hang("save")
     source = server.source(clock, store=store, store_key=lambda _: "key")
@@ -315,7 +315,7 @@ async def test_an_async_close_waits_as_well(server: FakeEndpoint, clock: FakeClo
 async def test_a_close_does_not_wait_for_ever(
     server: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A store that hangs keeps no program from ending."""
+    """A store that hangs does not keep a program from ending."""
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
     store = Store()
     gate = store.hang("save")
@@ -328,7 +328,7 @@ async def test_a_close_does_not_wait_for_ever(
 
 
 async def test_calls_of_a_store_come_one_at_a_time_and_in_order(clock: FakeClock) -> None:
-    """Expect a deletion right after a save not to overtake it."""
+    """A deletion right after a save does not overtake it."""
     store = Store()
     gate = store.hang("save")
     guard = StoreGuard(store, emit=lambda _: None, clock=clock.clock)
@@ -342,7 +342,7 @@ async def test_calls_of_a_store_come_one_at_a_time_and_in_order(clock: FakeClock
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_loop_that_ends_does_not_wait_for_a_store_that_hangs(server: FakeEndpoint, clock: FakeClock) -> None:
-    """Its pool of threads would: the end of asyncio.run joins it. So the store has a thread of its own."""
+    """asyncio.run joins the loop's own thread pool, so the store has a separate thread."""
     store = Store()
     gate = store.hang("load")
     source = server.source(clock, store=store, store_key=lambda _: "key")
@@ -358,7 +358,7 @@ async def test_a_loop_that_ends_does_not_wait_for_a_store_that_hangs(server: Fak
 async def test_a_child_process_does_not_wait_for_its_parents_call(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Expect the child to call the store although a call of its parent hangs."""
+    """The child calls the store although a call of its parent hangs."""
     store = Store(token())
     gate = store.hang("save")
     guard = StoreGuard(store, emit=lambda _: None, clock=clock.clock)
@@ -369,11 +369,11 @@ async def test_a_child_process_does_not_wait_for_its_parents_call(
     gate.set()
 
 
-# The one in memory
+# The in-memory store
 
 
 def test_the_memory_store_keeps_and_forgets() -> None:
-    """A key for each identity, and none knows of another."""
+    """Each identity has its own key."""
     store = MemoryStore()
     store.save("one", token(access_token="first"))
     store.save("two", token(access_token="second"))

@@ -1,4 +1,4 @@
-"""How long a token serves, by both clocks and by what the provider says."""
+"""Lifetimes of tokens, by both clocks and by the provider's values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests._support.fakes.token_endpoint import PATIENCE, UNAVAILABLE, FakeEndpo
 
 
 async def test_a_lifetime_counts_from_before_the_request(server: FakeEndpoint, clock: FakeClock) -> None:
-    """What the endpoint took to answer is life that the token has lost."""
+    """The duration of the request is part of the lifetime."""
     source = server.source(clock)
     server.hold()
     fetch = asyncio.create_task(source.get())
@@ -31,7 +31,7 @@ async def test_a_lifetime_counts_from_before_the_request(server: FakeEndpoint, c
 
 
 async def test_a_machine_that_slept_renews_before_the_next_call(server: FakeEndpoint, clock: FakeClock) -> None:
-    """Only the wall clock knows of the sleep."""
+    """Only the wall clock includes the sleep."""
     source = server.source(clock)
     await source.token()
     clock.sleep(7200)
@@ -39,7 +39,7 @@ async def test_a_machine_that_slept_renews_before_the_next_call(server: FakeEndp
 
 
 async def test_a_wall_clock_set_forward_costs_one_token_and_no_call(server: FakeEndpoint, clock: FakeClock) -> None:
-    """It cannot be told from a sleep. Where the endpoint is down, the old token serves on."""
+    """It looks like a sleep. If the endpoint is down, the old token is used."""
     source = server.source(clock)
     await source.token()
     clock.step(10 * 86_400)
@@ -69,7 +69,7 @@ async def test_a_dead_token_stays_dead_whatever_the_wall_clock_says(
 
 
 async def test_an_idle_token_is_renewed_before_the_next_call(server: FakeEndpoint, clock: FakeClock) -> None:
-    """No call wastes itself on a token that the provider has forgotten; looking at a token is no use of it."""
+    """No call is sent with a token that the provider has invalidated; reading the token is not a use."""
     source = server.source(clock, idle_lifetime=1800)
     await source.token()
     clock.advance(1000)
@@ -78,7 +78,7 @@ async def test_an_idle_token_is_renewed_before_the_next_call(server: FakeEndpoin
     assert name(await source.get()) == "token-2"
 
 
-# What the provider says of the lifetime
+# The provider's value
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ async def test_an_idle_token_is_renewed_before_the_next_call(server: FakeEndpoin
     ],
 )
 async def test_each_expires_in_has_an_outcome(server: FakeEndpoint, expires_in: Any, lifetime: float | None) -> None:
-    """A number or a string is seconds; missing is unknown; what is huge is clamped."""
+    """A number or a string is seconds; missing is unknown; large values are limited."""
     server.expires_in = expires_in
     source = server.source()
     assert (await source.token()).expires_in == lifetime
@@ -116,7 +116,7 @@ async def test_null_is_as_if_it_were_missing(server: FakeEndpoint) -> None:
 async def test_an_expires_in_that_makes_no_sense_is_an_error_and_no_loop(
     server: FakeEndpoint, clock: FakeClock, expires_in: Any
 ) -> None:
-    """Such a token would be asked for without end: it is refused once for all who wait, and then for a moment."""
+    """Such a token would be requested endlessly: all waiting callers get an error, which is remembered for a moment."""
     server.expires_in = expires_in
     source = server.source(clock)
     for error in await all_of(CALLERS, source.token) + await all_of(CALLERS, source.token):
@@ -126,7 +126,7 @@ async def test_an_expires_in_that_makes_no_sense_is_an_error_and_no_loop(
 
 
 async def test_a_tiny_life_makes_no_request_for_each_call(server: FakeEndpoint, clock: FakeClock) -> None:
-    """A hot loop asks once in a second, however briefly the provider says that its tokens live."""
+    """A loop of calls requests one token a second, for any lifetime."""
     server.expires_in = 0.001
     source = server.source(clock)
     for _ in range(30):
@@ -137,7 +137,7 @@ async def test_a_tiny_life_makes_no_request_for_each_call(server: FakeEndpoint, 
 
 
 async def test_a_life_shorter_than_its_fetch_serves_those_who_waited(server: FakeEndpoint, clock: FakeClock) -> None:
-    """It is used once by each of them rather than asked for without end; the next caller asks again."""
+    """Each waiting caller uses it once, or it would be requested endlessly; the next caller requests again."""
     server.expires_in = 1.5
     source = server.source(clock)
     server.hold()

@@ -1,4 +1,4 @@
-"""A renewal that is cut short: its refresh token may be spent, and nobody guesses."""
+"""Refreshes without a reply: the refresh token may have been used."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests._support.renewals import LATER, SOON, background, code, password
     ],
 )
 async def test_a_lost_answer_is_not_guessed_at(fault: Any, repeats: bool) -> None:
-    """Expect a grant that can ask again to do so, and the refresh token in doubt never to be sent a second time."""
+    """A grant that can request again does so, and the refresh token is never sent again."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(password(), clock)
     await source.token()
@@ -46,7 +46,7 @@ async def test_a_lost_answer_is_not_guessed_at(fault: Any, repeats: bool) -> Non
 
 @pytest.mark.parametrize(("fault", "ends"), [("lose", "login"), (httpx.ReadTimeout("late"), "token")])
 async def test_a_lost_answer_of_a_login(fault: Any, ends: str) -> None:
-    """Expect the living token to serve to its end, and only then the refresh token to be sent again."""
+    """The valid token is used until its expiry, and only then the refresh token is sent again."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(code(), clock)
     await source.token()
@@ -80,7 +80,7 @@ async def test_a_lost_answer_of_a_login(fault: Any, ends: str) -> None:
     ],
 )
 async def test_a_refresh_that_was_never_looked_at(fault: Any) -> None:
-    """Expect the same refresh token to be sent again, for it is as good as before."""
+    """The same refresh token is sent again, since it is still valid."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(password(), clock)
     await source.token()
@@ -91,7 +91,7 @@ async def test_a_refresh_that_was_never_looked_at(fault: Any) -> None:
 
 
 async def test_a_cancelled_caller_does_not_spend_twice() -> None:
-    """Expect the refresh to end without the caller who began it, and its token to serve the next."""
+    """The refresh ends without the caller who started it, and the next caller uses its token."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(code(), clock)
     await source.token()
@@ -114,7 +114,7 @@ async def test_a_cancelled_caller_does_not_spend_twice() -> None:
     ],
 )
 def test_an_event_loop_that_dies_under_a_refresh(grant: Callable[[], Grant], asked: list[str], ends: str) -> None:
-    """Expect the refresh that was under way to count as lost in the next loop."""
+    """The next loop treats the interrupted refresh as one without a reply."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(grant(), clock)
 
@@ -139,7 +139,7 @@ def test_an_event_loop_that_dies_under_a_refresh(grant: Callable[[], Grant], ask
 
 
 async def test_closing_waits_for_a_refresh_that_was_sent() -> None:
-    """Expect the answer, and with it the next refresh token, not to be thrown away at the end."""
+    """The reply, and the next refresh token in it, is not lost at the end."""
     provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
     source = provider.source(code(), clock, store=store)
     await source.token()

@@ -1,4 +1,4 @@
-"""When a token is fresh, renewed ahead, waited for, dead: each edge from both sides."""
+"""Freshness of tokens: both sides of each limit."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ FRESH, ADVISORY, MANDATORY, DEAD = Freshness.FRESH, Freshness.ADVISORY, Freshnes
 
 
 def hold(expires_in: float | None = 3600, **options: Any) -> CachedToken:
-    """Return a token that was asked for at NOW."""
+    """Return a token that was requested at NOW."""
     token = Token(access_token="secret-token", expires_in=expires_in)
     return CachedToken(token, **{"now": NOW, "wall": WALL, "policy": RefreshPolicy(), **options})
 
 
 def after(held: CachedToken, seconds: float, *, wall: float | None = None) -> Freshness:
-    """Return its freshness some seconds later, by the wall clock as well unless that says otherwise."""
+    """Return its freshness some seconds later, by both clocks unless a wall time is given."""
     return held.freshness(NOW + seconds, WALL + (seconds if wall is None else wall))
 
 
@@ -47,7 +47,7 @@ def after(held: CachedToken, seconds: float, *, wall: float | None = None) -> Fr
         pytest.param(RefreshPolicy(0, 0), 3600, 0, 0, id="none at all"),
     ],
 )
-def test_margins_come_from_what_was_stated_and_the_lifetime(
+def test_margins_come_from_the_settings_and_the_lifetime(
     windows: RefreshPolicy, lifetime: float, advisory: float, mandatory: float
 ) -> None:
     """Each margin is in seconds before expiry, whatever it was set in."""
@@ -55,7 +55,7 @@ def test_margins_come_from_what_was_stated_and_the_lifetime(
 
 
 def test_chance_opens_the_advisory_window_up_to_a_quarter_earlier() -> None:
-    """A fleet that started together must not renew together; calls wait no earlier for it."""
+    """Processes that were started together must not refresh together; the mandatory period does not start earlier."""
     earliest, mandatory = RefreshPolicy(300, 60).margins(3600, math.nextafter(1, 0))
 
     assert earliest == pytest.approx(375)
@@ -65,7 +65,7 @@ def test_chance_opens_the_advisory_window_up_to_a_quarter_earlier() -> None:
 
 @pytest.mark.parametrize("share", ["50%", 1800])
 def test_no_window_opens_before_the_token_is_there(share: str | float) -> None:
-    """The widest window with the greatest jitter still leaves a token fresh for a while, or it would renew for ever."""
+    """The largest margin and random share leave a token fresh for a while, or it would refresh endlessly."""
     assert after(hold(policy=RefreshPolicy(share), chance=math.nextafter(1, 0)), 0) is FRESH
 
 
@@ -94,11 +94,11 @@ def test_windows_that_cannot_be_are_refused(advisory: Any, mandatory: Any, field
 
 
 def test_windows_may_meet() -> None:
-    """Equal margins are no contradiction: there is just no renewal ahead."""
+    """Equal margins are valid: there is no background refresh."""
     assert RefreshPolicy(60, 60).margins(3600, 0.0) == (60, 60)
 
 
-# A lifetime
+# Lifetime
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_windows_may_meet() -> None:
     ],
 )
 def test_a_token_ages(seconds: float, expected: Freshness) -> None:
-    """It goes through its windows to its end, and never past it."""
+    """It goes through all states to its expiry, and not back."""
     assert after(hold(), seconds) is expected
 
 
@@ -124,7 +124,7 @@ def test_a_token_of_unknown_life_serves_until_it_is_rejected() -> None:
 
 
 def test_a_rejected_token_is_dead() -> None:
-    """The API's word counts for more than the clock."""
+    """The API's rejection takes precedence over the clock."""
     held = hold()
     held.invalidate()
     assert after(held, 0) is DEAD
@@ -144,7 +144,7 @@ def test_nothing_is_dead() -> None:
     assert nothing.renew_at == -math.inf
 
 
-# The idle lifetime
+# Idle lifetime
 
 
 @pytest.mark.parametrize(
@@ -156,12 +156,12 @@ def test_nothing_is_dead() -> None:
     ],
 )
 def test_a_token_that_nobody_uses_dies(seconds: float, expected: Freshness) -> None:
-    """It is dead before a call wastes itself on it: a little before the provider's half hour."""
+    """It expires a little before the provider's half hour, so that no call is sent with it."""
     assert after(hold(idle_lifetime=1800), seconds) is expected
 
 
 def test_use_keeps_it_alive() -> None:
-    """The idle lifetime counts from the last call that carried it, not from its making."""
+    """The idle lifetime counts from the last call, not from the creation."""
     held = hold(idle_lifetime=1800)
     held.mark_used(NOW + 1700, WALL + 1700)
     assert after(held, 1700 + 1754) is ADVISORY
@@ -170,13 +170,13 @@ def test_use_keeps_it_alive() -> None:
 
 
 def test_use_does_not_outlive_the_lifetime() -> None:
-    """A token in use dies of age all the same."""
+    """A token in use expires at the end of its lifetime."""
     held = hold(idle_lifetime=1800)
     held.mark_used(NOW + 3590, WALL + 3590)
     assert after(held, 3600) is DEAD
 
 
-# The wall clock
+# Wall clock
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_token_that_ended_while_the_machine_slept_is_renewed_first(slept: floa
 
 
 def test_a_sleep_counts_as_idle() -> None:
-    """A token that nobody used through a sleep of half an hour is renewed first."""
+    """A token that was not used during a sleep of half an hour is refreshed first."""
     held = hold(idle_lifetime=1800)
     assert after(held, 1, wall=1754) is FRESH
     assert after(held, 1, wall=1755) is MANDATORY
@@ -209,12 +209,12 @@ def test_a_wall_clock_set_forward_kills_nothing() -> None:
 
 @pytest.mark.parametrize(("seconds", "expected"), [(1755, DEAD), (3600, DEAD), (1000, FRESH)])
 def test_a_wall_clock_set_back_revives_nothing(seconds: float, expected: Freshness) -> None:
-    """Age and idleness go by the monotonic clock, whatever the wall clock says."""
+    """Lifetime and idle time use the monotonic clock, whatever the wall clock shows."""
     assert after(hold(idle_lifetime=1800), seconds, wall=-1e6) is expected
 
 
 def test_a_slow_call_that_began_early_does_not_take_a_later_use_back() -> None:
-    """Calls end in another order than they began in, and the last use is the latest."""
+    """Calls can end in another order than they started, and the last use counts."""
     held = CachedToken(
         Token(access_token="a", expires_in=3600), now=0.0, wall=0.0, policy=RefreshPolicy(), idle_lifetime=1800
     )

@@ -1,4 +1,4 @@
-"""An API that rejects whatever it is given makes renewals pause."""
+"""Refreshes pause if the API rejects all tokens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests._support.token_states import Cache
 
 
 def reject(cache: Cache) -> bool:
-    """Have the API reject the token in hand; return whether that led to a new one."""
+    """Let the API reject the current token; return whether there is a new one."""
     held = cache.token
     if not cache.may_refresh_after_401(held):
         return False
@@ -19,7 +19,7 @@ def reject(cache: Cache) -> bool:
 
 
 def test_a_token_that_served_for_a_while_is_replaced_whenever_it_is_rejected(cache: Cache, clock: FakeClock) -> None:
-    """It was good, so it was revoked: a new one helps, however often that happens."""
+    """It was accepted before, so it was revoked, and a new one helps, each time."""
     cache.put(cache.hold())
     for _ in range(5):
         clock.advance(120)
@@ -31,7 +31,7 @@ def test_a_token_that_served_for_a_while_is_replaced_whenever_it_is_rejected(cac
 def test_a_second_token_that_is_rejected_at_once_makes_renewals_pause(
     cache: Cache, clock: FakeClock, taken: bool
 ) -> None:
-    """Where new tokens are rejected like old ones, each call would cost a token; so they grow rare, up to a minute."""
+    """If new tokens are rejected too, each call would cost a token; so refreshes pause, up to a minute."""
     cache.put(cache.hold())
     assert reject(cache)
     pauses = []
@@ -48,7 +48,7 @@ def test_a_second_token_that_is_rejected_at_once_makes_renewals_pause(
 
 @pytest.mark.parametrize(("lasts", "pauses"), [(119.9, True), (120, False)])
 def test_a_token_that_lasted_ends_the_row(cache: Cache, clock: FakeClock, lasts: float, pauses: bool) -> None:
-    """One that was rejected after two minutes was a good one: its successor may be replaced at once."""
+    """A token rejected after two minutes was accepted before: its successor can be replaced at once."""
     cache.put(cache.hold())
     assert reject(cache)
     clock.advance(lasts)
@@ -57,7 +57,7 @@ def test_a_token_that_lasted_ends_the_row(cache: Cache, clock: FakeClock, lasts:
 
 
 def test_a_token_that_nobody_rejected_ends_the_row(cache: Cache, clock: FakeClock) -> None:
-    """It served to its end, so tokens do help."""
+    """It was used until its expiry, so tokens work."""
     cache.put(cache.hold())
     for _ in range(3):
         clock.advance(60)
@@ -68,7 +68,7 @@ def test_a_token_that_nobody_rejected_ends_the_row(cache: Cache, clock: FakeCloc
 
 
 def test_a_token_that_was_replaced_already_is_no_reason_to_renew_again(cache: Cache) -> None:
-    """Of two hundred calls with one dead token, each but the first finds the new one in hand."""
+    """Of two hundred calls with a rejected token, all but the first find the new one."""
     old = cache.put(cache.hold())
     assert reject(cache)
     assert cache.may_refresh_after_401(old)

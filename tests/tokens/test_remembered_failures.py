@@ -1,4 +1,4 @@
-"""What a failed fetch is remembered as, and for how long."""
+"""The memory of failed refreshes, and its duration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests._support.token_states import REFUSED, Cache
 
 
 def test_a_failed_renewal_ahead_is_invisible_and_backs_off(cache: Cache, clock: FakeClock) -> None:
-    """Calls go on with the old token, and the next attempt waits: longer each time."""
+    """Calls continue with the old token, and the next attempt waits longer each time."""
     held = cache.put(cache.hold())
     clock.advance(2880)
     pauses = []
@@ -23,7 +23,7 @@ def test_a_failed_renewal_ahead_is_invisible_and_backs_off(cache: Cache, clock: 
         while cache.use() == (held, None, False, None):
             clock.advance(0.25)
             pause += 0.25
-        # The decision that ended the pause has begun the next flight: end it as if it had not been.
+        # The decision after the pause has started the next refresh: remove it.
         cache.abandon(cache._pending or pytest.fail("no flight"))
         pauses.append(pause)
 
@@ -31,7 +31,7 @@ def test_a_failed_renewal_ahead_is_invisible_and_backs_off(cache: Cache, clock: 
 
 
 def test_while_the_endpoint_is_down_the_old_token_serves_to_its_end(cache: Cache, clock: FakeClock) -> None:
-    """The mandatory window makes nobody wait for an endpoint that is known to be down; the end does."""
+    """In the mandatory period no call waits for an endpoint that is known to be down; after the expiry calls fail."""
     held = cache.put(cache.hold())
     clock.advance(3000)
     cache.break_down(cache.use().pending or pytest.fail("no advisory refresh"))
@@ -46,7 +46,7 @@ def test_while_the_endpoint_is_down_the_old_token_serves_to_its_end(cache: Cache
 
 
 def test_a_refusal_ends_the_mandatory_window_early(cache: Cache, clock: FakeClock) -> None:
-    """Whoever must renew and may not is told so, while there is still time for a person to act."""
+    """A caller who must refresh and may not gets an error, while there is still time to act."""
     held = cache.put(cache.hold())
     clock.advance(3505)
     cache.break_down(cache.use().pending or pytest.fail("no advisory refresh"), REFUSED)
@@ -70,7 +70,7 @@ def test_without_a_token_a_failure_is_remembered_for_a_moment(cache: Cache, cloc
 
 
 def test_the_clock_set_back_does_not_stretch_a_pause(cache: Cache, clock: FakeClock) -> None:
-    """Pauses go by the monotonic clock."""
+    """Pauses use the monotonic clock."""
     cache.break_down(cache.wait()[0])
     clock.advance(0.9)
     clock.step(-3600)
@@ -78,7 +78,7 @@ def test_the_clock_set_back_does_not_stretch_a_pause(cache: Cache, clock: FakeCl
 
 
 def test_each_error_is_an_error_of_its_own(cache: Cache) -> None:
-    """Raised in many tasks, one instance would gather all their tracebacks; the cause is the same for all."""
+    """One instance raised in many tasks would collect all tracebacks; the cause is the same for all."""
     cause = OSError("connection reset")
     error = TokenEndpointUnavailable("down")
     error.__cause__ = cause
@@ -97,7 +97,7 @@ def test_each_error_is_an_error_of_its_own(cache: Cache) -> None:
 
 @pytest.mark.parametrize(("held_for", "asks"), [(29.9, False), (30, True)])
 def test_a_refusal_is_remembered_for_half_a_minute(cache: Cache, clock: FakeClock, held_for: float, asks: bool) -> None:
-    """A hot loop sends bad credentials once, also where it asks for a new token by force."""
+    """A loop sends refused credentials once, also with force."""
     cache.break_down(cache.wait()[0], REFUSED)
     clock.advance(held_for)
     if asks:
@@ -108,7 +108,7 @@ def test_a_refusal_is_remembered_for_half_a_minute(cache: Cache, clock: FakeCloc
 
 
 def test_an_outage_does_not_lengthen_the_memory_of_a_refusal(cache: Cache, clock: FakeClock) -> None:
-    """What counts is how often it was refused: an endpoint that comes back may refuse once before it is well."""
+    """The number of refusals counts: an endpoint can refuse once during its recovery."""
     for _ in range(9):
         cache.break_down(cache.wait()[0])
         clock.advance(1)
@@ -129,7 +129,7 @@ def test_an_outage_does_not_lengthen_the_memory_of_a_refusal(cache: Cache, clock
 
 
 def test_a_refusal_is_forgotten_with_the_identity_that_was_refused(cache: Cache, clock: FakeClock) -> None:
-    """A renewed certificate is the remedy for many a refusal, and is tried at once, whether a token lives or not."""
+    """A renewed certificate can be the remedy, so it is tried at once, with or without a valid token."""
     cache.break_down(cache.wait()[0], REFUSED)
     cache.expire_soon()
     assert cache.wait()[1]
@@ -142,7 +142,7 @@ def test_a_refusal_is_forgotten_with_the_identity_that_was_refused(cache: Cache,
 
 
 def test_an_outage_is_not_forgotten_with_the_identity(cache: Cache, clock: FakeClock) -> None:
-    """The endpoint is as far away as before."""
+    """The endpoint is as unreachable as before."""
     cache.break_down(cache.wait()[0])
     cache.expire_soon()
     with pytest.raises(TokenEndpointUnavailable):
@@ -150,7 +150,7 @@ def test_an_outage_is_not_forgotten_with_the_identity(cache: Cache, clock: FakeC
 
 
 def test_a_refusal_kills_no_token_that_only_the_wall_clock_calls_dead(cache: Cache, clock: FakeClock) -> None:
-    """A clock that was set forward costs a renewal; where that is refused, the token serves on as it would have."""
+    """A clock set forward costs one refresh; if that is refused, the token is still used."""
     held = cache.put(cache.hold())
     clock.step(7200)
     flight = cache.wait()[0]
@@ -164,7 +164,7 @@ def test_a_refusal_kills_no_token_that_only_the_wall_clock_calls_dead(cache: Cac
 
 
 def _cut_off_a_renewal(cache: Cache) -> None:
-    """Have one begin that ends with its event loop."""
+    """Start one that ends with its event loop."""
     flight = cache.use().pending
     assert flight is not None
     flight.task = Runner()  # type: ignore[assignment]  # the task that is cut off
@@ -175,12 +175,12 @@ def _cut_off_a_renewal(cache: Cache) -> None:
 def test_renewals_that_are_cut_off_pause_ever_longer(
     cache: Cache, clock: FakeClock, renewals: int, longest: float
 ) -> None:
-    """Event loops that end after each call would cut every one off, and each call would send a request in vain."""
+    """If an event loop ends with each call, each refresh would be cancelled, after a useless request."""
     cache.put(cache.hold())
     clock.advance(2870)
     pause = 0.76 + (longest - 0.76) * 0.999
     for _ in range(renewals):
-        # All but the last are as long as any.
+        # All but the last have the maximum duration.
         clock.advance(30)
         _cut_off_a_renewal(cache)
 
@@ -191,7 +191,7 @@ def test_renewals_that_are_cut_off_pause_ever_longer(
 
 
 def test_a_renewal_that_is_cut_off_holds_up_nobody_in_need(cache: Cache, clock: FakeClock) -> None:
-    """Whoever has no live token asks at once, and what it brings ends the row."""
+    """A caller without a valid token requests at once, and a success ends the pauses."""
     cache.put(cache.hold())
     clock.advance(2900)
     _cut_off_a_renewal(cache)
@@ -206,7 +206,7 @@ def test_a_renewal_that_is_cut_off_holds_up_nobody_in_need(cache: Cache, clock: 
 
 
 def test_a_success_forgets_the_failures(cache: Cache, clock: FakeClock) -> None:
-    """The next trouble starts from the shortest pause again."""
+    """The next failure starts with the shortest pause again."""
     for _ in range(5):
         cache.break_down(cache.wait()[0])
         clock.advance(1)

@@ -1,4 +1,4 @@
-"""Renewal by refresh token, and by the grant itself."""
+"""Renewal by refresh token, and by the grant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests._support.renewals import LATER, SOON, background, code, password
 
 
 async def test_a_login_lives_on_by_its_refresh_tokens() -> None:
-    """Expect the code once, and then each refresh token once, as the provider rotates them."""
+    """The code is used once, and then each refresh token once, as the provider rotates them."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(code(), clock)
     for _ in range(4):
@@ -29,7 +29,7 @@ async def test_a_login_lives_on_by_its_refresh_tokens() -> None:
 
 
 def test_a_blocking_login_lives_on_by_its_refresh_tokens() -> None:
-    """Expect the same of the blocking twin."""
+    """The blocking twin behaves the same."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(code(), clock)
     for _ in range(3):
@@ -39,7 +39,7 @@ def test_a_blocking_login_lives_on_by_its_refresh_tokens() -> None:
 
 
 async def test_a_refresh_token_that_is_not_rotated() -> None:
-    """Expect the one that stays good to be used again and again (RFC 6749 §6)."""
+    """A refresh token without a successor is used repeatedly (RFC 6749 §6)."""
     provider, clock = FakeProvider(), FakeClock()
     provider.rotates = False
     source = provider.source(code(), clock)
@@ -50,7 +50,7 @@ async def test_a_refresh_token_that_is_not_rotated() -> None:
 
 
 async def test_a_crowd_spends_a_refresh_token_once() -> None:
-    """Expect two hundred callers of a dead token to make one refresh."""
+    """Two hundred callers with an expired token cause one refresh."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(code(), clock)
     await source.token()
@@ -61,7 +61,7 @@ async def test_a_crowd_spends_a_refresh_token_once() -> None:
 
 
 async def test_a_refused_refresh_falls_back_to_the_grant() -> None:
-    """Expect the password to be asked for in the same call, and the refused token never to be sent again."""
+    """The password is sent in the same call, and the refused token never again."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(password(), clock)
     await source.token()
@@ -73,7 +73,7 @@ async def test_a_refused_refresh_falls_back_to_the_grant() -> None:
 
 
 async def test_a_refused_client_does_not_spend_the_password() -> None:
-    """Expect a refusal of the client to be the answer, and nothing else to be sent with the same credentials."""
+    """A refused client is the final error, and nothing else is sent with the same credentials."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(password(), clock)
     await source.token()
@@ -89,7 +89,7 @@ async def test_a_refused_client_does_not_spend_the_password() -> None:
 
 
 async def test_a_refused_refresh_of_a_login() -> None:
-    """Expect an error that says that a person must log in, in the provider's words, with nothing more sent."""
+    """The error says that a login is required, with the provider's message, and nothing more is sent."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(code(), clock)
     await source.token()
@@ -105,7 +105,7 @@ async def test_a_refused_refresh_of_a_login() -> None:
 
 
 async def test_a_login_without_refresh_tokens() -> None:
-    """Expect it to end in the error that says that login required."""
+    """It ends in the error that a login is required."""
     provider, clock = FakeProvider(), FakeClock()
     provider.refreshable = False
     source = provider.source(code(), clock)
@@ -116,8 +116,8 @@ async def test_a_login_without_refresh_tokens() -> None:
     assert provider.asked == ["authorization_code"]
 
 
-async def test_client_credentials_are_minted_anew() -> None:
-    """Expect no refresh although the provider sends refresh tokens (RFC 6749 §4.4.3)."""
+async def test_client_credentials_are_requested_again() -> None:
+    """There is no refresh although the provider sends refresh tokens (RFC 6749 §4.4.3)."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(ClientCredentials(), clock)
     await source.token()
@@ -149,7 +149,7 @@ def _passwords() -> Callable[[], str]:
     ],
 )
 async def test_a_callable_renews_a_token_by_itself(grant: Callable[[], Grant], field: str) -> None:
-    """Expect what changes to be asked for at each renewal, once."""
+    """Each renewal calls it once."""
     provider, clock = FakeProvider(), FakeClock()
     provider.refreshable = False
     source = provider.source(grant(), clock)
@@ -161,7 +161,7 @@ async def test_a_callable_renews_a_token_by_itself(grant: Callable[[], Grant], f
 
 @pytest.mark.parametrize("wish", [True, False])
 async def test_other_sessions_end_only_when_asked(wish: bool) -> None:
-    """Expect `endOtherSessions` on token and refresh where it was asked for, and nowhere else."""
+    """`endOtherSessions` is in token request and refresh if it was set, and nowhere else."""
     provider, clock = FakeProvider(), FakeClock()
     grant = AuthorizationCode(code="code-1", end_other_sessions=wish)
     source = provider.source(grant, clock, provider=SEI_PLATFORM)
@@ -172,7 +172,7 @@ async def test_other_sessions_end_only_when_asked(wish: bool) -> None:
 
 
 async def test_a_renewal_ahead_that_hangs_blocks_nobody() -> None:
-    """Expect calls to go on with the living token while its refresh is under way, and no second refresh."""
+    """Calls continue with the valid token during its refresh, and there is no second refresh."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(code(), clock)
     await source.token()
@@ -187,7 +187,7 @@ async def test_a_renewal_ahead_that_hangs_blocks_nobody() -> None:
 
 
 async def test_someone_else_spends_and_never_ends() -> None:
-    """Expect whoever waits for a spending elsewhere to get an error in time, not to send the token as well."""
+    """A caller who waits for another use gets an error in time, and does not send the token."""
     provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
     grant = RefreshToken(refresh_token="r0")
     source = provider.source(grant, clock, store=store)

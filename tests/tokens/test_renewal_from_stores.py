@@ -1,4 +1,4 @@
-"""Logins whose refresh tokens more than one source can see, by a store that keeps them."""
+"""Logins whose refresh tokens several sources share, through a store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests._support.renewals import LATER, code
 
 
 async def test_two_sources_of_one_store_spend_a_refresh_token_once() -> None:
-    """Expect the second to wait for the first one's refresh, and to take its token from the store."""
+    """The second waits for the first one's refresh, and loads its token from the store."""
     provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
     grant = code()
     one, other = (provider.source(grant, clock, store=store) for _ in range(2))
@@ -34,7 +34,7 @@ async def test_two_sources_of_one_store_spend_a_refresh_token_once() -> None:
     first = asyncio.create_task(one.token())
     assert await provider.arrived.wait_async(PATIENCE)
     second = asyncio.create_task(other.token())
-    for _ in range(20):  # steps of the loop, more than the second needs to come to where it waits
+    for _ in range(20):  # steps of the loop, more than the second needs until it waits
         await asyncio.sleep(0)
     provider.release()
     assert (await first).access_token == (await second).access_token == "a2"
@@ -45,7 +45,7 @@ async def test_two_sources_of_one_store_spend_a_refresh_token_once() -> None:
     "grant", [RefreshToken(refresh_token="r0"), AuthorizationCode(code="c")], ids=["refresh token", "code"]
 )
 async def test_two_sources_of_one_login_without_a_store(grant: Grant) -> None:
-    """Expect the second to be told that a person must log in, and to leave the first one's tokens alive."""
+    """The second gets an error that a login is required, and the first one's tokens stay valid."""
     provider, clock = FakeProvider(), FakeClock()
     one, other = (provider.source(grant, clock) for _ in range(2))
     await one.token()
@@ -58,7 +58,7 @@ async def test_two_sources_of_one_login_without_a_store(grant: Grant) -> None:
 
 
 class SlowStore(MemoryStore):
-    """A store that saves when it is let."""
+    """A store that saves when it is released."""
 
     blocking = True
 
@@ -69,14 +69,14 @@ class SlowStore(MemoryStore):
         self.let.set()
 
     def save(self, key: str, token: Token) -> None:
-        """Keep the token once it is let."""
+        """Save the token when released."""
         self.saving.set()
         assert self.let.wait(10)
         super().save(key, token)
 
 
 async def test_a_rotated_token_is_saved_before_the_old_one_is_forgotten() -> None:
-    """Expect the old pair to stay in hand and in the store until the store has the new one."""
+    """The old pair is kept until the store has the new one."""
     provider, clock, store = FakeProvider(), FakeClock(), SlowStore()
     source = provider.source(code(), clock, store=store)
     await source.token()
@@ -97,7 +97,7 @@ async def test_a_rotated_token_is_saved_before_the_old_one_is_forgotten() -> Non
 
 
 async def test_a_store_that_hangs_does_not_hold_a_login_up() -> None:
-    """Expect the wait for the store to be bounded, and the login to go on from memory."""
+    """The wait for the store is limited, and the login continues from memory."""
     provider, clock, store = FakeProvider(), FakeClock(), SlowStore()
     store.let.clear()
     source = provider.source(code(), clock, store=store)
@@ -107,7 +107,7 @@ async def test_a_store_that_hangs_does_not_hold_a_login_up() -> None:
 
 
 async def test_a_new_process_goes_on_with_the_stored_refresh_token() -> None:
-    """Expect a code that was spent in another life not to be sent again, but what came of it to be refreshed."""
+    """A code that another process has used is not sent again, but its refresh token is used."""
     provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
     await provider.source(code(), clock, store=store).token()
     clock.advance(LATER)
@@ -116,7 +116,7 @@ async def test_a_new_process_goes_on_with_the_stored_refresh_token() -> None:
 
 
 async def test_another_process_was_faster() -> None:
-    """Expect a refused refresh to look into the store, where the other process has left the next token."""
+    """After a refused refresh, the store has the next token from the other process."""
     provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
     source = provider.source(code(), clock, store=store)
     await source.token()
@@ -134,7 +134,7 @@ async def test_another_process_was_faster() -> None:
 
 
 async def test_a_config_with_a_store_demands_a_subject() -> None:
-    """Expect a grant whose secret is a callable to say whose token it is where a store keeps it."""
+    """A grant with a callable must name the owner of the token if there is a store."""
     settings: dict[str, Any] = {
         "provider": SEI_PLATFORM,
         "client_id": "c",

@@ -1,4 +1,4 @@
-"""A token is renewed before its end: who goes on meanwhile, and who waits."""
+"""Background refreshes: callers that continue, and callers that wait."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import asyncio
 import pytest
 import trio
 
-from seic._events import TokenWaitStarted
+from seic._event_types import TokenWaitStarted
 from tests._support.clocks import FakeClock
 from tests._support.crowds import CALLERS, all_of
 from tests._support.fakes.token_endpoint import PATIENCE, UNAVAILABLE, FakeEndpoint, landed, name
 
 
 async def test_a_renewal_ahead_stalls_nobody(server: FakeEndpoint, clock: FakeClock) -> None:
-    """While the endpoint thinks, every call goes on with the old token; afterwards with the new."""
+    """While the endpoint is slow, every call uses the old token; afterwards the new one."""
     source = server.source(clock)
     await source.token()
     clock.advance(3000)
@@ -47,7 +47,7 @@ def test_a_blocking_caller_renews_ahead_in_a_thread(server: FakeEndpoint, clock:
 
 
 def test_trio_renews_ahead_in_the_background(server: FakeEndpoint, clock: FakeClock) -> None:
-    """A system task fetches, so that not even there a call waits."""
+    """A system task refreshes, so that no call waits."""
     source = server.source(clock)
 
     async def main() -> None:
@@ -65,7 +65,7 @@ def test_trio_renews_ahead_in_the_background(server: FakeEndpoint, clock: FakeCl
 
 
 async def test_a_failed_renewal_ahead_is_invisible(server: FakeEndpoint, clock: FakeClock) -> None:
-    """Calls go on; the endpoint is left alone for a pause that grows."""
+    """Calls succeed; the pauses between attempts grow."""
     source = server.source(clock, chance=lambda: 0.999)
     await source.token()
     clock.advance(3000)
@@ -94,7 +94,7 @@ async def test_in_the_mandatory_window_callers_wait(server: FakeEndpoint, clock:
 def test_in_the_mandatory_window_a_fetch_that_hangs_holds_nobody_for_long(
     server: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """The first caller goes on with the living token after a moment, the others at once; the fetch runs on beside."""
+    """The first caller uses the valid token after a moment, the others at once; the refresh continues."""
     monkeypatch.setattr("seic._tokens.cache._PATIENCE", 0.001)
     source = server.source(clock, emit=lambda event: clock.advance(1) if isinstance(event, TokenWaitStarted) else None)
 

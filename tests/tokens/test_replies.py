@@ -1,4 +1,4 @@
-"""Any reply to a token call, over a real socket: a `Token` or an `InvalidTokenResponse`, in bounded memory."""
+"""Replies to a token request, over a real socket: a `Token` or an `InvalidTokenResponse`, in limited memory."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from seic._tokens.endpoint import TokenEndpoint
 from tests._support.loopback import RawServer
 
 GOOD: dict[str, Any] = {"access_token": "token-1", "token_type": "Bearer", "expires_in": 3600, "scope": "read"}
-#: The limit of a reply, a few times over: once as its parts, once joined, once as text, and what is made of it.
+#: Some times the limit of a reply: its parts, the joined bytes, the text, and the parsed value.
 MAX_MEMORY = 16 * MAX_REPLY_BYTES
 MEGABYTE = 1_000_000
 
 
 @attrs.define
 class Stage:
-    """A server that answers as it is told, and the endpoint that reads it."""
+    """A server with a given response, and the endpoint that reads it."""
 
     server: RawServer
     endpoint: TokenEndpoint
     parts: Callable[[], Iterator[bytes]] = lambda: iter(())
 
     def answer(self, connection: socket.socket) -> None:
-        """Send the parts, as far as anybody listens."""
+        """Send the parts until the client disconnects."""
         try:
             for part in self.parts():
                 connection.sendall(part)
@@ -51,7 +51,7 @@ class Stage:
             return
 
     def read(self, parts: Callable[[], Iterator[bytes]]) -> Token | InvalidTokenResponse:
-        """Make a token call that is answered so."""
+        """Send a token request that gets this response."""
         self.parts = parts
         endpoint = self.endpoint
         try:
@@ -61,20 +61,21 @@ class Stage:
 
 
 class _Wire:
-    """Fresh connections, in clear."""
+    """New connections without TLS."""
 
     closes_after_call = True
+    user_agent = "test"
 
     def open(self) -> httpx.AsyncBaseTransport:
         """Return a transport."""
         return httpx.AsyncHTTPTransport()
 
     def open_sync(self) -> httpx.BaseTransport:
-        """Return a transport; without a context, which takes long to build, for there is no TLS."""
+        """Return a transport without a TLS context, which is slow to build and not needed."""
         return httpx.HTTPTransport(verify=False)
 
     def explain(self, error: Exception, request: httpx.Request) -> None:
-        """Have nothing to say."""
+        """Return no explanation."""
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +103,13 @@ def stage() -> Iterator[Stage]:
 
 
 def whole(body: bytes, *headers: str) -> Callable[[], Iterator[bytes]]:
-    """A success with this body."""
+    """Return a success with this body."""
     lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
     return lambda: iter(["\r\n".join(lines).encode(), body])
 
 
 def endless(*headers: str, piece: bytes, pieces: int) -> Callable[[], Iterator[bytes]]:
-    """A success whose body is as many pieces, and ends with the connection."""
+    """Return a success with this many pieces, which ends with the connection."""
 
     def parts() -> Iterator[bytes]:
         yield "\r\n".join(["HTTP/1.1 200 OK", "Connection: close", *headers, "", ""]).encode()
@@ -140,7 +141,7 @@ _MEMBERS = st.sampled_from(
 @_over_a_socket
 @given(changes=st.dictionaries(_MEMBERS, _VALUES), encoding=st.sampled_from(["utf-8", "utf-16", "utf-8-sig", "cp037"]))
 def test_any_json(stage: Stage, changes: dict[str, Any], encoding: str) -> None:
-    """Expect every type and encoding to end in one of the two; and what is a token to be one that can be sent."""
+    """Every type and encoding has one of the two results; the access token of a token can be sent."""
     body = json.dumps({**GOOD, **changes}).encode(encoding)
     result = stage.read(whole(body))
     if isinstance(result, Token):
@@ -152,8 +153,8 @@ def test_any_json(stage: Stage, changes: dict[str, Any], encoding: str) -> None:
 
 @_over_a_socket
 @given(names=st.lists(st.sampled_from(sorted(GOOD)), min_size=1, max_size=4))
-def test_a_property_that_stands_twice(stage: Stage, names: list[str]) -> None:
-    """Expect neither of two values to be taken."""
+def test_a_repeated_property(stage: Stage, names: list[str]) -> None:
+    """Neither of the two values is used."""
     pairs = [*GOOD.items(), *((name, GOOD[name]) for name in names)]
     body = "{" + ",".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in pairs) + "}"
     assert isinstance(stage.read(whole(body.encode())), InvalidTokenResponse)
@@ -161,8 +162,8 @@ def test_a_property_that_stands_twice(stage: Stage, names: list[str]) -> None:
 
 @_over_a_socket
 @given(where=st.lists(st.sampled_from(["extra", 0, "inner"]), max_size=5), name=st.text(max_size=5))
-def test_a_property_that_stands_twice_further_in(stage: Stage, where: list[object], name: str) -> None:
-    """Expect the same at any depth, in lists and objects: whatever keeps the token would have to choose."""
+def test_a_repeated_property_at_any_depth(stage: Stage, where: list[object], name: str) -> None:
+    """The same at any depth, in lists and objects, since a store of the token would have to choose."""
     inner = f"{{{json.dumps(name)}: 1, {json.dumps(name)}: 1}}"
     for step in where:
         inner = f"[{inner}]" if step == 0 else f"{{{json.dumps(step)}: {inner}}}"
@@ -173,7 +174,7 @@ def test_a_property_that_stands_twice_further_in(stage: Stage, where: list[objec
 @_over_a_socket
 @given(markup=st.text(max_size=300), head=st.sampled_from(["<!DOCTYPE html><html>", "<?xml version='1.0'?>", "\n <p>"]))
 def test_any_page(stage: Stage, markup: str, head: str) -> None:
-    """Expect HTML and XML to be told as such, whatever stands in them."""
+    """HTML and XML are reported as such, for any content."""
     result = stage.read(whole((head + markup).encode(errors="replace"), "Content-Type: application/json"))
     assert isinstance(result, InvalidTokenResponse)
     assert "HTML or XML" in result.message
@@ -182,7 +183,7 @@ def test_any_page(stage: Stage, markup: str, head: str) -> None:
 @_over_a_socket
 @given(size=st.integers(min_value=0, max_value=64), exponent=st.integers(min_value=0, max_value=14))
 def test_any_size(stage: Stage, size: int, exponent: int) -> None:
-    """Expect a token with an access token of any length below the limit, and all of it."""
+    """A token can have any length below the limit."""
     text = "x" * (size << exponent)
     result = stage.read(whole(json.dumps({**GOOD, "access_token": text}).encode()))
     if 0 < len(text) <= MAX_REPLY_BYTES - 200:
@@ -199,7 +200,7 @@ def test_any_size(stage: Stage, size: int, exponent: int) -> None:
 @example(body=b"", encoding="gzip")
 @example(body=b"\x1f\x8b", encoding="gzip")
 def test_any_bytes(stage: Stage, body: bytes, encoding: str) -> None:
-    """Expect whatever is no token to be told, whatever the header calls it."""
+    """Everything but a token is an error, for any Content-Type."""
     headers = [f"Content-Encoding: {encoding}"] if encoding else []
     assert isinstance(stage.read(whole(body, *headers)), InvalidTokenResponse)
 
@@ -207,7 +208,7 @@ def test_any_bytes(stage: Stage, body: bytes, encoding: str) -> None:
 @_over_a_socket
 @given(cut=st.integers(min_value=0, max_value=10**6), pack=st.sampled_from(["", "gzip", "deflate"]))
 def test_truncation(stage: Stage, cut: int, pack: str) -> None:
-    """Expect a token where all of it came, and an error where one byte is missing, compressed or not."""
+    """A complete reply is a token, and one without its last byte an error, compressed or not."""
     packs: dict[str, Callable[[bytes], bytes]] = {"": bytes, "gzip": gzip.compress, "deflate": zlib.compress}
     packed = packs[pack](json.dumps(GOOD).encode())
     kept = packed[: cut % (len(packed) + 1)]
@@ -217,7 +218,7 @@ def test_truncation(stage: Stage, cut: int, pack: str) -> None:
 
 
 def peak(call: Callable[[], object]) -> int:
-    """Return the most memory that a call took at once, in bytes."""
+    """Return the maximum memory of a call, in bytes."""
     tracemalloc.start()
     try:
         call()
@@ -228,7 +229,7 @@ def peak(call: Callable[[], object]) -> int:
 
 @functools.cache
 def bomb(*packs: Callable[[bytes], bytes]) -> bytes:
-    """A hundred megabytes of JSON's blanks, packed once or twice."""
+    """Return a hundred megabytes of JSON blanks, compressed once or twice."""
     packed = b" " * (100 * MEGABYTE)
     for pack in packs:
         packed = pack(packed)
@@ -236,7 +237,7 @@ def bomb(*packs: Callable[[bytes], bytes]) -> bytes:
 
 
 def bombing(header: str, *packs: Callable[[bytes], bytes]) -> Callable[[], Iterator[bytes]]:
-    """A success with a bomb; it is packed when it is needed, and once."""
+    """Return a success with a bomb, which is created once when needed."""
 
     def parts() -> Iterator[bytes]:
         return whole(bomb(*packs), f"Content-Encoding: {header}")()
@@ -258,7 +259,7 @@ def bombing(header: str, *packs: Callable[[bytes], bytes]) -> Callable[[], Itera
         pytest.param(bombing("gzip", gzip.compress, gzip.compress), id="a bomb in a bomb"),
         pytest.param(bombing("gzip, gzip", gzip.compress, gzip.compress), id="a bomb in a bomb, said so"),
         pytest.param(bombing("deflate", zlib.compress), id="a deflated bomb"),
-        # Not asked for, and so not unpacked, whatever httpx can: what they hold does not matter.
+        # Not requested, and so not decompressed, whatever httpx supports: their content does not matter.
         pytest.param(endless("Content-Encoding: br", piece=b"\0" * 65536, pieces=160), id="10 MB of brotli"),
         pytest.param(endless("Content-Encoding: zstd", piece=b"\0" * 65536, pieces=160), id="10 MB of zstd"),
         pytest.param(bombing("gzip, br", gzip.compress), id="a bomb said to be packed twice"),
@@ -269,29 +270,29 @@ def bombing(header: str, *packs: Callable[[bytes], bytes]) -> Callable[[], Itera
     ],
 )
 def test_memory_is_bounded(stage: Stage, parts: Callable[[], Iterator[bytes]]) -> None:
-    """Expect the limit of a reply to bound what is read, unpacked and kept, and an error at its end."""
-    parts()  # what the far side packs is not ours
+    """The limit applies to all that is read, decompressed and kept, and ends in an error."""
+    parts()  # not the memory of the server
     results: list[object] = []
     assert peak(lambda: results.append(_read_or_fail(stage, parts))) < MAX_MEMORY
     assert isinstance(results[0], (InvalidTokenResponse, _Cut))
 
 
 class _Cut(Exception):
-    """The connection ended before the body did, which is no answer at all."""
+    """The connection ended before the body did."""
 
 
 def _read_or_fail(stage: Stage, parts: Callable[[], Iterator[bytes]]) -> object:
     try:
         return stage.read(parts)
     except TokenEndpointUnavailable as error:
-        # A body that is shorter than its length: httpx tells it as a broken connection.
+        # A body that is shorter than its Content-Length: httpx reports a broken connection.
         return _Cut(error.message)
 
 
 @pytest.mark.parametrize("size", [MAX_REPLY_BYTES, MAX_REPLY_BYTES + 1], ids=["the longest", "one byte more"])
 @pytest.mark.parametrize("pack", ["", "gzip"])
 def test_both_sides_of_the_limit(stage: Stage, size: int, pack: str) -> None:
-    """Expect a token in a reply of just the limit, and none in a longer one, before and after decompression alike."""
+    """A reply of exactly the limit is a token, and a longer one is not, before and after decompression."""
     body = json.dumps(GOOD).encode().ljust(size)
     headers = [f"Content-Encoding: {pack}"] if pack else []
     result = stage.read(whole(gzip.compress(body) if pack else body, *headers))
@@ -299,7 +300,7 @@ def test_both_sides_of_the_limit(stage: Stage, size: int, pack: str) -> None:
 
 
 def test_random_bytes_that_say_gzip(stage: Stage) -> None:
-    """Expect what cannot be unpacked to be told, however long it is."""
+    """Invalid compressed data is an error, for any length."""
     result = stage.read(whole(os.urandom(MEGABYTE), "Content-Encoding: gzip"))
     assert isinstance(result, InvalidTokenResponse)
     assert result.problem == "content-encoding"

@@ -1,4 +1,4 @@
-"""Revoking ends every token that the source has had or is about to have."""
+"""Revocation of all tokens that the source has or is about to receive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests._support.fakes.token_endpoint import PATIENCE, UNAVAILABLE, FakeEndpo
 
 
 def gateway_source(server: FakeEndpoint, **options: Any) -> CachingTokenSource:
-    """Return a source of the dialect that can end a token's life."""
+    """Return a source of the dialect that supports revocation."""
     source = server.source(**options)
     grant = ClientCredentials(username="user", password="password-1")
     source.endpoint = attrs.evolve(source.endpoint, provider=SEI_GATEWAY, grant=grant)
@@ -25,7 +25,7 @@ def gateway_source(server: FakeEndpoint, **options: Any) -> CachingTokenSource:
 
 
 async def test_revoking_tells_the_provider_and_forgets_the_token(server: FakeEndpoint) -> None:
-    """Here, in the store, and there."""
+    """Here, in the store, and at the provider."""
     store = MemoryStore()
     source = gateway_source(server, store=store, store_key=lambda _: "key")
     await source.token()
@@ -50,7 +50,7 @@ def test_revoking_blocks_where_it_is_told_to(server: FakeEndpoint) -> None:
 
 
 async def test_a_stored_token_can_be_revoked_by_another_process(server: FakeEndpoint) -> None:
-    """One that never used it, such as the command line."""
+    """By one that never used it, such as a command line."""
     store = MemoryStore()
     store.save("key", Token(access_token="stored-token", obtained_at=1_700_000_000, expires_in=3600))
     source = gateway_source(server, store=store, store_key=lambda _: "key")
@@ -62,7 +62,7 @@ async def test_a_stored_token_can_be_revoked_by_another_process(server: FakeEndp
 
 
 async def test_with_no_token_there_is_nothing_to_revoke(server: FakeEndpoint) -> None:
-    """No call is made for it."""
+    """No request is sent."""
     await gateway_source(server, store=MemoryStore()).revoke()
     assert server.calls == 0
 
@@ -70,7 +70,7 @@ async def test_with_no_token_there_is_nothing_to_revoke(server: FakeEndpoint) ->
 async def test_a_revocation_that_fails_is_an_error_and_the_token_is_dropped_all_the_same(
     server: FakeEndpoint,
 ) -> None:
-    """Whoever wants it dead does not want it used."""
+    """A token to be revoked must not be used."""
     source = gateway_source(server)
     await source.token()
     server.plan.append(UNAVAILABLE)
@@ -80,7 +80,7 @@ async def test_a_revocation_that_fails_is_an_error_and_the_token_is_dropped_all_
 
 
 def revoked(server: FakeEndpoint) -> list[str]:
-    """Return the tokens whose ends were asked for, in order."""
+    """Return the revoked tokens, in order."""
     forms = [parse_qs(request.content.decode()) for request in server.requests]
     return [form["access_token"][0] for form in forms if form["grant_type"] == ["invalidate_token"]]
 
@@ -89,7 +89,7 @@ def revoked(server: FakeEndpoint) -> list[str]:
 async def test_a_renewal_under_way_does_not_outlive_a_revocation(
     server: FakeEndpoint, clock: FakeClock, kind: str
 ) -> None:
-    """The revocation waits for it, and ends what it brings as well as what it replaced, here and in the store."""
+    """The revocation waits for it, and revokes both its old and its new token, here and in the store."""
     store = MemoryStore()
     source = gateway_source(server, clock=clock, store=store, store_key=lambda _: "key")
     await source.token()
@@ -111,7 +111,7 @@ async def test_a_renewal_under_way_does_not_outlive_a_revocation(
 
 
 async def test_a_first_fetch_under_way_does_not_outlive_a_revocation(server: FakeEndpoint) -> None:
-    """Its token is ended as soon as it is there."""
+    """Its token is revoked as soon as it arrives."""
     source = gateway_source(server)
     server.hold()
     caller = asyncio.create_task(source.token())
@@ -143,7 +143,7 @@ async def test_a_renewal_that_fails_leaves_the_old_token_to_be_revoked(server: F
 
 
 async def test_a_token_that_its_renewal_has_ended_is_not_revoked_again(server: FakeEndpoint, clock: FakeClock) -> None:
-    """The provider does not know it any more, which is what was wanted."""
+    """The provider does not know it any more, which is the desired result."""
     source = gateway_source(server, clock=clock)
     await source.token()
     clock.advance(3000)
@@ -160,7 +160,7 @@ async def test_a_token_that_its_renewal_has_ended_is_not_revoked_again(server: F
 
 
 async def test_a_provider_without_revocation_says_so_and_the_token_stays(server: FakeEndpoint) -> None:
-    """Nothing is dropped for a call that cannot be made."""
+    """Nothing is removed if no request can be sent."""
     source = server.source()
     held = await source.get()
     with pytest.raises(ConfigurationError):

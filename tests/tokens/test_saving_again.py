@@ -1,4 +1,4 @@
-"""A refresh token that a store did not take: it is saved again until the store has it, or something newer."""
+"""Refresh tokens that a store did not save: saved again until the store has them, or newer ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from seic import AuthorizationCode, MemoryStore, Token
-from seic._events import Event, StoreDegraded, StoreRecovered
+from seic._event_types import Event, StoreDegraded, StoreRecovered
 from seic._tokens.store_guard import StoreGuard
 from tests._support.clocks import FakeClock
 from tests._support.fakes.gate import Gate
@@ -28,12 +28,12 @@ def token(refresh_token: str | None) -> Token:
 
 
 class Store(MemoryStore):
-    """A store that is down until it is told otherwise, and says when it was asked.
+    """A store that is down until it is told otherwise, and records its calls.
 
     Attributes:
         down: Whether it fails.
-        asked: The refresh tokens that it was to save.
-        gate: What a save waits for, if anything.
+        asked: The refresh tokens of the save calls.
+        gate: A save waits for it, if set.
     """
 
     def __init__(self, *, blocking: bool) -> None:
@@ -45,7 +45,7 @@ class Store(MemoryStore):
         self._turn = threading.Condition()
 
     def save(self, key: str, token: Token) -> None:
-        """Keep the token where it is up."""
+        """Save the token unless it is down."""
         with self._turn:
             self.asked.append(token.refresh_token)
             self._turn.notify_all()
@@ -56,56 +56,56 @@ class Store(MemoryStore):
         super().save(key, token)
 
     def until_asked(self, times: int) -> None:
-        """Wait until it was asked so often."""
+        """Wait until it was called this often."""
         with self._turn:
             assert self._turn.wait_for(lambda: len(self.asked) >= times, PATIENCE)
 
 
 class Heard(list[Event]):
-    """What was told, and a latch for the end of an outage."""
+    """Records events, and signals the end of an outage."""
 
     def __init__(self) -> None:
         super().__init__()
         self.is_back = Gate()
 
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Record an event."""
         self.append(event)
         if event == BACK:
             self.is_back.set()
 
     def of_the_store(self) -> list[Event]:
-        """What was told of the store."""
+        """Return the events about the store."""
         return [event for event in self if isinstance(event, (StoreDegraded, StoreRecovered))]
 
 
 @pytest.fixture
 def heard() -> Heard:
-    """Hear the keeper."""
+    """Return a listener of the guard."""
     return Heard()
 
 
 @pytest.fixture(params=[True, False], ids=["blocking", "at once"])
 def store(request: pytest.FixtureRequest) -> Store:
-    """A store of either kind, down."""
+    """Return a store of either kind that is down."""
     return Store(blocking=request.param)
 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pause for no time."""
+    """Use pauses of no time."""
     monkeypatch.setattr("seic._tokens.store_guard._AGAIN_FIRST", 0.0)
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pause for as long as no test takes."""
+    """Use pauses longer than any test."""
     monkeypatch.setattr("seic._tokens.store_guard._AGAIN_FIRST", 1e6)
     monkeypatch.setattr("seic._tokens.store_guard._AGAIN_MAX", 1e6)
 
 
 def keeper(store: Store, heard: Heard) -> StoreGuard:
-    """Return the keeper of a store."""
+    """Return the guard of a store."""
     return StoreGuard(store, emit=heard, clock=FakeClock().clock)
 
 
@@ -121,7 +121,7 @@ def save(keeper: StoreGuard, key: str, token: Token) -> None:
 
 @pytest.mark.usefixtures("hasty")
 def test_it_is_saved_when_the_store_is_back(store: Store, heard: Heard) -> None:
-    """Expect attempts until it succeeds, one word when the trouble begins and one when it ends."""
+    """It is tried until it succeeds, with one event at the start of the trouble and one at its end."""
     kept = keeper(store, heard)
     save(kept, "key", token("r1"))
     store.until_asked(4)
@@ -134,7 +134,7 @@ def test_it_is_saved_when_the_store_is_back(store: Store, heard: Heard) -> None:
 
 @pytest.mark.usefixtures("patient")
 def test_closing_tries_once_more(store: Store, heard: Heard) -> None:
-    """Expect the end of a program not to wait for the pause, and to leave no thread behind."""
+    """The end of a program does not wait for the pause, and leaves no thread."""
     before = set(threading.enumerate())
     kept = keeper(store, heard)
     save(kept, "key", token("r1"))
@@ -150,7 +150,7 @@ def test_closing_tries_once_more(store: Store, heard: Heard) -> None:
 
 @pytest.mark.usefixtures("patient")
 def test_closing_does_not_go_on_for_ever(store: Store, heard: Heard) -> None:
-    """Expect one attempt where the store stays down, and another with the next close: an auth may be shared."""
+    """If the store stays down there is one attempt, and another with the next close, since an auth can be shared."""
     kept = keeper(store, heard)
     save(kept, "key", token("r1"))
     close(kept)
@@ -164,7 +164,7 @@ def test_closing_does_not_go_on_for_ever(store: Store, heard: Heard) -> None:
 
 @pytest.mark.usefixtures("patient")
 def test_a_newer_token_takes_its_place(store: Store, heard: Heard) -> None:
-    """Expect the older one never to be saved once the newer one is, and the store to be told back by it."""
+    """The older one is not saved after the newer one, which reports the recovery."""
     kept = keeper(store, heard)
     save(kept, "key", token("r1"))
     close_pending(kept)
@@ -186,7 +186,7 @@ def close_pending(keeper: StoreGuard) -> None:
 
 @pytest.mark.usefixtures("patient")
 def test_what_was_deleted_does_not_come_back(store: Store, heard: Heard) -> None:
-    """Expect a session that was ended to stay ended, although it waits to be saved."""
+    """A revoked session is not saved again, although it was waiting."""
     kept = keeper(store, heard)
     save(kept, "key", token("r1"))
     close_pending(kept)
@@ -199,7 +199,7 @@ def test_what_was_deleted_does_not_come_back(store: Store, heard: Heard) -> None
 
 @pytest.mark.usefixtures("hasty")
 def test_a_token_that_can_be_had_again_is_not_saved_again(store: Store, heard: Heard) -> None:
-    """Expect a token without a refresh token to cost another token call, and no thread."""
+    """A token without a refresh token costs another token request only, and no thread."""
     kept = keeper(store, heard)
     save(kept, "key", token(None))
     close(kept)
@@ -209,7 +209,7 @@ def test_a_token_that_can_be_had_again_is_not_saved_again(store: Store, heard: H
 
 @pytest.mark.usefixtures("hasty")
 def test_a_store_that_hung(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Expect what came while it hung to be saved after it answers, in order, and one call at a time."""
+    """Calls during the hang are executed later, in order, one at a time."""
     monkeypatch.setattr("seic._tokens.store_guard.PATIENCE", 0.0)
     store, clock = Store(blocking=True), FakeClock()
     kept = StoreGuard(store, emit=heard, clock=clock.clock)
@@ -228,7 +228,7 @@ def test_a_store_that_hung(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.usefixtures("patient")
 def test_a_child_process_leaves_it_to_its_parent(store: Store, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Expect nothing to be saved twice by a fork."""
+    """A fork saves nothing twice."""
     kept = keeper(store, heard)
     save(kept, "key", token("r1"))
     close_pending(kept)
@@ -249,7 +249,7 @@ def _no_thread(_thread: threading.Thread) -> None:
 
 
 def test_no_thread_can_be_had(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Expect a program that ends to end."""
+    """A program that ends must not wait."""
     store = Store(blocking=False)
     kept = keeper(store, heard)
     monkeypatch.setattr(threading.Thread, "start", _no_thread)
@@ -258,7 +258,7 @@ def test_no_thread_can_be_had(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> 
     assert heard.of_the_store() == [DOWN]
 
 
-# Through a source
+# In a source
 
 
 async def _async(source: Any) -> str:
@@ -278,7 +278,7 @@ async def _blocking(source: Any) -> str:
 async def test_a_rotated_token_survives_a_store_that_was_down(
     way: Callable[[Any], Any], store: Store, heard: Heard
 ) -> None:
-    """Expect the session to go on in the next process, although its save failed at first."""
+    """The session continues in the next process, although its save failed at first."""
     provider, clock = FakeProvider(), FakeClock()
     make = provider.source
     grant = AuthorizationCode(code="code-1")

@@ -1,4 +1,4 @@
-"""One token call on the wire: its answer is read whole, in bounded memory, and never redirected."""
+"""One token request: its response is read completely, in limited memory, without redirects."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests._support.sending import (
 
 
 def test_an_answer_is_read_whole(send: Call) -> None:
-    """Status, headers, body; and what it must not be told again."""
+    """Status, headers, body; and the request's secrets."""
     with answering(http(b'{"a": 1}', "requesttrackingid: track-1")) as server:
         reply = send(sender_to(config(server.url)), request_to(server.url), PATIENCE)
 
@@ -42,12 +42,12 @@ def test_an_answer_is_read_whole(send: Call) -> None:
 
 
 def test_a_redirect_is_not_followed(send: Call) -> None:
-    """The credentials would go along."""
+    """A redirect would forward the credentials."""
     with answering(http(b"", "Location: https://elsewhere.example/", status="302 Found")) as server:
         assert send(sender_to(config(server.url)), request_to(server.url), PATIENCE).status == 302
 
 
-# The size
+# Size
 
 
 def _inflated(body: bytes, encoding: str) -> bytes:
@@ -89,7 +89,7 @@ def test_a_reply_within_the_limit_is_read(raw: bytes, length: int) -> None:
         pytest.param(_inflated(b"{}", "gzip, gzip"), "content-encoding", id="twice"),
     ],
 )
-# httpcore's generators cannot be closed from outside, and trio warns of each that is left before its end.
+# httpcore's generators cannot be closed from outside, and trio warns about unfinished ones.
 @pytest.mark.filterwarnings("ignore:.*httpcore.*garbage collected", "ignore:.*httpx.*garbage collected")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_reply_that_cannot_be_read_is_an_error(send: Call, raw: bytes, problem: str) -> None:
@@ -100,7 +100,7 @@ def test_a_reply_that_cannot_be_read_is_an_error(send: Call, raw: bytes, problem
 
 
 def test_a_bomb_costs_no_more_memory_than_the_limit() -> None:
-    """A chunk off the wire may inflate a thousandfold; it is inflated only as far as it is wanted."""
+    """A chunk can inflate a thousandfold; only as much as needed is decompressed."""
     bomb = gzip.compress(b"x" * 100 * MAX_REPLY_BYTES)
     body = _BoundedBody(
         httpx.Request("POST", "https://idp.example"), httpx.Response(200, headers={"Content-Encoding": "gzip"})
@@ -116,7 +116,7 @@ def test_a_bomb_costs_no_more_memory_than_the_limit() -> None:
 
 
 def test_a_transport_of_the_wrong_kind_is_a_mistake_of_the_settings() -> None:
-    """An async one cannot carry a blocking call, nor the other way round."""
+    """An async one cannot carry a blocking request, nor the reverse."""
 
     class Async(httpx.AsyncBaseTransport):
         pass

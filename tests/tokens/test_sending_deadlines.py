@@ -1,4 +1,4 @@
-"""A token call ends with its deadline, or when it is cut off, and leaves nothing behind."""
+"""A token request ends at its deadline, or when it is cancelled, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _drip_early_hints(server: RawServer, connection: socket.socket) -> None:
 
 @pytest.fixture(params=["plain", "tls"])
 def slow(request: pytest.FixtureRequest, identity: Minted) -> Iterator[Callable[..., tuple[RawServer, seic.Config]]]:
-    """Start a server that is slow in some way, and return it with the settings that reach it."""
+    """Start a slow server, and return it with a configuration for it."""
     servers: list[RawServer] = []
 
     def start(manner: Callable[[RawServer, socket.socket], None]) -> tuple[RawServer, seic.Config]:
@@ -67,9 +67,9 @@ def slow(request: pytest.FixtureRequest, identity: Minted) -> Iterator[Callable[
 def test_no_server_is_slow_enough_to_outlive_the_deadline(
     send: Call, slow: Callable[..., tuple[RawServer, seic.Config]], manner: Callable[[RawServer, socket.socket], None]
 ) -> None:
-    """A drop now and then keeps every read timeout happy; the whole call ends all the same, and its connection too."""
+    """Single bytes satisfy every read timeout, but the request ends anyway, and its connection too."""
     server, settings = slow(manner)
-    # On a busy machine the first deadlines may pass before the server has heard the request.
+    # On a busy machine the first deadlines can pass before the server has read the request.
     for seconds in _DEADLINES:
         server.hung_up.clear()
         with pytest.raises(TokenEndpointUnavailable) as caught:
@@ -81,7 +81,7 @@ def test_no_server_is_slow_enough_to_outlive_the_deadline(
 
 
 def test_a_handshake_that_never_ends_ends_with_the_deadline(send: Call) -> None:
-    """The server takes the connection and says nothing."""
+    """The server accepts the connection and sends nothing."""
     with RawServer(lambda _: None) as server:
         url = f"https://localhost:{server.port}"
         with pytest.raises(TokenEndpointUnavailable) as caught:
@@ -91,7 +91,7 @@ def test_a_handshake_that_never_ends_ends_with_the_deadline(send: Call) -> None:
 
 
 def test_a_call_leaves_nothing_behind(send: Call) -> None:
-    """Neither a thread that counts the time nor a socket; each of which would warn."""
+    """Neither a thread nor a socket; each of which would warn."""
     before = set(threading.enumerate())
     with answering(http(b"{}")) as server:
         send(sender_to(config(server.url)), request_to(server.url), 10 * PATIENCE)

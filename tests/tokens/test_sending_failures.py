@@ -1,4 +1,4 @@
-"""A token call that fails is told without its secrets."""
+"""Errors of failed token requests contain no secrets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _secrets(text: str) -> list[str]:
     ],
 )
 def test_what_is_no_answer_is_told_without_secrets(send: Call, raw: bytes) -> None:
-    """Neither message nor cause nor frames nor pickle hold what was sent, whatever the server echoes."""
+    """Neither message nor cause nor frames nor pickle contain the request, whatever the server echoes."""
     with answering(raw) as server, pytest.raises(TokenEndpointUnavailable) as caught:
         send(sender_to(config(server.url)), request_to(server.url), PATIENCE)
 
@@ -43,7 +43,7 @@ def test_what_is_no_answer_is_told_without_secrets(send: Call, raw: bytes) -> No
 
 
 def test_nobody_there_names_the_host_and_keeps_the_cause(send: Call) -> None:
-    """The library's own error says what the socket said."""
+    """The library's own error has the message of the socket."""
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     listener.close()
@@ -58,7 +58,7 @@ def test_nobody_there_names_the_host_and_keeps_the_cause(send: Call) -> None:
 
 
 def test_a_server_that_is_not_trusted_is_not_told_anything(identity: Minted, send: Call) -> None:
-    """The handshake fails before the request goes out."""
+    """The handshake fails before the request is sent."""
     context = server_context(identity)
     with RawServer(lambda connection: None, context=context) as server:
         url = f"https://localhost:{server.port}"
@@ -68,7 +68,7 @@ def test_a_server_that_is_not_trusted_is_not_told_anything(identity: Minted, sen
 
 
 def test_a_chain_of_causes_loses_its_requests_and_frames() -> None:
-    """Each link of it, and a circle is no trap."""
+    """Each link is handled, and cycles too."""
     request = httpx.Request("POST", "https://idp.example/token?code=secret", headers={"Authorization": "Basic secret"})
     first, second = httpx.ReadError("first", request=request), httpx.ConnectError("second", request=request)
     try:
@@ -87,7 +87,7 @@ def test_a_chain_of_causes_loses_its_requests_and_frames() -> None:
 
 @pytest.mark.parametrize("where", ["itself", "its cause"])
 def test_an_error_whose_words_hold_a_secret_is_not_kept(where: str) -> None:
-    """There is no other way to unsay it."""
+    """The message cannot be changed otherwise."""
     outer, inner = ValueError("harmless"), ValueError("harmless")
     (outer if where == "itself" else inner).args = ("it said s3cret to me",)
     outer.__cause__ = inner
@@ -97,7 +97,7 @@ def test_an_error_whose_words_hold_a_secret_is_not_kept(where: str) -> None:
 
 @pytest.mark.parametrize("kind", [httpx.ConnectError, httpx.ReadError, httpx.PoolTimeout])
 def test_a_secret_of_one_letter_does_not_hide_what_happened(kind: type[httpx.TransportError]) -> None:
-    """Whether the request went out is known by the kind; the words go, with all that they came from."""
+    """The class of the error tells whether the request was sent; its message and causes are removed."""
     error = kind("All connection attempts failed", request=httpx.Request("POST", "https://idp.example/?t=a"))
     error.__cause__ = ValueError("a")
     result = free_of_secrets(error, ("a",))

@@ -1,4 +1,4 @@
-"""One source for tasks, threads, event loops and processes: nobody doubles what others wait for."""
+"""One source for tasks, threads, event loops and processes: no request is duplicated."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_ten_threads_make_one_request(server: FakeEndpoint) -> None:
 
 @pytest.mark.parametrize("leader", ["asyncio", "trio", "thread"])
 def test_every_kind_of_caller_shares_the_fetch_of_every_other(server: FakeEndpoint, leader: str) -> None:
-    """Ten threads with a loop each, trio beside asyncio, blocking callers beside both: one request."""
+    """Ten threads with a loop each, trio together with asyncio, and blocking callers: one request."""
     source = server.source()
     kinds: dict[str, Callable[[], Any]] = {
         "asyncio": lambda: asyncio.run(source.get()),
@@ -57,7 +57,7 @@ def test_every_kind_of_caller_shares_the_fetch_of_every_other(server: FakeEndpoi
 
 
 def test_two_runs_in_a_row_share_a_token(server: FakeEndpoint) -> None:
-    """Nothing of the source belongs to the first loop."""
+    """The source does not belong to the first loop."""
     source = server.source()
     assert name(asyncio.run(source.get())) == "token-1"
     assert name(asyncio.run(source.get())) == "token-1"
@@ -66,7 +66,7 @@ def test_two_runs_in_a_row_share_a_token(server: FakeEndpoint) -> None:
 
 
 async def test_a_blocking_call_inside_the_loop_that_fetches_does_not_wait_for_itself(server: FakeEndpoint) -> None:
-    """The task that fetches cannot go on while its own loop is blocked, so the caller fetches by itself."""
+    """The refresh cannot continue while its own loop is blocked, so the caller requests a token itself."""
     source = server.source()
     server.hold()
     first = asyncio.create_task(source.get())
@@ -82,7 +82,7 @@ async def test_a_blocking_call_inside_the_loop_that_fetches_does_not_wait_for_it
 async def test_a_blocking_call_inside_the_loop_that_fetches_goes_on_with_a_living_token(
     server: FakeEndpoint, clock: FakeClock
 ) -> None:
-    """It cannot wait, and need not: the fetch of the others runs on, and is not doubled."""
+    """It cannot wait, and need not: the refresh of the others continues, and is not duplicated."""
     source = server.source(clock)
     await source.get()
     clock.advance(3550)
@@ -102,7 +102,7 @@ async def test_a_blocking_call_inside_the_loop_that_fetches_goes_on_with_a_livin
 async def test_a_blocking_call_inside_the_loop_that_spends_a_refresh_token_is_an_error(
     ask: Callable[[CachingTokenSource], Any],
 ) -> None:
-    """A second request would send what is good for one, and end the login; the first goes on."""
+    """A second request would send a single-use secret again, and end the login; the first continues."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(AuthorizationCode(code="code-1"), clock)
     await source.token()
@@ -122,7 +122,7 @@ async def test_a_blocking_call_inside_the_loop_that_spends_a_refresh_token_is_an
 
 
 def _in_child(call: Callable[[], bytes]) -> bytes:
-    """Fork, run the call in the child, and return what it said; it has a while for that."""
+    """Fork, run the call in the child, and return its result, with a timeout."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -141,20 +141,20 @@ def _in_child(call: Callable[[], bytes]) -> bytes:
         os.waitpid(child, 0)
 
 
-# Python 3.12 warns of threads at a fork: they are what is tested here.
+# Python 3.12 warns about threads at a fork, which are tested here.
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 class TestFork:
-    """A child of os.fork has the parent's memory and none of its threads."""
+    """A child of os.fork has the memory of its parent, and none of its threads."""
 
     def test_the_child_uses_the_parents_token(self, server: FakeEndpoint) -> None:
-        """A token in hand needs no fetch."""
+        """A valid token needs no request."""
         source = server.source()
         source.token_sync()
         assert _in_child(lambda: name(source.get_sync()).encode()) == b"token-1"
 
     def test_the_child_does_not_share_a_flight(self, server: FakeEndpoint) -> None:
-        """The thread that fetches stayed in the parent: the child begins a fetch of its own, and so does no harm."""
+        """The refresh runs in the parent: the child starts another."""
         source = server.source()
         server.hold()
         (waiter,) = in_threads(source.get_sync)
@@ -171,7 +171,7 @@ class TestFork:
         assert name(waiter.result(PATIENCE)) == "token-1"
 
     def test_a_lock_that_another_thread_held_does_not_hold_the_child(self, server: FakeEndpoint) -> None:
-        """That thread will never let go of it in the child."""
+        """That thread does not exist in the child, so it would never release it."""
         source = server.source()
         locked, unlock = Gate(), Gate()
 
@@ -187,7 +187,7 @@ class TestFork:
         holder.result(PATIENCE)
 
     def test_the_child_can_run_an_event_loop_of_its_own(self, server: FakeEndpoint, clock: FakeClock) -> None:
-        """Nothing of the parent's loop is asked."""
+        """The loop of the parent is not used."""
         source = server.source(clock)
         asyncio.run(source.token())
         clock.advance(3600)

@@ -1,4 +1,4 @@
-"""One source of tokens for all who ask: a crowd makes one request, and force or a new identity another."""
+"""One source of tokens for all callers: many callers cause one request, and force or a new identity another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, name
 
 
 async def test_a_crowd_makes_one_request(server: FakeEndpoint) -> None:
-    """All who come while it is under way share its token."""
+    """All callers during a request share its token."""
     source = server.source()
     server.hold()
     crowd = asyncio.create_task(all_of(CALLERS, source.get))
@@ -27,7 +27,7 @@ async def test_a_crowd_makes_one_request(server: FakeEndpoint) -> None:
 
 
 async def test_a_crowd_on_an_expired_token_makes_one_request(server: FakeEndpoint, clock: FakeClock) -> None:
-    """The end of a lifetime is no different from its beginning."""
+    """As for the first token."""
     source = server.source(clock)
     await source.token()
     clock.advance(3600)
@@ -37,7 +37,7 @@ async def test_a_crowd_on_an_expired_token_makes_one_request(server: FakeEndpoin
 
 
 def test_trio_shares_as_well(server: FakeEndpoint) -> None:
-    """The same source serves trio's tasks."""
+    """The same source works for tasks of trio."""
     source = server.source()
     names: list[str] = []
 
@@ -55,7 +55,7 @@ def test_trio_shares_as_well(server: FakeEndpoint) -> None:
 
 
 async def test_force_gets_a_new_token_and_all_who_force_share_it(server: FakeEndpoint) -> None:
-    """Also from the store's point of view: it is not asked."""
+    """The store is not asked."""
     store = MemoryStore()
     source = server.source(store=store, store_key=lambda _: "key")
     await source.token()
@@ -68,7 +68,7 @@ async def test_force_gets_a_new_token_and_all_who_force_share_it(server: FakeEnd
 
 
 async def test_force_passes_over_what_another_process_has_stored(server: FakeEndpoint) -> None:
-    """It may be older than what the caller wants to see changed."""
+    """It can be older than the change that the caller wants to see."""
     store = MemoryStore()
     source = server.source(store=store, store_key=lambda _: "key")
     await source.token()
@@ -77,7 +77,7 @@ async def test_force_passes_over_what_another_process_has_stored(server: FakeEnd
 
 
 async def test_force_during_a_fetch_waits_and_fetches_again(server: FakeEndpoint) -> None:
-    """The token under way was asked for before; what changed since may not be in it."""
+    """The token in progress was requested before; a change may not be included in it."""
     source = server.source()
     server.hold()
     first = asyncio.create_task(source.token())
@@ -91,7 +91,7 @@ async def test_force_during_a_fetch_waits_and_fetches_again(server: FakeEndpoint
 
 
 async def test_looking_at_the_token_in_hand_fetches_nothing(server: FakeEndpoint, clock: FakeClock) -> None:
-    """There is none before the first and after the end."""
+    """It is None before the first token and after its expiry."""
     source = server.source(clock)
     assert source.current is None
     token = await source.token()
@@ -102,7 +102,7 @@ async def test_looking_at_the_token_in_hand_fetches_nothing(server: FakeEndpoint
 
 
 async def test_a_new_identity_renews_before_the_next_call(server: FakeEndpoint) -> None:
-    """A token that is bound to the old certificate is of no use with the new one."""
+    """A token bound to the old certificate cannot be used with the new one."""
     source = server.source()
     await source.token()
     source.cache.expire_soon()
@@ -110,7 +110,7 @@ async def test_a_new_identity_renews_before_the_next_call(server: FakeEndpoint) 
 
 
 async def test_an_identity_that_changes_during_the_fetch_fetches_again(server: FakeEndpoint) -> None:
-    """The token that is under way is bound to the certificate that has gone."""
+    """The token in progress is bound to the old certificate."""
     identities = iter(["old", "new", "new", "new"])
     source = server.source(identity=lambda: next(identities))
     assert name(await source.get()) == "token-1"
@@ -119,7 +119,7 @@ async def test_an_identity_that_changes_during_the_fetch_fetches_again(server: F
 
 
 async def test_an_error_of_the_tree_passes_as_it_is(server: FakeEndpoint) -> None:
-    """A certificate that cannot work is no trouble of the endpoint's."""
+    """A certificate that cannot be used is not a failure of the endpoint."""
 
     class Broken(SeicError):
         pass

@@ -1,4 +1,4 @@
-"""What works once: a code or refresh token of the user's is used when it is new, and never sent twice by a process."""
+"""Single use: a new code or refresh token of the user is used, and never sent twice by a process."""
 
 from __future__ import annotations
 
@@ -30,35 +30,35 @@ REFUSED = {"error": "invalid_grant", "error_description": "no such thing"}
 
 
 def code(text: str) -> AuthorizationCode:
-    """A login of one and the same person."""
+    """Return a login of the same user."""
     return AuthorizationCode(code=text, subject="ann")
 
 
 def restart() -> None:
-    """Forget what only the process knew."""
+    """Forget the state of the process."""
     single_use._of_stores.clear()
     single_use._of_clients.clear()
 
 
 def sent(provider: FakeProvider) -> list[str]:
-    """What each call spent."""
+    """Return the secret of each request."""
     return [form.get("refresh_token") or form["code"] for form in provider.forms]
 
 
 def refused() -> httpx.Response:
-    """The provider's no."""
+    """Return the provider's refusal."""
     return httpx.Response(400, json=REFUSED)
 
 
 class Forgetful(MemoryStore):
-    """A store that keeps only what RFC 6749 knows of a token."""
+    """A store that keeps only the fields of RFC 6749."""
 
     def save(self, key: str, token: Token) -> None:
-        """Keep the token without what began it."""
+        """Save the token without its `login_id`."""
         super().save(key, attrs.evolve(token, login_id=None))
 
 
-# A new login, and a store that holds an older one
+# A new login, and a store with an older one
 
 
 @pytest.mark.parametrize("later", [0, LATER], ids=["while it lives", "when it has expired"])
@@ -72,7 +72,7 @@ class Forgetful(MemoryStore):
 async def test_a_stored_session_does_not_shadow_a_new_login(
     later: float, refreshable: bool, grant: Grant, new: str, restarts: bool
 ) -> None:
-    """Expect what was never sent to be sent, whatever the store holds of the login before."""
+    """A new secret is sent, whatever the store has from an earlier login."""
     provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
     provider.refreshable = refreshable
     await provider.source(code("code-1"), clock, store=store).token()
@@ -83,14 +83,14 @@ async def test_a_stored_session_does_not_shadow_a_new_login(
     assert sent(provider) == ["code-1", new]
     clock.advance(later)
     if refreshable and later:
-        # And from here on the new session lives, after another start as well.
+        # From here on the new session is used, also after a restart.
         restart()
         await provider.source(grant, clock, store=store).token()
         assert sent(provider)[2:] == ["r2"]
 
 
 async def test_a_session_of_a_token_that_was_had_in_another_way() -> None:
-    """Expect what came of it to give way to a new refresh token as well, and a restart with the same token to go on."""
+    """Its session gives way to a new refresh token too, and a restart with the same token continues."""
     provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
     given = Token(access_token="given", refresh_token="r0", expires_in=3600, obtained_at=clock.wall)
     await provider.source(ExistingToken(token=given, subject="ann"), clock, store=store).token()
@@ -107,7 +107,7 @@ async def test_a_session_of_a_token_that_was_had_in_another_way() -> None:
 
 @pytest.mark.parametrize("later", [0, LATER], ids=["while it lives", "when it has expired"])
 async def test_a_restart_with_the_same_code(later: float) -> None:
-    """Expect the code, which was spent in another life, not to be sent: the store's session serves."""
+    """The code was used by another process, so it is not sent: the session of the store is used."""
     provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
     await provider.source(code("code-1"), clock, store=store).token()
     clock.advance(later)
@@ -117,7 +117,7 @@ async def test_a_restart_with_the_same_code(later: float) -> None:
 
 
 async def test_a_restart_with_the_same_code_when_nothing_is_left() -> None:
-    """Expect a person to have to log in, without the provider seeing the code twice."""
+    """A login is required, and the provider does not see the code twice."""
     provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
     provider.refreshable = False
     await provider.source(code("code-1"), clock, store=store).token()
@@ -135,7 +135,7 @@ async def test_a_restart_with_the_same_code_when_nothing_is_left() -> None:
     ids=["living", "expired"],
 )
 async def test_a_new_login_that_is_refused(later: float, serves: str, asked: list[str]) -> None:
-    """Expect the stored session to serve: the code may be an old one that a restarted process still has."""
+    """The stored session is used: the code may be an old one of a restarted process."""
     provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
     await provider.source(code("code-1"), clock, store=store).token()
     clock.advance(later)
@@ -149,7 +149,7 @@ async def test_a_new_login_that_is_refused(later: float, serves: str, asked: lis
 
 
 async def test_a_new_login_that_is_refused_when_nothing_is_stored() -> None:
-    """Expect the provider's own words, one request, and the refusal to be remembered for good."""
+    """The provider's error is raised after one request, and the refusal is remembered permanently."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(code("code-0"), clock, store=MemoryStore())
     provider.plan.append(refused())
@@ -163,7 +163,7 @@ async def test_a_new_login_that_is_refused_when_nothing_is_stored() -> None:
 
 
 async def test_a_store_that_forgets_what_began_a_session() -> None:
-    """Expect its session to serve while it can, and a code of which nobody knows whether it was used to be tried."""
+    """Its session is used while it lasts, and a code with an unknown state is tried."""
     provider, clock, store = FakeProvider(), FakeClock(), Forgetful()
     await provider.source(code("code-1"), clock, store=store).token()
     restart()
@@ -181,7 +181,7 @@ async def test_a_store_that_forgets_what_began_a_session() -> None:
 
 
 def refresh_tokens(text: str) -> Callable[[], str]:
-    """A callback of the user's that gives one and the same, or with a number after each dash."""
+    """A callback that returns the same token, or one with a counter."""
     numbers = itertools.count(1)
     return lambda: f"{text}{next(numbers)}" if text.endswith("-") else text
 
@@ -189,7 +189,7 @@ def refresh_tokens(text: str) -> Callable[[], str]:
 @pytest.mark.parametrize(("text", "next_sent"), [("same", []), ("other-", ["other-3"])], ids=["the same", "another"])
 @pytest.mark.parametrize("kind", [RefreshToken, AuthorizationCode])
 async def test_a_callable_whose_token_is_refused(kind: Any, text: str, next_sent: list[str]) -> None:
-    """Expect one request for it, an error, and what was refused never to be sent again."""
+    """One request is sent, an error is raised, and the refused token is never sent again."""
     provider, clock = FakeProvider(), FakeClock()
     field = "code" if kind is AuthorizationCode else "refresh_token"
     source = provider.source(kind(**{field: refresh_tokens(text), "subject": "ann"}), clock)
@@ -208,7 +208,7 @@ async def test_a_callable_whose_token_is_refused(kind: Any, text: str, next_sent
 
 
 async def test_a_callable_is_asked_once_for_each_request() -> None:
-    """Expect what was claimed to be what is sent: a callable may give another each time it is asked."""
+    """The claimed token is the one that is sent, although a callable can return another each time."""
     provider, clock = FakeProvider(), FakeClock()
     asked: list[str] = []
 
@@ -221,7 +221,7 @@ async def test_a_callable_is_asked_once_for_each_request() -> None:
 
 
 async def test_a_callable_that_fails() -> None:
-    """Expect an error that names the setting, and nothing to be sent."""
+    """The error names the setting, and nothing is sent."""
     provider = FakeProvider()
     with pytest.raises(ConfigurationError) as caught:
         await provider.source(RefreshToken(refresh_token=lambda: "")).token()
@@ -229,7 +229,7 @@ async def test_a_callable_that_fails() -> None:
     assert provider.forms == []
 
 
-# Equal, but not the same
+# Equal secrets
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ async def test_a_callable_that_fails() -> None:
 )
 @pytest.mark.parametrize("shares_store", [True, False], ids=["one store", "no store"])
 async def test_equal_grants_spend_a_secret_once(grant: Callable[[], Grant], shares_store: bool) -> None:
-    """Expect two sources that were given the same text to send it once, at one moment and later."""
+    """Two sources with the same secret send it once, concurrently and later."""
     provider, clock = FakeProvider(), FakeClock()
     options = {"store": MemoryStore()} if shares_store else {}
     one, other = (provider.source(grant(), clock, **options) for _ in range(2))
@@ -250,7 +250,7 @@ async def test_equal_grants_spend_a_secret_once(grant: Callable[[], Grant], shar
     first = asyncio.create_task(one.token())
     assert await provider.arrived.wait_async(PATIENCE)
     second = asyncio.create_task(other.token())
-    for _ in range(20):  # steps of the loop, more than the second needs to come to where it waits
+    for _ in range(20):  # steps of the loop, more than the second needs until it waits
         await asyncio.sleep(0)
     provider.release()
     assert (await first).access_token == "a1"
@@ -264,14 +264,14 @@ async def test_equal_grants_spend_a_secret_once(grant: Callable[[], Grant], shar
 
 
 class Raced(SingleUseMemory):
-    """Another thread sends the secret between the look at it and the claim, and that ends so."""
+    """Another thread sends the secret between the check and the claim, with the given result."""
 
     def __init__(self, state: UseState) -> None:
         super().__init__()
         self._ends: list[UseState] = [state]
 
     def begin(self, secret: str) -> tuple[SingleUse, bool]:
-        """Claim it, once the other has ended."""
+        """Claim it after the other has ended."""
         if self._ends:
             super().begin(secret)[0].end(self._ends.pop())
         return super().begin(secret)
@@ -281,7 +281,7 @@ class Raced(SingleUseMemory):
     ("state", "asked"), [(UseState.USED, []), (UseState.UNUSED, ["r0"]), (UseState.UNKNOWN, ["r0"])], ids=str
 )
 async def test_somebody_else_was_faster_by_a_hair(state: UseState, asked: list[str]) -> None:
-    """Expect the claim to count and not the look before it: what was spent meanwhile is not sent."""
+    """The claim counts, not the check before it: a used secret is not sent."""
     provider, clock = FakeProvider(), FakeClock()
     source = provider.source(RefreshToken(refresh_token="r0"), clock, memory=Raced(state))
     if asked:
@@ -293,7 +293,7 @@ async def test_somebody_else_was_faster_by_a_hair(state: UseState, asked: list[s
 
 
 async def test_another_client_with_the_same_refresh_token_may_send_it() -> None:
-    """Expect a client of another provider, host or test not to be refused for what it never sent."""
+    """A client of another provider, host or test is not refused."""
     forms: list[dict[str, list[str]]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -314,7 +314,7 @@ async def test_another_client_with_the_same_refresh_token_may_send_it() -> None:
 
 
 async def test_a_refresh_token_that_the_provider_hands_out_again() -> None:
-    """Expect a text that was spent once to be good where the provider itself gives it anew."""
+    """A used value is valid again if the provider itself issues it."""
     provider, clock = FakeProvider(), FakeClock()
     pair = {"access_token": "a", "token_type": "Bearer", "expires_in": 3600}
     source = provider.source(seic.Password(username="u", password="p"), clock)

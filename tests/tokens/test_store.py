@@ -1,3 +1,5 @@
+"""`MemoryStore` deletes expired tokens."""
+
 from __future__ import annotations
 
 import time
@@ -10,12 +12,12 @@ from seic._tokens.store import MemoryStore
 
 
 def token(*, ended: bool) -> seic.Token:
-    """Return a token that has ended, or lives."""
+    """Return an expired token, or a valid one."""
     return seic.Token(access_token="a", expires_in=60.0, obtained_at=time.time() - (61 if ended else 0))
 
 
 def test_a_crowd_of_ended_tokens_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sessions that nobody ended would else stay for as long as the process; what lives, or may, is kept."""
+    """Sessions without a logout would stay for the life of the process; tokens that are or may be valid are kept."""
     monkeypatch.setattr(module, "_CROWD", 4)
     store = MemoryStore()
     store.save("living", token(ended=False))
@@ -29,7 +31,7 @@ def test_a_crowd_of_ended_tokens_is_forgotten(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_crowd_of_living_tokens_is_not_looked_through_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next look is when as many have come again."""
+    """The next search is after as many new tokens."""
     monkeypatch.setattr(module, "_CROWD", 4)
     store = MemoryStore()
     for number in range(4):

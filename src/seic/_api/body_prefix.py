@@ -46,7 +46,7 @@ async def read_prefix(response: Any) -> bytes | None:
         size += len(part)
         if size > LONGEST:
             break
-    response.stream = _Rejoined(start, rest, response.stream)
+    response.stream = _PrefixedStream(start, rest, response.stream)
     return _decompress(b"".join(start), response.headers) if size <= LONGEST else None
 
 
@@ -60,7 +60,7 @@ def read_prefix_sync(response: Any) -> bytes | None:
         size += len(part)
         if size > LONGEST:
             break
-    response.stream = _Rejoined(start, rest, response.stream)
+    response.stream = _PrefixedStream(start, rest, response.stream)
     return _decompress(b"".join(start), response.headers) if size <= LONGEST else None
 
 
@@ -68,17 +68,17 @@ async def discard(response: Any) -> None:
     """Close a response whose body is not needed: httpx would read all of it before it sends the request again."""
     if not response.is_closed:
         await response.stream.aclose()
-        response.stream = _Rejoined([], _nothing(), response.stream)
+        response.stream = _PrefixedStream([], _nothing(), response.stream)
 
 
 def discard_sync(response: Any) -> None:
     """Close a response whose body is not needed, blocking; see `discard`."""
     if not response.is_closed:
         response.stream.close()
-        response.stream = _Rejoined([], iter(()), response.stream)
+        response.stream = _PrefixedStream([], iter(()), response.stream)
 
 
-class _Rejoined(_Stream):
+class _PrefixedStream(_Stream):
     """A body that was read in part, complete again."""
 
     def __init__(self, start: list[bytes], rest: Any, stream: Any) -> None:
@@ -121,7 +121,7 @@ def _decompress(raw: bytes, headers: Any) -> bytes | None:
     # httpx decodes each encoding that was requested. It passes an unknown one on unchanged, which then fails to parse.
     pieces = (raw[at : at + _PIECE] for at in range(0, len(raw), _PIECE))
     twin = httpx.Response(
-        200, headers={"Content-Encoding": encoding}, stream=_Rejoined([], pieces, httpx.ByteStream(b""))
+        200, headers={"Content-Encoding": encoding}, stream=_PrefixedStream([], pieces, httpx.ByteStream(b""))
     )
     body = b""
     try:

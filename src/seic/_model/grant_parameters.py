@@ -10,7 +10,7 @@ import attrs
 
 from seic._errors import ConfigurationError
 from seic._model.provider import Provider
-from seic._model.secrecy import Unpicklable, digest, is_set
+from seic._model.secret import Unpicklable, digest, is_set
 from seic._model.token import Token
 
 # Attributes that are strings in every grant that has them.

@@ -15,7 +15,7 @@ from seic._errors import ConfigurationError
 from seic._model.grant_parameters import Fields, GrantParameters, require_set
 from seic._model.provider import Provider
 from seic._model.saml import Document, document_ends_at, encode_document, is_inline, require_document
-from seic._model.secrecy import Secret, digest, hide, reveal
+from seic._model.secret import Secret, digest, hide, reveal
 from seic._model.token import Token
 
 #: The platform's name of the SAML grant; `client-assertion-type` in it is the platform's own spelling.

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.secrecy import strip_frames, strip_frames_on_init
+from seic._model.secret import strip_frames, strip_frames_on_init
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 # RFC 1123 labels; an internationalised name must be in its ASCII form, as in a certificate.

@@ -10,7 +10,7 @@ import attrs
 
 from seic._errors import ConfigurationError
 from seic._model.hosts import Hosts, Origin
-from seic._model.secrecy import Unpicklable, hide, strip_frames_on_init
+from seic._model.secret import Unpicklable, hide, strip_frames_on_init
 
 
 class KeyedCertificate(Protocol):

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.secrecy import Unpicklable, hide, strip_frames
+from seic._model.secret import Unpicklable, hide, strip_frames
 
 _NUMBERS = ("expires_in", "obtained_at", "refresh_expires_in")
 

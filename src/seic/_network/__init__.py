@@ -1,1 +1,1 @@
-"""The way to the provider: proxies, the identity that is presented, pools, and failed connections in words."""
+"""The network below tokens and API calls: proxies, transports with an identity, and explained connection errors."""

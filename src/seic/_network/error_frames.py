@@ -7,20 +7,20 @@ from collections.abc import Collection
 
 import httpx
 
-from seic._model.secrecy import HIDDEN
+from seic._model.secret import HIDDEN
 
 
 def free_of_secrets(
     error: Exception, secrets: Collection[str], *, handled: BaseException | None = None
 ) -> Exception | None:
-    """Strip a foreign exception and its causes of requests and frames, in place, and return it.
+    """Remove requests and frames from an exception of another library and its causes, in place, and return it.
 
-    An `httpx.RequestError` holds the request, and the frames of the libraries hold the raw headers and form: crash
-    reporters and pickles would take them along. One whose very words hold a secret, since the server echoed what it was
-    sent, cannot be kept: then it is one of the same kind without words, or None where the kind is not httpx's own.
+    An `httpx.RequestError` has the request, and the frames of the libraries have the raw headers and form, which crash
+    reporters and pickles would record. If the message itself contains a secret, because the server echoed it, the
+    result is a new exception of the same class without a message, or None if the class is not of httpx.
 
-    What was `handled` when the call began is the caller's own, and what it came from: Python chains it to what the call
-    raises, and it is left as it is.
+    The exception `handled` by the caller when the call began, and its causes, are not changed: Python chains it to
+    errors of the call.
     """
     seen = {id(handled)}
     queue: list[BaseException | None] = [error]

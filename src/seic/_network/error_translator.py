@@ -20,7 +20,7 @@ from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_frames import free_of_secrets
 from seic._network.proxies import Network
 from seic._oauth.redact import sanitize, secrets_in
-from seic._tls.diagnose import Explanation, HandshakeContext, Stage, explain_close, explain_failure, explain_reply
+from seic._tls.diagnose import HandshakeContext, HandshakeFailure, Stage, explain_close, explain_failure, explain_reply
 
 #: Exceptions of a broken connection: those of httpx, and an alert under TLS 1.3, which anyio passes through.
 FAILURES = (httpx.TransportError, OSError)
@@ -71,7 +71,7 @@ class ErrorTranslator(abc.ABC):
     network: Network
 
     @abc.abstractmethod
-    def _refused(self, explanation: Explanation, text: str, request: httpx.Request) -> CertificateError:
+    def _refused(self, explanation: HandshakeFailure, text: str, request: httpx.Request) -> CertificateError:
         """Return the error for a refused client certificate."""
 
     @abc.abstractmethod
@@ -126,7 +126,7 @@ class ErrorTranslator(abc.ABC):
         request: httpx.Request,
         credential: Credential,
         trace: ConnectionTrace,
-    ) -> Explanation | None:
+    ) -> HandshakeFailure | None:
         if request.url.scheme != "https" or isinstance(error, (httpx.TimeoutException, httpx.ProxyError)):
             return None
         stage = self._stage(trace)
@@ -147,7 +147,7 @@ class ErrorTranslator(abc.ABC):
     def _stage(self, trace: ConnectionTrace) -> Stage | None:
         return trace.stage(tunnelled=self.network.choose_proxy(self.origin) is not None)
 
-    def _text(self, explanation: Explanation) -> str:
+    def _text(self, explanation: HandshakeFailure) -> str:
         through = self.network.describe(self.origin)
         return f"{explanation.text} ({through})" if through else explanation.text
 
@@ -173,7 +173,7 @@ class ErrorTranslator(abc.ABC):
 class ApiErrorTranslator(ErrorTranslator):
     """Failures of API calls: the classes of httpx with more detailed messages, since callers catch those."""
 
-    def _refused(self, explanation: Explanation, text: str, request: httpx.Request) -> CertificateError:
+    def _refused(self, explanation: HandshakeFailure, text: str, request: httpx.Request) -> CertificateError:
         return CertificateConnectError(text, path=explanation.path, reason=explanation.reason.value, request=request)
 
     def _carried(self, request: httpx.Request) -> Collection[str]:
@@ -190,7 +190,7 @@ class ApiErrorTranslator(ErrorTranslator):
 class TokenErrorTranslator(ErrorTranslator):
     """Failures of token requests."""
 
-    def _refused(self, explanation: Explanation, text: str, request: httpx.Request) -> CertificateError:
+    def _refused(self, explanation: HandshakeFailure, text: str, request: httpx.Request) -> CertificateError:
         return CertificateError(text, path=explanation.path, reason=explanation.reason.value)
 
     def _carried(self, request: httpx.Request) -> Collection[str]:

@@ -6,7 +6,6 @@ A request compares two integers to find out whether the credential was replaced.
 
 from __future__ import annotations
 
-import ssl
 from typing import Any, ClassVar, Generic, TypeVar
 
 import httpx
@@ -14,7 +13,6 @@ import httpx
 from seic._concurrency import ForkSafeLock, SharedFuture, SingleFlight, start_thread
 from seic._errors import CertificateError, SeicError
 from seic._identity import Credential, Identity
-from seic._model.hosts import Origin
 from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_translator import FAILURES, ErrorTranslator, is_page, unread
 from seic._pool import AsyncPool, Opener, Pool
@@ -26,6 +24,7 @@ _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
 
 
 class _IdentityTransport(Generic[_Transport]):
+    _kind: ClassVar[Any]
     _pool_kind: ClassVar[type[AsyncPool | Pool]]
 
     def __init__(self, identity: Identity, errors: ErrorTranslator, **options: Any) -> None:
@@ -39,14 +38,11 @@ class _IdentityTransport(Generic[_Transport]):
         self._pool: AsyncPool | Pool | None = None
         self._closed = False
 
-    def _new_transport(self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]) -> _Transport:
-        raise NotImplementedError
-
     def _use(self, credential: Credential) -> Credential:
         """Open connections with a credential from now on."""
         context = credential.http2_context() if self._http2 else credential.context
         # httpx decides what the options mean for a connection; its pool is replaced by one of a single origin.
-        transport: Any = self._new_transport(self._errors.origin, context, self._options)
+        transport: Any = self._errors.network.new_transport(self._kind, self._errors.origin, context, self._options)
         opener = Opener(transport._pool.create_connection, credential.generation)  # noqa: SLF001 - a test watches it
         with self._lock:
             if self._closed:
@@ -61,6 +57,14 @@ class _IdentityTransport(Generic[_Transport]):
             self._credential = credential
         return credential
 
+    def _read_page(
+        self, response: httpx.Response, body: bytes, request: httpx.Request, credential: Credential
+    ) -> httpx.Response:
+        refusal = self._errors.of_page(response.status_code, body, request, credential)
+        if refusal is not None:
+            raise refusal
+        return unread(response, body)
+
 
 class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx.AsyncBaseTransport):
     """Send over the network with the credential in service.
@@ -71,6 +75,7 @@ class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx
         options: Keywords of `httpx.AsyncHTTPTransport`.
     """
 
+    _kind = httpx.AsyncHTTPTransport
     _pool_kind = AsyncPool
 
     def __init__(self, identity: Identity, errors: ErrorTranslator, **options: Any) -> None:
@@ -103,11 +108,6 @@ class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx
         if self._transport is not None:
             await self._transport.aclose()
 
-    def _new_transport(
-        self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]
-    ) -> httpx.AsyncHTTPTransport:
-        return self._errors.network.new_async_transport(origin, context, options)
-
     async def _send(self, request: httpx.Request, credential: Credential) -> httpx.Response:
         assert self._transport is not None  # noqa: S101 - it comes with the credential; for the type checker
         trace = ConnectionTrace(request, blocking=False)
@@ -120,10 +120,7 @@ class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx
                 return response
             body = b"".join([part async for part in response.stream])  # type: ignore[union-attr]  # it is async
             await response.aclose()
-            refusal = self._errors.of_page(response.status_code, body, request, credential)
-            if refusal is None:
-                return unread(response, body)
-            failure = refusal
+            return self._read_page(response, body, request, credential)
         finally:
             trace.end()
         raise failure
@@ -146,10 +143,8 @@ class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx
 class IdentityTransport(_IdentityTransport[httpx.HTTPTransport], httpx.BaseTransport):
     """The blocking twin of `AsyncIdentityTransport`, for any number of threads."""
 
+    _kind = httpx.HTTPTransport
     _pool_kind = Pool
-
-    def _new_transport(self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]) -> httpx.HTTPTransport:
-        return self._errors.network.new_transport(origin, context, options)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request; raises as `AsyncIdentityTransport.handle_async_request` does."""
@@ -183,10 +178,7 @@ class IdentityTransport(_IdentityTransport[httpx.HTTPTransport], httpx.BaseTrans
                 return response
             body = b"".join(response.stream)  # type: ignore[arg-type]  # it is blocking
             response.close()
-            refusal = self._errors.of_page(response.status_code, body, request, credential)
-            if refusal is None:
-                return unread(response, body)
-            failure = refusal
+            return self._read_page(response, body, request, credential)
         finally:
             trace.end()
         raise failure

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import ssl
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from urllib.request import getproxies_environment
 
 import attrs
@@ -16,12 +16,14 @@ import httpx
 
 from seic._errors import ConfigurationError
 from seic._model.hosts import Origin
-from seic._model.secrecy import HIDDEN, strip_frames
+from seic._model.secret import HIDDEN, Unpicklable, strip_frames
 from seic._oauth.redact import secrets_of
 from seic._tls.context import shared_context
 
 #: A URL such as `http://user:password@proxy.example:3128`, or an `httpx.Proxy`.
 ProxyLike: TypeAlias = str | httpx.URL | httpx.Proxy
+
+_Transport = TypeVar("_Transport", httpx.AsyncHTTPTransport, httpx.HTTPTransport)
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 
@@ -35,7 +37,7 @@ def show_proxy(proxy: ProxyLike | None) -> str:
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Network:
+class Network(Unpicklable):
     """The network settings of token requests and API calls.
 
     Args:
@@ -126,28 +128,22 @@ class Network:
             found |= secrets_of(base64.b64encode(b":".join(proxy.raw_auth)).decode("ascii"))
         return found
 
-    def new_async_transport(
-        self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]
-    ) -> httpx.AsyncHTTPTransport:
+    def new_transport(
+        self, kind: type[_Transport], origin: Origin, context: ssl.SSLContext, options: dict[str, Any]
+    ) -> _Transport:
         """Return an httpx transport for requests to one origin.
 
         Args:
+            kind: The class of the transport, async or blocking.
             origin: The origin.
             context: The TLS context.
-            options: Further keywords of `httpx.AsyncHTTPTransport`.
+            options: Further keywords of the class.
 
         Raises:
             ConfigurationError: The proxy cannot be used.
         """
         try:
-            return httpx.AsyncHTTPTransport(verify=context, **self._way(origin), **options)
-        except ImportError:
-            raise _missing_socks() from None
-
-    def new_transport(self, origin: Origin, context: ssl.SSLContext, options: dict[str, Any]) -> httpx.HTTPTransport:
-        """Return a blocking httpx transport for requests to one origin; see `new_async_transport`."""
-        try:
-            return httpx.HTTPTransport(verify=context, **self._way(origin), **options)
+            return kind(verify=context, **self._way(origin), **options)
         except ImportError:
             raise _missing_socks() from None
 

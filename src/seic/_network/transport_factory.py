@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import httpx
 
 from seic._errors import ConfigurationError
@@ -10,6 +12,7 @@ from seic._model.hosts import Origin
 from seic._network.error_translator import TokenErrorTranslator
 from seic._network.identity_transport import AsyncIdentityTransport
 from seic._network.proxies import Network
+from seic._version import HTTPX_USER_AGENT, USER_AGENT
 
 
 class TransportFactory:
@@ -43,6 +46,14 @@ class TransportFactory:
         self._transport = transport
         #: Whether the caller closes the transport after the call; a user's own stays open.
         self.closes_after_call = transport is None
+        #: The `User-Agent` of each request.
+        self.user_agent = USER_AGENT
+
+    def name_sender(self, headers: Mapping[str, str]) -> None:
+        """Adopt the `User-Agent` of a user's request or client, unless it is the default of httpx."""
+        named = headers.get("User-Agent", "")
+        if named and not named.startswith(HTTPX_USER_AGENT):
+            self.user_agent = named
 
     def open(self) -> httpx.AsyncBaseTransport:
         """Return a transport for one call in the running event loop.

@@ -9,7 +9,7 @@ import attrs
 
 from seic._errors import ConfigurationError
 from seic._model.provider import RequestContext
-from seic._model.secrecy import Unpicklable, hide
+from seic._model.secret import Unpicklable, hide
 from seic._oauth.jose import KeyMaterial, SigningKey, read_key, read_secret
 
 #: The form's `client_assertion_type` (RFC 7523 §2.2).

@@ -12,7 +12,7 @@ from seic._errors import InvalidTokenResponse, TokenRequestRefused
 from seic._model.grants import AuthorizationCode
 from seic._model.hosts import Hosts
 from seic._model.provider import Provider
-from seic._model.secrecy import Unpicklable, hide, strip_frames
+from seic._model.secret import Unpicklable, hide, strip_frames
 from seic._oauth.pkce import CHALLENGE_METHOD, challenge_of, is_same_state, new_state, new_verifier
 from seic._oauth.redact import sanitize
 

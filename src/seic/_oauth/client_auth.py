@@ -12,7 +12,7 @@ import attrs
 
 from seic._errors import ConfigurationError
 from seic._model.provider import ClientAuthentication, Provider, RequestContext
-from seic._model.secrecy import SecretStr
+from seic._model.secret import SecretStr
 
 
 @attrs.frozen(kw_only=True)

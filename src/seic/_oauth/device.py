@@ -8,7 +8,7 @@ import httpx
 from seic._errors import ConfigurationError, SeicError, TokenEndpointUnavailable, TokenRequestRefused
 from seic._model.extension_grants import DeviceCode
 from seic._model.provider import RequestContext
-from seic._model.secrecy import Unpicklable, hide
+from seic._model.secret import Unpicklable, hide
 from seic._oauth.form_request import build_form_request, endpoint_url, origin_of
 from seic._oauth.json_body import number_in
 from seic._oauth.reply import Reply, raise_token_error, read_success

@@ -11,11 +11,11 @@ import attrs
 import httpx
 
 from seic._errors import InvalidTokenResponse
-from seic._model.secrecy import Unpicklable, hide, strip_frames_on_init
+from seic._model.secret import Unpicklable, hide, strip_frames_on_init
 from seic._oauth.challenges import parse_challenges
 from seic._oauth.form_request import is_header_safe
 from seic._oauth.jose import KeyMaterial, SigningKey, new_key, read_key
-from seic._oauth.json_body import DefectiveDocument, read_document
+from seic._oauth.json_body import JsonBodyError, read_document
 from seic._oauth.jwt import claims_of
 
 #: The error with which a server requires a nonce, at the token endpoint (§8) and at the API (§9).
@@ -139,7 +139,7 @@ def wants_nonce(*, status: int, headers: httpx.Headers, body: bytes = b"") -> bo
         return True
     try:
         return read_document(body).get("error") == USE_NONCE
-    except DefectiveDocument:
+    except JsonBodyError:
         return False
 
 

@@ -20,7 +20,7 @@ import attrs
 
 from seic._errors import FieldError
 from seic._model.provider import Provider
-from seic._oauth.json_body import DefectiveDocument, read_document
+from seic._oauth.json_body import JsonBodyError, read_document
 from seic._oauth.redact import redact
 
 #: The platform's subcode for "logged out as the same user is logged in elsewhere".
@@ -95,7 +95,7 @@ def read_error(body: bytes, *, provider: Provider | None = None, secrets: Collec
     is_list = body[:100].lstrip().startswith(b"[")
     try:
         document = read_document(b'{"errors":' + body + b"}" if is_list else body)
-    except DefectiveDocument:
+    except JsonBodyError:
         return _text_error(body, secrets)
     return any_words(document, error_in(document, provider=provider))
 

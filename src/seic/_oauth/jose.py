@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from seic._errors import ConfigurationError, SeicError
-from seic._model.secrecy import Unpicklable, strip_frames
+from seic._model.secret import Unpicklable, strip_frames
 
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey

@@ -38,7 +38,7 @@ _OTHER_MARKS = (b"\xfe\xff", b"\xff\xfe")
 _TOO_DEEP = f"the reply is nested deeper than {MAX_DEPTH} levels"
 
 
-class DefectiveDocument(ValueError):
+class JsonBodyError(ValueError):
     """The body is not a usable JSON object; the message says why.
 
     Args:
@@ -58,18 +58,18 @@ def read_document(body: bytes) -> dict[str, object]:
     The content type is ignored: providers mislabel JSON.
 
     Raises:
-        DefectiveDocument: It is too long, not UTF-8, not JSON, no object, ambiguous or too deep.
+        JsonBodyError: It is too long, not UTF-8, not JSON, no object, ambiguous or too deep.
     """
     if len(body) > MAX_REPLY_BYTES:
-        raise DefectiveDocument(f"the reply is longer than {MAX_REPLY_BYTES} bytes")
+        raise JsonBodyError(f"the reply is longer than {MAX_REPLY_BYTES} bytes")
     body = body.removeprefix(_UTF8_MARK)
     if not body.strip():
-        raise DefectiveDocument("the reply is empty")
+        raise JsonBodyError("the reply is empty")
     if body.startswith(_OTHER_MARKS):
-        raise DefectiveDocument("the reply has the byte order mark of UTF-16: JSON must be UTF-8 (RFC 8259 §8.1)")
+        raise JsonBodyError("the reply has the byte order mark of UTF-16: JSON must be UTF-8 (RFC 8259 §8.1)")
     document = _load(body)
     if not isinstance(document, dict):
-        raise DefectiveDocument("the reply is JSON, but not an object at the top level")
+        raise JsonBodyError("the reply is JSON, but not an object at the top level")
     # Only an escape can bring half of a surrogate pair.
     has_escapes = b"\\u" in body
     for name, value in document.items():
@@ -85,25 +85,25 @@ def _load(body: bytes) -> object:
     except UnicodeDecodeError:
         text = None
     if text is None:
-        raise DefectiveDocument("the reply is not UTF-8")
+        raise JsonBodyError("the reply is not UTF-8")
     problem = "the reply is not JSON, or truncated"
     try:
         return json.loads(text, object_pairs_hook=_object, parse_int=_whole_number, parse_float=_fraction)
-    except DefectiveDocument:
+    except JsonBodyError:
         raise
     except RecursionError:
         problem = _TOO_DEEP
     except ValueError:
         if text.lstrip().startswith("<"):
             problem = "the reply is HTML or XML, not JSON"
-    raise DefectiveDocument(problem)
+    raise JsonBodyError(problem)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # Parsers differ in which of two values they take (RFC 8259 §4): neither is accepted.
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise DefectiveDocument("the reply is ambiguous: it has a property twice")
+        raise JsonBodyError("the reply is ambiguous: it has a property twice")
     return members
 
 
@@ -123,7 +123,7 @@ def _check(name: str, value: object, *, has_escapes: bool) -> None:
     while pending:
         item, depth = pending.pop()
         if isinstance(item, dict | list) and depth > MAX_DEPTH:
-            raise DefectiveDocument(_TOO_DEEP)
+            raise JsonBodyError(_TOO_DEEP)
         if isinstance(item, dict):
             pending.extend((each, depth + 1) for pair in item.items() for each in pair)
         elif isinstance(item, list):
@@ -134,10 +134,10 @@ def _check(name: str, value: object, *, has_escapes: bool) -> None:
             raise _defective(name, "has half of a surrogate pair")
 
 
-def _defective(name: str, problem: str) -> DefectiveDocument:
+def _defective(name: str, problem: str) -> JsonBodyError:
     if len(name) <= _LONGEST_NAME and name.isidentifier():
-        return DefectiveDocument(problem, member=name)
-    return DefectiveDocument(f"a property {problem}")
+        return JsonBodyError(problem, member=name)
+    return JsonBodyError(f"a property {problem}")
 
 
 def number_in(value: object) -> float | None:

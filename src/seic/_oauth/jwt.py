@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 
-from seic._oauth.json_body import DefectiveDocument, number_in, read_document
+from seic._oauth.json_body import JsonBodyError, number_in, read_document
 
 # RFC 7515 §3.1: header, payload and signature.
 _PARTS = 3
@@ -45,5 +45,5 @@ def claims_of(access_token: str) -> Mapping[str, object] | None:
     payload = parts[1]
     try:
         return read_document(base64.b64decode(payload + "=" * (-len(payload) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, DefectiveDocument):
+    except (binascii.Error, JsonBodyError):
         return None

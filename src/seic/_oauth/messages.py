@@ -9,7 +9,7 @@ import httpx
 
 from seic._model.grant_parameters import Grant
 from seic._model.provider import RequestContext
-from seic._model.secrecy import HIDDEN
+from seic._model.secret import HIDDEN
 from seic._model.token import Token
 from seic._oauth.form_request import build_form_request, is_header_safe
 from seic._oauth.json_body import MAX_REPLY_BYTES, kind_of, number_in

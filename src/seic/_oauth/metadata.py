@@ -25,7 +25,7 @@ from seic._oauth.client_auth import (
     TlsClientAuth,
 )
 from seic._oauth.form_request import origin_of
-from seic._oauth.json_body import DefectiveDocument, read_document
+from seic._oauth.json_body import JsonBodyError, read_document
 from seic._oauth.pkce import CHALLENGE_METHOD
 from seic._oauth.redact import sanitize
 
@@ -107,7 +107,7 @@ def parse_metadata(
     document: Mapping[str, object] = {}
     try:
         document = read_document(body)
-    except DefectiveDocument as defect:
+    except JsonBodyError as defect:
         problem = str(defect)
     if problem is not None:
         _invalid(issuer, problem)

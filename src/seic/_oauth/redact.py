@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 import httpx
 
-from seic._model.secrecy import HIDDEN
+from seic._model.secret import HIDDEN
 
 #: Characters of a provider's text in a message: a sentence or two.
 MAX_WORDS = 300

@@ -14,7 +14,7 @@ from seic._errors import InvalidTokenResponse, TokenEndpointUnavailable, TokenRe
 from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, error_in, read_error
-from seic._oauth.json_body import DefectiveDocument, read_document
+from seic._oauth.json_body import JsonBodyError, read_document
 from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize
 
 # The members of a reply that are secrets, and their minimum length: a shorter value is not a token.
@@ -117,12 +117,12 @@ class Reply:
         return 200 <= self.status < 300
 
     @cached_property
-    def document(self) -> dict[str, object] | DefectiveDocument:
+    def document(self) -> dict[str, object] | JsonBodyError:
         """The JSON object of the body, or the reason why there is none."""
         # Returned and not chained: the defect may quote a name from the reply, unsanitized.
         try:
             return read_document(self.body)
-        except DefectiveDocument as defect:
+        except JsonBodyError as defect:
             return defect.with_traceback(None)
 
     @cached_property
@@ -130,7 +130,7 @@ class Reply:
         """The error that the body carries; None if a success has none in a known form, or an error has no words."""
         if not self.is_success:
             return read_error(self.body, provider=self.provider, secrets=self.secrets)
-        if isinstance(self.document, DefectiveDocument):
+        if isinstance(self.document, JsonBodyError):
             return None
         return error_in(self.document, provider=self.provider)
 
@@ -152,12 +152,12 @@ class Reply:
     @property
     def has_token(self) -> bool:
         """Whether the body has an access token."""
-        return not isinstance(self.document, DefectiveDocument) and "access_token" in self.document
+        return not isinstance(self.document, JsonBodyError) and "access_token" in self.document
 
     @cached_property
     def secret_values(self) -> Collection[str]:
         """The secrets of the request, and the tokens in the reply."""
-        if isinstance(self.document, DefectiveDocument):
+        if isinstance(self.document, JsonBodyError):
             return self.secrets
         values = [self.document.get(name) for name in _TOKENS]
         tokens = [value for value in values if isinstance(value, str) and len(value) >= _SHORTEST_TOKEN]
@@ -253,7 +253,7 @@ def read_success(reply: Reply) -> Mapping[str, object]:
         InvalidTokenResponse: The body is none, or it is an error in spite of the status.
     """
     document = reply.document
-    if isinstance(document, DefectiveDocument):
+    if isinstance(document, JsonBodyError):
         member = reply.sanitize(document.member, MAX_WORDS)
         reply.invalid(document.problem if member is None else f"{member} {document.problem}")
     # With a token only `error` counts: some servers say `"code": 0, "message": "success"`. A token that comes with an

@@ -11,9 +11,9 @@ from pathlib import Path
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.secrecy import HIDDEN, Unpicklable, strip_frames
+from seic._model.secret import HIDDEN, Unpicklable, strip_frames
+from seic._tls.certificate_info import CertificateInfo, clock_says, format_time
 from seic._tls.credential_files import CredentialFiles, Material, PassphraseInput
-from seic._tls.facts import CertificateFacts, clock_says, format_time
 from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
 from seic._tls.reload import Signature, file_signature
 
@@ -34,8 +34,8 @@ class ClientCertificate(Unpicklable):
         signature: The files' state on disk when they were first loaded; private.
     """
 
-    leaf: CertificateFacts
-    chain: tuple[CertificateFacts, ...] = attrs.field(default=(), eq=False)
+    leaf: CertificateInfo
+    chain: tuple[CertificateInfo, ...] = attrs.field(default=(), eq=False)
     path: str = attrs.field(eq=False)
     _key: bytes = attrs.field(alias="key")
     _source: CredentialFiles = attrs.field(eq=False, alias="source")

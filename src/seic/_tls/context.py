@@ -252,7 +252,7 @@ def shared_context(
     trust = ca if isinstance(ca, TrustStore) else read_trust_store(ca)
     key = None if certificate is None else certificate.content, trust, tuple(alpn)
     # One lock for all: building takes at most 20 ms, and must happen only once for each key.
-    with _lock:
+    with _lock.of_process[os.getpid()]:
         context = _contexts.get(key)
         if context is None:
             context = _contexts[key] = build_context(certificate, trust, alpn=alpn)

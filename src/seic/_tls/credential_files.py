@@ -15,7 +15,7 @@ from typing import TypeAlias
 import attrs
 
 from seic._errors import CertificateError, ConfigurationError
-from seic._model.secrecy import HIDDEN, Unpicklable
+from seic._model.secret import HIDDEN, Unpicklable
 from seic._tls.reasons import Reason, certificate_error
 
 #: A path, PEM text, or the bytes themselves.

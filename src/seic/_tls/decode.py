@@ -26,12 +26,12 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_ce
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from seic._errors import CertificateError
-from seic._model.secrecy import Unpicklable
+from seic._model.secret import Unpicklable
+from seic._tls.certificate_info import CertificateInfo
 from seic._tls.credential_files import CredentialFile, GetPassphrase, Material, Passphrase, PassphraseInput
 from seic._tls.encoding import first_element, is_pem, is_pkcs12, is_truncated, pem_blocks, unwrap
-from seic._tls.facts import CertificateFacts
 from seic._tls.private_key import UNPARSABLE, EncryptedKey, decrypt_pkcs12
-from seic._tls.reasons import Reason, certificate_error
+from seic._tls.reasons import Reason, certificate_error, without_foreign_warnings
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
@@ -53,7 +53,7 @@ class DecodedCertificate:
     """A certificate as cryptography has it, and its facts."""
 
     x509: x509.Certificate = attrs.field(eq=False)
-    facts: CertificateFacts
+    facts: CertificateInfo
 
     def extension(self, kind: type[_Extension]) -> _Extension | None:
         """Return the extension of that kind; None if it is absent or cannot be parsed."""
@@ -99,6 +99,7 @@ class DecodedKey(Unpicklable):
     was_encrypted: bool
 
 
+@without_foreign_warnings
 def read_private_key(material: Material, password: PassphraseInput | None) -> DecodedKey:
     """Read a private key of any format and kind.
 
@@ -247,12 +248,12 @@ def _with_facts(certificate: x509.Certificate, label: str) -> DecodedCertificate
         raise _damaged(b"", label, "a certificate") from None
 
 
-def _facts(certificate: x509.Certificate) -> CertificateFacts:
+def _facts(certificate: x509.Certificate) -> CertificateInfo:
     names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     constraints = _extension(certificate, x509.BasicConstraints)
     usage = _extension(certificate, x509.ExtendedKeyUsage)
     serial_number = f"{certificate.serial_number:X}"
-    return CertificateFacts(
+    return CertificateInfo(
         der=certificate.public_bytes(Encoding.DER),
         subject=certificate.subject.rfc4514_string(),
         # The last is the most specific (X.501 §8.3).

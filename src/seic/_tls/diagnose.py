@@ -17,7 +17,7 @@ import attrs
 
 from seic._errors import CertificateError
 from seic._tls.certificate import ClientCertificate
-from seic._tls.facts import clock_says, format_time
+from seic._tls.certificate_info import clock_says, format_time
 from seic._tls.reasons import Reason
 
 #: The side whose certificate, configuration or server is at fault.
@@ -107,7 +107,7 @@ _MAX_NAMED = 3
 
 
 @attrs.frozen(kw_only=True)
-class Explanation:
+class HandshakeFailure:
     """The reason for a failure, its text, and the side at fault; `path` is our certificate's if that is at fault."""
 
     reason: Reason
@@ -139,7 +139,7 @@ class HandshakeContext:
 
 def explain_failure(
     error: BaseException, handshake: HandshakeContext, *, handled: BaseException | None = None
-) -> Explanation | None:
+) -> HandshakeFailure | None:
     """Explain an exception by its chain of causes.
 
     Args:
@@ -163,7 +163,7 @@ def explain_failure(
     return None
 
 
-def explain_close(handshake: HandshakeContext) -> Explanation | None:
+def explain_close(handshake: HandshakeContext) -> HandshakeFailure | None:
     """Explain a connection that the server closed without an alert; under TLS 1.3 that may refuse a certificate.
 
     Returns:
@@ -203,7 +203,7 @@ def explain_close(handshake: HandshakeContext) -> Explanation | None:
     )
 
 
-def explain_reply(status: int, body: bytes, handshake: HandshakeContext) -> Explanation | None:
+def explain_reply(status: int, body: bytes, handshake: HandshakeContext) -> HandshakeFailure | None:
     """Explain an HTTP reply by which a web server refuses our certificate.
 
     Args:
@@ -278,7 +278,7 @@ def _chain(error: BaseException, end: BaseException | None) -> Iterator[BaseExce
         link = link.__cause__ or link.__context__
 
 
-def _explain_ssl_error(error: ssl.SSLError, handshake: HandshakeContext) -> Explanation:
+def _explain_ssl_error(error: ssl.SSLError, handshake: HandshakeContext) -> HandshakeFailure:
     # A newer OpenSSL than Python was built for gives no reason code, only a message.
     name = (error.reason or str(error)).upper().replace(" ", "_")
     if _OLD_PROTOCOL.search(name):
@@ -297,7 +297,7 @@ def _explain_ssl_error(error: ssl.SSLError, handshake: HandshakeContext) -> Expl
     return _explanation(handshake, Reason.NO_COMMON_GROUND, text, "unknown")
 
 
-def _explain_alert(alert: str, handshake: HandshakeContext) -> Explanation:
+def _explain_alert(alert: str, handshake: HandshakeContext) -> HandshakeFailure:
     refused = f"the server refused the handshake with the TLS alert '{_words(alert)}'"
     reason = _ALERT_REASONS.get(alert)
     if reason is not None:
@@ -321,7 +321,7 @@ def _explain_alert(alert: str, handshake: HandshakeContext) -> Explanation:
     return _explain_dates(handshake, refused) or _explanation(handshake, Reason.NO_COMMON_GROUND, text, "unknown")
 
 
-def _explain_refusal(reason: Reason, handshake: HandshakeContext, refused: str) -> Explanation:
+def _explain_refusal(reason: Reason, handshake: HandshakeContext, refused: str) -> HandshakeFailure:
     certificate, ours = handshake.certificate, _ours(handshake)
     if certificate is None:
         text = (
@@ -370,7 +370,7 @@ def _explain_refusal(reason: Reason, handshake: HandshakeContext, refused: str) 
     return _explanation(handshake, reason, f"{refused}: {text}", "client")
 
 
-def _explain_dates(handshake: HandshakeContext, refused: str) -> Explanation | None:
+def _explain_dates(handshake: HandshakeContext, refused: str) -> HandshakeFailure | None:
     if handshake.certificate is None:
         return None
     try:
@@ -389,7 +389,7 @@ def _words(name: str) -> str:
     return name.lower().replace("_", " ")
 
 
-def _explanation(handshake: HandshakeContext, reason: Reason, text: str, side: Side) -> Explanation:
+def _explanation(handshake: HandshakeContext, reason: Reason, text: str, side: Side) -> HandshakeFailure:
     host = f"[{handshake.host}]" if ":" in handshake.host else handshake.host
     path = handshake.certificate.path if handshake.certificate is not None and side == "client" else None
-    return Explanation(reason=reason, text=f"{host}:{handshake.port}: {text}", side=side, path=path)
+    return HandshakeFailure(reason=reason, text=f"{host}:{handshake.port}: {text}", side=side, path=path)

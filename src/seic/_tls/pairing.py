@@ -19,13 +19,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, PublicKeyAlgorithmOID
 
-from seic._model.secrecy import Unpicklable
+from seic._model.secret import Unpicklable
+from seic._tls.certificate_info import CertificateInfo
 from seic._tls.credential_files import CredentialFile, CredentialFiles, GetPassphrase
 from seic._tls.decode import PUBLIC_KEY, REQUEST, DecodedCertificate, DecodedFile, decode
 from seic._tls.encoding import public_key_algorithm, replace_key_algorithm
-from seic._tls.facts import CertificateFacts
 from seic._tls.private_key import UNPARSABLE, EncryptedKey, TlsKey
-from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
+from seic._tls.reasons import (
+    CertificateWarning,
+    Reason,
+    certificate_error,
+    certificate_warning,
+    without_foreign_warnings,
+)
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -41,12 +47,13 @@ class KeyPair(Unpicklable):
     """
 
     label: str
-    leaf: CertificateFacts
-    chain: tuple[CertificateFacts, ...]
+    leaf: CertificateInfo
+    chain: tuple[CertificateInfo, ...]
     key: bytes
     warnings: tuple[CertificateWarning, ...]
 
 
+@without_foreign_warnings
 def read_key_pair(files: CredentialFiles) -> KeyPair:
     """Read, decrypt and match the files of a client certificate.
 
@@ -150,7 +157,7 @@ def _pkcs8(key: TlsKey, leaf: DecodedCertificate) -> bytes:
     return replace_key_algorithm(der, public_key_algorithm(leaf.facts.der)) if is_pss else der
 
 
-def _likely_client(decoded: DecodedFile) -> CertificateFacts:
+def _likely_client(decoded: DecodedFile) -> CertificateInfo:
     # If no key matches, errors name the certificate that the user most likely means: the first of no authority.
     facts = next((one.facts for one in decoded.certificates if not one.facts.is_ca), None)
     return facts or _refuse_as_ca(decoded.certificates[0].facts, decoded.label)
@@ -164,7 +171,7 @@ def _has_key(certificate: DecodedCertificate, key: TlsKey) -> bool:
     return public == key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _refuse_as_ca(facts: CertificateFacts, label: str) -> NoReturn:
+def _refuse_as_ca(facts: CertificateInfo, label: str) -> NoReturn:
     raise certificate_error(
         Reason.IS_A_CA,
         label,
@@ -230,7 +237,7 @@ def _is_open_to_others(mode: int, owner: int) -> bool:
 
 
 def _warn_of_several(
-    matching: list[DecodedCertificate], chosen: CertificateFacts, label: str
+    matching: list[DecodedCertificate], chosen: CertificateInfo, label: str
 ) -> Iterable[CertificateWarning]:
     others = {one.facts for one in matching} - {chosen}
     if others:
@@ -256,7 +263,7 @@ def _warn_of_gap(
         yield certificate_warning(Reason.CHAIN_BROKEN, label, text)
 
 
-def _warn_of_self_signed_ca(facts: CertificateFacts, label: str) -> Iterable[CertificateWarning]:
+def _warn_of_self_signed_ca(facts: CertificateInfo, label: str) -> Iterable[CertificateWarning]:
     if facts.is_ca:
         text = (
             f"the certificate ({facts.summary}) is self-signed and marked as an authority; it works only with servers "

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates, load_pkcs12
 
 from seic._errors import CertificateError
-from seic._model.secrecy import Unpicklable
+from seic._model.secret import Unpicklable
 from seic._tls.credential_files import GetPassphrase
 from seic._tls.encoding import is_encrypted_key, is_unencrypted_key
 from seic._tls.reasons import Reason, certificate_error

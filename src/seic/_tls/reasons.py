@@ -1,4 +1,4 @@
-"""Reason codes of certificate problems, and the error and the warning that carry one.
+"""Reason codes of certificate problems, the error and the warning that carry one, and foreign warnings.
 
 Codes are for programs and never change their meaning; the messages are for people and may change.
 """
@@ -6,8 +6,15 @@ Codes are for programs and never change their meaning; the messages are for peop
 from __future__ import annotations
 
 import enum
+import functools
+import warnings
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 from seic._errors import CertificateError
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Reason(enum.StrEnum):
@@ -102,3 +109,24 @@ def certificate_error(reason: Reason, label: str, text: str) -> CertificateError
 def certificate_warning(reason: Reason, label: str, text: str) -> CertificateWarning:
     """Return the warning about the file `label`."""
     return CertificateWarning(f"{label}: {text}", label, reason.value)
+
+
+def without_foreign_warnings(read: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Ignore warnings inside a function that are errors in this process (`-W error`).
+
+    cryptography warns of certificates that it still reads, such as one with the serial number 0. Such a warning must
+    not replace the certificate or its `CertificateError`. The filters belong to the whole process, so they are changed
+    only after a warning was raised.
+    """
+
+    @functools.wraps(read)
+    def reading(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return read(*args, **kwargs)
+        except Warning:
+            pass
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return read(*args, **kwargs)
+
+    return reading

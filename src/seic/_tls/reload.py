@@ -17,7 +17,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from seic._concurrency import start_thread
 from seic._errors import CertificateError, ConfigurationError, SeicError
-from seic._events import CertificateRejected, Emit, Event
+from seic._event_types import CertificateRejected, Emit, Event
 from seic._tls.credential_files import MAX_FILE_BYTES, read_regular_file
 from seic._tls.reasons import Reason, certificate_error
 

@@ -22,9 +22,15 @@ from pathlib import Path
 import attrs
 
 from seic._errors import CertificateError
+from seic._tls.certificate_info import CertificateInfo, clock_says, format_time
 from seic._tls.credential_files import CredentialFile, Material, unreadable_error
-from seic._tls.facts import CertificateFacts, clock_says, format_time
-from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
+from seic._tls.reasons import (
+    CertificateWarning,
+    Reason,
+    certificate_error,
+    certificate_warning,
+    without_foreign_warnings,
+)
 
 # The bundles of Debian and Alpine, Fedora and RHEL, SUSE, BSD, for a Python whose OpenSSL has another prefix (pyenv,
 # conda, standalone builds).
@@ -54,7 +60,7 @@ class TrustStore:
     """
 
     label: str
-    authorities: tuple[CertificateFacts, ...] = attrs.field(default=(), repr=False)
+    authorities: tuple[CertificateInfo, ...] = attrs.field(default=(), repr=False)
     cafile: str | None = None
     capath: str | None = None
     version: int = 0
@@ -107,6 +113,7 @@ class TrustStore:
         return context
 
 
+@without_foreign_warnings
 def read_trust_store(ca: Material | None = None) -> TrustStore:
     """Find the authorities.
 
@@ -135,7 +142,7 @@ def _named(file: CredentialFile) -> TrustStore:
     from seic._tls.decode import decode
 
     held: list[str] = []
-    found: dict[CertificateFacts, None] = {}
+    found: dict[CertificateInfo, None] = {}
     for one in [file] if file.directory is None else _files(file.directory):
         decoded = decode(one.read(), one.label, lambda: None)
         held += [*decoded.others, *("private key" for _ in decoded.keys)]
@@ -164,7 +171,7 @@ def _files(directory: Path) -> list[CredentialFile]:
     return [CredentialFile(label=str(path), path=path) for path in real.values()]
 
 
-def _usable(found: list[CertificateFacts], label: str) -> list[CertificateFacts]:
+def _usable(found: list[CertificateInfo], label: str) -> list[CertificateInfo]:
     now = dt.datetime.now(dt.UTC)
     # A self-signed certificate may be trusted even if it is not marked as an authority.
     authorities = [facts for facts in found if facts.is_ca or facts.is_self_signed]
@@ -189,7 +196,7 @@ def _usable(found: list[CertificateFacts], label: str) -> list[CertificateFacts]
     return authorities
 
 
-def _expiry_warning(facts: CertificateFacts, label: str, now: dt.datetime) -> CertificateWarning:
+def _expiry_warning(facts: CertificateInfo, label: str, now: dt.datetime) -> CertificateWarning:
     has_expired = now >= facts.not_after
     when = "expired on" if has_expired else f"expires in {facts.days_left(now):.1f} days, on"
     return certificate_warning(

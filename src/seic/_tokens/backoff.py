@@ -143,7 +143,7 @@ def advisory_backoff(times: int, chance: float) -> float:
     """Return the pause in seconds before the next advisory refresh, after some that failed or were interrupted.
 
     Args:
-        times: How many in a row.
+        times: The number in a row.
         chance: A random number in [0, 1).
     """
     return _SHORTEST + (_doubled(_VALID_FIRST, times, most=_VALID_MAX) - _SHORTEST) * chance
@@ -153,7 +153,7 @@ def rejected_token_backoff(times: int) -> float:
     """Return the pause in seconds before a token is replaced again that the API rejects as it did those before.
 
     Args:
-        times: How many in a row were rejected at once; 0 returns 0.
+        times: The number in a row that were rejected at once; 0 returns 0.
     """
     return min(2.0 ** min(times - 1, 16), _REJECTED_MAX) if times else 0.0
 

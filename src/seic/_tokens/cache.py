@@ -34,7 +34,7 @@ class Stats:
 
     Args:
         token_requests: Requests sent to the token endpoint, repetitions included.
-        token_failures: How many of them ended in an error.
+        token_failures: The number of them that ended in an error.
         replays: API requests sent again after a 401 that was about the token.
         renewals_ahead: Tokens obtained while the old one was still in use.
     """
@@ -57,7 +57,8 @@ class PendingRefresh:
         ahead: Whether requests use the old token meanwhile, so that nobody waits for it.
         force: Whether it skips the store.
         future: The token, or the error for all who wait.
-        outcome: How it ended, in the words of `TokenRefreshEnded`.
+        token: The token, once the future has it.
+        outcome: The result, as in `TokenRefreshEnded`.
         tracking_id: The provider's id of the request that ended it.
         task: The task that runs it; None for the moment before it starts.
         sending: The refresh token or code that it has sent without an answer.
@@ -72,6 +73,7 @@ class PendingRefresh:
         self.ahead = ahead
         self.force = force
         self.future: SharedFuture[CachedToken] = SharedFuture()
+        self.token: CachedToken | None = None
         self.outcome = "abandoned"
         self.tracking_id: str | None = None
         self.task: BackgroundTask[None] | None = None
@@ -209,10 +211,9 @@ class TokenCache:
         Raises:
             SeicError: The refresh failed; each caller gets an error of its own.
         """
-        error = pending.future.exception(0)
-        if error is None:
-            token = pending.future.result(0)
+        if (token := pending.token) is not None:
             return token if token.refresh_id >= after else None
+        error = pending.future.exception(0)
         if not isinstance(error, SeicError):
             return None
         if self._bridges(error):
@@ -233,7 +234,7 @@ class TokenCache:
         """Take a new token; its waiters are woken by `finish`.
 
         Returns:
-            How many attempts had failed before it; None if the refresh had been given up, and its token with it.
+            The number of failed attempts before it; None if the refresh, and so its token, had been abandoned.
         """
         now = self._clock.monotonic()
         with self._lock.of_process[getpid()]:
@@ -275,6 +276,7 @@ class TokenCache:
         if isinstance(result, BaseException):
             pending.future.set_exception(result)
         else:
+            pending.token = result
             pending.future.set_result(result)
 
     def abandon(self, pending: PendingRefresh) -> None:

@@ -1,4 +1,4 @@
-"""The two clocks of token lifetimes, which tests can replace."""
+"""`Clock`: the monotonic clock and the wall clock of token lifetimes, and the system's own."""
 
 from __future__ import annotations
 
@@ -8,16 +8,29 @@ from collections.abc import Callable
 import attrs
 
 
+# Functions, because freezegun replaces the attributes of `time`, which the defaults would have bound before.
+def _monotonic() -> float:
+    return time.monotonic()
+
+
+def _wall() -> float:
+    return time.time()
+
+
 @attrs.frozen
 class Clock:
-    """A monotonic clock for lifetimes, and the wall clock that is compared with it, both in seconds.
+    """A monotonic clock for lifetimes and a wall clock that checks it, both in seconds.
 
-    The monotonic clock can stop while a machine sleeps; users and NTP adjust the wall clock. Each alone can be wrong,
-    but not both in the same way.
+    The monotonic clock may not advance while a machine sleeps; the wall clock is changed by people and NTP. Each can be
+    wrong, but not both in the same way. The defaults are the system's clocks, or those of freezegun or time-machine.
+
+    Args:
+        monotonic: Returns a time that never goes back.
+        wall: Returns seconds since the epoch.
     """
 
-    monotonic: Callable[[], float] = time.monotonic
-    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = _monotonic
+    wall: Callable[[], float] = _wall
 
 
 SYSTEM_CLOCK = Clock()

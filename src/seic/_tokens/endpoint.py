@@ -12,10 +12,10 @@ import attrs
 import httpx
 
 from seic._errors import SeicError, TokenRequestRefused
-from seic._events import Emit, TokenNotBound, TokenRequested
+from seic._event_types import Emit, TokenNotBound, TokenRequested
 from seic._model.grant_parameters import CustomGrant, GrantParameters, as_grant_parameters
 from seic._model.provider import KeyedCertificate, Provider, RequestContext
-from seic._model.secrecy import Unpicklable, hide
+from seic._model.secret import Unpicklable, hide
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.client_auth import hint_for_refusal
@@ -209,10 +209,10 @@ class TokenEndpoint(Unpicklable):
     # --- revocation ---------------------------------------------------------------------------------------------------
 
     def revocations(self, token: Token, *, may_be_revoked: bool = False) -> list[PendingRevocation]:
-        """Return what has to be revoked so that a token and its refresh token end.
+        """Return the revocations of a token and its refresh token.
 
-        Where one of the pair revokes the other (the platform) there is one; elsewhere the refresh token is first, so
-        that nothing new comes of it. The gateway revokes access tokens only.
+        There is one if the revocation of one also revokes the other (the platform). Otherwise the refresh token comes
+        first, so that it cannot be used meanwhile. The gateway revokes access tokens only.
 
         Raises:
             ConfigurationError: The provider has no revocation.

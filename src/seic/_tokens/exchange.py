@@ -55,6 +55,8 @@ class TransportSource(Protocol):
 
     #: Whether the transport is closed after the exchange; a user's own stays open.
     closes_after_call: bool
+    #: The `User-Agent` of each request.
+    user_agent: str
 
     def open(self) -> httpx.AsyncBaseTransport:
         """Return a transport for one exchange in the running event loop."""
@@ -90,6 +92,7 @@ async def exchange(
         InvalidTokenResponse: The response is too large or cannot be decompressed.
     """
     handled = sys.exc_info()[1]
+    request.headers.setdefault("User-Agent", transports.user_agent)
     # A request built by hand has no timeouts, and would wait for ever. They end before the deadline, because httpcore
     # closes a connection whose handshake takes too long, and leaves one open whose handshake is cancelled.
     request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), _PHASE * seconds)

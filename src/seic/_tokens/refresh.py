@@ -17,7 +17,7 @@ import httpx
 
 from seic._concurrency import run_in_thread, was_cancelled
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
-from seic._events import (
+from seic._event_types import (
     Emit,
     TokenAcquired,
     TokenEndpointDown,
@@ -46,7 +46,7 @@ _WORTHWHILE = 0.25
 _LOOK = 0.2
 
 
-class Obtained(NamedTuple):
+class TokenResult(NamedTuple):
     """A token, both clocks just before it was requested, and whether a store had it."""
 
     token: Token
@@ -144,7 +144,7 @@ class RefreshRunner:
                 )
             )
 
-    def hold(self, obtained: Obtained, refresh_id: int = 0) -> CachedToken:
+    def hold(self, obtained: TokenResult, refresh_id: int = 0) -> CachedToken:
         """Return a token with its deadlines."""
         return CachedToken(
             obtained.token,
@@ -189,7 +189,7 @@ class RefreshRunner:
             )
         return failure
 
-    def _succeeded(self, pending: PendingRefresh, obtained: Obtained, identity: str | None) -> CachedToken | None:
+    def _succeeded(self, pending: PendingRefresh, obtained: TokenResult, identity: str | None) -> CachedToken | None:
         held = self.hold(obtained, pending.refresh_id)
         if (failures := self.cache.settle(pending, held, stored=obtained.stored)) is None:
             return None
@@ -210,11 +210,11 @@ class RefreshRunner:
             )
         return held
 
-    async def _obtain(self, pending: PendingRefresh, key: str) -> Obtained:
+    async def _obtain(self, pending: PendingRefresh, key: str) -> TokenResult:
         with contextlib.ExitStack() as at_last:
             return await self._attempts(pending, key, at_last)
 
-    async def _attempts(self, pending: PendingRefresh, key: str, at_last: contextlib.ExitStack) -> Obtained:
+    async def _attempts(self, pending: PendingRefresh, key: str, at_last: contextlib.ExitStack) -> TokenResult:
         endpoint, clock = self.endpoint, self.clock
         ends = clock.monotonic() + endpoint.timeout
         attempts = pending.attempts
@@ -266,7 +266,7 @@ class RefreshRunner:
         use: SingleUse | None,
         key: str,
         ends: float,
-    ) -> Obtained:
+    ) -> TokenResult:
         """Request a token, save it, and return it with the refresh token that stays valid."""
         now, wall = self.clock.monotonic(), self.clock.wall()
         try:
@@ -285,13 +285,13 @@ class RefreshRunner:
         if use is not None:
             is_kept = isinstance(choice.grant, RefreshToken) and kept.refresh_token == choice.grant.refresh_token
             use.end(UseState.UNUSED if is_kept else UseState.USED)
-        return Obtained(kept, now, wall)
+        return TokenResult(kept, now, wall)
 
     async def _call_user_code(self, call: Callable[..., _T], *args: object) -> _T:
         # A callable may block, and must not hold the event loop up.
         return await run_in_thread(call, *args) if self.endpoint.calls_user_code else call(*args)
 
-    def _is_usable(self, pending: PendingRefresh, stored: Obtained) -> bool:
+    def _is_usable(self, pending: PendingRefresh, stored: TokenResult) -> bool:
         if pending.force or stored.token.access_token == self.cache.token.token.access_token:
             return False
         return self.hold(stored).freshness(self.clock.monotonic(), self.clock.wall()) is Freshness.FRESH
@@ -381,11 +381,11 @@ class RefreshRunner:
         return _Choice(grant, is_own, state, secret, grant.login_id if is_own or last is None else last.login_id)
 
 
-def obtained_before(token: Token, clock: Clock) -> Obtained:
+def obtained_before(token: Token, clock: Clock) -> TokenResult:
     """Return a token that was requested some time ago, by its own account."""
     # A clock that was set back since would make the token younger than new, so its age is at least nothing.
     age = max(0.0, clock.wall() - token.obtained_at)
-    return Obtained(token, clock.monotonic() - age, clock.wall() - age, stored=True)
+    return TokenResult(token, clock.monotonic() - age, clock.wall() - age, stored=True)
 
 
 def _newer(one: Token | None, other: Token | None) -> Token | None:

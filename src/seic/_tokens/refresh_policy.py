@@ -10,7 +10,7 @@ from typing import TypeAlias
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._model.secrecy import SecretStr
+from seic._model.secret import SecretStr
 from seic._model.token import Token
 
 #: The advisory refresh begins with a fifth of the lifetime left: time for several attempts at a slow endpoint.

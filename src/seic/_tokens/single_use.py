@@ -126,7 +126,7 @@ def shared_memory(scope: str, *, store: object | None, transport: object | None)
     Args:
         scope: The store key of the login, without the certificate.
         store: The store that shares its tokens; None for none.
-        transport: What carries the requests in place of the network; None is the network.
+        transport: The transport of the requests instead of the network; None for the network.
     """
     if store is None:
         key = (scope, id(transport) if transport is not None else 0)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from seic._errors import TokenError, TokenRequestRefused
-from seic._events import Emit, TokenWaitEnded, TokenWaitStarted
+from seic._event_types import Emit, TokenWaitEnded, TokenWaitStarted
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.introspection import require_token_info
@@ -46,7 +46,7 @@ class CachingTokenSource:
         endpoint: The token endpoint.
         policy: When to refresh.
         idle_lifetime: Seconds after which an unused token expires; None for no such limit.
-        store: Where tokens are kept beyond this source; None keeps them in memory alone.
+        store: Keeps tokens beyond this source; None for memory only.
         store_key: Returns the store's key for the thumbprint of the certificate in use.
         identity: Returns the thumbprint of the certificate in use, or None; it may block once, in a blocking caller.
         memory: The single-use secrets that were sent, shared with others of the same login; None is its own.
@@ -137,7 +137,10 @@ class CachingTokenSource:
                 try:
                     if starts:
                         self._start(pending)
-                    done = pending.future.done() or await self._wait(pending, seconds)
+                    if seconds is None and pending.is_here:
+                        done = await pending.future.wait()
+                    else:
+                        done = await self._wait(pending, seconds)
                 finally:
                     pending.waiting.discard(waiter)
                     took = self.clock.monotonic() - begun
@@ -190,8 +193,7 @@ class CachingTokenSource:
         """Revoke the token, or else the stored one; there may be none.
 
         A refresh under way is waited for, and its token is revoked too. The token is dropped here and in the store
-        first, so that no request uses it while the provider is told. What the provider gave no answer to is sent again
-        with the next revocation.
+        first, so that no request uses it meanwhile. The next revocation repeats requests without a reply.
 
         Raises:
             TokenError: The provider did not revoke it.

@@ -12,7 +12,7 @@ from typing import Any
 
 from seic._concurrency import ForkSafeLock, OneShotEvent, SharedFuture, start_thread
 from seic._errors import TokenError
-from seic._events import Emit, StoreDegraded, StoreRecovered
+from seic._event_types import Emit, StoreDegraded, StoreRecovered
 from seic._model.token import Token
 from seic._oauth.messages import MAX_LIFETIME
 from seic._portal import submit

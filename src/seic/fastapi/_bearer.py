@@ -5,7 +5,6 @@ import hmac
 import logging
 import math
 import re
-import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -19,6 +18,7 @@ from starlette.requests import HTTPConnection
 
 from seic import ConfigurationError
 from seic._oauth.json_body import read_document
+from seic._tokens.clock import SYSTEM_CLOCK
 from seic.fastapi._forwarded_certificate import ForwardedCertificate, MalformedCertificate
 from seic.fastapi._jwks import ALGORITHMS, JWKSCache, JWKSOptions, JWKSUnavailable
 
@@ -111,7 +111,7 @@ class BearerTokens(_Scheme):
         leeway: float = 30.0,
         ca: Any = None,
         transport: httpx.AsyncBaseTransport | None = None,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = SYSTEM_CLOCK.wall,
         **cache: Unpack[JWKSOptions],
     ) -> None:
         audiences = [audience] if isinstance(audience, str) else list(audience)

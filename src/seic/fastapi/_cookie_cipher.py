@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from seic import ConfigurationError
-from seic._model.secrecy import Unpicklable
+from seic._model.secret import Unpicklable
 
 #: One Fernet key, or several: the first encrypts, each of them decrypts.
 FernetKeys: TypeAlias = str | bytes | Sequence[str | bytes]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import enum
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict, Unpack
 
@@ -23,8 +22,9 @@ from seic._concurrency import SharedFuture, SingleFlight
 from seic._identity import shared_identity
 from seic._network.proxies import Network
 from seic._network.transport_factory import TransportFactory
-from seic._oauth.json_body import DefectiveDocument, read_document
+from seic._oauth.json_body import JsonBodyError, read_document
 from seic._portal import BackgroundTask, start
+from seic._tokens.clock import SYSTEM_CLOCK
 from seic._tokens.exchange import exchange
 
 #: The key type and curve of each algorithm. All are asymmetric: with a shared secret, every service that validates
@@ -95,16 +95,16 @@ def parse_key_set(body: bytes) -> tuple[VerificationKey, ...]:
     """Return the usable keys of a key set; keys of other types or uses are ignored (RFC 7517 §5).
 
     Raises:
-        DefectiveDocument: It is not a key set, or has no usable key.
+        JsonBodyError: It is not a key set, or has no usable key.
     """
     keys = read_document(body).get("keys")
     if not isinstance(keys, list):
-        raise DefectiveDocument("keys is not a list")
+        raise JsonBodyError("keys is not a list")
     read = (_parse_key(entry) for entry in keys[:_MAX_KEYS] if isinstance(entry, dict))
     usable = tuple(key for key in read if key is not None)
     if not usable:
         # Probably a mistake of the issuer; an empty key set would reject every token.
-        raise DefectiveDocument("the key set has no usable key")
+        raise JsonBodyError("the key set has no usable key")
     return usable
 
 
@@ -175,7 +175,7 @@ class JWKSCache:
         self._lifetime = options.get("lifetime", 3600.0)
         self._pause = options.get("pause", 30.0)
         self._timeout = options.get("timeout", 10.0)
-        self._monotonic = options.get("monotonic", time.monotonic)
+        self._monotonic = options.get("monotonic", SYSTEM_CLOCK.monotonic)
         self._keys: tuple[VerificationKey, ...] | None = None
         self._fetched_at = float("-inf")
         # By reason, so that tokens with unknown keys do not delay a refresh, nor a refresh the fetch of a new key.
@@ -222,9 +222,9 @@ class JWKSCache:
         try:
             reply = await exchange(self._transports, httpx.Request("GET", self._url), seconds=self._timeout)
             if reply.status != _OK:
-                raise DefectiveDocument(f"status {reply.status}")
+                raise JsonBodyError(f"status {reply.status}")
             self._keys = parse_key_set(reply.body)
             self._fetched_at = self._monotonic()
-        except (SeicError, DefectiveDocument) as error:
+        except (SeicError, JsonBodyError) as error:
             consequence = "there are no old keys" if self._keys is None else "the old keys are used"
             _logger.warning("%s: the key set could not be fetched, %s: %s", self._url, consequence, error)

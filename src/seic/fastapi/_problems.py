@@ -19,7 +19,7 @@ from seic import (
     TokenError,
     TokenRequestRefused,
 )
-from seic._events import in_line
+from seic._event_types import in_line
 from seic.fastapi._app_state import find_state, login_redirect
 
 #: Seconds to wait if the provider named none: a few times the pause between two attempts of seic.

@@ -7,9 +7,9 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from seic import Config
-from seic._model.secrecy import strip_frames
+from seic._model.secret import strip_frames
 from seic._options import ConfigOptions
-from seic._settings import refuse_unknown
+from seic._setting_names import refuse_unknown
 
 _PREFIX = "SEIC_"
 

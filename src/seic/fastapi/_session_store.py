@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable
 
 import attrs
 
 from seic import Token, TokenStore
+from seic._tokens.clock import SYSTEM_CLOCK
 
 
 class SessionStore:
@@ -26,7 +26,9 @@ class SessionStore:
         wall: The wall clock, seconds since the epoch.
     """
 
-    def __init__(self, store: TokenStore, *, lasts: float, idle: float, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: TokenStore, *, lasts: float, idle: float, wall: Callable[[], float] = SYSTEM_CLOCK.wall
+    ) -> None:
         self._store = store
         self._lasts = lasts
         self._idle = idle

@@ -34,7 +34,7 @@ from seic import (
 from seic._concurrency import run_in_thread
 from seic._listeners import Listeners
 from seic._model.grant_parameters import GrantParameters
-from seic._model.secrecy import hide
+from seic._model.secret import hide
 from seic._options import AsyncClientOptions
 from seic._transport import identity_of
 from seic.fastapi._app_state import auth_of

@@ -11,7 +11,7 @@ from opentelemetry import context as context_api
 from opentelemetry import trace
 
 from seic._concurrency import ForkSafeLock
-from seic._events import (
+from seic._event_types import (
     Event,
     RequestNotRetried,
     RequestRetried,

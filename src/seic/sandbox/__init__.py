@@ -14,11 +14,11 @@ except ImportError as _error:
 
 from seic._public import publish
 from seic.sandbox._certificates import CertificateAuthority, IssuedCertificate
-from seic.sandbox._manual_clock import ManualClock
+from seic.sandbox._mock_clock import MockClock
 from seic.sandbox._sandbox import Sandbox
 from seic.sandbox._server.counts import Counts, HostCounts
 from seic.sandbox._server.fault_injection import Hold
 
-__all__ = ["CertificateAuthority", "Counts", "Hold", "HostCounts", "IssuedCertificate", "ManualClock", "Sandbox"]
+__all__ = ["CertificateAuthority", "Counts", "Hold", "HostCounts", "IssuedCertificate", "MockClock", "Sandbox"]
 
 publish(__name__, __all__, globals())

@@ -22,7 +22,7 @@ from seic.sandbox._registration import Registration
 from seic.sandbox._resource_server import ResourceServer
 from seic.sandbox._server.counts import Counts, HostName, RequestCounter
 from seic.sandbox._server.dispatch import Dispatcher
-from seic.sandbox._server.fault_injection import FaultInjector, Hold, PlannedFailure
+from seic.sandbox._server.fault_injection import FaultInjector, Hold, InjectedFailure
 from seic.sandbox._server.loopback import LoopbackHost, LoopbackServer, server_context
 from seic.sandbox._server.routes import build_routes
 from seic.sandbox._token_registry import TokenRegistry
@@ -50,7 +50,7 @@ class Sandbox:
     Args:
         active_lifetime: Seconds until an access token expires; at SEI 60 minutes.
         idle_lifetime: Seconds until an unused access token expires; at SEI 30 minutes.
-        clock: Returns the time in seconds, for all lifetimes; a `ManualClock` lets a test move it.
+        clock: Returns the time in seconds, for all lifetimes; a `MockClock` lets a test move it.
         refresh_lifetime: Seconds until a refresh token expires; on the platform 30 days.
         username: The account, and the CN of its certificate.
         client_secret: The application's secret. By default, it is the same raw and form-encoded, because no document
@@ -348,7 +348,7 @@ class Sandbox:
             headers: Further headers, such as `Retry-After`; they replace the sandbox's headers of the same name.
             body: The body; by default the error body of the dialect.
         """
-        self._faults.plan(PlannedFailure(status=status, headers=dict(headers or {}), body=body), times)
+        self._faults.plan(InjectedFailure(status=status, headers=dict(headers or {}), body=body), times)
 
     @property
     def token_latency(self) -> float:

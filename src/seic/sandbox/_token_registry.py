@@ -113,7 +113,7 @@ class TokenRegistry:
         self.active_lifetime = active_lifetime
         self._idle_lifetime = idle_lifetime
         self.refresh_lifetime = refresh_lifetime
-        # Wall time follows the clock, so that a ManualClock moves it too.
+        # Wall time follows the clock, so that a MockClock moves it too.
         self._wall_at_zero = time.time() - clock()
         self._lock = threading.Lock()  # guards the following and the families
         self._access: dict[str, _AccessEntry] = {}

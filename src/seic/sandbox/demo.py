@@ -27,7 +27,7 @@ _WIDTH = 100
 _GREEN, _RED, _BOLD = "32", "31", "1"
 
 
-class Transcript:
+class DemoOutput:
     """Prints the steps and their results, and counts the right and wrong ones.
 
     Args:
@@ -64,7 +64,7 @@ class Transcript:
         print(text, file=self._out, flush=True)
 
 
-async def call_plain_host(sandbox: Sandbox, transcript: Transcript, *, certificate: bool = False) -> None:
+async def call_plain_host(sandbox: Sandbox, transcript: DemoOutput, *, certificate: bool = False) -> None:
     """Send one request, by default without a client certificate."""
     config = sandbox.config(certificate=certificate)
     host, name = (sandbox.mtls_url, sandbox.username) if certificate else (sandbox.api_url, None)
@@ -75,19 +75,19 @@ async def call_plain_host(sandbox: Sandbox, transcript: Transcript, *, certifica
     transcript.check("certificate seen by the gateway", reply.json()["certificate_common_name"], name)
 
 
-async def call_mtls_host(sandbox: Sandbox, transcript: Transcript) -> None:
+async def call_mtls_host(sandbox: Sandbox, transcript: DemoOutput) -> None:
     """Send the same request with a client certificate."""
     await call_plain_host(sandbox, transcript, certificate=True)
 
 
-async def call_concurrently(sandbox: Sandbox, transcript: Transcript) -> None:
+async def call_concurrently(sandbox: Sandbox, transcript: DemoOutput) -> None:
     """Send many requests at once, before there is a token."""
     async with seic.AsyncClient(sandbox.config(certificate=True)) as client:
         replies = await asyncio.gather(*(client.get(_PATH) for _ in range(_CONCURRENT)))
     transcript.check("requests answered with 200", sum(reply.status_code == 200 for reply in replies), _CONCURRENT)
 
 
-async def revoke_the_token(sandbox: Sandbox, transcript: Transcript) -> None:
+async def revoke_the_token(sandbox: Sandbox, transcript: DemoOutput) -> None:
     """Revoke the token between two requests."""
     async with seic.AsyncClient(sandbox.config(certificate=True)) as client:
         await client.get(_PATH)
@@ -97,7 +97,7 @@ async def revoke_the_token(sandbox: Sandbox, transcript: Transcript) -> None:
         transcript.check("replays counted by the SDK", client.stats.replays, 1)
 
 
-async def present_a_wrong_certificate(sandbox: Sandbox, transcript: Transcript) -> None:
+async def present_a_wrong_certificate(sandbox: Sandbox, transcript: DemoOutput) -> None:
     """Present another account's certificate, issued by the trusted CA."""
     error: seic.SeicError | None = None
     with warnings.catch_warnings(record=True) as warned:
@@ -115,28 +115,28 @@ async def present_a_wrong_certificate(sandbox: Sandbox, transcript: Transcript) 
 
 
 @attrs.frozen
-class DemoStep:
+class DemoPart:
     """A step, and the counts that it must add: members of `Counts`, by host."""
 
     title: str
-    run: Callable[[Sandbox, Transcript], Awaitable[None]]
+    run: Callable[[Sandbox, DemoOutput], Awaitable[None]]
     counts: dict[str, int]
 
 
 STEPS = (
-    DemoStep("1. A token and a request", call_plain_host, {"api.token_requests": 1, "api.api_calls": 1}),
-    DemoStep("2. The same with a client certificate", call_mtls_host, {"mtls.token_requests": 1, "mtls.api_calls": 1}),
-    DemoStep(
+    DemoPart("1. A token and a request", call_plain_host, {"api.token_requests": 1, "api.api_calls": 1}),
+    DemoPart("2. The same with a client certificate", call_mtls_host, {"mtls.token_requests": 1, "mtls.api_calls": 1}),
+    DemoPart(
         f"3. {_CONCURRENT} requests at once, without a token",
         call_concurrently,
         {"mtls.token_requests": 1, "mtls.api_calls": _CONCURRENT},
     ),
-    DemoStep(
+    DemoPart(
         "4. The token is revoked without telling the client",
         revoke_the_token,
         {"mtls.token_requests": 2, "mtls.api_calls": 3, "mtls.api_refusals": 1},
     ),
-    DemoStep(
+    DemoPart(
         "5. The certificate of another account",
         present_a_wrong_certificate,
         {"mtls.token_requests": 1, "mtls.token_refusals": 1, "mtls.api_calls": 0},
@@ -144,7 +144,7 @@ STEPS = (
 )
 
 
-async def run(transcript: Transcript) -> None:
+async def run(transcript: DemoOutput) -> None:
     """Run every step against one sandbox."""
     async with Sandbox() as sandbox:
         transcript.say(f"api   {sandbox.api_url}   without client certificates")
@@ -163,7 +163,7 @@ async def run(transcript: Transcript) -> None:
 
 def main() -> int:
     """Run the demonstration; return 0 if every result is as expected, else 1."""
-    transcript = Transcript(sys.stdout)
+    transcript = DemoOutput(sys.stdout)
     transcript.title("seic against a local SEI gateway")
     try:
         asyncio.run(run(transcript))

@@ -37,10 +37,10 @@ class FakeDPoPProvider(FakeServer):
     Attributes:
         nonces: The nonce that the token endpoint and the API require, by path; None requires none.
         proofs: The claims of the accepted proofs, with the thumbprint of the key.
-        refused: How often a nonce was required.
+        refused: The number of requests for a nonce.
         token_type: The type of the tokens.
         bodies: The bodies of the accepted API requests.
-        busy: How many API requests are refused with 503.
+        busy: The number of API requests that are refused with 503.
         hops: Method and path of each API request with a valid proof.
     """
 

@@ -50,7 +50,7 @@ class FakeProvider(FakeServer):
 
     @property
     def uses(self) -> Counter[str]:
-        """How often each refresh token was sent."""
+        """The number of requests with each refresh token."""
         return Counter(form["refresh_token"] for form in self.forms if "refresh_token" in form)
 
     def settings(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 import seic
-from seic._events import Emit
+from seic._event_types import Emit
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.source import CachingTokenSource
 from tests._support.clocks import FakeClock
@@ -18,6 +18,7 @@ class Direct:
     """The transport factory of a token endpoint that returns one transport each time."""
 
     closes_after_call = False
+    user_agent = "test"
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport

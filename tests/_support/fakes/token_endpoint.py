@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 import seic
-from seic._events import Emit
+from seic._event_types import Emit
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.refresh_policy import CachedToken
 from seic._tokens.source import CachingTokenSource

@@ -1,7 +1,6 @@
 """The platform's endpoints for token, tokeninfo and revocation, below `/v2/oauth`.
 
-Where the documents are silent, the stricter behaviour is implemented and noted: a client that works here does not rely
-on anything undocumented.
+Undocumented behaviour is implemented in the stricter way, and noted: a client that works here does not rely on it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from seic.sandbox._error_responses import (
 from seic.sandbox._peer import FORWARDED_CERTIFICATE, Peer, peer_of_header
 from seic.sandbox._resource_server import ResourceServer
 from seic.sandbox._server.counts import CountName, HostName, RequestCounter
-from seic.sandbox._server.fault_injection import FaultInjector, PlannedFailure
+from seic.sandbox._server.fault_injection import FaultInjector, InjectedFailure
 from seic.sandbox._token_registry import Dialect
 
 _TRACKING_HEADER = "requesttrackingid"
@@ -173,7 +173,7 @@ def _forwarded_peer(request: web.BaseRequest) -> Peer | None:
         raise invalid_request(f"The {FORWARDED_CERTIFICATE} header is not percent-encoded PEM.") from None
 
 
-def _planned_response(failure: PlannedFailure, error_format: ErrorFormat, tracking_id: str) -> web.Response:
+def _planned_response(failure: InjectedFailure, error_format: ErrorFormat, tracking_id: str) -> web.Response:
     if failure.body is not None:
         headers = {hdrs.CONTENT_TYPE: "text/plain; charset=utf-8", **failure.headers}
         return web.Response(status=failure.status, body=failure.body.encode(), headers=headers)

@@ -13,7 +13,7 @@ import attrs
 
 
 @attrs.frozen(kw_only=True)
-class PlannedFailure:
+class InjectedFailure:
     """A response in place of a token.
 
     Args:
@@ -85,10 +85,10 @@ class FaultInjector:
         #: Seconds by which each token response is delayed.
         self.token_latency = 0.0
         self._lock = threading.Lock()  # guards _failures and _hold
-        self._failures: collections.deque[PlannedFailure] = collections.deque()
+        self._failures: collections.deque[InjectedFailure] = collections.deque()
         self._hold: Hold | None = None
 
-    def plan(self, failure: PlannedFailure, times: int) -> None:
+    def plan(self, failure: InjectedFailure, times: int) -> None:
         """Apply a failure to the next token requests, after the failures planned before.
 
         Args:
@@ -117,7 +117,7 @@ class FaultInjector:
                 self._hold = None
             hold.release()
 
-    async def next_failure(self) -> PlannedFailure | None:
+    async def next_failure(self) -> InjectedFailure | None:
         """Wait as long as the faults require; return the failure of this token request, if one is planned."""
         hold = self._hold
         if hold is not None:

@@ -1,4 +1,4 @@
-"""Ending a token and having it described, in each dialect, as users ask for it."""
+"""Revocation and introspection in each dialect."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAIR = {**TOKEN, "refresh_token": "refresh-1"}
 
 
 class Recorder:
-    """Answers token calls with a token and other calls as the test says, and remembers those."""
+    """Returns a token for token requests and the given responses for others, and records these."""
 
     def __init__(self, token: dict[str, object], answer: Callable[[], httpx.Response]) -> None:
         self.calls: list[httpx.Request] = []
@@ -30,7 +30,7 @@ class Recorder:
         self._answer = answer
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        """Answer one call."""
+        """Answer one request."""
         form = parse_qs(request.content.decode())
         if request.method == "POST" and form.get("grant_type", [""])[0] in {"password", "authorization_code"}:
             return httpx.Response(200, json=self._token)
@@ -39,7 +39,7 @@ class Recorder:
 
     @property
     def sent(self) -> list[tuple[str, dict[str, str]]]:
-        """Each call's path and the parts of its form that tell of the token."""
+        """Return each request's path and the fields about the token."""
         return [
             (
                 call.url.path,
@@ -54,19 +54,19 @@ class Recorder:
 
 
 def config(provider: seic.Provider) -> seic.Config:
-    """Settings of a person's token at a provider."""
+    """Return a configuration for a user's token at a provider."""
     is_platform = provider.name == PLATFORM.name
     grant = seic.AuthorizationCode(code="c") if is_platform else seic.Password(username="u", password="p")
     return seic.Config(provider=provider, hosts=HOSTS, client_id="client-1", client_secret="s-1", grant=grant)
 
 
 def cascade() -> httpx.Response:
-    """The platform's answer to a revocation."""
+    """Return the platform's response to a revocation."""
     return httpx.Response(200, json={"message": "revoked", "token": "access-1", "cascade": "true"})
 
 
 def nothing() -> httpx.Response:
-    """The answer of RFC 7009."""
+    """Return the response of RFC 7009."""
     return httpx.Response(200)
 
 
@@ -107,7 +107,7 @@ _REVOCATIONS: list[Any] = [
 async def test_revoking(
     provider: seic.Provider, token: dict[str, object], answer: Callable[[], httpx.Response], sent: object
 ) -> None:
-    """Expect each dialect's own call, and the token to be gone here as well."""
+    """Each dialect has its own request, and the token is also removed here."""
     recorder = Recorder(token, answer)
     async with seic.AsyncClient(config(provider), transport=httpx.MockTransport(recorder)) as client:
         await client.token()
@@ -121,7 +121,7 @@ async def test_revoking(
 def test_revoking_while_blocking(
     provider: seic.Provider, token: dict[str, object], answer: Callable[[], httpx.Response], sent: object
 ) -> None:
-    """Expect the same of the blocking twin."""
+    """The blocking twin behaves the same."""
     recorder = Recorder(token, answer)
     with seic.Client(config(provider), transport=httpx.MockTransport(recorder)) as client:
         client.token()
@@ -130,7 +130,7 @@ def test_revoking_while_blocking(
 
 
 async def test_a_revocation_that_the_platform_refuses() -> None:
-    """Expect its own form of an error to be read, and the token to be dropped here all the same."""
+    """Its error format is parsed, and the token is removed here nevertheless."""
 
     def refuse() -> httpx.Response:
         return httpx.Response(400, json={"ErrorCode": "invalid_token", "Error": "Unknown token", "Hint": "log in"})
@@ -147,7 +147,7 @@ async def test_a_revocation_that_the_platform_refuses() -> None:
 
 
 def _planned(*answers: httpx.Response | Exception) -> Callable[[], httpx.Response]:
-    """Answer so, and then as if all were well."""
+    """Return a function with this response first, and successes after it."""
     plan = list(answers)
 
     def answer() -> httpx.Response:
@@ -172,7 +172,7 @@ def _planned(*answers: httpx.Response | Exception) -> Callable[[], httpx.Respons
     ],
 )
 async def test_a_revocation_that_failed_can_be_repeated(fault: Any, error: type[Exception]) -> None:
-    """Expect the same to be sent once more, what was answered not again, and nothing after that."""
+    """The unanswered request is sent again, but no answered one, and nothing after that."""
     recorder = Recorder(PAIR, _planned(fault, nothing(), fault))
     async with seic.AsyncClient(config(PLAIN), transport=httpx.MockTransport(recorder)) as client:
         await client.token()
@@ -186,7 +186,7 @@ async def test_a_revocation_that_failed_can_be_repeated(fault: Any, error: type[
 
 
 def test_a_blocking_revocation_that_failed_can_be_repeated() -> None:
-    """Expect the same of the blocking twin."""
+    """The blocking twin behaves the same."""
     recorder = Recorder(PAIR, _planned(httpx.Response(503), cascade()))
     with seic.Client(config(PLATFORM), transport=httpx.MockTransport(recorder)) as client:
         client.token()
@@ -197,7 +197,7 @@ def test_a_blocking_revocation_that_failed_can_be_repeated() -> None:
 
 
 async def test_a_revocation_that_was_cancelled_can_be_repeated() -> None:
-    """Expect what was sent and not answered to be sent again."""
+    """Requests that were sent and not answered are sent again."""
     recorder = Recorder(TOKEN, nothing)
     arrived = asyncio.Event()
 
@@ -219,7 +219,7 @@ async def test_a_revocation_that_was_cancelled_can_be_repeated() -> None:
 
 
 async def test_nothing_takes_up_what_is_yet_to_be_revoked() -> None:
-    """Expect calls and the store to be without it at once, and the next revocation to end both sessions."""
+    """Calls and store do not have it any more, and the next revocation ends both sessions."""
     store = seic.MemoryStore()
     tokens = [PAIR, {**TOKEN, "access_token": "access-2"}]
     recorder = Recorder(PAIR, _planned(httpx.Response(503)))
@@ -241,7 +241,7 @@ async def test_nothing_takes_up_what_is_yet_to_be_revoked() -> None:
 
 
 async def test_a_refused_revocation_does_not_keep_the_others_from_the_provider() -> None:
-    """Expect each token to be answered for, and the refusal to be told at the end."""
+    """Each token is revoked, and the refusal is raised at the end."""
     recorder = Recorder(PAIR, _planned(httpx.Response(400, json={"error": "unsupported_token_type"})))
     async with seic.AsyncClient(config(PLAIN), transport=httpx.MockTransport(recorder)) as client:
         await client.token()
@@ -253,7 +253,7 @@ async def test_a_refused_revocation_does_not_keep_the_others_from_the_provider()
 
 
 async def test_a_provider_that_cannot_revoke() -> None:
-    """Expect the setting to be named, and a token that could not be revoked to stay in use."""
+    """The error names the setting, and a token that cannot be revoked stays in use."""
     recorder = Recorder(PAIR, nothing)
     async with seic.AsyncClient(config(seic.SEI_PLATFORM), transport=httpx.MockTransport(recorder)) as client:
         token = await client.token()
@@ -282,7 +282,7 @@ def _introspection() -> httpx.Response:
 async def test_describing_a_token(
     provider: seic.Provider, answer: Callable[[], httpx.Response], expires_in: float | None
 ) -> None:
-    """Expect one typed value of each dialect, and no secret in a URL."""
+    """Each dialect returns one typed value, and no secret is in a URL."""
     recorder = Recorder(PAIR, answer)
     async with seic.AsyncClient(config(provider), transport=httpx.MockTransport(recorder)) as client:
         info = await client.token_info()
@@ -295,14 +295,14 @@ async def test_describing_a_token(
 
 @pytest.mark.parametrize(("provider", "answer"), [(PLATFORM, _tokeninfo), (PLAIN, _introspection)])
 def test_describing_a_token_while_blocking(provider: seic.Provider, answer: Callable[[], httpx.Response]) -> None:
-    """Expect the same of the blocking twin."""
+    """The blocking twin behaves the same."""
     recorder = Recorder(PAIR, answer)
     with seic.Client(config(provider), transport=httpx.MockTransport(recorder)) as client:
         assert client.token_info().username == "ann@example.com"
 
 
 class Forgetful:
-    """A platform that knows nothing of the first tokens any more, and refreshes them."""
+    """A platform that does not know the first tokens any more, and refreshes them."""
 
     def __init__(self, *, forgets: int) -> None:
         self.known = f"Bearer access-{forgets + 1}"
@@ -310,7 +310,7 @@ class Forgetful:
         self._tokens = 0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        """Answer one call."""
+        """Answer one request."""
         if request.method == "POST":
             self._tokens += 1
             pair = {"access_token": f"access-{self._tokens}", "refresh_token": f"refresh-{self._tokens}"}
@@ -320,7 +320,7 @@ class Forgetful:
 
 
 async def test_describing_a_token_that_was_revoked_elsewhere() -> None:
-    """Expect a renewal, as after a call: else nothing but time would end the refusals."""
+    """The token is refreshed, as after an API call; otherwise it would be refused until its expiry."""
     platform = Forgetful(forgets=1)
     async with seic.AsyncClient(config(PLATFORM), transport=httpx.MockTransport(platform)) as client:
         assert (await client.token_info()).username == "ann@example.com"
@@ -328,7 +328,7 @@ async def test_describing_a_token_that_was_revoked_elsewhere() -> None:
 
 
 def test_describing_a_token_that_was_revoked_elsewhere_while_blocking() -> None:
-    """Expect the same of the blocking twin."""
+    """The blocking twin behaves the same."""
     platform = Forgetful(forgets=1)
     with seic.Client(config(PLATFORM), transport=httpx.MockTransport(platform)) as client:
         assert client.token_info().username == "ann@example.com"
@@ -336,7 +336,7 @@ def test_describing_a_token_that_was_revoked_elsewhere_while_blocking() -> None:
 
 
 async def test_describing_tokens_that_are_refused_for_another_reason() -> None:
-    """Expect one renewal, and then the refusal: tokens are not the trouble."""
+    """There is one refresh, then the refusal, since the token is not the cause."""
     platform = Forgetful(forgets=9)
     async with seic.AsyncClient(config(PLATFORM), transport=httpx.MockTransport(platform)) as client:
         for _ in range(3):
@@ -346,7 +346,7 @@ async def test_describing_tokens_that_are_refused_for_another_reason() -> None:
 
 
 async def test_an_introspection_that_refuses_the_client_renews_nothing() -> None:
-    """Expect the refusal: there the client is authenticated, not the token (RFC 7662 §2.1)."""
+    """The refusal is about the client, not about the token (RFC 7662 §2.1)."""
     recorder = Recorder(PAIR, lambda: httpx.Response(401, json={"error": "invalid_client"}))
     async with seic.AsyncClient(config(PLAIN), transport=httpx.MockTransport(recorder)) as client:
         with pytest.raises(seic.TokenRequestRefused):
@@ -356,7 +356,7 @@ async def test_an_introspection_that_refuses_the_client_renews_nothing() -> None
 
 @pytest.mark.parametrize("provider", [seic.SEI_GATEWAY, seic.OAUTH2], ids=lambda provider: provider.name)
 async def test_a_provider_that_describes_nothing(provider: seic.Provider) -> None:
-    """Expect an error that names the setting, and no call, not even for a token."""
+    """The error names the setting, and no request is sent, not even for a token."""
     recorder = Recorder(PAIR, nothing)
     async with seic.AsyncClient(config(provider), transport=httpx.MockTransport(recorder)) as client:
         with pytest.raises(seic.ConfigurationError) as caught:
@@ -371,7 +371,7 @@ async def test_a_provider_that_describes_nothing(provider: seic.Provider) -> Non
 
 
 async def test_a_description_is_logged_with_its_tracking_id(caplog: pytest.LogCaptureFixture) -> None:
-    """Expect the line that a call of the API has, without its query: SEI asks for the id of each reply."""
+    """It is logged as an API call, without its query, since SEI asks for the id of each response."""
     caplog.set_level("INFO", logger="seic.api")
     reply = _tokeninfo()
     reply.headers["requesttrackingid"] = "id-1"
@@ -384,7 +384,7 @@ async def test_a_description_is_logged_with_its_tracking_id(caplog: pytest.LogCa
 
 
 async def test_a_login_that_was_revoked_does_not_send_its_code_again() -> None:
-    """Expect a person to have to log in: a code that is sent twice ends what it brought (RFC 6749 §4.1.2)."""
+    """A login is required: a code that is sent twice revokes its tokens (RFC 6749 §4.1.2)."""
     recorder = Recorder(PAIR, cascade)
     async with seic.AsyncClient(config(PLATFORM), transport=httpx.MockTransport(recorder)) as client:
         await client.token()

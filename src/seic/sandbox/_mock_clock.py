@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 
-class ManualClock:
+class MockClock:
     """Returns the same time until a test moves it, from any thread.
 
     Args:

@@ -17,7 +17,7 @@ _SOON_SHARE = 0.2
 
 
 @attrs.frozen(kw_only=True)
-class CertificateFacts:
+class CertificateInfo:
     """One certificate's public facts; two are equal if their DER is.
 
     Args:

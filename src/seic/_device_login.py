@@ -10,10 +10,10 @@ import httpx
 
 from seic._config import Config, network_of
 from seic._errors import ConfigurationError, SeicError, TokenRequestRefused
-from seic._events import Event, TokenNotBound
+from seic._event_types import Event, TokenNotBound
 from seic._listeners import Listener, Listeners
 from seic._model.extension_grants import DeviceCode, ExistingToken
-from seic._model.secrecy import Unpicklable
+from seic._model.secret import Unpicklable
 from seic._model.token import Token
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.device import DeviceAuthorization, build_device_request, next_interval, parse_device_reply

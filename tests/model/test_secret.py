@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from seic import ConfigurationError, TokenEndpointUnavailable
-from seic._model.secrecy import HIDDEN, SecretStr, Unpicklable, digest, hide, is_set, reveal, strip_frames
+from seic._model.secret import HIDDEN, SecretStr, Unpicklable, digest, hide, is_set, reveal, strip_frames
 from tests._support.reports import report
 
 

@@ -1,0 +1,169 @@
+"""Moves: how often control passes from one file of seic to another, counted with `sys.setprofile`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import attrs
+import httpx
+
+import seic
+from tests._support import pki
+from tests._support.tls_servers import TlsServer
+
+_ROOT = str(Path(seic.__file__).parent)
+#: The longest wait for a rotation, in seconds.
+_PATIENCE = 10.0
+
+
+@attrs.frozen
+class Moves:
+    """Calls of functions, files entered, and moves between files."""
+
+    calls: int
+    files: int
+    moves: int
+
+    def __str__(self) -> str:
+        return f"{self.calls} · {self.files} · {self.moves}"
+
+
+class Counter:
+    """Counts in every thread that runs while it is on."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.moves = 0
+        self.files: set[str] = set()
+        self._last: dict[int, str] = {}
+
+    def __call__(self, frame: FrameType, event: str, arg: Any) -> None:
+        """Count a call that `sys.setprofile` reports; each step of a coroutine is one."""
+        file = frame.f_code.co_filename
+        if event != "call" or not file.startswith(_ROOT):
+            return
+        self.calls += 1
+        self.files.add(file)
+        thread = threading.get_ident()
+        if self._last.get(thread) != file:
+            self.moves += 1
+            self._last[thread] = file
+
+    @property
+    def counted(self) -> Moves:
+        """The figures so far."""
+        return Moves(self.calls, len(self.files), self.moves)
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """Count in this block."""
+        threading.setprofile(self)
+        sys.setprofile(self)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)
+
+
+class _Provider:
+    """A token endpoint and an API in memory, which rejects the tokens that it is told to."""
+
+    def __init__(self) -> None:
+        self._issued = 0
+        self._revoked: set[str] = set()
+
+    def revoke(self) -> None:
+        """Reject the last token from now on."""
+        self._revoked.add(f"token-{self._issued}")
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request."""
+        if request.url.path.endswith("oauthtoken"):
+            self._issued += 1
+            token = {"access_token": f"token-{self._issued}", "token_type": "BearerToken", "expires_in": "3599"}
+            return httpx.Response(200, json=token)
+        if request.headers["Authorization"].removeprefix("Bearer ") in self._revoked:
+            return httpx.Response(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        return httpx.Response(200, json={})
+
+
+def of_calls() -> dict[str, Moves]:
+    """Count one call with a fresh token, one without a token, and one whose token is rejected."""
+    return asyncio.run(_of_calls())
+
+
+async def _of_calls() -> dict[str, Moves]:
+    counted: dict[str, Moves] = {}
+    provider = _Provider()
+    config = seic.Config(
+        provider=seic.SEI_GATEWAY,
+        client_id="AppKey-1",
+        client_secret="AppSecret-1",
+        grant=seic.ClientCredentials(username="svc-user", password="password-1"),
+    )
+    async with seic.AsyncClient(config, transport=httpx.MockTransport(provider.answer)) as client:
+        # The second call is the one whose headers are not yet known, so the fresh one is the third.
+        for name in ("no token", "warm-up", "fresh", "401"):
+            if name == "401":
+                provider.revoke()
+            counter = Counter()
+            with counter.on():
+                reply = await client.get("/v1/echo")
+            assert reply.status_code == 200
+            counted[name] = counter.counted
+    return counted
+
+
+def of_rotation() -> Moves:
+    """Count a rotation of two files, from the swap on disk to the event; the next call must present the new pair."""
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(_of_rotation(Path(folder)))
+
+
+async def _of_rotation(folder: Path) -> Moves:
+    root = pki.authority()
+    certificate, key = pki.mint(issuer=root).write(folder)
+    rotated = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def listen(event: object) -> None:
+        if isinstance(event, seic.events.CertificateRotated):
+            loop.call_soon_threadsafe(rotated.set)
+
+    with TlsServer(pki.server(root), trusts=root) as server:
+        config = seic.Config(
+            provider=seic.SEI_GATEWAY,
+            client_id="AppKey-1",
+            client_secret="AppSecret-1",
+            grant=seic.ClientCredentials(username="svc-user", password="password-1"),
+            hosts=seic.Hosts(mtls=f"localhost:{server.port}", api=f"localhost:{server.port}"),
+            certificate=seic.ClientCertificate.load(certificate, key=key),
+            ca=root.pem,
+        )
+        auth = seic.OAuth2Auth(config, on_event=listen)
+        counter = Counter()
+        # The thread that watches the files begins with the first call, and is counted from the swap on.
+        threading.setprofile(counter)
+        async with httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as client:
+            assert (await client.get("/")).status_code == 200
+            staged = folder / "staged"
+            staged.mkdir()
+            counter.calls, counter.moves, counter.files = 0, 0, set()
+            with counter.on():
+                for new, old in zip(pki.mint(issuer=root, number=1).write(staged), (certificate, key), strict=True):
+                    new.replace(old)
+                await asyncio.wait_for(rotated.wait(), _PATIENCE)
+            counted = counter.counted
+            assert (await client.get("/")).status_code == 200
+        await auth.aclose()
+        assert len(set(server.peers)) == 2
+    return counted
