@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -109,6 +110,34 @@ async def test_two_hundred_401s_make_one_token_request(
     assert statuses == [200] * 200
     assert server.calls == 2
     assert auth.stats.replays >= 1
+
+
+def test_tokens_that_are_revoked_again_and_again(
+    api: Api, server: FakeEndpoint, auth: OAuth2Auth, clock: FakeClock, kind: Kind
+) -> None:
+    """Each call is answered and costs one token, however soon the last one was revoked."""
+    for number in range(1, 6):
+        api.dead.add(f"token-{number}")
+        reply = kind.request(api, auth, "GET", "/v1/accounts")
+        assert (reply.status_code, server.calls) == (200, number + 1)
+        clock.advance(1)
+
+
+def test_an_upload_that_cannot_be_retried_does_not_cost_a_token_for_each_call(
+    api: Api, server: FakeEndpoint, auth: OAuth2Auth, clock: FakeClock
+) -> None:
+    """No retry shows whether new tokens help, so refreshes pause as after a rejected retry."""
+    api.answer = lambda call: (401, CHALLENGE, b"") if call.path.endswith("/broken") else None
+    for _ in range(60):
+        reply = KINDS[0].request(api, auth, "POST", "/v1/broken", content=upload())
+        assert reply.status_code == 401
+        clock.advance(1)
+    assert server.calls <= 8
+
+
+async def upload() -> AsyncIterator[bytes]:
+    """Yield a body that can be sent once."""
+    yield b"part"
 
 
 def test_a_path_that_takes_no_token_does_not_cost_one_for_each_call(

@@ -34,11 +34,10 @@ _REFUSED_FIRST, _REFUSED_MAX = 30.0, 300.0
 _NOT_THERE = frozenset({404, 405, 410, 421, 425})
 #: The longest pause that an endpoint's Retry-After may impose, in seconds.
 RETRY_AFTER_MAX = 60.0
-#: The longest pause between refreshes whose tokens the API rejects, in seconds.
+#: The longest pause between refreshes whose tokens the API rejects at once, in seconds.
 _REJECTED_MAX = 60.0
-#: A token that is rejected before this age, in seconds, did not help: twice the longest pause, so that no pause ends
-#: the row.
-AT_ONCE = 2 * _REJECTED_MAX
+#: Rejections within this time, in seconds, are a row: twice the longest pause, so that no pause ends it.
+_IN_A_ROW = 2 * _REJECTED_MAX
 
 _FAILURES: dict[type[SeicError], str] = {
     TokenRequestRefused: "refused",
@@ -182,18 +181,20 @@ class FailureMemory:
         self.retry_valid_at = self.retry_expired_at = -math.inf
         self.rejected_until = -math.inf
         self._refusals = self._interrupted = self._rejected = 0
-        self._obtained_at = -math.inf
+        self._rejected_at = -math.inf
 
-    def succeeded(self, now: float, *, replaces_rejected: bool) -> int:
+    def succeeded(self) -> int:
         """Note a new token; return how many attempts had failed before it."""
         failures, self.failures, self.error = self.failures, 0, None
         self._refusals = self._interrupted = 0
         self.retry_valid_at = self.retry_expired_at = -math.inf
-        in_a_row = replaces_rejected and now - self._obtained_at < AT_ONCE
-        self._rejected = self._rejected + 1 if in_a_row else 0
-        self.rejected_until = now + rejected_token_backoff(self._rejected)
-        self._obtained_at = now
         return failures
+
+    def retry_rejected(self, now: float) -> None:
+        """Note that a refresh after a 401 did not help: the API rejected the new token as well."""
+        self._rejected = self._rejected + 1 if now - self._rejected_at < _IN_A_ROW else 1
+        self._rejected_at = now
+        self.rejected_until = now + rejected_token_backoff(self._rejected)
 
     def failed(self, error: SeicError, now: float, *, ahead: bool, chance: float) -> Pauses:
         """Note a failure; return the pauses before the next attempt."""
