@@ -110,7 +110,9 @@ def retry_delay(error: SeicError, chance: float) -> float | None:
     """
     if isinstance(error, TokenEndpointUnavailable):
         if error.retry_after is None:
-            return _REPEAT_WITHIN * chance
+            # A timeout was long enough.
+            is_timeout = isinstance(error.__cause__, (TimeoutError, httpx.TimeoutException))
+            return 0.0 if is_timeout else _REPEAT_WITHIN * chance
         return error.retry_after if error.retry_after <= _PATIENCE else None
     if isinstance(error, TokenRequestRefused) and error.transient:
         return _REPEAT_WITHIN * chance
