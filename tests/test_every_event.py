@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import datetime as dt
 import inspect
 import json
@@ -194,7 +195,7 @@ async def test_each_event_is_told_and_logged(
         assert (record.name, record.levelno) == ("seic", event.level)
         line = record.getMessage()
         assert line.isprintable()
-        for field in attrs.fields(kind):
+        for field in dataclasses.fields(kind):
             assert f" {field.name}=" in line
         if (tracking_id := getattr(event, "tracking_id", None)) is not None:
             assert line.endswith(f" tracking_id={tracking_id}")

@@ -15,6 +15,7 @@ import httpx
 
 from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefix_sync
 from seic._api.dpop_signer import DPoPSigner
+from seic._api.httpx_log import IN_REQUEST, LOGGER
 from seic._api.replay import NOT_REPLAYED, ReplayableBody
 from seic._config import Config
 from seic._event_types import Emit, RequestNotRetried, RequestRetried
@@ -46,7 +47,6 @@ else:
 _UNAUTHORIZED = 401
 #: From this status on, a proxy may have answered that never saw the token, so it does not count as use.
 _SERVER_ERROR = 500
-_logger = logging.getLogger("seic.api")
 
 
 @attrs.define(eq=False, repr=False)
@@ -99,12 +99,16 @@ class AuthFlow(_Auth):
         if request.stream.__class__ not in _IN_MEMORY:
             body = ReplayableBody(request.stream)
             await body.save_position()
-        response = yield request
+        IN_REQUEST.set(True)
+        try:
+            response = yield request
+        finally:
+            IN_REQUEST.set(False)
         self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
             if response.status_code < _SERVER_ERROR:
                 cached.mark_used(now, wall)
-            if _logger.isEnabledFor(logging.INFO):
+            if LOGGER.isEnabledFor(logging.INFO):
                 self._log(response)
             return
         prefix = await read_prefix(response)
@@ -118,7 +122,11 @@ class AuthFlow(_Auth):
         if prefix is None:
             await discard(response)
         now, wall = self._monotonic(), self._wall()
-        response = yield replay
+        IN_REQUEST.set(True)
+        try:
+            response = yield replay
+        finally:
+            IN_REQUEST.set(False)
         self._check_hops(replay, response)
         self._after_replay(response, cached, now, wall)
 
@@ -141,12 +149,16 @@ class AuthFlow(_Auth):
         if request.stream.__class__ not in _IN_MEMORY:
             body = ReplayableBody(request.stream)
             body.save_position_sync()
-        response = yield request
+        IN_REQUEST.set(True)
+        try:
+            response = yield request
+        finally:
+            IN_REQUEST.set(False)
         self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
             if response.status_code < _SERVER_ERROR:
                 cached.mark_used(now, wall)
-            if _logger.isEnabledFor(logging.INFO):
+            if LOGGER.isEnabledFor(logging.INFO):
                 self._log(response)
             return
         prefix = read_prefix_sync(response)
@@ -160,7 +172,11 @@ class AuthFlow(_Auth):
         if prefix is None:
             discard_sync(response)
         now, wall = self._monotonic(), self._wall()
-        response = yield replay
+        IN_REQUEST.set(True)
+        try:
+            response = yield replay
+        finally:
+            IN_REQUEST.set(False)
         self._check_hops(replay, response)
         self._after_replay(response, cached, now, wall)
 
@@ -272,15 +288,10 @@ class AuthFlow(_Auth):
         request = response.request
         # Without query and user: they may contain secrets.
         path = request.url.raw_path.partition(b"?")[0].decode("ascii")
-        _logger.info(
-            "%s %s://%s%s %s tracking_id=%s",
-            request.method,
-            request.url.scheme,
-            _host(response),
-            path,
-            response.status_code,
-            self._tracking_id(response),
-        )
+        url = f"{request.url.scheme}://{_host(response)}{path}"
+        facts = {"method": request.method, "url": url, "status": response.status_code}
+        facts["tracking_id"] = self._tracking_id(response)
+        LOGGER.info("%s %s %s tracking_id=%s", *facts.values(), extra=facts)
 
 
 def _host(response: Any) -> str:

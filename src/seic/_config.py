@@ -157,6 +157,9 @@ class Config(Unpicklable):
     local_address: str | None = None
     strict_common_name: bool = attrs.field(default=False, validator=_is(bool, wanted="True or False"))
     trust_env: bool = attrs.field(default=True, validator=_is(bool, wanted="True or False"))
+    # The variables or keys in use, by the argument that hints would name otherwise; an argument, so that
+    # `attrs.evolve` keeps them.
+    _setting_names: Mapping[str, str] = attrs.field(default={}, eq=False, repr=False, alias="_setting_names")
 
     def __attrs_post_init__(self) -> None:
         """Check what needs more than one setting, so that a mistake is found here and not by the first call."""
@@ -219,7 +222,7 @@ class Config(Unpicklable):
         """
         settings = read_environment(os.environ if environ is None else environ, given=changes)
         with settings.rename_errors():
-            return cls(**settings.arguments, **changes)
+            return cls(**settings.arguments, **changes, _setting_names=settings.remedies)
 
     @classmethod
     @strip_frames
@@ -241,7 +244,7 @@ class Config(Unpicklable):
         """
         settings = read_file(Path(path), profile, given=changes)
         with settings.rename_errors():
-            return cls(**settings.arguments, **changes)
+            return cls(**settings.arguments, **changes, _setting_names=settings.remedies)
 
     @property
     def base_url(self) -> str:
@@ -264,6 +267,11 @@ class Config(Unpicklable):
             sorted(named.items()),
         )
         return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+    @property
+    def network(self) -> Network:
+        """The proxy and the local address of connections; its repr shows the proxy that is in force."""
+        return network_of(self)
 
     @property
     def account(self) -> str | None:
@@ -322,7 +330,13 @@ class Config(Unpicklable):
 
 def network_of(config: Config) -> Network:
     """Return the proxy and the local address of a configuration's requests."""
-    network = Network.of(proxy=config.proxy, local_address=config.local_address, trust_env=config.trust_env)
+    network = Network.of(
+        proxy=config.proxy,
+        local_address=config.local_address,
+        trust_env=config.trust_env,
+        shown_for=config.origin,
+        setting_names=config._setting_names,  # noqa: SLF001 - private to users
+    )
     network.check(config.origin)
     return network
 

@@ -2,20 +2,19 @@
 
 An event has numbers, host names, tracking ids and public facts of certificates. It has no field of a type that could
 contain a secret (a token, a credential, a request).
-Modules that report events take an `emit` callable; `seic._listeners` calls the listeners.
+Events are dataclasses, so that web frameworks can serialize them. Modules that report events take an `emit` callable;
+`seic._listeners` calls the listeners.
 """
 
-from __future__ import annotations
-
+# Annotations are evaluated: pydantic resolves strings in the public module, which has not all of their names.
+import dataclasses
 import datetime as dt
 import logging
 from collections.abc import Callable
 from typing import ClassVar, TypeAlias
 
-import attrs
 
-
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
     """Base of all events."""
 
@@ -25,7 +24,7 @@ class Event:
     level: ClassVar[int] = 20
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TokenRefreshStarted(Event):
     """A token refresh started, shared by all callers; `refresh_id` numbers it, `ahead` says that nobody waits for it.
 
@@ -39,7 +38,7 @@ class TokenRefreshStarted(Event):
     ahead: bool
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TokenRefreshEnded(Event):
     """A token refresh ended, in the context in which it started.
 
@@ -57,7 +56,7 @@ class TokenRefreshEnded(Event):
     tracking_id: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TokenWaitStarted(Event):
     """A caller started to wait for a token refresh; the event is emitted in the caller's context."""
 
@@ -67,7 +66,7 @@ class TokenWaitStarted(Event):
     refresh_id: int
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TokenWaitEnded(Event):
     """The wait ended, with a token, an error or a cancellation; `took` is in seconds."""
 
@@ -78,7 +77,7 @@ class TokenWaitEnded(Event):
     took: float
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TokenRequested(Event):
     """One token request ended; a token refresh sends one or a few.
 
@@ -98,7 +97,7 @@ class TokenRequested(Event):
     tracking_id: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TokenAcquired(Event):
     """The endpoint returned a token. `expires_in` and `took` are in seconds; `ahead` marks an advisory refresh."""
 
@@ -110,7 +109,7 @@ class TokenAcquired(Event):
     tracking_id: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TokenNotBound(Event):
     """The provider binds tokens to the client's certificate (RFC 8705 §3), and this token is not bound.
 
@@ -123,7 +122,7 @@ class TokenNotBound(Event):
     tracking_id: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TokenRefused(Event):
     """The endpoint refused the request: credentials or grant."""
 
@@ -135,7 +134,7 @@ class TokenRefused(Event):
     tracking_id: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TokenEndpointDown(Event):
     """An attempt failed; `retry_in` is the pause before the next in seconds, `serving` whether a token is valid."""
 
@@ -148,7 +147,7 @@ class TokenEndpointDown(Event):
     tracking_id: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TokenEndpointRecovered(Event):
     """The endpoint answered again after `failures` failed attempts."""
 
@@ -158,7 +157,7 @@ class TokenEndpointRecovered(Event):
     tracking_id: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RequestRetried(Event):
     """An API request got a 401 about the token, and was sent again with a new token."""
 
@@ -167,7 +166,7 @@ class RequestRetried(Event):
     tracking_id: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RequestNotRetried(Event):
     """An API request got a 401, which was returned to the caller; `reason` says why."""
 
@@ -177,7 +176,7 @@ class RequestNotRetried(Event):
     tracking_id: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class StoreDegraded(Event):
     """The token store failed; that costs a token request and never fails an API request.
 
@@ -190,7 +189,7 @@ class StoreDegraded(Event):
     problem: str
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class StoreRecovered(Event):
     """The token store accepted a token that it had not accepted before."""
 
@@ -198,7 +197,7 @@ class StoreRecovered(Event):
     operation: str
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class CertificateExpiring(Event):
     """The client certificate expires soon."""
 
@@ -210,7 +209,7 @@ class CertificateExpiring(Event):
     days_left: float
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class CertificateRotated(Event):
     """A new certificate is in use; new connections present it."""
 
@@ -221,7 +220,7 @@ class CertificateRotated(Event):
     not_after: dt.datetime
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class CertificateRejected(Event):
     """New key material or authorities did not load, or their source did not answer; the last good ones stay in use."""
 
@@ -232,7 +231,7 @@ class CertificateRejected(Event):
     problem: str
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TrustStoreReloaded(Event):
     """The file of `ca=` has changed; new connections trust its `authorities` certificates."""
 
@@ -243,17 +242,21 @@ class TrustStoreReloaded(Event):
 
 Emit: TypeAlias = Callable[[Event], None]
 
-#: The logger of events.
+#: The logger of events. It has no NullHandler: without a configuration of the application, Python prints warnings and
+#: errors to stderr.
 LOGGER = logging.getLogger("seic")
-# Without a handler Python prints warnings to stderr until the application configures its logging.
-LOGGER.addHandler(logging.NullHandler())
 
 
 def log_event(event: Event) -> None:
-    """Write an event to the `seic` logger: one line, its name first."""
+    """Write an event to the `seic` logger: one line, its name first.
+
+    The record also has the fields as attributes, and `event` with the name, for structured logs.
+    """
     if LOGGER.isEnabledFor(event.level):
-        facts = " ".join(f"{field.name}={in_line(getattr(event, field.name))}" for field in attrs.fields(type(event)))
-        LOGGER.log(event.level, "%s: %s", event.name, facts)
+        fields = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
+        facts = " ".join(f"{name}={in_line(value)}" for name, value in fields.items())
+        extra = {name: value.isoformat() if isinstance(value, dt.datetime) else value for name, value in fields.items()}
+        LOGGER.log(event.level, "%s: %s", event.name, facts, extra={"event": event.name, **extra})
 
 
 def in_line(value: object) -> str:

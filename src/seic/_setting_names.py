@@ -26,6 +26,34 @@ NAMES = (
     *SECRETS,
     *PATHS,
 )
+#: The setting of each field that `Config` and its values validate.
+SETTING_OF_FIELD = {
+    "environment": "environment",
+    "client_id": "client_id",
+    "client_secret": "client_secret",
+    "grant.username": "username",
+    "grant.password": "password",
+    "ca": "ca",
+    "certificate": "certificate",
+    "hosts": "api_host",
+    "hosts.api": "api_host",
+    "hosts.mtls": "mtls_host",
+}
+#: By argument of `Config`: the words in messages, and the settings that a user of variables or a file sets instead.
+SETTINGS_OF_ARGUMENT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "hosts": {
+        "hosts=seic.Hosts(api=..., mtls=...)": ("api_host", "mtls_host"),
+        "hosts=seic.Hosts(api=...)": ("api_host",),
+        "hosts=seic.Hosts(mtls=...)": ("mtls_host",),
+    },
+    "certificate": {
+        "certificate=seic.ClientCertificate.load(...)": ("certificate",),
+        "certificate=...": ("certificate",),
+        "key=...": ("certificate_key",),
+        "password=...": ("certificate_password",),
+    },
+    "ca": {"ca=...": ("ca",)},
+}
 _VARIABLES = sorted((PROFILE, *(f"{PREFIX}{name.upper()}" for name in NAMES)))
 #: Variables that Kubernetes sets in each pod for a service named seic, or seic-something.
 _KUBERNETES_VARIABLE = re.compile(r"SEIC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
@@ -65,6 +93,18 @@ _ELSEWHERE = {
 def hint_for_unknown(setting: str) -> str | None:
     """Return what sets a setting that has no name here; None if that is not known."""
     return _ELSEWHERE.get(setting.lower()) or (_PASS_GRANT if _GRANT_NAME.search(setting) else None)
+
+
+def with_setting_names(text: str, names: Mapping[str, str]) -> str:
+    """Return a hint in the words of the user's own configuration.
+
+    Args:
+        text: The hint, which names arguments, such as `pass ca=...`.
+        names: The variable or key of each argument.
+    """
+    for argument, name in names.items():
+        text = text.replace(argument, name)
+    return text
 
 
 def refuse_unknown(environ: Mapping[str, str]) -> None:

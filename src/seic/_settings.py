@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 import attrs
 
 from seic._errors import CertificateError, ConfigurationError
+from seic._files import read_regular_file, read_toml
 from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts
 from seic._model.provider import Provider
@@ -19,7 +19,19 @@ from seic._model.secret import Unpicklable
 from seic._oauth.assertion_auth import ClientSecretJwt
 from seic._oauth.client_auth import ClientSecretBasic, ClientSecretPost, client_authentication_of
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
-from seic._setting_names import NAMES, PATHS, PATHS_OR_PEM, PREFIX, PROFILE, SECRETS, hint_for_unknown, refuse_unknown
+from seic._setting_names import (
+    NAMES,
+    PATHS,
+    PATHS_OR_PEM,
+    PREFIX,
+    PROFILE,
+    SECRETS,
+    SETTING_OF_FIELD,
+    SETTINGS_OF_ARGUMENT,
+    hint_for_unknown,
+    refuse_unknown,
+    with_setting_names,
+)
 from seic._tls.certificate import ClientCertificate
 from seic._tls.credential_files import given_as_text, is_material
 from seic._tls.reasons import Reason
@@ -29,6 +41,8 @@ _T = TypeVar("_T")
 
 _PROVIDERS = {"sei-gateway": SEI_GATEWAY, "sei-platform": SEI_PLATFORM, "oauth2": OAUTH2}
 _STORES: Mapping[str, Callable[[], TokenStore]] = {"memory": MemoryStore}
+#: The maximum size of a secret's file.
+_MAX_SECRET_BYTES = 64 * 1024
 #: The settings of which one is enough.
 _ALTERNATIVES = {
     "client_id": ("client_id",),
@@ -46,28 +60,6 @@ _REPLACES = {
     **{f"{secret}_file": (secret,) for secret in SECRETS},
     "certificate": ("certificate_key", "certificate_password", "certificate_password_file"),
     "environment": ("api_host", "mtls_host"),
-}
-#: The setting of each field that `Config` and its values validate.
-_SETTING_OF_FIELD = {
-    "environment": "environment",
-    "client_id": "client_id",
-    "client_secret": "client_secret",
-    "grant.username": "username",
-    "grant.password": "password",
-    "ca": "ca",
-    "hosts": "api_host",
-    "hosts.api": "api_host",
-    "hosts.mtls": "mtls_host",
-}
-#: Arguments in messages, and the settings that a user of variables or a file sets instead.
-_SETTINGS_OF_ARGUMENT = {
-    "hosts=seic.Hosts(api=..., mtls=...)": ("api_host", "mtls_host"),
-    "hosts=seic.Hosts(api=...)": ("api_host",),
-    "hosts=seic.Hosts(mtls=...)": ("mtls_host",),
-    "certificate=...": ("certificate",),
-    "key=...": ("certificate_key",),
-    "password=...": ("certificate_password",),
-    "ca=...": ("ca",),
 }
 
 
@@ -104,16 +96,10 @@ class ConfigArguments(Unpicklable):
             name = self.names.get(field)
             if name is None:
                 raise
-            text = f"{name}{_replace(error.message.removeprefix(field), self.remedies)}"
+            text = f"{name}{with_setting_names(error.message.removeprefix(field), self.remedies)}"
             if isinstance(error, CertificateError):
                 raise CertificateError(text, path=error.path, reason=error.reason, field=name) from None
             raise ConfigurationError(text, field=name) from None
-
-
-def _replace(text: str, words: Mapping[str, str]) -> str:
-    for word, replacement in words.items():
-        text = text.replace(word, replacement)
-    return text
 
 
 def read_environment(environ: Mapping[str, str], *, given: Mapping[str, Any] | None = None) -> ConfigArguments:
@@ -179,16 +165,15 @@ def _invalid_path(field: str) -> ConfigurationError:
 
 def _read_table(path: Path, profile: str, *, field: str) -> dict[str, _Value]:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = read_toml(path)
     except OSError as error:
         raise ConfigurationError(
             f"{field}: {path} cannot be read: {error.strerror}; it must contain a table [{profile}]", field=field
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        # The parser's own message quotes the line, which may be a secret.
-        raise ConfigurationError(f"{field}: {path} is not a valid TOML file in UTF-8", field=field) from None
     except ValueError:
         raise _invalid_path(field) from None
+    if document is None:
+        raise ConfigurationError(f"{field}: {path} is not TOML in UTF-8, or is nested too deeply", field=field)
     table = document.get(profile)
     if not isinstance(table, dict):
         names = ", ".join(sorted(name for name, value in document.items() if isinstance(value, dict))) or "none"
@@ -246,7 +231,7 @@ class _ArgumentReader:
             "store": self._store,
         }
         arguments = {name: read() for name, read in readers.items() if name not in self._given}
-        fields = {field: setting for field, setting in _SETTING_OF_FIELD.items() if self._reads(field)}
+        fields = {field: setting for field, setting in SETTING_OF_FIELD.items() if self._reads(field)}
         return ConfigArguments(
             {name: value for name, value in arguments.items() if value is not None},
             names={field: self._name_of(setting) for field, setting in fields.items()},
@@ -258,8 +243,10 @@ class _ArgumentReader:
 
     def _remedies(self) -> dict[str, str]:
         return {
-            argument: " and ".join(self._name_of(setting) for setting in settings)
-            for argument, settings in _SETTINGS_OF_ARGUMENT.items()
+            words: " and ".join(self._name_of(setting) for setting in settings)
+            for argument, places in SETTINGS_OF_ARGUMENT.items()
+            if argument not in self._given
+            for words, settings in places.items()
         }
 
     def _name_of(self, setting: str) -> str:
@@ -344,12 +331,12 @@ class _ArgumentReader:
         elif key is not None and error.path in (key, given_as_text("key")):
             setting = "certificate_key"
         name = self._name_of(setting)
-        text = f"{name}: {_replace(error.message, self._remedies())}"
+        text = f"{name}: {with_setting_names(error.message, self._remedies())}"
         return CertificateError(text, path=error.path, reason=error.reason, field=name)
 
     def _ca(self) -> str | bytes | None:
         ca = self._path_or_pem("ca")
-        return ca if ca is None or _is_path(ca) else ca.encode()
+        return ca if ca is None or _is_path(ca) else ca.encode(errors="replace")
 
     def _path_or_pem(self, setting: str) -> str | None:
         text = self._text(setting)
@@ -381,7 +368,7 @@ def _read_secret(file: _Value) -> str:
     try:
         # Editors and `kubectl create secret --from-file` add a line end, which is not part of the secret. Some editors
         # add a byte order mark.
-        text = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
+        text = read_regular_file(path, _MAX_SECRET_BYTES).decode("utf-8-sig").rstrip("\r\n")
     except OSError as error:
         # Any other text may be the secret itself, set by mistake.
         shown = path if _is_plausible(path, file.folder) else "the file that it names"

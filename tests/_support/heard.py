@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-
-import attrs
 
 import seic
 from seic.events import Event, TokenRefreshStarted
@@ -17,8 +16,8 @@ class Heard(list[Event]):
 
     def __call__(self, event: Event) -> None:
         """Take the next event."""
-        fields = {field.name for field in attrs.fields(type(event))}
-        self.append(attrs.evolve(event, took=0.0) if "took" in fields else event)  # type: ignore[call-arg]
+        fields = {field.name for field in dataclasses.fields(type(event))}
+        self.append(dataclasses.replace(event, took=0.0) if "took" in fields else event)  # type: ignore[call-arg]
 
     def of(self, *kinds: type[Event]) -> list[Event]:
         """Return the events of these kinds."""

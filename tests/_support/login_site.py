@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.cookies
+from collections.abc import Iterable
 from typing import Any
 
 import httpx
@@ -19,7 +20,6 @@ from tests._support.fakes.platform import CALLBACK, FakePlatform
 KEY = Fernet.generate_key()
 PAGE = {"Accept": "text/html"}
 SESSION = "__Host-seic-session"
-LOGIN = "__Host-seic-login"
 
 
 class Site:
@@ -71,6 +71,12 @@ class Site:
         """Log a user in, and return the response of the callback."""
         callback = self.platform.log_in(browser.get(path).headers["Location"], email=email)
         return browser.get(callback)  # type: ignore[return-value]  # the test client's own httpx
+
+
+def login_cookie(names: Iterable[str], name: str = "seic") -> str:
+    """Return the name of the cookie of the only login in progress."""
+    (found,) = (each for each in names if each.startswith(f"__Host-{name}-login-"))
+    return found
 
 
 def plant(browser: TestClient, cookies: dict[str, str]) -> None:

@@ -13,6 +13,7 @@ import attrs
 import httpx
 
 from seic.sandbox import Sandbox
+from tests._support.sandbox_client import api_client
 
 TOKEN = "/v2/oauth/token"
 AUTHORIZE = "/v2/oauth/authorize"
@@ -138,3 +139,16 @@ def info(client: httpx.Client, sandbox: Sandbox, token: str, **query: str) -> ht
     """Request the tokeninfo of a token."""
     params = {"client_id": sandbox.client_id, **query}
     return client.get(TOKEN_INFO, params=params, headers={"Authorization": f"Bearer {token}"})
+
+
+def log_in_at(sandbox: Sandbox, authorize_url: str) -> str:
+    """Log the account in without a browser, and return the address to which the browser is sent back."""
+    with api_client(sandbox) as client:
+        started = client.get(authorize_url)
+        assert started.status_code == 302, started.text
+        reply = client.get(started.headers["Location"])
+        fields = {name: html.unescape(value) for name, value in _HIDDEN.findall(reply.text)}
+        page = Page(client, reply, fields)
+        ended = page.submit(email=sandbox.email, password=sandbox.password)
+        assert ended.status_code in (302, 303), ended.text
+        return str(ended.headers["Location"])

@@ -17,23 +17,71 @@ _PAGE = (ROOT / _FILE).read_text(encoding="utf-8")
 _TEXT = " ".join(_PAGE.split())
 #: The tests of each promise, which is a heading of the page: files below `tests`.
 _TESTS = {
-    "One refresh for all callers": ["tokens/test_sharing", "tokens/test_source", "tokens/test_cancelling"],
-    "When a token is renewed": ["tokens/test_refresh_policy", "tokens/test_lifetimes", "tokens/test_renewing_ahead",
-                                "tokens/test_cache", "auth/test_use"],
-    "Timeouts": ["tokens/test_sending_deadlines", "test_deadlines"],
-    "Failures and pauses": ["tokens/test_backoff", "tokens/test_failing_endpoints", "tokens/test_remembered_failures",
-                            "tokens/test_ended_by_itself", "tokens/test_sending", "tokens/test_sending_failures",
-                            "tokens/test_replies", "tokens/test_confirmation"],
-    "401 responses": ["auth/test_rejections", "tokens/test_rejected_in_a_row"],
-    "Request bodies": ["auth/test_bodies", "api/test_replay"],
-    "Single use of refresh tokens and codes": ["tokens/test_spent_once", "tokens/test_renewal",
-                                               "tokens/test_lost_renewals", "tokens/test_renewal_from_stores"],
-    "Stores": ["tokens/test_keeping", "tokens/test_saving_again", "tokens/test_claims", "tokens/test_store"],
-    "Threads and event loops": ["tokens/test_threads", "tokens/test_dying_loops", "runtime/test_portal"],
-    "Forced renewal and revocation": ["tokens/test_revoking", "tokens/test_revocation_and_introspection"],
-    "Closing": ["tokens/test_closing", "auth/test_ready_clients"],
-    "API errors and retries": ["api/test_replies", "api/test_retry"],
-}  # fmt: skip
+    "One refresh for all callers": [
+        "tokens/test_one_refresh_for_all",
+        "tokens/test_token_source",
+        "tokens/test_cancelled_callers",
+    ],
+    "When a token is renewed": [
+        "tokens/test_refresh_policy",
+        "tokens/test_lifetimes",
+        "tokens/test_advisory_refresh",
+        "tokens/test_cache",
+        "auth/test_use",
+    ],
+    "Timeouts": [
+        "tokens/test_exchange_deadlines",
+        "test_deadlines",
+    ],
+    "Failures and pauses": [
+        "tokens/test_backoff",
+        "tokens/test_failing_endpoints",
+        "tokens/test_remembered_failures",
+        "tokens/test_libraries_cancellations",
+        "tokens/test_exchange",
+        "tokens/test_exchange_failures",
+        "tokens/test_replies",
+        "tokens/test_confirmation",
+    ],
+    "401 responses": [
+        "auth/test_rejections",
+        "tokens/test_rejected_tokens",
+    ],
+    "Request bodies": [
+        "auth/test_bodies",
+        "api/test_replay",
+    ],
+    "Single use of refresh tokens and codes": [
+        "tokens/test_single_use",
+        "tokens/test_refresh_tokens",
+        "tokens/test_lost_replies",
+        "tokens/test_stored_refresh_tokens",
+    ],
+    "Stores": [
+        "tokens/test_stores",
+        "tokens/test_unsaved_tokens",
+        "tokens/test_claims",
+        "tokens/test_memory_store",
+    ],
+    "Threads and event loops": [
+        "tokens/test_threads",
+        "tokens/test_loops_that_end",
+        "runtime/test_portal",
+        "runtime/test_crowds",
+    ],
+    "Forced renewal and revocation": [
+        "tokens/test_revocation_during_refresh",
+        "tokens/test_revocation_and_introspection",
+    ],
+    "Closing": [
+        "tokens/test_closing",
+        "auth/test_ready_clients",
+    ],
+    "API errors and retries": [
+        "api/test_replies",
+        "api/test_retry",
+    ],
+}
 
 
 def test_the_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:

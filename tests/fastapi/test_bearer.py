@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import httpx
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Security
 from fastapi.testclient import TestClient
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from starlette.requests import Request
@@ -154,6 +154,45 @@ def test_scopes_can_be_required(issuer: Issuer) -> None:
     assert reply.status_code == 403
     assert reply.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope", scope="read delete"'
     assert TestClient(app).get("/delete").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "missing"),
+    [
+        pytest.param("/plain", 200, None, id="no scopes"),
+        pytest.param("/read", 200, None, id="granted"),
+        pytest.param("/delete", 403, "delete", id="missing"),
+        pytest.param("/nested", 403, "read delete", id="of an outer dependency"),
+        pytest.param("/both", 403, "read delete", id="with requiring"),
+    ],
+)
+def test_scopes_of_security_are_required(path: str, status: int, missing: str | None, issuer: Issuer) -> None:
+    """`Security(bearer, scopes=[...])`, FastAPI's own way, also through a dependency between."""
+    bearer = bearer_of(issuer)
+    app = FastAPI()
+
+    async def subject(claims: Claims = Security(bearer, scopes=["read"])) -> str | None:  # noqa: B008
+        return claims.subject
+
+    async def handler() -> None: ...
+
+    dependencies = {
+        "/plain": Security(bearer),
+        "/read": Security(bearer, scopes=["read"]),
+        "/delete": Security(bearer, scopes=["delete"]),
+        "/nested": Security(subject, scopes=["delete"]),
+        "/both": Security(bearer.requiring("read"), scopes=["delete"]),
+    }
+    app.get(path, dependencies=[dependencies[path]])(handler)
+
+    browser = TestClient(app, headers={"Authorization": f"Bearer {issuer.token()}"})
+    reply = browser.get(path)
+    assert reply.status_code == status
+    if missing is not None:
+        challenge = reply.headers["WWW-Authenticate"]
+        assert challenge.startswith('Bearer error="insufficient_scope", scope="')
+        assert set(challenge.split('"')[3].split()) == set(missing.split())
+    assert TestClient(app).get(path).status_code == 401
 
 
 _ISSUER = Issuer()

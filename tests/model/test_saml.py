@@ -151,7 +151,7 @@ def test_a_document_has_a_limit(over: int, tmp_path: Path) -> None:
     path.write_bytes(document)
     for source in (document, path):
         if over:
-            with pytest.raises(ConfigurationError, match="longer than"):
+            with pytest.raises(ConfigurationError, match=r"l(ong|arg)er than"):
                 _encode(source)
         else:
             assert _encode(source)

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+import seic
 from seic import ConfigurationError, Origin
 from seic._network.proxies import Network, show_proxy
 from tests._support.reports import report
@@ -86,10 +87,31 @@ def test_the_environment_names_the_proxy(
         ("[::1]:8444", "[::1]:8443", False),
         ("fd00::/8", "[fd00::1]", True),
         ("example", "10.1.2.3", False),
+        ("https://api.example", "api.example", True),
+        ("https://api.example/", "api.example:8443", True),
+        ("https://user@api.example:443/x", "api.example", True),
+        ("https://api.example:8443", "api.example", False),
+        ("http://api.example", "api.example", False),
+        ("all://api.example", "api.example", True),
+        ("https://example", "api.example", False),
+        ("https://*.example", "api.example", True),
+        ("https://", "api.example", True),
+        ("all://*", "api.example", True),
+        ("https://10.1.2.3", "10.1.2.3", True),
+        ("https://[::1]:8443/", "[::1]:8443", True),
+        ("localhost 127.0.0.1 api.example", "api.example", True),
+        ("localhost\tapi.example\n", "api.example", True),
+        ("localhost 127.0.0.1", "api.example", False),
+        ("api.example.", "api.example", True),
+        (".example.", "api.example", True),
+        ("api.example", "api.example.", True),
+        ("bücher.example", "xn--bcher-kva.example", True),
+        (".", "api.example", False),
+        ("*.", "api.example", False),
     ],
 )
 def test_no_proxy_exempts(no_proxy: str, host: str, exempt: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Domains with their subdomains, addresses, networks, each with an optional port."""
+    """Domains with their subdomains, addresses, networks, each with an optional port; URLs as httpx, blanks as curl."""
     monkeypatch.setenv("HTTPS_PROXY", _PROXY)
     monkeypatch.setenv("NO_PROXY", no_proxy)
 
@@ -126,6 +148,65 @@ def test_a_malformed_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert caught.value.field == "HTTPS_PROXY"
     assert _SECRET not in report(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("socks://127.0.0.1:7890/", "the scheme socks:// is not supported; write socks5h://"),
+        ("SOCKS4://127.0.0.1:7890/", "the scheme socks4:// is not supported"),
+        (f"{_SECRET}://127.0.0.1:7890/", "the scheme of the URL must be http, https, socks5 or socks5h"),
+        ("http://", "must be a URL such as"),
+    ],
+)
+def test_a_proxy_of_another_scheme_says_what_is_wrong(value: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Desktops set `ALL_PROXY=socks://`; the same words are for the setting. Only known schemes are quoted."""
+    monkeypatch.setenv("ALL_PROXY", value)
+    for refused in (lambda: network().choose_proxy(origin("api.example")), lambda: network(proxy=value)):
+        with pytest.raises(ConfigurationError) as caught:
+            refused()
+        assert words in str(caught.value)
+        assert _SECRET not in str(caught.value)
+
+
+_ENVIRONMENT_PROXY = f"http://user:{_SECRET}@proxy.example:3128"
+
+
+@pytest.mark.parametrize(
+    ("variables", "proxy", "shown", "told"),
+    [
+        ({}, None, "proxy=None,", None),
+        ({"HTTPS_PROXY": _ENVIRONMENT_PROXY}, None, "proxy=http://proxy.example:3128 (HTTPS_PROXY)", "through the"),
+        ({"ALL_PROXY": _PROXY}, None, "proxy=http://proxy.example:3128 (ALL_PROXY)", "through the proxy http://proxy"),
+        ({"HTTPS_PROXY": _PROXY, "NO_PROXY": "api.seic.com"}, None, "proxy=None (NO_PROXY)", None),
+        (
+            {"HTTPS_PROXY": _PROXY},
+            "http://other.example:1",
+            "proxy='http://other.example:1'",
+            "through the proxy http:/",
+        ),
+        ({"ALL_PROXY": "socks://proxy:1"}, None, "ALL_PROXY: the scheme socks:// is not", "unusable proxy: ALL_PROXY"),
+    ],
+    ids=["none", "https", "all", "exempt", "configured", "unusable"],
+)
+def test_the_proxy_in_force_is_shown(
+    variables: dict[str, str], proxy: str | None, shown: str, told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the variable that it comes from, without credentials; the clients show it too."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    config = seic.Config(
+        provider=seic.SEI_GATEWAY,
+        client_id="k",
+        client_secret="s",
+        grant=seic.ClientCredentials(username="u", password="p"),
+        proxy=proxy,
+    )
+
+    assert shown in repr(config.network)
+    seen = repr(seic.OAuth2Auth(config))
+    assert told in seen if told else "proxy" not in seen
+    assert _SECRET not in repr(config.network) + seen
 
 
 def test_a_local_address_contradicts_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,12 @@ def test_a_login_that_says_less() -> None:
     assert _query(login).keys() == {"tenant", "response_type", "client_id", "state"}
 
 
+def test_a_login_longer_than_a_url_may_be() -> None:
+    """Expect an error of seic: httpx limits URLs to 64 KiB."""
+    with pytest.raises(ConfigurationError, match=r"provider\.authorize_url: .* longer than 64 KiB"):
+        _begin(OAUTH2, redirect_uri=f"https://app.example/{'x' * 65536}")
+
+
 def test_other_sessions_end_only_when_asked() -> None:
     """Expect the platform's parameter only if it is requested."""
     assert _query(_begin(SEI_PLATFORM, end_other_sessions=True))["endOtherSessions"] == ["true"]

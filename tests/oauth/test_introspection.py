@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -98,8 +99,8 @@ def test_the_platforms_reply() -> None:
         tracking_id="id-1",
     )
     assert info.extra == {"redirect_url": "https://www.redirect.example"}
-    assert "abc" not in repr(attrs.asdict(info))
-    assert "xyz" not in repr(attrs.asdict(info))
+    assert "abc" not in repr(dataclasses.asdict(info))
+    assert "xyz" not in repr(dataclasses.asdict(info))
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,7 @@ def test_another_issuer(said: object) -> None:
         pytest.param("token_endpoint", "https://LOCALHOST/token", id="this machine in capitals"),
         pytest.param("token_endpoint", "https://x.localhost/token", id="below this machine"),
         pytest.param("token_endpoint", "https://169.254.169.254/latest", id="a cloud's own"),
+        pytest.param("token_endpoint", f"https://idp.example/{'x' * 65500}", id="too long"),
         pytest.param("revocation_endpoint", "http://idp.example/revoke", id="revocation"),
         pytest.param("introspection_endpoint", ["https://idp.example"], id="introspection"),
         pytest.param("mtls_endpoint_aliases", "https://idp.example", id="aliases"),
@@ -248,6 +249,78 @@ def test_a_member_that_cannot_be_meant(member: str, value: object) -> None:
         read({**DOCUMENT, member: value})
     assert member in caught.value.problem
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "[64:ff9b::127.0.0.1]",
+        "[64:ff9b::10.1.2.3]",
+        "[64:ff9b:1::1]",
+        "[2002:7f00:1::]",
+        "[2002:a9fe:a9fe::1]",
+        "[::127.0.0.1]",
+        "[::ffff:0:127.0.0.1]",
+        "[2001:0:4136:e378:8000:63bf:3fff:fdd2]",
+        "[2606:4700::5efe:127.0.0.1]",
+        "[2606:4700::200:5efe:10.0.0.1]",
+        "[fec0::1]",
+        "[ff0e::1]",
+        "[fd00:ec2::254]",
+        "[5f00::1]",
+        "192.0.0.192",
+        "168.63.129.16",
+        "192.88.99.1",
+        "100.64.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "0.0.0.0",  # noqa: S104 - a host to refuse, not to bind
+        "127.0.0.1.",
+        "localhost.localdomain",
+        "ip6-loopback",
+    ],
+)
+def test_a_private_address_in_disguise(host: str) -> None:
+    """Metadata of a public issuer must not name one, in any endpoint; metadata of a private issuer may."""
+    for document in (
+        {**DOCUMENT, "token_endpoint": f"https://{host}/token"},
+        {**DOCUMENT, "mtls_endpoint_aliases": {"token_endpoint": f"https://{host}/token"}},
+    ):
+        with pytest.raises(InvalidTokenResponse, match="is not a public address, but the issuer has one"):
+            read(document)
+
+    inside = {"issuer": "https://10.0.0.1", "token_endpoint": f"https://{host}/token"}
+    assert read(inside, issuer="https://10.0.0.1").token_url == f"https://{host}/token"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "8.8.8.8",
+        "[2606:4700::1]",
+        "[64:ff9b::8.8.8.8]",
+        "[2002:808:808::1]",
+        "[::ffff:8.8.8.8]",
+        "192.0.1.1",
+        "a.local",
+    ],
+)
+def test_a_public_address_in_another_notation(host: str) -> None:
+    """It may be named: NAT64 and 6to4 carry public addresses, too."""
+    assert read({**DOCUMENT, "token_endpoint": f"https://{host}/token"}).token_url == f"https://{host}/token"
+
+
+@pytest.mark.parametrize("length", [16500, 65500, 65536, 70000])
+def test_an_issuer_of_64_kib(length: int) -> None:
+    """Expect an error of seic, not of httpx, whose URLs have a limit of 64 KiB; so for a provider's own URLs."""
+    url = f"https://idp.example/{'x' * length}"
+    for refused in (
+        functools.partial(discover_sync, url, transport=httpx.MockTransport(lambda _: httpx.Response(404))),
+        functools.partial(Provider, token_url=url),
+        functools.partial(Provider, token_url="/token", revocation_url=url[len("https://idp.example") :]),
+    ):
+        with pytest.raises(ConfigurationError, match="must not be longer than 16384 characters"):
+            refused()
 
 
 _HERE = ["http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9"]

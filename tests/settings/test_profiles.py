@@ -101,7 +101,7 @@ def test_variables_take_precedence_over_the_profile(tmp_path: Path) -> None:
         ("[p]\nclient_id = 7", "p.client_id", "must be a non-empty string"),
         ("[p]\nclient_id = ''", "p.client_id", "must be a non-empty string"),
         ("[p]\nclient_secret = {}", "p.client_secret", "must be a non-empty string"),
-        ("[p]\nclient_secret = 'x", "SEIC_PROFILE", "is not a valid TOML file"),
+        ("[p]\nclient_secret = 'x", "SEIC_PROFILE", "is not TOML in UTF-8"),
         ("[p]\nenvironment = 'staging'\nclient_id = 'x'", "p.environment", "'staging'"),
         ("[p]\npassword = 'x'\npassword_file = 'y'\nclient_id = 'x'", "p.password_file", "p.password is also set"),
         ("[p]\nclient_id = 'x'", "SEIC_USERNAME", "service account"),

@@ -18,6 +18,7 @@ from seic import (
     ConfigurationError,
     Hosts,
     MemoryStore,
+    SeicError,
 )
 from tests._support.identities import authority, certificate
 from tests._support.reports import report
@@ -190,3 +191,25 @@ def test_an_error_contains_no_secret(tmp_path: Path, variables: dict[str, str]) 
     for secret in (SECRET, PASSWORD, PASSPHRASE, *lines, base64.b64encode(KEY.encode()).decode()[:60]):
         assert secret not in written
         assert secret.encode() not in pickled
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\udcff",
+        "/folder/\udcff.pem",
+        "-----BEGIN CERTIFICATE-----\udcff\n-----END CERTIFICATE-----",
+        "-----BEGIN CERTIFICATE-----\ud800",
+        "M" * 50 + "\udcff",
+    ],
+)
+@pytest.mark.parametrize(
+    "name", ["SEIC_CA", "SEIC_CERTIFICATE", "SEIC_PASSWORD_FILE", "SEIC_CLIENT_SECRET", "SEIC_PROFILE"]
+)
+def test_a_byte_that_is_no_utf_8_is_an_error(name: str, text: str) -> None:
+    """Python has such a byte of a variable as half of a surrogate pair; the error can still be printed."""
+    environ = {variable: value for variable, value in GATEWAY.items() if f"{variable}_FILE" != name}
+    with pytest.raises(SeicError) as caught:
+        Config.from_env({**environ, name: text})
+    assert str(caught.value).encode()
+    assert name in str(caught.value) or "client_secret" in str(caught.value)

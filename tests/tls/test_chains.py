@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from seic import ClientCertificate, Reason
-from tests._support.pki import DAY, NOW, Minted, authority, mint
+from seic import CertificateError, CertificateWarning, ClientCertificate, Reason, create_ssl_context
+from tests._support.pkcs12 import store_of
+from tests._support.pki import DAY, NOW, PASSPHRASE, Minted, authority, mint, server
+from tests._support.tls_servers import TlsServer, call
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
@@ -58,10 +61,104 @@ def test_of_several_certificates_for_one_key_the_one_that_serves_longest_is_ours
         certificate = ClientCertificate.load(b"".join(one.pem for one in order) + ours.key_pem)
 
         assert certificate.leaf.der == ours.der
-        warned = [one for one in certificate.check(ours.certificate.not_valid_before_utc) if "same key" in str(one)]
-        assert [one.reason for one in warned] == [Reason.SEVERAL_CERTIFICATES]
-        assert f"it holds {len(held)} certificates for the same key" in str(warned[0])
+        warned = [
+            one
+            for one in certificate.check(ours.certificate.not_valid_before_utc)
+            if one.reason == Reason.SEVERAL_CERTIFICATES
+        ]
+        assert len(warned) == 1
+        assert f"it holds {len(held)} certificates with their keys" in str(warned[0])
         assert "remove the others" in str(warned[0])
+
+
+OLD_KEY, NEW_KEY, NEWEST_KEY = (
+    mint(issuer=authority(), not_before=NOW + begin * DAY, not_after=NOW + end * DAY, number=number, key=key)
+    for number, key, begin, end in ((20, "rsa", -400, -1), (21, "ec", -1, 300), (22, "rsa", 1, 800))
+)
+
+
+@pytest.mark.parametrize(
+    ("held", "ours"),
+    [
+        pytest.param((OLD_KEY, NEW_KEY), NEW_KEY, id="expired and renewed"),
+        pytest.param((NEW_KEY, NEWEST_KEY), NEW_KEY, id="the renewed one not yet valid"),
+        pytest.param((OLD_KEY, NEWEST_KEY), NEWEST_KEY, id="none valid"),
+        pytest.param((OLD_KEY, NEW_KEY, NEWEST_KEY), NEW_KEY, id="all"),
+    ],
+)
+@pytest.mark.parametrize("form", ["pairs", "separate", "encrypted", "PKCS#12"])
+def test_of_several_pairs_the_valid_one_that_ends_last_is_ours(
+    form: str, held: tuple[Minted, ...], ours: Minted
+) -> None:
+    """A renewal has another key. The warning names the rest."""
+    for order in (held, held[::-1]):
+        if form == "PKCS#12":
+            certificate = ClientCertificate.load(store_of(*order), password=PASSPHRASE)
+        elif form == "pairs":
+            certificate = ClientCertificate.load(b"".join(one.pair for one in order))
+        else:
+            password = PASSPHRASE if form == "encrypted" else None
+            keys = b"".join(one.key_bytes(password=password) for one in order)
+            pem = b"".join(one.pem for one in order[::-1])
+            certificate = ClientCertificate.load(pem, key=keys, password=password)
+
+        assert certificate.leaf.der == ours.der
+        assert certificate.reveal_key() == ours.key_bytes(encoding=Encoding.DER)
+        (warned,) = certificate.check(ours.certificate.not_valid_before_utc)
+        assert warned.reason == Reason.SEVERAL_CERTIFICATES
+        assert f"it holds {len(held)} certificates with their keys" in str(warned)
+        for one in held:
+            assert str(one.certificate.not_valid_after_utc.date()) in str(warned)
+
+
+def test_the_pair_that_is_chosen_is_presented(root: Minted) -> None:
+    """The server of a real handshake sees the renewed certificate."""
+    certificate = ClientCertificate.load(OLD_KEY.pair + NEW_KEY.pair)
+    with pytest.warns(CertificateWarning, match="remove the others"):
+        context = create_ssl_context(certificate=certificate, ca=root.pem)
+    with TlsServer(server(root), trusts=root) as peer:
+        assert call(context, peer.port).endswith(b"ok")
+    assert peer.peers == [NEW_KEY.der]
+
+
+@pytest.mark.parametrize("same_key", [True, False])
+def test_pairs_of_several_subjects_are_an_error(same_key: bool) -> None:
+    """Which account is meant is not known, whatever the dates; the error names them."""
+    other = mint("other-user", issuer=authority(), number=21 if same_key else 20, not_after=NOW + 900 * DAY)
+    with pytest.raises(CertificateError) as caught:
+        ClientCertificate.load(NEW_KEY.pair + other.pair)
+    assert caught.value.reason == Reason.SEVERAL_CERTIFICATES
+    assert "CN=svc-user (to " in str(caught.value)
+    assert "CN=other-user (to " in str(caught.value)
+
+
+def test_pairs_that_are_not_of_clients_are_no_choice(root: Minted) -> None:
+    """An authority's or a server's pair in the same file is left alone, although it ends later."""
+    host = server(root, number=74, not_after=NOW + 900 * DAY)
+    certificate = ClientCertificate.load(root.pair + host.pair + NEW_KEY.pair)
+    assert certificate.leaf.der == NEW_KEY.der
+
+
+def test_a_further_key_that_cannot_be_read_is_a_warning() -> None:
+    """The pair that can be read is used."""
+    sealed = OLD_KEY.pem + OLD_KEY.key_bytes(password="another")
+    certificate = ClientCertificate.load(sealed + NEW_KEY.pair, password=PASSPHRASE)
+    assert certificate.leaf.der == NEW_KEY.der
+    assert "a key that cannot be read: the certificate given as bytes: the passphrase does not" in str(
+        certificate.check(NOW)[0]
+    )
+
+
+def test_of_two_intermediates_with_one_key_the_valid_one_is_sent(root: Minted) -> None:
+    """An intermediate is renewed with its key, too."""
+    old, new = (
+        mint("Between", issuer=root, ca=True, number=71, not_before=NOW - 400 * DAY, not_after=NOW + end * DAY)
+        for end in (-1, 300)
+    )
+    minted = mint(issuer=old)
+    for order in (old.pem + new.pem, new.pem + old.pem):
+        certificate = ClientCertificate.load(minted.pair + order)
+        assert [link.der for link in certificate.chain] == [new.der]
 
 
 def test_the_same_certificate_twice_is_no_second_one(client: Minted) -> None:

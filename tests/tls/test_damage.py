@@ -97,7 +97,7 @@ ROWS: dict[str, Row] = {
         None,
         Reason.UNKNOWN_FORMAT,
         "c.pem",
-        ["the certificate in it is damaged"],
+        ["the certificate in line 1 is damaged"],
     ),
     "garbage": (
         lambda m: b"hello",
@@ -125,22 +125,6 @@ ROWS: dict[str, Row] = {
         ["PEM"],
     ),
     "huge": (lambda m: b"x" * (10 * 2**20 + 1), lambda m: None, None, Reason.UNKNOWN_FORMAT, "c.pem", ["10 MiB"]),
-    "damaged-name": (
-        lambda m: _pem("CERTIFICATE", m.der.replace(b"\x0c\x08svc-user", b"\x0b\x08svc-user")),
-        lambda m: m.key_pem,
-        None,
-        Reason.UNKNOWN_FORMAT,
-        "c.pem",
-        ["a certificate in it is damaged"],
-    ),
-    "unknown-version": (
-        lambda m: m.der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x63"),
-        lambda m: m.key_pem,
-        None,
-        Reason.UNKNOWN_FORMAT,
-        "c.pem",
-        ["neither PEM, DER"],
-    ),
     "damaged-key": (
         lambda m: m.pem,
         lambda m: _damage(m.key_pem),

@@ -9,13 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from seic._errors import TokenEndpointUnavailable
-from seic._event_types import Event, StoreDegraded
-from seic._model.grant_parameters import Grant
-from seic._model.grants import AuthorizationCode, ClientCredentials
+from seic import AuthorizationCode, ClientCredentials, Grant, MemoryStore, TokenEndpointUnavailable
 from seic._tokens.single_use import SingleUseMemory
 from seic._tokens.source import CachingTokenSource
-from seic._tokens.store import MemoryStore
+from seic.events import Event, StoreDegraded
 from tests._support.clocks import FakeClock
 from tests._support.fakes.provider import FakeProvider
 from tests._support.fakes.server import PATIENCE

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from seic import TokenError
-from seic._event_types import TokenWaitStarted
+from seic.events import TokenWaitStarted
 from tests._support.clocks import FakeClock
 from tests._support.fakes.gate import Gate
 from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint

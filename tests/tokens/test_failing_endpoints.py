@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from seic import TokenEndpointUnavailable, TokenRequestRefused
-from seic._event_types import (
+from seic.events import (
     Event,
     TokenAcquired,
     TokenEndpointDown,

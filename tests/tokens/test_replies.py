@@ -18,11 +18,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from seic._errors import InvalidTokenResponse, TokenEndpointUnavailable
-from seic._model.grants import ClientCredentials
-from seic._model.token import Token
+from seic import OAUTH2, ClientCredentials, InvalidTokenResponse, Token, TokenEndpointUnavailable
 from seic._oauth.messages import MAX_REPLY_BYTES
-from seic._oauth.providers import OAUTH2
 from seic._portal import run
 from seic._tokens.clock import SYSTEM_CLOCK
 from seic._tokens.endpoint import TokenEndpoint

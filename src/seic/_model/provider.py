@@ -34,12 +34,19 @@ class ClientAuthentication(Protocol):
         ...
 
 
+#: The longest URL of an endpoint, in characters: more than servers take. httpx's limit is 64 KiB, so a host and
+#: parameters can be added.
+MAX_URL_LENGTH = 16 * 1024
+
+
 def _is_path_or_url(provider: Provider, attribute: attrs.Attribute[Any], value: object) -> None:
     if value is not None or attribute.default is not None:
         _check_url(f"provider.{attribute.name}", value)
 
 
 def _check_url(field: str, value: object) -> None:
+    if isinstance(value, str) and len(value) > MAX_URL_LENGTH:
+        raise ConfigurationError(f"{field}: must not be longer than {MAX_URL_LENGTH} characters", field=field)
     # After two slashes comes a host (RFC 3986 §4.2).
     if isinstance(value, str) and value.startswith("/") and not value.startswith("//"):
         return

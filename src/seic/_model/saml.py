@@ -16,6 +16,7 @@ from typing import TypeAlias
 from xml.parsers import expat
 
 from seic._errors import ConfigurationError
+from seic._files import read_regular_file
 
 #: The document itself, the path of a file that holds it, or a callable that returns it.
 Document: TypeAlias = bytes | str | os.PathLike[str] | Callable[[], bytes | str]
@@ -113,8 +114,7 @@ def _content(source: Document, field: str) -> bytes:
     problem = "not a path"
     with contextlib.suppress(ValueError):
         try:
-            with Path(source).open("rb") as file:
-                return file.read(MAX_DOCUMENT_BYTES + 1)
+            return read_regular_file(Path(source), MAX_DOCUMENT_BYTES)
         except OSError as error:
             problem = error.strerror or type(error).__name__
     # Without the path: it may be a damaged document that was passed as a string.

@@ -1,15 +1,15 @@
 """`TokenInfo`: a provider's description of a token."""
 
-from __future__ import annotations
-
+# Annotations are evaluated: pydantic resolves strings in the public module, which has not all of their names.
+import dataclasses
 from collections.abc import Mapping
 
-import attrs
 
-
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TokenInfo:
     """A token as its provider describes it (the platform's tokeninfo, RFC 7662 §2.2); it contains no secret.
+
+    A dataclass, so that web frameworks can serialize it.
 
     Args:
         active: Whether the token is valid.
@@ -35,4 +35,4 @@ class TokenInfo:
     status: str | None = None
     refresh_expires_in: float | None = None
     tracking_id: str | None = None
-    extra: Mapping[str, object] = attrs.field(factory=dict, repr=False, eq=False)
+    extra: Mapping[str, object] = dataclasses.field(default_factory=dict, repr=False, compare=False)

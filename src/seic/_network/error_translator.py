@@ -12,7 +12,7 @@ from collections.abc import Collection
 import attrs
 import httpx
 
-from seic._errors import CertificateError, TokenEndpointUnavailable
+from seic._errors import CertificateError, SeicError, TokenEndpointUnavailable
 from seic._identity import Credential
 from seic._model.hosts import Origin
 from seic._network.connect_errors import explain_connect_error
@@ -20,6 +20,7 @@ from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_frames import free_of_secrets
 from seic._network.proxies import Network
 from seic._oauth.redact import sanitize, secrets_in
+from seic._setting_names import with_setting_names
 from seic._tls.diagnose import HandshakeContext, HandshakeFailure, Stage, explain_close, explain_failure, explain_reply
 
 #: Exceptions of a broken connection: those of httpx, and an alert under TLS 1.3, which anyio passes through.
@@ -120,6 +121,13 @@ class ErrorTranslator(abc.ABC):
             return None
         return self._refused(explanation, self._text(explanation), request)
 
+    def of_credential(self, error: SeicError) -> SeicError:
+        """Return the error to raise for a certificate or authorities that cannot be used."""
+        failure = error.fresh()
+        failure.message = with_setting_names(error.message, self.network.setting_names)
+        failure.args = (failure.message,)
+        return failure
+
     def _explain(
         self,
         error: Exception,
@@ -149,7 +157,8 @@ class ErrorTranslator(abc.ABC):
 
     def _text(self, explanation: HandshakeFailure) -> str:
         through = self.network.describe(self.origin)
-        return f"{explanation.text} ({through})" if through else explanation.text
+        text = with_setting_names(explanation.text, self.network.setting_names)
+        return f"{text} ({through})" if through else text
 
     def _unreached(self, error: Exception, request: httpx.Request, trace: ConnectionTrace) -> str | None:
         through = self.network.describe(self.origin)

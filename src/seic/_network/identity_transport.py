@@ -132,7 +132,7 @@ class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx
         loading = self._loading.join(lambda: start_thread(lambda: self._use(self._identity.current())))
         await loading.wait()
         if isinstance(error := loading.exception(), SeicError):
-            raise error.fresh() from error.__cause__
+            raise self._errors.of_credential(error) from error.__cause__
         return loading.result()
 
     async def _is_renewed(self, credential: Credential) -> bool:
@@ -150,7 +150,7 @@ class IdentityTransport(_IdentityTransport[httpx.HTTPTransport], httpx.BaseTrans
         """Send the request; raises as `AsyncIdentityTransport.handle_async_request` does."""
         credential = self._credential
         if credential is None or credential.generation != self._identity.generation:
-            credential = self._use(self._identity.current())
+            credential = self._renew()
         try:
             return self._send(request, credential)
         except CertificateError:
@@ -158,7 +158,14 @@ class IdentityTransport(_IdentityTransport[httpx.HTTPTransport], httpx.BaseTrans
             self._identity.check_for_update(urgent=True)
             if self._identity.generation == credential.generation or not _is_repeatable(request):
                 raise
-        return self._send(request, self._use(self._identity.current()))
+        return self._send(request, self._renew())
+
+    def _renew(self) -> Credential:
+        try:
+            return self._use(self._identity.current())
+        except SeicError as error:
+            failure = self._errors.of_credential(error)
+        raise failure from failure.__cause__
 
     def close(self) -> None:
         """Close the connections."""

@@ -6,8 +6,8 @@ httpx ignores the proxies of the environment if it is given a transport, as seic
 from __future__ import annotations
 
 import base64
-import ipaddress
 import ssl
+from collections.abc import Mapping
 from typing import Any, TypeAlias, TypeVar
 from urllib.request import getproxies_environment
 
@@ -17,6 +17,7 @@ import httpx
 from seic._errors import ConfigurationError
 from seic._model.hosts import Origin
 from seic._model.secret import HIDDEN, Unpicklable, strip_frames
+from seic._network.no_proxy import is_address, is_exempt
 from seic._oauth.redact import secrets_of
 from seic._tls.context import shared_context
 
@@ -26,6 +27,10 @@ ProxyLike: TypeAlias = str | httpx.URL | httpx.Proxy
 _Transport = TypeVar("_Transport", httpx.AsyncHTTPTransport, httpx.HTTPTransport)
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
+# The variable that exempts an origin from the proxy.
+_EXEMPT = "NO_PROXY"
+# Desktops and VPN programs set the first; it does not tell the version of SOCKS.
+_OTHER_SOCKS = ("socks", "socks4", "socks4a")
 
 
 def show_proxy(proxy: ProxyLike | None) -> str:
@@ -36,22 +41,37 @@ def show_proxy(proxy: ProxyLike | None) -> str:
     return repr(_place(parsed))
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Network(Unpicklable):
     """The network settings of token requests and API calls.
+
+    The repr shows the proxy that is in force for `shown_for` now, and the variable that it comes from.
 
     Args:
         proxy: The proxy for all requests; None for those of the environment.
         local_address: The local address of connections; None for the system's choice.
         trust_env: Whether `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` apply.
+        shown_for: The origin that the repr is about; None for none.
+        setting_names: The variables or keys that the user sets, by the argument that hints about a failed connection
+            name, such as `ca=...`.
     """
 
-    proxy: httpx.Proxy | None = attrs.field(default=None, repr=show_proxy)
+    proxy: httpx.Proxy | None = None
     local_address: str | None = None
     trust_env: bool = True
+    shown_for: Origin | None = None
+    setting_names: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
     @classmethod
-    def of(cls, *, proxy: ProxyLike | None, local_address: str | None, trust_env: bool) -> Network:
+    def of(
+        cls,
+        *,
+        proxy: ProxyLike | None,
+        local_address: str | None,
+        trust_env: bool,
+        shown_for: Origin | None = None,
+        setting_names: Mapping[str, str] | None = None,
+    ) -> Network:
         """Validate a user's settings.
 
         Raises:
@@ -59,8 +79,8 @@ class Network(Unpicklable):
         """
         parsed = None if proxy is None else _parse_proxy(proxy)
         if proxy is not None and parsed is None:
-            raise _malformed("proxy")
-        if local_address is not None and not (isinstance(local_address, str) and _is_address(local_address)):
+            raise _malformed("proxy", proxy)
+        if local_address is not None and not (isinstance(local_address, str) and is_address(local_address)):
             raise ConfigurationError(
                 "local_address: must be an IP address of this machine, such as '192.0.2.10'", field="local_address"
             )
@@ -70,7 +90,13 @@ class Network(Unpicklable):
                 "one of them",
                 field="local_address",
             )
-        return cls(proxy=parsed, local_address=local_address, trust_env=trust_env)
+        return cls(
+            proxy=parsed,
+            local_address=local_address,
+            trust_env=trust_env,
+            shown_for=shown_for,
+            setting_names=setting_names or {},
+        )
 
     def check(self, origin: Origin) -> None:
         """Refuse an http origin with a configured proxy, which could read the credentials.
@@ -95,16 +121,14 @@ class Network(Unpicklable):
             ConfigurationError: It cannot be used; `field` is the setting or the variable.
         """
         self.check(origin)
-        if self.proxy is not None or not self.trust_env or origin.scheme != "https":
+        if self.proxy is not None:
             return self.proxy
-        variables = getproxies_environment()
-        name = next((name for name in ("https", "all") if variables.get(name)), None)
-        if name is None or _is_exempt(origin, variables.get("no", "")):
+        variable, value = self._variable(origin)
+        if not value or variable == _EXEMPT:
             return None
-        variable, value = f"{name.upper()}_PROXY", variables[name]
         proxy = _parse_proxy(value if "://" in value else f"http://{value}")
         if proxy is None:
-            raise _malformed(variable)
+            raise _malformed(variable, value)
         if self.local_address is not None:
             raise ConfigurationError(
                 f"local_address: {variable} sets a proxy, so the provider sees the proxy's address instead; "
@@ -113,9 +137,42 @@ class Network(Unpicklable):
             )
         return proxy
 
-    def describe(self, origin: Origin) -> str:
-        """Return a phrase about the proxy for the message of a failed connection; empty without a proxy."""
-        proxy = self.choose_proxy(origin)
+    def _variable(self, origin: Origin) -> tuple[str, str]:
+        """Return the variable that decides and its value; two empty strings if none does."""
+        if not self.trust_env or origin.scheme != "https":
+            return "", ""
+        variables = getproxies_environment()
+        name = next((name for name in ("https", "all") if variables.get(name)), None)
+        if name is None:
+            return "", ""
+        if is_exempt(origin, exempt := variables.get("no", "")):
+            return _EXEMPT, exempt
+        return f"{name.upper()}_PROXY", variables[name]
+
+    def __repr__(self) -> str:
+        proxy, origin = show_proxy(self.proxy), self.shown_for
+        if self.proxy is None and origin is not None:
+            variable, _ = self._variable(origin)
+            through = self.describe(origin, errors=False).removeprefix("through the proxy ")
+            proxy = f"{through or None} ({variable})" if variable else "None"
+        return f"Network(proxy={proxy}, local_address={self.local_address!r}, trust_env={self.trust_env!r})"
+
+    def describe(self, origin: Origin, *, errors: bool = True) -> str:
+        """Return a phrase about the proxy for a message or a repr; empty without a proxy.
+
+        Args:
+            origin: The origin.
+            errors: Whether a proxy that cannot be used is an error; otherwise the phrase says so.
+
+        Raises:
+            ConfigurationError: As for `choose_proxy`.
+        """
+        try:
+            proxy = self.choose_proxy(origin)
+        except ConfigurationError as error:
+            if errors:
+                raise
+            return f"unusable proxy: {error}"
         return "" if proxy is None else f"through the proxy {_place(proxy)}"
 
     def secrets(self, origin: Origin) -> set[str]:
@@ -166,8 +223,18 @@ def _parse_proxy(proxy: ProxyLike) -> httpx.Proxy | None:
     return parsed if parsed.url.scheme in _SCHEMES and parsed.url.host else None
 
 
-def _malformed(field: str) -> ConfigurationError:
-    return ConfigurationError(f"{field}: must be a URL such as 'http://proxy.example:3128'", field=field)
+def _malformed(field: str, proxy: object) -> ConfigurationError:
+    # Nothing of the value is quoted but a known scheme, since any part of it may be a password.
+    scheme = str(getattr(proxy, "url", proxy)).partition("://")[0].lower() if "://" in str(proxy) else ""
+    text = "must be a URL such as 'http://proxy.example:3128'"
+    if scheme in _OTHER_SOCKS:
+        text = (
+            f"the scheme {scheme}:// is not supported; write socks5h:// if the proxy speaks SOCKS 5 and resolves "
+            "names, socks5:// if this machine resolves them, or http:// for an HTTP proxy"
+        )
+    elif scheme and scheme not in _SCHEMES:
+        text = f"the scheme of the URL must be {', '.join(_SCHEMES[:-1])} or {_SCHEMES[-1]}"
+    return ConfigurationError(f"{field}: {text}", field=field)
 
 
 def _missing_socks() -> ConfigurationError:
@@ -176,40 +243,3 @@ def _missing_socks() -> ConfigurationError:
 
 def _place(proxy: httpx.Proxy) -> str:
     return f"{proxy.url.scheme}://{proxy.url.netloc.decode('ascii')}"
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_exempt(origin: Origin, no_proxy: str) -> bool:
-    """Return whether `NO_PROXY` matches: `*`, a domain, an address or a network, each with an optional port."""
-    entries = (entry.strip().lower() for entry in no_proxy.split(","))
-    return any(_covers(entry, origin) for entry in entries if entry)
-
-
-def _covers(entry: str, origin: Origin) -> bool:
-    if entry == "*":
-        return True
-    name, port = _split_port(entry)
-    if port not in ("", str(origin.port)):
-        return False
-    if not _is_address(origin.host):
-        return f".{origin.host}".endswith(f".{name.lstrip('*.')}")
-    try:
-        return ipaddress.ip_address(origin.host) in ipaddress.ip_network(name, strict=False)
-    except ValueError:
-        return False
-
-
-def _split_port(entry: str) -> tuple[str, str]:
-    if entry.startswith("["):
-        name, _, rest = entry[1:].partition("]")
-        return name, rest.removeprefix(":")
-    # More than one colon is an IPv6 address without brackets, and without a port.
-    name, _, port = entry.partition(":") if entry.count(":") == 1 else (entry, "", "")
-    return name, port

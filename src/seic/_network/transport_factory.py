@@ -8,10 +8,10 @@ import httpx
 
 from seic._errors import ConfigurationError
 from seic._identity import Identity
-from seic._model.hosts import Origin
 from seic._network.error_translator import TokenErrorTranslator
 from seic._network.identity_transport import AsyncIdentityTransport
 from seic._network.proxies import Network
+from seic._oauth.form_request import origin_of
 from seic._version import HTTPX_USER_AGENT, USER_AGENT
 
 
@@ -26,7 +26,7 @@ class TransportFactory:
         field: The setting that an error about the URL names.
 
     Raises:
-        ConfigurationError: The URL is not https.
+        ConfigurationError: The URL is not https, or too long.
     """
 
     def __init__(
@@ -38,10 +38,7 @@ class TransportFactory:
         transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None = None,
         field: str = "provider.token_url",
     ) -> None:
-        parsed = httpx.URL(url)
-        authority = f"{parsed.scheme}://{parsed.netloc.decode('ascii')}"
-        origin = Origin.parse(authority, field=field, allow_http_on_loopback=True)
-        self._errors = TokenErrorTranslator(origin=origin, network=network)
+        self._errors = TokenErrorTranslator(origin=origin_of(field, url, allow_http=True), network=network)
         self._identity = identity
         self._transport = transport
         #: Whether the caller closes the transport after the call; a user's own stays open.

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 import attrs
 import httpx
 
-from seic._errors import InvalidTokenResponse, TokenRequestRefused
+from seic._errors import ConfigurationError, InvalidTokenResponse, TokenRequestRefused
 from seic._model.grants import AuthorizationCode
 from seic._model.hosts import Hosts
 from seic._model.provider import Provider
@@ -92,9 +92,15 @@ class Login(Unpicklable):
             parameters["code_challenge_method"] = CHALLENGE_METHOD
         if end_other_sessions:
             parameters[provider.require("end_other_sessions_field", "ending other sessions")] = "true"
+        try:
+            url = str(httpx.URL(authorize_url).copy_merge_params(parameters))
+        except httpx.InvalidURL:
+            problem = "is not a valid URL, or it and the login's parameters are longer than 64 KiB"
+            field = "provider.authorize_url"
+            raise ConfigurationError(f"{field}: {problem}", field=field) from None
         return cls(
             provider=provider,
-            url=str(httpx.URL(authorize_url).copy_merge_params(parameters)),
+            url=url,
             state=state,
             redirect_uri=redirect_uri,
             code_verifier=code_verifier,

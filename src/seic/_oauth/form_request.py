@@ -9,7 +9,7 @@ import httpx
 from seic._errors import ConfigurationError
 from seic._model.grant_parameters import Fields
 from seic._model.hosts import Origin
-from seic._model.provider import RequestContext
+from seic._model.provider import MAX_URL_LENGTH, RequestContext
 from seic._oauth.client_auth import client_authentication_of
 from seic._oauth.redact import is_text
 
@@ -31,8 +31,10 @@ def origin_of(field: str, url: str, *, allow_http: bool) -> Origin:
         allow_http: Whether `http://` is allowed for a loopback address.
 
     Raises:
-        ConfigurationError: It is not an https URL, has a user name, or cannot be requested.
+        ConfigurationError: It is not an https URL, has a user name, is too long, or cannot be requested.
     """
+    if len(url) > MAX_URL_LENGTH:
+        raise ConfigurationError(f"{field}: must not be longer than {MAX_URL_LENGTH} characters", field=field)
     scheme, separator, rest = url.partition("://")
     try:
         # The host as it is sent: its decoded form may raise.

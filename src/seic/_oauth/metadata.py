@@ -6,8 +6,6 @@ sends the request.
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -16,6 +14,7 @@ import httpx
 
 from seic._errors import ConfigurationError, InvalidTokenResponse
 from seic._model.provider import ClientAuthentication, Provider
+from seic._oauth.addresses import is_private
 from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
 from seic._oauth.client_auth import (
     ClientIdOnly,
@@ -51,9 +50,6 @@ _METHODS: dict[str, ClientAuthentication] = {
 
 #: What a login must do at some providers, and seic does not do (RFC 9126 §5, RFC 9101 §10.5).
 _LOGIN_DEMANDS = ("require_pushed_authorization_requests", "require_signed_request_object")
-
-#: The last label of a host that resolvers read as an address: no top-level domain is a number.
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 def metadata_urls(issuer: str, *, allow_http_on_loopback: bool = False) -> tuple[str, str]:
@@ -197,7 +193,7 @@ class _Reader:
         else:
             if "#" in value:
                 problem = f"{name}: has a fragment (RFC 6749 §3.2)"
-            elif _is_private(endpoint.host) and not _is_private(httpx.URL(self.issuer).raw_host.decode("ascii")):
+            elif is_private(endpoint.host) and not is_private(httpx.URL(self.issuer).raw_host.decode("ascii")):
                 # Metadata from outside must not direct the client's credentials to machines behind the firewall.
                 problem = f"{name}: {endpoint.host} is not a public address, but the issuer has one"
         if problem is not None:
@@ -227,17 +223,6 @@ def _choose(configured: ClientAuthentication | None, methods: Sequence[str] | No
             field="client_authentication",
         )
     return configured
-
-
-def _is_private(host: str) -> bool:
-    name = host.rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return not ipaddress.ip_address(name).is_global
-    except ValueError:
-        # Resolvers read 127.1, 2130706433 and 0x7f000001 as addresses, too.
-        return _NUMBER.fullmatch(name.rpartition(".")[2]) is not None
 
 
 def _invalid(issuer: str, problem: str) -> NoReturn:

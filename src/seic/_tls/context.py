@@ -34,6 +34,8 @@ CertificateSource: TypeAlias = ClientCertificate | Callable[[], ClientCertificat
 #: The name of a callback in errors.
 CALLBACK = "the certificate callback"
 
+_HTTP2 = "h2"
+
 _Key: TypeAlias = tuple[str | None, TrustStore, tuple[str, ...]]
 
 
@@ -128,9 +130,16 @@ def build_context(
     # --with-ssl-default-suites=openssl (Debian's and Fedora's packages; not pyenv's or the official images'). A higher
     # minimum that is still there stays.
     context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.options |= ssl.OP_NO_COMPRESSION
     if alpn:
         context.set_alpn_protocols(list(alpn))
+    if certificate is None or _HTTP2 in alpn:
+        context.options |= ssl.OP_NO_RENEGOTIATION
+    else:
+        # A server may ask for the certificate once it has read the request, such as Apache for a location with its own
+        # SSLVerifyClient: by post-handshake authentication (RFC 8446 §4.6.2), in TLS 1.2 by a renegotiation, which
+        # OpenSSL accepts only if it is secure (RFC 5746). HTTP/2 allows neither (RFC 9113 §9.2.1, RFC 8740).
+        context.post_handshake_auth = True
     if certificate is not None:
         try:
             load_cert_chain_from_memory(context, certificate.chain_pem, certificate.reveal_key())

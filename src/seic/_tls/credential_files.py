@@ -5,9 +5,9 @@ Nothing here decodes them or imports cryptography.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -15,6 +15,7 @@ from typing import TypeAlias
 import attrs
 
 from seic._errors import CertificateError, ConfigurationError
+from seic._files import read_regular_file
 from seic._model.secret import HIDDEN, Unpicklable
 from seic._tls.reasons import Reason, certificate_error
 
@@ -103,14 +104,12 @@ class CredentialFile(Unpicklable):
         if not data.strip():
             raise certificate_error(Reason.EMPTY, self.label, "it is empty; write the certificate or key again")
         if len(data) > MAX_FILE_BYTES:
-            raise certificate_error(
-                Reason.UNKNOWN_FORMAT, self.label, "it is larger than 10 MiB, no certificate or key; check the path"
-            )
+            raise self._too_large()
         return data
 
     def _read_file(self, path: Path) -> bytes:
         try:
-            data = read_regular_file(path, MAX_FILE_BYTES + 1)
+            return read_regular_file(path, MAX_FILE_BYTES)
         except FileNotFoundError:
             raise certificate_error(Reason.NOT_FOUND, self.label, _why_missing(path, self.base)) from None
         except OSError as error:
@@ -121,16 +120,18 @@ class CredentialFile(Unpicklable):
                 ) from None
             if isinstance(error, PermissionError):
                 raise unreadable_error(self.label) from None
+            if error.errno == errno.EFBIG:
+                raise self._too_large() from None
             raise certificate_error(Reason.UNREADABLE, self.label, f"it cannot be read: {error.strerror}") from None
         except ValueError:
             raise certificate_error(
                 Reason.NOT_FOUND, self.label, "it contains a character that no path has; check the path"
             ) from None
-        if data is None:
-            raise certificate_error(
-                Reason.UNREADABLE, self.label, "it is a pipe, a socket or a device; write it to a file and name that"
-            )
-        return data
+
+    def _too_large(self) -> CertificateError:
+        return certificate_error(
+            Reason.UNKNOWN_FORMAT, self.label, "it is larger than 10 MiB, no certificate or key; check the path"
+        )
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -239,21 +240,6 @@ def unreadable_error(label: str, why: str | None = None) -> CertificateError:
     return certificate_error(
         Reason.UNREADABLE, label, f"this process{user} may not read it{detail}; give its user read permission"
     )
-
-
-def read_regular_file(path: Path, limit: int) -> bytes | None:
-    """Return at most `limit` bytes of a file; None for a pipe or a device, which might block or never end.
-
-    Raises:
-        OSError: As for `open`.
-    """
-    with open(path, "rb", opener=_open_without_blocking) as file:
-        return file.read(limit) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
-
-
-def _open_without_blocking(path: str, flags: int) -> int:
-    # Opening a pipe blocks until another process writes to it. Windows has neither such files nor the flag.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def is_material(text: str) -> bool:

@@ -6,10 +6,10 @@ Import it inside a function: importing cryptography takes 36 ms.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import functools
+import ssl
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 from cryptography import x509
@@ -23,24 +23,32 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from seic._errors import CertificateError
 from seic._model.secret import Unpicklable
+from seic._tls.certificate_fields import CertificateFields, read_fields
 from seic._tls.certificate_info import CertificateInfo
 from seic._tls.credential_files import CredentialFile, GetPassphrase, Material, Passphrase, PassphraseInput
-from seic._tls.encoding import first_element, is_pem, is_pkcs12, is_truncated, pem_blocks, unwrap
+from seic._tls.encoding import (
+    PemBlock,
+    first_element,
+    is_cut_off,
+    is_pem,
+    is_pkcs12,
+    is_truncated,
+    pem_blocks,
+    pkcs7_certificates,
+    pkcs12_keys,
+    unwrap,
+)
 from seic._tls.private_key import UNPARSABLE, EncryptedKey, decrypt_pkcs12
 from seic._tls.reasons import Reason, certificate_error, without_foreign_warnings
-
-_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 #: A certificate request and a bare public key in `DecodedFile.others`.
 REQUEST = "certificate request"
 PUBLIC_KEY = "public key"
-_CERTIFICATE_LABELS = {"CERTIFICATE", "X509 CERTIFICATE"}
-# The label of 'openssl x509 -trustout': the certificate is followed by its trusted uses.
-_TRUSTED_LABEL = "TRUSTED CERTIFICATE"
+# The last is of 'openssl x509 -trustout': the certificate is followed by its trusted uses.
+_CERTIFICATE_LABELS = {"CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"}
 _OPENSSH_LABEL = "OPENSSH PRIVATE KEY"
 _PKCS7_LABELS = {"PKCS7", "CMS"}
 # Java's own key store formats: JKS and JCEKS.
@@ -50,18 +58,20 @@ _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 @attrs.frozen
 class DecodedCertificate:
-    """A certificate as cryptography has it, and its facts."""
+    """A certificate's facts and fields, and the certificate as cryptography has it, if it takes it."""
 
-    x509: x509.Certificate = attrs.field(eq=False)
     facts: CertificateInfo
+    fields: CertificateFields = attrs.field(eq=False)
+    _x509: x509.Certificate | None = attrs.field(eq=False)
 
-    def extension(self, kind: type[_Extension]) -> _Extension | None:
-        """Return the extension of that kind; None if it is absent or cannot be parsed."""
-        return _extension(self.x509, kind)
+    @property
+    def public_key(self) -> Any:
+        """The public key as cryptography has it; None for a kind that it does not know."""
+        return _public_key(self.fields)
 
     def is_issued_by(self, issuer: DecodedCertificate) -> bool:
-        """Return whether `issuer` has the name of this certificate's issuer, and signed it."""
-        return _is_signed_by(self.x509, issuer.x509)
+        """Return whether `issuer` has the name of this certificate's issuer, and signed it, as far as can be known."""
+        return _is_issued_by(self.fields, self._x509, issuer.fields)
 
 
 @attrs.define
@@ -117,13 +127,16 @@ def read_private_key(material: Material, password: PassphraseInput | None) -> De
     return DecodedKey(label=file.label, key=encrypted.decrypt(get_passphrase), was_encrypted=encrypted.is_encrypted)
 
 
-def decode(data: bytes, label: str, get_passphrase: GetPassphrase) -> DecodedFile:
+def decode(
+    data: bytes, label: str, get_passphrase: GetPassphrase, *, skipped: list[CertificateError] | None = None
+) -> DecodedFile:
     """Return the certificates and keys of a file.
 
     Args:
         data: The whole file.
         label: Its name in errors.
         get_passphrase: Called only for a PKCS#12 file that needs a passphrase.
+        skipped: Receives an error for each damaged PEM block, which is then left out; None raises the first.
 
     Raises:
         CertificateError: The file is cut off, damaged, or of no known format.
@@ -131,31 +144,41 @@ def decode(data: bytes, label: str, get_passphrase: GetPassphrase) -> DecodedFil
     data = unwrap(data)
     decoded = DecodedFile(label)
     if is_pem(data):
-        _decode_pem(data, decoded)
+        # A file that is still being written must not count as a shorter one.
+        _decode_pem(data, decoded, None if is_cut_off(data) else skipped)
     else:
         _decode_der(data, decoded, get_passphrase)
     return decoded
 
 
-def _decode_pem(data: bytes, decoded: DecodedFile) -> None:
+def _decode_pem(data: bytes, decoded: DecodedFile, skipped: list[CertificateError] | None) -> None:
+    for block in pem_blocks(data, decoded.label):
+        try:
+            if isinstance(block, CertificateError):
+                raise block
+            _decode_block(block, decoded)
+        except CertificateError as error:
+            if skipped is None:
+                raise
+            skipped.append(error)
+
+
+def _decode_block(block: PemBlock, decoded: DecodedFile) -> None:
     label = decoded.label
-    for block in pem_blocks(data, label):
-        if block.label == _OPENSSH_LABEL:
-            raise certificate_error(
-                Reason.UNKNOWN_FORMAT,
-                label,
-                "it holds a key in OpenSSH's own format; convert a copy with 'ssh-keygen -p -m PKCS8 -f FILE'",
-            )
-        if block.label.endswith("PRIVATE KEY"):
-            decoded.keys.append(EncryptedKey(label=label, data=block.der, dek_info=block.encryption))
-        elif block.label in _CERTIFICATE_LABELS:
-            decoded.certificates.append(_certificate(block.der, label))
-        elif block.label == _TRUSTED_LABEL:
-            decoded.certificates.append(_certificate(first_element(block.der), label))
-        elif block.label in _PKCS7_LABELS:
-            decoded.certificates.extend(_pkcs7(block.der, label))
-        elif not block.label.endswith("PARAMETERS"):
-            decoded.others.append(_other(block.label.lower()))
+    if block.label == _OPENSSH_LABEL:
+        raise certificate_error(
+            Reason.UNKNOWN_FORMAT,
+            label,
+            "it holds a key in OpenSSH's own format; convert a copy with 'ssh-keygen -p -m PKCS8 -f FILE'",
+        )
+    if block.label.endswith("PRIVATE KEY"):
+        decoded.keys.append(EncryptedKey(label=label, data=block.der, dek_info=block.encryption))
+    elif block.label in _CERTIFICATE_LABELS:
+        decoded.certificates.append(_certificate(block.der, label, f" in line {block.line}"))
+    elif block.label in _PKCS7_LABELS:
+        decoded.certificates.extend(_pkcs7(block.der, label))
+    elif not block.label.endswith("PARAMETERS"):
+        decoded.others.append(_other(block.label.lower()))
 
 
 def _other(name: str) -> str:
@@ -163,20 +186,47 @@ def _other(name: str) -> str:
     return next((kind for kind in (REQUEST, PUBLIC_KEY) if name.endswith(kind)), name)
 
 
-def _certificate(der: bytes, label: str) -> DecodedCertificate:
+def _certificate(der: bytes, label: str, where: str = "") -> DecodedCertificate:
+    # OpenSSL ignores what follows a certificate in its PEM block.
+    der = first_element(der)
     try:
         certificate = x509.load_der_x509_certificate(der)
     except UNPARSABLE:
-        raise _damaged(der, label, "the certificate") from None
-    return _with_facts(certificate, label)
+        certificate = None
+    if certificate is None and not _is_taken_by_openssl(der):
+        raise _damaged(der, label, f"the certificate{where or ' in it'}{_named(der)}")
+    try:
+        fields = read_fields(der)
+    except ValueError:
+        raise _damaged(b"", label, f"the certificate{where or ' in it'}") from None
+    return DecodedCertificate(_facts(der, fields, certificate), fields, certificate)
+
+
+def _is_taken_by_openssl(der: bytes) -> bool:
+    # cryptography is stricter. The library that connects decides.
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=der)
+    except (ssl.SSLError, ValueError):  # a ValueError for no data at all
+        return False
+    return True
+
+
+def _named(der: bytes) -> str:
+    try:
+        return f" ({read_fields(der).subject.text})"
+    except ValueError:
+        return ""
 
 
 def _pkcs7(der: bytes, label: str) -> list[DecodedCertificate]:
     try:
-        certificates = load_der_pkcs7_certificates(der)
+        found = [certificate.public_bytes(Encoding.DER) for certificate in load_der_pkcs7_certificates(der)]
     except UNPARSABLE:
-        raise _damaged(der, label, "the PKCS#7 bundle") from None
-    return [_with_facts(certificate, label) for certificate in certificates]
+        try:
+            found = pkcs7_certificates(der)
+        except (ValueError, IndexError):
+            raise _damaged(der, label, "the PKCS#7 bundle in it") from None
+    return [_certificate(certificate, label) for certificate in found]
 
 
 def _decode_der(data: bytes, decoded: DecodedFile, get_passphrase: GetPassphrase) -> None:
@@ -189,16 +239,13 @@ def _decode_der(data: bytes, decoded: DecodedFile, get_passphrase: GetPassphrase
             "client.p12 -deststoretype PKCS12'",
         )
     if is_truncated(data):
-        raise _damaged(data, label, "the DER")
+        raise _damaged(data, label, "the DER in it")
     if is_pkcs12(data):
         _decode_pkcs12(data, decoded, get_passphrase)
         return
     kinds: list[tuple[Callable[[bytes], Any], Callable[[Any], None]]] = [
-        (x509.load_der_x509_certificate, lambda one: decoded.certificates.append(_with_facts(one, label))),
-        (
-            load_der_pkcs7_certificates,
-            lambda several: decoded.certificates.extend(_with_facts(one, label) for one in several),
-        ),
+        (lambda der: _certificate(der, label), decoded.certificates.append),
+        (lambda der: _pkcs7(der, label), decoded.certificates.extend),
         (_load_der_key, lambda _: decoded.keys.append(EncryptedKey(label=label, data=data))),
         (x509.load_der_x509_csr, lambda _: decoded.others.append(REQUEST)),
         (load_der_public_key, lambda _: decoded.others.append(PUBLIC_KEY)),
@@ -206,7 +253,7 @@ def _decode_der(data: bytes, decoded: DecodedFile, get_passphrase: GetPassphrase
     for load, keep in kinds:
         try:
             loaded = load(data)
-        except UNPARSABLE:
+        except (CertificateError, *UNPARSABLE):
             continue
         keep(loaded)
         return
@@ -227,10 +274,14 @@ def _decode_pkcs12(data: bytes, decoded: DecodedFile, get_passphrase: GetPassphr
     store, was_encrypted = decrypt_pkcs12(data, label, get_passphrase)
     certificates = [] if store.cert is None else [store.cert.certificate]
     certificates += [extra.certificate for extra in store.additional_certs]
-    decoded.certificates.extend(_with_facts(certificate, label) for certificate in certificates)
+    decoded.certificates.extend(_certificate(one.public_bytes(Encoding.DER), label) for one in certificates)
     if store.key is not None:
         key = store.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         decoded.keys.append(EncryptedKey(label=label, data=key, from_pkcs12=was_encrypted))
+    # cryptography returns the first key only.
+    with contextlib.suppress(ValueError, IndexError):
+        keys = pkcs12_keys(data)
+        decoded.keys += [EncryptedKey(label=label, data=key) for key in keys if len(keys) > 1]
 
 
 def _damaged(der: bytes, label: str, what: str) -> CertificateError:
@@ -238,41 +289,29 @@ def _damaged(der: bytes, label: str, what: str) -> CertificateError:
         return certificate_error(
             Reason.TRUNCATED, label, f"{what} is cut off or still being written; copy the whole file again"
         )
-    return certificate_error(Reason.UNKNOWN_FORMAT, label, f"{what} in it is damaged; copy the whole file again")
+    return certificate_error(Reason.UNKNOWN_FORMAT, label, f"{what} is damaged; copy the whole file again")
 
 
-def _with_facts(certificate: x509.Certificate, label: str) -> DecodedCertificate:
-    try:
-        return DecodedCertificate(certificate, _facts(certificate))
-    except UNPARSABLE:  # cryptography parses names only when they are read
-        raise _damaged(b"", label, "a certificate") from None
-
-
-def _facts(certificate: x509.Certificate) -> CertificateInfo:
-    names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    constraints = _extension(certificate, x509.BasicConstraints)
-    usage = _extension(certificate, x509.ExtendedKeyUsage)
-    serial_number = f"{certificate.serial_number:X}"
+def _facts(der: bytes, fields: CertificateFields, certificate: x509.Certificate | None) -> CertificateInfo:
+    serial_number = f"{fields.serial_number:X}"
     return CertificateInfo(
-        der=certificate.public_bytes(Encoding.DER),
-        subject=certificate.subject.rfc4514_string(),
-        # The last is the most specific (X.501 §8.3).
-        common_name=str(names[-1].value) if names else None,
-        issuer=certificate.issuer.rfc4514_string(),
+        der=der,
+        subject=fields.subject.text,
+        common_name=fields.subject.common_name,
+        issuer=fields.issuer.text,
         serial_number=serial_number.zfill(len(serial_number) + len(serial_number) % 2),
-        not_before=certificate.not_valid_before_utc.astimezone(dt.UTC),
-        not_after=certificate.not_valid_after_utc.astimezone(dt.UTC),
-        key_type=_key_type(certificate),
-        is_ca=constraints is not None and constraints.ca,
-        is_self_signed=certificate.subject == certificate.issuer and _is_signed_by(certificate, certificate),
-        allows_client_auth=usage is None or ExtendedKeyUsageOID.CLIENT_AUTH in usage,
+        not_before=fields.not_before,
+        not_after=fields.not_after,
+        key_type=_key_type(fields),
+        is_ca=fields.is_ca,
+        is_self_signed=_is_issued_by(fields, certificate, fields),
+        allows_client_auth=fields.allows_client_auth,
     )
 
 
-def _key_type(certificate: x509.Certificate) -> str:
-    try:
-        key = certificate.public_key()
-    except UNPARSABLE:
+def _key_type(fields: CertificateFields) -> str:
+    key = _public_key(fields)
+    if key is None:
         return "unknown"
     if isinstance(key, ec.EllipticCurvePublicKey):
         return f"EC {_CURVES.get(key.curve.name, key.curve.name)}"
@@ -280,16 +319,29 @@ def _key_type(certificate: x509.Certificate) -> str:
     return f"{name} {key.key_size}" if isinstance(key, rsa.RSAPublicKey) else name
 
 
-def _extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
+def _public_key(fields: CertificateFields) -> Any:
     try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except (x509.ExtensionNotFound, *UNPARSABLE):
+        return load_der_public_key(fields.public_key)
+    except UNPARSABLE:
         return None
 
 
-def _is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def _is_issued_by(fields: CertificateFields, certificate: x509.Certificate | None, issuer: CertificateFields) -> bool:
+    if not fields.may_be_issued_by(issuer):
+        return False
+    key = _public_key(issuer)
+    # A signature that cannot be checked is not held against a certificate: the server checks it.
+    return certificate is None or key is None or _has_signed(key, certificate)
+
+
+def _has_signed(key: Any, certificate: x509.Certificate) -> bool:
     try:
-        certificate.verify_directly_issued_by(issuer)
-    except (TypeError, InvalidSignature, *UNPARSABLE):
+        how: tuple[Any, ...] = ()
+        if isinstance(key, rsa.RSAPublicKey):
+            how = certificate.signature_algorithm_parameters, certificate.signature_hash_algorithm
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            how = (certificate.signature_algorithm_parameters,)
+        key.verify(certificate.signature, certificate.tbs_certificate_bytes, *how)
+    except (TypeError, AttributeError, InvalidSignature, *UNPARSABLE):
         return False
     return True

@@ -10,13 +10,15 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterator
 
 import attrs
 
+from seic._errors import CertificateError
 from seic._tls.reasons import Reason, certificate_error
 
-_BEGIN = b"-----BEGIN "
-_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9][A-Z0-9 ]*)-----(.*?)-----END \1-----", re.DOTALL)
+_BEGIN, _END = b"-----BEGIN ", b"-----END "
+_LABEL = re.compile(rb"-----BEGIN ([A-Z0-9][A-Z0-9 ]{0,63})-----")
 # RFC 1421 §4.6.1.3, as OpenSSL's traditional key format still uses it.
 _ENCRYPTED = re.compile(
     rb"\s*Proc-Type:\s*4,\s*ENCRYPTED\s+DEK-Info:\s*([A-Za-z0-9-]+),((?:[0-9A-Fa-f]{2})+)\s+(.*)", re.DOTALL
@@ -28,17 +30,22 @@ _BEGIN_UTF16 = _BEGIN.decode().encode("utf-16-le")
 _SEQUENCE = b"\x30"
 # A length byte from here on counts, in its low bits, the bytes of the length that follow it (X.690 §8.1.3.5).
 _LONG_FORM = 0x80
-# RFC 5280 §4.1: the fields of TBSCertificate before the subject's public key, and the tag of the optional version.
-_FIELDS_BEFORE_KEY = 5
-_VERSION_TAG = b"\xa0"
+# The content type data, 1.2.840.113549.1.7.1 (RFC 2315 §14), and the bags of keys (RFC 7292 §4.2.1 and §4.2.2).
+_DATA = bytes.fromhex("06092a864886f70d010701")
+_KEY_BAGS = tuple(bytes.fromhex("060b2a864886f70d010c0a01") + bytes([last]) for last in (1, 2))
+# The implicit tag of a SignedData's certificates.
+_CERTIFICATES_TAG = 0xA0
+# The bytes of the longest tag and length.
+_LONGEST_HEADER = 2 + 0x7F
 
 
 @attrs.frozen(repr=False)
 class PemBlock:
-    """One PEM block: label and DER; `encryption` is cipher and initialization vector of a `DEK-Info` header."""
+    """One PEM block: label, DER and first line; `encryption` has cipher and vector of a `DEK-Info` header."""
 
     label: str
     der: bytes
+    line: int
     encryption: tuple[str, bytes] | None = None
 
 
@@ -69,39 +76,53 @@ def is_pem(data: bytes) -> bool:
     return _BEGIN in data
 
 
-def pem_blocks(data: bytes, label: str) -> list[PemBlock]:
-    """Return every PEM block of the data.
+def is_cut_off(data: bytes) -> bool:
+    """Return whether the last PEM block has no END line, as in a file that is still being written."""
+    return data.rfind(_BEGIN) > data.rfind(_END)
+
+
+def pem_blocks(data: bytes, label: str) -> Iterator[PemBlock | CertificateError]:
+    """Yield every PEM block of the data, and an error in place of one that is cut off or damaged.
+
+    It takes linear time: a block ends with its own END line, or is cut off where the next one begins.
 
     Args:
         data: Text for which `is_pem` is true.
         label: The file's name in errors.
-
-    Raises:
-        CertificateError: A block does not end, or its content is not Base64.
     """
-    found = [_block(match.group(1).decode(), match.group(2), label) for match in _BLOCK.finditer(data)]
-    if len(found) < data.count(_BEGIN):
-        raise certificate_error(
-            Reason.TRUNCATED,
-            label,
-            "a '-----BEGIN …-----' has no '-----END …-----': the file is cut off or still being written; copy the "
-            "whole file again",
-        )
-    return found
+    begin, line, counted = data.find(_BEGIN), 1, 0
+    while begin >= 0:
+        line, counted = line + data.count(b"\n", counted, begin), begin
+        following = data.find(_BEGIN, begin + len(_BEGIN))
+        part = data[begin : following if following >= 0 else len(data)]
+        begin = following
+        head = _LABEL.match(part)
+        end = -1 if head is None else part.find(b"-----END %b-----" % head.group(1), head.end())
+        if head is None or end < 0:
+            yield certificate_error(
+                Reason.TRUNCATED,
+                label,
+                f"the '-----BEGIN …-----' in line {line} has no '-----END …-----': the file is cut off or still being "
+                "written; copy the whole file again",
+            )
+        else:
+            yield _block(head.group(1).decode(), part[head.end() : end], label, line)
 
 
-def _block(kind: str, body: bytes, label: str) -> PemBlock:
+def _block(kind: str, body: bytes, label: str, line: int) -> PemBlock | CertificateError:
     body = body.replace(b"\\r", b"").replace(b"\\n", b"\n")
     header = _ENCRYPTED.fullmatch(body)
     try:
         der = base64.b64decode(b"".join((header.group(3) if header else body).split()), validate=True)
     except binascii.Error:
-        raise certificate_error(
-            Reason.TRUNCATED, label, f"the block '{kind}' is damaged (not Base64); copy the whole file again"
-        ) from None
+        return certificate_error(
+            Reason.TRUNCATED,
+            label,
+            f"the block '{kind}' in line {line} is damaged (not Base64); copy the whole file again",
+        )
     if header is None:
-        return PemBlock(kind, der)
-    return PemBlock(kind, der, (header.group(1).decode().upper(), bytes.fromhex(header.group(2).decode())))
+        return PemBlock(kind, der, line)
+    return PemBlock(kind, der, line, (header.group(1).decode().upper(), bytes.fromhex(header.group(2).decode())))
 
 
 def first_element(der: bytes) -> bytes:
@@ -132,16 +153,86 @@ def is_pkcs12(der: bytes) -> bool:
     return _content(der).startswith(b"\x02\x01\x03\x30")
 
 
-def public_key_algorithm(certificate: bytes) -> bytes:
-    """Return the AlgorithmIdentifier of a certificate's public key, with its parameters (RFC 5280 §4.1.2.7)."""
-    fields = _elements(_elements(certificate)[0])
-    return _elements(fields[_FIELDS_BEFORE_KEY + fields[0].startswith(_VERSION_TAG)])[0]
+@attrs.frozen(repr=False)
+class Element:
+    """One DER element: its tag, its content, and all of it."""
+
+    tag: int
+    content: bytes
+    whole: bytes
+
+
+def elements(data: bytes) -> list[Element]:
+    """Return the DER elements of the data, in linear time.
+
+    Raises:
+        ValueError: An element is cut off, or has a tag of several bytes or no definite length.
+    """
+    found, start = [], 0
+    while start < len(data):
+        element = element_at(data, start)
+        found.append(element)
+        start += len(element.whole)
+    return found
+
+
+def element_at(data: bytes, start: int = 0) -> Element:
+    """Return the DER element at a position, by default the first.
+
+    Raises:
+        ValueError: As for `elements`, or the data ends before it.
+    """
+    size, length = _header(data[start : start + _LONGEST_HEADER])
+    content, end = start + size, start + size + length
+    if end > len(data) or content > len(data) or data[start] & 0x1F == 0x1F or data[start + 1] == _LONG_FORM:
+        raise ValueError("the DER is malformed")
+    return Element(data[start], data[content:end], data[start:end])
+
+
+def pkcs7_certificates(data: bytes) -> list[bytes]:
+    """Return the DER of the certificates of a SignedData (RFC 2315 §9.1).
+
+    Raises:
+        ValueError, IndexError: It is none, or has none.
+    """
+    _, signed = elements(element_at(first_element(data)).content)
+    held = elements(element_at(signed.content).content)
+    listed = [part.content for part in held if part.tag == _CERTIFICATES_TAG]
+    return [one.whole for one in elements(listed[0])]
+
+
+def pkcs12_keys(data: bytes) -> list[bytes]:
+    """Return the private keys of a PKCS#12 file as PKCS#8, encrypted or not, that are not encrypted once more.
+
+    Raises:
+        ValueError, IndexError: It is no PKCS#12 file, or has no definite lengths.
+    """
+    safes = element_at(_octets(elements(element_at(data).content)[1]))
+    found = []
+    for safe in elements(safes.content):
+        if element_at(safe.content).whole != _DATA:
+            continue
+        for bag in elements(element_at(_octets(safe)).content):
+            kind, value = elements(bag.content)[:2]
+            if kind.whole in _KEY_BAGS:
+                found.append(value.content)
+    return found
+
+
+def _octets(content_info: Element) -> bytes:
+    # The content of a ContentInfo of type data (RFC 2315 §8).
+    return element_at(elements(content_info.content)[1].content).content
+
+
+def public_key_algorithm(public_key: bytes) -> bytes:
+    """Return the AlgorithmIdentifier of a SubjectPublicKeyInfo, with its parameters (RFC 5280 §4.1.2.7)."""
+    return element_at(element_at(public_key).content).whole
 
 
 def replace_key_algorithm(key: bytes, algorithm: bytes) -> bytes:
     """Return a PKCS#8 key (RFC 5958 §2) with another AlgorithmIdentifier."""
-    version, _, content = _elements(key)[:3]
-    body = version + algorithm + content
+    version, _, content = elements(element_at(key).content)[:3]
+    body = version.whole + algorithm + content.whole
     # An RSA key always needs the long form of the length.
     size = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")
     return _SEQUENCE + bytes([_LONG_FORM | len(size)]) + size + body
@@ -150,14 +241,6 @@ def replace_key_algorithm(key: bytes, algorithm: bytes) -> bytes:
 def _content(der: bytes) -> bytes:
     # Empty for anything but a SEQUENCE.
     return der[_header(der)[0] :] if der[:1] == _SEQUENCE and len(der) > 1 else b""
-
-
-def _elements(der: bytes) -> list[bytes]:
-    rest, found = _content(first_element(der)), []
-    while rest:
-        found.append(first_element(rest))
-        rest = rest[len(found[-1]) :]
-    return found
 
 
 def _header(der: bytes) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Choosing the client's certificate, its private key and its chain from files that may hold several.
 
-Material that can never work for a client is refused. The dates only decide between certificates of one key: time passes
+Material that can never work for a client is refused. The dates only decide between pairs of one subject: time passes
 without a change of the file, so `ClientCertificate.check` judges them. Import it inside a function: importing
 cryptography takes 36 ms.
 """
@@ -15,16 +15,16 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 import attrs
-from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, PublicKeyAlgorithmOID
 
+from seic._errors import CertificateError
 from seic._model.secret import Unpicklable
 from seic._tls.certificate_info import CertificateInfo
 from seic._tls.credential_files import CredentialFile, CredentialFiles, GetPassphrase
 from seic._tls.decode import PUBLIC_KEY, REQUEST, DecodedCertificate, DecodedFile, decode
 from seic._tls.encoding import public_key_algorithm, replace_key_algorithm
-from seic._tls.private_key import UNPARSABLE, EncryptedKey, TlsKey
+from seic._tls.private_key import EncryptedKey, TlsKey
 from seic._tls.reasons import (
     CertificateWarning,
     Reason,
@@ -32,6 +32,11 @@ from seic._tls.reasons import (
     certificate_warning,
     without_foreign_warnings,
 )
+
+#: The most certificates that a warning names.
+_MAX_NAMED = 5
+# The algorithm RSASSA-PSS, 1.2.840.113549.1.1.10 (RFC 4055 §1.2).
+_RSASSA_PSS = bytes.fromhex("06092a864886f70d01010a")
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -53,12 +58,29 @@ class KeyPair(Unpicklable):
     warnings: tuple[CertificateWarning, ...]
 
 
+@attrs.frozen(kw_only=True, repr=False)
+class _Candidate(Unpicklable):
+    """A certificate with the key that it was issued for."""
+
+    leaf: DecodedCertificate
+    key: TlsKey
+    encrypted: EncryptedKey
+
+    @property
+    def may_serve(self) -> bool:
+        """Whether it can be a client's certificate, whatever its dates are."""
+        return _problem_of(self.leaf) is None
+
+
 @without_foreign_warnings
 def read_key_pair(files: CredentialFiles) -> KeyPair:
     """Read, decrypt and match the files of a client certificate.
 
+    Of several pairs the valid one that ends last is used.
+
     Raises:
-        CertificateError: They cannot be read or decrypted, or can never work as a client certificate.
+        CertificateError: They cannot be read or decrypted, can never work as a client certificate, or hold pairs of
+            several subjects.
     """
     certificate_file, separate_key_file, chain_file = files.resolve()
     key_file = separate_key_file or certificate_file
@@ -67,8 +89,9 @@ def read_key_pair(files: CredentialFiles) -> KeyPair:
     separate = None if separate_key_file is None else _decode(separate_key_file, get_passphrase)
     if not decoded.certificates:
         _refuse_as_certificate(decoded, separate)
-    matching, encrypted, key = _match(decoded, _keys(decoded, separate), get_passphrase)
-    leaf = _choose(matching)
+    matching, unreadable = _match(decoded, _keys(decoded, separate), get_passphrase)
+    chosen = _choose(matching, decoded.label)
+    leaf = chosen.leaf
     _check_usage(leaf, decoded.label)
     available = [*decoded.certificates, *(separate.certificates if separate else [])]
     if chain_file is not None:
@@ -78,10 +101,10 @@ def read_key_pair(files: CredentialFiles) -> KeyPair:
         label=decoded.label,
         leaf=leaf.facts,
         chain=tuple(link.facts for link in chain),
-        key=_pkcs8(key, leaf),
+        key=_pkcs8(chosen),
         warnings=(
-            *_warn_of_exposed_key(encrypted, key_file),
-            *_warn_of_several(matching, leaf.facts, decoded.label),
+            *_warn_of_exposed_key(chosen.encrypted, key_file),
+            *_warn_of_several(matching, leaf.facts, unreadable, decoded.label),
             *_warn_of_gap([leaf, *chain], available, decoded.label),
             *_warn_of_self_signed_ca(leaf.facts, decoded.label),
         ),
@@ -128,12 +151,27 @@ def _keys(decoded: DecodedFile, separate: DecodedFile | None) -> list[EncryptedK
 
 def _match(
     decoded: DecodedFile, keys: list[EncryptedKey], get_passphrase: GetPassphrase
-) -> tuple[list[DecodedCertificate], EncryptedKey, TlsKey]:
+) -> tuple[list[_Candidate], list[CertificateError]]:
+    # By their public keys, so that a file with many of both takes linear time.
+    certificates: dict[bytes, list[DecodedCertificate]] = {}
+    for certificate in decoded.certificates:
+        public = certificate.public_key
+        if public is not None:
+            certificates.setdefault(_public_bytes(public), []).append(certificate)
+    matching: list[_Candidate] = []
+    unreadable: list[CertificateError] = []
     for encrypted in keys:
-        key = encrypted.decrypt_for_tls(get_passphrase)
-        matching = [certificate for certificate in decoded.certificates if _has_key(certificate, key)]
-        if matching:
-            return matching, encrypted, key
+        try:
+            key = encrypted.decrypt_for_tls(get_passphrase)
+        except CertificateError as error:
+            unreadable.append(error)
+            continue
+        found = certificates.pop(_public_bytes(key.public_key()), [])
+        matching += [_Candidate(leaf=one, key=key, encrypted=encrypted) for one in found]
+    if matching:
+        return matching, unreadable
+    if unreadable:
+        raise unreadable[0]
     facts = _likely_client(decoded)
     which = "the key in the same file" if keys[0].label == decoded.label else keys[0].label
     raise certificate_error(
@@ -144,17 +182,33 @@ def _match(
     )
 
 
-def _choose(matching: list[DecodedCertificate]) -> DecodedCertificate:
-    # A file may keep the old certificate next to its renewal for the same key: take a valid one that ends last.
-    now = dt.datetime.now(dt.UTC)
-    return max(matching, key=lambda one: (one.facts.is_valid(now), one.facts.not_after))
+def _choose(matching: list[_Candidate], label: str) -> _Candidate:
+    # A file may keep the old certificate next to its renewal: take a valid one that ends last. The pair of an authority
+    # or a server beside it is no choice.
+    usable = [one for one in matching if one.may_serve] or matching
+    subjects = dict.fromkeys(one.leaf.fields.subject.folded for one in usable)
+    if len(subjects) > 1:
+        named = "; ".join(
+            dict.fromkeys(f"{one.leaf.facts.subject} (to {one.leaf.facts.not_after:%Y-%m-%d})" for one in usable)
+        )
+        raise certificate_error(
+            Reason.SEVERAL_CERTIFICATES,
+            label,
+            f"it holds certificates with keys for several subjects ({named}); pass a file with the pair of one subject",
+        )
+    return max(usable, key=lambda one: _validity(one.leaf))
 
 
-def _pkcs8(key: TlsKey, leaf: DecodedCertificate) -> bytes:
-    der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+def _validity(certificate: DecodedCertificate) -> tuple[bool, dt.datetime]:
+    # The greatest is that of a valid certificate that ends last.
+    return certificate.facts.is_valid(dt.datetime.now(dt.UTC)), certificate.facts.not_after
+
+
+def _pkcs8(chosen: _Candidate) -> bytes:
+    der = chosen.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     # cryptography writes an RSA-PSS key as RSA; OpenSSL requires key and certificate to name the same algorithm.
-    is_pss = leaf.x509.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS
-    return replace_key_algorithm(der, public_key_algorithm(leaf.facts.der)) if is_pss else der
+    algorithm = public_key_algorithm(chosen.leaf.fields.public_key)
+    return replace_key_algorithm(der, algorithm) if _RSASSA_PSS in algorithm else der
 
 
 def _likely_client(decoded: DecodedFile) -> CertificateInfo:
@@ -163,12 +217,8 @@ def _likely_client(decoded: DecodedFile) -> CertificateInfo:
     return facts or _refuse_as_ca(decoded.certificates[0].facts, decoded.label)
 
 
-def _has_key(certificate: DecodedCertificate, key: TlsKey) -> bool:
-    try:
-        public = certificate.x509.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except UNPARSABLE:  # a kind of key that is not supported
-        return False
-    return public == key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+def _public_bytes(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _refuse_as_ca(facts: CertificateInfo, label: str) -> NoReturn:
@@ -181,33 +231,44 @@ def _refuse_as_ca(facts: CertificateInfo, label: str) -> NoReturn:
 
 
 def _check_usage(leaf: DecodedCertificate, label: str) -> None:
-    facts, usage = leaf.facts, leaf.extension(x509.KeyUsage)
-    can_sign = usage is None or usage.digital_signature or usage.key_agreement
-    # 'openssl req -x509' marks its certificates as authorities; a self-signed one that may sign works for a client.
-    if facts.is_ca and not (facts.is_self_signed and can_sign):
-        _refuse_as_ca(facts, label)
-    extended = leaf.extension(x509.ExtendedKeyUsage) or ()
-    if can_sign and (facts.allows_client_auth or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in extended):
+    problem, facts = _problem_of(leaf), leaf.facts
+    if problem is None:
         return
-    problem = "its extended key usage lacks clientAuth" if can_sign else "its key usage does not allow signatures"
+    if problem is Reason.IS_A_CA:
+        _refuse_as_ca(facts, label)
+    text = (
+        "its extended key usage lacks clientAuth" if leaf.fields.can_sign else "its key usage does not allow signatures"
+    )
     raise certificate_error(
         Reason.NOT_FOR_CLIENTS,
         label,
-        f"the certificate is not for clients ({facts.summary}): {problem}, so servers refuse it; ask {facts.issuer} "
+        f"the certificate is not for clients ({facts.summary}): {text}, so servers refuse it; ask {facts.issuer} "
         "for one with extended key usage clientAuth",
     )
 
 
+def _problem_of(leaf: DecodedCertificate) -> Reason | None:
+    facts, fields = leaf.facts, leaf.fields
+    # 'openssl req -x509' marks its certificates as authorities; a self-signed one that may sign works for a client.
+    if facts.is_ca and not (facts.is_self_signed and fields.can_sign):
+        return Reason.IS_A_CA
+    is_for_clients = fields.can_sign and (facts.allows_client_auth or fields.allows_any_use)
+    return None if is_for_clients else Reason.NOT_FOR_CLIENTS
+
+
 def _chain(leaf: DecodedCertificate, available: list[DecodedCertificate]) -> list[DecodedCertificate]:
     # In the order that TLS requires (RFC 8446 §4.4.2), whatever the file's order; unrelated certificates are left out.
+    # Each is tried once, by its subject, so that a file with many takes linear time.
+    by_subject: dict[object, list[DecodedCertificate]] = {}
+    for one in available:
+        by_subject.setdefault(one.fields.subject.folded, []).append(one)
     chain: list[DecodedCertificate] = []
-    link = leaf
-    while link.x509.subject != link.x509.issuer:
-        issuer = next((one for one in available if one not in chain and link.is_issued_by(one)), None)
-        if issuer is None:
-            break
-        chain.append(issuer)
-        link = issuer
+    link: DecodedCertificate | None = leaf
+    while link is not None and link.fields.subject != link.fields.issuer:
+        issuers = filter(link.is_issued_by, by_subject.pop(link.fields.issuer.folded, []))
+        link = max(issuers, key=_validity, default=None)
+        if link is not None:
+            chain.append(link)
     return chain
 
 
@@ -237,13 +298,18 @@ def _is_open_to_others(mode: int, owner: int) -> bool:
 
 
 def _warn_of_several(
-    matching: list[DecodedCertificate], chosen: CertificateInfo, label: str
+    matching: list[_Candidate], chosen: CertificateInfo, unreadable: list[CertificateError], label: str
 ) -> Iterable[CertificateWarning]:
-    others = {one.facts for one in matching} - {chosen}
-    if others:
+    others = {one.leaf.facts for one in matching} - {chosen}
+    rest = [
+        *sorted(facts.summary for facts in others),
+        *(f"a key that cannot be read: {error}" for error in unreadable),
+    ]
+    if rest:
+        named = "; ".join(rest[:_MAX_NAMED]) + ("; and more" if len(rest) > _MAX_NAMED else "")
         text = (
-            f"it holds {len(others) + 1} certificates for the same key; the valid one that ends last is used "
-            f"({chosen.summary}); remove the others ({'; '.join(sorted(facts.summary for facts in others))})"
+            f"it holds {len(others) + 1} certificates with their keys; the valid one that ends last is used "
+            f"({chosen.summary}); remove the others ({named})"
         )
         yield certificate_warning(Reason.SEVERAL_CERTIFICATES, label, text)
 

@@ -58,6 +58,7 @@ class Reason(enum.StrEnum):
     CHAIN_BROKEN = "chain-broken"
     CHAIN_EXPIRED = "chain-expired"
     SEVERAL_CERTIFICATES = "several-certificates"
+    LEFT_OUT = "left-out"
     AUTHORITY_EXPIRED = "authority-expired"
     AUTHORITY_EXPIRES_SOON = "authority-expires-soon"
 
@@ -65,6 +66,7 @@ class Reason(enum.StrEnum):
     REVOKED = "revoked"
     UNKNOWN_TO_SERVER = "unknown-to-server"
     DEMANDED = "demanded"
+    AFTER_HANDSHAKE = "after-handshake"
     REFUSED = "refused"
     CLOSED_EARLY = "closed-early"
 

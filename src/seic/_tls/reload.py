@@ -18,7 +18,8 @@ from typing import Generic, TypeAlias, TypeVar
 from seic._concurrency import start_thread
 from seic._errors import CertificateError, ConfigurationError, SeicError
 from seic._event_types import CertificateRejected, Emit, Event
-from seic._tls.credential_files import MAX_FILE_BYTES, read_regular_file
+from seic._files import read_regular_file
+from seic._tls.credential_files import MAX_FILE_BYTES
 from seic._tls.reasons import Reason, certificate_error
 
 #: The files' state on disk, with links followed: times, size, inode and device of each; None for a missing file. A

@@ -43,6 +43,8 @@ _BUNDLES = (
 )
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")
 _SUFFIXES = {".pem", ".crt", ".cer", ".der"}
+# The most parts that were left out that a warning names.
+_MAX_NAMED = 3
 _PLATFORMS_WITHOUT_A_BUNDLE = {"darwin", "win32"}
 
 
@@ -57,6 +59,7 @@ class TrustStore:
         capath: A directory of hashed names for OpenSSL to search, or several joined by `os.pathsep`.
         version: The bundle's modification time in nanoseconds.
         by_platform: Whether the operating system verifies, through truststore.
+        warnings: About what was left out, for `check`.
     """
 
     label: str
@@ -65,9 +68,10 @@ class TrustStore:
     capath: str | None = None
     version: int = 0
     by_platform: bool = False
+    warnings: tuple[CertificateWarning, ...] = attrs.field(default=(), eq=False, repr=False)
 
     def check(self, now: dt.datetime | None = None) -> tuple[CertificateWarning, ...]:
-        """Return a warning for each authority named by the user that has expired or expires soon.
+        """Return the warnings about what was left out, and one for each authority that has expired or expires soon.
 
         An authority with a valid successor of the same name has none: that is how authorities are replaced.
 
@@ -78,10 +82,13 @@ class TrustStore:
         lasting = {
             facts.subject for facts in self.authorities if now >= facts.not_before and not facts.expires_soon(now)
         }
-        return tuple(
-            _expiry_warning(facts, self.label, now)
-            for facts in self.authorities
-            if facts.expires_soon(now) and facts.subject not in lasting
+        return (
+            *self.warnings,
+            *(
+                _expiry_warning(facts, self.label, now)
+                for facts in self.authorities
+                if facts.expires_soon(now) and facts.subject not in lasting
+            ),
         )
 
     def new_context(self) -> ssl.SSLContext:
@@ -142,12 +149,15 @@ def _named(file: CredentialFile) -> TrustStore:
     from seic._tls.decode import decode
 
     held: list[str] = []
+    skipped: list[CertificateError] = []
     found: dict[CertificateInfo, None] = {}
     for one in [file] if file.directory is None else _files(file.directory):
-        decoded = decode(one.read(), one.label, lambda: None)
+        decoded = decode(one.read(), one.label, lambda: None, skipped=skipped)
         held += [*decoded.others, *("private key" for _ in decoded.keys)]
         for certificate in decoded.certificates:
             found[certificate.facts] = None
+    if not found and skipped:
+        raise skipped[0]
     if not found:
         holds = f" (it holds: {', '.join(dict.fromkeys(held))})" if held else ""
         raise certificate_error(
@@ -156,7 +166,16 @@ def _named(file: CredentialFile) -> TrustStore:
             f"there is no certificate of an authority in it{holds}; pass the PEM of the authority that signed the "
             "server's certificate",
         )
-    return TrustStore(label=file.label, authorities=tuple(_usable(list(found), file.label)))
+    authorities = tuple(_usable(list(found), file.label))
+    return TrustStore(label=file.label, authorities=authorities, warnings=tuple(_left_out(skipped, file.label)))
+
+
+def _left_out(skipped: list[CertificateError], label: str) -> Iterable[CertificateWarning]:
+    if skipped:
+        named = "; ".join(error.message.removeprefix(f"{label}: ") for error in skipped[:_MAX_NAMED])
+        rest = f"; and {len(skipped) - _MAX_NAMED} more" if len(skipped) > _MAX_NAMED else ""
+        text = f"ca: what cannot be read of it is left out, and the rest is trusted: {named}{rest}"
+        yield certificate_warning(Reason.LEFT_OUT, label, text)
 
 
 def _files(directory: Path) -> list[CredentialFile]:

@@ -5,6 +5,7 @@ Nothing is sent or awaited here. The lock is held for a few comparisons. Nobody 
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import time
@@ -12,8 +13,6 @@ from collections.abc import Callable
 from os import getpid
 from threading import get_ident
 from typing import NamedTuple
-
-import attrs
 
 from seic._concurrency import ForkSafeLock, SharedFuture
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenError
@@ -28,7 +27,7 @@ _numbers = itertools.count(1)
 _PATIENCE = 1.0
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Stats:
     """A snapshot of counters since the start.
 

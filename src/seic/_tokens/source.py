@@ -233,7 +233,7 @@ class CachingTokenSource:
         if (pending := self.cache.pending) is not None and pending.is_here and not pending.future.done():
             raise self._cannot_wait()
         before = self.cache.token
-        self._run(lambda: self._revoke(before))
+        self._run(lambda: self._revoke(before), 10 * self._limit)
 
     async def token_info(self) -> TokenInfo:
         """Ask the provider to describe a valid token; request a token first if necessary.
@@ -264,7 +264,7 @@ class CachingTokenSource:
 
     def token_info_sync(self) -> TokenInfo:
         """Ask the provider to describe a valid token; the blocking twin of `token_info`."""
-        return self._run(self.token_info)
+        return self._run(self.token_info, 10 * self._limit)
 
     # --- closing ------------------------------------------------------------------------------------------------------
 
@@ -290,8 +290,8 @@ class CachingTokenSource:
         if (pending := self.cache.pending) is not None and pending.is_here:
             # It cannot end while its event loop is blocked here.
             self._cancel(pending)
-        elif pending is not None or self._guard is not None:
-            run(self.aclose)
+        elif pending is not None or (self._guard is not None and self._guard.is_busy):
+            run(self.aclose, seconds=10 * _CLOSING)
         self._memory.release()
 
     def _cancel(self, pending: PendingRefresh) -> None:
@@ -299,7 +299,7 @@ class CachingTokenSource:
             pending.closed = bool(pending.waiting)
             pending.cancel()
 
-    def _run(self, call: Callable[[], Coroutine[Any, Any, _T]], seconds: float | None = None) -> _T:
+    def _run(self, call: Callable[[], Coroutine[Any, Any, _T]], seconds: float) -> _T:
         # The first look at a certificate from a callable calls it: here, and not in the portal, which it would block.
         self._identity()
         return run(call, seconds=seconds)

@@ -103,6 +103,12 @@ class StoreGuard:
         """Whether the store can say which process refreshes; see `ClaimingStore`."""
         return hasattr(self._store, "claim")
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is something for `aclose` to wait for."""
+        self._reset_after_fork()
+        return self._is_down or (self._last is not None and not self._last.done())
+
     async def load(self, key: str) -> Token | None:
         """Return the token under the key, if there is a valid one."""
         call = self._begin("load", lambda: self._store.load(key))

@@ -28,8 +28,9 @@ from seic.fastapi._forwarded_certificate import (
     MalformedCertificate,
     NginxHeader,
 )
+from seic.fastapi._login_dependencies import User
 from seic.fastapi._login_state import LoginStateStorage, SessionStateStorage
-from seic.fastapi._logins import Logins, User
+from seic.fastapi._logins import Logins
 from seic.fastapi._problems import Problem, add_exception_handlers, problem_of
 from seic.fastapi._readiness import readiness_route
 from seic.fastapi._sessions import UserLogin

@@ -1,14 +1,14 @@
 """Incoming bearer tokens: JWTs of one issuer, validated before a handler runs (RFC 6750, 7519, 8705, 8725, 9068)."""
 
 import base64
+import dataclasses
 import hmac
 import logging
 import math
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
-import attrs
 import httpx
 from joserfc.errors import JoseError
 from joserfc.jws import JWSRegistry, deserialize_compact
@@ -21,6 +21,7 @@ from seic._oauth.json_body import read_document
 from seic._tokens.clock import SYSTEM_CLOCK
 from seic.fastapi._forwarded_certificate import ForwardedCertificate, MalformedCertificate
 from seic.fastapi._jwks import ALGORITHMS, JWKSCache, JWKSOptions, JWKSUnavailable
+from seic.fastapi._security_scheme import NO_SCOPES, SecurityScheme, SecurityScopes, bearer_model, require_scopes
 
 #: RFC 6750 §2.1, with the three parts of a JWS.
 _CREDENTIALS = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)")
@@ -34,48 +35,37 @@ _DEFAULT_ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "Ed25519")
 _logger = logging.getLogger("seic.fastapi")
 
 
-@attrs.frozen(kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Claims:
-    """The claims of a valid token; `raw` has all of them. The repr shows neither the user nor `raw`."""
+    """The claims of a valid token; `raw` has all of them. The repr shows neither the user nor `raw`.
+
+    A handler may return it.
+    """
 
     issuer: str
     audience: tuple[str, ...]
     expires_at: float
-    subject: str | None = attrs.field(default=None, repr=False)
+    subject: str | None = dataclasses.field(default=None, repr=False)
     client_id: str | None = None
     scopes: frozenset[str] = frozenset()
     thumbprint: str | None = None
-    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False, eq=False)
-
-
-if TYPE_CHECKING:
-    _Scheme = object
-else:
-    try:
-        from fastapi.openapi.models import HTTPBearer
-        from fastapi.security.base import SecurityBase
-    except ModuleNotFoundError:
-        _Scheme = object
-    else:
-
-        class _Scheme(SecurityBase):
-            """The entry in FastAPI's OpenAPI document."""
-
-            scheme_name = "BearerTokens"
-            model = HTTPBearer(bearerFormat="JWT")
+    raw: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
 
 class _InvalidToken(Exception):
     """The reason why a token is invalid; for the log."""
 
 
-class BearerTokens(_Scheme):
+class BearerTokens(SecurityScheme):
     """A dependency that returns the claims of a request's bearer token, and responds with 401 if it is not valid.
 
         bearer = BearerTokens(issuer="https://idp.example", audience="accounts", jwks_url="https://idp.example/jwks")
 
         @app.get("/accounts")
         async def accounts(claims: Annotated[Claims, Depends(bearer)]): ...
+
+        @app.delete("/accounts")
+        async def delete(claims: Annotated[Claims, Security(bearer, scopes=["accounts:write"])]): ...
 
     With Starlette alone: `claims = await bearer(request)`. The response does not reveal why a token is invalid; the log
     does, at INFO under `seic.fastapi`.
@@ -131,6 +121,8 @@ class BearerTokens(_Scheme):
                 "client_certificate: is missing; require_bound needs the header with the client's certificate",
                 field="client_certificate",
             )
+        self.scheme_name: str = "BearerTokens"
+        self.model: Any = bearer_model()
         self._issuer = issuer
         self._audiences = audiences
         self._algorithms = frozenset(algorithms)
@@ -142,12 +134,22 @@ class BearerTokens(_Scheme):
         # Unknown header parameters are ignored; `crit` is rejected (RFC 7515 §4.1.11).
         self._registry = JWSRegistry(algorithms=sorted(algorithms), strict_check_header=False)
 
-    async def __call__(self, connection: HTTPConnection) -> Claims:
+    async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes = NO_SCOPES) -> Claims:
         """Return the claims of the token of a request or web socket.
 
+        Args:
+            connection: The request or web socket.
+            security_scopes: The scopes of `Security(bearer, scopes=[...])`, which the token must have.
+
         Raises:
-            HTTPException: 401 without a valid token, 503 if the issuer's keys are not available.
+            HTTPException: 401 without a valid token, 403 if it lacks a scope, 503 if the issuer's keys are not
+                available.
         """
+        claims = await self._authenticate(connection)
+        require_scopes(security_scopes.scopes, claims.scopes, scheme="Bearer")
+        return claims
+
+    async def _authenticate(self, connection: HTTPConnection) -> Claims:
         credentials = connection.headers.getlist("Authorization")
         if not credentials:
             raise _challenge()
@@ -160,7 +162,10 @@ class BearerTokens(_Scheme):
             raise HTTPException(503, headers={"Retry-After": str(math.ceil(error.retry_after))}) from None
 
     def requiring(self, *scopes: str) -> Callable[[HTTPConnection], Awaitable[Claims]]:
-        """Return a dependency that also requires scopes, and responds with 403 if one is missing (RFC 6750 §3.1)."""
+        """Return a dependency that also requires scopes, and responds with 403 if one is missing (RFC 6750 §3.1).
+
+        For FastAPI, `Security(bearer, scopes=[...])` is the same, and shows the scopes in the OpenAPI document.
+        """
         return _Requiring(self, scopes)
 
     async def _check(self, credentials: list[str], connection: HTTPConnection) -> Claims:
@@ -243,16 +248,15 @@ class BearerTokens(_Scheme):
         return bound
 
 
-class _Requiring(_Scheme):
+class _Requiring(SecurityScheme):
     def __init__(self, bearer: BearerTokens, scopes: tuple[str, ...]) -> None:
+        self.scheme_name: str = bearer.scheme_name
+        self.model: Any = bearer.model
         self._bearer = bearer
         self._scopes = scopes
 
-    async def __call__(self, connection: HTTPConnection) -> Claims:
-        claims = await self._bearer(connection)
-        if not claims.scopes.issuperset(self._scopes):
-            raise _challenge("insufficient_scope", status=403, scope=" ".join(self._scopes))
-        return claims
+    async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes = NO_SCOPES) -> Claims:
+        return await self._bearer(connection, SecurityScopes([*self._scopes, *security_scopes.scopes]))
 
 
 def _read_part(encoded: str) -> dict[str, Any]:
@@ -263,13 +267,9 @@ def _read_part(encoded: str) -> dict[str, Any]:
         raise _InvalidToken("header or claims are not a JSON object") from None
 
 
-def _challenge(error: str | None = None, *, status: int = 401, scope: str | None = None) -> HTTPException:
+def _challenge(error: str | None = None) -> HTTPException:
     """Return the response of RFC 6750 §3; without an error code if the request has no token."""
-    attributes = [f'error="{error}"'] if error else []
-    if scope is not None:
-        attributes.append(f'scope="{scope}"')
-    challenge = " ".join(filter(None, ("Bearer", ", ".join(attributes))))
-    return HTTPException(status, headers={"WWW-Authenticate": challenge})
+    return HTTPException(401, headers={"WWW-Authenticate": f'Bearer error="{error}"' if error else "Bearer"})
 
 
 def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:

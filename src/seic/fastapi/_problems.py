@@ -1,11 +1,12 @@
 """Errors as HTTP responses: problem details (RFC 9457) with the right status that reveal no internals."""
 
+import dataclasses
 import logging
 import math
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-import attrs
 import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -31,15 +32,41 @@ _MAX_RETRY_AFTER = 300
 _logger = logging.getLogger("seic.fastapi")
 
 
-@attrs.frozen(kw_only=True)
+#: The JSON schema of a problem, for OpenAPI.
+_SCHEMA: Mapping[str, Any] = {
+    "title": "Problem",
+    "description": "Problem details (RFC 9457).",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string", "const": "about:blank"},
+        "title": {"type": "string", "description": "The phrase of the status."},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "A sentence for people."},
+        "code": {"type": "string", "description": "A stable code for programs."},
+        "tracking_id": {"type": "string", "description": "The id of the failed request, for support."},
+    },
+}
+#: The statuses of `problem_of`, for OpenAPI.
+_STATUSES = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """A response for the caller: status, a stable code for programs, a sentence for people, an id for support."""
+    """A response for the caller: status, a stable code for programs, a sentence for people, an id for support.
+
+    As a model in FastAPI (`responses={502: {"model": Problem}}`) it describes the body of the response.
+    """
 
     status: HTTPStatus
     code: str
     detail: str
     tracking_id: str | None = None
     retry_after: float | None = None
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: object, _handler: object) -> dict[str, Any]:
+        return dict(_SCHEMA)
 
     def response(self) -> Response:
         """Return it as an HTTP response."""
@@ -100,11 +127,34 @@ def add_exception_handlers(app: Starlette) -> None:
     Handled are `TokenError`, `ApiError`, `CertificateError`, and failed connections to a host of this application's
     clients or logins. `ConfigurationError` and `HostNotAllowed` are mistakes in this application and stay a 500, and so
     do errors of other clients. If the session of a user ends while a handler runs, they are sent to log in, as by
-    `Logins.client`.
+    `Logins.client`. FastAPI's OpenAPI document lists the statuses 502, 503 and 504 for each operation.
     """
     for kind in (TokenError, ApiError, CertificateError):
         app.add_exception_handler(kind, _respond)
     app.add_exception_handler(httpx.TransportError, _respond_for_known_host)
+    if hasattr(app, "openapi"):
+        app.openapi = _with_problems(app.openapi)
+
+
+def _with_problems(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """Return a function that adds the responses of errors to each operation of an OpenAPI document."""
+
+    def document_with_problems() -> dict[str, Any]:
+        document = openapi()
+        schema = {"$ref": "#/components/schemas/Problem"}
+        for path in document.get("paths", {}).values():
+            for operation in path.values():
+                if isinstance(operation, dict):
+                    for status in _STATUSES:
+                        response = {
+                            "description": status.phrase,
+                            "content": {"application/problem+json": {"schema": schema}},
+                        }
+                        operation.setdefault("responses", {}).setdefault(str(status.value), response)
+        document.setdefault("components", {}).setdefault("schemas", {}).setdefault("Problem", dict(_SCHEMA))
+        return document
+
+    return document_with_problems
 
 
 async def _respond(request: Request, error: Exception) -> Response:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from seic.fastapi import Logins, SessionStateStorage
 from tests._support.fakes.platform import CALLBACK, FakePlatform
-from tests._support.login_site import KEY, LOGIN, PAGE, SESSION, Site, plant
+from tests._support.login_site import KEY, PAGE, SESSION, Site, login_cookie, plant
 
 
 def test_attack_login_csrf_with_the_attackers_code(site: Site, browser: TestClient) -> None:
@@ -127,7 +127,8 @@ def test_attack_a_planted_login_cookie(site: Site, browser: TestClient) -> None:
     """Only this host can set `__Host-` cookies; cookies of other names are ignored."""
     attacker = site.browser()
     trap = site.platform.log_in(attacker.get("/login").headers["Location"], email="mallory@example.com")
-    plant(browser, {"seic-login": attacker.cookies[LOGIN], "seic-session": "x"})
+    name = login_cookie(attacker.cookies)
+    plant(browser, {name.removeprefix("__Host-"): attacker.cookies[name], "seic-session": "x"})
 
     assert browser.get(trap).status_code == 400
 
@@ -135,7 +136,7 @@ def test_attack_a_planted_login_cookie(site: Site, browser: TestClient) -> None:
 def test_attack_a_login_cookie_as_a_session(site: Site, browser: TestClient) -> None:
     """A value encrypted for one purpose does not decrypt for another."""
     browser.get("/login")
-    plant(browser, {SESSION: browser.cookies[LOGIN]})
+    plant(browser, {SESSION: browser.cookies[login_cookie(browser.cookies)]})
 
     assert browser.get("/me").status_code == 303
 
@@ -174,7 +175,7 @@ def test_attack_a_cookie_of_another_application(
 ) -> None:
     """Even with the same key and store: a cookie of staging is invalid in production."""
     site.log_in(browser)
-    browser.get("/login")
+    state = parse_qs(urlsplit(browser.get("/login").headers["Location"]).query)["state"][0]
     config = site.platform.config(**changes)
     settings: dict[str, Any] = {"callback_url": CALLBACK, "key": KEY, "transport": site.platform, **options}
     logins = Logins(config, **settings)
@@ -184,10 +185,11 @@ def test_attack_a_cookie_of_another_application(
 
     app = Starlette(routes=[*logins.routes, Route("/me", me)], lifespan=logins.lifespan)
     with TestClient(app, base_url="https://app.example", headers=PAGE, follow_redirects=False) as other:
-        names = {kind: f"__Host-{options.get('name', 'seic')}-{kind}" for kind in ("session", "login")}
-        plant(other, {names["session"]: browser.cookies[SESSION], names["login"]: browser.cookies[LOGIN]})
+        renamed = {name.replace("seic", options.get("name", "seic")): value for name, value in browser.cookies.items()}
+        assert len(renamed) == 2
+        plant(other, renamed)
         assert other.get("/me").status_code == 303
-        assert other.get(f"{urlsplit(settings['callback_url']).path}?code=x&state=x").status_code == 400
+        assert other.get(f"{urlsplit(settings['callback_url']).path}?code=x&state={state}").status_code == 400
     assert len(site.platform.forms) == 1
 
 
@@ -221,8 +223,8 @@ def test_attack_mix_up_of_two_providers(platform: FakePlatform) -> None:
         browser.get("/login")
         assert browser.get("/login/callback", params={"code": code, "state": state}).status_code == 400
         # The attacker's own encrypted cookie is invalid under the honest name.
-        browser.get("/evil/login")
-        plant(browser, {LOGIN: browser.cookies["__Host-evil-login"]})
+        copies = {name.replace("evil", "seic"): value for name, value in browser.cookies.items() if "evil" in name}
+        plant(browser, copies)
         assert browser.get("/login/callback", params={"code": code, "state": state}).status_code == 400
     assert platform.forms == evil.forms == []
 
@@ -241,3 +243,41 @@ def test_attack_mix_up_with_issuer(parameters: str, status: int, platform: FakeP
         callback = platform.log_in(browser.get("/login").headers["Location"])
 
         assert browser.get(callback + parameters).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "status"),
+    [
+        pytest.param("/login/callback", b"code=\xff&state=\xff", 400, id="callback"),
+        pytest.param("/login/callback", b"\xff", 400, id="callback, nothing else"),
+        pytest.param("/login/callback", b"error=\xff&error_description=\xe9", 400, id="callback, error"),
+        pytest.param("/login", b"next=/\xff", 303, id="login"),
+        pytest.param("/me", b"\xff=\xff", 303, id="a page"),
+    ],
+)
+def test_attack_bytes_that_are_not_utf_8(path: str, query: bytes, status: int, site: Site, browser: TestClient) -> None:
+    """Any site can send a browser to such an address; httpx would escape the bytes."""
+    sent: list[Any] = []
+
+    async def request() -> None:
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "query_string": query,
+            "headers": [(b"host", b"app.example"), (b"accept", b"text/html")],
+        }
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await site.app(scope, receive, send)
+
+    assert browser.portal is not None
+    browser.portal.call(request)
+
+    assert sent[0]["status"] == status
+    assert site.platform.forms == []

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 import seic
 from seic.fastapi import Logins
 from tests._support.fakes.platform import CALLBACK, FakePlatform
-from tests._support.login_site import KEY, LOGIN, SESSION, Site, plant
+from tests._support.login_site import KEY, SESSION, Site, login_cookie, plant
 
 OTHER = Fernet.generate_key()
 
@@ -61,8 +61,9 @@ def test_a_login_lasts_10_minutes(age: int, expected: int, site: Site, browser: 
     """The browser may keep the cookie longer."""
     callback = site.platform.log_in(browser.get("/login").headers["Location"])
     fernet = Fernet(KEY)
-    content = fernet.decrypt(browser.cookies[LOGIN])
-    plant(browser, {LOGIN: fernet.encrypt_at_time(content, int(time.time()) - age).decode()})
+    name = login_cookie(browser.cookies)
+    content = fernet.decrypt(browser.cookies[name])
+    plant(browser, {name: fernet.encrypt_at_time(content, int(time.time()) - age).decode()})
 
     assert browser.get(callback).status_code == expected
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from seic._errors import TokenEndpointUnavailable
+from seic import TokenEndpointUnavailable
 from tests._support.fakes.token_endpoint import FakeEndpoint
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import trio
 
-from seic._event_types import TokenWaitStarted
+from seic.events import TokenWaitStarted
 from tests._support.clocks import FakeClock
 from tests._support.crowds import CALLERS, all_of
 from tests._support.fakes.token_endpoint import PATIENCE, UNAVAILABLE, FakeEndpoint, landed, name

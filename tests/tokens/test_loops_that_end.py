@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from seic import TokenEndpointUnavailable
-from seic._event_types import Event, TokenWaitStarted
+from seic.events import Event, TokenWaitStarted
 from tests._support.clocks import FakeClock
 from tests._support.crowds import in_threads, names_of
 from tests._support.fakes.gate import Gate

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from seic import AuthorizationCode, MemoryStore, Token
-from seic._event_types import Event, StoreDegraded, StoreRecovered
 from seic._tokens.store_guard import StoreGuard
+from seic.events import Event, StoreDegraded, StoreRecovered
 from tests._support.clocks import FakeClock
 from tests._support.fakes.gate import Gate
 from tests._support.fakes.provider import FakeProvider

@@ -8,11 +8,18 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from seic._errors import TokenEndpointUnavailable, TokenRequestRefused
-from seic._model.grant_parameters import Grant
-from seic._model.grants import AuthorizationCode, ClientCredentials, Password, RefreshToken, Saml2Bearer
-from seic._oauth.providers import SEI_PLATFORM
-from seic._tokens.store import MemoryStore
+from seic import (
+    SEI_PLATFORM,
+    AuthorizationCode,
+    ClientCredentials,
+    Grant,
+    MemoryStore,
+    Password,
+    RefreshToken,
+    Saml2Bearer,
+    TokenEndpointUnavailable,
+    TokenRequestRefused,
+)
 from tests._support.clocks import FakeClock
 from tests._support.fakes.provider import FakeProvider
 from tests._support.renewals import LATER, SOON, background, code, password

@@ -13,14 +13,18 @@ import httpx
 import pytest
 
 import seic
-from seic._errors import ConfigurationError, TokenRequestRefused
-from seic._model.extension_grants import ExistingToken
-from seic._model.grant_parameters import Grant
-from seic._model.grants import AuthorizationCode, RefreshToken
-from seic._model.token import Token
+from seic import (
+    AuthorizationCode,
+    ConfigurationError,
+    ExistingToken,
+    Grant,
+    MemoryStore,
+    RefreshToken,
+    Token,
+    TokenRequestRefused,
+)
 from seic._tokens import single_use
 from seic._tokens.single_use import SingleUse, SingleUseMemory, UseState
-from seic._tokens.store import MemoryStore
 from tests._support.clocks import FakeClock
 from tests._support.fakes.provider import FakeProvider
 from tests._support.fakes.server import PATIENCE

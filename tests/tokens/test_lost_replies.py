@@ -10,9 +10,7 @@ import httpx
 import pytest
 
 import seic
-from seic._errors import TokenRequestRefused
-from seic._model.grant_parameters import Grant
-from seic._tokens.store import MemoryStore
+from seic import Grant, MemoryStore, TokenRequestRefused
 from tests._support.clocks import FakeClock
 from tests._support.fakes.provider import FakeProvider
 from tests._support.fakes.server import PATIENCE

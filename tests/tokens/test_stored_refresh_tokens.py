@@ -10,12 +10,7 @@ import httpx
 import pytest
 
 import seic
-from seic._errors import TokenRequestRefused
-from seic._model.grant_parameters import Grant
-from seic._model.grants import AuthorizationCode, RefreshToken
-from seic._model.token import Token
-from seic._oauth.providers import SEI_PLATFORM
-from seic._tokens.store import MemoryStore
+from seic import SEI_PLATFORM, AuthorizationCode, Grant, MemoryStore, RefreshToken, Token, TokenRequestRefused
 from seic._tokens.store_guard import PATIENCE
 from tests._support.clocks import FakeClock
 from tests._support.fakes.provider import FakeProvider

@@ -7,8 +7,8 @@ import time
 import pytest
 
 import seic
+from seic import MemoryStore
 from seic._tokens import store as module
-from seic._tokens.store import MemoryStore
 
 
 def token(*, ended: bool) -> seic.Token:

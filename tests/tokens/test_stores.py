@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from seic import MemoryStore, Token
-from seic._event_types import Event, StoreDegraded
 from seic._tokens.store_guard import StoreGuard
+from seic.events import Event, StoreDegraded
 from tests._support.clocks import FakeClock
 from tests._support.fakes.gate import Gate
 from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, name
