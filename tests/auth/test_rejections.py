@@ -16,6 +16,9 @@ from tests._support.api import BASE, CHALLENGE, KINDS, NOT_REPLAYED, PAYLOAD, Ap
 from tests._support.clocks import FakeClock
 from tests._support.fakes.token_endpoint import FakeEndpoint
 
+APIGEE = b"""{"fault": {"faultstring": "Access Token expired",
+    "detail": {"errorcode": "keymanagement.service.access_token_expired"}}}"""
+
 # 401
 
 
@@ -55,6 +58,9 @@ def test_a_second_401_reaches_the_caller(api: Api, server: FakeEndpoint, auth: O
         pytest.param((401, {}, b""), False, id="nothing"),
         pytest.param((401, {}, b'{"code": "gateway.authentication.failure", "message": "no"}'), True, id="the code"),
         pytest.param((401, {}, b'{"code": "gateway.authorization.failure", "message": "no"}'), False, id="other code"),
+        pytest.param((401, {}, APIGEE), True, id="Apigee's code"),
+        pytest.param((401, {}, b'{"message": "The incoming token has expired"}'), True, id="a message alone"),
+        pytest.param((401, {"WWW-Authenticate": 'Bearer error="expired_token"'}, b""), True, id="a code of its own"),
         pytest.param((403, CHALLENGE, b""), False, id="403 with a challenge"),
         pytest.param((403, {}, b'{"code": "gateway.authentication.failure", "message": "no"}'), False, id="403"),
         pytest.param(
@@ -79,13 +85,25 @@ def test_only_a_401_that_rejects_the_token_is_retried(
     assert (NOT_REPLAYED in reply.extensions) is (not replayed and refusal[0] == 401)
 
 
-def test_a_plain_provider_says_it_by_the_bare_status(api: Api, server: FakeEndpoint, kind: Kind) -> None:
-    """Its documentation has no other sign of a rejected token."""
+@pytest.mark.parametrize("body", [b"", b"Unauthorized", b'{"message": "Unauthorized"}', b"<title>401</title>"])
+@pytest.mark.parametrize("provider", [seic.OAUTH2, seic.Provider(token_url="/token")], ids=["OAUTH2", "one's own"])
+def test_a_bare_401_is_retried_once(
+    api: Api, server: FakeEndpoint, kind: Kind, provider: seic.Provider, body: bytes
+) -> None:
+    """No challenge, and no words beyond the status: the token is the most likely cause."""
     api.dead.add("token-1")
-    api.refusal = (401, {}, b"")
-    auth = auth_for(server, provider=seic.OAUTH2, grant=seic.ClientCredentials())
+    api.refusal = (401, {}, body)
+    auth = auth_for(server, provider=provider, grant=seic.ClientCredentials())
     assert kind.request(api, auth, "GET", "/v1/accounts").status_code == 200
     assert server.calls == 2
+
+
+def test_the_scheme_of_a_provider(api: Api, server: FakeEndpoint, kind: Kind) -> None:
+    """`Authorization` has the scheme that the provider names."""
+    provider = seic.Provider(token_url="/token", authorization_scheme="Zoho-oauthtoken")
+    auth = auth_for(server, provider=provider, grant=seic.ClientCredentials())
+    kind.request(api, auth, "GET", "/v1/accounts")
+    assert api.tokens == ["Zoho-oauthtoken token-1"]
 
 
 @pytest.mark.parametrize("spread", [False, True], ids=["together", "spread"])

@@ -85,6 +85,8 @@ def test_unavailable_names_the_pause(value: str, seconds: float | None) -> None:
         pytest.param({"code": "c", "message": "m"}, "c", id="the gateway's error"),
         pytest.param({"ErrorCode": "c", "Error": "e", "Hint": "h"}, "c", id="revocation's"),
         pytest.param({"meta": {"no": 7}}, "7", id="a member that the provider names"),
+        pytest.param({"fault": {"faultstring": "f", "detail": {"errorcode": "e"}}}, "e", id="Apigee"),
+        pytest.param({"errors": [{"code": "c", "message": "m"}]}, "c", id="a list"),
     ],
 )
 @pytest.mark.parametrize("status", [200, 201])

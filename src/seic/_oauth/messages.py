@@ -11,11 +11,12 @@ from seic._model.grant_parameters import Grant
 from seic._model.provider import RequestContext
 from seic._model.secret import HIDDEN
 from seic._model.token import Token
+from seic._oauth.error_body import ErrorBody, any_words
 from seic._oauth.form_request import build_form_request, is_header_safe
 from seic._oauth.json_body import MAX_REPLY_BYTES, kind_of, number_in
 from seic._oauth.jwt import lifetime_of
-from seic._oauth.redact import redact, sanitize
-from seic._oauth.reply import Reply, raise_token_error, read_success
+from seic._oauth.redact import MAX_WORDS, redact, sanitize
+from seic._oauth.reply import Reply, raise_token_error, read_success, refuse
 
 __all__ = ["MAX_LIFETIME", "MAX_REPLY_BYTES", "MIN_LIFETIME", "build_token_request", "parse_token_reply"]
 
@@ -95,7 +96,7 @@ def parse_token_reply(reply: Reply, *, obtained_at: float, hint: str | None = No
     """
     raise_token_error(reply, hint=hint)
     document = read_success(reply)
-    access_token = _access_token(reply, document)
+    access_token = _access_token(reply, document, hint)
     refresh_token = _refresh_token(reply, document)
     expires_in = _expires_in(reply, document)
     claimed = lifetime_of(access_token, now=obtained_at if expires_in is None else None)
@@ -114,10 +115,14 @@ def parse_token_reply(reply: Reply, *, obtained_at: float, hint: str | None = No
     )
 
 
-def _access_token(reply: Reply, document: Mapping[str, object]) -> str:
+def _access_token(reply: Reply, document: Mapping[str, object], hint: str | None) -> str:
     value = document.get("access_token")
     if value is None:
-        reply.invalid("access_token is missing")
+        error = any_words(document, None) or ErrorBody()
+        if error.code is not None:
+            refuse(reply, error, hint=hint)
+        said = reply.sanitize(error.description, MAX_WORDS)
+        reply.invalid("access_token is missing" + (f"; the reply says {said!r}" if said else ""))
     if not isinstance(value, str):
         reply.invalid(f"access_token must be a string, not {kind_of(value)}")
     if not value:
