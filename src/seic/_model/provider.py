@@ -210,9 +210,15 @@ class Provider:
         """Return the URL of the authorization endpoint, for a login.
 
         Raises:
-            ConfigurationError: There is none, or a login must do there what seic does not do.
+            ConfigurationError: There is none, or no grant for it, or a login must do there what seic does not do.
         """
         url = self.require("authorize_url", "a login")
+        if self.grants is not None and "authorization_code" not in self.grants:
+            raise ConfigurationError(
+                f"provider.grants: {self.name} does not offer the grant authorization_code, which a login needs; if it "
+                "does, add it with attrs.evolve(provider, grants=...)",
+                field="provider.grants",
+            )
         if self.login_demands:
             raise ConfigurationError(
                 f"provider.login_demands: {self.name} refuses a login without {' and '.join(self.login_demands)}, and "
