@@ -86,7 +86,7 @@ def test_only_a_401_that_rejects_the_token_is_retried(
 
 
 @pytest.mark.parametrize("body", [b"", b"Unauthorized", b'{"message": "Unauthorized"}', b"<title>401</title>"])
-@pytest.mark.parametrize("provider", [seic.OAUTH2, seic.Provider(token_url="/token")], ids=["OAUTH2", "one's own"])
+@pytest.mark.parametrize("provider", [seic.OAUTH2, seic.Provider(token_url="/token")], ids=["OAUTH2", "custom"])
 def test_a_bare_401_is_retried_once(
     api: Api, server: FakeEndpoint, kind: Kind, provider: seic.Provider, body: bytes
 ) -> None:

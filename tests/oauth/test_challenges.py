@@ -212,7 +212,7 @@ def test_a_bare_status_is_about_the_token(challenges: list[str], body: object, e
 
 @pytest.mark.parametrize("page", [b"401 Unauthorized", b"<title>401 Authorization Required</title>", b"no entry"])
 def test_a_text_does_not_decide(page: bytes) -> None:
-    """Expect a page to count as no explanation, and one that speaks of the token as one."""
+    """Expect a page to count as no explanation, and one that names the token as one."""
     headers = httpx.Headers()
     assert is_token_rejected(provider=Provider(token_url="/token"), headers=headers, body=page) is True
     assert is_token_rejected(provider=SEI_GATEWAY, headers=headers, body=page) is False

@@ -100,20 +100,20 @@ class Provider:
         invalidate_grant_type: The `grant_type` that revokes a token at the token endpoint; None if there is none.
         bare_401_means_token: Whether a 401 of the API without a challenge and an error means an invalid token, so that
             the request is sent again with a new one.
-        token_error_codes: Codes of the API's 401 that mean an invalid token, besides those that name the token.
+        token_error_codes: Codes of the API's 401 that mean an invalid token; codes that name the token need no entry.
         error_code_field: The member of an error document with its code, if it is not one of the usual ones; a path such
             as `fault.detail.errorcode`, in which a number is an index of a list. An answer that has it is an error,
             whatever its status.
         error_description_field: The member with the description, in the same form.
-        bearer_token_types: Values of `token_type` that mean a bearer token, in any case, besides `Bearer`.
+        bearer_token_types: Values of `token_type` that mean a bearer token, in any case; `Bearer` needs no entry.
         authorization_scheme: The scheme of `Authorization` in API requests, and of the API's challenges.
         authorize_url: The authorization endpoint, for logins (RFC 6749 §3.1).
         authorize_scope: The default scope of a login.
         redirect_field: The parameter of the redirect URI.
         redirect_on_token_call: Whether the token request repeats the redirect URI (RFC 6749 §4.1.3).
         issuer_in_callback: Whether a callback always names the issuer (RFC 9207); one without it is then refused.
-        login_demands: What a login must do at this provider and seic does not do, by the names of the metadata, such as
-            `require_pushed_authorization_requests` (RFC 9126 §5); a login is then an error.
+        login_demands: Demands of the provider that a login of seic does not meet, by their names in the metadata, such
+            as `require_pushed_authorization_requests` (RFC 9126 §5); a login is then an error.
         takes_pkce: Whether login and token request take a code challenge and its verifier (RFC 7636).
         code_lifetime: Lifetime of an authorization code in seconds, for messages.
         token_info_url: The endpoint that describes a token to its holder, as on the SEI platform.

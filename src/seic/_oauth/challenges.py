@@ -115,7 +115,7 @@ _NO_LETTER = re.compile(r"[\W\d_]+")
 def is_token_rejected(*, provider: Provider, headers: httpx.Headers, body: bytes) -> bool:
     """Whether a 401 of the API is about the token, so that a new one may help.
 
-    A challenge of the token's scheme decides alone: `invalid_token`, a code that speaks of the token, or no error at
+    A challenge of the token's scheme decides alone: `invalid_token`, a code that names the token, or no error at
     all (RFC 6750 §3.1) is about the token; `insufficient_scope` and `invalid_request` are not. Without one the
     provider's error decides: its code, or its message if the code is a number or repeats the status. A 401 with neither
     is about the token unless the provider gives it another meaning (`Provider.bare_401_means_token`), or there is a
@@ -131,16 +131,16 @@ def is_token_rejected(*, provider: Provider, headers: httpx.Headers, body: bytes
     errors = [c.parameters for c in challenges if c.scheme in schemes]
     if errors:
         return any(
-            _speaks_of_token(provider, each.get("error"), each.get("error_description")) is not False for each in errors
+            _names_token(provider, each.get("error"), each.get("error_description")) is not False for each in errors
         )
     error = read_error(body, provider=provider)
-    verdict = None if error is None else _speaks_of_token(provider, error.code, error.description)
+    verdict = None if error is None else _names_token(provider, error.code, error.description)
     if verdict is None or (not verdict and error is not None and error.is_text):
         return provider.bare_401_means_token and not challenges
     return verdict
 
 
-def _speaks_of_token(provider: Provider, code: str | None, description: str | None) -> bool | None:
+def _names_token(provider: Provider, code: str | None, description: str | None) -> bool | None:
     """Whether an error is about the token; None if it says no more than the status."""
     if code in provider.token_error_codes:
         return True

@@ -48,7 +48,7 @@ _METHODS: dict[str, ClientAuthentication] = {
     "none": ClientIdOnly(),
 }
 
-#: What a login must do at some providers, and seic does not do (RFC 9126 §5, RFC 9101 §10.5).
+#: Demands of providers that a login of seic does not meet (RFC 9126 §5, RFC 9101 §10.5).
 _LOGIN_DEMANDS = ("require_pushed_authorization_requests", "require_signed_request_object")
 
 
