@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +60,21 @@ def test_the_first_screen_has_the_essentials() -> None:
     assert len(first.splitlines()) <= _ONE_SCREEN
     for part in ("pip install seic", "AsyncClient.from_env()", "─►", "ClientCertificate.load", "nox -s demo"):
         assert part in first
+
+
+@pytest.mark.parametrize("file", ["README.md", "docs/fastapi.md", "docs/observability.md", "docs/examples/README.md"])
+def test_the_commands_install_from_the_clone(file: str) -> None:
+    """There is no release yet; the extras of the commands exist."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    commands = re.findall(r"^(?:python -m )?pip install (?!nox)(\S+)", blocks, re.MULTILINE)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    assert commands
+    for command in commands:
+        source, _, extras = command.strip('"').rstrip("]").partition("[")
+        assert source == "."
+        assert {extra for extra in extras.split(",") if extra} <= set(project["optional-dependencies"])
 
 
 def test_ci_runs_the_readmes_own_command() -> None:

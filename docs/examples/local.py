@@ -1,12 +1,14 @@
 """Run the application on one machine, with the sandbox in place of SEI; nothing has to be configured.
 
-python local.py [PORT]
+    python local.py [PORT]
+
+Ctrl-C, SIGTERM or the end of the terminal stops the application, its workers and the sandbox.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +20,9 @@ from seic.sandbox import Sandbox
 
 
 def main(port: str = "8000") -> int:
-    """Serve until Ctrl-C."""
+    """Serve until Ctrl-C or a signal."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):  # Windows has no SIGHUP
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     url = f"http://localhost:{port}"
     with Sandbox(redirect_urls=[f"{url}/login/callback"]) as sandbox, tempfile.TemporaryDirectory() as folder:
         certificate = Path(folder, "client.pem")
@@ -49,10 +53,13 @@ password: {sandbox.password}
         here = Path(__file__).parent
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SEIC_")}
         with subprocess.Popen(command, cwd=here, env={**inherited, **settings}) as server:  # noqa: S603 - a fixed command
-            # Ctrl-C also reaches the server, which exits after its requests.
-            with contextlib.suppress(KeyboardInterrupt):
-                server.wait()
-            return server.wait()
+            try:
+                return server.wait()
+            except KeyboardInterrupt:
+                # Ctrl-C also reaches the server, which exits after its requests.
+                return server.wait()
+            finally:
+                server.terminate()
 
 
 if __name__ == "__main__":

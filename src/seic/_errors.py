@@ -30,7 +30,7 @@ class SeicError(Exception):
     """Base of every error that seic raises; it is never raised itself."""
 
     def __init__(self, message: str) -> None:
-        # A path may have bytes that are no UTF-8 (PEP 383): printing them would raise a UnicodeEncodeError.
+        # A path may have bytes that are not UTF-8 (PEP 383): printing them would raise a UnicodeEncodeError.
         message = message.encode(errors="backslashreplace").decode()
         super().__init__(message)
         self.message = message

@@ -13,7 +13,7 @@ from typing import Any, Self, Unpack
 
 import httpx
 
-from seic._api.dpop_signer import sign_redirect
+from seic._api.dpop_signer import PROOFS, sign_redirect
 from seic._config import Config, network_of
 from seic._errors import ConfigurationError, HostNotAllowed
 from seic._identity import Identity, shared_identity
@@ -203,10 +203,8 @@ class AsyncTransport(httpx.AsyncBaseTransport):
     ) -> None:
         _check(config, options)
         self._guard = guard_of(config.origin)
-        failures = ApiErrorTranslator(origin=config.origin, network=network_of(config))
-        self._inner = (
-            AsyncIdentityTransport(identity_of(config), failures, **options) if transport is None else transport
-        )
+        errors = ApiErrorTranslator(origin=config.origin, network=network_of(config))
+        self._inner = AsyncIdentityTransport(identity_of(config), errors, **options) if transport is None else transport
 
     def handle_async_request(  # pyright: ignore[reportIncompatibleMethodOverride]  # whose `async def` is one kind of it
         self, request: httpx.Request
@@ -222,7 +220,8 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         self._guard.check(request.url)
         if "trace" in request.extensions:
             _drop_trace(request)
-        sign_redirect(request)
+        if PROOFS in request.extensions:
+            sign_redirect(request)
         # Returned, not awaited, to save a coroutine in each request.
         return self._inner.handle_async_request(request)
 
@@ -261,15 +260,16 @@ class Transport(httpx.BaseTransport):
     ) -> None:
         _check(config, options)
         self._guard = guard_of(config.origin)
-        failures = ApiErrorTranslator(origin=config.origin, network=network_of(config))
-        self._inner = IdentityTransport(identity_of(config), failures, **options) if transport is None else transport
+        errors = ApiErrorTranslator(origin=config.origin, network=network_of(config))
+        self._inner = IdentityTransport(identity_of(config), errors, **options) if transport is None else transport
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request; raises as `AsyncTransport.handle_async_request` does."""
         self._guard.check(request.url)
         if "trace" in request.extensions:
             _drop_trace(request)
-        sign_redirect(request)
+        if PROOFS in request.extensions:
+            sign_redirect(request)
         return self._inner.handle_request(request)
 
     def close(self) -> None:

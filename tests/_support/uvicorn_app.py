@@ -77,10 +77,10 @@ class Served:
             self.interrupt()
         self.wait()
 
-    def terminate(self) -> None:
+    def terminate(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Signal it to stop, as an orchestrator does; it finishes its requests first."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(number)
 
     def interrupt(self) -> None:
         """Send Ctrl-C to all of its processes."""
@@ -96,7 +96,12 @@ class Served:
             self._process.kill()
             raise
         finally:
-            self._reader.join()
+            # Its processes share the pipe, which ends with the last of them.
+            self._reader.join(_PATIENCE)
+            if self._reader.is_alive():
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._reader.join()
+                raise AssertionError("it left a process running")
         return code
 
     def wait_for(self, words: str, *, times: int = 1) -> None:

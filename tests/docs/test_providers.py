@@ -29,7 +29,7 @@ def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert names["platform"].revocation_url == "/v2/oauth/revoke"
     assert names["dpop_config"].dpop is not None
     login = names["login"]
-    config = names["finish"](f"https://app.example/callback?code=c&state={login.state}")
+    config = names["finish"](login, f"https://app.example/callback?code=c&state={login.state}")
     assert config.grant.subject == "ann@example.com"
 
 

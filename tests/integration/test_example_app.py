@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 import ssl
 from collections.abc import Iterator
@@ -177,6 +178,20 @@ def test_the_example_runs_on_one_machine(tmp_path: Path) -> None:
 
     assert code == 0
     assert served.complaints == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_example_ends_with_its_processes(number: signal.Signals) -> None:
+    """A signal to the example ends its server and workers too, and frees the port."""
+    port = _free_port()
+    with Served.locally(port) as served:
+        served.terminate(number)
+        code = served.wait()
+
+    assert code == 128 + number
+    assert served.complaints == []
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
 def test_the_page_shows_the_readiness(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from seic._oauth.dpop import DPoP, wants_nonce
 
 _UNAUTHORIZED = 401
 #: The key in a request's `extensions`, which httpx copies to a redirect as it does the headers.
-_PROOFS = "seic.proofs"
+PROOFS = "seic.proofs"
 
 
 class DPoPSigner:
@@ -33,7 +33,7 @@ class DPoPSigner:
     def prove(self, request: Any) -> None:
         """Sign a request and the token that it carries, and let redirects and retries of it be signed again."""
         self.sign(request)
-        request.extensions[_PROOFS] = _Proofs(self)
+        request.extensions[PROOFS] = _Proofs(self)
 
     def sign(self, request: Any) -> None:
         """Set a new proof; remove it if httpx removed the token because of a redirect to another origin."""
@@ -128,11 +128,11 @@ class _Proofs:
 
 def sign_redirect(request: Any) -> None:
     """Give a request that is about to be sent a proof that was never sent, if it is signed at all."""
-    if (proofs := request.extensions.get(_PROOFS)) is not None:
+    if (proofs := request.extensions.get(PROOFS)) is not None:
         proofs.sign_redirect(request)
 
 
 def sign_retry(request: Any) -> None:
     """Give a request that was sent before a new proof, if it is signed at all."""
-    if (proofs := request.extensions.get(_PROOFS)) is not None:
+    if (proofs := request.extensions.get(PROOFS)) is not None:
         proofs.sign_retry(request)

@@ -58,7 +58,7 @@ class PendingRefresh:
         future: The token, or the error for all who wait.
         token: The token, once the future has it.
         outcome: The result, as in `TokenRefreshEnded`.
-        tracking_id: The provider's id of the request that ended it.
+        ended_by: The tracking id of the request that ended it.
         task: The task that runs it; None for the moment before it starts.
         sending: The refresh token or code that it has sent without an answer.
         skip_at: From then on, by the monotonic clock, callers with a valid token use that.
@@ -74,7 +74,7 @@ class PendingRefresh:
         self.future: SharedFuture[CachedToken] = SharedFuture()
         self.token: CachedToken | None = None
         self.outcome = "abandoned"
-        self.tracking_id: str | None = None
+        self.ended_by: str | None = None
         self.task: BackgroundTask[None] | None = None
         self.sending: SingleUse | None = None
         self.skip_at = math.inf
@@ -111,6 +111,16 @@ class PendingRefresh:
     def is_wanted(self) -> bool:
         """Whether somebody would miss its token."""
         return self.is_sending or bool(self.waiting)
+
+    def sends(self, use: SingleUse) -> None:
+        """Note a refresh token or code that it is about to send."""
+        self.sending = use
+
+    def close(self) -> None:
+        """Cancel it because its owner is closed; its waiters start no other."""
+        if not self.future.done():
+            self.closed = bool(self.waiting)
+            self.cancel()
 
     def cancel(self) -> None:
         """Cancel its task."""
@@ -156,6 +166,10 @@ class TokenCache:
         """The refresh under way, if any."""
         pending = self._pending
         return None if pending is None or pending.is_dead else pending
+
+    def start_with(self, token: CachedToken) -> None:
+        """Take a token that was obtained in another way."""
+        self.token = token
 
     def next_refresh_id(self) -> int:
         """Return the number that a token's refresh must reach to be new for a caller who forces a refresh."""
@@ -245,7 +259,7 @@ class TokenCache:
             if pending.ahead:
                 self.count(renewals_ahead=1)
         pending.outcome = "stored" if stored else "acquired"
-        pending.tracking_id = token.token.tracking_id
+        pending.ended_by = token.token.tracking_id
         return failures
 
     def fail(self, pending: PendingRefresh, error: SeicError) -> tuple[float, bool] | None:
@@ -262,7 +276,7 @@ class TokenCache:
             pauses = self._failures.failed(error, now, ahead=pending.ahead, chance=self._chance())
             is_valid = self.token.freshness(now, wall) is not Freshness.EXPIRED
         pending.outcome = failure_name(error)
-        pending.tracking_id = getattr(error, "tracking_id", None)
+        pending.ended_by = getattr(error, "tracking_id", None)
         return (pauses.valid if is_valid else pauses.expired), is_valid
 
     @staticmethod

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
+from operator import methodcaller
 
 import attrs
 
-
-# Functions, because freezegun replaces the attributes of `time`, which the defaults would have bound before.
-def _monotonic() -> float:
-    return time.monotonic()
-
-
-def _wall() -> float:
-    return time.time()
+# Looked up with each call, because freezegun replaces the attributes of `time`; and in C, for the way of each request.
+_monotonic: Callable[[], float] = partial(methodcaller("monotonic"), time)
+_wall: Callable[[], float] = partial(methodcaller("time"), time)
 
 
 @attrs.frozen

@@ -140,7 +140,7 @@ class RefreshRunner:
                     refresh_id=pending.refresh_id,
                     outcome=pending.outcome,
                     took=self.clock.monotonic() - begun,
-                    tracking_id=pending.tracking_id,
+                    tracking_id=pending.ended_by,
                 )
             )
 
@@ -174,9 +174,7 @@ class RefreshRunner:
             return None
         pause, is_valid = verdict
         if isinstance(failure, TokenRequestRefused):
-            self.emit(
-                TokenRefused(host=host, status=failure.status, code=failure.code, tracking_id=pending.tracking_id)
-            )
+            self.emit(TokenRefused(host=host, status=failure.status, code=failure.code, tracking_id=pending.ended_by))
         else:
             self.emit(
                 TokenEndpointDown(
@@ -184,7 +182,7 @@ class RefreshRunner:
                     problem=failure.message,
                     retry_in=pause,
                     serving=is_valid,
-                    tracking_id=pending.tracking_id,
+                    tracking_id=pending.ended_by,
                 )
             )
         return failure
@@ -239,7 +237,7 @@ class RefreshRunner:
                 if (use := await self._begin_use(choice.secret, choice.state, ends)) is None:
                     looks = True
                     continue
-                pending.sending = use
+                pending.sends(use)
                 at_last.callback(use.end)
             try:
                 first = ends if attempts == 1 else clock.monotonic() + _FIRST * endpoint.timeout

@@ -92,7 +92,7 @@ class CachingTokenSource:
             emit=emit,
         )
         if (token := endpoint.grant.existing_token) is not None:
-            self.cache.token = self._runner.hold(obtained_before(token, clock))
+            self.cache.start_with(self._runner.hold(obtained_before(token, clock)))
 
     @property
     def current(self) -> Token | None:
@@ -278,7 +278,7 @@ class CachingTokenSource:
                 if pending.is_wanted:
                     await pending.future.wait(_CLOSING)
             finally:
-                self._cancel(pending)
+                pending.close()
             if not await pending.future.wait(_CLOSING):
                 self.cache.abandon(pending)
         if self._guard is not None:
@@ -289,15 +289,10 @@ class CachingTokenSource:
         """End background work; the blocking twin of `aclose`."""
         if (pending := self.cache.pending) is not None and pending.is_here:
             # It cannot end while its event loop is blocked here.
-            self._cancel(pending)
+            pending.close()
         elif pending is not None or (self._guard is not None and self._guard.is_busy):
             run(self.aclose, seconds=10 * _CLOSING)
         self._memory.release()
-
-    def _cancel(self, pending: PendingRefresh) -> None:
-        if not pending.future.done():
-            pending.closed = bool(pending.waiting)
-            pending.cancel()
 
     def _run(self, call: Callable[[], Coroutine[Any, Any, _T]], seconds: float) -> _T:
         # The first look at a certificate from a callable calls it: here, and not in the portal, which it would block.

@@ -1,0 +1,134 @@
+"""Each Python block of the README and the docs runs alone: pasted into an interactive interpreter, without the others.
+
+`python` and, for blocks with `await` outside a function, `python -m asyncio`. Before Python 3.13 these read line by
+line: an empty line ends an indented block, and nothing else does.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import code
+import inspect
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType
+
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from sybil import Example, Sybil
+from sybil.parsers.markdown import CodeBlockParser
+
+from seic.sandbox import Sandbox
+from tests._support.documents import ROOT, set_environment
+
+_PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+
+
+def _blocks() -> Iterator[tuple[str, str]]:
+    """Yield the place and the source of each block."""
+    for page in _PAGES:
+        found: list[Example] = [*Sybil(parsers=[CodeBlockParser("python", lambda _: None)]).parse(page).examples()]
+        assert len(found) == page.read_text(encoding="utf-8").count("```python\n")
+        for example in found:
+            yield f"{page.relative_to(ROOT)}:{example.line}", str(example.parsed)
+
+
+_BLOCKS = dict(_blocks())
+#: A process has one provider of metrics, so that the other tests of this page must not see that of its examples.
+_PROCESS_WIDE = "set_meter_provider"
+
+
+class _Console(code.InteractiveConsole):
+    """An interactive interpreter that raises the errors of what is pasted into it."""
+
+    def __init__(self) -> None:
+        super().__init__({"__name__": "__main__"})
+        self.compile.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+    def paste(self, text: str) -> None:
+        """Read a text line by line; an empty line at the end completes the last statement."""
+        is_incomplete = False
+        for line in [*text.splitlines(), ""]:
+            is_incomplete = self.push(line)
+        assert not is_incomplete
+
+    def runcode(self, code: CodeType) -> None:
+        """Run a statement; one with `await` in an event loop, as `python -m asyncio` does."""
+        result = eval(code, self.locals)  # noqa: S307 - the documents of the project
+        if inspect.iscoroutine(result):
+            asyncio.run(result)
+
+    def showsyntaxerror(self, filename: str | None = None, **_options: object) -> None:
+        """Raise the error."""
+        raise sys.exc_info()[1] or AssertionError(filename)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """Return the gateway of the examples."""
+    with Sandbox(username="svc-user") as one:
+        yield one
+
+
+@pytest.fixture
+def reader(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with the files that the examples name; the variables are those of a reader."""
+    for name in [name for name in os.environ if name.startswith("SEIC_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    set_environment(sandbox, monkeypatch)
+    key = load_pem_private_key(sandbox.client_key_pem, None)
+    encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"passphrase"))
+    (tmp_path / "tls").mkdir()
+    for file, content in {
+        "client.pem": sandbox.client_certificate_pem,
+        "client.key": encrypted,
+        "tls/tls.crt": sandbox.client_certificate_pem,
+        "tls/tls.key": sandbox.client_key_pem,
+    }.items():
+        (tmp_path / file).touch(mode=0o600)
+        (tmp_path / file).write_bytes(content)
+    monkeypatch.setenv("CLIENT_PEM", sandbox.client_certificate_pem.decode())
+    monkeypatch.setenv("CLIENT_KEY", encrypted.decode())
+    return tmp_path
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize(
+    "source", [pytest.param(text, id=place) for place, text in _BLOCKS.items() if _PROCESS_WIDE not in text]
+)
+def test_a_block_runs_alone(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It imports and defines all that it uses."""
+    monkeypatch.setattr("logging.basicConfig", lambda **_: None)
+    _Console().paste(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(text, id=place)
+        for place, text in _BLOCKS.items()
+        if place.startswith("README") or _PROCESS_WIDE in text
+    ],
+)
+def test_a_block_runs_in_a_real_interpreter(source: str, reader: Path) -> None:
+    """In `python`, or in `python -m asyncio` if it awaits outside a function."""
+    compiled = compile(source, "block", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    awaits = bool(compiled.co_flags & inspect.CO_COROUTINE)
+    command = [sys.executable, "-W", "error", *(["-m", "asyncio"] if awaits else ["-i", "-q"])]
+    done = subprocess.run(
+        command, input=f"{source}\n\n", cwd=reader, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "Error" not in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
