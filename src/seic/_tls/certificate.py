@@ -41,6 +41,7 @@ class ClientCertificate(Unpicklable):
     _source: CredentialFiles = attrs.field(eq=False, alias="source")
     _warnings: tuple[CertificateWarning, ...] = attrs.field(default=(), eq=False, alias="warnings")
     signature: Signature | None = attrs.field(default=None, eq=False)
+    next_from: dt.datetime | None = attrs.field(default=None, eq=False)
 
     @classmethod
     @strip_frames
@@ -81,6 +82,7 @@ class ClientCertificate(Unpicklable):
             source=files,
             warnings=pair.warnings,
             signature=signature,
+            next_from=pair.next_from,
         )
 
     @strip_frames
