@@ -34,14 +34,9 @@ class Server:
         self.url = ""
         self.order: list[str] = []
         self.opened = 0
-        self._arrived = asyncio.Condition()
+        self._changed = asyncio.Condition()
         self._gates: dict[str, asyncio.Event] = {}
         self._writers: set[asyncio.StreamWriter] = set()
-
-    @property
-    def open(self) -> int:
-        """The number of connections."""
-        return len(self._writers)
 
     def hold(self, path: str) -> Callable[[], None]:
         """Have a path wait; return what lets it go."""
@@ -50,8 +45,13 @@ class Server:
 
     async def until_arrived(self, *paths: str) -> None:
         """Wait until requests for these paths have arrived."""
-        async with asyncio.timeout(10), self._arrived:
-            await self._arrived.wait_for(lambda: set(paths) <= set(self.order))
+        async with asyncio.timeout(10), self._changed:
+            await self._changed.wait_for(lambda: set(paths) <= set(self.order))
+
+    async def until_open(self, count: int) -> None:
+        """Wait until there are no more than `count` connections."""
+        async with asyncio.timeout(10), self._changed:
+            await self._changed.wait_for(lambda: len(self._writers) <= count)
 
     async def hang_up(self) -> None:
         """Close all connections, without a word."""
@@ -67,14 +67,16 @@ class Server:
             while True:
                 path = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1].decode()
                 self.order.append(path)
-                async with self._arrived:
-                    self._arrived.notify_all()
+                async with self._changed:
+                    self._changed.notify_all()
                 if path in self._gates:
                     await self._gates[path].wait()
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
                 await writer.drain()
         self._writers.discard(writer)
         writer.close()
+        async with self._changed:
+            self._changed.notify_all()
 
 
 @pytest.fixture
@@ -219,7 +221,8 @@ async def test_idle_connections_are_kept_within_limits(server: Server) -> None:
         go_on()
         await asyncio.gather(*tasks)
         await client.get("/")
-        assert (server.opened, server.open) == (4, 1)
+        await server.until_open(1)
+        assert server.opened == 4
 
     async with client_of(server, keepalive_expiry=0) as client:
         before = server.opened

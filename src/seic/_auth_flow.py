@@ -242,6 +242,7 @@ class AuthFlow(_Auth):
             )
         cached.invalidate()
         if body is not None and body.stream is response.request.stream and body.problem is not None:
+            self._cache.retry_rejected(cached)
             return self._give_up_retry(response, f"{body.problem}; the next request gets a new token")
         return True
 
@@ -260,6 +261,7 @@ class AuthFlow(_Auth):
     def _after_replay(self, response: Any, cached: CachedToken, now: float, wall: float) -> None:
         self._log(response)
         if response.status_code == _UNAUTHORIZED:
+            self._cache.retry_rejected(cached)
             self._give_up_retry(response, "it was retried with a new token, which was rejected too")
         elif response.status_code < _SERVER_ERROR:
             cached.mark_used(now, wall)

@@ -203,10 +203,8 @@ class AsyncTransport(httpx.AsyncBaseTransport):
     ) -> None:
         _check(config, options)
         self._guard = guard_of(config.origin)
-        failures = ApiErrorTranslator(origin=config.origin, network=network_of(config))
-        self._inner = (
-            AsyncIdentityTransport(identity_of(config), failures, **options) if transport is None else transport
-        )
+        errors = ApiErrorTranslator(origin=config.origin, network=network_of(config))
+        self._inner = AsyncIdentityTransport(identity_of(config), errors, **options) if transport is None else transport
 
     def handle_async_request(  # pyright: ignore[reportIncompatibleMethodOverride]  # whose `async def` is one kind of it
         self, request: httpx.Request
@@ -262,8 +260,8 @@ class Transport(httpx.BaseTransport):
     ) -> None:
         _check(config, options)
         self._guard = guard_of(config.origin)
-        failures = ApiErrorTranslator(origin=config.origin, network=network_of(config))
-        self._inner = IdentityTransport(identity_of(config), failures, **options) if transport is None else transport
+        errors = ApiErrorTranslator(origin=config.origin, network=network_of(config))
+        self._inner = IdentityTransport(identity_of(config), errors, **options) if transport is None else transport
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request; raises as `AsyncTransport.handle_async_request` does."""

@@ -44,6 +44,7 @@ class ClientCertificate(Unpicklable):
     _warnings: tuple[CertificateWarning, ...] = attrs.field(default=(), eq=False, alias="warnings")
     signature: Signature | None = attrs.field(default=None, eq=False)
     _setting_names: Mapping[str, str] = attrs.field(factory=dict, eq=False, alias="setting_names")
+    next_from: dt.datetime | None = attrs.field(default=None, eq=False)
 
     @classmethod
     @strip_frames
@@ -84,6 +85,7 @@ class ClientCertificate(Unpicklable):
             source=files,
             warnings=pair.warnings,
             signature=signature,
+            next_from=pair.next_from,
         )
 
     @strip_frames
