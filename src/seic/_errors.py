@@ -6,7 +6,7 @@
     ├── HostNotAllowed                  you: the token would be sent to a foreign host
     ├── TokenError                      no token could be obtained
     │   ├── TokenEndpointUnavailable    connection, TLS, timeout, 5xx, 429
-    │   ├── TokenRequestRefused         400, 401, 403: credentials, grant
+    │   ├── TokenRequestRefused         400, 401, 403, an error under 200: credentials, grant
     │   └── InvalidTokenResponse        a success without a valid token
     └── ApiError                        an error response of an API
         └── LoggedInElsewhere           a login elsewhere ended the account's only session
@@ -30,7 +30,7 @@ class SeicError(Exception):
     """Base of every error that seic raises; it is never raised itself."""
 
     def __init__(self, message: str) -> None:
-        # A path may have bytes that are no UTF-8 (PEP 383): printing them would raise a UnicodeEncodeError.
+        # A path may have bytes that are not UTF-8 (PEP 383): printing them would raise a UnicodeEncodeError.
         message = message.encode(errors="backslashreplace").decode()
         super().__init__(message)
         self.message = message

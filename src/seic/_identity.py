@@ -109,7 +109,7 @@ class Identity:
         self._warned: dict[tuple[str, str | None], CertificateWarning] = {}
         #: Each auth of the configuration has one, which is dropped with the auth.
         self._audience: set[weakref.ref[Listeners]] = set()
-        self._valid_from: dt.datetime | None = None
+        self._valid_from = source.next_from if isinstance(source, ClientCertificate) and source.files else None
         self._noticed_at: dt.datetime | None = None
         self._expiry_checked_at: dt.datetime | None = None
         self._certificates: Reloader[ClientCertificate] | None = None
@@ -275,8 +275,8 @@ class Identity:
 
     def _accept_certificate(self, certificates: Reloader[ClientCertificate], fresh: ClientCertificate) -> Event | None:
         now, before = self._now(), certificates.value
-        # A certificate that is not valid yet is read again at its time, although its file stays the same.
-        self._valid_from = fresh.not_before if now < fresh.not_before else None
+        # At the time of a certificate that is not valid yet, or of the next in the file, the same file is read again.
+        self._valid_from = fresh.not_before if now < fresh.not_before else fresh.next_from
         fresh.check(now)
         if self._account is not None and self._strict:
             fresh.check_common_name(self._account, strict=True)

@@ -12,7 +12,7 @@ from cryptography import x509
 
 from seic import CertificateError, CertificateWarning, ClientCertificate, Reason, create_ssl_context
 from tests._support.pkcs12 import content_of, element, split
-from tests._support.pki import DAY, NOW, Minted, authority, mint, openssl, server
+from tests._support.pki import DAY, NOW, PASSPHRASE, Minted, authority, mint, openssl, server
 from tests._support.tls_servers import TlsServer, call
 
 
@@ -124,6 +124,50 @@ def test_a_pkcs7_bag_with_such_a_certificate_loads(label: str, root: Minted) -> 
     )
 
     assert ClientCertificate.load(bag, key=minted.key_pem).leaf.der == der
+
+
+_STORES = {
+    "modern": (),
+    "AES-128": ("-certpbe", "AES-128-CBC", "-keypbe", "AES-128-CBC"),
+    "3DES": ("-certpbe", "PBE-SHA1-3DES", "-keypbe", "PBE-SHA1-3DES", "-macalg", "sha1"),
+    "2-key 3DES": ("-certpbe", "PBE-SHA1-2DES", "-keypbe", "PBE-SHA1-3DES", "-macalg", "sha1"),
+    "RC2": ("-legacy", "-certpbe", "PBE-SHA1-RC2-128", "-keypbe", "PBE-SHA1-3DES"),
+    "certificates in clear": ("-certpbe", "NONE"),
+    "all in clear": ("-certpbe", "NONE", "-keypbe", "NONE"),
+}
+
+
+@pytest.mark.parametrize("encoding", ["critical-false", "underscore"])
+@pytest.mark.parametrize("form", _STORES)
+def test_a_pkcs12_store_with_such_a_certificate_loads(form: str, encoding: str, root: Minted) -> None:
+    """Its passphrase is not called wrong for a certificate; one that is wrong or missing still is."""
+    name, change = ENCODINGS[encoding]
+    minted = mint(name, issuer=root)
+    der = _resigned(minted, change)
+    pem = ssl.DER_cert_to_PEM_cert(der).encode() + minted.key_pem + root.pem
+    how = ("pkcs12", "-export", "-in", "@", "-passout", f"pass:{PASSPHRASE}", *_STORES[form])
+    made = openssl(*how, given=pem)
+
+    certificate = ClientCertificate.load(made, password=PASSPHRASE)
+
+    assert certificate.leaf.der == der
+    assert [link.der for link in certificate.chain] == [root.der]
+    for password, reason in ((None, Reason.PASSPHRASE_MISSING), ("wrong", Reason.PASSPHRASE_WRONG)):
+        if form == "all in clear":
+            continue
+        with pytest.raises(CertificateError) as caught:
+            ClientCertificate.load(made, password=password)
+        assert caught.value.reason == reason
+
+
+def test_a_store_that_cannot_be_read_in_spite_of_its_passphrase_says_so(root: Minted) -> None:
+    """A certificate under RC2 with 40 bits is beyond the ciphers here; the error tells how to convert the file."""
+    minted = mint(issuer=root)
+    pem = ssl.DER_cert_to_PEM_cert(_resigned(minted, ENCODINGS["critical-false"][1])).encode() + minted.key_pem
+    how = ("pkcs12", "-export", "-in", "@", "-passout", f"pass:{PASSPHRASE}", "-legacy", "-certpbe", "PBE-SHA1-RC2-40")
+    with pytest.raises(CertificateError, match=r"the passphrase is right, but .*openssl pkcs12 -legacy -in") as caught:
+        ClientCertificate.load(openssl(*how, given=pem), password=PASSPHRASE)
+    assert caught.value.reason == Reason.UNKNOWN_FORMAT
 
 
 def test_what_follows_a_certificate_in_its_block_is_ignored(client: Minted) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import ssl
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import time_machine
 
 import seic
 from seic.events import CertificateRejected, CertificateRotated
@@ -251,3 +253,25 @@ def test_who_sees_the_new_generation_finds_the_new_pair(bench: Bench) -> None:
         replace(bench.folder, minted)
         bench.check()
         assert bench.current().generation == bench.identity.generation
+
+
+def test_the_next_pair_of_the_same_file_is_taken_up_at_its_time(root: Minted, tmp_path: Path) -> None:
+    """A file may hold the pair of tomorrow already; it does not change when its time comes."""
+    today, tomorrow = (
+        mint(issuer=root, number=number, not_before=NOW + begin * DAY, not_after=NOW + end * DAY)
+        for number, begin, end in ((23, -300, 100), (24, 1, 800))
+    )
+    path = tmp_path / "client.pem"
+    path.write_bytes(today.pair + tomorrow.pair)
+    path.chmod(0o600)
+    bench = Bench(tmp_path, root, seic.ClientCertificate.load(path))
+    bench.current()
+    bench.check()
+    assert (bench.presented, bench.events) == (today.der, [])
+
+    bench.now = NOW + DAY + dt.timedelta(hours=1)
+    with time_machine.travel(bench.now, tick=False):
+        bench.check()
+
+    assert bench.presented == tomorrow.der
+    assert [type(event) for event in bench.events] == [CertificateRotated]

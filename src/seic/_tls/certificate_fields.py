@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from seic._tls.encoding import Element, element_at, elements
+from seic._tls.encoding import Element, dotted, element_at, elements
 
 _VERSION, _EXTENSIONS = 0xA0, 0xA3
 _BOOLEAN, _UTC_TIME = 0x01, 0x17
@@ -106,7 +106,7 @@ class CertificateFields:
         """The extended key usages, as dotted numbers; None if the extension is absent or damaged."""
         usages = self._extension(_EXTENDED_KEY_USAGE)
         try:
-            return frozenset(_dotted(usage.content) for usage in usages) or None
+            return frozenset(dotted(usage.content) for usage in usages) or None
         except ValueError:
             return None
 
@@ -172,7 +172,7 @@ def read_fields(der: bytes) -> CertificateFields:
 def _name(name: Element) -> Name:
     return Name(
         tuple(
-            tuple((_dotted(kind.content), _text(value)) for kind, value in map(_pair, elements(part.content)))
+            tuple((dotted(kind.content), _text(value)) for kind, value in map(_pair, elements(part.content)))
             for part in elements(name.content)
         )
     )
@@ -190,7 +190,7 @@ def _text(value: Element) -> str:
 def _extension(extension: Element) -> tuple[str, bytes]:
     # The OID first, the value last, and between them perhaps whether it is critical.
     parts = elements(extension.content)
-    return _dotted(parts[0].content), parts[-1].content
+    return dotted(parts[0].content), parts[-1].content
 
 
 def _time(value: Element) -> dt.datetime:
@@ -203,20 +203,6 @@ def _time(value: Element) -> dt.datetime:
     offset = dt.timedelta(hours=int(match[8] or 0), minutes=int(match[9] or 0))
     zone = dt.timezone(-offset if match[7] == "-" else offset)
     return dt.datetime(year, month, day, hour, minute, second, tzinfo=zone).astimezone(dt.UTC)
-
-
-def _dotted(oid: bytes) -> str:
-    # X.690 §8.19: groups of seven bits; the first two numbers share one.
-    if not oid or oid[-1] & 0x80:
-        raise ValueError("an object identifier is malformed")
-    numbers, number = [], 0
-    for byte in oid[:64]:
-        number = number << 7 | byte & 0x7F
-        if not byte & 0x80:
-            numbers.append(number)
-            number = 0
-    first = min(numbers[0] // 40, 2)
-    return ".".join(map(str, (first, numbers[0] - 40 * first, *numbers[1:])))
 
 
 def _escape(value: str) -> str:

@@ -17,8 +17,6 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
-    NoEncryption,
-    PrivateFormat,
     load_der_private_key,
     load_der_public_key,
 )
@@ -38,7 +36,6 @@ from seic._tls.encoding import (
     is_truncated,
     pem_blocks,
     pkcs7_certificates,
-    pkcs12_keys,
     unwrap,
 )
 from seic._tls.private_key import UNPARSABLE, EncryptedKey, decrypt_pkcs12
@@ -270,18 +267,9 @@ def _load_der_key(data: bytes) -> None:
 
 
 def _decode_pkcs12(data: bytes, decoded: DecodedFile, get_passphrase: GetPassphrase) -> None:
-    label = decoded.label
-    store, was_encrypted = decrypt_pkcs12(data, label, get_passphrase)
-    certificates = [] if store.cert is None else [store.cert.certificate]
-    certificates += [extra.certificate for extra in store.additional_certs]
-    decoded.certificates.extend(_certificate(one.public_bytes(Encoding.DER), label) for one in certificates)
-    if store.key is not None:
-        key = store.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        decoded.keys.append(EncryptedKey(label=label, data=key, from_pkcs12=was_encrypted))
-    # cryptography returns the first key only.
-    with contextlib.suppress(ValueError, IndexError):
-        keys = pkcs12_keys(data)
-        decoded.keys += [EncryptedKey(label=label, data=key) for key in keys if len(keys) > 1]
+    certificates, keys = decrypt_pkcs12(data, decoded.label, get_passphrase)
+    decoded.certificates.extend(_certificate(der, decoded.label) for der in certificates)
+    decoded.keys.extend(keys)
 
 
 def _damaged(der: bytes, label: str, what: str) -> CertificateError:

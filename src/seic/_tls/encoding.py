@@ -30,9 +30,8 @@ _BEGIN_UTF16 = _BEGIN.decode().encode("utf-16-le")
 _SEQUENCE = b"\x30"
 # A length byte from here on counts, in its low bits, the bytes of the length that follow it (X.690 §8.1.3.5).
 _LONG_FORM = 0x80
-# The content type data, 1.2.840.113549.1.7.1 (RFC 2315 §14), and the bags of keys (RFC 7292 §4.2.1 and §4.2.2).
-_DATA = bytes.fromhex("06092a864886f70d010701")
-_KEY_BAGS = tuple(bytes.fromhex("060b2a864886f70d010c0a01") + bytes([last]) for last in (1, 2))
+# Bytes of an object identifier that are read.
+_LONGEST_OID = 64
 # The implicit tag of a SignedData's certificates.
 _CERTIFICATES_TAG = 0xA0
 # The bytes of the longest tag and length.
@@ -201,27 +200,25 @@ def pkcs7_certificates(data: bytes) -> list[bytes]:
     return [one.whole for one in elements(listed[0])]
 
 
-def pkcs12_keys(data: bytes) -> list[bytes]:
-    """Return the private keys of a PKCS#12 file as PKCS#8, encrypted or not, that are not encrypted once more.
+def dotted(oid: bytes) -> str:
+    """Return the content of an object identifier as dotted numbers (X.690 §8.19).
 
     Raises:
-        ValueError, IndexError: It is not a PKCS#12 file, or has no definite lengths.
+        ValueError: It is malformed.
     """
-    safes = element_at(_octets(elements(element_at(data).content)[1]))
-    found = []
-    for safe in elements(safes.content):
-        if element_at(safe.content).whole != _DATA:
-            continue
-        for bag in elements(element_at(_octets(safe)).content):
-            kind, value = elements(bag.content)[:2]
-            if kind.whole in _KEY_BAGS:
-                found.append(value.content)
-    return found
-
-
-def _octets(content_info: Element) -> bytes:
-    # The content of a ContentInfo of type data (RFC 2315 §8).
-    return element_at(elements(content_info.content)[1].content).content
+    if not oid or oid[-1] & 0x80:
+        raise ValueError("an object identifier is malformed")
+    numbers, number = [], 0
+    for byte in oid[:_LONGEST_OID]:
+        number = number << 7 | byte & 0x7F
+        if not byte & 0x80:
+            numbers.append(number)
+            number = 0
+    if not numbers:
+        raise ValueError("an object identifier is malformed")
+    # The first two numbers share one.
+    first = min(numbers[0] // 40, 2)
+    return ".".join(map(str, (first, numbers[0] - 40 * first, *numbers[1:])))
 
 
 def public_key_algorithm(public_key: bytes) -> bytes:

@@ -49,6 +49,7 @@ class KeyPair(Unpicklable):
         chain: The intermediates, nearest to the leaf first.
         key: PKCS#8 in DER, not encrypted.
         warnings: About the files, not the dates.
+        next_from: The time at which another pair of the files will be chosen, since it ends later; None for none.
     """
 
     label: str
@@ -56,6 +57,7 @@ class KeyPair(Unpicklable):
     chain: tuple[CertificateInfo, ...]
     key: bytes
     warnings: tuple[CertificateWarning, ...]
+    next_from: dt.datetime | None
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -108,6 +110,7 @@ def read_key_pair(files: CredentialFiles) -> KeyPair:
             *_warn_of_gap([leaf, *chain], available, decoded.label),
             *_warn_of_self_signed_ca(leaf.facts, decoded.label),
         ),
+        next_from=_next_from(matching, leaf.facts),
     )
 
 
@@ -183,8 +186,8 @@ def _match(
 
 
 def _choose(matching: list[_Candidate], label: str) -> _Candidate:
-    # A file may keep the old certificate next to its renewal: take a valid one that ends last. The pair of an authority
-    # or a server in the same file is not a choice.
+    # A file may keep the old certificate next to its renewal: take a valid one that ends last. Pairs of authorities and
+    # servers do not count.
     usable = [one for one in matching if one.may_serve] or matching
     subjects = dict.fromkeys(one.leaf.fields.subject.folded for one in usable)
     if len(subjects) > 1:
@@ -202,6 +205,12 @@ def _choose(matching: list[_Candidate], label: str) -> _Candidate:
 def _validity(certificate: DecodedCertificate) -> tuple[bool, dt.datetime]:
     # The greatest is that of a valid certificate that ends last.
     return certificate.facts.is_valid(dt.datetime.now(dt.UTC)), certificate.facts.not_after
+
+
+def _next_from(matching: list[_Candidate], chosen: CertificateInfo) -> dt.datetime | None:
+    now = dt.datetime.now(dt.UTC)
+    later = [one.leaf.facts for one in matching if one.may_serve and one.leaf.facts.not_after > chosen.not_after]
+    return min((facts.not_before for facts in later if facts.not_before > now), default=None)
 
 
 def _pkcs8(chosen: _Candidate) -> bytes:

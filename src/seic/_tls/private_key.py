@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 from cryptography import x509
@@ -17,13 +17,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherAlgorithm, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.padding import PKCS7
-from cryptography.hazmat.primitives.serialization import load_der_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
 from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates, load_pkcs12
 
 from seic._errors import CertificateError
 from seic._model.secret import Unpicklable
 from seic._tls.credential_files import GetPassphrase
 from seic._tls.encoding import is_encrypted_key, is_unencrypted_key
+from seic._tls.pkcs12 import read_pkcs12
 from seic._tls.reasons import Reason, certificate_error
 
 #: The exceptions of cryptography for data that it cannot parse; before version 44 a KeyError for unusual string types,
@@ -155,19 +156,49 @@ class EncryptedKey(Unpicklable):
         return _wrong_passphrase(self.label, self._data, get_passphrase)
 
 
-def decrypt_pkcs12(data: bytes, label: str, get_passphrase: GetPassphrase) -> tuple[PKCS12KeyAndCertificates, bool]:
-    """Return the content of a PKCS#12 file, and whether it needed a passphrase.
+def decrypt_pkcs12(data: bytes, label: str, get_passphrase: GetPassphrase) -> tuple[list[bytes], list[EncryptedKey]]:
+    """Return the certificates of a PKCS#12 file in DER, and its keys.
 
     Raises:
         CertificateError: The passphrase is missing or wrong, or the encryption is not supported.
     """
-    store = _load_pkcs12(data, lambda: None)
-    if store is not None:
-        return store, False
-    store = _load_pkcs12(data, _require(get_passphrase, label))
-    if store is None:
-        raise _wrong_passphrase(label, data, get_passphrase)
-    return store, True
+    plain = read_pkcs12(data, None)
+    # A file with an empty passphrase is like one without encryption.
+    for get, is_encrypted in ((lambda: None, False), (_require(get_passphrase, label), True)):
+        store = _load_pkcs12(data, get)
+        if store is not None:
+            held = [] if store.cert is None else [store.cert]
+            certificates = [one.certificate.public_bytes(Encoding.DER) for one in (*held, *store.additional_certs)]
+            keys = [] if store.key is None else [_key_of(store.key, label, is_encrypted=is_encrypted)]
+            # cryptography returns the first key only.
+            further = plain.keys if plain is not None and len(plain.keys) > 1 else []
+            return certificates, [*keys, *(EncryptedKey(label=label, data=key) for key in further)]
+        content = read_pkcs12(data, get() or b"")
+        if content is not None:
+            return content.certificates, [EncryptedKey(label=label, data=key) for key in content.keys]
+    raise _unreadable_pkcs12(data, label, plain.keys if plain is not None else [], get_passphrase)
+
+
+def _unreadable_pkcs12(data: bytes, label: str, keys: list[bytes], get_passphrase: GetPassphrase) -> CertificateError:
+    refusal = _wrong_passphrase(label, data, get_passphrase)
+    if refusal.reason != Reason.PASSPHRASE_WRONG or not keys:
+        return refusal
+    try:
+        for key in keys:
+            EncryptedKey(label=label, data=key).decrypt(get_passphrase)
+    except CertificateError:
+        return refusal
+    return certificate_error(
+        Reason.UNKNOWN_FORMAT,
+        label,
+        "the passphrase is right, but a certificate in it cannot be read; convert it with 'openssl pkcs12 -legacy -in "
+        "FILE -out client.pem', and pass that",
+    )
+
+
+def _key_of(key: Any, label: str, *, is_encrypted: bool) -> EncryptedKey:
+    der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return EncryptedKey(label=label, data=der, from_pkcs12=is_encrypted)
 
 
 def _load_pkcs12(data: bytes, get_passphrase: GetPassphrase) -> PKCS12KeyAndCertificates | None:

@@ -1,0 +1,154 @@
+"""PKCS#12 files (RFC 7292), read without a look into their certificates.
+
+cryptography refuses a whole file for a certificate that OpenSSL takes, and returns the first of several keys only. The
+integrity code is not checked here: what the file holds is checked when it is used.
+
+Import it inside a function: importing cryptography takes 36 ms.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+import attrs
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.decrepit.ciphers.algorithms import RC2, TripleDES
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherAlgorithm, modes
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.padding import PKCS7
+
+from seic._model.secret import Unpicklable
+from seic._tls.encoding import Element, dotted, element_at, elements
+
+_ENCRYPTED_DATA = "1.2.840.113549.1.7.6"
+# The bags of RFC 7292 §4.2: keys, encrypted keys, certificates.
+_KEY_BAGS = {f"1.2.840.113549.1.12.10.1.{last}" for last in (1, 2)}
+_CERTIFICATE_BAG = "1.2.840.113549.1.12.10.1.3"
+_PBES2 = "1.2.840.113549.1.5.13"
+_INTEGER = 0x02
+# The pseudorandom functions of PBKDF2 (RFC 8018 §B.1).
+_DIGESTS = {
+    f"1.2.840.113549.2.{last}": name
+    for last, name in ((7, "sha1"), (8, "sha224"), (9, "sha256"), (10, "sha384"), (11, "sha512"))
+}
+# Ciphers with the length of their keys: of PBES2 (RFC 8018 §B.2), and with SHA-1 (RFC 7292 appendix C).
+_Make = Callable[[bytes], CipherAlgorithm]
+_PBES2_CIPHERS: dict[str, tuple[_Make, int]] = {
+    "2.16.840.1.101.3.4.1.2": (AES, 16),
+    "2.16.840.1.101.3.4.1.22": (AES, 24),
+    "2.16.840.1.101.3.4.1.42": (AES, 32),
+    "1.2.840.113549.3.7": (TripleDES, 24),
+}
+_PBE_CIPHERS: dict[str, tuple[_Make, int]] = {
+    "1.2.840.113549.1.12.1.3": (TripleDES, 24),
+    "1.2.840.113549.1.12.1.4": (lambda key: TripleDES(key + key[:8]), 16),
+    "1.2.840.113549.1.12.1.5": (RC2, 16),
+    "1.2.840.113549.1.12.1.6": (RC2, 5),
+}
+# The block of SHA-1, and the purposes of derived bytes (RFC 7292 appendix B).
+_BLOCK, _FOR_KEY, _FOR_VECTOR = 64, 1, 2
+# More would take minutes.
+_MAX_ROUNDS = 10_000_000
+
+
+@attrs.frozen(repr=False)
+class Pkcs12Content(Unpicklable):
+    """Certificates in DER, and keys in PKCS#8, encrypted or not."""
+
+    certificates: list[bytes] = attrs.field(factory=list)
+    keys: list[bytes] = attrs.field(factory=list)
+
+
+def read_pkcs12(data: bytes, passphrase: bytes | None) -> Pkcs12Content | None:
+    """Return the content of a PKCS#12 file.
+
+    Args:
+        data: The file.
+        passphrase: It decrypts the parts of the file; the keys stay encrypted. None leaves out the encrypted parts.
+
+    Returns:
+        None if the file cannot be read or decrypted. There is no exception, whose frames would hold the passphrase.
+    """
+    content = Pkcs12Content()
+    try:
+        for bag in _bags(data, passphrase):
+            kind, value = elements(bag.content)[:2]
+            name = dotted(kind.content)
+            if name in _KEY_BAGS:
+                content.keys.append(value.content)
+            elif name == _CERTIFICATE_BAG:
+                held = elements(element_at(value.content).content)[1]
+                content.certificates.append(element_at(held.content).content)
+    except (ValueError, IndexError, KeyError, UnsupportedAlgorithm):
+        return None
+    return content
+
+
+def _bags(data: bytes, passphrase: bytes | None) -> Iterator[Element]:
+    outer = elements(element_at(data).content)[1]
+    for safe in elements(element_at(_content(outer).content).content):
+        held = _content(safe)
+        if dotted(element_at(safe.content).content) != _ENCRYPTED_DATA:
+            yield from elements(element_at(held.content).content)
+        elif passphrase is not None:
+            _, algorithm, encrypted = elements(elements(held.content)[1].content)
+            yield from elements(element_at(_decrypt(algorithm, encrypted.content, passphrase)).content)
+
+
+def _content(info: Element) -> Element:
+    # Of a ContentInfo (RFC 2315 §7): an OCTET STRING or an EncryptedData.
+    return element_at(elements(info.content)[1].content)
+
+
+def _decrypt(algorithm: Element, encrypted: bytes, passphrase: bytes) -> bytes:
+    kind, parameters = elements(algorithm.content)
+    name, first, second = dotted(kind.content), *elements(parameters.content)
+    if name == _PBES2:
+        cipher, vector_element = elements(second.content)
+        make, size = _PBES2_CIPHERS[dotted(cipher.content)]
+        key, vector = _pbkdf2(elements(first.content)[1], passphrase, size), vector_element.content
+    else:
+        make, size = _PBE_CIPHERS[name]
+        rounds = _rounds(second)
+        key = _derive(_FOR_KEY, passphrase, first.content, rounds, size)
+        vector = _derive(_FOR_VECTOR, passphrase, first.content, rounds, 8)
+    decryptor = Cipher(make(key), modes.CBC(vector)).decryptor()
+    unpadder = PKCS7(8 * len(vector)).unpadder()
+    return unpadder.update(decryptor.update(encrypted) + decryptor.finalize()) + unpadder.finalize()
+
+
+def _pbkdf2(parameters: Element, passphrase: bytes, size: int) -> bytes:
+    salt, rounds, *rest = elements(parameters.content)
+    named = [dotted(element_at(part.content).content) for part in rest if part.tag != _INTEGER]
+    digest = _DIGESTS[named[0]] if named else "sha1"
+    return hashlib.pbkdf2_hmac(digest, passphrase, salt.content, _rounds(rounds), size)
+
+
+def _rounds(number: Element) -> int:
+    rounds = int.from_bytes(number.content, "big")
+    if not 0 < rounds <= _MAX_ROUNDS:
+        raise ValueError("the number of rounds is out of range")
+    return rounds
+
+
+def _derive(purpose: int, passphrase: bytes, salt: bytes, rounds: int, size: int) -> bytes:
+    # RFC 7292 appendix B.2 with SHA-1.
+    text = (passphrase.decode() + "\0").encode("utf-16-be")
+    state = bytearray(_fill(salt) + _fill(text))
+    derived = b""
+    while len(derived) < size:
+        digest = bytes([purpose]) * _BLOCK + state
+        for _ in range(rounds):
+            digest = hashlib.sha1(digest, usedforsecurity=False).digest()
+        derived += digest
+        added = int.from_bytes((digest * _BLOCK)[:_BLOCK], "big") + 1
+        for start in range(0, len(state), _BLOCK):
+            total = int.from_bytes(state[start : start + _BLOCK], "big") + added
+            state[start : start + _BLOCK] = (total % (1 << 8 * _BLOCK)).to_bytes(_BLOCK, "big")
+    return derived[:size]
+
+
+def _fill(part: bytes) -> bytes:
+    # Repeated up to a multiple of the block.
+    return (part * _BLOCK)[: -(-len(part) // _BLOCK) * _BLOCK]
