@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 import trio
 
@@ -50,11 +51,13 @@ class Endpoint(RawServer):
 def settings(**changes: Any) -> seic.Config:
     """Return a configuration."""
     return seic.Config(
-        provider=seic.OAUTH2,
-        client_id="client-1",
-        client_secret="secret-1",
-        grant=seic.ClientCredentials(),
-        **changes,
+        **{
+            "provider": seic.OAUTH2,
+            "client_id": "client-1",
+            "client_secret": "secret-1",
+            "grant": seic.ClientCredentials(),
+            **changes,
+        }
     )
 
 
@@ -84,11 +87,72 @@ def test_blocking_callers_get_an_error_at_the_deadline(others: set[threading.Thr
             errors = list(pool.map(call, range(5)))
 
         assert all("no whole answer within" in str(error) for error in errors)
-        assert client.stats.token_requests == 1
+        assert client.stats.token_requests == 2
         assert endpoint.hung_up.wait(PATIENCE)
     for thread in fetchers(others):
         thread.join(PATIENCE)
         assert not thread.is_alive()
+
+
+class Swallowing(Endpoint):
+    """An endpoint that never answers its first requests."""
+
+    def __init__(self, *, swallowed: int = 1) -> None:
+        super().__init__(tokens=2)
+        self.requests = 0
+        self._swallowed = swallowed
+
+    def _reply(self, connection: socket.socket) -> None:
+        self.requests += 1
+        if self.requests <= self._swallowed:
+            self.wait(connection)
+        else:
+            super()._reply(connection)
+
+
+def test_a_request_that_is_swallowed_does_not_take_all_the_time(others: set[threading.Thread]) -> None:
+    """A second attempt on a new connection succeeds, for blocking and for async callers."""
+
+    async def call(config: seic.Config) -> str:
+        async with seic.AsyncClient(config) as client:
+            return (await client.token()).access_token
+
+    with Swallowing() as endpoint, seic.Client(endpoint.config(token_timeout=2)) as client:
+        assert client.token().access_token == "token-1"
+        assert (client.stats.token_requests, client.stats.token_failures, endpoint.requests) == (2, 1, 2)
+    with Swallowing() as endpoint:
+        assert asyncio.run(call(endpoint.config(token_timeout=2))) == "token-1"
+
+
+def test_a_refresh_token_without_an_answer_is_sent_once() -> None:
+    """A second sending could end the login, so the first has all the time."""
+    grant = seic.RefreshToken(refresh_token="refresh-1")
+    with Swallowing() as endpoint, seic.Client(endpoint.config(token_timeout=0.3, grant=grant)) as client:
+        with pytest.raises(TokenEndpointUnavailable, match=r"no whole answer within 0\.3 s"):
+            client.token()
+        assert endpoint.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("grant", "read"),
+    [(seic.ClientCredentials(), 3.6), (seic.RefreshToken(refresh_token="refresh-1"), 9)],
+    ids=["repeatable", "single use"],
+)
+def test_a_connection_does_not_take_all_the_time(grant: seic.Grant, read: float) -> None:
+    """Nothing was sent on it, so that a second attempt can send what works only once."""
+    limits = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        limits.append(request.extensions["timeout"])
+        if len(limits) == 1:
+            raise httpx.ConnectTimeout("late")
+        return httpx.Response(200, content=TOKEN)
+
+    config = settings(hosts=seic.Hosts(api="https://idp.example"), token_timeout=10, grant=grant)
+    auth = seic.OAuth2Auth(config, transport=httpx.MockTransport(answer), clock=FakeClock().clock)
+    assert auth.token_sync().access_token == "token-1"
+    assert limits[0] == {"connect": pytest.approx(min(4, read)), "read": read, "write": read, "pool": read}
+    assert len(limits) == 2
 
 
 def _asyncio(main: Callable[[], Any]) -> Any:

@@ -40,9 +40,9 @@ def config(**changes: Any) -> seic.Config:
     return seic.Config(**{**settings, **changes})
 
 
-def refuse(code: str) -> httpx.Response:
+def refuse(code: str, status: int = 400) -> httpx.Response:
     """Return the response to a poll without a token."""
-    return httpx.Response(400, json={"error": code})
+    return httpx.Response(status, json={"error": code})
 
 
 class Provider:
@@ -129,7 +129,7 @@ async def test_a_client_with_a_secret(clock: FakeClock) -> None:
 async def test_polling(clock: FakeClock) -> None:
     """Each poll follows a pause: five seconds longer after `slow_down`, doubled after a lost connection."""
     provider = Provider(
-        refuse("authorization_pending"),
+        refuse("authorization_pending", 200),
         refuse("slow_down"),
         refuse("authorization_pending"),
         httpx.ConnectTimeout("slow"),

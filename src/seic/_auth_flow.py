@@ -16,7 +16,7 @@ import httpx
 from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefix_sync
 from seic._api.dpop_signer import DPoPSigner
 from seic._api.httpx_log import IN_REQUEST, LOGGER
-from seic._api.replay import NOT_REPLAYED, ReplayableBody
+from seic._api.replayable_body import NOT_REPLAYED, ReplayableBody
 from seic._config import Config
 from seic._event_types import Emit, RequestNotRetried, RequestRetried
 from seic._identity import Identity
@@ -242,6 +242,7 @@ class AuthFlow(_Auth):
             )
         cached.invalidate()
         if body is not None and body.stream is response.request.stream and body.problem is not None:
+            self._cache.retry_rejected(cached)
             return self._give_up_retry(response, f"{body.problem}; the next request gets a new token")
         return True
 
@@ -260,6 +261,7 @@ class AuthFlow(_Auth):
     def _after_replay(self, response: Any, cached: CachedToken, now: float, wall: float) -> None:
         self._log(response)
         if response.status_code == _UNAUTHORIZED:
+            self._cache.retry_rejected(cached)
             self._give_up_retry(response, "it was retried with a new token, which was rejected too")
         elif response.status_code < _SERVER_ERROR:
             cached.mark_used(now, wall)

@@ -6,7 +6,7 @@
     ├── HostNotAllowed                  you: the token would be sent to a foreign host
     ├── TokenError                      no token could be obtained
     │   ├── TokenEndpointUnavailable    connection, TLS, timeout, 5xx, 429
-    │   ├── TokenRequestRefused         400, 401, 403: credentials, grant
+    │   ├── TokenRequestRefused         400, 401, 403, an error under 200: credentials, grant
     │   └── InvalidTokenResponse        a success without a valid token
     └── ApiError                        an error response of an API
         └── LoggedInElsewhere           a login elsewhere ended the account's only session

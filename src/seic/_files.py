@@ -62,7 +62,7 @@ def read_toml(path: Path) -> dict[str, Any] | None:
     if any(line.count(b".") > _MAX_DOTS for line in data.splitlines()):
         return None
     try:
-        return tomllib.loads(data.decode())
+        return tomllib.loads(data.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
         return None
 

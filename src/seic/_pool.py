@@ -52,6 +52,9 @@ class _Connection:
     idle_since: float = 0.0
 
 
+_TIMEOUTS: dict[type[Exception], str] = {httpcore.ReadTimeout: "read", httpcore.WriteTimeout: "write"}
+
+
 @attrs.define(eq=False)
 class _Waiter:
     request: httpcore.Request
@@ -212,6 +215,19 @@ class _Pool:
                 state.closing.append(connection.http)
 
 
+def _explain(error: BaseException, request: httpcore.Request) -> None:
+    """Say in a timeout what was waited for, how long, and which setting decides; httpcore does not."""
+    kind = next((word for cls, word in _TIMEOUTS.items() if isinstance(error, cls)), None)
+    seconds = request.extensions.get("timeout", {}).get(kind)
+    if kind is None or seconds is None:
+        return
+    host = request.url.host.decode("ascii")
+    happened = f"sent no data for {seconds:g} s; it may have processed the request"
+    if kind == "write":
+        happened = f"took no more of the request for {seconds:g} s"
+    error.args = (f"{host} {happened}; raise the {kind} timeout, timeout=httpx.Timeout(..., {kind}=...)",)
+
+
 class AsyncPool(_Pool):
     """The pool of an `httpx.AsyncHTTPTransport`, for asyncio and trio; see `_Pool`."""
 
@@ -236,7 +252,8 @@ class AsyncPool(_Pool):
             except httpcore.ConnectionNotAvailable:
                 self._learn(None)
                 await self._end(state, connection)
-            except BaseException:
+            except BaseException as error:
+                _explain(error, request)
                 await self._end(state, connection)
                 raise
             else:
@@ -245,7 +262,7 @@ class AsyncPool(_Pool):
                 return httpcore.Response(
                     response.status,
                     headers=response.headers,
-                    content=_AsyncBody(response.stream, functools.partial(self._end, state, connection)),
+                    content=_AsyncBody(request, response.stream, functools.partial(self._end, state, connection)),
                     extensions=response.extensions,
                 )
 
@@ -276,7 +293,8 @@ async def _aclose(closing: list[Any]) -> None:
 
 
 class _AsyncBody:
-    def __init__(self, stream: Any, end: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, request: httpcore.Request, stream: Any, end: Callable[[], Awaitable[None]]) -> None:
+        self._request = request
         self._stream = stream
         self._end: Callable[[], Awaitable[None]] | None = end
 
@@ -284,7 +302,8 @@ class _AsyncBody:
         try:
             async for part in self._stream:
                 yield part
-        except BaseException:
+        except BaseException as error:
+            _explain(error, self._request)
             await self.aclose()
             raise
 
@@ -318,7 +337,8 @@ class Pool(_Pool):
             except httpcore.ConnectionNotAvailable:
                 self._learn(None)
                 self._end(state, connection)
-            except BaseException:
+            except BaseException as error:
+                _explain(error, request)
                 self._end(state, connection)
                 raise
             else:
@@ -327,7 +347,7 @@ class Pool(_Pool):
                 return httpcore.Response(
                     response.status,
                     headers=response.headers,
-                    content=_Body(response.stream, functools.partial(self._end, state, connection)),
+                    content=_Body(request, response.stream, functools.partial(self._end, state, connection)),
                     extensions=response.extensions,
                 )
 
@@ -356,14 +376,16 @@ def _close(closing: list[Any]) -> None:
 
 
 class _Body:
-    def __init__(self, stream: Any, end: Callable[[], None]) -> None:
+    def __init__(self, request: httpcore.Request, stream: Any, end: Callable[[], None]) -> None:
+        self._request = request
         self._stream = stream
         self._end: Callable[[], None] | None = end
 
     def __iter__(self) -> Iterator[bytes]:
         try:
             yield from self._stream
-        except BaseException:
+        except BaseException as error:
+            _explain(error, self._request)
             self.close()
             raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -14,6 +15,9 @@ from seic import OAuth2Auth, TokenRequestRefused
 from tests._support.api import BASE, CHALLENGE, KINDS, NOT_REPLAYED, PAYLOAD, Api, Kind, auth_for
 from tests._support.clocks import FakeClock
 from tests._support.fakes.token_endpoint import FakeEndpoint
+
+APIGEE = b"""{"fault": {"faultstring": "Access Token expired",
+    "detail": {"errorcode": "keymanagement.service.access_token_expired"}}}"""
 
 # 401
 
@@ -54,6 +58,9 @@ def test_a_second_401_reaches_the_caller(api: Api, server: FakeEndpoint, auth: O
         pytest.param((401, {}, b""), False, id="nothing"),
         pytest.param((401, {}, b'{"code": "gateway.authentication.failure", "message": "no"}'), True, id="the code"),
         pytest.param((401, {}, b'{"code": "gateway.authorization.failure", "message": "no"}'), False, id="other code"),
+        pytest.param((401, {}, APIGEE), True, id="Apigee's code"),
+        pytest.param((401, {}, b'{"message": "The incoming token has expired"}'), True, id="a message alone"),
+        pytest.param((401, {"WWW-Authenticate": 'Bearer error="expired_token"'}, b""), True, id="a code of its own"),
         pytest.param((403, CHALLENGE, b""), False, id="403 with a challenge"),
         pytest.param((403, {}, b'{"code": "gateway.authentication.failure", "message": "no"}'), False, id="403"),
         pytest.param(
@@ -78,13 +85,25 @@ def test_only_a_401_that_rejects_the_token_is_retried(
     assert (NOT_REPLAYED in reply.extensions) is (not replayed and refusal[0] == 401)
 
 
-def test_a_plain_provider_says_it_by_the_bare_status(api: Api, server: FakeEndpoint, kind: Kind) -> None:
-    """Its documentation has no other sign of a rejected token."""
+@pytest.mark.parametrize("body", [b"", b"Unauthorized", b'{"message": "Unauthorized"}', b"<title>401</title>"])
+@pytest.mark.parametrize("provider", [seic.OAUTH2, seic.Provider(token_url="/token")], ids=["OAUTH2", "custom"])
+def test_a_bare_401_is_retried_once(
+    api: Api, server: FakeEndpoint, kind: Kind, provider: seic.Provider, body: bytes
+) -> None:
+    """No challenge, and no words beyond the status: the token is the most likely cause."""
     api.dead.add("token-1")
-    api.refusal = (401, {}, b"")
-    auth = auth_for(server, provider=seic.OAUTH2, grant=seic.ClientCredentials())
+    api.refusal = (401, {}, body)
+    auth = auth_for(server, provider=provider, grant=seic.ClientCredentials())
     assert kind.request(api, auth, "GET", "/v1/accounts").status_code == 200
     assert server.calls == 2
+
+
+def test_the_scheme_of_a_provider(api: Api, server: FakeEndpoint, kind: Kind) -> None:
+    """`Authorization` has the scheme that the provider names."""
+    provider = seic.Provider(token_url="/token", authorization_scheme="Zoho-oauthtoken")
+    auth = auth_for(server, provider=provider, grant=seic.ClientCredentials())
+    kind.request(api, auth, "GET", "/v1/accounts")
+    assert api.tokens == ["Zoho-oauthtoken token-1"]
 
 
 @pytest.mark.parametrize("spread", [False, True], ids=["together", "spread"])
@@ -109,6 +128,34 @@ async def test_two_hundred_401s_make_one_token_request(
     assert statuses == [200] * 200
     assert server.calls == 2
     assert auth.stats.replays >= 1
+
+
+def test_tokens_that_are_revoked_again_and_again(
+    api: Api, server: FakeEndpoint, auth: OAuth2Auth, clock: FakeClock, kind: Kind
+) -> None:
+    """Each call is answered and costs one token, however soon the last one was revoked."""
+    for number in range(1, 6):
+        api.dead.add(f"token-{number}")
+        reply = kind.request(api, auth, "GET", "/v1/accounts")
+        assert (reply.status_code, server.calls) == (200, number + 1)
+        clock.advance(1)
+
+
+def test_an_upload_that_cannot_be_retried_does_not_cost_a_token_for_each_call(
+    api: Api, server: FakeEndpoint, auth: OAuth2Auth, clock: FakeClock
+) -> None:
+    """No retry shows whether new tokens help, so refreshes pause as after a rejected retry."""
+    api.answer = lambda call: (401, CHALLENGE, b"") if call.path.endswith("/broken") else None
+    for _ in range(60):
+        reply = KINDS[0].request(api, auth, "POST", "/v1/broken", content=upload())
+        assert reply.status_code == 401
+        clock.advance(1)
+    assert server.calls <= 8
+
+
+async def upload() -> AsyncIterator[bytes]:
+    """Yield a body that can be sent once."""
+    yield b"part"
 
 
 def test_a_path_that_takes_no_token_does_not_cost_one_for_each_call(

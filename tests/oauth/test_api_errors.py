@@ -84,13 +84,100 @@ def test_every_other_form(body: object, code: str | None, words: str) -> None:
         pytest.param({"error": True}, id="an error that is not a string"),
         pytest.param({"code": "abc"}, id="a code of something else"),
         pytest.param({"type": "account", "name": "n"}, id="a type of something else"),
-        pytest.param({"message": "m"}, id="a message alone"),
     ],
 )
 def test_no_known_form(body: object) -> None:
     """Expect the status alone."""
     error = _error(body)
     assert (str(error), error.code) == ("the API answered 400", None)
+
+
+APIGEE = {
+    "fault": {
+        "faultstring": "Access Token expired",
+        "detail": {"errorcode": "keymanagement.service.access_token_expired"},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        pytest.param(
+            APIGEE,
+            "keymanagement.service.access_token_expired",
+            "(keymanagement.service.access_token_expired: Access Token expired)",
+            id="Apigee",
+        ),
+        pytest.param({"message": "Forbidden"}, None, "(Forbidden)", id="a message alone: AWS, Kong"),
+        pytest.param({"Message": "No rights"}, None, "(No rights)", id="a message in capitals"),
+        pytest.param({"statusCode": 400, "message": "m"}, None, "(m)", id="Azure API Management"),
+        pytest.param({"errorCode": "E0000011", "errorSummary": "Bad"}, "E0000011", "(E0000011: Bad)", id="Okta"),
+        pytest.param(
+            [{"message": "Session expired", "errorCode": "INVALID_SESSION_ID"}],
+            "INVALID_SESSION_ID",
+            "(INVALID_SESSION_ID: Session expired)",
+            id="a list: Salesforce",
+        ),
+        pytest.param(
+            {"errors": [{"code": "too_long", "title": "Bad name"}]}, "too_long", "(too_long: Bad name)", id="JSON:API"
+        ),
+        pytest.param({"error": "bad", "message": "A field"}, "bad", "(bad: A field)", id="a message with a code"),
+        pytest.param(
+            {"status": 400, "error": "Bad Request", "path": "/x"}, "Bad Request", "(Bad Request)", id="Spring"
+        ),
+        pytest.param({"title": "Bad"}, None, "(Bad)", id="a title"),
+        pytest.param(b"\xef\xbb\xbf" + json.dumps(GATEWAY).encode(), "accounts.invalid", "A field", id="a mark"),
+        pytest.param(b"no such account\n", None, "(no such account)", id="plain text"),
+        pytest.param(
+            b"<html><head><title>400 Bad&amp;Request</title></head><body>x</body></html>",
+            None,
+            "(400 Bad&Request)",
+            id="a page's title",
+        ),
+        pytest.param(b"<h1>No <b>entry</b></h1>", None, "(No entry)", id="a page without a title"),
+        pytest.param(b"<Error><Code>X</Code><Message>Gone</Message></Error>", None, "(X Gone)", id="XML"),
+    ],
+)
+def test_the_words_of_any_other_document(body: object, code: str | None, words: str) -> None:
+    """Expect the server's code and words whatever the form of its error."""
+    error = _error(body)
+    assert (error.code, words in str(error)) == (code, True), str(error)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"\xff\xfe\x00binary", id="binary"),
+        pytest.param(b"x" * 70_000, id="a long text"),
+        pytest.param(b'{"message": "cut o', id="damaged JSON"),
+    ],
+)
+def test_no_words(body: bytes) -> None:
+    """Expect the status alone if the body is not for people."""
+    assert str(_error(body)) == "the API answered 400"
+
+
+def test_members_that_the_provider_names() -> None:
+    """Expect code and description from the members that `Provider` names."""
+    provider = Provider(token_url="/token", error_code_field="result.0.id", error_description_field="result.0.info.de")
+    body = {"message": "other", "result": [{"id": 42, "info": {"de": "Zu viel"}}]}
+    with pytest.raises(ApiError, match="42: Zu viel") as caught:
+        raise_for_status(_reply(body), provider=provider)
+    assert caught.value.code == "42"
+    with pytest.raises(ApiError, match="other"):
+        raise_for_status(_reply({"message": "other", "result": [{}]}), provider=provider)
+
+
+@pytest.mark.parametrize("form", ["token {} is dead", "<p>token {} is dead", '{{"message": "token {} is dead"}}'])
+def test_an_echo_in_any_form(form: str) -> None:
+    """Expect the token to be removed from a text, a page and a message."""
+    secret = "abc<b>&amp;'12345678"
+    request = httpx.Request("GET", "https://api.example/", headers={"Authorization": f"Bearer {secret}"})
+    reply = httpx.Response(403, content=form.format(secret).encode(), request=request)
+    with pytest.raises(ApiError, match="is dead") as caught:
+        raise_for_status(reply)
+    assert "12345678" not in str(caught.value)
 
 
 @pytest.mark.parametrize("status", [200, 399])

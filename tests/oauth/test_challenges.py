@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seic import OAUTH2, SEI_GATEWAY, Provider
+from seic import OAUTH2, SEI_GATEWAY, ConfigurationError, Provider
 from seic._oauth.challenges import MAX_RETRY_AFTER, Challenge, is_token_rejected, parse_challenges, parse_retry_after
 
 # Seven seconds before the date that RFC 9110 §5.6.7 has for its examples.
@@ -145,6 +145,19 @@ _GATEWAY = {"message": "m", "trackingId": "t", "transient": "false"}
         pytest.param([], {"error": "invalid_token"}, id="RFC 6750 in the body"),
         pytest.param([], {"error": {"code": 401, "message": "Invalid access token"}}, id="a message with a number"),
         pytest.param([], {"ErrorCode": "InvalidToken", "Error": "e", "Hint": "h"}, id="the platform's other form"),
+        pytest.param(
+            [],
+            {"fault": {"faultstring": "f", "detail": {"errorcode": "keymanagement.service.access_token_expired"}}},
+            id="Apigee",
+        ),
+        pytest.param([], {"fault": {"faultstring": "Invalid Access Token"}}, id="Apigee without a code"),
+        pytest.param([], {"message": "The incoming token has expired"}, id="AWS"),
+        pytest.param([], {"statusCode": 401, "message": "Access token is missing or invalid."}, id="Azure"),
+        pytest.param([], [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}], id="a list"),
+        pytest.param([], {"error": "Unauthorized", "message": "jwt expired"}, id="words after the status"),
+        pytest.param(['Bearer error="expired_token"'], None, id="a server's own code"),
+        pytest.param(['Bearer realm="x", error="token_expired"'], None, id="another"),
+        pytest.param(['Bearer error="unauthorized", error_description="The token expired"'], None, id="its words"),
     ],
 )
 def test_a_challenge_that_rejects_the_token(challenges: list[str], body: object) -> None:
@@ -158,6 +171,8 @@ def test_a_challenge_that_rejects_the_token(challenges: list[str], body: object)
         pytest.param([], None, id="nothing"),
         pytest.param(['Bearer error="insufficient_scope"'], None, id="insufficient_scope"),
         pytest.param(['Bearer error="invalid_request"'], None, id="invalid_request"),
+        pytest.param(['Bearer error="insufficient_token_scope"'], None, id="a scope in other words"),
+        pytest.param(['Bearer error="mfa_required"'], None, id="a code of something else"),
         pytest.param(['Bearer error="insufficient_scope"'], {"error": "invalid_token"}, id="the challenge decides"),
         pytest.param(['Basic realm="token"'], None, id="Basic"),
         pytest.param(["Negotiate Bearer"], None, id="Bearer as data of another scheme"),
@@ -179,16 +194,53 @@ def test_it_does_not_speak_of_the_token(challenges: list[str], body: object) -> 
     [
         pytest.param([], None, True, id="bare"),
         pytest.param([], "no form", True, id="a body in no form"),
+        pytest.param([], {"message": "Unauthorized"}, True, id="a message that repeats the status"),
+        pytest.param([], {"status": 401, "title": "Unauthorized"}, True, id="a title that repeats the status"),
+        pytest.param([], {"message": "Your account is locked"}, False, id="a message of something else"),
         pytest.param(["Basic"], None, False, id="Basic"),
         pytest.param(['Bearer error="insufficient_scope"'], None, False, id="insufficient_scope"),
         pytest.param([], {"error": "insufficient_scope"}, False, id="insufficient_scope in the body"),
     ],
 )
-def test_a_provider_may_document_the_bare_status(challenges: list[str], body: object, expected: bool) -> None:
-    """Expect a 401 without explanation to be about the token if the provider is configured so."""
+def test_a_bare_status_is_about_the_token(challenges: list[str], body: object, expected: bool) -> None:
+    """Expect a 401 without explanation to be about the token, unless the provider is configured otherwise."""
     assert _unauthorized(*challenges, body=body, provider=OAUTH2) is expected
+    assert _unauthorized(*challenges, body=body, provider=Provider(token_url="/token")) is expected
     strict = attrs.evolve(OAUTH2, bare_401_means_token=False)
     assert _unauthorized(*challenges, body=body, provider=strict) is False
+
+
+@pytest.mark.parametrize("page", [b"401 Unauthorized", b"<title>401 Authorization Required</title>", b"no entry"])
+def test_a_text_does_not_decide(page: bytes) -> None:
+    """Expect a page to count as no explanation, and one that names the token as one."""
+    headers = httpx.Headers()
+    assert is_token_rejected(provider=Provider(token_url="/token"), headers=headers, body=page) is True
+    assert is_token_rejected(provider=SEI_GATEWAY, headers=headers, body=page) is False
+    assert is_token_rejected(provider=SEI_GATEWAY, headers=headers, body=b"The access token expired") is True
+
+
+def test_codes_and_schemes_of_a_provider() -> None:
+    """Expect codes, members and the scheme that `Provider` names to decide like the usual ones."""
+    own = Provider(
+        token_url="/token",
+        bare_401_means_token=False,
+        token_error_codes=frozenset({"4711"}),
+        error_code_field="meta.no",
+        authorization_scheme="Acme-Auth",
+    )
+    assert _unauthorized(body={"meta": {"no": 4711}}, provider=own) is True
+    assert _unauthorized(body={"meta": {"no": 4712}}, provider=own) is False
+    assert _unauthorized("acme-auth realm=x", provider=own) is True
+    assert _unauthorized("acme-auth error=nope", provider=own) is False
+    assert _unauthorized("acme-auth realm=x", provider=OAUTH2) is False
+
+
+@pytest.mark.parametrize("scheme", ["", "Two words", "Bearer\r\n", None])
+def test_a_scheme_that_cannot_be_sent(scheme: object) -> None:
+    """Expect the setting to be named."""
+    with pytest.raises(ConfigurationError) as caught:
+        Provider(token_url="/token", authorization_scheme=scheme)  # type: ignore[arg-type]
+    assert caught.value.field == "provider.authorization_scheme"
 
 
 @given(body=st.binary(), challenge=st.text(st.characters(max_codepoint=255)))

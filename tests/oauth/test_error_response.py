@@ -75,6 +75,80 @@ def test_unavailable_names_the_pause(value: str, seconds: float | None) -> None:
     assert ("try again in" in error.message) == (seconds is not None)
 
 
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        pytest.param({"error": "bad_refresh_token", "error_description": "old"}, "bad_refresh_token", id="GitHub"),
+        pytest.param({"error": "invalid_client"}, "invalid_client", id="RFC 6749"),
+        pytest.param({"ok": False, "error": "invalid_auth"}, "invalid_auth", id="Slack"),
+        pytest.param({"error": {"code": 5, "message": "m"}}, "5", id="the platform's error"),
+        pytest.param({"code": "c", "message": "m"}, "c", id="the gateway's error"),
+        pytest.param({"ErrorCode": "c", "Error": "e", "Hint": "h"}, "c", id="revocation's"),
+        pytest.param({"meta": {"no": 7}}, "7", id="a member that the provider names"),
+        pytest.param({"fault": {"faultstring": "f", "detail": {"errorcode": "e"}}}, "e", id="Apigee"),
+        pytest.param({"errors": [{"code": "c", "message": "m"}]}, "c", id="a list"),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 201])
+def test_a_refusal_under_a_success(status: int, body: dict[str, Any], code: str) -> None:
+    """Expect an error in the body to be a refusal whatever the status is, with the body's words."""
+    error = _error(status, body, provider=Provider(token_url="/token", error_code_field="meta.no"))
+    assert isinstance(error, TokenRequestRefused)
+    assert (error.status, error.code) == (status, code)
+    assert "check" in error.message
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, {"error": "temporarily_unavailable"}),
+        (400, {"error": "server_error"}),
+        (200, {"error": {"code": 503, "message": "down"}}),
+        (200, {"code": 429, "message": "slow down"}),
+    ],
+)
+def test_an_error_that_passes(status: int, body: dict[str, Any]) -> None:
+    """Expect an error that says that it passes to be no refusal, whatever the status is."""
+    error = _error(status, body)
+    assert isinstance(error, TokenEndpointUnavailable)
+    assert error.status == status
+
+
+@pytest.mark.parametrize("status", [302, 404, 500, 503])
+@pytest.mark.parametrize("code", ["invalid_grant", "invalid_client"])
+def test_a_refusal_under_another_status(status: int, code: str) -> None:
+    """Expect the RFC's codes to be a refusal under a server error, too."""
+    error = _error(status, {"error": code})
+    assert isinstance(error, TokenRequestRefused)
+    assert (error.status, error.code) == (status, code)
+
+
+@pytest.mark.parametrize("status", [404, 405, 410, 421])
+def test_a_missing_endpoint_is_named(status: int) -> None:
+    """Expect the URL that was called, without its query, and the setting."""
+    error = _error(status)
+    assert "https://api.example/v2/oauthtoken;" in error.message
+    assert "provider.token_url" in error.message
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"message": "Forbidden"}, "Forbidden"),
+        (
+            {"fault": {"faultstring": "Invalid ApiKey", "detail": {"errorcode": "oauth.v2.InvalidApiKey"}}},
+            "Invalid ApiKey",
+        ),
+        (b"blocked by the firewall", "blocked by the firewall"),
+        (b"<title>Access denied</title>", "Access denied"),
+    ],
+)
+@pytest.mark.parametrize("status", [403, 503])
+def test_the_servers_words_in_any_form(status: int, body: bytes | dict[str, Any], words: str) -> None:
+    """Expect the words of any form of error in the message."""
+    assert words in _error(status, body).message
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 407, 409, 428, 430, 499])
 def test_refused(status: int) -> None:
     """Expect every other 4xx to be a refusal that names host and status and what to check."""

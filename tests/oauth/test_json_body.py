@@ -25,7 +25,7 @@ def _sized(size: int) -> bytes:
     [
         pytest.param(b"", "empty", id="empty"),
         pytest.param(b" \r\n\t", "empty", id="blank"),
-        pytest.param(b"\xef\xbb\xbf{}", "byte order mark", id="UTF-8 with a mark"),
+        pytest.param(b"\xef\xbb\xbf", "empty", id="a mark alone"),
         pytest.param('{"a": 1}'.encode("utf-16"), "byte order mark", id="UTF-16 with a mark"),
         pytest.param('{"a": 1}'.encode("utf-16-le"), "not JSON", id="UTF-16 without a mark"),
         pytest.param(b'{"a": "\xff"}', "not UTF-8", id="bad UTF-8"),
@@ -62,6 +62,7 @@ def test_a_defect_is_named(body: bytes, words: str) -> None:
     ("body", "document"),
     [
         pytest.param(b"{}", {}, id="empty object"),
+        pytest.param(b"\xef\xbb\xbf{}", {}, id="a byte order mark (RFC 8259 §8.1)"),
         pytest.param(b' {"a": [1, 2.5, "x", null, true]}\n', {"a": [1, 2.5, "x", None, True]}, id="every kind"),
         pytest.param(b'{"a": "\\ud83d\\ude00"}', {"a": "\U0001f600"}, id="a whole surrogate pair"),
         pytest.param('{"ü": "€"}'.encode(), {"ü": "€"}, id="other scripts"),

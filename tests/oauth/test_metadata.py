@@ -19,7 +19,9 @@ from seic import (
     ClientSecretBasic,
     ClientSecretPost,
     ConfigurationError,
+    Hosts,
     InvalidTokenResponse,
+    Login,
     PrivateKeyJwt,
     Provider,
     TlsClientAuth,
@@ -170,6 +172,37 @@ def test_a_method_that_is_set() -> None:
     with pytest.raises(ConfigurationError, match="private_key_jwt, client_secret_post") as caught:
         read(DOCUMENT, client_authentication=TlsClientAuth())
     assert caught.value.field == "client_authentication"
+
+
+@pytest.mark.parametrize("demand", ["require_pushed_authorization_requests", "require_signed_request_object"])
+def test_a_demand_that_no_login_meets(demand: str) -> None:
+    """A login is an error that names it; token requests work."""
+    provider = read({**DOCUMENT, "grant_types_supported": ["authorization_code"], demand: True})
+    assert provider.login_demands == (demand,)
+    assert read({**DOCUMENT, demand: False}).login_demands == ()
+    begin = functools.partial(Login.begin, client_id="c", redirect_uri=None, hosts=Hosts(api="api.example"))
+    with pytest.raises(ConfigurationError, match=demand) as caught:
+        begin(provider=provider)
+    assert caught.value.field == "provider.login_demands"
+    assert begin(provider=attrs.evolve(provider, login_demands=())).url.startswith("https://login.example/")
+
+
+def test_a_login_without_its_grant() -> None:
+    """A provider that does not offer the grant of a code gives no login: its user would log in for nothing."""
+    with pytest.raises(ConfigurationError, match="authorization_code") as caught:
+        Login.begin(provider=read(DOCUMENT), client_id="c", redirect_uri=None, hosts=Hosts(api="api.example"))
+    assert caught.value.field == "provider.grants"
+
+
+@pytest.mark.parametrize("member", ["revocation_endpoint", "introspection_endpoint", "device_authorization_endpoint"])
+def test_an_empty_endpoint(member: str) -> None:
+    """An empty string counts as missing."""
+    assert read({**DOCUMENT, member: ""}) == read({**DOCUMENT, member: None})
+
+
+def test_a_byte_order_mark() -> None:
+    """A document with one is read (RFC 8259 §8.1)."""
+    assert read(json.dumps(DOCUMENT).encode("utf-8-sig")) == read(DOCUMENT)
 
 
 @pytest.mark.parametrize(

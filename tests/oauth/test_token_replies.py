@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests._support.token_calls import GATEWAY_REPLY, parse
+from seic import InvalidTokenResponse, Provider
+from tests._support.token_calls import GATEWAY_REPLY, config_of, parse, reply, request_token
 
 MAX_LIFETIME = 365 * 86400.0
 
@@ -81,6 +82,15 @@ def test_legal_access_tokens(value: str, expected: str) -> None:
 def test_token_types_that_are_bearer(word: str | None) -> None:
     """Expect both spellings in any case, and null, to be Bearer."""
     assert parse({"access_token": "a", "token_type": word}).token_type == (word or "Bearer")
+
+
+def test_a_token_type_that_the_provider_names() -> None:
+    """Expect a word of the provider's own to be used as Bearer, and to be an error elsewhere, with the setting."""
+    body = {"access_token": "a", "token_type": "jwt"}
+    own = Provider(token_url="/token", bearer_token_types=frozenset({"JWT"}))
+    assert request_token(config_of(own), reply(body)).token_type == "jwt"
+    with pytest.raises(InvalidTokenResponse, match="bearer_token_types"):
+        parse(body)
 
 
 @pytest.mark.parametrize(

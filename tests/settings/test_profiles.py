@@ -44,6 +44,12 @@ def profiles(tmp_path: Path) -> Path:
     return write(folder / "config.toml", _TABLE)
 
 
+def test_a_byte_order_mark(profiles: Path) -> None:
+    """Editors on Windows write one; it has no meaning in UTF-8."""
+    marked = write(profiles.parent / "marked.toml", f"\ufeff{_TABLE}")
+    assert Config.from_file(marked) == Config.from_file(profiles)
+
+
 def test_a_file_has_the_same_settings_as_variables(profiles: Path) -> None:
     """The keys are the names of the variables, and paths are relative to the file."""
     assert Config.from_file(profiles) == Config.from_env(GATEWAY)

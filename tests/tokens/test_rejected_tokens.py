@@ -8,29 +8,26 @@ from tests._support.clocks import FakeClock
 from tests._support.token_states import Cache
 
 
-def reject(cache: Cache) -> bool:
-    """Let the API reject the current token; return whether there is a new one."""
+def reject(cache: Cache, *, retry: bool = True) -> bool:
+    """Let the API reject the current token, and the retry with the new one; return whether there is a new one."""
     held = cache.token
     if not cache.may_refresh_after_401(held):
         return False
     held.invalidate()
     cache.put(cache.hold("next"))
+    if retry:
+        cache.retry_rejected(cache.token)
     return True
 
 
-def test_a_token_that_served_for_a_while_is_replaced_whenever_it_is_rejected(cache: Cache, clock: FakeClock) -> None:
-    """It was accepted before, so it was revoked, and a new one helps, each time."""
+def test_a_token_that_was_accepted_is_replaced_whenever_it_is_rejected(cache: Cache) -> None:
+    """The retry was accepted, so the token was revoked, and a new one helps, each time and at once."""
     cache.put(cache.hold())
-    for _ in range(5):
-        clock.advance(120)
-        assert reject(cache)
-        cache.token.mark_used(clock.now, clock.wall)
+    assert all(reject(cache, retry=False) for _ in range(20))
 
 
 @pytest.mark.parametrize("taken", [False, True], ids=["by all calls", "by one call among others that work"])
-def test_a_second_token_that_is_rejected_at_once_makes_renewals_pause(
-    cache: Cache, clock: FakeClock, taken: bool
-) -> None:
+def test_a_retry_that_is_rejected_makes_refreshes_pause(cache: Cache, clock: FakeClock, taken: bool) -> None:
     """If new tokens are rejected too, each call would cost a token; so refreshes pause, up to a minute."""
     cache.put(cache.hold())
     assert reject(cache)
@@ -46,25 +43,26 @@ def test_a_second_token_that_is_rejected_at_once_makes_renewals_pause(
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
-@pytest.mark.parametrize(("lasts", "pauses"), [(119.9, True), (120, False)])
-def test_a_token_that_lasted_ends_the_row(cache: Cache, clock: FakeClock, lasts: float, pauses: bool) -> None:
-    """A token rejected after two minutes was accepted before: its successor can be replaced at once."""
+def test_the_retries_of_one_token_count_once(cache: Cache, clock: FakeClock) -> None:
+    """Two hundred calls that were retried together cause one pause of a second."""
     cache.put(cache.hold())
     assert reject(cache)
-    clock.advance(lasts)
+    for _ in range(200):
+        cache.retry_rejected(cache.token)
+    assert not reject(cache)
+    clock.advance(1)
     assert reject(cache)
+
+
+@pytest.mark.parametrize(("later", "pauses"), [(119.9, True), (120, False)])
+def test_two_minutes_end_the_row(cache: Cache, clock: FakeClock, later: float, pauses: bool) -> None:
+    """After two minutes without a rejected retry, the next pause is a second again."""
+    cache.put(cache.hold())
+    assert reject(cache)
+    clock.advance(later)
+    assert reject(cache)
+    clock.advance(1)
     assert reject(cache) is not pauses
-
-
-def test_a_token_that_nobody_rejected_ends_the_row(cache: Cache, clock: FakeClock) -> None:
-    """It was used until its expiry, so tokens work."""
-    cache.put(cache.hold())
-    for _ in range(3):
-        clock.advance(60)
-        assert reject(cache)
-    cache.put(cache.hold())
-    cache.put(cache.hold())
-    assert reject(cache)
 
 
 def test_a_token_that_was_replaced_already_is_no_reason_to_renew_again(cache: Cache) -> None:

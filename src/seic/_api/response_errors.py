@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, TypeVar
 
-from seic._api.replay import NOT_REPLAYED
+from seic._api.replayable_body import NOT_REPLAYED
 from seic._errors import ApiError
 from seic._model.provider import Provider
 from seic._oauth.api_errors import parse_api_error
@@ -26,20 +26,20 @@ def raise_for_status(reply: _R, *, provider: Provider = SEI_GATEWAY) -> _R:
 
     Args:
         reply: A response of httpx or httpx2.
-        provider: The API's provider, which names the header of the tracking id.
+        provider: The API's provider, which names the header of the tracking id and the members of errors.
 
     Raises:
         LoggedInElsewhere: A login elsewhere ended the account's only session.
         ApiError: Any other status of 400 and above, with or without the provider's error document.
     """
     # Two functions, so that no frame of the traceback holds the body.
-    error = _error_of(reply, provider.tracking_header)
+    error = _error_of(reply, provider)
     if error is None:
         return reply
     raise error
 
 
-def _error_of(response: Any, header: str | None) -> ApiError | None:
+def _error_of(response: Any, provider: Provider) -> ApiError | None:
     status: int = response.status_code
     if status < _FIRST_ERROR:
         return None
@@ -49,11 +49,11 @@ def _error_of(response: Any, header: str | None) -> ApiError | None:
         body = b""
     now, secrets = time.time(), credentials_of(response)
     error = parse_api_error(
-        tracking_header=header, status=status, headers=response.headers, body=body, now=now, secrets=secrets
+        provider=provider, status=status, headers=response.headers, body=body, now=now, secrets=secrets
     ) or ApiError(
         f"the API answered {status}",
         status=status,
-        tracking_id=find_tracking_id(response.headers, header, secrets=secrets),
+        tracking_id=find_tracking_id(response.headers, provider.tracking_header, secrets=secrets),
         retry_after=parse_retry_after(response.headers.get("Retry-After"), now=now),
     )
     if NOT_REPLAYED in response.extensions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -56,6 +57,15 @@ def _check_url(field: str, value: object) -> None:
     Origin.parse(f"{scheme}://{rest.partition('/')[0]}", field=field, allow_http_on_loopback=True)
 
 
+def _is_scheme(provider: Provider, attribute: attrs.Attribute[Any], value: object) -> None:
+    # RFC 9110 §5.6.2.
+    if not isinstance(value, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", value):
+        raise ConfigurationError(
+            f"provider.{attribute.name}: must be a scheme such as 'Bearer' or 'Zoho-oauthtoken', without spaces",
+            field=f"provider.{attribute.name}",
+        )
+
+
 def _are_urls(provider: Provider, attribute: attrs.Attribute[Any], value: Mapping[str, str]) -> None:
     for name, url in value.items():
         _check_url(f"provider.{attribute.name}[{name!r}]", url)
@@ -88,13 +98,22 @@ class Provider:
         tracking_header: The response header with the id of a request, for the provider's support.
         idle_lifetime: Seconds after which an unused token expires; None if there is no such limit.
         invalidate_grant_type: The `grant_type` that revokes a token at the token endpoint; None if there is none.
-        bare_401_means_token: Whether a 401 of the API without a challenge and an error document means an invalid token.
-            Set it only if the provider's documents say so: each such 401 costs a token request.
+        bare_401_means_token: Whether a 401 of the API without a challenge and an error means an invalid token, so that
+            the request is sent again with a new one.
+        token_error_codes: Codes of the API's 401 that mean an invalid token; codes that name the token need no entry.
+        error_code_field: The member of an error document with its code, if it is not one of the usual ones; a path such
+            as `fault.detail.errorcode`, in which a number is an index of a list. An answer that has it is an error,
+            whatever its status.
+        error_description_field: The member with the description, in the same form.
+        bearer_token_types: Values of `token_type` that mean a bearer token, in any case; `Bearer` needs no entry.
+        authorization_scheme: The scheme of `Authorization` in API requests, and of the API's challenges.
         authorize_url: The authorization endpoint, for logins (RFC 6749 §3.1).
         authorize_scope: The default scope of a login.
         redirect_field: The parameter of the redirect URI.
         redirect_on_token_call: Whether the token request repeats the redirect URI (RFC 6749 §4.1.3).
         issuer_in_callback: Whether a callback always names the issuer (RFC 9207); one without it is then refused.
+        login_demands: Demands of the provider that a login of seic does not meet, by their names in the metadata, such
+            as `require_pushed_authorization_requests` (RFC 9126 §5); a login is then an error.
         takes_pkce: Whether login and token request take a code challenge and its verifier (RFC 7636).
         code_lifetime: Lifetime of an authorization code in seconds, for messages.
         token_info_url: The endpoint that describes a token to its holder, as on the SEI platform.
@@ -123,12 +142,18 @@ class Provider:
     tracking_header: str | None = None
     idle_lifetime: float | None = None
     invalidate_grant_type: str | None = None
-    bare_401_means_token: bool = False
+    bare_401_means_token: bool = True
+    token_error_codes: frozenset[str] = frozenset()
+    error_code_field: str | None = None
+    error_description_field: str | None = None
+    bearer_token_types: frozenset[str] = frozenset({"BearerToken"})
+    authorization_scheme: str = attrs.field(default="Bearer", validator=_is_scheme)
     authorize_url: str | None = attrs.field(default=None, validator=_is_path_or_url)
     authorize_scope: str | None = None
     redirect_field: str = "redirect_uri"
     redirect_on_token_call: bool = True
     issuer_in_callback: bool = False
+    login_demands: tuple[str, ...] = ()
     takes_pkce: bool = True
     code_lifetime: float | None = None
     token_info_url: str | None = attrs.field(default=None, validator=_is_path_or_url)
@@ -180,6 +205,28 @@ class Provider:
                 field=f"provider.{setting}",
             )
         return value
+
+    def require_login(self) -> str:
+        """Return the URL of the authorization endpoint, for a login.
+
+        Raises:
+            ConfigurationError: There is none, or no grant for it, or a login must do there what seic does not do.
+        """
+        url = self.require("authorize_url", "a login")
+        if self.grants is not None and "authorization_code" not in self.grants:
+            raise ConfigurationError(
+                f"provider.grants: {self.name} does not offer the grant authorization_code, which a login needs; if it "
+                "does, add it with attrs.evolve(provider, grants=...)",
+                field="provider.grants",
+            )
+        if self.login_demands:
+            raise ConfigurationError(
+                f"provider.login_demands: {self.name} refuses a login without {' and '.join(self.login_demands)}, and "
+                "seic does not support that; ask the provider to register the client without it, and then set "
+                "attrs.evolve(provider, login_demands=())",
+                field="provider.login_demands",
+            )
+        return url
 
 
 @attrs.frozen(kw_only=True)

@@ -191,6 +191,8 @@ class ApiErrorTranslator(ErrorTranslator):
 
     def _unavailable(self, error: Exception, text: str, reason: str | None, request: httpx.Request) -> Exception:
         kind = type(error) if isinstance(error, httpx.TransportError) else httpx.ReadError
+        if kind is httpx.ConnectTimeout:
+            text += "; or raise the connect timeout, timeout=httpx.Timeout(..., connect=...)"
         failure = kind(text, request=request)
         failure.reason = reason  # type: ignore[attr-defined]  # httpx's errors have no such field
         return failure

@@ -8,6 +8,7 @@ import attrs
 import httpx
 
 from seic._errors import ApiError, FieldError, LoggedInElsewhere
+from seic._model.provider import Provider
 from seic._oauth.challenges import parse_challenges, parse_retry_after
 from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, read_error
 from seic._oauth.redact import find_tracking_id, sanitize
@@ -20,7 +21,7 @@ _FIRST_ERROR = 400
 
 def parse_api_error(
     *,
-    tracking_header: str | None,
+    provider: Provider,
     status: int,
     headers: httpx.Headers,
     body: bytes,
@@ -29,11 +30,11 @@ def parse_api_error(
 ) -> ApiError | None:
     """Parse an API's error response.
 
-    It knows the gateway's form, the platform's two, RFC 6749 §5.2, RFC 9457, and a Bearer challenge with an error (RFC
-    6750 §3) if the body has none. The provider's text is sanitized and truncated.
+    It takes the words of any error document, text or page (`read_error`), and those of a challenge with an error (RFC
+    6750 §3) if the body has no code. The provider's text is sanitized and truncated.
 
     Args:
-        tracking_header: The response header with the tracking id; None if there is none.
+        provider: The dialect.
         status: The HTTP status.
         headers: The headers.
         body: The body, decompressed; a body of more than 1 MiB is ignored.
@@ -41,16 +42,18 @@ def parse_api_error(
         secrets: The secrets of the request, which an API may echo.
 
     Returns:
-        The error, not raised; None for any other status, and for a response in no known form.
+        The error, not raised; None for any other status, and for a response without words.
     """
     if status < _FIRST_ERROR:
         return None
-    error = read_error(body) or _error_in_challenge(headers)
+    error = read_error(body, provider=provider, secrets=secrets)
+    if error is None or error.code is None:
+        error = _error_in_challenge(headers, provider) or error
     if error is None:
         return None
     code = sanitize(error.code or "", secrets=secrets, limit=_LONGEST_CODE) or None
     words = ": ".join(filter(None, (code, sanitize(error.description or "", secrets=secrets))))
-    tracking_id = find_tracking_id(headers, tracking_header, otherwise=error.tracking_id, secrets=secrets)
+    tracking_id = find_tracking_id(headers, provider.tracking_header, otherwise=error.tracking_id, secrets=secrets)
     elsewhere = status == httpx.codes.FORBIDDEN and error.subcode == LOGGED_IN_ELSEWHERE
     return (LoggedInElsewhere if elsewhere else ApiError)(
         f"the API answered {status}"
@@ -69,9 +72,10 @@ def parse_api_error(
     )
 
 
-def _error_in_challenge(headers: httpx.Headers) -> ErrorBody | None:
+def _error_in_challenge(headers: httpx.Headers, provider: Provider) -> ErrorBody | None:
     for challenge in parse_challenges(headers.get_list("WWW-Authenticate")):
-        if challenge.scheme == "bearer" and challenge.parameters.get("error"):
+        schemes = ("bearer", "dpop", provider.authorization_scheme.lower())
+        if challenge.scheme in schemes and challenge.parameters.get("error"):
             return ErrorBody(
                 code=challenge.parameters["error"], description=challenge.parameters.get("error_description")
             )

@@ -70,9 +70,10 @@ class Login(Unpicklable):
             end_other_sessions: End the user's other sessions, including any in which somebody is working.
 
         Raises:
-            ConfigurationError: The provider has no login, or does not support one of the parameters.
+            ConfigurationError: The provider has no login, does not support one of the parameters, or demands more than
+                seic does (`Provider.login_demands`).
         """
-        authorize_url = provider.require("authorize_url", "a login")
+        authorize_url = provider.require_login()
         if authorize_url.startswith("/"):
             origin = provider.hosts_of(environment, hosts).choose(
                 certificate=False, environment=environment if hosts is None else None

@@ -65,6 +65,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PARAMETER = re.compile(r"""[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"?|([!#$%&'*+.^_`|~0-9A-Za-z-]+))""", re.DOTALL)
 _TOKEN68 = re.compile(r"[ \t]+[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|\Z)")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+# Characters of an error that are read.
+_LONGEST_WORDS = 500
 
 
 def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
@@ -99,19 +101,25 @@ def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
     return tuple(found)
 
 
-# Codes about the token or the caller's identity: "gateway.authentication.failure", "invalid_token", "token.expired".
-# Codes about permissions ("authorization", "insufficient_scope") do not match.
-_ABOUT_TOKEN = re.compile(r"token|authentication|unauthenticated", re.IGNORECASE)
+# Words about the token or the caller's identity: "gateway.authentication.failure", "token.expired", "jwt expired",
+# "INVALID_SESSION_ID". Words about permissions ("authorization", "insufficient_scope") do not match.
+_ABOUT_TOKEN = re.compile(
+    r"token|jwt|authenticat|bearer|session.{0,20}(expired|invalid)|invalid.?session", re.IGNORECASE
+)
+_ABOUT_RIGHTS = re.compile(r"scope|permission|privilege", re.IGNORECASE)
+# The letters of words that only repeat the status.
+_NO_MORE = re.compile(r"(http|error|status|code)*(unauthori[sz]ed(access|error|exception)?)?")
+_NO_LETTER = re.compile(r"[\W\d_]+")
 
 
 def is_token_rejected(*, provider: Provider, headers: httpx.Headers, body: bytes) -> bool:
     """Whether a 401 of the API is about the token, so that a new one may help.
 
-    A Bearer or DPoP challenge decides alone: `invalid_token`, or no error at all (RFC 6750 §3.1), is about the token;
-    `insufficient_scope` and `invalid_request` are not. Without one the provider's error decides: its code, or its
-    message if the code is a number. A 401 with neither, or with a Basic challenge only, is not about the token: a
-    refresh would cost one token request for each refused request. The exception is a provider whose documents give the
-    bare status that meaning (`Provider.bare_401_means_token`).
+    A challenge of the token's scheme decides alone: `invalid_token`, a code that names the token, or no error at
+    all (RFC 6750 §3.1) is about the token; `insufficient_scope` and `invalid_request` are not. Without one the
+    provider's error decides: its code, or its message if the code is a number or repeats the status. A 401 with neither
+    is about the token unless the provider gives it another meaning (`Provider.bare_401_means_token`), or there is a
+    challenge of another scheme, such as Basic.
 
     Args:
         provider: The dialect.
@@ -119,11 +127,24 @@ def is_token_rejected(*, provider: Provider, headers: httpx.Headers, body: bytes
         body: The response's body; empty if it was not read.
     """
     challenges = parse_challenges(headers.get_list("WWW-Authenticate"))
-    errors = [c.parameters.get("error") for c in challenges if c.scheme in ("bearer", "dpop")]
+    schemes = {"bearer", "dpop", provider.authorization_scheme.lower()}
+    errors = [c.parameters for c in challenges if c.scheme in schemes]
     if errors:
-        return any(error in (None, "", "invalid_token") for error in errors)
-    error = read_error(body)
-    if error is not None:
-        named = error.code if error.code and not error.code.isdigit() else error.description
-        return _ABOUT_TOKEN.search(named or "") is not None
-    return provider.bare_401_means_token and not challenges
+        return any(
+            _names_token(provider, each.get("error"), each.get("error_description")) is not False for each in errors
+        )
+    error = read_error(body, provider=provider)
+    verdict = None if error is None else _names_token(provider, error.code, error.description)
+    if verdict is None or (not verdict and error is not None and error.is_text):
+        return provider.bare_401_means_token and not challenges
+    return verdict
+
+
+def _names_token(provider: Provider, code: str | None, description: str | None) -> bool | None:
+    """Whether an error is about the token; None if it says no more than the status."""
+    if code in provider.token_error_codes:
+        return True
+    for words in ((code or "")[:_LONGEST_WORDS], (description or "")[:_LONGEST_WORDS]):
+        if not _NO_MORE.fullmatch(_NO_LETTER.sub("", words).lower()):
+            return _ABOUT_TOKEN.search(words) is not None and _ABOUT_RIGHTS.search(words) is None
+    return None

@@ -137,8 +137,6 @@ def wants_nonce(*, status: int, headers: httpx.Headers, body: bytes = b"") -> bo
         for challenge in parse_challenges(headers.get_list("WWW-Authenticate"))
     ):
         return True
-    if status not in (httpx.codes.BAD_REQUEST, httpx.codes.UNAUTHORIZED):
-        return False
     try:
         return read_document(body).get("error") == USE_NONCE
     except JsonBodyError:

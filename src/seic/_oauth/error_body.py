@@ -1,4 +1,4 @@
-"""`ErrorBody`: parse the error documents of all known providers into one value.
+"""`ErrorBody`: parse the error documents of any provider into one value.
 
     {"code": "…", "message": "…", "trackingId": "…", "transient": "false", "errors": [{…}]}     SEI gateway
     {"error": {"code": 403, "message": "…", "subcode": "018", "errorid": ""}}                   SEI platform
@@ -6,17 +6,22 @@
     {"error": "invalid_grant", "error_description": "…"}                                        RFC 6749 §5.2, RFC 6750
     {"type": "…", "title": "…", "detail": "…"}                                                  RFC 9457
 
-Nothing here raises: a document in no known form gives None.
+An error status may come with any other document: `any_words` finds the usual members in it, and reads a text or a page.
+Nothing here raises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import html
+import re
+from collections.abc import Collection, Iterator, Mapping
 
 import attrs
 
 from seic._errors import FieldError
+from seic._model.provider import Provider
 from seic._oauth.json_body import JsonBodyError, read_document
+from seic._oauth.redact import redact
 
 #: The platform's subcode for "logged out as the same user is logged in elsewhere".
 LOGGED_IN_ELSEWHERE = "018"
@@ -26,6 +31,32 @@ END_OTHER_SESSIONS = (
     "the account allows one session at a time; to take it over, ask for the token with end_other_sessions=True "
     "(endOtherSessions=true on the token call and on each refresh), which ends the other session, even if it is in use"
 )
+
+# The usual names of a code and of a description, without case and punctuation; of two in an object the first counts.
+_CODES = ("errorcode", "error", "faultcode", "reason", "code")
+_DESCRIPTIONS = (
+    "errordescription",
+    "message",
+    "errormessage",
+    "errorsummary",
+    "faultstring",
+    "description",
+    "detail",
+    "details",
+    "title",
+    "msg",
+    "reason",
+    "error",
+)
+_NO_LETTER = re.compile(r"[^a-z]")
+# Objects of a document that are searched, the outer ones first. An error's words are never deeper.
+_MAX_OBJECTS = 50
+# A page or text of an error is shorter. The whole is read or nothing, so that no secret is cut before it is redacted.
+_LONGEST_TEXT = 64 * 1024
+_TITLE = re.compile(r"<title[^<>]*>([^<]+)", re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")
+# Pages of standards, which say no more than the status (RFC 9457 §4.2.1).
+_NO_CODE = re.compile(r"about:blank|https?://(tools\.ietf|datatracker\.ietf|www\.rfc-editor|httpstatuses)\..*")
 
 
 @attrs.frozen(kw_only=True)
@@ -39,6 +70,7 @@ class ErrorBody:
         tracking_id: The tracking id in the body.
         transient: Whether the same request may be sent again; None if the document does not say.
         errors: The gateway's list of fields.
+        is_text: Whether the body was a text or a page, which is for people alone.
     """
 
     code: str | None = None
@@ -47,18 +79,58 @@ class ErrorBody:
     tracking_id: str | None = None
     transient: bool | None = None
     errors: tuple[FieldError, ...] = ()
+    is_text: bool = False
 
 
-def read_error(body: bytes) -> ErrorBody | None:
-    """Return the error of a body; None if it is in no known form."""
+def read_error(body: bytes, *, provider: Provider | None = None, secrets: Collection[str] = ()) -> ErrorBody | None:
+    """Return the error in the body of a response with an error status; None if it has no words.
+
+    Args:
+        body: The body.
+        provider: The dialect, which may name the members of its errors.
+        secrets: The secrets of the request, which are removed from a text or page.
+    """
+    # Some servers send a list of errors.
+    body = body.removeprefix(b"\xef\xbb\xbf")
+    is_list = body[:100].lstrip().startswith(b"[")
     try:
-        return error_in(read_document(body))
+        document = read_document(b'{"errors":' + body + b"}" if is_list else body)
     except JsonBodyError:
+        return _text_error(body, secrets)
+    return any_words(document, error_in(document, provider=provider))
+
+
+def error_in(document: Mapping[str, object], *, provider: Provider | None = None) -> ErrorBody | None:
+    """Return the error of a JSON object, whatever its status; None if it is in no known form."""
+    known = _known_form(document)
+    if provider is None:
+        return known
+    code = _member(document, provider.error_code_field)
+    description = _member(document, provider.error_description_field)
+    if known is None and code is None:
         return None
+    known = known or ErrorBody()
+    return attrs.evolve(known, code=code or known.code, description=description or known.description)
 
 
-def error_in(document: Mapping[str, object]) -> ErrorBody | None:
-    """Return the error of a JSON object; None if it is in no known form."""
+def any_words(document: Mapping[str, object], known: ErrorBody | None) -> ErrorBody | None:
+    """Add code and description from the usual members of any JSON object to what is `known` of an error."""
+    code, description = (known.code, known.description) if known is not None else (None, None)
+    for part in _objects(document):
+        members = {_NO_LETTER.sub("", name.lower()): _word(value) for name, value in part.items()}
+        # Elsewhere "code" alone may be a part of what was asked for.
+        names = _CODES if description or any(members.get(name) for name in _DESCRIPTIONS) else _CODES[:-1]
+        words = [members.get(name) for name in names]
+        # A code has no spaces; a reason or an error may be a sentence.
+        code = code or next((word for word in words if word and " " not in word and word != description), None)
+        words = [members.get(name) for name in _DESCRIPTIONS]
+        description = description or next((word for word in words if word and word != code), None)
+    if code is None and description is None:
+        return known
+    return attrs.evolve(known or ErrorBody(), code=code, description=description)
+
+
+def _known_form(document: Mapping[str, object]) -> ErrorBody | None:
     error = document.get("error")
     if isinstance(error, dict):
         return ErrorBody(
@@ -79,7 +151,8 @@ def error_in(document: Mapping[str, object]) -> ErrorBody | None:
         kind = _word(document.get("type"))
         words = (_word(document.get("title")), _word(document.get("detail")))
         return ErrorBody(
-            code=None if kind == "about:blank" else kind, description=": ".join(filter(None, words)) or None
+            code=None if kind is None or _NO_CODE.match(kind) else kind,
+            description=": ".join(filter(None, words)) or None,
         )
     return None
 
@@ -97,6 +170,48 @@ def _gateway(document: Mapping[str, object], *, code: str | None, description: s
             if isinstance(entry, dict)
         ),
     )
+
+
+def _member(document: Mapping[str, object], path: str | None) -> str | None:
+    """Return the string or number at a path such as `fault.detail.errorcode`."""
+    value: object = document if path else None
+    for name in (path or "").split("."):
+        if isinstance(value, list):
+            value = value[int(name)] if name.isdecimal() and int(name) < len(value) else None
+        else:
+            value = value.get(name) if isinstance(value, dict) else None
+    return _word(value)
+
+
+def _objects(document: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    """Yield an object and those in it, the outer ones first."""
+    queue: list[object] = [document]
+    for item in queue:
+        if len(queue) > _MAX_OBJECTS:
+            del queue[_MAX_OBJECTS:]
+        if isinstance(item, dict):
+            yield item
+            queue += [value for value in item.values() if isinstance(value, dict | list)]
+        elif isinstance(item, list):
+            queue += [value for value in item[:_MAX_OBJECTS] if isinstance(value, dict | list)]
+
+
+def _text_error(body: bytes, secrets: Collection[str]) -> ErrorBody | None:
+    """Return the words of a plain text, or of a page: its title, or else its text."""
+    if len(body) > _LONGEST_TEXT or b"\0" in body:
+        return None
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
+    if text.lstrip().startswith(("{", "[")):
+        # Damaged JSON has words for programs only.
+        return None
+    text = redact(html.unescape(redact(text, secrets)), secrets) if "&" in text else redact(text, secrets)
+    if text.lstrip().startswith("<"):
+        title = _TITLE.search(text)
+        text = title[1] if title else _TAG.sub(" ", text)
+    return ErrorBody(description=text.strip(), is_text=True) if text.strip() else None
 
 
 def _word(value: object) -> str | None:

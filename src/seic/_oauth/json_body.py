@@ -31,8 +31,9 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?")
 # A message does not name a longer property.
 _LONGEST_NAME = 40
 
-_BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xfe\xff", b"\xff\xfe")
-
+# RFC 8259 §8.1 lets a parser ignore the mark of UTF-8; with another, the body is in another encoding.
+_UTF8_MARK = b"\xef\xbb\xbf"
+_OTHER_MARKS = (b"\xfe\xff", b"\xff\xfe")
 
 _TOO_DEEP = f"the reply is nested deeper than {MAX_DEPTH} levels"
 
@@ -61,10 +62,11 @@ def read_document(body: bytes) -> dict[str, object]:
     """
     if len(body) > MAX_REPLY_BYTES:
         raise JsonBodyError(f"the reply is longer than {MAX_REPLY_BYTES} bytes")
+    body = body.removeprefix(_UTF8_MARK)
     if not body.strip():
         raise JsonBodyError("the reply is empty")
-    if body.startswith(_BYTE_ORDER_MARKS):
-        raise JsonBodyError("the reply has a byte order mark: JSON must be UTF-8 without one (RFC 8259 §8.1)")
+    if body.startswith(_OTHER_MARKS):
+        raise JsonBodyError("the reply has the byte order mark of UTF-16: JSON must be UTF-8 (RFC 8259 §8.1)")
     document = _load(body)
     if not isinstance(document, dict):
         raise JsonBodyError("the reply is JSON, but not an object at the top level")

@@ -11,11 +11,12 @@ from seic._model.grant_parameters import Grant
 from seic._model.provider import RequestContext
 from seic._model.secret import HIDDEN
 from seic._model.token import Token
+from seic._oauth.error_body import ErrorBody, any_words
 from seic._oauth.form_request import build_form_request, is_header_safe
 from seic._oauth.json_body import MAX_REPLY_BYTES, kind_of, number_in
 from seic._oauth.jwt import lifetime_of
-from seic._oauth.redact import redact, sanitize
-from seic._oauth.reply import Reply, raise_token_error, read_success
+from seic._oauth.redact import MAX_WORDS, redact, sanitize
+from seic._oauth.reply import Reply, raise_token_error, read_success, refuse
 
 __all__ = ["MAX_LIFETIME", "MAX_REPLY_BYTES", "MIN_LIFETIME", "build_token_request", "parse_token_reply"]
 
@@ -27,9 +28,10 @@ MAX_LIFETIME = 365 * 86400.0
 MIN_LIFETIME = 1.0
 
 # RFC 8693 §2.2.1: the result of a token exchange may be another kind of token.
+_OTHER_TYPE = (
+    "such tokens are not supported; if the provider means a bearer token, add its word to provider.bearer_token_types"
+)
 _NO_ACCESS_TOKEN = "the exchange returned no access token: request one with requested_token_type='access_token'"
-# SEI's gateway writes BearerToken; it is used as Bearer.
-_BEARER = frozenset({"bearer", "bearertoken"})
 # Smaller numbers of milliseconds are dates before any provider's first token: they mean something else.
 _FIRST_ISSUE_MS = 1e11
 _LAST_ISSUE_MS = 1e14
@@ -94,7 +96,7 @@ def parse_token_reply(reply: Reply, *, obtained_at: float, hint: str | None = No
     """
     raise_token_error(reply, hint=hint)
     document = read_success(reply)
-    access_token = _access_token(reply, document)
+    access_token = _access_token(reply, document, hint)
     refresh_token = _refresh_token(reply, document)
     expires_in = _expires_in(reply, document)
     claimed = lifetime_of(access_token, now=obtained_at if expires_in is None else None)
@@ -113,10 +115,14 @@ def parse_token_reply(reply: Reply, *, obtained_at: float, hint: str | None = No
     )
 
 
-def _access_token(reply: Reply, document: Mapping[str, object]) -> str:
+def _access_token(reply: Reply, document: Mapping[str, object], hint: str | None) -> str:
     value = document.get("access_token")
     if value is None:
-        reply.invalid("access_token is missing")
+        error = any_words(document, None) or ErrorBody()
+        if error.code is not None:
+            refuse(reply, error, hint=hint)
+        said = reply.sanitize(error.description, MAX_WORDS)
+        reply.invalid("access_token is missing" + (f"; the reply says {said!r}" if said else ""))
     if not isinstance(value, str):
         reply.invalid(f"access_token must be a string, not {kind_of(value)}")
     if not value:
@@ -132,12 +138,14 @@ def _token_type(reply: Reply, document: Mapping[str, object], *, takes_dpop: boo
         return "Bearer"
     if not isinstance(value, str):
         reply.invalid(f"token_type must be a string, not {kind_of(value)}")
-    if value.lower() not in _BEARER and not (takes_dpop and value.lower() == "dpop"):
+    value = value.strip()
+    known = {"bearer", *map(str.lower, reply.provider.bearer_token_types)}
+    if value.lower() not in known and not (takes_dpop and value.lower() == "dpop"):
         # RFC 6749 §7.1: a client must not use a token whose type it does not understand.
         named = (
             HIDDEN if value == document.get("access_token") else sanitize(value, secrets=reply.secret_values, limit=40)
         )
-        advice = _NO_ACCESS_TOKEN if value.upper() == "N_A" else "such tokens are not supported"
+        advice = _NO_ACCESS_TOKEN if value.upper() == "N_A" else _OTHER_TYPE
         reply.invalid(f"token_type must be Bearer, not {named!r}", advice=advice)
     return value
 

@@ -48,6 +48,9 @@ _METHODS: dict[str, ClientAuthentication] = {
     "none": ClientIdOnly(),
 }
 
+#: Demands of providers that a login of seic does not meet (RFC 9126 §5, RFC 9101 §10.5).
+_LOGIN_DEMANDS = ("require_pushed_authorization_requests", "require_signed_request_object")
+
 
 def metadata_urls(issuer: str, *, allow_http_on_loopback: bool = False) -> tuple[str, str]:
     """Return the two metadata URLs of an issuer: of RFC 8414 §3.1, and of OpenID Connect Discovery §4.
@@ -127,6 +130,7 @@ def parse_metadata(
         # An empty list means no PKCE by the RFC, but many servers without the list support it; others ignore it (RFC
         # 6749 §3.1).
         takes_pkce=start.takes_pkce if challenges is None else CHALLENGE_METHOD in challenges,
+        login_demands=tuple(name for name in _LOGIN_DEMANDS if reader.flag(name)),
         issuer_in_callback=reader.flag("authorization_response_iss_parameter_supported"),
         mtls_endpoint_aliases=reader.aliases(),
         certificate_bound_tokens=reader.flag("tls_client_certificate_bound_access_tokens"),
@@ -142,7 +146,8 @@ class _Reader:
     allow_http: bool = attrs.field(kw_only=True)
 
     def url(self, name: str) -> str | None:
-        return self._checked(name, self.document.get(name))
+        # Some servers write an empty string for an endpoint that they do not have.
+        return self._checked(name, self.document.get(name) or None)
 
     def aliases(self) -> dict[str, str]:
         value = self.document.get("mtls_endpoint_aliases")

@@ -27,6 +27,8 @@ SEI_GATEWAY = Provider(
     common_name_is_username=True,
     username_field="username",
     tracking_header="requesttrackingid",
+    # Its 401s about the token say so.
+    bare_401_means_token=False,
     # "60 minutes active time to live and 30 minutes inactive" (SEI's authorization guide).
     idle_lifetime=1800,
     invalidate_grant_type="invalidate_token",
@@ -44,6 +46,8 @@ SEI_PLATFORM = Provider(
     username_field="email",
     end_other_sessions_field="endOtherSessions",
     tracking_header="requesttrackingid",
+    # Its 401s about the token say so.
+    bare_401_means_token=False,
     authorize_url="/v2/oauth/authorize",
     authorize_scope="ilservices",
     # Its documents write redirect_uri, too; the authorization guide has this one.
@@ -64,6 +68,4 @@ SEI_PLATFORM = Provider(
 OAUTH2 = Provider(
     name="OAuth 2.0 provider",
     token_url="/oauth/v2/token",
-    # Its documents define a 401 by its status alone: "on an API call, a bad token".
-    bare_401_means_token=True,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import NoReturn
@@ -12,7 +13,7 @@ import httpx
 from seic._errors import InvalidTokenResponse, TokenEndpointUnavailable, TokenRequestRefused
 from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
-from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, error_in
+from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, error_in, read_error
 from seic._oauth.json_body import JsonBodyError, read_document
 from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize
 
@@ -46,6 +47,19 @@ _KNOWN_CODES = frozenset(
         "use_dpop_nonce",
     }
 )
+#: Codes of RFC 6749 §5.2: the endpoint read the request and refuses it, whatever the status says.
+REFUSAL_CODES = frozenset(
+    {
+        "invalid_client",
+        "invalid_grant",
+        "invalid_scope",
+        "unauthorized_client",
+        "unsupported_grant_type",
+    }
+)
+# Codes of RFC 6749 §4.1.2.1 that another attempt may end, whatever the status says.
+_PASSING_CODES = frozenset({"server_error", "temporarily_unavailable"})
+_STATUS = re.compile(r"[45][0-9]{2}")
 # RFC 6749 §5.2, and the gateway's; what to do about each.
 _ADVICE_BY_CODE = {
     "invalid_client": "check client_id and client_secret, and that the provider takes this way of sending them",
@@ -65,9 +79,10 @@ _ADVICE_BY_STATUS = {
     401: "check client_id, client_secret and the grant's credentials",
     403: "check that the application and its account may use this endpoint: the grant, the address it calls from, "
     "and on a mutual-TLS host the certificate, whose CN is the account's name at SEI",
-    404: "check the host and provider.token_url",
-    405: "check the host and provider.token_url",
 }
+# Statuses of a server that has no such endpoint (RFC 9110 §15.5.5, §15.5.6, §15.5.11, §15.5.20).
+_NO_ENDPOINT = frozenset({404, 405, 410, 421})
+_ENDPOINTS = ("revocation_url", "introspection_url", "token_info_url", "device_authorization_url")
 _ADVICE = "check the host, provider.token_url and the credentials"
 
 
@@ -81,6 +96,7 @@ class Reply:
         headers: The headers.
         body: The body, decompressed.
         host: Host and port of the endpoint, for messages.
+        url: The URL of the request without its query, for messages.
         now: Seconds since the epoch when the reply was read, for a `Retry-After` or an `exp` that is a date.
         secrets: The secrets of the request; no message repeats them.
         provider: The dialect.
@@ -90,6 +106,7 @@ class Reply:
     headers: httpx.Headers = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
     host: str = ""
+    url: str = ""
     now: float = 0.0
     secrets: Collection[str] = attrs.field(default=(), repr=False)
     provider: Provider = attrs.field(default=Provider(token_url="/"), repr=False)
@@ -110,8 +127,32 @@ class Reply:
 
     @cached_property
     def error(self) -> ErrorBody | None:
-        """The error that the body carries; None if it is in no known form."""
-        return None if isinstance(self.document, JsonBodyError) else error_in(self.document)
+        """The error that the body carries; None if a success has none in a known form, or an error has no words."""
+        if not self.is_success:
+            return read_error(self.body, provider=self.provider, secrets=self.secrets)
+        if isinstance(self.document, JsonBodyError):
+            return None
+        return error_in(self.document, provider=self.provider)
+
+    @property
+    def means(self) -> int:
+        """The status that the reply means: that of the body if the response's is a success and the body an error."""
+        code = self.error.code if self.is_success and self.error is not None else None
+        return int(code) if code is not None and _STATUS.fullmatch(code) else self.status
+
+    @property
+    def url_setting(self) -> str:
+        """The provider's setting of the URL of the request."""
+        for name in _ENDPOINTS:
+            path = getattr(self.provider, name)
+            if path is not None and self.url.endswith(path.partition("?")[0]):
+                return f"provider.{name}"
+        return "provider.token_url"
+
+    @property
+    def has_token(self) -> bool:
+        """Whether the body has an access token."""
+        return not isinstance(self.document, JsonBodyError) and "access_token" in self.document
 
     @cached_property
     def secret_values(self) -> Collection[str]:
@@ -151,23 +192,27 @@ class Reply:
 
 
 def raise_token_error(reply: Reply, *, hint: str | None = None) -> None:
-    """Raise the error of a reply, unless its status is a success.
+    """Raise the error of a reply; the body decides before the status, since many servers answer 200 to all.
 
     Args:
         reply: The reply.
         hint: Advice to add if the credentials are refused.
 
     Raises:
-        TokenEndpointUnavailable: 5xx, 429 or 408.
-        TokenRequestRefused: Another 4xx.
-        InvalidTokenResponse: 3xx, or a status that is not final.
+        TokenEndpointUnavailable: 5xx, 429 or 408, or an error that says so.
+        TokenRequestRefused: Another 4xx, or an error under another status.
+        InvalidTokenResponse: 3xx, a status that is not final, or an error that comes with a token.
     """
+    error = reply.error
     if reply.is_success:
-        return
-    if reply.status in (408, 429) or 500 <= reply.status < 600:
+        if error is None or reply.has_token:
+            return
+    elif reply.status not in (408, 429) and error is not None and error.code in REFUSAL_CODES:
+        refuse(reply, error, hint=hint)
+    if reply.means in (408, 429) or 500 <= reply.means < 600 or (error is not None and error.code in _PASSING_CODES):
         _raise_unavailable(reply)
-    if 400 <= reply.status < 500:
-        refuse(reply, reply.error or ErrorBody(), hint=hint)
+    if reply.is_success or 400 <= reply.status < 500:
+        refuse(reply, error or ErrorBody(), hint=hint)
     if 300 <= reply.status < 400:
         reply.invalid(
             f"a redirect to {_target(reply)}",
@@ -183,10 +228,12 @@ def refuse(reply: Reply, error: ErrorBody, *, hint: str | None = None) -> NoRetu
     if error.subcode == LOGGED_IN_ELSEWHERE:
         advice = END_OTHER_SESSIONS
     else:
-        advice = _ADVICE_BY_CODE.get(error.code or "") or _ADVICE_BY_STATUS.get(reply.status) or _ADVICE
+        missing = f"the URL was {reply.url}; check its host and {reply.url_setting}"
+        by_status = missing if reply.status in _NO_ENDPOINT else _ADVICE_BY_STATUS.get(reply.means)
+        advice = _ADVICE_BY_CODE.get(error.code or "") or by_status or _ADVICE
     if error.code == "invalid_grant" and reply.provider.code_lifetime is not None:
         advice += f" (a code lives {reply.provider.code_lifetime:g} s)"
-    if hint and (error.code in _OF_THE_CLIENT or reply.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)):
+    if hint and (error.code in _OF_THE_CLIENT or reply.means in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)):
         advice += f"; {hint}"
     raise TokenRequestRefused(
         f"{reply.provider.name} at {reply.host} refused the request: it answered {reply.status}"

@@ -6,11 +6,13 @@ Pure: chance and times are passed in.
 from __future__ import annotations
 
 import math
+import re
 from typing import NamedTuple
 
 import httpx
 
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenRequestRefused
+from seic._oauth.reply import REFUSAL_CODES
 from seic._tokens.single_use import UseState
 
 #: A first attempt that callers wait for is repeated once at once: most failures are a lost connection.
@@ -32,11 +34,10 @@ _REFUSED_FIRST, _REFUSED_MAX = 30.0, 300.0
 _NOT_THERE = frozenset({404, 405, 410, 421, 425})
 #: The longest pause that an endpoint's Retry-After may impose, in seconds.
 RETRY_AFTER_MAX = 60.0
-#: The longest pause between refreshes whose tokens the API rejects, in seconds.
+#: The longest pause between refreshes whose tokens the API rejects at once, in seconds.
 _REJECTED_MAX = 60.0
-#: A token that is rejected before this age, in seconds, did not help: twice the longest pause, so that no pause ends
-#: the row.
-AT_ONCE = 2 * _REJECTED_MAX
+#: Rejections within this time, in seconds, are a row: twice the longest pause, so that no pause ends it.
+_IN_A_ROW = 2 * _REJECTED_MAX
 
 _FAILURES: dict[type[SeicError], str] = {
     TokenRequestRefused: "refused",
@@ -44,9 +45,9 @@ _FAILURES: dict[type[SeicError], str] = {
     InvalidTokenResponse: "invalid",
 }
 #: Answers to a grant that was checked; any other 4xx says that the endpoint is another.
-_OF_THE_GRANT = frozenset({400, 401, 403})
-#: Errors of the client's authentication: the grant was not checked.
-_OF_THE_CLIENT = frozenset({"invalid_client", "invalid_dpop_proof", "use_dpop_nonce"})
+_OF_THE_GRANT = frozenset({*range(200, 300), 400, 401, 403})
+#: Errors of the client's authentication, some in a server's own words: the grant was not checked.
+_OF_THE_CLIENT = re.compile(r"invalid_client|invalid_dpop_proof|use_dpop_nonce|.*client_(credentials|secret|id)")
 #: Answers that a server gives before it reads the request.
 _UNREAD = frozenset({408, 429, 503})
 #: Failures before the request was sent.
@@ -72,13 +73,16 @@ def error_class_name(error: BaseException) -> str:
 
 def is_refusal(error: SeicError) -> bool:
     """Whether the endpoint refused for good: the same request will be refused again."""
-    return isinstance(error, TokenRequestRefused) and not error.transient and error.status not in _NOT_THERE
+    if not isinstance(error, TokenRequestRefused) or error.transient:
+        return False
+    return error.status not in _NOT_THERE or error.code in REFUSAL_CODES
 
 
 def use_state_after(error: SeicError) -> UseState:
     """Return the state of a refresh token or code whose request failed."""
     if isinstance(error, TokenRequestRefused):
-        refused = is_refusal(error) and error.code not in _OF_THE_CLIENT and error.status in _OF_THE_GRANT
+        is_of_grant = error.status in _OF_THE_GRANT or error.code in REFUSAL_CODES
+        refused = is_refusal(error) and not _OF_THE_CLIENT.fullmatch(error.code or "") and is_of_grant
         return UseState.USED if refused else UseState.UNUSED
     if isinstance(error, TokenEndpointUnavailable):
         unsent = error.status in _UNREAD or isinstance(error.__cause__, _UNSENT)
@@ -106,7 +110,9 @@ def retry_delay(error: SeicError, chance: float) -> float | None:
     """
     if isinstance(error, TokenEndpointUnavailable):
         if error.retry_after is None:
-            return _REPEAT_WITHIN * chance
+            # A timeout was long enough.
+            is_timeout = isinstance(error.__cause__, (TimeoutError, httpx.TimeoutException))
+            return 0.0 if is_timeout else _REPEAT_WITHIN * chance
         return error.retry_after if error.retry_after <= _PATIENCE else None
     if isinstance(error, TokenRequestRefused) and error.transient:
         return _REPEAT_WITHIN * chance
@@ -177,18 +183,20 @@ class FailureMemory:
         self.retry_valid_at = self.retry_expired_at = -math.inf
         self.rejected_until = -math.inf
         self._refusals = self._interrupted = self._rejected = 0
-        self._obtained_at = -math.inf
+        self._rejected_at = -math.inf
 
-    def succeeded(self, now: float, *, replaces_rejected: bool) -> int:
+    def succeeded(self) -> int:
         """Note a new token; return how many attempts had failed before it."""
         failures, self.failures, self.error = self.failures, 0, None
         self._refusals = self._interrupted = 0
         self.retry_valid_at = self.retry_expired_at = -math.inf
-        in_a_row = replaces_rejected and now - self._obtained_at < AT_ONCE
-        self._rejected = self._rejected + 1 if in_a_row else 0
-        self.rejected_until = now + rejected_token_backoff(self._rejected)
-        self._obtained_at = now
         return failures
+
+    def retry_rejected(self, now: float) -> None:
+        """Note that a refresh after a 401 did not help: the API rejected the new token as well."""
+        self._rejected = self._rejected + 1 if now - self._rejected_at < _IN_A_ROW else 1
+        self._rejected_at = now
+        self.rejected_until = now + rejected_token_backoff(self._rejected)
 
     def failed(self, error: SeicError, now: float, *, ahead: bool, chance: float) -> Pauses:
         """Note a failure; return the pauses before the next attempt."""

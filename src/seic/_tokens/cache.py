@@ -159,6 +159,7 @@ class TokenCache:
         self._lock = ForkSafeLock()
         self._pending: PendingRefresh | None = None
         self._failures = FailureMemory()
+        self._rejected: CachedToken | None = None
 
     @property
     def pending(self) -> PendingRefresh | None:
@@ -249,13 +250,10 @@ class TokenCache:
         Returns:
             The number of failed attempts before it; None if the refresh, and so its token, had been abandoned.
         """
-        now = self._clock.monotonic()
         with self._lock.of_process[getpid()]:
             if self._pending is not pending:
                 return None
-            old = self.token
-            replaces_rejected = old.invalidated and bool(old.token.access_token)
-            failures = self._failures.succeeded(now, replaces_rejected=replaces_rejected)
+            failures = self._failures.succeeded()
             self._pending = None
             self.token = token
             if pending.ahead:
@@ -320,10 +318,19 @@ class TokenCache:
     def may_refresh_after_401(self, rejected: CachedToken) -> bool:
         """Whether a refresh can help after the API rejected this token.
 
-        If the API rejects a token at once that replaced one rejected at once, tokens are not the cause, even if it
-        accepts them for other requests: refreshes then pause, or each such request would cost a token.
+        If the API rejected the retry with a new token as well, tokens are not the cause, even if it accepts them for
+        other requests: refreshes then pause, or each such request would cost a token. A retry that was accepted causes
+        no pause, however often its token is rejected later.
         """
         return rejected is not self.token or self._clock.monotonic() >= self._failures.rejected_until
+
+    def retry_rejected(self, token: CachedToken) -> None:
+        """Note that a request failed although a 401 led to this token, or that none could show whether it helps."""
+        with self._lock.of_process[getpid()]:
+            # Of the requests that were retried with one token, the first counts.
+            if token is self.token and token is not self._rejected:
+                self._rejected = token
+                self._failures.retry_rejected(self._clock.monotonic())
 
     def expire_soon(self) -> None:
         """Have the token refreshed before the next request: the identity that it was bound to has changed."""

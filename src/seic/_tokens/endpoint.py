@@ -152,7 +152,7 @@ class TokenEndpoint(Unpicklable):
                 begun = self.clock.monotonic()
                 request = self.build(grant)
                 reply = await self.send(request, ends - begun)
-            hint = self._hint(reply.status) if reply.status >= httpx.codes.BAD_REQUEST else None
+            hint = None if reply.is_success and reply.error is None else self._hint(reply.means)
             token = parse_token_reply(reply, obtained_at=wall, hint=hint, takes_dpop=self.dpop is not None)
             if self.dpop is not None:
                 self.dpop.check(token.access_token, token.token_type, host=self.host)

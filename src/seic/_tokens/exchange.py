@@ -95,7 +95,10 @@ async def exchange(
     request.headers.setdefault("User-Agent", transports.user_agent)
     # A request built by hand has no timeouts, and would wait for ever. They end before the deadline, because httpcore
     # closes a connection whose handshake takes too long, and leaves one open whose handshake is cancelled.
-    request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), _PHASE * seconds)
+    limits = request.extensions.get("timeout", {})
+    longest = _PHASE * seconds
+    phases = ("connect", "read", "write", "pool")
+    request.extensions["timeout"] = {phase: min(longest, limits.get(phase, longest)) for phase in phases}
     failure: SeicError
     cause: BaseException | None
     try:
@@ -110,6 +113,7 @@ async def exchange(
             headers=response.headers,
             body=body,
             host=request.url.netloc.decode("ascii"),
+            url=f"{request.url.scheme}://{request.url.netloc.decode('ascii')}{request.url.path}",
             now=wall(),
             secrets=secrets_in(request),
             **({} if provider is None else {"provider": provider}),

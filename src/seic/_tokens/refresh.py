@@ -40,8 +40,8 @@ from seic._tokens.store_guard import PATIENCE, StoreGuard
 
 _T = TypeVar("_T")
 
-#: A repetition needs this share of the refresh's time, or it would send a request and hang up on the answer.
-_WORTHWHILE = 0.25
+#: Shares of a refresh's time: what the first of two attempts may take, and what the second needs to be worth sending.
+_FIRST, _WORTHWHILE = 0.4, 0.25
 #: The longest pause before the next check whether another process has finished its refresh, in seconds.
 _LOOK = 0.2
 
@@ -154,6 +154,7 @@ class RefreshRunner:
             idle_lifetime=self.idle_lifetime,
             chance=self.chance(),
             refresh_id=0 if obtained.stored else refresh_id,
+            scheme=self.endpoint.provider.authorization_scheme,
         )
 
     def failed(self, pending: PendingRefresh, error: BaseException) -> SeicError | None:
@@ -239,7 +240,8 @@ class RefreshRunner:
                 pending.sends(use)
                 at_last.callback(use.end)
             try:
-                return await self._ask(request, choice, last=last, use=use, key=key, ends=ends)
+                first = ends if attempts == 1 else clock.monotonic() + _FIRST * endpoint.timeout
+                return await self._ask(request, choice, last=last, use=use, key=key, ends=ends, first=first)
             except SeicError as error:
                 # A fresh one, because the frames of the first hold the reply's body.
                 failure, state = error.fresh(), use_state_after(error)
@@ -263,9 +265,13 @@ class RefreshRunner:
         use: SingleUse | None,
         key: str,
         ends: float,
+        first: float,
     ) -> TokenResult:
         """Request a token, save it, and return it with the refresh token that stays valid."""
         now, wall = self.clock.monotonic(), self.clock.wall()
+        request.extensions["timeout"] = {"connect": first - now}
+        # A code or refresh token is not sent twice: if nothing can replace it, its answer has all the time.
+        ends = min(ends, first) if use is None or self.endpoint.grant.is_repeatable else ends
         try:
             token = await self.endpoint.request(request, choice.grant, ends=ends, count=self.cache.count)
         except SeicError as error:

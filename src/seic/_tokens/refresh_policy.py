@@ -155,6 +155,7 @@ class CachedToken:
         idle_lifetime: float | None = None,
         chance: float = 0.0,
         refresh_id: int = 0,
+        scheme: str = "Bearer",
     ) -> None:
         """Set the deadlines.
 
@@ -166,10 +167,12 @@ class CachedToken:
             idle_lifetime: Seconds without use after which it expires; None for no such limit.
             chance: A random number in [0, 1).
             refresh_id: The number of the refresh that requested it; 0 if this process did not request it.
+            scheme: The provider's scheme of `Authorization`.
         """
         self.token = token
-        # SEI's BearerToken is used as Bearer; a DPoP token has a scheme of its own (RFC 9449 §7.1).
-        scheme = "DPoP" if token.token_type.lower() == "dpop" else "Bearer"
+        # A DPoP token has a scheme of its own (RFC 9449 §7.1).
+        if token.token_type.lower() == "dpop":
+            scheme = "DPoP"
         self.authorization = SecretStr(f"{scheme} {token.access_token}")
         self.refresh_id = refresh_id
         #: Whether the API rejected it.

@@ -255,7 +255,12 @@ class CachingTokenSource:
             if not is_about_token or not self.cache.may_refresh_after_401(held):
                 raise
             held.invalidate()
-        return await without_frames(self.endpoint.introspect((await self.get()).token))
+        held = await self.get()
+        try:
+            return await without_frames(self.endpoint.introspect(held.token))
+        except TokenRequestRefused:
+            self.cache.retry_rejected(held)
+            raise
 
     def token_info_sync(self) -> TokenInfo:
         """Ask the provider to describe a valid token; the blocking twin of `token_info`."""

@@ -25,7 +25,7 @@ from seic.fastapi._login_dependencies import LoggedInClient, LoggedInUser, Login
 from seic.fastapi._login_routes import LoginRoutes
 from seic.fastapi._login_state import CookieStorage, LoginStateStorage, ReplayCache
 from seic.fastapi._session_cookie import SessionCookie
-from seic.fastapi._sessions import Sessions
+from seic.fastapi._sessions import Sessions, UserLogin
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -61,7 +61,7 @@ class Logins:
         logout_path: The route of the logout; POST only, so that no other site can log users out.
         after_login: The address after a login without `next`.
         after_logout: The address after a logout.
-        scope: The requested scope; None requests the provider's default.
+        scope: The requested scope; None requests that of the grant `UserLogin(scope=...)`, or the provider's default.
         end_other_sessions: End the user's sessions elsewhere (`endOtherSessions` of the SEI platform).
         issuer: The required `iss` of the callback, if the provider sends one (RFC 9207).
         lasts: Seconds after which a user has to log in again.
@@ -108,7 +108,8 @@ class Logins:
             raise ConfigurationError("name: must be letters, digits and '-'; cookies are named after it", field="name")
         if urlsplit(callback_url).scheme not in (("https",) if secure else ("https", "http")):
             raise ConfigurationError("callback_url: must be an absolute https URL", field="callback_url")
-        config.provider.require("authorize_url", "a login")
+        config.provider.require_login()
+        scope = scope or (config.grant.scope if isinstance(config.grant, UserLogin) else None)
         self._config = config
         self._name = name
         self._paths = (login_path, callback_path or urlsplit(callback_url).path, logout_path)
@@ -190,6 +191,11 @@ class Logins:
         with app_state(app) as (state, yielded), contextlib.ExitStack() as stack:
             if state.listener is not None and not self._has_listener:
                 stack.callback(self.listen(state.listener))
+            if state.instrument:
+                # An extra of its own.
+                from seic import otel
+
+                stack.callback(otel.instrument(self, name=self._name))
             self._sessions.open()
             try:
                 with state.monitoring(monitor):

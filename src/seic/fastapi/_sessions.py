@@ -77,7 +77,7 @@ class UserLogin(AuthorizationCode):
     def check(self, provider: Provider) -> None:
         """Require a provider with an authorization endpoint."""
         GrantParameters.check(self, provider)
-        provider.require("authorize_url", "a login")
+        provider.require_login()
 
     def fields(self, provider: Provider) -> Mapping[str, str | tuple[str, ...]]:
         """Return the code and its parameters.

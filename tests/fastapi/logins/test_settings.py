@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
 
 import seic
-from seic.fastapi import Logins
+from seic.fastapi import Logins, UserLogin
 from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.login_site import KEY, PAGE, Site
 
@@ -49,6 +50,28 @@ def test_a_provider_without_logins_is_refused() -> None:
         Logins(config, callback_url=CALLBACK, key=KEY)
 
     assert caught.value.field == "provider.authorize_url"
+
+
+def test_a_provider_that_demands_more_is_refused(platform: FakePlatform) -> None:
+    """At construction, and not by the provider's page in the user's browser."""
+    demand = "require_pushed_authorization_requests"
+    provider = attrs.evolve(platform.config().provider, login_demands=(demand,))
+    config = platform.config(provider=provider, grant=seic.ClientCredentials(username="svc", password="password-1"))
+    for attempt in (lambda: Logins(config, callback_url=CALLBACK, key=KEY), lambda: platform.config(provider=provider)):
+        with pytest.raises(seic.ConfigurationError, match=demand) as caught:
+            attempt()
+        assert caught.value.field == "provider.login_demands"
+
+
+@pytest.mark.parametrize(
+    ("own", "requested"), [({}, "from-grant"), ({"scope": "from-logins"}, "from-logins")], ids=["grant", "Logins"]
+)
+def test_the_scope_of_the_grant_is_requested(own: dict[str, Any], requested: str, platform: FakePlatform) -> None:
+    """At the login, unless `Logins` has one."""
+    config = platform.config(grant=UserLogin(scope="from-grant"))
+    app = Starlette(routes=Logins(config, callback_url=CALLBACK, key=KEY, **own).routes)
+    browser = TestClient(app, base_url="https://app.example", follow_redirects=False)
+    assert httpx.URL(browser.get("/login").headers["Location"]).params["scope"] == requested
 
 
 def test_a_forgotten_lifespan_is_explained(platform: FakePlatform) -> None:
