@@ -313,9 +313,10 @@ class _ArgumentReader:
         password = self._secret("certificate_password")
         if certificate is not None:
             try:
-                return ClientCertificate.load(certificate, key=key, password=password)
+                loaded = ClientCertificate.load(certificate, key=key, password=password)
             except CertificateError as error:
                 raise self._rename_certificate_error(error, key) from error.__cause__
+            return attrs.evolve(loaded, setting_names=self._remedies())
         for setting in ("certificate_key", "certificate_password"):
             if setting in self._values:
                 name = self._name("certificate")

@@ -316,7 +316,7 @@ async def test_the_logs_of_the_libraries_are_among_what_is_searched(run: Run) ->
     with all_logs() as logs:
         await all_is_well(run, "async")
 
-    assert {"seic", "seic.api", "httpx", "httpcore.connection", "httpcore.http11", "seic.sandbox"} <= logs.names
+    assert {"seic", "seic.api", "httpcore.connection", "httpcore.http11", "seic.sandbox"} <= logs.names
 
 
 # A crashing program

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 import seic
-from seic.sandbox import Sandbox
+from seic.sandbox import CertificateAuthority, Sandbox
 from tests._support.settings import write
 
 Send: TypeAlias = Callable[[seic.Config], Exception]
@@ -130,3 +130,19 @@ def test_a_missing_certificate_for_client_authentication_names_the_variable() ->
 
     assert caught.value.field == "SEIC_CERTIFICATE"
     assert "pass SEIC_CERTIFICATE" in str(caught.value)
+
+
+def test_a_renewed_certificate_that_cannot_be_read_names_the_variable(tmp_path: Path) -> None:
+    """The remedy is the variable that the new file needs."""
+    issued = CertificateAuthority().issue("svc-user")
+    file = write(tmp_path / "client.pem", (issued.cert_pem + issued.key_pem).decode())
+    file.chmod(0o600)
+    settings = {"CLIENT_ID": "id", "CLIENT_SECRET": "secret", "USERNAME": "svc-user", "PASSWORD": "p"}
+    environ = {"SEIC_CERTIFICATE": str(file), **{f"SEIC_{name}": text for name, text in settings.items()}}
+    with seic.Client.from_env(environ) as client:
+        file.write_bytes(issued.cert_pem + issued.encode_key(b"another"))
+        with pytest.raises(seic.CertificateError) as caught:
+            client.reload_certificate()
+
+    assert caught.value.reason == "passphrase-missing"
+    assert "pass SEIC_CERTIFICATE_PASSWORD" in str(caught.value)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import hashlib
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 
 import attrs
 
-from seic._errors import ConfigurationError
+from seic._errors import CertificateError, ConfigurationError
 from seic._model.secret import HIDDEN, Unpicklable, strip_frames
+from seic._setting_names import with_setting_names
 from seic._tls.certificate_info import CertificateInfo, clock_says, format_time
 from seic._tls.credential_files import CredentialFiles, Material, PassphraseInput
 from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
@@ -32,6 +33,7 @@ class ClientCertificate(Unpicklable):
         source: The files it was loaded from; private.
         warnings: About the files, for `check`; private.
         signature: The files' state on disk when they were first loaded; private.
+        setting_names: The variables or keys of its arguments, for errors of `reload`; private.
     """
 
     leaf: CertificateInfo
@@ -41,6 +43,7 @@ class ClientCertificate(Unpicklable):
     _source: CredentialFiles = attrs.field(eq=False, alias="source")
     _warnings: tuple[CertificateWarning, ...] = attrs.field(default=(), eq=False, alias="warnings")
     signature: Signature | None = attrs.field(default=None, eq=False)
+    _setting_names: Mapping[str, str] = attrs.field(factory=dict, eq=False, alias="setting_names")
     next_from: dt.datetime | None = attrs.field(default=None, eq=False)
 
     @classmethod
@@ -100,7 +103,14 @@ class ClientCertificate(Unpicklable):
                 field="certificate",
             )
         # The identity that reloads it watches the files itself.
-        return self._read(self._source, self.signature)
+        try:
+            fresh = self._read(self._source, self.signature)
+        except CertificateError as error:
+            text, cause = with_setting_names(error.message, self._setting_names), error.__cause__
+            failure = CertificateError(text, path=error.path, reason=error.reason, field=error.field)
+        else:
+            return attrs.evolve(fresh, setting_names=self._setting_names)
+        raise failure from cause
 
     @property
     def identity_key(self) -> Hashable:
