@@ -229,10 +229,27 @@ def public_key_algorithm(public_key: bytes) -> bytes:
 def replace_key_algorithm(key: bytes, algorithm: bytes) -> bytes:
     """Return a PKCS#8 key (RFC 5958 §2) with another AlgorithmIdentifier."""
     version, _, content = elements(element_at(key).content)[:3]
-    body = version.whole + algorithm + content.whole
-    # An RSA key always needs the long form of the length.
-    size = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")
-    return _SEQUENCE + bytes([_LONG_FORM | len(size)]) + size + body
+    return _encode(_SEQUENCE, version.whole + algorithm + content.whole)
+
+
+def wrap_key(key: bytes, algorithm: bytes) -> bytes:
+    """Return a key in PKCS#8: what follows it is cut off, and PKCS#1 (RFC 8017) and SEC 1 (RFC 5915) are wrapped.
+
+    Raises:
+        ValueError, IndexError: It is malformed.
+    """
+    whole = element_at(key)
+    if elements(whole.content)[1].whole.startswith(_SEQUENCE):
+        return whole.whole
+    return _encode(_SEQUENCE, b"\x02\x01\x00" + algorithm + _encode(b"\x04", whole.whole))
+
+
+def _encode(tag: bytes, content: bytes) -> bytes:
+    size = len(content)
+    if size < _LONG_FORM:
+        return tag + bytes([size]) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return tag + bytes([_LONG_FORM | len(length)]) + length + content
 
 
 def _content(der: bytes) -> bytes:
