@@ -113,6 +113,7 @@ async def test_the_description_of_a_token_is_logged_like_a_response(caplog: pyte
         hosts=seic.Hosts(api="idp.example"),
         client_id="client-1",
         client_secret="secret-1",
+        grant=seic.ClientCredentials(),
     )
     with caplog.at_level(logging.INFO):
         async with seic.AsyncClient(config, transport=httpx.MockTransport(answer)) as client:
