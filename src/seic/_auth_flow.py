@@ -16,7 +16,7 @@ import httpx
 from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefix_sync
 from seic._api.dpop_signer import DPoPSigner
 from seic._api.httpx_log import IN_REQUEST, LOGGER
-from seic._api.replay import NOT_REPLAYED, ReplayableBody
+from seic._api.replayable_body import NOT_REPLAYED, ReplayableBody
 from seic._config import Config
 from seic._event_types import Emit, RequestNotRetried, RequestRetried
 from seic._identity import Identity

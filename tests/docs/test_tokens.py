@@ -49,7 +49,7 @@ _TESTS = {
     ],
     "Request bodies": [
         "auth/test_bodies",
-        "api/test_replay",
+        "api/test_replayable_body",
     ],
     "Single use of refresh tokens and codes": [
         "tokens/test_single_use",

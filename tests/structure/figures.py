@@ -133,7 +133,9 @@ def writers(attributes: set[str], *, owner: str) -> set[str]:
         if where == owner or not where.startswith(("_tokens/", "_auth", "_client")):
             continue
         for target in (target for node in ast.walk(ast.parse(path.read_text())) for target in _targets(node)):
-            if isinstance(target, ast.Attribute) and target.attr in attributes and not _is_own(target):
+            if not isinstance(target, ast.Attribute) or target.attr not in attributes:
+                continue
+            if ast.unparse(target.value).rpartition(".")[2].lstrip("_") in {"cache", "pending"}:
                 found.add(where)
     return found
 

@@ -8,6 +8,7 @@ import importlib
 import keyword
 import pkgutil
 import re
+import warnings
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -45,7 +46,8 @@ def known() -> frozenset[str]:
         for module in _modules(library):
             for name in dir(module):
                 names.add(name)
-                value = getattr(module, name, None)
+                with warnings.catch_warnings(action="ignore"):  # of names that a library has deprecated
+                    value = getattr(module, name, None)
                 if isinstance(value, type):
                     names.update(dir(value))
     return frozenset({word for _, text in spoken for word in text} | {word for name in names for word in words(name)})

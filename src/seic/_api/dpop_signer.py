@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
 from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefix_sync
-from seic._api.replay import ReplayableBody
+from seic._api.replayable_body import ReplayableBody
 from seic._oauth.dpop import DPoP, wants_nonce
 
 _UNAUTHORIZED = 401

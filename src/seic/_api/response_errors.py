@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, TypeVar
 
-from seic._api.replay import NOT_REPLAYED
+from seic._api.replayable_body import NOT_REPLAYED
 from seic._errors import ApiError
 from seic._model.provider import Provider
 from seic._oauth.api_errors import parse_api_error

@@ -21,7 +21,7 @@ import httpx
 
 from seic._api.body_prefix import read_prefix, read_prefix_sync
 from seic._api.dpop_signer import sign_retry
-from seic._api.replay import ReplayableBody
+from seic._api.replayable_body import ReplayableBody
 from seic._errors import CertificateError, ConfigurationError
 from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after

@@ -102,6 +102,8 @@ class AppState:
         self.monitors: list[Monitor] = []
         #: The listener of the clients' events; logins without one of their own take it.
         self.listener: Listener | None = None
+        #: Whether logins are instrumented for OpenTelemetry, as the clients are.
+        self.instrument = False
 
     @contextlib.contextmanager
     def including(self, clients: Mapping[str, AsyncClient]) -> Iterator[None]:

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import pytest
 
-from seic._api.replay import ReplayableBody
+from seic._api.replayable_body import ReplayableBody
 
 
 class Stored:
