@@ -19,7 +19,7 @@ import httpcore
 import httpx
 
 from seic._concurrency import current_loop
-from seic._pool import ConnectionPool, Opener, PooledConnection, PoolState, PoolWaiter, explain_timeout
+from seic._pool import ConnectionPool, Opener, PooledConnection, PoolState, PoolWaiter, explain
 
 
 class AsyncPool(ConnectionPool):
@@ -52,7 +52,7 @@ class AsyncPool(ConnectionPool):
                 self._learn(None)
                 await self._end(state, connection)
             except BaseException as error:
-                explain_timeout(error, request)
+                explain(error, request)
                 await self._end(state, connection)
                 raise
             else:
@@ -136,7 +136,7 @@ class _AsyncBody:
             async for part in self._stream:
                 yield part
         except BaseException as error:
-            explain_timeout(error, self._request)
+            explain(error, self._request)
             await self.aclose()
             raise
 
