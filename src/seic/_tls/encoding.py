@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import re
-from collections.abc import Iterator
 
 import attrs
 
@@ -28,6 +28,9 @@ _BASE64_PREFIXES = (b"LS0tLS1CRUdJTi", b"M")
 _BEGIN_UTF16 = _BEGIN.decode().encode("utf-16-le")
 
 _SEQUENCE = b"\x30"
+_CONSTRUCTED, _OCTET_STRING, _OID = 0x20, 0x04, 0x06
+# Elements within elements that are read; a PKCS#12 file has 14.
+_MAX_DEPTH = 16
 # A length byte from here on counts, in its low bits, the bytes of the length that follow it (X.690 §8.1.3.5).
 _LONG_FORM = 0x80
 # Bytes of an object identifier that are read.
@@ -80,8 +83,8 @@ def is_cut_off(data: bytes) -> bool:
     return data.rfind(_BEGIN) > data.rfind(_END)
 
 
-def pem_blocks(data: bytes, label: str) -> Iterator[PemBlock | CertificateError]:
-    """Yield every PEM block of the data, and an error in place of one that is cut off or damaged.
+def pem_blocks(data: bytes, label: str) -> list[PemBlock | CertificateError]:
+    """Return every PEM block of the data, and an error in place of one that is cut off or damaged.
 
     It takes linear time: a block ends with its own END line, or is cut off where the next one begins.
 
@@ -89,6 +92,7 @@ def pem_blocks(data: bytes, label: str) -> Iterator[PemBlock | CertificateError]
         data: Text for which `is_pem` is true.
         label: The file's name in errors.
     """
+    blocks: list[PemBlock | CertificateError] = []
     begin, line, counted = data.find(_BEGIN), 1, 0
     while begin >= 0:
         line, counted = line + data.count(b"\n", counted, begin), begin
@@ -98,14 +102,16 @@ def pem_blocks(data: bytes, label: str) -> Iterator[PemBlock | CertificateError]
         head = _LABEL.match(part)
         end = -1 if head is None else part.find(b"-----END %b-----" % head.group(1), head.end())
         if head is None or end < 0:
-            yield certificate_error(
+            block: PemBlock | CertificateError = certificate_error(
                 Reason.TRUNCATED,
                 label,
                 f"the '-----BEGIN …-----' in line {line} has no '-----END …-----': the file is cut off or still being "
                 "written; copy the whole file again",
             )
         else:
-            yield _block(head.group(1).decode(), part[head.end() : end], label, line)
+            block = _block(head.group(1).decode(), part[head.end() : end], label, line)
+        blocks.append(block)
+    return blocks
 
 
 def _block(kind: str, body: bytes, label: str, line: int) -> PemBlock | CertificateError:
@@ -122,11 +128,6 @@ def _block(kind: str, body: bytes, label: str, line: int) -> PemBlock | Certific
     if header is None:
         return PemBlock(kind, der, line)
     return PemBlock(kind, der, line, (header.group(1).decode().upper(), bytes.fromhex(header.group(2).decode())))
-
-
-def first_element(der: bytes) -> bytes:
-    """Return the first DER element without the data after it."""
-    return der[: sum(_header(der))]
 
 
 def is_truncated(der: bytes) -> bool:
@@ -154,38 +155,56 @@ def is_pkcs12(der: bytes) -> bool:
 
 @attrs.frozen(repr=False)
 class Element:
-    """One DER element: its tag, its content, and all of it."""
+    """One DER element.
+
+    Args:
+        tag: Of one byte.
+        content: What follows tag and length.
+        whole: All of it.
+        parts: The elements in it, also in an OCTET STRING that holds nothing else.
+        oid: An object identifier as dotted numbers; empty for anything else.
+    """
 
     tag: int
     content: bytes
     whole: bytes
+    parts: tuple[Element, ...]
+    oid: str
 
 
-def elements(data: bytes) -> list[Element]:
-    """Return the DER elements of the data, in linear time.
-
-    Raises:
-        ValueError: An element is cut off, or has a tag of several bytes or no definite length.
-    """
-    found, start = [], 0
-    while start < len(data):
-        element = element_at(data, start)
-        found.append(element)
-        start += len(element.whole)
-    return found
-
-
-def element_at(data: bytes, start: int = 0) -> Element:
-    """Return the DER element at a position, by default the first.
+def read_der(data: bytes) -> Element:
+    """Return the first DER element of the data with all that is in it, in linear time.
 
     Raises:
-        ValueError: As for `elements`, or the data ends before it.
+        ValueError: An element is cut off, is a malformed object identifier, or has a tag of several bytes or no
+            definite length.
     """
+    return _element(data, 0, _MAX_DEPTH)
+
+
+def _element(data: bytes, start: int, depth: int) -> Element:
     size, length = _header(data[start : start + _LONGEST_HEADER])
     content, end = start + size, start + size + length
     if end > len(data) or content > len(data) or data[start] & 0x1F == 0x1F or data[start + 1] == _LONG_FORM:
         raise ValueError("the DER is malformed")
-    return Element(data[start], data[content:end], data[start:end])
+    tag, held = data[start], data[content:end]
+    parts: tuple[Element, ...] = ()
+    if depth and tag & _CONSTRUCTED:
+        parts = _elements(held, depth - 1)
+    elif depth and tag == _OCTET_STRING:
+        # It may hold anything.
+        with contextlib.suppress(ValueError):
+            parts = _elements(held, depth - 1)
+    return Element(tag, held, data[start:end], parts, _dotted(held) if tag == _OID else "")
+
+
+def _elements(data: bytes, depth: int) -> tuple[Element, ...]:
+    found, start = [], 0
+    while start < len(data):
+        element = _element(data, start, depth)
+        found.append(element)
+        start += len(element.whole)
+    return tuple(found)
 
 
 def pkcs7_certificates(data: bytes) -> list[bytes]:
@@ -194,18 +213,13 @@ def pkcs7_certificates(data: bytes) -> list[bytes]:
     Raises:
         ValueError, IndexError: It is none, or has none.
     """
-    _, signed = elements(element_at(first_element(data)).content)
-    held = elements(element_at(signed.content).content)
-    listed = [part.content for part in held if part.tag == _CERTIFICATES_TAG]
-    return [one.whole for one in elements(listed[0])]
+    _, signed = read_der(data).parts
+    listed = [part.parts for part in signed.parts[0].parts if part.tag == _CERTIFICATES_TAG]
+    return [one.whole for one in listed[0]]
 
 
-def dotted(oid: bytes) -> str:
-    """Return the content of an object identifier as dotted numbers (X.690 §8.19).
-
-    Raises:
-        ValueError: It is malformed.
-    """
+def _dotted(oid: bytes) -> str:
+    # The content of an object identifier as dotted numbers (X.690 §8.19).
     if not oid or oid[-1] & 0x80:
         raise ValueError("an object identifier is malformed")
     numbers, number = [], 0
@@ -221,14 +235,9 @@ def dotted(oid: bytes) -> str:
     return ".".join(map(str, (first, numbers[0] - 40 * first, *numbers[1:])))
 
 
-def public_key_algorithm(public_key: bytes) -> bytes:
-    """Return the AlgorithmIdentifier of a SubjectPublicKeyInfo, with its parameters (RFC 5280 §4.1.2.7)."""
-    return element_at(element_at(public_key).content).whole
-
-
 def replace_key_algorithm(key: bytes, algorithm: bytes) -> bytes:
     """Return a PKCS#8 key (RFC 5958 §2) with another AlgorithmIdentifier."""
-    version, _, content = elements(element_at(key).content)[:3]
+    version, _, content = read_der(key).parts[:3]
     body = version.whole + algorithm + content.whole
     # An RSA key always needs the long form of the length.
     size = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")
