@@ -11,6 +11,7 @@ import base64
 import binascii
 import contextlib
 import re
+from collections.abc import Iterator
 
 import attrs
 
@@ -31,12 +32,14 @@ _SEQUENCE = b"\x30"
 _CONSTRUCTED, _OCTET_STRING, _OID = 0x20, 0x04, 0x06
 # Elements within elements that are read; a PKCS#12 file has 14.
 _MAX_DEPTH = 16
+# The most elements that are read, in some tenths of a second; a certificate has about a hundred.
+_MAX_ELEMENTS = 100_000
 # A length byte from here on counts, in its low bits, the bytes of the length that follow it (X.690 §8.1.3.5).
 _LONG_FORM = 0x80
 # Bytes of an object identifier that are read.
 _LONGEST_OID = 64
-# The implicit tag of a SignedData's certificates.
-_CERTIFICATES_TAG = 0xA0
+# The implicit tag of a SignedData's certificates, and their depth.
+_CERTIFICATES_TAG, _CERTIFICATES_DEPTH = 0xA0, 4
 # The bytes of the longest tag and length.
 _LONGEST_HEADER = 2 + 0x7F
 
@@ -172,17 +175,23 @@ class Element:
     oid: str
 
 
-def read_der(data: bytes) -> Element:
+def read_der(data: bytes, depth: int = _MAX_DEPTH) -> Element:
     """Return the first DER element of the data with all that is in it, in linear time.
+
+    Args:
+        data: It may be followed by something else.
+        depth: Elements within elements that are read.
 
     Raises:
         ValueError: An element is cut off, is a malformed object identifier, or has a tag of several bytes or no
-            definite length.
+            definite length; or there are too many elements.
     """
-    return _element(data, 0, _MAX_DEPTH)
+    return _element(data, 0, depth, iter(range(_MAX_ELEMENTS)))
 
 
-def _element(data: bytes, start: int, depth: int) -> Element:
+def _element(data: bytes, start: int, depth: int, budget: Iterator[int]) -> Element:
+    if next(budget, None) is None:
+        raise ValueError("there are too many elements")
     size, length = _header(data[start : start + _LONGEST_HEADER])
     content, end = start + size, start + size + length
     if end > len(data) or content > len(data) or data[start] & 0x1F == 0x1F or data[start + 1] == _LONG_FORM:
@@ -190,18 +199,18 @@ def _element(data: bytes, start: int, depth: int) -> Element:
     tag, held = data[start], data[content:end]
     parts: tuple[Element, ...] = ()
     if depth and tag & _CONSTRUCTED:
-        parts = _elements(held, depth - 1)
+        parts = _elements(held, depth - 1, budget)
     elif depth and tag == _OCTET_STRING:
         # It may hold anything.
         with contextlib.suppress(ValueError):
-            parts = _elements(held, depth - 1)
+            parts = _elements(held, depth - 1, budget)
     return Element(tag, held, data[start:end], parts, _dotted(held) if tag == _OID else "")
 
 
-def _elements(data: bytes, depth: int) -> tuple[Element, ...]:
+def _elements(data: bytes, depth: int, budget: Iterator[int]) -> tuple[Element, ...]:
     found, start = [], 0
     while start < len(data):
-        element = _element(data, start, depth)
+        element = _element(data, start, depth, budget)
         found.append(element)
         start += len(element.whole)
     return tuple(found)
@@ -213,7 +222,7 @@ def pkcs7_certificates(data: bytes) -> list[bytes]:
     Raises:
         ValueError, IndexError: It is none, or has none.
     """
-    _, signed = read_der(data).parts
+    _, signed = read_der(data, _CERTIFICATES_DEPTH).parts
     listed = [part.parts for part in signed.parts[0].parts if part.tag == _CERTIFICATES_TAG]
     return [one.whole for one in listed[0]]
 
