@@ -112,6 +112,7 @@ def read_fields(der: bytes) -> CertificateFields:
         body = certificate.parts[0].parts
         fields = body[1:] if body[0].tag == _VERSION else body
         serial, _, issuer, validity, subject, key = fields[:6]
+        issuer_name = _name(issuer)
         begin, end = validity.parts[:2]
         listed = next((field.parts[0].parts for field in fields[6:] if field.tag == _EXTENSIONS), ())
         # An extension has its type first and its value last; between them may be whether it is critical.
@@ -122,8 +123,9 @@ def read_fields(der: bytes) -> CertificateFields:
         return CertificateFields(
             der=certificate.whole,
             serial_number=int.from_bytes(serial.content, "big", signed=True),
-            issuer=_name(issuer),
-            subject=_name(subject),
+            issuer=issuer_name,
+            # Most of a bundle's certificates are their own issuers.
+            subject=issuer_name if subject.whole == issuer.whole else _name(subject),
             not_before=_time(begin),
             not_after=_time(end),
             public_key=key.whole,
