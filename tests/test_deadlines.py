@@ -135,7 +135,7 @@ def test_a_refresh_token_without_an_answer_is_sent_once() -> None:
 
 @pytest.mark.parametrize(
     ("grant", "read"),
-    [(seic.ClientCredentials(), 3.6), (seic.RefreshToken(refresh_token="refresh-1"), 9)],
+    [(seic.ClientCredentials(), 2.7), (seic.RefreshToken(refresh_token="refresh-1"), 9)],
     ids=["repeatable", "single use"],
 )
 def test_a_connection_does_not_take_all_the_time(grant: seic.Grant, read: float) -> None:
@@ -151,7 +151,7 @@ def test_a_connection_does_not_take_all_the_time(grant: seic.Grant, read: float)
     config = settings(hosts=seic.Hosts(api="https://idp.example"), token_timeout=10, grant=grant)
     auth = seic.OAuth2Auth(config, transport=httpx.MockTransport(answer), clock=FakeClock().clock)
     assert auth.token_sync().access_token == "token-1"
-    assert limits[0] == {"connect": pytest.approx(min(4, read)), "read": read, "write": read, "pool": read}
+    assert limits[0] == {"connect": pytest.approx(min(3, read)), "read": read, "write": read, "pool": read}
     assert len(limits) == 2
 
 

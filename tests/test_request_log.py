@@ -98,3 +98,31 @@ async def test_a_record_has_attributes_for_structured_logs(
         "tracking_id": extra["tracking_id"],
     }
     assert json.dumps(extra)
+
+
+async def test_the_description_of_a_token_is_logged_like_a_response(caplog: pytest.LogCaptureFixture) -> None:
+    """`token_info()` is a request of the API too."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/token":
+            return httpx.Response(200, json={"access_token": "token-1", "token_type": "Bearer", "expires_in": 60})
+        return httpx.Response(200, json={"active": True})
+
+    config = seic.Config(
+        provider=seic.Provider(token_url="/token", introspection_url="/introspect"),
+        hosts=seic.Hosts(api="idp.example"),
+        client_id="client-1",
+        client_secret="secret-1",
+        grant=seic.ClientCredentials(),
+    )
+    with caplog.at_level(logging.INFO):
+        async with seic.AsyncClient(config, transport=httpx.MockTransport(answer)) as client:
+            await client.token_info()
+
+    (record,) = (record for record in caplog.records if record.name == "seic.api")
+    assert {name: vars(record)[name] for name in ("method", "url", "status", "tracking_id")} == {
+        "method": "POST",
+        "url": "https://idp.example/introspect",
+        "status": 200,
+        "tracking_id": None,
+    }

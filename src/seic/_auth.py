@@ -94,7 +94,7 @@ class OAuth2Auth(AuthFlow):
 
     def describe(self) -> str:
         """Return host, state of the token and certificate in one line, without secrets; it never blocks."""
-        through = self.config.network.describe(self.config.origin, errors=False)
+        through = network_of(self.config).describe(self.config.origin, errors=False)
         parts = (f"{self.config.base_url} token={self._describe_token()}", self._describe_certificate(), through)
         return "; ".join(filter(None, parts))
 

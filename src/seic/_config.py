@@ -269,8 +269,8 @@ class Config(Unpicklable):
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
     @property
-    def network(self) -> Network:
-        """The proxy and the local address of connections; its repr shows the proxy that is in force."""
+    def network(self) -> object:
+        """The proxy and the local address of connections, to print: it shows the proxy that is in force."""
         return network_of(self)
 
     @property

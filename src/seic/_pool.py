@@ -216,16 +216,15 @@ class _Pool:
 
 
 def _explain(error: BaseException, request: httpcore.Request) -> None:
-    """Say in a timeout what was waited for, how long, and which setting decides; httpcore does not."""
+    """Say what was waited for, how long, and which setting decides, or that the connection broke; httpcore does not."""
+    host = request.url.host.decode("ascii")
     kind = next((word for cls, word in _TIMEOUTS.items() if isinstance(error, cls)), None)
     seconds = request.extensions.get("timeout", {}).get(kind)
-    if kind is None or seconds is None:
-        return
-    host = request.url.host.decode("ascii")
-    happened = f"sent no data for {seconds:g} s; it may have processed the request"
-    if kind == "write":
-        happened = f"took no more of the request for {seconds:g} s"
-    error.args = (f"{host} {happened}; raise the {kind} timeout, timeout=httpx.Timeout(..., {kind}=...)",)
+    if kind is not None and seconds is not None:
+        what = "took no more of the request for" if kind == "write" else "may have the request, but sent no data for"
+        error.args = (f"{host} {what} {seconds:g} s; raise the {kind} timeout, timeout=httpx.Timeout(..., {kind}=...)",)
+    elif isinstance(error, (httpcore.ReadError, httpcore.WriteError)) and not str(error):
+        error.args = (f"the connection to {host} was lost before the response was complete",)
 
 
 class AsyncPool(_Pool):

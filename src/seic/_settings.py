@@ -51,6 +51,7 @@ _ALTERNATIVES = {
     "password": ("password", "password_file"),
     "api_host": ("api_host", "mtls_host"),
 }
+_USUAL_SUFFIXES = {".cer", ".crt", ".der", ".key", ".p12", ".p7b", ".pem", ".pfx", ".txt"}
 #: The methods of client authentication that need a secret.
 _BY_SECRET = (ClientSecretBasic, ClientSecretPost, ClientSecretJwt)
 #: Further settings of a profile that a variable replaces, since they belong to the replaced value: a new certificate
@@ -332,8 +333,11 @@ class _ArgumentReader:
         elif key is not None and error.path in (key, given_as_text("key")):
             setting = "certificate_key"
         name = self._name_of(setting)
-        text = f"{name}: {with_setting_names(error.message, self._remedies())}"
-        return CertificateError(text, path=error.path, reason=error.reason, field=name)
+        text, path = error.message, error.path
+        if error.reason == Reason.NOT_FOUND and path is not None and not _is_plausible(Path(path), Path()):
+            text, path = text.replace(f"{path}: there is", "there is"), None
+        text = f"{name}: {with_setting_names(text, self._remedies())}"
+        return CertificateError(text, path=path, reason=error.reason, field=name)
 
     def _ca(self) -> str | bytes | None:
         ca = self._path_or_pem("ca")
@@ -360,8 +364,10 @@ class _ArgumentReader:
 
 
 def _is_plausible(path: Path, folder: Path) -> bool:
-    """Whether a file exists there, or a directory for it other than the root and that of relative paths."""
-    return os.path.lexists(path) or (path.parent not in {folder, Path(path.anchor)} and path.parent.is_dir())
+    """Whether a file or its directory exists, other than the root and that of relative paths, or its name is usual."""
+    if path.suffix.lower() in _USUAL_SUFFIXES or os.path.lexists(path):
+        return True
+    return path.parent not in {folder, Path(path.anchor)} and path.parent.is_dir()
 
 
 def _read_secret(file: _Value) -> str:

@@ -17,8 +17,8 @@ from seic.sandbox import Sandbox
 ROOT = Path(__file__).parent.parent.parent
 
 
-def set_environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the variables with which `Config.from_env` uses the sandbox."""
+def set_environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Set the variables with which `Config.from_env` uses the sandbox, and return them."""
     settings = {
         "SEIC_CLIENT_ID": sandbox.client_id,
         "SEIC_CLIENT_SECRET": sandbox.client_secret,
@@ -30,6 +30,7 @@ def set_environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
+    return settings
 
 
 def run_blocks(file: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -25,10 +26,12 @@ class Served:
         socket: The path of its socket.
         workers: The number of processes.
         environment: The application's settings.
+        folder: The folder of `app.py`.
     """
 
-    def __init__(self, socket: Path, *, workers: int, environment: dict[str, str]) -> None:
+    def __init__(self, socket: Path, *, workers: int, environment: dict[str, str], folder: Path = EXAMPLES) -> None:
         self._socket = socket
+        self._folder = folder
         self._workers = workers
         self._command = [
             *(sys.executable, "-W", "error", "-m", "uvicorn", "app:app"),
@@ -52,7 +55,7 @@ class Served:
 
     def __enter__(self) -> Self:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SEIC_")}
-        paths = [str(ROOT / "src"), str(EXAMPLES), os.environ.get("PYTHONPATH", "")]
+        paths = [str(ROOT / "src"), str(self._folder), os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
             self._command,
             env={**inherited, **self._environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
@@ -136,3 +139,9 @@ class Served:
         with self._said:
             self._ended = True
             self._said.notify_all()
+
+
+def free_port() -> int:
+    """Return a port of loopback on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])

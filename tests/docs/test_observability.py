@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import pytest
 from opentelemetry import metrics
 
 from seic import events
 from seic.sandbox import Sandbox
 from tests._support.documents import ROOT, run_blocks, set_environment
+from tests._support.uvicorn_app import Served, free_port
 
 _FILE = "docs/observability.md"
 _TEXT = (ROOT / _FILE).read_text(encoding="utf-8")
@@ -39,6 +43,26 @@ def test_the_examples_run_and_the_exposition_is_as_shown(sandbox: Sandbox, monke
     assert len(shown) >= 5
     for series in shown:
         assert re.search(rf"^{series}\{{", exposition, re.MULTILINE), series
+
+
+def test_the_metrics_of_several_workers_are_told_apart(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The example under uvicorn with two workers: each has a port and an instance of its own."""
+    (example,) = (block for block in re.findall(r"```python\n(.*?)```", _TEXT, re.DOTALL) if "instance.id" in block)
+    (tmp_path / "app.py").write_text(example, encoding="utf-8")
+    first = free_port()
+    environment = set_environment(sandbox, monkeypatch) | {"METRICS_PORT": str(first)}
+    with Served(tmp_path / "app.sock", workers=2, environment=environment, folder=tmp_path):
+        expositions = []
+        for port in range(first, first + 16):
+            with contextlib.suppress(httpx.ConnectError):
+                expositions.append(httpx.get(f"http://127.0.0.1:{port}/metrics").text)
+
+    instances = [re.findall(r'service_instance_id="([^"]+)"', exposition) for exposition in expositions]
+    assert len({instance for found in instances for instance in found}) == 2
+    for exposition in expositions:
+        assert re.search(r'^seic_ready\{.*seic_client_name="default".*\} 1\.0$', exposition, re.MULTILINE)
 
 
 def test_every_event_is_in_the_table_with_its_level() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import threading
 import time
 from pathlib import Path
@@ -52,16 +53,21 @@ def test_a_warm_application_is_ready(gateway: FakeGateway) -> None:
     assert 399 < client["certificate"]["days_left"] <= 400
     assert dt.datetime.fromisoformat(client["certificate"]["expires_at"]) > dt.datetime.now(dt.UTC)
     assert client["last_error"] is None
+    assert client["problems"] == []
+    assert document["worker"] == os.getpid()
+    assert abs(dt.datetime.fromisoformat(document["as_of"]) - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=1)
 
 
-def test_before_the_first_call_nothing_is_wrong(gateway: FakeGateway) -> None:
+def test_before_the_first_call_nothing_is_known(gateway: FakeGateway) -> None:
     """No token was needed yet, and a probe does not request one."""
     with TestClient(app_of(gateway)) as browser:
-        client = browser.get("/ready").json()["clients"]["default"]
+        reply = browser.get("/ready")
 
-    assert client == {
-        "status": "pass",
-        "token": {"status": "pass", "age_seconds": None, "expires_in_seconds": None},
+    assert (reply.status_code, reply.json()["status"]) == (200, "idle")
+    assert reply.json()["clients"]["default"] == {
+        "status": "idle",
+        "problems": [],
+        "token": {"status": "idle", "age_seconds": None, "expires_in_seconds": None},
         "certificate": None,
         "last_error": None,
     }
@@ -98,6 +104,87 @@ def test_red_days_can_be_set(gateway: FakeGateway) -> None:
     config = gateway.config(certificate=certificate(left=13))
     with TestClient(app_of(gateway, config, red_days=14)) as browser:
         assert browser.get("/ready").status_code == 503
+
+
+def test_an_expired_token_is_no_failure(gateway: FakeGateway) -> None:
+    """The client has worked, and the next request gets a new token."""
+    clock = FakeClock(wall=time.time())
+    app = _app_with_clock(gateway, clock)
+    with TestClient(app) as browser:
+        clock.advance(3601)
+        reply = browser.get("/ready")
+        page = browser.get("/ready", headers=BROWSER).text
+
+    assert (reply.status_code, reply.json()["status"]) == (200, "pass")
+    assert "the last one expired" in page
+
+
+@pytest.mark.parametrize(
+    ("answer", "facts", "cause", "remedy"),
+    [
+        pytest.param(
+            httpx.Response(401, json={"error": "invalid_client"}),
+            {"status": 401, "code": "invalid_client"},
+            "The provider refuses the credentials of the client (status 401, invalid_client).",
+            "SEIC_CLIENT_SECRET",
+            id="secret",
+        ),
+        pytest.param(
+            httpx.Response(401, json={"code": "gateway.authentication.failure", "message": "svc-user"}),
+            {"status": 401, "code": "gateway.authentication.failure"},
+            "The provider refuses the credentials (status 401, gateway.authentication.failure).",
+            "SEIC_CLIENT_SECRET",
+            id="SEI's code",
+        ),
+        pytest.param(
+            httpx.Response(400, json={"error": "invalid_grant"}),
+            {"status": 400, "code": "invalid_grant"},
+            "The provider refuses the account or the grant (status 400, invalid_grant).",
+            "SEIC_PASSWORD",
+            id="password",
+        ),
+        pytest.param(
+            httpx.Response(400, json={"error": "see https://internal.example"}),
+            {"status": 400, "code": None},
+            "The provider refuses the token request (status 400).",
+            "support",
+            id="words of the provider",
+        ),
+        pytest.param(
+            httpx.Response(503),
+            {"status": 503, "reason": None},
+            "The token endpoint is unavailable (status 503).",
+            "tries again",
+            id="down",
+        ),
+        pytest.param(
+            httpx.ConnectTimeout("10.0.0.1"),
+            {"status": None, "reason": "httpx.ConnectTimeout"},
+            "The token endpoint cannot be reached (httpx.ConnectTimeout).",
+            "proxy",
+            id="no connection",
+        ),
+    ],
+)
+def test_a_failure_has_its_facts_and_a_remedy(
+    answer: Any, facts: dict[str, Any], cause: str, remedy: str, gateway: FakeGateway
+) -> None:
+    """Status, code and reason are in JSON and on the page, with what to do; nothing internal is."""
+    gateway.plan.extend([answer] * 4)
+    with TestClient(app_of(gateway, warm=True)) as browser:
+        reply = browser.get("/ready")
+        page = browser.get("/ready", headers=BROWSER).text
+
+    assert reply.status_code == 503
+    client = reply.json()["clients"]["default"]
+    assert {name: client["last_error"][name] for name in facts} == facts
+    (problem,) = client["problems"]
+    assert problem["cause"] == cause
+    assert remedy in problem["remedy"]
+    assert cause in page
+    assert page.index(cause) < page.index("<section")
+    for word in ("internal.example", "10.0.0.1", "api.seic.com", "svc-user"):
+        assert word not in reply.text + page
 
 
 def test_a_refused_token_fails_until_there_is_one(gateway: FakeGateway) -> None:
@@ -211,6 +298,7 @@ def test_a_certificate_that_cannot_be_loaded_fails(gateway: FakeGateway) -> None
         "status": "fail",
         "days_left": None,
         "expires_at": None,
+        "reason": reply.json()["clients"]["default"]["certificate"]["reason"],
     }
     assert "unusable" in page
     assert "vault" not in reply.text + page
@@ -258,9 +346,10 @@ def test_the_worst_client_decides(gateway: FakeGateway) -> None:
     assert reply.status_code == 503
     assert reply.json()["status"] == "fail"
     assert {name: client["status"] for name, client in reply.json()["clients"].items()} == {
-        "good": "pass",
+        "good": "idle",
         "bad": "fail",
     }
+    assert list(reply.json()["clients"]) == ["bad", "good"]
 
 
 def test_a_forgotten_lifespan_is_an_error() -> None:

@@ -41,12 +41,12 @@ def test_logins_need_no_client() -> None:
         page = browser.get("/ready", headers=BROWSER)
 
     assert reply.status_code == 200
-    assert reply.json() == {
-        "status": "pass",
+    assert {name: reply.json()[name] for name in ("status", "clients", "logins")} == {
+        "status": "idle",
         "clients": {},
-        "logins": {"seic": {"status": "pass", "certificate": None, "last_error": None}},
+        "logins": {"seic": {"status": "idle", "problems": [], "certificate": None, "last_error": None}},
     }
-    for word in ("Ready", "seic", "logins", "none yet", "nobody has logged in since the start"):
+    for word in ("Not tried yet", "seic", "logins", "none yet", "nobody has logged in since the start"):
         assert word in page.text
 
 
@@ -74,7 +74,7 @@ def test_failing_logins_are_a_warning_until_one_succeeds() -> None:
 @pytest.mark.parametrize(
     ("code", "word", "what"),
     [
-        pytest.param("invalid_grant", "pass", None, id="a user's code"),
+        pytest.param("invalid_grant", "idle", None, id="a user's code"),
         pytest.param("invalid_client", "warn", "token refused", id="the application's secret"),
     ],
 )
@@ -91,7 +91,7 @@ def test_only_a_refusal_of_the_application_is_a_warning(code: str, word: str, wh
 
 
 @pytest.mark.parametrize(
-    ("left", "status", "word"), [(31, 200, "pass"), (29, 200, "warn"), (2.9, 503, "fail")], ids=str
+    ("left", "status", "word"), [(31, 200, "idle"), (29, 200, "warn"), (2.9, 503, "fail")], ids=str
 )
 def test_the_certificate_of_logins_counts_like_a_clients(left: float, status: int, word: str) -> None:
     """Without it no user can log in."""
@@ -99,7 +99,20 @@ def test_the_certificate_of_logins_counts_like_a_clients(left: float, status: in
         reply = browser.get("/ready")
 
     assert (reply.status_code, reply.json()["status"]) == (status, word)
-    assert reply.json()["logins"]["seic"]["certificate"]["status"] == word
+    assert reply.json()["logins"]["seic"]["certificate"]["status"] == ("pass" if word == "idle" else word)
+
+
+def test_unused_logins_do_not_hide_that_a_client_works(gateway: FakeGateway) -> None:
+    """An application whose users sleep is ready."""
+    logins = logins_of(FakePlatform())
+    run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway, warm=True)
+    with site_of(logins, run) as browser:
+        document = browser.get("/ready").json()
+        page = browser.get("/ready", headers=BROWSER).text
+
+    assert document["status"] == document["clients"]["default"]["status"] == "pass"
+    assert document["logins"]["seic"]["status"] == "idle"
+    assert "Not everything below has been tried yet." in page
 
 
 def test_clients_and_logins_are_reported_together(gateway: FakeGateway) -> None:
@@ -114,4 +127,4 @@ def test_clients_and_logins_are_reported_together(gateway: FakeGateway) -> None:
     for reply in (outer, mounted):
         document = reply.json()
         assert reply.status_code == 503
-        assert (document["clients"]["default"]["status"], document["logins"]["seic"]["status"]) == ("pass", "fail")
+        assert (document["clients"]["default"]["status"], document["logins"]["seic"]["status"]) == ("idle", "fail")

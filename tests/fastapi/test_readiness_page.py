@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from pathlib import Path
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from tests._support.browser import Browser
 from tests._support.fakes.gateway import FakeGateway
 from tests._support.readiness import BROWSER, app_of, certificate
 
@@ -47,8 +49,8 @@ def test_the_page_has_the_same_facts_and_runs_nothing(gateway: FakeGateway) -> N
     assert reply.status_code == 503
     page = reply.text
     assert "Not ready" in page
-    assert re.search(r"Client certificate</dt><dd class=\"fail\">.*?47 hours left", page)
-    assert re.search(r"Token age</dt><dd class=\"pass\">.*?\d seconds?<", page)
+    assert re.search(r"Client certificate</dt><dd class=\"fail\">.*?1.9 days left", page)
+    assert re.search(r"Token</dt><dd class=\"pass\">.*?59 min \d+ s left<", page)
     assert "invest &lt;ments&gt;" in page
     assert "<script" not in page
     style = page.partition("<style>")[2].partition("</style>")[0]
@@ -62,10 +64,18 @@ def test_the_page_has_the_same_facts_and_runs_nothing(gateway: FakeGateway) -> N
 @pytest.mark.parametrize(
     ("warm", "plan", "words"),
     [
-        pytest.param(False, [], ["Ready", "none yet", "requested by the next call", "sent without one"], id="cold"),
+        pytest.param(
+            False,
+            [],
+            ["Not tried yet", "none yet", "the next request gets the first one", "sent without one"],
+            id="cold",
+        ),
         pytest.param(True, [], ["Ready", "left"], id="warm"),
         pytest.param(
-            True, [httpx.Response(401)], ["Not ready", "the last token request failed", "token refused"], id="refused"
+            True,
+            [httpx.Response(401)],
+            ["Not ready", "the last token request failed", "refuses the credentials", "SEIC_CLIENT_SECRET"],
+            id="refused",
         ),
     ],
 )
@@ -92,3 +102,57 @@ def test_a_token_without_expires_in(gateway: FakeGateway) -> None:
     assert document["clients"]["default"]["token"]["expires_in_seconds"] is None
     assert document["status"] == "pass"
     assert "expiry unknown" in page
+
+
+def test_the_page_has_the_numbers_of_the_json(gateway: FakeGateway) -> None:
+    """Both are rounded once, down; the page names the time and the worker."""
+    config = gateway.config(certificate=certificate(left=19.97))
+    with TestClient(app_of(gateway, config, warm=True)) as browser:
+        document = browser.get("/ready").json()
+        page = browser.get("/ready", headers=BROWSER).text
+
+    client = document["clients"]["default"]
+    assert client["certificate"]["days_left"] == 19.9
+    assert "19.9 days left" in page
+    seconds = client["token"]["expires_in_seconds"]
+    assert isinstance(seconds, int)
+    assert f"{seconds} s, obtained" in page or f"{seconds - 1} s, obtained" in page
+    assert f"worker {document['worker']}" in page
+    assert re.search(r"As of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", page)
+
+
+def test_failing_clients_come_first_and_healthy_ones_are_collapsed(gateway: FakeGateway) -> None:
+    """With a coloured edge; the style shows collapsed clients on wide screens."""
+    configs = {
+        "good": gateway.config(),
+        "worn": gateway.config(certificate=certificate(left=20)),
+        "bad": gateway.config(certificate=certificate(left=1)),
+    }
+    with TestClient(app_of(gateway, configs, warm=True)) as browser:
+        page = browser.get("/ready", headers=BROWSER).text
+
+    sections = re.findall(r'<section class="edge-(\w+)"><details( open)?><summary><h2>(\w+)<', page)
+    assert sections == [("fail", " open", "bad"), ("warn", " open", "worn"), ("pass", "", "good")]
+    assert page.index("The client certificate expires in 0.9 days.") < page.index(
+        "The client certificate expires in 19.9"
+    )
+
+
+@pytest.mark.parametrize(("width", "hidden"), [(400, True), (1280, False)], ids=str)
+def test_healthy_clients_collapse_on_narrow_screens(
+    width: int, hidden: bool, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    """At 400 pixels only the line with the times is visible, and nothing is wider than the screen."""
+    configs = {"good": gateway.config(), "bad": gateway.config(certificate=certificate(left=1))}
+    with TestClient(app_of(gateway, configs, warm=True)) as client:
+        page = tmp_path / "page.html"
+        page.write_text(client.get("/ready", headers=BROWSER).text, encoding="utf-8")
+
+    with Browser(tmp_path / "profile") as browser:
+        browser.look(width=width, height=900)
+        browser.open(page.as_uri())
+        visible = browser.run("[...document.querySelectorAll('dl')].map(each => each.checkVisibility())")
+        too_wide = browser.run("document.documentElement.scrollWidth > innerWidth")
+
+    assert visible == [True, not hidden]
+    assert not too_wide

@@ -167,10 +167,13 @@ def test_no_secret_is_shown(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("SEIC_PASSWORD", "password-1")
     environment.setenv("SEIC_CERTIFICATE_PASSWORD", "passphrase-1")
     environment.setenv("SEIC_CERTIFICATE_KEY", "-----BEGIN PRIVATE KEY-----MIGH")
+    # Either can be PEM with a key.
+    environment.setenv("SEIC_CERTIFICATE", "-----BEGIN PRIVATE KEY-----MIIE")
+    environment.setenv("SEIC_CA", "-----BEGIN PRIVATE KEY-----MIIF")
 
     shown = repr(SeicSettings())
 
-    for secret in ("AppSecret-1", "password-1", "passphrase-1", "MIGH"):
+    for secret in ("AppSecret-1", "password-1", "passphrase-1", "MIGH", "MIIE", "MIIF"):
         assert secret not in shown
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import socket
+import struct
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from tests._support.loopback import RawServer
 TOKEN = json.dumps({"access_token": "token-1", "token_type": "Bearer", "expires_in": 3600}).encode()
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(TOKEN), TOKEN)
 WORDS = (
-    r"^127\.0\.0\.1 sent no data for 0\.05 s; .* raise the read timeout, timeout=httpx\.Timeout\(\.\.\., read=\.\.\.\)$"
+    r"^127\.0\.0\.1 .*sent no data for 0\.05 s; raise the read timeout, timeout=httpx\.Timeout\(\.\.\., read=\.\.\.\)$"
 )
 LIMIT = httpx.Timeout(10, read=0.05)
 
@@ -26,12 +27,14 @@ class Api(RawServer):
     def __init__(self, start: bytes) -> None:
         super().__init__(self._reply)
         self._answers = itertools.cycle([REPLY, start])
+        #: Called with the connection of an API request that has the start of its response.
+        self.after = self.wait
 
     def _reply(self, connection: socket.socket) -> None:
         answer = next(self._answers)
         connection.sendall(answer)
         if answer is not REPLY:
-            self.wait(connection)
+            self.after(connection)
 
     @property
     def config(self) -> seic.Config:
@@ -56,3 +59,17 @@ async def test_a_response_that_does_not_come(start: bytes) -> None:
                 await client.get("/x")
         with seic.Client(api.config, timeout=LIMIT) as blocking, pytest.raises(httpx.ReadTimeout, match=WORDS):
             blocking.get("/x")
+
+
+async def test_a_connection_that_is_lost() -> None:
+    """Expect words in the error of a connection that the server resets within the response."""
+
+    def reset(connection: socket.socket) -> None:
+        # Closed with this option, a socket sends a reset.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with Api(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart") as api:
+        api.after = reset
+        async with seic.AsyncClient(api.config, timeout=5) as client:
+            with pytest.raises(httpx.ReadError, match=r"the connection to 127\.0\.0\.1 was lost before the response"):
+                await client.get("/x")

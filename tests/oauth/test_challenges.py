@@ -173,6 +173,8 @@ def test_a_challenge_that_rejects_the_token(challenges: list[str], body: object)
         pytest.param(['Bearer error="invalid_request"'], None, id="invalid_request"),
         pytest.param(['Bearer error="insufficient_token_scope"'], None, id="a scope in other words"),
         pytest.param(['Bearer error="mfa_required"'], None, id="a code of something else"),
+        pytest.param(['Bearer error="insufficient_user_authentication"'], None, id="a step up (RFC 9470)"),
+        pytest.param([], {"message": "This token has no permission"}, id="a permission of the token"),
         pytest.param(['Bearer error="insufficient_scope"'], {"error": "invalid_token"}, id="the challenge decides"),
         pytest.param(['Basic realm="token"'], None, id="Basic"),
         pytest.param(["Negotiate Bearer"], None, id="Bearer as data of another scheme"),

@@ -87,10 +87,12 @@ def test_unavailable_names_the_pause(value: str, seconds: float | None) -> None:
         pytest.param({"meta": {"no": 7}}, "7", id="a member that the provider names"),
         pytest.param({"fault": {"faultstring": "f", "detail": {"errorcode": "e"}}}, "e", id="Apigee"),
         pytest.param({"errors": [{"code": "c", "message": "m"}]}, "c", id="a list"),
+        pytest.param({"error": True, "message": "no"}, None, id="a flag"),
+        pytest.param({"access_token": "", "error": "e"}, "e", id="an empty token"),
     ],
 )
 @pytest.mark.parametrize("status", [200, 201])
-def test_a_refusal_under_a_success(status: int, body: dict[str, Any], code: str) -> None:
+def test_a_refusal_under_a_success(status: int, body: dict[str, Any], code: str | None) -> None:
     """Expect an error in the body to be a refusal whatever the status is, with the body's words."""
     error = _error(status, body, provider=Provider(token_url="/token", error_code_field="meta.no"))
     assert isinstance(error, TokenRequestRefused)

@@ -19,9 +19,7 @@ from seic import (
     ClientSecretBasic,
     ClientSecretPost,
     ConfigurationError,
-    Hosts,
     InvalidTokenResponse,
-    Login,
     PrivateKeyJwt,
     Provider,
     TlsClientAuth,
@@ -137,33 +135,6 @@ def test_methods_that_nobody_here_speaks(offered: list[str], named: str) -> None
     assert read(document, client_authentication=OwnMethod()).client_authentication == OwnMethod()
 
 
-@pytest.mark.parametrize(
-    ("listed", "taken"),
-    [
-        pytest.param(["plain", "S256"], True, id="S256"),
-        pytest.param(["plain"], False, id="plain alone, which protects nothing"),
-        pytest.param([], False, id="none"),
-    ],
-)
-@pytest.mark.parametrize("base", [OAUTH2, attrs.evolve(OAUTH2, takes_pkce=False)], ids=["does", "does not"])
-def test_code_challenges_that_are_listed(listed: list[str], taken: bool, base: Provider) -> None:
-    """Expect PKCE if S256 is offered, and none otherwise, whatever the base has."""
-    assert read({**DOCUMENT, "code_challenge_methods_supported": listed}, base=base).takes_pkce is taken
-
-
-def test_code_challenges_that_are_not_listed() -> None:
-    """Expect the base's setting: a provider without PKCE ignores a challenge (RFC 6749 §3.1)."""
-    assert read(DOCUMENT).takes_pkce
-    assert not read(DOCUMENT, base=attrs.evolve(OAUTH2, takes_pkce=False)).takes_pkce
-
-
-@pytest.mark.parametrize(("said", "taken"), [(True, True), (False, False), (None, False)])
-def test_an_issuer_in_the_callback(said: bool | None, taken: bool) -> None:
-    """Expect the setting of the metadata (RFC 9207 §3)."""
-    document = DOCUMENT if said is None else {**DOCUMENT, "authorization_response_iss_parameter_supported": said}
-    assert read(document).issuer_in_callback is taken
-
-
 def test_a_method_that_is_set() -> None:
     """Expect it if it is offered, and otherwise an error with the offered methods."""
     assert read(DOCUMENT, client_authentication=PrivateKeyJwt(key_id="k")).client_authentication == PrivateKeyJwt(
@@ -172,26 +143,6 @@ def test_a_method_that_is_set() -> None:
     with pytest.raises(ConfigurationError, match="private_key_jwt, client_secret_post") as caught:
         read(DOCUMENT, client_authentication=TlsClientAuth())
     assert caught.value.field == "client_authentication"
-
-
-@pytest.mark.parametrize("demand", ["require_pushed_authorization_requests", "require_signed_request_object"])
-def test_a_demand_that_no_login_meets(demand: str) -> None:
-    """A login is an error that names it; token requests work."""
-    provider = read({**DOCUMENT, "grant_types_supported": ["authorization_code"], demand: True})
-    assert provider.login_demands == (demand,)
-    assert read({**DOCUMENT, demand: False}).login_demands == ()
-    begin = functools.partial(Login.begin, client_id="c", redirect_uri=None, hosts=Hosts(api="api.example"))
-    with pytest.raises(ConfigurationError, match=demand) as caught:
-        begin(provider=provider)
-    assert caught.value.field == "provider.login_demands"
-    assert begin(provider=attrs.evolve(provider, login_demands=())).url.startswith("https://login.example/")
-
-
-def test_a_login_without_its_grant() -> None:
-    """A provider that does not offer the grant of a code gives no login: its user would log in for nothing."""
-    with pytest.raises(ConfigurationError, match="authorization_code") as caught:
-        Login.begin(provider=read(DOCUMENT), client_id="c", redirect_uri=None, hosts=Hosts(api="api.example"))
-    assert caught.value.field == "provider.grants"
 
 
 @pytest.mark.parametrize("member", ["revocation_endpoint", "introspection_endpoint", "device_authorization_endpoint"])

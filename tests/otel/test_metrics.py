@@ -11,6 +11,7 @@ from opentelemetry.sdk.metrics.export import NumberDataPoint
 
 import seic
 from seic.sandbox import CertificateAuthority
+from tests._support.clocks import FakeClock
 from tests._support.fakes.gateway import FakeGateway
 from tests._support.fakes.server import PATIENCE
 from tests._support.observatory import Observatory
@@ -139,3 +140,45 @@ async def test_nothing_is_recorded_after_the_end(gateway: FakeGateway, seen: Obs
         assert seen.spans == []
         for metric in ("seic.token.request.duration", "seic.token.time_to_expiry", "http.client.request.duration"):
             assert seen.points(metric) == []
+
+
+async def test_readiness_is_one_number(gateway: FakeGateway, timed_client: seic.AsyncClient, seen: Observatory) -> None:
+    """1 before the first request and with a valid token; 0 after a failure without one, until the next token."""
+    async with timed_client as client:
+        seen.instrument(client)
+        assert seen.point("seic.ready").value == 1
+        gateway.plan.append(httpx.Response(401))
+        await _refused(client)
+        assert seen.point("seic.ready").value == 0
+        assert seen.point("seic.ready").attributes == AT
+
+
+async def test_a_failed_refresh_is_ready_while_the_token_is_valid(
+    gateway: FakeGateway, clock: FakeClock, timed_client: seic.AsyncClient, seen: Observatory
+) -> None:
+    """Requests go on with the valid token; afterwards they fail."""
+    async with timed_client as client:
+        seen.instrument(client)
+        await client.token()
+        gateway.plan.extend([httpx.Response(503)] * 2)
+        with pytest.raises(seic.TokenEndpointUnavailable):
+            await client.token(force=True)
+        assert seen.point("seic.ready").value == 1
+        clock.advance(3601)
+        assert seen.point("seic.ready").value == 0
+        await client.token()
+        assert seen.point("seic.ready").value == 1
+
+
+@pytest.mark.parametrize(("days", "ready"), [(1, 1), (-1, 0)], ids=["valid", "expired"])
+async def test_an_expired_certificate_is_not_ready(
+    days: int, ready: int, gateway: FakeGateway, seen: Observatory
+) -> None:
+    """No handshake can succeed."""
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+    issued = CertificateAuthority().issue("svc-user", not_after=end, not_before=end - dt.timedelta(days=700))
+    certificate = seic.ClientCertificate.load(issued.cert_pem, key=issued.key_pem)
+    auth = seic.OAuth2Auth(gateway.config(certificate=certificate), transport=gateway)
+    seen.instrument(auth)
+
+    assert seen.point("seic.ready").value == ready

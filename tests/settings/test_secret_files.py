@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seic import ClientCredentials, Config, ConfigurationError
+from seic import CertificateError, ClientCredentials, Config, ConfigurationError
 from tests._support.reports import report
 from tests._support.settings import CERT, ENCRYPTED_KEY, GATEWAY, PASSPHRASE, refused, write
 
@@ -94,3 +94,19 @@ def test_the_value_is_not_quoted_in_a_profile_either(tmp_path: Path) -> None:
 
     assert caught.value.field == "default.password_file"
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["SEIC_CERTIFICATE", "SEIC_CERTIFICATE_KEY"])
+@pytest.mark.parametrize("secret", ["hunter2-and-more", "/hunter2/and.more", "hunter2/and-more"])
+def test_a_passphrase_in_place_of_a_certificates_path_is_not_quoted(name: str, secret: str, tmp_path: Path) -> None:
+    """It is the same mistake in a variable for a path; a usual file name is quoted."""
+    certificate = str(write(tmp_path / "client.pem", CERT))
+    with pytest.raises(CertificateError) as caught:
+        Config.from_env({**GATEWAY, "SEIC_CERTIFICATE": certificate, name: secret})
+    assert caught.value.field == name
+    assert secret not in "".join(traceback.format_exception(caught.value))
+    assert caught.value.path is None
+
+    with pytest.raises(CertificateError) as caught:
+        Config.from_env({**GATEWAY, "SEIC_CERTIFICATE": certificate, name: "missing.pem"})
+    assert "missing.pem" in str(caught.value)

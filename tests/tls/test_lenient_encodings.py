@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import ssl
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from seic import CertificateError, CertificateWarning, ClientCertificate, Reason, create_ssl_context
 from tests._support.pkcs12 import content_of, element, split
@@ -174,6 +176,51 @@ def test_what_follows_a_certificate_in_its_block_is_ignored(client: Minted) -> N
     """OpenSSL ignores it, too."""
     pem = ssl.DER_cert_to_PEM_cert(client.der + b"\0\0\0").encode()
     assert ClientCertificate.load(pem + client.key_pem).leaf.der == client.der
+
+
+def _padded(key: bytes) -> bytes:
+    # Whole numbers with more zeros than they need.
+    first, *numbers = split(content_of(key))
+    return element(0x30, first + b"".join(element(0x02, b"\0" + content_of(number)) for number in numbers))
+
+
+def _of_another_version(key: bytes) -> bytes:
+    return element(0x30, b"\x02\x01\x01" + b"".join(split(content_of(key))[1:]))
+
+
+def _long_scalar(key: bytes) -> bytes:
+    version, scalar, *rest = split(content_of(key))
+    return element(0x30, version + element(0x04, b"\0\0" + content_of(scalar)) + b"".join(rest))
+
+
+_KEYS: dict[str, tuple[str, str, Callable[[bytes], bytes]]] = {
+    "followed by zeros": ("ec", "PKCS8", lambda key: key + b"\0\0"),
+    "another version": ("ed25519", "PKCS8", _of_another_version),
+    "a long scalar": ("ec", "TraditionalOpenSSL", _long_scalar),
+    "padded numbers": ("rsa", "TraditionalOpenSSL", _padded),
+}
+
+
+@pytest.mark.parametrize("separate", [True, False])
+@pytest.mark.parametrize("encoding", _KEYS)
+def test_a_key_that_openssl_takes_loads(encoding: str, separate: bool, root: Minted) -> None:
+    """It signs a real handshake. Another certificate in the file does not match it."""
+    kind, form, change = _KEYS[encoding]
+    minted = mint(issuer=root, key=kind)
+    label = "PRIVATE KEY" if form == "PKCS8" else f"{kind.upper()} PRIVATE KEY"
+    lines = base64.encodebytes(change(minted.key_bytes(form, encoding=Encoding.DER)))
+    key = b"-----BEGIN %b-----\n%b-----END %b-----\n" % (label.encode(), lines, label.encode())
+    pem = root.pem + minted.pem
+
+    certificate = ClientCertificate.load(pem, key=key) if separate else ClientCertificate.load(pem + key)
+
+    assert certificate.leaf.der == minted.der
+    with TlsServer(server(root), trusts=root) as peer:
+        assert call(create_ssl_context(certificate=certificate, ca=root.pem), peer.port).endswith(b"ok")
+    assert peer.peers == [minted.der]
+    with pytest.raises(CertificateError) as caught:
+        ClientCertificate.load(mint(issuer=root, key=kind, number=77).pem, key=key)
+    assert caught.value.reason == Reason.UNSUPPORTED_KEY
 
 
 def _broken(root: Minted) -> bytes:

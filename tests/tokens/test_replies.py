@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from seic import OAUTH2, ClientCredentials, InvalidTokenResponse, Token, TokenEndpointUnavailable
+from seic import OAUTH2, ClientCredentials, InvalidTokenResponse, Token, TokenEndpointUnavailable, TokenRequestRefused
 from seic._oauth.messages import MAX_REPLY_BYTES
 from seic._portal import run
 from seic._tokens.clock import SYSTEM_CLOCK
@@ -47,13 +47,13 @@ class Stage:
         except OSError:
             return
 
-    def read(self, parts: Callable[[], Iterator[bytes]]) -> Token | InvalidTokenResponse:
+    def read(self, parts: Callable[[], Iterator[bytes]]) -> Token | InvalidTokenResponse | TokenRequestRefused:
         """Send a token request that gets this response."""
         self.parts = parts
         endpoint = self.endpoint
         try:
             return run(lambda: endpoint.request(endpoint.build(endpoint.grant), endpoint.grant))
-        except InvalidTokenResponse as error:
+        except (InvalidTokenResponse, TokenRequestRefused) as error:
             return error
 
 
@@ -146,6 +146,8 @@ def test_any_json(stage: Stage, changes: dict[str, Any], encoding: str) -> None:
         assert result.access_token.isascii()
         assert result.access_token.isprintable()
         assert result.expires_in is None or 0 < result.expires_in < float("inf")
+    elif isinstance(result, TokenRequestRefused):
+        assert not changes["access_token"]
 
 
 @_over_a_socket

@@ -224,14 +224,16 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
     def _pause(self, reason: str, asked: float | None, attempt: int, request: Any) -> float | None:
         pause = self._retry.pause_after(attempt, asked=asked, chance=random())  # noqa: S311  # no secret
         if pause is not None:
+            url = request.url.copy_with(query=None, fragment=None)
             _logger.info(
                 "%s %s: %s; retry in %.2f s if its body can be sent again (attempt %d of %d)",
                 request.method,
-                request.url.copy_with(query=None, fragment=None),
+                url,
                 reason,
                 pause,
                 attempt,
                 self._retry.attempts,
+                extra={"method": request.method, "url": str(url)},
             )
         return pause
 

@@ -44,19 +44,15 @@ def is_private(host: str) -> bool:
 
 def _is_public(address: _Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
-        inner = _ipv4_in(address)
-        if inner is not None and not _is_public(inner):
+        number = int(address)
+        last = ipaddress.IPv4Address(number & 0xFFFF_FFFF)
+        if any(address in network for network in _ENDS_WITH_IPV4):
+            return _is_public(last)
+        if address.sixtofour is not None:
+            return _is_public(address.sixtofour)
+        if (number >> 32) & 0xFFFF_FFFF in _ISATAP and not _is_public(last):
             return False
-        if inner is None and address not in _GLOBAL_UNICAST:
+        if address not in _GLOBAL_UNICAST:
             return False
-        if inner is not None and any(address in network for network in _ENDS_WITH_IPV4):
-            return True
     is_listed = any(address.version == network.version and address in network for network in _NOT_PUBLIC)
     return address.is_global and not address.is_multicast and not is_listed
-
-
-def _ipv4_in(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    number = int(address)
-    if any(address in network for network in _ENDS_WITH_IPV4) or (number >> 32) & 0xFFFF_FFFF in _ISATAP:
-        return ipaddress.IPv4Address(number & 0xFFFF_FFFF)
-    return address.sixtofour

@@ -106,7 +106,7 @@ def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
 _ABOUT_TOKEN = re.compile(
     r"token|jwt|authenticat|bearer|session.{0,20}(expired|invalid)|invalid.?session", re.IGNORECASE
 )
-_ABOUT_RIGHTS = re.compile(r"scope|permission|privilege", re.IGNORECASE)
+_ABOUT_RIGHTS = re.compile(r"scope|permission|privilege|insufficient|\brole", re.IGNORECASE)
 # The letters of words that only repeat the status.
 _NO_MORE = re.compile(r"(http|error|status|code)*(unauthori[sz]ed(access|error|exception)?)?")
 _NO_LETTER = re.compile(r"[\W\d_]+")

@@ -13,7 +13,7 @@ import httpx
 from seic._errors import InvalidTokenResponse, TokenEndpointUnavailable, TokenRequestRefused
 from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
-from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, error_in, read_error
+from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, any_words, error_in, read_error
 from seic._oauth.json_body import JsonBodyError, read_document
 from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize
 
@@ -132,7 +132,11 @@ class Reply:
             return read_error(self.body, provider=self.provider, secrets=self.secrets)
         if isinstance(self.document, JsonBodyError):
             return None
-        return error_in(self.document, provider=self.provider)
+        error = error_in(self.document, provider=self.provider)
+        if error is None and self.document.get("error"):
+            # `true`, or a list: the words are in other members.
+            return any_words(self.document, ErrorBody())
+        return error
 
     @property
     def means(self) -> int:
@@ -152,7 +156,7 @@ class Reply:
     @property
     def has_token(self) -> bool:
         """Whether the body has an access token."""
-        return not isinstance(self.document, JsonBodyError) and "access_token" in self.document
+        return not isinstance(self.document, JsonBodyError) and bool(self.document.get("access_token"))
 
     @cached_property
     def secret_values(self) -> Collection[str]:
@@ -261,8 +265,8 @@ def read_success(reply: Reply) -> Mapping[str, object]:
     if not document.get("error") and "access_token" in document:
         return document
     error = reply.error
-    if error is not None or document.get("error"):
-        words = (error and _words(reply, error)) or "without a description"
+    if error is not None:
+        words = _words(reply, error) or "without a description"
         reply.invalid(f"the reply is an error: {words}", error=error, advice="do what the error asks for")
     return document
 

@@ -122,7 +122,7 @@ class CertificateFields:
 
     def may_be_issued_by(self, issuer: CertificateFields) -> bool:
         """Return whether `issuer` has the name, and the key identifier if both have one, of this one's issuer."""
-        if self.issuer.folded != issuer.subject.folded:
+        if self.issuer != issuer.subject and self.issuer.folded != issuer.subject.folded:
             return False
         named = next((part.content for part in self._extension(_AUTHORITY_KEY_ID) if part.tag == 0x80), None)
         own = self._key_id(issuer)
@@ -154,12 +154,14 @@ def read_fields(der: bytes) -> CertificateFields:
         body = elements(element_at(element_at(der).content).content)
         fields = body[1:] if body[0].tag == _VERSION else body
         serial, _, issuer, validity, subject, key = fields[:6]
+        name = _name(issuer)
         begin, end = elements(validity.content)[:2]
         listed = next((field.content for field in fields[6:] if field.tag == _EXTENSIONS), None)
         return CertificateFields(
             serial_number=int.from_bytes(serial.content, "big", signed=True),
-            issuer=_name(issuer),
-            subject=_name(subject),
+            issuer=name,
+            # Most of a bundle's certificates are their own issuers.
+            subject=name if subject.whole == issuer.whole else _name(subject),
             not_before=_time(begin),
             not_after=_time(end),
             public_key=key.whole,

@@ -5,24 +5,20 @@ No argument turns a check off.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import os
-import secrets
 import ssl
-import tempfile
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from seic._concurrency import ForkSafeLock
 from seic._errors import CertificateError, ConfigurationError
 from seic._tls.certificate import ClientCertificate
 from seic._tls.credential_files import Material
-from seic._tls.encoding import encode_pem
+from seic._tls.memory import load_cert_chain_from_memory
 from seic._tls.reasons import Reason, certificate_error
 from seic._tls.reload import read_guarded
 from seic._tls.trust import TrustStore, read_trust_store
@@ -169,76 +165,6 @@ def _openssl_error(error: ssl.SSLError, certificate: ClientCertificate, level: i
         return certificate_error(Reason.WEAK_SIGNATURE, certificate.path, text)
     text = f"this system's OpenSSL refuses the certificate ({which}): {reason or 'it gives no reason'}; {renew}"
     return certificate_error(Reason.REFUSED_BY_OPENSSL, certificate.path, text)
-
-
-def load_cert_chain_from_memory(context: ssl.SSLContext, certificates: str, key: bytes) -> None:
-    """Load a certificate and a key that are in memory into a context, although `load_cert_chain` takes only a path.
-
-    On Linux the path names anonymous memory (memfd). Elsewhere it is a temporary file that only this user can read,
-    with the key encrypted under a passphrase for this call; it is overwritten and removed.
-
-    Args:
-        context: A client context.
-        certificates: PEM, the leaf first.
-        key: PKCS#8 in DER, not encrypted.
-
-    Raises:
-        ssl.SSLError: OpenSSL refuses the certificate or the key.
-        OSError: The temporary file cannot be written.
-    """
-    with _in_memory(certificates, key) as path:
-        if path is not None:
-            context.load_cert_chain(path)
-            return
-    passphrase = secrets.token_hex(32)
-    with _in_private_file(certificates, key, passphrase) as path:
-        context.load_cert_chain(path, password=passphrase)
-
-
-@contextlib.contextmanager
-def _in_memory(certificates: str, key: bytes) -> Iterator[str | None]:
-    try:
-        descriptor = os.memfd_create("seic", os.MFD_CLOEXEC)
-    except (AttributeError, OSError):  # not Linux, or a sandbox forbids it
-        yield None
-        return
-    try:
-        path = f"/proc/self/fd/{descriptor}"
-        if not Path(path).exists():  # /proc is not mounted
-            yield None
-            return
-        with os.fdopen(descriptor, "wb", closefd=False) as file:
-            file.write(certificates.encode())
-            file.write(encode_pem("PRIVATE KEY", key))
-        yield path
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _in_private_file(certificates: str, key: bytes, passphrase: str) -> Iterator[str]:
-    from cryptography.hazmat.primitives.serialization import (
-        BestAvailableEncryption,
-        Encoding,
-        PrivateFormat,
-        load_der_private_key,
-    )
-
-    encrypted = load_der_private_key(key, None).private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase.encode())
-    )
-    content = certificates.encode() + encrypted
-    descriptor, path = tempfile.mkstemp(prefix="seic-", suffix=".pem")  # only this user can read it
-    try:
-        with os.fdopen(descriptor, "r+b") as file:
-            file.write(content)
-        yield path
-    finally:
-        with Path(path).open("r+b") as file:
-            file.write(bytes(len(content)))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(path).unlink()
 
 
 def shared_context(

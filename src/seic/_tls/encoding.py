@@ -11,6 +11,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import attrs
 
@@ -34,8 +35,6 @@ _LONG_FORM = 0x80
 _LONGEST_OID = 64
 # The implicit tag of a SignedData's certificates.
 _CERTIFICATES_TAG = 0xA0
-# The bytes of the longest tag and length.
-_LONGEST_HEADER = 2 + 0x7F
 
 
 @attrs.frozen(repr=False)
@@ -152,13 +151,16 @@ def is_pkcs12(der: bytes) -> bool:
     return _content(der).startswith(b"\x02\x01\x03\x30")
 
 
-@attrs.frozen(repr=False)
-class Element:
+class Element(NamedTuple):
     """One DER element: its tag, its content, and all of it."""
 
     tag: int
     content: bytes
     whole: bytes
+
+    def __repr__(self) -> str:
+        # It may be part of a key.
+        return "<Element>"
 
 
 def elements(data: bytes) -> list[Element]:
@@ -181,9 +183,15 @@ def element_at(data: bytes, start: int = 0) -> Element:
     Raises:
         ValueError: As for `elements`, or the data ends before it.
     """
-    size, length = _header(data[start : start + _LONGEST_HEADER])
-    content, end = start + size, start + size + length
-    if end > len(data) or content > len(data) or data[start] & 0x1F == 0x1F or data[start + 1] == _LONG_FORM:
+    content = start + 2
+    # X.690 §8.1.3; without a second byte the element is cut off.
+    length = data[start + 1] if content <= len(data) else _LONG_FORM
+    is_malformed = length == _LONG_FORM or data[start] & 0x1F == 0x1F
+    if length > _LONG_FORM:
+        first, content = content, content + (length & 0x7F)
+        length = int.from_bytes(data[first:content], "big")
+    end = content + length
+    if is_malformed or end > len(data):
         raise ValueError("the DER is malformed")
     return Element(data[start], data[content:end], data[start:end])
 
@@ -229,10 +237,27 @@ def public_key_algorithm(public_key: bytes) -> bytes:
 def replace_key_algorithm(key: bytes, algorithm: bytes) -> bytes:
     """Return a PKCS#8 key (RFC 5958 §2) with another AlgorithmIdentifier."""
     version, _, content = elements(element_at(key).content)[:3]
-    body = version.whole + algorithm + content.whole
-    # An RSA key always needs the long form of the length.
-    size = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")
-    return _SEQUENCE + bytes([_LONG_FORM | len(size)]) + size + body
+    return _encode(_SEQUENCE, version.whole + algorithm + content.whole)
+
+
+def wrap_key(key: bytes, algorithm: bytes) -> bytes:
+    """Return a key in PKCS#8: what follows it is cut off, and PKCS#1 (RFC 8017) and SEC 1 (RFC 5915) are wrapped.
+
+    Raises:
+        ValueError, IndexError: It is malformed.
+    """
+    whole = element_at(key)
+    if elements(whole.content)[1].whole.startswith(_SEQUENCE):
+        return whole.whole
+    return _encode(_SEQUENCE, b"\x02\x01\x00" + algorithm + _encode(b"\x04", whole.whole))
+
+
+def _encode(tag: bytes, content: bytes) -> bytes:
+    size = len(content)
+    if size < _LONG_FORM:
+        return tag + bytes([size]) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return tag + bytes([_LONG_FORM | len(length)]) + length + content
 
 
 def _content(der: bytes) -> bytes:

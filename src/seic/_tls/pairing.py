@@ -24,6 +24,7 @@ from seic._tls.certificate_info import CertificateInfo
 from seic._tls.credential_files import CredentialFile, CredentialFiles, GetPassphrase
 from seic._tls.decode import PUBLIC_KEY, REQUEST, DecodedCertificate, DecodedFile, decode
 from seic._tls.encoding import public_key_algorithm, replace_key_algorithm
+from seic._tls.memory import is_pair_of_openssl
 from seic._tls.private_key import EncryptedKey, TlsKey
 from seic._tls.reasons import (
     CertificateWarning,
@@ -35,6 +36,8 @@ from seic._tls.reasons import (
 
 #: The most certificates that a warning names.
 _MAX_NAMED = 5
+# The most certificates that OpenSSL compares with a key.
+_MAX_TRIED = 10
 # The algorithm RSASSA-PSS, 1.2.840.113549.1.1.10 (RFC 4055 §1.2).
 _RSASSA_PSS = bytes.fromhex("06092a864886f70d01010a")
 
@@ -65,7 +68,7 @@ class _Candidate(Unpicklable):
     """A certificate with the key that it was issued for."""
 
     leaf: DecodedCertificate
-    key: TlsKey
+    key: bytes
     encrypted: EncryptedKey
 
     @property
@@ -103,7 +106,7 @@ def read_key_pair(files: CredentialFiles) -> KeyPair:
         label=decoded.label,
         leaf=leaf.facts,
         chain=tuple(link.facts for link in chain),
-        key=_pkcs8(chosen),
+        key=chosen.key,
         warnings=(
             *_warn_of_exposed_key(chosen.encrypted, key_file),
             *_warn_of_several(matching, leaf.facts, unreadable, decoded.label),
@@ -167,10 +170,14 @@ def _match(
         try:
             key = encrypted.decrypt_for_tls(get_passphrase)
         except CertificateError as error:
-            unreadable.append(error)
+            # cryptography is stricter with keys, too. The library that connects decides.
+            judged = _match_by_openssl(encrypted, decoded) if error.reason == Reason.UNSUPPORTED_KEY else []
+            matching += judged
+            if not judged:
+                unreadable.append(error)
             continue
         found = certificates.pop(_public_bytes(key.public_key()), [])
-        matching += [_Candidate(leaf=one, key=key, encrypted=encrypted) for one in found]
+        matching += [_Candidate(leaf=one, key=_pkcs8(key, one), encrypted=encrypted) for one in found]
     if matching:
         return matching, unreadable
     if unreadable:
@@ -213,10 +220,19 @@ def _next_from(matching: list[_Candidate], chosen: CertificateInfo) -> dt.dateti
     return min((facts.not_before for facts in later if facts.not_before > now), default=None)
 
 
-def _pkcs8(chosen: _Candidate) -> bytes:
-    der = chosen.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+def _match_by_openssl(encrypted: EncryptedKey, decoded: DecodedFile) -> list[_Candidate]:
+    found = []
+    for certificate in decoded.certificates[:_MAX_TRIED]:
+        key = encrypted.pkcs8_for(public_key_algorithm(certificate.fields.public_key))
+        if key is not None and is_pair_of_openssl(certificate.facts.pem, key):
+            found.append(_Candidate(leaf=certificate, key=key, encrypted=encrypted))
+    return found
+
+
+def _pkcs8(key: TlsKey, leaf: DecodedCertificate) -> bytes:
+    der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     # cryptography writes an RSA-PSS key as RSA; OpenSSL requires key and certificate to name the same algorithm.
-    algorithm = public_key_algorithm(chosen.leaf.fields.public_key)
+    algorithm = public_key_algorithm(leaf.fields.public_key)
     return replace_key_algorithm(der, algorithm) if _RSASSA_PSS in algorithm else der
 
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCert
 from seic._errors import CertificateError
 from seic._model.secret import Unpicklable
 from seic._tls.credential_files import GetPassphrase
-from seic._tls.encoding import is_encrypted_key, is_unencrypted_key
+from seic._tls.encoding import is_encrypted_key, is_unencrypted_key, wrap_key
 from seic._tls.pkcs12 import read_pkcs12
 from seic._tls.reasons import Reason, certificate_error
 
@@ -98,6 +98,19 @@ class EncryptedKey(Unpicklable):
                 f"a {kind} key cannot sign a TLS handshake; use RSA, EC or Ed25519",
             )
         return key
+
+    def pkcs8_for(self, algorithm: bytes) -> bytes | None:
+        """Return the key in PKCS#8, unread, for OpenSSL to judge; None if it is encrypted or malformed.
+
+        Args:
+            algorithm: The AlgorithmIdentifier of a certificate that may belong to it.
+        """
+        if self.is_encrypted:
+            return None
+        try:
+            return wrap_key(self._data, algorithm)
+        except (ValueError, IndexError):
+            return None
 
     def decrypt(self, get_passphrase: GetPassphrase) -> object:
         """Return the key, of whatever kind; otherwise as `decrypt_for_tls`."""

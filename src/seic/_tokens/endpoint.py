@@ -271,7 +271,8 @@ class TokenEndpoint(Unpicklable):
         # As the log has each response of the API.
         path = request.url.raw_path.partition(b"?")[0].decode("ascii")
         url = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}{path}"
-        _logger.info("%s %s %d tracking_id=%s", request.method, url, reply.status, reply.tracking_id())
+        facts = {"method": request.method, "url": url, "status": reply.status, "tracking_id": reply.tracking_id()}
+        _logger.info("%s %s %d tracking_id=%s", *facts.values(), extra=facts)
         info = parse_token_info_reply(reply)
         # The platform's call has no confirmation; only introspection has (RFC 8705 §3.2).
         if info.active and self.provider.token_info_url is None:

@@ -122,7 +122,7 @@ async def exchange(
         # A fresh one, because the frames of the first hold what was sent and what came back.
         failure, cause = error.fresh(), error.__cause__
     except Exception as error:  # noqa: BLE001  # a user's transport may raise anything
-        failure, cause = _unavailable(error, request, seconds, handled)
+        failure, cause = _unavailable(error, request, seconds, handled, advises=provider is not None)
     head: Head | None = request.extensions.get(HEAD)
     if isinstance(failure, TokenError) and failure.tracking_id is None and head is not None and provider is not None:
         failure.tracking_id = find_tracking_id(head.headers, provider.tracking_header, secrets=secrets_in(request))
@@ -168,12 +168,12 @@ def _carry_blocking(transport: httpx.BaseTransport, request: httpx.Request) -> t
 
 
 def _unavailable(
-    error: Exception, request: httpx.Request, seconds: float, handled: BaseException | None
+    error: Exception, request: httpx.Request, seconds: float, handled: BaseException | None, *, advises: bool
 ) -> tuple[SeicError, Exception | None]:
     secrets = secrets_in(request)
     cause = free_of_secrets(error, secrets, handled=handled)
     if isinstance(error, (TimeoutError, httpx.TimeoutException)):
-        problem = f"no whole answer within {seconds:.3g} s"
+        problem = f"no whole answer within {seconds:.3g} s" + ("; if it is slow, raise token_timeout" * advises)
     else:
         problem = ": ".join(filter(None, (type(error).__name__, sanitize(str(error), secrets=secrets))))
     host = request.url.netloc.decode("ascii")

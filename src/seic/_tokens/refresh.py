@@ -41,7 +41,7 @@ from seic._tokens.store_guard import PATIENCE, StoreGuard
 _T = TypeVar("_T")
 
 #: Shares of a refresh's time: what the first of two attempts may take, and what the second needs to be worth sending.
-_FIRST, _WORTHWHILE = 0.4, 0.25
+_FIRST, _WORTHWHILE = 0.3, 0.25
 #: The longest pause before the next check whether another process has finished its refresh, in seconds.
 _LOOK = 0.2
 

@@ -23,7 +23,7 @@ from seic.fastapi._certificate_probe import CertificateProbe
 from seic.fastapi._health import HealthTracker
 
 _KEY = "seic_state"
-_USER_KEY = "seic_user"
+_USERS_KEY = "seic_users"
 
 
 class Clients(Mapping[str, AsyncClient]):
@@ -102,6 +102,8 @@ class AppState:
         self.monitors: list[Monitor] = []
         #: The listener of the clients' events; logins without one of their own take it.
         self.listener: Listener | None = None
+        #: Whether logins are instrumented for OpenTelemetry, as the clients are.
+        self.instrument = False
 
     @contextlib.contextmanager
     def including(self, clients: Mapping[str, AsyncClient]) -> Iterator[None]:
@@ -174,11 +176,11 @@ def find_state(connection: HTTPConnection) -> AppState | None:
 
 
 def bind_user(connection: HTTPConnection, user: CurrentUser) -> None:
-    """Attach the logged-in user to a request."""
-    setattr(connection.state, _USER_KEY, user)
+    """Attach a logged-in user to a request; a handler may need the users of several logins."""
+    setattr(connection.state, _USERS_KEY, (*getattr(connection.state, _USERS_KEY, ()), user))
 
 
 def login_redirect(connection: HTTPConnection) -> HTTPException | None:
-    """Return the response that sends the user of a request to log in again, or None while their token is valid."""
-    user: CurrentUser | None = getattr(connection.state, _USER_KEY, None)
-    return None if user is None or user.auth.current is not None else user.login_redirect()
+    """Return the response that sends a user of a request to log in again, or None while their tokens are valid."""
+    users: tuple[CurrentUser, ...] = getattr(connection.state, _USERS_KEY, ())
+    return next((user.login_redirect() for user in users if user.auth.current is None), None)

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import re
 from collections.abc import Collection
 
 import attrs
 
 from seic import events
 
+#: Codes of token errors as RFC 6749 and providers have them; anything else may be words of the provider.
+_CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
+
 
 class Health(enum.IntEnum):
     """Health of one part; the worst part decides for the whole."""
 
     PASS = 0
-    WARN = 1
-    FAIL = 2
+    #: Nothing has been tried yet, so nothing is known.
+    IDLE = 1
+    WARN = 2
+    FAIL = 3
 
     @property
     def word(self) -> str:
@@ -26,21 +32,45 @@ class Health(enum.IntEnum):
 
 @attrs.frozen(kw_only=True)
 class LastError:
-    """The last error and its time, without the provider's words, which may name internals."""
+    """The last error and its time, without the provider's words, which may name internals.
+
+    Args:
+        what: The name of the event.
+        at: Its time.
+        status: The status of the token endpoint's response.
+        code: The error code of the token endpoint's response.
+        reason: Of a certificate: see `seic.Reason`. Of a connection: the class of the exception.
+        tracking_id: The provider's id of the request.
+    """
 
     what: str
     at: dt.datetime
+    status: int | None = None
+    code: str | None = None
+    reason: str | None = None
     tracking_id: str | None = None
+
+    @property
+    def facts(self) -> str:
+        """Status, code and reason in brackets, or nothing."""
+        known = [f"status {self.status}" if self.status is not None else None, self.code, self.reason]
+        found = ", ".join(fact for fact in known if fact is not None)
+        return f" ({found})" if found else ""
 
 
 @attrs.frozen(kw_only=True)
 class TokenHealth:
-    """The current token; all times are seconds, None if there is no token or its expiry is unknown."""
+    """The current token; all times are whole seconds, None if there is no token or its expiry is unknown.
+
+    `error` is that of the last token request, if it failed; `used` is whether there was a token.
+    """
 
     health: Health
-    age: float | None = None
-    expires_in: float | None = None
+    used: bool = False
+    age: int | None = None
+    expires_in: int | None = None
     lifetime: float | None = None
+    error: LastError | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -51,6 +81,7 @@ class CertificateHealth:
     days_left: float | None = None
     expires_at: str | None = None
     lifetime: float | None = None
+    reason: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -59,6 +90,7 @@ class LoginHealth:
 
     health: Health
     used: bool
+    error: LastError | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -87,22 +119,52 @@ class HealthTracker:
 
     def __init__(self, *, ignored_codes: Collection[str] = ()) -> None:
         self.last_error: LastError | None = None
+        #: The error of the last token request; None if it succeeded.
+        self.token_error: LastError | None = None
         self.acquired = False
-        self.failed = False
         self._ignored_codes = ignored_codes
+        self._request: events.TokenRequested | None = None
 
     def __call__(self, event: events.Event) -> None:
         """Take the next event."""
         match event:
+            case events.TokenRequested():
+                self._request = event
             case events.TokenRefused(code=code) if code in self._ignored_codes:
                 pass
-            case events.TokenRefused() | events.TokenEndpointDown():
-                self.failed = True
-                self._record(event, event.tracking_id)
+            case events.TokenRefused(status=status, code=code, tracking_id=tracking_id):
+                code = code if code is not None and _CODE.fullmatch(code) else None
+                self.token_error = self._record(event, status=status, code=code, tracking_id=tracking_id)
+            case events.TokenEndpointDown(tracking_id=tracking_id):
+                request = self._request
+                self.token_error = self._record(
+                    event,
+                    status=None if request is None else request.status,
+                    reason=None if request is None or request.status is not None else request.error,
+                    tracking_id=tracking_id,
+                )
             case events.TokenRefreshEnded(outcome="acquired" | "stored"):
-                self.acquired, self.failed = True, False
-            case events.StoreDegraded() | events.CertificateRejected():
+                self.acquired, self.token_error = True, None
+            case events.CertificateRejected(reason=reason):
+                self._record(event, reason=reason)
+            case events.StoreDegraded():
                 self._record(event)
 
-    def _record(self, event: events.Event, tracking_id: str | None = None) -> None:
-        self.last_error = LastError(what=event.name, at=dt.datetime.now(dt.UTC), tracking_id=tracking_id)
+    def _record(
+        self,
+        event: events.Event,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        reason: str | None = None,
+        tracking_id: str | None = None,
+    ) -> LastError:
+        self.last_error = LastError(
+            what=event.name,
+            at=dt.datetime.now(dt.UTC),
+            status=status,
+            code=code,
+            reason=reason,
+            tracking_id=tracking_id,
+        )
+        return self.last_error

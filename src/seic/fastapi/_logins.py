@@ -191,6 +191,11 @@ class Logins:
         with app_state(app) as (state, yielded), contextlib.ExitStack() as stack:
             if state.listener is not None and not self._has_listener:
                 stack.callback(self.listen(state.listener))
+            if state.instrument:
+                # An extra of its own.
+                from seic import otel
+
+                stack.callback(otel.instrument(self, name=self._name))
             self._sessions.open()
             try:
                 with state.monitoring(monitor):

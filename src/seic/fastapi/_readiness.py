@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import math
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -14,8 +18,10 @@ from seic import CertificateError, ClientCertificate, Token
 from seic.fastapi._app_state import Monitor, find_state
 from seic.fastapi._certificate_probe import CertificateProbe
 from seic.fastapi._clients import clients_of
-from seic.fastapi._health import CertificateHealth, ClientHealth, Health, LoginHealth, TokenHealth
-from seic.fastapi._html import CONTENT_SECURITY_POLICY, render_readiness
+from seic.fastapi._health import CertificateHealth, ClientHealth, Health, LastError, LoginHealth, TokenHealth
+from seic.fastapi._html import CONTENT_SECURITY_POLICY
+from seic.fastapi._readiness_page import render_readiness
+from seic.fastapi._remedies import troubles_of
 
 #: A short-lived certificate fails readiness below this share of its lifetime, however many days `red_days` is; one that
 #: is valid for a day would never be ready otherwise.
@@ -32,8 +38,9 @@ def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = 
 
     The status is 200, or 503 if a client cannot work: there is no valid token and the last request for one failed, or
     the client certificate is about to expire. Failing logins are a warning, because users who are logged in are not
-    affected. A certificate that expires soon is a warning first (`ClientCertificate.expires_soon`). The body is JSON,
-    or a page for browsers; it reveals no host, account, subject or secret.
+    affected. A certificate that expires soon is a warning first (`ClientCertificate.expires_soon`). Before the first
+    token request the status is 200 and the word is `idle`: nothing has been tried yet. The body is JSON, or a page for
+    browsers, with the cause and the remedy of each problem; it reveals no host, account, subject or secret.
 
     The route does not wait for tokens. If a missing token makes it fail, it requests one in the background, because an
     instance out of service gets no other requests. The pauses after failures apply, so frequent probes cost nothing.
@@ -63,14 +70,22 @@ def readiness_route(path: str = "/ready", *, red_days: float = 3.0, name: str = 
 
 
 def _respond(request: Request, clients: Sequence[ClientHealth]) -> Response:
-    health = max((client.health for client in clients), default=Health.PASS)
+    healths = [client.health for client in clients]
+    health = max(healths, default=Health.PASS)
+    if health is Health.IDLE and Health.PASS in healths:
+        # Something has worked and nothing has failed. Logins that nobody uses tonight are normal.
+        health = Health.PASS
+    clients = sorted(clients, key=lambda client: -client.health)
+    as_of, worker = dt.datetime.now(dt.UTC), os.getpid()
     status = 503 if health is Health.FAIL else 200
     headers = {"Cache-Control": "no-store", "Vary": "Accept"}
     if _prefers_html(request.headers.get("accept", "")):
         headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-        return HTMLResponse(render_readiness(health, clients), status, headers)
+        return HTMLResponse(render_readiness(health, clients, as_of=as_of, worker=worker), status, headers)
     document = {
         "status": health.word,
+        "as_of": as_of.isoformat(timespec="seconds"),
+        "worker": worker,
         "clients": {client.name: _as_json(client) for client in clients if client.logins is None},
         "logins": {client.name: _as_json(client) for client in clients if client.logins is not None},
     }
@@ -86,8 +101,10 @@ async def _certificate_health(probes: Sequence[CertificateProbe], red_days: floa
         try:
             certificate = await probe.result(max(0.0, deadline - time.monotonic()))
             found.append(None if certificate is None else _health_of_certificate(certificate, red_days))
-        except (CertificateError, TimeoutError):
-            found.append(CertificateHealth(health=Health.FAIL))
+        except CertificateError as error:
+            found.append(CertificateHealth(health=Health.FAIL, reason=error.reason))
+        except TimeoutError:
+            found.append(CertificateHealth(health=Health.FAIL, reason="timeout"))
     return found
 
 
@@ -99,7 +116,11 @@ def _health_of_certificate(certificate: ClientCertificate, red_days: float) -> C
     else:
         health = Health.WARN if certificate.expires_soon() else Health.PASS
     return CertificateHealth(
-        health=health, days_left=days_left, expires_at=certificate.not_after.isoformat(), lifetime=lifetime
+        health=health,
+        # Rounded down: the page shall not say "3.0" when less is left.
+        days_left=math.floor(days_left * 10) / 10,
+        expires_at=certificate.not_after.isoformat(),
+        lifetime=lifetime,
     )
 
 
@@ -107,51 +128,51 @@ def _client_health(monitor: Monitor, certificate: CertificateHealth | None) -> C
     tracker, auth = monitor.tracker, monitor.auth
     token = logins = None
     if auth is None:
-        logins = LoginHealth(health=Health.WARN if tracker.failed else Health.PASS, used=tracker.acquired)
+        health = Health.WARN if tracker.token_error else Health.PASS if tracker.acquired else Health.IDLE
+        logins = LoginHealth(health=health, used=tracker.acquired, error=tracker.token_error)
     else:
-        token = _token_health(auth.current, failed=tracker.failed)
+        token = _token_health(auth.current, error=tracker.token_error, used=tracker.acquired)
     return ClientHealth(
         name=monitor.name, token=token, logins=logins, certificate=certificate, last_error=tracker.last_error
     )
 
 
-def _token_health(token: Token | None, *, failed: bool) -> TokenHealth:
+def _token_health(token: Token | None, *, error: LastError | None, used: bool) -> TokenHealth:
     if token is None:
         # The next request obtains one, unless the last attempt says otherwise.
-        return TokenHealth(health=Health.FAIL if failed else Health.PASS)
+        health = Health.FAIL if error else Health.PASS if used else Health.IDLE
+        return TokenHealth(health=health, used=used, error=error)
     age = max(0.0, time.time() - token.obtained_at)
     return TokenHealth(
-        health=Health.WARN if failed else Health.PASS,
-        age=age,
-        expires_in=None if token.expires_in is None else max(0.0, token.expires_in - age),
+        health=Health.WARN if error else Health.PASS,
+        used=True,
+        age=int(age),
+        expires_in=None if token.expires_in is None else int(max(0.0, token.expires_in - age)),
         lifetime=token.expires_in,
+        error=error,
     )
 
 
 def _as_json(client: ClientHealth) -> dict[str, Any]:
     token, certificate, error = client.token, client.certificate, client.last_error
-    document: dict[str, Any] = {"status": client.health.word}
+    document: dict[str, Any] = {
+        "status": client.health.word,
+        "problems": [{"cause": trouble.cause, "remedy": trouble.remedy} for trouble in troubles_of(client)],
+    }
     if token is not None:
         document["token"] = {
             "status": token.health.word,
-            "age_seconds": _rounded(token.age),
-            "expires_in_seconds": _rounded(token.expires_in),
+            "age_seconds": token.age,
+            "expires_in_seconds": token.expires_in,
         }
     document["certificate"] = certificate and {
         "status": certificate.health.word,
-        "days_left": _rounded(certificate.days_left),
+        "days_left": certificate.days_left,
         "expires_at": certificate.expires_at,
+        "reason": certificate.reason,
     }
-    document["last_error"] = error and {
-        "what": error.what,
-        "at": error.at.isoformat(),
-        "tracking_id": error.tracking_id,
-    }
+    document["last_error"] = error and {**attrs.asdict(error), "at": error.at.isoformat()}
     return document
-
-
-def _rounded(number: float | None) -> float | None:
-    return None if number is None else round(number, 1)
 
 
 def _prefers_html(accept: str) -> bool:

@@ -3,7 +3,7 @@
 import os
 from typing import ClassVar, Unpack
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from seic import Config
@@ -34,11 +34,12 @@ class SeicSettings(BaseSettings):
     username: str | None = None
     password: SecretStr | None = None
     password_file: str | None = None
-    certificate: str | None = None
+    # Either can be the PEM text, with a private key.
+    certificate: str | None = Field(default=None, repr=False)
     certificate_key: SecretStr | None = None
     certificate_password: SecretStr | None = None
     certificate_password_file: str | None = None
-    ca: str | None = None
+    ca: str | None = Field(default=None, repr=False)
     api_host: str | None = None
     mtls_host: str | None = None
     store: str | None = None

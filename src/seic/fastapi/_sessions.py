@@ -233,7 +233,9 @@ class Sessions:
         try:
             if ended:
                 await client.revoke()
-        except (ConfigurationError, TokenError) as error:
+        except ConfigurationError:
+            _logger.debug("logout: the provider cannot revoke tokens")
+        except TokenError as error:
             # The session has ended here nevertheless.
             _logger.warning("logout: the token was not revoked: %s", error)
         if ended:

@@ -78,9 +78,10 @@ def instrument(
         raise ConfigurationError("client: its auth must be a seic.OAuth2Auth", field="client")
     instruments = instruments_of(tracer_provider, meter_provider)
     common: Attributes = {} if name is None else {"seic.client.name": name}
-    endings = [source.listen(Telemetry(instruments, common, token_url=source.config.token_url, http=http))]
+    telemetry = Telemetry(instruments, common, token_url=source.config.token_url, http=http)
+    endings = [source.listen(telemetry)]
     if isinstance(source, OAuth2Auth):
-        endings.append(instruments.observe(source, common))
+        endings.append(instruments.observe(source, common, has_failed=lambda: telemetry.failed))
     if http:
         endings += [measure(transport, instruments.call_duration, common) for transport in _transports(client)]
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from typing import TypeAlias
 
+import attrs
 from opentelemetry import metrics, trace
 
 from seic._auth import OAuth2Auth
@@ -21,6 +22,12 @@ _SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
 Attributes: TypeAlias = dict[str, str | int | bool]
+
+
+@attrs.frozen
+class _Observed:
+    common: Attributes
+    has_failed: Callable[[], bool]
 
 
 class Instruments:
@@ -69,12 +76,24 @@ class Instruments:
             unit="d",
             description="Time until the client certificate expires.",
         )
+        meter.create_observable_gauge(
+            "seic.ready",
+            callbacks=[self._observe_readiness],
+            unit="{client}",
+            description="1 if requests can be sent; 0 without a valid token after a failure, or a usable certificate.",
+        )
         # Weak, so that gauges do not keep alive a client that was dropped without being closed.
-        self._observed: weakref.WeakKeyDictionary[OAuth2Auth, Attributes] = weakref.WeakKeyDictionary()
+        self._observed: weakref.WeakKeyDictionary[OAuth2Auth, _Observed] = weakref.WeakKeyDictionary()
 
-    def observe(self, auth: OAuth2Auth, common: Attributes) -> Callable[[], None]:
-        """Read the gauges of an auth; the returned function ends that."""
-        self._observed[auth] = common
+    def observe(self, auth: OAuth2Auth, common: Attributes, *, has_failed: Callable[[], bool]) -> Callable[[], None]:
+        """Read the gauges of an auth; the returned function ends that.
+
+        Args:
+            auth: The auth.
+            common: Attributes of each gauge.
+            has_failed: Whether the last token request failed.
+        """
+        self._observed[auth] = _Observed(common, has_failed)
 
         def end() -> None:
             self._observed.pop(auth, None)
@@ -93,10 +112,20 @@ class Instruments:
                 if auth.certificate is not None:
                     yield metrics.Observation(auth.certificate.days_left(), attributes)
 
+    def _observe_readiness(self, _options: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+        for auth, attributes in self._each():
+            is_ready = auth.source.current is not None or not self._observed[auth].has_failed()
+            try:
+                certificate = auth.certificate
+                is_ready = is_ready and (certificate is None or certificate.days_left() > 0)
+            except CertificateError:
+                is_ready = False
+            yield metrics.Observation(int(is_ready), attributes)
+
     def _each(self) -> Iterator[tuple[OAuth2Auth, Attributes]]:
-        for auth, common in list(self._observed.items()):
+        for auth, observed in list(self._observed.items()):
             origin = auth.config.origin
-            yield auth, {**common, "server.address": origin.host, "server.port": origin.port}
+            yield auth, {**observed.common, "server.address": origin.host, "server.port": origin.port}
 
 
 @functools.lru_cache(maxsize=32)

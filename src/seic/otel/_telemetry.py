@@ -15,8 +15,10 @@ from seic._event_types import (
     Event,
     RequestNotRetried,
     RequestRetried,
+    TokenEndpointDown,
     TokenRefreshEnded,
     TokenRefreshStarted,
+    TokenRefused,
     TokenRequested,
     TokenWaitEnded,
     TokenWaitStarted,
@@ -53,6 +55,8 @@ class Telemetry:
         self._instruments = instruments
         self._common = common
         self._http = http
+        #: Whether the last token request failed.
+        self.failed = False
         url = httpx.URL(token_url)
         self._scheme = url.scheme
         # The query and the user info may hold a key.
@@ -73,6 +77,8 @@ class Telemetry:
                 self._refresh_started(event)
             case TokenRefreshEnded():
                 self._refresh_ended(event)
+            case TokenRefused() | TokenEndpointDown():
+                self.failed = True
             case TokenRequested():
                 self._token_requested(event)
             case RequestRetried():
@@ -125,6 +131,8 @@ class Telemetry:
         refresh.attached = context_api.attach(trace.set_span_in_context(refresh.span))
 
     def _refresh_ended(self, event: TokenRefreshEnded) -> None:
+        if event.outcome in _SUCCESSES:
+            self.failed = False
         with self._lock:
             refresh = self._refreshes.get(event.refresh_id)
             if refresh is None or refresh.span is None:  # it started before this listener was added

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import attrs
@@ -142,3 +143,15 @@ def test_attack_logout_from_another_site(site_of: str, site: Site, browser: Test
     assert browser.get("/logout").status_code == 405
     assert browser.get("/me").status_code == 200
     assert browser.post("/logout", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 303
+
+
+def test_a_provider_without_revocation_is_no_warning(platform: FakePlatform, caplog: pytest.LogCaptureFixture) -> None:
+    """The session ends here; each logout would otherwise print a line that nobody can act on."""
+    platform.provider = attrs.evolve(platform.provider, revocation_url=None)
+    site = Site(platform)
+    with site as browser:
+        site.log_in(browser)
+        assert browser.post("/logout").status_code == 303
+        assert browser.get("/me").status_code == 303
+
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

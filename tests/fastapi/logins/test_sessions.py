@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 from cryptography.fernet import Fernet
-from fastapi import Depends
+from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 
 import seic
+from seic.fastapi import Logins, add_exception_handlers, lifespan
 from tests._support.fakes.platform import FakePlatform
-from tests._support.login_site import KEY, SESSION, Site, cookies_of, login_cookie, plant
+from tests._support.login_site import KEY, PAGE, SESSION, Site, cookies_of, login_cookie, plant
 from tests._support.stores import DatabaseStore
 
 #: Seconds of life of the platform's access tokens.
@@ -67,6 +71,49 @@ def test_a_session_that_ends_during_a_handler_leads_to_the_login(
     assert (ended.status_code, ended.headers.get("Location")) == (status, location)
     assert site.log_in(browser).status_code == 303
     assert browser.get("/me").json() == "ada@example.com"
+
+
+@pytest.mark.parametrize("ended", ["ada", "ben"])
+def test_a_user_of_several_logins_is_redirected_to_the_one_that_ended(ended: str, platform: FakePlatform) -> None:
+    """A handler may need the clients of two logins."""
+    site = Site(platform)
+    other = Logins(
+        platform.config(),
+        callback_url="https://app.example/other/callback",
+        key=KEY,
+        name="other",
+        login_path="/other/login",
+        logout_path="/other/logout",
+        transport=platform,
+    )
+
+    async def both(
+        one: seic.AsyncClient = Depends(site.logins.client),  # noqa: B008
+        two: seic.AsyncClient = Depends(other.client),  # noqa: B008
+    ) -> None:
+        platform.kill(f"{ended}@example.com")
+        await one.get("/v1/me")
+        await two.get("/v1/me")
+
+    app = FastAPI(
+        lifespan=lifespan({}, also=functools.partial(_entering, site.logins, other)), routes=[*site.logins.routes]
+    )
+    app.routes.extend(other.routes)
+    add_exception_handlers(app)
+    app.get("/both")(both)
+    with TestClient(app, base_url="https://app.example", headers=PAGE, follow_redirects=False) as browser:
+        browser.get(platform.log_in(browser.get("/login").headers["Location"], email="ada@example.com"))
+        browser.get(platform.log_in(browser.get("/other/login").headers["Location"], email="ben@example.com"))
+        reply = browser.get("/both")
+
+    assert reply.status_code == 303
+    assert reply.headers["Location"] == {"ada": "/login", "ben": "/other/login"}[ended] + "?next=%2Fboth"
+
+
+@contextlib.asynccontextmanager
+async def _entering(one: Logins, other: Logins, app: Any) -> AsyncIterator[None]:
+    async with one.lifespan(app), other.lifespan(app):
+        yield
 
 
 def test_a_refusal_of_the_service_redirects_no_user(platform: FakePlatform) -> None:

@@ -1,0 +1,93 @@
+"""Problems of clients in words: the cause, and what to do. Neither has a host, an account or words of the provider."""
+
+from __future__ import annotations
+
+import attrs
+
+from seic.fastapi._health import CertificateHealth, ClientHealth, Health, LastError
+
+_REFUSED = 401, 403
+_NOT_THERE = 404, 405
+_CLIENT = (
+    "the credentials of the client",
+    "Check the client id and the client secret (SEIC_CLIENT_ID, SEIC_CLIENT_SECRET).",
+)
+#: By the code of a refusal: what the provider refuses, and what to do.
+_REFUSALS = {
+    "invalid_client": _CLIENT,
+    "unauthorized_client": _CLIENT,
+    "invalid_grant": (
+        "the account or the grant",
+        "Check the user name and the password (SEIC_USERNAME, SEIC_PASSWORD); with a refresh token, log in again.",
+    ),
+    "invalid_scope": ("the scope", "Check the scope (SEIC_SCOPE)."),
+    "invalid_target": ("the audience or resource", "Check SEIC_AUDIENCE and SEIC_RESOURCE."),
+    "unsupported_grant_type": ("the kind of grant", "Check the grant (SEIC_GRANT) and the provider (SEIC_PROVIDER)."),
+    "login_required": ("a login that was used", "Log in again, and configure the new grant."),
+}
+#: 401 and 403 with another code.
+_CREDENTIALS = (
+    "the credentials",
+    "Check SEIC_CLIENT_ID, SEIC_CLIENT_SECRET, SEIC_USERNAME and SEIC_PASSWORD.",
+)
+_OTHER_REFUSAL = ("the token request", "Check the settings; the provider's support can find the tracking id.")
+
+
+@attrs.frozen
+class Trouble:
+    """A cause, and its remedy; `error` is the failed token request, if that is the cause."""
+
+    health: Health
+    cause: str
+    remedy: str
+    error: LastError | None = None
+
+
+def troubles_of(client: ClientHealth) -> list[Trouble]:
+    """Return the problems of a client, the worst first."""
+    found = []
+    if client.token is not None and client.token.error is not None:
+        consequence = "" if client.token.age is None else " Requests go on with the valid token."
+        found.append(_token_trouble(client.token.health, client.token.error, consequence))
+    if client.logins is not None and client.logins.error is not None:
+        consequence = " Users who are logged in are not affected."
+        found.append(_token_trouble(client.logins.health, client.logins.error, consequence))
+    if client.certificate is not None and client.certificate.health >= Health.WARN:
+        found.append(_certificate_trouble(client.certificate))
+    return sorted(found, key=lambda trouble: -trouble.health)
+
+
+def _token_trouble(health: Health, error: LastError, consequence: str) -> Trouble:
+    if error.what == "token refused":
+        if error.status in _NOT_THERE:
+            what, remedy = "the address of the token endpoint", "Check the token URL (SEIC_TOKEN_URL)."
+        elif error.code in _REFUSALS:
+            what, remedy = _REFUSALS[error.code]
+        elif error.status in _REFUSED:
+            what, remedy = _CREDENTIALS
+        else:
+            what, remedy = _OTHER_REFUSAL
+        return Trouble(health, f"The provider refuses {what}{error.facts}.{consequence}", remedy, error)
+    if error.status in _NOT_THERE:
+        problem, remedy = "was not found", "Check the token URL (SEIC_TOKEN_URL)."
+    elif error.status is None:
+        problem = "cannot be reached"
+        remedy = "Check the network, the proxy and the CA; the log has the details. seic tries again by itself."
+    else:
+        problem, remedy = "is unavailable", "Check the provider's status. seic tries again by itself."
+    return Trouble(health, f"The token endpoint {problem}{error.facts}.{consequence}", remedy, error)
+
+
+def _certificate_trouble(certificate: CertificateHealth) -> Trouble:
+    if certificate.days_left is None:
+        reason = f" ({certificate.reason})" if certificate.reason else ""
+        return Trouble(
+            certificate.health,
+            f"The client certificate cannot be loaded{reason}.",
+            "Check its files, or the callback that supplies it; the log has the details.",
+        )
+    if certificate.days_left <= 0:
+        cause = "The client certificate has expired."
+    else:
+        cause = f"The client certificate expires in {certificate.days_left} days."
+    return Trouble(certificate.health, cause, "Renew it in the same files: they are loaded without a restart.")
