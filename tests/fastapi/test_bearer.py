@@ -195,6 +195,21 @@ def test_scopes_of_security_are_required(path: str, status: int, missing: str | 
     assert TestClient(app).get(path).status_code == 401
 
 
+def test_a_test_replaces_a_dependency_with_scopes(issuer: Issuer) -> None:
+    """`requiring` gives equal objects for equal scopes, so that a test can name it; other scopes are not affected."""
+    bearer = bearer_of(issuer)
+    app = FastAPI()
+
+    async def handler() -> None: ...
+
+    app.get("/read", dependencies=[Depends(bearer.requiring("read"))])(handler)
+    app.get("/delete", dependencies=[Depends(bearer.requiring("delete"))])(handler)
+    app.dependency_overrides[bearer.requiring("read")] = lambda: None
+
+    assert TestClient(app).get("/read").status_code == 200
+    assert TestClient(app).get("/delete").status_code == 401
+
+
 _ISSUER = Issuer()
 _BEARER = bearer_of(_ISSUER)
 

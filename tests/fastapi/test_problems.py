@@ -147,6 +147,15 @@ def test_the_error_is_logged_in_full_on_one_line(gateway: FakeGateway, caplog: p
     assert "TokenRequestRefused: the credentials were refused tracking_id=t-1" in record.getMessage()
     assert "\n" not in record.getMessage()
     assert "secret" not in record.getMessage()
+    attributes = {name: vars(record)[name] for name in ("method", "status", "error", "code", "tracking_id")}
+    assert attributes == {
+        "method": "GET",
+        "status": 502,
+        "error": "TokenRequestRefused",
+        "code": "upstream_failed",
+        "tracking_id": "t-1",
+    }
+    assert "secret" not in str(vars(record))
 
 
 @pytest.mark.parametrize(

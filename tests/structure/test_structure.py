@@ -66,3 +66,8 @@ def test_threads_of_a_refresh() -> None:
 def test_a_call_passes_through_few_files(call: str, most: int) -> None:
     """Control passes from file to file so many times at most."""
     assert moves.of_calls()[call].moves <= most
+
+
+def test_a_rotation_passes_through_few_files() -> None:
+    """The same of a rotation of two files, from the swap on disk to the event."""
+    assert moves.of_rotation().moves <= 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,6 +151,14 @@ def test_the_same_mistake_in_bytes_is_the_same_error(
 ) -> None:
     """Given as bytes, the mistake has the same code, and the error says which argument it was."""
     assert_error_about_bytes(ROWS[row], client, assert_no_leak)
+
+
+def test_a_file_of_millions_of_elements_is_refused_soon() -> None:
+    """Such as a long revocation list: it is no certificate, and that does not take half a minute."""
+    began = time.process_time()
+    with pytest.raises(CertificateError, match="neither PEM, DER nor PKCS#12"):
+        ClientCertificate.load(b"\x30\x83\x7a\x12\x00" + b"\x30\x00" * 4_000_000)
+    assert time.process_time() - began < 10
 
 
 def test_an_encryption_out_of_range_is_damage(client: Minted, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from seic._tls import reload
 from seic.events import CertificateRejected, CertificateRotated, Event
 from tests._support.forking import forks, in_child
 from tests._support.pki import PASSPHRASE, Minted, mint
-from tests._support.rotating import NEW, Bench, replace
+from tests._support.rotating import NEW, SETTLED, Bench, replace
 
 
 class StuckVault:
@@ -101,6 +102,35 @@ async def test_one_that_hangs_holds_up_no_other(
 
     assert await asyncio.to_thread(rotated.wait, 10)
     assert other.presented == NEW.der
+
+
+def test_a_file_that_hangs_leaves_the_last_good_one(
+    client: Minted, root: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new file on a file system that hangs holds up no caller, is reported, and is loaded when it can be read."""
+    client.write(tmp_path)
+    bench = Bench(tmp_path, root)
+    bench.current()
+    opened, gate, real = threading.Event(), threading.Event(), os.open
+
+    def hang(path: str, *args: int) -> int:
+        if Path(path).name == "client.pem":
+            opened.set()
+            assert gate.wait(60)
+        return real(path, *args)
+
+    monkeypatch.setattr(os, "open", hang)
+    replace(tmp_path, NEW)
+    bench.check_without_waiting(SETTLED)
+    assert opened.wait(10)
+    bench.seconds += 10
+    bench.check_urgently()
+    assert bench.presented == client.der
+    assert "it gave no answer in 10 seconds" in silences(bench)[0]
+
+    gate.set()
+    bench.wait_for_readings()
+    assert bench.presented == NEW.der
 
 
 def test_one_that_hangs_is_asked_once(bench: Bench, vault: StuckVault) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 import attrs
 
@@ -174,12 +175,14 @@ def _gateway(document: Mapping[str, object], *, code: str | None, description: s
 
 def _member(document: Mapping[str, object], path: str | None) -> str | None:
     """Return the string or number at a path such as `fault.detail.errorcode`."""
-    value: object = document if path else None
+    value: Any = document if path else None
     for name in (path or "").split("."):
-        if isinstance(value, list):
-            value = value[int(name)] if name.isdecimal() and int(name) < len(value) else None
+        if isinstance(value, dict):
+            value = value.get(name)
+        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
         else:
-            value = value.get(name) if isinstance(value, dict) else None
+            return None
     return _word(value)
 
 

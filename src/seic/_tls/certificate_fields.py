@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping
 
 import attrs
 
-from seic._tls.encoding import Element, dotted, element_at, elements
+from seic._tls.encoding import Element, read_der
 
 _VERSION, _EXTENSIONS = 0xA0, 0xA3
-_BOOLEAN, _UTC_TIME = 0x01, 0x17
+_BOOLEAN, _UTC_TIME, _KEY_ID = 0x01, 0x17, 0x80
 # Decoders of the string types (X.690 §8.23) other than ASCII and Latin-1.
 _ENCODINGS = {0x0C: "utf-8", 0x1C: "utf-32-be", 0x1E: "utf-16-be"}
 # Seconds, their fraction and a time zone are optional in ASN.1, though not in certificates (RFC 5280 §4.1.2.5).
@@ -46,102 +45,60 @@ _DIGITAL_SIGNATURE, _KEY_AGREEMENT = 0x80, 0x08
 
 @attrs.frozen
 class Name:
-    """A distinguished name: types as dotted numbers with their values, by relative name, the most general first."""
+    """A distinguished name.
 
-    parts: tuple[tuple[tuple[str, str], ...], ...]
+    Args:
+        text: In the form of RFC 4514.
+        common_name: The most specific CN, which is the last (X.501 §8.3); None without one.
+        folded: Equal for names that are equal in spite of case, blanks and string types (RFC 5280 §7.1).
+    """
 
-    @property
-    def common_name(self) -> str | None:
-        """The most specific CN, which is the last (X.501 §8.3); None without one."""
-        return next((value for part in reversed(self.parts) for kind, value in part if kind == _COMMON_NAME), None)
-
-    @property
-    def text(self) -> str:
-        """The form of RFC 4514."""
-        return ",".join(
-            "+".join(f"{_SHORT_NAMES.get(kind, kind)}={_escape(value)}" for kind, value in part)
-            for part in reversed(self.parts)
-        )
-
-    @property
-    def folded(self) -> tuple[tuple[tuple[str, str], ...], ...]:
-        """Equal for names that are equal in spite of case, blanks and string types (RFC 5280 §7.1)."""
-        return tuple(
-            tuple(sorted((kind, " ".join(value.casefold().split())) for kind, value in part)) for part in self.parts
-        )
+    text: str
+    common_name: str | None
+    folded: tuple[tuple[tuple[str, str], ...], ...]
 
 
 @attrs.frozen(kw_only=True)
 class CertificateFields:
-    """The fields of a certificate that are needed here; the extensions are read on access."""
+    """The fields of a certificate that are needed here.
 
+    Args:
+        der: The certificate, without data after it.
+        serial_number: May be negative.
+        issuer: The name of the authority that signed it.
+        subject: The name of its holder.
+        not_before: UTC.
+        not_after: UTC.
+        public_key: SubjectPublicKeyInfo.
+        key_algorithm: Its AlgorithmIdentifier, with the parameters.
+        is_ca: Whether the basic constraints mark an authority; without them, or with damaged ones, it is none.
+        can_sign: Whether the key usage allows signatures or key agreement, or is absent.
+        allows_client_auth: Whether the extended key usage names clientAuth, or is absent or damaged.
+        allows_any_use: Whether the extended key usage names anyExtendedKeyUsage.
+        key_id: The identifier of its key; None without one.
+        issuer_key_id: The identifier of the key that signed it; None without one.
+    """
+
+    der: bytes
     serial_number: int
     issuer: Name
     subject: Name
     not_before: dt.datetime
     not_after: dt.datetime
     public_key: bytes
-    _extensions: Mapping[str, bytes] = attrs.field(alias="extensions")
-
-    @property
-    def is_ca(self) -> bool:
-        """Whether the basic constraints mark an authority; without them, or with damaged ones, it is none."""
-        constraints = self._extension(_BASIC_CONSTRAINTS)
-        return bool(constraints) and constraints[0].tag == _BOOLEAN and any(constraints[0].content)
-
-    @property
-    def can_sign(self) -> bool:
-        """Whether the key usage allows signatures or key agreement, or is absent."""
-        bits = self._extensions.get(_KEY_USAGE)
-        if bits is None:
-            return True
-        try:
-            flags = element_at(bits).content[1:2]
-        except (ValueError, IndexError):
-            return True
-        return not flags or bool(flags[0] & (_DIGITAL_SIGNATURE | _KEY_AGREEMENT))
-
-    @property
-    def usages(self) -> frozenset[str] | None:
-        """The extended key usages, as dotted numbers; None if the extension is absent or damaged."""
-        usages = self._extension(_EXTENDED_KEY_USAGE)
-        try:
-            return frozenset(dotted(usage.content) for usage in usages) or None
-        except ValueError:
-            return None
-
-    @property
-    def allows_client_auth(self) -> bool:
-        """Whether the extended key usage names clientAuth, or is absent."""
-        return self.usages is None or _CLIENT_AUTH in self.usages
-
-    @property
-    def allows_any_use(self) -> bool:
-        """Whether the extended key usage names anyExtendedKeyUsage."""
-        return self.usages is not None and _ANY_USE in self.usages
+    key_algorithm: bytes
+    is_ca: bool
+    can_sign: bool
+    allows_client_auth: bool
+    allows_any_use: bool
+    key_id: bytes | None
+    issuer_key_id: bytes | None
 
     def may_be_issued_by(self, issuer: CertificateFields) -> bool:
         """Return whether `issuer` has the name, and the key identifier if both have one, of this one's issuer."""
-        if self.issuer != issuer.subject and self.issuer.folded != issuer.subject.folded:
+        if self.issuer.folded != issuer.subject.folded:
             return False
-        named = next((part.content for part in self._extension(_AUTHORITY_KEY_ID) if part.tag == 0x80), None)
-        own = self._key_id(issuer)
-        return named is None or own is None or named == own
-
-    @staticmethod
-    def _key_id(issuer: CertificateFields) -> bytes | None:
-        value = issuer._extensions.get(_SUBJECT_KEY_ID)
-        try:
-            return None if value is None else element_at(value).content
-        except (ValueError, IndexError):
-            return None
-
-    def _extension(self, kind: str) -> list[Element]:
-        # The members of an extension that is a SEQUENCE.
-        try:
-            return elements(element_at(self._extensions[kind]).content)
-        except (KeyError, ValueError, IndexError):
-            return []
+        return self.issuer_key_id is None or issuer.key_id in {None, self.issuer_key_id}
 
 
 def read_fields(der: bytes) -> CertificateFields:
@@ -150,49 +107,66 @@ def read_fields(der: bytes) -> CertificateFields:
     Raises:
         ValueError: It is not a certificate, or the fields cannot be found.
     """
+    certificate = read_der(der)
     try:
-        body = elements(element_at(element_at(der).content).content)
+        body = certificate.parts[0].parts
         fields = body[1:] if body[0].tag == _VERSION else body
         serial, _, issuer, validity, subject, key = fields[:6]
-        name = _name(issuer)
-        begin, end = elements(validity.content)[:2]
-        listed = next((field.content for field in fields[6:] if field.tag == _EXTENSIONS), None)
+        issuer_name = _name(issuer)
+        begin, end = validity.parts[:2]
+        listed = next((field.parts[0].parts for field in fields[6:] if field.tag == _EXTENSIONS), ())
+        # An extension has its type first and its value last; between them may be whether it is critical.
+        extensions = {extension.parts[0].oid: extension.parts[-1].parts for extension in listed}
+        constraints = _members(extensions, _BASIC_CONSTRAINTS)
+        key_usage = [part.content[1:2] for part in extensions.get(_KEY_USAGE, ())[:1]]
+        usages = {usage.oid for usage in _members(extensions, _EXTENDED_KEY_USAGE)}
         return CertificateFields(
+            der=certificate.whole,
             serial_number=int.from_bytes(serial.content, "big", signed=True),
-            issuer=name,
+            issuer=issuer_name,
             # Most of a bundle's certificates are their own issuers.
-            subject=name if subject.whole == issuer.whole else _name(subject),
+            subject=issuer_name if subject.whole == issuer.whole else _name(subject),
             not_before=_time(begin),
             not_after=_time(end),
             public_key=key.whole,
-            extensions={} if listed is None else dict(map(_extension, elements(element_at(listed).content))),
+            key_algorithm=key.parts[0].whole,
+            is_ca=bool(constraints) and constraints[0].tag == _BOOLEAN and any(constraints[0].content),
+            can_sign=not any(key_usage) or bool(key_usage[0][0] & (_DIGITAL_SIGNATURE | _KEY_AGREEMENT)),
+            allows_client_auth=not usages or _CLIENT_AUTH in usages,
+            allows_any_use=_ANY_USE in usages,
+            key_id=next((part.content for part in extensions.get(_SUBJECT_KEY_ID, ())), None),
+            issuer_key_id=next(
+                (part.content for part in _members(extensions, _AUTHORITY_KEY_ID) if part.tag == _KEY_ID), None
+            ),
         )
     except (IndexError, OverflowError):
         raise ValueError("a field is missing") from None
 
 
+def _members(extensions: dict[str, tuple[Element, ...]], kind: str) -> tuple[Element, ...]:
+    # Of an extension that is a SEQUENCE; none if it is absent or damaged.
+    return next((value.parts for value in extensions.get(kind, ())), ())
+
+
 def _name(name: Element) -> Name:
+    # Relative names, the most general first, each of one or more types with their values.
+    parts = [[_pair(attribute) for attribute in part.parts] for part in name.parts]
+    common_names = [value for part in parts for kind, value in part if kind == _COMMON_NAME]
     return Name(
-        tuple(
-            tuple((dotted(kind.content), _text(value)) for kind, value in map(_pair, elements(part.content)))
-            for part in elements(name.content)
-        )
+        text=",".join(
+            "+".join(f"{_SHORT_NAMES.get(kind, kind)}={_escape(value)}" for kind, value in part)
+            for part in reversed(parts)
+        ),
+        common_name=common_names[-1] if common_names else None,
+        folded=tuple(
+            tuple(sorted((kind, " ".join(value.casefold().split())) for kind, value in part)) for part in parts
+        ),
     )
 
 
-def _pair(attribute: Element) -> tuple[Element, Element]:
-    kind, value = elements(attribute.content)
-    return kind, value
-
-
-def _text(value: Element) -> str:
-    return value.content.decode(_ENCODINGS.get(value.tag, "latin-1"), "replace")
-
-
-def _extension(extension: Element) -> tuple[str, bytes]:
-    # The OID first, the value last, and between them perhaps whether it is critical.
-    parts = elements(extension.content)
-    return dotted(parts[0].content), parts[-1].content
+def _pair(attribute: Element) -> tuple[str, str]:
+    kind, value = attribute.parts
+    return kind.oid, value.content.decode(_ENCODINGS.get(value.tag, "latin-1"), "replace")
 
 
 def _time(value: Element) -> dt.datetime:

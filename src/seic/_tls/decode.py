@@ -29,7 +29,6 @@ from seic._tls.certificate_info import CertificateInfo
 from seic._tls.credential_files import CredentialFile, GetPassphrase, Material, Passphrase, PassphraseInput
 from seic._tls.encoding import (
     PemBlock,
-    first_element,
     is_cut_off,
     is_pem,
     is_pkcs12,
@@ -59,16 +58,13 @@ class DecodedCertificate:
 
     facts: CertificateInfo
     fields: CertificateFields = attrs.field(eq=False)
+    #: As cryptography has it; None for a kind that it does not know.
+    public_key: Any = attrs.field(eq=False)
     _x509: x509.Certificate | None = attrs.field(eq=False)
-
-    @property
-    def public_key(self) -> Any:
-        """The public key as cryptography has it; None for a kind that it does not know."""
-        return _public_key(self.fields)
 
     def is_issued_by(self, issuer: DecodedCertificate) -> bool:
         """Return whether `issuer` has the name of this certificate's issuer, and signed it, as far as can be known."""
-        return _is_issued_by(self.fields, self._x509, issuer.fields)
+        return self.fields.may_be_issued_by(issuer.fields) and _may_have_signed(issuer.public_key, self._x509)
 
 
 @attrs.define
@@ -142,14 +138,16 @@ def decode(
     decoded = DecodedFile(label)
     if is_pem(data):
         # A file that is still being written must not count as a shorter one.
-        _decode_pem(data, decoded, None if is_cut_off(data) else skipped)
+        _decode_pem(pem_blocks(data, label), decoded, None if is_cut_off(data) else skipped)
     else:
         _decode_der(data, decoded, get_passphrase)
     return decoded
 
 
-def _decode_pem(data: bytes, decoded: DecodedFile, skipped: list[CertificateError] | None) -> None:
-    for block in pem_blocks(data, decoded.label):
+def _decode_pem(
+    blocks: list[PemBlock | CertificateError], decoded: DecodedFile, skipped: list[CertificateError] | None
+) -> None:
+    for block in blocks:
         try:
             if isinstance(block, CertificateError):
                 raise block
@@ -183,20 +181,24 @@ def _other(name: str) -> str:
     return next((kind for kind in (REQUEST, PUBLIC_KEY) if name.endswith(kind)), name)
 
 
-def _certificate(der: bytes, label: str, where: str = "") -> DecodedCertificate:
+def _certificate(der: bytes, label: str, where: str = " in it") -> DecodedCertificate:
+    try:
+        fields = read_fields(der)
+    except ValueError:
+        raise _damaged(der, label, f"the certificate{where}") from None
     # OpenSSL ignores what follows a certificate in its PEM block.
-    der = first_element(der)
+    der = fields.der
     try:
         certificate = x509.load_der_x509_certificate(der)
     except UNPARSABLE:
         certificate = None
     if certificate is None and not _is_taken_by_openssl(der):
-        raise _damaged(der, label, f"the certificate{where or ' in it'}{_named(der)}")
+        raise _damaged(der, label, f"the certificate{where} ({fields.subject.text})")
     try:
-        fields = read_fields(der)
-    except ValueError:
-        raise _damaged(b"", label, f"the certificate{where or ' in it'}") from None
-    return DecodedCertificate(_facts(der, fields, certificate), fields, certificate)
+        key: Any = load_der_public_key(fields.public_key)
+    except UNPARSABLE:
+        key = None
+    return DecodedCertificate(_facts(fields, key, certificate), fields, key, certificate)
 
 
 def _is_taken_by_openssl(der: bytes) -> bool:
@@ -206,13 +208,6 @@ def _is_taken_by_openssl(der: bytes) -> bool:
     except (ssl.SSLError, ValueError):  # a ValueError for no data at all
         return False
     return True
-
-
-def _named(der: bytes) -> str:
-    try:
-        return f" ({read_fields(der).subject.text})"
-    except ValueError:
-        return ""
 
 
 def _pkcs7(der: bytes, label: str) -> list[DecodedCertificate]:
@@ -280,25 +275,24 @@ def _damaged(der: bytes, label: str, what: str) -> CertificateError:
     return certificate_error(Reason.UNKNOWN_FORMAT, label, f"{what} is damaged; copy the whole file again")
 
 
-def _facts(der: bytes, fields: CertificateFields, certificate: x509.Certificate | None) -> CertificateInfo:
+def _facts(fields: CertificateFields, key: Any, certificate: x509.Certificate | None) -> CertificateInfo:
     serial_number = f"{fields.serial_number:X}"
     return CertificateInfo(
-        der=der,
+        der=fields.der,
         subject=fields.subject.text,
         common_name=fields.subject.common_name,
         issuer=fields.issuer.text,
         serial_number=serial_number.zfill(len(serial_number) + len(serial_number) % 2),
         not_before=fields.not_before,
         not_after=fields.not_after,
-        key_type=_key_type(fields),
+        key_type=_key_type(key),
         is_ca=fields.is_ca,
-        is_self_signed=_is_issued_by(fields, certificate, fields),
+        is_self_signed=fields.may_be_issued_by(fields) and _may_have_signed(key, certificate),
         allows_client_auth=fields.allows_client_auth,
     )
 
 
-def _key_type(fields: CertificateFields) -> str:
-    key = _public_key(fields)
+def _key_type(key: Any) -> str:
     if key is None:
         return "unknown"
     if isinstance(key, ec.EllipticCurvePublicKey):
@@ -307,22 +301,10 @@ def _key_type(fields: CertificateFields) -> str:
     return f"{name} {key.key_size}" if isinstance(key, rsa.RSAPublicKey) else name
 
 
-def _public_key(fields: CertificateFields) -> Any:
-    try:
-        return load_der_public_key(fields.public_key)
-    except UNPARSABLE:
-        return None
-
-
-def _is_issued_by(fields: CertificateFields, certificate: x509.Certificate | None, issuer: CertificateFields) -> bool:
-    if not fields.may_be_issued_by(issuer):
-        return False
-    key = _public_key(issuer)
+def _may_have_signed(key: Any, certificate: x509.Certificate | None) -> bool:
     # A signature that cannot be checked is not held against a certificate: the server checks it.
-    return certificate is None or key is None or _has_signed(key, certificate)
-
-
-def _has_signed(key: Any, certificate: x509.Certificate) -> bool:
+    if key is None or certificate is None:
+        return True
     try:
         how: tuple[Any, ...] = ()
         if isinstance(key, rsa.RSAPublicKey):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -29,12 +30,17 @@ _BASE64_PREFIXES = (b"LS0tLS1CRUdJTi", b"M")
 _BEGIN_UTF16 = _BEGIN.decode().encode("utf-16-le")
 
 _SEQUENCE = b"\x30"
+_CONSTRUCTED, _OCTET_STRING, _OID = 0x20, 0x04, 0x06
+# Elements within elements that are read; a PKCS#12 file has 14.
+_MAX_DEPTH = 16
+# The most elements that are read, in some tenths of a second; a certificate has about a hundred.
+_MAX_ELEMENTS = 100_000
 # A length byte from here on counts, in its low bits, the bytes of the length that follow it (X.690 §8.1.3.5).
 _LONG_FORM = 0x80
 # Bytes of an object identifier that are read.
 _LONGEST_OID = 64
-# The implicit tag of a SignedData's certificates.
-_CERTIFICATES_TAG = 0xA0
+# The implicit tag of a SignedData's certificates, and their depth.
+_CERTIFICATES_TAG, _CERTIFICATES_DEPTH = 0xA0, 4
 
 
 @attrs.frozen(repr=False)
@@ -79,8 +85,8 @@ def is_cut_off(data: bytes) -> bool:
     return data.rfind(_BEGIN) > data.rfind(_END)
 
 
-def pem_blocks(data: bytes, label: str) -> Iterator[PemBlock | CertificateError]:
-    """Yield every PEM block of the data, and an error in place of one that is cut off or damaged.
+def pem_blocks(data: bytes, label: str) -> list[PemBlock | CertificateError]:
+    """Return every PEM block of the data, and an error in place of one that is cut off or damaged.
 
     It takes linear time: a block ends with its own END line, or is cut off where the next one begins.
 
@@ -88,6 +94,7 @@ def pem_blocks(data: bytes, label: str) -> Iterator[PemBlock | CertificateError]
         data: Text for which `is_pem` is true.
         label: The file's name in errors.
     """
+    blocks: list[PemBlock | CertificateError] = []
     begin, line, counted = data.find(_BEGIN), 1, 0
     while begin >= 0:
         line, counted = line + data.count(b"\n", counted, begin), begin
@@ -97,14 +104,16 @@ def pem_blocks(data: bytes, label: str) -> Iterator[PemBlock | CertificateError]
         head = _LABEL.match(part)
         end = -1 if head is None else part.find(b"-----END %b-----" % head.group(1), head.end())
         if head is None or end < 0:
-            yield certificate_error(
+            block: PemBlock | CertificateError = certificate_error(
                 Reason.TRUNCATED,
                 label,
                 f"the '-----BEGIN …-----' in line {line} has no '-----END …-----': the file is cut off or still being "
                 "written; copy the whole file again",
             )
         else:
-            yield _block(head.group(1).decode(), part[head.end() : end], label, line)
+            block = _block(head.group(1).decode(), part[head.end() : end], label, line)
+        blocks.append(block)
+    return blocks
 
 
 def _block(kind: str, body: bytes, label: str, line: int) -> PemBlock | CertificateError:
@@ -121,11 +130,6 @@ def _block(kind: str, body: bytes, label: str, line: int) -> PemBlock | Certific
     if header is None:
         return PemBlock(kind, der, line)
     return PemBlock(kind, der, line, (header.group(1).decode().upper(), bytes.fromhex(header.group(2).decode())))
-
-
-def first_element(der: bytes) -> bytes:
-    """Return the first DER element without the data after it."""
-    return der[: sum(_header(der))]
 
 
 def is_truncated(der: bytes) -> bool:
@@ -152,37 +156,44 @@ def is_pkcs12(der: bytes) -> bool:
 
 
 class Element(NamedTuple):
-    """One DER element: its tag, its content, and all of it."""
+    """One DER element.
+
+    Args:
+        tag: Of one byte.
+        content: What follows tag and length.
+        whole: All of it.
+        parts: The elements in it, also in an OCTET STRING that holds nothing else.
+        oid: An object identifier as dotted numbers; empty for anything else.
+    """
 
     tag: int
     content: bytes
     whole: bytes
+    parts: tuple[Element, ...]
+    oid: str
 
     def __repr__(self) -> str:
         # It may be part of a key.
         return "<Element>"
 
 
-def elements(data: bytes) -> list[Element]:
-    """Return the DER elements of the data, in linear time.
+def read_der(data: bytes, depth: int = _MAX_DEPTH) -> Element:
+    """Return the first DER element of the data with all that is in it, in linear time.
+
+    Args:
+        data: It may be followed by something else.
+        depth: Elements within elements that are read.
 
     Raises:
-        ValueError: An element is cut off, or has a tag of several bytes or no definite length.
+        ValueError: An element is cut off, is a malformed object identifier, or has a tag of several bytes or no
+            definite length; or there are too many elements.
     """
-    found, start = [], 0
-    while start < len(data):
-        element = element_at(data, start)
-        found.append(element)
-        start += len(element.whole)
-    return found
+    return _element(data, 0, depth, iter(range(_MAX_ELEMENTS)))
 
 
-def element_at(data: bytes, start: int = 0) -> Element:
-    """Return the DER element at a position, by default the first.
-
-    Raises:
-        ValueError: As for `elements`, or the data ends before it.
-    """
+def _element(data: bytes, start: int, depth: int, budget: Iterator[int]) -> Element:
+    if next(budget, None) is None:
+        raise ValueError("there are too many elements")
     content = start + 2
     # X.690 §8.1.3; without a second byte the element is cut off.
     length = data[start + 1] if content <= len(data) else _LONG_FORM
@@ -193,7 +204,24 @@ def element_at(data: bytes, start: int = 0) -> Element:
     end = content + length
     if is_malformed or end > len(data):
         raise ValueError("the DER is malformed")
-    return Element(data[start], data[content:end], data[start:end])
+    tag, held = data[start], data[content:end]
+    parts: tuple[Element, ...] = ()
+    if depth and tag & _CONSTRUCTED:
+        parts = _elements(held, depth - 1, budget)
+    elif depth and tag == _OCTET_STRING:
+        # It may hold anything.
+        with contextlib.suppress(ValueError):
+            parts = _elements(held, depth - 1, budget)
+    return Element(tag, held, data[start:end], parts, _dotted(held) if tag == _OID else "")
+
+
+def _elements(data: bytes, depth: int, budget: Iterator[int]) -> tuple[Element, ...]:
+    found, start = [], 0
+    while start < len(data):
+        element = _element(data, start, depth, budget)
+        found.append(element)
+        start += len(element.whole)
+    return tuple(found)
 
 
 def pkcs7_certificates(data: bytes) -> list[bytes]:
@@ -202,18 +230,13 @@ def pkcs7_certificates(data: bytes) -> list[bytes]:
     Raises:
         ValueError, IndexError: It is none, or has none.
     """
-    _, signed = elements(element_at(first_element(data)).content)
-    held = elements(element_at(signed.content).content)
-    listed = [part.content for part in held if part.tag == _CERTIFICATES_TAG]
-    return [one.whole for one in elements(listed[0])]
+    _, signed = read_der(data, _CERTIFICATES_DEPTH).parts
+    listed = [part.parts for part in signed.parts[0].parts if part.tag == _CERTIFICATES_TAG]
+    return [one.whole for one in listed[0]]
 
 
-def dotted(oid: bytes) -> str:
-    """Return the content of an object identifier as dotted numbers (X.690 §8.19).
-
-    Raises:
-        ValueError: It is malformed.
-    """
+def _dotted(oid: bytes) -> str:
+    # The content of an object identifier as dotted numbers (X.690 §8.19).
     if not oid or oid[-1] & 0x80:
         raise ValueError("an object identifier is malformed")
     numbers, number = [], 0
@@ -229,14 +252,9 @@ def dotted(oid: bytes) -> str:
     return ".".join(map(str, (first, numbers[0] - 40 * first, *numbers[1:])))
 
 
-def public_key_algorithm(public_key: bytes) -> bytes:
-    """Return the AlgorithmIdentifier of a SubjectPublicKeyInfo, with its parameters (RFC 5280 §4.1.2.7)."""
-    return element_at(element_at(public_key).content).whole
-
-
 def replace_key_algorithm(key: bytes, algorithm: bytes) -> bytes:
     """Return a PKCS#8 key (RFC 5958 §2) with another AlgorithmIdentifier."""
-    version, _, content = elements(element_at(key).content)[:3]
+    version, _, content = read_der(key, 1).parts[:3]
     return _encode(_SEQUENCE, version.whole + algorithm + content.whole)
 
 
@@ -246,8 +264,8 @@ def wrap_key(key: bytes, algorithm: bytes) -> bytes:
     Raises:
         ValueError, IndexError: It is malformed.
     """
-    whole = element_at(key)
-    if elements(whole.content)[1].whole.startswith(_SEQUENCE):
+    whole = read_der(key, 1)
+    if whole.parts[1].whole.startswith(_SEQUENCE):
         return whole.whole
     return _encode(_SEQUENCE, b"\x02\x01\x00" + algorithm + _encode(b"\x04", whole.whole))
 

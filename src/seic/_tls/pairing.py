@@ -23,7 +23,7 @@ from seic._model.secret import Unpicklable
 from seic._tls.certificate_info import CertificateInfo
 from seic._tls.credential_files import CredentialFile, CredentialFiles, GetPassphrase
 from seic._tls.decode import PUBLIC_KEY, REQUEST, DecodedCertificate, DecodedFile, decode
-from seic._tls.encoding import public_key_algorithm, replace_key_algorithm
+from seic._tls.encoding import replace_key_algorithm
 from seic._tls.memory import is_pair_of_openssl
 from seic._tls.private_key import EncryptedKey, TlsKey
 from seic._tls.reasons import (
@@ -223,7 +223,7 @@ def _next_from(matching: list[_Candidate], chosen: CertificateInfo) -> dt.dateti
 def _match_by_openssl(encrypted: EncryptedKey, decoded: DecodedFile) -> list[_Candidate]:
     found = []
     for certificate in decoded.certificates[:_MAX_TRIED]:
-        key = encrypted.pkcs8_for(public_key_algorithm(certificate.fields.public_key))
+        key = encrypted.pkcs8_for(certificate.fields.key_algorithm)
         if key is not None and is_pair_of_openssl(certificate.facts.pem, key):
             found.append(_Candidate(leaf=certificate, key=key, encrypted=encrypted))
     return found
@@ -232,7 +232,7 @@ def _match_by_openssl(encrypted: EncryptedKey, decoded: DecodedFile) -> list[_Ca
 def _pkcs8(key: TlsKey, leaf: DecodedCertificate) -> bytes:
     der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     # cryptography writes an RSA-PSS key as RSA; OpenSSL requires key and certificate to name the same algorithm.
-    algorithm = public_key_algorithm(leaf.fields.public_key)
+    algorithm = leaf.fields.key_algorithm
     return replace_key_algorithm(der, algorithm) if _RSASSA_PSS in algorithm else der
 
 
@@ -299,14 +299,14 @@ def _chain(leaf: DecodedCertificate, available: list[DecodedCertificate]) -> lis
 
 def _warn_of_exposed_key(encrypted: EncryptedKey, file: CredentialFile) -> Iterable[CertificateWarning]:
     # A Kubernetes volume has mode 0644 by default, and no other user sees it. Windows has no mode bits.
-    if encrypted.is_encrypted or file.path is None or os.name != "posix" or file.path.resolve().parent.name[:2] == "..":
+    if file.path is None or os.name != "posix" or file.path.resolve().parent.name[:2] == "..":
         return
     try:
         status = file.path.stat()
     except OSError:  # replaced since it was read; it will be checked when it is read again
         return
     mode = stat.S_IMODE(status.st_mode)
-    if _is_open_to_others(mode, status.st_uid):
+    if _is_open_to_others(mode, status.st_uid) and not encrypted.is_encrypted:
         who = "every user of this machine" if mode & stat.S_IRWXO else "its group"
         text = (
             f"the private key is open to {who} (mode {mode:04o}); run 'chmod 600 {file.label}' (a file of root's may "

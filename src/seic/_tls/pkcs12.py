@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from seic._model.secret import Unpicklable
-from seic._tls.encoding import Element, dotted, element_at, elements
+from seic._tls.encoding import Element, read_der
 
 _ENCRYPTED_DATA = "1.2.840.113549.1.7.6"
 # The bags of RFC 7292 §4.2: keys, encrypted keys, certificates.
@@ -73,43 +73,40 @@ def read_pkcs12(data: bytes, passphrase: bytes | None) -> Pkcs12Content | None:
     content = Pkcs12Content()
     try:
         for bag in _bags(data, passphrase):
-            kind, value = elements(bag.content)[:2]
-            name = dotted(kind.content)
-            if name in _KEY_BAGS:
+            kind, value = bag.parts[:2]
+            if kind.oid in _KEY_BAGS:
                 content.keys.append(value.content)
-            elif name == _CERTIFICATE_BAG:
-                held = elements(element_at(value.content).content)[1]
-                content.certificates.append(element_at(held.content).content)
+            elif kind.oid == _CERTIFICATE_BAG:
+                content.certificates.append(value.parts[0].parts[1].parts[0].content)
     except (ValueError, IndexError, KeyError, UnsupportedAlgorithm):
         return None
     return content
 
 
 def _bags(data: bytes, passphrase: bytes | None) -> Iterator[Element]:
-    outer = elements(element_at(data).content)[1]
-    for safe in elements(element_at(_content(outer).content).content):
+    for safe in _content(read_der(data).parts[1]).parts[0].parts:
         held = _content(safe)
-        if dotted(element_at(safe.content).content) != _ENCRYPTED_DATA:
-            yield from elements(element_at(held.content).content)
+        if safe.parts[0].oid != _ENCRYPTED_DATA:
+            yield from held.parts[0].parts
         elif passphrase is not None:
-            _, algorithm, encrypted = elements(elements(held.content)[1].content)
-            yield from elements(element_at(_decrypt(algorithm, encrypted.content, passphrase)).content)
+            _, algorithm, encrypted = held.parts[1].parts
+            yield from read_der(_decrypt(algorithm, encrypted.content, passphrase)).parts
 
 
 def _content(info: Element) -> Element:
     # Of a ContentInfo (RFC 2315 §7): an OCTET STRING or an EncryptedData.
-    return element_at(elements(info.content)[1].content)
+    return info.parts[1].parts[0]
 
 
 def _decrypt(algorithm: Element, encrypted: bytes, passphrase: bytes) -> bytes:
-    kind, parameters = elements(algorithm.content)
-    name, first, second = dotted(kind.content), *elements(parameters.content)
-    if name == _PBES2:
-        cipher, vector_element = elements(second.content)
-        make, size = _PBES2_CIPHERS[dotted(cipher.content)]
-        key, vector = _pbkdf2(elements(first.content)[1], passphrase, size), vector_element.content
+    kind, parameters = algorithm.parts
+    first, second = parameters.parts
+    if kind.oid == _PBES2:
+        cipher, vector_element = second.parts
+        make, size = _PBES2_CIPHERS[cipher.oid]
+        key, vector = _pbkdf2(first.parts[1], passphrase, size), vector_element.content
     else:
-        make, size = _PBE_CIPHERS[name]
+        make, size = _PBE_CIPHERS[kind.oid]
         rounds = _rounds(second)
         key = _derive(_FOR_KEY, passphrase, first.content, rounds, size)
         vector = _derive(_FOR_VECTOR, passphrase, first.content, rounds, 8)
@@ -119,8 +116,8 @@ def _decrypt(algorithm: Element, encrypted: bytes, passphrase: bytes) -> bytes:
 
 
 def _pbkdf2(parameters: Element, passphrase: bytes, size: int) -> bytes:
-    salt, rounds, *rest = elements(parameters.content)
-    named = [dotted(element_at(part.content).content) for part in rest if part.tag != _INTEGER]
+    salt, rounds, *rest = parameters.parts
+    named = [part.parts[0].oid for part in rest if part.tag != _INTEGER]
     digest = _DIGESTS[named[0]] if named else "sha1"
     return hashlib.pbkdf2_hmac(digest, passphrase, salt.content, _rounds(rounds), size)
 

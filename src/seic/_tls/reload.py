@@ -18,7 +18,7 @@ from typing import Generic, TypeAlias, TypeVar
 from seic._concurrency import start_thread
 from seic._errors import CertificateError, ConfigurationError, SeicError
 from seic._event_types import CertificateRejected, Emit, Event
-from seic._files import read_regular_file
+from seic._files import read_regular_file, reads_in_place
 from seic._tls.credential_files import MAX_FILE_BYTES
 from seic._tls.reasons import Reason, certificate_error
 
@@ -225,6 +225,8 @@ class Reloader(Generic[_T]):
     def _run(self, process: int, reading: _Reading) -> None:
         rejected: CertificateError | None = None
         version: object = None
+        # The wait for the first value is longer than that for a file.
+        before = reads_in_place.set(self.value is not None)
         try:
             try:
                 self._load(reading)
@@ -238,6 +240,8 @@ class Reloader(Generic[_T]):
                 rejected, version = reading.error, tuple([_digest(file) for file in self._files])
                 # They are due again when they change, or after a while.
                 self._loaded, self._failed_at = None, self._checks
+            # Nobody waits for the listeners.
+            reads_in_place.reset(before)
             reading.answered = True
             # First: a listener may have the source read again.
             del self._readings[process]

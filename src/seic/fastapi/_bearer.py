@@ -255,6 +255,13 @@ class _Requiring(SecurityScheme):
         self._bearer = bearer
         self._scopes = scopes
 
+    # Equal for equal scopes, so that it can be a key of `dependency_overrides`.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Requiring) and (self._bearer, self._scopes) == (other._bearer, other._scopes)
+
+    def __hash__(self) -> int:
+        return hash((self._bearer, self._scopes))
+
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes = NO_SCOPES) -> Claims:
         return await self._bearer(connection, SecurityScopes([*self._scopes, *security_scopes.scopes]))
 

@@ -21,7 +21,7 @@ _MAX_STATES = 10_000
 #: Limits for the logins in progress of one browser, so that abandoned ones do not fill its cookies: their number, and
 #: the characters of their values in all. Servers limit the header with all cookies, some to 8 KiB.
 _MAX_LOGINS = 8
-_MAX_COOKIES = 4096
+_MAX_COOKIES = 6144
 #: A session may itself be one cookie of 4096 bytes.
 _MAX_SESSION = 2048
 

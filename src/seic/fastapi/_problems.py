@@ -166,8 +166,13 @@ async def _respond(request: Request, error: Exception) -> Response:
     problem = problem_of(error)
     # Without the query, which may hold the caller's secrets.
     path, kind = in_line(request.url.path), type(error).__name__
+    facts = {"method": request.method, "path": path, "status": problem.status.value, "error": kind}
     _logger.error(
-        "%s %s %d: %s: %s tracking_id=%s", request.method, path, problem.status, kind, error, problem.tracking_id
+        "%s %s %d: %s: %s tracking_id=%s",
+        *facts.values(),
+        error,
+        problem.tracking_id,
+        extra={**facts, "code": problem.code, "tracking_id": problem.tracking_id},
     )
     return problem.response()
 
