@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import attrs
 
+from seic import Reason
 from seic.fastapi._health import CertificateHealth, ClientHealth, Health, LastError
 
 _REFUSED = 401, 403
+_OUR_CERTIFICATE = (
+    Reason.REVOKED,
+    Reason.UNKNOWN_TO_SERVER,
+    Reason.DEMANDED,
+    Reason.AFTER_HANDSHAKE,
+    Reason.REFUSED,
+)
 _NOT_THERE = 404, 405
 _CLIENT = (
     "the credentials of the client",
@@ -68,6 +76,12 @@ def _token_trouble(health: Health, error: LastError, consequence: str) -> Troubl
         else:
             what, remedy = _OTHER_REFUSAL
         return Trouble(health, f"The provider refuses {what}{error.facts}.{consequence}", remedy, error)
+    if error.reason in _OUR_CERTIFICATE:
+        cause = f"The server refuses the client certificate{error.facts}.{consequence}"
+        return Trouble(health, cause, "Check the certificate, and its registration at the provider.", error)
+    if error.reason is not None and error.reason.startswith("server-"):
+        cause = f"The certificate of the token endpoint is not accepted{error.facts}.{consequence}"
+        return Trouble(health, cause, "Check the CA (SEIC_CA) and the host; the log has the details.", error)
     if error.status in _NOT_THERE:
         problem, remedy = "was not found", "Check the token URL (SEIC_TOKEN_URL)."
     elif error.status is None:
