@@ -287,8 +287,8 @@ class ClientCertificate(Unpicklable):
     def __repr__(self) -> str:
         return (
             f"<ClientCertificate {printable(self.subject)}, issuer {printable(self.issuer)}, "
-            f"serial {self.serial_number}, {self.key_type}, valid {self.not_before:%Y-%m-%d} to {self.not_after:%Y-%m-%d}, sha256 {self.thumbprint[:16]}…, "
-            f"from {self.path}, key {HIDDEN}>"
+            f"serial {self.serial_number}, {self.key_type}, valid {self.not_before:%Y-%m-%d} to "
+            f"{self.not_after:%Y-%m-%d}, sha256 {self.thumbprint[:16]}…, from {self.path}, key {HIDDEN}>"
         )
 
 
