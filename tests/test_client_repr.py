@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import pytest
 
 import seic
+from seic.sandbox import CertificateAuthority
 from tests._support.clocks import FakeClock
 from tests._support.fakes.gateway import FakeGateway
 from tests._support.identities import certificate
@@ -69,3 +70,16 @@ def test_the_repr_has_no_secret(kind: Any, gateway: FakeGateway, clock: FakeCloc
 
     for secret in (token.access_token, "AppSecret-1", "password-1"):
         assert secret not in repr(client) + repr(client.auth) + client.auth.describe()
+
+
+@_KINDS
+def test_control_characters_of_a_common_name_are_escaped(kind: Any, gateway: FakeGateway, clock: FakeClock) -> None:
+    """A repr is printed to terminals and logs."""
+    made = CertificateAuthority("CA").issue("svc\n\x1b[31muser")
+    leaf = seic.ClientCertificate.load(made.cert_pem, key=made.key_pem)
+    client = _client(kind, gateway.config(certificate=leaf), gateway, clock)
+
+    assert repr(client).isprintable()
+    assert r"certificate CN=svc\n\x1b[31muser, " in repr(client)
+    assert repr(leaf).isprintable()
+    assert repr(leaf.leaf).isprintable()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
-from seic import SEI_GATEWAY, ClientCredentials, Config, ConfigurationError, Hosts
+from seic import SEI_GATEWAY, ClientCertificate, ClientCredentials, Config, ConfigurationError, Hosts
 from tests._support.configs import CA_FILE, PASSWORD, SECRET, make
 from tests._support.identities import authority, certificate, issued
 from tests._support.reports import report
@@ -128,3 +129,66 @@ def test_a_store_key_distinguishes_identities() -> None:
     }) == 7  # fmt: skip
     assert key == make(client_secret="renewed", ca=CA_FILE, token_timeout=1).store_key(None)
     assert key == make(grant=ClientCredentials(username="svc-user", password="renewed")).store_key(None)
+
+
+# Files, by their absolute path
+
+
+def test_a_relative_ca_is_the_file_of_its_creation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy in another working directory keeps the file, and a new configuration with another file is not equal."""
+    home, other = tmp_path / "home", tmp_path / "other"
+    for folder in (home, other):
+        folder.mkdir()
+        (folder / "ca.pem").write_bytes(authority().cert_pem)
+    monkeypatch.chdir(home)
+    config = make(ca="ca.pem")
+    monkeypatch.chdir(other)
+
+    assert config.ca == str(home / "ca.pem")
+    assert attrs.evolve(config, token_timeout=5).ca == config.ca
+    assert make(ca=str(home / "ca.pem")) == config
+    assert make(ca="ca.pem") != config
+
+
+def test_a_ca_in_the_home_directory_is_the_file_of_its_creation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later change of `HOME` has no effect."""
+    (tmp_path / "ca.pem").write_bytes(authority().cert_pem)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = make(ca="~/ca.pem")
+    monkeypatch.setenv("HOME", "/nowhere")
+
+    assert attrs.evolve(config).ca == str(tmp_path / "ca.pem")
+
+
+def test_a_certificate_of_other_files_is_another_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same content may be rotated separately, so equal configurations follow the same files."""
+    made = []
+    for name in ("a", "b", "a"):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "client.pem").write_bytes(issued().cert_pem + issued().key_pem)
+        monkeypatch.chdir(folder)
+        made.append(make(certificate=ClientCertificate.load("client.pem")))
+    one, other, again = made
+
+    assert one != other
+    assert one == again
+    assert hash(one) == hash(again)
+    assert one.certificate == other.certificate
+
+
+def test_a_callback_that_cannot_be_hashed_is_compared_by_identity() -> None:
+    """The configuration is hashable in any case."""
+
+    class Vault:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self) -> ClientCertificate:
+            return certificate()
+
+    vault = Vault()
+
+    assert {make(certificate=vault): 1}[make(certificate=vault)] == 1
+    assert make(certificate=vault) != make(certificate=Vault())

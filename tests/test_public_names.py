@@ -11,7 +11,7 @@ from types import FunctionType, ModuleType
 import pytest
 
 import seic
-from seic import events
+from seic import events, sandbox
 
 _EXPORTED = [
     pytest.param(module, name, id=f"{module.__name__}.{name}")
@@ -43,6 +43,13 @@ def test_the_annotations_of_a_public_name_can_be_resolved(module: ModuleType, na
     exported = getattr(module, name)
     if hints := typing.get_type_hints(exported):
         assert all(not isinstance(hint, str | typing.ForwardRef) for hint in hints.values())
+
+
+@pytest.mark.parametrize("module", [seic, events, sandbox])
+def test_no_other_function_or_class_is_visible(module: ModuleType) -> None:
+    """What an editor completes is what is supported."""
+    visible = {name for name, value in vars(module).items() if isinstance(value, type | FunctionType)}
+    assert {name for name in visible if not name.startswith("_")} <= set(module.__all__)
 
 
 def test_the_version_is_that_of_the_package() -> None:

@@ -51,7 +51,7 @@ from seic._oauth.client_auth import (
 from seic._oauth.dpop import DPoP
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._options import AsyncClientOptions, ClientOptions, ConfigOptions, DiscoveryOptions, TransportOptions
-from seic._public import publish
+from seic._public import publish as _publish
 from seic._tls.certificate import ClientCertificate
 from seic._tls.certificate_info import CertificateInfo
 from seic._tls.context import create_ssl_context
@@ -151,4 +151,4 @@ __all__ = [
     "__version__",
 ]
 
-publish(__name__, __all__, globals())
+_publish(__name__, __all__, globals())

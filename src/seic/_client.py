@@ -10,7 +10,7 @@ import httpx
 
 from seic._api.retry import Retry, RetryTransport
 from seic._auth import OAuth2Auth
-from seic._config import Config
+from seic._config import Config, differing_setting
 from seic._errors import ConfigurationError
 from seic._listeners import Listener, Listeners
 from seic._model.secret import strip_frames
@@ -102,13 +102,12 @@ def _check_auth(auth: object, config: Config, clock: Clock) -> None:
             "request",
             field="auth",
         )
-    for setting in ("base_url", "client_id", "certificate"):
-        if getattr(auth.config, setting) != getattr(config, setting):
-            raise ConfigurationError(
-                f"auth: its {setting} differs from this client's; two identities never share a token, so create both "
-                "from one Config",
-                field="auth",
-            )
+    if (setting := differing_setting(auth.config, config)) is not None:
+        raise ConfigurationError(
+            f"auth: its {setting} differs from this client's; two identities never share a token, so create both "
+            "from one Config",
+            field="auth",
+        )
     if clock is not SYSTEM_CLOCK:
         raise ConfigurationError(
             "clock: has no effect if auth is set, because the auth has its own; pass it to seic.OAuth2Auth(clock=...)",
@@ -123,7 +122,8 @@ class AsyncClient(_SeicClient, httpx.AsyncClient):
 
     Args:
         config: The configuration.
-        auth: An `OAuth2Auth` of the same identity whose token this client shares; by default the client has its own.
+        auth: An `OAuth2Auth` whose token this client shares; by default the client has its own. Its configuration may
+            differ in the times of refreshes and the route (`proxy`, `local_address`, `trust_env`) only.
         transport: The transport in place of the network, for tests; it carries token requests too, unless `auth` is
             given.
         on_event: A function or coroutine function that is called with each event until the client is closed; see

@@ -54,7 +54,9 @@ def was_cancelled(error: BaseException) -> bool:
     if isinstance(error, GeneratorExit):
         return True
     if (library := current_trio()) is not None:
-        return isinstance(error, library.Cancelled)
+        # A nursery raises several as a group.
+        rest = error.split(library.Cancelled)[1] if isinstance(error, BaseExceptionGroup) else error
+        return rest is None or isinstance(rest, library.Cancelled)
     if not isinstance(error, asyncio.CancelledError):
         return False
     task = asyncio.current_task()
@@ -76,6 +78,12 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def current_loop() -> Any:
+    """Return the running event loop of asyncio, or the token of trio's run; each is a key of its own."""
+    library = current_trio()
+    return asyncio.get_running_loop() if library is None else library.lowlevel.current_trio_token()
 
 
 # --- locks ----------------------------------------------------------------------------------------------------------
@@ -146,7 +154,7 @@ class SharedFuture(concurrent.futures.Future[_T]):
 
     def _gate_here(self) -> Any:
         library = current_trio()
-        here: Any = asyncio.get_running_loop() if library is None else library.lowlevel.current_trio_token()
+        here = current_loop()
         gate: Any = self._gates.get(here)
         if gate is None:
             gate = self._gates[here] = _WaiterQueue(here) if library is None else library.Event()

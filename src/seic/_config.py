@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, Unpack
 import attrs
 import httpx
 
-from seic._errors import ConfigurationError
+from seic._errors import CertificateError, ConfigurationError
 from seic._model.grant_parameters import Grant
 from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts, Origin
@@ -27,7 +27,7 @@ from seic._oauth.dpop import DPoP
 from seic._oauth.messages import build_token_request
 from seic._options import ConfigOptions
 from seic._settings import read_environment, read_file
-from seic._tls.context import CertificateSource, check_source
+from seic._tls.context import CertificateSource, check_source, source_key
 from seic._tls.credential_files import CredentialFile
 from seic._tls.trust import read_trust_store
 from seic._tokens.refresh_policy import Margin, RefreshPolicy
@@ -93,6 +93,17 @@ def _gives_certificate(_config: Config, _attribute: attrs.Attribute[Any], value:
     check_source(value)
 
 
+def _absolute(ca: CA) -> CA:
+    # Here, so that a copy made in another working directory keeps the file.
+    if not ca or not isinstance(ca, str | os.PathLike):
+        return ca
+    try:
+        path = CredentialFile.of(ca, "CA").path
+    except CertificateError:  # it is raised again when the file is read, and names the setting there
+        return ca
+    return ca if path is None or str(path) == os.fspath(ca) else str(path)
+
+
 def _ca_repr(ca: CA) -> str:
     if isinstance(ca, bytes):
         return f"<{len(ca)} bytes>"
@@ -119,6 +130,7 @@ class Config(Unpicklable):
             mutual-TLS host. A certificate from files is reloaded when they change.
         dpop: The key that tokens are bound to (RFC 9449), if the provider and its APIs support it.
         ca: The trusted authorities: None for the system's, a path, or PEM bytes. A file is reloaded when it changes.
+            The attribute is the absolute path: the working directory counts at the time of creation.
         store: Keeps tokens beyond the life of a client; None for no store.
         advisory_refresh: The time before expiry at which a token is refreshed in the background: seconds, or a share of
             its lifetime; by default `"20%"`.
@@ -144,9 +156,14 @@ class Config(Unpicklable):
     grant: Grant = attrs.field(
         validator=_offers("check", "fields", wanted="a grant such as seic.ClientCredentials(...)")
     )
-    certificate: CertificateSource | None = attrs.field(default=None, validator=_gives_certificate)
+    certificate: CertificateSource | None = attrs.field(default=None, eq=source_key, validator=_gives_certificate)
     dpop: DPoP | None = attrs.field(default=None, validator=_is(DPoP, wanted="seic.DPoP()"))
-    ca: CA = attrs.field(default=None, repr=_ca_repr, validator=_is(str, os.PathLike, bytes, wanted="a path or PEM"))
+    ca: CA = attrs.field(
+        default=None,
+        converter=_absolute,
+        repr=_ca_repr,
+        validator=_is(str, os.PathLike, bytes, wanted="a path or PEM"),
+    )
     store: TokenStore | None = attrs.field(
         default=None, validator=_offers("load", "save", "delete", wanted="a store such as seic.MemoryStore()")
     )
@@ -178,7 +195,7 @@ class Config(Unpicklable):
                 "store distinguishes tokens",
                 field="grant.subject",
             )
-        _ = refresh_policy_of(self), self.origin, self.token_url, network_of(self), self.trust_source
+        _ = refresh_policy_of(self), self.origin, self.token_url, network_of(self)
         certificate = None if callable(self.certificate) else self.certificate
         if self.strict_common_name and certificate is not None and self.account is not None:
             certificate.check_common_name(self.account, strict=True)
@@ -279,12 +296,6 @@ class Config(Unpicklable):
         return getattr(self.grant, "username", None) if self.provider.common_name_is_username else None
 
     @functools.cached_property
-    def trust_source(self) -> CA:
-        """The source of `ca`; a relative path is joined to the working directory at the time of creation."""
-        file = None if self.ca is None else CredentialFile.of(self.ca, "CA")
-        return self.ca if file is None or file.base is None else file.path
-
-    @functools.cached_property
     def origin(self) -> Origin:
         """The origin of API calls; the token is sent to no other."""
         with_certificate = self.certificate is not None
@@ -344,6 +355,21 @@ def network_of(config: Config) -> Network:
 def refresh_policy_of(config: Config) -> RefreshPolicy:
     """Return the times of refresh that a configuration sets."""
     return RefreshPolicy(config.advisory_refresh, config.mandatory_refresh)
+
+
+def differing_setting(one: Config, other: Config) -> str | None:
+    """Return the first setting that gives two configurations different tokens; None if they may share one.
+
+    The times of refreshes and the route of requests are left out: they do not decide to whom a token belongs.
+    """
+    for name in ("base_url", "token_url", "client_id"):
+        if getattr(one, name) != getattr(other, name):
+            return name
+    # As in the registry of identities: the same content of other files is rotated separately.
+    if source_key(one.certificate) != source_key(other.certificate):
+        return "certificate"
+    names = ("provider", "client_secret", "grant", "dpop", "ca", "store", "strict_common_name")
+    return next((name for name in names if getattr(one, name) != getattr(other, name)), None)
 
 
 def _public_facts(grant: Grant) -> dict[str, object]:

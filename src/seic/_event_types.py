@@ -136,7 +136,10 @@ class TokenRefused(Event):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TokenEndpointDown(Event):
-    """An attempt failed; `retry_in` is the pause before the next in seconds, `serving` whether a token is valid."""
+    """An attempt failed; `retry_in` is the pause before the next in seconds, `serving` whether a token is valid.
+
+    `reason` is a value of `seic.Reason` if a certificate or a TLS handshake failed.
+    """
 
     name: ClassVar[str] = "token endpoint down"
     level: ClassVar[int] = 30
@@ -144,6 +147,7 @@ class TokenEndpointDown(Event):
     problem: str
     retry_in: float
     serving: bool
+    reason: str | None = None
     tracking_id: str | None = None
 
 

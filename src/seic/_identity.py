@@ -17,7 +17,6 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Hashable
-from typing import Any
 
 import attrs
 
@@ -26,7 +25,7 @@ from seic._errors import CertificateError, ConfigurationError
 from seic._event_types import CertificateExpiring, CertificateRotated, Event, TrustStoreReloaded, log_event
 from seic._listeners import Listeners
 from seic._tls.certificate import ClientCertificate
-from seic._tls.context import CALLBACK, CertificateSource, call_certificate_source, shared_context
+from seic._tls.context import CALLBACK, CertificateSource, call_certificate_source, shared_context, source_key
 from seic._tls.credential_files import CredentialFile, Material
 from seic._tls.reasons import CertificateWarning
 from seic._tls.reload import Reloader
@@ -381,20 +380,9 @@ def shared_identity(
 ) -> Identity:
     """Return the identity of these settings: one in the process, as long as it is in use; see `Identity`."""
     trusted = ca if ca is None or isinstance(ca, bytes) else os.fspath(ca)
-    key = (_source_key(source), trusted, account, strict)
+    key = (source_key(source), trusted, account, strict)
     with _registry_lock:
         identity = _identities.get(key)
         if identity is None:
             identity = _identities[key] = Identity(source, ca=ca, account=account, strict=strict)
         return identity
-
-
-def _source_key(source: Any) -> Hashable:
-    if isinstance(source, ClientCertificate):
-        return source.identity_key
-    try:
-        hash(source)
-    except TypeError:
-        # Its address, which is not used again while the identity refers to it.
-        return id(source)
-    return (source,)

@@ -6,7 +6,7 @@ gives its place back, and each connection knows the generation of the credential
 takes no further request, and is closed when its last one ends or, if it is idle, at the next request.
 
 The connections are httpcore's, HTTP/1.1 or HTTP/2, direct or through a proxy; only public names of httpcore are used.
-The two pools differ in what waits; their decisions are in `_Pool`.
+The two pools differ in what waits; their decisions are in `ConnectionPool`. The one of event loops is in `_async_pool`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-import anyio
 import attrs
 import httpcore
 import httpx
@@ -44,7 +43,7 @@ class Opener:
 
 
 @attrs.define(eq=False)
-class _Connection:
+class PooledConnection:
     http: Any
     generation: int
     #: The requests that it carries; more than one with HTTP/2 only.
@@ -56,17 +55,17 @@ _TIMEOUTS: dict[type[Exception], str] = {httpcore.ReadTimeout: "read", httpcore.
 
 
 @attrs.define(eq=False)
-class _Waiter:
+class PoolWaiter:
     request: httpcore.Request
     event: Any
-    connection: _Connection | None = None
+    connection: PooledConnection | None = None
 
     @property
     def seconds(self) -> float | None:
         seconds: float | None = self.request.extensions.get("timeout", {}).get("pool")
         return seconds
 
-    def taken(self) -> _Connection:
+    def taken(self) -> PooledConnection:
         if self.connection is None:
             raise httpcore.PoolTimeout(
                 f"all connections were in use for {self.seconds:g} s; raise the pool timeout or "
@@ -76,21 +75,31 @@ class _Waiter:
 
 
 @attrs.define(eq=False)
-class _State:
-    """The state of one process: a child keeps its parent's connections, and never uses them."""
+class PoolState:
+    """The state of one process and event loop: a child keeps its parent's connections, and never uses them."""
 
     #: Reentrant, for a finalizer may end a request while the lock is held.
     lock: threading.RLock = attrs.field(factory=threading.RLock)
-    idle: deque[_Connection] = attrs.field(factory=deque)
-    busy: dict[_Connection, None] = attrs.field(factory=dict)
-    waiting: deque[_Waiter] = attrs.field(factory=deque)
+    idle: deque[PooledConnection] = attrs.field(factory=deque)
+    busy: dict[PooledConnection, None] = attrs.field(factory=dict)
+    waiting: deque[PoolWaiter] = attrs.field(factory=deque)
     #: When connections of older generations are closed.
     drains: deque[tuple[float, int]] = attrs.field(factory=deque)
     #: Connections that the caller has to close.
     closing: list[Any] = attrs.field(factory=list)
+    #: Whether its event loop has ended.
+    has_ended: bool = False
+
+    def clear(self) -> list[Any]:
+        """Return what has to be closed: all connections."""
+        with self.lock:
+            self.closing += [connection.http for connection in (*self.idle, *self.busy)]
+            self.idle.clear()
+            self.busy.clear()
+            return self.closing
 
 
-class _Pool:
+class ConnectionPool:
     """Decide which connection carries a request, without any I/O.
 
     Args:
@@ -113,34 +122,42 @@ class _Pool:
         self._http2 = http2
         #: Whether a connection carries several requests; None as long as no server has said so.
         self._shares = None if http2 else False
-        self._states: dict[int, _State] = {}
+        #: By process and event loop.
+        self._states: dict[tuple[int, Any], PoolState] = {}
 
     def replace(self, opener: Opener) -> None:
         """Open connections with this from now on."""
-        state = self._state()
-        with state.lock:
-            self._opener = opener
-            if self._drains:
+        self._opener = opener
+        if self._drains:
+            for state in list(self._states.values()):
                 state.drains.append((time.monotonic() + DRAIN_LIMIT, opener.generation))
 
-    def _state(self) -> _State:
-        process = os.getpid()
-        state = self._states.get(process)
+    def _state(self) -> PoolState:
+        key = (os.getpid(), self._loop())
+        state = self._states.get(key)
         if state is None:
-            state = self._states.setdefault(process, _State())
+            state = self._states.setdefault(key, PoolState())
             self._started()
+            self._enter(key, state)
         return state
 
-    def _take(self, state: _State, request: httpcore.Request) -> _Connection | _Waiter:
+    def _loop(self) -> Any:
+        """Return the running event loop; None in threads, which share the connections."""
+        return None
+
+    def _enter(self, key: tuple[int, Any], state: PoolState) -> None:
+        """Prepare for the end of a new event loop."""
+
+    def _take(self, state: PoolState, request: httpcore.Request) -> PooledConnection | PoolWaiter:
         """Return a connection for the request; or, if all are in use, its place in the queue."""
         with state.lock:
             if not state.waiting and (connection := self._pick(state, request)) is not None:
                 return connection
-            waiter = _Waiter(request, self._event())
+            waiter = PoolWaiter(request, self._event())
             state.waiting.append(waiter)
             return waiter
 
-    def _give(self, state: _State, connection: _Connection) -> None:
+    def _give(self, state: PoolState, connection: PooledConnection) -> None:
         """Take a connection back from a request that has ended."""
         with state.lock:
             connection.requests -= 1
@@ -157,22 +174,13 @@ class _Pool:
                 waiter.connection = free
                 waiter.event.set()
 
-    def _leave(self, state: _State, waiter: _Waiter) -> None:
+    def _leave(self, state: PoolState, waiter: PoolWaiter) -> None:
         """Give a place in the queue back, or the connection that it has led to."""
         with state.lock:
             if waiter.connection is None:
                 state.waiting.remove(waiter)
             else:
                 self._give(state, waiter.connection)
-
-    def _clear(self) -> list[Any]:
-        """Return what has to be closed: all connections."""
-        state = self._state()
-        with state.lock:
-            state.closing += [connection.http for connection in (*state.idle, *state.busy)]
-            state.idle.clear()
-            state.busy.clear()
-            return state.closing
 
     def _learn(self, response: httpcore.Response | None) -> None:
         """Note whether the server speaks HTTP/2, by a response, or by a connection that took no second request."""
@@ -181,15 +189,16 @@ class _Pool:
         elif self._shares is None:
             self._shares = False
 
-    def _pick(self, state: _State, request: httpcore.Request) -> _Connection | None:
+    def _pick(self, state: PoolState, request: httpcore.Request) -> PooledConnection | None:
         self._sweep(state)
-        generation = self._opener.generation
+        opener = self._opener
+        generation = opener.generation
         if self._shares is not False:
             for shared in state.busy:
                 if shared.generation == generation and shared.http.is_available():
                     shared.requests += 1
                     return shared
-        connection: _Connection | None = None
+        connection: PooledConnection | None = None
         while state.idle and connection is None:
             connection = state.idle.pop()
             # It asks the socket whether the server has closed it.
@@ -197,13 +206,13 @@ class _Pool:
                 state.closing.append(connection.http)
                 connection = None
         if connection is None and len(state.busy) < self._limit:
-            connection = _Connection(self._opener.open(request.url.origin), generation)
+            connection = PooledConnection(opener.open(request.url.origin), generation)
         if connection is not None:
             connection.requests = 1
             state.busy[connection] = None
         return connection
 
-    def _sweep(self, state: _State) -> None:
+    def _sweep(self, state: PoolState) -> None:
         now, generation, idle = time.monotonic(), self._opener.generation, state.idle
         # The oldest are first, and so are those of older generations.
         while idle and (idle[0].generation != generation or now - idle[0].idle_since > self._expiry):
@@ -215,7 +224,7 @@ class _Pool:
                 state.closing.append(connection.http)
 
 
-def _explain(error: BaseException, request: httpcore.Request) -> None:
+def explain(error: BaseException, request: httpcore.Request) -> None:
     """Say what was waited for, how long, and which setting decides, or that the connection broke; httpcore does not."""
     host = request.url.host.decode("ascii")
     kind = next((word for cls, word in _TIMEOUTS.items() if isinstance(error, cls)), None)
@@ -227,97 +236,8 @@ def _explain(error: BaseException, request: httpcore.Request) -> None:
         error.args = (f"the connection to {host} was lost before the response was complete",)
 
 
-class AsyncPool(_Pool):
-    """The pool of an `httpx.AsyncHTTPTransport`, for asyncio and trio; see `_Pool`."""
-
-    _event = anyio.Event
-    _drains = True
-
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send a request.
-
-        Raises:
-            httpcore.PoolTimeout: All connections were in use for too long.
-        """
-        state = self._state()
-        while True:
-            connection = self._take(state, request)
-            if isinstance(connection, _Waiter):
-                connection = await self._wait(state, connection)
-            try:
-                if state.closing:
-                    await _aclose(state.closing)
-                response = await connection.http.handle_async_request(request)
-            except httpcore.ConnectionNotAvailable:
-                self._learn(None)
-                await self._end(state, connection)
-            except BaseException as error:
-                _explain(error, request)
-                await self._end(state, connection)
-                raise
-            else:
-                if self._http2:
-                    self._learn(response)
-                return httpcore.Response(
-                    response.status,
-                    headers=response.headers,
-                    content=_AsyncBody(request, response.stream, functools.partial(self._end, state, connection)),
-                    extensions=response.extensions,
-                )
-
-    async def aclose(self) -> None:
-        """Close all connections."""
-        await _aclose(self._clear())
-
-    async def _wait(self, state: _State, waiter: _Waiter) -> _Connection:
-        try:
-            with anyio.move_on_after(waiter.seconds):
-                await waiter.event.wait()
-            return waiter.taken()
-        except BaseException:
-            self._leave(state, waiter)
-            raise
-
-    async def _end(self, state: _State, connection: _Connection) -> None:
-        self._give(state, connection)
-        if state.closing:
-            await _aclose(state.closing)
-
-
-async def _aclose(closing: list[Any]) -> None:
-    with anyio.CancelScope(shield=True):
-        while closing:
-            with contextlib.suppress(Exception):  # the server may have closed it first
-                await closing.pop().aclose()
-
-
-class _AsyncBody:
-    def __init__(self, request: httpcore.Request, stream: Any, end: Callable[[], Awaitable[None]]) -> None:
-        self._request = request
-        self._stream = stream
-        self._end: Callable[[], Awaitable[None]] | None = end
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for part in self._stream:
-                yield part
-        except BaseException as error:
-            _explain(error, self._request)
-            await self.aclose()
-            raise
-
-    async def aclose(self) -> None:
-        end, self._end = self._end, None
-        if end is not None:
-            with anyio.CancelScope(shield=True):
-                try:
-                    await self._stream.aclose()
-                finally:
-                    await end()
-
-
-class Pool(_Pool):
-    """The pool of an `httpx.HTTPTransport`, for any number of threads; see `_Pool`."""
+class Pool(ConnectionPool):
+    """The pool of an `httpx.HTTPTransport`, for any number of threads; see `ConnectionPool`."""
 
     _event = threading.Event
     # To close a socket in which a thread reads would give its number to the next connection while it is still read.
@@ -328,7 +248,7 @@ class Pool(_Pool):
         state = self._state()
         while True:
             connection = self._take(state, request)
-            if isinstance(connection, _Waiter):
+            if isinstance(connection, PoolWaiter):
                 connection = self._wait(state, connection)
             try:
                 _close(state.closing)
@@ -337,7 +257,7 @@ class Pool(_Pool):
                 self._learn(None)
                 self._end(state, connection)
             except BaseException as error:
-                _explain(error, request)
+                explain(error, request)
                 self._end(state, connection)
                 raise
             else:
@@ -352,9 +272,9 @@ class Pool(_Pool):
 
     def close(self) -> None:
         """Close all connections."""
-        _close(self._clear())
+        _close(self._state().clear())
 
-    def _wait(self, state: _State, waiter: _Waiter) -> _Connection:
+    def _wait(self, state: PoolState, waiter: PoolWaiter) -> PooledConnection:
         try:
             waiter.event.wait(waiter.seconds)
             return waiter.taken()
@@ -362,7 +282,7 @@ class Pool(_Pool):
             self._leave(state, waiter)
             raise
 
-    def _end(self, state: _State, connection: _Connection) -> None:
+    def _end(self, state: PoolState, connection: PooledConnection) -> None:
         self._give(state, connection)
         _close(state.closing)
 
@@ -384,7 +304,7 @@ class _Body:
         try:
             yield from self._stream
         except BaseException as error:
-            _explain(error, self._request)
+            explain(error, self._request)
             self.close()
             raise
 

@@ -174,7 +174,7 @@ def start(
     if (library := current_trio()) is not None:
         task = _TrioTask(library)
     elif (portal := _portals.get(os.getpid())) is not None and portal.is_here():
-        task = _PortalTask(asyncio.get_running_loop(), portal)
+        task = portal.new_task(asyncio.get_running_loop())
     else:
         task = _AsyncioTask(asyncio.get_running_loop())
     if bind is not None:
@@ -197,7 +197,7 @@ class _Portal:
     """The one asyncio loop of this process that blocking callers submit to, in a daemon thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._tasks = 0
@@ -215,11 +215,18 @@ class _Portal:
         with self._lock:
             loop = self._open() if self._loop is None or self._loop.is_closed() else self._loop
             if loop is not None:
-                task: _AsyncioTask[_T] = _PortalTask(loop, self)
-                self._tasks += 1
-                loop.call_soon_threadsafe(self._begin, task, call, context)
+                task: _AsyncioTask[_T] = self.new_task(loop)
+                loop.call_soon_threadsafe(task.begin, call, context)
                 return task
         raise TokenError("the interpreter is shutting down, and no thread can be started")
+
+    def new_task(self, loop: asyncio.AbstractEventLoop) -> _AsyncioTask[Any]:
+        """Return a task of the portal's loop, which does not end before it, even if its starter does."""
+        with self._lock:
+            self._tasks += 1
+        task: _AsyncioTask[Any] = _PortalTask(loop, self)
+        task.future.add_done_callback(self._ended)
+        return task
 
     def has_run(self, seconds: float) -> bool:
         """Wait until the thread has run, for at most `seconds`; return whether it has."""
@@ -267,10 +274,6 @@ class _Portal:
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             loop.close()
-
-    def _begin(self, task: _AsyncioTask[_T], call: _Call[_T], context: contextvars.Context) -> None:
-        task.future.add_done_callback(self._ended)
-        task.begin(call, context)
 
     def _ended(self, _future: object) -> None:
         with self._lock:

@@ -167,9 +167,7 @@ def require_config(config: object) -> None:
 
 def identity_of(config: Config) -> Identity:
     """Return the identity of a configuration, which equal configurations share."""
-    return shared_identity(
-        config.certificate, ca=config.trust_source, account=config.account, strict=config.strict_common_name
-    )
+    return shared_identity(config.certificate, ca=config.ca, account=config.account, strict=config.strict_common_name)
 
 
 def _check(config: object, options: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ from seic._event_types import (
     TrustStoreReloaded,
 )
 from seic._listeners import Listener
-from seic._public import publish
+from seic._public import publish as _publish
 
 __all__ = [
     "Event",
@@ -53,4 +53,4 @@ __all__ = [
     "TokenRequested",
 ]
 
-publish(__name__, __all__, globals())
+_publish(__name__, __all__, globals())

@@ -187,6 +187,24 @@ def test_a_failure_has_its_facts_and_a_remedy(
         assert word not in reply.text + page
 
 
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        (seic.Reason.UNKNOWN_TO_SERVER, "The server refuses the client certificate (unknown-to-server)."),
+        (seic.Reason.SERVER_UNKNOWN_CA, "The certificate of the token endpoint is not accepted (server-unknown-ca)."),
+        (seic.Reason.CLOSED_EARLY, "The token endpoint cannot be reached (closed-early)."),
+    ],
+)
+def test_a_failed_handshake_has_its_reason(reason: seic.Reason, cause: str, gateway: FakeGateway) -> None:
+    """The code is that of `error.reason` and of the event."""
+    gateway.plan.extend([seic.TokenEndpointUnavailable("api.seic.com: no", reason=reason.value)] * 4)
+    with TestClient(app_of(gateway, warm=True)) as browser:
+        client = browser.get("/ready").json()["clients"]["default"]
+
+    assert client["last_error"]["reason"] == reason.value
+    assert client["problems"][0]["cause"] == cause
+
+
 def test_a_refused_token_fails_until_there_is_one(gateway: FakeGateway) -> None:
     """The last error has its id but none of the provider's words, and is still shown after the recovery."""
     gateway.plan.append(httpx.Response(401, json={"code": "bad", "message": "password-1 of svc-user"}))

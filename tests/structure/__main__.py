@@ -13,7 +13,7 @@ import attrs
 from tests.structure import figures, moves, vocabulary
 
 _IDENTITY = (
-    "_identity.py", "_pool.py", "_network/identity_transport.py", "_tls/reload.py", "_tls/context.py",
+    "_identity.py", "_pool.py", "_async_pool.py", "_network/identity_transport.py", "_tls/reload.py", "_tls/context.py",
 )  # fmt: skip
 
 

@@ -154,7 +154,7 @@ def test_the_same_mistake_in_bytes_is_the_same_error(
 
 
 def test_a_file_of_millions_of_elements_is_refused_soon() -> None:
-    """Such as a long revocation list: it is no certificate, and that does not take half a minute."""
+    """A long revocation list is an example. It is not a certificate, and the error does not take half a minute."""
     began = time.process_time()
     with pytest.raises(CertificateError, match="neither PEM, DER nor PKCS#12"):
         ClientCertificate.load(b"\x30\x83\x7a\x12\x00" + b"\x30\x00" * 4_000_000)

@@ -1,7 +1,7 @@
 """httpx transports that present an identity: one pool of connections, opened with the credential in service.
 
 A request compares two integers to find out whether the credential was replaced. Failures are explained by an
-`ErrorTranslator`. The connections are managed in `seic._pool`.
+`ErrorTranslator`. The connections are managed in `_pool` and `_async_pool`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import httpx
 
+from seic._async_pool import AsyncPool
 from seic._concurrency import ForkSafeLock, SharedFuture, SingleFlight, start_thread
 from seic._errors import CertificateError, SeicError
 from seic._identity import Credential, Identity
 from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_translator import FAILURES, ErrorTranslator, is_page, unread
-from seic._pool import AsyncPool, Opener, Pool
+from seic._pool import Opener, Pool
 
 _Transport = TypeVar("_Transport", httpx.AsyncHTTPTransport, httpx.HTTPTransport)
 

@@ -13,7 +13,7 @@ import attrs
 from seic._errors import CertificateError, ConfigurationError
 from seic._model.secret import HIDDEN, Unpicklable, strip_frames
 from seic._setting_names import with_setting_names
-from seic._tls.certificate_info import CertificateInfo, clock_says, format_time
+from seic._tls.certificate_info import CertificateInfo, clock_says, format_time, printable
 from seic._tls.credential_files import CredentialFiles, Material, PassphraseInput
 from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
 from seic._tls.reload import Signature, file_signature
@@ -251,7 +251,7 @@ class ClientCertificate(Unpicklable):
         name = self.common_name
         if name == username:
             return None
-        actual = f"CN={name}" if name else "no CN"
+        actual = f"CN={printable(name)}" if name else "no CN"
         case = " (only the case differs)" if (name or "").lower() == username.lower() else ""
         text = (
             f"the certificate has {actual}, but the service account is {username!r}{case}; the gateway requires them "
@@ -270,8 +270,8 @@ class ClientCertificate(Unpicklable):
         days = self.days_left(now)
         left = f"{days:.1f} days left" if days >= 0 else f"expired {-days:.1f} days ago"
         rows = {
-            "subject": self.subject,
-            "issuer": self.issuer,
+            "subject": printable(self.subject),
+            "issuer": printable(self.issuer),
             "serial": self.serial_number,
             "sha256": self.thumbprint,
             "valid": f"{format_time(self.not_before)} to {format_time(self.not_after)} ({left})",
@@ -286,9 +286,9 @@ class ClientCertificate(Unpicklable):
 
     def __repr__(self) -> str:
         return (
-            f"<ClientCertificate {self.subject}, issuer {self.issuer}, serial {self.serial_number}, {self.key_type}, "
-            f"valid {self.not_before:%Y-%m-%d} to {self.not_after:%Y-%m-%d}, sha256 {self.thumbprint[:16]}…, "
-            f"from {self.path}, key {HIDDEN}>"
+            f"<ClientCertificate {printable(self.subject)}, issuer {printable(self.issuer)}, "
+            f"serial {self.serial_number}, {self.key_type}, valid {self.not_before:%Y-%m-%d} to "
+            f"{self.not_after:%Y-%m-%d}, sha256 {self.thumbprint[:16]}…, from {self.path}, key {HIDDEN}>"
         )
 
 

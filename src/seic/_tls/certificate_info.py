@@ -64,7 +64,8 @@ class CertificateInfo:
     @property
     def name(self) -> str:
         """The shortest name for messages: the CN, else the subject, else the serial number."""
-        return f"CN={self.common_name}" if self.common_name else self.subject or f"serial {self.serial_number}"
+        name = f"CN={self.common_name}" if self.common_name else self.subject or f"serial {self.serial_number}"
+        return printable(name)
 
     @property
     def summary(self) -> str:
@@ -92,3 +93,8 @@ def format_time(when: dt.datetime) -> str:
 def clock_says(now: dt.datetime) -> str:
     """Return the words by which messages about dates name this machine's clock."""
     return f"this machine's clock says {format_time(now)}"
+
+
+def printable(name: str) -> str:
+    """Return a name for a message: the certificate may come from others, and terminals obey control characters."""
+    return name if name.isprintable() else repr(name)[1:-1]

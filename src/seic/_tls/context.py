@@ -11,7 +11,7 @@ import ssl
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TypeAlias
 
 from seic._concurrency import ForkSafeLock
@@ -87,6 +87,18 @@ def check_source(certificate: object) -> None:
             f"it, not {actual}",
             field="certificate",
         )
+
+
+def source_key(source: CertificateSource | None) -> Hashable:
+    """Return a value that is equal for sources of one identity: the same content of the same files, or one callback."""
+    if isinstance(source, ClientCertificate):
+        return source.identity_key
+    try:
+        hash(source)
+    except TypeError:
+        # Its address, which is not used again while the owner of the key refers to it.
+        return id(source)
+    return (source,)
 
 
 def call_certificate_source(callback: Callable[[], ClientCertificate]) -> ClientCertificate:

@@ -156,13 +156,13 @@ def is_pkcs12(der: bytes) -> bool:
 
 
 class Element(NamedTuple):
-    """One DER element.
+    """A DER element (X.690 §8.1).
 
     Args:
         tag: Of one byte.
-        content: What follows tag and length.
-        whole: All of it.
-        parts: The elements in it, also in an OCTET STRING that holds nothing else.
+        content: The bytes after tag and length.
+        whole: Tag, length and content.
+        parts: The elements in it, also those of an OCTET STRING that consists of elements.
         oid: An object identifier as dotted numbers; empty for anything else.
     """
 

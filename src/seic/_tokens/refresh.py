@@ -183,6 +183,7 @@ class RefreshRunner:
                     problem=failure.message,
                     retry_in=pause,
                     serving=is_valid,
+                    reason=getattr(failure, "reason", None),
                     tracking_id=pending.ended_by,
                 )
             )

@@ -18,7 +18,7 @@ except ModuleNotFoundError as _missing:
 # The modules use the public face of `seic`. Of its inside they use background tasks and threads (`_portal`,
 # `_concurrency`), the fan-out of events (`_listeners`), the identity that all users share (`_identity`), the transport
 # of the key set (`_network`, `_tokens`), strict JSON (`_oauth.json_body`), and the types of options (`_options`).
-from seic._public import publish
+from seic._public import publish as _publish
 from seic.fastapi._app_state import Clients
 from seic.fastapi._clients import client_named, clients_of, get_client, lifespan
 from seic.fastapi._forwarded_certificate import (
@@ -80,7 +80,7 @@ else:
     }
     # `from seic.fastapi import *` takes what is installed.
     __all__ = [name for name in __all__ if name not in _LAZY or importlib.util.find_spec(_LAZY[name][0])]
-    publish(__name__, [name for name in __all__ if name not in _LAZY], globals())
+    _publish(__name__, [name for name in __all__ if name not in _LAZY], globals())
 
     def __getattr__(name: str) -> Any:
         if name not in _LAZY:
@@ -91,5 +91,5 @@ else:
             raise ImportError(f'seic.fastapi.{name} needs {installed}: run pip install "seic[{extra}]"')
         value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
         globals()[name] = value
-        publish(__name__, [name], globals())
+        _publish(__name__, [name], globals())
         return value

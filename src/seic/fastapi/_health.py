@@ -39,7 +39,7 @@ class LastError:
         at: Its time.
         status: The status of the token endpoint's response.
         code: The error code of the token endpoint's response.
-        reason: Of a certificate: see `seic.Reason`. Of a connection: the class of the exception.
+        reason: Of a certificate or handshake: see `seic.Reason`. Of another connection: the class of the exception.
         tracking_id: The provider's id of the request.
     """
 
@@ -128,6 +128,8 @@ class HealthTracker:
     def __call__(self, event: events.Event) -> None:
         """Take the next event."""
         match event:
+            case events.TokenRefreshStarted():
+                self._request = None
             case events.TokenRequested():
                 self._request = event
             case events.TokenRefused(code=code) if code in self._ignored_codes:
@@ -135,12 +137,14 @@ class HealthTracker:
             case events.TokenRefused(status=status, code=code, tracking_id=tracking_id):
                 code = code if code is not None and _CODE.fullmatch(code) else None
                 self.token_error = self._record(event, status=status, code=code, tracking_id=tracking_id)
-            case events.TokenEndpointDown(tracking_id=tracking_id):
+            case events.TokenEndpointDown(reason=reason, tracking_id=tracking_id):
                 request = self._request
+                if reason is None and request is not None and request.status is None:
+                    reason = request.error
                 self.token_error = self._record(
                     event,
                     status=None if request is None else request.status,
-                    reason=None if request is None or request.status is not None else request.error,
+                    reason=reason,
                     tracking_id=tracking_id,
                 )
             case events.TokenRefreshEnded(outcome="acquired" | "stored"):

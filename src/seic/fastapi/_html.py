@@ -22,13 +22,13 @@ header p { margin: 0.15rem 0 0; color: var(--soft); }
   box-shadow: 0 0 0 0.45rem color-mix(in srgb, currentColor 18%, transparent); margin: 0.45rem; }
 .lamp.idle { background: none; border: 0.35rem solid currentColor; }
 .pass { color: var(--pass); } .idle { color: var(--soft); } .warn { color: var(--warn); } .fail { color: var(--fail); }
-section, .trouble { background: var(--card); border: 1px solid var(--line); border-radius: 0.9rem;
+section, .problem { background: var(--card); border: 1px solid var(--line); border-radius: 0.9rem;
   margin-bottom: 1.25rem; }
 .edge-warn { border-left: 0.4rem solid var(--warn); } .edge-fail { border-left: 0.4rem solid var(--fail); }
-.trouble { padding: 1.1rem 1.4rem; }
-.trouble p { margin: 0; }
-.trouble .cause { font-size: 1.1rem; font-weight: 600; line-height: 1.4; }
-.trouble .remedy { margin-top: 0.35rem; }
+.problem { padding: 1.1rem 1.4rem; }
+.problem p { margin: 0; }
+.problem .cause { font-size: 1.1rem; font-weight: 600; line-height: 1.4; }
+.problem .remedy { margin-top: 0.35rem; }
 summary { display: flex; align-items: baseline; gap: 0.25rem 0.75rem; flex-wrap: wrap; padding: 1.3rem 1.5rem;
   cursor: pointer; list-style: none; }
 summary::-webkit-details-marker { display: none; }
@@ -55,10 +55,10 @@ code { font-size: 0.9em; overflow-wrap: anywhere; }
 @media (min-width: 34.01rem) { details::details-content { content-visibility: visible; } .brief { display: none; }
   summary { pointer-events: none; padding-bottom: 1rem; } }
 @media (max-width: 34rem) { body { padding: 1.25rem 1rem; } header { margin-bottom: 1.25rem; } h1 { font-size: 1.4rem; }
-  .lamp { width: 2rem; height: 2rem; } section, .trouble { margin-bottom: 0.75rem; }
+  .lamp { width: 2rem; height: 2rem; } section, .problem { margin-bottom: 0.75rem; }
   summary { padding: 0.9rem 1.1rem; } .brief { order: 3; flex-basis: 100%; } details[open] .brief { display: none; }
   summary::after { content: "▾"; color: var(--soft); order: 2; } details[open] summary::after { content: "▴"; }
-  .trouble { padding: 0.9rem 1.1rem; } dl { grid-template-columns: 1fr; gap: 1rem; padding: 0 1.1rem 1.1rem; } }
+  .problem { padding: 0.9rem 1.1rem; } dl { grid-template-columns: 1fr; gap: 1rem; padding: 0 1.1rem 1.1rem; } }
 """
 #: Nothing may load or run; the page's style is allowed by its digest.
 CONTENT_SECURITY_POLICY = (

@@ -19,9 +19,9 @@ from seic.fastapi._app_state import Monitor, find_state
 from seic.fastapi._certificate_probe import CertificateProbe
 from seic.fastapi._clients import clients_of
 from seic.fastapi._health import CertificateHealth, ClientHealth, Health, LastError, LoginHealth, TokenHealth
+from seic.fastapi._health_problems import problems_of
 from seic.fastapi._html import CONTENT_SECURITY_POLICY
 from seic.fastapi._readiness_page import render_readiness
-from seic.fastapi._remedies import troubles_of
 
 #: A short-lived certificate fails readiness below this share of its lifetime, however many days `red_days` is; one that
 #: is valid for a day would never be ready otherwise.
@@ -157,7 +157,7 @@ def _as_json(client: ClientHealth) -> dict[str, Any]:
     token, certificate, error = client.token, client.certificate, client.last_error
     document: dict[str, Any] = {
         "status": client.health.word,
-        "problems": [{"cause": trouble.cause, "remedy": trouble.remedy} for trouble in troubles_of(client)],
+        "problems": [{"cause": problem.cause, "remedy": problem.remedy} for problem in problems_of(client)],
     }
     if token is not None:
         document["token"] = {

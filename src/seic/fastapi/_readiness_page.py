@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from html import escape
 
 from seic.fastapi._health import CertificateHealth, ClientHealth, Health, LoginHealth, TokenHealth
+from seic.fastapi._health_problems import HealthProblem, problems_of
 from seic.fastapi._html import render_page
-from seic.fastapi._remedies import Trouble, troubles_of
 
 _TITLES = {
     Health.PASS: ("Ready", "Every client can call its provider."),
@@ -36,21 +36,21 @@ def render_readiness(health: Health, clients: Sequence[ClientHealth], *, as_of: 
     title, summary = _TITLES[health]
     if health is Health.PASS and any(client.health is Health.IDLE for client in clients):
         summary = "Nothing fails. Not everything below has been tried yet."
-    troubles = "".join(_trouble(client, trouble) for client in clients for trouble in troubles_of(client))
+    problems = "".join(_problem_html(client, problem) for client in clients for problem in problems_of(client))
     sections = "".join(_section(client) for client in clients)
     footer = (
         f"<footer>As of {_time(as_of)}, worker {worker}. The page reloads every {_REFRESH_SECONDS} seconds.</footer>"
     )
     refresh = f'<meta http-equiv="refresh" content="{_REFRESH_SECONDS}">'
-    return render_page(title, summary, troubles + sections + footer, lamp=health.word, head=refresh)
+    return render_page(title, summary, problems + sections + footer, lamp=health.word, head=refresh)
 
 
-def _trouble(client: ClientHealth, trouble: Trouble) -> str:
-    error = trouble.error
+def _problem_html(client: ClientHealth, problem: HealthProblem) -> str:
+    error = problem.error
     note = "" if error is None else f", {_time(error.at)}{_tracking(error.tracking_id)}"
     return (
-        f'<div class="trouble edge-{trouble.health.word}" role="alert"><p class="cause">{escape(trouble.cause)}</p>'
-        f'<p class="remedy">{escape(trouble.remedy)}</p><p class="note"><b>{escape(client.name)}</b>{note}</p></div>'
+        f'<div class="problem edge-{problem.health.word}" role="alert"><p class="cause">{escape(problem.cause)}</p>'
+        f'<p class="remedy">{escape(problem.remedy)}</p><p class="note"><b>{escape(client.name)}</b>{note}</p></div>'
     )
 
 
@@ -119,7 +119,7 @@ def _certificate(certificate: CertificateHealth | None) -> str:
 
 def _last_error(client: ClientHealth) -> str:
     error = client.last_error
-    if error is None or any(trouble.error is error for trouble in troubles_of(client)):
+    if error is None or any(problem.error is error for problem in problems_of(client)):
         return ""
     return (
         f'<div class="error"><dt>Last error</dt><dd>{escape(error.what + error.facts)}'

@@ -25,7 +25,7 @@ Attributes: TypeAlias = dict[str, str | int | bool]
 
 
 @attrs.frozen
-class _Observed:
+class _Observation:
     common: Attributes
     has_failed: Callable[[], bool]
 
@@ -83,7 +83,7 @@ class Instruments:
             description="1 if requests can be sent; 0 without a valid token after a failure, or a usable certificate.",
         )
         # Weak, so that gauges do not keep alive a client that was dropped without being closed.
-        self._observed: weakref.WeakKeyDictionary[OAuth2Auth, _Observed] = weakref.WeakKeyDictionary()
+        self._observed: weakref.WeakKeyDictionary[OAuth2Auth, _Observation] = weakref.WeakKeyDictionary()
 
     def observe(self, auth: OAuth2Auth, common: Attributes, *, has_failed: Callable[[], bool]) -> Callable[[], None]:
         """Read the gauges of an auth; the returned function ends that.
@@ -93,7 +93,7 @@ class Instruments:
             common: Attributes of each gauge.
             has_failed: Whether the last token request failed.
         """
-        self._observed[auth] = _Observed(common, has_failed)
+        self._observed[auth] = _Observation(common, has_failed)
 
         def end() -> None:
             self._observed.pop(auth, None)

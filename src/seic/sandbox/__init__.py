@@ -12,7 +12,7 @@ try:
 except ImportError as _error:
     raise ImportError('seic.sandbox needs aiohttp: run pip install "seic[sandbox]"') from _error
 
-from seic._public import publish
+from seic._public import publish as _publish
 from seic.sandbox._certificates import CertificateAuthority, IssuedCertificate
 from seic.sandbox._mock_clock import MockClock
 from seic.sandbox._sandbox import Sandbox
@@ -21,4 +21,4 @@ from seic.sandbox._server.fault_injection import Hold
 
 __all__ = ["CertificateAuthority", "Counts", "Hold", "HostCounts", "IssuedCertificate", "MockClock", "Sandbox"]
 
-publish(__name__, __all__, globals())
+_publish(__name__, __all__, globals())

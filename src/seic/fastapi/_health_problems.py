@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import attrs
 
+from seic import Reason
 from seic.fastapi._health import CertificateHealth, ClientHealth, Health, LastError
 
 _REFUSED = 401, 403
+_OUR_CERTIFICATE = (
+    Reason.REVOKED,
+    Reason.UNKNOWN_TO_SERVER,
+    Reason.DEMANDED,
+    Reason.AFTER_HANDSHAKE,
+    Reason.REFUSED,
+)
 _NOT_THERE = 404, 405
 _CLIENT = (
     "the credentials of the client",
@@ -34,7 +42,7 @@ _OTHER_REFUSAL = ("the token request", "Check the settings; the provider's suppo
 
 
 @attrs.frozen
-class Trouble:
+class HealthProblem:
     """A cause, and its remedy; `error` is the failed token request, if that is the cause."""
 
     health: Health
@@ -43,21 +51,21 @@ class Trouble:
     error: LastError | None = None
 
 
-def troubles_of(client: ClientHealth) -> list[Trouble]:
+def problems_of(client: ClientHealth) -> list[HealthProblem]:
     """Return the problems of a client, the worst first."""
     found = []
     if client.token is not None and client.token.error is not None:
         consequence = "" if client.token.age is None else " Requests go on with the valid token."
-        found.append(_token_trouble(client.token.health, client.token.error, consequence))
+        found.append(_token_problem(client.token.health, client.token.error, consequence))
     if client.logins is not None and client.logins.error is not None:
         consequence = " Users who are logged in are not affected."
-        found.append(_token_trouble(client.logins.health, client.logins.error, consequence))
+        found.append(_token_problem(client.logins.health, client.logins.error, consequence))
     if client.certificate is not None and client.certificate.health >= Health.WARN:
-        found.append(_certificate_trouble(client.certificate))
-    return sorted(found, key=lambda trouble: -trouble.health)
+        found.append(_certificate_problem(client.certificate))
+    return sorted(found, key=lambda problem: -problem.health)
 
 
-def _token_trouble(health: Health, error: LastError, consequence: str) -> Trouble:
+def _token_problem(health: Health, error: LastError, consequence: str) -> HealthProblem:
     if error.what == "token refused":
         if error.status in _NOT_THERE:
             what, remedy = "the address of the token endpoint", "Check the token URL (SEIC_TOKEN_URL)."
@@ -67,7 +75,13 @@ def _token_trouble(health: Health, error: LastError, consequence: str) -> Troubl
             what, remedy = _CREDENTIALS
         else:
             what, remedy = _OTHER_REFUSAL
-        return Trouble(health, f"The provider refuses {what}{error.facts}.{consequence}", remedy, error)
+        return HealthProblem(health, f"The provider refuses {what}{error.facts}.{consequence}", remedy, error)
+    if error.reason in _OUR_CERTIFICATE:
+        cause = f"The server refuses the client certificate{error.facts}.{consequence}"
+        return HealthProblem(health, cause, "Check the certificate, and its registration at the provider.", error)
+    if error.reason is not None and error.reason.startswith("server-"):
+        cause = f"The certificate of the token endpoint is not accepted{error.facts}.{consequence}"
+        return HealthProblem(health, cause, "Check the CA (SEIC_CA) and the host; the log has the details.", error)
     if error.status in _NOT_THERE:
         problem, remedy = "was not found", "Check the token URL (SEIC_TOKEN_URL)."
     elif error.status is None:
@@ -75,13 +89,13 @@ def _token_trouble(health: Health, error: LastError, consequence: str) -> Troubl
         remedy = "Check the network, the proxy and the CA; the log has the details. seic tries again by itself."
     else:
         problem, remedy = "is unavailable", "Check the provider's status. seic tries again by itself."
-    return Trouble(health, f"The token endpoint {problem}{error.facts}.{consequence}", remedy, error)
+    return HealthProblem(health, f"The token endpoint {problem}{error.facts}.{consequence}", remedy, error)
 
 
-def _certificate_trouble(certificate: CertificateHealth) -> Trouble:
+def _certificate_problem(certificate: CertificateHealth) -> HealthProblem:
     if certificate.days_left is None:
         reason = f" ({certificate.reason})" if certificate.reason else ""
-        return Trouble(
+        return HealthProblem(
             certificate.health,
             f"The client certificate cannot be loaded{reason}.",
             "Check its files, or the callback that supplies it; the log has the details.",
@@ -90,4 +104,4 @@ def _certificate_trouble(certificate: CertificateHealth) -> Trouble:
         cause = "The client certificate has expired."
     else:
         cause = f"The client certificate expires in {certificate.days_left} days."
-    return Trouble(certificate.health, cause, "Renew it in the same files: they are loaded without a restart.")
+    return HealthProblem(certificate.health, cause, "Renew it in the same files: they are loaded without a restart.")
