@@ -106,7 +106,7 @@ def test_the_portal_survives_a_task_that_exits(error: type[BaseException]) -> No
 
 
 def test_the_portal_survives_a_callback_that_exits() -> None:
-    """Even one that is no task of seic's."""
+    """One of another library, in the same loop."""
 
     async def leave() -> None:
         asyncio.get_running_loop().call_soon(_exit)
