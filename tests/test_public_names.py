@@ -45,6 +45,14 @@ def test_the_annotations_of_a_public_name_can_be_resolved(module: ModuleType, na
         assert all(not isinstance(hint, str | typing.ForwardRef) for hint in hints.values())
 
 
+@each_exported
+def test_the_annotations_of_public_methods_can_be_resolved(module: ModuleType, name: str) -> None:
+    """Frameworks that inject dependencies ask for those of the constructor."""
+    for method in vars(getattr(module, name)).values():
+        if isinstance(method, FunctionType):
+            typing.get_type_hints(method)
+
+
 @pytest.mark.parametrize("module", [seic, events, sandbox])
 def test_no_other_function_or_class_is_visible(module: ModuleType) -> None:
     """What an editor completes is what is supported."""

@@ -63,6 +63,16 @@ def was_cancelled(error: BaseException) -> bool:
     return task is None or task.cancelling() > 0
 
 
+def is_own_failure(error: BaseException) -> bool:
+    """Tell whether what a user's plain function raised is a failure of that function, and no interruption from outside.
+
+    Signals interrupt the main thread only: in others, SystemExit and KeyboardInterrupt come from the function.
+    """
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        return threading.get_ident() != threading.main_thread().ident
+    return isinstance(error, (Exception, GeneratorExit, asyncio.CancelledError))
+
+
 def running_loop() -> asyncio.AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
@@ -339,8 +349,19 @@ def start_thread(call: Callable[..., _T], *args: Any, inherit_context: bool = Tr
     return future
 
 
+class UserCodeExitError(RuntimeError):
+    """User code raised SystemExit, KeyboardInterrupt or GeneratorExit, which would end the event loop of its caller."""
+
+
 async def run_in_thread(call: Callable[..., _T], *args: Any) -> _T:
-    """Run a blocking call off the event loop, in a daemon thread; a cancelled caller leaves it to end by itself."""
+    """Run a blocking call off the event loop, in a daemon thread; a cancelled caller leaves it to end by itself.
+
+    Raises:
+        UserCodeExitError: The call raised SystemExit, KeyboardInterrupt or GeneratorExit; the message is its class.
+    """
     future = start_thread(call, *args)
     await future.wait()
+    error = future.exception()
+    if isinstance(error, (SystemExit, KeyboardInterrupt, GeneratorExit)):
+        raise UserCodeExitError(type(error).__name__) from error
     return future.result()

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from seic._concurrency import ForkSafeLock, is_in_event_loop, run_in_thread
+from seic._concurrency import ForkSafeLock, is_in_event_loop, is_own_failure, run_in_thread
 from seic._event_types import LOGGER, Event, log_event
 from seic._portal import BackgroundTask, is_in_portal, start
 
@@ -99,8 +99,10 @@ class _RegisteredListener:
     def notify(self, event: Event) -> None:
         try:
             result = self._listener(event)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # a listener never fails a request
-            self._log(error)
+        except BaseException as error:
+            if not is_own_failure(error):
+                raise
+            self._log(error)  # a listener never fails a request
             return
         if result is not None and inspect.isawaitable(result):
             self._run(result)
@@ -126,7 +128,10 @@ class _RegisteredListener:
     def _run_sync(self, awaitable: Awaitable[object]) -> None:
         try:
             asyncio.run(self._settle(awaitable))
-        except asyncio.CancelledError as error:  # raised by the listener: no other code knows this loop
+        except BaseException as error:
+            # Its own too if it is a cancellation: no other code knows this loop.
+            if not is_own_failure(error):
+                raise
             self._log(error)
 
     async def _settle(self, awaitable: Awaitable[object]) -> None:

@@ -19,7 +19,14 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-from seic._concurrency import SharedFuture, current_trio, is_in_event_loop, running_loop, start_eagerly, start_thread
+from seic._concurrency import (
+    SharedFuture,
+    UserCodeExitError,
+    current_trio,
+    running_loop,
+    start_eagerly,
+    start_thread,
+)
 from seic._errors import TokenError
 
 _T = TypeVar("_T")
@@ -206,7 +213,7 @@ class _Portal:
     def submit(self, call: _Call[_T]) -> BackgroundTask[_T]:
         context = contextvars.copy_context()
         with self._lock:
-            loop = self._loop or self._open()
+            loop = self._open() if self._loop is None or self._loop.is_closed() else self._loop
             if loop is not None:
                 task: _AsyncioTask[_T] = self.new_task(loop)
                 loop.call_soon_threadsafe(task.begin, call, context)
@@ -253,7 +260,12 @@ class _Portal:
     @staticmethod
     def _run(loop: asyncio.AbstractEventLoop) -> None:
         try:
-            loop.run_forever()
+            is_stopped = False
+            while not is_stopped:
+                # Raised in a callback; the loop is everyone's, and goes on with the next.
+                with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                    loop.run_forever()
+                    is_stopped = True
             # At the exit tasks may be left; and streams that were not read to their end.
             if tasks := asyncio.all_tasks(loop):
                 for task in tasks:
@@ -283,6 +295,17 @@ class _PortalTask(_AsyncioTask[_T]):
     def __init__(self, loop: asyncio.AbstractEventLoop, portal: _Portal) -> None:
         super().__init__(loop)
         self._portal = portal
+
+    def begin(self, call: _Call[_T], context: contextvars.Context) -> None:
+        """Take the first step; no task raises SystemExit or KeyboardInterrupt, which would leave the portal's loop."""
+
+        async def contained() -> _T:
+            try:
+                return await call()
+            except (SystemExit, KeyboardInterrupt) as error:
+                raise UserCodeExitError(type(error).__name__) from error
+
+        super().begin(contained, context)
 
     def _loop_runs(self) -> bool:
         # Its thread may not have had a turn yet.
@@ -330,17 +353,12 @@ def run(call: _Call[_T], *, seconds: float | None = None) -> _T:
         seconds: The longest to wait, in seconds.
 
     Raises:
-        TokenError: The portal's thread does not run, or this was called in it; or the time ran out.
+        TokenError: The portal's thread does not run, or this was called in it; the time ran out; or the interpreter
+            shuts down.
     """
     if is_in_portal():
         raise TokenError("a blocking call was made in seic's own event loop, by a listener; make it in a thread")
-    try:
-        task = submit(call)
-    except TokenError:
-        if is_in_event_loop():
-            raise
-        # The last resort at the exit.
-        return _run_in_place(call)
+    task = submit(call)
     try:
         if _wait_for_portal(task, seconds):
             return task.future.result()
@@ -366,13 +384,3 @@ def _wait_for_portal(task: BackgroundTask[Any], seconds: float | None) -> bool:
             "enable-threads = true), or use the async client"
         )
     return task.future.wait_sync(None if seconds is None else max(0.0, seconds - first))
-
-
-def _run_in_place(call: _Call[_T]) -> _T:
-    """Run a coroutine to its end in a loop of its own, in the caller's thread."""
-    loop = asyncio.SelectorEventLoop()
-    loop.set_default_executor(_DaemonExecutor())
-    try:
-        return loop.run_until_complete(call())
-    finally:
-        loop.close()

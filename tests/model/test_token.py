@@ -183,3 +183,42 @@ def test_from_dict_takes_an_object_only() -> None:
     """A list is refused."""
     with pytest.raises(ConfigurationError, match=r"^token: must be an object, not list$"):
         Token.from_dict([])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("field", ["expires_in", "obtained_at", "refresh_expires_in"])
+def test_from_dict_refuses_numbers_beyond_any_float(field: str) -> None:
+    """The error names the field."""
+    with pytest.raises(ConfigurationError, match=rf"^{field}: must be a finite number of seconds, not int$"):
+        Token.from_dict({"access_token": "a", field: 10**400})
+
+
+@pytest.mark.parametrize("field", ["access_token", "refresh_token", "scope", "login_id"])
+def test_from_dict_refuses_surrogates(field: str) -> None:
+    """No request and no digest could be made of such a string."""
+    with pytest.raises(ConfigurationError, match=rf"^{field}: must be valid Unicode"):
+        Token.from_dict({"access_token": "a", field: "\ud800"})
+
+
+def test_every_token_has_a_repr() -> None:
+    """Even one that no request can carry."""
+    assert "sha256" in repr(Token(access_token="\ud800"))
+
+
+FIRST, LAST = dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("obtained_at", "expires_in", "expected"),
+    [
+        pytest.param(0, 1e300, LAST, id="a float"),
+        pytest.param(0, 10**400, LAST, id="an integer"),
+        pytest.param(0.5, 10**400, LAST, id="an integer that makes no float"),
+        pytest.param(-1e300, 5, FIRST, id="long ago"),
+    ],
+)
+def test_an_end_beyond_the_calendar_is_its_last_or_first_moment(
+    obtained_at: float, expires_in: float, expected: dt.datetime
+) -> None:
+    """A store can hold any number."""
+    token = Token(access_token="a", obtained_at=obtained_at, expires_in=expires_in)
+    assert token.expires_at == token.ends_at == expected

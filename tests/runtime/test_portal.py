@@ -112,14 +112,15 @@ def test_a_process_without_threads_is_a_sentence(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.usefixtures("fresh")
-def test_at_the_interpreters_shutdown_the_caller_runs_it_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A last call gets its result although no thread can be started."""
+def test_at_the_interpreters_shutdown_a_call_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread can be started: a blocking call is an error, and user code runs in place."""
 
     def refuse(_thread: threading.Thread) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    assert run(_name_of_thread) == threading.current_thread().name
+    with pytest.raises(TokenError, match="shutting down"):
+        run(_name_of_thread)
     assert run_asyncio(lambda: run_in_thread(threading.get_ident)) == threading.get_ident()
 
     async def inside() -> None:

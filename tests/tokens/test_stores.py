@@ -142,6 +142,54 @@ def test_a_new_token_is_stored(
     assert (threading.current_thread() in store.threads) is (not blocking and obtain is _async)
 
 
+class _Plain:
+    """A store with the three methods only."""
+
+    def __init__(self, held: Token) -> None:
+        self.held = held
+        self.threads: list[str] = []
+
+    def load(self, key: str) -> Token:
+        """Return the token."""
+        self.threads.append(threading.current_thread().name)
+        return self.held
+
+    def save(self, key: str, token: Token) -> None:
+        """Save nothing."""
+
+    def delete(self, key: str) -> None:
+        """Delete nothing."""
+
+
+class _Evasive(_Plain):
+    @property
+    def blocking(self) -> bool:
+        """Raise."""
+        raise RuntimeError("not now")
+
+
+@pytest.mark.parametrize("kind", [_Plain, _Evasive])
+def test_a_store_that_does_not_say_whether_it_blocks_is_taken_to_block(
+    server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, kind: type[_Plain]
+) -> None:
+    """It is called in a thread of its own."""
+    store: Any = kind(token())
+    assert obtain(server, store, heard, clock) == "stored"
+    assert store.threads == ["seic-call"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_store_that_claims_not_to_block_holds_no_blocking_caller_up(
+    server: FakeEndpoint, heard: list[Event], clock: FakeClock
+) -> None:
+    """All blocking callers share one loop, so it is called in a thread, and waited for briefly."""
+    store = Store(token(), blocking=False)
+    gate = store.hang("load")
+    assert _blocking(server, store, heard, clock) == "token-1"
+    assert degraded(heard)[0] == ("load", "no answer within 0.01 s")
+    gate.set()
+
+
 @pytest.mark.parametrize(
     ("changes", "usable"),
     [
@@ -210,6 +258,12 @@ class NoToken:
         pytest.param(token(expires_in=float("inf")), id="an endless lifetime"),
         pytest.param(token(expires_in=float("nan")), id="a lifetime that is no number"),
         pytest.param(token(expires_in=365 * 86_400 + 1), id="a lifetime of more than a year"),
+        pytest.param(token(expires_in=10**400), id="a lifetime beyond any float"),
+        pytest.param(token(obtained_at=-(10**400)), id="a time beyond any float"),
+        pytest.param(token(refresh_token="r", refresh_expires_in=10**400), id="a refresh lifetime beyond any float"),
+        pytest.param(token(access_token="\ud800"), id="a surrogate"),
+        pytest.param(token(refresh_token="\ud800"), id="a surrogate in the refresh token"),
+        pytest.param(token(login_id="\ud800"), id="a surrogate in the login"),
         pytest.param(token(obtained_at=None), id="no time"),
         pytest.param(token(obtained_at=float("nan")), id="a time that is no number"),
         pytest.param(token(refresh_token=7), id="a refresh token that is no string"),

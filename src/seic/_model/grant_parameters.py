@@ -63,6 +63,10 @@ def _resources(resource: str | Sequence[str] | None) -> str | tuple[str, ...] | 
     return tuple(resource) if isinstance(resource, Sequence) and not isinstance(resource, str) else resource
 
 
+# A type, not its text: attrs copies it into constructors of other modules, which do not know the names in it.
+_resources.__annotations__["resource"] = str | Sequence[str] | None
+
+
 @attrs.frozen(kw_only=True)
 class GrantParameters(Unpicklable):
     """Base of seic's grants: the parameters that each of them has, and how it is used again.

@@ -13,11 +13,12 @@ import attrs
 from seic._errors import ConfigurationError
 from seic._model.secret import Unpicklable, hide, strip_frames
 
+_FIRST, _LAST = dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)
 _NUMBERS = ("expires_in", "obtained_at", "refresh_expires_in")
 
 
 def _fingerprint(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()[:8]
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()[:8]
 
 
 @attrs.frozen(kw_only=True)
@@ -63,7 +64,7 @@ class Token(Unpicklable):
         """Expiry of the access token, in UTC by this machine's clock; None if the provider did not say."""
         if self.expires_in is None:
             return None
-        return dt.datetime.fromtimestamp(self.obtained_at + self.expires_in, dt.UTC)
+        return _end(self.obtained_at, self.expires_in)
 
     @property
     def ends_at(self) -> dt.datetime | None:
@@ -75,7 +76,7 @@ class Token(Unpicklable):
         known = [life for life in lives if life is not None]
         if len(known) < len(lives):
             return None
-        return dt.datetime.fromtimestamp(self.obtained_at + max(known), dt.UTC)
+        return _end(self.obtained_at, max(known))
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field in a form that `json.dumps` takes, secrets included: encrypt it before you store it."""
@@ -112,13 +113,15 @@ def _read_field(name: str, value: Any) -> Any:
     if name == "extra":
         is_valid, wanted = isinstance(value, Mapping), "an object"
     elif name in _NUMBERS:
-        is_valid, wanted = _is_number(value), "a finite number of seconds"
+        is_valid, wanted = is_number(value), "a finite number of seconds"
     elif name == "access_token":
         is_valid, wanted = isinstance(value, str) and value != "", "a non-empty string"
     else:
         is_valid, wanted = isinstance(value, str), "a string"
     if not is_valid:
         raise _invalid(name, wanted, value)
+    if isinstance(value, str) and not is_text(value):
+        raise ConfigurationError(f"{name}: must be valid Unicode, without surrogates", field=name)
     if name == "issued_at":
         try:
             return dt.datetime.fromisoformat(str(value))
@@ -127,8 +130,24 @@ def _read_field(name: str, value: Any) -> Any:
     return value
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _end(start: float, seconds: float) -> dt.datetime:
+    try:
+        return dt.datetime.fromtimestamp(start + seconds, dt.UTC)
+    except (OverflowError, ValueError, OSError):  # beyond the calendar: a store can hold any number
+        return _LAST if seconds > -start else _FIRST
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a value that anyone may have written is a number that fits a finite float."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def is_text(value: object) -> bool:
+    """Tell whether a value that anyone may have written is a string that can be encoded: it has no surrogates."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _invalid(field: str, wanted: str, value: object) -> ConfigurationError:

@@ -15,7 +15,7 @@ import anyio.lowlevel
 import attrs
 import httpx
 
-from seic._concurrency import run_in_thread, was_cancelled
+from seic._concurrency import UserCodeExitError, run_in_thread, was_cancelled
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
 from seic._event_types import (
     Emit,
@@ -169,7 +169,8 @@ class RefreshRunner:
             failure = error.fresh()
         else:
             # A user's callable. Its message may hold anything, so only its class is named.
-            failure = TokenEndpointUnavailable(f"{host}: the token request failed with {type(error).__name__}")
+            kind = str(error) if isinstance(error, UserCodeExitError) else type(error).__name__
+            failure = TokenEndpointUnavailable(f"{host}: the token request failed with {kind}")
         if (verdict := self.cache.fail(pending, failure)) is None:
             return None
         pause, is_valid = verdict

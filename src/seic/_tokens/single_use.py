@@ -12,7 +12,7 @@ import hashlib
 import os
 import weakref
 
-from seic._concurrency import ForkSafeLock, OneShotEvent
+from seic._concurrency import ForkSafeLock, OneShotEvent, current_loop, is_in_event_loop
 
 #: The number of used secrets that are remembered, the latest ones: each refresh adds one, of about 150 bytes.
 _REMEMBERED = 65_536
@@ -35,6 +35,8 @@ class SingleUse:
     def __init__(self, memory: SingleUseMemory, name: bytes) -> None:
         self._memory = memory
         self._name = name
+        #: The event loop that waits for the answer.
+        self.loop = current_loop() if is_in_event_loop() else None
         #: Set when it has ended.
         self.ended = OneShotEvent()
 
@@ -57,6 +59,7 @@ class SingleUseMemory:
         self._running: dict[bytes, SingleUse] = {}
         # By digest: a used secret need not be kept.
         self._states: dict[bytes, UseState] = {}
+        self._holders: weakref.WeakSet[object] = weakref.WeakSet()
 
     def begin(self, secret: str) -> tuple[SingleUse, bool]:
         """Return the use of a secret, and whether it begins here and now: if not, another caller is sending it."""
@@ -89,8 +92,26 @@ class SingleUseMemory:
             self._note(name, state)
         use.ended.set()
 
-    def release(self) -> None:
-        """Let later clients without a store begin without this memory: one that used it is closed."""
+    def is_sending_here(self) -> bool:
+        """Whether a secret is on its way in the caller's event loop, so that blocking that would hold the answer up."""
+        if not is_in_event_loop():
+            return False
+        here = current_loop()
+        with self._lock:
+            self._reset_after_fork()
+            return any(use.loop is here for use in self._running.values())
+
+    def hold(self, holder: object) -> None:
+        """Keep this memory for later clients until `holder` releases it, or is gone."""
+        with self._lock:
+            self._holders.add(holder)
+
+    def release(self, holder: object) -> None:
+        """Let later clients without a store begin without this memory, if no other holder of it is open."""
+        with self._lock:
+            self._holders.discard(holder)
+            if self._holders:
+                return
         for key, memory in list(_of_clients.items()):
             if memory is self:
                 _of_clients.pop(key, None)
@@ -116,6 +137,8 @@ class SingleUseMemory:
 
 #: The memories of a store, by its identity, for as long as the store lives; a store need not be hashable.
 _of_stores: dict[int, dict[str, SingleUseMemory]] = {}
+#: The stores that take no weak references, for as long as the process lives: another could have the identity later.
+_kept_stores: dict[int, object] = {}
 #: Those of clients without a store, for as long as one of them is open: by scope and transport.
 _of_clients: weakref.WeakValueDictionary[tuple[str, int], SingleUseMemory] = weakref.WeakValueDictionary()
 
@@ -138,6 +161,6 @@ def shared_memory(scope: str, *, store: object | None, transport: object | None)
         memories = _of_stores.setdefault(id(store), {})
         try:
             weakref.finalize(store, _of_stores.pop, id(store), None)
-        except TypeError:  # it takes no weak references: then it is shared by nobody
-            del _of_stores[id(store)]
+        except TypeError:  # as of a dataclass with slots
+            _kept_stores[id(store)] = store
     return memories.setdefault(scope, SingleUseMemory(scope))

@@ -76,6 +76,7 @@ class CachingTokenSource:
         self._store_key = store_key
         self._guard = None if store is None else StoreGuard(store, emit=emit, clock=clock)
         self._memory = memory or SingleUseMemory()
+        self._memory.hold(self)
         self._pending_revocations: list[PendingRevocation] = []
         self._runner = RefreshRunner(
             endpoint=endpoint,
@@ -167,6 +168,10 @@ class CachingTokenSource:
             if pending.is_sending:
                 raise self._cannot_wait()
             self.cache.abandon(pending)
+        elif self._memory.is_sending_here():
+            if not force and (token := self.cache.valid_token()) is not None:
+                return token
+            raise self._cannot_wait()
         return self._run(lambda: self.get(force=force), 2 * self._limit)
 
     def _start(self, pending: PendingRefresh) -> None:
@@ -283,7 +288,7 @@ class CachingTokenSource:
                 self.cache.abandon(pending)
         if self._guard is not None:
             await self._guard.aclose(_CLOSING)
-        self._memory.release()
+        self._memory.release(self)
 
     def close(self) -> None:
         """End background work; the blocking twin of `aclose`."""
@@ -292,7 +297,7 @@ class CachingTokenSource:
             pending.close()
         elif pending is not None or (self._guard is not None and self._guard.is_busy):
             run(self.aclose, seconds=10 * _CLOSING)
-        self._memory.release()
+        self._memory.release(self)
 
     def _run(self, call: Callable[[], Coroutine[Any, Any, _T]], seconds: float) -> _T:
         # The first look at a certificate from a callable calls it: here, and not in the portal, which it would block.

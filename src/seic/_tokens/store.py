@@ -14,10 +14,10 @@ _CROWD = 1024
 class TokenStore(Protocol):
     """A store of tokens; a failure costs a token request, never an API call.
 
-    Methods block. Set `blocking` if one can wait for a disk or a network: it is then called in its own thread, and
-    waited for briefly. Calls come one at a time. Keys are opaque hex digests of everything that a token is bound to, so
-    two identities never share one. Save a token with all its fields; without `login_id` a session cannot be
-    distinguished from that of an earlier login.
+    Methods block. A store is called in its own thread, and waited for briefly, unless its attribute `blocking` is
+    False: then an async client calls it in place, so no method may wait for a disk or a network. Calls come one at a
+    time. Keys are opaque hex digests of everything that a token is bound to, so two identities never share one. Save a
+    token with all its fields; without `login_id` a session cannot be distinguished from that of an earlier login.
 
     seic does not delete unused tokens: a store can delete a token at `Token.ends_at`, when nothing in it is valid.
 
@@ -41,6 +41,14 @@ class TokenStore(Protocol):
     def delete(self, key: str) -> None:
         """Delete the token with this key, if any."""
         ...
+
+
+def is_blocking(store: TokenStore) -> bool:
+    """Tell whether calls of a store can wait; True for a store that does not say."""
+    try:
+        return bool(getattr(store, "blocking", True))
+    except Exception:  # noqa: BLE001  # a property of the user's
+        return True
 
 
 class ClaimingStore(TokenStore, Protocol):

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import contextvars
-import math
 import os
 import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from seic._concurrency import ForkSafeLock, OneShotEvent, SharedFuture, start_thread
+from seic._concurrency import ForkSafeLock, OneShotEvent, SharedFuture, is_own_failure, start_thread
 from seic._errors import TokenError
 from seic._event_types import Emit, StoreDegraded, StoreRecovered
-from seic._model.token import Token
+from seic._model.token import Token, is_number, is_text
 from seic._oauth.messages import MAX_LIFETIME
-from seic._portal import submit
+from seic._portal import is_in_portal, submit
 from seic._tokens.clock import Clock
-from seic._tokens.store import TokenStore
+from seic._tokens.store import MemoryStore, TokenStore, is_blocking
 
 #: The longest that callers wait for a store, in seconds: far above a round trip, far below a token request's deadline.
 PATIENCE = 1.0
@@ -44,7 +43,10 @@ class _Call(SharedFuture[Any]):
         result = None
         try:
             result = self._call()
-        except Exception as error:  # noqa: BLE001  # a store's failure costs a token request, never an API request
+        except BaseException as error:
+            # A store's failure costs a token request, never an API request.
+            if not is_own_failure(error):
+                raise
             # Its message may hold anything, so only its class is named.
             self._failed(type(error).__name__)
         finally:
@@ -68,7 +70,7 @@ class StoreGuard:
     """Keeps tokens in a store.
 
     A blocking store is called in daemon threads, one call at a time; a store that hangs is not called again until it
-    answers.
+    answers. So is every store but `MemoryStore` if the caller blocks, since all blocking callers share a loop.
 
     A token without a refresh token that was not saved costs another token request. A refresh token is lost with the
     process, so it is saved again, with pauses between, until that succeeds, another replaces it, or its owner is
@@ -175,7 +177,7 @@ class StoreGuard:
         failed = failed or partial(self._degraded, operation)
         now = self._clock.monotonic()
         call = _Call(call_store, failed, now)
-        if not self._store.blocking:
+        if not is_blocking(self._store) and (type(self._store) is MemoryStore or not is_in_portal()):
             call.run()
             return call
         with self._lock:
@@ -271,21 +273,17 @@ def _is_sound(stored: object, wall: float) -> bool:
     """Whether a stored value is a token that may be used; anyone may have written it."""
     if not isinstance(stored, Token) or not isinstance(stored.access_token, str):
         return False
-    if not isinstance(stored.refresh_token, str | None) or not isinstance(stored.token_type, str):
+    if not all(value is None or is_text(value) for value in (stored.refresh_token, stored.login_id)):
         return False
-    if not isinstance(stored.login_id, str | None):
+    if not isinstance(stored.token_type, str):
         return False
-    if stored.refresh_expires_in is not None and not _is_number(stored.refresh_expires_in):
+    if stored.refresh_expires_in is not None and not is_number(stored.refresh_expires_in):
         return False
     lifetime = 1.0 if stored.expires_in is None else stored.expires_in
     return (
         _VISIBLE.fullmatch(stored.access_token) is not None
-        and _is_number(lifetime)
+        and is_number(lifetime)
         and 0 < lifetime <= MAX_LIFETIME
-        and _is_number(stored.obtained_at)
+        and is_number(stored.obtained_at)
         and stored.obtained_at <= wall + _SKEW
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -9,6 +9,7 @@ import attrs
 
 from seic import Token, TokenStore
 from seic._tokens.clock import SYSTEM_CLOCK
+from seic._tokens.store import is_blocking
 
 
 class SessionStore:
@@ -43,7 +44,7 @@ class SessionStore:
     @property
     def blocking(self) -> bool:
         """Whether the store blocks."""
-        return self._store.blocking
+        return is_blocking(self._store)
 
     def save(self, key: str, token: Token) -> None:
         """Save a refreshed token, unless the session has ended."""

@@ -267,13 +267,19 @@ def test_a_login_that_the_store_does_not_save_fails(platform: FakePlatform) -> N
         assert browser.get("/me").status_code == 200
 
 
-def test_a_blocking_store_is_called_in_a_thread(platform: FakePlatform) -> None:
-    """Its disk or network does not block the event loop."""
+@pytest.mark.parametrize("kind", ["blocking", "silent"])
+def test_a_blocking_store_is_called_in_a_thread(platform: FakePlatform, kind: str) -> None:
+    """Its disk or network does not block the event loop; a store that does not say is one."""
 
     class Blocking(DatabaseStore):
         blocking = True
 
-    platform.store = Blocking({})
+    class Silent(DatabaseStore):
+        @property
+        def blocking(self) -> bool:  # type: ignore[override]
+            raise AttributeError("it does not say")
+
+    platform.store = {"blocking": Blocking, "silent": Silent}[kind]({})
     site = Site(platform)
     with site as browser:
         site.log_in(browser)
