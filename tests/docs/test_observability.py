@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 from opentelemetry import metrics
+from opentelemetry.metrics import _internal
+from opentelemetry.util._once import Once
 
 from seic import events
 from seic.sandbox import Sandbox
@@ -33,6 +35,9 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 def test_the_examples_run_and_the_exposition_is_as_shown(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each series in the page is in the exposition for Prometheus."""
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+    # The provider is global and set once: other tests must not find this one, which is shut down.
+    monkeypatch.setattr(_internal, "_METER_PROVIDER", None)
+    monkeypatch.setattr(_internal, "_METER_PROVIDER_SET_ONCE", Once())
     try:
         exposition = run_blocks(_FILE)["exposition"]
     finally:
