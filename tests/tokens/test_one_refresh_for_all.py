@@ -13,7 +13,7 @@ import httpx
 import pytest
 import trio
 
-from seic import AuthorizationCode, TokenError
+from seic import AuthorizationCode, Password, TokenError
 from seic._tokens.source import CachingTokenSource
 from tests._support.clocks import FakeClock
 from tests._support.crowds import in_threads, names_of
@@ -167,6 +167,52 @@ class TestFork:
             return name(source.get_sync()).encode()
 
         assert _in_child(call) == b"childs-own"
+        server.release()
+        assert name(waiter.result(PATIENCE)) == "token-1"
+
+    def test_the_child_does_not_send_what_the_parent_is_sending(self, clock: FakeClock) -> None:
+        """A refresh token on its way counts as sent: the child uses the grant instead, and waits for nobody."""
+        provider = FakeProvider()
+        source = provider.source(Password(username="u", password="p"), clock)
+        source.token_sync()
+        clock.advance(3601)
+        provider.hold()
+        (waiter,) = in_threads(source.token_sync)
+        assert provider.arrived.wait(PATIENCE)
+
+        def call() -> bytes:
+            provider.reset()
+            source.token_sync()
+            return " ".join(provider.asked).encode()
+
+        assert _in_child(call) == b"password r1 password"
+        provider.release()
+        assert waiter.result(PATIENCE).access_token == "a2"
+
+    def test_a_future_that_another_thread_held_does_not_hold_the_child(self, server: FakeEndpoint) -> None:
+        """The child drops the refresh of its parent, and touches nothing of it."""
+        source = server.source()
+        server.hold()
+        (waiter,) = in_threads(source.get_sync)
+        assert server.arrived.wait(PATIENCE)
+        pending, locked, unlock = source.cache.pending, Gate(), Gate()
+        assert pending is not None
+
+        def keep_the_lock() -> None:
+            with pending.future._condition:
+                locked.set()
+                unlock.wait(PATIENCE)
+
+        def call() -> bytes:
+            server.reset()
+            server.plan.append(httpx.Response(200, json={"access_token": "childs-own"}))
+            return name(source.get_sync()).encode()
+
+        (holder,) = in_threads(keep_the_lock)
+        assert locked.wait(PATIENCE)
+        assert _in_child(call) == b"childs-own"
+        unlock.set()
+        holder.result(PATIENCE)
         server.release()
         assert name(waiter.result(PATIENCE)) == "token-1"
 

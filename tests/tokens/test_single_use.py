@@ -327,3 +327,12 @@ async def test_a_refresh_token_that_the_provider_hands_out_again() -> None:
         await source.token()
         clock.advance(LATER)
     assert provider.asked == ["password", "one", "two", "one"]
+
+
+def test_old_endings_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory is bounded, and forgets the oldest first."""
+    monkeypatch.setattr(single_use, "_REMEMBERED", 3)
+    memory = SingleUseMemory()
+    for number in range(4):
+        memory.begin(str(number))[0].end(UseState.USED)
+    assert [memory.state(str(number)) for number in range(4)] == [UseState.UNUSED, *[UseState.USED] * 3]

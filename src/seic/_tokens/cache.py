@@ -90,7 +90,12 @@ class PendingRefresh:
         """Whether it can make no progress any more: its task has died, or is in the parent process."""
         if self.future.done():
             return False
-        return self._pid != getpid() or (self.task is not None and not self.task.is_alive())
+        return self.is_elsewhere or (self.task is not None and not self.task.is_alive())
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it belongs to another process, of which this one is a fork."""
+        return self._pid != getpid()
 
     @property
     def is_overdue(self) -> bool:
@@ -294,6 +299,9 @@ class TokenCache:
         """Give a refresh up without counting it as a failure: its waiters start another, unless it was closed."""
         with self._lock.of_process[getpid()]:
             self._drop(pending)
+        if pending.is_elsewhere:
+            # Its waiters, its task and their locks are the parent's.
+            return
         if pending.sending is not None:
             # Nobody is left who would see the answer.
             pending.sending.end()
