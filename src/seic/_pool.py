@@ -43,7 +43,7 @@ class Opener:
 
 
 class Rotating(Protocol):
-    """What decides when connections are stale: an `Identity`."""
+    """Decides when connections are stale; an `Identity` does."""
 
     generation: int
 

@@ -21,6 +21,7 @@ _TESTS = {
         "tokens/test_one_refresh_for_all",
         "tokens/test_token_source",
         "tokens/test_cancelled_callers",
+        "tokens/test_interrupts",
     ],
     "When a token is renewed": [
         "tokens/test_refresh_policy",
@@ -53,6 +54,7 @@ _TESTS = {
     ],
     "Single use of refresh tokens and codes": [
         "tokens/test_single_use",
+        "tokens/test_shared_memory",
         "tokens/test_refresh_tokens",
         "tokens/test_lost_replies",
         "tokens/test_stored_refresh_tokens",

@@ -58,8 +58,8 @@ def test_one_owner_writes_the_state_of_a_refresh() -> None:
 def test_threads_of_a_refresh() -> None:
     """An async caller needs no thread, a blocking one the portal's at most."""
     of_async, of_blocking = figures.threads()
-    assert of_async == set()
-    assert of_blocking == {"seic"}
+    assert of_async == []
+    assert of_blocking == ["seic"]
 
 
 @pytest.mark.parametrize(("call", "most"), [("fresh", 7), ("no token", 90), ("401", 110)])
