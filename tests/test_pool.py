@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,78 +15,18 @@ import trio
 
 import seic
 from tests._support.edge import Edge
+from tests._support.gated_server import GatedServer, client_of, config_for, gated_server, in_line
 from tests._support.hops import make_config
 from tests._support.pki import authority, mint
 from tests._support.swapping import PairOnDisk, settings_for
 from tests._support.wire import Wire, wire
 
 
-class Server:
-    """A server in the test's event loop that answers each path when its gate is open.
-
-    Attributes:
-        order: The paths, in the order in which they arrived.
-        opened: The number of connections so far.
-    """
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.order: list[str] = []
-        self.opened = 0
-        self._changed = asyncio.Condition()
-        self._gates: dict[str, asyncio.Event] = {}
-        self._writers: set[asyncio.StreamWriter] = set()
-
-    def hold(self, path: str) -> Callable[[], None]:
-        """Have a path wait; return what lets it go."""
-        gate = self._gates[path] = asyncio.Event()
-        return gate.set
-
-    async def until_arrived(self, *paths: str) -> None:
-        """Wait until requests for these paths have arrived."""
-        async with asyncio.timeout(10), self._changed:
-            await self._changed.wait_for(lambda: set(paths) <= set(self.order))
-
-    async def until_open(self, count: int) -> None:
-        """Wait until there are no more than `count` connections."""
-        async with asyncio.timeout(10), self._changed:
-            await self._changed.wait_for(lambda: len(self._writers) <= count)
-
-    async def hang_up(self) -> None:
-        """Close all connections, without a word."""
-        for writer in [*self._writers]:
-            writer.close()
-            await writer.wait_closed()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the requests of one connection."""
-        self.opened += 1
-        self._writers.add(writer)
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                path = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1].decode()
-                self.order.append(path)
-                async with self._changed:
-                    self._changed.notify_all()
-                if path in self._gates:
-                    await self._gates[path].wait()
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-                await writer.drain()
-        self._writers.discard(writer)
-        writer.close()
-        async with self._changed:
-            self._changed.notify_all()
-
-
 @pytest.fixture
-async def server() -> AsyncIterator[Server]:
+async def server() -> AsyncIterator[GatedServer]:
     """A server without TLS."""
-    made = Server()
-    listening = await asyncio.start_server(made.serve, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    yield made
-    listening.close()
-    await made.hang_up()
+    async with gated_server() as made:
+        yield made
 
 
 @pytest.fixture
@@ -97,33 +36,7 @@ def far() -> Iterator[Wire]:
         yield running
 
 
-def config_for(url: str) -> seic.Config:
-    """Settings that reach a server without TLS."""
-    return make_config(hosts=seic.Hosts(api=url, allow_http_on_loopback=True))
-
-
-@contextlib.asynccontextmanager
-async def client_of(server: Server, pool: float | None = 10.0, **limits: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A client over seic's transport, without tokens."""
-    config = config_for(server.url)
-    transport = seic.AsyncTransport(config, limits=httpx.Limits(**limits))
-    timeout = httpx.Timeout(10, pool=pool)
-    async with httpx.AsyncClient(transport=transport, base_url=config.base_url, timeout=timeout) as client:
-        await client.get("/first")  # the TLS context is built, and the first connection open
-        yield client
-
-
-async def in_line(client: httpx.AsyncClient, *paths: str) -> list[asyncio.Task[httpx.Response]]:
-    """Send requests one after the other, without waiting for their responses."""
-    tasks = []
-    for path in paths:
-        tasks.append(asyncio.create_task(client.get(path)))
-        for _ in range(5):
-            await asyncio.sleep(0)
-    return tasks
-
-
-async def test_the_request_that_waited_longest_is_served_first(server: Server) -> None:
+async def test_the_request_that_waited_longest_is_served_first(server: GatedServer) -> None:
     """In the order of their arrival, whatever became of the connection before."""
     go_on = server.hold("/held")
     async with client_of(server, max_connections=1) as client:
@@ -137,7 +50,7 @@ async def test_the_request_that_waited_longest_is_served_first(server: Server) -
     assert server.opened == 1
 
 
-async def test_a_caller_that_comes_again_waits_behind_the_others(server: Server) -> None:
+async def test_a_caller_that_comes_again_waits_behind_the_others(server: GatedServer) -> None:
     """Nobody starves: three callers with one connection are served by turns."""
     async with client_of(server, max_connections=1) as client:
 
@@ -150,7 +63,7 @@ async def test_a_caller_that_comes_again_waits_behind_the_others(server: Server)
     assert server.order[1:] == ["/a", "/b", "/c"] * 5
 
 
-async def test_a_caller_that_gives_up_gives_its_place_back(server: Server) -> None:
+async def test_a_caller_that_gives_up_gives_its_place_back(server: GatedServer) -> None:
     """Cancelled in the queue, or past the pool timeout: the next in the queue is served."""
     go_on = server.hold("/held")
     async with client_of(server, max_connections=1) as client:
@@ -165,7 +78,7 @@ async def test_a_caller_that_gives_up_gives_its_place_back(server: Server) -> No
     assert server.order == ["/first", "/held", "/served"]
 
 
-async def test_a_caller_that_is_cancelled_with_a_connection_in_hand_passes_it_on(server: Server) -> None:
+async def test_a_caller_that_is_cancelled_with_a_connection_in_hand_passes_it_on(server: GatedServer) -> None:
     """The connection was given to it, and it has not begun: it goes to the next."""
     async with client_of(server, max_connections=1) as client:
         reply = await client.send(client.build_request("GET", "/read"), stream=True)
@@ -178,7 +91,7 @@ async def test_a_caller_that_is_cancelled_with_a_connection_in_hand_passes_it_on
     assert server.opened == 1
 
 
-async def test_a_request_that_fails_leaves_no_connection(server: Server) -> None:
+async def test_a_request_that_fails_leaves_no_connection(server: GatedServer) -> None:
     """Cancelled while the server thinks: its connection is closed, and its place is free."""
     server.hold("/held")
     async with client_of(server, max_connections=1) as client:
@@ -212,7 +125,27 @@ async def test_a_cancelled_handshake_leaves_no_connection() -> None:
             await call
 
 
-async def test_idle_connections_are_kept_within_limits(server: Server) -> None:
+async def test_a_cancelled_handshake_is_no_idle_connection(server: GatedServer) -> None:
+    """It takes no place among those that are kept."""
+    go_on = server.hold("/held")
+
+    async def cancel(event: str, info: object) -> None:
+        if event == "connection.connect_tcp.started":
+            raise asyncio.CancelledError
+
+    async with client_of(server, max_keepalive_connections=1) as client:
+        (held,) = await in_line(client, "/held")
+        await server.until_arrived("/held")
+        with pytest.raises(asyncio.CancelledError):
+            await client.get("/cancelled", extensions={"trace": cancel})
+        go_on()
+        await held
+        await client.get("/")
+
+    assert server.opened == 1
+
+
+async def test_idle_connections_are_kept_within_limits(server: GatedServer) -> None:
     """No more of them than `max_keepalive_connections`, and no longer than `keepalive_expiry`."""
     go_on = server.hold("/held")
     async with client_of(server, max_keepalive_connections=1) as client:
@@ -231,7 +164,7 @@ async def test_idle_connections_are_kept_within_limits(server: Server) -> None:
         assert server.opened == before + 3
 
 
-async def test_a_connection_that_the_server_closed_is_not_used_again(server: Server) -> None:
+async def test_a_connection_that_the_server_closed_is_not_used_again(server: GatedServer) -> None:
     """A new one is opened, and no call fails."""
     async with client_of(server) as client:
         for opened in (2, 3):
@@ -241,7 +174,7 @@ async def test_a_connection_that_the_server_closed_is_not_used_again(server: Ser
             assert server.opened == opened
 
 
-async def test_a_user_trace_hears_every_step(server: Server) -> None:
+async def test_a_user_trace_hears_every_step(server: GatedServer) -> None:
     """Httpcore's `trace` extension works as with httpx's own transport."""
     steps: list[str] = []
 

@@ -55,7 +55,7 @@ def test_the_annotations_of_public_methods_can_be_resolved(module: ModuleType, n
 
 @pytest.mark.parametrize("module", [seic, events, sandbox])
 def test_no_other_function_or_class_is_visible(module: ModuleType) -> None:
-    """What an editor completes is what is supported."""
+    """An editor completes what is supported, and nothing else."""
     visible = {name for name, value in vars(module).items() if isinstance(value, type | FunctionType)}
     assert {name for name in visible if not name.startswith("_")} <= set(module.__all__)
 

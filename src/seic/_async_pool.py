@@ -19,7 +19,7 @@ import httpcore
 import httpx
 
 from seic._concurrency import current_loop
-from seic._pool import ConnectionPool, Opener, PooledConnection, PoolState, PoolWaiter, explain
+from seic._pool import ConnectionPool, Opener, PooledConnection, PoolState, PoolWaiter, Rotating, explain
 
 
 class AsyncPool(ConnectionPool):
@@ -28,8 +28,8 @@ class AsyncPool(ConnectionPool):
     _event = anyio.Event
     _drains = True
 
-    def __init__(self, opener: Opener, limits: httpx.Limits, *, http2: bool, started: Callable[[], None]) -> None:
-        super().__init__(opener, limits, http2=http2, started=started)
+    def __init__(self, opener: Opener, limits: httpx.Limits, *, http2: bool, identity: Rotating) -> None:
+        super().__init__(opener, limits, http2=http2, identity=identity)
         #: Closes the connections of each event loop.
         self._closers: dict[tuple[int, Any], AsyncGenerator[None, None]] = {}
 
@@ -38,6 +38,7 @@ class AsyncPool(ConnectionPool):
 
         Raises:
             httpcore.PoolTimeout: All connections were in use for too long.
+            PoolChanged: The pool is closed, or the credential was replaced.
         """
         state = self._state()
         while True:
@@ -67,7 +68,7 @@ class AsyncPool(ConnectionPool):
 
     async def aclose(self) -> None:
         """Close all connections; those of other event loops are closed there, or were when the loop ended."""
-        await _aclose(self._state().clear())
+        await _aclose(self._clear(self._state()))
         here = (os.getpid(), current_loop())
         for key in [key for key in list(self._closers) if key[0] == here[0]]:
             self._states.pop(key, None)

@@ -19,7 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import attrs
 import httpcore
@@ -40,6 +40,19 @@ class Opener:
 
     open: Callable[[Any], Any]
     generation: int
+
+
+class Rotating(Protocol):
+    """What decides when connections are stale: an `Identity`."""
+
+    generation: int
+
+    def watch(self) -> None:
+        """Notice rotations in this process too."""
+
+
+class PoolChanged(Exception):
+    """The pool is closed, or opens connections with a replaced credential; the request has not been sent."""
 
 
 @attrs.define(eq=False)
@@ -66,6 +79,8 @@ class PoolWaiter:
         return seconds
 
     def taken(self) -> PooledConnection:
+        if self.connection is None and self.event.is_set():
+            raise PoolChanged
         if self.connection is None:
             raise httpcore.PoolTimeout(
                 f"all connections were in use for {self.seconds:g} s; raise the pool timeout or "
@@ -106,16 +121,17 @@ class ConnectionPool:
         opener: Opens connections.
         limits: As of httpx.
         http2: Whether connections offer HTTP/2.
-        started: Called once in each process that uses the pool.
+        identity: Its generation is that of connections that may be used.
     """
 
     _event: ClassVar[Any]
     #: Whether connections of older generations are closed at last, with their requests.
     _drains: ClassVar[bool]
 
-    def __init__(self, opener: Opener, limits: httpx.Limits, *, http2: bool, started: Callable[[], None]) -> None:
+    def __init__(self, opener: Opener, limits: httpx.Limits, *, http2: bool, identity: Rotating) -> None:
         self._opener = opener
-        self._started = started
+        self._identity = identity
+        self._closed = False
         self._limit = sys.maxsize if limits.max_connections is None else limits.max_connections
         self._idle_limit = sys.maxsize if limits.max_keepalive_connections is None else limits.max_keepalive_connections
         self._expiry = float("inf") if limits.keepalive_expiry is None else limits.keepalive_expiry
@@ -137,7 +153,7 @@ class ConnectionPool:
         state = self._states.get(key)
         if state is None:
             state = self._states.setdefault(key, PoolState())
-            self._started()
+            self._identity.watch()
             self._enter(key, state)
         return state
 
@@ -151,6 +167,8 @@ class ConnectionPool:
     def _take(self, state: PoolState, request: httpcore.Request) -> PooledConnection | PoolWaiter:
         """Return a connection for the request; or, if all are in use, its place in the queue."""
         with state.lock:
+            if self._closed or self._identity.generation != self._opener.generation:
+                raise PoolChanged
             if not state.waiting and (connection := self._pick(state, request)) is not None:
                 return connection
             waiter = PoolWaiter(request, self._event())
@@ -161,14 +179,20 @@ class ConnectionPool:
         """Take a connection back from a request that has ended."""
         with state.lock:
             connection.requests -= 1
-            if connection.requests == 0 and connection in state.busy:
-                del state.busy[connection]
-                is_current = connection.generation == self._opener.generation
-                if is_current and len(state.idle) < self._idle_limit and connection.http.is_idle():
+            http = connection.http
+            # One whose handshake failed is closed, and idle too.
+            if connection.requests == 0 and not http.is_closed():
+                is_current = connection in state.busy and connection.generation == self._identity.generation
+                if is_current and len(state.idle) < self._idle_limit and http.is_idle():
                     connection.idle_since = time.monotonic()
                     state.idle.append(connection)
-                elif not connection.http.is_closed():
-                    state.closing.append(connection.http)
+                else:
+                    # Also if the pool was closed meanwhile: closing has no effect on a handshake in progress.
+                    state.closing.append(http)
+            if connection.requests == 0:
+                state.busy.pop(connection, None)
+            if self._closed or self._identity.generation != self._opener.generation:
+                self._dismiss(state)
             while state.waiting and (free := self._pick(state, state.waiting[0].request)) is not None:
                 waiter = state.waiting.popleft()
                 waiter.connection = free
@@ -177,10 +201,22 @@ class ConnectionPool:
     def _leave(self, state: PoolState, waiter: PoolWaiter) -> None:
         """Give a place in the queue back, or the connection that it has led to."""
         with state.lock:
-            if waiter.connection is None:
-                state.waiting.remove(waiter)
-            else:
+            if waiter.connection is not None:
                 self._give(state, waiter.connection)
+            elif waiter in state.waiting:
+                state.waiting.remove(waiter)
+
+    def _dismiss(self, state: PoolState) -> None:
+        """Have all waiting requests look for the credential in service, or fail if the pool is closed."""
+        while state.waiting:
+            state.waiting.popleft().event.set()
+
+    def _clear(self, state: PoolState) -> list[Any]:
+        """Close the pool; return the connections that the caller has to close."""
+        self._closed = True
+        with state.lock:
+            self._dismiss(state)
+            return state.clear()
 
     def _learn(self, response: httpcore.Response | None) -> None:
         """Note whether the server speaks HTTP/2, by a response, or by a connection that took no second request."""
@@ -272,7 +308,7 @@ class Pool(ConnectionPool):
 
     def close(self) -> None:
         """Close all connections."""
-        _close(self._state().clear())
+        _close(self._clear(self._state()))
 
     def _wait(self, state: PoolState, waiter: PoolWaiter) -> PooledConnection:
         try:

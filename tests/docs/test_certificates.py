@@ -72,4 +72,4 @@ def test_every_reason_is_in_the_table() -> None:
 def test_the_figures_are_those_of_the_code() -> None:
     """The page has the values of the constants."""
     assert DRAIN_LIMIT == 5 * 60
-    assert "after five minutes an async client closes" in _TEXT
+    assert "the first request that comes five minutes or more after it noticed the rotation" in _TEXT

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
-import subprocess
-import sys
 import threading
 import warnings
 import weakref
@@ -281,38 +279,6 @@ def until_collected(gone: threading.Event) -> bool:
         if gone.wait(0.01):
             return True
     return False
-
-
-def test_one_thread_watches_all_and_ends_with_the_last(root: Minted, tmp_path: Path) -> None:
-    """For any number of identities; in a subprocess, since other tests may be watching."""
-    pairs = [mint(issuer=root, number=95), mint(issuer=root, number=96)]
-    for index, pair in enumerate(pairs):
-        folder = tmp_path / str(index)
-        folder.mkdir()
-        pair.write(folder)
-    program = f"""
-import gc, threading, seic
-from seic._identity import Identity
-def watching():
-    return [thread for thread in threading.enumerate() if thread.name == "seic-certificates"]
-assert threading.active_count() == 1
-for _ in range(2):
-    identities = [
-        Identity(seic.ClientCertificate.load(f"{{folder}}/client.pem", key=f"{{folder}}/client.key"))
-        for folder in ("{tmp_path}/0", "{tmp_path}/1")
-    ]
-    assert not watching()
-    for identity in identities:
-        identity.current()
-    (thread,) = watching()
-    del identity, identities
-    gc.collect()
-    thread.join(10)
-    assert not watching()
-print("ended")
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("ended\n", "")
 
 
 @pytest.mark.parametrize("error", [RuntimeError, SystemExit])

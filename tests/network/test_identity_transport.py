@@ -144,8 +144,9 @@ async def test_what_takes_too_long_is_closed(
             await reply.aread()
 
 
+@pytest.mark.parametrize("with_later", [True, False], ids=["another call follows", "none follows"])
 async def test_a_call_that_waits_during_a_rotation_presents_the_new_certificate(
-    far: HoldingServer, make: Make, disk: PairOnDisk, old: Minted, new: Minted
+    with_later: bool, far: HoldingServer, make: Make, disk: PairOnDisk, old: Minted, new: Minted
 ) -> None:
     """It gets a new connection, since the old one accepts no further call."""
     config = make()
@@ -158,14 +159,39 @@ async def test_a_call_that_waits_during_a_rotation_presents_the_new_certificate(
             await asyncio.sleep(0)
             disk.put(new)
             assert await auth.reload_certificate()
-            later = asyncio.create_task(client.get("/"))
+            calls = [waiting, *([asyncio.create_task(client.get("/"))] if with_later else [])]
             await asyncio.sleep(0)
             far.go_on.set()
             assert await reply.aread() == b"first-last"
-        assert (await waiting).content == (await later).content == b"first-last"
+        assert [(await call).content for call in calls] == [b"first-last"] * len(calls)
         assert far.open == 1
 
-    assert far.made == serials(old, new, new)
+    assert far.made == serials(old, *[new] * len(calls))
+
+
+async def test_a_thread_that_waits_during_a_rotation_presents_the_new_certificate(
+    far: HoldingServer, make: Make, disk: PairOnDisk, old: Minted, new: Minted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the async twin."""
+    loop, queued = asyncio.get_running_loop(), asyncio.Event()
+
+    class Place(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            loop.call_soon_threadsafe(queued.set)
+            return super().wait(timeout)
+
+    monkeypatch.setattr(_pool.Pool, "_event", Place)
+    with seic.Client(make(), limits=httpx.Limits(max_connections=1)) as client:
+        under_way = asyncio.create_task(asyncio.to_thread(_call_in_a_thread, client, far, loop))
+        await far.half_sent.wait()
+        waiting = asyncio.create_task(asyncio.to_thread(client.get, "/", auth=None))
+        await queued.wait()
+        disk.put(new)
+        assert await asyncio.to_thread(client.reload_certificate)
+        far.go_on.set()
+        assert await under_way == (await waiting).content == b"first-last"
+
+    assert far.made == serials(old, new)
 
 
 async def test_idle_connections_of_the_old_certificate_are_closed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 import seic
+from seic import _portal
 from seic._portal import run
 
 EXITS = [SystemExit, KeyboardInterrupt, GeneratorExit]
@@ -103,6 +105,21 @@ def test_the_portal_survives_a_task_that_exits(error: type[BaseException]) -> No
     with pytest.raises(RuntimeError, match=error.__name__):
         run(leave)
     assert run(here) is thread
+
+
+@pytest.mark.usefixtures("unfinished")
+def test_a_portal_whose_loop_was_closed_is_replaced() -> None:
+    """The next caller gets a new thread."""
+    assert _status() == 200
+
+
+@pytest.fixture
+def unfinished(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave a portal behind whose loop is closed."""
+    portal, loop = _portal._Portal(), asyncio.SelectorEventLoop()
+    loop.close()
+    portal._loop = loop
+    monkeypatch.setattr(_portal, "_portals", {os.getpid(): portal})
 
 
 def test_the_portal_survives_a_callback_that_exits() -> None:

@@ -16,7 +16,7 @@ from seic._errors import CertificateError, SeicError
 from seic._identity import Credential, Identity
 from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_translator import FAILURES, ErrorTranslator, is_page, unread
-from seic._pool import Opener, Pool
+from seic._pool import Opener, Pool, PoolChanged
 
 _Transport = TypeVar("_Transport", httpx.AsyncHTTPTransport, httpx.HTTPTransport)
 
@@ -47,10 +47,10 @@ class _IdentityTransport(Generic[_Transport]):
         opener = Opener(transport._pool.create_connection, credential.generation)  # noqa: SLF001 - a test watches it
         with self._lock:
             if self._closed:
-                raise RuntimeError("the transport was closed before its first call was sent")
+                raise RuntimeError("cannot send a request: the client is closed")
             if self._pool is None:
                 limits = self._options.get("limits", _LIMITS)
-                self._pool = self._pool_kind(opener, limits, http2=self._http2, started=self._identity.watch)
+                self._pool = self._pool_kind(opener, limits, http2=self._http2, identity=self._identity)
                 transport._pool = self._pool  # noqa: SLF001
                 self._transport = transport
             elif self._credential is None or self._credential.generation < credential.generation:
@@ -114,6 +114,8 @@ class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx
         trace = ConnectionTrace(request, blocking=False)
         try:
             response = await self._transport.handle_async_request(request)
+        except PoolChanged:
+            failure = None
         except FAILURES as error:
             failure = self._errors.of(error, request, credential, trace) or error
         else:
@@ -124,6 +126,8 @@ class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx
             return self._read_page(response, body, request, credential)
         finally:
             trace.end()
+        if failure is None:
+            return await self._send(request, await self._renew())
         raise failure
 
     async def _renew(self) -> Credential:
@@ -179,6 +183,8 @@ class IdentityTransport(_IdentityTransport[httpx.HTTPTransport], httpx.BaseTrans
         trace = ConnectionTrace(request, blocking=True)
         try:
             response = self._transport.handle_request(request)
+        except PoolChanged:
+            failure = None
         except FAILURES as error:
             failure = self._errors.of(error, request, credential, trace) or error
         else:
@@ -189,6 +195,8 @@ class IdentityTransport(_IdentityTransport[httpx.HTTPTransport], httpx.BaseTrans
             return self._read_page(response, body, request, credential)
         finally:
             trace.end()
+        if failure is None:
+            return self._send(request, self._renew())
         raise failure
 
 

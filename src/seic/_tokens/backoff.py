@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import httpx
 
+from seic._concurrency import UserCodeExitError
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenRequestRefused
 from seic._oauth.reply import REFUSAL_CODES
 from seic._tokens.single_use import UseState
@@ -108,6 +109,9 @@ def retry_delay(error: SeicError, chance: float) -> float | None:
         error: The failure of the attempt.
         chance: A random number in [0, 1).
     """
+    if isinstance(error.__cause__, UserCodeExitError):
+        # The program wants to end.
+        return None
     if isinstance(error, TokenEndpointUnavailable):
         if error.retry_after is None:
             # A timeout was long enough.
