@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TypeAlias
 
 import anyio
@@ -116,7 +117,7 @@ class DeviceLogin(Unpicklable):
                     "the login took longer than the provider allows; start a new one", status=None, code="expired_token"
                 )
             try:
-                return await endpoint.request(endpoint.build(grant), grant)
+                return await endpoint.request(await endpoint.off_loop(endpoint.build, grant), grant)
             except SeicError as error:
                 pause = next_interval(error, interval)
                 if pause is None:
@@ -166,7 +167,8 @@ async def _begin(endpoint: TokenEndpoint) -> DeviceLogin:
     if not isinstance(grant, DeviceCode):
         raise TypeError("the grant must be a DeviceCode")
     begun = endpoint.clock.monotonic()
-    reply = await endpoint.send(build_device_request(endpoint.context(), grant=grant), endpoint.timeout)
+    request = await endpoint.off_loop(partial(build_device_request, endpoint.context(), grant=grant))
+    reply = await endpoint.send(request, endpoint.timeout)
     authorization = parse_device_reply(reply)
     return DeviceLogin(
         user_code=authorization.user_code,

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from typing import Any
 
 import attrs
 import httpx
@@ -18,6 +19,7 @@ import trio
 import seic
 from tests._support.crowds import in_threads
 from tests._support.fakes.gate import Gate
+from tests._support.fakes.provider import FakeProvider
 from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
 
 
@@ -135,6 +137,61 @@ def test_a_callable_that_hangs_holds_up_no_other_client(server: FakeEndpoint) ->
     assert not waiting.done()
     go_on.set()
     assert waiting.result(PATIENCE).access_token
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda auth: auth.token_sync(force=True), seic.OAuth2Auth.revoke_sync, seic.OAuth2Auth.token_info_sync],
+    ids=["token", "revoke", "info"],
+)
+def test_a_client_authentication_of_the_users_runs_outside_the_shared_loop(call: Any) -> None:
+    """Expect threads of its own: it may ask a vault, and would hold up every blocking client."""
+    threads: list[str] = []
+
+    class Vault(seic.ClientSecretBasic):
+        def apply(self, headers: dict[str, str], form: dict[str, str], context: seic.RequestContext) -> None:
+            threads.append(threading.current_thread().name)
+            super().apply(headers, form, context)
+
+    provider = FakeProvider()
+    transport = httpx.MockTransport(provider.answer)
+    mine = attrs.evolve(provider.config().provider, client_authentication=Vault())
+    auth = seic.OAuth2Auth(provider.config(provider=mine), transport=transport)
+    auth.token_sync()
+    threads.clear()
+    call(auth)
+    assert set(threads) == {"seic-call"}
+
+
+def test_a_grant_of_the_users_runs_outside_the_shared_loop_when_a_nonce_is_demanded(
+    server: FakeEndpoint,
+) -> None:
+    """Expect the second request to be built like the first."""
+    threads: list[str] = []
+
+    class Mine:
+        grant_type = "urn:example:mine"
+        is_refreshed = False
+        is_repeatable = True
+        ends_at = None
+
+        def check(self, _provider: seic.Provider) -> None:
+            """Accept any provider."""
+
+        def fields(self, _provider: seic.Provider) -> dict[str, str]:
+            """Return the fields, and note the thread."""
+            threads.append(threading.current_thread().name)
+            return {"x": "y"}
+
+    replies = [
+        httpx.Response(400, json={"error": "use_dpop_nonce"}, headers={"DPoP-Nonce": "nonce-1"}),
+        httpx.Response(200, json={"access_token": "a", "token_type": "DPoP", "expires_in": 100}),
+    ]
+    transport = httpx.MockTransport(lambda _request: replies.pop(0))
+    auth = seic.OAuth2Auth(server.config(grant=Mine(), dpop=seic.DPoP()), transport=transport)
+    threads.clear()
+    assert auth.token_sync().access_token == "a"
+    assert threads == ["seic-call"] * 2
 
 
 async def test_a_callable_that_blocks_leaves_the_event_loop_free(server: FakeEndpoint) -> None:

@@ -95,6 +95,11 @@ def client_authentication_of(provider: Provider) -> ClientAuthentication:
     return provider.client_authentication or DEFAULT_CLIENT_AUTHENTICATION
 
 
+def is_users_own(method: ClientAuthentication | None) -> bool:
+    """Whether a method is a class of the user's, whose code may block."""
+    return method is not None and not type(method).__module__.startswith("seic.")
+
+
 def hint_for_refusal(context: RequestContext) -> str | None:
     """Return a hint for refused credentials: the other encoding of Basic.
 

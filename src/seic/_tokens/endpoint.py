@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 import attrs
 import httpx
 
+from seic._concurrency import run_in_thread
 from seic._errors import SeicError, TokenRequestRefused
 from seic._event_types import Emit, TokenNotBound, TokenRequested
 from seic._model.grant_parameters import CustomGrant, GrantParameters, as_grant_parameters
@@ -18,7 +21,7 @@ from seic._model.provider import KeyedCertificate, Provider, RequestContext
 from seic._model.secret import Unpicklable, hide
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
-from seic._oauth.client_auth import hint_for_refusal
+from seic._oauth.client_auth import hint_for_refusal, is_users_own
 from seic._oauth.confirmation import check_confirmation
 from seic._oauth.dpop import DPoP, wants_nonce
 from seic._oauth.introspection import build_token_info_request, parse_token_info_reply
@@ -31,6 +34,8 @@ from seic._tokens.clock import Clock
 from seic._tokens.exchange import HEAD, Head, TransportSource, exchange
 from seic._tokens.single_use import UseState
 
+_T = TypeVar("_T")
+
 _logger = logging.getLogger("seic.api")
 
 
@@ -42,8 +47,7 @@ def _host_of(endpoint: TokenEndpoint) -> str:
     return httpx.URL(endpoint.url).netloc.decode("ascii")
 
 
-def _calls_user_code(endpoint: TokenEndpoint) -> bool:
-    grant = endpoint.grant
+def _calls_user_code(grant: GrantParameters) -> bool:
     values = [getattr(grant, field.name) for field in attrs.fields(type(grant))]
     return isinstance(grant, CustomGrant) or any(map(callable, values))
 
@@ -94,11 +98,18 @@ class TokenEndpoint(Unpicklable):
     has_plain_grant: bool = attrs.field(
         init=False,
         repr=False,
-        default=attrs.Factory(lambda self: self.grant.is_repeatable and not _calls_user_code(self), takes_self=True),
+        default=attrs.Factory(
+            lambda self: self.grant.is_repeatable and not _calls_user_code(self.grant), takes_self=True
+        ),
     )
-    #: Whether a request calls a callable of the user's, which may block.
+    #: Whether building a request calls code of the user's, which may block.
     calls_user_code: bool = attrs.field(
-        init=False, repr=False, default=attrs.Factory(_calls_user_code, takes_self=True)
+        init=False,
+        repr=False,
+        default=attrs.Factory(
+            lambda self: _calls_user_code(self.grant) or is_users_own(self.provider.client_authentication),
+            takes_self=True,
+        ),
     )
 
     def context(self) -> RequestContext:
@@ -119,6 +130,10 @@ class TokenEndpoint(Unpicklable):
         if self.dpop is not None:
             request.headers["DPoP"] = self.dpop.prove(request.method, request.url, now=context.now)
         return request
+
+    async def off_loop(self, call: Callable[..., _T], *args: object) -> _T:
+        """Call what builds a request: in a thread if it calls code of the user's, which must not block the loop."""
+        return await run_in_thread(call, *args) if self.calls_user_code else call(*args)
 
     async def request(
         self,
@@ -150,7 +165,7 @@ class TokenEndpoint(Unpicklable):
                 self._tell("challenged", request, begun, tracking_id=reply.tracking_id())
                 count(requests=1)
                 begun = self.clock.monotonic()
-                request = self.build(grant)
+                request = await self.off_loop(self.build, grant)
                 reply = await self.send(request, ends - begun)
             hint = None if reply.is_success and reply.error is None else self._hint(reply.means)
             token = parse_token_reply(reply, obtained_at=wall, hint=hint, takes_dpop=self.dpop is not None)
@@ -208,7 +223,7 @@ class TokenEndpoint(Unpicklable):
 
     # --- revocation ---------------------------------------------------------------------------------------------------
 
-    def revocations(self, token: Token, *, may_be_revoked: bool = False) -> list[PendingRevocation]:
+    async def revocations(self, token: Token, *, may_be_revoked: bool = False) -> list[PendingRevocation]:
         """Return the revocations of a token and its refresh token.
 
         There is one if the revocation of one also revokes the other (the platform). Otherwise the refresh token comes
@@ -223,7 +238,7 @@ class TokenEndpoint(Unpicklable):
         if self.provider.revocation_cascades:
             del pending[1:]
         for each in pending:
-            self._revocation(each)
+            await self.off_loop(self._revocation, each)
         return pending
 
     async def revoke(self, pending: list[PendingRevocation]) -> None:
@@ -238,7 +253,8 @@ class TokenEndpoint(Unpicklable):
             each = pending.pop(0)
             answered = False
             try:
-                parse_revocation_reply(await self.send(self._revocation(each), self.timeout))
+                request = await self.off_loop(self._revocation, each)
+                parse_revocation_reply(await self.send(request, self.timeout))
                 answered = True
             except TokenRequestRefused as error:
                 # The provider checked the token, and will answer the same again.
@@ -266,7 +282,7 @@ class TokenEndpoint(Unpicklable):
             TokenError: It did not describe it, or describes one that is bound to another certificate.
         """
         context = self.context()
-        request = build_token_info_request(context, access_token=token.access_token)
+        request = await self.off_loop(partial(build_token_info_request, context, access_token=token.access_token))
         reply = await self.send(request, self.timeout)
         # As the log has each response of the API.
         path = request.url.raw_path.partition(b"?")[0].decode("ascii")

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import anyio
 import anyio.lowlevel
 import attrs
 import httpx
 
-from seic._concurrency import UserCodeExitError, run_in_thread, was_cancelled
+from seic._concurrency import UserCodeExitError, was_cancelled
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
 from seic._event_types import (
     Emit,
@@ -37,8 +37,6 @@ from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.refresh_policy import CachedToken, Freshness, RefreshPolicy
 from seic._tokens.single_use import SingleUse, SingleUseMemory, UseState
 from seic._tokens.store_guard import PATIENCE, StoreGuard
-
-_T = TypeVar("_T")
 
 #: Shares of a refresh's time: what the first of two attempts may take, and what the second needs to be worth sending.
 _FIRST, _WORTHWHILE = 0.3, 0.25
@@ -228,12 +226,12 @@ class RefreshRunner:
                     return obtained
                 last = _newer(last, stored)
             looks = False
-            choice = await self._call_user_code(self._choose, last, refusal, is_own_refused)
+            choice = await endpoint.off_loop(self._choose, last, refusal, is_own_refused)
             if not has_claim and isinstance(choice.grant, RefreshToken):
                 # The claim first: the look then shows all that others did before it.
                 has_claim, looks = await self._claim(key, at_last, ends), True
                 continue
-            request = await self._call_user_code(endpoint.build, choice.grant)
+            request = await endpoint.off_loop(endpoint.build, choice.grant)
             use = None
             if choice.secret is not None:
                 if (use := await self._begin_use(choice.secret, choice.state, ends)) is None:
@@ -291,10 +289,6 @@ class RefreshRunner:
             is_kept = isinstance(choice.grant, RefreshToken) and kept.refresh_token == choice.grant.refresh_token
             use.end(UseState.UNUSED if is_kept else UseState.USED)
         return TokenResult(kept, now, wall)
-
-    async def _call_user_code(self, call: Callable[..., _T], *args: object) -> _T:
-        # A callable may block, and must not hold the event loop up.
-        return await run_in_thread(call, *args) if self.endpoint.calls_user_code else call(*args)
 
     def _is_usable(self, pending: PendingRefresh, stored: TokenResult) -> bool:
         if pending.force or stored.token.access_token == self.cache.token.token.access_token:

@@ -216,15 +216,15 @@ class CachingTokenSource:
             token = held.token if held.token.access_token else None
             if token is None and self._guard is not None:
                 token = await self._guard.load(key)
-            new = [] if token is None else endpoint.revocations(token)
+            new = [] if token is None else await endpoint.revocations(token)
+            if before is not held and before.freshness(clock.monotonic(), clock.wall()) is not Freshness.EXPIRED:
+                # The current token came of its refresh token; the refresh may have revoked it.
+                new += await endpoint.revocations(_without_refresh_token(before.token), may_be_revoked=True)
             if not cache.clear(held):
                 # Another token came, or is being requested.
                 continue
             if token is not None and self._guard is not None:
                 self._guard.delete(key)
-            if before is not held and before.freshness(clock.monotonic(), clock.wall()) is not Freshness.EXPIRED:
-                # The current token came of its refresh token; the refresh may have revoked it.
-                new += endpoint.revocations(_without_refresh_token(before.token), may_be_revoked=True)
             self._pending_revocations += new
             await without_frames(endpoint.revoke(self._pending_revocations))
             return
