@@ -157,20 +157,29 @@ def threads() -> tuple[list[str], list[str]]:
 
 
 def count_threads() -> tuple[set[str], set[str]]:
-    """Count the threads in this process."""
+    """Count the threads in this process: all that an async refresh starts, and those that a blocking one leaves."""
+    started: set[str] = set()
+    start = threading.Thread.start
+
+    def note(thread: threading.Thread) -> None:
+        started.add(thread.name)
+        start(thread)
+
     with Sandbox() as sandbox:
         config, before = sandbox.config(), {*threading.enumerate()}
 
-        async def refresh() -> set[str]:
+        async def refresh() -> None:
             async with seic.AsyncClient(config) as client:
                 await client.token()
-                return _names(before)
+                threading.Thread.start = note  # type: ignore[assignment, method-assign]
+                await client.token(force=True)
 
-        of_async = asyncio.run(refresh())
+        asyncio.run(refresh())
+        threading.Thread.start = start  # type: ignore[method-assign]
         with seic.Client(config) as client:
             client.token()
             of_blocking = _names(before)
-    return of_async, of_blocking
+    return {name for name in started if name.startswith("seic")}, of_blocking
 
 
 def _names(before: set[threading.Thread]) -> set[str]:

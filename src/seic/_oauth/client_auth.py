@@ -97,7 +97,7 @@ def client_authentication_of(provider: Provider) -> ClientAuthentication:
 
 def is_users_own(method: ClientAuthentication | None) -> bool:
     """Whether a method is a class of the user's, whose code may block."""
-    return method is not None and not type(method).__module__.startswith("seic.")
+    return method is not None and type(method).__module__.partition(".")[0] != "seic"
 
 
 def hint_for_refusal(context: RequestContext) -> str | None:
