@@ -235,9 +235,9 @@ class CachingTokenSource:
         Raises:
             TokenError: As there; or this blocks the event loop that runs a refresh, and so cannot wait for it.
         """
-        if (pending := self.cache.pending) is not None and not pending.future.done():
-            if pending.is_here or pending.is_unstarted_here:
-                raise self._cannot_wait()
+        pending = self.cache.pending
+        if pending is not None and not pending.future.done() and (pending.is_here or pending.is_unstarted_here):
+            raise self._cannot_wait()
         before = self.cache.token
         self._run(lambda: self._revoke(before), 10 * self._limit)
 
