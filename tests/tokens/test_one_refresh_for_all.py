@@ -13,8 +13,9 @@ import httpx
 import pytest
 import trio
 
-from seic import AuthorizationCode, Password, TokenError
+from seic import AuthorizationCode, OAuth2Auth, Password, TokenError
 from seic._tokens.source import CachingTokenSource
+from seic.events import TokenWaitStarted
 from tests._support.clocks import FakeClock
 from tests._support.crowds import in_threads, names_of
 from tests._support.fakes.gate import Gate
@@ -116,6 +117,21 @@ async def test_a_blocking_call_inside_the_loop_that_spends_a_refresh_token_is_an
     provider.release()
     assert (await first).access_token == "a2"
     assert provider.asked == ["authorization_code", "r1"]
+
+
+async def test_a_blocking_call_of_a_listener_before_the_refresh_starts_is_an_error(server: FakeEndpoint) -> None:
+    """It would wait for what starts when the listener returns; the refresh itself goes on."""
+    errors: list[TokenError] = []
+
+    def listen(event: object) -> None:
+        if isinstance(event, TokenWaitStarted) and not errors:
+            with pytest.raises(TokenError, match="cannot wait") as caught:
+                auth.token_sync()
+            errors.append(caught.value)
+
+    auth = OAuth2Auth(server.config(token_timeout=0.5), transport=server, on_event=listen)
+    assert (await auth.token()).access_token == "token-1"
+    assert (len(errors), server.calls) == (1, 1)
 
 
 # Processes

@@ -108,6 +108,11 @@ class PendingRefresh:
         return self.task is not None and self.task.is_here()
 
     @property
+    def is_unstarted_here(self) -> bool:
+        """Whether the caller's thread has created it, and not started it yet."""
+        return self.task is None and self.starter == get_ident()
+
+    @property
     def is_sending(self) -> bool:
         """Whether ending it now would lose the answer to a refresh token or code, which works once."""
         return self.sending is not None and not self.sending.ended.is_set()
@@ -312,7 +317,7 @@ class TokenCache:
     def abandon_unstarted(self) -> None:
         """Abandon the refresh that the caller's thread has created and not started: it was interrupted."""
         pending = self._pending
-        if pending is not None and pending.task is None and pending.starter == get_ident():
+        if pending is not None and pending.is_unstarted_here:
             self.abandon(pending)
 
     def check(self, pending: PendingRefresh) -> TokenEndpointUnavailable | None:

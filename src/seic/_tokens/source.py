@@ -168,7 +168,7 @@ class CachingTokenSource:
             if pending.is_sending:
                 raise self._cannot_wait()
             self.cache.abandon(pending)
-        elif self._memory.is_sending_here():
+        elif (pending is not None and pending.is_unstarted_here) or self._memory.is_sending_here():
             if not force and (token := self.cache.valid_token()) is not None:
                 return token
             raise self._cannot_wait()
@@ -235,7 +235,8 @@ class CachingTokenSource:
         Raises:
             TokenError: As there; or this blocks the event loop that runs a refresh, and so cannot wait for it.
         """
-        if (pending := self.cache.pending) is not None and pending.is_here and not pending.future.done():
+        pending = self.cache.pending
+        if pending is not None and not pending.future.done() and (pending.is_here or pending.is_unstarted_here):
             raise self._cannot_wait()
         before = self.cache.token
         self._run(lambda: self._revoke(before), 10 * self._limit)
