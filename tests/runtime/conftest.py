@@ -1,4 +1,4 @@
-"""Fixtures: asyncio and trio, for tests of both."""
+"""Fixtures: asyncio and trio, for tests of both; and a process without a portal."""
 
 from __future__ import annotations
 
@@ -13,3 +13,9 @@ def run(request: pytest.FixtureRequest) -> Run:
     """Return a function that runs a coroutine function in one of the two."""
     runner: Run = request.param
     return runner
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start without a portal, since another test's can still be busy."""
+    monkeypatch.setattr("seic._portal._portals", {})
