@@ -28,9 +28,9 @@ _REFUSALS = {
         "the account or the grant",
         "Check the user name and the password (SEIC_USERNAME, SEIC_PASSWORD); with a refresh token, log in again.",
     ),
-    "invalid_scope": ("the scope", "Check the scope (SEIC_SCOPE)."),
-    "invalid_target": ("the audience or resource", "Check SEIC_AUDIENCE and SEIC_RESOURCE."),
-    "unsupported_grant_type": ("the kind of grant", "Check the grant (SEIC_GRANT) and the provider (SEIC_PROVIDER)."),
+    "invalid_scope": ("the scope", "Check the scope of the grant."),
+    "invalid_target": ("the audience or resource", "Check the audience and the resource of the grant."),
+    "unsupported_grant_type": ("the kind of grant", "Check the grant, and the provider (SEIC_PROVIDER)."),
     "login_required": ("a login that was used", "Log in again, and configure the new grant."),
 }
 #: 401 and 403 with another code.
@@ -68,7 +68,7 @@ def problems_of(client: ClientHealth) -> list[HealthProblem]:
 def _token_problem(health: Health, error: LastError, consequence: str) -> HealthProblem:
     if error.what == "token refused":
         if error.status in _NOT_THERE:
-            what, remedy = "the address of the token endpoint", "Check the token URL (SEIC_TOKEN_URL)."
+            what, remedy = "the address of the token endpoint", "Check the host, and provider.token_url."
         elif error.code in _REFUSALS:
             what, remedy = _REFUSALS[error.code]
         elif error.status in _REFUSED:
@@ -83,7 +83,7 @@ def _token_problem(health: Health, error: LastError, consequence: str) -> Health
         cause = f"The certificate of the token endpoint is not accepted{error.facts}.{consequence}"
         return HealthProblem(health, cause, "Check the CA (SEIC_CA) and the host; the log has the details.", error)
     if error.status in _NOT_THERE:
-        problem, remedy = "was not found", "Check the token URL (SEIC_TOKEN_URL)."
+        problem, remedy = "was not found", "Check the host, and provider.token_url."
     elif error.status is None:
         problem = "cannot be reached"
         remedy = "Check the network, the proxy and the CA; the log has the details. seic tries again by itself."
