@@ -72,7 +72,7 @@ def rows() -> Iterator[Row]:
     yield _count("threads of one refresh: async caller", "0 to 6", len(of_async), 0)
     yield _count("threads of one refresh: blocking caller", "2 to 6", len(of_blocking), 1)
     yield _count("circles of imports", 2, len(figures.circles()), 0)
-    yield _count("names that stand for two things", 22, len(figures.double_names()), 0)
+    yield _count("names that two things share", 22, len(figures.double_names()), 0)
     yield _count("words of names that are not of the field", 112, len(vocabulary.unknown()), 9)
     yield _count("module docstrings that open with what, who, where, how", 41, len(figures.badly_opened()), 0)
     yield _count("files over 400 lines", 0, len(figures.long_files(400)), 0)
