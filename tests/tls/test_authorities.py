@@ -176,7 +176,7 @@ def test_a_relative_path_is_the_one_that_it_was_at_first(
     monkeypatch.chdir(tmp_path)
     config = make_config(ca="ca.pem")
     monkeypatch.chdir("/")
-    assert config.ca == "ca.pem"
+    assert config.ca == str(tmp_path / "ca.pem")
     assert trusted_by(connect(config)) == (root.der,)
 
 
