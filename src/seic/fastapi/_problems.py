@@ -132,8 +132,9 @@ def add_exception_handlers(app: Starlette) -> None:
     for kind in (TokenError, ApiError, CertificateError):
         app.add_exception_handler(kind, _respond)
     app.add_exception_handler(httpx.TransportError, _respond_for_known_host)
-    if hasattr(app, "openapi"):
-        app.openapi = _with_problems(app.openapi)
+    documented: Any = app
+    if hasattr(documented, "openapi"):  # FastAPI's; Starlette has none
+        documented.openapi = _with_problems(documented.openapi)
 
 
 def _with_problems(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
