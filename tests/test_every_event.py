@@ -73,7 +73,7 @@ async def an_outage(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
             client._oauth._source.cache.token.renew_at = -math.inf
             client._oauth._cache._failures.retry_valid_at = -math.inf
             await client.get("/v1/accounts")
-            await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+            await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
 
 
 async def a_dead_token(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:

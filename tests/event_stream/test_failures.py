@@ -53,10 +53,10 @@ async def test_an_endpoint_goes_down_and_comes_back(gateway: FakeGateway, heard:
             gateway.plan.append(httpx.Response(503))
             enter_advisory_window(client)
             await client.get("/v1/accounts")
-            await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+            await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
         enter_advisory_window(client)
         await client.get("/v1/accounts")
-        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
 
     first, second, back = heard.of(TokenEndpointDown, TokenEndpointRecovered)
     for down in (first, second):

@@ -118,7 +118,7 @@ async def test_a_token_renewed_ahead_says_so(gateway: FakeGateway, heard: Heard)
         enter_advisory_window(client)
         stop = client.listen(heard)
         await client.get("/v1/accounts")
-        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
         stop()
 
     assert heard.of(TokenAcquired) == [
