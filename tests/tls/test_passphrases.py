@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 
 from seic import CertificateError, ClientCertificate, Reason
 from tests._support.mistakes import Row, assert_error_about_bytes, assert_error_about_files, sealed, store
@@ -155,3 +156,15 @@ def test_nothing_ever_prompts(client: Minted, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("getpass.getpass", lambda *_: pytest.fail("it asked"))
     with pytest.raises(CertificateError):
         ClientCertificate.load(client.pem, key=sealed(client))
+
+
+def test_a_wrong_passphrase_is_never_taken_for_the_right_one(client: Minted) -> None:
+    """Random bytes pass the check of the padding once in 256 times; 2,000 wrong passphrases are refused all the same."""
+    quick = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(1).build(PASSPHRASE.encode())
+    made = pkcs12.serialize_key_and_certificates(None, client.key, client.certificate, None, quick)
+    reasons = set()
+    for number in range(2000):
+        with pytest.raises(CertificateError) as caught:
+            ClientCertificate.load(made, password=f"wrong-{number}")
+        reasons.add(caught.value.reason)
+    assert reasons == {Reason.PASSPHRASE_WRONG}

@@ -23,8 +23,9 @@ from seic._tls.encoding import Element, read_der
 
 _ENCRYPTED_DATA = "1.2.840.113549.1.7.6"
 # The bags of RFC 7292 §4.2: keys, encrypted keys, certificates.
-_KEY_BAGS = {f"1.2.840.113549.1.12.10.1.{last}" for last in (1, 2)}
-_CERTIFICATE_BAG = "1.2.840.113549.1.12.10.1.3"
+_BAGS = "1.2.840.113549.1.12.10.1."
+_KEY_BAGS = {_BAGS + last for last in "12"}
+_CERTIFICATE_BAG = _BAGS + "3"
 _PBES2 = "1.2.840.113549.1.5.13"
 _INTEGER = 0x02
 # The pseudorandom functions of PBKDF2 (RFC 8018 §B.1).
@@ -90,7 +91,11 @@ def _bags(data: bytes, passphrase: bytes | None) -> Iterator[Element]:
             yield from held.parts[0].parts
         elif passphrase is not None:
             _, algorithm, encrypted = held.parts[1].parts
-            yield from read_der(_decrypt(algorithm, encrypted.content, passphrase)).parts
+            bags = read_der(_decrypt(algorithm, encrypted.content, passphrase)).parts
+            # A wrong passphrase passes the check of the padding once in 256 times.
+            if not bags or not all(bag.parts and bag.parts[0].oid.startswith(_BAGS) for bag in bags):
+                raise ValueError("the decrypted content is not PKCS#12")
+            yield from bags
 
 
 def _content(info: Element) -> Element:
