@@ -46,10 +46,13 @@ def place(proxy: httpx.Proxy | None) -> str | None:
         ({"ALL_PROXY": _PROXY}, _PROXY),
         ({"HTTPS_PROXY": _PROXY, "ALL_PROXY": "http://other.example:1"}, _PROXY),
         ({"HTTPS_PROXY": ""}, None),
+        ({"HTTPS_PROXY": f" {_PROXY}\n"}, _PROXY),
+        ({"HTTPS_PROXY": " ", "ALL_PROXY": _PROXY}, _PROXY),
         ({"HTTP_PROXY": _PROXY}, None),
         ({"ALL_PROXY": "socks5://proxy.example:1080"}, "socks5://proxy.example:1080"),
     ],
-    ids=["none", "https", "lower case", "without a scheme", "all", "https before all", "empty", "http only", "socks"],
+    ids=["none", "https", "lower case", "without a scheme", "all", "https before all", "empty", "blanks around", "blank"]
+    + ["http only", "socks"],
 )
 def test_the_environment_names_the_proxy(
     variables: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
@@ -104,6 +107,10 @@ def test_the_environment_names_the_proxy(
         ("localhost 127.0.0.1", "api.example", False),
         ("api.example.", "api.example", True),
         (".example.", "api.example", True),
+        ("api.example/", "api.example", True),
+        ("api.example:443/", "api.example", True),
+        ("10.1.2.3/", "10.1.2.3", True),
+        ("api.example/x", "api.example", False),
         ("api.example", "api.example.", True),
         ("bücher.example", "xn--bcher-kva.example", True),
         (".", "api.example", False),
