@@ -26,7 +26,7 @@ from tests._support.swapping import PairOnDisk, settings_for
 @pytest.fixture(autouse=True)
 def _unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
     # No background thread: the test triggers everything.
-    monkeypatch.setattr(_identity._Watcher, "add", lambda *_: None)
+    monkeypatch.setattr(_identity.Watcher, "add", lambda *_: None)
 
 
 @pytest.fixture
