@@ -228,8 +228,9 @@ class Identity:
 
     @property
     def is_settling(self) -> bool:
-        """Whether files have changed and are neither loaded nor refused yet."""
-        return any(each is not None and each.is_settling for each in (self._certificates, self._trusts))
+        """Whether the last check found files that have changed and were neither loaded nor refused."""
+        certificates, trusts = self._certificates, self._trusts
+        return (certificates is not None and certificates.is_settling) or (trusts is not None and trusts.is_settling)
 
     def reload(self) -> bool:
         """Read the certificate again now, and the authorities; return whether the certificate is new.

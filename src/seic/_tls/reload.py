@@ -134,6 +134,8 @@ class Reloader(Generic[_T]):
         self._interval = interval
         self._monotonic = monotonic
         self._called_at = monotonic()
+        #: Whether the last check found files that have changed and were neither loaded nor refused.
+        self.is_settling = False
         self._files = files
         self._paths = [os.fspath(file) for file in files]
         #: The files as they were when they were loaded, and when they were last seen.
@@ -168,11 +170,6 @@ class Reloader(Generic[_T]):
                     raise
                 self.value = self._initial
         return value
-
-    @property
-    def is_settling(self) -> bool:
-        """Whether the files have changed and are neither loaded nor refused yet."""
-        return self._latest is not None and self._latest != self._loaded and self._failed_at is None
 
     def check(
         self,
@@ -228,11 +225,13 @@ class Reloader(Generic[_T]):
             return self._monotonic() - self._called_at >= (_URGENT_INTERVAL if urgent else self._interval)
         signature = tuple(map(file_state, self._paths))
         if not signature or signature == self._loaded:
+            self.is_settling = False
             return False
         if signature != self._latest:
             # It settles for one check: a file may look complete except for the end of its chain.
-            self._latest, self._checks, self._failed_at = signature, 0, None
+            self._latest, self._checks, self._failed_at, self.is_settling = signature, 0, None, True
             return urgent
+        self.is_settling = self._failed_at is None
         # Refused handshakes may come by the thousand, so they do not count as time.
         self._checks += not urgent
         pause = _URGENT_INTERVAL if urgent else _RETRY_INTERVAL

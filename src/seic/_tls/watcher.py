@@ -20,12 +20,12 @@ _CHECK_INTERVAL_OF_EACH = 0.001
 _SETTLE_INTERVAL = 0.1
 
 
-class Watched(Protocol):
+class MonitoredIdentity(Protocol):
     """An identity that the thread checks."""
 
     @property
     def is_settling(self) -> bool:
-        """Whether files have changed and are neither loaded nor refused yet."""
+        """Whether the last check found files that have changed and were neither loaded nor refused."""
 
     def check_for_update(self, *, file_state: Callable[[str], FileState]) -> bool:
         """Read what has changed."""
@@ -36,12 +36,12 @@ class Watcher:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._watched: weakref.WeakSet[Watched] = weakref.WeakSet()
+        self._watched: weakref.WeakSet[MonitoredIdentity] = weakref.WeakSet()
         #: Those that are checked more often, until their files are loaded or refused.
-        self._settling: weakref.WeakSet[Watched] = weakref.WeakSet()
+        self._settling: weakref.WeakSet[MonitoredIdentity] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
 
-    def add(self, identity: Watched) -> None:
+    def add(self, identity: MonitoredIdentity) -> None:
         """Check an identity for as long as it lives."""
         with self._lock:
             self._watched.add(identity)
@@ -64,7 +64,7 @@ class Watcher:
             left -= pause
             self._check(self._watched if left <= 0 else self._settling)
 
-    def _check(self, which: weakref.WeakSet[Watched]) -> None:
+    def _check(self, which: weakref.WeakSet[MonitoredIdentity]) -> None:
         # In a frame of its own, so that the thread does not keep an identity alive until the next check.
         with self._lock:
             identities = list(which)
