@@ -104,8 +104,7 @@ class AuthFlow(_Auth):
             response = yield request
         finally:
             IN_REQUEST.set(False)
-        if self._id_header is not None and response.request is not request:
-            self._check_hops(response)
+        self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
             if response.status_code < _SERVER_ERROR:
                 cached.mark_used(now, wall)
@@ -128,8 +127,7 @@ class AuthFlow(_Auth):
             response = yield replay
         finally:
             IN_REQUEST.set(False)
-        if self._id_header is not None and response.request is not replay:
-            self._check_hops(response)
+        self._check_hops(replay, response)
         self._after_replay(response, cached, now, wall)
 
     async def _get(self, headers: Mapping[str, str]) -> CachedToken:
@@ -156,8 +154,7 @@ class AuthFlow(_Auth):
             response = yield request
         finally:
             IN_REQUEST.set(False)
-        if self._id_header is not None and response.request is not request:
-            self._check_hops(response)
+        self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
             if response.status_code < _SERVER_ERROR:
                 cached.mark_used(now, wall)
@@ -180,8 +177,7 @@ class AuthFlow(_Auth):
             response = yield replay
         finally:
             IN_REQUEST.set(False)
-        if self._id_header is not None and response.request is not replay:
-            self._check_hops(response)
+        self._check_hops(replay, response)
         self._after_replay(response, cached, now, wall)
 
     def _sign_requests(self, signer: DPoPSigner) -> None:
@@ -225,10 +221,11 @@ class AuthFlow(_Auth):
             else:
                 request.extensions["trace"] = trace
 
-    def _check_hops(self, response: Any) -> None:
-        """Refuse the response of another origin after redirects, for transports that ignored the trace."""
-        for hop in (*response.history, response):
-            self._guard.check(hop.request.url)
+    def _check_hops(self, request: Any, response: Any) -> None:
+        """Refuse the response of another origin, for transports that ignored the trace."""
+        if self._id_header is not None and response.request is not request:
+            for hop in (*response.history, response):
+                self._guard.check(hop.request.url)
 
     def _should_replay(
         self, response: Any, prefix: bytes | None, cached: CachedToken, body: ReplayableBody | None

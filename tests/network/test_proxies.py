@@ -51,8 +51,19 @@ def place(proxy: httpx.Proxy | None) -> str | None:
         ({"HTTP_PROXY": _PROXY}, None),
         ({"ALL_PROXY": "socks5://proxy.example:1080"}, "socks5://proxy.example:1080"),
     ],
-    ids=["none", "https", "lower case", "without a scheme", "all", "https before all", "empty", "blanks around", "blank"]
-    + ["http only", "socks"],
+    ids=[
+        "none",
+        "https",
+        "lower case",
+        "without a scheme",
+        "all",
+        "https before all",
+        "empty",
+        "blanks around",
+        "blank",
+        "http only",
+        "socks",
+    ],
 )
 def test_the_environment_names_the_proxy(
     variables: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
