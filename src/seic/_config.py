@@ -26,6 +26,7 @@ from seic._oauth.client_auth import TlsClientAuth
 from seic._oauth.dpop import DPoP
 from seic._oauth.messages import build_token_request
 from seic._options import ConfigOptions
+from seic._public import publish
 from seic._settings import read_environment, read_file
 from seic._tls.context import CertificateSource, check_source, source_key
 from seic._tls.credential_files import CredentialFile
@@ -377,3 +378,6 @@ def _public_facts(grant: Grant) -> dict[str, object]:
     if not attrs.has(kind):
         return {}
     return {field.name: getattr(grant, field.name) for field in attrs.fields(kind) if field.repr is True}
+
+
+publish("seic", ["Config"], globals())

@@ -8,6 +8,7 @@ import hashlib
 
 import attrs
 
+from seic._public import publish
 from seic._tls.encoding import encode_pem
 
 # "Soon" is less than this and less than this share of the lifetime: a certificate that lives for a day would otherwise
@@ -98,3 +99,6 @@ def clock_says(now: dt.datetime) -> str:
 def printable(name: str) -> str:
     """Return a name for a message: the certificate may come from others, and terminals obey control characters."""
     return name if name.isprintable() else repr(name)[1:-1]
+
+
+publish("seic", ["CertificateInfo"], globals())

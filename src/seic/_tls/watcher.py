@@ -26,9 +26,11 @@ class MonitoredIdentity(Protocol):
     @property
     def is_settling(self) -> bool:
         """Whether the last check found files that have changed and were neither loaded nor refused."""
+        ...
 
     def check_for_update(self, *, file_state: Callable[[str], FileState]) -> bool:
         """Read what has changed."""
+        ...
 
 
 class Watcher:
