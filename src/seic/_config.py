@@ -270,9 +270,9 @@ class Config(Unpicklable):
         return str(self.origin)
 
     def store_key(self, thumbprint: str | None) -> str:
-        """Return the key of the configuration's token in a store: a digest of all that the token is bound to.
+        """Return the key of the configuration's token in a store: a digest of all that it is bound to.
 
-        It does not depend on secrets, since a digest can reveal a guessable secret; the keyed hash of an encrypted store
+        It does not depend on secrets, since a digest can reveal a guessable one. The keyed hash of an encrypted store
         includes those that can request another token. The first 16 digits are those of the client id, so that a store
         can delete all tokens of a client.
         """

@@ -86,7 +86,7 @@ def test_a_process_that_is_killed_at_any_moment_leaves_a_complete_token(tmp_path
 
 @posix
 def test_a_full_disk_leaves_the_old_token(tmp_path: Path) -> None:
-    """The save fails, and the file is the one before; a limit of the process stands in for the disk's."""
+    """The save fails, and the file is the one before; a limit of the process has the same effect."""
     store = seic.FileStore(tmp_path, key=KEY)
     store.save(ENTRY, token("old"))
     failed = run(

@@ -23,7 +23,7 @@ from seic._files import read_regular_file, reads_in_place
 from seic._model.secret import Unpicklable
 from seic._model.token import Token, is_number
 from seic._stores.held_claims import HeldClaims
-from seic._stores.token_cipher import MAX_ENTRY, StoreKey, TokenCipher, UnreadableEntryError
+from seic._stores.token_cipher import MAX_ENTRY, StoreKey, TokenCipher, InvalidEntryError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -72,9 +72,9 @@ class _Entry:
             numbers = json.loads(head)
             number, saved, until = numbers["number"], numbers["saved"], numbers["until"]
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise UnreadableEntryError("it is not an entry of seic") from None
+            raise InvalidEntryError("it is not an entry of seic") from None
         if not (isinstance(number, int) and isinstance(saved, int) and is_number(until)):
-            raise UnreadableEntryError("it is not an entry of seic")
+            raise InvalidEntryError("it is not an entry of seic")
         return cls(number=number, saved=saved, until=until, token=token)
 
 
@@ -197,7 +197,7 @@ class FileStore(Unpicklable):
         """Return an entry that is about to be replaced; one that cannot be read counts as none."""
         try:
             return self._read(name)
-        except UnreadableEntryError:
+        except InvalidEntryError:
             return _Entry()
 
     def _replace(self, name: str, entry: _Entry, *, ends_at: float | None = None) -> None:

@@ -15,7 +15,7 @@ from seic._errors import ConfigurationError
 from seic._model.secret import Unpicklable
 from seic._model.token import Token
 from seic._stores.held_claims import HeldClaims
-from seic._stores.token_cipher import MAX_ENTRY, StoreKey, TokenCipher, UnreadableEntryError
+from seic._stores.token_cipher import MAX_ENTRY, StoreKey, TokenCipher, InvalidEntryError
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -223,4 +223,4 @@ def _decode(text: str | bytes) -> bytes:
     if len(text) <= 2 * MAX_ENTRY:
         with contextlib.suppress(ValueError):  # binascii.Error is one
             return base64.b64decode(text, validate=True)
-    raise UnreadableEntryError("it is not an entry of seic")
+    raise InvalidEntryError("it is not an entry of seic")

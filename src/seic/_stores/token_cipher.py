@@ -1,7 +1,7 @@
-"""`TokenCipher`: the names of entries in a shared store, and the encryption of the tokens in them. Pure.
+"""`TokenCipher`: the names of entries in a shared store, and the encryption of the tokens in them, without I/O.
 
-An encrypted entry is `seic`, a version byte, 12 random bytes, and the token's JSON under AES-256-GCM. What comes before
-the JSON and the entry's name are authenticated with it, so a value under another name is not accepted.
+An encrypted entry is `seic`, a version byte, 12 random bytes, and the token's JSON under AES-256-GCM. The version and the
+entry's name are authenticated with it, so a value under another name is not accepted.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _WANTED = (
 )
 
 
-class UnreadableEntryError(ValueError):
+class InvalidEntryError(ValueError):
     """An entry of a store holds no token that this process can read; the message has nothing of it."""
 
 
@@ -119,21 +119,21 @@ class TokenCipher(Unpicklable):
         """Return the token of an entry.
 
         Raises:
-            UnreadableEntryError: It is of another key, another entry or a later version of seic, or was changed.
+            InvalidEntryError: It is of another key, another entry or a later version of seic, or was changed.
         """
         header, rest = entry[: len(_MAGIC) + 1], entry[len(_MAGIC) + 1 :]
         if header[:-1] != _MAGIC or len(header) <= len(_MAGIC):
-            raise UnreadableEntryError("it is not an entry of seic")
+            raise InvalidEntryError("it is not an entry of seic")
         if header[-1:] not in {_PLAIN, _ENCRYPTED}:
-            raise UnreadableEntryError(f"it was written by a later version of seic (form {header[-1]})")
+            raise InvalidEntryError(f"it was written by a later version of seic (form {header[-1]})")
         if (header[-1:] == _ENCRYPTED) != self.is_encrypted:
             # Also with a key: else anyone who can write to the store could plant a readable token.
-            raise UnreadableEntryError("it is encrypted" if not self.is_encrypted else "it is not encrypted")
+            raise InvalidEntryError("it is encrypted" if not self.is_encrypted else "it is not encrypted")
         text = rest if not self.is_encrypted else self._decrypt(rest, header + name.encode())
         try:
             return Token.from_dict(json.loads(text))
         except (ValueError, RecursionError, ConfigurationError):
-            raise UnreadableEntryError("it holds no token") from None
+            raise InvalidEntryError("it holds no token") from None
 
     def _decrypt(self, rest: bytes, bound: bytes) -> bytes:
         from cryptography.exceptions import InvalidTag
@@ -143,7 +143,7 @@ class TokenCipher(Unpicklable):
                 return cipher.decrypt(rest[:_NONCE], rest[_NONCE:], bound)
             except (InvalidTag, ValueError):  # ValueError: it is too short
                 continue
-        raise UnreadableEntryError("it was encrypted with another key or for another entry, or was changed")
+        raise InvalidEntryError("it was encrypted with another key or for another entry, or was changed")
 
 
 def _name(naming: bytes, store_key: str, secrets: str) -> str:
