@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 import os
 import warnings
@@ -27,7 +26,7 @@ from seic._oauth.dpop import DPoP
 from seic._oauth.messages import build_token_request
 from seic._options import ConfigOptions
 from seic._settings import read_environment, read_file
-from seic._stores.token_cipher import CLIENT_DIGITS, EntryKey, client_prefix
+from seic._stores.token_cipher import EntryKey
 from seic._tls.context import CertificateSource, check_source, source_key
 from seic._tls.credential_files import CredentialFile
 from seic._tls.trust import read_trust_store
@@ -286,10 +285,9 @@ class Config(Unpicklable):
             self.grant.grant_type,
             sorted(named.items()),
         )
-        digest = client_prefix(self.client_id) + hashlib.sha256(repr(facts).encode()).hexdigest()[CLIENT_DIGITS:]
         # A user's session outlives a renewed client secret: only a login could replace its refresh token.
         secrets = [self.client_secret or "", *_secrets_of(self.grant)] if self.grant.is_repeatable else []
-        return EntryKey(digest, secrets)
+        return EntryKey.of(self.client_id, facts, secrets)
 
     @property
     def network(self) -> object:

@@ -22,8 +22,8 @@ from seic._errors import ConfigurationError
 from seic._files import read_regular_file, reads_in_place
 from seic._model.secret import Unpicklable
 from seic._model.token import Token, is_number
-from seic._stores.held_claims import HeldClaims
-from seic._stores.token_cipher import MAX_ENTRY, StoreKey, TokenCipher, InvalidEntryError
+from seic._stores.store_claims import StoreClaims
+from seic._stores.token_cipher import MAX_ENTRY, InvalidEntryError, StoreKey, TokenCipher
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -105,7 +105,7 @@ class FileStore(Unpicklable):
             ) from None
         self._folder = Path(path).expanduser().absolute()
         self._cipher = TokenCipher(key)
-        self._claims = HeldClaims()
+        self._claims = StoreClaims()
         self._next_cleanup = 0.0
         # A folder that cannot be created now may exist later; each call tries again.
         with contextlib.suppress(OSError):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from seic._errors import ConfigurationError
 from seic._model.secret import Unpicklable
 from seic._model.token import Token
-from seic._stores.held_claims import HeldClaims
-from seic._stores.token_cipher import MAX_ENTRY, StoreKey, TokenCipher, InvalidEntryError
+from seic._stores.store_claims import StoreClaims
+from seic._stores.token_cipher import MAX_ENTRY, InvalidEntryError, StoreKey, TokenCipher
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -99,7 +99,7 @@ class RedisStore(Unpicklable):
             raise ConfigurationError("store: set either a Redis URL or client=", field="store")
         self._cipher = TokenCipher(key)
         self._prefix = prefix
-        self._claims = HeldClaims()
+        self._claims = StoreClaims()
         self._redis: Any = _client_of(url) if url is not None else _blocking(client)
         scripts = {"claim": _CLAIM, "release": _RELEASE, "save": _SAVE, "delete": _DELETE}
         self._scripts: dict[str, Any] = {name: self._redis.register_script(text) for name, text in scripts.items()}

@@ -1,7 +1,7 @@
-"""`TokenCipher`: the names of entries in a shared store, and the encryption of the tokens in them, without I/O.
+"""`TokenCipher`: the names of entries in a shared store, and the encryption of their tokens, without I/O.
 
-An encrypted entry is `seic`, a version byte, 12 random bytes, and the token's JSON under AES-256-GCM. The version and the
-entry's name are authenticated with it, so a value under another name is not accepted.
+An encrypted entry is `seic`, a version byte, 12 random bytes, and the token's JSON under AES-256-GCM. The version and
+the entry's name are authenticated with it, so a value under another name is not accepted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hmac
 import json
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from seic._errors import ConfigurationError
 from seic._model.secret import Unpicklable, strip_frames, strip_frames_on_init
@@ -61,9 +61,11 @@ class EntryKey(str):
 
     secrets: str
 
-    def __new__(cls, digest: str, secrets: Iterable[str]) -> Self:
-        """Create it."""
-        key = super().__new__(cls, digest)
+    @classmethod
+    def of(cls, client_id: str, facts: object, secrets: Iterable[str]) -> EntryKey:
+        """Return the key for a client's facts, by their repr."""
+        digest = hashlib.sha256(repr(facts).encode()).hexdigest()
+        key = cls(client_prefix(client_id) + digest[CLIENT_DIGITS:])
         key.secrets = json.dumps(list(secrets))
         return key
 

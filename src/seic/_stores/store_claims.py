@@ -1,9 +1,9 @@
-"""`HeldClaims`: the numbers of the claims that this process holds, with which a store refuses an outdated write."""
+"""`StoreClaims`: the numbers of the claims that this process holds, with which a store refuses an outdated write."""
 
 from __future__ import annotations
 
 
-class HeldClaims:
+class StoreClaims:
     """The number of each claim of this process.
 
     Each claim has a greater number than those before it. A token is saved with the number of the claim under which it
