@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from seic._oauth.dpop import DPoP
     from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
     from seic._options import AsyncClientOptions, ClientOptions, ConfigOptions, DiscoveryOptions, TransportOptions
+    from seic._stores.file_store import FileStore
     from seic._tls.certificate import ClientCertificate
     from seic._tls.certificate_info import CertificateInfo
     from seic._tls.context import create_ssl_context
@@ -137,6 +138,7 @@ __all__ = [
     "TokenStore",
     "ClaimingStore",
     "MemoryStore",
+    "FileStore",
     "Stats",
     "Clock",
     # Events
@@ -214,6 +216,7 @@ _EXPORTED = {
     "seic._oauth.dpop": ("DPoP",),
     "seic._oauth.providers": ("OAUTH2", "SEI_GATEWAY", "SEI_PLATFORM"),
     "seic._options": ("AsyncClientOptions", "ClientOptions", "ConfigOptions", "DiscoveryOptions", "TransportOptions"),
+    "seic._stores.file_store": ("FileStore",),
     "seic._tls.certificate": ("ClientCertificate",),
     "seic._tls.certificate_info": ("CertificateInfo",),
     "seic._tls.context": ("create_ssl_context",),
