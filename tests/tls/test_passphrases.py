@@ -159,7 +159,7 @@ def test_nothing_ever_prompts(client: Minted, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_wrong_passphrase_is_never_taken_for_the_right_one(client: Minted) -> None:
-    """Random bytes pass the check of the padding once in 256 times; 2,000 wrong passphrases are refused all the same."""
+    """Random bytes pass the check of the padding once in 256 times; 2,000 wrong ones are refused all the same."""
     quick = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(1).build(PASSPHRASE.encode())
     made = pkcs12.serialize_key_and_certificates(None, client.key, client.certificate, None, quick)
     reasons = set()
