@@ -61,8 +61,8 @@ class JsonBodyError(ValueError):
 def as_utf8(body: bytes, content_type: str | None = None) -> bytes:
     """Return a text of any encoding in UTF-8.
 
-    UTF-16 and UTF-32 are recognised by their first bytes (RFC 4627 §3). Other bytes that are not UTF-8 have the declared
-    charset, or else that of Windows, which includes Latin-1.
+    UTF-16 and UTF-32 are recognised by their first bytes (RFC 4627 §3). Other bytes that are not UTF-8 have the
+    declared charset, or else that of Windows, which includes Latin-1.
 
     Args:
         body: The text.
