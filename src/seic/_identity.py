@@ -29,7 +29,7 @@ from seic._tls.context import CALLBACK, CertificateSource, call_certificate_sour
 from seic._tls.credential_files import CredentialFile, Material
 from seic._tls.reasons import CertificateWarning
 from seic._tls.reload import Reloader
-from seic._tls.trust import TrustStore, read_trust_store
+from seic._tls.trust import TrustStore, check_successor, read_trust_store
 
 #: The ALPN protocols of a context. httpcore writes the same into the context that it is given, so connections with
 #: other protocols must not share one.
@@ -293,6 +293,9 @@ class Identity:
 
     def _accept_trust(self, trusts: Reloader[TrustStore], fresh: TrustStore) -> Event | None:
         before = trusts.value
+        trusts.is_partial = bool(fresh.warnings)
+        if before is not None:
+            check_successor(fresh)
         if before == fresh:
             return None
         with self._lock.of_process[os.getpid()]:

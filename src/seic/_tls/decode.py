@@ -75,6 +75,8 @@ class DecodedFile:
     certificates: list[DecodedCertificate] = attrs.field(factory=list)
     keys: list[EncryptedKey] = attrs.field(factory=list)
     others: list[str] = attrs.field(factory=list)
+    #: Whether the last PEM block has no END line, as in a file that is still being written.
+    is_cut_off: bool = False
 
     def require_keys(self) -> list[EncryptedKey]:
         """Return the private keys.
@@ -137,8 +139,8 @@ def decode(
     data = unwrap(data)
     decoded = DecodedFile(label)
     if is_pem(data):
-        # A file that is still being written must not count as a shorter one.
-        _decode_pem(pem_blocks(data, label), decoded, None if is_cut_off(data) else skipped)
+        decoded.is_cut_off = is_cut_off(data)
+        _decode_pem(pem_blocks(data, label), decoded, skipped)
     else:
         _decode_der(data, decoded, get_passphrase)
     return decoded
