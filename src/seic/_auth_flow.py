@@ -254,7 +254,7 @@ class AuthFlow(_Auth):
             self._give_up_retry(response, body.problem)
             return None
         self._attach(request, cached, trace)
-        self._cache.count(replays=1)
+        self._cache.count("replays")
         self._emit(RequestRetried(host=_host(response), tracking_id=self._tracking_id(response)))
         return request
 

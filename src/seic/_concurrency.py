@@ -30,8 +30,6 @@ _T = TypeVar("_T")
 #: some tenths of a millisecond.
 _EACH_TURN = 8
 
-# --- where the caller runs ------------------------------------------------------------------------------------------
-
 
 def current_trio() -> Any | None:
     """Return the trio module if the caller runs in a trio task, else None (asyncio)."""
@@ -39,11 +37,6 @@ def current_trio() -> Any | None:
     # Another thread may be importing it: then it has no parts yet, and nobody runs in it.
     lowlevel = getattr(module, "lowlevel", None)
     return module if lowlevel is not None and lowlevel.in_trio_task() else None
-
-
-def is_in_event_loop() -> bool:
-    """Tell whether the caller runs in an event loop of asyncio or trio."""
-    return current_trio() is not None or running_loop() is not None
 
 
 def was_cancelled(error: BaseException) -> bool:
@@ -73,20 +66,14 @@ def is_own_failure(error: BaseException) -> bool:
     return isinstance(error, (Exception, GeneratorExit, asyncio.CancelledError))
 
 
-def running_loop() -> asyncio.AbstractEventLoop | None:
+def current_loop() -> Any:
+    """Return the running event loop of asyncio, or the token of trio's run, as a key; None outside of both."""
+    if (library := current_trio()) is not None:
+        return library.lowlevel.current_trio_token()
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def current_loop() -> Any:
-    """Return the running event loop of asyncio, or the token of trio's run; each is a key of its own."""
-    library = current_trio()
-    return asyncio.get_running_loop() if library is None else library.lowlevel.current_trio_token()
-
-
-# --- locks ----------------------------------------------------------------------------------------------------------
 
 
 class ForkSafeLock:
@@ -106,9 +93,6 @@ class ForkSafeLock:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.of_process[os.getpid()].release()
-
-
-# --- futures --------------------------------------------------------------------------------------------------------
 
 
 class SharedFuture(concurrent.futures.Future[_T]):
@@ -173,11 +157,9 @@ class SharedFuture(concurrent.futures.Future[_T]):
 
 
 class Run(Protocol):
-    """A `SharedFuture` or a `BackgroundTask`."""
+    """A `SharedFuture` or a `BackgroundTask`, which is alive while it is in progress and can end."""
 
-    def is_alive(self) -> bool:
-        """Whether it is in progress and can end."""
-        ...
+    def is_alive(self) -> bool: ...
 
 
 _R = TypeVar("_R", bound=Run)
@@ -199,18 +181,13 @@ class SingleFlight(Generic[_R]):
     def join(self, start: Callable[[], _R]) -> _R:
         """Return the run in progress, or start one."""
         with self._lock:
-            run = self.pending
-            if run is None:
+            if (run := self.pending) is None:
                 run = self._run = start()
             return run
 
 
 class OneShotEvent(SharedFuture[None]):
     """A flag that is set once and wakes all who wait for it."""
-
-    def is_set(self) -> bool:
-        """Whether it was set."""
-        return self.done()
 
     def set(self) -> None:
         """Set it; more than once is the same as once."""
@@ -244,9 +221,6 @@ class _WaiterQueue:
                 turn.set_result(None)
         if self._waiting:
             self._loop.call_soon(self.open)
-
-
-# --- eager tasks ------------------------------------------------------------------------------------------------------
 
 
 def start_eagerly(
@@ -320,9 +294,6 @@ def _raiser(error: BaseException) -> Callable[[], Any]:
         raise error
 
     return throw
-
-
-# --- threads --------------------------------------------------------------------------------------------------------
 
 
 def start_thread(call: Callable[..., _T], *args: Any, inherit_context: bool = True) -> SharedFuture[_T]:

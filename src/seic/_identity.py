@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-import logging
 import os
 import ssl
-import threading
 import time
 import warnings
 import weakref
@@ -28,16 +26,14 @@ from seic._tls.certificate import ClientCertificate
 from seic._tls.context import CALLBACK, CertificateSource, call_certificate_source, shared_context, source_key
 from seic._tls.credential_files import CredentialFile, Material
 from seic._tls.reasons import CertificateWarning
-from seic._tls.reload import Reloader
+from seic._tls.reload import FileState, Reloader, file_state
 from seic._tls.trust import TrustStore, check_successor, read_trust_store
+from seic._tls.watcher import Watcher
 
 #: The ALPN protocols of a context. httpcore writes the same into the context that it is given, so connections with
 #: other protocols must not share one.
 _HTTP1 = ("http/1.1",)
 _HTTP2 = ("http/1.1", "h2")
-# Seconds between two checks. A swap on disk takes two, one that lets the files settle, and must be served within a
-# second by a busy process. A check of two files takes about 20 µs.
-_CHECK_INTERVAL = 0.1
 _EXPIRY_NOTICE_INTERVAL = dt.timedelta(days=1)
 _EXPIRY_CHECK_INTERVAL = dt.timedelta(seconds=1)
 
@@ -170,7 +166,7 @@ class Identity:
     def watch(self) -> None:
         """Have the thread of this process check it for updates."""
         if self._is_watched:
-            _watchers.setdefault(os.getpid(), _Watcher()).add(self)
+            _watchers.setdefault(os.getpid(), Watcher()).add(self)
 
     def current_nowait(self) -> Credential | None:
         """Return what `current` returns; None if that would block."""
@@ -208,24 +204,33 @@ class Identity:
         if not self.is_ready:
             await run_in_thread(lambda: self.certificate)
 
-    def check_for_update(self, *, urgent: bool = False, wait: bool = False) -> bool:
+    def check_for_update(
+        self, *, urgent: bool = False, wait: bool = False, file_state: Callable[[str], FileState] = file_state
+    ) -> bool:
         """Read what has changed; return whether the credential was replaced. A failure becomes an event, not an error.
 
         Args:
             urgent: Do not wait until files settle or a callback is due; and wait for the reading, at most 10 seconds.
             wait: Wait for a reading in any case.
+            file_state: Returns a file's state on disk.
         """
         credential = self._credential
         if credential is None:
             return False
         if self._trusts is not None:
-            self._trusts.check(urgent=urgent, wait=urgent or wait)
+            self._trusts.check(urgent=urgent, wait=urgent or wait, file_state=file_state)
         if self._certificates is not None and credential.certificate is not None:
             # First: the expiry of a certificate is not told after its rotation.
             self._notice_expiry(credential.certificate)
             is_due = self._valid_from is not None and self._now() >= self._valid_from
-            self._certificates.check(urgent=urgent, wait=urgent or wait, due=is_due)
+            self._certificates.check(urgent=urgent, wait=urgent or wait, due=is_due, file_state=file_state)
         return self.generation != credential.generation
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether the last check found files that have changed and were neither loaded nor refused."""
+        certificates, trusts = self._certificates, self._trusts
+        return (certificates is not None and certificates.is_settling) or (trusts is not None and trusts.is_settling)
 
     def reload(self) -> bool:
         """Read the certificate again now, and the authorities; return whether the certificate is new.
@@ -336,44 +341,8 @@ class Identity:
                 listeners.notify(event)
 
 
-class _Watcher:
-    """One daemon thread of the process checks all identities; it ends with the last one."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._watched: weakref.WeakSet[Identity] = weakref.WeakSet()
-        self._thread: threading.Thread | None = None
-
-    def add(self, identity: Identity) -> None:
-        with self._lock:
-            self._watched.add(identity)
-            if self._thread is None or not self._thread.is_alive():
-                thread = threading.Thread(target=self._run, name="seic-certificates", daemon=True)
-                thread.start()
-                self._thread = thread
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(_CHECK_INTERVAL)
-            with self._lock:
-                if not self._watched:
-                    self._thread = None
-                    return
-            self._check()
-
-    def _check(self) -> None:
-        # In a frame of its own, so that the thread does not keep an identity alive until the next check.
-        with self._lock:
-            identities = list(self._watched)
-        for identity in identities:
-            try:
-                identity.check_for_update()
-            except BaseException:
-                logging.getLogger("seic").exception("a listener to certificate events failed")
-
-
 #: By process: a thread of the parent does not exist in its child.
-_watchers: dict[int, _Watcher] = {}
+_watchers: dict[int, Watcher] = {}
 _identities: weakref.WeakValueDictionary[Hashable, Identity] = weakref.WeakValueDictionary()
 _registry_lock = ForkSafeLock()
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from seic._concurrency import ForkSafeLock, is_in_event_loop, is_own_failure, run_in_thread
+from seic._concurrency import ForkSafeLock, current_loop, is_own_failure, run_in_thread
 from seic._event_types import LOGGER, Event, log_event
 from seic._portal import BackgroundTask, is_in_portal, start
 
@@ -108,7 +108,7 @@ class _RegisteredListener:
             self._run(result)
 
     def _run(self, awaitable: Awaitable[object]) -> None:
-        if is_in_event_loop():
+        if current_loop() is not None:
             key = object()
 
             async def settle() -> None:

@@ -19,14 +19,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-from seic._concurrency import (
-    SharedFuture,
-    UserCodeExitError,
-    current_trio,
-    running_loop,
-    start_eagerly,
-    start_thread,
-)
+from seic._concurrency import SharedFuture, UserCodeExitError, current_loop, current_trio, start_eagerly, start_thread
 from seic._errors import TokenError
 
 _T = TypeVar("_T")
@@ -39,17 +32,12 @@ _START = 1.0
 #: The longest that the exit of the interpreter waits for the portal, in seconds.
 _EXIT = 1.0
 
-# --- tasks ----------------------------------------------------------------------------------------------------------
-
 
 class BackgroundTask(Generic[_T]):
-    """A coroutine that runs in a task of its own and outlives the cancellation of its starter.
-
-    Attributes:
-        future: The result or the error; a cancelled task raises `concurrent.futures.CancelledError`.
-    """
+    """A coroutine that runs in a task of its own and outlives the cancellation of its starter."""
 
     def __init__(self) -> None:
+        #: The result or the error; `concurrent.futures.CancelledError` if it was cancelled.
         self.future: SharedFuture[_T] = SharedFuture()
         self._pid = os.getpid()
 
@@ -91,26 +79,22 @@ class _AsyncioTask(BackgroundTask[_T]):
 
     def _ended(self, task: asyncio.Task[_T]) -> None:
         _running.discard(task)
-        if task.cancelled():
-            self.future.set_exception(concurrent.futures.CancelledError())
-        elif (error := task.exception()) is not None:
-            self.future.set_exception(error)
-        else:
+        try:
             self.future.set_result(task.result())
+        except asyncio.CancelledError:
+            self.future.set_exception(concurrent.futures.CancelledError())
+        except BaseException as error:  # noqa: BLE001  # it is for the waiters
+            self.future.set_exception(error)
 
     def _loop_runs(self) -> bool:
         return self._loop.is_running() and not self._loop.is_closed()
 
     def is_here(self) -> bool:
-        return running_loop() is self._loop
+        return current_loop() is self._loop
 
     def cancel(self) -> None:
         with contextlib.suppress(RuntimeError):  # a closed loop's tasks can never end
-            self._loop.call_soon_threadsafe(self._cancel)
-
-    def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+            self._loop.call_soon_threadsafe(lambda: self._task is not None and self._task.cancel())
 
 
 class _TrioTask(BackgroundTask[_T]):
@@ -144,7 +128,7 @@ class _TrioTask(BackgroundTask[_T]):
         return True
 
     def is_here(self) -> bool:
-        return current_trio() is not None and self._library.lowlevel.current_trio_token() is self._token
+        return current_loop() is self._token
 
     def cancel(self) -> None:
         with contextlib.suppress(self._library.RunFinishedError):
@@ -154,22 +138,12 @@ class _TrioTask(BackgroundTask[_T]):
 _running: set[asyncio.Task[Any]] = set()
 
 
-def start(
-    call: _Call[_T],
-    *,
-    context: contextvars.Context | None = None,
-    bind: Callable[[BackgroundTask[_T]], None] | None = None,
-) -> BackgroundTask[_T]:
-    """Start a coroutine function as a task of its own in the caller's event loop.
+def start(call: _Call[_T], *, bind: Callable[[BackgroundTask[_T]], None] | None = None) -> BackgroundTask[_T]:
+    """Start a coroutine function as a task of its own in the caller's event loop, with a copy of its context variables.
 
-    In asyncio its first step is taken before this returns, in trio with the next turn of the loop.
-
-    Args:
-        call: Returns the coroutine.
-        context: The context that it runs in; None is a copy of the caller's.
-        bind: Is given the task before its first step.
+    In asyncio its first step is taken before this returns, in trio with the next turn of the loop. `bind` is given the
+    task before that.
     """
-    context = contextvars.copy_context() if context is None else context
     task: _TrioTask[_T] | _AsyncioTask[_T]
     if (library := current_trio()) is not None:
         task = _TrioTask(library)
@@ -179,11 +153,8 @@ def start(
         task = _AsyncioTask(asyncio.get_running_loop())
     if bind is not None:
         bind(task)
-    task.begin(call, context)
+    task.begin(call, contextvars.copy_context())
     return task
-
-
-# --- the portal -----------------------------------------------------------------------------------------------------
 
 
 class _DaemonExecutor(concurrent.futures.ThreadPoolExecutor):
@@ -202,7 +173,7 @@ class _Portal:
         self._thread: threading.Thread | None = None
         self._tasks = 0
         #: Set when the thread has run a callback of the loop.
-        self._ran = threading.Event()
+        self.has_run = threading.Event()
 
     def is_here(self) -> bool:
         """Whether the caller runs in the portal's thread."""
@@ -214,11 +185,9 @@ class _Portal:
         context = contextvars.copy_context()
         with self._lock:
             loop = self._open() if self._loop is None or self._loop.is_closed() else self._loop
-            if loop is not None:
-                task: _AsyncioTask[_T] = self.new_task(loop)
-                loop.call_soon_threadsafe(task.begin, call, context)
-                return task
-        raise TokenError("the interpreter is shutting down, and no thread can be started")
+            task: _AsyncioTask[_T] = self.new_task(loop)
+            loop.call_soon_threadsafe(task.begin, call, context)
+        return task
 
     def new_task(self, loop: asyncio.AbstractEventLoop) -> _AsyncioTask[Any]:
         """Return a task of the portal's loop, which does not end before it, even if its starter does."""
@@ -227,10 +196,6 @@ class _Portal:
         task: _AsyncioTask[Any] = _PortalTask(loop, self)
         task.future.add_done_callback(self._ended)
         return task
-
-    def has_run(self, seconds: float) -> bool:
-        """Wait until the thread has run, for at most `seconds`; return whether it has."""
-        return self._ran.wait(seconds)
 
     def stop(self, seconds: float) -> None:
         """End the thread, and wait for that for at most `seconds`."""
@@ -242,18 +207,18 @@ class _Portal:
                 loop.call_soon_threadsafe(loop.stop)
             thread.join(seconds)
 
-    def _open(self) -> asyncio.AbstractEventLoop | None:
+    def _open(self) -> asyncio.AbstractEventLoop:
         # By name: a policy may give a loop that is the program's own.
         loop = asyncio.SelectorEventLoop()
         loop.set_default_executor(_DaemonExecutor())
-        loop.call_soon(self._ran.set)
+        loop.call_soon(self.has_run.set)
         thread = threading.Thread(target=self._run, args=(loop,), name="seic", daemon=True)
         self._tasks = 0
         try:
             thread.start()
-        except RuntimeError:  # while the interpreter shuts down
+        except RuntimeError:
             loop.close()
-            return None
+            raise TokenError("the interpreter is shutting down, and no thread can be started") from None
         self._loop, self._thread = loop, thread
         return loop
 
@@ -337,50 +302,27 @@ def is_in_portal() -> bool:
 
 
 def submit(call: _Call[_T]) -> BackgroundTask[_T]:
-    """Start a coroutine function in the portal, with a copy of the caller's context variables; never blocks for long.
-
-    Raises:
-        TokenError: No thread can be started, because the interpreter shuts down.
-    """
+    """Start a coroutine function in the portal; TokenError if no thread can be started at the interpreter's exit."""
     return _portal().submit(call)
 
 
 def run(call: _Call[_T], *, seconds: float | None = None) -> _T:
-    """Run a coroutine function in the portal and block until it ends; the caller's interruption cancels it.
-
-    Args:
-        call: Returns the coroutine, which bounds its own time.
-        seconds: The longest to wait, in seconds.
-
-    Raises:
-        TokenError: The portal's thread does not run, or this was called in it; the time ran out; or the interpreter
-            shuts down.
-    """
-    if is_in_portal():
+    """Run a coroutine function in the portal and block until it ends; the caller's interruption cancels it."""
+    portal = _portal()
+    if portal.is_here():
         raise TokenError("a blocking call was made in seic's own event loop, by a listener; make it in a thread")
-    task = submit(call)
+    task = portal.submit(call)
     try:
-        if _wait_for_portal(task, seconds):
-            return task.future.result()
+        first = _START if seconds is None else min(_START, seconds)
+        if not task.future.wait_sync(first):
+            if not portal.has_run.is_set():
+                raise TokenError(
+                    "this process runs no threads: seic's did not start within a second; allow them (in uWSGI: "
+                    "enable-threads = true), or use the async client"
+                )
+            if not task.future.wait_sync(None if seconds is None else max(0.0, seconds - first)):
+                raise TokenError(f"no result within {seconds:g} s")
+        return task.future.result()
     except BaseException:
         task.cancel()
         raise
-    task.cancel()
-    raise TokenError(f"no result within {seconds:g} s")
-
-
-def _wait_for_portal(task: BackgroundTask[Any], seconds: float | None) -> bool:
-    """Block until a task of the portal is done, for at most `seconds`; return whether it is.
-
-    Raises:
-        TokenError: The portal's thread has not run once in this process.
-    """
-    first = _START if seconds is None else min(_START, seconds)
-    if task.future.wait_sync(first):
-        return True
-    if not _portal().has_run(0):
-        raise TokenError(
-            "this process runs no threads: seic's did not start within a second; allow them (in uWSGI: "
-            "enable-threads = true), or use the async client"
-        )
-    return task.future.wait_sync(None if seconds is None else max(0.0, seconds - first))

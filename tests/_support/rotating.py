@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +21,8 @@ from tests._support.pki import NOW, Minted, authority, mint
 #: The checks until a change is loaded, and until an invalid pair is reported.
 SETTLED = 2
 BELIEVED = 11
-#: The checks in a minute, after which an unreadable file is read again.
-MINUTE = 600
+#: The seconds after which an unreadable file is read again.
+MINUTE = 60
 #: The pair of the rotations: another type of key than before.
 NEW = mint(issuer=authority(), key="rsa", number=6)
 
@@ -97,9 +98,14 @@ class Bench:
         return certificate.leaf.der
 
 
-def follow(ca: Any, listener: Callable[[Event], object] | None = None) -> Identity:
+def follow(
+    ca: Any,
+    listener: Callable[[Event], object] | None = None,
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Identity:
     """Return an identity without a certificate that trusts these authorities; no thread watches it."""
-    identity = Identity(None, ca=ca, watch=False)
+    identity = Identity(None, ca=ca, watch=False, monotonic=monotonic)
     if listener is not None:
         _kept.append(Listeners(listener))
         identity.add_listener(_kept[-1])

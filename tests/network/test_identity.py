@@ -290,7 +290,7 @@ def test_a_failing_listener_stops_neither_the_thread_nor_the_others(
     checked, rotated = threading.Event(), threading.Event()
 
     class Failing(Identity):
-        def check_for_update(self, *, urgent: bool = False, wait: bool = False) -> bool:
+        def check_for_update(self, *, urgent: bool = False, wait: bool = False, **_: object) -> bool:
             checked.set()
             raise error
 

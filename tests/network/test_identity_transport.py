@@ -11,10 +11,11 @@ import httpx
 import pytest
 
 import seic
-from seic import _identity, _pool
+from seic import _pool
 from seic._identity import Credential, Identity
 from seic._network.error_translator import ErrorTranslator
 from seic._network.identity_transport import AsyncIdentityTransport
+from seic._tls.watcher import Watcher
 from seic._transport import identity_of
 from seic.events import CertificateRejected, CertificateRotated, Event
 from tests._support.edge import Edge
@@ -26,7 +27,7 @@ from tests._support.swapping import PairOnDisk, settings_for
 @pytest.fixture(autouse=True)
 def _unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
     # No background thread: the test triggers everything.
-    monkeypatch.setattr(_identity._Watcher, "add", lambda *_: None)
+    monkeypatch.setattr(Watcher, "add", lambda *_: None)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The thread that watches certificates: one for all, and replaced if it died. Each test has its own process."""
+"""The thread that watches certificates: one for all, idle at rest, replaced if it died; each in its own process."""
 
 from __future__ import annotations
 
@@ -99,3 +99,66 @@ print("rotated")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("rotated\n", "")
+
+
+def test_files_that_do_not_change_are_checked_twice_a_second(root: Minted, tmp_path: Path) -> None:
+    """After a change ten times a second until it is loaded, so that it is served within a second."""
+    for name, number in (("in-use", 99), ("new", 100), ("other", 101)):
+        (tmp_path / name).mkdir()
+        mint(issuer=root, number=number).write(tmp_path / name)
+    (tmp_path / "ca.pem").write_bytes(root.pem)
+    program = f"""
+import os, threading, time, seic
+from seic._identity import Identity
+pauses, steps, asleep = [], threading.Semaphore(0), threading.Semaphore(0)
+sleep, stat = time.sleep, os.stat
+asked = []
+def paused(seconds):
+    if threading.current_thread().name != "seic-certificates":
+        return sleep(seconds)
+    pauses.append(round(seconds, 3))
+    asleep.release()
+    assert steps.acquire(timeout=30)
+def counted(path, *args, **kwargs):
+    if threading.current_thread().name == "seic-certificates":
+        asked.append(os.fspath(path))
+    return stat(path, *args, **kwargs)
+time.sleep, os.stat = paused, counted
+def step(count=1):
+    for _ in range(count):
+        steps.release()
+        assert asleep.acquire(timeout=30)
+def load(name):
+    return seic.ClientCertificate.load(f"{tmp_path}/{{name}}/client.pem", key=f"{tmp_path}/{{name}}/client.key")
+rotated = threading.Event()
+class Listener:
+    def notify(self, event):
+        rotated.set()
+listener = Listener()
+one = Identity(load("in-use"), ca="{tmp_path}/ca.pem")
+other = Identity(load("other"), ca="{tmp_path}/ca.pem")
+one.add_listener(listener)
+one.current()
+assert asleep.acquire(timeout=30)
+other.current()
+step(3)
+assert pauses == [0.501, 0.502, 0.502, 0.502], pauses
+asked.clear()
+step()
+assert len(asked) == len(set(asked)) == 5, asked  # two pairs, and the bundle of both
+pauses.clear()
+for name in ("client.key", "client.pem"):
+    os.replace(f"{tmp_path}/new/{{name}}", f"{tmp_path}/in-use/{{name}}")
+step()
+assert pauses == [0.1], pauses
+asked.clear()
+step()
+assert asked and not [path for path in asked if "/other/" in path], asked
+assert rotated.wait(10)
+pauses.clear()
+step(5)
+assert pauses[-2:] == [0.502, 0.502], pauses
+print("served")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("served\n", "")

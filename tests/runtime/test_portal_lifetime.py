@@ -101,4 +101,4 @@ def test_a_coroutine_listener_of_a_blocking_caller_ends(server: FakeEndpoint, mo
     with seic.Client(server.config(), transport=httpx.MockTransport(server.answer), on_event=listen) as client:
         client.token()
         gate.set()
-    assert heard.is_set()
+    assert heard.done()

@@ -232,15 +232,15 @@ def test_a_child_process_leaves_it_to_its_parent(store: Store, heard: Heard, mon
     kept = keeper(store, heard)
     save(kept, "key", token("r1"))
     close_pending(kept)
-    parents = kept._task
+    parents, hurry = kept._task, kept._hurry
     assert parents is not None
     monkeypatch.setattr(os, "getpid", lambda: 1)
     store.down = False
     close(kept)
     monkeypatch.undo()
     assert kept._task is None
-    parents.hurry.set()
-    assert parents.ended.wait_sync(PATIENCE)
+    hurry.set()
+    assert parents.future.wait_sync(PATIENCE)
     assert store.asked == ["r1"]
 
 

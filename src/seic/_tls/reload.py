@@ -22,9 +22,11 @@ from seic._files import read_regular_file, reads_in_place
 from seic._tls.credential_files import MAX_FILE_BYTES
 from seic._tls.reasons import Reason, certificate_error
 
-#: The files' state on disk, with links followed: times, size, inode and device of each; None for a missing file. A
-#: rename, a write in place and a swapped link all change it.
-Signature: TypeAlias = tuple[tuple[int, ...] | None, ...]
+#: A file's state on disk, with links followed: times, size, inode and device; None for a missing file. A rename, a
+#: write in place and a swapped link all change it.
+FileState: TypeAlias = tuple[int, ...] | None
+#: The state of each file of a source.
+Signature: TypeAlias = tuple[FileState, ...]
 
 #: Seconds that a caller waits for a source, counted from the start of the reading; then the value in service is used.
 PATIENCE = 10.0
@@ -33,18 +35,27 @@ FIRST_PATIENCE = 30.0
 
 # Checks during which new files may be inconsistent, about a second: key and certificate are written one by one.
 _SETTLE_CHECKS = 10
-# Checks after which files that did not load are read again although they did not change, about a minute: a vault with
-# the passphrase may have been down.
-_RETRY_CHECKS = 600
-# Seconds between two calls of a callback because of refused handshakes.
+# Seconds after which files that did not load are read again although they did not change: a vault with the passphrase
+# may have been down.
+_RETRY_INTERVAL = 60.0
+# Seconds between two readings because of refused handshakes, of a callback or of files that did not load.
 _URGENT_INTERVAL = 1.0
 
 _T = TypeVar("_T")
 
 
+def file_state(path: str) -> FileState:
+    """Return a file's state on disk."""
+    try:
+        stat = os.stat(path)  # noqa: PTH116 - all files are asked twice a second
+    except (OSError, ValueError):  # not there, or no path at all
+        return None
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino, stat.st_dev
+
+
 def file_signature(files: tuple[Path, ...]) -> Signature:
     """Return the files' state on disk."""
-    return tuple([_state(file) for file in files])
+    return tuple([file_state(os.fspath(file)) for file in files])
 
 
 def read_guarded(read: Callable[[], _T], label: str) -> _T:
@@ -125,13 +136,16 @@ class Reloader(Generic[_T]):
         self._interval = interval
         self._monotonic = monotonic
         self._called_at = monotonic()
+        #: Whether the last check found files that have changed and were neither loaded nor refused.
+        self.is_settling = False
         self._files = files
+        self._paths = [os.fspath(file) for file in files]
         #: The files as they were when they were loaded, and when they were last seen.
         self._loaded = signature
         self._latest: Signature | None = None
-        #: Checks since they last changed, and how many there were when they did not load.
+        #: Checks since they last changed, and the time at which they did not load.
         self._checks = 0
-        self._failed_at: int | None = None
+        self._failed_at: float | None = None
         #: By process: a thread of the parent does not exist in its child.
         self._readings: dict[int, _Reading] = {}
         #: The problems that were reported since the last good value.
@@ -159,17 +173,25 @@ class Reloader(Generic[_T]):
                 self.value = self._initial
         return value
 
-    def check(self, *, urgent: bool, wait: bool = False, due: bool = False) -> None:
+    def check(
+        self,
+        *,
+        urgent: bool,
+        wait: bool = False,
+        due: bool = False,
+        file_state: Callable[[str], FileState] = file_state,
+    ) -> None:
         """Read the source if there may be something new; a failure becomes an event.
 
         Args:
             urgent: Do not wait until files settle or an interval is over.
             wait: Wait for the reading, for at most `PATIENCE` seconds.
             due: Whether there is another reason to read.
+            file_state: Returns a file's state on disk.
         """
         reading = self._readings.get(os.getpid())
         if reading is None:
-            if not self._is_due(urgent=urgent) and not due:
+            if not self._is_due(file_state, urgent=urgent) and not due:
                 return
             reading, _ = self._start()
             if not wait:
@@ -200,20 +222,22 @@ class Reloader(Generic[_T]):
             if is_ours:
                 return reading.event is not None
 
-    def _is_due(self, *, urgent: bool) -> bool:
+    def _is_due(self, file_state: Callable[[str], FileState], *, urgent: bool) -> bool:
         if self._interval is not None:
             return self._monotonic() - self._called_at >= (_URGENT_INTERVAL if urgent else self._interval)
-        signature = file_signature(self._files)
+        signature = tuple(map(file_state, self._paths))
         if not signature or signature == self._loaded:
+            self.is_settling = False
             return False
         if signature != self._latest:
             # It settles for one check: a file may look complete except for the end of its chain.
-            self._latest, self._checks, self._failed_at = signature, 0, None
+            self._latest, self._checks, self._failed_at, self.is_settling = signature, 0, None, True
             return urgent
+        self.is_settling = self._failed_at is None
         # Refused handshakes may come by the thousand, so they do not count as time.
         self._checks += not urgent
-        pause = _SETTLE_CHECKS if urgent else _RETRY_CHECKS
-        return self._failed_at is None or self._checks - self._failed_at >= pause
+        pause = _URGENT_INTERVAL if urgent else _RETRY_INTERVAL
+        return self._failed_at is None or self._monotonic() - self._failed_at >= pause
 
     def _start(self, *, requested: bool = False) -> tuple[_Reading, bool]:
         """Return the reading in progress, and whether this call started it."""
@@ -241,7 +265,7 @@ class Reloader(Generic[_T]):
             if self.value is not None and is_final and isinstance(reading.error, CertificateError):
                 rejected, version = reading.error, tuple([_digest(file) for file in self._files])
                 # They are due again when they change, or after a while.
-                self._loaded, self._failed_at = None, self._checks
+                self._loaded, self._failed_at = None, self._monotonic()
             # Nobody waits for the listeners.
             reads_in_place.reset(before)
             reading.answered = True
@@ -295,14 +319,6 @@ class Reloader(Generic[_T]):
             return
         reason = error.reason or Reason.SOURCE_FAILED.value
         self._emit(CertificateRejected(path=error.path or self._label, reason=reason, problem=error.message))
-
-
-def _state(file: Path) -> tuple[int, ...] | None:
-    try:
-        stat = file.stat()
-    except (OSError, ValueError):  # not there, or no path at all
-        return None
-    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino, stat.st_dev
 
 
 def _digest(file: Path) -> str | None:

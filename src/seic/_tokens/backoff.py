@@ -55,9 +55,6 @@ _UNREAD = frozenset({408, 429, 503})
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 
 
-# --- kinds ----------------------------------------------------------------------------------------------------------
-
-
 def failure_name(error: SeicError) -> str:
     """Return `refused`, `unavailable`, `invalid`, or `failed` for anything else, such as an unusable certificate."""
     return next((word for kind, word in _FAILURES.items() if isinstance(error, kind)), "failed")
@@ -92,9 +89,6 @@ def use_state_after(error: SeicError) -> UseState:
     return UseState.UNKNOWN if isinstance(error, InvalidTokenResponse) else UseState.UNUSED
 
 
-# --- pauses ---------------------------------------------------------------------------------------------------------
-
-
 class Pauses(NamedTuple):
     """Seconds before the next attempt: while the old token is valid, and while none is."""
 
@@ -103,24 +97,16 @@ class Pauses(NamedTuple):
 
 
 def retry_delay(error: SeicError, chance: float) -> float | None:
-    """Return the pause before the same attempt is repeated, or None if it must not be.
-
-    Args:
-        error: The failure of the attempt.
-        chance: A random number in [0, 1).
-    """
+    """Return the pause before the same attempt is repeated, or None if it must not be; `chance` is in [0, 1)."""
     if isinstance(error.__cause__, UserCodeExitError):
         # The program wants to end.
         return None
     if isinstance(error, TokenEndpointUnavailable):
-        if error.retry_after is None:
-            # A timeout was long enough.
-            is_timeout = isinstance(error.__cause__, (TimeoutError, httpx.TimeoutException))
-            return 0.0 if is_timeout else _REPEAT_WITHIN * chance
-        return error.retry_after if error.retry_after <= _PATIENCE else None
-    if isinstance(error, TokenRequestRefused) and error.transient:
-        return _REPEAT_WITHIN * chance
-    return None
+        if error.retry_after is not None:
+            return error.retry_after if error.retry_after <= _PATIENCE else None
+        # A timeout was long enough.
+        return 0.0 if isinstance(error.__cause__, (TimeoutError, httpx.TimeoutException)) else _REPEAT_WITHIN * chance
+    return _REPEAT_WITHIN * chance if isinstance(error, TokenRequestRefused) and error.transient else None
 
 
 def failure_backoff(error: SeicError, *, failures: int, ahead: bool, chance: float) -> Pauses:
@@ -145,29 +131,17 @@ def failure_backoff(error: SeicError, *, failures: int, ahead: bool, chance: flo
 
 
 def advisory_backoff(times: int, chance: float) -> float:
-    """Return the pause in seconds before the next advisory refresh, after some that failed or were interrupted.
-
-    Args:
-        times: The number in a row.
-        chance: A random number in [0, 1).
-    """
+    """Return the seconds before the next advisory refresh, after so many in a row that failed or were interrupted."""
     return _SHORTEST + (_doubled(_VALID_FIRST, times, most=_VALID_MAX) - _SHORTEST) * chance
 
 
 def rejected_token_backoff(times: int) -> float:
-    """Return the pause in seconds before a token is replaced again that the API rejects as it did those before.
-
-    Args:
-        times: The number in a row that were rejected at once; 0 returns 0.
-    """
-    return min(2.0 ** min(times - 1, 16), _REJECTED_MAX) if times else 0.0
+    """Return the seconds before a rejected token is replaced, after so many in a row that were rejected at once."""
+    return _doubled(1.0, times, most=_REJECTED_MAX) if times else 0.0
 
 
 def _doubled(first: float, times: int, *, most: float) -> float:
-    return min(first * 2.0 ** min(times - 1, 16), most)  # beyond, every schedule has long reached its maximum
-
-
-# --- memory ---------------------------------------------------------------------------------------------------------
+    return min(first * 2.0 ** min(times - 1, 16), most)  # 16 avoids an overflow, long after each maximum
 
 
 class FailureMemory:

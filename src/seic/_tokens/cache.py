@@ -51,46 +51,41 @@ class RefreshAbandoned(Exception):
 class PendingRefresh:
     """One refresh, which all who need its token wait for, and which belongs to none of them.
 
-    Attributes:
-        refresh_id: Its number in this process; a later refresh has a greater one.
-        ahead: Whether requests use the old token meanwhile, so that nobody waits for it.
-        force: Whether it skips the store.
-        future: The token, or the error for all who wait.
-        token: The token, once the future has it.
-        outcome: The result, as in `TokenRefreshEnded`.
-        ended_by: The tracking id of the request that ended it.
-        task: The task that runs it; None for the moment before it starts.
-        sending: The refresh token or code that it has sent without an answer.
-        skip_at: From then on, by the monotonic clock, callers with a valid token use that.
-        attempts: The attempts that it may make.
-        waiting: The callers who wait; a set, because adding and discarding are atomic.
-        closed: Whether its owner was closed, so that its waiters start no other.
+    Requests use the old token while it runs `ahead`; with `force` it skips the store.
     """
 
     def __init__(self, *, ahead: bool, force: bool, limit: float) -> None:
+        #: Greater than that of each earlier refresh in this process.
         self.refresh_id = next(_numbers)
         self.ahead = ahead
         self.force = force
+        #: The token, or the error for all who wait.
         self.future: SharedFuture[CachedToken] = SharedFuture()
+        #: The future's, without its lock: thousands of waiters ask.
         self.token: CachedToken | None = None
+        #: The result and the tracking id of the request that ended it, as in `TokenRefreshEnded`.
         self.outcome = "abandoned"
         self.ended_by: str | None = None
+        #: None for the moment before it starts.
         self.task: BackgroundTask[None] | None = None
+        #: The refresh token or code that it sent last.
         self.sending: SingleUse | None = None
+        #: From then on, by the monotonic clock, callers with a valid token use that.
         self.skip_at = math.inf
         self.attempts = 1
+        #: The callers; a set, because adding and discarding are atomic.
         self.waiting: set[object] = set()
+        #: Whether its owner was closed, so that its waiters start no other.
         self.closed = False
-        self.starter = get_ident()
+        self._starter = get_ident()
         self._pid = getpid()
         self._overdue_at = time.monotonic() + limit
 
     @property
     def is_dead(self) -> bool:
         """Whether it can make no progress any more: its task has died, or is in the parent process."""
-        if self.future.done():
-            return False
-        return self.is_elsewhere or (self.task is not None and not self.task.is_alive())
+        has_died = self.is_elsewhere or (self.task is not None and not self.task.is_alive())
+        return has_died and not self.future.done()
 
     @property
     def is_elsewhere(self) -> bool:
@@ -104,18 +99,13 @@ class PendingRefresh:
 
     @property
     def is_here(self) -> bool:
-        """Whether it runs in the caller's event loop."""
-        return self.task is not None and self.task.is_here()
-
-    @property
-    def is_unstarted_here(self) -> bool:
-        """Whether the caller's thread has created it, and not started it yet."""
-        return self.task is None and self.starter == get_ident()
+        """Whether it runs in the caller's event loop, or the caller's thread is about to start it."""
+        return self._starter == get_ident() if self.task is None else self.task.is_here()
 
     @property
     def is_sending(self) -> bool:
         """Whether ending it now would lose the answer to a refresh token or code, which works once."""
-        return self.sending is not None and not self.sending.ended.is_set()
+        return self.sending is not None and not self.sending.ended.done()
 
     @property
     def is_wanted(self) -> bool:
@@ -128,9 +118,8 @@ class PendingRefresh:
 
     def close(self) -> None:
         """Cancel it because its owner is closed; its waiters start no other."""
-        if not self.future.done():
-            self.closed = bool(self.waiting)
-            self.cancel()
+        self.closed = bool(self.waiting)
+        self.cancel()
 
     def cancel(self) -> None:
         """Cancel its task."""
@@ -149,14 +138,7 @@ class Acquired(NamedTuple):
 
 
 class TokenCache:
-    """The token of one configuration.
-
-    Args:
-        host: The token endpoint's host, for errors.
-        clock: The two clocks.
-        chance: Returns a random number in [0, 1).
-        limit: Seconds after which a refresh is given up whose own deadlines do not end it.
-    """
+    """The token of one configuration; a refresh that its own deadlines do not end is given up after `limit` seconds."""
 
     def __init__(self, *, host: str, clock: Clock, chance: Callable[[], float], limit: float) -> None:
         #: Read without the lock: a store of one reference is atomic.
@@ -188,11 +170,9 @@ class TokenCache:
         return pending.refresh_id if pending is not None and pending.force else next(_numbers)
 
     def acquire(self, *, after: int = 0, may_start: bool = True) -> Acquired:  # noqa: PLR0911  # one per case
-        """Return the token, or the refresh to wait for.
+        """Return the token, or the refresh to wait for; neither if one would have to be started and none may be.
 
-        Args:
-            after: The least `refresh_id` of a token that will do; 0 takes any.
-            may_start: Whether a refresh may be started; if not, there is neither in its place.
+        A token of a refresh before `after` does not count.
 
         Raises:
             SeicError: No token is valid, and the last attempt failed so recently that the next has to wait.
@@ -226,11 +206,7 @@ class TokenCache:
             return Acquired(None, pending, starts, pending.skip_at - now)
 
     def result(self, pending: PendingRefresh, *, after: int = 0) -> CachedToken | None:
-        """Return the token of a refresh that was waited for; None if the caller has to acquire again.
-
-        Args:
-            pending: The refresh, which is done.
-            after: As in `acquire`.
+        """Return the token of a refresh that is done; None if the caller has to acquire again; `after` as there.
 
         Raises:
             SeicError: The refresh failed; each caller gets an error of its own.
@@ -255,11 +231,7 @@ class TokenCache:
         return token if is_valid and token.refresh_id >= after else None
 
     def settle(self, pending: PendingRefresh, token: CachedToken, *, stored: bool) -> int | None:
-        """Take a new token; its waiters are woken by `finish`.
-
-        Returns:
-            The number of failed attempts before it; None if the refresh, and so its token, had been abandoned.
-        """
+        """Take a new token; return the failed attempts before it, or None if the refresh had been abandoned."""
         with self._lock.of_process[getpid()]:
             if self._pending is not pending:
                 return None
@@ -267,17 +239,13 @@ class TokenCache:
             self._pending = None
             self.token = token
             if pending.ahead:
-                self.count(renewals_ahead=1)
+                self.count("renewals_ahead")
         pending.outcome = "stored" if stored else "acquired"
         pending.ended_by = token.token.tracking_id
         return failures
 
     def fail(self, pending: PendingRefresh, error: SeicError) -> tuple[float, bool] | None:
-        """Remember a failure; its waiters are woken by `finish`.
-
-        Returns:
-            The pause in seconds and whether a token is valid meanwhile; None if the refresh had been given up.
-        """
+        """Remember a failure; return the pause and whether a token is valid, or None if the refresh was abandoned."""
         now, wall = self._clock.monotonic(), self._clock.wall()
         with self._lock.of_process[getpid()]:
             if self._pending is not pending:
@@ -291,7 +259,7 @@ class TokenCache:
 
     @staticmethod
     def finish(pending: PendingRefresh, result: CachedToken | BaseException) -> None:
-        """Wake the waiters of a refresh, once: those who listen to its events hear of it first."""
+        """Wake the waiters of a refresh, once; the caller has emitted its events."""
         if pending.future.done():
             return
         if isinstance(result, BaseException):
@@ -303,7 +271,10 @@ class TokenCache:
     def abandon(self, pending: PendingRefresh) -> None:
         """Give a refresh up without counting it as a failure: its waiters start another, unless it was closed."""
         with self._lock.of_process[getpid()]:
-            self._drop(pending)
+            if self._pending is pending:
+                self._pending = None
+                if pending.ahead and pending.task is not None:
+                    self._failures.interrupted(self._clock.monotonic(), chance=self._chance())
         if pending.is_elsewhere:
             # Its waiters, its task and their locks are the parent's.
             return
@@ -317,7 +288,7 @@ class TokenCache:
     def abandon_unstarted(self) -> None:
         """Abandon the refresh that the caller's thread has created and not started: it was interrupted."""
         pending = self._pending
-        if pending is not None and pending.is_unstarted_here:
+        if pending is not None and pending.task is None and pending.is_here:
             self.abandon(pending)
 
     def check(self, pending: PendingRefresh) -> TokenEndpointUnavailable | None:
@@ -331,9 +302,8 @@ class TokenCache:
     def may_refresh_after_401(self, rejected: CachedToken) -> bool:
         """Whether a refresh can help after the API rejected this token.
 
-        If the API rejected the retry with a new token as well, tokens are not the cause, even if it accepts them for
-        other requests: refreshes then pause, or each such request would cost a token. A retry that was accepted causes
-        no pause, however often its token is rejected later.
+        If it rejected the retry with a new token as well, tokens are not the cause: refreshes then pause, or each such
+        request would cost a token. A retry that was accepted causes no pause.
         """
         return rejected is not self.token or self._clock.monotonic() >= self._failures.rejected_until
 
@@ -359,16 +329,10 @@ class TokenCache:
             self.token = no_token()
             return True
 
-    def count(self, *, requests: int = 0, failures: int = 0, replays: int = 0, renewals_ahead: int = 0) -> None:
-        """Add to the counters."""
+    def count(self, counter: str) -> None:
+        """Add one to a counter of `Stats`."""
         with self._lock.of_process[getpid()]:
-            stats = self.stats
-            self.stats = Stats(
-                token_requests=stats.token_requests + requests,
-                token_failures=stats.token_failures + failures,
-                replays=stats.replays + replays,
-                renewals_ahead=stats.renewals_ahead + renewals_ahead,
-            )
+            self.stats = dataclasses.replace(self.stats, **{counter: getattr(self.stats, counter) + 1})
 
     def _begin(self, now: float, *, ahead: bool = False, force: bool = False) -> PendingRefresh:
         pending = self._pending = PendingRefresh(ahead=ahead, force=force, limit=self._limit)
@@ -383,12 +347,6 @@ class TokenCache:
         if pending is not None and pending.is_dead:
             self.abandon(pending)
         return self._pending
-
-    def _drop(self, pending: PendingRefresh) -> None:
-        if self._pending is pending:
-            self._pending = None
-            if pending.ahead and pending.task is not None:
-                self._failures.interrupted(self._clock.monotonic(), chance=self._chance())
 
     def _bridges(self, error: BaseException | None) -> bool:
         """Whether a valid token is used in spite of this error: a refusal will not pass by itself.

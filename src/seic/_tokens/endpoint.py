@@ -39,14 +39,6 @@ _T = TypeVar("_T")
 _logger = logging.getLogger("seic.api")
 
 
-def _no_hint() -> None:
-    return None
-
-
-def _host_of(endpoint: TokenEndpoint) -> str:
-    return httpx.URL(endpoint.url).netloc.decode("ascii")
-
-
 def _calls_user_code(grant: GrantParameters) -> bool:
     values = [getattr(grant, field.name) for field in attrs.fields(type(grant))]
     return isinstance(grant, CustomGrant) or any(map(callable, values))
@@ -63,22 +55,7 @@ class PendingRevocation(Unpicklable):
 
 @attrs.frozen(kw_only=True, eq=False)
 class TokenEndpoint(Unpicklable):
-    """The endpoint that issues the tokens of one configuration.
-
-    Args:
-        provider: The dialect.
-        url: The endpoint's whole URL.
-        client_id: The client's id (the gateway's AppKey).
-        client_secret: Its secret, if it has one.
-        grant: The configured grant.
-        transports: Opens the transport of each request.
-        timeout: Seconds for a refresh in all: each attempt and the pauses between them.
-        clock: The two clocks.
-        emit: Hears of each request.
-        certificate: Returns the client certificate in use, if it presents one.
-        dpop: The key that tokens are bound to (RFC 9449); None if they are not.
-        hint: Returns a likely cause of a refusal that lies outside the credentials, or None.
-    """
+    """The endpoint that issues the tokens of one configuration."""
 
     provider: Provider
     url: str
@@ -86,31 +63,34 @@ class TokenEndpoint(Unpicklable):
     client_secret: str | None = attrs.field(repr=hide)
     grant: GrantParameters = attrs.field(converter=as_grant_parameters)
     transports: TransportSource = attrs.field(repr=False)
+    #: Seconds for a refresh in all: each attempt and the pauses between them.
     timeout: float
     clock: Clock = attrs.field(repr=False)
     emit: Emit = attrs.field(repr=False)
+    #: Returns the client certificate in use, if any.
     certificate: Callable[[], KeyedCertificate | None] = attrs.field(default=lambda: None, repr=False)
+    #: The key that tokens are bound to (RFC 9449), if they are.
     dpop: DPoP | None = attrs.field(default=None, repr=False)
-    hint: Callable[[], str | None] = attrs.field(default=_no_hint, repr=False)
+    #: Returns a likely cause of a refusal that lies outside the credentials, or None.
+    hint: Callable[[], str | None] = attrs.field(default=lambda: None, repr=False)
     #: The endpoint's host and port, for messages and events; read once, because each call that waits has an event.
-    host: str = attrs.field(init=False, repr=False, default=attrs.Factory(_host_of, takes_self=True))
+    host: str = attrs.field(init=False, repr=False)
     #: Whether the grant can be used any number of times, and calls no code of the user's.
-    has_plain_grant: bool = attrs.field(
-        init=False,
-        repr=False,
-        default=attrs.Factory(
-            lambda self: self.grant.is_repeatable and not _calls_user_code(self.grant), takes_self=True
-        ),
-    )
+    has_plain_grant: bool = attrs.field(init=False, repr=False)
     #: Whether building a request calls code of the user's, which may block.
-    calls_user_code: bool = attrs.field(
-        init=False,
-        repr=False,
-        default=attrs.Factory(
-            lambda self: _calls_user_code(self.grant) or is_users_own(self.provider.client_authentication),
-            takes_self=True,
-        ),
-    )
+    calls_user_code: bool = attrs.field(init=False, repr=False)
+
+    @host.default
+    def _host(self) -> str:
+        return httpx.URL(self.url).netloc.decode("ascii")
+
+    @has_plain_grant.default
+    def _has_plain_grant(self) -> bool:
+        return self.grant.is_repeatable and not _calls_user_code(self.grant)
+
+    @calls_user_code.default
+    def _calls_user_code(self) -> bool:
+        return _calls_user_code(self.grant) or is_users_own(self.provider.client_authentication)
 
     def context(self) -> RequestContext:
         """Return the client and the circumstances of a request that is built now."""
@@ -141,29 +121,23 @@ class TokenEndpoint(Unpicklable):
         grant: GrantParameters,
         *,
         ends: float | None = None,
-        count: Callable[..., None] = lambda **_: None,
+        count: Callable[[str], object] = lambda _counter: None,
     ) -> Token:
-        """Send a token request and return the token; once more if the endpoint demands a nonce (RFC 9449 §8).
+        """Send a token request and return the token; build it once more if the endpoint demands a nonce (RFC 9449 §8).
 
-        Args:
-            request: The request, from `build`.
-            grant: Its grant, to build it again.
-            ends: The deadline on the monotonic clock; None is `timeout` from now.
-            count: Adds to the counters `requests` and `failures`.
-
-        Raises:
-            TokenError: No token came back.
+        It ends at the latest at `ends` of the monotonic clock, which is `timeout` from now by default. `count` adds to
+        the counters of `Stats`.
         """
         begun, wall = self.clock.monotonic(), self.clock.wall()
         ends = begun + self.timeout if ends is None else ends
         certificate = self.certificate()
         is_bound = True
-        count(requests=1)
+        count("token_requests")
         try:
             reply = await self.send(request, ends - begun)
             if self.dpop is not None and self._wants_nonce(request, reply):
                 self._tell("challenged", request, begun, tracking_id=reply.tracking_id())
-                count(requests=1)
+                count("token_requests")
                 begun = self.clock.monotonic()
                 request = await self.off_loop(self.build, grant)
                 reply = await self.send(request, ends - begun)
@@ -174,8 +148,8 @@ class TokenEndpoint(Unpicklable):
             if (claims := claims_of(token.access_token)) is not None:
                 is_bound = check_confirmation(claims, provider=self.provider, certificate=certificate, host=self.host)
         except SeicError as error:
-            count(failures=1)
-            self._tell(failure_name(error), request, begun, error)
+            count("token_failures")
+            self._tell(failure_name(error), request, begun, error=error)
             raise
         self._tell("acquired", request, begun, tracking_id=token.tracking_id)
         if not is_bound:
@@ -204,8 +178,8 @@ class TokenEndpoint(Unpicklable):
         outcome: str,
         request: httpx.Request,
         begun: float,
-        error: SeicError | None = None,
         *,
+        error: SeicError | None = None,
         tracking_id: str | None = None,
     ) -> None:
         head: Head | None = request.extensions.get(HEAD)
@@ -221,16 +195,11 @@ class TokenEndpoint(Unpicklable):
             )
         )
 
-    # --- revocation ---------------------------------------------------------------------------------------------------
-
     async def revocations(self, token: Token, *, may_be_revoked: bool = False) -> list[PendingRevocation]:
         """Return the revocations of a token and its refresh token.
 
         There is one if the revocation of one also revokes the other (the platform). Otherwise the refresh token comes
         first, so that it cannot be used meanwhile. The gateway revokes access tokens only.
-
-        Raises:
-            ConfigurationError: The provider has no revocation.
         """
         pending = [PendingRevocation(token.access_token, may_be_revoked=may_be_revoked)]
         if token.refresh_token is not None and self.provider.invalidate_grant_type is None:
@@ -242,11 +211,7 @@ class TokenEndpoint(Unpicklable):
         return pending
 
     async def revoke(self, pending: list[PendingRevocation]) -> None:
-        """Revoke tokens; what the provider gave no answer to stays in the list.
-
-        Raises:
-            TokenError: The provider did not revoke one.
-        """
+        """Revoke tokens; what the provider gave no answer to stays in the list."""
         refusal: TokenRequestRefused | None = None
         while pending:
             # Taken out, so that a second revocation at the same time does not send it as well.
@@ -272,15 +237,8 @@ class TokenEndpoint(Unpicklable):
     def _revocation(self, pending: PendingRevocation) -> httpx.Request:
         return build_revocation_request(self.context(), token=pending.secret, is_refresh_token=pending.is_refresh_token)
 
-    # --- introspection ------------------------------------------------------------------------------------------------
-
     async def introspect(self, token: Token) -> TokenInfo:
-        """Ask the provider to describe a token (RFC 7662, or the platform's tokeninfo).
-
-        Raises:
-            ConfigurationError: The provider has no endpoint for it.
-            TokenError: It did not describe it, or describes one that is bound to another certificate.
-        """
+        """Ask the provider to describe a token (RFC 7662, or the platform's tokeninfo)."""
         context = self.context()
         request = await self.off_loop(partial(build_token_info_request, context, access_token=token.access_token))
         reply = await self.send(request, self.timeout)
@@ -292,9 +250,7 @@ class TokenEndpoint(Unpicklable):
         info = parse_token_info_reply(reply)
         # The platform's call has no confirmation; only introspection has (RFC 8705 §3.2).
         if info.active and self.provider.token_info_url is None:
-            is_bound = check_confirmation(
-                info.extra, provider=self.provider, certificate=context.certificate, host=self.host
-            )
-            if not is_bound:
+            certificate = context.certificate
+            if not check_confirmation(info.extra, provider=self.provider, certificate=certificate, host=self.host):
                 self.emit(TokenNotBound(host=self.host, tracking_id=info.tracking_id))
         return info

@@ -58,13 +58,9 @@ class TransportSource(Protocol):
     #: The `User-Agent` of each request.
     user_agent: str
 
-    def open(self) -> httpx.AsyncBaseTransport:
-        """Return a transport for one exchange in the running event loop."""
-        ...
+    def open(self) -> httpx.AsyncBaseTransport: ...
 
-    def open_sync(self) -> httpx.BaseTransport:
-        """Return the user's own blocking transport, for the thread of a blocking caller."""
-        ...
+    def open_sync(self) -> httpx.BaseTransport: ...
 
 
 async def exchange(
@@ -75,21 +71,10 @@ async def exchange(
     provider: Provider | None = None,
     wall: Callable[[], float] = time.time,
 ) -> Reply:
-    """Send a request and read the response.
+    """Send a request and read the response to its end, in so many seconds; the provider names the tracking header.
 
     Each exchange has a connection of its own: they are an hour apart, longer than servers keep a connection, and a pool
     would bind the token to one event loop and to one certificate.
-
-    Args:
-        transports: Opens the transport.
-        request: The request.
-        seconds: The deadline for the whole: connecting, sending, and reading the response to its end.
-        provider: The dialect; it names the header with the tracking id.
-        wall: The wall clock.
-
-    Raises:
-        TokenEndpointUnavailable: The connection failed or the deadline passed.
-        InvalidTokenResponse: The response is too large or cannot be decompressed.
     """
     handled = sys.exc_info()[1]
     request.headers.setdefault("User-Agent", transports.user_agent)

@@ -13,12 +13,10 @@ from typing import NamedTuple
 import anyio
 import anyio.lowlevel
 import attrs
-import httpx
 
 from seic._concurrency import UserCodeExitError, was_cancelled
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
 from seic._event_types import (
-    Emit,
     TokenAcquired,
     TokenEndpointDown,
     TokenEndpointRecovered,
@@ -54,16 +52,13 @@ class TokenResult(NamedTuple):
 
 
 class _Choice(NamedTuple):
-    """The grant of the next request.
-
-    `is_own` tells the configured grant, `secret` is what it uses up, `state` what is known of that, `login_id` its
-    login.
-    """
+    """The grant of the next request; `is_own` tells the configured one."""
 
     grant: GrantParameters
     is_own: bool
-    state: UseState = UseState.UNUSED
+    #: The refresh token or code that it uses up, and the state of that.
     secret: str | None = None
+    state: UseState = UseState.UNUSED
     login_id: str | None = None
 
 
@@ -79,19 +74,7 @@ class RefreshRunner:
     A stored token of an earlier login gives way to a code or refresh token in the grant that was never sent. If the
     provider refuses that one, the stored token is used after all: the grant may be the older of the two.
 
-    Args:
-        endpoint: The token endpoint.
-        cache: Takes the results.
-        guard: The store; None if there is none.
-        memory: The single-use secrets that were sent.
-        policy: When to refresh.
-        idle_lifetime: Seconds after which an unused token expires; None for no such limit.
-        store_key: Returns the store's key for the thumbprint of the certificate in use.
-        identity: Returns the thumbprint of the certificate in use, or None.
-        limit: Seconds for a refresh in all, the store included.
-        clock: The two clocks.
-        chance: Returns a random number in [0, 1).
-        emit: Hears of each refresh.
+    The arguments are those of `CachingTokenSource`, and `limit`, the seconds for a refresh in all, the store included.
     """
 
     endpoint: TokenEndpoint
@@ -103,24 +86,24 @@ class RefreshRunner:
     store_key: Callable[[str | None], str]
     identity: Callable[[], str | None]
     limit: float
-    clock: Clock
     chance: Callable[[], float]
-    emit: Emit
 
     # Events come before the waiters continue, so that listeners hear of it first.
 
     async def refresh(self, pending: PendingRefresh) -> None:
         """Run a refresh to its end; raises nothing but a cancellation."""
-        host, begun = self.endpoint.host, self.clock.monotonic()
+        host, emit, clock = self.endpoint.host, self.endpoint.emit, self.endpoint.clock
+        begun = clock.monotonic()
         result: CachedToken | SeicError | None = None
-        self.emit(TokenRefreshStarted(host=host, refresh_id=pending.refresh_id, ahead=pending.ahead))
+        emit(TokenRefreshStarted(host=host, refresh_id=pending.refresh_id, ahead=pending.ahead))
         try:
             if pending.force:
                 # All who force at one moment share it, even if it needs no turn of the loop.
                 await anyio.lowlevel.checkpoint()
             identity = self.identity()
-            with anyio.fail_after(self.limit):
-                obtained = await self._obtain(pending, "" if self.guard is None else self.store_key(identity))
+            key = "" if self.guard is None else self.store_key(identity)
+            with anyio.fail_after(self.limit), contextlib.ExitStack() as at_last:
+                obtained = await self._obtain(pending, key, at_last)
             result = self._succeeded(pending, obtained, identity)
         except BaseException as error:
             # Anything else must reach the waiters, or they would start refreshes for ever.
@@ -132,17 +115,17 @@ class RefreshRunner:
                 self.cache.finish(pending, result)
             else:
                 self.cache.abandon(pending)
-            self.emit(
+            emit(
                 TokenRefreshEnded(
                     host=host,
                     refresh_id=pending.refresh_id,
                     outcome=pending.outcome,
-                    took=self.clock.monotonic() - begun,
+                    took=clock.monotonic() - begun,
                     tracking_id=pending.ended_by,
                 )
             )
 
-    def hold(self, obtained: TokenResult, refresh_id: int = 0) -> CachedToken:
+    def to_cache(self, obtained: TokenResult, refresh_id: int = 0) -> CachedToken:
         """Return a token with its deadlines."""
         return CachedToken(
             obtained.token,
@@ -173,9 +156,10 @@ class RefreshRunner:
             return None
         pause, is_valid = verdict
         if isinstance(failure, TokenRequestRefused):
-            self.emit(TokenRefused(host=host, status=failure.status, code=failure.code, tracking_id=pending.ended_by))
+            refused = TokenRefused(host=host, status=failure.status, code=failure.code, tracking_id=pending.ended_by)
+            self.endpoint.emit(refused)
         else:
-            self.emit(
+            self.endpoint.emit(
                 TokenEndpointDown(
                     host=host,
                     problem=failure.message,
@@ -188,32 +172,30 @@ class RefreshRunner:
         return failure
 
     def _succeeded(self, pending: PendingRefresh, obtained: TokenResult, identity: str | None) -> CachedToken | None:
-        held = self.hold(obtained, pending.refresh_id)
-        if (failures := self.cache.settle(pending, held, stored=obtained.stored)) is None:
+        cached = self.to_cache(obtained, pending.refresh_id)
+        if (failures := self.cache.settle(pending, cached, stored=obtained.stored)) is None:
             return None
         if identity != self.identity():
             self.cache.expire_soon()
         host, tracking_id = self.endpoint.host, obtained.token.tracking_id
         if failures:
-            self.emit(TokenEndpointRecovered(host=host, failures=failures, tracking_id=tracking_id))
+            self.endpoint.emit(TokenEndpointRecovered(host=host, failures=failures, tracking_id=tracking_id))
         if not obtained.stored:
-            self.emit(
+            self.endpoint.emit(
                 TokenAcquired(
                     host=host,
                     expires_in=obtained.token.expires_in,
-                    took=self.clock.monotonic() - obtained.now,
+                    took=self.endpoint.clock.monotonic() - obtained.now,
                     ahead=pending.ahead,
                     tracking_id=tracking_id,
                 )
             )
-        return held
+        return cached
 
-    async def _obtain(self, pending: PendingRefresh, key: str) -> TokenResult:
-        with contextlib.ExitStack() as at_last:
-            return await self._attempts(pending, key, at_last)
-
-    async def _attempts(self, pending: PendingRefresh, key: str, at_last: contextlib.ExitStack) -> TokenResult:
-        endpoint, clock = self.endpoint, self.clock
+    async def _obtain(  # noqa: C901  # the order of the steps, in one place
+        self, pending: PendingRefresh, key: str, at_last: contextlib.ExitStack
+    ) -> TokenResult:
+        endpoint, clock = self.endpoint, self.endpoint.clock
         ends = clock.monotonic() + endpoint.timeout
         attempts = pending.attempts
         last = self.cache.token.token if self.cache.token.token.access_token else None
@@ -239,12 +221,19 @@ class RefreshRunner:
                     continue
                 pending.sends(use)
                 at_last.callback(use.end)
+            now, wall = clock.monotonic(), clock.wall()
+            first = ends if attempts == 1 else min(ends, now + _FIRST * endpoint.timeout)
+            request.extensions["timeout"] = {"connect": first - now}
+            # A code or refresh token is not sent twice: if nothing can replace it, its answer has all the time.
+            latest = first if use is None or endpoint.grant.is_repeatable else ends
             try:
-                first = ends if attempts == 1 else clock.monotonic() + _FIRST * endpoint.timeout
-                return await self._ask(request, choice, last=last, use=use, key=key, ends=ends, first=first)
+                token = await endpoint.request(request, choice.grant, ends=latest, count=self.cache.count)
+                return TokenResult(await self._save(token, choice, last, use, key), now, wall)
             except SeicError as error:
                 # A fresh one, because the frames of the first hold the reply's body.
                 failure, state = error.fresh(), use_state_after(error)
+            if use is not None:
+                use.end(state)
             if use is not None and isinstance(failure, TokenRequestRefused) and state is UseState.USED:
                 # Another process may have been faster; else the grant itself is used, unless it was just refused.
                 refusal, is_own_refused, looks = failure, is_own_refused or choice.is_own, True
@@ -256,28 +245,8 @@ class RefreshRunner:
                 raise failure from failure.__cause__
             await anyio.sleep(pause)
 
-    async def _ask(
-        self,
-        request: httpx.Request,
-        choice: _Choice,
-        *,
-        last: Token | None,
-        use: SingleUse | None,
-        key: str,
-        ends: float,
-        first: float,
-    ) -> TokenResult:
-        """Request a token, save it, and return it with the refresh token that stays valid."""
-        now, wall = self.clock.monotonic(), self.clock.wall()
-        request.extensions["timeout"] = {"connect": first - now}
-        # A code or refresh token is not sent twice: if nothing can replace it, its answer has all the time.
-        ends = min(ends, first) if use is None or self.endpoint.grant.is_repeatable else ends
-        try:
-            token = await self.endpoint.request(request, choice.grant, ends=ends, count=self.cache.count)
-        except SeicError as error:
-            if use is not None:
-                use.end(use_state_after(error))
-            raise
+    async def _save(self, token: Token, choice: _Choice, last: Token | None, use: SingleUse | None, key: str) -> Token:
+        """Save a new token with the refresh token that stays valid, and return it."""
         if token.refresh_token is not None:
             self.memory.issued(token.refresh_token)
         kept = token
@@ -288,12 +257,13 @@ class RefreshRunner:
         if use is not None:
             is_kept = isinstance(choice.grant, RefreshToken) and kept.refresh_token == choice.grant.refresh_token
             use.end(UseState.UNUSED if is_kept else UseState.USED)
-        return TokenResult(kept, now, wall)
+        return kept
 
     def _is_usable(self, pending: PendingRefresh, stored: TokenResult) -> bool:
         if pending.force or stored.token.access_token == self.cache.token.token.access_token:
             return False
-        return self.hold(stored).freshness(self.clock.monotonic(), self.clock.wall()) is Freshness.FRESH
+        clock = self.endpoint.clock
+        return self.to_cache(stored).freshness(clock.monotonic(), clock.wall()) is Freshness.FRESH
 
     async def _claim(self, key: str, at_last: contextlib.ExitStack, ends: float) -> bool:
         """Return whether this process is to send the refresh token, for now; False after a moment."""
@@ -302,7 +272,7 @@ class RefreshRunner:
         if await self.guard.claim(key, self.endpoint.timeout + 3 * PATIENCE):
             at_last.callback(self.guard.release, key)
             return True
-        if self.clock.monotonic() >= ends:
+        if self.endpoint.clock.monotonic() >= ends:
             raise TokenEndpointUnavailable(
                 f"{self.endpoint.host}: another process is refreshing the token, and did not finish in time"
             )
@@ -312,13 +282,12 @@ class RefreshRunner:
     async def _begin_use(self, secret: str, chosen_on: UseState, ends: float) -> SingleUse | None:
         """Return the use of a secret, or None once another caller's has ended."""
         use, is_ours = self.memory.begin(secret)
-        if is_ours and (state := self.memory.state(secret)) is not chosen_on:
-            # In another thread, since the choice.
-            use.end(state)
-            return None
         if is_ours:
-            return use
-        if not await use.ended.wait(max(0.0, ends - self.clock.monotonic())):
+            if (state := self.memory.state(secret)) is chosen_on:
+                return use
+            # Another thread has used it since the choice.
+            use.end(state)
+        elif not await use.ended.wait(max(0.0, ends - self.endpoint.clock.monotonic())):
             raise TokenEndpointUnavailable(
                 f"{self.endpoint.host}: another caller is sending the same refresh token or code, and got no answer "
                 "in time"
@@ -341,10 +310,10 @@ class RefreshRunner:
 
     def _choose(self, last: Token | None, refusal: TokenRequestRefused | None, is_own_refused: bool) -> _Choice:  # noqa: FBT001  # called through a thread
         """Return the grant of the next request; `is_own_refused` tells that the configured one was refused."""
-        configured = self.endpoint.grant
+        configured, wall = self.endpoint.grant, self.endpoint.clock.wall()
         refresh_token = None if last is None else last.refresh_token
         if refresh_token is None and refusal is None and self.endpoint.has_plain_grant:
-            if (reason := configured.login_required_reason(self.clock.wall())) is not None:
+            if (reason := configured.login_required_reason(wall)) is not None:
                 raise login_required(reason)
             return _Choice(configured, is_own=True)
         state = UseState.UNUSED if refresh_token is None else self.memory.state(refresh_token)
@@ -352,7 +321,7 @@ class RefreshRunner:
             configured,
             last,
             provider=self.endpoint.provider,
-            now=self.clock.wall(),
+            now=wall,
             refresh_refused=state is UseState.USED or (state is UseState.UNKNOWN and configured.is_repeatable),
             is_unused=self._is_unused(configured) and (last is None or last.login_id != configured.login_id),
             refusal=refusal,
@@ -366,18 +335,16 @@ class RefreshRunner:
         if (secret := grant.single_use_secret) is not None:
             state = self.memory.state(secret)
             if state is UseState.USED:
-                what = (
-                    "the refresh token or code that the callable returned"
-                    if configured.is_repeatable
-                    else "this refresh token or code"
-                )
+                what = "the refresh token or code that the callable returned"
+                if not configured.is_repeatable:
+                    what = "this refresh token or code"
                 raise login_required(f"{what} has already been used", refusal)
             if state is UseState.UNKNOWN and self.cache.valid_token() is not None:
                 raise TokenEndpointUnavailable(
                     f"{self.endpoint.host}: the answer to the last refresh was lost, and a second could end the token "
-                    "in hand; it serves to its end, and then the refresh token is sent again"
+                    "in hand; it is used to its end, and then the refresh token is sent again"
                 )
-        return _Choice(grant, is_own, state, secret, grant.login_id if is_own or last is None else last.login_id)
+        return _Choice(grant, is_own, secret, state, grant.login_id if is_own or last is None else last.login_id)
 
 
 def obtained_before(token: Token, clock: Clock) -> TokenResult:

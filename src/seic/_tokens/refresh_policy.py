@@ -104,12 +104,7 @@ class RefreshPolicy:
         self.__attrs_init__(first, last)  # pyright: ignore[reportAttributeAccessIssue]
 
     def margins(self, lifetime: float, chance: float) -> tuple[float, float]:
-        """Return the advisory and the mandatory margin for a lifetime, in seconds before expiry.
-
-        Args:
-            lifetime: Seconds of life.
-            chance: A random number in [0, 1) that spreads the advisory window.
-        """
+        """Return the advisory and the mandatory margin for a lifetime, in seconds; `chance` spreads the first."""
         advisory = self._advisory.of(lifetime) if self._advisory else None
         mandatory = self._mandatory.of(lifetime) if self._mandatory else None
         # A default gives way to the other margin if that is set: there is always time for the background refresh.
@@ -131,20 +126,6 @@ class CachedToken:
     little old.
     """
 
-    __slots__ = (
-        "_idle",
-        "_wall_end",
-        "authorization",
-        "expires_at",
-        "idle_at",
-        "invalidated",
-        "must_renew_at",
-        "refresh_id",
-        "renew_at",
-        "token",
-        "wall_until",
-    )
-
     def __init__(
         self,
         token: Token,
@@ -157,17 +138,9 @@ class CachedToken:
         refresh_id: int = 0,
         scheme: str = "Bearer",
     ) -> None:
-        """Set the deadlines.
+        """Set the deadlines; `now` and `wall` are the clocks just before the token was requested.
 
-        Args:
-            token: The token.
-            now: The monotonic clock just before it was requested.
-            wall: The wall clock at the same moment.
-            policy: When to refresh.
-            idle_lifetime: Seconds without use after which it expires; None for no such limit.
-            chance: A random number in [0, 1).
-            refresh_id: The number of the refresh that requested it; 0 if this process did not request it.
-            scheme: The provider's scheme of `Authorization`.
+        `refresh_id` is 0 if this process did not request it; `scheme` is the provider's, of `Authorization`.
         """
         self.token = token
         # A DPoP token has a scheme of its own (RFC 9449 §7.1).

@@ -12,7 +12,7 @@ import hashlib
 import os
 import weakref
 
-from seic._concurrency import ForkSafeLock, OneShotEvent, current_loop, is_in_event_loop
+from seic._concurrency import ForkSafeLock, OneShotEvent, current_loop
 
 #: The number of used secrets that are remembered, the latest ones: each refresh adds one, of about 150 bytes.
 _REMEMBERED = 65_536
@@ -36,8 +36,7 @@ class SingleUse:
         self._memory = memory
         self._name = name
         #: The event loop that waits for the answer.
-        self.loop = current_loop() if is_in_event_loop() else None
-        #: Set when it has ended.
+        self.loop = current_loop()
         self.ended = OneShotEvent()
 
     def end(self, state: UseState = UseState.UNKNOWN) -> None:
@@ -46,11 +45,7 @@ class SingleUse:
 
 
 class SingleUseMemory:
-    """The secrets of one login that were sent or are on their way.
-
-    Args:
-        scope: The store key of the login, without the certificate.
-    """
+    """The secrets of one login that were sent; `scope` is the login's store key, without the certificate."""
 
     def __init__(self, scope: str = "") -> None:
         self._scope = scope
@@ -59,15 +54,14 @@ class SingleUseMemory:
         self._running: dict[bytes, SingleUse] = {}
         # By digest: a used secret need not be kept.
         self._states: dict[bytes, UseState] = {}
-        self._holders: weakref.WeakSet[object] = weakref.WeakSet()
+        self._users: weakref.WeakSet[object] = weakref.WeakSet()
 
     def begin(self, secret: str) -> tuple[SingleUse, bool]:
         """Return the use of a secret, and whether it begins here and now: if not, another caller is sending it."""
         name = self._name(secret)
         with self._lock:
             self._reset_after_fork()
-            running = self._running.get(name)
-            if running is not None:
+            if (running := self._running.get(name)) is not None:
                 return running, False
             use = self._running[name] = SingleUse(self, name)
             return use, True
@@ -94,23 +88,21 @@ class SingleUseMemory:
 
     def is_sending_here(self) -> bool:
         """Whether a secret is on its way in the caller's event loop, so that blocking that would hold the answer up."""
-        if not is_in_event_loop():
-            return False
         here = current_loop()
         with self._lock:
             self._reset_after_fork()
-            return any(use.loop is here for use in self._running.values())
+            return here is not None and any(use.loop is here for use in self._running.values())
 
-    def hold(self, holder: object) -> None:
-        """Keep this memory for later clients until `holder` releases it, or is gone."""
+    def add_user(self, user: object) -> None:
+        """Keep this memory for later clients until `user` is removed, or is gone."""
         with self._lock:
-            self._holders.add(holder)
+            self._users.add(user)
 
-    def release(self, holder: object) -> None:
-        """Let later clients without a store begin without this memory, if no other holder of it is open."""
+    def remove_user(self, user: object) -> None:
+        """Let later clients without a store begin without this memory, if no other user of it is open."""
         with self._lock:
-            self._holders.discard(holder)
-            if self._holders:
+            self._users.discard(user)
+            if self._users:
                 return
         for key, memory in list(_of_clients.items()):
             if memory is self:
@@ -144,13 +136,7 @@ _of_clients: weakref.WeakValueDictionary[tuple[str, int], SingleUseMemory] = wea
 
 
 def shared_memory(scope: str, *, store: object | None, transport: object | None) -> SingleUseMemory:
-    """Return the memory of a login that is shared in this process.
-
-    Args:
-        scope: The store key of the login, without the certificate.
-        store: The store that shares its tokens; None for none.
-        transport: The transport of the requests instead of the network; None for the network.
-    """
+    """Return the memory of a login that this process shares: with its store, or without one over its transport."""
     if store is None:
         key = (scope, id(transport) if transport is not None else 0)
         found = _of_clients.get(key)

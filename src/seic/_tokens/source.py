@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from seic._errors import TokenError, TokenRequestRefused
-from seic._event_types import Emit, TokenWaitEnded, TokenWaitStarted
+from seic._event_types import TokenWaitEnded, TokenWaitStarted
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.introspection import require_token_info
@@ -65,18 +65,13 @@ class CachingTokenSource:
         memory: SingleUseMemory | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        clock, emit = endpoint.clock, endpoint.emit
-        limit = endpoint.timeout + PATIENCE + _GRACE
         self.endpoint = endpoint
-        self.clock = clock
+        self.clock = clock = endpoint.clock
+        self._limit = limit = endpoint.timeout + PATIENCE + _GRACE
         self.cache = TokenCache(host=endpoint.host, clock=clock, chance=chance, limit=limit)
-        self._emit: Emit = emit
-        self._limit = limit
-        self._identity = identity
-        self._store_key = store_key
-        self._guard = None if store is None else StoreGuard(store, emit=emit, clock=clock)
+        self._guard = None if store is None else StoreGuard(store, emit=endpoint.emit, clock=clock)
         self._memory = memory or SingleUseMemory()
-        self._memory.hold(self)
+        self._memory.add_user(self)
         self._pending_revocations: list[PendingRevocation] = []
         self._runner = RefreshRunner(
             endpoint=endpoint,
@@ -88,12 +83,10 @@ class CachingTokenSource:
             store_key=store_key,
             identity=identity,
             limit=limit,
-            clock=clock,
             chance=chance,
-            emit=emit,
         )
         if (token := endpoint.grant.existing_token) is not None:
-            self.cache.start_with(self._runner.hold(obtained_before(token, clock)))
+            self.cache.start_with(self._runner.to_cache(obtained_before(token, clock)))
 
     @property
     def current(self) -> Token | None:
@@ -101,19 +94,8 @@ class CachingTokenSource:
         token = self.cache.valid_token()
         return None if token is None else token.token
 
-    # --- tokens -------------------------------------------------------------------------------------------------------
-
     async def token(self, *, force: bool = False) -> Token:
-        """Return a valid token, and request one if necessary.
-
-        Args:
-            force: Request a new token even if the current one is valid. Credentials that were just refused are not sent
-                again for that.
-
-        Raises:
-            TokenError: No token could be obtained.
-            CertificateError: The client certificate cannot be used.
-        """
+        """Return a valid token, and request one if necessary; see `OAuth2Auth.token`."""
         return (await self.get(force=force)).token
 
     def token_sync(self, *, force: bool = False) -> Token:
@@ -127,13 +109,14 @@ class CachingTokenSource:
         try:
             while True:
                 token, pending, starts, seconds = cache.acquire(after=after)
-                if pending is None or token is not None:
-                    if pending is not None:
-                        self._start(pending)
+                if pending is None:
                     return token or cache.token
+                if token is not None:
+                    self._start(pending)
+                    return token
                 begun, waiter = self.clock.monotonic(), object()
                 host, refresh_id = self.endpoint.host, pending.refresh_id
-                self._emit(TokenWaitStarted(host=host, refresh_id=refresh_id))
+                self.endpoint.emit(TokenWaitStarted(host=host, refresh_id=refresh_id))
                 pending.waiting.add(waiter)
                 try:
                     if starts:
@@ -145,7 +128,7 @@ class CachingTokenSource:
                 finally:
                     pending.waiting.discard(waiter)
                     took = self.clock.monotonic() - begun
-                    self._emit(TokenWaitEnded(host=host, refresh_id=refresh_id, took=took))
+                    self.endpoint.emit(TokenWaitEnded(host=host, refresh_id=refresh_id, took=took))
                 if done and (token := cache.result(pending, after=after)) is not None:
                     return token
         except BaseException:
@@ -161,25 +144,22 @@ class CachingTokenSource:
         """
         if not force and (ready := self.cache.acquire(may_start=False).token) is not None:
             return ready
-        pending = self.cache.pending
-        if pending is not None and pending.is_here and not pending.future.done():
+        pending = self._pending_here()
+        if pending is not None or self._memory.is_sending_here():
             if not force and (token := self.cache.valid_token()) is not None:
                 return token
-            if pending.is_sending:
+            if pending is None or pending.task is None or pending.is_sending:
                 raise self._cannot_wait()
             self.cache.abandon(pending)
-        elif (pending is not None and pending.is_unstarted_here) or self._memory.is_sending_here():
-            if not force and (token := self.cache.valid_token()) is not None:
-                return token
-            raise self._cannot_wait()
         return self._run(lambda: self.get(force=force), 2 * self._limit)
 
     def _start(self, pending: PendingRefresh) -> None:
-        try:
-            start(partial(self._runner.refresh, pending), bind=partial(setattr, pending, "task"))
-        except BaseException:
-            self.cache.abandon(pending)
-            raise
+        start(partial(self._runner.refresh, pending), bind=partial(setattr, pending, "task"))
+
+    def _pending_here(self) -> PendingRefresh | None:
+        """Return the refresh that runs in the caller's event loop, and cannot end while that is blocked."""
+        pending = self.cache.pending
+        return pending if pending is not None and pending.is_here and not pending.future.done() else None
 
     async def _wait(self, pending: PendingRefresh, seconds: float | None) -> bool:
         """Wait for a refresh; in another event loop than its own, check now and then that it is alive."""
@@ -192,35 +172,29 @@ class CachingTokenSource:
                 pending.cancel()
         return True
 
-    # --- revocation and introspection ---------------------------------------------------------------------------------
-
     async def revoke(self) -> None:
         """Revoke the token, or else the stored one; there may be none.
 
         A refresh under way is waited for, and its token is revoked too. The token is dropped here and in the store
         first, so that no request uses it meanwhile. The next revocation repeats requests without a reply.
-
-        Raises:
-            TokenError: The provider did not revoke it.
-            ConfigurationError: The provider has no revocation.
         """
         await self._revoke(self.cache.token)
 
     async def _revoke(self, before: CachedToken) -> None:
         cache, clock, endpoint = self.cache, self.clock, self.endpoint
-        key = self._store_key(self._identity())
+        key = self._runner.store_key(self._runner.identity())
         while True:
             while (pending := cache.pending) is not None:
                 await self._wait(pending, None)
-            held = cache.token
-            token = held.token if held.token.access_token else None
+            current = cache.token
+            token = current.token if current.token.access_token else None
             if token is None and self._guard is not None:
                 token = await self._guard.load(key)
             new = [] if token is None else await endpoint.revocations(token)
-            if before is not held and before.freshness(clock.monotonic(), clock.wall()) is not Freshness.EXPIRED:
+            if before is not current and before.freshness(clock.monotonic(), clock.wall()) is not Freshness.EXPIRED:
                 # The current token came of its refresh token; the refresh may have revoked it.
                 new += await endpoint.revocations(_without_refresh_token(before.token), may_be_revoked=True)
-            if not cache.clear(held):
+            if not cache.clear(current):
                 # Another token came, or is being requested.
                 continue
             if token is not None and self._guard is not None:
@@ -230,49 +204,35 @@ class CachingTokenSource:
             return
 
     def revoke_sync(self) -> None:
-        """Revoke the token; the blocking twin of `revoke`.
-
-        Raises:
-            TokenError: As there; or this blocks the event loop that runs a refresh, and so cannot wait for it.
-        """
-        pending = self.cache.pending
-        if pending is not None and not pending.future.done() and (pending.is_here or pending.is_unstarted_here):
+        """Revoke the token; the blocking twin of `revoke`, which cannot wait for a refresh in its own event loop."""
+        if self._pending_here() is not None:
             raise self._cannot_wait()
         before = self.cache.token
         self._run(lambda: self._revoke(before), 10 * self._limit)
 
     async def token_info(self) -> TokenInfo:
-        """Ask the provider to describe a valid token; request a token first if necessary.
-
-        A token that was revoked elsewhere is refreshed, as after an API request that it is rejected in.
-
-        Raises:
-            ConfigurationError: The provider has no endpoint that describes tokens.
-            TokenError: No token could be obtained, or the provider did not describe it.
-        """
+        """Ask the provider to describe a valid token; one that was revoked elsewhere is refreshed, as after a 401."""
         # Before a token is requested.
         require_token_info(self.endpoint.provider)
-        held = await self.get()
+        used = await self.get()
         try:
-            return await without_frames(self.endpoint.introspect(held.token))
+            return await without_frames(self.endpoint.introspect(used.token))
         except TokenRequestRefused as error:
             # RFC 7662 authenticates the client there (§2.1), and reports a revoked token in a successful reply.
             is_about_token = error.status == _UNAUTHORIZED and self.endpoint.provider.token_info_url is not None
-            if not is_about_token or not self.cache.may_refresh_after_401(held):
+            if not is_about_token or not self.cache.may_refresh_after_401(used):
                 raise
-            held.invalidate()
-        held = await self.get()
+            used.invalidate()
+        used = await self.get()
         try:
-            return await without_frames(self.endpoint.introspect(held.token))
+            return await without_frames(self.endpoint.introspect(used.token))
         except TokenRequestRefused:
-            self.cache.retry_rejected(held)
+            self.cache.retry_rejected(used)
             raise
 
     def token_info_sync(self) -> TokenInfo:
         """Ask the provider to describe a valid token; the blocking twin of `token_info`."""
         return self._run(self.token_info, 10 * self._limit)
-
-    # --- closing ------------------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
         """End background work; a refresh that somebody waits for has a moment to end by itself.
@@ -289,20 +249,19 @@ class CachingTokenSource:
                 self.cache.abandon(pending)
         if self._guard is not None:
             await self._guard.aclose(_CLOSING)
-        self._memory.release(self)
+        self._memory.remove_user(self)
 
     def close(self) -> None:
         """End background work; the blocking twin of `aclose`."""
-        if (pending := self.cache.pending) is not None and pending.is_here:
-            # It cannot end while its event loop is blocked here.
+        if (pending := self._pending_here()) is not None:
             pending.close()
-        elif pending is not None or (self._guard is not None and self._guard.is_busy):
+        elif self.cache.pending is not None or (self._guard is not None and self._guard.is_busy):
             run(self.aclose, seconds=10 * _CLOSING)
-        self._memory.release(self)
+        self._memory.remove_user(self)
 
     def _run(self, call: Callable[[], Coroutine[Any, Any, _T]], seconds: float) -> _T:
         # The first look at a certificate from a callable calls it: here, and not in the portal, which it would block.
-        self._identity()
+        self._runner.identity()
         return run(call, seconds=seconds)
 
     def _cannot_wait(self) -> TokenError:

@@ -14,7 +14,7 @@ from seic._errors import TokenError
 from seic._event_types import Emit, StoreDegraded, StoreRecovered
 from seic._model.token import Token, is_number, is_text
 from seic._oauth.messages import MAX_LIFETIME
-from seic._portal import is_in_portal, submit
+from seic._portal import BackgroundTask, is_in_portal, submit
 from seic._tokens.clock import Clock
 from seic._tokens.store import MemoryStore, TokenStore, is_blocking
 
@@ -30,42 +30,6 @@ _SKEW = 60.0
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 
-class _Call(SharedFuture[Any]):
-    """One call of the store; its result is None if it failed."""
-
-    def __init__(self, call: Callable[[], Any], failed: Callable[[str], None], begun: float) -> None:
-        super().__init__()
-        self._call = call
-        self._failed = failed
-        self._begun = begun
-
-    def run(self) -> None:
-        result = None
-        try:
-            result = self._call()
-        except BaseException as error:
-            # A store's failure costs a token request, never an API request.
-            if not is_own_failure(error):
-                raise
-            # Its message may hold anything, so only its class is named.
-            self._failed(type(error).__name__)
-        finally:
-            self.set_result(result)
-
-    def hangs(self, now: float) -> bool:
-        return not self.done() and now - self._begun > PATIENCE
-
-
-class _SaveAgain:
-    """The background task that saves again."""
-
-    def __init__(self) -> None:
-        #: Set to have it try at once, for the last time.
-        self.hurry = OneShotEvent()
-        #: Set when it has ended.
-        self.ended = OneShotEvent()
-
-
 class StoreGuard:
     """Keeps tokens in a store.
 
@@ -75,18 +39,12 @@ class StoreGuard:
     A token without a refresh token that was not saved costs another token request. A refresh token is lost with the
     process, so it is saved again, with pauses between, until that succeeds, another replaces it, or its owner is
     closed.
-
-    Args:
-        store: The store.
-        emit: Hears of its failures.
-        clock: The two clocks.
     """
 
     def __init__(self, store: TokenStore, *, emit: Emit, clock: Clock) -> None:
         self._store = store
         self._emit = emit
         self._clock = clock
-        #: Guards the state of this object.
         self._lock = ForkSafeLock()
         #: Held while the store writes: a token that is saved again must not overwrite its successor.
         self._writing = ForkSafeLock()
@@ -94,11 +52,14 @@ class StoreGuard:
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._last: _Call | None = None
+        self._last: SharedFuture[Any] | None = None
+        self._begun = 0.0
         #: The tokens with refresh tokens that are not saved yet, the latest of each key.
         self._unsaved: dict[str, Token] = {}
         self._is_down = False
-        self._task: _SaveAgain | None = None
+        #: The background task that saves again, and what has it try at once, for the last time.
+        self._task: BackgroundTask[None] | None = None
+        self._hurry = OneShotEvent()
 
     @property
     def has_claims(self) -> bool:
@@ -113,13 +74,7 @@ class StoreGuard:
 
     async def load(self, key: str) -> Token | None:
         """Return the token under the key, if there is a valid one."""
-        call = self._begin("load", lambda: self._store.load(key))
-        if call is None:
-            return None
-        if not await call.wait(PATIENCE):
-            self._degraded("load", f"no answer within {PATIENCE:g} s")
-            return None
-        token: Token | None = call.result()
+        token: Token | None = await self._answer("load", lambda: self._store.load(key))
         if token is not None and not _is_sound(token, self._clock.wall()):
             self._degraded("load", "it holds no valid token")
             return None
@@ -132,7 +87,7 @@ class StoreGuard:
             self._unsaved.pop(key, None)
             if token.refresh_token is not None:
                 self._unsaved[key] = token
-        call = self._begin("save", partial(self._save, key, token), partial(self._missed, key))
+        call = self._begin("save", partial(self._save, key, token, again=False), partial(self._missed, key))
         if call is not None and token.refresh_token is not None:
             # The refresh token before it is forgotten only when this one is safe.
             await call.wait(PATIENCE)
@@ -142,18 +97,12 @@ class StoreGuard:
         self._reset_after_fork()
         with self._lock:
             self._unsaved.pop(key, None)
-        self._begin("delete", partial(self._write, self._store.delete, key))
+        self._begin("delete", partial(self._delete, key))
 
     async def claim(self, key: str, seconds: float) -> bool:
         """Return whether this process refreshes the token; True if the store does not say."""
         store: Any = self._store
-        call = self._begin("claim", lambda: store.claim(key, seconds))
-        if call is None:
-            return True
-        if not await call.wait(PATIENCE):
-            self._degraded("claim", f"no answer within {PATIENCE:g} s")
-            return True
-        return call.result() is not False
+        return await self._answer("claim", lambda: store.claim(key, seconds)) is not False
 
     def release(self, key: str) -> None:
         """Release a claim; nobody waits for it."""
@@ -166,49 +115,66 @@ class StoreGuard:
         if self._last is not None:
             await self._last.wait(seconds)
         if self._is_down and (task := self._save_again()) is not None:
-            task.hurry.set()
-            await task.ended.wait(seconds)
+            self._hurry.set()
+            await task.future.wait(seconds)
+
+    async def _answer(self, operation: str, call_store: Callable[[], Any]) -> Any:
+        """Return the result of a call of the store; None if it failed or takes too long."""
+        call = self._begin(operation, call_store)
+        if call is None:
+            return None
+        if await call.wait(PATIENCE):
+            return call.result()
+        self._degraded(operation, f"no answer within {PATIENCE:g} s")
+        return None
 
     def _begin(
         self, operation: str, call_store: Callable[[], Any], failed: Callable[[str], None] | None = None
-    ) -> _Call | None:
-        """Start a call of the store; return None if it still hangs in an earlier one."""
+    ) -> SharedFuture[Any] | None:
+        """Start a call of the store, whose result is None if it fails; return None if an earlier one still hangs."""
         self._reset_after_fork()
         failed = failed or partial(self._degraded, operation)
-        now = self._clock.monotonic()
-        call = _Call(call_store, failed, now)
         if not is_blocking(self._store) and (type(self._store) is MemoryStore or not is_in_portal()):
-            call.run()
+            call: SharedFuture[Any] = SharedFuture()
+            call.set_result(self._call(call_store, failed))
             return call
+        now = self._clock.monotonic()
         with self._lock:
             before = self._last
-            hangs = before is not None and before.hangs(now)
-            if not hangs:
-                self._last = call
-        if hangs:
-            failed("it still hangs in an earlier call")
-            return None
+            if before is None or before.done() or now - self._begun <= PATIENCE:
+                self._begun = now
+                self._last = start_thread(self._call, call_store, failed, before)
+                return self._last
+        failed("it still hangs in an earlier call")
+        return None
 
-        def run() -> None:
-            if before is not None:  # one at a time, and in order
-                before.wait_sync()
-            call.run()
-
-        start_thread(run)
-        return call
+    @staticmethod
+    def _call(
+        call_store: Callable[[], Any], failed: Callable[[str], None], before: SharedFuture[Any] | None = None
+    ) -> Any:
+        if before is not None:  # one at a time, and in order
+            before.wait_sync()
+        try:
+            return call_store()
+        except BaseException as error:
+            # A store's failure costs a token request, never an API request.
+            if not is_own_failure(error):
+                raise
+            # Its message may hold anything, so only its class is named.
+            failed(type(error).__name__)
 
     def _degraded(self, operation: str, problem: str) -> None:
         self._emit(StoreDegraded(operation=operation, problem=problem))
 
-    def _write(self, method: Callable[..., None], *args: Any) -> None:
+    def _delete(self, key: str) -> None:
         with self._writing:
-            method(*args)
+            self._store.delete(key)
 
-    def _save(self, key: str, token: Token) -> None:
-        self._write(self._store.save, key, token)
-        self._saved(key, token)
-
-    def _saved(self, key: str, token: Token) -> None:
+    def _save(self, key: str, token: Token, *, again: bool) -> None:
+        with self._writing:
+            if again and self._unsaved.get(key) is not token:
+                return
+            self._store.save(key, token)
         with self._lock:
             if self._unsaved.get(key) is token:
                 del self._unsaved[key]
@@ -227,41 +193,32 @@ class StoreGuard:
         if is_wanted:
             self._save_again()
 
-    def _save_again(self) -> _SaveAgain | None:
+    def _save_again(self) -> BackgroundTask[None] | None:
         """Return the task that saves again, started if need be; None while the interpreter shuts down."""
         with self._lock:
             if self._task is None:
-                task = _SaveAgain()
+                self._hurry = OneShotEvent()
                 try:
                     # In an empty context: it outlives the request that began it.
-                    contextvars.Context().run(submit, partial(self._repeat, task))
+                    self._task = contextvars.Context().run(submit, partial(self._repeat, self._hurry))
                 except TokenError:
                     return None
-                self._task = task
             return self._task
 
-    async def _repeat(self, task: _SaveAgain) -> None:
+    async def _repeat(self, hurry: OneShotEvent) -> None:
         pause, is_last = _AGAIN_FIRST, False
         while not is_last:
-            is_last = await task.hurry.wait(pause)
+            is_last = await hurry.wait(pause)
             pause = min(2 * pause, _AGAIN_MAX)
             for key, token in list(self._unsaved.items()):
                 # Without an event: its failure was reported when it began.
-                call = self._begin("save", partial(self._resave, key, token), lambda _: None)
+                call = self._begin("save", partial(self._save, key, token, again=True), lambda _: None)
                 if call is not None:
                     await call.wait()
             with self._lock:
                 is_last = is_last or not self._unsaved
-                if is_last and self._task is task:
+                if is_last and self._hurry is hurry:
                     self._task = None
-        task.ended.set()
-
-    def _resave(self, key: str, token: Token) -> None:
-        with self._writing:
-            if self._unsaved.get(key) is not token:
-                return
-            self._store.save(key, token)
-        self._saved(key, token)
 
     def _reset_after_fork(self) -> None:
         # The threads are in the parent, and so is what they have yet to save.
@@ -273,15 +230,12 @@ def _is_sound(stored: object, wall: float) -> bool:
     """Whether a stored value is a token that may be used; anyone may have written it."""
     if not isinstance(stored, Token) or not isinstance(stored.access_token, str):
         return False
-    if not all(value is None or is_text(value) for value in (stored.refresh_token, stored.login_id)):
-        return False
-    if not isinstance(stored.token_type, str):
-        return False
-    if stored.refresh_expires_in is not None and not is_number(stored.refresh_expires_in):
-        return False
     lifetime = 1.0 if stored.expires_in is None else stored.expires_in
     return (
         _VISIBLE.fullmatch(stored.access_token) is not None
+        and isinstance(stored.token_type, str)
+        and all(value is None or is_text(value) for value in (stored.refresh_token, stored.login_id))
+        and (stored.refresh_expires_in is None or is_number(stored.refresh_expires_in))
         and is_number(lifetime)
         and 0 < lifetime <= MAX_LIFETIME
         and is_number(stored.obtained_at)
