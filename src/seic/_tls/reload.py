@@ -287,7 +287,7 @@ class Reloader(Generic[_T]):
             raise self._error("the files changed while they were read; they are read again at the next check")
         self._latest = before
         reading.event = self._accept(self, fresh)
-        self._loaded, self._failed_at = (None, self._checks) if self.is_partial else (before, None)
+        self._loaded, self._failed_at = (None, self._monotonic()) if self.is_partial else (before, None)
         self._reported.clear()
 
     def _wait(self, reading: _Reading, patience: float) -> None:
