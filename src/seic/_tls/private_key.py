@@ -114,13 +114,13 @@ class EncryptedKey(Unpicklable):
 
     def decrypt(self, get_passphrase: GetPassphrase) -> object:
         """Return the key, of whatever kind; otherwise as `decrypt_for_tls`."""
-        _check_rounds(self._data, self.label)
         try:
             if self._dek_info is not None:
                 return load_der_private_key(self._decrypt_dek(*self._dek_info, get_passphrase), None)
             try:
                 return self._load(lambda: None)
             except TypeError:  # it is encrypted
+                _check_rounds(self._data, self.label)
                 return self._load(_require(get_passphrase, self.label))
         except UNPARSABLE as error:
             raise self._explain(error, get_passphrase) from None
