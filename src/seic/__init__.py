@@ -52,6 +52,7 @@ from seic._oauth.dpop import DPoP
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._options import AsyncClientOptions, ClientOptions, ConfigOptions, DiscoveryOptions, TransportOptions
 from seic._public import publish as _publish
+from seic._stores.file_store import FileStore
 from seic._tls.certificate import ClientCertificate
 from seic._tls.certificate_info import CertificateInfo
 from seic._tls.context import create_ssl_context
@@ -125,6 +126,7 @@ __all__ = [
     "TokenStore",
     "ClaimingStore",
     "MemoryStore",
+    "FileStore",
     "Stats",
     "Clock",
     # Events

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 import os
 import warnings
@@ -27,6 +26,7 @@ from seic._oauth.dpop import DPoP
 from seic._oauth.messages import build_token_request
 from seic._options import ConfigOptions
 from seic._settings import read_environment, read_file
+from seic._stores.token_cipher import EntryKey
 from seic._tls.context import CertificateSource, check_source, source_key
 from seic._tls.credential_files import CredentialFile
 from seic._tls.trust import read_trust_store
@@ -269,9 +269,11 @@ class Config(Unpicklable):
         return str(self.origin)
 
     def store_key(self, thumbprint: str | None) -> str:
-        """Return the key of this configuration's token in a store: a digest of everything that the token is bound to.
+        """Return the key of the configuration's token in a store: a digest of all that it is bound to.
 
-        It does not depend on secrets, since a digest can reveal a guessable secret.
+        It does not depend on secrets, since a digest can reveal a guessable one. The keyed hash of an encrypted store
+        includes those that can request another token. The first 16 digits are those of the client id, so that a store
+        can delete all tokens of a client.
         """
         named = {name: value for name, value in _public_facts(self.grant).items() if value is not None}
         facts = (
@@ -283,7 +285,9 @@ class Config(Unpicklable):
             self.grant.grant_type,
             sorted(named.items()),
         )
-        return hashlib.sha256(repr(facts).encode()).hexdigest()
+        # A user's session outlives a renewed client secret: only a login could replace its refresh token.
+        secrets = [self.client_secret or "", *_secrets_of(self.grant)] if self.grant.is_repeatable else []
+        return EntryKey.of(self.client_id, facts, secrets)
 
     @property
     def network(self) -> object:
@@ -377,3 +381,11 @@ def _public_facts(grant: Grant) -> dict[str, object]:
     if not attrs.has(kind):
         return {}
     return {field.name: getattr(grant, field.name) for field in attrs.fields(kind) if field.repr is True}
+
+
+def _secrets_of(grant: Grant) -> list[str]:
+    """Return the constant secrets of a grant; one that a callable returns may be another each time."""
+    kind: type = type(grant)
+    fields = attrs.fields(kind) if attrs.has(kind) else ()
+    values = [getattr(grant, field.name) for field in fields if field.repr is not True]
+    return [value for value in values if isinstance(value, str)]

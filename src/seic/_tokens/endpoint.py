@@ -223,7 +223,7 @@ class TokenEndpoint(Unpicklable):
                 answered = True
             except TokenRequestRefused as error:
                 # The provider checked the token, and will answer the same again.
-                answered = each.may_be_revoked or use_state_after(error) is UseState.USED
+                answered = each.may_be_revoked or use_state_after(error) is not UseState.UNUSED
                 if not answered:
                     raise
                 if not each.may_be_revoked:
