@@ -51,6 +51,7 @@ SETTINGS_OF_ARGUMENT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "certificate=...": ("certificate",),
         "key=...": ("certificate_key",),
         "password=...": ("certificate_password",),
+        "common_name=...": ("username",),
     },
     "ca": {"ca=...": ("ca",)},
 }

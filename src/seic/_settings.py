@@ -314,7 +314,9 @@ class _ArgumentReader:
         password = self._secret("certificate_password")
         if certificate is not None:
             try:
-                loaded = ClientCertificate.load(certificate, key=key, password=password)
+                loaded = ClientCertificate.load(
+                    certificate, key=key, password=password, common_name=self._text("username")
+                )
             except CertificateError as error:
                 raise self._rename_certificate_error(error, key) from error.__cause__
             return attrs.evolve(loaded, setting_names=self._remedies())
