@@ -75,7 +75,7 @@ class Counter:
             threading.setprofile(None)
 
 
-# The names of `seic` are imported at their first use, which is no part of a request.
+# The names of `seic` are imported at their first use, and are not part of a request.
 for _name in (*seic.__all__, *seic.events.__all__):
     getattr(seic, _name, None)
 
