@@ -143,6 +143,8 @@ class Config(Unpicklable):
         trust_env: Whether the proxy variables apply.
         strict_common_name: Refuse a certificate whose CN is not the service account's username, if the provider
             requires that; otherwise it is a warning.
+        probe_rotation: Try a renewed certificate, and renewed authorities, by a request of their own before they
+            replace those in use.
 
     Raises:
         ConfigurationError: A setting is missing, malformed or contradicts another; its `field` names it.
@@ -174,6 +176,7 @@ class Config(Unpicklable):
     proxy: ProxyLike | None = attrs.field(default=None, repr=show_proxy)
     local_address: str | None = None
     strict_common_name: bool = attrs.field(default=False, validator=_is(bool, wanted="True or False"))
+    probe_rotation: bool = attrs.field(default=True, validator=_is(bool, wanted="True or False"))
     trust_env: bool = attrs.field(default=True, validator=_is(bool, wanted="True or False"))
     # The variables or keys in use, by the argument that hints would name otherwise; an argument, so that
     # `attrs.evolve` keeps them.

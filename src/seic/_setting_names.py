@@ -75,6 +75,7 @@ _ELSEWHERE = {
             "dpop",
             "local_address",
             "mandatory_refresh",
+            "probe_rotation",
             "strict_common_name",
             "token_timeout",
             "trust_env",

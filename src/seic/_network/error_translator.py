@@ -12,8 +12,8 @@ from collections.abc import Collection
 import attrs
 import httpx
 
+from seic._credential import Credential
 from seic._errors import CertificateError, SeicError, TokenEndpointUnavailable
-from seic._identity import Credential
 from seic._model.hosts import Origin
 from seic._network.connect_errors import explain_connect_error
 from seic._network.connection_trace import ConnectionTrace
@@ -111,6 +111,10 @@ class ErrorTranslator(abc.ABC):
         if failure is not None:
             failure.__cause__ = cause
         return failure
+
+    def is_accepted(self, trace: ConnectionTrace) -> bool:
+        """Return whether the server is known to have accepted the client certificate, if it asked for one."""
+        return self._stage(trace) == "agreed"
 
     def of_page(
         self, status: int, body: bytes, request: httpx.Request, credential: Credential
