@@ -11,8 +11,10 @@ import httpx
 from seic._auth_flow import AuthFlow
 from seic._concurrency import run_in_thread
 from seic._config import Config, network_of, refresh_policy_of
+from seic._discovery import with_metadata
 from seic._event_types import CertificateRotated, Event
 from seic._listeners import Listener, Listeners
+from seic._model.provider import Provider
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._model.token_source import TokenSource
@@ -74,6 +76,14 @@ class OAuth2Auth(AuthFlow):
             dpop=config.dpop,
             hint=identity.hint,
         )
+
+        async def read_metadata() -> tuple[Provider, str]:
+            found = await with_metadata(config, transport=transport)
+            transports.move_to(found.token_url)
+            return found.provider, found.token_url
+
+        if provider.token_url is None:
+            endpoint.metadata = read_metadata
         identity.add_listener(self._listeners)
         self._listeners.add(self._follow_rotation, kind=CertificateRotated)
         source = CachingTokenSource(
