@@ -19,6 +19,7 @@ from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._model.token_source import TokenSource
 from seic._network.transport_factory import TransportFactory
+from seic._public import publish
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.cache import Stats
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
@@ -239,3 +240,6 @@ def _span(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+publish("seic", ["OAuth2Auth"], globals())

@@ -26,6 +26,7 @@ from seic._oauth.dpop import DPoP
 from seic._oauth.messages import build_token_request
 from seic._oauth.metadata import metadata_urls
 from seic._options import ConfigOptions
+from seic._public import publish
 from seic._settings import read_environment, read_file
 from seic._stores.token_cipher import EntryKey
 from seic._tls.context import CertificateSource, check_source, source_key
@@ -388,3 +389,6 @@ def _secrets_of(grant: Grant) -> list[str]:
     fields = attrs.fields(kind) if attrs.has(kind) else ()
     values = [getattr(grant, field.name) for field in fields if field.repr is not True]
     return [value for value in values if isinstance(value, str)]
+
+
+publish("seic", ["Config"], globals())

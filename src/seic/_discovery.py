@@ -22,6 +22,7 @@ from seic._oauth.metadata import metadata_urls, parse_metadata
 from seic._oauth.reply import Reply
 from seic._options import DiscoveryOptions
 from seic._portal import run
+from seic._public import publish
 from seic._tls.context import CertificateSource, check_source
 from seic._tls.credential_files import Material
 from seic._tokens.clock import SYSTEM_CLOCK
@@ -226,3 +227,6 @@ def _discovery(
         )
 
     return discovery, parse
+
+
+publish("seic", ["discover", "discover_sync"], globals())

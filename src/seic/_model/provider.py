@@ -11,6 +11,7 @@ import attrs
 from seic._errors import ConfigurationError
 from seic._model.hosts import Hosts, Origin
 from seic._model.secret import Unpicklable, hide, strip_frames_on_init
+from seic._public import publish
 
 
 class KeyedCertificate(Protocol):
@@ -268,3 +269,6 @@ class RequestContext(Unpicklable):
     def audience(self) -> str:
         """The audience of a signed proof (RFC 7523 §3): the issuer, or the token endpoint if no issuer is known."""
         return self.provider.issuer or self.token_url
+
+
+publish("seic", ["ClientAuthentication", "KeyedCertificate", "Provider", "RequestContext"], globals())
