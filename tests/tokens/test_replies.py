@@ -142,7 +142,7 @@ def test_any_json(stage: Stage, changes: dict[str, Any], encoding: str) -> None:
     body = json.dumps({**GOOD, **changes}).encode(encoding)
     result = stage.read(whole(body))
     if isinstance(result, Token):
-        assert encoding in ("utf-8", "utf-8-sig")
+        assert encoding != "cp037"
         assert result.access_token.isascii()
         assert result.access_token.isprintable()
         assert result.expires_in is None or 0 < result.expires_in < float("inf")

@@ -35,6 +35,12 @@ _LONGEST_NAME = 40
 _UTF8_MARK = b"\xef\xbb\xbf"
 _OTHER_MARKS = (b"\xfe\xff", b"\xff\xfe")
 
+# Encodings of text that servers declare. Some of Python's others are slow, or not of text.
+_CHARSET = re.compile(
+    r"charset\s*=\s*[\"']?((?:iso|windows|cp|latin|koi8|euc|big5|gb|shift|utf|us-ascii|ascii)[\w.:-]*)", re.IGNORECASE
+)
+_LONGEST_TYPE = 200
+
 _TOO_DEEP = f"the reply is nested deeper than {MAX_DEPTH} levels"
 
 
@@ -50,6 +56,29 @@ class JsonBodyError(ValueError):
         super().__init__(problem if member is None else f"{member} {problem}")
         self.problem = problem
         self.member = member
+
+
+def as_utf8(body: bytes, content_type: str | None = None) -> bytes:
+    """Return a text of any encoding in UTF-8.
+
+    UTF-16 and UTF-32 are recognised by their first bytes (RFC 4627 §3). Other bytes that are not UTF-8 have the
+    declared charset, or else that of Windows, which includes Latin-1.
+
+    Args:
+        body: The text.
+        content_type: The `Content-Type`, which may name a charset.
+    """
+    if len(body) > MAX_REPLY_BYTES:
+        return body
+    declared = _CHARSET.search((content_type or "")[:_LONGEST_TYPE])
+    names = [json.detect_encoding(body), declared[1] if declared else "utf-8"]
+    for name in names:
+        try:
+            text = body.decode(name)
+        except (LookupError, UnicodeError):
+            continue
+        return body if name == "utf-8" else text.encode(errors="replace")
+    return body.decode("cp1252", "replace").encode()
 
 
 def read_document(body: bytes) -> dict[str, object]:

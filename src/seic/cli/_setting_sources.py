@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import attrs
 
 from seic._model.secret import HIDDEN, Unpicklable
-from seic._setting_names import NAMES, PATHS_OR_PEM, PREFIX, SECRETS
+from seic._setting_fields import SETTINGS
+from seic._setting_names import PATHS_OR_PEM, PREFIX, SECRETS, SETTING_BY_NAME
 from seic._settings import read_values
 
 
@@ -47,10 +48,13 @@ def list_settings(environ: Mapping[str, str]) -> list[SettingSource]:
         ConfigurationError: A variable is unknown, or the profile cannot be read.
     """
     values = read_values(environ)
-    found = {
-        name: SettingSource(name, values[name].text, _source(values[name].name)) for name in NAMES if name in values
-    }
-    return list(found.values())
+    order = {setting.name: number for number, setting in enumerate(SETTINGS)}
+    names = sorted(values, key=lambda name: (order.get(_without_suffix(name), 0), name))
+    return [SettingSource(name, values[name].text, _source(values[name].name)) for name in names]
+
+
+def _without_suffix(name: str) -> str:
+    return name if name in SETTING_BY_NAME else name.rpartition("_")[0]
 
 
 def _source(name: str) -> str:
