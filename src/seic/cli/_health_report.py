@@ -40,29 +40,24 @@ def show_result(terminal: Terminal, result: CheckResult, *, with_details: bool) 
     sign, plain, color = _MARKS[result.outcome]
     mark = terminal.style(sign if terminal.can_show(sign) else plain, color)
     indent = " " * (_WIDTH_OF_NAMES + 2)
-    first = f"{result.name:{_WIDTH_OF_NAMES}}{_line(result.found)}"
-    terminal.print(f"{mark} {_fit(terminal, first, indent)}")
+    terminal.print(f"{mark} {result.name:{_WIDTH_OF_NAMES}}{_fit(terminal, result.found, indent)}")
     if result.remedy:
-        arrow = "→" if terminal.can_show("→") else "->"
-        text = _fit(terminal, f"{arrow} {_line(result.remedy)}", indent + "  ", start=indent)
-        terminal.print(indent + terminal.style(text, "1"))
+        arrow = "→ " if terminal.can_show("→") else "-> "
+        text = _fit(terminal, result.remedy, indent + " " * len(arrow))
+        terminal.print(indent + terminal.style(arrow + text, "1"))
     if with_details and result.details:
         width = max(map(len, result.details)) + 2
         for name, value in result.details.items():
-            line = f"{name:{width}}{_line(value)}"
-            terminal.print(indent + terminal.style(_fit(terminal, line, indent + " " * width, start=indent), "2"))
+            text = _fit(terminal, value, indent + " " * width)
+            terminal.print(indent + terminal.style(f"{name:{width}}{text}", "2"))
 
 
-def _line(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
-def _fit(terminal: Terminal, text: str, indent: str, *, start: str = "  ") -> str:
+def _fit(terminal: Terminal, text: str, indent: str) -> str:
+    """Return a text on one line, or at a terminal in lines that fit, each after the first with the indent."""
+    line = "".join(character if character.isprintable() else " " for character in text)
     if not terminal.is_terminal:
-        return text
-    width = shutil.get_terminal_size().columns
-    # The names of columns are kept by their blanks, so only what follows is folded.
-    return fold(f"{start}{text}", width, indent=len(indent)).removeprefix(start)
+        return line
+    return fold(line, max(shutil.get_terminal_size().columns - len(indent), 20)).replace("\n", f"\n{indent}")
 
 
 def to_document(state: HealthState) -> dict[str, Any]:

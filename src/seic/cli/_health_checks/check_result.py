@@ -14,6 +14,9 @@ from seic._errors import SeicError
 from seic._event_types import Event
 from seic.cli._exit_code import ExitCode, exit_code_of
 
+#: OpenSSL's own words, which end messages about the server's certificate.
+_OPENSSL = "; verification failed with: "
+
 
 class Outcome(enum.StrEnum):
     """The outcome of a check."""
@@ -139,5 +142,6 @@ def failure_of(name: str, error: BaseException, *, details: Mapping[str, str] | 
 
 def split_remedy(message: str) -> tuple[str, str | None]:
     """Return a message of the library in two parts: the problem, and after the last semicolon the remedy."""
+    message, cause, openssl = message.partition(_OPENSSL)
     found, _, remedy = message.rpartition("; ")
-    return (found, remedy) if found else (message, None)
+    return (f"{found}{cause}{openssl}", remedy) if found else (message + cause + openssl, None)
