@@ -38,7 +38,7 @@ _ENDPOINTS = {
 }
 #: The methods by their names (RFC 8414 §2, OpenID Connect Core §9), in the order of preference: first those that need
 #: only id and secret, which most users have.
-_METHODS: dict[str, ClientAuthentication] = {
+CLIENT_AUTHENTICATIONS: dict[str, ClientAuthentication] = {
     "client_secret_basic": ClientSecretBasic(),
     "client_secret_post": ClientSecretPost(),
     "tls_client_auth": TlsClientAuth(),
@@ -236,16 +236,16 @@ def _choose(configured: ClientAuthentication | None, methods: Sequence[str] | No
         return configured
     offered = ", ".join(sanitize(each) for each in methods) or "none"
     if configured is None:
-        known = next((method for name, method in _METHODS.items() if name in methods), None)
+        known = next((method for name, method in CLIENT_AUTHENTICATIONS.items() if name in methods), None)
         if known is None:
             raise ConfigurationError(
-                f"client_authentication: the provider offers {offered}, and seic supports {', '.join(_METHODS)}; pass "
-                "client_authentication=..., either one of these that the provider takes although it does not list it, "
-                "or your own",
+                f"client_authentication: the provider offers {offered}, and seic supports "
+                f"{', '.join(CLIENT_AUTHENTICATIONS)}; pass client_authentication=..., either one of these that the "
+                "provider takes although it does not list it, or your own",
                 field="client_authentication",
             )
         return known
-    name = next((name for name, method in _METHODS.items() if type(method) is type(configured)), None)
+    name = next((name for name, method in CLIENT_AUTHENTICATIONS.items() if type(method) is type(configured)), None)
     if name is not None and name not in methods:
         raise ConfigurationError(
             f"client_authentication: the provider does not offer {name}; it offers {offered}",

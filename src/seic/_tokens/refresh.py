@@ -208,6 +208,7 @@ class RefreshRunner:
                     return obtained
                 last = _newer(last, stored)
             looks = False
+            await endpoint.read_metadata()
             choice = await endpoint.off_loop(self._choose, last, refusal, is_own_refused)
             if not has_claim and isinstance(choice.grant, RefreshToken):
                 # The claim first: the look then shows all that others did before it.
