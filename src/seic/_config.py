@@ -24,7 +24,9 @@ from seic._oauth.assertion_auth import PrivateKeyJwt
 from seic._oauth.client_auth import TlsClientAuth
 from seic._oauth.dpop import DPoP
 from seic._oauth.messages import build_token_request
+from seic._oauth.metadata import metadata_urls
 from seic._options import ConfigOptions
+from seic._public import publish
 from seic._settings import read_environment, read_file
 from seic._stores.token_cipher import EntryKey
 from seic._tls.context import CertificateSource, check_source, source_key
@@ -201,7 +203,9 @@ class Config(Unpicklable):
             certificate.check_common_name(self.account, strict=True)
         # The grant's own credentials are left alone: a callable that supplies one is called when it is needed.
         by_certificate = isinstance(self.provider.client_authentication, (TlsClientAuth, PrivateKeyJwt))
-        if not (callable(self.certificate) and by_certificate):
+        # Without a method, the issuer's metadata names one.
+        is_chosen_later = self.provider.token_url is None and self.provider.client_authentication is None
+        if not (is_chosen_later or (callable(self.certificate) and by_certificate)):
             context = RequestContext(
                 provider=self.provider,
                 token_url=self.token_url,
@@ -216,18 +220,10 @@ class Config(Unpicklable):
     def from_env(cls, environ: Mapping[str, str] | None = None, **changes: Unpack[ConfigOptions]) -> Config:
         r"""Read the settings from `SEIC_*` variables, and from the profile in `SEIC_PROFILE` if it is set.
 
-        The variables are `SEIC_PROVIDER` (`sei-gateway`, the default, `sei-platform`, `oauth2`), `SEIC_ENVIRONMENT`,
-        `SEIC_CLIENT_ID`, `SEIC_CLIENT_SECRET`, `SEIC_USERNAME`, `SEIC_PASSWORD`, `SEIC_CERTIFICATE`,
-        `SEIC_CERTIFICATE_KEY`, `SEIC_CERTIFICATE_PASSWORD`, `SEIC_CA`, `SEIC_API_HOST`, `SEIC_MTLS_HOST`, `SEIC_STORE`
-        (`memory`), `SEIC_PROFILE`. A certificate, key or CA is a path, or the PEM text itself, with line ends or `\n`.
-        A
-        secret can also come from a file, which the same name with the suffix `_FILE` names. An empty variable is not
-        set. An
-        unknown variable that starts with `SEIC_` is an error. Variables take precedence over the profile, which is a
-        table of
-        `seic/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
-
-        Username and password create the grant `ClientCredentials`. They are not read if `grant=` is passed.
+        docs/settings.md lists the variables. A certificate, key or CA is a path, or the PEM text itself, with line ends
+        or `\n`. A secret can also come from a file, which the same name with the suffix `_FILE` names. An empty
+        variable is not set. An unknown variable that starts with `SEIC_` is an error. Variables take precedence over
+        the profile, which is a table of `seic/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
 
         Args:
             environ: The variables; None for those of the process.
@@ -248,7 +244,7 @@ class Config(Unpicklable):
     ) -> Config:
         """Read the settings from a table of a TOML file; its keys are the variables in lower case, without `SEIC_`.
 
-        Paths in it are relative to the file. Any grant but `ClientCredentials` is passed as `grant=`.
+        Paths in it are relative to the file.
 
         Args:
             path: The file.
@@ -316,8 +312,12 @@ class Config(Unpicklable):
 
     @functools.cached_property
     def token_url(self) -> str:
-        """The token endpoint's URL."""
+        """The token endpoint's URL; the issuer's, if the provider's endpoints are read from its metadata."""
         field, path_or_url = "provider.token_url", self.provider.token_url
+        if path_or_url is None:
+            issuer = self.provider.issuer or ""
+            metadata_urls(issuer, allow_http_on_loopback=self.origin.scheme == "http")
+            return issuer
         if self.certificate is not None and self.provider.mtls_endpoint_aliases:
             field = "provider.mtls_endpoint_aliases"
             if "token_endpoint" not in self.provider.mtls_endpoint_aliases:
@@ -389,3 +389,6 @@ def _secrets_of(grant: Grant) -> list[str]:
     fields = attrs.fields(kind) if attrs.has(kind) else ()
     values = [getattr(grant, field.name) for field in fields if field.repr is not True]
     return [value for value in values if isinstance(value, str)]
+
+
+publish("seic", ["Config"], globals())

@@ -101,6 +101,8 @@ class Identity:
         self.generation = 0
         self._credential: Credential | None = None
         self._lock = ForkSafeLock()
+        #: Whether the last check found files that have changed and were neither loaded nor refused.
+        self.is_settling = False
         self._warned: dict[tuple[str, str | None], CertificateWarning] = {}
         #: Each auth of the configuration has one, which is dropped with the auth.
         self._audience: set[weakref.ref[Listeners]] = set()
@@ -217,20 +219,18 @@ class Identity:
         credential = self._credential
         if credential is None:
             return False
+        is_settling = False
         if self._trusts is not None:
             self._trusts.check(urgent=urgent, wait=urgent or wait, file_state=file_state)
+            is_settling = self._trusts.is_settling
         if self._certificates is not None and credential.certificate is not None:
             # First: the expiry of a certificate is not told after its rotation.
             self._notice_expiry(credential.certificate)
             is_due = self._valid_from is not None and self._now() >= self._valid_from
             self._certificates.check(urgent=urgent, wait=urgent or wait, due=is_due, file_state=file_state)
+            is_settling |= self._certificates.is_settling
+        self.is_settling = is_settling
         return self.generation != credential.generation
-
-    @property
-    def is_settling(self) -> bool:
-        """Whether the last check found files that have changed and were neither loaded nor refused."""
-        certificates, trusts = self._certificates, self._trusts
-        return (certificates is not None and certificates.is_settling) or (trusts is not None and trusts.is_settling)
 
     def reload(self) -> bool:
         """Read the certificate again now, and the authorities; return whether the certificate is new.

@@ -22,6 +22,7 @@ from seic._errors import ConfigurationError
 from seic._files import read_regular_file, reads_in_place
 from seic._model.secret import Unpicklable
 from seic._model.token import Token, is_number
+from seic._public import publish
 from seic._stores.store_claims import StoreClaims
 from seic._stores.token_cipher import MAX_ENTRY, StoreKey, TokenCipher
 from seic._tokens.store import InvalidEntryError
@@ -313,3 +314,6 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+publish("seic", ["FileStore"], globals())

@@ -12,6 +12,7 @@ import attrs
 
 from seic._errors import CertificateError, ConfigurationError
 from seic._model.secret import HIDDEN, Unpicklable, strip_frames
+from seic._public import publish
 from seic._setting_names import with_setting_names
 from seic._tls.certificate_info import CertificateInfo, clock_says, format_time, printable
 from seic._tls.credential_files import CredentialFiles, Material, PassphraseInput
@@ -308,3 +309,6 @@ class ClientCertificate(Unpicklable):
 
 def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
+
+
+publish("seic", ["ClientCertificate"], globals())

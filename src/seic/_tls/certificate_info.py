@@ -13,6 +13,7 @@ import re
 
 import attrs
 
+from seic._public import publish
 from seic._tls.encoding import Element, encode_pem, read_der
 
 # "Soon" is less than this and less than this share of the lifetime: a certificate that lives for a day would otherwise
@@ -274,3 +275,6 @@ def _time(value: Element) -> dt.datetime:
 
 def _escape(value: str) -> str:
     return _SPECIAL.sub(r"\\\1", value).replace("\0", "\\00")
+
+
+publish("seic", ["CertificateInfo"], globals())

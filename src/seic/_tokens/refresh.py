@@ -213,6 +213,7 @@ class RefreshRunner:
                     return obtained
                 last = _newer(last, stored)
             looks = False
+            await endpoint.read_metadata()
             choice = await endpoint.off_loop(self._choose, last, refusal, is_own_refused)
             request = await endpoint.off_loop(endpoint.build, choice.grant)
             use = None
