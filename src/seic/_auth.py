@@ -74,6 +74,8 @@ class OAuth2Auth(AuthFlow):
             dpop=config.dpop,
             hint=identity.hint,
         )
+        if transport is None:
+            identity.prepare()
         identity.add_listener(self._listeners)
         self._listeners.add(self._follow_rotation, kind=CertificateRotated)
         source = CachingTokenSource(
