@@ -23,6 +23,7 @@ from seic._options import (
     ClientSettings,
     split_config_options,
 )
+from seic._public import publish
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.cache import Stats
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
@@ -325,3 +326,6 @@ class Client(_SeicClient, httpx.Client):
             self._leave()
         finally:
             super().__exit__(exc_type, exc_value, traceback)
+
+
+publish("seic", ["AsyncClient", "Client"], globals())

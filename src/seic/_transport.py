@@ -21,6 +21,7 @@ from seic._model.hosts import Origin
 from seic._network.error_translator import ApiErrorTranslator
 from seic._network.identity_transport import AsyncIdentityTransport, IdentityTransport
 from seic._options import TransportOptions
+from seic._public import publish
 
 #: Keywords of httpx that are not accepted, and the setting of the configuration to use instead.
 DECIDED_BY_CONFIG = {
@@ -286,3 +287,6 @@ class Transport(httpx.BaseTransport):
     ) -> None:
         """Close the connections."""
         self._inner.__exit__(exc_type, exc_value, traceback)
+
+
+publish("seic", ["AsyncTransport", "Transport"], globals())

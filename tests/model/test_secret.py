@@ -234,3 +234,19 @@ def test_a_digest_tells_secrets_apart_and_nothing_else() -> None:
     assert digest(lambda: "a") is None
     assert digest(None) is None
     assert len(digest("\ud800") or "") == 16
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8", "iso-8859-1", "utf-16", "cp037"])
+@pytest.mark.parametrize("text", ["Bearer abc", "Bearer ä"])
+def test_the_bytes_of_a_secret_decode_as_other_bytes_do(text: str, encoding: str) -> None:
+    """In each encoding, with a masked repr; or they raise the same error."""
+    encoded = SecretStr(text).encode()
+
+    try:
+        expected = text.encode().decode(encoding)
+    except UnicodeDecodeError:
+        with pytest.raises(UnicodeDecodeError):
+            encoded.decode(encoding)
+        return
+    assert encoded.decode(encoding) == expected
+    assert HIDDEN in repr(encoded.decode(encoding)) + repr(vars(encoded))

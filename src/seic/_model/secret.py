@@ -39,7 +39,9 @@ class SecretStr(str):
 
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
         """Return the encoded bytes; their repr is masked too."""
-        return _SecretBytes(super().encode(encoding, errors))
+        encoded = _SecretBytes(super().encode(encoding, errors))
+        encoded.text = self if self.isascii() else None
+        return encoded
 
     def __repr__(self) -> str:
         return repr(HIDDEN)
@@ -48,11 +50,18 @@ class SecretStr(str):
         return str, (HIDDEN,)
 
 
+#: The encodings that httpx tries for headers. ASCII characters are the same in all of them.
+_HEADER_ENCODINGS = frozenset({"ascii", "utf-8", "iso-8859-1"})
+
+
 class _SecretBytes(bytes):
-    __slots__ = ()
+    #: The string, if it is ASCII: httpx decodes the headers of each request again, and a new string takes longer.
+    text: SecretStr | None
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return the string; its repr is masked too."""
+        if self.text is not None and encoding in _HEADER_ENCODINGS:
+            return self.text
         return SecretStr(super().decode(encoding, errors))
 
     def __repr__(self) -> str:

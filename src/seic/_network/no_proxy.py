@@ -17,7 +17,7 @@ def is_exempt(origin: Origin, no_proxy: str) -> bool:
     """Return whether an entry of `NO_PROXY` covers an origin.
 
     An entry is `*`, a domain (with its subdomains), an address or a network, each with an optional port; or a URL, as
-    httpx reads it: it covers its scheme and exactly its host. A final dot of a name has no effect.
+    httpx reads it: it covers its scheme and exactly its host. A final dot or slash of a name has no effect.
     """
     return any(_covers(entry.lower(), origin) for entry in _SEPARATORS.split(no_proxy) if entry)
 
@@ -36,7 +36,7 @@ def _covers(entry: str, origin: Origin) -> bool:
     if scheme not in ("", "all", origin.scheme):
         return False
     # Outside of a URL a slash belongs to a network.
-    authority = rest.partition("/")[0].rpartition("@")[2] if separator else rest
+    authority = rest.partition("/")[0].rpartition("@")[2] if separator else rest.removesuffix("/")
     if authority == "*" or (separator and not authority):
         return True
     name, port = _split_port(authority)

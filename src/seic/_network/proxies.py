@@ -141,7 +141,7 @@ class Network(Unpicklable):
         """Return the variable that decides and its value; two empty strings if none does."""
         if not self.trust_env or origin.scheme != "https":
             return "", ""
-        variables = getproxies_environment()
+        variables = {name: value.strip() for name, value in getproxies_environment().items()}
         name = next((name for name in ("https", "all") if variables.get(name)), None)
         if name is None:
             return "", ""

@@ -38,13 +38,18 @@ class TransportFactory:
         transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None = None,
         field: str = "provider.token_url",
     ) -> None:
-        self._errors = TokenErrorTranslator(origin=origin_of(field, url, allow_http=True), network=network)
+        self._network = network
+        self.move_to(url, field=field)
         self._identity = identity
         self._transport = transport
         #: Whether the caller closes the transport after the call; a user's own stays open.
         self.closes_after_call = transport is None
         #: The `User-Agent` of each request.
         self.user_agent = USER_AGENT
+
+    def move_to(self, url: str, *, field: str = "provider.token_url") -> None:
+        """Open transports for another endpoint from now on; the arguments are those of the class."""
+        self._errors = TokenErrorTranslator(origin=origin_of(field, url, allow_http=True), network=self._network)
 
     def name_sender(self, headers: Mapping[str, str]) -> None:
         """Adopt the `User-Agent` of a user's request or client, unless it is the default of httpx."""

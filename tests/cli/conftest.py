@@ -1,0 +1,25 @@
+"""Fixtures of the command's tests: one sandbox for all, and its variables for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from seic.sandbox import Sandbox
+from tests._support.command import environment, variables_of
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """Return a running sandbox."""
+    with Sandbox() as one:
+        yield one
+
+
+@pytest.fixture
+def env(sandbox: Sandbox, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
+    """Set the variables of a client with a certificate; the value changes them for one test."""
+    with environment(variables_of(sandbox, tmp_path), tmp_path) as patch:
+        yield patch
