@@ -169,7 +169,7 @@ class Identity:
     def prepare(self) -> None:
         """Build the first credential now, unless something must be read for it that may hang.
 
-        Later it is built in a thread, and a thread hardly runs beside a full event loop.
+        Later it is built in a thread, and a thread hardly runs next to a full event loop.
         """
         if self._credential is None and self._ca is None and self.is_ready:
             # An unusable certificate is the error of the first call.

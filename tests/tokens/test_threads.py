@@ -52,7 +52,7 @@ def test_an_async_program_has_no_thread_of_seics(server: FakeEndpoint, library: 
 
 
 def test_a_first_request_over_the_network_starts_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The TLS context is built with the client: a thread for it would hardly run beside a full event loop."""
+    """The TLS context is built with the client: a thread for it would hardly run next to a full event loop."""
     # No context of another test is at hand.
     monkeypatch.setattr("seic._tls.context._contexts", weakref.WeakValueDictionary())
     monkeypatch.setattr("seic._identity._identities", weakref.WeakValueDictionary())
