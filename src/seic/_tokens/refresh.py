@@ -108,8 +108,7 @@ class RefreshRunner:
                 # The time until another process has finished is not this request's.
                 obtained = await self._claimed(pending, key, at_last)
                 if obtained is None:
-                    with anyio.fail_after(self.limit):
-                        obtained = await self._obtain(pending, key, at_last)
+                    obtained = await self._requested(pending, key, at_last)
             result = self._succeeded(pending, obtained, identity)
         except BaseException as error:
             # Anything else must reach the waiters, or they would start refreshes for ever.
@@ -199,6 +198,23 @@ class RefreshRunner:
                 )
             )
         return cached
+
+    async def _requested(self, pending: PendingRefresh, key: str, at_last: contextlib.ExitStack) -> TokenResult:
+        try:
+            with anyio.fail_after(self.limit):
+                return await self._obtain(pending, key, at_last)
+        except (TimeoutError, SeicError):
+            # If this process was frozen for longer than its claim, another has requested a token.
+            if (obtained := await self._shared(pending, key)) is None:
+                raise
+            return obtained
+
+    async def _shared(self, pending: PendingRefresh, key: str) -> TokenResult | None:
+        """Return the token of another process, if there is a usable one."""
+        if self.guard is None or not self.guard.has_claims or (stored := await self._look(key)) is None:
+            return None
+        obtained = obtained_before(stored, self.endpoint.clock)
+        return obtained if self._is_usable(pending, obtained) else None
 
     async def _obtain(self, pending: PendingRefresh, key: str, at_last: contextlib.ExitStack) -> TokenResult:
         endpoint, clock = self.endpoint, self.endpoint.clock
@@ -297,8 +313,7 @@ class RefreshRunner:
         seconds = self.endpoint.timeout + 3 * PATIENCE
         ends = clock.monotonic() + seconds + 2 * PATIENCE
         while True:
-            stored = await self._look(key)
-            if stored is not None and self._is_usable(pending, obtained := obtained_before(stored, clock)):
+            if (obtained := await self._shared(pending, key)) is not None:
                 return obtained
             if await self.guard.claim(key, seconds):
                 at_last.callback(self.guard.release, key)
