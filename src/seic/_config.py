@@ -20,6 +20,7 @@ from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider, RequestContext
 from seic._model.secret import Unpicklable, hide, strip_frames, strip_frames_on_init
 from seic._network.proxies import Network, ProxyLike, show_proxy
+from seic._oauth.client_auth import TlsClientAuth
 from seic._oauth.dpop import DPoP
 from seic._options import ConfigOptions
 from seic._public import publish
@@ -79,8 +80,6 @@ def _unlike(attribute: attrs.Attribute[Any], value: object, wanted: str) -> Conf
 
 
 def _seconds(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is None and attribute.default is None:
-        return
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _unlike(attribute, value, "a number of seconds")
 
@@ -197,8 +196,12 @@ class Config(Unpicklable):
             certificate.check_common_name(self.account, strict=True)
         # The grant's own credentials are left alone: a callable that supplies one is called when it is needed.
         # Without a method, the issuer's metadata names one.
-        is_chosen_later = self.provider.token_url is None and self.provider.client_authentication is None
-        if not (is_chosen_later or (callable(self.certificate) and self._uses_certificate())):
+        is_checked_later = self.provider.token_url is None and self.provider.client_authentication is None
+        if callable(self.certificate):
+            from seic._oauth.assertion_auth import PrivateKeyJwt
+
+            is_checked_later |= isinstance(self.provider.client_authentication, (TlsClientAuth, PrivateKeyJwt))
+        if not is_checked_later:
             from seic._oauth.messages import build_token_request
 
             context = RequestContext(
@@ -209,13 +212,6 @@ class Config(Unpicklable):
                 certificate=certificate,
             )
             build_token_request(context, grant=ClientCredentials())
-
-    def _uses_certificate(self) -> bool:
-        """Return whether the client authenticates by its certificate or the key of that."""
-        from seic._oauth.assertion_auth import PrivateKeyJwt
-        from seic._oauth.client_auth import TlsClientAuth
-
-        return isinstance(self.provider.client_authentication, (TlsClientAuth, PrivateKeyJwt))
 
     @classmethod
     @strip_frames
