@@ -215,25 +215,26 @@ class RejectedRetries:
     """
 
     def __init__(self) -> None:
-        self._rejections: dict[str, _Rejection] = {}
+        #: Empty as a rule, and then nothing else here has to be asked.
+        self.by_request: dict[str, _Rejection] = {}
 
     def is_paused(self, request: str, now: float) -> bool:
         """Whether no refresh is due for a request whose token was rejected."""
-        rejection = self._rejections.get(self._key(request))
+        rejection = self.by_request.get(self._key(request))
         return rejection is not None and now < rejection.paused_until
 
     def rejected(self, request: str, token: object, now: float) -> None:
         """Note a rejected retry; of those with one token, the first counts."""
-        self._rejections = {key: one for key, one in self._rejections.items() if now - one.at < _IN_A_ROW}
+        self.by_request = {key: one for key, one in self.by_request.items() if now - one.at < _IN_A_ROW}
         key = self._key(request)
-        last = self._rejections.get(key)
+        last = self.by_request.get(key)
         if last is None or last.token is not token:
             times = 1 if last is None else last.times + 1
-            self._rejections[key] = _Rejection(token, times, now, now + rejected_token_backoff(times))
+            self.by_request[key] = _Rejection(token, times, now, now + rejected_token_backoff(times))
 
     def accepted(self, request: str) -> None:
         """Note an accepted retry: the next pause is the shortest again."""
-        self._rejections.pop(self._key(request), None)
+        self.by_request.pop(self._key(request), None)
 
     def _key(self, request: str) -> str:
-        return request if request in self._rejections or len(self._rejections) < _APART else ""
+        return request if request in self.by_request or len(self.by_request) < _APART else ""

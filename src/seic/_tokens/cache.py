@@ -314,7 +314,9 @@ class TokenCache:
 
     def may_refresh_after_401(self, rejected: CachedToken, request: str) -> bool:
         """Whether a refresh can help a request, by method and path, whose token the API rejected."""
-        return rejected is not self.token or not self._rejected.is_paused(request, self._clock.monotonic())
+        if rejected is not self.token or not self._rejected.by_request:
+            return True
+        return not self._rejected.is_paused(request, self._clock.monotonic())
 
     def retry_rejected(self, token: CachedToken, request: str) -> None:
         """Note that a request failed although a 401 led to this token, or that none could show whether it helps."""
@@ -323,8 +325,9 @@ class TokenCache:
 
     def retry_accepted(self, request: str) -> None:
         """Note that a new token helped."""
-        with self._lock.of_process[getpid()]:
-            self._rejected.accepted(request)
+        if self._rejected.by_request:
+            with self._lock.of_process[getpid()]:
+                self._rejected.accepted(request)
 
     def expire_soon(self) -> None:
         """Have the token refreshed before the next request: the identity that it was bound to has changed."""
