@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
 
-    def do_POST(self) -> None:  # noqa: N802  the name of the library
+    def do_POST(self) -> None:
         """Answer a token request."""
         text = self.rfile.read(int(self.headers["Content-Length"])).decode()
         form = {name: values[0] for name, values in parse_qs(text).items()}
@@ -129,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
         pid = self.headers["User-Agent"].removeprefix("pid/").partition(" ")[0]
         self._answer(*self.server.provider.token(int(pid), form))
 
-    def do_GET(self) -> None:  # noqa: N802  the name of the library
+    def do_GET(self) -> None:
         """Answer an API call."""
         self._answer(self.server.provider.call(self.headers.get("Authorization", "")), {})
 

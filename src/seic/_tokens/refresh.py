@@ -30,25 +30,16 @@ from seic._model.token import Token
 from seic._oauth.next_grant import login_required, next_grant
 from seic._tokens.backoff import retry_delay, use_state_after
 from seic._tokens.cache import PendingRefresh, TokenCache
-from seic._tokens.clock import Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.refresh_policy import CachedToken, Freshness, RefreshPolicy
 from seic._tokens.single_use import SingleUse, SingleUseMemory, UseState
 from seic._tokens.store_guard import PATIENCE, StoreGuard
+from seic._tokens.token_result import TokenResult, newer, obtained_before
 
 #: Shares of a refresh's time: what the first of two attempts may take, and what the second needs to be worth sending.
 _FIRST, _WORTHWHILE = 0.3, 0.25
 #: The first and the longest pause before the next look whether another process has finished its refresh, in seconds.
 _LOOK_FIRST, _LOOK_MAX = 0.01, 0.5
-
-
-class TokenResult(NamedTuple):
-    """A token, both clocks just before it was requested, and whether a store had it."""
-
-    token: Token
-    now: float
-    wall: float
-    stored: bool = False
 
 
 class _Choice(NamedTuple):
@@ -227,7 +218,7 @@ class RefreshRunner:
             if looks and (stored := await self._look(key)) is not None:
                 if self._is_usable(pending, obtained := obtained_before(stored, clock)):
                     return obtained
-                last = _newer(last, stored)
+                last = newer(last, stored)
             looks = False
             await endpoint.read_metadata()
             choice = await endpoint.off_loop(self._choose, last, refusal, is_own_refused)
@@ -392,16 +383,3 @@ class RefreshRunner:
                     "in hand; it is used to its end, and then the refresh token is sent again"
                 )
         return _Choice(grant, is_own, secret, state, grant.login_id if is_own or last is None else last.login_id)
-
-
-def obtained_before(token: Token, clock: Clock) -> TokenResult:
-    """Return a token that was requested some time ago, by its own account."""
-    # A clock that was set back since would make the token younger than new, so its age is at least nothing.
-    age = max(0.0, clock.wall() - token.obtained_at)
-    return TokenResult(token, clock.monotonic() - age, clock.wall() - age, stored=True)
-
-
-def _newer(one: Token | None, other: Token | None) -> Token | None:
-    if one is None or other is None:
-        return one or other
-    return other if other.obtained_at > one.obtained_at else one
