@@ -19,7 +19,7 @@ _PATIENCE = 120.0
 
 @attrs.frozen
 class Result:
-    """What happened in the processes that ended by themselves.
+    """The calls and events of the processes that ended by themselves.
 
     Attributes:
         failures: The errors of calls.
