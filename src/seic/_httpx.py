@@ -91,7 +91,7 @@ def httpcore_of(module: Any) -> Any:
 
 
 def either(*names: str) -> Any:
-    """Return a tuple of the classes with these names of each library that the program has imported, for `isinstance`."""
+    """Return a tuple of the classes with these names, of each library that the program has imported."""
     return _either(names, sys.modules.get("httpx2"))
 
 
