@@ -122,7 +122,7 @@ async def test_token_requests_go_through_a_transport_of_httpx2(kind: str, blocki
 
     auth = seic.OAuth2Auth(make_config(), transport=httpx2.MockTransport(answer))
     if kind == "error":
-        with pytest.raises(seic.TokenEndpointUnavailable, match="no whole answer within 10 s"):
+        with pytest.raises(seic.TokenEndpointUnavailable, match="no whole answer within"):
             _ = auth.token_sync() if blocking else await auth.token()
     else:
         token = auth.token_sync() if blocking else await auth.token()

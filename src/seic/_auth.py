@@ -9,13 +9,16 @@ from operator import attrgetter
 from seic._auth_flow import AuthFlow
 from seic._concurrency import run_in_thread
 from seic._config import Config, network_of, refresh_policy_of
+from seic._discovery import with_metadata
 from seic._event_types import CertificateRotated, Event
 from seic._httpx import AnyTransport
 from seic._listeners import Listener, Listeners
+from seic._model.provider import Provider
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._model.token_source import TokenSource
 from seic._network.transport_factory import TransportFactory
+from seic._public import publish
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.cache import Stats
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
@@ -73,6 +76,16 @@ class OAuth2Auth(AuthFlow):
             dpop=config.dpop,
             hint=identity.hint,
         )
+
+        async def read_metadata() -> tuple[Provider, str]:
+            found = await with_metadata(config, transport=transport)
+            transports.move_to(found.token_url)
+            return found.provider, found.token_url
+
+        if provider.token_url is None:
+            endpoint.metadata = read_metadata
+        if transport is None:
+            identity.prepare()
         identity.add_listener(self._listeners)
         self._listeners.add(self._follow_rotation, kind=CertificateRotated)
         source = CachingTokenSource(
@@ -228,3 +241,6 @@ def _span(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+publish("seic", ["OAuth2Auth"], globals())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 from seic._api.retry import Retry, RetryTransport
 from seic._auth import OAuth2Auth
@@ -98,19 +98,7 @@ class BaseClient:
 
         carrier = carry(transport, **_transport_options(options))
         oauth = self._use_auth(auth, config, transport, on_event, clock)
-        cast("Any", self).cookies = options.get("cookies")
         return {"auth": oauth, "transport": carrier, **_client_options(config, options, carry)}
-
-    if not TYPE_CHECKING:  # the types are those of httpx
-
-        @property
-        def cookies(self) -> Any:
-            """The cookies of the client."""
-            return self._cookie_store
-
-        @cookies.setter
-        def cookies(self, cookies: Any) -> None:
-            self._cookie_store = _cookies_class(self._httpx)(cookies)
 
     def _check_reopening(self) -> None:
         if cast("Any", self).is_closed:
@@ -119,7 +107,10 @@ class BaseClient:
                 "the token is to be kept"
             )
 
-    def _name_sender(self, headers: Any) -> None:
+    def _finish(self, headers: Any, options: Mapping[str, Any]) -> None:
+        """Change what the client of httpx has set up."""
+        # The property `cookies` returns it. If httpx renames it, responses without cookies cost more again.
+        self._cookies = _cookies_class(self._httpx)(options.get("cookies"))
         if headers.get("User-Agent", "").startswith(HTTPX_USER_AGENT):
             headers["User-Agent"] = user_agent(self._httpx)
         if self._owns_auth:

@@ -21,6 +21,7 @@ from seic._options import (
     ClientSettings,
     split_config_options,
 )
+from seic._public import publish
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 
 
@@ -63,7 +64,7 @@ class AsyncClient(AsyncBaseClient, httpx.AsyncClient):
             config, auth=auth, transport=transport, on_event=on_event, retry=retry, clock=clock, options=options
         )
         super().__init__(**parts)
-        self._name_sender(self.headers)
+        self._finish(self.headers, options)
 
     @classmethod
     @strip_frames
@@ -131,7 +132,7 @@ class Client(SyncBaseClient, httpx.Client):
             config, auth=auth, transport=transport, on_event=on_event, retry=retry, clock=clock, options=options
         )
         super().__init__(**parts)
-        self._name_sender(self.headers)
+        self._finish(self.headers, options)
 
     @classmethod
     @strip_frames
@@ -150,3 +151,6 @@ class Client(SyncBaseClient, httpx.Client):
         changes, options = split_config_options(settings)
         config = Config.from_env(environ, **changes)
         return cls(config, auth=auth, transport=transport, on_event=on_event, retry=retry, clock=clock, **options)
+
+
+publish("seic", ["AsyncClient", "Client"], globals())

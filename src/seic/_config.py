@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 import os
 import warnings
@@ -25,8 +24,11 @@ from seic._oauth.assertion_auth import PrivateKeyJwt
 from seic._oauth.client_auth import TlsClientAuth
 from seic._oauth.dpop import DPoP
 from seic._oauth.messages import build_token_request
+from seic._oauth.metadata import metadata_urls
 from seic._options import ConfigOptions
+from seic._public import publish
 from seic._settings import read_environment, read_file
+from seic._stores.token_cipher import EntryKey
 from seic._tls.context import CertificateSource, check_source, source_key
 from seic._tls.credential_files import CredentialFile
 from seic._tls.trust import read_trust_store
@@ -201,7 +203,9 @@ class Config(Unpicklable):
             certificate.check_common_name(self.account, strict=True)
         # The grant's own credentials are left alone: a callable that supplies one is called when it is needed.
         by_certificate = isinstance(self.provider.client_authentication, (TlsClientAuth, PrivateKeyJwt))
-        if not (callable(self.certificate) and by_certificate):
+        # Without a method, the issuer's metadata names one.
+        is_chosen_later = self.provider.token_url is None and self.provider.client_authentication is None
+        if not (is_chosen_later or (callable(self.certificate) and by_certificate)):
             context = RequestContext(
                 provider=self.provider,
                 token_url=self.token_url,
@@ -216,18 +220,10 @@ class Config(Unpicklable):
     def from_env(cls, environ: Mapping[str, str] | None = None, **changes: Unpack[ConfigOptions]) -> Config:
         r"""Read the settings from `SEIC_*` variables, and from the profile in `SEIC_PROFILE` if it is set.
 
-        The variables are `SEIC_PROVIDER` (`sei-gateway`, the default, `sei-platform`, `oauth2`), `SEIC_ENVIRONMENT`,
-        `SEIC_CLIENT_ID`, `SEIC_CLIENT_SECRET`, `SEIC_USERNAME`, `SEIC_PASSWORD`, `SEIC_CERTIFICATE`,
-        `SEIC_CERTIFICATE_KEY`, `SEIC_CERTIFICATE_PASSWORD`, `SEIC_CA`, `SEIC_API_HOST`, `SEIC_MTLS_HOST`, `SEIC_STORE`
-        (`memory`), `SEIC_PROFILE`. A certificate, key or CA is a path, or the PEM text itself, with line ends or `\n`.
-        A
-        secret can also come from a file, which the same name with the suffix `_FILE` names. An empty variable is not
-        set. An
-        unknown variable that starts with `SEIC_` is an error. Variables take precedence over the profile, which is a
-        table of
-        `seic/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
-
-        Username and password create the grant `ClientCredentials`. They are not read if `grant=` is passed.
+        docs/settings.md lists the variables. A certificate, key or CA is a path, or the PEM text itself, with line ends
+        or `\n`. A secret can also come from a file, which the same name with the suffix `_FILE` names. An empty
+        variable is not set. An unknown variable that starts with `SEIC_` is an error. Variables take precedence over
+        the profile, which is a table of `seic/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
 
         Args:
             environ: The variables; None for those of the process.
@@ -248,7 +244,7 @@ class Config(Unpicklable):
     ) -> Config:
         """Read the settings from a table of a TOML file; its keys are the variables in lower case, without `SEIC_`.
 
-        Paths in it are relative to the file. Any grant but `ClientCredentials` is passed as `grant=`.
+        Paths in it are relative to the file.
 
         Args:
             path: The file.
@@ -269,9 +265,11 @@ class Config(Unpicklable):
         return str(self.origin)
 
     def store_key(self, thumbprint: str | None) -> str:
-        """Return the key of this configuration's token in a store: a digest of everything that the token is bound to.
+        """Return the key of the configuration's token in a store: a digest of all that it is bound to.
 
-        It does not depend on secrets, since a digest can reveal a guessable secret.
+        It does not depend on secrets, since a digest can reveal a guessable one. The keyed hash of an encrypted store
+        includes those that can request another token. The first 16 digits are those of the client id, so that a store
+        can delete all tokens of a client.
         """
         named = {name: value for name, value in _public_facts(self.grant).items() if value is not None}
         facts = (
@@ -283,7 +281,9 @@ class Config(Unpicklable):
             self.grant.grant_type,
             sorted(named.items()),
         )
-        return hashlib.sha256(repr(facts).encode()).hexdigest()
+        # A user's session outlives a renewed client secret: only a login could replace its refresh token.
+        secrets = [self.client_secret or "", *_secrets_of(self.grant)] if self.grant.is_repeatable else []
+        return EntryKey.of(self.client_id, facts, secrets)
 
     @property
     def network(self) -> object:
@@ -312,8 +312,12 @@ class Config(Unpicklable):
 
     @functools.cached_property
     def token_url(self) -> str:
-        """The token endpoint's URL."""
+        """The token endpoint's URL; the issuer's, if the provider's endpoints are read from its metadata."""
         field, path_or_url = "provider.token_url", self.provider.token_url
+        if path_or_url is None:
+            issuer = self.provider.issuer or ""
+            metadata_urls(issuer, allow_http_on_loopback=self.origin.scheme == "http")
+            return issuer
         if self.certificate is not None and self.provider.mtls_endpoint_aliases:
             field = "provider.mtls_endpoint_aliases"
             if "token_endpoint" not in self.provider.mtls_endpoint_aliases:
@@ -377,3 +381,14 @@ def _public_facts(grant: Grant) -> dict[str, object]:
     if not attrs.has(kind):
         return {}
     return {field.name: getattr(grant, field.name) for field in attrs.fields(kind) if field.repr is True}
+
+
+def _secrets_of(grant: Grant) -> list[str]:
+    """Return the constant secrets of a grant; one that a callable returns may be another each time."""
+    kind: type = type(grant)
+    fields = attrs.fields(kind) if attrs.has(kind) else ()
+    values = [getattr(grant, field.name) for field in fields if field.repr is not True]
+    return [value for value in values if isinstance(value, str)]
+
+
+publish("seic", ["Config"], globals())

@@ -19,6 +19,7 @@ from seic._model.token import Token
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.device import DeviceAuthorization, build_device_request, next_interval, parse_device_reply
 from seic._portal import run
+from seic._public import publish
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.exchange import without_frames
@@ -180,3 +181,6 @@ async def _begin(endpoint: TokenEndpoint) -> DeviceLogin:
         endpoint=endpoint,
         ends=begun + authorization.expires_in,
     )
+
+
+publish("seic", ["DeviceLogin"], globals())

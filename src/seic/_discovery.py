@@ -1,4 +1,7 @@
-"""`discover`: fetch an issuer's metadata, and cache it; `_oauth.metadata` parses it."""
+"""`discover`: fetch an issuer's metadata, and cache it; `_oauth.metadata` parses it.
+
+`with_metadata` does that for a configuration which knows its provider by the issuer only.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import attrs
 import httpx
 
 from seic._concurrency import ForkSafeLock, run_in_thread
+from seic._config import Config
 from seic._errors import ConfigurationError, InvalidTokenResponse, SeicError, TokenEndpointUnavailable
 from seic._httpx import AnyTransport
 from seic._identity import Identity, shared_identity
@@ -19,6 +23,7 @@ from seic._oauth.metadata import metadata_urls, parse_metadata
 from seic._oauth.reply import Reply
 from seic._options import DiscoveryOptions
 from seic._portal import run
+from seic._public import publish
 from seic._tls.context import CertificateSource, check_source
 from seic._tls.credential_files import Material
 from seic._tokens.clock import SYSTEM_CLOCK
@@ -161,6 +166,31 @@ def discover_sync(
     return run(lambda: without_frames(discovery.run(parse, thumbprint)))
 
 
+async def with_metadata(config: Config, *, transport: _Transport | None = None) -> Config:
+    """Return a configuration whose provider has the endpoints of its issuer's metadata.
+
+    Args:
+        config: A configuration whose provider has an issuer and no token endpoint.
+        transport: The transport in place of the network, for tests.
+
+    Raises:
+        SeicError: As for `discover`, and as for `Config`: the provider does not offer the grant, or the client
+            authentication needs another setting.
+    """
+    provider = await discover(
+        config.token_url,
+        base=config.provider,
+        certificate=config.certificate,
+        ca=config.ca,
+        proxy=config.proxy,
+        local_address=config.local_address,
+        trust_env=config.trust_env,
+        transport=transport,
+        allow_http_on_loopback=config.origin.scheme == "http",
+    )
+    return attrs.evolve(config, provider=provider)
+
+
 def _discovery(
     issuer: str,
     base: Provider | None,
@@ -198,3 +228,6 @@ def _discovery(
         )
 
     return discovery, parse
+
+
+publish("seic", ["discover", "discover_sync"], globals())

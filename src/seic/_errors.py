@@ -23,6 +23,8 @@ from typing import Any, Self, TypeVar
 
 import attrs
 
+from seic._public import publish
+
 _E = TypeVar("_E", bound="SeicError")
 
 
@@ -194,3 +196,22 @@ class LoggedInElsewhere(ApiError):
     `end_other_sessions=True` on the grant takes the session over. It ends the other session, even if it is in use, so
     seic never does it by itself.
     """
+
+
+publish(
+    "seic",
+    [
+        "ApiError",
+        "CertificateError",
+        "ConfigurationError",
+        "FieldError",
+        "HostNotAllowed",
+        "InvalidTokenResponse",
+        "LoggedInElsewhere",
+        "SeicError",
+        "TokenEndpointUnavailable",
+        "TokenError",
+        "TokenRequestRefused",
+    ],
+    globals(),
+)

@@ -13,6 +13,8 @@ import logging
 from collections.abc import Callable
 from typing import ClassVar, TypeAlias
 
+from seic._public import publish
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
@@ -269,3 +271,30 @@ def in_line(value: object) -> str:
         return f"{value:.3f}"
     text = value.isoformat() if isinstance(value, dt.datetime) else str(value)
     return text if text.isprintable() and " " not in text and text else repr(text)
+
+
+publish(
+    "seic.events",
+    [
+        "Event",
+        "TokenAcquired",
+        "TokenRefused",
+        "TokenNotBound",
+        "TokenEndpointDown",
+        "TokenEndpointRecovered",
+        "StoreDegraded",
+        "StoreRecovered",
+        "RequestRetried",
+        "RequestNotRetried",
+        "CertificateExpiring",
+        "CertificateRotated",
+        "CertificateRejected",
+        "TrustStoreReloaded",
+        "TokenRefreshStarted",
+        "TokenRefreshEnded",
+        "TokenWaitStarted",
+        "TokenWaitEnded",
+        "TokenRequested",
+    ],
+    globals(),
+)

@@ -6,11 +6,11 @@ httpx2 is used only if the program has imported it. After `httpx2.alias_httpx()`
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import httpcore
 import httpx
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ httpx_of: Callable[[type], Any] = functools.lru_cache(256)(_httpx_of)
 
 def httpcore_of(module: Any) -> Any:
     """Return the httpcore of a module, httpx or httpx2."""
-    return httpcore if module is httpx else sys.modules["httpcore2"]
+    return importlib.import_module("httpcore2" if module.__name__ == "httpx2" else "httpcore")
 
 
 def either(*names: str) -> Any:

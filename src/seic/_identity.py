@@ -7,6 +7,7 @@ type of the key changes.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
 import os
@@ -19,7 +20,7 @@ from collections.abc import Callable, Hashable
 import attrs
 
 from seic._concurrency import ForkSafeLock, run_in_thread
-from seic._errors import CertificateError, ConfigurationError
+from seic._errors import CertificateError, ConfigurationError, SeicError
 from seic._event_types import CertificateExpiring, CertificateRotated, Event, TrustStoreReloaded, log_event
 from seic._listeners import Listeners
 from seic._tls.certificate import ClientCertificate
@@ -27,7 +28,7 @@ from seic._tls.context import CALLBACK, CertificateSource, call_certificate_sour
 from seic._tls.credential_files import CredentialFile, Material
 from seic._tls.reasons import CertificateWarning
 from seic._tls.reload import FileState, Reloader, file_state
-from seic._tls.trust import TrustStore, read_trust_store
+from seic._tls.trust import TrustStore, check_successor, read_trust_store
 from seic._tls.watcher import Watcher
 
 #: The ALPN protocols of a context. httpcore writes the same into the context that it is given, so connections with
@@ -101,6 +102,8 @@ class Identity:
         self.generation = 0
         self._credential: Credential | None = None
         self._lock = ForkSafeLock()
+        #: Whether the last check found files that have changed and were neither loaded nor refused.
+        self.is_settling = False
         self._warned: dict[tuple[str, str | None], CertificateWarning] = {}
         #: Each auth of the configuration has one, which is dropped with the auth.
         self._audience: set[weakref.ref[Listeners]] = set()
@@ -153,15 +156,25 @@ class Identity:
         credential = self._credential or self._build()
         if credential.certificate is not None:
             try:
-                concerns = credential.certificate.check(self._now())
+                problems = credential.certificate.check(self._now())
             except CertificateError:
                 # It may have been renewed on disk since the last check.
                 if not self.check_for_update(urgent=True):
                     raise
                 return self.current()
-            self._warn(credential.certificate, concerns)
+            self._warn(credential.certificate, problems)
         self.watch()
         return credential
+
+    def prepare(self) -> None:
+        """Build the first credential now, unless something must be read for it that may hang.
+
+        Later it is built in a thread, and a thread hardly runs next to a full event loop.
+        """
+        if self._credential is None and self._ca is None and self.is_ready:
+            # An unusable certificate is the error of the first call.
+            with contextlib.suppress(SeicError):
+                self._build()
 
     def watch(self) -> None:
         """Have the thread of this process check it for updates."""
@@ -217,20 +230,18 @@ class Identity:
         credential = self._credential
         if credential is None:
             return False
+        is_settling = False
         if self._trusts is not None:
             self._trusts.check(urgent=urgent, wait=urgent or wait, file_state=file_state)
+            is_settling = self._trusts.is_settling
         if self._certificates is not None and credential.certificate is not None:
             # First: the expiry of a certificate is not told after its rotation.
             self._notice_expiry(credential.certificate)
             is_due = self._valid_from is not None and self._now() >= self._valid_from
             self._certificates.check(urgent=urgent, wait=urgent or wait, due=is_due, file_state=file_state)
+            is_settling |= self._certificates.is_settling
+        self.is_settling = is_settling
         return self.generation != credential.generation
-
-    @property
-    def is_settling(self) -> bool:
-        """Whether the last check found files that have changed and were neither loaded nor refused."""
-        certificates, trusts = self._certificates, self._trusts
-        return (certificates is not None and certificates.is_settling) or (trusts is not None and trusts.is_settling)
 
     def reload(self) -> bool:
         """Read the certificate again now, and the authorities; return whether the certificate is new.
@@ -250,8 +261,8 @@ class Identity:
         certificate = None if self._certificates is None else self._certificates.get_nowait()
         if certificate is None or self._account is None:
             return None
-        concern = certificate.check_common_name(self._account)
-        return None if concern is None else f"a likely cause: {concern}"
+        problem = certificate.check_common_name(self._account)
+        return None if problem is None else f"a likely cause: {problem}"
 
     def add_listener(self, listeners: Listeners) -> None:
         """Tell listeners of each rotation for as long as they live."""
@@ -298,6 +309,9 @@ class Identity:
 
     def _accept_trust(self, trusts: Reloader[TrustStore], fresh: TrustStore) -> Event | None:
         before = trusts.value
+        trusts.is_partial = bool(fresh.warnings)
+        if before is not None:
+            check_successor(fresh)
         if before == fresh:
             return None
         with self._lock.of_process[os.getpid()]:
@@ -306,12 +320,12 @@ class Identity:
             trusts.value = fresh
         return None if before is None else TrustStoreReloaded(path=fresh.label, authorities=len(fresh.authorities))
 
-    def _warn(self, certificate: ClientCertificate, concerns: tuple[CertificateWarning, ...]) -> None:
+    def _warn(self, certificate: ClientCertificate, problems: tuple[CertificateWarning, ...]) -> None:
         name = None if self._account is None else certificate.check_common_name(self._account)
-        for concern in (*concerns, name):
+        for problem in (*problems, name):
             # `setdefault` is atomic: of two threads one warns.
-            if concern and self._warned.setdefault((certificate.thumbprint, concern.reason), concern) is concern:
-                warnings.warn(concern, stacklevel=3)
+            if problem and self._warned.setdefault((certificate.thumbprint, problem.reason), problem) is problem:
+                warnings.warn(problem, stacklevel=3)
 
     def _notice_expiry(self, certificate: ClientCertificate) -> None:
         now = self._now()

@@ -14,6 +14,7 @@ from seic._model.hosts import Hosts
 from seic._model.provider import Provider
 from seic._network.proxies import ProxyLike
 from seic._oauth.dpop import DPoP
+from seic._public import publish
 from seic._tls.context import CertificateSource
 from seic._tokens.refresh_policy import Margin
 from seic._tokens.store import TokenStore
@@ -112,3 +113,8 @@ def split_config_options(settings: Mapping[str, Any]) -> tuple[dict[str, Any], d
         {name: value for name, value in settings.items() if name in of_config},
         {name: value for name, value in settings.items() if name not in of_config},
     )
+
+
+publish(
+    "seic", ["AsyncClientOptions", "ClientOptions", "ConfigOptions", "DiscoveryOptions", "TransportOptions"], globals()
+)

@@ -23,6 +23,7 @@ from seic._network.error_translator import ApiErrorTranslator
 from seic._network.identity_transport import AsyncIdentityTransport, IdentityTransport
 from seic._network.transport_adapter import adapt
 from seic._options import TransportOptions
+from seic._public import publish
 
 #: Keywords of httpx that are not accepted, and the setting of the configuration to use instead.
 DECIDED_BY_CONFIG = {
@@ -342,3 +343,6 @@ class Transport(_ApiTransport, BaseTransport):
         """Close the connections."""
         for inner in self._ends():
             inner.__exit__(exc_type, exc_value, traceback)
+
+
+publish("seic", ["AsyncTransport", "Transport"], globals())

@@ -24,7 +24,6 @@ from seic._event_types import (
     TrustStoreReloaded,
 )
 from seic._listeners import Listener
-from seic._public import publish as _publish
 
 __all__ = [
     "Event",
@@ -52,5 +51,3 @@ __all__ = [
     "TokenWaitEnded",
     "TokenRequested",
 ]
-
-_publish(__name__, __all__, globals())

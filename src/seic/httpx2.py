@@ -103,7 +103,7 @@ class AsyncClient(AsyncBaseClient, httpx2.AsyncClient):
             config, auth=auth, transport=transport, on_event=on_event, retry=retry, clock=clock, options=options
         )
         super().__init__(**parts)
-        self._name_sender(self.headers)
+        self._finish(self.headers, options)
 
     @classmethod
     @strip_frames
@@ -171,7 +171,7 @@ class Client(SyncBaseClient, httpx2.Client):
             config, auth=auth, transport=transport, on_event=on_event, retry=retry, clock=clock, options=options
         )
         super().__init__(**parts)
-        self._name_sender(self.headers)
+        self._finish(self.headers, options)
 
     @classmethod
     @strip_frames

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import seic
-from seic import events, fastapi, otel, sandbox
+from seic import events, fastapi, otel, redis, sandbox, testing
 from tests._support.documents import ROOT
 
-_PUBLIC = {name for module in (seic, events, fastapi, otel, sandbox) for name in module.__all__}
+_PUBLIC = {name for module in (seic, events, fastapi, otel, redis, sandbox, testing) for name in module.__all__}
 #: Other names: the header of SEI's gateway, a document of kubectl, a value of JSON, and exceptions of Python.
 _OTHERS = {"AppKey", "ExecCredential", "NaN", "KeyboardInterrupt", "SystemExit", "RuntimeError"}
 #: A class, alone or after a module of seic.

@@ -37,6 +37,7 @@ _TESTS = {
     "Failures and pauses": [
         "tokens/test_backoff",
         "tokens/test_failing_endpoints",
+        "tokens/test_refusals_in_any_form",
         "tokens/test_remembered_failures",
         "tokens/test_libraries_cancellations",
         "tokens/test_exchange",

@@ -127,6 +127,17 @@ APIGEE = {
             {"status": 400, "error": "Bad Request", "path": "/x"}, "Bad Request", "(Bad Request)", id="Spring"
         ),
         pytest.param({"title": "Bad"}, None, "(Bad)", id="a title"),
+        pytest.param({"errcode": 40001, "errmsg": "bad secret"}, "40001", "(40001: bad secret)", id="WeChat"),
+        pytest.param({"error_msg": "no"}, None, "(no)", id="error_msg"),
+        pytest.param({"err": "not yours"}, None, "(not yours)", id="err"),
+        pytest.param({"statusText": "Bad"}, None, "(Bad)", id="statusText"),
+        pytest.param({"detail": ["One", "Two"]}, None, "(One; Two)", id="a list as detail"),
+        pytest.param({"detail": [{"msg": "Field required"}]}, None, "(Field required)", id="FastAPI"),
+        pytest.param({"errors": ["One", {"x": 1}, "Two"]}, None, "(One; Two)", id="strings as errors"),
+        pytest.param(["One", "Two"], None, "(One; Two)", id="a list of strings"),
+        pytest.param('{"message": "zu groß"}'.encode("latin-1"), None, "(zu groß)", id="Latin-1"),
+        pytest.param('{"message": "zu groß"}'.encode("utf-16"), None, "(zu groß)", id="UTF-16"),
+        pytest.param("zu groß".encode("latin-1"), None, "(zu groß)", id="Latin-1 as a text"),
         pytest.param(b"\xef\xbb\xbf" + json.dumps(GATEWAY).encode(), "accounts.invalid", "A field", id="a mark"),
         pytest.param(b"no such account\n", None, "(no such account)", id="plain text"),
         pytest.param(

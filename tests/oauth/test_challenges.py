@@ -158,6 +158,26 @@ _GATEWAY = {"message": "m", "trackingId": "t", "transient": "false"}
         pytest.param(['Bearer error="expired_token"'], None, id="a server's own code"),
         pytest.param(['Bearer realm="x", error="token_expired"'], None, id="another"),
         pytest.param(['Bearer error="unauthorized", error_description="The token expired"'], None, id="its words"),
+        pytest.param(['Bearer error="expired"'], None, id="expired"),
+        pytest.param(['Bearer error="Revoked"'], None, id="revoked"),
+        pytest.param([], {"code": "expired", "message": "m"}, id="expired, in the body"),
+        pytest.param([], {"code": "E0000011", "message": "Invalid token provided"}, id="a code of digits: Okta"),
+        pytest.param([], {"errorCode": "E0000011", "errorSummary": "Invalid token provided"}, id="Okta's own form"),
+        pytest.param([], {"code": "ERR-1001", "message": "Access token expired"}, id="a prefix"),
+        pytest.param([], {"error": {"code": "AADSTS50173", "message": "The token has expired"}}, id="a longer one"),
+        pytest.param([], {"code": "0x80070005", "message": "jwt expired"}, id="hexadecimal"),
+        pytest.param([], {"code": "FAILED", "message": "jwt expired"}, id="a code without meaning"),
+        pytest.param(['Bearer error="ERR-17", error_description="token expired"'], None, id="in a challenge"),
+        pytest.param([], {"errcode": 40014, "errmsg": "invalid access_token"}, id="errmsg"),
+        pytest.param([], {"error_msg": "token expired"}, id="error_msg"),
+        pytest.param([], {"err": "token expired"}, id="err"),
+        pytest.param([], {"status": 401, "statusText": "Token expired"}, id="statusText"),
+        pytest.param([], {"detail": ["Token expired"]}, id="a list as detail"),
+        pytest.param([], {"detail": [{"msg": "Token expired", "loc": ["header"]}]}, id="objects as detail: FastAPI"),
+        pytest.param([], {"errors": ["Token expired"]}, id="strings as errors"),
+        pytest.param([], ["Token expired"], id="a list of strings"),
+        pytest.param([], {"message": "Bad credentials"}, id="GitHub"),
+        pytest.param([], {"message": "Your session has timed out"}, id="a session"),
     ],
 )
 def test_a_challenge_that_rejects_the_token(challenges: list[str], body: object) -> None:
@@ -184,6 +204,8 @@ def test_a_challenge_that_rejects_the_token(challenges: list[str], body: object)
         pytest.param([], {"error": "insufficient_scope"}, id="insufficient_scope in the body"),
         pytest.param([], {"error": {"code": 401, "message": "Not yours"}}, id="a message of something else"),
         pytest.param([], {"token": "invalid"}, id="JSON in no known form"),
+        pytest.param([], {"code": "E0000006", "message": "You have no permission"}, id="a code of digits"),
+        pytest.param([], {"code": "ERR-1002"}, id="a code of digits alone"),
     ],
 )
 def test_it_does_not_speak_of_the_token(challenges: list[str], body: object) -> None:
@@ -210,6 +232,25 @@ def test_a_bare_status_is_about_the_token(challenges: list[str], body: object, e
     assert _unauthorized(*challenges, body=body, provider=Provider(token_url="/token")) is expected
     strict = attrs.evolve(OAUTH2, bare_401_means_token=False)
     assert _unauthorized(*challenges, body=body, provider=strict) is False
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ('{"message": "Jeton expiré: token"}'.encode("latin-1"), "application/json; charset=ISO-8859-1"),
+        ('{"message": "Jeton expiré: token"}'.encode("latin-1"), "application/json"),
+        ('{"message": "Jeton expiré: token"}'.encode("utf-16"), "application/json"),
+        ('{"message": "Jeton expiré: token"}'.encode("utf-16-le"), "application/json; charset=utf-16le"),
+        ('{"message": "Jeton expiré: token"}'.encode("utf-32"), "application/json; charset=no-such"),
+        ("Jeton expiré: token".encode("latin-1"), "text/plain"),
+        ("Jeton expiré: token".encode("cp1251", "replace"), "text/plain; charset='windows-1251'"),
+        ("Jeton expiré: token".encode("utf-16"), "text/plain"),
+    ],
+)
+def test_an_error_in_another_encoding(body: bytes, content_type: str) -> None:
+    """Expect words in the declared charset, in UTF-16, and in Latin-1."""
+    headers = httpx.Headers({"Content-Type": content_type})
+    assert is_token_rejected(provider=SEI_GATEWAY, headers=headers, body=body) is True
 
 
 @pytest.mark.parametrize("page", [b"401 Unauthorized", b"<title>401 Authorization Required</title>", b"no entry"])

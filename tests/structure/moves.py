@@ -75,6 +75,11 @@ class Counter:
             threading.setprofile(None)
 
 
+# The names of `seic` are imported at their first use, and are not part of a request.
+for _name in (*seic.__all__, *seic.events.__all__):
+    getattr(seic, _name, None)
+
+
 class _Provider:
     """A token endpoint and an API in memory, which rejects the tokens that it is told to."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,48 @@ def test_a_mended_file_in_a_folder_is_read_again_in_a_minute(
     assert set(trusted_by(identity)) == {root.der, other.der}
 
 
+def test_a_bundle_that_stays_cut_off_replaces_the_old_one_after_a_minute(
+    bundle: Bundle, root: Minted, other: Minted
+) -> None:
+    """It may be still being written, so that the old one stays at first, and one event names it."""
+    bundle.path.write_bytes(other.pem + root.pem[:-40])
+    bundle.check(BELIEVED + 20)
+    assert bundle.trusted == (root.der,)
+    (event,) = bundle.events
+    assert isinstance(event, CertificateRejected)
+    assert (event.path, event.reason) == (str(bundle.path), seic.Reason.TRUNCATED)
+    assert "may be still being written" in event.problem
+
+    os.utime(bundle.path, (NOW.timestamp() - 61, NOW.timestamp() - 61))
+    bundle.check(SETTLED)
+    assert bundle.trusted == (other.der,)
+    assert bundle.events[1:] == [TrustStoreReloaded(path=str(bundle.path), authorities=1)]
+
+
+def test_a_folder_with_a_bad_file_takes_new_ones_and_that_file_once_it_is_mended(
+    bundle: Bundle, tmp_path: Path, root: Minted, other: Minted
+) -> None:
+    """The bad file does not sink the others; it is read again every minute, since the folder will not change."""
+    folder = tmp_path / "trusted"
+    folder.mkdir()
+    (folder / "root.pem").write_bytes(root.pem)
+    bad = folder / "bad.pem"
+    bad.write_bytes(b"garbage")
+    os.utime(bad, (0, 0))
+    seconds = 1000.0
+    identity = follow(folder, monotonic=lambda: seconds)
+    assert trusted_by(identity) == (root.der,)
+    (folder / "other.pem").write_bytes(other.pem)
+    check(identity)
+    assert set(trusted_by(identity)) == {root.der, other.der}
+
+    third = mint("Third root", ca=True, number=83)
+    bad.write_bytes(third.pem)
+    seconds += MINUTE
+    check(identity, 1)
+    assert set(trusted_by(identity)) == {root.der, other.der, third.der}
+
+
 def test_a_bad_first_bundle_is_an_error(tmp_path: Path, root: Minted) -> None:
     """There is no earlier one to use, until it is repaired."""
     bundle = Bundle(tmp_path, root)
@@ -188,7 +231,8 @@ def test_a_directory_is_followed_by_what_comes_and_goes_in_it(bundle: Bundle, ro
     folder = bundle.path.with_name("trusted")
     folder.mkdir()
     (folder / "root.pem").write_bytes(root.pem)
-    identity = follow(folder)
+    seconds = 1000.0
+    identity = follow(folder, monotonic=lambda: seconds)
     assert trusted_by(identity) == (root.der,)
     (folder / "other.pem").write_bytes(other.pem)
     check(identity)

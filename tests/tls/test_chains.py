@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from seic import CertificateError, CertificateWarning, ClientCertificate, Reason, create_ssl_context
+from seic import CertificateError, CertificateWarning, ClientCertificate, Config, Reason, create_ssl_context
 from tests._support.pkcs12 import store_of
 from tests._support.pki import DAY, NOW, PASSPHRASE, Minted, authority, mint, server
 from tests._support.tls_servers import TlsServer, call
@@ -130,6 +132,53 @@ def test_pairs_of_several_subjects_are_an_error(same_key: bool) -> None:
     assert caught.value.reason == Reason.SEVERAL_CERTIFICATES
     assert "CN=svc-user (to " in str(caught.value)
     assert "CN=other-user (to " in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["PEM", "PKCS#12"])
+def test_of_pairs_of_several_subjects_the_accounts_own_is_ours(form: str) -> None:
+    """By its CN, although another ends later; a name that none has is the same error as no name."""
+    other = mint("other-user", issuer=authority(), number=20, not_after=NOW + 900 * DAY)
+    pairs = (NEW_KEY, other, OLD_KEY)
+    data = b"".join(one.pair for one in pairs) if form == "PEM" else store_of(*pairs)
+    certificate = ClientCertificate.load(data, password=PASSPHRASE, common_name="svc-user")
+    assert certificate.leaf.der == NEW_KEY.der
+    with pytest.raises(CertificateError, match=r"CN=other-user \(to .*pass the name of one as common_name=") as caught:
+        ClientCertificate.load(data, password=PASSPHRASE, common_name="nobody")
+    assert caught.value.reason == Reason.SEVERAL_CERTIFICATES
+
+
+def test_the_username_of_the_environment_chooses_the_pair(tmp_path: Path) -> None:
+    """The error of a name that none has tells the variable."""
+    path = tmp_path / "pairs.pem"
+    path.write_bytes(NEW_KEY.pair + mint("other-user", issuer=authority(), number=20).pair)
+    path.chmod(0o600)
+    environ = {
+        "SEIC_PROVIDER": "sei-gateway",
+        "SEIC_ENVIRONMENT": "production",
+        "SEIC_CLIENT_ID": "id",
+        "SEIC_CLIENT_SECRET": "secret",
+        "SEIC_USERNAME": "svc-user",
+        "SEIC_PASSWORD": "password",
+        "SEIC_CERTIFICATE": str(path),
+    }
+    config = Config.from_env(environ=environ)
+    assert isinstance(config.certificate, ClientCertificate)
+    assert config.certificate.leaf.der == NEW_KEY.der
+    with pytest.raises(CertificateError, match="pass the name of one as SEIC_USERNAME"):
+        Config.from_env(environ={**environ, "SEIC_USERNAME": "nobody"})
+
+
+def test_an_expired_pair_with_a_renewal_that_cannot_be_read_names_both() -> None:
+    """The dates alone would send the user to the issuer, who has renewed it already."""
+    data = OLD_KEY.pair + NEW_KEY.pem + NEW_KEY.key_bytes(password=PASSPHRASE)
+    with pytest.raises(CertificateError) as caught:
+        ClientCertificate.load(data).check(NOW)
+    assert caught.value.reason == Reason.EXPIRED
+    assert "another key in the files may be its renewal: the certificate given as bytes: it is encrypted" in str(
+        caught.value
+    )
+    assert "pass password=" in str(caught.value)
+    assert ClientCertificate.load(data, password=PASSPHRASE).leaf.der == NEW_KEY.der
 
 
 def test_pairs_that_are_not_of_clients_are_no_choice(root: Minted) -> None:

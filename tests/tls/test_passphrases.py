@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 
 from seic import CertificateError, ClientCertificate, Reason
 from tests._support.mistakes import Row, assert_error_about_bytes, assert_error_about_files, sealed, store
@@ -158,13 +157,66 @@ def test_nothing_ever_prompts(client: Minted, monkeypatch: pytest.MonkeyPatch) -
         ClientCertificate.load(client.pem, key=sealed(client))
 
 
-def test_a_wrong_passphrase_is_never_taken_for_the_right_one(client: Minted) -> None:
-    """Random bytes pass the check of the padding once in 256 times; 2,000 wrong ones are refused all the same."""
-    quick = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(1).build(PASSPHRASE.encode())
-    made = pkcs12.serialize_key_and_certificates(None, client.key, client.certificate, None, quick)
+def _key(*how: str) -> Callable[[Minted], tuple[bytes, bytes | None]]:
+    return lambda m: (m.pem, openssl(*how, "-passout", f"pass:{PASSPHRASE}", given=m.key_pem))
+
+
+def _store(m: Minted, *how: str) -> tuple[bytes, None]:
+    return store(m, "-iter", "1", *how), None
+
+
+_LEGACY = ("-provider", "legacy", "-provider", "default")
+FORMS: dict[str, Callable[[Minted], tuple[bytes, bytes | None]]] = {
+    "store": _store,
+    "store without an integrity code": lambda m: _store(m, "-nomac"),
+    "old store without an integrity code": lambda m: _store(m, "-nomac", "-legacy"),
+    "store whose key is in the clear": lambda m: _store(m, "-keypbe", "NONE"),
+    "PBES2": _key("pkcs8", "-topk8", "-in", "@", "-iter", "1"),
+    "PBES2 with 3DES": _key("pkcs8", "-topk8", "-in", "@", "-iter", "1", "-v2", "des3"),
+    "PBES1": _key("pkcs8", "-topk8", "-in", "@", "-iter", "1", "-v1", "PBE-MD5-DES", *_LEGACY),
+    "RC4": _key("pkcs8", "-topk8", "-in", "@", "-iter", "1", "-v1", "PBE-SHA1-RC4-128", *_LEGACY),
+    "DEK-Info with AES": _key("ec", "-in", "@", "-aes128"),
+    "DEK-Info with DES": _key("ec", "-in", "@", "-des", *_LEGACY),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_wrong_passphrase_is_never_taken_for_the_right_one(form: str, client: Minted) -> None:
+    """Random bytes pass the check of the padding once in 256 times; 1,000 wrong ones are refused all the same."""
+    certificate, key = FORMS[form](client)
+    assert ClientCertificate.load(certificate, key=key, password=PASSPHRASE).leaf.der == client.der
     reasons = set()
-    for number in range(2000):
+    for number in range(1000):
         with pytest.raises(CertificateError) as caught:
-            ClientCertificate.load(made, password=f"wrong-{number}")
+            ClientCertificate.load(certificate, key=key, password=f"wrong-{number}")
         reasons.add(caught.value.reason)
     assert reasons == {Reason.PASSPHRASE_WRONG}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda m: _store(m, "-iter", "1000001"),
+        lambda m: _store(m, "-iter", "1000001", "-legacy"),
+        lambda m: _store(m, "-iter", "3000001", "-nomac"),
+        _key("pkcs8", "-topk8", "-in", "@", "-iter", "3000001"),
+        _key("pkcs8", "-topk8", "-in", "@", "-iter", "3000001", "-v1", "PBE-SHA1-3DES"),
+    ],
+    ids=["store", "old store", "no integrity code", "PBES2", "PBES1"],
+)
+def test_a_file_that_would_take_many_seconds_is_refused(
+    made: Callable[[Minted], tuple[bytes, bytes | None]], client: Minted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rounds are counted before anything is decrypted, so that neither cryptography nor seic starts."""
+    certificate, key = made(client)
+    monkeypatch.setattr("seic._tls.private_key._require", lambda *_: pytest.fail("the passphrase was used"))
+    monkeypatch.setattr("seic._tls.private_key.load_pkcs12", lambda *_: pytest.fail("it was decrypted"))
+    with pytest.raises(CertificateError, match=r"derived with \d+ rounds, .* 'openssl pkcs12 -export") as caught:
+        ClientCertificate.load(certificate, key=key, password=PASSPHRASE)
+    assert caught.value.reason == Reason.UNSUPPORTED_ENCRYPTION
+
+
+def test_a_file_with_the_rounds_that_are_recommended_loads(client: Minted) -> None:
+    """600,000 for each of its three parts."""
+    made = store(client, "-iter", "600000")
+    assert ClientCertificate.load(made, password=PASSPHRASE).leaf.der == client.der

@@ -141,13 +141,42 @@ def test_a_directory_without_certificates_is_named(tmp_path: Path) -> None:
     assert (caught.value.reason, caught.value.path) == (Reason.NO_CERTIFICATE, str(tmp_path))
 
 
-def test_a_damaged_file_in_a_directory_is_named_itself(root: Minted, tmp_path: Path) -> None:
-    """A truncated file is an error even next to valid ones: its authority would be missing later."""
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (OTHER.pem[:-30], "has no '-----END"),
+        (b"garbage", "neither PEM, DER nor PKCS#12"),
+        (b"", "it is empty"),
+        ("absent.pem", "which does not exist"),
+        ("b.pem", "it cannot be read"),
+    ],
+    ids=["cut off", "garbage", "empty", "broken link", "link to itself"],
+)
+def test_a_bad_file_in_a_directory_is_left_out(data: bytes | str, words: str, root: Minted, tmp_path: Path) -> None:
+    """The others are trusted, and a warning names it."""
     (tmp_path / "a.pem").write_bytes(root.pem)
-    (tmp_path / "b.pem").write_bytes(OTHER.pem[:-30])
-    with pytest.raises(CertificateError) as caught:
+    bad = tmp_path / "b.pem"
+    if isinstance(data, str):
+        bad.symlink_to(data)
+    else:
+        bad.write_bytes(data)
+    with pytest.warns(CertificateWarning) as caught:
+        context = create_ssl_context(ca=tmp_path)
+    (warning,) = (one.message for one in caught)
+    assert isinstance(warning, CertificateWarning)
+    assert warning.reason == Reason.LEFT_OUT
+    assert f"{bad}: " in str(warning)
+    assert words in str(warning)
+    assert trusts(context, root)
+
+
+def test_a_directory_with_bad_files_only_is_an_error_that_names_the_first(tmp_path: Path) -> None:
+    """Nothing usable is left."""
+    for name in ("a.pem", "b.pem"):
+        (tmp_path / name).write_bytes(b"garbage")
+    with pytest.raises(CertificateError, match=r"a\.pem: it is neither PEM") as caught:
         create_ssl_context(ca=tmp_path)
-    assert caught.value.path == str(tmp_path / "b.pem")
+    assert caught.value.path == str(tmp_path / "a.pem")
 
 
 def test_an_expired_authority_with_a_valid_one_is_not_an_error(root: Minted) -> None:

@@ -35,25 +35,21 @@ def _as_nobody(folder: Path) -> Iterator[str]:
         os.seteuid(was)
 
 
-@pytest.mark.parametrize("what", ["folder", "file-in-it", "link-to-itself"])
+@pytest.mark.parametrize("what", ["folder", "file-in-it"])
 def test_a_directory_that_may_not_be_read_is_named(what: str, root: Minted, tmp_path: Path) -> None:
     """The error names the unreadable folder or file, and the user."""
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "ca.pem").write_bytes(root.pem)
-    (folder / "loop.pem").symlink_to("loop.pem")
-    if what != "link-to-itself":
-        (folder / "loop.pem").unlink()
-        (folder / "ca.pem" if what == "file-in-it" else folder).chmod(0)
-    named = {"folder": folder, "file-in-it": folder / "ca.pem", "link-to-itself": folder / "loop.pem"}[what]
+    named = folder / "ca.pem" if what == "file-in-it" else folder
+    named.chmod(0)
     with _as_nobody(tmp_path) as user, pytest.raises(CertificateError) as caught:
         create_ssl_context(ca=folder)
     folder.chmod(0o700)
 
     assert (caught.value.reason, caught.value.path, caught.value.field) == (Reason.UNREADABLE, str(named), "ca")
-    if what != "link-to-itself":
-        assert f"this process {user} may not read it" in str(caught.value)
-        assert "give its user read permission" in str(caught.value)
+    assert f"this process {user} may not read it" in str(caught.value)
+    assert "give its user read permission" in str(caught.value)
 
 
 def test_a_folder_of_a_pair_that_may_not_be_entered_is_not_taken_for_an_empty_one(

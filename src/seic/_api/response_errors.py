@@ -12,6 +12,7 @@ from seic._oauth.api_errors import parse_api_error
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.providers import SEI_GATEWAY
 from seic._oauth.redact import credentials_of, find_tracking_id
+from seic._public import publish
 
 _R = TypeVar("_R")
 
@@ -59,3 +60,6 @@ def _error_of(response: Any, provider: Provider) -> ApiError | None:
     if NOT_REPLAYED in response.extensions:
         error.add_note(f"It was not sent again with a new token: {response.extensions[NOT_REPLAYED]}.")
     return error
+
+
+publish("seic", ["raise_for_status"], globals())

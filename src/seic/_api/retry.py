@@ -28,6 +28,7 @@ from seic._oauth.challenges import parse_retry_after
 from seic._oauth.error_body import read_error
 from seic._oauth.providers import SEI_GATEWAY
 from seic._oauth.redact import credentials_in, find_tracking_id
+from seic._public import publish
 
 #: The idempotent methods (RFC 9110 §9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -242,3 +243,6 @@ def _is_transient(status: int, body: bytes) -> bool:
         return False
     error = read_error(body)
     return status in _TRANSIENT if error is None or error.transient is None else error.transient
+
+
+publish("seic", ["Retry", "RetryTransport"], globals())

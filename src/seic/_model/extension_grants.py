@@ -13,9 +13,10 @@ import attrs
 from seic._errors import ConfigurationError
 from seic._model.grant_parameters import Fields, GrantParameters, require_set
 from seic._model.provider import Provider
-from seic._model.saml import Document, document_ends_at, encode_document, is_inline, require_document
+from seic._model.saml import SamlDocument, document_ends_at, encode_document, is_inline, require_document
 from seic._model.secret import Secret, digest, hide, reveal
 from seic._model.token import Token
+from seic._public import publish
 
 _TOKEN_TYPE = "urn:ietf:params:oauth:token-type:"
 #: RFC 8693 §3.
@@ -102,7 +103,7 @@ class SamlBearer(GrantParameters):
     """
 
     grant_type: ClassVar[str] = "urn:ietf:params:oauth:grant-type:saml2-bearer"
-    assertion: Document = attrs.field(repr=hide)
+    assertion: SamlDocument = attrs.field(repr=hide)
     subject: str | None = attrs.field(default=attrs.Factory(lambda self: digest(self.assertion), takes_self=True))
 
     @property
@@ -208,3 +209,6 @@ def _digest_of(token: object) -> str | None:
 
 def _token_type(name: str) -> str:
     return name if ":" in name else _TOKEN_TYPE + name
+
+
+publish("seic", ["DeviceCode", "ExistingToken", "JwtBearer", "SamlBearer", "TokenExchange"], globals())

@@ -12,6 +12,7 @@ from seic._errors import ConfigurationError
 from seic._model.provider import Provider
 from seic._model.secret import Unpicklable, digest, is_set
 from seic._model.token import Token
+from seic._public import publish
 
 # Attributes that are strings in every grant that has them.
 _STRINGS = (
@@ -249,3 +250,6 @@ def require_set(grant: str, field: str, secret: object, what: str) -> None:
         if secret is not None and not isinstance(secret, str):
             raise _unlike(field, "a string, or a callable that returns one", secret)
         raise ConfigurationError(f"grant.{field}: {grant} needs {what}", field=f"grant.{field}")
+
+
+publish("seic", ["Grant"], globals())

@@ -14,9 +14,10 @@ import attrs
 from seic._errors import ConfigurationError
 from seic._model.grant_parameters import Fields, GrantParameters, require_set
 from seic._model.provider import Provider
-from seic._model.saml import Document, document_ends_at, encode_document, is_inline, require_document
+from seic._model.saml import SamlDocument, document_ends_at, encode_document, is_inline, require_document
 from seic._model.secret import Secret, digest, hide, reveal
 from seic._model.token import Token
+from seic._public import publish
 
 #: The platform's name of the SAML grant; `client-assertion-type` in it is the platform's own spelling.
 SAML2_BEARER = "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"
@@ -241,8 +242,8 @@ class Saml2Bearer(GrantParameters):
     """
 
     grant_type: ClassVar[str] = SAML2_BEARER
-    saml_response: Document | None = attrs.field(default=None, repr=hide)
-    saml_assertion: Document | None = attrs.field(default=None, repr=hide)
+    saml_response: SamlDocument | None = attrs.field(default=None, repr=hide)
+    saml_assertion: SamlDocument | None = attrs.field(default=None, repr=hide)
     subject: str | None = attrs.field(
         default=attrs.Factory(lambda self: digest(self.saml_response or self.saml_assertion), takes_self=True)
     )
@@ -266,8 +267,8 @@ class Saml2Bearer(GrantParameters):
         name, field, source = self._given()
         return {name: encode_document(source, field=field), **super().fields(provider)}
 
-    def _given(self) -> tuple[str, str, Document]:
-        given: list[tuple[str, str, Document]] = [
+    def _given(self) -> tuple[str, str, SamlDocument]:
+        given: list[tuple[str, str, SamlDocument]] = [
             (name, field, source)
             for name, field, source in (
                 ("SAMLResponse", "grant.saml_response", self.saml_response),
@@ -282,3 +283,10 @@ class Saml2Bearer(GrantParameters):
                 field="grant.saml_response",
             )
         return given[0]
+
+
+publish(
+    "seic",
+    ["AuthorizationCode", "ClientCredentials", "Password", "RefreshToken", "Saml2Bearer", "SessionToken"],
+    globals(),
+)

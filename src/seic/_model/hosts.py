@@ -10,6 +10,7 @@ import attrs
 
 from seic._errors import ConfigurationError
 from seic._model.secret import strip_frames, strip_frames_on_init
+from seic._public import publish
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 # RFC 1123 labels; an internationalised name must be in its ASCII form, as in a certificate.
@@ -156,3 +157,6 @@ class Hosts:
             "or hosts=seic.Hosts(api=...)",
             field="hosts.api",
         )
+
+
+publish("seic", ["Hosts", "Origin"], globals())

@@ -19,7 +19,7 @@ from seic._errors import ConfigurationError
 from seic._files import read_regular_file
 
 #: The document itself, the path of a file that holds it, or a callable that returns it.
-Document: TypeAlias = bytes | str | os.PathLike[str] | Callable[[], bytes | str]
+SamlDocument: TypeAlias = bytes | str | os.PathLike[str] | Callable[[], bytes | str]
 
 #: The maximum size of a document, in bytes; signed responses have tens of KiB.
 MAX_DOCUMENT_BYTES = 1024 * 1024
@@ -30,7 +30,7 @@ _ENDING = frozenset({f"{_ASSERTION} Conditions", f"{_ASSERTION} SubjectConfirmat
 _XML_STARTS = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe<\x00", b"\xfe\xff\x00<")
 
 
-def encode_document(source: Document, *, field: str) -> str:
+def encode_document(source: SamlDocument, *, field: str) -> str:
     """Return a document as the Base64 text of a form.
 
     Args:
@@ -57,7 +57,7 @@ def is_inline(source: object) -> bool:
     return isinstance(source, bytes) or (isinstance(source, str) and _is_document(source.encode(errors="replace")))
 
 
-def document_ends_at(source: Document, *, field: str) -> dt.datetime | None:
+def document_ends_at(source: SamlDocument, *, field: str) -> dt.datetime | None:
     """Return the expiry of a document: the earliest `NotOnOrAfter`, in UTC.
 
     None if it has none, is encrypted, or cannot be parsed: the provider validates it. A document type, and with it
@@ -95,7 +95,7 @@ def _instant(text: str) -> dt.datetime:
     return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
 
 
-def _content(source: Document, field: str) -> bytes:
+def _content(source: SamlDocument, field: str) -> bytes:
     if callable(source):
         try:
             value: object = source()

@@ -12,6 +12,7 @@ import attrs
 
 from seic._errors import ConfigurationError
 from seic._model.secret import Unpicklable, hide, strip_frames
+from seic._public import publish
 
 _FIRST, _LAST = dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)
 _NUMBERS = ("expires_in", "obtained_at", "refresh_expires_in")
@@ -153,3 +154,6 @@ def is_text(value: object) -> bool:
 def _invalid(field: str, wanted: str, value: object) -> ConfigurationError:
     actual = "an empty string" if value == "" else type(value).__name__
     return ConfigurationError(f"{field}: must be {wanted}, not {actual}", field=field)
+
+
+publish("seic", ["Token"], globals())

@@ -4,6 +4,8 @@
 import dataclasses
 from collections.abc import Mapping
 
+from seic._public import publish
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TokenInfo:
@@ -36,3 +38,6 @@ class TokenInfo:
     refresh_expires_in: float | None = None
     tracking_id: str | None = None
     extra: Mapping[str, object] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+
+
+publish("seic", ["TokenInfo"], globals())

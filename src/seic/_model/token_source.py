@@ -6,6 +6,7 @@ from typing import Protocol
 
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
+from seic._public import publish
 
 
 class TokenSource(Protocol):
@@ -61,3 +62,6 @@ class TokenSource(Protocol):
     def revoke_sync(self) -> None:
         """Revoke the token at the provider; the blocking twin of `revoke`."""
         ...
+
+
+publish("seic", ["TokenSource"], globals())

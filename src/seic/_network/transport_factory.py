@@ -41,13 +41,18 @@ class TransportFactory:
         transport: AnyTransport | None = None,
         field: str = "provider.token_url",
     ) -> None:
-        self._errors = TokenErrorTranslator(origin=origin_of(field, url, allow_http=True), network=network)
+        self._network = network
+        self.move_to(url, field=field)
         self._identity = identity
         self._transport = transport
         #: Whether the caller closes the transport after the call; a user's own stays open.
         self.closes_after_call = transport is None
         #: The `User-Agent` of each request.
         self.user_agent = user_agent()
+
+    def move_to(self, url: str, *, field: str = "provider.token_url") -> None:
+        """Open transports for another endpoint from now on; the arguments are those of the class."""
+        self._errors = TokenErrorTranslator(origin=origin_of(field, url, allow_http=True), network=self._network)
 
     def name_sender(self, headers: Mapping[str, str]) -> None:
         """Adopt the `User-Agent` of a user's request or client, unless it is the default of httpx."""
@@ -63,8 +68,10 @@ class TransportFactory:
         """
         if self._transport is None:
             return AsyncIdentityTransport(self._identity, self._errors)
-        transport = adapt(self._transport)
+        if isinstance(self._transport, httpx.AsyncBaseTransport):
+            return self._transport
         if isinstance(self._transport, either("AsyncBaseTransport")):
+            transport = adapt(self._transport)
             return cast("httpx.AsyncBaseTransport", transport)
         raise ConfigurationError(
             f"transport: {type(self._transport).__name__} is for blocking clients only", field="transport"
@@ -76,8 +83,10 @@ class TransportFactory:
         Raises:
             ConfigurationError: It is async.
         """
-        transport = adapt(self._transport)
+        if isinstance(self._transport, httpx.BaseTransport):
+            return self._transport
         if isinstance(self._transport, either("BaseTransport")):
+            transport = adapt(self._transport)
             return cast("httpx.BaseTransport", transport)
         raise ConfigurationError(
             f"transport: {type(self._transport).__name__} is for async clients only", field="transport"

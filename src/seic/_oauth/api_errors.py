@@ -46,7 +46,7 @@ def parse_api_error(
     """
     if status < _FIRST_ERROR:
         return None
-    error = read_error(body, provider=provider, secrets=secrets)
+    error = read_error(body, provider=provider, secrets=secrets, content_type=headers.get("Content-Type"))
     if error is None or error.code is None:
         error = _error_in_challenge(headers, provider) or error
     if error is None:

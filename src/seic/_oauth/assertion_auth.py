@@ -11,6 +11,7 @@ from seic._errors import ConfigurationError
 from seic._model.provider import RequestContext
 from seic._model.secret import Unpicklable, hide
 from seic._oauth.jose import KeyMaterial, SigningKey, read_key, read_secret
+from seic._public import publish
 
 #: The form's `client_assertion_type` (RFC 7523 §2.2).
 JWT_BEARER_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -120,3 +121,6 @@ def _add_assertion(
     form["client_id"] = context.client_id
     form["client_assertion_type"] = JWT_BEARER_ASSERTION
     form["client_assertion"] = key.sign(claims, **header)
+
+
+publish("seic", ["ClientSecretJwt", "PrivateKeyJwt"], globals())

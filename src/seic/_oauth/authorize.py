@@ -15,6 +15,7 @@ from seic._model.provider import Provider
 from seic._model.secret import Unpicklable, hide, strip_frames
 from seic._oauth.pkce import CHALLENGE_METHOD, challenge_of, is_same_state, new_state, new_verifier
 from seic._oauth.redact import sanitize
+from seic._public import publish
 
 _LONGEST_CODE = 100
 
@@ -193,3 +194,6 @@ def _invalid(provider: Provider, problem: str, field: str) -> InvalidTokenRespon
     return InvalidTokenResponse(
         f"the callback of the login at {provider.name} cannot be used: {problem}", problem=field
     )
+
+
+publish("seic", ["Login"], globals())

@@ -104,11 +104,19 @@ def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
 # Words about the token or the caller's identity: "gateway.authentication.failure", "token.expired", "jwt expired",
 # "INVALID_SESSION_ID". Words about permissions ("authorization", "insufficient_scope") do not match.
 _ABOUT_TOKEN = re.compile(
-    r"token|jwt|authenticat|bearer|session.{0,20}(expired|invalid)|invalid.?session", re.IGNORECASE
+    r"token|jwt|authenticat|bearer|credential|session.{0,20}(expired|invalid|ended|timed|terminated)|invalid.?session"
+    # Alone, as a code.
+    r"|\A\W*(expired|revoked|inactive)\W*\Z",
+    re.IGNORECASE,
 )
 _ABOUT_RIGHTS = re.compile(r"scope|permission|privilege|insufficient|\brole", re.IGNORECASE)
 # The letters of words that only repeat the status.
-_NO_MORE = re.compile(r"(http|error|status|code)*(unauthori[sz]ed(access|error|exception)?)?")
+_NO_MORE = re.compile(
+    r"(http|error|err|status|code|api|app|response|fail(ed|ure)?|unknown|generic|general|invalid|bad)*"
+    r"(unauthori[sz]ed(access|error|exception|request)?)?"
+)
+# A number with a prefix, as E0000011, ERR-1001 or 0x80070005: it has no words, and hides none.
+_OPAQUE = re.compile(r"([a-z]{1,8}[-_.: ]?){0,2}[0-9][0-9a-fx._-]*", re.IGNORECASE)
 _NO_LETTER = re.compile(r"[\W\d_]+")
 
 
@@ -117,9 +125,9 @@ def is_token_rejected(*, provider: Provider, headers: httpx.Headers, body: bytes
 
     A challenge of the token's scheme decides alone: `invalid_token`, a code that names the token, or no error at
     all (RFC 6750 §3.1) is about the token; `insufficient_scope` and `invalid_request` are not. Without one the
-    provider's error decides: its code, or its message if the code is a number or repeats the status. A 401 with neither
-    is about the token unless the provider gives it another meaning (`Provider.bare_401_means_token`), or there is a
-    challenge of another scheme, such as Basic.
+    provider's error decides: its code, or its message if the code has no words or repeats the status. A 401 with
+    neither is about the token unless the provider gives it another meaning (`Provider.bare_401_means_token`), or there
+    is a challenge of another scheme, such as Basic.
 
     Args:
         provider: The dialect.
@@ -133,7 +141,7 @@ def is_token_rejected(*, provider: Provider, headers: httpx.Headers, body: bytes
         return any(
             _names_token(provider, each.get("error"), each.get("error_description")) is not False for each in errors
         )
-    error = read_error(body, provider=provider)
+    error = read_error(body, provider=provider, content_type=headers.get("Content-Type"))
     verdict = None if error is None else _names_token(provider, error.code, error.description)
     if verdict is None or (not verdict and error is not None and error.is_text):
         return provider.bare_401_means_token and not challenges
@@ -144,7 +152,8 @@ def _names_token(provider: Provider, code: str | None, description: str | None) 
     """Whether an error is about the token; None if it says no more than the status."""
     if code in provider.token_error_codes:
         return True
-    for words in ((code or "")[:_LONGEST_WORDS], (description or "")[:_LONGEST_WORDS]):
+    for words in ("" if _OPAQUE.fullmatch(code or "") else code, description):
+        words = (words or "")[:_LONGEST_WORDS]  # noqa: PLW2901
         if not _NO_MORE.fullmatch(_NO_LETTER.sub("", words).lower()):
             return _ABOUT_TOKEN.search(words) is not None and _ABOUT_RIGHTS.search(words) is None
     return None

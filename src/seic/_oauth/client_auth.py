@@ -13,6 +13,7 @@ import attrs
 from seic._errors import ConfigurationError
 from seic._model.provider import ClientAuthentication, Provider, RequestContext
 from seic._model.secret import SecretStr
+from seic._public import publish
 
 
 @attrs.frozen(kw_only=True)
@@ -141,3 +142,10 @@ def _utf8(text: str, field: str) -> bytes:
     except UnicodeEncodeError:
         pass
     raise ConfigurationError(f"{field}: has a character that UTF-8 cannot encode", field=field)
+
+
+publish(
+    "seic",
+    ["ClientIdOnly", "ClientSecretBasic", "ClientSecretPost", "SelfSignedTlsClientAuth", "TlsClientAuth"],
+    globals(),
+)

@@ -17,6 +17,7 @@ from seic._oauth.form_request import is_header_safe
 from seic._oauth.jose import KeyMaterial, SigningKey, new_key, read_key
 from seic._oauth.json_body import JsonBodyError, read_document
 from seic._oauth.jwt import claims_of
+from seic._public import publish
 
 #: The error with which a server requires a nonce, at the token endpoint (§8) and at the API (§9).
 USE_NONCE = "use_dpop_nonce"
@@ -145,3 +146,6 @@ def wants_nonce(*, status: int, headers: httpx.Headers, body: bytes = b"") -> bo
 
 def _origin(url: Any) -> str:
     return f"{url.scheme}://{url.netloc.decode('ascii')}"
+
+
+publish("seic", ["DPoP"], globals())

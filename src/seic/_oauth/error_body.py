@@ -21,7 +21,8 @@ import attrs
 
 from seic._errors import FieldError
 from seic._model.provider import Provider
-from seic._oauth.json_body import JsonBodyError, read_document
+from seic._oauth.error_codes import known_code
+from seic._oauth.json_body import JsonBodyError, as_utf8, read_document
 from seic._oauth.redact import redact
 
 #: The platform's subcode for "logged out as the same user is logged in elsewhere".
@@ -34,7 +35,7 @@ END_OTHER_SESSIONS = (
 )
 
 # The usual names of a code and of a description, without case and punctuation; of two in an object the first counts.
-_CODES = ("errorcode", "error", "faultcode", "reason", "code")
+_CODES = ("errorcode", "errcode", "error", "faultcode", "reason", "errno", "err", "code")
 _DESCRIPTIONS = (
     "errordescription",
     "message",
@@ -46,14 +47,34 @@ _DESCRIPTIONS = (
     "details",
     "title",
     "msg",
+    "errmsg",
+    "errormsg",
+    "errortext",
+    "errordetail",
+    "errordetails",
+    "usermessage",
+    "messages",
+    "errormessages",
+    "errors",
+    "nonfielderrors",
+    "statustext",
+    "statusmessage",
+    "statusdescription",
+    "reasonphrase",
     "reason",
     "error",
+    "err",
+    "text",
+    "hint",
 )
 _NO_LETTER = re.compile(r"[^a-z]")
+# Strings of a list that are read as one description.
+_MAX_SENTENCES = 5
 # Objects of a document that are searched, the outer ones first. An error's words are never deeper.
 _MAX_OBJECTS = 50
 # A page or text of an error is shorter. The whole is read or nothing, so that no secret is cut before it is redacted.
 _LONGEST_TEXT = 64 * 1024
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _TITLE = re.compile(r"<title[^<>]*>([^<]+)", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
 # Pages of standards, which say no more than the status (RFC 9457 §4.2.1).
@@ -83,19 +104,26 @@ class ErrorBody:
     is_text: bool = False
 
 
-def read_error(body: bytes, *, provider: Provider | None = None, secrets: Collection[str] = ()) -> ErrorBody | None:
+def read_error(
+    body: bytes,
+    *,
+    provider: Provider | None = None,
+    secrets: Collection[str] = (),
+    content_type: str | None = None,
+) -> ErrorBody | None:
     """Return the error in the body of a response with an error status; None if it has no words.
 
     Args:
         body: The body.
         provider: The dialect, which may name the members of its errors.
         secrets: The secrets of the request, which are removed from a text or page.
+        content_type: The `Content-Type`, for a body that is not UTF-8.
     """
+    body = as_utf8(body, content_type).removeprefix(b"\xef\xbb\xbf")
     # Some servers send a list of errors.
-    body = body.removeprefix(b"\xef\xbb\xbf")
     is_list = body[:100].lstrip().startswith(b"[")
     try:
-        document = read_document(b'{"errors":' + body + b"}" if is_list else body)
+        document = read_document(b'{"errors":' + body + b"}" if is_list else body, members=())
     except JsonBodyError:
         return _text_error(body, secrets)
     return any_words(document, error_in(document, provider=provider))
@@ -118,13 +146,14 @@ def any_words(document: Mapping[str, object], known: ErrorBody | None) -> ErrorB
     """Add code and description from the usual members of any JSON object to what is `known` of an error."""
     code, description = (known.code, known.description) if known is not None else (None, None)
     for part in _objects(document):
-        members = {_NO_LETTER.sub("", name.lower()): _word(value) for name, value in part.items()}
+        values = {_NO_LETTER.sub("", name.lower()): value for name, value in part.items()}
+        members = {name: _word(value) for name, value in values.items()}
         # Elsewhere "code" alone may be a part of what was asked for.
         names = _CODES if description or any(members.get(name) for name in _DESCRIPTIONS) else _CODES[:-1]
         words = [members.get(name) for name in names]
         # A code has no spaces; a reason or an error may be a sentence.
         code = code or next((word for word in words if word and " " not in word and word != description), None)
-        words = [members.get(name) for name in _DESCRIPTIONS]
+        words = [members.get(name) or _sentences(values.get(name)) for name in _DESCRIPTIONS]
         description = description or next((word for word in words if word and word != code), None)
     if code is None and description is None:
         return known
@@ -143,9 +172,11 @@ def _known_form(document: Mapping[str, object]) -> ErrorBody | None:
     if _word(error):
         # Some servers add the gateway's members to the RFC's.
         return _gateway(document, code=_word(error), description=_word(document.get("error_description")))
-    if _word(document.get("ErrorCode")) or _word(document.get("Error")):
-        words = (_word(document.get("Error")), _word(document.get("Hint")))
-        return ErrorBody(code=_word(document.get("ErrorCode")), description="; ".join(filter(None, words)) or None)
+    code, said, hint = (_word(document.get(name)) for name in ("ErrorCode", "Error", "Hint"))
+    if code or said:
+        if code is None and known_code(said) is not None:
+            code, said = said, None
+        return ErrorBody(code=code, description="; ".join(filter(None, (said, hint))) or None)
     if _word(document.get("code")) and not document.keys().isdisjoint({"message", "trackingId", "transient", "errors"}):
         return _gateway(document, code=_word(document.get("code")), description=_word(document.get("message")))
     if _word(document.get("title")) or (_word(document.get("type")) and "status" in document):
@@ -201,12 +232,10 @@ def _objects(document: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
 
 def _text_error(body: bytes, secrets: Collection[str]) -> ErrorBody | None:
     """Return the words of a plain text, or of a page: its title, or else its text."""
-    if len(body) > _LONGEST_TEXT or b"\0" in body:
+    # Control characters show data other than text.
+    if len(body) > _LONGEST_TEXT or _CONTROL.search(body) or b"\xef\xbf\xbd" in body:
         return None
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        return None
+    text = body.decode()
     if text.lstrip().startswith(("{", "[")):
         # Damaged JSON has words for programs only.
         return None
@@ -223,6 +252,12 @@ def _word(value: object) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return None
+
+
+def _sentences(value: object) -> str | None:
+    """Return the strings of a list as one description; None for any other value."""
+    words = [_word(each) for each in value[:_MAX_SENTENCES]] if isinstance(value, list) else []
+    return "; ".join(filter(None, words)) or None
 
 
 def _flag(value: object) -> bool | None:

@@ -11,12 +11,11 @@ from seic._model.grant_parameters import Grant
 from seic._model.provider import RequestContext
 from seic._model.secret import HIDDEN
 from seic._model.token import Token
-from seic._oauth.error_body import ErrorBody, any_words
 from seic._oauth.form_request import build_form_request, is_header_safe
 from seic._oauth.json_body import MAX_REPLY_BYTES, kind_of, number_in
 from seic._oauth.jwt import lifetime_of
-from seic._oauth.redact import MAX_WORDS, redact, sanitize
-from seic._oauth.reply import Reply, raise_token_error, read_success, refuse
+from seic._oauth.redact import redact, sanitize
+from seic._oauth.reply import NO_ACCESS_TOKEN, Reply, raise_token_error, read_success, refuse_without_token
 
 __all__ = ["MAX_LIFETIME", "MAX_REPLY_BYTES", "MIN_LIFETIME", "build_token_request", "parse_token_reply"]
 
@@ -31,7 +30,7 @@ MIN_LIFETIME = 1.0
 _OTHER_TYPE = (
     "such tokens are not supported; if the provider means a bearer token, add its word to provider.bearer_token_types"
 )
-_NO_ACCESS_TOKEN = "the exchange returned no access token: request one with requested_token_type='access_token'"
+_NO_EXCHANGED_TOKEN = "the exchange returned no access token: request one with requested_token_type='access_token'"
 # Smaller numbers of milliseconds are dates before any provider's first token: they mean something else.
 _FIRST_ISSUE_MS = 1e11
 _LAST_ISSUE_MS = 1e14
@@ -74,10 +73,10 @@ def parse_token_reply(reply: Reply, *, obtained_at: float, hint: str | None = No
 
     The content type is ignored; the body is parsed strictly.
 
-    - A reply without `token_type` counts as Bearer, although the RFC requires the property: a token of another type
-      must say so, because its use takes more than sending it.
-    - `expires_in` may be a number or a string of digits. Missing or null means unknown. A value that is not positive is
-      an error: such a token would be requested again without end. The value is clamped to MIN_LIFETIME and
+    - A reply without `token_type`, or with a blank one, counts as Bearer, although the RFC requires the property: a
+      token of another type must say so, because its use takes more than sending it.
+    - `expires_in` may be a number or a string of digits. Missing, null or blank means unknown. A value that is not
+      positive is an error: such a token would be requested again without end. The value is clamped to MIN_LIFETIME and
       MAX_LIFETIME.
     - If the token is a JWT with a shorter lifetime, or with the only one, that counts. `exp` without `iat` counts only
       if the reply has no `expires_in`, because it depends on this machine's clock.
@@ -91,12 +90,13 @@ def parse_token_reply(reply: Reply, *, obtained_at: float, hint: str | None = No
 
     Raises:
         TokenEndpointUnavailable: 5xx, 429 or 408.
-        TokenRequestRefused: Another 4xx.
+        TokenRequestRefused: Another 4xx, or a success that is an error or lacks a token.
         InvalidTokenResponse: A redirect, or a success without a valid token.
     """
     raise_token_error(reply, hint=hint)
+    refuse_without_token(reply, hint=hint)
     document = read_success(reply)
-    access_token = _access_token(reply, document, hint)
+    access_token = _access_token(reply, document)
     refresh_token = _refresh_token(reply, document)
     expires_in = _expires_in(reply, document)
     claimed = lifetime_of(access_token, now=obtained_at if expires_in is None else None)
@@ -115,14 +115,10 @@ def parse_token_reply(reply: Reply, *, obtained_at: float, hint: str | None = No
     )
 
 
-def _access_token(reply: Reply, document: Mapping[str, object], hint: str | None) -> str:
+def _access_token(reply: Reply, document: Mapping[str, object]) -> str:
     value = document.get("access_token")
     if value is None:
-        error = any_words(document, None) or ErrorBody()
-        if error.code is not None:
-            refuse(reply, error, hint=hint)
-        said = reply.sanitize(error.description, MAX_WORDS)
-        reply.invalid("access_token is missing" + (f"; the reply says {said!r}" if said else ""))
+        reply.invalid(NO_ACCESS_TOKEN)
     if not isinstance(value, str):
         reply.invalid(f"access_token must be a string, not {kind_of(value)}")
     if not value:
@@ -134,7 +130,7 @@ def _access_token(reply: Reply, document: Mapping[str, object], hint: str | None
 
 def _token_type(reply: Reply, document: Mapping[str, object], *, takes_dpop: bool) -> str:
     value = document.get("token_type")
-    if value is None:
+    if _is_absent(value):
         return "Bearer"
     if not isinstance(value, str):
         reply.invalid(f"token_type must be a string, not {kind_of(value)}")
@@ -145,14 +141,14 @@ def _token_type(reply: Reply, document: Mapping[str, object], *, takes_dpop: boo
         named = (
             HIDDEN if value == document.get("access_token") else sanitize(value, secrets=reply.secret_values, limit=40)
         )
-        advice = _NO_ACCESS_TOKEN if value.upper() == "N_A" else _OTHER_TYPE
+        advice = _NO_EXCHANGED_TOKEN if value.upper() == "N_A" else _OTHER_TYPE
         reply.invalid(f"token_type must be Bearer, not {named!r}", advice=advice)
     return value
 
 
 def _expires_in(reply: Reply, document: Mapping[str, object]) -> float | None:
     value = document.get("expires_in")
-    if value is None:
+    if _is_absent(value):
         return None
     seconds = number_in(value)
     if seconds is None:
@@ -174,6 +170,11 @@ def _scope(reply: Reply, document: Mapping[str, object]) -> str:
         reply.invalid(f"scope must be a string, not {kind_of(value)}")
     # The token's repr shows it.
     return redact(value, reply.secret_values)
+
+
+def _is_absent(value: object) -> bool:
+    # Some servers write every member, and leave blank what does not apply.
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _refresh_token(reply: Reply, document: Mapping[str, object]) -> str | None:

@@ -14,7 +14,8 @@ from seic._errors import InvalidTokenResponse, TokenEndpointUnavailable, TokenRe
 from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, any_words, error_in, read_error
-from seic._oauth.json_body import JsonBodyError, read_document
+from seic._oauth.error_codes import KNOWN_CODES, is_passing, is_refusal, known_code
+from seic._oauth.json_body import JsonBodyError, as_utf8, read_document
 from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize
 
 # The members of a reply that are secrets, and their minimum length: a shorter value is not a token.
@@ -23,42 +24,6 @@ _SHORTEST_TOKEN = 8
 _LONGEST_CODE = 100
 _LONGEST_HOST = 253
 
-# Codes of RFC 6749 §4.1.2.1 and §5.2, 6750 §3.1, 7009 §2.2.1, 8628 §3.5, 8707 §2 and 9449 §5, §8, and the gateway's.
-_KNOWN_CODES = frozenset(
-    {
-        "access_denied",
-        "authorization_pending",
-        "expired_token",
-        "gateway.authentication.failure",
-        "insufficient_scope",
-        "invalid_client",
-        "invalid_dpop_proof",
-        "invalid_grant",
-        "invalid_request",
-        "invalid_scope",
-        "invalid_target",
-        "invalid_token",
-        "server_error",
-        "slow_down",
-        "temporarily_unavailable",
-        "unauthorized_client",
-        "unsupported_grant_type",
-        "unsupported_token_type",
-        "use_dpop_nonce",
-    }
-)
-#: Codes of RFC 6749 §5.2: the endpoint read the request and refuses it, whatever the status says.
-REFUSAL_CODES = frozenset(
-    {
-        "invalid_client",
-        "invalid_grant",
-        "invalid_scope",
-        "unauthorized_client",
-        "unsupported_grant_type",
-    }
-)
-# Codes of RFC 6749 §4.1.2.1 that another attempt may end, whatever the status says.
-_PASSING_CODES = frozenset({"server_error", "temporarily_unavailable"})
 _STATUS = re.compile(r"[45][0-9]{2}")
 # RFC 6749 §5.2, and the gateway's; what to do about each.
 _ADVICE_BY_CODE = {
@@ -74,6 +39,19 @@ _ADVICE_BY_CODE = {
 }
 # Codes that put the client's credentials in doubt, whatever the status.
 _OF_THE_CLIENT = frozenset({"invalid_client", "gateway.authentication.failure"})
+#: The problem of a success that lacks the token, and is not an error.
+NO_ACCESS_TOKEN = "access_token is missing"
+# Members of a success: a document with no others says nothing of an error.
+_OF_A_SUCCESS = frozenset(
+    {"access_token", "token_type", "expires_in", "scope", "refresh_token", "refresh_token_expires_in", "id_token"}
+)
+# Members that decide; a defect of another one does not matter.
+_MEMBERS = _OF_A_SUCCESS | {"error", "active", "cascade", "cnf", "exp", *_TOKENS, "user_code", "verification_uri"}
+# Members by which a document says that it is an error under any status, and their values.
+_FAILURE_FLAGS = {"success": ("false", "0"), "ok": ("false", "0"), "status": ("error", "fail", "failed", "failure")}
+_NUMBERS_OF_ERRORS = ("errcode", "errorcode", "errno", "errors")
+# Codes by which a document says that it is none.
+_OF_NO_ERROR = re.compile(r"0+|2[0-9]{2}|ok|success", re.IGNORECASE)
 _ADVICE_BY_STATUS = {
     400: "check the grant and its fields",
     401: "check client_id, client_secret and the grant's credentials",
@@ -121,7 +99,7 @@ class Reply:
         """The JSON object of the body, or the reason why there is none."""
         # Returned and not chained: the defect may quote a name from the reply, unsanitized.
         try:
-            return read_document(self.body)
+            return read_document(as_utf8(self.body, self.headers.get("Content-Type")), members=_MEMBERS)
         except JsonBodyError as defect:
             return defect.with_traceback(None)
 
@@ -129,13 +107,16 @@ class Reply:
     def error(self) -> ErrorBody | None:
         """The error that the body carries; None if a success has none in a known form, or an error has no words."""
         if not self.is_success:
-            return read_error(self.body, provider=self.provider, secrets=self.secrets)
+            content_type = self.headers.get("Content-Type")
+            return read_error(self.body, provider=self.provider, secrets=self.secrets, content_type=content_type)
         if isinstance(self.document, JsonBodyError):
             return None
         error = error_in(self.document, provider=self.provider)
-        if error is None and self.document.get("error"):
-            # `true`, or a list: the words are in other members.
-            return any_words(self.document, ErrorBody())
+        if error is not None and not self.document.get("error") and _OF_NO_ERROR.fullmatch(error.code or ""):
+            return None
+        if self.document.get("error") or _says_failure(self.document):
+            # The words may be in any member.
+            return any_words(self.document, error or ErrorBody())
         return error
 
     @property
@@ -173,7 +154,7 @@ class Reply:
 
     def code_of(self, error: ErrorBody) -> str | None:
         """Return the code of an error; a code of the RFCs is returned unchanged, even if a secret contains it."""
-        return error.code if error.code in _KNOWN_CODES else self.sanitize(error.code, _LONGEST_CODE)
+        return error.code if error.code in KNOWN_CODES else self.sanitize(error.code, _LONGEST_CODE)
 
     def tracking_id(self, error: ErrorBody | None = None) -> str | None:
         """Return the provider's id of the call, from the header or else from the body."""
@@ -211,9 +192,9 @@ def raise_token_error(reply: Reply, *, hint: str | None = None) -> None:
     if reply.is_success:
         if error is None or reply.has_token:
             return
-    elif reply.status not in (408, 429) and error is not None and error.code in REFUSAL_CODES:
+    elif reply.status not in (408, 429) and error is not None and is_refusal(error.code, error.description):
         refuse(reply, error, hint=hint)
-    if reply.means in (408, 429) or 500 <= reply.means < 600 or (error is not None and error.code in _PASSING_CODES):
+    if reply.means in (408, 429) or 500 <= reply.means < 600 or (error is not None and is_passing(error.code)):
         _raise_unavailable(reply)
     if reply.is_success or 400 <= reply.status < 500:
         refuse(reply, error or ErrorBody(), hint=hint)
@@ -229,15 +210,16 @@ def raise_token_error(reply: Reply, *, hint: str | None = None) -> None:
 def refuse(reply: Reply, error: ErrorBody, *, hint: str | None = None) -> NoReturn:
     """Raise TokenRequestRefused with the provider's text and with advice."""
     tracking_id = reply.tracking_id(error)
+    code = known_code(error.code)
     if error.subcode == LOGGED_IN_ELSEWHERE:
         advice = END_OTHER_SESSIONS
     else:
         missing = f"the URL was {reply.url}; check its host and {reply.url_setting}"
         by_status = missing if reply.status in _NO_ENDPOINT else _ADVICE_BY_STATUS.get(reply.means)
-        advice = _ADVICE_BY_CODE.get(error.code or "") or by_status or _ADVICE
-    if error.code == "invalid_grant" and reply.provider.code_lifetime is not None:
+        advice = _ADVICE_BY_CODE.get(code or "") or by_status or _ADVICE
+    if code == "invalid_grant" and reply.provider.code_lifetime is not None:
         advice += f" (a code lives {reply.provider.code_lifetime:g} s)"
-    if hint and (error.code in _OF_THE_CLIENT or reply.means in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)):
+    if hint and (code in _OF_THE_CLIENT or reply.means in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)):
         advice += f"; {hint}"
     raise TokenRequestRefused(
         f"{reply.provider.name} at {reply.host} refused the request: it answered {reply.status}"
@@ -248,6 +230,24 @@ def refuse(reply: Reply, error: ErrorBody, *, hint: str | None = None) -> NoRetu
         transient=error.transient or False,
         tracking_id=tracking_id,
     )
+
+
+def refuse_without_token(reply: Reply, *, hint: str | None = None) -> None:
+    """Raise TokenRequestRefused for a JSON object without an access token, unless it has members of a success only."""
+    document = reply.document
+    if isinstance(document, JsonBodyError) or document.get("access_token") is not None:
+        return
+    if not document.keys() <= _OF_A_SUCCESS:
+        refuse(reply, any_words(document, reply.error) or ErrorBody(), hint=hint)
+
+
+def _says_failure(document: Mapping[str, object]) -> bool:
+    """Whether a document says without a code that it is an error, as `{"success": false}` does."""
+    members = {name.lower().replace("_", ""): value for name, value in document.items()}
+    for name, values in _FAILURE_FLAGS.items():
+        if str(members.get(name)).lower() in values:
+            return True
+    return any(members.get(name) and str(members[name]) != "0" for name in _NUMBERS_OF_ERRORS)
 
 
 def read_success(reply: Reply) -> Mapping[str, object]:
@@ -293,6 +293,8 @@ def _raise_unavailable(reply: Reply) -> NoReturn:
 
 def _quoted(reply: Reply, error: ErrorBody) -> str:
     words = _words(reply, error)
+    if not words and reply.is_success:
+        words = "an error without words"
     return f" ({words})" if words else ""
 
 

@@ -12,6 +12,7 @@ import attrs
 
 from seic._errors import CertificateError, ConfigurationError
 from seic._model.secret import HIDDEN, Unpicklable, strip_frames
+from seic._public import publish
 from seic._setting_names import with_setting_names
 from seic._tls.certificate_info import CertificateInfo, clock_says, format_time, printable
 from seic._tls.credential_files import CredentialFiles, Material, PassphraseInput
@@ -34,6 +35,8 @@ class ClientCertificate(Unpicklable):
         warnings: About the files, for `check`; private.
         signature: The files' state on disk when they were first loaded; private.
         setting_names: The variables or keys of its arguments, for errors of `reload`; private.
+        next_from: When another pair of the files takes over; private.
+        unreadable: The errors of further keys in the files; private.
     """
 
     leaf: CertificateInfo
@@ -45,11 +48,17 @@ class ClientCertificate(Unpicklable):
     signature: Signature | None = attrs.field(default=None, eq=False)
     _setting_names: Mapping[str, str] = attrs.field(factory=dict, eq=False, alias="setting_names")
     next_from: dt.datetime | None = attrs.field(default=None, eq=False)
+    _unreadable: tuple[str, ...] = attrs.field(default=(), eq=False, alias="unreadable")
 
     @classmethod
     @strip_frames
     def load(
-        cls, certificate: Material, *, key: Material | None = None, password: PassphraseInput | None = None
+        cls,
+        certificate: Material,
+        *,
+        key: Material | None = None,
+        password: PassphraseInput | None = None,
+        common_name: str | None = None,
     ) -> ClientCertificate:
         """Read a certificate and its private key in any format.
 
@@ -62,6 +71,8 @@ class ClientCertificate(Unpicklable):
                 Kubernetes mounts a secret.
             key: The private key, if it is separate: a path, PEM text or bytes.
             password: The passphrase of the key or the PKCS#12 file, or a callable that returns it when it is needed.
+            common_name: The CN of the certificate to use, if the files hold pairs of several subjects; otherwise it is
+                not compared.
 
         Raises:
             CertificateError: The material cannot be read, decrypted or matched, or can never work as a client
@@ -69,7 +80,7 @@ class ClientCertificate(Unpicklable):
                 passphrase.
             ConfigurationError: An argument has another type; its `field` names it.
         """
-        files = CredentialFiles.of(certificate, key, password)
+        files = CredentialFiles.of(certificate, key, password, common_name)
         return cls._read(files, file_signature(files.paths))
 
     @classmethod
@@ -86,6 +97,7 @@ class ClientCertificate(Unpicklable):
             warnings=pair.warnings,
             signature=signature,
             next_from=pair.next_from,
+            unreadable=pair.unreadable,
         )
 
     @strip_frames
@@ -205,11 +217,14 @@ class ClientCertificate(Unpicklable):
     def _check_dates(self, now: dt.datetime) -> Iterable[CertificateWarning]:
         leaf, clock = self.leaf, clock_says(now)
         if now >= leaf.not_after:
+            others = "".join(
+                f"; another key in the files may be its renewal: {error}" for error in self._unreadable[:1]
+            )
             raise certificate_error(
                 Reason.EXPIRED,
                 self.path,
                 f"the certificate expired on {format_time(leaf.not_after)} ({leaf.name}); {clock}; have {leaf.issuer} "
-                "renew it, or set the clock if it is wrong",
+                f"renew it, or set the clock if it is wrong{others}",
             )
         if now < leaf.not_before:
             raise certificate_error(
@@ -294,3 +309,6 @@ class ClientCertificate(Unpicklable):
 
 def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
+
+
+publish("seic", ["ClientCertificate"], globals())

@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from seic._concurrency import ForkSafeLock
 from seic._errors import CertificateError, ConfigurationError
+from seic._public import publish
 from seic._tls.certificate import ClientCertificate
 from seic._tls.credential_files import Material
 from seic._tls.memory import load_cert_chain_from_memory
@@ -212,3 +213,6 @@ def shared_context(
 _contexts: weakref.WeakValueDictionary[_Key, ssl.SSLContext] = weakref.WeakValueDictionary()
 _latest: deque[ssl.SSLContext] = deque(maxlen=4)
 _lock = ForkSafeLock()
+
+
+publish("seic", ["create_ssl_context"], globals())

@@ -176,9 +176,17 @@ class CredentialFiles(Unpicklable):
     certificate: CredentialFile
     key: CredentialFile | None = None
     passphrase: Passphrase = attrs.field(factory=Passphrase)
+    #: The CN to choose between pairs of several subjects.
+    common_name: str | None = None
 
     @classmethod
-    def of(cls, certificate: Material, key: Material | None, password: PassphraseInput | None) -> CredentialFiles:
+    def of(
+        cls,
+        certificate: Material,
+        key: Material | None,
+        password: PassphraseInput | None,
+        common_name: str | None = None,
+    ) -> CredentialFiles:
         """Take the arguments of `ClientCertificate.load`."""
         if password is not None and not callable(password) and not isinstance(password, str | bytes):
             raise _wrong_type("password", "text, bytes or a callable that returns them", password)
@@ -186,6 +194,7 @@ class CredentialFiles(Unpicklable):
             certificate=CredentialFile.of(certificate, "certificate"),
             key=None if key is None else CredentialFile.of(key, "key"),
             passphrase=Passphrase(value=password),
+            common_name=common_name,
         )
 
     @property

@@ -24,8 +24,7 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_ce
 
 from seic._errors import CertificateError
 from seic._model.secret import Unpicklable
-from seic._tls.certificate_fields import CertificateFields, read_fields
-from seic._tls.certificate_info import CertificateInfo
+from seic._tls.certificate_info import CertificateFields, CertificateInfo, read_fields
 from seic._tls.credential_files import CredentialFile, GetPassphrase, Material, Passphrase, PassphraseInput
 from seic._tls.encoding import (
     PemBlock,
@@ -75,6 +74,8 @@ class DecodedFile:
     certificates: list[DecodedCertificate] = attrs.field(factory=list)
     keys: list[EncryptedKey] = attrs.field(factory=list)
     others: list[str] = attrs.field(factory=list)
+    #: Whether the last PEM block has no END line, as in a file that is still being written.
+    is_cut_off: bool = False
 
     def require_keys(self) -> list[EncryptedKey]:
         """Return the private keys.
@@ -137,8 +138,8 @@ def decode(
     data = unwrap(data)
     decoded = DecodedFile(label)
     if is_pem(data):
-        # A file that is still being written must not count as a shorter one.
-        _decode_pem(pem_blocks(data, label), decoded, None if is_cut_off(data) else skipped)
+        decoded.is_cut_off = is_cut_off(data)
+        _decode_pem(pem_blocks(data, label), decoded, skipped)
     else:
         _decode_der(data, decoded, get_passphrase)
     return decoded

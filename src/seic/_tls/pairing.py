@@ -53,6 +53,7 @@ class KeyPair(Unpicklable):
         key: PKCS#8 in DER, not encrypted.
         warnings: About the files, not the dates.
         next_from: The time at which another pair of the files will be chosen, since it ends later; None for none.
+        unreadable: The errors of keys that could not be read, and so were no choice.
     """
 
     label: str
@@ -61,6 +62,7 @@ class KeyPair(Unpicklable):
     key: bytes
     warnings: tuple[CertificateWarning, ...]
     next_from: dt.datetime | None
+    unreadable: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -95,7 +97,7 @@ def read_key_pair(files: CredentialFiles) -> KeyPair:
     if not decoded.certificates:
         _refuse_as_certificate(decoded, separate)
     matching, unreadable = _match(decoded, _keys(decoded, separate), get_passphrase)
-    chosen = _choose(matching, decoded.label)
+    chosen = _choose(matching, decoded.label, files.common_name)
     leaf = chosen.leaf
     _check_usage(leaf, decoded.label)
     available = [*decoded.certificates, *(separate.certificates if separate else [])]
@@ -113,7 +115,8 @@ def read_key_pair(files: CredentialFiles) -> KeyPair:
             *_warn_of_gap([leaf, *chain], available, decoded.label),
             *_warn_of_self_signed_ca(leaf.facts, decoded.label),
         ),
-        next_from=_next_from(matching, leaf.facts),
+        next_from=_next_from(matching, leaf),
+        unreadable=tuple(str(error) for error in unreadable),
     )
 
 
@@ -192,10 +195,12 @@ def _match(
     )
 
 
-def _choose(matching: list[_Candidate], label: str) -> _Candidate:
+def _choose(matching: list[_Candidate], label: str, common_name: str | None) -> _Candidate:
     # A file may keep the old certificate next to its renewal: take a valid one that ends last. Pairs of authorities and
     # servers do not count.
     usable = [one for one in matching if one.may_serve] or matching
+    if common_name is not None:
+        usable = [one for one in usable if one.leaf.facts.common_name == common_name] or usable
     subjects = dict.fromkeys(one.leaf.fields.subject.folded for one in usable)
     if len(subjects) > 1:
         named = "; ".join(
@@ -204,7 +209,8 @@ def _choose(matching: list[_Candidate], label: str) -> _Candidate:
         raise certificate_error(
             Reason.SEVERAL_CERTIFICATES,
             label,
-            f"it holds certificates with keys for several subjects ({named}); pass a file with the pair of one subject",
+            f"it holds certificates with keys for several subjects ({named}); pass the name of one as common_name=..., "
+            "or a file with the pair of one subject",
         )
     return max(usable, key=lambda one: _validity(one.leaf))
 
@@ -214,9 +220,15 @@ def _validity(certificate: DecodedCertificate) -> tuple[bool, dt.datetime]:
     return certificate.facts.is_valid(dt.datetime.now(dt.UTC)), certificate.facts.not_after
 
 
-def _next_from(matching: list[_Candidate], chosen: CertificateInfo) -> dt.datetime | None:
-    now = dt.datetime.now(dt.UTC)
-    later = [one.leaf.facts for one in matching if one.may_serve and one.leaf.facts.not_after > chosen.not_after]
+def _next_from(matching: list[_Candidate], chosen: DecodedCertificate) -> dt.datetime | None:
+    now, name = dt.datetime.now(dt.UTC), chosen.fields.subject.folded
+    later = [
+        one.leaf.facts
+        for one in matching
+        if one.may_serve
+        and one.leaf.fields.subject.folded == name
+        and one.leaf.facts.not_after > chosen.facts.not_after
+    ]
     return min((facts.not_before for facts in later if facts.not_before > now), default=None)
 
 

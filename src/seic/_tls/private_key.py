@@ -24,7 +24,7 @@ from seic._errors import CertificateError
 from seic._model.secret import Unpicklable
 from seic._tls.credential_files import GetPassphrase
 from seic._tls.encoding import is_encrypted_key, is_unencrypted_key, wrap_key
-from seic._tls.pkcs12 import read_pkcs12
+from seic._tls.pkcs12 import MAX_ROUNDS, count_rounds, read_pkcs12
 from seic._tls.reasons import Reason, certificate_error
 
 #: The exceptions of cryptography for data that it cannot parse; before version 44 a KeyError for unusual string types,
@@ -120,6 +120,7 @@ class EncryptedKey(Unpicklable):
             try:
                 return self._load(lambda: None)
             except TypeError:  # it is encrypted
+                _check_rounds(self._data, self.label)
                 return self._load(_require(get_passphrase, self.label))
         except UNPARSABLE as error:
             raise self._explain(error, get_passphrase) from None
@@ -175,6 +176,7 @@ def decrypt_pkcs12(data: bytes, label: str, get_passphrase: GetPassphrase) -> tu
     Raises:
         CertificateError: The passphrase is missing or wrong, or the encryption is not supported.
     """
+    _check_rounds(data, label)
     plain = read_pkcs12(data, None)
     # A file with an empty passphrase is like one without encryption.
     for get, is_encrypted in ((lambda: None, False), (_require(get_passphrase, label), True)):
@@ -194,10 +196,11 @@ def decrypt_pkcs12(data: bytes, label: str, get_passphrase: GetPassphrase) -> tu
 
 def _unreadable_pkcs12(data: bytes, label: str, keys: list[bytes], get_passphrase: GetPassphrase) -> CertificateError:
     refusal = _wrong_passphrase(label, data, get_passphrase)
-    if refusal.reason != Reason.PASSPHRASE_WRONG or not keys:
+    encrypted = [key for key in keys if is_encrypted_key(key)]
+    if refusal.reason != Reason.PASSPHRASE_WRONG or not encrypted:
         return refusal
     try:
-        for key in keys:
+        for key in encrypted:
             EncryptedKey(label=label, data=key).decrypt(get_passphrase)
     except CertificateError:
         return refusal
@@ -207,6 +210,17 @@ def _unreadable_pkcs12(data: bytes, label: str, keys: list[bytes], get_passphras
         "the passphrase is right, but a certificate in it cannot be read; convert it with 'openssl pkcs12 -legacy -in "
         "FILE -out client.pem', and pass that",
     )
+
+
+def _check_rounds(data: bytes, label: str) -> None:
+    rounds = count_rounds(data)
+    if rounds > MAX_ROUNDS:
+        raise certificate_error(
+            Reason.UNSUPPORTED_ENCRYPTION,
+            label,
+            f"its keys are derived with {rounds} rounds, which would take too long (the limit is {MAX_ROUNDS}); "
+            "encrypt it again: 'openssl pkcs12 -export -iter 600000', or 'openssl pkcs8 -topk8 -iter 600000'",
+        )
 
 
 def _key_of(key: Any, label: str, *, is_encrypted: bool) -> EncryptedKey:

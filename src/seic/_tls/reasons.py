@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from seic._errors import CertificateError
+from seic._public import publish
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -132,3 +133,6 @@ def without_foreign_warnings(read: Callable[_P, _T]) -> Callable[_P, _T]:
             return read(*args, **kwargs)
 
     return reading
+
+
+publish("seic", ["CertificateWarning", "Reason"], globals())

@@ -126,6 +126,8 @@ class Reloader(Generic[_T]):
     ) -> None:
         #: The value in service; replaced, never changed.
         self.value: _T | None = None
+        #: Set by `accept` for a value that lacks what could not be read: it is read again after a while.
+        self.is_partial = False
         self._read = read
         self._label = label
         self._accept = accept
@@ -285,7 +287,7 @@ class Reloader(Generic[_T]):
             raise self._error("the files changed while they were read; they are read again at the next check")
         self._latest = before
         reading.event = self._accept(self, fresh)
-        self._loaded = before
+        self._loaded, self._failed_at = (None, self._monotonic()) if self.is_partial else (before, None)
         self._reported.clear()
 
     def _wait(self, reading: _Reading, patience: float) -> None:

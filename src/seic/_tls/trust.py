@@ -16,6 +16,7 @@ import re
 import ssl
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -43,6 +44,8 @@ _BUNDLES = (
 )
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")
 _SUFFIXES = {".pem", ".crt", ".cer", ".der"}
+# A file that was not changed for so many seconds is not being written.
+_WRITING_SECONDS = 60
 # The most parts that were left out that a warning names.
 _MAX_NAMED = 3
 _PLATFORMS_WITHOUT_A_BUNDLE = {"darwin", "win32"}
@@ -60,6 +63,7 @@ class TrustStore:
         version: The bundle's modification time in nanoseconds.
         by_platform: Whether the operating system verifies, through truststore.
         warnings: About what was left out, for `check`.
+        unfinished: A file that cannot be read whole and has just been changed, so that it may be still being written.
     """
 
     label: str
@@ -69,6 +73,7 @@ class TrustStore:
     version: int = 0
     by_platform: bool = False
     warnings: tuple[CertificateWarning, ...] = attrs.field(default=(), eq=False, repr=False)
+    unfinished: str | None = attrs.field(default=None, eq=False, repr=False)
 
     def check(self, now: dt.datetime | None = None) -> tuple[CertificateWarning, ...]:
         """Return the warnings about what was left out, and one for each authority that has expired or expires soon.
@@ -145,14 +150,33 @@ def read_trust_store(ca: Material | None = None) -> TrustStore:
     return _from_environment() or _of_system()
 
 
+def check_successor(fresh: TrustStore) -> None:
+    """Refuse authorities that would replace others, but may be incomplete.
+
+    Raises:
+        CertificateError: A file of them may be still being written.
+    """
+    if fresh.unfinished is not None:
+        text = "it cannot be read whole, and may be still being written; the authorities in service stay for a minute"
+        raise certificate_error(Reason.TRUNCATED, fresh.unfinished, f"{text}; copy the whole file again")
+
+
 def _named(file: CredentialFile) -> TrustStore:
     from seic._tls.decode import decode
 
     held: list[str] = []
     skipped: list[CertificateError] = []
+    unfinished: list[CredentialFile] = []
     found: dict[CertificateInfo, None] = {}
     for one in [file] if file.directory is None else _files(file.directory):
-        decoded = decode(one.read(), one.label, lambda: None, skipped=skipped)
+        try:
+            decoded = decode(one.read(), one.label, lambda: None, skipped=skipped)
+        except CertificateError as error:
+            skipped.append(error)
+            unfinished.append(one)
+            continue
+        if decoded.is_cut_off:
+            unfinished.append(one)
         held += [*decoded.others, *("private key" for _ in decoded.keys)]
         for certificate in decoded.certificates:
             found[certificate.facts] = None
@@ -167,7 +191,19 @@ def _named(file: CredentialFile) -> TrustStore:
             "server's certificate",
         )
     authorities = tuple(_usable(list(found), file.label))
-    return TrustStore(label=file.label, authorities=authorities, warnings=tuple(_left_out(skipped, file.label)))
+    return TrustStore(
+        label=file.label,
+        authorities=authorities,
+        warnings=tuple(_left_out(skipped, file.label)),
+        unfinished=next((one.label for one in unfinished if _was_just_changed(one.path)), None),
+    )
+
+
+def _was_just_changed(path: Path | None) -> bool:
+    try:
+        return path is not None and abs(time.time() - path.stat().st_mtime) < _WRITING_SECONDS
+    except OSError:  # removed meanwhile
+        return True
 
 
 def _left_out(skipped: list[CertificateError], label: str) -> Iterable[CertificateWarning]:

@@ -23,12 +23,12 @@ _SETTLE_INTERVAL = 0.1
 class MonitoredIdentity(Protocol):
     """An identity that the thread checks."""
 
-    @property
-    def is_settling(self) -> bool:
-        """Whether the last check found files that have changed and were neither loaded nor refused."""
+    #: Whether the last check found files that have changed and were neither loaded nor refused.
+    is_settling: bool
 
     def check_for_update(self, *, file_state: Callable[[str], FileState]) -> bool:
         """Read what has changed."""
+        ...
 
 
 class Watcher:

@@ -6,14 +6,15 @@ Pure: chance and times are passed in.
 from __future__ import annotations
 
 import math
-import re
 from typing import NamedTuple
 
 import httpx
 
 from seic._concurrency import UserCodeExitError
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenRequestRefused
-from seic._oauth.reply import REFUSAL_CODES
+from seic._oauth import error_codes
+from seic._oauth.error_codes import ErrorSubject, subject_of
+from seic._oauth.reply import NO_ACCESS_TOKEN
 from seic._tokens.single_use import UseState
 
 #: A first attempt that callers wait for is repeated once at once: most failures are a lost connection.
@@ -45,10 +46,6 @@ _FAILURES: dict[type[SeicError], str] = {
     TokenEndpointUnavailable: "unavailable",
     InvalidTokenResponse: "invalid",
 }
-#: Answers to a grant that was checked; any other 4xx says that the endpoint is another.
-_OF_THE_GRANT = frozenset({*range(200, 300), 400, 401, 403})
-#: Errors of the client's authentication, some in a server's own words: the grant was not checked.
-_OF_THE_CLIENT = re.compile(r"invalid_client|invalid_dpop_proof|use_dpop_nonce|.*client_(credentials|secret|id)")
 #: Answers that a server gives before it reads the request.
 _UNREAD = frozenset({408, 429, 503})
 #: Failures before the request was sent.
@@ -71,22 +68,32 @@ def error_class_name(error: BaseException) -> str:
 
 def is_refusal(error: SeicError) -> bool:
     """Whether the endpoint refused for good: the same request will be refused again."""
+    if isinstance(error, InvalidTokenResponse):
+        return error.problem == NO_ACCESS_TOKEN
     if not isinstance(error, TokenRequestRefused) or error.transient:
         return False
-    return error.status not in _NOT_THERE or error.code in REFUSAL_CODES
+    return error.status not in _NOT_THERE or error_codes.is_refusal(error.code, error.description)
 
 
 def use_state_after(error: SeicError) -> UseState:
     """Return the state of a refresh token or code whose request failed."""
     if isinstance(error, TokenRequestRefused):
-        is_of_grant = error.status in _OF_THE_GRANT or error.code in REFUSAL_CODES
-        refused = is_refusal(error) and not _OF_THE_CLIENT.fullmatch(error.code or "") and is_of_grant
-        return UseState.USED if refused else UseState.UNUSED
+        return _state_after_refusal(error) if is_refusal(error) else UseState.UNUSED
     if isinstance(error, TokenEndpointUnavailable):
         unsent = error.status in _UNREAD or isinstance(error.__cause__, _UNSENT)
         return UseState.UNUSED if unsent else UseState.UNKNOWN
     # An invalid reply may have held a token; anything else failed before there was a connection.
     return UseState.UNKNOWN if isinstance(error, InvalidTokenResponse) else UseState.UNUSED
+
+
+def _state_after_refusal(error: TokenRequestRefused) -> UseState:
+    subject = subject_of(error.code, error.description)
+    if subject is ErrorSubject.CLIENT or error.status is None:
+        return UseState.UNUSED
+    if subject is ErrorSubject.GRANT or error.status in range(200, 300):
+        return UseState.USED
+    # Without a code it is an answer of something in front of the endpoint, such as a firewall's page.
+    return UseState.UNUSED if error.code is None else UseState.UNKNOWN
 
 
 class Pauses(NamedTuple):

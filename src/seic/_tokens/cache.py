@@ -17,6 +17,7 @@ from typing import NamedTuple
 from seic._concurrency import ForkSafeLock, SharedFuture
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenError
 from seic._portal import BackgroundTask
+from seic._public import publish
 from seic._tokens.backoff import EAGER_ATTEMPTS, FailureMemory, failure_name, is_refusal
 from seic._tokens.clock import Clock
 from seic._tokens.refresh_policy import CachedToken, Freshness, no_token
@@ -356,3 +357,6 @@ class TokenCache:
         if isinstance(error, SeicError) and is_refusal(error):
             return self._clock.monotonic() < self.token.must_renew_at
         return error is not None
+
+
+publish("seic", ["Stats"], globals())

@@ -9,6 +9,8 @@ from operator import methodcaller
 
 import attrs
 
+from seic._public import publish
+
 # Looked up with each call, because freezegun replaces the attributes of `time`; and in C, for the way of each request.
 _monotonic: Callable[[], float] = partial(methodcaller("monotonic"), time)
 _wall: Callable[[], float] = partial(methodcaller("time"), time)
@@ -31,3 +33,6 @@ class Clock:
 
 
 SYSTEM_CLOCK = Clock()
+
+
+publish("seic", ["Clock"], globals())

@@ -6,7 +6,7 @@ Which token is requested when, and what becomes of it, is decided in `refresh` a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
@@ -53,7 +53,7 @@ class PendingRevocation(Unpicklable):
     may_be_revoked: bool = attrs.field(default=False, kw_only=True)
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False)
 class TokenEndpoint(Unpicklable):
     """The endpoint that issues the tokens of one configuration."""
 
@@ -73,6 +73,9 @@ class TokenEndpoint(Unpicklable):
     dpop: DPoP | None = attrs.field(default=None, repr=False)
     #: Returns a likely cause of a refusal that lies outside the credentials, or None.
     hint: Callable[[], str | None] = attrs.field(default=lambda: None, repr=False)
+    #: Reads the provider and the endpoint's URL from the issuer's metadata; None if both are known. `url` is the
+    #: issuer's until then.
+    metadata: Callable[[], Awaitable[tuple[Provider, str]]] | None = attrs.field(default=None, repr=False)
     #: The endpoint's host and port, for messages and events; read once, because each call that waits has an event.
     host: str = attrs.field(init=False, repr=False)
     #: Whether the grant can be used any number of times, and calls no code of the user's.
@@ -91,6 +94,17 @@ class TokenEndpoint(Unpicklable):
     @calls_user_code.default
     def _calls_user_code(self) -> bool:
         return _calls_user_code(self.grant) or is_users_own(self.provider.client_authentication)
+
+    async def read_metadata(self) -> None:
+        """Read the issuer's metadata, if the endpoint is not known yet; every request needs that before.
+
+        Raises:
+            SeicError: The metadata cannot be read or used; see `discover`.
+        """
+        if self.metadata is not None:
+            self.provider, self.url = await self.metadata()
+            self.host = self._host()
+            self.metadata = None
 
     def context(self) -> RequestContext:
         """Return the client and the circumstances of a request that is built now."""
@@ -223,7 +237,7 @@ class TokenEndpoint(Unpicklable):
                 answered = True
             except TokenRequestRefused as error:
                 # The provider checked the token, and will answer the same again.
-                answered = each.may_be_revoked or use_state_after(error) is UseState.USED
+                answered = each.may_be_revoked or use_state_after(error) is not UseState.UNUSED
                 if not answered:
                     raise
                 if not each.may_be_revoked:

@@ -208,6 +208,7 @@ class RefreshRunner:
                     return obtained
                 last = _newer(last, stored)
             looks = False
+            await endpoint.read_metadata()
             choice = await endpoint.off_loop(self._choose, last, refusal, is_own_refused)
             if not has_claim and isinstance(choice.grant, RefreshToken):
                 # The claim first: the look then shows all that others did before it.
@@ -232,9 +233,13 @@ class RefreshRunner:
             except SeicError as error:
                 # A fresh one, because the frames of the first hold the reply's body.
                 failure, state = error.fresh(), use_state_after(error)
+            # A refusal that is not clearly about the refresh token moves on to a grant that can be repeated.
+            ends_use = state is UseState.USED or (
+                state is UseState.UNKNOWN and endpoint.grant.is_repeatable and not choice.is_own
+            )
             if use is not None:
                 use.end(state)
-            if use is not None and isinstance(failure, TokenRequestRefused) and state is UseState.USED:
+            if use is not None and isinstance(failure, TokenRequestRefused) and ends_use:
                 # Another process may have been faster; else the grant itself is used, unless it was just refused.
                 refusal, is_own_refused, looks = failure, is_own_refused or choice.is_own, True
                 continue

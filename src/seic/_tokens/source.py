@@ -186,6 +186,7 @@ class CachingTokenSource:
         while True:
             while (pending := cache.pending) is not None:
                 await self._wait(pending, None)
+            await endpoint.read_metadata()
             current = cache.token
             token = current.token if current.token.access_token else None
             if token is None and self._guard is not None:
@@ -213,6 +214,7 @@ class CachingTokenSource:
     async def token_info(self) -> TokenInfo:
         """Ask the provider to describe a valid token; one that was revoked elsewhere is refreshed, as after a 401."""
         # Before a token is requested.
+        await self.endpoint.read_metadata()
         require_token_info(self.endpoint.provider)
         used = await self.get()
         try:

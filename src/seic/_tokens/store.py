@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Protocol
 
 from seic._model.token import Token
+from seic._public import publish
 
 #: The number of tokens from which `MemoryStore` deletes expired ones.
 _CROWD = 1024
@@ -103,3 +104,6 @@ class MemoryStore:
                 self._tokens.pop(key, None)
         # Only after as many saves, so that a save is fast for any number of tokens.
         self._crowd = max(_CROWD, 2 * len(self._tokens))
+
+
+publish("seic", ["ClaimingStore", "MemoryStore", "TokenStore"], globals())

@@ -1,0 +1,1 @@
+"""Token stores that processes share: encrypted entries in files, or in Redis."""

@@ -1,0 +1,226 @@
+"""A refusal is recognised by its body, whatever its status and form, and uses up a refresh token only if it says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from seic import AsyncClient, Grant, Password, RefreshToken, SeicError, TokenRequestRefused
+from tests._support.clocks import FakeClock
+from tests._support.fakes.provider import FakeProvider
+
+#: Longer than the first pause after a refusal, and longer than the longest.
+A_MINUTE, TEN_MINUTES = 60.0, 600.0
+
+_APIGEE_CLIENT = {"fault": {"faultstring": "f", "detail": {"errorcode": "oauth.v2.InvalidClientIdentifier"}}}
+
+
+def _client(provider: FakeProvider, clock: FakeClock, grant: Grant | None = None) -> AsyncClient:
+    config = provider.config() if grant is None else provider.config(grant=grant)
+    return AsyncClient(config, transport=provider, clock=clock.clock)
+
+
+def _reply(status: int, body: Any) -> httpx.Response:
+    return httpx.Response(status, content=body) if isinstance(body, bytes) else httpx.Response(status, json=body)
+
+
+@pytest.mark.parametrize("status", [200, 201, 302, 400, 401, 403, 404, 405, 406, 410, 421, 422, 500, 502, 503])
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"error": "bad_refresh_token"}, id="GitHub"),
+        pytest.param({"error": "invalid_grant"}, id="RFC 6749"),
+        pytest.param({"error": "INVALID_GRANT"}, id="in capitals"),
+        pytest.param({"error": "refresh_token_expired"}, id="the other way round"),
+        pytest.param({"code": "RefreshTokenReused", "message": "m"}, id="camel case"),
+        pytest.param({"message": "The refresh token has expired"}, id="in words alone"),
+    ],
+)
+async def test_a_dead_refresh_token_is_sent_once(status: int, body: dict[str, Any]) -> None:
+    """It is a refusal under any status, and no later call sends the token again."""
+    provider, clock = FakeProvider(), FakeClock()
+    provider.plan.append(_reply(status, body))
+    async with _client(provider, clock) as client:
+        for expected in (status, None, None):
+            with pytest.raises(TokenRequestRefused) as caught:
+                await client.token()
+            assert (caught.value.status, caught.value.code) == (expected, "login_required")
+            clock.advance(TEN_MINUTES)
+    assert provider.asked == ["r0"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"success": False}, id="success"),
+        pytest.param({"success": "false", "message": "no"}, id="success as a string"),
+        pytest.param({"ok": False}, id="ok"),
+        pytest.param({"status": "error"}, id="status"),
+        pytest.param({"status": "fail", "data": {"message": "no"}}, id="JSend"),
+        pytest.param({"errcode": 40001, "errmsg": "invalid credential"}, id="errcode"),
+        pytest.param({"errors": [{"code": "E1"}]}, id="errors"),
+        pytest.param({"errors": ["no"]}, id="errors as strings"),
+        pytest.param({"error": {"code": 7, "message": "no"}}, id="an object"),
+        pytest.param({"error": ["no"]}, id="a list"),
+        pytest.param({"result": "rejected"}, id="a form of its own"),
+        pytest.param({"access_token": None, "reason": "no"}, id="a null token"),
+    ],
+)
+async def test_a_success_without_a_token_is_a_refusal(body: dict[str, Any]) -> None:
+    """It is refused and paused in any form: in four seconds one request is sent."""
+    provider, clock = FakeProvider(), FakeClock()
+    provider.plan.extend(_reply(200, body) for _ in range(9))
+    async with _client(provider, clock, Password(username="u", password="hunter2")) as client:
+        for _ in range(8):
+            with pytest.raises(TokenRequestRefused) as caught:
+                await client.token()
+            assert caught.value.status == 200
+            clock.advance(0.5)
+        assert provider.asked == ["password"]
+        clock.advance(30)
+        with pytest.raises(TokenRequestRefused):
+            await client.token()
+    assert provider.asked == ["password"] * 2
+
+
+@pytest.mark.parametrize("body", [{}, {"token_type": "Bearer", "expires_in": 3600}], ids=["empty", "without the token"])
+async def test_a_success_that_lacks_only_the_token_is_paused_too(body: dict[str, Any]) -> None:
+    """It says nothing of a refusal, but the same request will get the same answer."""
+    provider, clock = FakeProvider(), FakeClock()
+    provider.plan.extend(_reply(200, body) for _ in range(9))
+    async with _client(provider, clock, Password(username="u", password="hunter2")) as client:
+        for _ in range(8):
+            with pytest.raises(SeicError, match="access_token is missing"):
+                await client.token()
+            clock.advance(0.5)
+    assert provider.asked == ["password"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        pytest.param(401, {"error": "invalid_client"}, id="RFC 6749"),
+        pytest.param(401, {"error": "INVALID_CLIENT"}, id="in capitals"),
+        pytest.param(400, {"error": "invalid-client"}, id="with a dash"),
+        pytest.param(400, {"error": "invalidClient"}, id="camel case"),
+        pytest.param(400, {"Error": "invalid_client"}, id="another member"),
+        pytest.param(400, {"ErrorCode": "invalid_client", "Error": "ClientId is Invalid"}, id="Apigee's older form"),
+        pytest.param(401, _APIGEE_CLIENT, id="Apigee"),
+        pytest.param(401, {"fault": {"faultstring": "Invalid ApiKey"}}, id="Apigee's words"),
+        pytest.param(401, {"message": "Client authentication failed"}, id="words alone"),
+        pytest.param(400, {"error": "incorrect_client_credentials"}, id="GitHub"),
+        pytest.param(200, {"error": "incorrect_client_credentials"}, id="GitHub's status"),
+        pytest.param(401, {"error": "unauthorized_client", "message": "Invalid client secret"}, id="Keycloak"),
+        pytest.param(401, {"error": "invalid_request", "message": "client_secret is wrong"}, id="a vague code"),
+        pytest.param(500, {"error": "invalid_client"}, id="under 500"),
+        pytest.param(404, {"error": "invalidClient"}, id="under 404"),
+        pytest.param(403, b"<html><title>Request blocked</title></html>", id="a firewall's page"),
+        pytest.param(403, b"Forbidden", id="a text"),
+        pytest.param(403, {"message": "Forbidden"}, id="a gateway's words"),
+        pytest.param(403, b"", id="nothing"),
+        pytest.param(401, b"", id="a bare 401"),
+        pytest.param(400, {"error": "use_dpop_nonce"}, id="a nonce"),
+    ],
+)
+async def test_a_refused_client_does_not_use_up_the_refresh_token(status: int, body: Any) -> None:
+    """It is paused, and then the same refresh token gets a token: nobody has to log in."""
+    provider, clock = FakeProvider(), FakeClock()
+    provider.plan.append(_reply(status, body))
+    async with _client(provider, clock) as client:
+        for _ in range(3):
+            with pytest.raises(TokenRequestRefused) as caught:
+                await client.token()
+            assert caught.value.code != "login_required"
+            clock.advance(1)
+        assert provider.asked == ["r0"]
+        clock.advance(A_MINUTE)
+        await client.token()
+    assert provider.asked == ["r0", "r0"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"error": "invalid_request", "message": "The refresh token is unknown"}, id="a vague code"),
+        pytest.param({"error": "unauthorized_client", "message": "Unknown refresh token"}, id="the client's code"),
+        pytest.param({"ErrorCode": "invalid_request", "Error": "Refresh Token expired"}, id="Apigee's older form"),
+        pytest.param({"fault": {"detail": {"errorcode": "keymanagement.service.invalid_refresh_token"}}}, id="Apigee"),
+        pytest.param({"error": "invalid_grant", "error_description": "issued to another client"}, id="of the client"),
+        pytest.param({"error": "token_revoked"}, id="a token"),
+        pytest.param(b"invalid refresh token", id="a text"),
+    ],
+)
+async def test_a_refused_grant_uses_it_up(body: Any) -> None:
+    """The body is about the refresh token, in any words."""
+    provider, clock = FakeProvider(), FakeClock()
+    provider.plan.append(_reply(400, body))
+    async with _client(provider, clock) as client:
+        with pytest.raises(TokenRequestRefused) as caught:
+            await client.token()
+    assert caught.value.code == "login_required"
+
+
+@pytest.mark.parametrize("code", ["invalid_request", "gateway.authentication.failure", "something_new"])
+async def test_an_error_that_names_neither(code: str) -> None:
+    """A grant that can be repeated takes over at once; if there is none, the refresh token stays usable."""
+    provider, clock = FakeProvider(), FakeClock()
+    refused = {"code": code, "message": "no"}
+    async with _client(provider, clock, Password(username="u", password="hunter2")) as client:
+        await client.token()
+        provider.plan.append(_reply(400, refused))
+        await client.token(force=True)
+    assert provider.asked == ["password", "r1", "password"]
+    provider = FakeProvider()
+    provider.plan.append(_reply(400, refused))
+    async with _client(provider, clock, RefreshToken(refresh_token="r0")) as client:
+        with pytest.raises(TokenRequestRefused) as caught:
+            await client.token()
+        assert caught.value.code == code
+        clock.advance(A_MINUTE)
+        await client.token()
+    assert provider.asked == ["r0", "r0"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        pytest.param(500, {"error": "server_error", "error_description": "refresh token store is down"}, id="passing"),
+        pytest.param(500, {"message": "cannot read the refresh token"}, id="no verdict"),
+        pytest.param(503, {"error": "token_service_unavailable"}, id="a service"),
+        pytest.param(404, b"<title>404 Not Found</title>", id="no endpoint"),
+        pytest.param(404, {"message": "Not Found"}, id="no endpoint, in JSON"),
+        pytest.param(429, {"error": "invalid_grant"}, id="too many"),
+    ],
+)
+async def test_an_outage_is_no_refusal(status: int, body: Any) -> None:
+    """The endpoint is asked again within a second of its recovery."""
+    provider, clock = FakeProvider(), FakeClock()
+    provider.plan.append(_reply(status, body))
+    async with _client(provider, clock) as client:
+        provider.plan.extend([_reply(status, body)] if status in (500, 503, 429) else [])
+        with pytest.raises(SeicError):
+            await client.token()
+        provider.plan.clear()
+        clock.advance(1)
+        await client.token()
+    assert set(provider.asked) == {"r0"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "advice"),
+    [
+        (401, {"error": "INVALID_CLIENT"}, "client_secret"),
+        (400, {"error": "invalidGrant"}, "used up"),
+        (400, {"error": "urn:example:error:unsupported-grant-type"}, "does not offer"),
+    ],
+)
+async def test_advice_is_for_a_code_in_any_spelling(status: int, body: dict[str, str], advice: str) -> None:
+    """The advice is that of the RFC's code; the error has the provider's spelling."""
+    provider, clock = FakeProvider(), FakeClock()
+    provider.plan.extend([_reply(status, body)] * 2)
+    async with _client(provider, clock, Password(username="u", password="hunter2")) as client:
+        with pytest.raises(TokenRequestRefused, match=advice) as caught:
+            await client.token()
+    assert caught.value.code == body["error"]
