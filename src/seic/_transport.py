@@ -19,9 +19,6 @@ from seic._errors import ConfigurationError, HostNotAllowed
 from seic._httpx import AnyAsyncTransport, AnyBlockingTransport, AsyncBaseTransport, BaseTransport, httpx_of
 from seic._identity import Identity, shared_identity
 from seic._model.hosts import Origin
-from seic._network.error_translator import ApiErrorTranslator
-from seic._network.identity_transport import AsyncIdentityTransport, IdentityTransport
-from seic._network.transport_adapter import adapt
 from seic._options import TransportOptions
 from seic._public import publish
 
@@ -162,7 +159,8 @@ def _drop_trace(request: Any) -> None:
 class _ApiTransport:
     """The members of both transports that send nothing."""
 
-    _kind: ClassVar[type[Any]]
+    #: The name of the class that sends over the network.
+    _kind: ClassVar[str]
 
     def __init__(self, config: Config, transport: Any, options: Mapping[str, Any]) -> None:
         _check(config, options)
@@ -178,6 +176,11 @@ class _ApiTransport:
         """Return the transport that sends requests of a class."""
         if self._closed:
             raise RuntimeError("cannot send a request: the client is closed")
+        # Here, since httpcore takes a third as long to import as httpx, which imports it for the first client too.
+        from seic._network import identity_transport
+        from seic._network.error_translator import ApiErrorTranslator
+        from seic._network.transport_adapter import adapt
+
         module = httpx_of(kind)
         found = self._given
         if found is not None:
@@ -185,7 +188,8 @@ class _ApiTransport:
         else:
             config = self._config
             errors = ApiErrorTranslator(origin=config.origin, network=network_of(config))
-            found = self._kind(identity_of(config), errors, module=module, **self._options)
+            new = getattr(identity_transport, self._kind)
+            found = new(identity_of(config), errors, module=module, **self._options)
         # Several threads may come here at once; a transport opens nothing before its first request.
         return self._inner.setdefault(kind, found)
 
@@ -235,7 +239,7 @@ class AsyncTransport(_ApiTransport, AsyncBaseTransport):
         ConfigurationError: An option would replace a setting of the configuration.
     """
 
-    _kind = AsyncIdentityTransport
+    _kind = "AsyncIdentityTransport"
 
     def __init__(
         self,
@@ -303,7 +307,7 @@ class Transport(_ApiTransport, BaseTransport):
         ConfigurationError: An option would replace a setting of the configuration.
     """
 
-    _kind = IdentityTransport
+    _kind = "IdentityTransport"
 
     def __init__(
         self,

@@ -46,6 +46,7 @@ _TESTS = {
         "tokens/test_confirmation",
     ],
     "401 responses": [
+        "auth/test_rejecting_paths",
         "auth/test_rejections",
         "tokens/test_rejected_tokens",
     ],
@@ -62,6 +63,7 @@ _TESTS = {
     ],
     "Stores": [
         "tokens/test_stores",
+        "tokens/test_token_checks",
         "tokens/test_unsaved_tokens",
         "tokens/test_claims",
         "tokens/test_memory_store",

@@ -9,7 +9,7 @@ import abc
 import datetime as dt
 import functools
 from collections.abc import Collection
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import httpx
@@ -18,13 +18,14 @@ from seic._errors import CertificateError, SeicError, TokenEndpointUnavailable
 from seic._httpx import either, httpx_of
 from seic._identity import Credential
 from seic._model.hosts import Origin
-from seic._network.connect_errors import explain_connect_error
 from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_frames import bare_request, free_of_secrets
 from seic._network.proxies import Network
 from seic._oauth.redact import sanitize, secrets_in
 from seic._setting_names import with_setting_names
-from seic._tls.diagnose import HandshakeContext, HandshakeFailure, Stage, explain_close, explain_failure, explain_reply
+
+if TYPE_CHECKING:
+    from seic._tls.diagnose import HandshakeContext, HandshakeFailure, Stage
 
 #: Web servers' error pages about certificates are short and have a Content-Length.
 _LONGEST_PAGE = 4096
@@ -126,6 +127,8 @@ class ErrorTranslator(abc.ABC):
         self, status: int, body: bytes, request: httpx.Request, credential: Credential
     ) -> CertificateError | None:
         """Return the error to raise instead of a web server's page that refuses the certificate; None for others."""
+        from seic._tls.diagnose import explain_reply
+
         explanation = explain_reply(status, body, _handshake(request, credential))
         if explanation is None or explanation.side != "client":
             return None
@@ -151,6 +154,8 @@ class ErrorTranslator(abc.ABC):
         if stage is None:
             # Every failure before the tunnel, also of a certificate, is the proxy's.
             return None
+        from seic._tls.diagnose import explain_close, explain_failure
+
         handshake = _handshake(request, credential, stage)
         explanation = explain_failure(error, handshake, handled=trace.handled)
         if explanation is None and _is_close(error):
@@ -177,6 +182,8 @@ class ErrorTranslator(abc.ABC):
             return None
         where = request.url.netloc.decode("ascii")
         if not through:
+            from seic._network.connect_errors import explain_connect_error
+
             said = explain_connect_error(error, request, self.network.local_address)
             return None if said is None else f"{where}: could not be reached: {said}"
         # The proxy's own message. It knows the host only, but its message is still untrusted.
@@ -247,6 +254,8 @@ def unread(response: Any, body: bytes) -> Any:
 
 
 def _handshake(request: httpx.Request, credential: Credential, stage: Stage = "first") -> HandshakeContext:
+    from seic._tls.diagnose import HandshakeContext
+
     url = request.url
     return HandshakeContext(
         host=url.host,
