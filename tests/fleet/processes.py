@@ -25,7 +25,7 @@ class Result:
         failures: The errors of calls.
         took: Seconds of each call.
         requests: Token requests, by the processes' own count.
-        events: How often each event came.
+        events: The number of each event.
     """
 
     failures: list[str]
