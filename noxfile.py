@@ -144,6 +144,13 @@ def structure(session: nox.Session) -> None:
 
 
 @nox.session(python=ONE)
+def settings(session: nox.Session) -> None:
+    """Write docs/settings.md again, from the table of settings (`-- --check` only compares)."""
+    session.install("--editable", ".")
+    session.run("python", "-m", "tests._support.settings_page", *session.posargs)
+
+
+@nox.session(python=ONE)
 def certs(session: nox.Session) -> None:
     """Create the sample certificates in certs-sample/ again."""
     session.install("cryptography")

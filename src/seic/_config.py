@@ -20,14 +20,10 @@ from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider, RequestContext
 from seic._model.secret import Unpicklable, hide, strip_frames, strip_frames_on_init
 from seic._network.proxies import Network, ProxyLike, show_proxy
-from seic._oauth.assertion_auth import PrivateKeyJwt
 from seic._oauth.client_auth import TlsClientAuth
 from seic._oauth.dpop import DPoP
-from seic._oauth.messages import build_token_request
 from seic._options import ConfigOptions
 from seic._public import publish
-from seic._settings import read_environment, read_file
-from seic._stores.token_cipher import EntryKey
 from seic._tls.context import CertificateSource, check_source, source_key
 from seic._tls.credential_files import CredentialFile
 from seic._tls.trust import read_trust_store
@@ -84,8 +80,6 @@ def _unlike(attribute: attrs.Attribute[Any], value: object, wanted: str) -> Conf
 
 
 def _seconds(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is None and attribute.default is None:
-        return
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _unlike(attribute, value, "a number of seconds")
 
@@ -141,10 +135,8 @@ class Config(Unpicklable):
         proxy: The proxy of token requests and API calls; None for `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
         local_address: The local address of connections, such as the one in the provider's allow-list.
         trust_env: Whether the proxy variables apply.
-        strict_common_name: Refuse a certificate whose CN is not the service account's username, if the provider
-            requires that; otherwise it is a warning.
-        probe_rotation: Try a renewed certificate, and renewed authorities, by a request of their own before they
-            replace those in use.
+        strict_common_name: Refuse a certificate whose CN is not the service account's username, instead of a warning.
+        probe_rotation: Try renewed certificates and authorities at the host before they replace those in use.
 
     Raises:
         ConfigurationError: A setting is missing, malformed or contradicts another; its `field` names it.
@@ -178,8 +170,7 @@ class Config(Unpicklable):
     strict_common_name: bool = attrs.field(default=False, validator=_is(bool, wanted="True or False"))
     probe_rotation: bool = attrs.field(default=True, validator=_is(bool, wanted="True or False"))
     trust_env: bool = attrs.field(default=True, validator=_is(bool, wanted="True or False"))
-    # The variables or keys in use, by the argument that hints would name otherwise; an argument, so that
-    # `attrs.evolve` keeps them.
+    # By argument, the variables or keys that hints name in its place; an argument, so that `attrs.evolve` keeps them.
     _setting_names: Mapping[str, str] = attrs.field(default={}, eq=False, repr=False, alias="_setting_names")
 
     def __attrs_post_init__(self) -> None:
@@ -204,8 +195,15 @@ class Config(Unpicklable):
         if self.strict_common_name and certificate is not None and self.account is not None:
             certificate.check_common_name(self.account, strict=True)
         # The grant's own credentials are left alone: a callable that supplies one is called when it is needed.
-        by_certificate = isinstance(self.provider.client_authentication, (TlsClientAuth, PrivateKeyJwt))
-        if not (callable(self.certificate) and by_certificate):
+        # Without a method, the issuer's metadata names one.
+        is_checked_later = self.provider.token_url is None and self.provider.client_authentication is None
+        if callable(self.certificate):
+            from seic._oauth.assertion_auth import PrivateKeyJwt
+
+            is_checked_later |= isinstance(self.provider.client_authentication, (TlsClientAuth, PrivateKeyJwt))
+        if not is_checked_later:
+            from seic._oauth.messages import build_token_request
+
             context = RequestContext(
                 provider=self.provider,
                 token_url=self.token_url,
@@ -220,18 +218,10 @@ class Config(Unpicklable):
     def from_env(cls, environ: Mapping[str, str] | None = None, **changes: Unpack[ConfigOptions]) -> Config:
         r"""Read the settings from `SEIC_*` variables, and from the profile in `SEIC_PROFILE` if it is set.
 
-        The variables are `SEIC_PROVIDER` (`sei-gateway`, the default, `sei-platform`, `oauth2`), `SEIC_ENVIRONMENT`,
-        `SEIC_CLIENT_ID`, `SEIC_CLIENT_SECRET`, `SEIC_USERNAME`, `SEIC_PASSWORD`, `SEIC_CERTIFICATE`,
-        `SEIC_CERTIFICATE_KEY`, `SEIC_CERTIFICATE_PASSWORD`, `SEIC_CA`, `SEIC_API_HOST`, `SEIC_MTLS_HOST`, `SEIC_STORE`
-        (`memory`), `SEIC_PROFILE`. A certificate, key or CA is a path, or the PEM text itself, with line ends or `\n`.
-        A
-        secret can also come from a file, which the same name with the suffix `_FILE` names. An empty variable is not
-        set. An
-        unknown variable that starts with `SEIC_` is an error. Variables take precedence over the profile, which is a
-        table of
-        `seic/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
-
-        Username and password create the grant `ClientCredentials`. They are not read if `grant=` is passed.
+        docs/settings.md lists the variables. A certificate, key or CA is a path, or the PEM text itself, with line ends
+        or `\n`. A secret can also come from a file, which the same name with the suffix `_FILE` names. An empty
+        variable is not set. An unknown variable that starts with `SEIC_` is an error. Variables take precedence over
+        the profile, which is a table of `seic/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
 
         Args:
             environ: The variables; None for those of the process.
@@ -241,6 +231,8 @@ class Config(Unpicklable):
             ConfigurationError: A variable is missing or malformed; its `field` is the name of the variable.
             CertificateError: The certificate cannot be used.
         """
+        from seic._settings import read_environment
+
         settings = read_environment(os.environ if environ is None else environ, given=changes)
         with settings.rename_errors():
             return cls(**settings.arguments, **changes, _setting_names=settings.remedies)
@@ -252,7 +244,7 @@ class Config(Unpicklable):
     ) -> Config:
         """Read the settings from a table of a TOML file; its keys are the variables in lower case, without `SEIC_`.
 
-        Paths in it are relative to the file. Any grant but `ClientCredentials` is passed as `grant=`.
+        Paths in it are relative to the file.
 
         Args:
             path: The file.
@@ -263,6 +255,8 @@ class Config(Unpicklable):
             ConfigurationError: The file or a key cannot be used; its `field` names the key.
             CertificateError: The certificate cannot be used.
         """
+        from seic._settings import read_file
+
         settings = read_file(Path(path), profile, given=changes)
         with settings.rename_errors():
             return cls(**settings.arguments, **changes, _setting_names=settings.remedies)
@@ -291,6 +285,8 @@ class Config(Unpicklable):
         )
         # A user's session outlives a renewed client secret: only a login could replace its refresh token.
         secrets = [self.client_secret or "", *_secrets_of(self.grant)] if self.grant.is_repeatable else []
+        from seic._stores.token_cipher import EntryKey
+
         return EntryKey.of(self.client_id, facts, secrets)
 
     @property
@@ -320,8 +316,14 @@ class Config(Unpicklable):
 
     @functools.cached_property
     def token_url(self) -> str:
-        """The token endpoint's URL."""
+        """The token endpoint's URL; the issuer's, if the provider's endpoints are read from its metadata."""
         field, path_or_url = "provider.token_url", self.provider.token_url
+        if path_or_url is None:
+            issuer = self.provider.issuer or ""
+            from seic._oauth.metadata import metadata_urls
+
+            metadata_urls(issuer, allow_http_on_loopback=self.origin.scheme == "http")
+            return issuer
         if self.certificate is not None and self.provider.mtls_endpoint_aliases:
             field = "provider.mtls_endpoint_aliases"
             if "token_endpoint" not in self.provider.mtls_endpoint_aliases:

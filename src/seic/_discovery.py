@@ -1,15 +1,21 @@
-"""`discover`: fetch an issuer's metadata, and cache it; `_oauth.metadata` parses it."""
+"""`discover`: fetch an issuer's metadata, and cache it; `_oauth.metadata` parses it.
+
+`with_metadata` does that for a configuration which knows its provider by the issuer only.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias, Unpack
 
 import attrs
 import httpx
 
 from seic._concurrency import ForkSafeLock, run_in_thread
+from seic._config import Config
 from seic._errors import ConfigurationError, InvalidTokenResponse, SeicError, TokenEndpointUnavailable
+from seic._httpx import AnyTransport
 from seic._identity import Identity, shared_identity
 from seic._model.provider import ClientAuthentication, Provider
 from seic._network.proxies import Network, ProxyLike
@@ -22,7 +28,7 @@ from seic._public import publish
 from seic._tls.context import CertificateSource, check_source
 from seic._tls.credential_files import Material
 from seic._tokens.clock import SYSTEM_CLOCK
-from seic._tokens.exchange import exchange, without_frames
+from seic._tokens.exchange import exchange, in_two_attempts, without_frames
 
 #: Seconds for which metadata is cached: endpoints change rarely, and with notice.
 _MAX_AGE = 3600.0
@@ -30,7 +36,7 @@ _TIMEOUT = 10.0
 #: Client errors that do not mean that there is no metadata.
 _TEMPORARY = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
 
-_Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
+_Transport: TypeAlias = AnyTransport
 
 
 @attrs.frozen
@@ -68,6 +74,10 @@ class _Discovery:
         """Return the thumbprint of the client certificate; this calls the user's callable, which may block."""
         return None if self.transport is not None else self.identity.thumbprint
 
+    async def _ask(self, url: str, seconds: float) -> Reply:
+        request = httpx.Request("GET", url, headers={"Accept": "application/json"})
+        return await exchange(self.transports, request, seconds=seconds)
+
     async def run(self, parse: Callable[[bytes], Provider], thumbprint: str | None) -> Provider:
         """Return the provider that `parse` makes of the document; a document that it refuses is not cached."""
         urls = metadata_urls(self.issuer, allow_http_on_loopback=self.allow_http_on_loopback)
@@ -78,8 +88,7 @@ class _Discovery:
             return parse(cached.body)
         problem: SeicError | None = None
         for url in urls:
-            request = httpx.Request("GET", url, headers={"Accept": "application/json"})
-            reply = await exchange(self.transports, request, seconds=_TIMEOUT)
+            reply = await in_two_attempts(partial(self._ask, url), _TIMEOUT)
             if reply.status == httpx.codes.OK:
                 try:
                     provider = parse(reply.body)
@@ -159,6 +168,31 @@ def discover_sync(
     discovery, parse = _discovery(issuer, base, client_authentication, **options)
     thumbprint = discovery.thumbprint()
     return run(lambda: without_frames(discovery.run(parse, thumbprint)))
+
+
+async def with_metadata(config: Config, *, transport: _Transport | None = None) -> Config:
+    """Return a configuration whose provider has the endpoints of its issuer's metadata.
+
+    Args:
+        config: A configuration whose provider has an issuer and no token endpoint.
+        transport: The transport in place of the network, for tests.
+
+    Raises:
+        SeicError: As for `discover`, and as for `Config`: the provider does not offer the grant, or the client
+            authentication needs another setting.
+    """
+    provider = await discover(
+        config.token_url,
+        base=config.provider,
+        certificate=config.certificate,
+        ca=config.ca,
+        proxy=config.proxy,
+        local_address=config.local_address,
+        trust_env=config.trust_env,
+        transport=transport,
+        allow_http_on_loopback=config.origin.scheme == "http",
+    )
+    return attrs.evolve(config, provider=provider)
 
 
 def _discovery(

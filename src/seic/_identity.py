@@ -7,6 +7,7 @@ type of the key changes.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
 import os
@@ -18,7 +19,7 @@ from typing import Any
 
 from seic._concurrency import ForkSafeLock, run_in_thread
 from seic._credential import Credential, CredentialProbes, new_credential
-from seic._errors import CertificateError, ConfigurationError
+from seic._errors import CertificateError, ConfigurationError, SeicError
 from seic._event_types import (
     CertificateExpiring,
     CertificateRejected,
@@ -50,8 +51,7 @@ def _utc_now() -> dt.datetime:
 class Identity:
     """One identity over time; made by `shared_identity`.
 
-    Requests compare `generation` and nothing else. `current_nowait` does not block; all other methods may, and belong
-    off the event loop. All may be called from any thread.
+    Requests compare `generation` only. `current_nowait` does not block; all other methods may, from any thread.
 
     Args:
         source: The client certificate, or a callback that returns the current one; None for none.
@@ -85,7 +85,6 @@ class Identity:
         #: 0 until `current` is first called.
         self.generation = 0
         self._credential: Credential | None = None
-        #: The credential before, and the time at which it was replaced.
         self._previous: Credential | None = None
         self._replaced_at = 0.0
         self._monotonic = monotonic
@@ -100,24 +99,17 @@ class Identity:
         self._noticed_at: dt.datetime | None = None
         self._expiry_checked_at: dt.datetime | None = None
         self._certificates: Reloader[ClientCertificate] | None = None
-        follow = functools.partial(Reloader, accept=self._accept_certificate, emit=self._emit, monotonic=monotonic)
+        follow: Any = functools.partial(Reloader, emit=self._emit, monotonic=monotonic)
         if isinstance(source, ClientCertificate):
-            state: dict[str, Any] = {"files": source.files, "initial": source, "signature": source.signature}
-            self._certificates = follow(source.reload, source.path, **state)
+            state = {"files": source.files, "initial": source, "signature": source.signature}
+            self._certificates = follow(source.reload, source.path, accept=self._accept_certificate, **state)
         elif source is not None:
             call = functools.partial(call_certificate_source, source)
-            self._certificates = follow(call, CALLBACK, interval=callback_interval)
+            self._certificates = follow(call, CALLBACK, accept=self._accept_certificate, interval=callback_interval)
         self._trusts: Reloader[TrustStore] | None = None
         file = None if ca is None else CredentialFile.of(ca, "CA")
         if file is not None and file.path is not None:
-            self._trusts = Reloader(
-                self._read_trust,
-                file.label,
-                accept=self._accept_trust,
-                emit=self._emit,
-                files=(file.path,),
-                monotonic=monotonic,
-            )
+            self._trusts = follow(self._read_trust, file.label, accept=self._accept_trust, files=(file.path,))
         self._is_watched = watch and (self._certificates is not None or self._trusts is not None)
 
     def current(self) -> Credential:
@@ -141,6 +133,16 @@ class Identity:
             self._warn(credential.certificate, problems)
         self.watch()
         return credential
+
+    def prepare(self) -> None:
+        """Build the first credential now, unless something must be read for it that may hang.
+
+        Later it is built in a thread, and a thread hardly runs next to a full event loop.
+        """
+        if self._credential is None and self._ca is None and self.is_ready:
+            # An unusable certificate is the error of the first call.
+            with contextlib.suppress(SeicError):
+                self._build()
 
     def watch(self) -> None:
         """Have the thread of this process check it for updates."""
@@ -237,7 +239,7 @@ class Identity:
             if self._credential is not credential or not self.probes.enabled:
                 return self._credential is not credential
             before = None if self._monotonic() - self._replaced_at > _TRIAL_SECONDS else self._previous
-            if before is None or not before.is_valid(self._now()) or self.probes.find_refusal(before) is not None:
+            if not (before and before.is_valid(self._now()) and self.probes.find_refusal(before) is None):
                 is_rotating = before is not None or any(
                     one.is_final for one in (self._certificates, self._trusts) if one
                 )
@@ -247,9 +249,9 @@ class Identity:
                 )
             self._put_back(before, credential)
             self.probes.remember_refusal(credential, refusal)
-        problem = f"it was refused after its first use, so the one before it is in use again: {refusal.message}"
-        path, reason = refusal.path or credential.trust.label, refusal.reason or Reason.REFUSED.value
-        self._emit(CertificateRejected(path=path, reason=reason, problem=problem))
+        path, problem = refusal.path or credential.trust.label, f"it was refused after its first use: {refusal.message}"
+        problem += "; the one before it is in use again"
+        self._emit(CertificateRejected(path=path, reason=refusal.reason or Reason.REFUSED.value, problem=problem))
         return True
 
     def _put_back(self, before: Credential, refused: Credential) -> None:

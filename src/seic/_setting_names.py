@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 
 from seic._errors import ConfigurationError
+from seic._setting_fields import SETTINGS, Kind
 
 PREFIX = "SEIC_"
 PROFILE = f"{PREFIX}PROFILE"
+#: The settings by name, without the further names of secrets.
+SETTING_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+def _of_kind(kind: Kind) -> tuple[str, ...]:
+    return tuple(setting.name for setting in SETTINGS if setting.kind is kind)
+
+
 #: The settings that can also be read from a file, which the same name with `_file` names.
-SECRETS = ("client_secret", "password", "certificate_password")
-PATHS_OR_PEM = ("certificate", "certificate_key", "ca")
+SECRETS = _of_kind(Kind.SECRET)
+PATHS_OR_PEM = _of_kind(Kind.PATH_OR_PEM)
 PATHS = tuple(f"{secret}_file" for secret in SECRETS)
-NAMES = (
-    "provider",
-    "environment",
-    "client_id",
-    "username",
-    "api_host",
-    "mtls_host",
-    "store",
-    *PATHS_OR_PEM,
-    *SECRETS,
-    *PATHS,
-)
+NAMES = frozenset({*SETTING_BY_NAME, *PATHS})
 #: The setting of each field that `Config` and its values validate.
-SETTING_OF_FIELD = {
-    "environment": "environment",
-    "client_id": "client_id",
-    "client_secret": "client_secret",
-    "grant.username": "username",
-    "grant.password": "password",
-    "ca": "ca",
-    "certificate": "certificate",
-    "hosts": "api_host",
-    "hosts.api": "api_host",
-    "hosts.mtls": "mtls_host",
-}
+SETTING_OF_FIELD = {field: setting.name for setting in SETTINGS for field in (setting.fields or (setting.name,))}
 #: By argument of `Config`: the words in messages, and the settings that a user of variables or a file sets instead.
 SETTINGS_OF_ARGUMENT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "hosts": {
@@ -56,39 +42,24 @@ SETTINGS_OF_ARGUMENT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "ca": {"ca=...": ("ca",)},
 }
 _VARIABLES = sorted((PROFILE, *(f"{PREFIX}{name.upper()}" for name in NAMES)))
+#: The variables in messages: that each secret can be in a file is said once.
+_KNOWN = ", ".join(name for name in _VARIABLES if name.removeprefix(PREFIX).lower() not in PATHS)
 #: Variables that Kubernetes sets in each pod for a service named seic, or seic-something.
 _KUBERNETES_VARIABLE = re.compile(r"SEIC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
-#: Names that a user tries who needs another grant than `client_credentials`.
-_GRANT_NAME = re.compile(r"grant|token|code|saml|assertion", re.IGNORECASE)
-_PASS_GRANT = (
-    "variables and files configure client_credentials only; pass another grant in code, such as "
-    "grant=seic.RefreshToken(refresh_token=...)"
-)
-_PROXY = "set HTTPS_PROXY (or ALL_PROXY) and NO_PROXY, or pass proxy=... in code"
+#: Names that a user tries for a grant that no variable configures.
+_GRANT_NAME = re.compile(r"code|session|device", re.IGNORECASE)
+_PASS_GRANT = "pass this grant in code, such as grant=seic.AuthorizationCode(code=...)"
 #: Settings without a name here, and what sets them.
 _ELSEWHERE = {
-    **dict.fromkeys(("proxy", "https_proxy", "http_proxy", "all_proxy", "no_proxy"), _PROXY),
-    **{
-        name: f"pass {name}=... in code, for example to seic.Config.from_env()"
-        for name in (
-            "advisory_refresh",
-            "dpop",
-            "local_address",
-            "mandatory_refresh",
-            "probe_rotation",
-            "strict_common_name",
-            "token_timeout",
-            "trust_env",
-        )
-    },
-    **{
-        name: f"pass grant=seic.ClientCredentials({name}=...) in code"
-        for name in ("audience", "end_other_sessions", "resource", "scope")
-    },
-    "client_auth": "pass provider=seic.Provider(client_authentication=...) in code",
-    "issuer": "pass provider=await seic.discover(issuer) in code",
-    "timeout": "pass timeout=... in code, for example to seic.AsyncClient.from_env()",
-    "token_url": "pass provider=seic.Provider(token_url=...) in code",
+    **dict.fromkeys(
+        ("https_proxy", "http_proxy", "all_proxy", "no_proxy"),
+        f"set {PREFIX}PROXY, or HTTPS_PROXY (or ALL_PROXY) and NO_PROXY",
+    ),
+    "authorize_url": "logins need code: pass provider=seic.Provider(authorize_url=...)",
+    "dpop": "pass dpop=seic.DPoP(...) in code, for example to seic.Config.from_env()",
+    "end_other_sessions": "pass grant=seic.ClientCredentials(end_other_sessions=...) in code",
+    "timeout": f"set {PREFIX}TOKEN_TIMEOUT for tokens; for calls pass timeout=... in code, for example to "
+    "seic.AsyncClient.from_env()",
 }
 
 
@@ -120,7 +91,9 @@ def refuse_unknown(environ: Mapping[str, str]) -> None:
         hint = hint_for_unknown(upper.removeprefix(PREFIX))
         if hint is None:
             # A certificate, key or CA variable takes the path itself, without _FILE.
+            import difflib
+
             bare = upper.removesuffix("_FILE")
             near = [bare] if bare in _VARIABLES else difflib.get_close_matches(upper, _VARIABLES, n=1, cutoff=0.7)
-            hint = f"did you mean {near[0]}?" if near else f"known variables: {', '.join(_VARIABLES)}"
+            hint = f"did you mean {near[0]}?" if near else f"known variables: {_KNOWN}; secrets also with _FILE"
         raise ConfigurationError(f"{name}: unknown variable; {hint}", field=name)

@@ -127,7 +127,10 @@ class Issued(rfc6749.TokenMixin):
 
 @attrs.define(eq=False)
 class State:
-    """The server's data; `calls` has path, authentication method and certificate subject of each request."""
+    """The server's data; `calls` has path and certificate subject of each request.
+
+    The issuer and the token endpoint have the paths of the provider that the server plays.
+    """
 
     apps: dict[str, App] = attrs.field(factory=dict)
     issued: list[Issued] = attrs.field(factory=list)
@@ -138,11 +141,18 @@ class State:
     calls: list[str] = attrs.field(factory=list)
     api_url: str = ""
     mtls_url: str = ""
+    issuer_path: str = ""
+    token_path: str = "/oauth/v2/token"
+
+    @property
+    def issuer(self) -> str:
+        """The issuer, as a client must write it."""
+        return f"{self.api_url}{self.issuer_path}"
 
     @property
     def audiences(self) -> list[str]:
         """The issuer."""
-        return [self.api_url, f"{self.api_url}/oauth/v2/token", f"{self.mtls_url}/oauth/v2/token"]
+        return [self.issuer, f"{self.api_url}/oauth/v2/token", f"{self.mtls_url}/oauth/v2/token"]
 
     def find(self, secret: str) -> Issued | None:
         """Return the token with this access or refresh token."""

@@ -126,6 +126,19 @@ class AuthlibServer:
         def api() -> Any:
             return _answer_api_call(state)
 
+        inner = app.wsgi_app
+
+        def at_the_providers_paths(environ: Any, start_response: Any) -> Any:
+            path = environ["PATH_INFO"]
+            if path == state.token_path:
+                environ["PATH_INFO"] = "/oauth/v2/token"
+            elif path == f"{state.issuer_path.rstrip('/')}/.well-known/openid-configuration":
+                environ["PATH_INFO"] = "/.well-known/oauth-authorization-server"
+            elif path == "/.well-known/oauth-authorization-server" and state.issuer_path.rstrip("/"):
+                environ["PATH_INFO"] = "/nowhere"
+            return inner(environ, start_response)
+
+        app.wsgi_app = at_the_providers_paths  # type: ignore[method-assign]  # as Flask's documentation does it
         return app
 
 
@@ -202,9 +215,9 @@ def _endpoints(state: State) -> list[Any]:
 
 def _metadata(state: State) -> dict[str, Any]:
     document = {
-        "issuer": state.api_url,
+        "issuer": state.issuer,
         "authorization_endpoint": f"{state.api_url}/authorize",
-        "token_endpoint": f"{state.api_url}/oauth/v2/token",
+        "token_endpoint": f"{state.api_url}{state.token_path}",
         "revocation_endpoint": f"{state.api_url}/revoke",
         "introspection_endpoint": f"{state.api_url}/introspect",
         "device_authorization_endpoint": f"{state.api_url}/device",
@@ -214,7 +227,7 @@ def _metadata(state: State) -> dict[str, Any]:
         "token_endpoint_auth_signing_alg_values_supported": ["ES256", "HS256"],
         "tls_client_certificate_bound_access_tokens": True,
         "mtls_endpoint_aliases": {
-            "token_endpoint": f"{state.mtls_url}/oauth/v2/token",
+            "token_endpoint": f"{state.mtls_url}{state.token_path}",
             "revocation_endpoint": f"{state.mtls_url}/revoke",
             "introspection_endpoint": f"{state.mtls_url}/introspect",
             "device_authorization_endpoint": f"{state.mtls_url}/device",

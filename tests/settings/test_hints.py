@@ -129,7 +129,7 @@ def test_a_missing_certificate_for_client_authentication_names_the_variable() ->
         seic.Config.from_env({"SEIC_CLIENT_ID": "id", "SEIC_USERNAME": "u", "SEIC_PASSWORD": "p"}, provider=provider)
 
     assert caught.value.field == "SEIC_CERTIFICATE"
-    assert "pass SEIC_CERTIFICATE" in str(caught.value)
+    assert "needs the client certificate (SEIC_CERTIFICATE)" in str(caught.value)
 
 
 def test_a_renewed_certificate_that_cannot_be_read_names_the_variable(tmp_path: Path) -> None:

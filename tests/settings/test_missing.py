@@ -92,16 +92,13 @@ def test_one_error_names_all_missing_keys_of_a_profile(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("SEIC_PROXY", "HTTPS_PROXY"),
         ("SEIC_HTTPS_PROXY", "HTTPS_PROXY"),
         ("SEIC_NO_PROXY", "NO_PROXY"),
-        ("SEIC_TOKEN_TIMEOUT", "token_timeout="),
-        ("SEIC_TIMEOUT", "timeout="),
-        ("SEIC_TOKEN_URL", "seic.Provider(token_url=...)"),
-        ("SEIC_SCOPE", "seic.ClientCredentials(scope=...)"),
-        ("SEIC_ISSUER", "seic.discover(issuer)"),
-        ("SEIC_LOCAL_ADDRESS", "local_address="),
-        ("SEIC_REFRESH_TOKEN", "grant=seic.RefreshToken"),
+        ("SEIC_TIMEOUT", "SEIC_TOKEN_TIMEOUT"),
+        ("SEIC_AUTHORIZE_URL", "seic.Provider(authorize_url=...)"),
+        ("SEIC_DPOP", "dpop="),
+        ("SEIC_CODE", "grant=seic.AuthorizationCode"),
+        ("SEIC_DEVICE_CODE", "pass this grant in code"),
     ],
 )
 def test_a_variable_that_does_not_exist_points_to_what_sets_it(name: str, hint: str, tmp_path: Path) -> None:

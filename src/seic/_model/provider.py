@@ -82,7 +82,7 @@ class Provider:
     https URL.
 
     Args:
-        token_url: The token endpoint.
+        token_url: The token endpoint. None reads all endpoints from the metadata of `issuer` with the first token.
         name: Its name in errors and logs.
         environments: The known hosts by environment; empty if the user must set `hosts`.
         grants: The `grant_type` of each grant that it offers; None if that is not known, which allows all.
@@ -114,7 +114,8 @@ class Provider:
         redirect_on_token_call: Whether the token request repeats the redirect URI (RFC 6749 §4.1.3).
         issuer_in_callback: Whether a callback always names the issuer (RFC 9207); one without it is then refused.
         login_demands: Demands of the provider that a login of seic does not meet, by their names in the metadata, such
-            as `require_pushed_authorization_requests` (RFC 9126 §5); a login is then an error.
+            as `require_pushed_authorization_requests` (RFC 9126 §5), or lists of responses without the one that seic
+            reads; a login is then an error.
         takes_pkce: Whether login and token request take a code challenge and its verifier (RFC 7636).
         code_lifetime: Lifetime of an authorization code in seconds, for messages.
         token_info_url: The endpoint that describes a token to its holder, as on the SEI platform.
@@ -128,7 +129,7 @@ class Provider:
         revocation_cascades: Whether revoking one token of a pair is certain to revoke the other.
     """
 
-    token_url: str = attrs.field(validator=_is_path_or_url)
+    token_url: str | None = attrs.field(default=None, validator=_is_path_or_url)
     name: str = "the provider"
     environments: Mapping[str, Hosts] = attrs.field(factory=dict, hash=False)
     grants: frozenset[str] | None = None
@@ -165,6 +166,15 @@ class Provider:
     device_authorization_url: str | None = attrs.field(default=None, validator=_is_path_or_url)
     certificate_bound_tokens: bool = False
 
+    def __attrs_post_init__(self) -> None:
+        """Require a token endpoint, or an issuer whose metadata names it."""
+        if self.token_url is None and self.issuer is None:
+            raise ConfigurationError(
+                "provider.token_url: missing; set the URL of the token endpoint, or issuer=... to read it from the "
+                "provider's metadata",
+                field="provider.token_url",
+            )
+
     def hosts_of(self, environment: str, hosts: Hosts | None) -> Hosts:
         """Return the hosts that the user set, or else those of an environment.
 
@@ -199,6 +209,12 @@ class Provider:
             ConfigurationError: It is None; the message says how to set it.
         """
         value = getattr(self, setting)
+        if not isinstance(value, str) and self.token_url is None:
+            raise ConfigurationError(
+                f"provider.{setting}: {purpose} needs it, and it is read from the metadata of {self.issuer} with the "
+                "first token only; pass provider=await seic.discover(issuer)",
+                field=f"provider.{setting}",
+            )
         if not isinstance(value, str):
             raise ConfigurationError(
                 f"provider.{setting}: {purpose} needs it, and the documents of {self.name} do not name it; set it with "

@@ -1,6 +1,6 @@
 """`IdentityProbe`: a request that proves, at one host, that the server accepts a credential.
 
-A handshake alone is no proof. Under TLS 1.3 it ends for the client before the server has checked the certificate, whose
+A handshake alone proves nothing. Under TLS 1.3 it ends for the client before the server has checked the certificate, whose
 refusal comes with the first read; and nginx and IIS complete the handshake with any certificate, and refuse the request
 with a page. So one request is sent, over a connection of its own and by the same route as calls: `OPTIONS /`, which is
 safe (RFC 9110 §9.3.7), has no credentials and, unlike `HEAD`, gets the body of such a page. Any other answer will do.
@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-import httpx
 
 from seic._credential import Credential
 from seic._errors import CertificateError
 from seic._network.connection_trace import ConnectionTrace
-from seic._network.error_translator import FAILURES, ErrorTranslator, is_page
+from seic._network.error_translator import ErrorTranslator, failures, is_page
 
 # Seconds for each step. It may take as long as a slow server needs, since calls go on meanwhile.
 _TIMEOUT = 4.0
@@ -29,11 +28,13 @@ class IdentityProbe:
 
     Args:
         errors: Explains failures, and knows the origin and the route.
+        module: httpx or httpx2, as of the transport.
         http2: Whether the transport offers HTTP/2.
         options: Further keywords of the transport.
     """
 
     errors: ErrorTranslator
+    module: Any
     http2: bool
     options: Mapping[str, Any] = attrs.field(eq=False)
 
@@ -49,15 +50,17 @@ class IdentityProbe:
         """Send the request; return the reason why the credential does not work, or None if it does."""
         origin = self.errors.origin
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
-        timeout = httpx.Timeout(_TIMEOUT).as_dict()
-        request = httpx.Request("OPTIONS", f"https://{host}:{origin.port}/", extensions={"timeout": timeout})
+        timeout = self.module.Timeout(_TIMEOUT).as_dict()
+        request = self.module.Request("OPTIONS", f"https://{host}:{origin.port}/", extensions={"timeout": timeout})
         context = credential.http2_context() if self.http2 else credential.context
         trace = ConnectionTrace(request, blocking=True)
-        with self.errors.network.new_transport(httpx.HTTPTransport, origin, context, dict(self.options)) as transport:
+        with self.errors.network.new_transport(
+            self.module.HTTPTransport, origin, context, dict(self.options)
+        ) as transport:
             try:
                 response = transport.handle_request(request)
                 body = response.read() if is_page(response) else b""
-            except FAILURES as error:
+            except failures(self.module) as error:
                 failure = self.errors.of(error, request, credential, trace) or error
                 is_accepted = self.errors.is_accepted(trace) and not isinstance(failure, CertificateError)
                 return None if is_accepted else _without_frames(failure)

@@ -6,7 +6,7 @@ Which token is requested when, and what becomes of it, is decided in `refresh` a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
@@ -31,7 +31,7 @@ from seic._oauth.reply import Reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
 from seic._tokens.backoff import error_class_name, failure_name, use_state_after
 from seic._tokens.clock import Clock
-from seic._tokens.exchange import HEAD, Head, TransportSource, exchange
+from seic._tokens.exchange import HEAD, Head, TransportSource, exchange, in_two_attempts
 from seic._tokens.single_use import UseState
 
 _T = TypeVar("_T")
@@ -53,7 +53,7 @@ class PendingRevocation(Unpicklable):
     may_be_revoked: bool = attrs.field(default=False, kw_only=True)
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False)
 class TokenEndpoint(Unpicklable):
     """The endpoint that issues the tokens of one configuration."""
 
@@ -73,6 +73,9 @@ class TokenEndpoint(Unpicklable):
     dpop: DPoP | None = attrs.field(default=None, repr=False)
     #: Returns a likely cause of a refusal that lies outside the credentials, or None.
     hint: Callable[[], str | None] = attrs.field(default=lambda: None, repr=False)
+    #: Reads the provider and the endpoint's URL from the issuer's metadata; None if both are known. `url` is the
+    #: issuer's until then.
+    metadata: Callable[[], Awaitable[tuple[Provider, str]]] | None = attrs.field(default=None, repr=False)
     #: The endpoint's host and port, for messages and events; read once, because each call that waits has an event.
     host: str = attrs.field(init=False, repr=False)
     #: Whether the grant can be used any number of times, and calls no code of the user's.
@@ -91,6 +94,17 @@ class TokenEndpoint(Unpicklable):
     @calls_user_code.default
     def _calls_user_code(self) -> bool:
         return _calls_user_code(self.grant) or is_users_own(self.provider.client_authentication)
+
+    async def read_metadata(self) -> None:
+        """Read the issuer's metadata, if the endpoint is not known yet; every request needs that before.
+
+        Raises:
+            SeicError: The metadata cannot be read or used; see `discover`.
+        """
+        if self.metadata is not None:
+            self.provider, self.url = await self.metadata()
+            self.host = self._host()
+            self.metadata = None
 
     def context(self) -> RequestContext:
         """Return the client and the circumstances of a request that is built now."""
@@ -217,9 +231,20 @@ class TokenEndpoint(Unpicklable):
             # Taken out, so that a second revocation at the same time does not send it as well.
             each = pending.pop(0)
             answered = False
-            try:
+
+            async def attempt(seconds: float) -> Reply:
+                nonlocal each
+                # Built again, because a client assertion works once.
                 request = await self.off_loop(self._revocation, each)
-                parse_revocation_reply(await self.send(request, self.timeout))
+                try:
+                    return await self.send(request, seconds)
+                except SeicError as error:
+                    if use_state_after(error) is UseState.UNKNOWN:
+                        each = attrs.evolve(each, may_be_revoked=True)
+                    raise
+
+            try:
+                parse_revocation_reply(await in_two_attempts(attempt, self.timeout))
                 answered = True
             except TokenRequestRefused as error:
                 # The provider checked the token, and will answer the same again.
@@ -239,9 +264,17 @@ class TokenEndpoint(Unpicklable):
 
     async def introspect(self, token: Token) -> TokenInfo:
         """Ask the provider to describe a token (RFC 7662, or the platform's tokeninfo)."""
-        context = self.context()
-        request = await self.off_loop(partial(build_token_info_request, context, access_token=token.access_token))
-        reply = await self.send(request, self.timeout)
+        request: httpx.Request
+        context: RequestContext
+
+        async def attempt(seconds: float) -> Reply:
+            nonlocal request, context
+            # Built again, because a client assertion works once.
+            context = self.context()
+            request = await self.off_loop(partial(build_token_info_request, context, access_token=token.access_token))
+            return await self.send(request, seconds)
+
+        reply = await in_two_attempts(attempt, self.timeout)
         # As the log has each response of the API.
         path = request.url.raw_path.partition(b"?")[0].decode("ascii")
         url = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}{path}"

@@ -6,10 +6,11 @@ client's secrets in its headers and form.
 
 from __future__ import annotations
 
+import random
 import sys
 import time
 import zlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -18,12 +19,14 @@ import httpx
 
 from seic._concurrency import run_in_thread
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenError
+from seic._httpx import either
 from seic._model.provider import Provider
 from seic._network.error_frames import free_of_secrets
 from seic._oauth.messages import MAX_REPLY_BYTES
 from seic._oauth.redact import find_tracking_id, sanitize, secrets_in
 from seic._oauth.reply import Reply
 from seic._portal import is_in_portal
+from seic._tokens.backoff import FIRST_SHARE, WORTHWHILE_SHARE, retry_delay
 
 _T = TypeVar("_T")
 
@@ -31,6 +34,8 @@ _T = TypeVar("_T")
 _PHASE = 0.9
 #: The longest that closing a connection may take, in seconds, once the deadline has passed.
 _CLOSING = 1.0
+#: Values of `Content-Encoding` of a body that is not compressed: the RFC's, and others that servers send in its place.
+_NOT_COMPRESSED = frozenset({"", "identity", "none", "utf-8", "utf8", "binary", "8bit", "7bit"})
 #: The extension in which a request keeps the `Head` of its response, once that has arrived.
 HEAD = "seic.head"
 
@@ -114,6 +119,24 @@ async def exchange(
     raise failure from cause
 
 
+async def in_two_attempts(call: Callable[[float], Awaitable[_T]], seconds: float) -> _T:
+    """Return the result of a call that may be made twice: once more, on a new connection, if there was no answer.
+
+    The time is divided as for token requests. The call is given the seconds that it may take.
+    """
+    ends = anyio.current_time() + seconds
+    try:
+        return await call(FIRST_SHARE * seconds)
+    except SeicError as error:
+        # A fresh one, because the frames of the first hold what was sent and what came back.
+        failure, cause = error.fresh(), error.__cause__
+    pause = retry_delay(failure, random.random())  # noqa: S311  # chance, no secret
+    if pause is None or ends - anyio.current_time() - pause < WORTHWHILE_SHARE * seconds:
+        raise failure from cause
+    await anyio.sleep(pause)
+    return await call(ends - anyio.current_time())
+
+
 async def without_frames(call: Coroutine[Any, Any, _T]) -> _T:
     """Await a call; raise its error without the frames that hold what was sent and what came back."""
     try:
@@ -157,7 +180,7 @@ def _unavailable(
 ) -> tuple[SeicError, Exception | None]:
     secrets = secrets_in(request)
     cause = free_of_secrets(error, secrets, handled=handled)
-    if isinstance(error, (TimeoutError, httpx.TimeoutException)):
+    if isinstance(error, (TimeoutError, *either("TimeoutException"))):
         problem = f"no whole answer within {seconds:.3g} s" + ("; if it is slow, raise token_timeout" * advises)
     else:
         problem = ": ".join(filter(None, (type(error).__name__, sanitize(str(error), secrets=secrets))))
@@ -175,11 +198,12 @@ class _BoundedBody:
         self._host = request.url.netloc.decode("ascii")
         self._parts: list[bytes] = []
         self._size = 0
-        encoding = headers.get("content-encoding", "identity").strip().lower()
-        if encoding in ("", "identity"):
+        named = [each.strip().lower() for each in headers.get("content-encoding", "").split(",")]
+        encodings = [each for each in named if each not in _NOT_COMPRESSED]
+        if not encodings:
             self._inflater = None
-        elif encoding in ("gzip", "x-gzip", "deflate"):
-            self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32 if encoding != "deflate" else zlib.MAX_WBITS)
+        elif encodings in (["gzip"], ["x-gzip"], ["deflate"]):
+            self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32 if encodings != ["deflate"] else zlib.MAX_WBITS)
         else:
             # The name of the encoding is the server's text, so it stays out of the message.
             raise self._invalid("it is compressed in a way that was not asked for", problem="content-encoding")

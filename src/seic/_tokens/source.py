@@ -20,11 +20,12 @@ from seic._portal import run, start
 from seic._tokens.cache import PendingRefresh, TokenCache
 from seic._tokens.endpoint import PendingRevocation, TokenEndpoint
 from seic._tokens.exchange import without_frames
-from seic._tokens.refresh import RefreshRunner, obtained_before
+from seic._tokens.refresh import RefreshRunner
 from seic._tokens.refresh_policy import CachedToken, Freshness, RefreshPolicy
 from seic._tokens.single_use import SingleUseMemory
 from seic._tokens.store import TokenStore
 from seic._tokens.store_guard import PATIENCE, StoreGuard
+from seic._tokens.token_result import obtained_before
 
 _T = TypeVar("_T")
 
@@ -37,6 +38,8 @@ _CHECK = 0.25
 #: The longest that closing waits for background work to end, in seconds.
 _CLOSING = 1.0
 _UNAUTHORIZED = 401
+#: The name of a description of the token among the requests that the API rejects.
+_TOKEN_INFO = "token_info"
 
 
 class CachingTokenSource:
@@ -186,6 +189,7 @@ class CachingTokenSource:
         while True:
             while (pending := cache.pending) is not None:
                 await self._wait(pending, None)
+            await endpoint.read_metadata()
             current = cache.token
             token = current.token if current.token.access_token else None
             if token is None and self._guard is not None:
@@ -213,6 +217,7 @@ class CachingTokenSource:
     async def token_info(self) -> TokenInfo:
         """Ask the provider to describe a valid token; one that was revoked elsewhere is refreshed, as after a 401."""
         # Before a token is requested.
+        await self.endpoint.read_metadata()
         require_token_info(self.endpoint.provider)
         used = await self.get()
         try:
@@ -220,15 +225,17 @@ class CachingTokenSource:
         except TokenRequestRefused as error:
             # RFC 7662 authenticates the client there (§2.1), and reports a revoked token in a successful reply.
             is_about_token = error.status == _UNAUTHORIZED and self.endpoint.provider.token_info_url is not None
-            if not is_about_token or not self.cache.may_refresh_after_401(used):
+            if not is_about_token or not self.cache.may_refresh_after_401(used, _TOKEN_INFO):
                 raise
             used.invalidate()
         used = await self.get()
         try:
-            return await without_frames(self.endpoint.introspect(used.token))
+            info = await without_frames(self.endpoint.introspect(used.token))
         except TokenRequestRefused:
-            self.cache.retry_rejected(used)
+            self.cache.retry_rejected(used, _TOKEN_INFO)
             raise
+        self.cache.retry_accepted(_TOKEN_INFO)
+        return info
 
     def token_info_sync(self) -> TokenInfo:
         """Ask the provider to describe a valid token; the blocking twin of `token_info`."""

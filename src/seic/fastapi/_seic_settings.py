@@ -25,24 +25,58 @@ class SeicSettings(BaseSettings):
         env_prefix=_PREFIX, extra="ignore", hide_input_in_errors=True
     )
 
+    # Each of certificate, key and CA can be PEM text with a private key; a proxy can have a password.
     profile: str | None = None
     provider: str | None = None
+    issuer: str | None = None
+    token_url: str | None = None
+    revocation_url: str | None = None
+    introspection_url: str | None = None
     environment: str | None = None
+    api_host: str | None = None
+    mtls_host: str | None = None
     client_id: str | None = None
     client_secret: SecretStr | None = None
     client_secret_file: str | None = None
+    client_auth: str | None = None
+    client_key: SecretStr | None = None
+    client_key_password: SecretStr | None = None
+    client_key_password_file: str | None = None
+    client_key_id: str | None = None
+    client_key_algorithm: str | None = None
+    client_assertion_audience: str | None = None
+    grant: str | None = None
+    scope: str | None = None
+    audience: str | None = None
+    resource: str | None = None
     username: str | None = None
     password: SecretStr | None = None
     password_file: str | None = None
-    # Either can be the PEM text, with a private key.
+    refresh_token: SecretStr | None = None
+    refresh_token_file: str | None = None
+    assertion: SecretStr | None = None
+    assertion_file: str | None = None
+    subject_token: SecretStr | None = None
+    subject_token_file: str | None = None
+    subject_token_type: str | None = None
+    actor_token: SecretStr | None = None
+    actor_token_file: str | None = None
+    actor_token_type: str | None = None
+    requested_token_type: str | None = None
+    subject: str | None = None
     certificate: str | None = Field(default=None, repr=False)
     certificate_key: SecretStr | None = None
     certificate_password: SecretStr | None = None
     certificate_password_file: str | None = None
+    strict_common_name: str | None = None
     ca: str | None = Field(default=None, repr=False)
-    api_host: str | None = None
-    mtls_host: str | None = None
     store: str | None = None
+    token_timeout: str | None = None
+    advisory_refresh: str | None = None
+    mandatory_refresh: str | None = None
+    proxy: str | None = Field(default=None, repr=False)
+    trust_env: str | None = None
+    local_address: str | None = None
 
     @classmethod
     @strip_frames

@@ -1,0 +1,171 @@
+"""The text of settings, and its conversion to strings, secrets, numbers and flags."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+
+from seic._errors import ConfigurationError
+from seic._files import read_regular_file
+from seic._model.secret import Unpicklable
+from seic._tls.credential_files import is_material
+
+_T = TypeVar("_T")
+
+#: The maximum size of a secret's file.
+_MAX_SECRET_BYTES = 64 * 1024
+_USUAL_SUFFIXES = {".cer", ".crt", ".der", ".key", ".p12", ".p7b", ".pem", ".pfx", ".txt"}
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+
+@attrs.frozen
+class SettingValue(Unpicklable):
+    """The text of a setting, which may be a secret, its name in the user's words, and the folder of relative paths."""
+
+    text: str = attrs.field(repr=False)
+    name: str
+    folder: Path = Path()
+
+
+class SettingReader:
+    """Converts single settings.
+
+    Args:
+        values: The settings.
+        name: Returns the user's name of a setting that is missing.
+    """
+
+    def __init__(self, values: dict[str, SettingValue], name: Callable[[str], str]) -> None:
+        self._values = values
+        self._name = name
+
+    def name_of(self, setting: str) -> str:
+        """Return the variable or key that the user set, or can set."""
+        value = self._values.get(setting)
+        return self._name(setting) if value is None else value.name
+
+    def has(self, *settings: str) -> bool:
+        """Whether one of the settings is set."""
+        return any(setting in self._values for setting in settings)
+
+    def text(self, setting: str) -> str | None:
+        """Return a setting as it is; None if it is not set."""
+        value = self._values.get(setting)
+        return None if value is None else value.text
+
+    def path_or_pem(self, setting: str) -> str | None:
+        """Return a path, or PEM text."""
+        text = self.text(setting)
+        # Files of variables have no multi-line values, so PEM in them has \n as two characters.
+        return text.replace("\\n", "\n") if text is not None and "-----BEGIN" in text else text
+
+    def secret(self, setting: str) -> str | None:
+        """Return a secret, from its file if that is set."""
+        file = self._values.pop(f"{setting}_file", None)
+        if file is not None:
+            self._values[setting] = SettingValue(_read_secret(file), file.name)
+        return self.text(setting)
+
+    def words(self, setting: str) -> tuple[str, ...]:
+        """Return the parts of a list that spaces separate."""
+        return tuple((self.text(setting) or "").split())
+
+    def number(self, setting: str) -> float | None:
+        """Return a number of seconds."""
+        text = self.text(setting)
+        try:
+            return None if text is None else float(text)
+        except ValueError:
+            raise self._unlike(setting, "must be a number of seconds") from None
+
+    def margin(self, setting: str) -> float | str | None:
+        """Return a number of seconds, or a share such as `20%`, which `Config` validates."""
+        text = self.text(setting)
+        if text is None or text.endswith("%"):
+            return text
+        try:
+            return float(text)
+        except ValueError:
+            raise self._unlike(setting, "must be a number of seconds, or a share such as 20%") from None
+
+    def flag(self, setting: str) -> bool | None:
+        """Return true or false."""
+        text = self.text(setting)
+        if text is None:
+            return None
+        if text.lower() not in _FLAGS:
+            raise self._unlike(setting, "must be true or false")
+        return _FLAGS[text.lower()]
+
+    def one_of(self, known: Mapping[str, _T], setting: str) -> _T | None:
+        """Return the meaning of a known word."""
+        text = self.text(setting)
+        if text is None:
+            return None
+        if text not in known:
+            raise self._unlike(setting, f"unknown value; set {' or '.join(known)}")
+        return known[text]
+
+    def _unlike(self, setting: str, problem: str) -> ConfigurationError:
+        # The value is not quoted, since it may be a secret in the wrong variable.
+        name = self.name_of(setting)
+        return ConfigurationError(f"{name}: {problem}", field=name)
+
+
+def is_path(text: str) -> bool:
+    """Whether a text is a path, and not the content of a file."""
+    return "\n" not in text and not is_material(text)
+
+
+def expand_path(path: str | Path, field: str) -> Path:
+    """Return a path without `~`.
+
+    Raises:
+        ConfigurationError: The home directory is unknown.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigurationError(
+            f"{field}: the home directory of ~ was not found; set the full path", field=field
+        ) from None
+
+
+def invalid_path(field: str) -> ConfigurationError:
+    """Return the error about a path that no file can have."""
+    # The path is not quoted, since it cannot be printed.
+    return ConfigurationError(f"{field}: contains a character that is invalid in a path; remove it", field=field)
+
+
+def is_plausible(path: Path, folder: Path) -> bool:
+    """Whether a file or its directory exists, other than the root and that of relative paths, or its name is usual."""
+    if path.suffix.lower() in _USUAL_SUFFIXES or os.path.lexists(path):
+        return True
+    return path.parent not in {folder, Path(path.anchor)} and path.parent.is_dir()
+
+
+def _read_secret(file: SettingValue) -> str:
+    path = expand_path(file.text, file.name)
+    try:
+        # Editors and `kubectl create secret --from-file` add a line end, which is not part of the secret. Some editors
+        # add a byte order mark.
+        text = read_regular_file(path, _MAX_SECRET_BYTES).decode("utf-8-sig").rstrip("\r\n")
+    except OSError as error:
+        # Any other text may be the secret itself, set by mistake.
+        shown = path if is_plausible(path, file.folder) else "the file that it names"
+        raise ConfigurationError(
+            f"{file.name}: {shown} cannot be read: {error.strerror}; set the path of a file with the secret",
+            field=file.name,
+        ) from None
+    except UnicodeDecodeError:
+        # The original exception quotes the bytes.
+        raise ConfigurationError(f"{file.name}: {path} is not UTF-8 text", field=file.name) from None
+    except ValueError:
+        raise invalid_path(file.name) from None
+    if not text:
+        raise ConfigurationError(f"{file.name}: {path} is empty; write the secret into it", field=file.name)
+    return text

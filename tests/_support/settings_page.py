@@ -1,0 +1,73 @@
+"""Writes docs/settings.md from the table of settings; with `--check` it only says whether the page is current."""
+
+from __future__ import annotations
+
+import sys
+from itertools import groupby
+from pathlib import Path
+
+from seic._setting_fields import SETTINGS, Kind, Setting
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "settings.md"
+
+_HEAD = """\
+# Settings
+
+<!-- Written by `nox -s settings`: change src/seic/_setting_fields.py, not this page. -->
+
+Every setting, generated from the table that variables, profiles and `seic.fastapi.SeicSettings` share. A setting has
+one name in three forms: the variable `SEIC_CLIENT_ID`, the key `client_id` of a [profile](#profiles) and the field
+`client_id` of `SeicSettings`. The argument in code is the one of `seic.Config`.
+
+- An empty variable is not set. An unknown variable that starts with `SEIC_` is an error that names the nearest one. One
+  error names all settings that are missing.
+- A *secret* has another form: its name with `_FILE` is the path of a file with the secret.
+- *path or PEM*: a path, or the PEM text itself, with line ends or `\\n`.
+- *list*: words separated by spaces; in a profile also a list of strings.
+- Arguments in code, as in `seic.Config.from_env(scope=...)`, replace variables, and variables replace the profile.
+
+Pages with the settings of [Keycloak](providers/keycloak.md), [Entra ID](providers/entra-id.md),
+[Okta](providers/okta.md), [Auth0](providers/auth0.md), [Ping](providers/ping.md), [Curity](providers/curity.md),
+[Apigee](providers/apigee.md) and [Kong](providers/kong.md).
+"""
+_PROFILES = """
+## Profiles
+
+`SEIC_PROFILE` selects a table of `seic/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`; `seic.Config.from_file` reads
+any other file. Paths in it are relative to the file. Numbers, `true` and `false` need no quotes.
+"""
+
+
+def _row(setting: Setting) -> str:
+    variable = f"`SEIC_{setting.name.upper()}`"
+    if setting.kind is Kind.SECRET:
+        variable += f", `SEIC_{setting.name.upper()}_FILE`"
+    default = setting.default if "`" in setting.default or " " in setting.default else f"`{setting.default}`"
+    cells = (
+        variable,
+        f"`{setting.name}`",
+        f"`{setting.keyword}`",
+        setting.kind.value,
+        default if setting.default else "",
+        f"`{setting.example}`",
+        setting.about,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def page() -> str:
+    """Return the text of the page."""
+    parts = [_HEAD]
+    for group, settings in groupby(SETTINGS, key=lambda setting: setting.group):
+        parts.append(f"\n## {group}\n")
+        parts.append("| variable | key | argument | type | default | example | meaning |")
+        parts.append("|---|---|---|---|---|---|---|")
+        parts += map(_row, settings)
+    return "\n".join(parts) + "\n" + _PROFILES
+
+
+if __name__ == "__main__":
+    if "--check" not in sys.argv[1:]:
+        PAGE.write_text(page(), encoding="utf-8")
+    elif PAGE.read_text(encoding="utf-8") != page():
+        sys.exit(f"{PAGE.name} is out of date: run nox -s settings")
