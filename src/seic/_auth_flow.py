@@ -19,30 +19,16 @@ from seic._api.httpx_log import IN_REQUEST, LOGGER
 from seic._api.replayable_body import NOT_REPLAYED, ReplayableBody
 from seic._config import Config
 from seic._event_types import Emit, RequestNotRetried, RequestRetried
+from seic._httpx import Auth, either
 from seic._identity import Identity
 from seic._oauth.challenges import is_token_rejected
 from seic._oauth.redact import credentials_of, find_tracking_id
 from seic._tokens.clock import Clock
 from seic._tokens.refresh_policy import CachedToken
-from seic._tokens.source import CachingTokenSource
 from seic._transport import AsyncTrace, BlockingTrace, HopTrace, guard_of
 
-#: Request streams in memory: they can always be sent again, so no position is saved.
-_IN_MEMORY: set[type] = {httpx.ByteStream}
-
 if TYPE_CHECKING:
-    _Auth = httpx.Auth
-else:
-    try:
-        import httpx2
-    except ModuleNotFoundError:
-        _Auth = httpx.Auth
-    else:
-        _IN_MEMORY.add(httpx2.ByteStream)
-
-        class _Auth(httpx.Auth, httpx2.Auth):
-            """A base class for both libraries: each checks only that its own `Auth` is among the base classes."""
-
+    from seic._tokens.source import CachingTokenSource
 
 _UNAUTHORIZED = 401
 #: From this status on, a proxy may have answered that never saw the token, so it does not count as use.
@@ -62,7 +48,7 @@ class _Attached:
     after: Any = None
 
 
-class AuthFlow(_Auth):
+class AuthFlow(Auth):
     """Attaches tokens to requests, and decides which request to retry."""
 
     #: Has token requests send the `User-Agent` of a request.
@@ -96,7 +82,9 @@ class AuthFlow(_Auth):
             cached = await self._get(request.headers)
         self._attach(request, cached, self._async_trace)
         body = None
-        if request.stream.__class__ not in _IN_MEMORY:
+        stream = request.stream.__class__
+        # One in memory can always be sent again.
+        if stream is not httpx.ByteStream and stream not in either("ByteStream"):
             body = ReplayableBody(request.stream)
             await body.save_position()
         IN_REQUEST.set(True)
@@ -146,7 +134,9 @@ class AuthFlow(_Auth):
             cached = self._source.get_sync()
         self._attach(request, cached, self._blocking_trace)
         body = None
-        if request.stream.__class__ not in _IN_MEMORY:
+        stream = request.stream.__class__
+        # One in memory can always be sent again.
+        if stream is not httpx.ByteStream and stream not in either("ByteStream"):
             body = ReplayableBody(request.stream)
             body.save_position_sync()
         IN_REQUEST.set(True)
@@ -236,13 +226,13 @@ class AuthFlow(_Auth):
             return self._give_up_retry(response, "the request was redirected, and another origin answered")
         if not is_token_rejected(provider=self.config.provider, headers=response.headers, body=prefix or b""):
             return self._give_up_retry(response, "the response does not reject the token")
-        if not self._cache.may_refresh_after_401(cached):
+        if not self._cache.may_refresh_after_401(cached, _method_and_path(response)):
             return self._give_up_retry(
                 response, "the API rejects new tokens as well as old ones; refreshes are suspended"
             )
         cached.invalidate()
         if body is not None and body.stream is response.request.stream and body.problem is not None:
-            self._cache.retry_rejected(cached)
+            self._cache.retry_rejected(cached, _method_and_path(response))
             return self._give_up_retry(response, f"{body.problem}; the next request gets a new token")
         return True
 
@@ -261,10 +251,11 @@ class AuthFlow(_Auth):
     def _after_replay(self, response: Any, cached: CachedToken, now: float, wall: float) -> None:
         self._log(response)
         if response.status_code == _UNAUTHORIZED:
-            self._cache.retry_rejected(cached)
+            self._cache.retry_rejected(cached, _method_and_path(response))
             self._give_up_retry(response, "it was retried with a new token, which was rejected too")
         elif response.status_code < _SERVER_ERROR:
             cached.mark_used(now, wall)
+            self._cache.retry_accepted(_method_and_path(response))
 
     def _give_up_retry(self, response: Any, reason: str) -> Literal[False]:
         response.extensions[NOT_REPLAYED] = reason
@@ -297,6 +288,10 @@ class AuthFlow(_Auth):
 def _host(response: Any) -> str:
     host: str = response.request.url.netloc.decode("ascii")
     return host
+
+
+def _method_and_path(response: Any) -> str:
+    return f"{response.request.method} {response.request.url.path}"
 
 
 def _is_ascii(headers: list[tuple[bytes, bytes]]) -> bool:

@@ -20,15 +20,10 @@ from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider, RequestContext
 from seic._model.secret import Unpicklable, hide, strip_frames, strip_frames_on_init
 from seic._network.proxies import Network, ProxyLike, show_proxy
-from seic._oauth.assertion_auth import PrivateKeyJwt
 from seic._oauth.client_auth import TlsClientAuth
 from seic._oauth.dpop import DPoP
-from seic._oauth.messages import build_token_request
-from seic._oauth.metadata import metadata_urls
 from seic._options import ConfigOptions
 from seic._public import publish
-from seic._settings import read_environment, read_file
-from seic._stores.token_cipher import EntryKey
 from seic._tls.context import CertificateSource, check_source, source_key
 from seic._tls.credential_files import CredentialFile
 from seic._tls.trust import read_trust_store
@@ -85,8 +80,6 @@ def _unlike(attribute: attrs.Attribute[Any], value: object, wanted: str) -> Conf
 
 
 def _seconds(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is None and attribute.default is None:
-        return
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _unlike(attribute, value, "a number of seconds")
 
@@ -202,10 +195,15 @@ class Config(Unpicklable):
         if self.strict_common_name and certificate is not None and self.account is not None:
             certificate.check_common_name(self.account, strict=True)
         # The grant's own credentials are left alone: a callable that supplies one is called when it is needed.
-        by_certificate = isinstance(self.provider.client_authentication, (TlsClientAuth, PrivateKeyJwt))
         # Without a method, the issuer's metadata names one.
-        is_chosen_later = self.provider.token_url is None and self.provider.client_authentication is None
-        if not (is_chosen_later or (callable(self.certificate) and by_certificate)):
+        is_checked_later = self.provider.token_url is None and self.provider.client_authentication is None
+        if callable(self.certificate):
+            from seic._oauth.assertion_auth import PrivateKeyJwt
+
+            is_checked_later |= isinstance(self.provider.client_authentication, (TlsClientAuth, PrivateKeyJwt))
+        if not is_checked_later:
+            from seic._oauth.messages import build_token_request
+
             context = RequestContext(
                 provider=self.provider,
                 token_url=self.token_url,
@@ -233,6 +231,8 @@ class Config(Unpicklable):
             ConfigurationError: A variable is missing or malformed; its `field` is the name of the variable.
             CertificateError: The certificate cannot be used.
         """
+        from seic._settings import read_environment
+
         settings = read_environment(os.environ if environ is None else environ, given=changes)
         with settings.rename_errors():
             return cls(**settings.arguments, **changes, _setting_names=settings.remedies)
@@ -255,6 +255,8 @@ class Config(Unpicklable):
             ConfigurationError: The file or a key cannot be used; its `field` names the key.
             CertificateError: The certificate cannot be used.
         """
+        from seic._settings import read_file
+
         settings = read_file(Path(path), profile, given=changes)
         with settings.rename_errors():
             return cls(**settings.arguments, **changes, _setting_names=settings.remedies)
@@ -283,6 +285,8 @@ class Config(Unpicklable):
         )
         # A user's session outlives a renewed client secret: only a login could replace its refresh token.
         secrets = [self.client_secret or "", *_secrets_of(self.grant)] if self.grant.is_repeatable else []
+        from seic._stores.token_cipher import EntryKey
+
         return EntryKey.of(self.client_id, facts, secrets)
 
     @property
@@ -316,6 +320,8 @@ class Config(Unpicklable):
         field, path_or_url = "provider.token_url", self.provider.token_url
         if path_or_url is None:
             issuer = self.provider.issuer or ""
+            from seic._oauth.metadata import metadata_urls
+
             metadata_urls(issuer, allow_http_on_loopback=self.origin.scheme == "http")
             return issuer
         if self.certificate is not None and self.provider.mtls_endpoint_aliases:

@@ -31,6 +31,7 @@ _TESTS = {
         "auth/test_use",
     ],
     "Timeouts": [
+        "tokens/test_swallowed_requests",
         "tokens/test_exchange_deadlines",
         "test_deadlines",
     ],
@@ -46,6 +47,7 @@ _TESTS = {
         "tokens/test_confirmation",
     ],
     "401 responses": [
+        "auth/test_rejecting_paths",
         "auth/test_rejections",
         "tokens/test_rejected_tokens",
     ],
