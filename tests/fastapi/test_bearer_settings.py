@@ -44,7 +44,7 @@ def test_a_wrong_setting_is_a_warning(
 
 
 def test_each_setting_has_its_own_warnings(issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
-    """A wrong audience is seen although the issuer was wrong a moment ago; an expired token is no warning."""
+    """A wrong audience is seen although the issuer was wrong a moment ago; an expired token is not a warning."""
     caplog.set_level(logging.INFO, logger="seic.fastapi")
     bearer = bearer_of(issuer)
     for changes in ({"iss": "x"}, {"aud": "x"}, {"exp": NOW - 60}, {"aud": "y"}):
