@@ -214,6 +214,7 @@ async def test_a_look_that_is_cancelled_leaves_nothing_behind(
     store.blocking = True
     source = process()
     await source.token()
+    await source.aclose()  # it has been saved
     clock.advance(AT_LAST)
     gate = store.hang("load")
     waiting = asyncio.create_task(source.token())
