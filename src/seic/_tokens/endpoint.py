@@ -5,6 +5,7 @@ Which token is requested when, and what becomes of it, is decided in `refresh` a
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -37,6 +38,11 @@ from seic._tokens.single_use import UseState
 _T = TypeVar("_T")
 
 _logger = logging.getLogger("seic.api")
+
+
+@functools.lru_cache(64)
+def _netloc(url: str) -> str:
+    return httpx.URL(url).netloc.decode("ascii")
 
 
 def _calls_user_code(grant: GrantParameters) -> bool:
@@ -85,7 +91,7 @@ class TokenEndpoint(Unpicklable):
 
     @host.default
     def _host(self) -> str:
-        return httpx.URL(self.url).netloc.decode("ascii")
+        return _netloc(self.url)
 
     @has_plain_grant.default
     def _has_plain_grant(self) -> bool:
