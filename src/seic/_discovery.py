@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias, Unpack
 
 import attrs
@@ -14,6 +15,7 @@ import httpx
 from seic._concurrency import ForkSafeLock, run_in_thread
 from seic._config import Config
 from seic._errors import ConfigurationError, InvalidTokenResponse, SeicError, TokenEndpointUnavailable
+from seic._httpx import AnyTransport
 from seic._identity import Identity, shared_identity
 from seic._model.provider import ClientAuthentication, Provider
 from seic._network.proxies import Network, ProxyLike
@@ -26,7 +28,7 @@ from seic._public import publish
 from seic._tls.context import CertificateSource, check_source
 from seic._tls.credential_files import Material
 from seic._tokens.clock import SYSTEM_CLOCK
-from seic._tokens.exchange import exchange, without_frames
+from seic._tokens.exchange import exchange, in_two_attempts, without_frames
 
 #: Seconds for which metadata is cached: endpoints change rarely, and with notice.
 _MAX_AGE = 3600.0
@@ -34,7 +36,7 @@ _TIMEOUT = 10.0
 #: Client errors that do not mean that there is no metadata.
 _TEMPORARY = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
 
-_Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
+_Transport: TypeAlias = AnyTransport
 
 
 @attrs.frozen
@@ -72,6 +74,10 @@ class _Discovery:
         """Return the thumbprint of the client certificate; this calls the user's callable, which may block."""
         return None if self.transport is not None else self.identity.thumbprint
 
+    async def _ask(self, url: str, seconds: float) -> Reply:
+        request = httpx.Request("GET", url, headers={"Accept": "application/json"})
+        return await exchange(self.transports, request, seconds=seconds)
+
     async def run(self, parse: Callable[[bytes], Provider], thumbprint: str | None) -> Provider:
         """Return the provider that `parse` makes of the document; a document that it refuses is not cached."""
         urls = metadata_urls(self.issuer, allow_http_on_loopback=self.allow_http_on_loopback)
@@ -82,8 +88,7 @@ class _Discovery:
             return parse(cached.body)
         problem: SeicError | None = None
         for url in urls:
-            request = httpx.Request("GET", url, headers={"Accept": "application/json"})
-            reply = await exchange(self.transports, request, seconds=_TIMEOUT)
+            reply = await in_two_attempts(partial(self._ask, url), _TIMEOUT)
             if reply.status == httpx.codes.OK:
                 try:
                     provider = parse(reply.body)
