@@ -1,4 +1,4 @@
-"""What `import seic`, a client's names and a first call load; each in a process of its own."""
+"""The modules that `import seic`, a client's names and a first call load; each in a process of its own."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_bare_import_loads_nothing_else() -> None:
 
 
 def test_the_names_of_a_client_load_what_their_types_need(of_httpx: set[str]) -> None:
-    """What a client needs to run follows with the first one."""
+    """The rest follows with the first client."""
     loaded = loaded_by(NAMES)
     assert {"httpx", "attrs"} <= loaded
     assert (loaded - of_httpx) & {*_SELDOM, *_LATE} == set()

@@ -30,7 +30,7 @@ _NOISE = 2.0
 
 @attrs.frozen
 class Holdings:
-    """What the process holds.
+    """Resources of the process.
 
     Args:
         memory: Resident memory, in MiB.
@@ -49,7 +49,7 @@ class Holdings:
         """Count when the client is at rest, with one connection."""
         await client.get("/v1/x")
         gc.collect()
-        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: ASYNC230, PTH123 - it is no file on a disk
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: ASYNC230, PTH123 - no disk is involved
             resident = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are enough
         return cls(resident / 1024**2, descriptors, len(asyncio.all_tasks()), threading.active_count())
