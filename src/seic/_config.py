@@ -18,7 +18,7 @@ from seic._model.grant_parameters import Grant
 from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider, RequestContext
-from seic._model.secret import Unpicklable, hide, strip_frames, strip_frames_on_init
+from seic._model.secret import Secret, Unpicklable, hide, strip_frames, strip_frames_on_init
 from seic._network.proxies import Network, ProxyLike, show_proxy
 from seic._oauth.assertion_auth import PrivateKeyJwt
 from seic._oauth.client_auth import TlsClientAuth
@@ -55,6 +55,11 @@ def _text(_config: Config, attribute: attrs.Attribute[Any], value: object) -> No
             f"{attribute.name}: contains a character that is not printable, such as a trailing line end; remove it",
             field=attribute.name,
         )
+
+
+def _secret(config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not callable(value) or isinstance(value, type):
+        _text(config, attribute, value)
 
 
 def _is(*kinds: type, wanted: str) -> _Validator:
@@ -125,7 +130,7 @@ class Config(Unpicklable):
         environment: One of the provider's environments: `production` or `test`. Unused if `hosts` is set.
         hosts: Custom hosts, which replace both hosts of the environment.
         client_id: The client id (the gateway's AppKey).
-        client_secret: The client secret.
+        client_secret: The client secret, or a callable that returns the current one.
         grant: The grant of token requests.
         certificate: The client certificate, or a function that returns the current one, such as from a vault; it is
             called once a minute and should have a timeout. With a certificate, token requests and API calls use the
@@ -154,7 +159,7 @@ class Config(Unpicklable):
     environment: str = attrs.field(default="production", validator=_text)
     hosts: Hosts | None = attrs.field(default=None, validator=_is(Hosts, wanted="seic.Hosts(api=..., mtls=...)"))
     client_id: str = attrs.field(validator=_text)
-    client_secret: str | None = attrs.field(default=None, repr=hide, validator=_text)
+    client_secret: Secret | None = attrs.field(default=None, repr=hide, validator=_secret)
     grant: Grant = attrs.field(
         validator=_offers("check", "fields", wanted="a grant such as seic.ClientCredentials(...)")
     )
@@ -201,7 +206,7 @@ class Config(Unpicklable):
         certificate = None if callable(self.certificate) else self.certificate
         if self.strict_common_name and certificate is not None and self.account is not None:
             certificate.check_common_name(self.account, strict=True)
-        # The grant's own credentials are left alone: a callable that supplies one is called when it is needed.
+        # A callable that supplies a credential is called when it is needed.
         by_certificate = isinstance(self.provider.client_authentication, (TlsClientAuth, PrivateKeyJwt))
         # Without a method, the issuer's metadata names one.
         is_chosen_later = self.provider.token_url is None and self.provider.client_authentication is None
@@ -210,7 +215,7 @@ class Config(Unpicklable):
                 provider=self.provider,
                 token_url=self.token_url,
                 client_id=self.client_id,
-                client_secret=self.client_secret,
+                client_secret="-" * 64 if callable(self.client_secret) else self.client_secret,
                 certificate=certificate,
             )
             build_token_request(context, grant=ClientCredentials())
@@ -282,7 +287,8 @@ class Config(Unpicklable):
             sorted(named.items()),
         )
         # A user's session outlives a renewed client secret: only a login could replace its refresh token.
-        secrets = [self.client_secret or "", *_secrets_of(self.grant)] if self.grant.is_repeatable else []
+        constant = self.client_secret if isinstance(self.client_secret, str) else ""
+        secrets = [constant, *_secrets_of(self.grant)] if self.grant.is_repeatable else []
         return EntryKey.of(self.client_id, facts, secrets)
 
     @property

@@ -215,6 +215,8 @@ class RefreshRunner:
                 has_claim, looks = await self._claim(key, at_last, ends), True
                 continue
             request = await endpoint.off_loop(endpoint.build, choice.grant)
+            if endpoint.follows_secrets:
+                endpoint.sent.note(request, is_own=choice.is_own)
             use = None
             if choice.secret is not None:
                 if (use := await self._begin_use(choice.secret, choice.state, ends)) is None:
