@@ -14,6 +14,7 @@ from types import FunctionType, ModuleType
 import pytest
 
 import seic
+import seic.fastapi
 from seic import events, sandbox
 
 _EXPORTED = [
@@ -48,12 +49,24 @@ def test_the_annotations_of_a_public_name_can_be_resolved(module: ModuleType, na
         assert all(not isinstance(hint, str | typing.ForwardRef) for hint in hints.values())
 
 
-@each_exported
-def test_the_annotations_of_public_methods_can_be_resolved(module: ModuleType, name: str) -> None:
-    """Frameworks that inject dependencies ask for those of the constructor."""
-    for method in vars(getattr(module, name)).values():
-        if isinstance(method, FunctionType):
-            typing.get_type_hints(method)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, id=f"{module.__name__}.{name}")
+        for module in (seic, events, seic.fastapi, sandbox)
+        for name in module.__all__
+        if isinstance(kind := getattr(module, name), type)
+    ],
+)
+def test_the_annotations_of_public_methods_can_be_resolved(kind: type) -> None:
+    """Frameworks that inject dependencies ask for those of the constructor, other tools for those of all members."""
+    for name, member in vars(kind).items():
+        if isinstance(member, property):
+            member = member.fget  # noqa: PLW2901
+        elif isinstance(member, classmethod | staticmethod):
+            member = member.__func__  # noqa: PLW2901
+        if isinstance(member, FunctionType) and (not name.startswith("_") or name in ("__init__", "__call__")):
+            typing.get_type_hints(member)
 
 
 @pytest.mark.parametrize("module", [seic, events, sandbox])

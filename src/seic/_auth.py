@@ -85,6 +85,8 @@ class OAuth2Auth(AuthFlow):
 
         if provider.token_url is None:
             endpoint.metadata = read_metadata
+        if transport is None:
+            identity.prepare()
         identity.add_listener(self._listeners)
         self._listeners.add(self._follow_rotation, kind=CertificateRotated)
         source = CachingTokenSource(

@@ -186,7 +186,8 @@ class RequestNotRetried(Event):
 class StoreDegraded(Event):
     """The token store failed; that costs a token request and never fails an API request.
 
-    A refresh token that was not saved is saved again until that succeeds (`StoreRecovered`), without further events.
+    Only the first of several failures is reported. A refresh token that was not saved is saved again until that
+    succeeds.
     """
 
     name: ClassVar[str] = "store degraded"
@@ -197,7 +198,7 @@ class StoreDegraded(Event):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class StoreRecovered(Event):
-    """The token store accepted a token that it had not accepted before."""
+    """The operation of the token store that failed works again."""
 
     name: ClassVar[str] = "store recovered"
     operation: str

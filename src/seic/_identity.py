@@ -7,6 +7,7 @@ type of the key changes.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
 import os
@@ -19,7 +20,7 @@ from collections.abc import Callable, Hashable
 import attrs
 
 from seic._concurrency import ForkSafeLock, run_in_thread
-from seic._errors import CertificateError, ConfigurationError
+from seic._errors import CertificateError, ConfigurationError, SeicError
 from seic._event_types import CertificateExpiring, CertificateRotated, Event, TrustStoreReloaded, log_event
 from seic._listeners import Listeners
 from seic._tls.certificate import ClientCertificate
@@ -164,6 +165,16 @@ class Identity:
             self._warn(credential.certificate, problems)
         self.watch()
         return credential
+
+    def prepare(self) -> None:
+        """Build the first credential now, unless something must be read for it that may hang.
+
+        Later it is built in a thread, and a thread hardly runs next to a full event loop.
+        """
+        if self._credential is None and self._ca is None and self.is_ready:
+            # An unusable certificate is the error of the first call.
+            with contextlib.suppress(SeicError):
+                self._build()
 
     def watch(self) -> None:
         """Have the thread of this process check it for updates."""

@@ -52,6 +52,16 @@ def read_environment(environ: Mapping[str, str], *, given: Mapping[str, Any] | N
         ConfigurationError: A variable is missing, malformed or unknown.
         CertificateError: The certificate cannot be used.
     """
+    values = read_values(environ)
+    return ArgumentReader(values, lambda setting: f"{PREFIX}{setting.upper()}", given or {}).read()
+
+
+def read_values(environ: Mapping[str, str]) -> dict[str, SettingValue]:
+    """Return the text of each setting with its variable or key, as `read_environment` uses them.
+
+    Raises:
+        ConfigurationError: A variable is unknown, or the profile cannot be read.
+    """
     refuse_unknown(environ)
     values: dict[str, SettingValue] = {}
     for setting in NAMES:
@@ -65,7 +75,7 @@ def read_environment(environ: Mapping[str, str], *, given: Mapping[str, Any] | N
             for replaced in _REPLACES.get(setting, ()):
                 below.pop(replaced, None)
         values = {**below, **values}
-    return ArgumentReader(values, lambda setting: f"{PREFIX}{setting.upper()}", given or {}).read()
+    return values
 
 
 def read_file(path: Path, profile: str, *, given: Mapping[str, Any] | None = None) -> ConfigArguments:

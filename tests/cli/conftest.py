@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from seic.sandbox import Sandbox
 from tests._support.command import environment, variables_of
+from tests._support.command_case import Case
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +25,10 @@ def env(sandbox: Sandbox, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
     """Set the variables of a client with a certificate; the value changes them for one test."""
     with environment(variables_of(sandbox, tmp_path), tmp_path) as patch:
         yield patch
+
+
+@pytest.fixture
+def case(sandbox: Sandbox, tmp_path: Path) -> Iterator[Case]:
+    """Return a healthy case, for a test to break."""
+    with environment(variables_of(sandbox, tmp_path), tmp_path) as env, contextlib.ExitStack() as servers:
+        yield Case(env, tmp_path, sandbox, servers)

@@ -62,6 +62,7 @@ _TESTS = {
     ],
     "Stores": [
         "tokens/test_stores",
+        "tokens/test_token_checks",
         "tokens/test_unsaved_tokens",
         "tokens/test_claims",
         "tokens/test_memory_store",

@@ -177,18 +177,3 @@ def test_values_can_be_returned_by_handlers(value: Any, document: dict[str, Any]
         name: str(each) for name, each in document.items()
     }
     assert app.openapi()["paths"]["/"]
-
-
-def test_a_token_is_not_serialized(platform: FakePlatform) -> None:
-    """It is a secret: `return await client.token()` is a mistake, and stays an error."""
-    app = FastAPI()
-
-    @app.get("/")
-    async def handler() -> Any:
-        return seic.Token(access_token="sesame")
-
-    with TestClient(app, raise_server_exceptions=False) as client:
-        reply = client.get("/")
-
-    assert reply.status_code == 500
-    assert "sesame" not in reply.text

@@ -352,6 +352,6 @@ def test_a_short_secret_in_words_from_outside_is_masked() -> None:
     described = _error(400, {"error": "own_a", "error_description": "a b"}, secrets=("a",))
     assert isinstance(described, TokenRequestRefused)
     assert (described.code, described.description) == ("own_***", "*** b")
-    named = _error(200, b'{"s3cret": Infinity}', secrets=("s3cret",))
+    named = _error(200, b'{"expires_in": Infinity}', secrets=("expires_in",))
     assert isinstance(named, InvalidTokenResponse)
     assert named.problem == "*** is not a finite number"

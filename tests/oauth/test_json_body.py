@@ -38,7 +38,9 @@ def _sized(size: int) -> bytes:
         pytest.param(b"[]", "not an object", id="a list"),
         pytest.param(b"null", "not an object", id="null"),
         pytest.param(b'"{}"', "not an object", id="a string"),
-        pytest.param(b'{"a": 1, "a": 1}', "twice", id="a property twice"),
+        pytest.param(b'{"a": 1, "a": 2}', "twice", id="a property twice"),
+        pytest.param(b'{"a": 1, "a": true}', "twice", id="a property twice, equal for Python only"),
+        pytest.param(b'{"a": [1], "a": [true]}', "twice", id="the same in a list"),
         pytest.param(b'{"b": {"a": 1, "\\u0061": 2}}', "twice", id="a property twice, within and escaped"),
         pytest.param(b'{"some": NaN}', "some is not a finite number", id="NaN"),
         pytest.param(b'{"some": -Infinity}', "some is not a finite number", id="infinity"),
@@ -66,6 +68,8 @@ def test_a_defect_is_named(body: bytes, words: str) -> None:
         pytest.param(b' {"a": [1, 2.5, "x", null, true]}\n', {"a": [1, 2.5, "x", None, True]}, id="every kind"),
         pytest.param(b'{"a": "\\ud83d\\ude00"}', {"a": "\U0001f600"}, id="a whole surrogate pair"),
         pytest.param('{"ü": "€"}'.encode(), {"ü": "€"}, id="other scripts"),
+        pytest.param(b'{"a": [1, {"b": "x"}], "a": [1, {"b": "x"}]}', {"a": [1, {"b": "x"}]}, id="equal values"),
+        pytest.param(b'{"a": 1}\0\0\n\0', {"a": 1}, id="NULs at the end"),
         pytest.param(b'{"a": ' + b"9" * 300 + b"}", {"a": int("9" * 300)}, id="a long number is exact"),
         pytest.param(
             b'[{"a": 1}, {"a": 2}]'.replace(b"[", b'{"l": [').replace(b"]", b"]}"),
@@ -77,6 +81,15 @@ def test_a_defect_is_named(body: bytes, words: str) -> None:
 def test_a_sound_document_is_read(body: bytes, document: dict[str, object]) -> None:
     """Expect an object in UTF-8 to be read as it is."""
     assert read_document(body) == document
+
+
+@pytest.mark.parametrize("value", [b"NaN", b"[-Infinity]", b'"\\ud800"', b'{"\\udfff": 1}'])
+def test_a_defect_of_a_property_that_does_not_matter(value: bytes) -> None:
+    """Expect the property to be left out, and others to be read; one that matters is an error."""
+    body = b'{"a": 1, "b": ' + value + b"}"
+    assert read_document(body, members={"a"}) == {"a": 1}
+    with pytest.raises(JsonBodyError, match="b "):
+        read_document(body, members={"b"})
 
 
 def test_the_limits_are_inclusive() -> None:

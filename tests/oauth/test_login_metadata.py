@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from typing import Any
 
 import attrs
@@ -63,6 +64,65 @@ def test_a_demand_that_no_login_meets(demand: str) -> None:
         begin(provider=provider)
     assert caught.value.field == "provider.login_demands"
     assert begin(provider=attrs.evolve(provider, login_demands=())).url.startswith("https://login.example/")
+
+
+@pytest.mark.parametrize(
+    ("member", "listed", "works"),
+    [
+        pytest.param("response_types_supported", ["token", "code id_token", "code"], True, id="with the code"),
+        pytest.param("response_types_supported", "code", True, id="the code as a string"),
+        pytest.param("response_types_supported", [], True, id="an empty list"),
+        pytest.param("response_types_supported", ["token", "id_token"], False, id="implicit alone"),
+        pytest.param("response_types_supported", ["code id_token"], False, id="hybrid alone"),
+        pytest.param("response_modes_supported", ["form_post", "query"], True, id="with the query"),
+        pytest.param("response_modes_supported", None, True, id="null"),
+        pytest.param("response_modes_supported", ["form_post"], False, id="a form alone"),
+        pytest.param("response_modes_supported", ["query.jwt", "fragment"], False, id="signed"),
+    ],
+)
+def test_responses_that_a_login_cannot_read(member: str, listed: object, works: bool) -> None:
+    """A login is an error that names the list and its values; a list with the response that seic reads is accepted."""
+    provider = read({**DOCUMENT, member: listed})
+    begin = functools.partial(Login.begin, client_id="c", redirect_uri=None, hosts=Hosts(api="api.example"))
+    if works:
+        assert begin(provider=provider).url.startswith("https://login.example/")
+        return
+    with pytest.raises(ConfigurationError, match=member) as caught:
+        begin(provider=provider)
+    assert isinstance(listed, list)
+    assert listed[0] in caught.value.message
+    assert caught.value.field == "provider.login_demands"
+
+
+@pytest.mark.parametrize(
+    ("changes", "attribute", "expected"),
+    [
+        ({"grant_types_supported": "password"}, "grants", frozenset({"password", "refresh_token"})),
+        ({"code_challenge_methods_supported": "S256"}, "takes_pkce", True),
+        ({"authorization_response_iss_parameter_supported": "true"}, "issuer_in_callback", True),
+        ({"tls_client_certificate_bound_access_tokens": "False"}, "certificate_bound_tokens", False),
+    ],
+)
+def test_members_of_another_type(changes: dict[str, Any], attribute: str, expected: object) -> None:
+    """A string counts as a list of one, and a boolean may be a string: the meaning is clear."""
+    assert getattr(read({**DOCUMENT, **changes}), attribute) == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"x": NaN, %s}', id="NaN elsewhere"),
+        pytest.param(b'{"x": "\\ud800", %s}', id="half of a pair elsewhere"),
+        pytest.param(b'{"issuer": "https://idp.example", %s}', id="a property twice"),
+        pytest.param(b'{"name": "\xfcber", %s}', id="Latin-1 elsewhere"),
+        pytest.param(b"\xef\xbb\xbf{%s}\0\0", id="a mark and NULs"),
+    ],
+)
+def test_metadata_with_flaws_that_do_not_matter(body: bytes) -> None:
+    """Each member that is read has one meaning."""
+    members = json.dumps(DOCUMENT).encode()[1:-1]
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=body % members))
+    assert discover_sync(ISSUER, transport=transport).token_url == DOCUMENT["token_endpoint"]
 
 
 def test_a_login_without_its_grant() -> None:

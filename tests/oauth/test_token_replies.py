@@ -60,6 +60,46 @@ def test_the_content_type_is_not_asked(content_type: str) -> None:
     assert parse({"access_token": "a"}, headers={"Content-Type": content_type}).access_token == "a"
 
 
+_GOOD = b'{"access_token": "a", "token_type": "Bearer", "expires_in": 3600, "scope": "read"'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"\xef\xbb\xbf" + _GOOD + b"}", id="a mark"),
+        pytest.param(_GOOD + b"}\0\0\0", id="NULs at the end"),
+        pytest.param(_GOOD + b', "x": NaN}', id="NaN elsewhere"),
+        pytest.param(_GOOD + b', "x": ["\\ud800"]}', id="half of a pair elsewhere"),
+        pytest.param(_GOOD + b', "access_token": "a"}', id="an equal property twice"),
+        pytest.param(_GOOD + b', "name": "M\xfcller"}', id="Latin-1 elsewhere"),
+        pytest.param((_GOOD + b"}").decode().encode("utf-16"), id="UTF-16"),
+        pytest.param(_GOOD.replace(b"3600", b'"3600 "') + b"}", id="a number as a string with a blank"),
+        pytest.param(_GOOD.replace(b"3600", b"3600.0") + b"}", id="a fraction"),
+        pytest.param(_GOOD.replace(b"3600", b"36e2") + b"}", id="an exponent"),
+        pytest.param(_GOOD.replace(b"Bearer", b"bearer ") + b"}", id="a blank after the type"),
+        pytest.param(_GOOD.replace(b'"Bearer"', b'""') + b"}", id="an empty type"),
+        pytest.param(_GOOD.replace(b'"read"', b'["read"]') + b"}", id="a list as scope"),
+        pytest.param(_GOOD + b', "refresh_token": "", "issued_at": "", "refresh_token_expires_in": ""}', id="blanks"),
+        pytest.param(_GOOD + b', "error": null}', id="no error"),
+        pytest.param(_GOOD + b', "error": "", "error_description": ""}', id="an empty error"),
+        pytest.param(_GOOD + b', "errcode": 0, "errmsg": "ok", "success": true}', id="a success that says so"),
+        pytest.param(_GOOD + b', "code": 200, "message": "success", "errors": []}', id="a success with a code"),
+    ],
+)
+@pytest.mark.parametrize("content_type", ["application/json;charset=utf8", "application/json; charset=UTF_8", "x"])
+def test_flaws_that_leave_no_doubt(body: bytes, content_type: str) -> None:
+    """Expect a token with all its fields."""
+    token = parse(body, headers={"Content-Type": content_type})
+    assert (token.access_token, token.token_type.lower(), token.expires_in) == ("a", "bearer", 3600)
+    assert (token.scope, token.refresh_token) == ("read", None)
+    json.dumps(token.to_dict())
+
+
+def test_a_blank_lifetime() -> None:
+    """Expect it to be unknown."""
+    assert parse({"access_token": "a", "expires_in": " "}).expires_in is None
+
+
 @pytest.mark.parametrize("status", [200, 201, 299])
 def test_any_success_may_carry_a_token(status: int) -> None:
     """Expect every 2xx to be read."""

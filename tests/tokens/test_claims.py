@@ -80,7 +80,7 @@ async def test_two_processes_spend_a_refresh_token_once() -> None:
     assert (provider.asked, provider.killed) == (["authorization_code", "r1"], set())
     assert store.held == set()
     # Longer than a refresh can take, but not much longer, since a process can end in the middle.
-    assert [10 < seconds < 15 for _, seconds in store.claims] == [True]
+    assert [10 < seconds < 15 for _, seconds in store.claims] == [True, True]
 
 
 async def test_who_comes_too_late_to_see_the_token_looks_again() -> None:
@@ -160,14 +160,15 @@ async def test_a_store_that_cannot_claim_costs_no_call() -> None:
 @pytest.mark.parametrize(
     "grant", [ClientCredentials(), AuthorizationCode(code="c")], ids=["client credentials", "a first token"]
 )
-async def test_what_spends_no_refresh_token_is_not_claimed(grant: Grant) -> None:
-    """A claim is needed only for a refresh token."""
+async def test_processes_that_start_together_make_one_request(grant: Grant) -> None:
+    """Whatever the grant: the others wait for the token of the first."""
     provider, clock, store = FakeProvider(), FakeClock(), Claiming()
     provider.refreshable = isinstance(grant, AuthorizationCode)
-    source = process(provider, clock, store, grant=grant)
-    await source.token()
-    if not provider.refreshable:
-        clock.advance(LATER)
-        await source.token()
+    sources = [process(provider, clock, store, grant=grant) for _ in range(8)]
+    provider.hold()
+    store.refused = provider.release
+    tokens = await asyncio.gather(*(source.token() for source in sources))
 
-    assert store.claims == []
+    assert len({token.access_token for token in tokens}) == 1
+    assert len(provider.asked) == len(store.claims) == 1
+    assert store.held == set()

@@ -67,6 +67,9 @@ _TOO_LONG = b"x" * (MAX_REPLY_BYTES + 1)
         pytest.param(_inflated(gzip.compress(b"{}"), "x-gzip"), 2, id="x-gzip"),
         pytest.param(_inflated(zlib.compress(b"{}"), "deflate"), 2, id="deflate"),
         pytest.param(_inflated(b"{}", "identity"), 2, id="identity"),
+        pytest.param(_inflated(b"{}", "none"), 2, id="none"),
+        pytest.param(_inflated(b"{}", "UTF-8"), 2, id="a charset"),
+        pytest.param(_inflated(gzip.compress(b"{}"), "identity, gzip"), 2, id="identity and gzip"),
         pytest.param(_inflated(b"", "gzip"), 0, id="nothing at all"),
     ],
 )
@@ -87,6 +90,7 @@ def test_a_reply_within_the_limit_is_read(raw: bytes, length: int) -> None:
         pytest.param(_inflated(gzip.compress(b"{}")[:-9], "gzip"), "content-encoding", id="cut off"),
         pytest.param(_inflated(b"{}", "br"), "content-encoding", id="an encoding that was not asked for"),
         pytest.param(_inflated(b"{}", "gzip, gzip"), "content-encoding", id="twice"),
+        pytest.param(_inflated(b"{}", "none, br"), "content-encoding", id="one of two"),
     ],
 )
 # httpcore's generators cannot be closed from outside, and trio warns about unfinished ones.

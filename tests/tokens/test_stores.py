@@ -265,7 +265,8 @@ def test_a_store_that_hung_is_asked_again_once_it_answers(
     clock.advance(3600)
     source.token_sync()
     assert store.calls == ["load"]
-    assert degraded(heard)[-2:] == [(what, "it still hangs in an earlier call") for what in ("load", "save")]
+    # Once, however often it hangs.
+    assert degraded(heard) == [("load", "no answer within 0.01 s")]
     assert len(store.threads) == 1
 
     gate.set()

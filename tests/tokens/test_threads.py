@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 from typing import Any
 
 import attrs
@@ -48,6 +49,43 @@ def test_an_async_program_has_no_thread_of_seics(server: FakeEndpoint, library: 
     asyncio.run(main()) if library == "asyncio" else trio.run(main)
     assert during <= before
     assert _seics() <= before
+
+
+def test_a_first_request_over_the_network_starts_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The TLS context is built with the client: a thread for it would hardly run next to a full event loop."""
+    # No context of another test is at hand.
+    monkeypatch.setattr("seic._tls.context._contexts", weakref.WeakValueDictionary())
+    monkeypatch.setattr("seic._identity._identities", weakref.WeakValueDictionary())
+    started: list[str] = []
+    body = b'{"access_token": "a", "expires_in": 3600, "token_type": "Bearer"}'
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        await writer.drain()
+        writer.close()
+
+    def start(thread: threading.Thread) -> None:
+        started.append(thread.name)
+        original(thread)
+
+    async def main() -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as provider:
+            url = f"http://127.0.0.1:{provider.sockets[0].getsockname()[1]}"
+            config = seic.Config(
+                provider=seic.OAUTH2,
+                hosts=seic.Hosts(api=url, allow_http_on_loopback=True),
+                client_id="c",
+                client_secret="s",
+                grant=seic.ClientCredentials(),
+            )
+            async with seic.AsyncClient(config) as client:
+                monkeypatch.setattr(threading.Thread, "start", start)
+                await client.token()
+
+    original = threading.Thread.start
+    asyncio.run(main())
+    assert started == []
 
 
 _BLOCKING = """

@@ -114,7 +114,8 @@ class Provider:
         redirect_on_token_call: Whether the token request repeats the redirect URI (RFC 6749 §4.1.3).
         issuer_in_callback: Whether a callback always names the issuer (RFC 9207); one without it is then refused.
         login_demands: Demands of the provider that a login of seic does not meet, by their names in the metadata, such
-            as `require_pushed_authorization_requests` (RFC 9126 §5); a login is then an error.
+            as `require_pushed_authorization_requests` (RFC 9126 §5), or lists of responses without the one that seic
+            reads; a login is then an error.
         takes_pkce: Whether login and token request take a code challenge and its verifier (RFC 7636).
         code_lifetime: Lifetime of an authorization code in seconds, for messages.
         token_info_url: The endpoint that describes a token to its holder, as on the SEI platform.

@@ -123,7 +123,7 @@ def read_error(
     # Some servers send a list of errors.
     is_list = body[:100].lstrip().startswith(b"[")
     try:
-        document = read_document(b'{"errors":' + body + b"}" if is_list else body)
+        document = read_document(b'{"errors":' + body + b"}" if is_list else body, members=())
     except JsonBodyError:
         return _text_error(body, secrets)
     return any_words(document, error_in(document, provider=provider))

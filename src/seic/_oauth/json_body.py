@@ -9,6 +9,7 @@ import json
 import math
 import re
 import sys
+from collections.abc import Collection
 from typing import Any
 
 from seic._oauth.redact import is_text
@@ -81,17 +82,22 @@ def as_utf8(body: bytes, content_type: str | None = None) -> bytes:
     return body.decode("cp1252", "replace").encode()
 
 
-def read_document(body: bytes) -> dict[str, object]:
+def read_document(body: bytes, *, members: Collection[str] | None = None) -> dict[str, object]:
     """Parse a JSON object (RFC 8259) in UTF-8.
 
-    The content type is ignored: providers mislabel JSON.
+    The content type is ignored: providers mislabel JSON. A property may occur twice with equal values.
+
+    Args:
+        body: The object; NULs after it are ignored.
+        members: The properties that matter. Another one is left out if it cannot be stored again as JSON, because it
+            has a number that is not finite, or half of a surrogate pair. None: all matter.
 
     Raises:
         JsonBodyError: It is too long, not UTF-8, not JSON, no object, ambiguous or too deep.
     """
     if len(body) > MAX_REPLY_BYTES:
         raise JsonBodyError(f"the reply is longer than {MAX_REPLY_BYTES} bytes")
-    body = body.removeprefix(_UTF8_MARK)
+    body = body.removeprefix(_UTF8_MARK).rstrip(b"\0 \t\r\n")
     if not body.strip():
         raise JsonBodyError("the reply is empty")
     if body.startswith(_OTHER_MARKS):
@@ -101,8 +107,12 @@ def read_document(body: bytes) -> dict[str, object]:
         raise JsonBodyError("the reply is JSON, but not an object at the top level")
     # Only an escape can bring half of a surrogate pair.
     has_escapes = b"\\u" in body
-    for name, value in document.items():
-        _check(name, value, has_escapes=has_escapes)
+    for name, value in list(document.items()):
+        defect = _defect(value, has_escapes=has_escapes) or _defect(name, has_escapes=has_escapes)
+        if defect is not None and (members is None or name in members):
+            raise _defective(name, defect)
+        if defect is not None:
+            del document[name]
     return document
 
 
@@ -129,10 +139,13 @@ def _load(body: bytes) -> object:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Parsers differ in which of two values they take (RFC 8259 §4): neither is accepted.
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise JsonBodyError("the reply is ambiguous: it has a property twice")
+        # Parsers differ in which of two values they take (RFC 8259 §4): neither is accepted, unless they are equal.
+        # Their representations are compared too, because 1 equals true.
+        for name, value in pairs:
+            if value != members[name] or repr(value) != repr(members[name]):
+                raise JsonBodyError("the reply is ambiguous: it has a property twice")
     return members
 
 
@@ -145,10 +158,15 @@ def _fraction(text: str) -> float:
     return min(max(float(text), -sys.float_info.max), sys.float_info.max)
 
 
-def _check(name: str, value: object, *, has_escapes: bool) -> None:
-    """Check depth, numbers and characters of one top-level property, without recursion."""
+def _defect(value: object, *, has_escapes: bool) -> str | None:
+    """Return what is wrong with the numbers and characters of one top-level property, or None; no recursion.
+
+    Raises:
+        JsonBodyError: It is too deep.
+    """
+    found: str | None = None
     # The top-level object is the first level.
-    pending: list[tuple[object, int]] = [(name, 2), (value, 2)]
+    pending: list[tuple[object, int]] = [(value, 2)]
     while pending:
         item, depth = pending.pop()
         if isinstance(item, dict | list) and depth > MAX_DEPTH:
@@ -158,9 +176,10 @@ def _check(name: str, value: object, *, has_escapes: bool) -> None:
         elif isinstance(item, list):
             pending.extend((each, depth + 1) for each in item)
         elif isinstance(item, float) and not math.isfinite(item):
-            raise _defective(name, "is not a finite number")
+            found = "is not a finite number"
         elif has_escapes and isinstance(item, str) and not is_text(item):
-            raise _defective(name, "has half of a surrogate pair")
+            found = "has half of a surrogate pair"
+    return found
 
 
 def _defective(name: str, problem: str) -> JsonBodyError:

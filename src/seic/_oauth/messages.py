@@ -73,10 +73,10 @@ def parse_token_reply(reply: Reply, *, obtained_at: float, hint: str | None = No
 
     The content type is ignored; the body is parsed strictly.
 
-    - A reply without `token_type` counts as Bearer, although the RFC requires the property: a token of another type
-      must say so, because its use takes more than sending it.
-    - `expires_in` may be a number or a string of digits. Missing or null means unknown. A value that is not positive is
-      an error: such a token would be requested again without end. The value is clamped to MIN_LIFETIME and
+    - A reply without `token_type`, or with a blank one, counts as Bearer, although the RFC requires the property: a
+      token of another type must say so, because its use takes more than sending it.
+    - `expires_in` may be a number or a string of digits. Missing, null or blank means unknown. A value that is not
+      positive is an error: such a token would be requested again without end. The value is clamped to MIN_LIFETIME and
       MAX_LIFETIME.
     - If the token is a JWT with a shorter lifetime, or with the only one, that counts. `exp` without `iat` counts only
       if the reply has no `expires_in`, because it depends on this machine's clock.
@@ -130,7 +130,7 @@ def _access_token(reply: Reply, document: Mapping[str, object]) -> str:
 
 def _token_type(reply: Reply, document: Mapping[str, object], *, takes_dpop: bool) -> str:
     value = document.get("token_type")
-    if value is None:
+    if _is_absent(value):
         return "Bearer"
     if not isinstance(value, str):
         reply.invalid(f"token_type must be a string, not {kind_of(value)}")
@@ -148,7 +148,7 @@ def _token_type(reply: Reply, document: Mapping[str, object], *, takes_dpop: boo
 
 def _expires_in(reply: Reply, document: Mapping[str, object]) -> float | None:
     value = document.get("expires_in")
-    if value is None:
+    if _is_absent(value):
         return None
     seconds = number_in(value)
     if seconds is None:
@@ -170,6 +170,11 @@ def _scope(reply: Reply, document: Mapping[str, object]) -> str:
         reply.invalid(f"scope must be a string, not {kind_of(value)}")
     # The token's repr shows it.
     return redact(value, reply.secret_values)
+
+
+def _is_absent(value: object) -> bool:
+    # Some servers write every member, and leave blank what does not apply.
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _refresh_token(reply: Reply, document: Mapping[str, object]) -> str | None:

@@ -24,7 +24,7 @@ from seic._oauth.client_auth import (
     TlsClientAuth,
 )
 from seic._oauth.form_request import origin_of
-from seic._oauth.json_body import JsonBodyError, read_document
+from seic._oauth.json_body import JsonBodyError, as_utf8, read_document
 from seic._oauth.pkce import CHALLENGE_METHOD
 from seic._oauth.redact import sanitize
 
@@ -50,6 +50,21 @@ CLIENT_AUTHENTICATIONS: dict[str, ClientAuthentication] = {
 
 #: Demands of providers that a login of seic does not meet (RFC 9126 §5, RFC 9101 §10.5).
 _LOGIN_DEMANDS = ("require_pushed_authorization_requests", "require_signed_request_object")
+#: A login's type and mode of response, by the lists that must have them if there are any (RFC 8414 §2).
+_LOGIN_RESPONSES = {"response_types_supported": "code", "response_modes_supported": "query"}
+#: The members that are read; a defect of another one does not matter.
+_MEMBERS = {
+    "issuer",
+    "mtls_endpoint_aliases",
+    "token_endpoint_auth_methods_supported",
+    "grant_types_supported",
+    "code_challenge_methods_supported",
+    "authorization_response_iss_parameter_supported",
+    "tls_client_certificate_bound_access_tokens",
+    *_ENDPOINTS.values(),
+    *_LOGIN_DEMANDS,
+    *_LOGIN_RESPONSES,
+}
 
 
 def metadata_urls(issuer: str, *, allow_http_on_loopback: bool = False) -> tuple[str, str]:
@@ -102,7 +117,7 @@ def parse_metadata(
     problem = None
     document: Mapping[str, object] = {}
     try:
-        document = read_document(body)
+        document = read_document(as_utf8(body), members=_MEMBERS)
     except JsonBodyError as defect:
         problem = str(defect)
     if problem is not None:
@@ -130,7 +145,7 @@ def parse_metadata(
         # An empty list means no PKCE by the RFC, but many servers without the list support it; others ignore it (RFC
         # 6749 §3.1).
         takes_pkce=start.takes_pkce if challenges is None else CHALLENGE_METHOD in challenges,
-        login_demands=tuple(name for name in _LOGIN_DEMANDS if reader.flag(name)),
+        login_demands=(*filter(reader.flag, _LOGIN_DEMANDS), *reader.foreign_responses()),
         issuer_in_callback=reader.flag("authorization_response_iss_parameter_supported"),
         mtls_endpoint_aliases=reader.aliases(),
         certificate_bound_tokens=reader.flag("tls_client_certificate_bound_access_tokens"),
@@ -165,6 +180,9 @@ class _Reader:
         value = self.document.get(name)
         if value is None:
             return None
+        if isinstance(value, str):
+            # A list of one.
+            return [value]
         if not isinstance(value, list):
             _invalid(self.issuer, f"{name} must be a list of strings")
         texts = [each for each in value if isinstance(each, str)]
@@ -172,10 +190,21 @@ class _Reader:
             _invalid(self.issuer, f"{name} must be a list of strings")
         return texts
 
+    def foreign_responses(self) -> list[str]:
+        """Return what a login cannot answer to, in words: lists of responses without the one that seic reads."""
+        lists = {name: self.texts(name) for name in _LOGIN_RESPONSES}
+        return [
+            f"one of {name} ({', '.join(map(sanitize, texts))})"
+            for name, texts in lists.items()
+            if texts and _LOGIN_RESPONSES[name] not in texts
+        ]
+
     def flag(self, name: str) -> bool:
         value = self.document.get(name)
         if value is None:
             return False
+        if isinstance(value, str) and value.lower() in ("true", "false"):
+            return value.lower() == "true"
         if not isinstance(value, bool):
             _invalid(self.issuer, f"{name} must be a boolean")
         return value

@@ -45,6 +45,8 @@ NO_ACCESS_TOKEN = "access_token is missing"
 _OF_A_SUCCESS = frozenset(
     {"access_token", "token_type", "expires_in", "scope", "refresh_token", "refresh_token_expires_in", "id_token"}
 )
+# Members that decide; a defect of another one does not matter.
+_MEMBERS = _OF_A_SUCCESS | {"error", "active", "cascade", "cnf", "exp", *_TOKENS, "user_code", "verification_uri"}
 # Members by which a document says that it is an error under any status, and their values.
 _FAILURE_FLAGS = {"success": ("false", "0"), "ok": ("false", "0"), "status": ("error", "fail", "failed", "failure")}
 _NUMBERS_OF_ERRORS = ("errcode", "errorcode", "errno", "errors")
@@ -97,7 +99,7 @@ class Reply:
         """The JSON object of the body, or the reason why there is none."""
         # Returned and not chained: the defect may quote a name from the reply, unsanitized.
         try:
-            return read_document(as_utf8(self.body, self.headers.get("Content-Type")))
+            return read_document(as_utf8(self.body, self.headers.get("Content-Type")), members=_MEMBERS)
         except JsonBodyError as defect:
             return defect.with_traceback(None)
 

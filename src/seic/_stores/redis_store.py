@@ -15,7 +15,8 @@ from seic._errors import ConfigurationError
 from seic._model.secret import Unpicklable
 from seic._model.token import Token
 from seic._stores.store_claims import StoreClaims
-from seic._stores.token_cipher import MAX_ENTRY, InvalidEntryError, StoreKey, TokenCipher
+from seic._stores.token_cipher import MAX_ENTRY, StoreKey, TokenCipher
+from seic._tokens.store import InvalidEntryError
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from seic._errors import ConfigurationError
 from seic._model.secret import Unpicklable, strip_frames, strip_frames_on_init
 from seic._model.token import Token
+from seic._tokens.store import InvalidEntryError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -39,10 +40,6 @@ _WANTED = (
     "set random text of at least 32 characters, or 32 bytes, for example the output of "
     "`python -c 'import secrets; print(secrets.token_urlsafe(32))'`"
 )
-
-
-class InvalidEntryError(ValueError):
-    """An entry of a store holds no token that this process can read; the message has nothing of it."""
 
 
 def client_prefix(client_id: str) -> str:

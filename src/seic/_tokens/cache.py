@@ -80,6 +80,7 @@ class PendingRefresh:
         self.closed = False
         self._starter = get_ident()
         self._pid = getpid()
+        self._limit = limit
         self._overdue_at = time.monotonic() + limit
 
     @property
@@ -112,6 +113,10 @@ class PendingRefresh:
     def is_wanted(self) -> bool:
         """Whether somebody would miss its token."""
         return self.is_sending or bool(self.waiting)
+
+    def extend(self, seconds: float) -> None:
+        """Note that it waits for another process, for so long at most: its own time begins after that."""
+        self._overdue_at = time.monotonic() + seconds + self._limit
 
     def sends(self, use: SingleUse) -> None:
         """Note a refresh token or code that it is about to send."""
@@ -244,6 +249,13 @@ class TokenCache:
         pending.outcome = "stored" if stored else "acquired"
         pending.ended_by = token.token.tracking_id
         return failures
+
+    def keep(self, pending: PendingRefresh) -> None:
+        """End a refresh that found the token in use in the store."""
+        with self._lock.of_process[getpid()]:
+            if self._pending is pending:
+                self._pending = None
+        self.finish(pending, self.token)
 
     def fail(self, pending: PendingRefresh, error: SeicError) -> tuple[float, bool] | None:
         """Remember a failure; return the pause and whether a token is valid, or None if the refresh was abandoned."""

@@ -31,6 +31,8 @@ _T = TypeVar("_T")
 _PHASE = 0.9
 #: The longest that closing a connection may take, in seconds, once the deadline has passed.
 _CLOSING = 1.0
+#: Values of `Content-Encoding` of a body that is not compressed: the RFC's, and others that servers send in its place.
+_NOT_COMPRESSED = frozenset({"", "identity", "none", "utf-8", "utf8", "binary", "8bit", "7bit"})
 #: The extension in which a request keeps the `Head` of its response, once that has arrived.
 HEAD = "seic.head"
 
@@ -175,11 +177,12 @@ class _BoundedBody:
         self._host = request.url.netloc.decode("ascii")
         self._parts: list[bytes] = []
         self._size = 0
-        encoding = headers.get("content-encoding", "identity").strip().lower()
-        if encoding in ("", "identity"):
+        named = [each.strip().lower() for each in headers.get("content-encoding", "").split(",")]
+        encodings = [each for each in named if each not in _NOT_COMPRESSED]
+        if not encodings:
             self._inflater = None
-        elif encoding in ("gzip", "x-gzip", "deflate"):
-            self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32 if encoding != "deflate" else zlib.MAX_WBITS)
+        elif encodings in (["gzip"], ["x-gzip"], ["deflate"]):
+            self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32 if encodings != ["deflate"] else zlib.MAX_WBITS)
         else:
             # The name of the encoding is the server's text, so it stays out of the message.
             raise self._invalid("it is compressed in a way that was not asked for", problem="content-encoding")

@@ -38,8 +38,8 @@ from seic._tokens.store_guard import PATIENCE, StoreGuard
 
 #: Shares of a refresh's time: what the first of two attempts may take, and what the second needs to be worth sending.
 _FIRST, _WORTHWHILE = 0.3, 0.25
-#: The longest pause before the next check whether another process has finished its refresh, in seconds.
-_LOOK = 0.2
+#: The first and the longest pause before the next look whether another process has finished its refresh, in seconds.
+_LOOK_FIRST, _LOOK_MAX = 0.01, 0.5
 
 
 class TokenResult(NamedTuple):
@@ -94,6 +94,8 @@ class RefreshRunner:
         """Run a refresh to its end; raises nothing but a cancellation."""
         host, emit, clock = self.endpoint.host, self.endpoint.emit, self.endpoint.clock
         begun = clock.monotonic()
+        if await self._is_confirmed(pending):
+            return
         result: CachedToken | SeicError | None = None
         emit(TokenRefreshStarted(host=host, refresh_id=pending.refresh_id, ahead=pending.ahead))
         try:
@@ -102,8 +104,12 @@ class RefreshRunner:
                 await anyio.lowlevel.checkpoint()
             identity = self.identity()
             key = "" if self.guard is None else self.store_key(identity)
-            with anyio.fail_after(self.limit), contextlib.ExitStack() as at_last:
-                obtained = await self._obtain(pending, key, at_last)
+            with contextlib.ExitStack() as at_last:
+                # The time until another process has finished is not this request's.
+                obtained = await self._claimed(pending, key, at_last)
+                if obtained is None:
+                    with anyio.fail_after(self.limit):
+                        obtained = await self._obtain(pending, key, at_last)
             result = self._succeeded(pending, obtained, identity)
         except BaseException as error:
             # Anything else must reach the waiters, or they would start refreshes for ever.
@@ -173,6 +179,8 @@ class RefreshRunner:
 
     def _succeeded(self, pending: PendingRefresh, obtained: TokenResult, identity: str | None) -> CachedToken | None:
         cached = self.to_cache(obtained, pending.refresh_id)
+        if self.guard is not None and self.guard.has_claims:
+            cached.mark_checked(self.endpoint.clock.monotonic())
         if (failures := self.cache.settle(pending, cached, stored=obtained.stored)) is None:
             return None
         if identity != self.identity():
@@ -192,16 +200,13 @@ class RefreshRunner:
             )
         return cached
 
-    async def _obtain(  # noqa: C901  # the order of the steps, in one place
-        self, pending: PendingRefresh, key: str, at_last: contextlib.ExitStack
-    ) -> TokenResult:
+    async def _obtain(self, pending: PendingRefresh, key: str, at_last: contextlib.ExitStack) -> TokenResult:
         endpoint, clock = self.endpoint, self.endpoint.clock
         ends = clock.monotonic() + endpoint.timeout
         attempts = pending.attempts
         last = self.cache.token.token if self.cache.token.token.access_token else None
         refusal: TokenRequestRefused | None = None
         is_own_refused, looks = False, True
-        has_claim = self.guard is None or not self.guard.has_claims
         while True:
             if looks and (stored := await self._look(key)) is not None:
                 if self._is_usable(pending, obtained := obtained_before(stored, clock)):
@@ -210,10 +215,6 @@ class RefreshRunner:
             looks = False
             await endpoint.read_metadata()
             choice = await endpoint.off_loop(self._choose, last, refusal, is_own_refused)
-            if not has_claim and isinstance(choice.grant, RefreshToken):
-                # The claim first: the look then shows all that others did before it.
-                has_claim, looks = await self._claim(key, at_last, ends), True
-                continue
             request = await endpoint.off_loop(endpoint.build, choice.grant)
             if endpoint.follows_secrets:
                 endpoint.sent.note(request, is_own=choice.is_own)
@@ -272,19 +273,45 @@ class RefreshRunner:
         clock = self.endpoint.clock
         return self.to_cache(stored).freshness(clock.monotonic(), clock.wall()) is Freshness.FRESH
 
-    async def _claim(self, key: str, at_last: contextlib.ExitStack, ends: float) -> bool:
-        """Return whether this process is to send the refresh token, for now; False after a moment."""
-        assert self.guard is not None  # noqa: S101  # without a store nothing is claimed; for the type checker
+    async def _is_confirmed(self, pending: PendingRefresh) -> bool:
+        """Whether the token in use was only to be compared with that of the store, and the refresh ends with it."""
+        token, clock = self.cache.token, self.endpoint.clock
+        if self.guard is None or pending.force or not token.is_check_due(clock.monotonic(), clock.wall()):
+            return False
+        try:
+            is_confirmed = await self.guard.confirms(self.store_key(self.identity()), token.token)
+        except BaseException as error:
+            if not isinstance(error, Exception) or was_cancelled(error):
+                self.cache.abandon(pending)
+                raise
+            return False
+        if is_confirmed:
+            token.mark_checked(clock.monotonic())
+            self.cache.keep(pending)
+        return is_confirmed
+
+    async def _claimed(self, pending: PendingRefresh, key: str, at_last: contextlib.ExitStack) -> TokenResult | None:
+        """Wait for the claim to request a token; return the token of another process if that was faster."""
+        if self.guard is None or not self.guard.has_claims:
+            return None
+        clock, pause = self.endpoint.clock, _LOOK_FIRST
         # A moment more than a refresh may take, with a look into the store before it and a save after it.
-        if await self.guard.claim(key, self.endpoint.timeout + 3 * PATIENCE):
-            at_last.callback(self.guard.release, key)
-            return True
-        if self.endpoint.clock.monotonic() >= ends:
-            raise TokenEndpointUnavailable(
-                f"{self.endpoint.host}: another process is refreshing the token, and did not finish in time"
-            )
-        await anyio.sleep(_LOOK * self.chance())
-        return False
+        seconds = self.endpoint.timeout + 3 * PATIENCE
+        ends = clock.monotonic() + seconds + 2 * PATIENCE
+        while True:
+            stored = await self._look(key)
+            if stored is not None and self._is_usable(pending, obtained := obtained_before(stored, clock)):
+                return obtained
+            if await self.guard.claim(key, seconds):
+                at_last.callback(self.guard.release, key)
+                return None
+            if clock.monotonic() >= ends:
+                raise TokenEndpointUnavailable(
+                    f"{self.endpoint.host}: another process is refreshing the token, and did not finish in time"
+                )
+            pending.extend(pause + 2 * PATIENCE)
+            await anyio.sleep(pause * (1 + self.chance()) / 2)
+            pause = min(2 * pause, _LOOK_MAX)
 
     async def _begin_use(self, secret: str, chosen_on: UseState, ends: float) -> SingleUse | None:
         """Return the use of a secret, or None once another caller's has ended."""

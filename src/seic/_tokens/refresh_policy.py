@@ -26,6 +26,8 @@ _IDLE_MARGIN = 0.025
 
 _SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
 
+#: A shared token is compared with the one in the store after so many seconds, and before a request after twice as many.
+CHECK_AFTER = 15.0
 #: A time before expiry: seconds as a number, or a share of the lifetime as a text such as "20%".
 Margin: TypeAlias = float | str
 
@@ -159,6 +161,7 @@ class CachedToken:
             self.renew_at = self.expires_at - advisory
             self.must_renew_at = self.expires_at - mandatory
             self._wall_end = wall + token.expires_in - mandatory
+        self._own_times = self.renew_at, self.must_renew_at
         self._idle = math.inf if idle_lifetime is None else idle_lifetime * (1 - _IDLE_MARGIN)
         self.idle_at = now + self._idle
         self.wall_until = min(wall + self._idle, self._wall_end)
@@ -173,11 +176,26 @@ class CachedToken:
     def invalidate(self) -> None:
         """Note that the API rejected it: it is never used again."""
         self.invalidated = True
+        self._own_times = -math.inf, -math.inf
         self.renew_at = -math.inf
 
     def expire_soon(self) -> None:
         """Have it refreshed before the next request."""
+        self._own_times = -math.inf, -math.inf
         self.renew_at = self.must_renew_at = -math.inf
+
+    def mark_checked(self, now: float) -> None:
+        """Note that it is the one in the store: it is compared again in the background, later before a request."""
+        self.renew_at, self.must_renew_at = now + CHECK_AFTER, now + 2 * CHECK_AFTER
+        # Read last: another thread may have invalidated it meanwhile.
+        own_renew_at, own_must_renew_at = self._own_times
+        self.renew_at = min(self.renew_at, own_renew_at)
+        self.must_renew_at = min(self.must_renew_at, own_must_renew_at)
+
+    def is_check_due(self, now: float, wall: float) -> bool:
+        """Whether it is fresh, and only to be compared with the one in the store."""
+        is_fresh = now < self._own_times[0] and now < self.idle_at and wall < self.wall_until
+        return is_fresh and now >= self.renew_at
 
     def freshness(self, now: float, wall: float) -> Freshness:
         """Return what it may be used for."""

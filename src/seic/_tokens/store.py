@@ -12,6 +12,10 @@ from seic._public import publish
 _CROWD = 1024
 
 
+class InvalidEntryError(ValueError):
+    """An entry of a store holds no token that this process can read; the message has nothing of it."""
+
+
 class TokenStore(Protocol):
     """A store of tokens; a failure costs a token request, never an API call.
 
@@ -53,7 +57,11 @@ def is_blocking(store: TokenStore) -> bool:
 
 
 class ClaimingStore(TokenStore, Protocol):
-    """A store in which processes agree on the one that uses a refresh token; any store can have these two methods."""
+    """A store in which processes agree on the one that requests a token; any store can have these two methods.
+
+    A store that several processes share refuses the `save` of a process whose claim has ended, if another has claimed
+    the key since and saved a token, or has deleted it. `seic.testing.TokenStoreTests` tests that.
+    """
 
     def claim(self, key: str, seconds: float) -> bool:
         """Claim the refresh of the token with this key; return False at once if another process has claimed it.

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from seic.cli._completion import add_completion_command
+from seic.cli._health_command import add_doctor_command
 from seic.cli._sandbox_command import add_sandbox_command
 from seic.cli._token_command import add_token_command
 
 #: In the order of the help.
-_COMMANDS = (add_token_command, add_sandbox_command, add_completion_command)
+_COMMANDS = (add_token_command, add_doctor_command, add_sandbox_command, add_completion_command)
 _EPILOG = """\
 Settings are read from SEIC_* variables and from profiles of a TOML file, as the library reads them.
 Exit codes: 0 success, 1 another failure, 2 wrong arguments, 3 settings, 4 certificate, 5 network or the server's TLS,

@@ -96,9 +96,9 @@ class Terminal:
             os.close(nowhere)
 
 
-def fold(text: str, width: int, *, indent: int = 0) -> str:
-    """Return a text in lines of a width; lines after the first are indented, and no word is broken that fits a line."""
-    return "\n".join(textwrap.wrap(text, width, subsequent_indent=" " * indent, break_on_hyphens=False)) or text
+def fold(text: str, width: int) -> str:
+    """Return a text in lines of a width; a word is broken only if it is longer than a line."""
+    return "\n".join(textwrap.wrap(text, width, break_on_hyphens=False)) or text
 
 
 def _is_plain() -> bool:

@@ -29,6 +29,12 @@ from seic.fastapi._sessions import Sessions, UserLogin
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
+else:
+    # For `typing.get_type_hints`. `_security_scheme` has loaded FastAPI already, if it is installed.
+    try:
+        from fastapi import APIRouter
+    except ModuleNotFoundError:
+        from starlette.routing import Router as APIRouter
 
 #: Seconds after which a user logs in again: a working day.
 _SESSION_LASTS = 12 * 3600.0

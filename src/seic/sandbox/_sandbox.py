@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from aiohttp import web
 
+import seic
 from seic._model.hosts import Hosts
 from seic._model.token import Token
 from seic.sandbox._certificates import CertificateAuthority, IssuedCertificate, KeyType
@@ -26,9 +27,6 @@ from seic.sandbox._server.fault_injection import FaultInjector, Hold, InjectedFa
 from seic.sandbox._server.loopback import LoopbackHost, LoopbackServer, server_context
 from seic.sandbox._server.routes import build_routes
 from seic.sandbox._token_registry import TokenRegistry
-
-if TYPE_CHECKING:
-    from seic._config import Config
 
 _MINUTE = 60.0
 _DAY = 86400.0
@@ -284,7 +282,7 @@ class Sandbox:
             common_name or self.username, key_type=key_type, not_before=not_before, not_after=not_after
         )
 
-    def config(self, *, certificate: bool | IssuedCertificate = False, **overrides: Any) -> Config:
+    def config(self, *, certificate: bool | IssuedCertificate = False, **overrides: Any) -> seic.Config:
         """Return a `seic.Config` that reaches this sandbox.
 
         Args:

@@ -1,0 +1,1 @@
+"""The checks of `seic doctor`, in their order: each goes on where the one before it failed, if that is possible."""
