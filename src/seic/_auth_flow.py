@@ -236,13 +236,13 @@ class AuthFlow(_Auth):
             return self._give_up_retry(response, "the request was redirected, and another origin answered")
         if not is_token_rejected(provider=self.config.provider, headers=response.headers, body=prefix or b""):
             return self._give_up_retry(response, "the response does not reject the token")
-        if not self._cache.may_refresh_after_401(cached):
+        if not self._cache.may_refresh_after_401(cached, _method_and_path(response)):
             return self._give_up_retry(
                 response, "the API rejects new tokens as well as old ones; refreshes are suspended"
             )
         cached.invalidate()
         if body is not None and body.stream is response.request.stream and body.problem is not None:
-            self._cache.retry_rejected(cached)
+            self._cache.retry_rejected(cached, _method_and_path(response))
             return self._give_up_retry(response, f"{body.problem}; the next request gets a new token")
         return True
 
@@ -261,10 +261,11 @@ class AuthFlow(_Auth):
     def _after_replay(self, response: Any, cached: CachedToken, now: float, wall: float) -> None:
         self._log(response)
         if response.status_code == _UNAUTHORIZED:
-            self._cache.retry_rejected(cached)
+            self._cache.retry_rejected(cached, _method_and_path(response))
             self._give_up_retry(response, "it was retried with a new token, which was rejected too")
         elif response.status_code < _SERVER_ERROR:
             cached.mark_used(now, wall)
+            self._cache.retry_accepted(_method_and_path(response))
 
     def _give_up_retry(self, response: Any, reason: str) -> Literal[False]:
         response.extensions[NOT_REPLAYED] = reason
@@ -297,6 +298,10 @@ class AuthFlow(_Auth):
 def _host(response: Any) -> str:
     host: str = response.request.url.netloc.decode("ascii")
     return host
+
+
+def _method_and_path(response: Any) -> str:
+    return f"{response.request.method} {response.request.url.path}"
 
 
 def _is_ascii(headers: list[tuple[bytes, bytes]]) -> bool:

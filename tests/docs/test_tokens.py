@@ -46,6 +46,7 @@ _TESTS = {
         "tokens/test_confirmation",
     ],
     "401 responses": [
+        "auth/test_rejecting_paths",
         "auth/test_rejections",
         "tokens/test_rejected_tokens",
     ],

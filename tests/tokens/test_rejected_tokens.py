@@ -7,16 +7,18 @@ import pytest
 from tests._support.clocks import FakeClock
 from tests._support.token_states import Cache
 
+REQUEST = "GET /v1/accounts"
+
 
 def reject(cache: Cache, *, retry: bool = True) -> bool:
     """Let the API reject the current token, and the retry with the new one; return whether there is a new one."""
     held = cache.token
-    if not cache.may_refresh_after_401(held):
+    if not cache.may_refresh_after_401(held, REQUEST):
         return False
     held.invalidate()
     cache.put(cache.hold("next"))
     if retry:
-        cache.retry_rejected(cache.token)
+        cache.retry_rejected(cache.token, REQUEST)
     return True
 
 
@@ -48,7 +50,7 @@ def test_the_retries_of_one_token_count_once(cache: Cache, clock: FakeClock) -> 
     cache.put(cache.hold())
     assert reject(cache)
     for _ in range(200):
-        cache.retry_rejected(cache.token)
+        cache.retry_rejected(cache.token, REQUEST)
     assert not reject(cache)
     clock.advance(1)
     assert reject(cache)
@@ -69,5 +71,5 @@ def test_a_token_that_was_replaced_already_is_no_reason_to_renew_again(cache: Ca
     """Of two hundred calls with a rejected token, all but the first find the new one."""
     old = cache.put(cache.hold())
     assert reject(cache)
-    assert cache.may_refresh_after_401(old)
+    assert cache.may_refresh_after_401(old, REQUEST)
     assert cache.use().token is cache.token

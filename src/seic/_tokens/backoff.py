@@ -38,6 +38,8 @@ _NOT_THERE = frozenset({404, 405, 410, 421, 425})
 RETRY_AFTER_MAX = 60.0
 #: The longest pause between refreshes whose tokens the API rejects at once, in seconds.
 _REJECTED_MAX = 60.0
+#: The number of requests, by method and path, with a pause of their own.
+_APART = 8
 #: Rejections within this time, in seconds, are a row: twice the longest pause, so that no pause ends it.
 _IN_A_ROW = 2 * _REJECTED_MAX
 
@@ -159,16 +161,13 @@ class FailureMemory:
         failures: The failed attempts since the last token.
         retry_valid_at: When the next attempt may be made while the old token is valid.
         retry_expired_at: The same while no token is valid.
-        rejected_until: Until when a rejected token is not replaced.
     """
 
     def __init__(self) -> None:
         self.error: SeicError | None = None
         self.failures = 0
         self.retry_valid_at = self.retry_expired_at = -math.inf
-        self.rejected_until = -math.inf
-        self._refusals = self._interrupted = self._rejected = 0
-        self._rejected_at = -math.inf
+        self._refusals = self._interrupted = 0
 
     def succeeded(self) -> int:
         """Note a new token; return how many attempts had failed before it."""
@@ -176,12 +175,6 @@ class FailureMemory:
         self._refusals = self._interrupted = 0
         self.retry_valid_at = self.retry_expired_at = -math.inf
         return failures
-
-    def retry_rejected(self, now: float) -> None:
-        """Note that a refresh after a 401 did not help: the API rejected the new token as well."""
-        self._rejected = self._rejected + 1 if now - self._rejected_at < _IN_A_ROW else 1
-        self._rejected_at = now
-        self.rejected_until = now + rejected_token_backoff(self._rejected)
 
     def failed(self, error: SeicError, now: float, *, ahead: bool, chance: float) -> Pauses:
         """Note a failure; return the pauses before the next attempt."""
@@ -204,3 +197,44 @@ class FailureMemory:
         if self.error is not None and is_refusal(self.error):
             self.error = None
             self.retry_valid_at = self.retry_expired_at = -math.inf
+
+
+class _Rejection(NamedTuple):
+    token: object
+    times: int
+    at: float
+    paused_until: float
+
+
+class RejectedRetries:
+    """The requests that the API rejected with a new token as well, each with the pause before the next refresh for it.
+
+    Tokens are not the cause then, and each such request would cost one. It has a pause of its own, by method and path,
+    because it tells nothing about others: their tokens may be revoked meanwhile. Beyond a few they share one pause, or
+    a thousand paths would cost as many tokens.
+    """
+
+    def __init__(self) -> None:
+        #: Empty as a rule, and then nothing else here has to be asked.
+        self.by_request: dict[str, _Rejection] = {}
+
+    def is_paused(self, request: str, now: float) -> bool:
+        """Whether no refresh is due for a request whose token was rejected."""
+        rejection = self.by_request.get(self._key(request))
+        return rejection is not None and now < rejection.paused_until
+
+    def rejected(self, request: str, token: object, now: float) -> None:
+        """Note a rejected retry; of those with one token, the first counts."""
+        self.by_request = {key: one for key, one in self.by_request.items() if now - one.at < _IN_A_ROW}
+        key = self._key(request)
+        last = self.by_request.get(key)
+        if last is None or last.token is not token:
+            times = 1 if last is None else last.times + 1
+            self.by_request[key] = _Rejection(token, times, now, now + rejected_token_backoff(times))
+
+    def accepted(self, request: str) -> None:
+        """Note an accepted retry: the next pause is the shortest again."""
+        self.by_request.pop(self._key(request), None)
+
+    def _key(self, request: str) -> str:
+        return request if request in self.by_request or len(self.by_request) < _APART else ""

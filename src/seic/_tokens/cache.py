@@ -18,7 +18,7 @@ from seic._concurrency import ForkSafeLock, SharedFuture
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenError
 from seic._portal import BackgroundTask
 from seic._public import publish
-from seic._tokens.backoff import EAGER_ATTEMPTS, FailureMemory, failure_name, is_refusal
+from seic._tokens.backoff import EAGER_ATTEMPTS, FailureMemory, RejectedRetries, failure_name, is_refusal
 from seic._tokens.clock import Clock
 from seic._tokens.refresh_policy import CachedToken, Freshness, no_token
 from seic._tokens.single_use import SingleUse
@@ -157,7 +157,7 @@ class TokenCache:
         self._lock = ForkSafeLock()
         self._pending: PendingRefresh | None = None
         self._failures = FailureMemory()
-        self._rejected: CachedToken | None = None
+        self._rejected = RejectedRetries()
 
     @property
     def pending(self) -> PendingRefresh | None:
@@ -312,21 +312,22 @@ class TokenCache:
             return TokenEndpointUnavailable(f"{self._host}: the token endpoint gave no answer within {self._limit:g} s")
         return None
 
-    def may_refresh_after_401(self, rejected: CachedToken) -> bool:
-        """Whether a refresh can help after the API rejected this token.
+    def may_refresh_after_401(self, rejected: CachedToken, request: str) -> bool:
+        """Whether a refresh can help a request, by method and path, whose token the API rejected."""
+        if rejected is not self.token or not self._rejected.by_request:
+            return True
+        return not self._rejected.is_paused(request, self._clock.monotonic())
 
-        If it rejected the retry with a new token as well, tokens are not the cause: refreshes then pause, or each such
-        request would cost a token. A retry that was accepted causes no pause.
-        """
-        return rejected is not self.token or self._clock.monotonic() >= self._failures.rejected_until
-
-    def retry_rejected(self, token: CachedToken) -> None:
+    def retry_rejected(self, token: CachedToken, request: str) -> None:
         """Note that a request failed although a 401 led to this token, or that none could show whether it helps."""
         with self._lock.of_process[getpid()]:
-            # Of the requests that were retried with one token, the first counts.
-            if token is self.token and token is not self._rejected:
-                self._rejected = token
-                self._failures.retry_rejected(self._clock.monotonic())
+            self._rejected.rejected(request, token, self._clock.monotonic())
+
+    def retry_accepted(self, request: str) -> None:
+        """Note that a new token helped."""
+        if self._rejected.by_request:
+            with self._lock.of_process[getpid()]:
+                self._rejected.accepted(request)
 
     def expire_soon(self) -> None:
         """Have the token refreshed before the next request: the identity that it was bound to has changed."""

@@ -41,6 +41,8 @@ _CLOSING = 1.0
 #: The shortest interval at which secrets are read to see whether a refusal is still about them, in seconds.
 _SECRETS_CHECK = 1.0
 _UNAUTHORIZED = 401
+#: The name of a description of the token among the requests that the API rejects.
+_TOKEN_INFO = "token_info"
 
 
 class CachingTokenSource:
@@ -250,15 +252,17 @@ class CachingTokenSource:
         except TokenRequestRefused as error:
             # RFC 7662 authenticates the client there (§2.1), and reports a revoked token in a successful reply.
             is_about_token = error.status == _UNAUTHORIZED and self.endpoint.provider.token_info_url is not None
-            if not is_about_token or not self.cache.may_refresh_after_401(used):
+            if not is_about_token or not self.cache.may_refresh_after_401(used, _TOKEN_INFO):
                 raise
             used.invalidate()
         used = await self.get()
         try:
-            return await without_frames(self.endpoint.introspect(used.token))
+            info = await without_frames(self.endpoint.introspect(used.token))
         except TokenRequestRefused:
-            self.cache.retry_rejected(used)
+            self.cache.retry_rejected(used, _TOKEN_INFO)
             raise
+        self.cache.retry_accepted(_TOKEN_INFO)
+        return info
 
     def token_info_sync(self) -> TokenInfo:
         """Ask the provider to describe a valid token; the blocking twin of `token_info`."""
