@@ -13,6 +13,7 @@ from typing import NamedTuple
 import anyio
 import anyio.lowlevel
 import attrs
+import httpx
 
 from seic._concurrency import UserCodeExitError, was_cancelled
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
