@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import datetime as dt
 import inspect
 import logging
+import pickle
 import subprocess
 import sys
 import typing
@@ -177,3 +179,25 @@ def test_every_event_has_its_public_name() -> None:
     """Listeners can import each class."""
     assert {kind.__name__ for kind in _KINDS} == set(events.__all__) - {"Listener"}
     assert all(getattr(events, kind.__name__) is kind for kind in _KINDS)
+
+
+def test_an_event_is_pickled_copied_and_replaced_as_a_dataclass_is() -> None:
+    """Its methods are shared by all events, and do what generated ones would."""
+    event = events.TokenEndpointRecovered(host="api.example.com", failures=3)
+
+    assert pickle.loads(pickle.dumps(event)) == copy.deepcopy(event) == event  # noqa: S301  it was pickled here
+    assert dataclasses.replace(event, failures=4).failures == 4
+    assert dataclasses.asdict(event) == {"host": "api.example.com", "failures": 3, "tracking_id": None}
+    assert repr(event) == "TokenEndpointRecovered(host='api.example.com', failures=3, tracking_id=None)"
+    assert hash(event) == hash(copy.copy(event))
+    assert not hasattr(event, "__dict__")
+
+
+def test_the_constructor_of_an_event_refuses_other_arguments() -> None:
+    """A missing argument and an unknown one are named, and `help` shows the signature."""
+    with pytest.raises(TypeError, match="StoreRecovered: the argument 'operation' is missing"):
+        events.StoreRecovered()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="StoreRecovered: unexpected argument 'host'"):
+        events.StoreRecovered(operation="save", host="h")  # type: ignore[call-arg]
+    signature = "(*, host: str, failures: int, tracking_id: str | None = None)"
+    assert str(inspect.signature(events.TokenEndpointRecovered)) == signature

@@ -5,7 +5,8 @@ A name is imported when it is first used (PEP 562), so that `import seic` alone 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+# As typing.TYPE_CHECKING, which type checkers know by its name; typing takes longer to import than the rest.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from seic import events as events

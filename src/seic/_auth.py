@@ -11,21 +11,16 @@ import httpx
 from seic._auth_flow import AuthFlow
 from seic._concurrency import run_in_thread
 from seic._config import Config, network_of, refresh_policy_of
-from seic._discovery import with_metadata
 from seic._event_types import CertificateRotated, Event
 from seic._listeners import Listener, Listeners
 from seic._model.provider import Provider
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._model.token_source import TokenSource
-from seic._network.transport_factory import TransportFactory
 from seic._public import publish
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.cache import Stats
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
-from seic._tokens.endpoint import TokenEndpoint
-from seic._tokens.single_use import shared_memory
-from seic._tokens.source import CachingTokenSource
 from seic._transport import identity_of, require_config
 
 
@@ -56,6 +51,12 @@ class OAuth2Auth(AuthFlow):
         on_event: Listener | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        # Here, since a program that only imports the class needs none of it.
+        from seic._network.transport_factory import TransportFactory
+        from seic._tokens.endpoint import TokenEndpoint
+        from seic._tokens.single_use import shared_memory
+        from seic._tokens.source import CachingTokenSource
+
         require_config(config)
         provider = config.provider
         identity = identity_of(config)
@@ -79,6 +80,8 @@ class OAuth2Auth(AuthFlow):
         )
 
         async def read_metadata() -> tuple[Provider, str]:
+            from seic._discovery import with_metadata
+
             found = await with_metadata(config, transport=transport)
             transports.move_to(found.token_url)
             return found.provider, found.token_url

@@ -24,13 +24,14 @@ from seic._oauth.challenges import is_token_rejected
 from seic._oauth.redact import credentials_of, find_tracking_id
 from seic._tokens.clock import Clock
 from seic._tokens.refresh_policy import CachedToken
-from seic._tokens.source import CachingTokenSource
 from seic._transport import AsyncTrace, BlockingTrace, HopTrace, guard_of
 
 #: Request streams in memory: they can always be sent again, so no position is saved.
 _IN_MEMORY: set[type] = {httpx.ByteStream}
 
 if TYPE_CHECKING:
+    from seic._tokens.source import CachingTokenSource
+
     _Auth = httpx.Auth
 else:
     try:

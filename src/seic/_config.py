@@ -6,7 +6,7 @@ import functools
 import math
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, Unpack
 
@@ -20,80 +20,22 @@ from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider, RequestContext
 from seic._model.secret import Secret, Unpicklable, hide, strip_frames, strip_frames_on_init
 from seic._network.proxies import Network, ProxyLike, show_proxy
-from seic._oauth.assertion_auth import PrivateKeyJwt
 from seic._oauth.client_auth import TlsClientAuth
 from seic._oauth.dpop import DPoP
-from seic._oauth.messages import build_token_request
-from seic._oauth.metadata import metadata_urls
 from seic._options import ConfigOptions
 from seic._public import publish
-from seic._settings import read_environment, read_file
-from seic._stores.token_cipher import EntryKey
 from seic._tls.context import CertificateSource, check_source, source_key
 from seic._tls.credential_files import CredentialFile
 from seic._tls.trust import read_trust_store
 from seic._tokens.refresh_policy import Margin, RefreshPolicy
 from seic._tokens.store import TokenStore
+from seic._validators import is_a, is_seconds, is_secret, is_text, offers
 
 #: The trusted authorities: a path, PEM bytes, or None for the system's.
 CA: TypeAlias = str | os.PathLike[str] | bytes | None
 
 #: The total seconds of a token refresh; a response takes well under one, and callers may be waiting.
 _TOKEN_TIMEOUT = 10.0
-
-_Validator: TypeAlias = "Callable[[Config, attrs.Attribute[Any], object], None]"
-
-
-def _text(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is None and attribute.default is None:
-        return
-    if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"{attribute.name}: must be a non-empty string", field=attribute.name)
-    # The value can be sent in a header, and a control character could start another header.
-    if not value.isprintable():
-        raise ConfigurationError(
-            f"{attribute.name}: contains a character that is not printable, such as a trailing line end; remove it",
-            field=attribute.name,
-        )
-
-
-def _secret(config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not callable(value) or isinstance(value, type):
-        _text(config, attribute, value)
-
-
-def _is(*kinds: type, wanted: str) -> _Validator:
-    def check(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
-        if value is None and attribute.default is None:
-            return
-        if not isinstance(value, kinds):
-            raise _unlike(attribute, value, wanted)
-
-    return check
-
-
-def _offers(*methods: str, wanted: str) -> _Validator:
-    def check(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
-        if value is None and attribute.default is None:
-            return
-        # A class has the methods too; it is passed by mistake if the parentheses are missing.
-        if isinstance(value, type) or not all(callable(getattr(value, method, None)) for method in methods):
-            raise _unlike(attribute, value, wanted)
-
-    return check
-
-
-def _unlike(attribute: attrs.Attribute[Any], value: object, wanted: str) -> ConfigurationError:
-    # The value is not quoted, since it may be a secret in the wrong argument.
-    actual = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
-    return ConfigurationError(f"{attribute.name}: must be {wanted}, not {actual}", field=attribute.name)
-
-
-def _seconds(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is None and attribute.default is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _unlike(attribute, value, "a number of seconds")
 
 
 def _gives_certificate(_config: Config, _attribute: attrs.Attribute[Any], value: object) -> None:
@@ -155,32 +97,32 @@ class Config(Unpicklable):
         CertificateError: `ca` contains no authority, or `strict_common_name` refuses the certificate.
     """
 
-    provider: Provider = attrs.field(validator=_is(Provider, wanted="a seic.Provider such as seic.SEI_GATEWAY"))
-    environment: str = attrs.field(default="production", validator=_text)
-    hosts: Hosts | None = attrs.field(default=None, validator=_is(Hosts, wanted="seic.Hosts(api=..., mtls=...)"))
-    client_id: str = attrs.field(validator=_text)
-    client_secret: Secret | None = attrs.field(default=None, repr=hide, validator=_secret)
+    provider: Provider = attrs.field(validator=is_a(Provider, wanted="a seic.Provider such as seic.SEI_GATEWAY"))
+    environment: str = attrs.field(default="production", validator=is_text)
+    hosts: Hosts | None = attrs.field(default=None, validator=is_a(Hosts, wanted="seic.Hosts(api=..., mtls=...)"))
+    client_id: str = attrs.field(validator=is_text)
+    client_secret: Secret | None = attrs.field(default=None, repr=hide, validator=is_secret)
     grant: Grant = attrs.field(
-        validator=_offers("check", "fields", wanted="a grant such as seic.ClientCredentials(...)")
+        validator=offers("check", "fields", wanted="a grant such as seic.ClientCredentials(...)")
     )
     certificate: CertificateSource | None = attrs.field(default=None, eq=source_key, validator=_gives_certificate)
-    dpop: DPoP | None = attrs.field(default=None, validator=_is(DPoP, wanted="seic.DPoP()"))
+    dpop: DPoP | None = attrs.field(default=None, validator=is_a(DPoP, wanted="seic.DPoP()"))
     ca: CA = attrs.field(
         default=None,
         converter=_absolute,
         repr=_ca_repr,
-        validator=_is(str, os.PathLike, bytes, wanted="a path or PEM"),
+        validator=is_a(str, os.PathLike, bytes, wanted="a path or PEM"),
     )
     store: TokenStore | None = attrs.field(
-        default=None, validator=_offers("load", "save", "delete", wanted="a store such as seic.MemoryStore()")
+        default=None, validator=offers("load", "save", "delete", wanted="a store such as seic.MemoryStore()")
     )
     advisory_refresh: Margin | None = None
     mandatory_refresh: Margin | None = None
-    token_timeout: float = attrs.field(default=_TOKEN_TIMEOUT, validator=_seconds)
+    token_timeout: float = attrs.field(default=_TOKEN_TIMEOUT, validator=is_seconds)
     proxy: ProxyLike | None = attrs.field(default=None, repr=show_proxy)
     local_address: str | None = None
-    strict_common_name: bool = attrs.field(default=False, validator=_is(bool, wanted="True or False"))
-    trust_env: bool = attrs.field(default=True, validator=_is(bool, wanted="True or False"))
+    strict_common_name: bool = attrs.field(default=False, validator=is_a(bool, wanted="True or False"))
+    trust_env: bool = attrs.field(default=True, validator=is_a(bool, wanted="True or False"))
     # The variables or keys in use, by the argument that hints would name otherwise; an argument, so that
     # `attrs.evolve` keeps them.
     _setting_names: Mapping[str, str] = attrs.field(default={}, eq=False, repr=False, alias="_setting_names")
@@ -207,10 +149,15 @@ class Config(Unpicklable):
         if self.strict_common_name and certificate is not None and self.account is not None:
             certificate.check_common_name(self.account, strict=True)
         # A callable that supplies a credential is called when it is needed.
-        by_certificate = isinstance(self.provider.client_authentication, (TlsClientAuth, PrivateKeyJwt))
         # Without a method, the issuer's metadata names one.
-        is_chosen_later = self.provider.token_url is None and self.provider.client_authentication is None
-        if not (is_chosen_later or (callable(self.certificate) and by_certificate)):
+        is_checked_later = self.provider.token_url is None and self.provider.client_authentication is None
+        if callable(self.certificate):
+            from seic._oauth.assertion_auth import PrivateKeyJwt
+
+            is_checked_later |= isinstance(self.provider.client_authentication, (TlsClientAuth, PrivateKeyJwt))
+        if not is_checked_later:
+            from seic._oauth.messages import build_token_request
+
             context = RequestContext(
                 provider=self.provider,
                 token_url=self.token_url,
@@ -238,6 +185,8 @@ class Config(Unpicklable):
             ConfigurationError: A variable is missing or malformed; its `field` is the name of the variable.
             CertificateError: The certificate cannot be used.
         """
+        from seic._settings import read_environment
+
         settings = read_environment(os.environ if environ is None else environ, given=changes)
         with settings.rename_errors():
             return cls(**settings.arguments, **changes, _setting_names=settings.remedies)
@@ -260,6 +209,8 @@ class Config(Unpicklable):
             ConfigurationError: The file or a key cannot be used; its `field` names the key.
             CertificateError: The certificate cannot be used.
         """
+        from seic._settings import read_file
+
         settings = read_file(Path(path), profile, given=changes)
         with settings.rename_errors():
             return cls(**settings.arguments, **changes, _setting_names=settings.remedies)
@@ -289,6 +240,8 @@ class Config(Unpicklable):
         # A user's session outlives a renewed client secret: only a login could replace its refresh token.
         constant = self.client_secret if isinstance(self.client_secret, str) else ""
         secrets = [constant, *_secrets_of(self.grant)] if self.grant.is_repeatable else []
+        from seic._stores.token_cipher import EntryKey
+
         return EntryKey.of(self.client_id, facts, secrets)
 
     @property
@@ -322,6 +275,8 @@ class Config(Unpicklable):
         field, path_or_url = "provider.token_url", self.provider.token_url
         if path_or_url is None:
             issuer = self.provider.issuer or ""
+            from seic._oauth.metadata import metadata_urls
+
             metadata_urls(issuer, allow_http_on_loopback=self.origin.scheme == "http")
             return issuer
         if self.certificate is not None and self.provider.mtls_endpoint_aliases:

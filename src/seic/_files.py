@@ -6,7 +6,6 @@ import contextvars
 import errno
 import os
 import stat
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +63,8 @@ def read_toml(path: Path) -> dict[str, Any] | None:
     Raises:
         OSError, ValueError: As for `read_regular_file`.
     """
+    import tomllib
+
     data = read_regular_file(path, MAX_TOML_BYTES)
     if any(line.count(b".") > _MAX_DOTS for line in data.splitlines()):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 
@@ -98,6 +97,8 @@ def refuse_unknown(environ: Mapping[str, str]) -> None:
         hint = hint_for_unknown(upper.removeprefix(PREFIX))
         if hint is None:
             # A certificate, key or CA variable takes the path itself, without _FILE.
+            import difflib
+
             bare = upper.removesuffix("_FILE")
             near = [bare] if bare in _VARIABLES else difflib.get_close_matches(upper, _VARIABLES, n=1, cutoff=0.7)
             hint = (

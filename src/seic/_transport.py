@@ -18,8 +18,6 @@ from seic._config import Config, network_of
 from seic._errors import ConfigurationError, HostNotAllowed
 from seic._identity import Identity, shared_identity
 from seic._model.hosts import Origin
-from seic._network.error_translator import ApiErrorTranslator
-from seic._network.identity_transport import AsyncIdentityTransport, IdentityTransport
 from seic._options import TransportOptions
 from seic._public import publish
 
@@ -181,6 +179,15 @@ def _check(config: object, options: Mapping[str, Any]) -> None:
             )
 
 
+def _new_transport(config: Config, name: str, options: Mapping[str, Any]) -> Any:
+    # Here, since httpcore takes a third as long to import as httpx, which imports it for the first client too.
+    from seic._network import identity_transport
+    from seic._network.error_translator import ApiErrorTranslator
+
+    errors = ApiErrorTranslator(origin=config.origin, network=network_of(config))
+    return getattr(identity_transport, name)(identity_of(config), errors, **options)
+
+
 class AsyncTransport(httpx.AsyncBaseTransport):
     """An httpx transport that presents the configuration's certificate, and refuses all other origins.
 
@@ -202,8 +209,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
     ) -> None:
         _check(config, options)
         self._guard = guard_of(config.origin)
-        errors = ApiErrorTranslator(origin=config.origin, network=network_of(config))
-        self._inner = AsyncIdentityTransport(identity_of(config), errors, **options) if transport is None else transport
+        self._inner = _new_transport(config, "AsyncIdentityTransport", options) if transport is None else transport
 
     def handle_async_request(  # pyright: ignore[reportIncompatibleMethodOverride]  # whose `async def` is one kind of it
         self, request: httpx.Request
@@ -259,8 +265,7 @@ class Transport(httpx.BaseTransport):
     ) -> None:
         _check(config, options)
         self._guard = guard_of(config.origin)
-        errors = ApiErrorTranslator(origin=config.origin, network=network_of(config))
-        self._inner = IdentityTransport(identity_of(config), errors, **options) if transport is None else transport
+        self._inner = _new_transport(config, "IdentityTransport", options) if transport is None else transport
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request; raises as `AsyncTransport.handle_async_request` does."""

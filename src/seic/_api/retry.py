@@ -25,7 +25,6 @@ from seic._api.replayable_body import ReplayableBody
 from seic._errors import CertificateError, ConfigurationError
 from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
-from seic._oauth.error_body import read_error
 from seic._oauth.providers import SEI_GATEWAY
 from seic._oauth.redact import credentials_in, find_tracking_id
 from seic._public import publish
@@ -259,6 +258,8 @@ def _has_error_document(response: Any) -> bool:
 def _is_transient(status: int, body: bytes) -> bool:
     if status < _FIRST_ERROR or status == _UNAUTHORIZED:  # a rejected token stays rejected
         return False
+    from seic._oauth.error_body import read_error
+
     error = read_error(body)
     return status in _TRANSIENT if error is None or error.transient is None else error.transient
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
 
-from seic._tls.diagnose import Stage
+if TYPE_CHECKING:
+    from seic._tls.diagnose import Stage
 
 #: httpcore's names for the object that starts TLS with the provider: the connection, or the tunnel through a proxy.
 _STRAIGHT = ("connection",)

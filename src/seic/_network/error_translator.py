@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 import datetime as dt
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import attrs
 import httpx
@@ -15,13 +16,14 @@ import httpx
 from seic._errors import CertificateError, SeicError, TokenEndpointUnavailable
 from seic._identity import Credential
 from seic._model.hosts import Origin
-from seic._network.connect_errors import explain_connect_error
 from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_frames import free_of_secrets
 from seic._network.proxies import Network
 from seic._oauth.redact import sanitize, secrets_in
 from seic._setting_names import with_setting_names
-from seic._tls.diagnose import HandshakeContext, HandshakeFailure, Stage, explain_close, explain_failure, explain_reply
+
+if TYPE_CHECKING:
+    from seic._tls.diagnose import HandshakeContext, HandshakeFailure, Stage
 
 #: Exceptions of a broken connection: those of httpx, and an alert under TLS 1.3, which anyio passes through.
 FAILURES = (httpx.TransportError, OSError)
@@ -116,6 +118,8 @@ class ErrorTranslator(abc.ABC):
         self, status: int, body: bytes, request: httpx.Request, credential: Credential
     ) -> CertificateError | None:
         """Return the error to raise instead of a web server's page that refuses the certificate; None for others."""
+        from seic._tls.diagnose import explain_reply
+
         explanation = explain_reply(status, body, _handshake(request, credential))
         if explanation is None or explanation.side != "client":
             return None
@@ -141,6 +145,8 @@ class ErrorTranslator(abc.ABC):
         if stage is None:
             # Every failure before the tunnel, also of a certificate, is the proxy's.
             return None
+        from seic._tls.diagnose import explain_close, explain_failure
+
         handshake = _handshake(request, credential, stage)
         explanation = explain_failure(error, handshake, handled=trace.handled)
         if explanation is None and _is_close(error):
@@ -167,6 +173,8 @@ class ErrorTranslator(abc.ABC):
             return None
         where = request.url.netloc.decode("ascii")
         if not through:
+            from seic._network.connect_errors import explain_connect_error
+
             said = explain_connect_error(error, request, self.network.local_address)
             return None if said is None else f"{where}: could not be reached: {said}"
         # The proxy's own message. It knows the host only, but its message is still untrusted.
@@ -234,6 +242,8 @@ def unread(response: httpx.Response, body: bytes) -> httpx.Response:
 
 
 def _handshake(request: httpx.Request, credential: Credential, stage: Stage = "first") -> HandshakeContext:
+    from seic._tls.diagnose import HandshakeContext
+
     url = request.url
     return HandshakeContext(
         host=url.host,

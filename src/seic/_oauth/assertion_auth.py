@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 import attrs
@@ -108,6 +107,8 @@ def _add_assertion(
     audience: str | None,
     context: RequestContext,
 ) -> None:
+    import uuid
+
     now = int(context.now)
     claims = {
         "iss": context.client_id,

@@ -8,13 +8,11 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
-from email.utils import parsedate_to_datetime
 
 import attrs
 import httpx
 
 from seic._model.provider import Provider
-from seic._oauth.error_body import read_error
 
 # The longest HTTP-date has 33 characters (RFC 9110 §5.6.7, the obsolete form of a Wednesday in September).
 _LONGEST_DATE = 40
@@ -41,6 +39,8 @@ def parse_retry_after(value: str | None, *, now: float) -> float | None:
         return min(float(text), MAX_RETRY_AFTER)
     if not text or len(text) > _LONGEST_DATE:
         return None
+    from email.utils import parsedate_to_datetime
+
     try:
         date = parsedate_to_datetime(text)
         # HTTP-dates are in GMT, and so is one without a zone.
@@ -141,6 +141,8 @@ def is_token_rejected(*, provider: Provider, headers: httpx.Headers, body: bytes
         return any(
             _names_token(provider, each.get("error"), each.get("error_description")) is not False for each in errors
         )
+    from seic._oauth.error_body import read_error
+
     error = read_error(body, provider=provider, content_type=headers.get("Content-Type"))
     verdict = None if error is None else _names_token(provider, error.code, error.description)
     if verdict is None or (not verdict and error is not None and error.is_text):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import uuid
 from typing import Any
 
 import attrs
@@ -68,6 +67,8 @@ class DPoP(Unpicklable):
             now: Seconds since the epoch.
             access_token: The token of an API request; None for a token request.
         """
+        import uuid
+
         claims: dict[str, Any] = {
             "jti": str(uuid.uuid4()),
             "htm": method,

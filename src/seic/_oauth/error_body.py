@@ -12,7 +12,6 @@ Nothing here raises.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -21,7 +20,6 @@ import attrs
 
 from seic._errors import FieldError
 from seic._model.provider import Provider
-from seic._oauth.error_codes import known_code
 from seic._oauth.json_body import JsonBodyError, as_utf8, read_document
 from seic._oauth.redact import redact
 
@@ -174,6 +172,8 @@ def _known_form(document: Mapping[str, object]) -> ErrorBody | None:
         return _gateway(document, code=_word(error), description=_word(document.get("error_description")))
     code, said, hint = (_word(document.get(name)) for name in ("ErrorCode", "Error", "Hint"))
     if code or said:
+        from seic._oauth.error_codes import known_code
+
         if code is None and known_code(said) is not None:
             code, said = said, None
         return ErrorBody(code=code, description="; ".join(filter(None, (said, hint))) or None)
@@ -239,6 +239,8 @@ def _text_error(body: bytes, secrets: Collection[str]) -> ErrorBody | None:
     if text.lstrip().startswith(("{", "[")):
         # Damaged JSON has words for programs only.
         return None
+    import html
+
     text = redact(html.unescape(redact(text, secrets)), secrets) if "&" in text else redact(text, secrets)
     if text.lstrip().startswith("<"):
         title = _TITLE.search(text)

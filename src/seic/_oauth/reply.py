@@ -14,7 +14,6 @@ from seic._errors import InvalidTokenResponse, TokenEndpointUnavailable, TokenRe
 from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, any_words, error_in, read_error
-from seic._oauth.error_codes import KNOWN_CODES, is_passing, is_refusal, known_code
 from seic._oauth.json_body import JsonBodyError, as_utf8, read_document
 from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize
 
@@ -154,6 +153,8 @@ class Reply:
 
     def code_of(self, error: ErrorBody) -> str | None:
         """Return the code of an error; a code of the RFCs is returned unchanged, even if a secret contains it."""
+        from seic._oauth.error_codes import KNOWN_CODES
+
         return error.code if error.code in KNOWN_CODES else self.sanitize(error.code, _LONGEST_CODE)
 
     def tracking_id(self, error: ErrorBody | None = None) -> str | None:
@@ -189,10 +190,12 @@ def raise_token_error(reply: Reply, *, hint: str | None = None) -> None:
         InvalidTokenResponse: 3xx, a status that is not final, or an error that comes with a token.
     """
     error = reply.error
-    if reply.is_success:
-        if error is None or reply.has_token:
-            return
-    elif reply.status not in (408, 429) and error is not None and is_refusal(error.code, error.description):
+    if reply.is_success and (error is None or reply.has_token):
+        return
+    from seic._oauth.error_codes import is_passing, is_refusal
+
+    is_final = not reply.is_success and reply.status not in (408, 429)
+    if is_final and error is not None and is_refusal(error.code, error.description):
         refuse(reply, error, hint=hint)
     if reply.means in (408, 429) or 500 <= reply.means < 600 or (error is not None and is_passing(error.code)):
         _raise_unavailable(reply)
@@ -210,6 +213,8 @@ def raise_token_error(reply: Reply, *, hint: str | None = None) -> None:
 def refuse(reply: Reply, error: ErrorBody, *, hint: str | None = None) -> NoReturn:
     """Raise TokenRequestRefused with the provider's text and with advice."""
     tracking_id = reply.tracking_id(error)
+    from seic._oauth.error_codes import known_code
+
     code = known_code(error.code)
     if error.subcode == LOGGED_IN_ELSEWHERE:
         advice = END_OTHER_SESSIONS

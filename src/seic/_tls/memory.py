@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import ssl
 import tempfile
 from collections.abc import Iterator
@@ -32,6 +31,8 @@ def load_cert_chain_from_memory(context: ssl.SSLContext, certificates: str, key:
         if path is not None:
             context.load_cert_chain(path)
             return
+    import secrets
+
     passphrase = secrets.token_hex(32)
     with _in_private_file(certificates, key, passphrase) as path:
         context.load_cert_chain(path, password=passphrase)

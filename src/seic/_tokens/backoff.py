@@ -12,8 +12,6 @@ import httpx
 
 from seic._concurrency import UserCodeExitError
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenRequestRefused
-from seic._oauth import error_codes
-from seic._oauth.error_codes import ErrorSubject, subject_of
 from seic._oauth.reply import NO_ACCESS_TOKEN
 from seic._tokens.single_use import UseState
 
@@ -74,6 +72,8 @@ def is_refusal(error: SeicError) -> bool:
         return error.problem == NO_ACCESS_TOKEN
     if not isinstance(error, TokenRequestRefused) or error.transient:
         return False
+    from seic._oauth import error_codes
+
     return error.status not in _NOT_THERE or error_codes.is_refusal(error.code, error.description)
 
 
@@ -89,6 +89,8 @@ def use_state_after(error: SeicError) -> UseState:
 
 
 def _state_after_refusal(error: TokenRequestRefused) -> UseState:
+    from seic._oauth.error_codes import ErrorSubject, subject_of
+
     subject = subject_of(error.code, error.description)
     if subject is ErrorSubject.CLIENT or error.status is None:
         return UseState.UNUSED
