@@ -9,9 +9,11 @@ from seic.cli._exit_code import ExitCode
 from seic.cli._terminal import Terminal
 
 _EPILOG = """\
-bash:  eval "$(seic completion bash)"                                in ~/.bashrc
-zsh:   seic completion zsh > "${fpath[1]}/_seic"                     once
-fish:  seic completion fish > ~/.config/fish/completions/seic.fish   once
+In ~/.bashrc for bash; for zsh and fish once:
+
+  eval "$(seic completion bash)"
+  seic completion zsh > "${fpath[1]}/_seic"
+  seic completion fish > ~/.config/fish/completions/seic.fish
 """
 
 

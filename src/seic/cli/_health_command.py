@@ -11,9 +11,10 @@ from seic.cli._exit_code import ExitCode
 from seic.cli._terminal import Terminal
 
 _DESCRIPTION = """\
-Check, in this order: settings, files, certificate, authorities, clock, name, proxy, connection, TLS with both
-certificates, the server's clock, a token, its description, and one API call. The checks go on after a failure.
-The exit code is that of the first failure.
+Check, in this order: settings, files, certificate, authorities, clock, name,
+proxy, connection, TLS with both certificates, the server's clock, a token, its
+description, and one API call. The checks go on after a failure. The exit code
+is that of the first failure.
 """
 
 

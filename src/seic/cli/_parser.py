@@ -7,17 +7,26 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from seic.cli._certificate_command import add_certificate_command
 from seic.cli._completion import add_completion_command
 from seic.cli._health_command import add_doctor_command
 from seic.cli._sandbox_command import add_sandbox_command
 from seic.cli._token_command import add_token_command
 
 #: In the order of the help.
-_COMMANDS = (add_token_command, add_doctor_command, add_sandbox_command, add_completion_command)
+_COMMANDS = (
+    add_token_command,
+    add_doctor_command,
+    add_certificate_command,
+    add_sandbox_command,
+    add_completion_command,
+)
 _EPILOG = """\
-Settings are read from SEIC_* variables and from profiles of a TOML file, as the library reads them.
-Exit codes: 0 success, 1 another failure, 2 wrong arguments, 3 settings, 4 certificate, 5 network or the server's TLS,
-6 token refused, 7 the API's error, 130 interrupted.
+Settings are read from SEIC_* variables and from profiles of a TOML file, as
+the library reads them.
+Exit codes: 0 success, 1 another failure, 2 wrong arguments, 3 settings,
+4 certificate, 5 network or the server's TLS, 6 no token, 7 the API's error,
+130 interrupted.
 """
 
 
