@@ -6,12 +6,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests._support.api import KINDS, Kind
+from tests._support.both_libraries import _library, pytest_generate_tests
 from tests._support.clocks import FakeClock
 from tests._support.fakes.gateway import FakeGateway
 from tests._support.fakes.token_endpoint import FakeEndpoint
 from tests._support.skips import pytest_make_collect_report, pytest_runtest_makereport
 
-__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
+__all__ = ["_library", "pytest_generate_tests", "pytest_make_collect_report", "pytest_runtest_makereport"]
 
 # A busy machine is not a defect: properties are judged by their result, never by their duration.
 settings.register_profile("seic", deadline=None, suppress_health_check=[HealthCheck.too_slow])

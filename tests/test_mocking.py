@@ -69,13 +69,13 @@ async def test_the_auth_serves_an_httpx2_client(gateway: FakeGateway) -> None:
         return httpx2.Response(200, json=dict(request.headers))
 
     async with httpx2.AsyncClient(
-        auth=auth,  # type: ignore[arg-type]  # type checkers see one base class, since httpx2 may be absent
+        auth=auth,
         transport=httpx2.MockTransport(answer),
         base_url=config.base_url,
     ) as client:
         headers = (await client.get("/v1/echo")).json()
     with httpx2.Client(
-        auth=auth,  # type: ignore[arg-type]  # as above
+        auth=auth,
         transport=httpx2.MockTransport(answer),
         base_url=config.base_url,
     ) as blocking:

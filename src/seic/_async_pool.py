@@ -15,11 +15,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import anyio
-import httpcore
 import httpx
 
 from seic._concurrency import current_loop
-from seic._pool import ConnectionPool, Opener, PooledConnection, PoolState, PoolWaiter, Rotating, explain
+from seic._pool import ConnectionPool, Opener, PooledConnection, PoolState, PoolWaiter, Rotating
 
 
 class AsyncPool(ConnectionPool):
@@ -28,12 +27,12 @@ class AsyncPool(ConnectionPool):
     _event = anyio.Event
     _drains = True
 
-    def __init__(self, opener: Opener, limits: httpx.Limits, *, http2: bool, identity: Rotating) -> None:
-        super().__init__(opener, limits, http2=http2, identity=identity)
+    def __init__(self, opener: Opener, limits: httpx.Limits, *, http2: bool, identity: Rotating, httpcore: Any) -> None:
+        super().__init__(opener, limits, http2=http2, identity=identity, httpcore=httpcore)
         #: Closes the connections of each event loop.
         self._closers: dict[tuple[int, Any], AsyncGenerator[None, None]] = {}
 
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+    async def handle_async_request(self, request: Any) -> Any:
         """Send a request.
 
         Raises:
@@ -49,20 +48,22 @@ class AsyncPool(ConnectionPool):
                 if state.closing:
                     await _aclose(state.closing)
                 response = await connection.http.handle_async_request(request)
-            except httpcore.ConnectionNotAvailable:
+            except self._httpcore.ConnectionNotAvailable:
                 self._learn(None)
                 await self._end(state, connection)
             except BaseException as error:
-                explain(error, request)
+                self._explain(error, request)
                 await self._end(state, connection)
                 raise
             else:
                 if self._http2:
                     self._learn(response)
-                return httpcore.Response(
+                return self._httpcore.Response(
                     response.status,
                     headers=response.headers,
-                    content=_AsyncBody(request, response.stream, functools.partial(self._end, state, connection)),
+                    content=_AsyncBody(
+                        request, response.stream, self._explain, functools.partial(self._end, state, connection)
+                    ),
                     extensions=response.extensions,
                 )
 
@@ -93,7 +94,7 @@ class AsyncPool(ConnectionPool):
         try:
             with anyio.move_on_after(waiter.seconds):
                 await waiter.event.wait()
-            return waiter.taken()
+            return self._taken(waiter)
         except BaseException:
             self._leave(state, waiter)
             raise
@@ -127,7 +128,10 @@ async def _aclose(closing: list[Any]) -> None:
 
 
 class _AsyncBody:
-    def __init__(self, request: httpcore.Request, stream: Any, end: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, request: Any, stream: Any, explain: Callable[..., None], end: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._explain = explain
         self._request = request
         self._stream = stream
         self._end: Callable[[], Awaitable[None]] | None = end
@@ -137,7 +141,7 @@ class _AsyncBody:
             async for part in self._stream:
                 yield part
         except BaseException as error:
-            explain(error, self._request)
+            self._explain(error, self._request)
             await self.aclose()
             raise
 

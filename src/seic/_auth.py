@@ -6,12 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
 
-import httpx
-
 from seic._auth_flow import AuthFlow
 from seic._concurrency import run_in_thread
 from seic._config import Config, network_of, refresh_policy_of
 from seic._event_types import CertificateRotated, Event
+from seic._httpx import AnyTransport
 from seic._listeners import Listener, Listeners
 from seic._model.provider import Provider
 from seic._model.token import Token
@@ -47,7 +46,7 @@ class OAuth2Auth(AuthFlow):
         self,
         config: Config,
         *,
-        transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None = None,
+        transport: AnyTransport | None = None,
         on_event: Listener | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:

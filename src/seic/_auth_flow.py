@@ -19,6 +19,7 @@ from seic._api.httpx_log import IN_REQUEST, LOGGER
 from seic._api.replayable_body import NOT_REPLAYED, ReplayableBody
 from seic._config import Config
 from seic._event_types import Emit, RequestNotRetried, RequestRetried
+from seic._httpx import Auth, either
 from seic._identity import Identity
 from seic._oauth.challenges import is_token_rejected
 from seic._oauth.redact import credentials_of, find_tracking_id
@@ -26,24 +27,8 @@ from seic._tokens.clock import Clock
 from seic._tokens.refresh_policy import CachedToken
 from seic._transport import AsyncTrace, BlockingTrace, HopTrace, guard_of
 
-#: Request streams in memory: they can always be sent again, so no position is saved.
-_IN_MEMORY: set[type] = {httpx.ByteStream}
-
 if TYPE_CHECKING:
     from seic._tokens.source import CachingTokenSource
-
-    _Auth = httpx.Auth
-else:
-    try:
-        import httpx2
-    except ModuleNotFoundError:
-        _Auth = httpx.Auth
-    else:
-        _IN_MEMORY.add(httpx2.ByteStream)
-
-        class _Auth(httpx.Auth, httpx2.Auth):
-            """A base class for both libraries: each checks only that its own `Auth` is among the base classes."""
-
 
 _UNAUTHORIZED = 401
 #: From this status on, a proxy may have answered that never saw the token, so it does not count as use.
@@ -63,7 +48,7 @@ class _Attached:
     after: Any = None
 
 
-class AuthFlow(_Auth):
+class AuthFlow(Auth):
     """Attaches tokens to requests, and decides which request to retry."""
 
     #: Has token requests send the `User-Agent` of a request.
@@ -97,7 +82,9 @@ class AuthFlow(_Auth):
             cached = await self._get(request.headers)
         self._attach(request, cached, self._async_trace)
         body = None
-        if request.stream.__class__ not in _IN_MEMORY:
+        stream = request.stream.__class__
+        # One in memory can always be sent again.
+        if stream is not httpx.ByteStream and stream not in either("ByteStream"):
             body = ReplayableBody(request.stream)
             await body.save_position()
         IN_REQUEST.set(True)
@@ -147,7 +134,9 @@ class AuthFlow(_Auth):
             cached = self._source.get_sync()
         self._attach(request, cached, self._blocking_trace)
         body = None
-        if request.stream.__class__ not in _IN_MEMORY:
+        stream = request.stream.__class__
+        # One in memory can always be sent again.
+        if stream is not httpx.ByteStream and stream not in either("ByteStream"):
             body = ReplayableBody(request.stream)
             body.save_position_sync()
         IN_REQUEST.set(True)

@@ -7,11 +7,11 @@ from typing import TypeAlias
 
 import anyio
 import attrs
-import httpx
 
 from seic._config import Config, network_of
 from seic._errors import ConfigurationError, SeicError, TokenRequestRefused
 from seic._event_types import Event, TokenNotBound
+from seic._httpx import AnyTransport
 from seic._listeners import Listener, Listeners
 from seic._model.extension_grants import DeviceCode, ExistingToken
 from seic._model.secret import Unpicklable
@@ -25,7 +25,7 @@ from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.exchange import without_frames
 from seic._transport import identity_of
 
-_Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
+_Transport: TypeAlias = AnyTransport
 
 
 @attrs.frozen(kw_only=True, eq=False)

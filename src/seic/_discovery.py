@@ -14,6 +14,7 @@ import httpx
 from seic._concurrency import ForkSafeLock, run_in_thread
 from seic._config import Config
 from seic._errors import ConfigurationError, InvalidTokenResponse, SeicError, TokenEndpointUnavailable
+from seic._httpx import AnyTransport
 from seic._identity import Identity, shared_identity
 from seic._model.provider import ClientAuthentication, Provider
 from seic._network.proxies import Network, ProxyLike
@@ -34,7 +35,7 @@ _TIMEOUT = 10.0
 #: Client errors that do not mean that there is no metadata.
 _TEMPORARY = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
 
-_Transport: TypeAlias = httpx.AsyncBaseTransport | httpx.BaseTransport
+_Transport: TypeAlias = AnyTransport
 
 
 @attrs.frozen

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import httpx
 
+from seic._httpx import AnyLimits, AnyTransport
 from seic._model.grant_parameters import Grant
 from seic._model.hosts import Hosts
 from seic._model.provider import Provider
@@ -55,26 +56,26 @@ class DiscoveryOptions(TypedDict, total=False):
     proxy: ProxyLike | None
     local_address: str | None
     trust_env: bool
-    transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None
+    transport: AnyTransport | None
     allow_http_on_loopback: bool
     max_age: float
     clock: Callable[[], float]
 
 
-class _ConnectionOptions(TypedDict, total=False):
-    http1: bool
-    http2: bool
-    limits: httpx.Limits
-
-
-class TransportOptions(_ConnectionOptions, total=False):
+class TransportOptions(TypedDict, total=False):
     """The arguments of httpx's transports that `Config` does not decide."""
 
+    http1: bool
+    http2: bool
+    limits: AnyLimits
     retries: int
     socket_options: Iterable[tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]]
 
 
-class _RequestOptions(_ConnectionOptions, total=False):
+class _RequestOptions(TypedDict, total=False):
+    http1: bool
+    http2: bool
+    limits: httpx.Limits
     params: QueryParamTypes | None
     headers: HeaderTypes | None
     cookies: CookieTypes | None

@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Protocol
 
 import attrs
-import httpcore
 import httpx
 
 #: Seconds that the requests of an async client may take to end on replaced connections; then these are closed.
@@ -64,12 +63,9 @@ class PooledConnection:
     idle_since: float = 0.0
 
 
-_TIMEOUTS: dict[type[Exception], str] = {httpcore.ReadTimeout: "read", httpcore.WriteTimeout: "write"}
-
-
 @attrs.define(eq=False)
 class PoolWaiter:
-    request: httpcore.Request
+    request: Any
     event: Any
     connection: PooledConnection | None = None
 
@@ -77,16 +73,6 @@ class PoolWaiter:
     def seconds(self) -> float | None:
         seconds: float | None = self.request.extensions.get("timeout", {}).get("pool")
         return seconds
-
-    def taken(self) -> PooledConnection:
-        if self.connection is None and self.event.is_set():
-            raise PoolChanged
-        if self.connection is None:
-            raise httpcore.PoolTimeout(
-                f"all connections were in use for {self.seconds:g} s; raise the pool timeout or "
-                "limits=httpx.Limits(max_connections=...), or make fewer calls at once"
-            )
-        return self.connection
 
 
 @attrs.define(eq=False)
@@ -122,13 +108,15 @@ class ConnectionPool:
         limits: As of httpx.
         http2: Whether connections offer HTTP/2.
         identity: Its generation is that of connections that may be used.
+        httpcore: The library of the connections, httpcore or httpcore2.
     """
 
     _event: ClassVar[Any]
     #: Whether connections of older generations are closed at last, with their requests.
     _drains: ClassVar[bool]
 
-    def __init__(self, opener: Opener, limits: httpx.Limits, *, http2: bool, identity: Rotating) -> None:
+    def __init__(self, opener: Opener, limits: httpx.Limits, *, http2: bool, identity: Rotating, httpcore: Any) -> None:
+        self._httpcore = httpcore
         self._opener = opener
         self._identity = identity
         self._closed = False
@@ -164,7 +152,7 @@ class ConnectionPool:
     def _enter(self, key: tuple[int, Any], state: PoolState) -> None:
         """Prepare for the end of a new event loop."""
 
-    def _take(self, state: PoolState, request: httpcore.Request) -> PooledConnection | PoolWaiter:
+    def _take(self, state: PoolState, request: Any) -> PooledConnection | PoolWaiter:
         """Return a connection for the request; or, if all are in use, its place in the queue."""
         with state.lock:
             if self._closed or self._identity.generation != self._opener.generation:
@@ -211,6 +199,30 @@ class ConnectionPool:
         while state.waiting:
             state.waiting.popleft().event.set()
 
+    def _taken(self, waiter: PoolWaiter) -> PooledConnection:
+        """Return the connection that a waiter got; raise if it got none."""
+        if waiter.connection is not None:
+            return waiter.connection
+        if waiter.event.is_set():
+            raise PoolChanged
+        raise self._httpcore.PoolTimeout(
+            f"all connections were in use for {waiter.seconds:g} s; raise the pool timeout or "
+            "limits=httpx.Limits(max_connections=...), or make fewer calls at once"
+        )
+
+    def _explain(self, error: BaseException, request: Any) -> None:
+        """Say what was waited for, how long, and which setting decides, or that the connection broke."""
+        core, host = self._httpcore, request.url.host.decode("ascii")
+        kinds = {core.ReadTimeout: "read", core.WriteTimeout: "write"}
+        kind = next((word for cls, word in kinds.items() if isinstance(error, cls)), None)
+        seconds = request.extensions.get("timeout", {}).get(kind)
+        if kind is not None and seconds is not None:
+            what = "took no more of the request" if kind == "write" else "may have the request, but sent no data"
+            setting = f"raise the {kind} timeout, timeout=httpx.Timeout(..., {kind}=...)"
+            error.args = (f"{host} {what} for {seconds:g} s; {setting}",)
+        elif isinstance(error, (core.ReadError, core.WriteError)) and not str(error):
+            error.args = (f"the connection to {host} was lost before the response was complete",)
+
     def _clear(self, state: PoolState) -> list[Any]:
         """Close the pool; return the connections that the caller has to close."""
         self._closed = True
@@ -218,14 +230,14 @@ class ConnectionPool:
             self._dismiss(state)
             return state.clear()
 
-    def _learn(self, response: httpcore.Response | None) -> None:
+    def _learn(self, response: Any) -> None:
         """Note whether the server speaks HTTP/2, by a response, or by a connection that took no second request."""
         if response is not None:
             self._shares = response.extensions.get("http_version") == b"HTTP/2"
         elif self._shares is None:
             self._shares = False
 
-    def _pick(self, state: PoolState, request: httpcore.Request) -> PooledConnection | None:
+    def _pick(self, state: PoolState, request: Any) -> PooledConnection | None:
         self._sweep(state)
         opener = self._opener
         generation = opener.generation
@@ -260,18 +272,6 @@ class ConnectionPool:
                 state.closing.append(connection.http)
 
 
-def explain(error: BaseException, request: httpcore.Request) -> None:
-    """Say what was waited for, how long, and which setting decides, or that the connection broke; httpcore does not."""
-    host = request.url.host.decode("ascii")
-    kind = next((word for cls, word in _TIMEOUTS.items() if isinstance(error, cls)), None)
-    seconds = request.extensions.get("timeout", {}).get(kind)
-    if kind is not None and seconds is not None:
-        what = "took no more of the request for" if kind == "write" else "may have the request, but sent no data for"
-        error.args = (f"{host} {what} {seconds:g} s; raise the {kind} timeout, timeout=httpx.Timeout(..., {kind}=...)",)
-    elif isinstance(error, (httpcore.ReadError, httpcore.WriteError)) and not str(error):
-        error.args = (f"the connection to {host} was lost before the response was complete",)
-
-
 class Pool(ConnectionPool):
     """The pool of an `httpx.HTTPTransport`, for any number of threads; see `ConnectionPool`."""
 
@@ -279,7 +279,7 @@ class Pool(ConnectionPool):
     # To close a socket in which a thread reads would give its number to the next connection while it is still read.
     _drains = False
 
-    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+    def handle_request(self, request: Any) -> Any:
         """Send a request; raises as `AsyncPool.handle_async_request` does."""
         state = self._state()
         while True:
@@ -289,20 +289,22 @@ class Pool(ConnectionPool):
             try:
                 _close(state.closing)
                 response = connection.http.handle_request(request)
-            except httpcore.ConnectionNotAvailable:
+            except self._httpcore.ConnectionNotAvailable:
                 self._learn(None)
                 self._end(state, connection)
             except BaseException as error:
-                explain(error, request)
+                self._explain(error, request)
                 self._end(state, connection)
                 raise
             else:
                 if self._http2:
                     self._learn(response)
-                return httpcore.Response(
+                return self._httpcore.Response(
                     response.status,
                     headers=response.headers,
-                    content=_Body(request, response.stream, functools.partial(self._end, state, connection)),
+                    content=_Body(
+                        request, response.stream, self._explain, functools.partial(self._end, state, connection)
+                    ),
                     extensions=response.extensions,
                 )
 
@@ -313,7 +315,7 @@ class Pool(ConnectionPool):
     def _wait(self, state: PoolState, waiter: PoolWaiter) -> PooledConnection:
         try:
             waiter.event.wait(waiter.seconds)
-            return waiter.taken()
+            return self._taken(waiter)
         except BaseException:
             self._leave(state, waiter)
             raise
@@ -331,7 +333,8 @@ def _close(closing: list[Any]) -> None:
 
 
 class _Body:
-    def __init__(self, request: httpcore.Request, stream: Any, end: Callable[[], None]) -> None:
+    def __init__(self, request: Any, stream: Any, explain: Callable[..., None], end: Callable[[], None]) -> None:
+        self._explain = explain
         self._request = request
         self._stream = stream
         self._end: Callable[[], None] | None = end
@@ -340,7 +343,7 @@ class _Body:
         try:
             yield from self._stream
         except BaseException as error:
-            explain(error, self._request)
+            self._explain(error, self._request)
             self.close()
             raise
 

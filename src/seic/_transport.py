@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, ClassVar, Self, Unpack
 
 import httpx
 
 from seic._api.dpop_signer import PROOFS, sign_redirect
 from seic._config import Config, network_of
 from seic._errors import ConfigurationError, HostNotAllowed
+from seic._httpx import AnyAsyncTransport, AnyBlockingTransport, AsyncBaseTransport, BaseTransport, httpx_of
 from seic._identity import Identity, shared_identity
 from seic._model.hosts import Origin
 from seic._options import TransportOptions
@@ -146,13 +147,56 @@ class AsyncTrace(HopTrace):
             await self.then(step, info)
 
 
-def _drop_trace(request: httpx.Request) -> None:
+def _drop_trace(request: Any) -> None:
     """Remove the trace from a request, since this transport has a guard itself."""
     trace = request.extensions.get("trace")
     if isinstance(trace, HopTrace):
         del request.extensions["trace"]
         if trace.then is not None:
             request.extensions["trace"] = trace.then
+
+
+class _ApiTransport:
+    """The members of both transports that send nothing."""
+
+    #: The name of the class that sends over the network.
+    _kind: ClassVar[str]
+
+    def __init__(self, config: Config, transport: Any, options: Mapping[str, Any]) -> None:
+        _check(config, options)
+        self._guard = guard_of(config.origin)
+        self._config = config
+        self._given = transport
+        self._options = options
+        self._closed = False
+        #: By the class of requests, which is another one for httpx2.
+        self._inner: dict[type, Any] = {}
+
+    def _open(self, kind: type) -> Any:
+        """Return the transport that sends requests of a class."""
+        if self._closed:
+            raise RuntimeError("cannot send a request: the client is closed")
+        # Here, since httpcore takes a third as long to import as httpx, which imports it for the first client too.
+        from seic._network import identity_transport
+        from seic._network.error_translator import ApiErrorTranslator
+        from seic._network.transport_adapter import adapt
+
+        module = httpx_of(kind)
+        found = self._given
+        if found is not None:
+            found = adapt(found, module)
+        else:
+            config = self._config
+            errors = ApiErrorTranslator(origin=config.origin, network=network_of(config))
+            new = getattr(identity_transport, self._kind)
+            found = new(identity_of(config), errors, module=module, **self._options)
+        # Several threads may come here at once; a transport opens nothing before its first request.
+        return self._inner.setdefault(kind, found)
+
+    def _ends(self) -> list[Any]:
+        """Return the transports to close."""
+        self._closed = True
+        return [self._given] if self._given is not None else [*self._inner.values()]
 
 
 def require_config(config: object) -> None:
@@ -179,17 +223,8 @@ def _check(config: object, options: Mapping[str, Any]) -> None:
             )
 
 
-def _new_transport(config: Config, name: str, options: Mapping[str, Any]) -> Any:
-    # Here, since httpcore takes a third as long to import as httpx, which imports it for the first client too.
-    from seic._network import identity_transport
-    from seic._network.error_translator import ApiErrorTranslator
-
-    errors = ApiErrorTranslator(origin=config.origin, network=network_of(config))
-    return getattr(identity_transport, name)(identity_of(config), errors, **options)
-
-
-class AsyncTransport(httpx.AsyncBaseTransport):
-    """An httpx transport that presents the configuration's certificate, and refuses all other origins.
+class AsyncTransport(_ApiTransport, AsyncBaseTransport):
+    """A transport for httpx and httpx2 that presents the configuration's certificate, and refuses all other origins.
 
     The TLS context is built for the first request, off the event loop. After a renewal of the certificate, new
     connections present the new one, and requests in progress end normally.
@@ -204,22 +239,29 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         ConfigurationError: An option would replace a setting of the configuration.
     """
 
+    _kind = "AsyncIdentityTransport"
+
     def __init__(
-        self, config: Config, *, transport: httpx.AsyncBaseTransport | None = None, **options: Unpack[TransportOptions]
+        self,
+        config: Config,
+        *,
+        transport: AnyAsyncTransport | None = None,
+        **options: Unpack[TransportOptions],
     ) -> None:
-        _check(config, options)
-        self._guard = guard_of(config.origin)
-        self._inner = _new_transport(config, "AsyncIdentityTransport", options) if transport is None else transport
+        super().__init__(config, transport, options)
 
     def handle_async_request(  # pyright: ignore[reportIncompatibleMethodOverride]  # whose `async def` is one kind of it
-        self, request: httpx.Request
-    ) -> Coroutine[Any, Any, httpx.Response]:
+        self, request: Any
+    ) -> Coroutine[Any, Any, Any]:
         """Send the request.
+
+        Args:
+            request: A request of httpx or httpx2; the response is of the same library.
 
         Raises:
             HostNotAllowed: It is for another origin.
             CertificateError: The client certificate or the authorities cannot be used, or the server refuses the
-                certificate; the latter is an `httpx.ConnectError` too.
+                certificate; the latter is a `ConnectError` of httpx too.
             httpx.TransportError: The connection failed for another reason.
         """
         self._guard.check(request.url)
@@ -227,15 +269,19 @@ class AsyncTransport(httpx.AsyncBaseTransport):
             _drop_trace(request)
         if PROOFS in request.extensions:
             sign_redirect(request)
+        kind = request.__class__
         # Returned, not awaited, to save a coroutine in each request.
-        return self._inner.handle_async_request(request)
+        call: Coroutine[Any, Any, Any] = (self._inner.get(kind) or self._open(kind)).handle_async_request(request)
+        return call
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._inner.aclose()
+        for inner in self._ends():
+            await inner.aclose()
 
     async def __aenter__(self) -> Self:
-        await self._inner.__aenter__()
+        if self._given is not None:
+            await self._given.__aenter__()
         return self
 
     async def __aexit__(
@@ -245,10 +291,11 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close the connections."""
-        await self._inner.__aexit__(exc_type, exc_value, traceback)
+        for inner in self._ends():
+            await inner.__aexit__(exc_type, exc_value, traceback)
 
 
-class Transport(httpx.BaseTransport):
+class Transport(_ApiTransport, BaseTransport):
     """The blocking twin of `AsyncTransport`.
 
     Args:
@@ -260,28 +307,35 @@ class Transport(httpx.BaseTransport):
         ConfigurationError: An option would replace a setting of the configuration.
     """
 
-    def __init__(
-        self, config: Config, *, transport: httpx.BaseTransport | None = None, **options: Unpack[TransportOptions]
-    ) -> None:
-        _check(config, options)
-        self._guard = guard_of(config.origin)
-        self._inner = _new_transport(config, "IdentityTransport", options) if transport is None else transport
+    _kind = "IdentityTransport"
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        transport: AnyBlockingTransport | None = None,
+        **options: Unpack[TransportOptions],
+    ) -> None:
+        super().__init__(config, transport, options)
+
+    def handle_request(self, request: Any) -> Any:
         """Send the request; raises as `AsyncTransport.handle_async_request` does."""
         self._guard.check(request.url)
         if "trace" in request.extensions:
             _drop_trace(request)
         if PROOFS in request.extensions:
             sign_redirect(request)
-        return self._inner.handle_request(request)
+        kind = request.__class__
+        return (self._inner.get(kind) or self._open(kind)).handle_request(request)
 
     def close(self) -> None:
         """Close the connections."""
-        self._inner.close()
+        for inner in self._ends():
+            inner.close()
 
     def __enter__(self) -> Self:
-        self._inner.__enter__()
+        if self._given is not None:
+            self._given.__enter__()
         return self
 
     def __exit__(
@@ -291,7 +345,8 @@ class Transport(httpx.BaseTransport):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close the connections."""
-        self._inner.__exit__(exc_type, exc_value, traceback)
+        for inner in self._ends():
+            inner.__exit__(exc_type, exc_value, traceback)
 
 
 publish("seic", ["AsyncTransport", "Transport"], globals())

@@ -255,11 +255,11 @@ def test_a_proxy_shows_without_its_credentials(proxy: Any, shown: str) -> None:
 
 def test_a_proxy_behind_tls_sees_no_client_certificate() -> None:
     """The connection to it has its own context, with the system's trust."""
-    way = network(proxy="https://proxy.example:3129")._way(origin("api.example"))
+    way = network(proxy="https://proxy.example:3129")._way(origin("api.example"), httpx)
 
     assert way["proxy"].ssl_context is not None
     assert way["proxy"].ssl_context.cert_store_stats()["x509"] >= 0
-    assert network(proxy="https://proxy.example:3129")._way(origin("b.example"))["proxy"].ssl_context is (
+    assert network(proxy="https://proxy.example:3129")._way(origin("b.example"), httpx)["proxy"].ssl_context is (
         way["proxy"].ssl_context
     )
 

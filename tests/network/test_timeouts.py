@@ -18,7 +18,7 @@ REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(TOKEN), TOKEN)
 WORDS = (
     r"^127\.0\.0\.1 .*sent no data for 0\.05 s; raise the read timeout, timeout=httpx\.Timeout\(\.\.\., read=\.\.\.\)$"
 )
-LIMIT = httpx.Timeout(10, read=0.05)
+LIMIT = {"connect": 10, "read": 0.05, "write": 10, "pool": 10}
 
 
 class Api(RawServer):
@@ -54,10 +54,13 @@ class Api(RawServer):
 async def test_a_response_that_does_not_come(start: bytes) -> None:
     """Expect words in httpx's own error, for the head and for the body, of both clients."""
     with Api(start) as api:
-        async with seic.AsyncClient(api.config, timeout=LIMIT) as client:
+        async with seic.AsyncClient(api.config, timeout=httpx.Timeout(**LIMIT)) as client:
             with pytest.raises(httpx.ReadTimeout, match=WORDS):
                 await client.get("/x")
-        with seic.Client(api.config, timeout=LIMIT) as blocking, pytest.raises(httpx.ReadTimeout, match=WORDS):
+        with (
+            seic.Client(api.config, timeout=httpx.Timeout(**LIMIT)) as blocking,
+            pytest.raises(httpx.ReadTimeout, match=WORDS),
+        ):
             blocking.get("/x")
 
 

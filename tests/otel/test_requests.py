@@ -302,7 +302,7 @@ async def test_requests_of_an_httpx2_client_are_recorded(gateway: FakeGateway, s
     """The same auth works in both kinds of client."""
     auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     api = httpx2.MockTransport(lambda _: httpx2.Response(200))
-    async with httpx2.AsyncClient(auth=auth, transport=api) as client:  # type: ignore[arg-type]  # its base is chosen when it runs
+    async with httpx2.AsyncClient(auth=auth, transport=api) as client:
         seen.instrument(client)
         await client.get("https://api.seic.com/v1/accounts")
 

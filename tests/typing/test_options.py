@@ -35,6 +35,23 @@ seic.Config.from_file("seic.toml", profile="test", store=seic.MemoryStore())
 seic.discover_sync("https://idp.example", certificate=None, max_age=60)
 seic.fastapi.lifespan(config, timeout=3)
 """
+#: Both libraries take the auth and the transports, and each client the options of its own.
+_BOTH = """\
+httpx2.AsyncClient(auth=seic.OAuth2Auth(config), transport=seic.AsyncTransport(config))
+httpx2.Client(auth=seic.OAuth2Auth(config), transport=seic.Transport(config, limits=httpx2.Limits()))
+httpx.AsyncClient(auth=seic.OAuth2Auth(config), transport=seic.AsyncTransport(config))
+httpx2.Client(transport=seic.RetryTransport(httpx2.HTTPTransport(), seic.Retry()))
+seic.OAuth2Auth(config, transport=httpx2.MockTransport(lambda _request: httpx2.Response(200)))
+seic.httpx2.AsyncClient(config, timeout=httpx2.Timeout(3), limits=httpx2.Limits(max_connections=5))
+seic.httpx2.Client.from_env(environ, client_secret="b", timeout=3, retry=seic.Retry())
+reply: httpx2.Response = seic.httpx2.Client(config).get("/x")
+other: httpx.Response = seic.Client(config).get("/x")
+seic.httpx2.AsyncClient(config, time_out=3)
+seic.httpx2.Client(config, timeout=httpx.Timeout(3))
+wrong: httpx.Response = seic.httpx2.Client(config).get("/x")
+"""
+_WRONG_OF_BOTH = 3
+
 _HEAD = """\
 import httpx
 
@@ -56,3 +73,15 @@ def test_a_misspelt_argument_is_found(check: Callable[[Path], list[tuple[int, st
     wrong = range(first, first + len(_WRONG.splitlines()))
     found = {line: message for line, message in check(file) if "defined in" not in message}
     assert sorted(found) == [*wrong], found
+
+
+@pytest.mark.parametrize("check", [run_mypy, run_pyright])
+def test_both_libraries_are_typed(check: Callable[[Path], list[tuple[int, str]]], tmp_path: Path) -> None:
+    """The last lines are wrong, and no other line is."""
+    file = tmp_path / "snippet.py"
+    head = "import httpx2\nimport seic.httpx2\n" + _HEAD
+    file.write_text(head + _BOTH, encoding="utf-8")
+
+    end = len((head + _BOTH).splitlines()) + 1
+    found = {line: message for line, message in check(file) if "defined in" not in message}
+    assert sorted(found) == [*range(end - _WRONG_OF_BOTH, end)], found

@@ -47,6 +47,7 @@ def test_only_modules_with_public_names_are_public(report: dict[str, Any]) -> No
         "seic",
         "seic.events",
         "seic.fastapi",
+        "seic.httpx2",
         "seic.otel",
         "seic.sandbox",
         "seic.sandbox.demo",

@@ -6,25 +6,12 @@ are short, so only a limited prefix is read.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
-if TYPE_CHECKING:
-
-    class _Stream(httpx.SyncByteStream, httpx.AsyncByteStream):
-        pass
-
-else:
-    _kinds = (httpx.SyncByteStream, httpx.AsyncByteStream)
-    with contextlib.suppress(ModuleNotFoundError):
-        import httpx2
-
-        _kinds += (httpx2.SyncByteStream, httpx2.AsyncByteStream)
-    # A client checks that a stream is of its own library.
-    _Stream = type("_Stream", _kinds, {})
+from seic._httpx import httpx_of, stream_class
 
 #: The longest body that is read, in bytes, on the wire and decompressed: about ten times the longest error document.
 LONGEST = 64 * 1024
@@ -46,7 +33,7 @@ async def read_prefix(response: Any) -> bytes | None:
         size += len(part)
         if size > LONGEST:
             break
-    response.stream = _PrefixedStream(start, rest, response.stream)
+    response.stream = _prefixed(response, start, rest)
     return _decompress(b"".join(start), response.headers) if size <= LONGEST else None
 
 
@@ -60,7 +47,7 @@ def read_prefix_sync(response: Any) -> bytes | None:
         size += len(part)
         if size > LONGEST:
             break
-    response.stream = _PrefixedStream(start, rest, response.stream)
+    response.stream = _prefixed(response, start, rest)
     return _decompress(b"".join(start), response.headers) if size <= LONGEST else None
 
 
@@ -68,17 +55,17 @@ async def discard(response: Any) -> None:
     """Close a response whose body is not needed: httpx would read all of it before it sends the request again."""
     if not response.is_closed:
         await response.stream.aclose()
-        response.stream = _PrefixedStream([], _nothing(), response.stream)
+        response.stream = _prefixed(response, [], _nothing())
 
 
 def discard_sync(response: Any) -> None:
     """Close a response whose body is not needed, blocking; see `discard`."""
     if not response.is_closed:
         response.stream.close()
-        response.stream = _PrefixedStream([], iter(()), response.stream)
+        response.stream = _prefixed(response, [], iter(()))
 
 
-class _PrefixedStream(_Stream):
+class _PrefixedStream:
     """A body that was read in part, complete again."""
 
     def __init__(self, start: list[bytes], rest: Any, stream: Any) -> None:
@@ -103,6 +90,10 @@ class _PrefixedStream(_Stream):
         self._stream.close()
 
 
+def _prefixed(response: Any, start: list[bytes], rest: Any) -> Any:
+    return stream_class(_PrefixedStream, httpx_of(type(response)))(start, rest, response.stream)
+
+
 async def _nothing(parts: tuple[bytes, ...] = ()) -> AsyncIterator[bytes]:
     for part in parts:
         yield part
@@ -120,9 +111,8 @@ def _decompress(raw: bytes, headers: Any) -> bytes | None:
         return None
     # httpx decodes each encoding that was requested. It passes an unknown one on unchanged, which then fails to parse.
     pieces = (raw[at : at + _PIECE] for at in range(0, len(raw), _PIECE))
-    twin = httpx.Response(
-        200, headers={"Content-Encoding": encoding}, stream=_PrefixedStream([], pieces, httpx.ByteStream(b""))
-    )
+    stream = stream_class(_PrefixedStream, httpx)([], pieces, httpx.ByteStream(b""))
+    twin = httpx.Response(200, headers={"Content-Encoding": encoding}, stream=stream)
     body = b""
     try:
         for part in twin.iter_bytes():

@@ -17,12 +17,12 @@ from typing import Any, Self
 
 import anyio
 import attrs
-import httpx
 
 from seic._api.body_prefix import read_prefix, read_prefix_sync
 from seic._api.dpop_signer import sign_retry
 from seic._api.replayable_body import ReplayableBody
 from seic._errors import CertificateError, ConfigurationError
+from seic._httpx import AsyncBaseTransport, BaseTransport, either
 from seic._model.provider import Provider
 from seic._oauth.challenges import parse_retry_after
 from seic._oauth.providers import SEI_GATEWAY
@@ -41,25 +41,7 @@ _FIRST_PAUSE = 0.5
 
 #: A connection that failed, or a response that did not arrive. `PoolTimeout` is not among them: more requests do not
 #: help a pool without a free connection.
-_LOST: tuple[type[Exception], ...] = (
-    httpx.NetworkError,
-    httpx.RemoteProtocolError,
-    httpx.ConnectTimeout,
-    httpx.ReadTimeout,
-    httpx.WriteTimeout,
-)
-try:
-    import httpx2
-except ModuleNotFoundError:
-    pass
-else:
-    _LOST += (
-        httpx2.NetworkError,
-        httpx2.RemoteProtocolError,
-        httpx2.ConnectTimeout,
-        httpx2.ReadTimeout,
-        httpx2.WriteTimeout,
-    )
+_LOST = ("NetworkError", "RemoteProtocolError", "ConnectTimeout", "ReadTimeout", "WriteTimeout")
 
 _logger = logging.getLogger("seic.api")
 
@@ -107,7 +89,7 @@ class Retry:
         return float(min(_FIRST_PAUSE * 2 ** (attempt - 1), self.longest_pause)) * chance
 
 
-class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
+class RetryTransport(AsyncBaseTransport, BaseTransport):
     """A transport for httpx or httpx2 that retries idempotent requests through another transport.
 
     Args:
@@ -133,7 +115,7 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         while True:
             try:
                 response = await self.inner.handle_async_request(request)
-            except _LOST as error:
+            except either(*_LOST) as error:
                 pause = self._after_loss(error, handled, attempt, request)
                 if pause is None or not await body.rewind():
                     raise
@@ -158,7 +140,7 @@ class RetryTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         while True:
             try:
                 response = self.inner.handle_request(request)
-            except _LOST as error:
+            except either(*_LOST) as error:
                 pause = self._after_loss(error, handled, attempt, request)
                 if pause is None or not body.rewind_sync():
                     raise

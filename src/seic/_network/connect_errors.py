@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import httpx
 
+from seic._httpx import either
+
 
 def explain_connect_error(error: Exception, request: httpx.Request, local_address: str | None) -> str | None:
     """Explain a connection that could not be opened, from the error's chain of causes.
@@ -20,7 +22,7 @@ def explain_connect_error(error: Exception, request: httpx.Request, local_addres
     Returns:
         The cause and the remedy; None if the error itself says everything that is known.
     """
-    if isinstance(error, httpx.ConnectTimeout):
+    if isinstance(error, either("ConnectTimeout")):
         seconds = request.extensions.get("timeout", {}).get("connect")
         limit = "in time" if seconds is None else f"within {seconds:.3g} s"
         return (

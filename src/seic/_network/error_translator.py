@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import abc
 import datetime as dt
+import functools
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import httpx
 
 from seic._errors import CertificateError, SeicError, TokenEndpointUnavailable
+from seic._httpx import either, httpx_of
 from seic._identity import Credential
 from seic._model.hosts import Origin
 from seic._network.connection_trace import ConnectionTrace
-from seic._network.error_frames import free_of_secrets
+from seic._network.error_frames import bare_request, free_of_secrets
 from seic._network.proxies import Network
 from seic._oauth.redact import sanitize, secrets_in
 from seic._setting_names import with_setting_names
@@ -25,17 +27,14 @@ from seic._setting_names import with_setting_names
 if TYPE_CHECKING:
     from seic._tls.diagnose import HandshakeContext, HandshakeFailure, Stage
 
-#: Exceptions of a broken connection: those of httpx, and an alert under TLS 1.3, which anyio passes through.
-FAILURES = (httpx.TransportError, OSError)
-
 #: Web servers' error pages about certificates are short and have a Content-Length.
 _LONGEST_PAGE = 4096
 _PAGE_STATUSES = frozenset({400, 403, 495, 496})
-_UNREACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
+_UNREACHED_LATER = ("ConnectTimeout", "ProxyError")
 
 
-class CertificateConnectError(CertificateError, httpx.ConnectError):
-    """The client certificate cannot be used for an API call; both a `CertificateError` and an `httpx.ConnectError`.
+class _CertificateConnectError(CertificateError):
+    """The client certificate cannot be used for an API call; both a `CertificateError` and a `ConnectError` of httpx.
 
     It has the request's method and URL only, since headers contain the token.
     """
@@ -58,7 +57,17 @@ class CertificateConnectError(CertificateError, httpx.ConnectError):
     @request.setter
     def request(self, request: httpx.Request) -> None:
         # httpx sets it to the whole request when it raises.
-        self._request = httpx.Request(request.method, request.url.copy_with(query=None))
+        self._request = bare_request(request)
+
+
+@functools.lru_cache(2)
+def _certificate_connect_error(module: Any) -> type[_CertificateConnectError]:
+    return type("CertificateConnectError", (_CertificateConnectError, module.ConnectError), {})
+
+
+def failures(module: Any) -> tuple[type[Exception], ...]:
+    """Return exceptions of a broken connection: those of httpx or httpx2, and alerts under TLS 1.3 as anyio raises."""
+    return (module.TransportError, OSError)
 
 
 @attrs.frozen(kw_only=True)
@@ -139,7 +148,7 @@ class ErrorTranslator(abc.ABC):
         credential: Credential,
         trace: ConnectionTrace,
     ) -> HandshakeFailure | None:
-        if request.url.scheme != "https" or isinstance(error, (httpx.TimeoutException, httpx.ProxyError)):
+        if request.url.scheme != "https" or isinstance(error, either("TimeoutException", "ProxyError")):
             return None
         stage = self._stage(trace)
         if stage is None:
@@ -169,7 +178,7 @@ class ErrorTranslator(abc.ABC):
     def _unreached(self, error: Exception, request: httpx.Request, trace: ConnectionTrace) -> str | None:
         through = self.network.describe(self.origin)
         is_proxys = self._stage(trace) is None
-        if not (is_proxys or isinstance(error, _UNREACHED)):
+        if not (is_proxys or isinstance(error, either("ConnectError", *_UNREACHED_LATER))):
             return None
         where = request.url.netloc.decode("ascii")
         if not through:
@@ -179,7 +188,7 @@ class ErrorTranslator(abc.ABC):
             return None if said is None else f"{where}: could not be reached: {said}"
         # The proxy's own message. It knows the host only, but its message is still untrusted.
         problem = sanitize(str(error), secrets=self._secrets(request)) or type(error).__name__
-        if is_proxys and not isinstance(error, _UNREACHED[1:]):
+        if is_proxys and not isinstance(error, either(*_UNREACHED_LATER)):
             problem += ": the connection with the proxy failed before TLS with the provider began"
         return (
             f"{where}: could not be reached {through}: {problem}; check that the proxy is there, takes its credentials "
@@ -191,19 +200,21 @@ class ApiErrorTranslator(ErrorTranslator):
     """Failures of API calls: the classes of httpx with more detailed messages, since callers catch those."""
 
     def _refused(self, explanation: HandshakeFailure, text: str, request: httpx.Request) -> CertificateError:
-        return CertificateConnectError(text, path=explanation.path, reason=explanation.reason.value, request=request)
+        kind = _certificate_connect_error(httpx_of(type(request)))
+        return kind(text, path=explanation.path, reason=explanation.reason.value, request=request)
 
     def _carried(self, request: httpx.Request) -> Collection[str]:
         credentials = request.headers.get("Authorization", "").partition(" ")[2]
         return (credentials,) if credentials else ()
 
     def _unavailable(self, error: Exception, text: str, reason: str | None, request: httpx.Request) -> Exception:
-        kind = type(error) if isinstance(error, httpx.TransportError) else httpx.ReadError
-        if kind is httpx.ConnectTimeout:
+        module = httpx_of(type(request))
+        kind: Any = type(error) if isinstance(error, module.TransportError) else module.ReadError
+        if kind is module.ConnectTimeout:
             text += "; or raise the connect timeout, timeout=httpx.Timeout(..., connect=...)"
-        failure = kind(text, request=request)
-        failure.reason = reason  # type: ignore[attr-defined]  # httpx's errors have no such field
-        return failure
+        failure: Any = kind(text, request=request)
+        failure.reason = reason  # httpx's errors have no such field
+        return cast("Exception", failure)
 
 
 class TokenErrorTranslator(ErrorTranslator):
@@ -231,12 +242,13 @@ def is_page(response: httpx.Response) -> bool:
     )
 
 
-def unread(response: httpx.Response, body: bytes) -> httpx.Response:
+def unread(response: Any, body: bytes) -> Any:
     """Return a response with an unread body from one whose body was read."""
-    return httpx.Response(
+    module = httpx_of(type(response))
+    return module.Response(
         response.status_code,
         headers=response.headers.raw,
-        stream=httpx.ByteStream(body),
+        stream=module.ByteStream(body),
         extensions=response.extensions,
     )
 
@@ -257,6 +269,6 @@ def _handshake(request: httpx.Request, credential: Credential, stage: Stage = "f
 
 def _is_close(error: Exception) -> bool:
     # httpx raises the same error for a closed connection and for a server that does not speak HTTP.
-    if isinstance(error, httpx.RemoteProtocolError):
+    if isinstance(error, either("RemoteProtocolError")):
         return str(error).startswith("Server disconnected")
-    return isinstance(error, (httpx.ReadError, httpx.WriteError))
+    return isinstance(error, either("ReadError", "WriteError"))

@@ -6,36 +6,38 @@ A request compares two integers to find out whether the credential was replaced.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar
 
 import httpx
 
 from seic._async_pool import AsyncPool
 from seic._concurrency import ForkSafeLock, SharedFuture, SingleFlight, start_thread
 from seic._errors import CertificateError, SeicError
+from seic._httpx import AsyncBaseTransport, BaseTransport, either, httpcore_of
 from seic._identity import Credential, Identity
 from seic._network.connection_trace import ConnectionTrace
-from seic._network.error_translator import FAILURES, ErrorTranslator, is_page, unread
+from seic._network.error_translator import ErrorTranslator, failures, is_page, unread
 from seic._pool import Opener, Pool, PoolChanged
-
-_Transport = TypeVar("_Transport", httpx.AsyncHTTPTransport, httpx.HTTPTransport)
 
 #: httpx's own.
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
 
 
-class _IdentityTransport(Generic[_Transport]):
-    _kind: ClassVar[Any]
+class _IdentityTransport:
+    #: The name of the class in httpx and httpx2 that sends.
+    _kind: ClassVar[str]
     _pool_kind: ClassVar[type[AsyncPool | Pool]]
 
-    def __init__(self, identity: Identity, errors: ErrorTranslator, **options: Any) -> None:
+    def __init__(self, identity: Identity, errors: ErrorTranslator, *, module: Any = httpx, **options: Any) -> None:
+        self._module = module
+        self._failures = failures(module)
         self._identity = identity
         self._errors = errors
         self._options = options
         self._http2 = bool(options.get("http2"))
         self._lock = ForkSafeLock()
         self._credential: Credential | None = None
-        self._transport: _Transport | None = None
+        self._transport: Any = None
         self._pool: AsyncPool | Pool | None = None
         self._closed = False
 
@@ -43,14 +45,16 @@ class _IdentityTransport(Generic[_Transport]):
         """Open connections with a credential from now on."""
         context = credential.http2_context() if self._http2 else credential.context
         # httpx decides what the options mean for a connection; its pool is replaced by one of a single origin.
-        transport: Any = self._errors.network.new_transport(self._kind, self._errors.origin, context, self._options)
+        kind = getattr(self._module, self._kind)
+        transport: Any = self._errors.network.new_transport(kind, self._errors.origin, context, self._options)
         opener = Opener(transport._pool.create_connection, credential.generation)  # noqa: SLF001 - a test watches it
         with self._lock:
             if self._closed:
                 raise RuntimeError("cannot send a request: the client is closed")
             if self._pool is None:
                 limits = self._options.get("limits", _LIMITS)
-                self._pool = self._pool_kind(opener, limits, http2=self._http2, identity=self._identity)
+                core = httpcore_of(self._module)
+                self._pool = self._pool_kind(opener, limits, http2=self._http2, identity=self._identity, httpcore=core)
                 transport._pool = self._pool  # noqa: SLF001
                 self._transport = transport
             elif self._credential is None or self._credential.generation < credential.generation:
@@ -58,34 +62,33 @@ class _IdentityTransport(Generic[_Transport]):
             self._credential = credential
         return credential
 
-    def _read_page(
-        self, response: httpx.Response, body: bytes, request: httpx.Request, credential: Credential
-    ) -> httpx.Response:
+    def _read_page(self, response: Any, body: bytes, request: Any, credential: Credential) -> Any:
         refusal = self._errors.of_page(response.status_code, body, request, credential)
         if refusal is not None:
             raise refusal
         return unread(response, body)
 
 
-class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx.AsyncBaseTransport):
+class AsyncIdentityTransport(_IdentityTransport, AsyncBaseTransport):
     """Send over the network with the credential in service.
 
     Args:
         identity: The identity.
         errors: Explains failures, and knows where calls go.
+        module: httpx or httpx2: the library of its requests.
         options: Keywords of `httpx.AsyncHTTPTransport`.
     """
 
-    _kind = httpx.AsyncHTTPTransport
+    _kind = "AsyncHTTPTransport"
     _pool_kind = AsyncPool
 
-    def __init__(self, identity: Identity, errors: ErrorTranslator, **options: Any) -> None:
-        super().__init__(identity, errors, **options)
+    def __init__(self, identity: Identity, errors: ErrorTranslator, *, module: Any = httpx, **options: Any) -> None:
+        super().__init__(identity, errors, module=module, **options)
         # Requests that load or check a credential share one thread, which is independent of their cancellation.
         self._loading: SingleFlight[SharedFuture[Credential]] = SingleFlight()
         self._checking: SingleFlight[SharedFuture[bool]] = SingleFlight()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: Any) -> Any:
         """Send the request.
 
         Raises:
@@ -109,19 +112,18 @@ class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx
         if self._transport is not None:
             await self._transport.aclose()
 
-    async def _send(self, request: httpx.Request, credential: Credential) -> httpx.Response:
-        assert self._transport is not None  # noqa: S101 - it comes with the credential; for the type checker
+    async def _send(self, request: Any, credential: Credential) -> Any:
         trace = ConnectionTrace(request, blocking=False)
         try:
             response = await self._transport.handle_async_request(request)
         except PoolChanged:
             failure = None
-        except FAILURES as error:
+        except self._failures as error:
             failure = self._errors.of(error, request, credential, trace) or error
         else:
             if response.status_code < 400 or not is_page(response):
                 return response
-            body = b"".join([part async for part in response.stream])  # type: ignore[union-attr]  # it is async
+            body = b"".join([part async for part in response.stream])
             await response.aclose()
             return self._read_page(response, body, request, credential)
         finally:
@@ -145,13 +147,13 @@ class AsyncIdentityTransport(_IdentityTransport[httpx.AsyncHTTPTransport], httpx
         return self._identity.generation != credential.generation
 
 
-class IdentityTransport(_IdentityTransport[httpx.HTTPTransport], httpx.BaseTransport):
+class IdentityTransport(_IdentityTransport, BaseTransport):
     """The blocking twin of `AsyncIdentityTransport`, for any number of threads."""
 
-    _kind = httpx.HTTPTransport
+    _kind = "HTTPTransport"
     _pool_kind = Pool
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: Any) -> Any:
         """Send the request; raises as `AsyncIdentityTransport.handle_async_request` does."""
         credential = self._credential
         if credential is None or credential.generation != self._identity.generation:
@@ -178,19 +180,18 @@ class IdentityTransport(_IdentityTransport[httpx.HTTPTransport], httpx.BaseTrans
         if self._transport is not None:
             self._transport.close()
 
-    def _send(self, request: httpx.Request, credential: Credential) -> httpx.Response:
-        assert self._transport is not None  # noqa: S101 - as in the async twin
+    def _send(self, request: Any, credential: Credential) -> Any:
         trace = ConnectionTrace(request, blocking=True)
         try:
             response = self._transport.handle_request(request)
         except PoolChanged:
             failure = None
-        except FAILURES as error:
+        except self._failures as error:
             failure = self._errors.of(error, request, credential, trace) or error
         else:
             if response.status_code < 400 or not is_page(response):
                 return response
-            body = b"".join(response.stream)  # type: ignore[arg-type]  # it is blocking
+            body = b"".join(response.stream)
             response.close()
             return self._read_page(response, body, request, credential)
         finally:
@@ -200,5 +201,5 @@ class IdentityTransport(_IdentityTransport[httpx.HTTPTransport], httpx.BaseTrans
         raise failure
 
 
-def _is_repeatable(request: httpx.Request) -> bool:
-    return isinstance(request.stream, httpx.ByteStream)
+def _is_repeatable(request: Any) -> bool:
+    return isinstance(request.stream, either("ByteStream"))

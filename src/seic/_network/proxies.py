@@ -15,6 +15,7 @@ import attrs
 import httpx
 
 from seic._errors import ConfigurationError
+from seic._httpx import AnyProxy, either, httpx_of
 from seic._model.hosts import Origin
 from seic._model.secret import HIDDEN, Unpicklable, strip_frames
 from seic._network.no_proxy import is_address, is_exempt
@@ -22,7 +23,7 @@ from seic._oauth.redact import secrets_of
 from seic._tls.context import shared_context
 
 #: A URL such as `http://user:password@proxy.example:3128`, or an `httpx.Proxy`.
-ProxyLike: TypeAlias = str | httpx.URL | httpx.Proxy
+ProxyLike: TypeAlias = str | AnyProxy
 
 _Transport = TypeVar("_Transport", httpx.AsyncHTTPTransport, httpx.HTTPTransport)
 
@@ -200,24 +201,34 @@ class Network(Unpicklable):
             ConfigurationError: The proxy cannot be used.
         """
         try:
-            return kind(verify=context, **self._way(origin), **options)
+            return kind(verify=context, **self._way(origin, httpx_of(kind)), **options)
         except ImportError:
             raise _missing_socks() from None
 
-    def _way(self, origin: Origin) -> dict[str, Any]:
+    def _way(self, origin: Origin, module: Any) -> dict[str, Any]:
         proxy = self.choose_proxy(origin)
-        if proxy is not None and proxy.url.scheme == "https" and proxy.ssl_context is None:
-            # The system's trust without a client certificate: `ca` and the identity are for the provider only.
-            proxy = httpx.Proxy(
-                proxy.url, auth=proxy.auth, headers=proxy.headers, ssl_context=shared_context(None, alpn=("http/1.1",))
-            )
+        if proxy is not None:
+            context = proxy.ssl_context
+            if proxy.url.scheme == "https" and context is None:
+                # The system's trust without a client certificate: `ca` and the identity are for the provider only.
+                context = shared_context(None, alpn=("http/1.1",))
+            proxy = _convert(proxy, module, context)
         return {"proxy": proxy, "local_address": self.local_address}
+
+
+def _convert(proxy: Any, module: Any, context: ssl.SSLContext | None) -> Any:
+    """Return the proxy as one of httpx or httpx2."""
+    return module.Proxy(str(proxy.url), auth=proxy.auth, headers=proxy.headers.raw, ssl_context=context)
 
 
 def _parse_proxy(proxy: ProxyLike) -> httpx.Proxy | None:
     """Return the proxy; None if the text is not a valid URL. Errors never quote it, since it can contain a password."""
     try:
-        parsed = proxy if isinstance(proxy, httpx.Proxy) else httpx.Proxy(proxy)
+        given: Any = proxy
+        if isinstance(given, either("Proxy")):
+            parsed: httpx.Proxy = _convert(given, httpx, given.ssl_context)
+        else:
+            parsed = httpx.Proxy(str(given) if isinstance(given, either("URL")) else given)
     except (httpx.InvalidURL, TypeError, ValueError):
         return None
     return parsed if parsed.url.scheme in _SCHEMES and parsed.url.host else None

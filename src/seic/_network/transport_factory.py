@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import httpx
 
 from seic._errors import ConfigurationError
+from seic._httpx import AnyTransport, either
 from seic._identity import Identity
 from seic._network.error_translator import TokenErrorTranslator
 from seic._network.identity_transport import AsyncIdentityTransport
 from seic._network.proxies import Network
+from seic._network.transport_adapter import adapt
 from seic._oauth.form_request import origin_of
-from seic._version import HTTPX_USER_AGENT, USER_AGENT
+from seic._version import HTTPX_USER_AGENT, user_agent
 
 
 class TransportFactory:
@@ -35,7 +38,7 @@ class TransportFactory:
         *,
         identity: Identity,
         network: Network,
-        transport: httpx.AsyncBaseTransport | httpx.BaseTransport | None = None,
+        transport: AnyTransport | None = None,
         field: str = "provider.token_url",
     ) -> None:
         self._network = network
@@ -45,7 +48,7 @@ class TransportFactory:
         #: Whether the caller closes the transport after the call; a user's own stays open.
         self.closes_after_call = transport is None
         #: The `User-Agent` of each request.
-        self.user_agent = USER_AGENT
+        self.user_agent = user_agent()
 
     def move_to(self, url: str, *, field: str = "provider.token_url") -> None:
         """Open transports for another endpoint from now on; the arguments are those of the class."""
@@ -67,6 +70,9 @@ class TransportFactory:
             return AsyncIdentityTransport(self._identity, self._errors)
         if isinstance(self._transport, httpx.AsyncBaseTransport):
             return self._transport
+        if isinstance(self._transport, either("AsyncBaseTransport")):
+            transport = adapt(self._transport)
+            return cast("httpx.AsyncBaseTransport", transport)
         raise ConfigurationError(
             f"transport: {type(self._transport).__name__} is for blocking clients only", field="transport"
         )
@@ -79,6 +85,9 @@ class TransportFactory:
         """
         if isinstance(self._transport, httpx.BaseTransport):
             return self._transport
+        if isinstance(self._transport, either("BaseTransport")):
+            transport = adapt(self._transport)
+            return cast("httpx.BaseTransport", transport)
         raise ConfigurationError(
             f"transport: {type(self._transport).__name__} is for async clients only", field="transport"
         )

@@ -18,6 +18,7 @@ import httpx
 
 from seic._concurrency import run_in_thread
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenError
+from seic._httpx import either
 from seic._model.provider import Provider
 from seic._network.error_frames import free_of_secrets
 from seic._oauth.messages import MAX_REPLY_BYTES
@@ -159,7 +160,7 @@ def _unavailable(
 ) -> tuple[SeicError, Exception | None]:
     secrets = secrets_in(request)
     cause = free_of_secrets(error, secrets, handled=handled)
-    if isinstance(error, (TimeoutError, httpx.TimeoutException)):
+    if isinstance(error, (TimeoutError, *either("TimeoutException"))):
         problem = f"no whole answer within {seconds:.3g} s" + ("; if it is slow, raise token_timeout" * advises)
     else:
         problem = ": ".join(filter(None, (type(error).__name__, sanitize(str(error), secrets=secrets))))

@@ -27,7 +27,7 @@ from seic._tls.diagnose import (
     explain_reply,
 )
 from seic._tls.reasons import CertificateWarning
-from seic._version import USER_AGENT
+from seic._version import user_agent
 from seic.cli._exit_code import ExitCode
 from seic.cli._health_checks.check_result import CheckResult, HealthState, Outcome, failure_of, split_remedy
 from seic.cli._health_checks.connection import (
@@ -175,7 +175,7 @@ def _shake_hands(
         ):
             stage = "first"
             details = _describe_server(stream)
-            answer = ask(stream, config.origin, USER_AGENT)
+            answer = ask(stream, config.origin, user_agent())
     except (OSError, UnicodeError, ProxyConnectError) as error:
         details = details or _describe_unverified(state, config)
         explanation = explain_failure(error, _at(handshake, stage))
