@@ -122,7 +122,7 @@ class TokenEndpoint(Unpicklable):
             provider=self.provider,
             token_url=self.url,
             client_id=self.client_id,
-            client_secret=None if secret is None else reveal(secret, field="client_secret"),
+            client_secret=reveal(secret, field="client_secret") if callable(secret) else secret,
             certificate=self.certificate(),
             now=self.clock.wall(),
         )
@@ -133,6 +133,15 @@ class TokenEndpoint(Unpicklable):
         request = build_token_request(context, grant=grant)
         if self.dpop is not None:
             request.headers["DPoP"] = self.dpop.prove(request.method, request.url, now=context.now)
+        return request
+
+    async def prepare(self, grant: GrantParameters, *, is_own: bool) -> httpx.Request:
+        """Return a token request that is about to be sent; `is_own` tells that its grant is the configured one."""
+        if self.metadata is not None:
+            await self.read_metadata()
+        request = await self.off_loop(self.build, grant)
+        if self.follows_secrets:
+            self.sent.note(request, is_own=is_own)
         return request
 
     async def off_loop(self, call: Callable[..., _T], *args: object) -> _T:

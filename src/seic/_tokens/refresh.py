@@ -13,7 +13,6 @@ from typing import NamedTuple
 import anyio
 import anyio.lowlevel
 import attrs
-import httpx
 
 from seic._concurrency import UserCodeExitError, was_cancelled
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenRequestRefused
@@ -214,9 +213,8 @@ class RefreshRunner:
                     return obtained
                 last = _newer(last, stored)
             looks = False
-            await endpoint.read_metadata()
             choice = await endpoint.off_loop(self._choose, last, refusal, is_own_refused)
-            request = await self._build(choice)
+            request = await endpoint.prepare(choice.grant, is_own=choice.is_own)
             use = None
             if choice.secret is not None:
                 if (use := await self._begin_use(choice.secret, choice.state, ends)) is None:
@@ -251,12 +249,6 @@ class RefreshRunner:
             if attempts == 0 or pause is None or left - pause < _WORTHWHILE * endpoint.timeout:
                 raise failure from failure.__cause__
             await anyio.sleep(pause)
-
-    async def _build(self, choice: _Choice) -> httpx.Request:
-        request = await self.endpoint.off_loop(self.endpoint.build, choice.grant)
-        if self.endpoint.follows_secrets:
-            self.endpoint.sent.note(request, is_own=choice.is_own)
-        return request
 
     async def _save(self, token: Token, choice: _Choice, last: Token | None, use: SingleUse | None, key: str) -> Token:
         """Save a new token with the refresh token that stays valid, and return it."""
