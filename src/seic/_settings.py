@@ -70,7 +70,7 @@ def read_values(environ: Mapping[str, str]) -> dict[str, SettingValue]:
         if text := environ.get(name):
             values[setting] = SettingValue(text, name)
     if profile := environ.get(PROFILE):
-        below = _read_table(_profiles_path(environ), profile, field=PROFILE)
+        below = _read_table(profiles_path(environ), profile, field=PROFILE)
         for setting in tuple(values):
             for replaced in _REPLACES.get(setting, ()):
                 below.pop(replaced, None)
@@ -94,7 +94,8 @@ def read_file(path: Path, profile: str, *, given: Mapping[str, Any] | None = Non
     return ArgumentReader(values, lambda setting: f"{profile}.{setting}", given or {}).read()
 
 
-def _profiles_path(environ: Mapping[str, str]) -> Path:
+def profiles_path(environ: Mapping[str, str]) -> Path:
+    """Return the file of profiles, which may not exist."""
     return expand_path(environ.get("XDG_CONFIG_HOME") or "~/.config", PROFILE) / "seic" / "config.toml"
 
 

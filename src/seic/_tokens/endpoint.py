@@ -31,7 +31,7 @@ from seic._oauth.reply import Reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
 from seic._tokens.backoff import error_class_name, failure_name, use_state_after
 from seic._tokens.clock import Clock
-from seic._tokens.exchange import HEAD, Head, TransportSource, exchange
+from seic._tokens.exchange import HEAD, Head, TransportSource, exchange, in_two_attempts
 from seic._tokens.sent_secrets import SentSecrets
 from seic._tokens.single_use import UseState
 
@@ -250,9 +250,20 @@ class TokenEndpoint(Unpicklable):
             # Taken out, so that a second revocation at the same time does not send it as well.
             each = pending.pop(0)
             answered = False
-            try:
+
+            async def attempt(seconds: float) -> Reply:
+                nonlocal each
+                # Built again, because a client assertion works once.
                 request = await self.off_loop(self._revocation, each)
-                parse_revocation_reply(await self.send(request, self.timeout))
+                try:
+                    return await self.send(request, seconds)
+                except SeicError as error:
+                    if use_state_after(error) is UseState.UNKNOWN:
+                        each = attrs.evolve(each, may_be_revoked=True)
+                    raise
+
+            try:
+                parse_revocation_reply(await in_two_attempts(attempt, self.timeout))
                 answered = True
             except TokenRequestRefused as error:
                 # The provider checked the token, and will answer the same again.
@@ -272,9 +283,17 @@ class TokenEndpoint(Unpicklable):
 
     async def introspect(self, token: Token) -> TokenInfo:
         """Ask the provider to describe a token (RFC 7662, or the platform's tokeninfo)."""
-        context = await self.off_loop(self.context)
-        request = await self.off_loop(partial(build_token_info_request, context, access_token=token.access_token))
-        reply = await self.send(request, self.timeout)
+        request: httpx.Request
+        context: RequestContext
+
+        async def attempt(seconds: float) -> Reply:
+            nonlocal request, context
+            # Built again, because a client assertion works once.
+            context = await self.off_loop(self.context)
+            request = await self.off_loop(partial(build_token_info_request, context, access_token=token.access_token))
+            return await self.send(request, seconds)
+
+        reply = await in_two_attempts(attempt, self.timeout)
         # As the log has each response of the API.
         path = request.url.raw_path.partition(b"?")[0].decode("ascii")
         url = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}{path}"

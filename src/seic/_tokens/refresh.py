@@ -28,7 +28,7 @@ from seic._model.grant_parameters import GrantParameters
 from seic._model.grants import AuthorizationCode, RefreshToken
 from seic._model.token import Token
 from seic._oauth.next_grant import login_required, next_grant
-from seic._tokens.backoff import retry_delay, use_state_after
+from seic._tokens.backoff import FIRST_SHARE, WORTHWHILE_SHARE, retry_delay, use_state_after
 from seic._tokens.cache import PendingRefresh, TokenCache
 from seic._tokens.clock import Clock
 from seic._tokens.endpoint import TokenEndpoint
@@ -36,8 +36,6 @@ from seic._tokens.refresh_policy import CachedToken, Freshness, RefreshPolicy
 from seic._tokens.single_use import SingleUse, SingleUseMemory, UseState
 from seic._tokens.store_guard import PATIENCE, StoreGuard
 
-#: Shares of a refresh's time: what the first of two attempts may take, and what the second needs to be worth sending.
-_FIRST, _WORTHWHILE = 0.3, 0.25
 #: The first and the longest pause before the next look whether another process has finished its refresh, in seconds.
 _LOOK_FIRST, _LOOK_MAX = 0.01, 0.5
 
@@ -223,7 +221,7 @@ class RefreshRunner:
                 pending.sends(use)
                 at_last.callback(use.end)
             now, wall = clock.monotonic(), clock.wall()
-            first = ends if attempts == 1 else min(ends, now + _FIRST * endpoint.timeout)
+            first = ends if attempts == 1 else min(ends, now + FIRST_SHARE * endpoint.timeout)
             request.extensions["timeout"] = {"connect": first - now}
             # A code or refresh token is not sent twice: if nothing can replace it, its answer has all the time.
             latest = first if use is None or endpoint.grant.is_repeatable else ends
@@ -246,7 +244,7 @@ class RefreshRunner:
             attempts -= 1
             pause = retry_delay(failure, self.chance())
             left = ends - clock.monotonic()
-            if attempts == 0 or pause is None or left - pause < _WORTHWHILE * endpoint.timeout:
+            if attempts == 0 or pause is None or left - pause < WORTHWHILE_SHARE * endpoint.timeout:
                 raise failure from failure.__cause__
             await anyio.sleep(pause)
 
