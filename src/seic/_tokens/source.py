@@ -22,11 +22,12 @@ from seic._tokens.backoff import is_refusal
 from seic._tokens.cache import PendingRefresh, TokenCache
 from seic._tokens.endpoint import PendingRevocation, TokenEndpoint
 from seic._tokens.exchange import without_frames
-from seic._tokens.refresh import RefreshRunner, obtained_before
+from seic._tokens.refresh import RefreshRunner
 from seic._tokens.refresh_policy import CachedToken, Freshness, RefreshPolicy
 from seic._tokens.single_use import SingleUseMemory
 from seic._tokens.store import TokenStore
 from seic._tokens.store_guard import PATIENCE, StoreGuard
+from seic._tokens.token_result import obtained_before
 
 _T = TypeVar("_T")
 
