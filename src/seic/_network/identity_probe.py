@@ -1,8 +1,8 @@
 """`IdentityProbe`: a request that proves, at one host, that the server accepts a credential.
 
-A handshake alone proves nothing. Under TLS 1.3 it ends for the client before the server has checked the certificate, whose
-refusal comes with the first read; and nginx and IIS complete the handshake with any certificate, and refuse the request
-with a page. So one request is sent, over a connection of its own and by the same route as calls: `OPTIONS /`, which is
+A handshake alone proves nothing. Under TLS 1.3 it ends for the client before the server has checked the certificate,
+whose refusal comes with the first read; and nginx and IIS complete the handshake with any certificate, and refuse the
+request with a page. So one request is sent, over a connection of its own and by the same route as calls: `OPTIONS /`, which is
 safe (RFC 9110 §9.3.7), has no credentials and, unlike `HEAD`, gets the body of such a page. Any other answer will do.
 """
 
