@@ -2,8 +2,9 @@
 
 A handshake alone proves nothing. Under TLS 1.3 it ends for the client before the server has checked the certificate,
 whose refusal comes with the first read; and nginx and IIS complete the handshake with any certificate, and refuse the
-request with a page. So one request is sent, over a connection of its own and by the same route as calls: `OPTIONS /`, which is
-safe (RFC 9110 §9.3.7), has no credentials and, unlike `HEAD`, gets the body of such a page. Any other answer will do.
+request with a page. So one request is sent, over a connection of its own and by the same route as calls: `OPTIONS /`,
+which is safe (RFC 9110 §9.3.7), has no credentials and, unlike `HEAD`, gets the body of such a page. Any other answer
+will do.
 """
 
 from __future__ import annotations
