@@ -27,7 +27,7 @@ _LIMITS = httpx.Limits(max_keepalive_connections=0)
 
 
 class Story:
-    """What happens in a test: the files, the server, the events and the calls.
+    """The files, the server, the events and the calls of a test.
 
     Args:
         folder: The folder of all files.
