@@ -337,11 +337,15 @@ SETTINGS = (
         default="the system's",
     ),
     Setting(
-        "store",
+        "store", _CONNECTION, "store", "`memory`, `file:///path` or `redis://host`.", "redis://redis.example:6379/0"
+    ),
+    Setting(
+        "store_key",
         _CONNECTION,
-        "store",
-        "The store of tokens: `memory`.",
-        "memory",
+        "store=FileStore(key=...)",
+        "The key that encrypts a shared store (`file:`, `redis:`): random text of at least 32 characters.",
+        "BIIEHZd-S3Iy9TwIJmFPdhxsVElLDoI0s5ykVxwAJrs",
+        Kind.SECRET,
     ),
     Setting(
         "token_timeout",
