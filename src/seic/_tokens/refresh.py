@@ -218,9 +218,8 @@ class RefreshRunner:
                     return obtained
                 last = newer(last, stored)
             looks = False
-            await endpoint.read_metadata()
             choice = await endpoint.off_loop(self._choose, last, refusal, is_own_refused)
-            request = await endpoint.off_loop(endpoint.build, choice.grant)
+            request = await endpoint.prepare(choice.grant, is_own=choice.is_own)
             use = None
             if choice.secret is not None:
                 if (use := await self._begin_use(choice.secret, choice.state, ends)) is None:
