@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import httpx
@@ -22,6 +23,7 @@ def is_header_safe(text: str) -> bool:
     return _HEADER_SAFE.fullmatch(text) is not None
 
 
+@functools.lru_cache(64)
 def origin_of(field: str, url: str, *, allow_http: bool) -> Origin:
     """Return the origin of an absolute URL of a provider.
 
@@ -39,7 +41,7 @@ def origin_of(field: str, url: str, *, allow_http: bool) -> Origin:
     try:
         # The host as it is sent: its decoded form may raise.
         host = httpx.URL(url).raw_host
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeEncodeError):  # the latter of half of a surrogate pair
         host = b""
     if not separator or not host:
         raise ConfigurationError(f"{field}: must be an https URL", field=field)

@@ -8,7 +8,7 @@ import attrs
 
 from seic._model.secret import HIDDEN, Unpicklable
 from seic._setting_fields import SETTINGS
-from seic._setting_names import PATHS_OR_PEM, PREFIX, SECRETS, SETTING_BY_NAME
+from seic._setting_names import COMMANDS, PATHS_OR_PEM, PREFIX, SECRETS, SETTING_BY_NAME
 from seic._settings import read_values
 
 
@@ -29,7 +29,7 @@ class SettingSource(Unpicklable):
     @property
     def is_secret(self) -> bool:
         """Whether the value must not be shown."""
-        return self.name in SECRETS or (self.name in PATHS_OR_PEM and "-----BEGIN" in self.text)
+        return self.name in SECRETS + COMMANDS or (self.name in PATHS_OR_PEM and "-----BEGIN" in self.text)
 
     @property
     def shown(self) -> str:
@@ -38,7 +38,9 @@ class SettingSource(Unpicklable):
             from seic._network.proxies import show_proxy
 
             return show_proxy(self.text).strip("'")
-        return HIDDEN if self.is_secret else self.text
+        # A URL of Redis may have a password.
+        is_hidden = self.is_secret or (self.name == "store" and ("@" in self.text or "?" in self.text))
+        return HIDDEN if is_hidden else self.text
 
 
 def list_settings(environ: Mapping[str, str]) -> list[SettingSource]:
