@@ -183,6 +183,7 @@ def _url(text: str, config: Config) -> str:
 
 def _tls(options: argparse.Namespace, config: Config, folder: Path) -> Iterator[tuple[str, str]]:
     """Yield the options of curl for certificate, authorities and proxy."""
+    from seic._model.secret import reveal
     from seic._setting_names import PREFIX
     from seic._setting_values import SettingReader
     from seic._settings import read_values
@@ -192,7 +193,7 @@ def _tls(options: argparse.Namespace, config: Config, folder: Path) -> Iterator[
     if isinstance(config.certificate, ClientCertificate):
         yield from _certificate(config.certificate, reader.text("certificate_key"))
         if passphrase := reader.secret("certificate_password"):
-            yield "pass", passphrase
+            yield "pass", reveal(passphrase, field="certificate_password")
     if isinstance(config.ca, bytes):
         authorities = folder / "ca.pem"
         authorities.write_bytes(config.ca)
