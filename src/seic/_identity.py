@@ -17,8 +17,6 @@ import warnings
 import weakref
 from collections.abc import Callable, Hashable
 
-import attrs
-
 from seic._concurrency import ForkSafeLock, run_in_thread
 from seic._errors import CertificateError, ConfigurationError, SeicError
 from seic._event_types import CertificateExpiring, CertificateRotated, Event, TrustStoreReloaded, log_event
@@ -30,6 +28,7 @@ from seic._tls.reasons import CertificateWarning
 from seic._tls.reload import FileState, Reloader, file_state
 from seic._tls.trust import TrustStore, check_successor, read_trust_store
 from seic._tls.watcher import Watcher
+from seic._values import frozen
 
 #: The ALPN protocols of a context. httpcore writes the same into the context that it is given, so connections with
 #: other protocols must not share one.
@@ -44,7 +43,7 @@ def _utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Credential:
     """The certificate and the trust of a connection; replaced as a whole.
 
