@@ -41,11 +41,11 @@ def _repr(value: Any) -> str:
     return f"{type(value).__qualname__.rsplit('>.', 1)[-1]}({shown})"
 
 
-def _eq(value: Any, other: Any) -> bool:
+def _eq(value: Any, other: Any) -> Any:
     if type(other) is not type(value):
         return NotImplemented
     fields = _compared(value.__class__)
-    return bool(_facts(value, fields) == _facts(other, fields))
+    return _facts(value, fields) == _facts(other, fields)
 
 
 def _hash(value: Any) -> int:
@@ -57,7 +57,7 @@ def _facts(value: Any, fields: tuple[tuple[str, Callable[[Any], Any] | None], ..
 
 
 @functools.cache
-def _shown(kind: type) -> tuple[tuple[str, Callable[[Any], str]], ...]:
+def _shown(kind: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     fields = attrs.fields(kind)
     return tuple((field.name, field.repr if callable(field.repr) else repr) for field in fields if field.repr)
 
