@@ -35,6 +35,8 @@ class SeicSettings(BaseSettings):
     environment: str | None = None
     api_host: str | None = None
     mtls_host: str | None = None
+    page_cursor_field: str | None = None
+    page_cursor_parameter: str | None = None
     client_id: str | None = None
     client_secret: SecretStr | None = None
     client_secret_file: str | None = None
