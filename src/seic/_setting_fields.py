@@ -338,7 +338,17 @@ SETTINGS = (
     Setting(
         "ca", _IDENTITY, "ca", "The trusted authorities.", "corporate.pem", Kind.PATH_OR_PEM, default="the system's"
     ),
-    Setting("store", _CONNECTION, "store", "The store of tokens: `memory`.", "memory"),
+    Setting(
+        "store", _CONNECTION, "store", "`memory`, `file:///path` or `redis://host`.", "redis://redis.example:6379/0"
+    ),
+    Setting(
+        "store_key",
+        _CONNECTION,
+        "store=FileStore(key=...)",
+        "The key of a shared store: random text of 32 characters or more.",
+        "BIIEHZd-S3Iy9TwIJmFPdhxsVElLDoI0s5ykVxwAJrs",
+        Kind.SECRET,
+    ),
     Setting(
         "token_timeout",
         _CONNECTION,
@@ -375,7 +385,7 @@ SETTINGS = (
         default="`HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`",
     ),
     Setting(
-        "trust_env", _CONNECTION, "trust_env", "Whether the proxy variables apply.", "false", Kind.FLAG, default="true"
+        "trust_env", _CONNECTION, "trust_env", "Whether proxy variables apply.", "false", Kind.FLAG, default="true"
     ),
     Setting("local_address", _CONNECTION, "local_address", "The local address of connections.", "192.0.2.10"),
 )
