@@ -80,7 +80,11 @@ class SeicSettings(BaseSettings):
     certificate_password_command: str | None = Field(default=None, repr=False)
     strict_common_name: str | None = None
     ca: str | None = Field(default=None, repr=False)
-    store: str | None = None
+    # The URL of a store can have a password.
+    store: str | None = Field(default=None, repr=False)
+    store_key: SecretStr | None = None
+    store_key_file: str | None = None
+    store_key_command: str | None = Field(default=None, repr=False)
     token_timeout: str | None = None
     advisory_refresh: str | None = None
     mandatory_refresh: str | None = None
