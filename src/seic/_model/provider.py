@@ -12,6 +12,7 @@ from seic._errors import ConfigurationError
 from seic._model.hosts import Hosts, Origin
 from seic._model.secret import Unpicklable, hide, strip_frames_on_init
 from seic._public import publish
+from seic._values import frozen
 
 
 class KeyedCertificate(Protocol):
@@ -73,7 +74,7 @@ def _are_urls(provider: Provider, attribute: attrs.Attribute[Any], value: Mappin
 
 
 @strip_frames_on_init
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Provider:
     """One dialect of OAuth 2.0; a new provider is a new value, without code.
 
@@ -252,7 +253,7 @@ class Provider:
         return url
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class RequestContext(Unpicklable):
     """The client and the circumstances of one request to a provider's endpoint.
 
