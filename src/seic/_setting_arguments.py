@@ -272,9 +272,13 @@ class ArgumentReader:
         password = settings.secret("certificate_password")
         # The username of another grant is a user's, whose name is in no certificate of the client.
         account = settings.text("username") if settings.text("grant") in (None, "client_credentials") else None
+        wait = settings.number("certificate_wait") or 0
         if certificate is not None:
+            names = {"wait": settings.name_of("certificate_wait")}
+            load = ClientCertificate.load
             try:
-                loaded = ClientCertificate.load(certificate, key=key, password=password, common_name=account)
+                with ConfigArguments({}, names, {}).rename_errors():
+                    loaded = load(certificate, key=key, password=password, common_name=account, wait=wait)
             except CertificateError as error:
                 raise self._rename_certificate_error(error, key) from error.__cause__
             return attrs.evolve(loaded, setting_names=self._remedies())
