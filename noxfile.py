@@ -137,6 +137,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(python=ONE)
+def growth(session: nox.Session) -> None:
+    """Check that a process that runs long does not grow (about 30 minutes; `-- --calls 100000` takes less)."""
+    session.install(".")
+    session.run("python", "-W", "ignore", "-m", "tests.benchmarks.growth", *session.posargs)
+
+
+@nox.session(python=ONE)
 def structure(session: nox.Session) -> None:
     """Print the figures of the structure: moves between files, sizes, names, threads."""
     session.install("--editable", EVERYTHING, *_group("types"))

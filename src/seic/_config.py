@@ -6,7 +6,7 @@ import functools
 import math
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, Unpack
 
@@ -18,7 +18,7 @@ from seic._model.grant_parameters import Grant
 from seic._model.grants import ClientCredentials
 from seic._model.hosts import Hosts, Origin
 from seic._model.provider import Provider, RequestContext
-from seic._model.secret import Unpicklable, hide, strip_frames, strip_frames_on_init
+from seic._model.secret import Secret, Unpicklable, hide, strip_frames, strip_frames_on_init
 from seic._network.proxies import Network, ProxyLike, show_proxy
 from seic._oauth.client_auth import TlsClientAuth
 from seic._oauth.dpop import DPoP
@@ -29,59 +29,13 @@ from seic._tls.credential_files import CredentialFile
 from seic._tls.trust import read_trust_store
 from seic._tokens.refresh_policy import Margin, RefreshPolicy
 from seic._tokens.store import TokenStore
+from seic._validators import is_a, is_seconds, is_secret, is_text, offers
 
 #: The trusted authorities: a path, PEM bytes, or None for the system's.
 CA: TypeAlias = str | os.PathLike[str] | bytes | None
 
 #: The total seconds of a token refresh; a response takes well under one, and callers may be waiting.
 _TOKEN_TIMEOUT = 10.0
-
-_Validator: TypeAlias = "Callable[[Config, attrs.Attribute[Any], object], None]"
-
-
-def _text(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is None and attribute.default is None:
-        return
-    if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"{attribute.name}: must be a non-empty string", field=attribute.name)
-    # The value can be sent in a header, and a control character could start another header.
-    if not value.isprintable():
-        raise ConfigurationError(
-            f"{attribute.name}: contains a character that is not printable, such as a trailing line end; remove it",
-            field=attribute.name,
-        )
-
-
-def _is(*kinds: type, wanted: str) -> _Validator:
-    def check(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
-        if value is None and attribute.default is None:
-            return
-        if not isinstance(value, kinds):
-            raise _unlike(attribute, value, wanted)
-
-    return check
-
-
-def _offers(*methods: str, wanted: str) -> _Validator:
-    def check(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
-        if value is None and attribute.default is None:
-            return
-        # A class has the methods too; it is passed by mistake if the parentheses are missing.
-        if isinstance(value, type) or not all(callable(getattr(value, method, None)) for method in methods):
-            raise _unlike(attribute, value, wanted)
-
-    return check
-
-
-def _unlike(attribute: attrs.Attribute[Any], value: object, wanted: str) -> ConfigurationError:
-    # The value is not quoted, since it may be a secret in the wrong argument.
-    actual = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
-    return ConfigurationError(f"{attribute.name}: must be {wanted}, not {actual}", field=attribute.name)
-
-
-def _seconds(_config: Config, attribute: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _unlike(attribute, value, "a number of seconds")
 
 
 def _gives_certificate(_config: Config, _attribute: attrs.Attribute[Any], value: object) -> None:
@@ -118,7 +72,7 @@ class Config(Unpicklable):
         environment: One of the provider's environments: `production` or `test`. Unused if `hosts` is set.
         hosts: Custom hosts, which replace both hosts of the environment.
         client_id: The client id (the gateway's AppKey).
-        client_secret: The client secret.
+        client_secret: The client secret, or a callable that returns the current one.
         grant: The grant of token requests.
         certificate: The client certificate, or a function that returns the current one, such as from a vault; it is
             called once a minute and should have a timeout. With a certificate, token requests and API calls use the
@@ -143,32 +97,32 @@ class Config(Unpicklable):
         CertificateError: `ca` contains no authority, or `strict_common_name` refuses the certificate.
     """
 
-    provider: Provider = attrs.field(validator=_is(Provider, wanted="a seic.Provider such as seic.SEI_GATEWAY"))
-    environment: str = attrs.field(default="production", validator=_text)
-    hosts: Hosts | None = attrs.field(default=None, validator=_is(Hosts, wanted="seic.Hosts(api=..., mtls=...)"))
-    client_id: str = attrs.field(validator=_text)
-    client_secret: str | None = attrs.field(default=None, repr=hide, validator=_text)
+    provider: Provider = attrs.field(validator=is_a(Provider, wanted="a seic.Provider such as seic.SEI_GATEWAY"))
+    environment: str = attrs.field(default="production", validator=is_text)
+    hosts: Hosts | None = attrs.field(default=None, validator=is_a(Hosts, wanted="seic.Hosts(api=..., mtls=...)"))
+    client_id: str = attrs.field(validator=is_text)
+    client_secret: Secret | None = attrs.field(default=None, repr=hide, validator=is_secret)
     grant: Grant = attrs.field(
-        validator=_offers("check", "fields", wanted="a grant such as seic.ClientCredentials(...)")
+        validator=offers("check", "fields", wanted="a grant such as seic.ClientCredentials(...)")
     )
     certificate: CertificateSource | None = attrs.field(default=None, eq=source_key, validator=_gives_certificate)
-    dpop: DPoP | None = attrs.field(default=None, validator=_is(DPoP, wanted="seic.DPoP()"))
+    dpop: DPoP | None = attrs.field(default=None, validator=is_a(DPoP, wanted="seic.DPoP()"))
     ca: CA = attrs.field(
         default=None,
         converter=_absolute,
         repr=_ca_repr,
-        validator=_is(str, os.PathLike, bytes, wanted="a path or PEM"),
+        validator=is_a(str, os.PathLike, bytes, wanted="a path or PEM"),
     )
     store: TokenStore | None = attrs.field(
-        default=None, validator=_offers("load", "save", "delete", wanted="a store such as seic.MemoryStore()")
+        default=None, validator=offers("load", "save", "delete", wanted="a store such as seic.MemoryStore()")
     )
     advisory_refresh: Margin | None = None
     mandatory_refresh: Margin | None = None
-    token_timeout: float = attrs.field(default=_TOKEN_TIMEOUT, validator=_seconds)
+    token_timeout: float = attrs.field(default=_TOKEN_TIMEOUT, validator=is_seconds)
     proxy: ProxyLike | None = attrs.field(default=None, repr=show_proxy)
     local_address: str | None = None
-    strict_common_name: bool = attrs.field(default=False, validator=_is(bool, wanted="True or False"))
-    trust_env: bool = attrs.field(default=True, validator=_is(bool, wanted="True or False"))
+    strict_common_name: bool = attrs.field(default=False, validator=is_a(bool, wanted="True or False"))
+    trust_env: bool = attrs.field(default=True, validator=is_a(bool, wanted="True or False"))
     # The variables or keys in use, by the argument that hints would name otherwise; an argument, so that
     # `attrs.evolve` keeps them.
     _setting_names: Mapping[str, str] = attrs.field(default={}, eq=False, repr=False, alias="_setting_names")
@@ -194,7 +148,7 @@ class Config(Unpicklable):
         certificate = None if callable(self.certificate) else self.certificate
         if self.strict_common_name and certificate is not None and self.account is not None:
             certificate.check_common_name(self.account, strict=True)
-        # The grant's own credentials are left alone: a callable that supplies one is called when it is needed.
+        # A callable that supplies a credential is called when it is needed.
         # Without a method, the issuer's metadata names one.
         is_checked_later = self.provider.token_url is None and self.provider.client_authentication is None
         if callable(self.certificate):
@@ -208,7 +162,7 @@ class Config(Unpicklable):
                 provider=self.provider,
                 token_url=self.token_url,
                 client_id=self.client_id,
-                client_secret=self.client_secret,
+                client_secret="-" * 64 if callable(self.client_secret) else self.client_secret,
                 certificate=certificate,
             )
             build_token_request(context, grant=ClientCredentials())
@@ -284,7 +238,8 @@ class Config(Unpicklable):
             sorted(named.items()),
         )
         # A user's session outlives a renewed client secret: only a login could replace its refresh token.
-        secrets = [self.client_secret or "", *_secrets_of(self.grant)] if self.grant.is_repeatable else []
+        constant = self.client_secret if isinstance(self.client_secret, str) else ""
+        secrets = [constant, *_secrets_of(self.grant)] if self.grant.is_repeatable else []
         from seic._stores.token_cipher import EntryKey
 
         return EntryKey.of(self.client_id, facts, secrets)

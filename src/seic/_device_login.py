@@ -168,7 +168,8 @@ async def _begin(endpoint: TokenEndpoint) -> DeviceLogin:
     if not isinstance(grant, DeviceCode):
         raise TypeError("the grant must be a DeviceCode")
     begun = endpoint.clock.monotonic()
-    request = await endpoint.off_loop(partial(build_device_request, endpoint.context(), grant=grant))
+    context = await endpoint.off_loop(endpoint.context)
+    request = await endpoint.off_loop(partial(build_device_request, context, grant=grant))
     reply = await endpoint.send(request, endpoint.timeout)
     authorization = parse_device_reply(reply)
     return DeviceLogin(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias, Unpack
 
 import attrs
@@ -27,7 +28,7 @@ from seic._public import publish
 from seic._tls.context import CertificateSource, check_source
 from seic._tls.credential_files import Material
 from seic._tokens.clock import SYSTEM_CLOCK
-from seic._tokens.exchange import exchange, without_frames
+from seic._tokens.exchange import exchange, in_two_attempts, without_frames
 
 #: Seconds for which metadata is cached: endpoints change rarely, and with notice.
 _MAX_AGE = 3600.0
@@ -73,6 +74,10 @@ class _Discovery:
         """Return the thumbprint of the client certificate; this calls the user's callable, which may block."""
         return None if self.transport is not None else self.identity.thumbprint
 
+    async def _ask(self, url: str, seconds: float) -> Reply:
+        request = httpx.Request("GET", url, headers={"Accept": "application/json"})
+        return await exchange(self.transports, request, seconds=seconds)
+
     async def run(self, parse: Callable[[bytes], Provider], thumbprint: str | None) -> Provider:
         """Return the provider that `parse` makes of the document; a document that it refuses is not cached."""
         urls = metadata_urls(self.issuer, allow_http_on_loopback=self.allow_http_on_loopback)
@@ -83,8 +88,7 @@ class _Discovery:
             return parse(cached.body)
         problem: SeicError | None = None
         for url in urls:
-            request = httpx.Request("GET", url, headers={"Accept": "application/json"})
-            reply = await exchange(self.transports, request, seconds=_TIMEOUT)
+            reply = await in_two_attempts(partial(self._ask, url), _TIMEOUT)
             if reply.status == httpx.codes.OK:
                 try:
                     provider = parse(reply.body)

@@ -12,6 +12,7 @@ from seic._httpx import AnyLimits, AnyTransport
 from seic._model.grant_parameters import Grant
 from seic._model.hosts import Hosts
 from seic._model.provider import Provider
+from seic._model.secret import Secret
 from seic._network.proxies import ProxyLike
 from seic._oauth.dpop import DPoP
 from seic._public import publish
@@ -32,7 +33,7 @@ class ConfigOptions(TypedDict, total=False):
     environment: str
     hosts: Hosts | None
     client_id: str
-    client_secret: str | None
+    client_secret: Secret | None
     grant: Grant
     certificate: CertificateSource | None
     dpop: DPoP | None

@@ -13,7 +13,7 @@ import httpx
 from seic._errors import CertificateError, ConfigurationError
 from seic._model.hosts import Hosts
 from seic._model.provider import ClientAuthentication, Provider
-from seic._model.secret import Unpicklable
+from seic._model.secret import Secret, Unpicklable
 from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
 from seic._oauth.client_auth import ClientSecretBasic, ClientSecretPost, TlsClientAuth, client_authentication_of
 from seic._oauth.metadata import CLIENT_AUTHENTICATIONS
@@ -24,9 +24,11 @@ from seic._setting_names import (
     SETTING_BY_NAME,
     SETTING_OF_FIELD,
     SETTINGS_OF_ARGUMENT,
+    forms_of,
     with_setting_names,
 )
-from seic._setting_values import SettingReader, SettingValue, is_path, is_plausible
+from seic._setting_secrets import SecretFile, is_plausible
+from seic._setting_values import SettingReader, SettingValue, is_path
 from seic._tls.certificate import ClientCertificate
 from seic._tls.credential_files import given_as_text
 from seic._tls.reasons import Reason
@@ -82,7 +84,7 @@ class ConfigArguments(Unpicklable):
 
 def _argument_of(setting: str) -> str:
     """Return the argument of `Config` that a setting is a part of."""
-    bare = setting.removesuffix("_file")
+    bare = setting.removesuffix("_file").removesuffix("_command")
     setting = bare if bare in SECRETS else setting
     return SETTING_BY_NAME[setting].keyword.partition("=")[0]
 
@@ -117,7 +119,7 @@ class ArgumentReader:
             "environment": lambda: settings.text("environment"),
             "hosts": self._hosts,
             "client_id": lambda: settings.text("client_id"),
-            "client_secret": lambda: settings.secret("client_secret"),
+            "client_secret": self._client_secret,
             "grant": grants.read,
             "certificate": self._certificate,
             "strict_common_name": lambda: settings.flag("strict_common_name"),
@@ -150,11 +152,9 @@ class ArgumentReader:
 
     def _refuse_both(self) -> None:
         for setting in SECRETS:
-            file = self._values.get(f"{setting}_file")
-            if file is not None and setting in self._values:
-                raise ConfigurationError(
-                    f"{file.name}: {self._settings.name_of(setting)} is also set; remove one of them", field=file.name
-                )
+            first, *others = [self._values[form].name for form in forms_of(setting) if form in self._values] or [""]
+            if others:
+                raise ConfigurationError(f"{others[0]}: {first} is also set; remove one of them", field=others[0])
 
     def _require_all(self, provider: object, grant: str) -> None:
         """Raise one error for all missing settings, so that a user sets them at once."""
@@ -182,7 +182,7 @@ class ArgumentReader:
             raise ConfigurationError(f"{first}: missing; {provider.name} needs {listed}", field=first)
 
     def _forms(self, setting: str) -> tuple[str, ...]:
-        return (setting, f"{setting}_file") if setting in SECRETS else (setting, *_ALTERNATIVES.get(setting, ()))
+        return (*forms_of(setting), *_ALTERNATIVES.get(setting, ()))
 
     def _needed_by(self, method: ClientAuthentication) -> dict[str, str]:
         if isinstance(method, _BY_SECRET):
@@ -192,6 +192,15 @@ class ArgumentReader:
         if isinstance(method, PrivateKeyJwt) and method.key is None and "certificate" not in self._given:
             return {"client_key": "the key that signs"}
         return {}
+
+    def _client_secret(self) -> Secret | None:
+        secret = self._settings.secret("client_secret")
+        if isinstance(secret, SecretFile) and not secret().isprintable():
+            raise ConfigurationError(
+                f"{secret.name}: contains a character that is not printable; write one line into the file",
+                field=secret.name,
+            )
+        return secret
 
     # --- the provider -------------------------------------------------------------------------------------------------
 
@@ -229,7 +238,7 @@ class ArgumentReader:
         takes = {PrivateKeyJwt: set(_SIGNING), ClientSecretJwt: {"client_key_algorithm", "client_assertion_audience"}}
         taken: set[str] = next((names for kind, names in takes.items() if isinstance(method, kind)), set())
         for setting in _SIGNING:
-            if settings.has(setting, f"{setting}_file") and setting not in taken:
+            if settings.has(setting) and setting not in taken:
                 name = settings.name_of(setting)
                 raise ConfigurationError(
                     f"{name}: unused, since nothing is signed; set {settings.name_of('client_auth')} to "

@@ -30,7 +30,7 @@ class Setting(NamedTuple):
         keyword: The argument in code.
         about: A sentence on its meaning.
         example: A value.
-        kind: The type. Each secret has two more names: `<name>_file` and `<name>_command`.
+        kind: The type. A secret has two more names: `<name>_file` and `<name>_command`.
         default: The value if it is not set; empty if there is none.
         fields: The fields by which errors name it, if they differ from the name.
     """

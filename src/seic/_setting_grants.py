@@ -77,7 +77,7 @@ class GrantReader:
         """
         settings, takes = self._settings, _TAKES[self.name]
         for setting in dict.fromkeys(name for names in _TAKES.values() for name in names):
-            if setting not in takes and settings.has(setting, f"{setting}_file"):
+            if setting not in takes and settings.has(setting):
                 self._refuse(setting)
         arguments: dict[str, Any] = {
             name: settings.secret(name) if name in _SECRETS else settings.text(name) for name in takes
@@ -95,7 +95,7 @@ class GrantReader:
 
     def _refuse(self, setting: str) -> None:
         settings = self._settings
-        name = settings.name_of(setting if settings.has(setting) else f"{setting}_file")
+        name = settings.name_of(setting)
         others = [grant for grant, takes in _TAKES.items() if setting in takes]
         raise ConfigurationError(
             f"{name}: unused by the grant {self.name}; set {settings.name_of('grant')} to {' or '.join(others)}, or "

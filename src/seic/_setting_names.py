@@ -18,11 +18,12 @@ def _of_kind(kind: Kind) -> tuple[str, ...]:
     return tuple(setting.name for setting in SETTINGS if setting.kind is kind)
 
 
-#: The settings that can also be read from a file, which the same name with `_file` names.
+#: The settings that can also be read from a file or a program, which `_file` and `_command` after the name tell.
 SECRETS = _of_kind(Kind.SECRET)
 PATHS_OR_PEM = _of_kind(Kind.PATH_OR_PEM)
 PATHS = tuple(f"{secret}_file" for secret in SECRETS)
-NAMES = frozenset({*SETTING_BY_NAME, *PATHS})
+COMMANDS = tuple(f"{secret}_command" for secret in SECRETS)
+NAMES = frozenset({*SETTING_BY_NAME, *PATHS, *COMMANDS})
 #: The setting of each field that `Config` and its values validate.
 SETTING_OF_FIELD = {field: setting.name for setting in SETTINGS for field in (setting.fields or (setting.name,))}
 #: By argument of `Config`: the words in messages, and the settings that a user of variables or a file sets instead.
@@ -43,7 +44,7 @@ SETTINGS_OF_ARGUMENT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 _VARIABLES = sorted((PROFILE, *(f"{PREFIX}{name.upper()}" for name in NAMES)))
 #: The variables in messages: that each secret can be in a file is said once.
-_KNOWN = ", ".join(name for name in _VARIABLES if name.removeprefix(PREFIX).lower() not in PATHS)
+_KNOWN = ", ".join(name for name in _VARIABLES if name.removeprefix(PREFIX).lower() not in PATHS + COMMANDS)
 #: Variables that Kubernetes sets in each pod for a service named seic, or seic-something.
 _KUBERNETES_VARIABLE = re.compile(r"SEIC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
 #: Names that a user tries for a grant that no variable configures.
@@ -61,6 +62,11 @@ _ELSEWHERE = {
     "timeout": f"set {PREFIX}TOKEN_TIMEOUT for tokens; for calls pass timeout=... in code, for example to "
     "seic.AsyncClient.from_env()",
 }
+
+
+def forms_of(setting: str) -> tuple[str, ...]:
+    """Return the names of a setting: a secret has three."""
+    return (setting, f"{setting}_file", f"{setting}_command") if setting in SECRETS else (setting,)
 
 
 def hint_for_unknown(setting: str) -> str | None:
@@ -95,5 +101,9 @@ def refuse_unknown(environ: Mapping[str, str]) -> None:
 
             bare = upper.removesuffix("_FILE")
             near = [bare] if bare in _VARIABLES else difflib.get_close_matches(upper, _VARIABLES, n=1, cutoff=0.7)
-            hint = f"did you mean {near[0]}?" if near else f"known variables: {_KNOWN}; secrets also with _FILE"
+            hint = (
+                f"did you mean {near[0]}?"
+                if near
+                else f"known variables: {_KNOWN}; secrets also with _FILE or _COMMAND"
+            )
         raise ConfigurationError(f"{name}: unknown variable; {hint}", field=name)

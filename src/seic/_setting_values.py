@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -10,15 +9,13 @@ from typing import TypeVar
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._files import read_regular_file
-from seic._model.secret import Unpicklable
+from seic._model.secret import Secret, Unpicklable
+from seic._setting_names import forms_of
+from seic._setting_secrets import SecretCommand, SecretFile
 from seic._tls.credential_files import is_material
 
 _T = TypeVar("_T")
 
-#: The maximum size of a secret's file.
-_MAX_SECRET_BYTES = 64 * 1024
-_USUAL_SUFFIXES = {".cer", ".crt", ".der", ".key", ".p12", ".p7b", ".pem", ".pfx", ".txt"}
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -45,12 +42,12 @@ class SettingReader:
 
     def name_of(self, setting: str) -> str:
         """Return the variable or key that the user set, or can set."""
-        value = self._values.get(setting)
+        value = next((self._values[form] for form in forms_of(setting) if form in self._values), None)
         return self._name(setting) if value is None else value.name
 
     def has(self, *settings: str) -> bool:
-        """Whether one of the settings is set."""
-        return any(setting in self._values for setting in settings)
+        """Whether one of the settings is set, in any form."""
+        return any(form in self._values for setting in settings for form in forms_of(setting))
 
     def text(self, setting: str) -> str | None:
         """Return a setting as it is; None if it is not set."""
@@ -63,12 +60,19 @@ class SettingReader:
         # Files of variables have no multi-line values, so PEM in them has \n as two characters.
         return text.replace("\\n", "\n") if text is not None and "-----BEGIN" in text else text
 
-    def secret(self, setting: str) -> str | None:
-        """Return a secret, from its file if that is set."""
-        file = self._values.pop(f"{setting}_file", None)
+    def secret(self, setting: str) -> Secret | None:
+        """Return a secret; from a file or a program, a callable that returns the current one.
+
+        Raises:
+            ConfigurationError: The file has no secret, or there is no such program.
+        """
+        file, command = self._values.get(f"{setting}_file"), self._values.get(f"{setting}_command")
         if file is not None:
-            self._values[setting] = SettingValue(_read_secret(file), file.name)
-        return self.text(setting)
+            secret = SecretFile(file.name, expand_path(file.text, file.name), file.folder)
+            secret()
+            return secret
+        # A program is not run before it is needed: it may be slow.
+        return self.text(setting) if command is None else SecretCommand.parse(command.text, command.name)
 
     def words(self, setting: str) -> tuple[str, ...]:
         """Return the parts of a list that spaces separate."""
@@ -133,39 +137,3 @@ def expand_path(path: str | Path, field: str) -> Path:
         raise ConfigurationError(
             f"{field}: the home directory of ~ was not found; set the full path", field=field
         ) from None
-
-
-def invalid_path(field: str) -> ConfigurationError:
-    """Return the error about a path that no file can have."""
-    # The path is not quoted, since it cannot be printed.
-    return ConfigurationError(f"{field}: contains a character that is invalid in a path; remove it", field=field)
-
-
-def is_plausible(path: Path, folder: Path) -> bool:
-    """Whether a file or its directory exists, other than the root and that of relative paths, or its name is usual."""
-    if path.suffix.lower() in _USUAL_SUFFIXES or os.path.lexists(path):
-        return True
-    return path.parent not in {folder, Path(path.anchor)} and path.parent.is_dir()
-
-
-def _read_secret(file: SettingValue) -> str:
-    path = expand_path(file.text, file.name)
-    try:
-        # Editors and `kubectl create secret --from-file` add a line end, which is not part of the secret. Some editors
-        # add a byte order mark.
-        text = read_regular_file(path, _MAX_SECRET_BYTES).decode("utf-8-sig").rstrip("\r\n")
-    except OSError as error:
-        # Any other text may be the secret itself, set by mistake.
-        shown = path if is_plausible(path, file.folder) else "the file that it names"
-        raise ConfigurationError(
-            f"{file.name}: {shown} cannot be read: {error.strerror}; set the path of a file with the secret",
-            field=file.name,
-        ) from None
-    except UnicodeDecodeError:
-        # The original exception quotes the bytes.
-        raise ConfigurationError(f"{file.name}: {path} is not UTF-8 text", field=file.name) from None
-    except ValueError:
-        raise invalid_path(file.name) from None
-    if not text:
-        raise ConfigurationError(f"{file.name}: {path} is empty; write the secret into it", field=file.name)
-    return text

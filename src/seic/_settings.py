@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from seic._files import read_toml
 from seic._setting_arguments import ArgumentReader, ConfigArguments
 from seic._setting_fields import Kind
 from seic._setting_names import (
+    COMMANDS,
     NAMES,
     PATHS,
     PATHS_OR_PEM,
@@ -19,18 +21,19 @@ from seic._setting_names import (
     PROFILE,
     SECRETS,
     SETTING_BY_NAME,
+    forms_of,
     hint_for_unknown,
     refuse_unknown,
 )
-from seic._setting_values import SettingValue, expand_path, invalid_path, is_path
+from seic._setting_secrets import invalid_path
+from seic._setting_values import SettingValue, expand_path, is_path
 
 #: Further settings of a profile that a variable replaces, since they belong to the replaced value: a new certificate
 #: has its own key, another issuer its own endpoints.
 _REPLACES = {
-    **{secret: (f"{secret}_file",) for secret in SECRETS},
-    **{f"{secret}_file": (secret,) for secret in SECRETS},
-    "certificate": ("certificate_key", "certificate_password", "certificate_password_file"),
-    "client_key": ("client_key_password", "client_key_password_file", "client_key_id"),
+    **{form: forms_of(secret) for secret in SECRETS for form in forms_of(secret)},
+    "certificate": ("certificate_key", *forms_of("certificate_password")),
+    "client_key": (*forms_of("client_key_password"), "client_key_id"),
     "environment": ("api_host", "mtls_host"),
     "issuer": ("provider", "token_url", "revocation_url", "introspection_url"),
     "provider": ("issuer", "token_url", "revocation_url", "introspection_url"),
@@ -67,7 +70,7 @@ def read_values(environ: Mapping[str, str]) -> dict[str, SettingValue]:
         if text := environ.get(name):
             values[setting] = SettingValue(text, name)
     if profile := environ.get(PROFILE):
-        below = _read_table(_profiles_path(environ), profile, field=PROFILE)
+        below = _read_table(profiles_path(environ), profile, field=PROFILE)
         for setting in tuple(values):
             for replaced in _REPLACES.get(setting, ()):
                 below.pop(replaced, None)
@@ -91,7 +94,8 @@ def read_file(path: Path, profile: str, *, given: Mapping[str, Any] | None = Non
     return ArgumentReader(values, lambda setting: f"{profile}.{setting}", given or {}).read()
 
 
-def _profiles_path(environ: Mapping[str, str]) -> Path:
+def profiles_path(environ: Mapping[str, str]) -> Path:
+    """Return the file of profiles, which may not exist."""
     return expand_path(environ.get("XDG_CONFIG_HOME") or "~/.config", PROFILE) / "seic" / "config.toml"
 
 
@@ -135,6 +139,8 @@ def _as_text(setting: str, value: object) -> tuple[str | None, str]:
         wanted = "a number of seconds" if kind is Kind.NUMBER else "a number of seconds, or a share such as '20%'"
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         text = str(value) if is_number else text
+    elif setting in COMMANDS and isinstance(value, list) and all(isinstance(each, str) for each in value):
+        text = shlex.join(value)
     elif kind is Kind.LIST:
         wanted = "a non-empty string, or a list of them"
         if isinstance(value, list) and all(isinstance(each, str) for each in value):

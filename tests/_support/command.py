@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pty
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -15,6 +16,12 @@ import pytest
 
 from seic.cli import main
 from seic.sandbox import Sandbox
+
+#: Make the terminal on stdin that of the process, from which passwords are read.
+_WITH_TERMINAL = (
+    "import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from seic.cli import main; "
+    "sys.exit(main(sys.argv[1:]))"
+)
 
 
 @attrs.frozen
@@ -52,6 +59,32 @@ def run_program(*arguments: str, environ: Mapping[str, str] | None = None) -> Fi
         timeout=60,
     )
     return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def converse(*arguments: str, answers: Sequence[tuple[str, str]]) -> Finished:
+    """Run the command at a real terminal; type each answer when its question is on the screen.
+
+    Args:
+        arguments: The arguments.
+        answers: The end of each question, and the answer.
+    """
+    terminal, its_end = pty.openpty()
+    screen, waiting = "", list(answers)
+    with subprocess.Popen(
+        [sys.executable, "-c", _WITH_TERMINAL, *arguments],
+        stdin=its_end,
+        stdout=its_end,
+        stderr=its_end,
+        start_new_session=True,
+    ) as process:
+        os.close(its_end)
+        with os.fdopen(terminal, "r+b", buffering=0) as stream, contextlib.suppress(OSError):  # its end is EIO
+            while some := stream.read(65536):
+                screen += some.decode()
+                if waiting and screen.rstrip().endswith(waiting[0][0]):
+                    stream.write(f"{waiting.pop(0)[1]}\n".encode())
+    assert not waiting, screen
+    return Finished(process.returncode, screen.replace("\r\n", "\n"), "")
 
 
 def variables_of(sandbox: Sandbox, folder: Path, *, certificate: bool = True) -> dict[str, str]:

@@ -32,6 +32,14 @@ def refused(environ: dict[str, str], **changes: Any) -> ConfigurationError:
     return caught.value
 
 
+def revealed(config: Config) -> tuple[Any, ...]:
+    """Return the facts of a configuration, with the secrets that callables return in place of the callables."""
+    grant: Any = config.grant
+    password = grant.password() if callable(grant.password) else grant.password
+    secret = config.client_secret() if callable(config.client_secret) else config.client_secret
+    return config.base_url, config.client_id, secret, grant.username, password, config.certificate, config.ca
+
+
 def write(path: Path, text: str) -> Path:
     """Write a file, and create its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)

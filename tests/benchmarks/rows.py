@@ -94,6 +94,8 @@ class Effort:
         short_theirs: Short rounds of the other libraries; they have one longer round.
         instructions: Calls that callgrind counts.
         batches: Batches of calls that are timed.
+        starts: Rounds of processes that start.
+        idle: Seconds for which the idle watcher is measured.
         is_judged: Whether the limits of ratios and times apply; those of counts always do.
     """
 
@@ -103,11 +105,25 @@ class Effort:
     short_theirs: int
     instructions: int
     batches: int
+    starts: int
+    idle: float
     is_judged: bool
 
 
-FULL = Effort(scenarios.FULL, short=7, longer=3, short_theirs=2, instructions=300, batches=600, is_judged=True)
-QUICK = Effort(scenarios.QUICK, short=1, longer=1, short_theirs=1, instructions=50, batches=50, is_judged=False)
+FULL = Effort(
+    scenarios.FULL,
+    short=7,
+    longer=3,
+    short_theirs=2,
+    instructions=300,
+    batches=600,
+    starts=20,
+    idle=10.0,
+    is_judged=True,
+)
+QUICK = Effort(
+    scenarios.QUICK, short=1, longer=1, short_theirs=1, instructions=50, batches=50, starts=2, idle=1.0, is_judged=False
+)
 
 
 @attrs.define

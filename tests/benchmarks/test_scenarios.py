@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import attrs
 import pytest
 
-from tests.benchmarks import scenarios, wire
+from tests._support import pki
+from tests.benchmarks import cold_start, scenarios, wire
+from tests.benchmarks.growth import Holdings, growth, measure
 from tests.benchmarks.hot_path import OURS, compare_times
 from tests.benchmarks.libraries import BARE, BARE_GATEWAY, SEIC
 from tests.benchmarks.rounds import Rounds, run_rounds
@@ -169,3 +173,28 @@ def test_the_bench_makes_rows_of_what_was_counted(server: TokenServer, monkeypat
         ("token requests", {"seic": 1}),
         ("calls failed", {"seic": 0, "static header": QUICK.scale.callers}),
     ]
+
+
+def test_the_costs_of_a_start_are_rows() -> None:
+    """Each with a limit; the programs run."""
+    effort = attrs.evolve(QUICK, starts=1, instructions=2, idle=0.1)
+    rows = [*cold_start.rows(effort, lambda _text: None)]
+
+    assert all(row.figure.most is not None and row.values["seic"] is not None for row in rows)
+    assert rows[0].is_reached
+
+
+def test_a_process_that_grows_is_noticed(tmp_path: Path) -> None:
+    """A short run has no growth; more of anything but fragments of memory is growth."""
+    root = pki.authority()
+    (tmp_path / "server.pem").write_bytes(pki.server(root).pair)
+    (tmp_path / "ca.pem").write_bytes(root.pem)
+    with TokenServer(tmp_path / "server.pem") as server, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run = measure(tmp_path, server.url, calls=100, renewals=5, rotations=2)
+        before, after = asyncio.run(run)
+
+    assert (before.tasks, before.threads) == (after.tasks, after.threads)
+    one = Holdings(memory=50.0, descriptors=9, tasks=1, threads=2)
+    assert growth(one, attrs.evolve(one, memory=51.0)) == {}
+    assert growth(one, attrs.evolve(one, memory=53.0, descriptors=10)) == {"memory": 3.0, "descriptors": 1}

@@ -30,8 +30,8 @@ def test_help_names_each_command() -> None:
 
 def test_help_fits_a_terminal(env: pytest.MonkeyPatch) -> None:
     """Each line of each command's help, at 80 columns."""
-    commands = ["token", "token info", "doctor", "explain", "certs", "sandbox", "completion"]
-    for command in [*commands, "certs inspect", "certs check", "certs csr", "certs convert"]:
+    commands = ["token", "token info", "doctor", "explain", "certs", "sandbox", "completion", "env", "config"]
+    for command in [*commands, "certs inspect", "certs check", "certs csr", "certs convert", "config init"]:
         helped = run(*command.split(), "--help")
         assert helped.code == 0
         assert [line for line in helped.out.splitlines() if len(line) > 80] == [], command

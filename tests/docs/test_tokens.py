@@ -31,6 +31,7 @@ _TESTS = {
         "auth/test_use",
     ],
     "Timeouts": [
+        "tokens/test_swallowed_requests",
         "tokens/test_exchange_deadlines",
         "test_deadlines",
     ],

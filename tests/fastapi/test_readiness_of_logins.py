@@ -75,16 +75,24 @@ def test_failing_logins_are_a_warning_until_one_succeeds() -> None:
     ("code", "word", "what"),
     [
         pytest.param("invalid_grant", "idle", None, id="a user's code"),
+        pytest.param("INVALID_GRANT", "idle", None, id="in another spelling"),
+        pytest.param("bad_verification_code", "idle", None, id="in other words"),
         pytest.param("invalid_client", "warn", "token refused", id="the application's secret"),
+        pytest.param("invalidClient", "warn", "token refused", id="the secret in another spelling"),
+        pytest.param("", "warn", "token refused", id="without a code"),
     ],
 )
 def test_only_a_refusal_of_the_application_is_a_warning(code: str, word: str, what: str | None) -> None:
-    """One user's expired code says nothing about other logins."""
+    """One user's expired code says nothing about other logins; the remedy names the client's secret."""
     platform = FakePlatform()
     with site_of(logins_of(platform)) as browser:
-        platform.plan.append(httpx.Response(400, json={"error": code}))
-        assert log_in(platform, browser) == 400
+        platform.plan.append(httpx.Response(401, json={"error": code}))
+        assert log_in(platform, browser) == (400 if what is None else 502)
         seen = browser.get("/ready").json()["logins"]["seic"]
+
+    remedies = "".join(problem["remedy"] for problem in seen["problems"])
+    assert ("SEIC_CLIENT_SECRET" in remedies) is (what is not None)
+    assert "SEIC_USERNAME" not in remedies
 
     assert seen["status"] == word
     assert (seen["last_error"] and seen["last_error"]["what"]) == what

@@ -187,5 +187,6 @@ def test_it_has_every_setting_of_the_core() -> None:
     # The key of a certificate is a path, or PEM text.
     secret -= {"certificate_key", "client_key"}
     names = {name.removeprefix("SEIC_").lower() for name in known}
-    assert {*SeicSettings.model_fields} == names | {f"{name}_file" for name in secret}
+    forms = {f"{name}_{form}" for name in secret for form in ("file", "command")}
+    assert {*SeicSettings.model_fields} == names | forms
     assert "certificate_password" in secret

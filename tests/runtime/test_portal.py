@@ -29,8 +29,9 @@ async def _name_of_thread() -> str:
 
 
 @pytest.mark.usefixtures("fresh")
-def test_blocking_callers_share_one_thread_that_ends_when_idle() -> None:
+def test_blocking_callers_share_one_thread_that_ends_when_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread serves any number of calls, and none remains a moment after the last."""
+    monkeypatch.setattr("seic._portal._IDLE", 0.2)
 
     async def here() -> threading.Thread:
         return threading.current_thread()

@@ -41,12 +41,12 @@ def test_one_error_names_all_missing_variables(present: list[str], provider: str
 
 
 def test_the_error_names_the_alternatives() -> None:
-    """A secret can be in a file, and a host can be the one of mutual TLS."""
+    """A secret can be in a file or come from a program, and a host can be the one of mutual TLS."""
     error = refused({"SEIC_PROVIDER": "oauth2"})
 
-    assert "(SEIC_CLIENT_SECRET or SEIC_CLIENT_SECRET_FILE)" in str(error)
+    assert "(SEIC_CLIENT_SECRET or SEIC_CLIENT_SECRET_FILE or SEIC_CLIENT_SECRET_COMMAND)" in str(error)
     assert "(SEIC_API_HOST or SEIC_MTLS_HOST)" in str(error)
-    assert "(SEIC_PASSWORD or SEIC_PASSWORD_FILE)" in str(refused({}))
+    assert "(SEIC_PASSWORD or SEIC_PASSWORD_FILE or SEIC_PASSWORD_COMMAND)" in str(refused({}))
 
 
 def test_a_variable_that_names_a_file_is_not_missing() -> None:
@@ -84,8 +84,8 @@ def test_one_error_names_all_missing_keys_of_a_profile(tmp_path: Path) -> None:
         seic.Config.from_file(file, profile="svc")
 
     assert caught.value.field == "svc.client_id"
-    assert "(svc.client_secret or svc.client_secret_file)" in str(caught.value)
-    assert "(svc.password or svc.password_file)" in str(caught.value)
+    assert "(svc.client_secret or svc.client_secret_file or svc.client_secret_command)" in str(caught.value)
+    assert "(svc.password or svc.password_file or svc.password_command)" in str(caught.value)
     assert "svc.username" not in str(caught.value)
 
 

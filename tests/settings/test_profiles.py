@@ -9,7 +9,7 @@ import pytest
 
 from seic import CertificateError, ClientCredentials, Config, ConfigurationError, Hosts
 from tests._support.identities import authority, certificate, issued
-from tests._support.settings import CERT, ENCRYPTED_KEY, GATEWAY, PASSPHRASE, PASSWORD, SECRET, refused, write
+from tests._support.settings import CERT, ENCRYPTED_KEY, GATEWAY, PASSPHRASE, PASSWORD, SECRET, refused, revealed, write
 
 _TABLE = f"""
 [default]
@@ -52,7 +52,7 @@ def test_a_byte_order_mark(profiles: Path) -> None:
 
 def test_a_file_has_the_same_settings_as_variables(profiles: Path) -> None:
     """The keys are the names of the variables, and paths are relative to the file."""
-    assert Config.from_file(profiles) == Config.from_env(GATEWAY)
+    assert revealed(Config.from_file(profiles)) == revealed(Config.from_env(GATEWAY))
     config = Config.from_file(profiles, profile="mtls")
     assert config.certificate == certificate()
     assert config.ca == str(profiles.parent / "ca.pem")
@@ -71,7 +71,7 @@ def test_a_variable_selects_a_profile(profiles: Path, tmp_path: Path, xdg: bool)
     config = Config.from_env(environ)
 
     assert config.certificate == certificate()
-    assert config.grant == ClientCredentials(username="svc-user", password=PASSWORD)
+    assert revealed(config)[3:5] == ("svc-user", PASSWORD)
 
 
 @pytest.mark.usefixtures("profiles")
@@ -84,8 +84,9 @@ def test_variables_take_precedence_over_the_profile(tmp_path: Path) -> None:
     grant = ClientCredentials(username="svc-user", password="other")
     assert load(CLIENT_ID="other").client_id == "other"
     assert load(PASSWORD="other").grant == grant
-    assert load(PASSWORD_FILE=str(write(tmp_path / "p", "other"))).grant == grant
-    assert load(CLIENT_SECRET_FILE=str(write(tmp_path / "s", "other"))).client_secret == "other"
+    assert revealed(load(PASSWORD_FILE=str(write(tmp_path / "p", "other"))))[4] == "other"
+    assert revealed(load(CLIENT_SECRET_FILE=str(write(tmp_path / "s", "other"))))[2] == "other"
+    assert revealed(load(CLIENT_SECRET_COMMAND="echo other"))[2] == "other"
     assert load(CERTIFICATE_PASSWORD=PASSPHRASE).certificate == certificate()
     other = issued("other")
     combined = other.key_pem.decode() + other.cert_pem.decode()

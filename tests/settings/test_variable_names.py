@@ -36,7 +36,7 @@ def test_an_error_about_an_unknown_name_lists_the_known_ones() -> None:
     assert "unknown variable; known variables: " in str(error)
     assert "did you mean" not in str(error)
     assert "SEIC_API_HOST, SEIC_ASSERTION, SEIC_AUDIENCE, SEIC_CA, SEIC_CERTIFICATE," in str(error)
-    assert str(error).endswith("secrets also with _FILE")
+    assert str(error).endswith("secrets also with _FILE or _COMMAND")
 
 
 def test_of_several_misspelt_names_the_first_is_reported() -> None:

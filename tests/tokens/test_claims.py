@@ -108,8 +108,9 @@ async def test_a_process_whose_renewal_fails_lets_the_next_one_try() -> None:
     assert (await other.token()).access_token == "a2"
 
 
-async def test_a_renewal_that_is_cut_off_gives_its_claim_back() -> None:
+async def test_a_renewal_that_is_cut_off_gives_its_claim_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller's end leaves no other waiting."""
+    monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
     provider, clock, store = FakeProvider(), FakeClock(), Claiming()
     one, _ = await logged_in(provider, clock, store)
     provider.hold()
@@ -123,8 +124,9 @@ async def test_a_renewal_that_is_cut_off_gives_its_claim_back() -> None:
     assert store.held == set()
 
 
-async def test_nobody_waits_for_ever_for_another_process() -> None:
+async def test_nobody_waits_for_ever_for_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error is raised after the limit of a token request; the claim itself ends soon after."""
+    monkeypatch.setattr("seic._tokens.refresh._LOOK_MAX", 0.01)
     provider, clock, store = FakeProvider(), FakeClock(), Claiming()
     one, _ = await logged_in(provider, clock, store)
     store.held.add("key")

@@ -91,8 +91,9 @@ async def test_a_rotated_token_is_saved_before_the_old_one_is_forgotten() -> Non
     assert kept.refresh_token == "r2"
 
 
-async def test_a_store_that_hangs_does_not_hold_a_login_up() -> None:
+async def test_a_store_that_hangs_does_not_hold_a_login_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait for the store is limited, and the login continues from memory."""
+    monkeypatch.setattr("seic._tokens.store_guard.PATIENCE", 0.01)
     provider, clock, store = FakeProvider(), FakeClock(), SlowStore()
     store.let.clear()
     source = provider.source(code(), clock, store=store)

@@ -33,6 +33,7 @@ def degraded(heard: list[Event]) -> list[tuple[str, str]]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait for a store that does not answer at once."""
     monkeypatch.setattr("seic._tokens.store_guard.PATIENCE", 0.01)
+    monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
 
 
 Obtain = Callable[[FakeEndpoint, Store, list[Event], FakeClock], str]

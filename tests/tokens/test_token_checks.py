@@ -207,12 +207,14 @@ async def test_a_token_that_is_invalidated_during_a_look_is_not_kept(
 
 
 async def test_a_look_that_is_cancelled_leaves_nothing_behind(
-    process: Process, clock: FakeClock, store: Claiming
+    process: Process, clock: FakeClock, store: Claiming, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next request looks again."""
+    monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
     store.blocking = True
     source = process()
     await source.token()
+    await source.aclose()  # it has been saved
     clock.advance(AT_LAST)
     gate = store.hang("load")
     waiting = asyncio.create_task(source.token())

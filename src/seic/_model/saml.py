@@ -13,7 +13,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
-from xml.parsers import expat
 
 from seic._errors import ConfigurationError
 from seic._files import read_regular_file
@@ -74,6 +73,8 @@ def document_ends_at(source: SamlDocument, *, field: str) -> dt.datetime | None:
                 ends.append(_instant(attributes["NotOnOrAfter"]))
 
     document = _decode(_content(source, field), field)
+    from xml.parsers import expat
+
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartElementHandler = start
     parser.StartDoctypeDeclHandler = _refuse

@@ -170,6 +170,8 @@ def reveal(secret: Secret, *, field: str) -> str:
         return secret
     try:
         value: object = secret()
+    except ConfigurationError:
+        raise
     except Exception as error:
         raise ConfigurationError(f"{field}: its callable raised {type(error).__name__}", field=field) from error
     if not isinstance(value, str) or not value:

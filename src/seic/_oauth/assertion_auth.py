@@ -8,7 +8,7 @@ import attrs
 
 from seic._errors import ConfigurationError
 from seic._model.provider import RequestContext
-from seic._model.secret import Unpicklable, hide
+from seic._model.secret import Secret, Unpicklable, hide, reveal
 from seic._oauth.jose import KeyMaterial, SigningKey, read_key, read_secret
 from seic._public import publish
 
@@ -17,6 +17,7 @@ JWT_BEARER_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 #: Lifetime of an assertion in seconds: one request, and clocks that differ a little.
 _LIFETIME = 60
+_PASSWORD = "provider.client_authentication.password"
 
 
 @attrs.frozen(kw_only=True)
@@ -28,14 +29,14 @@ class PrivateKeyJwt(Unpicklable):
     Args:
         key: The private key: a path, PEM, or DER as bytes. None is the key of the client certificate, whose thumbprint
             is then in the JWT's header (`x5t#S256`, RFC 7515 §4.1.8).
-        password: The passphrase of the key.
+        password: The passphrase of the key, or a callable that returns it when the key is read.
         key_id: The `kid` of the key at the provider.
         algorithm: The signature algorithm; by default `RS256` for RSA, and the only possible one for other keys.
         audience: The audience of the JWT; None is the provider's issuer, or the token endpoint if none is known.
     """
 
     key: KeyMaterial | None = attrs.field(default=None, repr=hide)
-    password: str | None = attrs.field(default=None, repr=hide)
+    password: Secret | None = attrs.field(default=None, repr=hide)
     key_id: str | None = None
     algorithm: str | None = None
     audience: str | None = None
@@ -53,7 +54,7 @@ class PrivateKeyJwt(Unpicklable):
                     read_key(
                         self.key,
                         field="provider.client_authentication.key",
-                        password=self.password,
+                        password=None if self.password is None else reveal(self.password, field=_PASSWORD),
                         algorithm=self.algorithm,
                     )
                 )

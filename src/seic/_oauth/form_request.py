@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import httpx
@@ -22,6 +23,7 @@ def is_header_safe(text: str) -> bool:
     return _HEADER_SAFE.fullmatch(text) is not None
 
 
+@functools.lru_cache(64)
 def origin_of(field: str, url: str, *, allow_http: bool) -> Origin:
     """Return the origin of an absolute URL of a provider.
 

@@ -140,6 +140,12 @@ class Passphrase(Unpicklable):
 
     _value: PassphraseInput | None = attrs.field(default=None, alias="value")
 
+    @property
+    def path(self) -> Path | None:
+        """The file that a callable reads it from, if the callable names one."""
+        path = getattr(self._value, "path", None)
+        return path if isinstance(path, Path) else None
+
     def reveal(self, label: str) -> bytes | None:
         """Return the passphrase; None without one.
 
@@ -206,7 +212,8 @@ class CredentialFiles(Unpicklable):
                 continue
             directory = file.directory
             found += [file.path] if directory is None else [directory / name for name in _KUBERNETES_NAMES]
-        return tuple(found)
+        # A renewed file may need the next passphrase.
+        return (*found, *([] if self.passphrase.path is None or not found else [self.passphrase.path]))
 
     def resolve(self) -> tuple[CredentialFile, CredentialFile | None, CredentialFile | None]:
         """Return the files to read: certificate, separate key, and `ca.crt` of a directory.

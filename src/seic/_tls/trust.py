@@ -11,6 +11,7 @@ plain context is built once in about 18 ms, and anyio runs it without a worker t
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import os
 import re
 import ssl
@@ -162,6 +163,33 @@ def check_successor(fresh: TrustStore) -> None:
 
 
 def _named(file: CredentialFile) -> TrustStore:
+    state = None if file.path is None else _settled_state(file.path)
+    if state is None:
+        return _read(file)
+    known = _read_known(file, state)
+    # They may have expired since.
+    _usable(list(known.authorities), known.label)
+    return known
+
+
+def _settled_state(path: Path) -> tuple[int, ...] | None:
+    """Return the state on disk of a file that has not changed for a while; None for others and for folders."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # reading it says why
+        return None
+    if not stat.S_ISREG(found.st_mode) or abs(time.time() - found.st_mtime) < _WRITING_SECONDS:
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev
+
+
+@functools.lru_cache(64)
+def _read_known(file: CredentialFile, _state: tuple[int, ...]) -> TrustStore:
+    # Each configuration with the file, and the first connection, need its authorities.
+    return _read(file)
+
+
+def _read(file: CredentialFile) -> TrustStore:
     from seic._tls.decode import decode
 
     held: list[str] = []

@@ -17,6 +17,8 @@ from seic._tokens.single_use import UseState
 
 #: A first attempt that callers wait for is repeated once at once: most failures are a lost connection.
 EAGER_ATTEMPTS = 2
+#: Shares of the time of a call: what the first of two attempts may take, and what the second needs to be worth sending.
+FIRST_SHARE, WORTHWHILE_SHARE = 0.3, 0.25
 #: The upper end of the pause before that repetition, in seconds; the pause is drawn from all below it (full jitter).
 _REPEAT_WITHIN = 0.5
 #: The longest Retry-After that a caller waits for; a longer one fails the attempt and sets the pause.

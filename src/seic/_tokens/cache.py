@@ -335,6 +335,11 @@ class TokenCache:
             self.token.expire_soon()
             self._failures.forget_refusal()
 
+    def forget_refusal(self) -> None:
+        """Let the next caller request a token at once: the secret that was refused has changed."""
+        with self._lock.of_process[getpid()]:
+            self._failures.forget_refusal()
+
     def clear(self, token: CachedToken) -> bool:
         """Drop a token; return False, and drop nothing, if another replaced it or is being requested."""
         with self._lock.of_process[getpid()]:

@@ -5,6 +5,7 @@ Which token is requested when, and what becomes of it, is decided in `refresh` a
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -18,7 +19,7 @@ from seic._errors import SeicError, TokenRequestRefused
 from seic._event_types import Emit, TokenNotBound, TokenRequested
 from seic._model.grant_parameters import CustomGrant, GrantParameters, as_grant_parameters
 from seic._model.provider import KeyedCertificate, Provider, RequestContext
-from seic._model.secret import Unpicklable, hide
+from seic._model.secret import Secret, Unpicklable, hide, reveal
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.client_auth import hint_for_refusal, is_users_own
@@ -31,12 +32,18 @@ from seic._oauth.reply import Reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
 from seic._tokens.backoff import error_class_name, failure_name, use_state_after
 from seic._tokens.clock import Clock
-from seic._tokens.exchange import HEAD, Head, TransportSource, exchange
+from seic._tokens.exchange import HEAD, Head, TransportSource, exchange, in_two_attempts
+from seic._tokens.sent_secrets import SentSecrets
 from seic._tokens.single_use import UseState
 
 _T = TypeVar("_T")
 
 _logger = logging.getLogger("seic.api")
+
+
+@functools.lru_cache(64)
+def _netloc(url: str) -> str:
+    return httpx.URL(url).netloc.decode("ascii")
 
 
 def _calls_user_code(grant: GrantParameters) -> bool:
@@ -60,7 +67,7 @@ class TokenEndpoint(Unpicklable):
     provider: Provider
     url: str
     client_id: str
-    client_secret: str | None = attrs.field(repr=hide)
+    client_secret: Secret | None = attrs.field(repr=hide)
     grant: GrantParameters = attrs.field(converter=as_grant_parameters)
     transports: TransportSource = attrs.field(repr=False)
     #: Seconds for a refresh in all: each attempt and the pauses between them.
@@ -80,20 +87,28 @@ class TokenEndpoint(Unpicklable):
     host: str = attrs.field(init=False, repr=False)
     #: Whether the grant can be used any number of times, and calls no code of the user's.
     has_plain_grant: bool = attrs.field(init=False, repr=False)
+    #: Whether a callable returns one of the secrets, which may change.
+    follows_secrets: bool = attrs.field(init=False, repr=False)
+    #: The secrets of the last requests.
+    sent: SentSecrets = attrs.field(init=False, repr=False, factory=SentSecrets)
     #: Whether building a request calls code of the user's, which may block.
     calls_user_code: bool = attrs.field(init=False, repr=False)
 
     @host.default
     def _host(self) -> str:
-        return httpx.URL(self.url).netloc.decode("ascii")
+        return _netloc(self.url)
 
     @has_plain_grant.default
     def _has_plain_grant(self) -> bool:
         return self.grant.is_repeatable and not _calls_user_code(self.grant)
 
+    @follows_secrets.default
+    def _follows_secrets(self) -> bool:
+        return callable(self.client_secret) or _calls_user_code(self.grant)
+
     @calls_user_code.default
     def _calls_user_code(self) -> bool:
-        return _calls_user_code(self.grant) or is_users_own(self.provider.client_authentication)
+        return self.follows_secrets or is_users_own(self.provider.client_authentication)
 
     async def read_metadata(self) -> None:
         """Read the issuer's metadata, if the endpoint is not known yet; every request needs that before.
@@ -107,12 +122,13 @@ class TokenEndpoint(Unpicklable):
             self.metadata = None
 
     def context(self) -> RequestContext:
-        """Return the client and the circumstances of a request that is built now."""
+        """Return the client and the circumstances of a request that is built now; this calls code of the user's."""
+        secret = self.client_secret
         return RequestContext(
             provider=self.provider,
             token_url=self.url,
             client_id=self.client_id,
-            client_secret=self.client_secret,
+            client_secret=reveal(secret, field="client_secret") if callable(secret) else secret,
             certificate=self.certificate(),
             now=self.clock.wall(),
         )
@@ -123,6 +139,15 @@ class TokenEndpoint(Unpicklable):
         request = build_token_request(context, grant=grant)
         if self.dpop is not None:
             request.headers["DPoP"] = self.dpop.prove(request.method, request.url, now=context.now)
+        return request
+
+    async def prepare(self, grant: GrantParameters, *, is_own: bool) -> httpx.Request:
+        """Return a token request that is about to be sent; `is_own` tells that its grant is the configured one."""
+        if self.metadata is not None:
+            await self.read_metadata()
+        request = await self.off_loop(self.build, grant)
+        if self.follows_secrets:
+            self.sent.note(request, is_own=is_own)
         return request
 
     async def off_loop(self, call: Callable[..., _T], *args: object) -> _T:
@@ -155,7 +180,7 @@ class TokenEndpoint(Unpicklable):
                 begun = self.clock.monotonic()
                 request = await self.off_loop(self.build, grant)
                 reply = await self.send(request, ends - begun)
-            hint = None if reply.is_success and reply.error is None else self._hint(reply.means)
+            hint = None if reply.is_success and reply.error is None else await self._hint(reply.means)
             token = parse_token_reply(reply, obtained_at=wall, hint=hint, takes_dpop=self.dpop is not None)
             if self.dpop is not None:
                 self.dpop.check(token.access_token, token.token_type, host=self.host)
@@ -180,10 +205,10 @@ class TokenEndpoint(Unpicklable):
         is_new = self.dpop.remember_nonce(request, reply.headers, api=False)
         return is_new and wants_nonce(status=reply.status, headers=reply.headers, body=reply.body)
 
-    def _hint(self, status: int) -> str | None:
+    async def _hint(self, status: int) -> str | None:
         if status == httpx.codes.FORBIDDEN:
             return self.hint()
-        known = hint_for_refusal(self.context())
+        known = hint_for_refusal(await self.off_loop(self.context))
         outside = self.hint() if status == httpx.codes.UNAUTHORIZED else None
         return "; ".join(filter(None, (outside, known))) or None
 
@@ -231,9 +256,20 @@ class TokenEndpoint(Unpicklable):
             # Taken out, so that a second revocation at the same time does not send it as well.
             each = pending.pop(0)
             answered = False
-            try:
+
+            async def attempt(seconds: float) -> Reply:
+                nonlocal each
+                # Built again, because a client assertion works once.
                 request = await self.off_loop(self._revocation, each)
-                parse_revocation_reply(await self.send(request, self.timeout))
+                try:
+                    return await self.send(request, seconds)
+                except SeicError as error:
+                    if use_state_after(error) is UseState.UNKNOWN:
+                        each = attrs.evolve(each, may_be_revoked=True)
+                    raise
+
+            try:
+                parse_revocation_reply(await in_two_attempts(attempt, self.timeout))
                 answered = True
             except TokenRequestRefused as error:
                 # The provider checked the token, and will answer the same again.
@@ -253,9 +289,17 @@ class TokenEndpoint(Unpicklable):
 
     async def introspect(self, token: Token) -> TokenInfo:
         """Ask the provider to describe a token (RFC 7662, or the platform's tokeninfo)."""
-        context = self.context()
-        request = await self.off_loop(partial(build_token_info_request, context, access_token=token.access_token))
-        reply = await self.send(request, self.timeout)
+        request: httpx.Request
+        context: RequestContext
+
+        async def attempt(seconds: float) -> Reply:
+            nonlocal request, context
+            # Built again, because a client assertion works once.
+            context = await self.off_loop(self.context)
+            request = await self.off_loop(partial(build_token_info_request, context, access_token=token.access_token))
+            return await self.send(request, seconds)
+
+        reply = await in_two_attempts(attempt, self.timeout)
         # As the log has each response of the API.
         path = request.url.raw_path.partition(b"?")[0].decode("ascii")
         url = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}{path}"

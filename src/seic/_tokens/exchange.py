@@ -6,10 +6,11 @@ client's secrets in its headers and form.
 
 from __future__ import annotations
 
+import random
 import sys
 import time
 import zlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -25,6 +26,7 @@ from seic._oauth.messages import MAX_REPLY_BYTES
 from seic._oauth.redact import find_tracking_id, sanitize, secrets_in
 from seic._oauth.reply import Reply
 from seic._portal import is_in_portal
+from seic._tokens.backoff import FIRST_SHARE, WORTHWHILE_SHARE, retry_delay
 
 _T = TypeVar("_T")
 
@@ -115,6 +117,24 @@ async def exchange(
     if isinstance(failure, TokenError) and failure.tracking_id is None and head is not None and provider is not None:
         failure.tracking_id = find_tracking_id(head.headers, provider.tracking_header, secrets=secrets_in(request))
     raise failure from cause
+
+
+async def in_two_attempts(call: Callable[[float], Awaitable[_T]], seconds: float) -> _T:
+    """Return the result of a call that may be made twice: once more, on a new connection, if there was no answer.
+
+    The time is divided as for token requests. The call is given the seconds that it may take.
+    """
+    ends = anyio.current_time() + seconds
+    try:
+        return await call(FIRST_SHARE * seconds)
+    except SeicError as error:
+        # A fresh one, because the frames of the first hold what was sent and what came back.
+        failure, cause = error.fresh(), error.__cause__
+    pause = retry_delay(failure, random.random())  # noqa: S311  # chance, no secret
+    if pause is None or ends - anyio.current_time() - pause < WORTHWHILE_SHARE * seconds:
+        raise failure from cause
+    await anyio.sleep(pause)
+    return await call(ends - anyio.current_time())
 
 
 async def without_frames(call: Coroutine[Any, Any, _T]) -> _T:

@@ -28,27 +28,16 @@ from seic._model.grant_parameters import GrantParameters
 from seic._model.grants import AuthorizationCode, RefreshToken
 from seic._model.token import Token
 from seic._oauth.next_grant import login_required, next_grant
-from seic._tokens.backoff import retry_delay, use_state_after
+from seic._tokens.backoff import FIRST_SHARE, WORTHWHILE_SHARE, retry_delay, use_state_after
 from seic._tokens.cache import PendingRefresh, TokenCache
-from seic._tokens.clock import Clock
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.refresh_policy import CachedToken, Freshness, RefreshPolicy
 from seic._tokens.single_use import SingleUse, SingleUseMemory, UseState
 from seic._tokens.store_guard import PATIENCE, StoreGuard
+from seic._tokens.token_result import TokenResult, newer, obtained_before
 
-#: Shares of a refresh's time: what the first of two attempts may take, and what the second needs to be worth sending.
-_FIRST, _WORTHWHILE = 0.3, 0.25
 #: The first and the longest pause before the next look whether another process has finished its refresh, in seconds.
 _LOOK_FIRST, _LOOK_MAX = 0.01, 0.5
-
-
-class TokenResult(NamedTuple):
-    """A token, both clocks just before it was requested, and whether a store had it."""
-
-    token: Token
-    now: float
-    wall: float
-    stored: bool = False
 
 
 class _Choice(NamedTuple):
@@ -108,8 +97,7 @@ class RefreshRunner:
                 # The time until another process has finished is not this request's.
                 obtained = await self._claimed(pending, key, at_last)
                 if obtained is None:
-                    with anyio.fail_after(self.limit):
-                        obtained = await self._obtain(pending, key, at_last)
+                    obtained = await self._requested(pending, key, at_last)
             result = self._succeeded(pending, obtained, identity)
         except BaseException as error:
             # Anything else must reach the waiters, or they would start refreshes for ever.
@@ -200,6 +188,23 @@ class RefreshRunner:
             )
         return cached
 
+    async def _requested(self, pending: PendingRefresh, key: str, at_last: contextlib.ExitStack) -> TokenResult:
+        try:
+            with anyio.fail_after(self.limit):
+                return await self._obtain(pending, key, at_last)
+        except (TimeoutError, SeicError):
+            # If this process was frozen for longer than its claim, another has requested a token.
+            if (obtained := await self._shared(pending, key)) is None:
+                raise
+            return obtained
+
+    async def _shared(self, pending: PendingRefresh, key: str) -> TokenResult | None:
+        """Return the token of another process, if there is a usable one."""
+        if self.guard is None or not self.guard.has_claims or (stored := await self._look(key)) is None:
+            return None
+        obtained = obtained_before(stored, self.endpoint.clock)
+        return obtained if self._is_usable(pending, obtained) else None
+
     async def _obtain(self, pending: PendingRefresh, key: str, at_last: contextlib.ExitStack) -> TokenResult:
         endpoint, clock = self.endpoint, self.endpoint.clock
         ends = clock.monotonic() + endpoint.timeout
@@ -211,11 +216,10 @@ class RefreshRunner:
             if looks and (stored := await self._look(key)) is not None:
                 if self._is_usable(pending, obtained := obtained_before(stored, clock)):
                     return obtained
-                last = _newer(last, stored)
+                last = newer(last, stored)
             looks = False
-            await endpoint.read_metadata()
             choice = await endpoint.off_loop(self._choose, last, refusal, is_own_refused)
-            request = await endpoint.off_loop(endpoint.build, choice.grant)
+            request = await endpoint.prepare(choice.grant, is_own=choice.is_own)
             use = None
             if choice.secret is not None:
                 if (use := await self._begin_use(choice.secret, choice.state, ends)) is None:
@@ -224,7 +228,7 @@ class RefreshRunner:
                 pending.sends(use)
                 at_last.callback(use.end)
             now, wall = clock.monotonic(), clock.wall()
-            first = ends if attempts == 1 else min(ends, now + _FIRST * endpoint.timeout)
+            first = ends if attempts == 1 else min(ends, now + FIRST_SHARE * endpoint.timeout)
             request.extensions["timeout"] = {"connect": first - now}
             # A code or refresh token is not sent twice: if nothing can replace it, its answer has all the time.
             latest = first if use is None or endpoint.grant.is_repeatable else ends
@@ -247,7 +251,7 @@ class RefreshRunner:
             attempts -= 1
             pause = retry_delay(failure, self.chance())
             left = ends - clock.monotonic()
-            if attempts == 0 or pause is None or left - pause < _WORTHWHILE * endpoint.timeout:
+            if attempts == 0 or pause is None or left - pause < WORTHWHILE_SHARE * endpoint.timeout:
                 raise failure from failure.__cause__
             await anyio.sleep(pause)
 
@@ -297,8 +301,7 @@ class RefreshRunner:
         seconds = self.endpoint.timeout + 3 * PATIENCE
         ends = clock.monotonic() + seconds + 2 * PATIENCE
         while True:
-            stored = await self._look(key)
-            if stored is not None and self._is_usable(pending, obtained := obtained_before(stored, clock)):
+            if (obtained := await self._shared(pending, key)) is not None:
                 return obtained
             if await self.guard.claim(key, seconds):
                 at_last.callback(self.guard.release, key)
@@ -377,16 +380,3 @@ class RefreshRunner:
                     "in hand; it is used to its end, and then the refresh token is sent again"
                 )
         return _Choice(grant, is_own, secret, state, grant.login_id if is_own or last is None else last.login_id)
-
-
-def obtained_before(token: Token, clock: Clock) -> TokenResult:
-    """Return a token that was requested some time ago, by its own account."""
-    # A clock that was set back since would make the token younger than new, so its age is at least nothing.
-    age = max(0.0, clock.wall() - token.obtained_at)
-    return TokenResult(token, clock.monotonic() - age, clock.wall() - age, stored=True)
-
-
-def _newer(one: Token | None, other: Token | None) -> Token | None:
-    if one is None or other is None:
-        return one or other
-    return other if other.obtained_at > one.obtained_at else one

@@ -9,6 +9,8 @@ from typing import Any
 
 from seic.cli._certificate_command import add_certificate_command
 from seic.cli._completion import add_completion_command
+from seic.cli._config_command import add_config_command
+from seic.cli._environment_command import add_environment_command
 from seic.cli._health_command import add_doctor_command
 from seic.cli._sandbox_command import add_sandbox_command
 from seic.cli._token_command import add_token_command
@@ -18,6 +20,8 @@ _COMMANDS = (
     add_token_command,
     add_doctor_command,
     add_certificate_command,
+    add_config_command,
+    add_environment_command,
     add_sandbox_command,
     add_completion_command,
 )

@@ -35,7 +35,7 @@ def get_passphrase(options: Namespace, label: str, *, ask: bool = True) -> Calla
         values = read_values(environment_of(options))
         found = SettingReader(values, lambda setting: f"{PREFIX}{setting.upper()}").secret("certificate_password")
         if found is not None:
-            return found
+            return found if isinstance(found, str) else found()
         if not (ask and sys.stdin.isatty()):
             raise CertificateError(
                 f"{label}: it is encrypted; name the passphrase's file by --password-file, or set "

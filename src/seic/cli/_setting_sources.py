@@ -8,7 +8,7 @@ import attrs
 
 from seic._model.secret import HIDDEN, Unpicklable
 from seic._setting_fields import SETTINGS
-from seic._setting_names import PATHS_OR_PEM, PREFIX, SECRETS, SETTING_BY_NAME
+from seic._setting_names import COMMANDS, PATHS_OR_PEM, PREFIX, SECRETS, SETTING_BY_NAME
 from seic._settings import read_values
 
 
@@ -29,7 +29,7 @@ class SettingSource(Unpicklable):
     @property
     def is_secret(self) -> bool:
         """Whether the value must not be shown."""
-        return self.name in SECRETS or (self.name in PATHS_OR_PEM and "-----BEGIN" in self.text)
+        return self.name in SECRETS + COMMANDS or (self.name in PATHS_OR_PEM and "-----BEGIN" in self.text)
 
     @property
     def shown(self) -> str:

@@ -17,7 +17,8 @@ except ModuleNotFoundError as _missing:
 
 # The modules use the public face of `seic`. Of its inside they use background tasks and threads (`_portal`,
 # `_concurrency`), the fan-out of events (`_listeners`), the identity that all users share (`_identity`), the transport
-# of the key set (`_network`, `_tokens`), strict JSON (`_oauth.json_body`), and the types of options (`_options`).
+# of the key set (`_network`, `_tokens`), strict JSON and codes of errors (`_oauth`), and the types of options
+# (`_options`).
 from seic._public import publish as _publish
 from seic.fastapi._app_state import Clients
 from seic.fastapi._clients import client_named, clients_of, get_client, lifespan

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import hmac
+import json
 import logging
 import math
 import re
@@ -10,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Unpack
 
 import httpx
-from joserfc.errors import JoseError
+from joserfc.errors import ClaimError, InvalidClaimError, JoseError
 from joserfc.jws import JWSRegistry, deserialize_compact
 from joserfc.jwt import JWTClaimsRegistry
 from starlette.exceptions import HTTPException
@@ -18,6 +19,7 @@ from starlette.requests import HTTPConnection
 
 from seic import ConfigurationError
 from seic._oauth.json_body import read_document
+from seic._oauth.redact import sanitize
 from seic._tokens.clock import SYSTEM_CLOCK
 from seic.fastapi._forwarded_certificate import ForwardedCertificate, MalformedCertificate
 from seic.fastapi._jwks import ALGORITHMS, JWKSCache, JWKSOptions, JWKSUnavailable
@@ -31,6 +33,19 @@ _MAX_KID = 256
 #: have signatures of the same keys and must not be accepted (RFC 8725 §3.11).
 _TYPES = ("at+jwt", "application/at+jwt", "jwt", "application/jwt")
 _DEFAULT_ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "Ed25519")
+
+#: Seconds between two warnings about one setting.
+_WARNING_INTERVAL = 600.0
+_LONGEST_SHOWN = 100
+_SETTING_OF_CLAIM = {"aud": "audience", "iss": "issuer"}
+#: For the developer of a client, by the claim that does not fit (RFC 6750 §3).
+_DESCRIPTIONS = {
+    "aud": "The token is for another audience (aud)",
+    "iss": "The token is of another issuer (iss)",
+    "exp": "The token has expired (exp)",
+    "nbf": "The token is not valid yet (nbf)",
+    "iat": "The token was issued in the future (iat)",
+}
 
 _logger = logging.getLogger("seic.fastapi")
 
@@ -53,7 +68,18 @@ class Claims:
 
 
 class _InvalidToken(Exception):
-    """The reason why a token is invalid; for the log."""
+    """The reason why a token is invalid, for the log.
+
+    Args:
+        reason: The reason.
+        setting: The argument of `BearerTokens` that may be wrong instead: then every token of the clients is rejected.
+        description: The reason for the client's developer; it depends on the claims alone, which anybody can read.
+    """
+
+    def __init__(self, reason: str, *, setting: str | None = None, description: str | None = None) -> None:
+        super().__init__(reason)
+        self.setting = setting
+        self.description = description
 
 
 class BearerTokens(SecurityScheme):
@@ -67,8 +93,9 @@ class BearerTokens(SecurityScheme):
         @app.delete("/accounts")
         async def delete(claims: Annotated[Claims, Security(bearer, scopes=["accounts:write"])]): ...
 
-    With Starlette alone: `claims = await bearer(request)`. The response does not reveal why a token is invalid; the log
-    does, at INFO under `seic.fastapi`.
+    With Starlette alone: `claims = await bearer(request)`. The response names an audience, issuer or time that does not
+    fit (`error_description`), and no other reason. The log under `seic.fastapi` has each reason at INFO; one that a
+    wrong setting here would have for every token is a WARNING, at most one in ten minutes for each setting.
 
     Args:
         issuer: The required `iss`, compared exactly.
@@ -130,6 +157,8 @@ class BearerTokens(SecurityScheme):
         self._require_bound = require_bound
         self._leeway = leeway
         self._now = now
+        #: The time of the last warning about each setting.
+        self._warned: dict[str, float] = {}
         self._keys = JWKSCache(jwks_url, ca=ca, transport=transport, **cache)
         # Unknown header parameters are ignored; `crit` is rejected (RFC 7515 §4.1.11).
         self._registry = JWSRegistry(algorithms=sorted(algorithms), strict_check_header=False)
@@ -156,10 +185,20 @@ class BearerTokens(SecurityScheme):
         try:
             return await self._check(credentials, connection)
         except _InvalidToken as reason:
-            _logger.info("bearer token rejected: %s", reason)
-            raise _challenge("invalid_token") from None
+            self._report(reason)
+            raise _challenge("invalid_token", reason.description) from None
         except JWKSUnavailable as error:
             raise HTTPException(503, headers={"Retry-After": str(math.ceil(error.retry_after))}) from None
+
+    def _report(self, reason: _InvalidToken) -> None:
+        now, setting = self._now(), reason.setting
+        if setting is None or abs(now - self._warned.get(setting, -math.inf)) < _WARNING_INTERVAL:
+            _logger.info("bearer token rejected: %s", reason)
+            return
+        self._warned[setting] = now
+        _logger.warning(
+            "bearer token rejected: %s; if the clients' tokens are right, correct BearerTokens(%s=...)", reason, setting
+        )
 
     def requiring(self, *scopes: str) -> Callable[[HTTPConnection], Awaitable[Claims]]:
         """Return a dependency that also requires scopes, and responds with 403 if one is missing (RFC 6750 §3.1).
@@ -196,7 +235,7 @@ class BearerTokens(SecurityScheme):
             self._check_claims(claims)
             key = await self._keys.find(kid, algorithm)
             if key is None:
-                raise _InvalidToken("unknown key")
+                raise _InvalidToken("unknown key", setting="jwks_url")
             deserialize_compact(token, key.key, registry=self._registry)
         except (JoseError, ValueError) as error:
             raise _InvalidToken(str(error) or type(error).__name__) from None
@@ -209,7 +248,7 @@ class BearerTokens(SecurityScheme):
         """
         kid, algorithm, kind = header.get("kid"), header.get("alg"), header.get("typ", "JWT")
         if not isinstance(algorithm, str) or algorithm not in self._algorithms:
-            raise _InvalidToken("alg is not accepted")
+            raise _InvalidToken(f"alg {_shown(algorithm)} is not accepted", setting="algorithms")
         if not isinstance(kid, str | None) or (kid is not None and not 0 < len(kid) <= _MAX_KID):
             raise _InvalidToken(f"kid is not a string of 1 to {_MAX_KID} characters")
         if not isinstance(kind, str) or kind.lower() not in _TYPES:
@@ -227,9 +266,17 @@ class BearerTokens(SecurityScheme):
             aud={"essential": True, "values": self._audiences},
             exp={"essential": True},
         )
-        required.validate(claims)
-        if claims["iss"] != self._issuer:  # joserfc accepts a list that contains it
-            raise _InvalidToken("iss is another issuer")
+        try:
+            required.validate(claims)
+            if claims["iss"] != self._issuer:  # joserfc accepts a list that contains it
+                raise InvalidClaimError("iss")
+        except ClaimError as error:
+            setting = _SETTING_OF_CLAIM.get(error.claim)
+            reason = str(error)
+            if setting is not None:
+                expected = self._issuer if setting == "issuer" else ", ".join(self._audiences)
+                reason = f"{error.claim} is {_shown(claims.get(error.claim))}, and {setting} is {expected!r}"
+            raise _InvalidToken(reason, setting=setting, description=_DESCRIPTIONS.get(error.claim)) from None
 
     def _check_binding(self, cnf: object, connection: HTTPConnection) -> str | None:
         if cnf is None and not self._require_bound:
@@ -238,7 +285,9 @@ class BearerTokens(SecurityScheme):
         if not isinstance(bound, str):
             raise _InvalidToken("it has no certificate binding, or another kind of cnf")
         if self._certificate is None:
-            raise _InvalidToken("it is bound to a certificate, but client_certificate is not set")
+            raise _InvalidToken(
+                "it is bound to a certificate, but client_certificate is not set", setting="client_certificate"
+            )
         try:
             presented = self._certificate.thumbprint(connection.headers)
         except MalformedCertificate as error:
@@ -274,9 +323,17 @@ def _read_part(encoded: str) -> dict[str, Any]:
         raise _InvalidToken("header or claims are not a JSON object") from None
 
 
-def _challenge(error: str | None = None) -> HTTPException:
+def _shown(value: object) -> str:
+    """Return a member of a token for the log."""
+    return repr(sanitize(value if isinstance(value, str) else json.dumps(value, default=str), limit=_LONGEST_SHOWN))
+
+
+def _challenge(error: str | None = None, description: str | None = None) -> HTTPException:
     """Return the response of RFC 6750 §3; without an error code if the request has no token."""
-    return HTTPException(401, headers={"WWW-Authenticate": f'Bearer error="{error}"' if error else "Bearer"})
+    challenge = f'Bearer error="{error}"' if error else "Bearer"
+    if description is not None:
+        challenge += f', error_description="{description}"'
+    return HTTPException(401, headers={"WWW-Authenticate": challenge})
 
 
 def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:

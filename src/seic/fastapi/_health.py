@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import re
-from collections.abc import Collection
+from collections.abc import Callable
 
 import attrs
 
@@ -114,15 +114,15 @@ class HealthTracker:
     """A listener that remembers the last error, and whether the last token request failed.
 
     Args:
-        ignored_codes: Codes of token errors that are no fault: a user's session ends with one.
+        ignores: Whether a code of a token error is not a fault: a user's session ends with one.
     """
 
-    def __init__(self, *, ignored_codes: Collection[str] = ()) -> None:
+    def __init__(self, *, ignores: Callable[[str | None], bool] = lambda _code: False) -> None:
         self.last_error: LastError | None = None
         #: The error of the last token request; None if it succeeded.
         self.token_error: LastError | None = None
         self.acquired = False
-        self._ignored_codes = ignored_codes
+        self._ignores = ignores
         self._request: events.TokenRequested | None = None
 
     def __call__(self, event: events.Event) -> None:
@@ -132,7 +132,7 @@ class HealthTracker:
                 self._request = None
             case events.TokenRequested():
                 self._request = event
-            case events.TokenRefused(code=code) if code in self._ignored_codes:
+            case events.TokenRefused(code=code) if self._ignores(code):
                 pass
             case events.TokenRefused(status=status, code=code, tracking_id=tracking_id):
                 code = code if code is not None and _CODE.fullmatch(code) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from seic import Reason
+from seic._oauth.error_codes import ErrorSubject, known_code, subject_of
 from seic.fastapi._health import CertificateHealth, ClientHealth, Health, LastError
 
 _REFUSED = 401, 403
@@ -21,7 +22,7 @@ _CLIENT = (
     "Check the client id and the client secret (SEIC_CLIENT_ID, SEIC_CLIENT_SECRET).",
 )
 #: By the code of a refusal: what the provider refuses, and what to do.
-_REFUSALS = {
+_REFUSALS: dict[str | None, tuple[str, str]] = {
     "invalid_client": _CLIENT,
     "unauthorized_client": _CLIENT,
     "invalid_grant": (
@@ -33,7 +34,7 @@ _REFUSALS = {
     "unsupported_grant_type": ("the kind of grant", "Check the grant, and the provider (SEIC_PROVIDER)."),
     "login_required": ("a login that was used", "Log in again, and configure the new grant."),
 }
-#: 401 and 403 with another code.
+#: 401 and 403 with another code; the users of logins have the only accounts.
 _CREDENTIALS = (
     "the credentials",
     "Check SEIC_CLIENT_ID, SEIC_CLIENT_SECRET, SEIC_USERNAME and SEIC_PASSWORD.",
@@ -56,25 +57,37 @@ def problems_of(client: ClientHealth) -> list[HealthProblem]:
     found = []
     if client.token is not None and client.token.error is not None:
         consequence = "" if client.token.age is None else " Requests go on with the valid token."
-        found.append(_token_problem(client.token.health, client.token.error, consequence))
+        found.append(_token_problem(client.token.health, client.token.error, consequence, _CREDENTIALS))
     if client.logins is not None and client.logins.error is not None:
         consequence = " Users who are logged in are not affected."
-        found.append(_token_problem(client.logins.health, client.logins.error, consequence))
+        found.append(_token_problem(client.logins.health, client.logins.error, consequence, _CLIENT))
     if client.certificate is not None and client.certificate.health >= Health.WARN:
         found.append(_certificate_problem(client.certificate))
     return sorted(found, key=lambda problem: -problem.health)
 
 
-def _token_problem(health: Health, error: LastError, consequence: str) -> HealthProblem:
+def remedy_for_refused_login(status: int | None, code: str | None, description: str | None = None) -> str:
+    """Return what the operators of logins do about a refusal that is not a matter of the user."""
+    return _refusal(status, code, _CLIENT, description)[1]
+
+
+def _refusal(
+    status: int | None, code: str | None, credentials: tuple[str, str], description: str | None = None
+) -> tuple[str, str]:
+    """Return what the provider refuses, and what to do; `credentials` is for a refusal without a known code."""
+    known = known_code(code)
+    if known in _REFUSALS:
+        return _REFUSALS[known]
+    if subject_of(code, description) is ErrorSubject.CLIENT:
+        return _CLIENT
+    if status in _NOT_THERE:
+        return "the address of the token endpoint", "Check the host, and provider.token_url."
+    return credentials if status in _REFUSED else _OTHER_REFUSAL
+
+
+def _token_problem(health: Health, error: LastError, consequence: str, credentials: tuple[str, str]) -> HealthProblem:
     if error.what == "token refused":
-        if error.status in _NOT_THERE:
-            what, remedy = "the address of the token endpoint", "Check the host, and provider.token_url."
-        elif error.code in _REFUSALS:
-            what, remedy = _REFUSALS[error.code]
-        elif error.status in _REFUSED:
-            what, remedy = _CREDENTIALS
-        else:
-            what, remedy = _OTHER_REFUSAL
+        what, remedy = _refusal(error.status, error.code, credentials)
         return HealthProblem(health, f"The provider refuses {what}{error.facts}.{consequence}", remedy, error)
     if error.reason in _OUR_CERTIFICATE:
         cause = f"The server refuses the client certificate{error.facts}.{consequence}"

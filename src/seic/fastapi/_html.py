@@ -67,7 +67,7 @@ CONTENT_SECURITY_POLICY = (
 )
 
 
-def render_message(title: str, text: str, *, link: str, label: str) -> str:
+def render_message(title: str, text: str, *, link: str, label: str, lamp: str = "warn") -> str:
     """Return a page with one message and one link.
 
     Args:
@@ -75,8 +75,9 @@ def render_message(title: str, text: str, *, link: str, label: str) -> str:
         text: The explanation.
         link: The address of the link.
         label: The text of the link.
+        lamp: The colour of the lamp, as of `render_page`.
     """
-    return render_page(escape(title), escape(text), f'<p><a href="{escape(link)}">{escape(label)}</a></p>', lamp="warn")
+    return render_page(escape(title), escape(text), f'<p><a href="{escape(link)}">{escape(label)}</a></p>', lamp=lamp)
 
 
 def render_page(title: str, summary: str, body: str, *, lamp: str, head: str = "") -> str:

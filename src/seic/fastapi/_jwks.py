@@ -23,9 +23,10 @@ from seic._identity import shared_identity
 from seic._network.proxies import Network
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.json_body import JsonBodyError, read_document
+from seic._oauth.reply import Reply
 from seic._portal import BackgroundTask, start
 from seic._tokens.clock import SYSTEM_CLOCK
-from seic._tokens.exchange import exchange
+from seic._tokens.exchange import exchange, in_two_attempts
 
 #: The key type and curve of each algorithm. All are asymmetric: with a shared secret, every service that validates
 #: tokens could also issue them (RFC 8725 §3.1).
@@ -218,9 +219,12 @@ class JWKSCache:
         # In a task of its own, because the first caller may be cancelled.
         return self._fetch.join(lambda: start(self._fetch_keys)).future
 
+    async def _ask(self, seconds: float) -> Reply:
+        return await exchange(self._transports, httpx.Request("GET", self._url), seconds=seconds)
+
     async def _fetch_keys(self) -> None:
         try:
-            reply = await exchange(self._transports, httpx.Request("GET", self._url), seconds=self._timeout)
+            reply = await in_two_attempts(self._ask, self._timeout)
             if reply.status != _OK:
                 raise JsonBodyError(f"status {reply.status}")
             self._keys = parse_key_set(reply.body)

@@ -12,14 +12,23 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from seic import CertificateError, Config, InvalidTokenResponse, Login, Token, TokenError, TokenRequestRefused
+from seic import (
+    AuthorizationCode,
+    CertificateError,
+    Config,
+    InvalidTokenResponse,
+    Login,
+    TokenError,
+    TokenRequestRefused,
+)
+from seic.fastapi._health_problems import remedy_for_refused_login
 from seic.fastapi._html import CONTENT_SECURITY_POLICY, render_message
 from seic.fastapi._login_dependencies import LoginRedirect
 from seic.fastapi._login_state import LoginStateStorage, ReplayCache, login_state_name
 from seic.fastapi._problems import Problem, problem_of
 from seic.fastapi._redirects import safe_redirect_path
 from seic.fastapi._session_cookie import SessionCookie
-from seic.fastapi._sessions import SessionNotSaved, Sessions
+from seic.fastapi._sessions import SessionNotSaved, Sessions, is_matter_of_user
 
 _logger = logging.getLogger("seic.fastapi")
 
@@ -28,7 +37,29 @@ def _try_again(code: str, detail: str) -> Problem:
     return Problem(status=HTTPStatus.SERVICE_UNAVAILABLE, code=code, detail=detail, retry_after=5)
 
 
+#: For people, by the status of the response: a title, and what happened.
+_FAULTS = {
+    HTTPStatus.BAD_GATEWAY: (
+        "Login out of order",
+        "This is not your fault: a setting of this application is wrong. Its operators were told. Try again later.",
+    ),
+    HTTPStatus.SERVICE_UNAVAILABLE: (
+        "Login unavailable",
+        "This is not your fault: the login does not work at the moment. Try again in a minute.",
+    ),
+}
+#: Errors of an authorization response that pass (RFC 6749 §4.1.2.1).
+_PASSING = ("server_error", "temporarily_unavailable")
+#: Errors of an authorization response that are faults of this application: its registration, or its settings.
+_FAULTS_OF_APPLICATION = (
+    "invalid_request",
+    "invalid_scope",
+    "invalid_target",
+    "unauthorized_client",
+    "unsupported_response_type",
+)
 _LOGIN_FAILED = _try_again("login_failed", "The login failed; try again.")
+_PAGE_HEADERS = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-store"}
 _LOGOUT_FAILED = _try_again("logout_failed", "The logout failed; try again.")
 
 
@@ -85,15 +116,17 @@ class LoginRoutes:
             if not self.replay_cache.add(state):
                 begun = None
         try:
-            session, token = await self._exchange_code(request, begun)
+            grant = self._read_callback(request, begun)
         except (TokenRequestRefused, InvalidTokenResponse) as error:
-            _logger.warning("login failed: %s", error)
-            return self._explain(request, response, error)
+            return self._explain_callback(request, response, error)
+        try:
+            session, token = await self.sessions.start(grant)
         except SessionNotSaved:
-            return _with_cookies(_LOGIN_FAILED.response(), response)
+            return self._apologize(request, response, _LOGIN_FAILED)
         except (TokenError, CertificateError) as error:
-            _logger.error("login failed: %s", error)  # noqa: TRY400 - the frames hold the code
-            return _with_cookies(problem_of(error).response(), response)
+            if isinstance(error, TokenRequestRefused) and is_matter_of_user(error.code, error.description):
+                return self._explain(request, response, error)
+            return self._report(request, response, error)
         previous = self.cookie.load(request)
         if previous is not None:
             await self.sessions.end(previous["session"])
@@ -101,16 +134,45 @@ class LoginRoutes:
         response.headers["Location"] = begun["next"] if begun is not None else self.after_login
         return response
 
-    async def _exchange_code(self, request: Request, begun: Mapping[str, str] | None) -> tuple[str, Token]:
+    def _read_callback(self, request: Request, begun: Mapping[str, str] | None) -> AuthorizationCode:
         # Without a login of this browser no `state` matches the empty one.
         state, verifier = ("", "") if begun is None else (begun["state"], begun["verifier"])
         login = Login(provider=self.config.provider, url="", state=state, code_verifier=verifier or None)
         grant = login.finish(_query(request))
         if self.issuer is not None and self.issuer != request.query_params.get("iss"):
             raise InvalidTokenResponse("the callback comes from another provider (RFC 9207)", problem="iss")
-        return await self.sessions.start(grant)
+        return grant
+
+    def _explain_callback(self, request: Request, response: Response, error: TokenError) -> Response:
+        """Respond to an authorization response that has an error, or does not belong to a login of this browser."""
+        code = error.code if isinstance(error, TokenRequestRefused) else None
+        if code in _PASSING:
+            _logger.warning("login failed: %s", error)
+            return self._apologize(request, response, _LOGIN_FAILED)
+        if code in _FAULTS_OF_APPLICATION:
+            return self._report(request, response, error)
+        return self._explain(request, response, error)
+
+    def _report(self, request: Request, response: Response, error: TokenError | CertificateError) -> Response:
+        """Respond to a fault of the application or the provider; the log tells operators what to do."""
+        remedy = ""
+        if isinstance(error, TokenRequestRefused):
+            remedy = f" Remedy: {remedy_for_refused_login(error.status, error.code, error.description)}"
+        _logger.error("login out of order: %s.%s", error, remedy)  # without the frames, which hold the code
+        return self._apologize(request, response, problem_of(error))
+
+    def _apologize(self, request: Request, response: Response, problem: Problem) -> Response:
+        """Respond with a page for people, and with problem details for programs."""
+        answer = problem.response()
+        if "text/html" in request.headers.get("accept", ""):
+            title, text = _FAULTS.get(problem.status, _FAULTS[HTTPStatus.SERVICE_UNAVAILABLE])
+            page = render_message(title, text, link=self.redirect.url(request), label="Try again", lamp="fail")
+            pause = {name: value for name, value in answer.headers.items() if name == "retry-after"}
+            answer = HTMLResponse(page, problem.status, {**_PAGE_HEADERS, **pause})
+        return _with_cookies(answer, response)
 
     def _explain(self, request: Request, response: Response, error: TokenError) -> Response:
+        _logger.warning("login failed: %s", error)
         cancelled = isinstance(error, TokenRequestRefused) and error.code == "access_denied"
         page = render_message(
             "Login cancelled" if cancelled else "Login failed",
@@ -118,8 +180,7 @@ class LoginRoutes:
             link=self.redirect.url(request),
             label="Log in",
         )
-        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-store"}
-        return _with_cookies(HTMLResponse(page, HTTPStatus.BAD_REQUEST, headers), response)
+        return _with_cookies(HTMLResponse(page, HTTPStatus.BAD_REQUEST, _PAGE_HEADERS), response)
 
     async def end(self, request: Request) -> Response:
         """End the session."""

@@ -38,10 +38,12 @@ class SeicSettings(BaseSettings):
     client_id: str | None = None
     client_secret: SecretStr | None = None
     client_secret_file: str | None = None
+    client_secret_command: str | None = Field(default=None, repr=False)
     client_auth: str | None = None
     client_key: SecretStr | None = None
     client_key_password: SecretStr | None = None
     client_key_password_file: str | None = None
+    client_key_password_command: str | None = Field(default=None, repr=False)
     client_key_id: str | None = None
     client_key_algorithm: str | None = None
     client_assertion_audience: str | None = None
@@ -52,15 +54,20 @@ class SeicSettings(BaseSettings):
     username: str | None = None
     password: SecretStr | None = None
     password_file: str | None = None
+    password_command: str | None = Field(default=None, repr=False)
     refresh_token: SecretStr | None = None
     refresh_token_file: str | None = None
+    refresh_token_command: str | None = Field(default=None, repr=False)
     assertion: SecretStr | None = None
     assertion_file: str | None = None
+    assertion_command: str | None = Field(default=None, repr=False)
     subject_token: SecretStr | None = None
     subject_token_file: str | None = None
+    subject_token_command: str | None = Field(default=None, repr=False)
     subject_token_type: str | None = None
     actor_token: SecretStr | None = None
     actor_token_file: str | None = None
+    actor_token_command: str | None = Field(default=None, repr=False)
     actor_token_type: str | None = None
     requested_token_type: str | None = None
     subject: str | None = None
@@ -68,6 +75,7 @@ class SeicSettings(BaseSettings):
     certificate_key: SecretStr | None = None
     certificate_password: SecretStr | None = None
     certificate_password_file: str | None = None
+    certificate_password_command: str | None = Field(default=None, repr=False)
     strict_common_name: str | None = None
     ca: str | None = Field(default=None, repr=False)
     store: str | None = None

@@ -35,6 +35,7 @@ from seic._concurrency import run_in_thread
 from seic._listeners import Listeners
 from seic._model.grant_parameters import GrantParameters
 from seic._model.secret import hide
+from seic._oauth.error_codes import ErrorSubject, known_code, subject_of
 from seic._options import AsyncClientOptions
 from seic._transport import identity_of
 from seic.fastapi._app_state import auth_of
@@ -45,8 +46,18 @@ from seic.fastapi._session_store import SessionStore
 _MAX_CLIENTS = 1000
 #: Seconds that the store may take to look a session up.
 _STORE_TIMEOUT = 1.0
-#: Codes of token errors after which a user has to log in again; they are no fault of provider or application.
-_LOGIN_REQUIRED = ("login_required", "invalid_grant", "access_denied")
+#: Codes of errors after which a user has to log in again, or chose not to (RFC 6749 §4.1.2.1, OpenID Connect Core
+#: §3.1.2.6).
+_OF_THE_USER = frozenset(
+    {
+        "access_denied",
+        "account_selection_required",
+        "consent_required",
+        "interaction_required",
+        "invalid_grant",
+        "login_required",
+    }
+)
 #: Events of the certificate, which all users share.
 _SHARED_EVENTS = (
     events.TrustStoreReloaded,
@@ -90,6 +101,14 @@ class UserLogin(AuthorizationCode):
                 "login required: nobody has logged in, or the session has ended", status=None, code="login_required"
             )
         return super().fields(provider)
+
+
+def is_matter_of_user(code: str | None, description: str | None = None) -> bool:
+    """Whether an error of a login is a matter of its user; any other is a fault of the application or the provider."""
+    known = known_code(code)
+    if known in _OF_THE_USER or code in _OF_THE_USER:
+        return True
+    return known != "unsupported_grant_type" and subject_of(code, description) is ErrorSubject.GRANT
 
 
 class SessionNotSaved(Exception):
@@ -155,7 +174,7 @@ class Sessions:
         self._is_open = False
         #: By session id; the most recently used last.
         self._clients: OrderedDict[str, AsyncClient] = OrderedDict()
-        self.tracker = HealthTracker(ignored_codes=_LOGIN_REQUIRED)
+        self.tracker = HealthTracker(ignores=is_matter_of_user)
         self.listeners = Listeners(on_event)
         self.listeners.add(self.tracker)
         # Kept here: all users share it, also while no client is in memory.

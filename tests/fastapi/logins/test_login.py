@@ -235,7 +235,7 @@ def test_the_redirect_to_the_login_is_not_cached(browser: TestClient) -> None:
     ("query", "title"),
     [
         pytest.param("error=access_denied", "Login cancelled", id="cancelled"),
-        pytest.param("error=server_error", "Login failed", id="failed"),
+        pytest.param("error=interaction_required", "Login failed", id="failed"),
         pytest.param("error=<script>alert(1)</script>", "Login failed", id="a script"),
     ],
 )

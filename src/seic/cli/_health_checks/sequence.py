@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 from seic.cli._exit_code import ExitCode
 from seic.cli._health_checks.check_result import CheckResult, HealthState, Outcome
@@ -17,8 +18,11 @@ from seic.cli._health_checks.network_checks import (
 from seic.cli._health_checks.settings_checks import check_files, check_settings
 from seic.cli._health_checks.token_checks import check_calls
 
+_Check: TypeAlias = tuple[str, bool, Callable[[HealthState], Iterator[CheckResult]]]
+#: The number of checks that send nothing, from the first.
+_OFFLINE = 4
 #: Each with its name, and whether it needs a configuration.
-_CHECKS: tuple[tuple[str, bool, Callable[[HealthState], Iterator[CheckResult]]], ...] = (
+_CHECKS: tuple[_Check, ...] = (
     ("settings", False, check_settings),
     ("files", False, check_files),
     ("certificate", False, check_certificate),
@@ -45,11 +49,22 @@ def run_checks(
         report: Called with each result as it comes.
     """
     state = HealthState(environ=environ, path=path, timeout=timeout)
-    for name, needs_config, check in _CHECKS:
+    _run(_CHECKS, state, report)
+    return state
+
+
+def run_offline_checks(environ: Mapping[str, str]) -> HealthState:
+    """Run the checks that send nothing; the arguments are those of `run_checks`."""
+    state = HealthState(environ=environ)
+    _run(_CHECKS[:_OFFLINE], state, lambda result: None)
+    return state
+
+
+def _run(checks: Iterable[_Check], state: HealthState, report: Callable[[CheckResult], None]) -> None:
+    for name, needs_config, check in checks:
         for result in _results(name, check, state, needs_config=needs_config):
             state.results.append(result)
             report(result)
-    return state
 
 
 def _results(
