@@ -58,8 +58,7 @@ async def test_a_refused_stream_is_sent_again(server: Http2Server, blocking: boo
     assert len([path for _, path, _ in server.seen if path == "/again"]) == 2
 
 
-@_BLOCKING
-async def test_a_connection_that_the_server_ends_fails_no_call(server: Http2Server, blocking: bool) -> None:
+async def test_a_connection_that_the_server_ends_fails_no_call(server: Http2Server) -> None:
     """After GOAWAY the streams that it names are answered, and the others are sent again on a new connection."""
 
     def decide(connection: int, path: str) -> str:
@@ -67,7 +66,7 @@ async def test_a_connection_that_the_server_ends_fails_no_call(server: Http2Serv
         return "answer" if connection > 1 or path == "/first" else "hold" if count < 3 else "end"
 
     server.decide = decide
-    replies = await call_all(server.config, [f"/{number}" for number in range(8)], blocking=blocking)
+    replies = await call_all(server.config, [f"/{number}" for number in range(8)], blocking=False)
 
     assert [getattr(reply, "status_code", reply) for reply in replies] == [200] * 8
     assert server.opened == 2

@@ -22,11 +22,15 @@ _STREAMS = 100
 
 
 class Http2Session:
-    """What the frames of one connection say about its streams."""
+    """What the frames of one connection say about its streams.
 
-    def __init__(self) -> None:
+    Args:
+        streams: The number of requests at once, unless the server takes fewer.
+    """
+
+    def __init__(self, streams: int = _STREAMS) -> None:
         #: The number of requests at once.
-        self.streams = _STREAMS
+        self.streams = streams
         self._refused: set[int] = set()
         self._highest = -1
         #: The last stream that the server processes, after GOAWAY.
@@ -117,7 +121,7 @@ class Http2Session:
         elif kind == _SETTINGS and not data[position + 4] & _ACK:
             for name, value in struct.iter_unpack(">HI", data[payload:after]):
                 if name == _MAX_CONCURRENT_STREAMS:
-                    self.streams = min(value, _STREAMS)
+                    self.streams = min(value, self.streams)
 
     def _refuse(self, last: int) -> bytes:
         """Return frames that refuse the streams above the last one that the server processes."""

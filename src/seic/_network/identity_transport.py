@@ -7,6 +7,7 @@ A request compares two integers to find out whether the credential was replaced.
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -31,6 +32,7 @@ class _IdentityTransport:
     _kind: ClassVar[str]
     _pool_kind: ClassVar[type[AsyncPool | Pool]]
     _backend: ClassVar[Any]
+    _session: ClassVar[Any]
 
     def __init__(self, identity: Identity, errors: ErrorTranslator, *, module: Any = httpx, **options: Any) -> None:
         self._module = module
@@ -73,7 +75,7 @@ class _IdentityTransport:
         core = httpcore_of(self._module)
 
         def open_http2(origin: Any) -> tuple[Any, Http2Session]:
-            session, own = Http2Session(), copy.copy(pool)
+            session, own = self._session(), copy.copy(pool)
             # httpx passes none to the pool; a shallow copy, since each connection has its own.
             own._network_backend = self._backend(core, session)  # noqa: SLF001
             return own.create_connection(origin), session
@@ -100,6 +102,7 @@ class AsyncIdentityTransport(_IdentityTransport, AsyncBaseTransport):
     _kind = "AsyncHTTPTransport"
     _pool_kind = AsyncPool
     _backend = staticmethod(async_backend)
+    _session = Http2Session
 
     def __init__(self, identity: Identity, errors: ErrorTranslator, *, module: Any = httpx, **options: Any) -> None:
         super().__init__(identity, errors, module=module, **options)
@@ -172,6 +175,8 @@ class IdentityTransport(_IdentityTransport, BaseTransport):
     _kind = "HTTPTransport"
     _pool_kind = Pool
     _backend = staticmethod(sync_backend)
+    # httpcore's blocking connections of HTTP/2 are not safe for threads: they send frames in the wrong order.
+    _session = staticmethod(functools.partial(Http2Session, 1))
 
     def handle_request(self, request: Any) -> Any:
         """Send the request; raises as `AsyncIdentityTransport.handle_async_request` does."""
