@@ -130,8 +130,8 @@ async def test_polling(clock: FakeClock) -> None:
     """Each poll follows a pause: five seconds longer after `slow_down`, doubled after a lost connection."""
     provider = Provider(
         refuse("authorization_pending", 200),
-        refuse("slow_down"),
-        refuse("authorization_pending"),
+        refuse("slowDown"),
+        refuse("AUTHORIZATION_PENDING"),
         httpx.ConnectTimeout("slow"),
         httpx.Response(200, json=TOKEN),
     )

@@ -18,7 +18,6 @@ from fastapi.responses import HTMLResponse
 
 import seic
 from seic.fastapi import Logins, SeicClient, User, UserLogin, add_exception_handlers, lifespan, readiness_route
-from store import EncryptedFolder
 
 logging.basicConfig(level=os.environ.get("APP_LOG_LEVEL", "INFO"))
 
@@ -30,7 +29,7 @@ users = seic.Config.from_env(
     provider=seic.SEI_PLATFORM,
     grant=UserLogin(),
     certificate=None,
-    store=EncryptedFolder(os.environ["APP_TOKENS"], key=os.environ["APP_KEY"]),
+    store=seic.FileStore(os.environ["APP_TOKENS"], key=os.environ["APP_KEY"]),
 )
 url = os.environ["APP_URL"]
 logins = Logins(

@@ -29,13 +29,13 @@ from seic._setting_names import (
 )
 from seic._setting_secrets import SecretFile, is_plausible
 from seic._setting_values import SettingReader, SettingValue, is_path
+from seic._stores.store_url import open_store
 from seic._tls.certificate import ClientCertificate
 from seic._tls.credential_files import given_as_text
 from seic._tls.reasons import Reason
-from seic._tokens.store import MemoryStore, TokenStore
+from seic._tokens.store import TokenStore
 
 _PROVIDERS = {"sei-gateway": SEI_GATEWAY, "sei-platform": SEI_PLATFORM, "oauth2": OAUTH2}
-_STORES: Mapping[str, Callable[[], TokenStore]] = {"memory": MemoryStore}
 #: The endpoints that a setting can replace.
 _ENDPOINTS = ("token_url", "revocation_url", "introspection_url")
 #: The methods of client authentication that need a secret.
@@ -304,8 +304,17 @@ class ArgumentReader:
         return ca if ca is None or is_path(ca) else ca.encode(errors="replace")
 
     def _store(self) -> TokenStore | None:
-        make = self._settings.one_of(_STORES, "store")
-        return None if make is None else make()
+        place, key = self._settings.text("store"), self._settings.secret("store_key")
+        if place is None:
+            return None
+        try:
+            return open_store(place, key() if callable(key) else key)
+        except ConfigurationError as error:
+            name = self._settings.name_of("store_key" if error.field == "key" else "store")
+            raise ConfigurationError(f"{name}: {error.message.partition(': ')[2]}", field=name) from None
+        except ImportError as error:
+            name = self._settings.name_of("store")
+            raise ConfigurationError(f"{name}: {error}", field=name) from None
 
 
 def _host(url: str | None) -> str:

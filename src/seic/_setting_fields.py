@@ -337,11 +337,15 @@ SETTINGS = (
         default="the system's",
     ),
     Setting(
-        "store",
+        "store", _CONNECTION, "store", "`memory`, `file:///path` or `redis://host`.", "redis://redis.example:6379/0"
+    ),
+    Setting(
+        "store_key",
         _CONNECTION,
-        "store",
-        "The store of tokens: `memory`.",
-        "memory",
+        "store=FileStore(key=...)",
+        "The key of a shared store: random text of 32 characters or more.",
+        "BIIEHZd-S3Iy9TwIJmFPdhxsVElLDoI0s5ykVxwAJrs",
+        Kind.SECRET,
     ),
     Setting(
         "token_timeout",
@@ -379,13 +383,7 @@ SETTINGS = (
         default="`HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`",
     ),
     Setting(
-        "trust_env",
-        _CONNECTION,
-        "trust_env",
-        "Whether the proxy variables apply.",
-        "false",
-        Kind.FLAG,
-        default="true",
+        "trust_env", _CONNECTION, "trust_env", "Whether proxy variables apply.", "false", Kind.FLAG, default="true"
     ),
     Setting(
         "local_address",

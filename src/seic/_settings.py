@@ -10,6 +10,7 @@ from typing import Any
 
 from seic._errors import ConfigurationError
 from seic._files import read_toml
+from seic._oauth.redact import is_text
 from seic._setting_arguments import ArgumentReader, ConfigArguments
 from seic._setting_fields import Kind
 from seic._setting_names import (
@@ -68,6 +69,7 @@ def read_values(environ: Mapping[str, str]) -> dict[str, SettingValue]:
         name = f"{PREFIX}{setting.upper()}"
         # Compose files and shells set a variable to nothing to unset it.
         if text := environ.get(name):
+            _refuse_undecodable(setting, name, text)
             values[setting] = SettingValue(text, name)
     if profile := environ.get(PROFILE):
         below = _read_table(profiles_path(environ), profile, field=PROFILE)
@@ -76,6 +78,17 @@ def read_values(environ: Mapping[str, str]) -> dict[str, SettingValue]:
                 below.pop(replaced, None)
         values = {**below, **values}
     return values
+
+
+def _refuse_undecodable(setting: str, name: str, text: str) -> None:
+    """Raise for a variable with bytes that are not UTF-8, which Python has as halves of surrogate pairs (PEP 383).
+
+    In the path of a file they are valid.
+    """
+    if setting in (*PATHS, *PATHS_OR_PEM) or is_text(text):
+        return
+    aside = f"; for a secret, {name}_FILE names a file with it" if setting in SECRETS else ""
+    raise ConfigurationError(f"{name}: has bytes that are not UTF-8; set it in UTF-8{aside}", field=name)
 
 
 def read_file(path: Path, profile: str, *, given: Mapping[str, Any] | None = None) -> ConfigArguments:

@@ -56,6 +56,16 @@ def test_the_password_of_a_proxy_is_not_shown(env: pytest.MonkeyPatch) -> None:
     assert "http://proxy.example:3128" in run("config", "show").out
 
 
+def test_the_password_of_a_redis_is_not_shown(env: pytest.MonkeyPatch) -> None:
+    """It is in the URL too."""
+    env.setenv("SEIC_STORE_KEY", "k" * 32)
+    for url in ("redis://user:redis-password@redis.example", "redis://redis.example?password=redis-password"):
+        env.setenv("SEIC_STORE", url)
+        for arguments in (["config", "show"], ["config", "show", "--json"], ["config", "check"]):
+            shown = run(*arguments)
+            assert "redis-password" not in shown.out + shown.err
+
+
 def test_the_file_of_profiles(env: pytest.MonkeyPatch, profiles: Path) -> None:
     """Its path alone on stdout; its profiles on stderr."""
     absent = run("config", "path")

@@ -52,6 +52,8 @@ _FURTHER = {
         "SEIC_MTLS_HOST": "mtls.example.com",
     },
     "SEIC_CERTIFICATE": {"SEIC_CERTIFICATE_KEY": "client.key", "SEIC_MTLS_HOST": "mtls.example.com"},
+    "SEIC_STORE": {"SEIC_STORE_KEY": "k" * 32},
+    "SEIC_STORE_KEY": {"SEIC_STORE": "redis://redis.example:6379/0"},
     "SEIC_CLIENT_AUTH": _SIGNED,
     "SEIC_CLIENT_KEY": _SIGNED,
     "SEIC_CLIENT_KEY_ID": _SIGNED,

@@ -193,6 +193,12 @@ def test_a_success_that_is_no_description(body: object, problem: str) -> None:
     assert problem in caught.value.problem
 
 
+def test_an_introspection_that_says_that_it_succeeded() -> None:
+    """Expect a code of no error, and a status of the token, not to count as an error."""
+    assert _info(STANDARD, {"code": 0, "message": "ok", "active": True}).active
+    assert not _info(STANDARD, {"active": False, "status": "failed"}).active
+
+
 def test_a_refusal_under_200() -> None:
     """Expect an error in the body to be a refusal whatever the status is."""
     with pytest.raises(TokenRequestRefused, match="invalid_client") as caught:

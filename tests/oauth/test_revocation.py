@@ -138,6 +138,30 @@ def test_the_platforms_error(status: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "refused"),
+    [
+        pytest.param({"success": False, "message": "no"}, True, id="success"),
+        pytest.param({"ok": "false"}, True, id="ok"),
+        pytest.param({"status": "error"}, True, id="status"),
+        pytest.param({"errcode": 40001, "errmsg": "no"}, True, id="errcode"),
+        pytest.param({"errors": [{"code": "E1"}]}, True, id="errors"),
+        pytest.param({"code": 0, "message": "ok"}, False, id="a code of no error"),
+        pytest.param({"success": True, "errors": [], "errcode": "0"}, False, id="a success that says so"),
+        pytest.param({"status": "revoked"}, False, id="a status"),
+        pytest.param(b"revoked", False, id="a text"),
+    ],
+)
+def test_an_error_under_200_in_any_form(body: object, refused: bool) -> None:
+    """Expect a refusal if the document says so; otherwise the token is revoked (RFC 7009 §2.2)."""
+    config = config_of(STANDARD)
+    if not refused:
+        revoke(config, answer=reply(body))
+        return
+    with pytest.raises(TokenRequestRefused):
+        revoke(config, answer=reply(body))
+
+
+@pytest.mark.parametrize(
     ("status", "kind"),
     [(302, InvalidTokenResponse), (401, TokenRequestRefused), (429, TokenEndpointUnavailable)],
 )

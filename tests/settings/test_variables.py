@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import pickle
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from seic import (
     Hosts,
     MemoryStore,
     SeicError,
+    discover_sync,
 )
 from tests._support.identities import authority, certificate
 from tests._support.reports import report
@@ -213,3 +215,24 @@ def test_a_byte_that_is_no_utf_8_is_an_error(name: str, text: str) -> None:
         Config.from_env({**environ, name: text})
     assert str(caught.value).encode()
     assert name in str(caught.value) or "client_secret" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["SEIC_PASSWORD", "SEIC_USERNAME", "SEIC_CLIENT_ID", "SEIC_CLIENT_SECRET", "SEIC_SCOPE", "SEIC_ISSUER"]
+)
+def test_bytes_of_a_variable_that_are_not_utf_8_are_named(name: str) -> None:
+    """At once and by the variable, not by a field of the first token request; the value is not shown."""
+    with pytest.raises(ConfigurationError) as caught:
+        Config.from_env({**GATEWAY, name: os.fsdecode(b"caf\xe9-hidden")})
+    assert caught.value.field == name
+    assert f"{name}: has bytes that are not UTF-8" in caught.value.message
+    assert "hidden" not in str(caught.value)
+    assert (f"{name}_FILE" in str(caught.value)) is (name in ("SEIC_PASSWORD", "SEIC_CLIENT_SECRET"))
+
+
+def test_an_issuer_that_cannot_be_encoded() -> None:
+    """Also one that is passed in code."""
+    with pytest.raises(ConfigurationError, match="issuer"):
+        discover_sync("https://idp.example/caf\udce9")
+    with pytest.raises(ConfigurationError, match="issuer"):
+        discover_sync("caf\udce9")

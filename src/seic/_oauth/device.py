@@ -9,6 +9,7 @@ from seic._errors import ConfigurationError, SeicError, TokenEndpointUnavailable
 from seic._model.extension_grants import DeviceCode
 from seic._model.provider import RequestContext
 from seic._model.secret import Unpicklable, hide
+from seic._oauth.error_codes import known_code
 from seic._oauth.form_request import build_form_request, endpoint_url, origin_of
 from seic._oauth.json_body import number_in
 from seic._oauth.reply import Reply, raise_token_error, read_success
@@ -127,9 +128,10 @@ def next_interval(error: SeicError, interval: float) -> float | None:
         interval: The seconds before that poll.
     """
     if isinstance(error, TokenRequestRefused):
-        if error.code == "authorization_pending":
+        code = known_code(error.code)
+        if code == "authorization_pending":
             return interval
-        return min(interval + _INTERVAL, _SLOWEST) if error.code == "slow_down" else None
+        return min(interval + _INTERVAL, _SLOWEST) if code == "slow_down" else None
     if isinstance(error, TokenEndpointUnavailable):
         # §3.5 wants an exponential backoff after a timeout.
         return min(max(interval * 2, error.retry_after or 0.0, 1.0), _SLOWEST)

@@ -41,7 +41,7 @@ def origin_of(field: str, url: str, *, allow_http: bool) -> Origin:
     try:
         # The host as it is sent: its decoded form may raise.
         host = httpx.URL(url).raw_host
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeEncodeError):  # the latter of half of a surrogate pair
         host = b""
     if not separator or not host:
         raise ConfigurationError(f"{field}: must be an https URL", field=field)

@@ -248,6 +248,9 @@ def refuse_without_token(reply: Reply, *, hint: str | None = None) -> None:
 
 def _says_failure(document: Mapping[str, object]) -> bool:
     """Whether a document says without a code that it is an error, as `{"success": false}` does."""
+    if "active" in document:
+        # An introspection (RFC 7662 §2.2), whose other members describe a token.
+        return False
     members = {name.lower().replace("_", ""): value for name, value in document.items()}
     for name, values in _FAILURE_FLAGS.items():
         if str(members.get(name)).lower() in values:

@@ -86,7 +86,7 @@ class TokenCipher(Unpicklable):
         given = [key] if isinstance(key, str | bytes) or not isinstance(key, Iterable) else list(key)
         material = [_key_bytes(one) for one in given] if self.is_encrypted else [b""]
         if not material:
-            raise _invalid("is an empty list")
+            raise _invalid("is missing")
         derived = [_derive(one) for one in material] if self.is_encrypted else []
         self._ciphers = [_cipher(encryption) for encryption, _ in derived]
         self._naming = [naming for _, naming in derived] or [b""]

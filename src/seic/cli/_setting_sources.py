@@ -38,7 +38,9 @@ class SettingSource(Unpicklable):
             from seic._network.proxies import show_proxy
 
             return show_proxy(self.text).strip("'")
-        return HIDDEN if self.is_secret else self.text
+        # A URL of Redis may have a password.
+        is_hidden = self.is_secret or (self.name == "store" and ("@" in self.text or "?" in self.text))
+        return HIDDEN if is_hidden else self.text
 
 
 def list_settings(environ: Mapping[str, str]) -> list[SettingSource]:
