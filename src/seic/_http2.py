@@ -22,7 +22,7 @@ _STREAMS = 100
 
 
 class Http2Session:
-    """What the frames of one connection say about its streams.
+    """The streams of one connection, as its frames tell.
 
     Args:
         streams: The number of requests at once, unless the server takes fewer.

@@ -19,7 +19,7 @@ import seic
 from tests._support.hops import make_config
 from tests._support.identities import authority
 
-#: What to do with a request: answer it, refuse its stream, answer it after GOAWAY, or ignore it because of GOAWAY.
+#: The treatment of a request; `Http2Server.decide` lists them.
 Action = str
 
 
