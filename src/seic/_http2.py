@@ -141,7 +141,7 @@ def _number(data: bytes, position: int) -> int:
 def async_backend(core: Any, session: Http2Session) -> Any:
     """Return a network backend of httpcore or httpcore2 whose connections pass their HTTP/2 frames to a session."""
 
-    class Stream(core.AsyncNetworkStream):  # type: ignore[misc]
+    class AsyncHttp2Stream(core.AsyncNetworkStream):  # type: ignore[misc]
         def __init__(self, inner: Any) -> None:
             self._inner = inner
             self._speaks = _speaks_http2(inner)
@@ -165,21 +165,21 @@ def async_backend(core: Any, session: Http2Session) -> Any:
             await self._inner.write(buffer, timeout)
 
         async def start_tls(self, *arguments: Any, **options: Any) -> Any:
-            stream = Stream(await self._inner.start_tls(*arguments, **options))
+            stream = AsyncHttp2Stream(await self._inner.start_tls(*arguments, **options))
             session.attach(stream)
             return stream
 
-    class Backend(core.AnyIOBackend):  # type: ignore[misc]
+    class AsyncHttp2Backend(core.AnyIOBackend):  # type: ignore[misc]
         async def connect_tcp(self, *arguments: Any, **options: Any) -> Any:
-            return Stream(await super().connect_tcp(*arguments, **options))
+            return AsyncHttp2Stream(await super().connect_tcp(*arguments, **options))
 
-    return Backend()
+    return AsyncHttp2Backend()
 
 
 def sync_backend(core: Any, session: Http2Session) -> Any:
     """Return the blocking twin of `async_backend`."""
 
-    class Stream(core.NetworkStream):  # type: ignore[misc]
+    class Http2Stream(core.NetworkStream):  # type: ignore[misc]
         def __init__(self, inner: Any) -> None:
             self._inner = inner
             self._speaks = _speaks_http2(inner)
@@ -203,15 +203,15 @@ def sync_backend(core: Any, session: Http2Session) -> Any:
             self._inner.write(buffer, timeout)
 
         def start_tls(self, *arguments: Any, **options: Any) -> Any:
-            stream = Stream(self._inner.start_tls(*arguments, **options))
+            stream = Http2Stream(self._inner.start_tls(*arguments, **options))
             session.attach(stream)
             return stream
 
-    class Backend(core.SyncBackend):  # type: ignore[misc]
+    class Http2Backend(core.SyncBackend):  # type: ignore[misc]
         def connect_tcp(self, *arguments: Any, **options: Any) -> Any:
-            return Stream(super().connect_tcp(*arguments, **options))
+            return Http2Stream(super().connect_tcp(*arguments, **options))
 
-    return Backend()
+    return Http2Backend()
 
 
 def _speaks_http2(stream: Any) -> bool:
