@@ -134,6 +134,8 @@ def test_the_error_about_an_unknown_authority_names_a_variable_of_other_clients(
     variable: str, corporate: Minted, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is set, so that its user expects it to count."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
     with TlsServer(server(corporate)) as far:
         config = make_config(hosts=seic.Hosts(api=f"localhost:{far.port}"), ca=None)
         with httpx.Client(transport=seic.Transport(config), base_url=config.base_url) as client:
@@ -141,5 +143,5 @@ def test_the_error_about_an_unknown_authority_names_a_variable_of_other_clients(
                 client.get("/")
             assert variable not in str(caught.value)
             monkeypatch.setenv(variable, str(file))
-            with pytest.raises(httpx.ConnectError, match=f"{variable} is not read here: pass its file as ca="):
+            with pytest.raises(httpx.ConnectError, match=f"seic does not read {variable}: pass its file as ca="):
                 client.get("/")

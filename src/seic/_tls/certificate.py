@@ -20,6 +20,7 @@ from seic._tls.certificate_info import CertificateInfo, clock_says, format_time,
 from seic._tls.credential_files import CredentialFiles, Material, PassphraseInput
 from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
 from seic._tls.reload import Signature, file_signature
+from seic._values import frozen
 
 # Reasons that end when another process has written its files.
 _UNFINISHED = {
@@ -36,7 +37,7 @@ _UNFINISHED = {
 _WAIT_INTERVAL = 0.1
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@frozen(kw_only=True, repr=False)
 class ClientCertificate(Unpicklable):
     """A client certificate with its private key; made by `load`.
 

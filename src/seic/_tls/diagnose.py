@@ -14,12 +14,11 @@ import ssl
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
-import attrs
-
 from seic._errors import CertificateError
 from seic._tls.certificate import ClientCertificate
 from seic._tls.certificate_info import clock_says, format_time
 from seic._tls.reasons import Reason
+from seic._values import frozen
 
 #: The side whose certificate, configuration or server is at fault.
 Side: TypeAlias = Literal["client", "server", "unknown"]
@@ -100,7 +99,7 @@ _VERIFY_TEXTS = {
 _MAX_NAMED = 3
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class HandshakeFailure:
     """The reason for a failure, its text, and the side at fault; `path` is our certificate's if that is at fault."""
 
@@ -110,7 +109,7 @@ class HandshakeFailure:
     path: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class HandshakeContext:
     """The facts that every explanation needs in addition to the failure.
 
@@ -369,7 +368,7 @@ def _describe_verify_error(
     text = _describe_expired(now, context) if reason == Reason.SERVER_EXPIRED else _VERIFY_TEXTS[reason]
     ignored = [name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name)]
     if reason == Reason.SERVER_UNKNOWN_CA and ignored:
-        text += f"; {' and '.join(ignored)} is not read here: pass its file as ca=..."
+        text += f"; seic does not read {' or '.join(ignored)}: pass its file as ca=..."
     return reason, f"{text.replace('{clock}', clock_says(now))}; verification failed with: {message}"
 
 
