@@ -36,6 +36,8 @@ _YEAR = 365 * 86400.0
 # A claim's number grows with Redis's clock, so that it grows although expired entries are gone. Lua's numbers are exact
 # to 2^53, which microseconds reach in the year 2255.
 _NEXT = """
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
 local saved = tonumber(redis.call('HGET', KEYS[1], 'saved') or 0)
 local time = redis.call('TIME')
 local next = math.max(saved + 1, time[1] * 1000000 + time[2])
@@ -117,7 +119,7 @@ class RedisStore(Unpicklable):
             redis.RedisError: Redis failed.
         """
         for name in self._cipher.names(key):
-            text = self._redis.hget(self._entry(name), "token")
+            text = self._read(name)
             if text is not None:
                 return self._cipher.decrypt(name, _decode(text))
         return None
@@ -162,6 +164,16 @@ class RedisStore(Unpicklable):
         number = self._claims.release(key)
         if number is not None:
             self._run("release", [f"{self._entry(self._cipher.names(key)[0])}:claim"], [number])
+
+    def _read(self, name: str) -> str | bytes | None:
+        try:
+            text: str | bytes | None = self._redis.hget(self._entry(name), "token")
+        except Exception as error:
+            # The library's class would have to be imported; the next save replaces the key.
+            if "WRONGTYPE" in str(error):
+                raise InvalidEntryError("it is not an entry of seic") from None
+            raise
+        return text
 
     def _entry(self, name: str) -> str:
         # In braces: both keys of an entry are in one slot of a cluster.
