@@ -89,8 +89,8 @@ class Config(Unpicklable):
         proxy: The proxy of token requests and API calls; None for `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
         local_address: The local address of connections, such as the one in the provider's allow-list.
         trust_env: Whether the proxy variables apply.
-        strict_common_name: Refuse a certificate whose CN is not the service account's username, if the provider
-            requires that; otherwise it is a warning.
+        strict_common_name: Refuse a certificate whose CN is not the service account's username, instead of a warning.
+        probe_rotation: Try renewed certificates and authorities at the host before they replace those in use.
 
     Raises:
         ConfigurationError: A setting is missing, malformed or contradicts another; its `field` names it.
@@ -122,9 +122,9 @@ class Config(Unpicklable):
     proxy: ProxyLike | None = attrs.field(default=None, repr=show_proxy)
     local_address: str | None = None
     strict_common_name: bool = attrs.field(default=False, validator=is_a(bool, wanted="True or False"))
+    probe_rotation: bool = attrs.field(default=True, validator=is_a(bool, wanted="True or False"))
     trust_env: bool = attrs.field(default=True, validator=is_a(bool, wanted="True or False"))
-    # The variables or keys in use, by the argument that hints would name otherwise; an argument, so that
-    # `attrs.evolve` keeps them.
+    # By argument, the variables or keys that hints name in its place; an argument, so that `attrs.evolve` keeps them.
     _setting_names: Mapping[str, str] = attrs.field(default={}, eq=False, repr=False, alias="_setting_names")
 
     def __attrs_post_init__(self) -> None:

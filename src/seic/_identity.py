@@ -11,30 +11,34 @@ import contextlib
 import datetime as dt
 import functools
 import os
-import ssl
 import time
 import warnings
 import weakref
 from collections.abc import Callable, Hashable
-
-import attrs
+from typing import Any
 
 from seic._concurrency import ForkSafeLock, run_in_thread
+from seic._credential import Credential, CredentialProbes, new_credential
 from seic._errors import CertificateError, ConfigurationError, SeicError
-from seic._event_types import CertificateExpiring, CertificateRotated, Event, TrustStoreReloaded, log_event
+from seic._event_types import (
+    CertificateExpiring,
+    CertificateRejected,
+    CertificateRotated,
+    Event,
+    TrustStoreReloaded,
+    log_event,
+)
 from seic._listeners import Listeners
 from seic._tls.certificate import ClientCertificate
-from seic._tls.context import CALLBACK, CertificateSource, call_certificate_source, shared_context, source_key
+from seic._tls.context import CALLBACK, CertificateSource, call_certificate_source, source_key
 from seic._tls.credential_files import CredentialFile, Material
-from seic._tls.reasons import CertificateWarning
+from seic._tls.reasons import CertificateWarning, Reason
 from seic._tls.reload import FileState, Reloader, file_state
 from seic._tls.trust import TrustStore, check_successor, read_trust_store
 from seic._tls.watcher import Watcher
 
-#: The ALPN protocols of a context. httpcore writes the same into the context that it is given, so connections with
-#: other protocols must not share one.
-_HTTP1 = ("http/1.1",)
-_HTTP2 = ("http/1.1", "h2")
+# Seconds after a rotation in which a refusal brings the credential before back.
+_TRIAL_SECONDS = 60.0
 _EXPIRY_NOTICE_INTERVAL = dt.timedelta(days=1)
 _EXPIRY_CHECK_INTERVAL = dt.timedelta(seconds=1)
 
@@ -44,32 +48,10 @@ def _utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-@attrs.frozen(kw_only=True)
-class Credential:
-    """The certificate and the trust of a connection; replaced as a whole.
-
-    Args:
-        certificate: The client certificate; None if there is none.
-        trust: The authorities.
-        context: The TLS context of both, for HTTP/1.1.
-        generation: Grows by one with each replacement.
-    """
-
-    certificate: ClientCertificate | None
-    trust: TrustStore
-    context: ssl.SSLContext
-    generation: int
-
-    def http2_context(self) -> ssl.SSLContext:
-        """Return the context of connections that offer HTTP/2; the first call builds it."""
-        return shared_context(self.certificate, self.trust, alpn=_HTTP2)
-
-
 class Identity:
     """One identity over time; made by `shared_identity`.
 
-    Requests compare `generation` and nothing else. `current_nowait` does not block; all other methods may, and belong
-    off the event loop. All may be called from any thread.
+    Requests compare `generation` only. `current_nowait` does not block; all other methods may, from any thread.
 
     Args:
         source: The client certificate, or a callback that returns the current one; None for none.
@@ -80,6 +62,7 @@ class Identity:
         monotonic: The clock of intervals in seconds, for tests.
         callback_interval: Seconds between two calls of a callback.
         watch: Whether the thread of the process checks it for updates.
+        probe: Whether a renewed credential is tried before it replaces one that works.
     """
 
     def __init__(
@@ -93,6 +76,7 @@ class Identity:
         monotonic: Callable[[], float] = time.monotonic,
         callback_interval: float = 60.0,
         watch: bool = True,
+        probe: bool = True,
     ) -> None:
         self._ca = ca
         self._account = account
@@ -101,7 +85,11 @@ class Identity:
         #: 0 until `current` is first called.
         self.generation = 0
         self._credential: Credential | None = None
-        self._lock = ForkSafeLock()
+        self._previous: Credential | None = None
+        self._replaced_at = 0.0
+        self._monotonic = monotonic
+        self.probes = CredentialProbes(enabled=probe)
+        self._lock, self._recovery = ForkSafeLock(), ForkSafeLock()
         #: Whether the last check found files that have changed and were neither loaded nor refused.
         self.is_settling = False
         self._warned: dict[tuple[str, str | None], CertificateWarning] = {}
@@ -111,37 +99,17 @@ class Identity:
         self._noticed_at: dt.datetime | None = None
         self._expiry_checked_at: dt.datetime | None = None
         self._certificates: Reloader[ClientCertificate] | None = None
+        follow: Any = functools.partial(Reloader, emit=self._emit, monotonic=monotonic)
         if isinstance(source, ClientCertificate):
-            self._certificates = Reloader(
-                source.reload,
-                source.path,
-                accept=self._accept_certificate,
-                emit=self._emit,
-                files=source.files,
-                initial=source,
-                signature=source.signature,
-                monotonic=monotonic,
-            )
+            state = {"files": source.files, "initial": source, "signature": source.signature}
+            self._certificates = follow(source.reload, source.path, accept=self._accept_certificate, **state)
         elif source is not None:
-            self._certificates = Reloader(
-                functools.partial(call_certificate_source, source),
-                CALLBACK,
-                accept=self._accept_certificate,
-                emit=self._emit,
-                interval=callback_interval,
-                monotonic=monotonic,
-            )
+            call = functools.partial(call_certificate_source, source)
+            self._certificates = follow(call, CALLBACK, accept=self._accept_certificate, interval=callback_interval)
         self._trusts: Reloader[TrustStore] | None = None
         file = None if ca is None else CredentialFile.of(ca, "CA")
         if file is not None and file.path is not None:
-            self._trusts = Reloader(
-                functools.partial(read_trust_store, ca),
-                file.label,
-                accept=self._accept_trust,
-                emit=self._emit,
-                files=(file.path,),
-                monotonic=monotonic,
-            )
+            self._trusts = follow(self._read_trust, file.label, accept=self._accept_trust, files=(file.path,))
         self._is_watched = watch and (self._certificates is not None or self._trusts is not None)
 
     def current(self) -> Credential:
@@ -184,7 +152,7 @@ class Identity:
     def current_nowait(self) -> Credential | None:
         """Return what `current` returns; None if that would block."""
         credential = self._credential
-        if credential is None or (credential.certificate and not credential.certificate.leaf.is_valid(self._now())):
+        if credential is None or not credential.is_valid(self._now()):
             return None
         return self.current()
 
@@ -256,6 +224,46 @@ class Identity:
             self._trusts.check(urgent=True, wait=True)
         return self._certificates.reload()
 
+    def replace_refused(self, credential: Credential, refusal: CertificateError) -> bool:
+        """Look for another credential after a server refused one; return whether another try may succeed.
+
+        It is what was renewed meanwhile, or, for a minute after a rotation, the credential before, if a probe finds
+        that it works. If the refused one does, the server was just being changed.
+
+        Args:
+            credential: The credential that was refused.
+            refusal: The server's reason, without a traceback.
+        """
+        self.check_for_update(urgent=True)
+        with self._recovery.of_process[os.getpid()]:
+            if self._credential is not credential or not self.probes.enabled:
+                return self._credential is not credential
+            before = None if self._monotonic() - self._replaced_at > _TRIAL_SECONDS else self._previous
+            if not (before and before.is_valid(self._now()) and self.probes.find_refusal(before) is None):
+                is_rotating = before is not None or any(
+                    one.is_final for one in (self._certificates, self._trusts) if one
+                )
+                # The reading that was waited for may have begun before the server was changed.
+                return is_rotating and (
+                    self.probes.find_refusal(credential) is None or self.check_for_update(urgent=True)
+                )
+            self._put_back(before, credential)
+            self.probes.remember_refusal(credential, refusal)
+        path, problem = refusal.path or credential.trust.label, f"it was refused after its first use: {refusal.message}"
+        problem += "; the one before it is in use again"
+        self._emit(CertificateRejected(path=path, reason=refusal.reason or Reason.REFUSED.value, problem=problem))
+        return True
+
+    def _put_back(self, before: Credential, refused: Credential) -> None:
+        with self._lock.of_process[os.getpid()]:
+            if self._credential is refused:
+                self._replace(before.certificate, before.trust)
+                self._previous = None
+                if self._certificates is not None:
+                    self._certificates.put_back(before.certificate)
+                if self._trusts is not None:
+                    self._trusts.put_back(before.trust)
+
     def hint(self) -> str | None:
         """Return the likely cause of refused credentials, as far as the certificate is concerned."""
         certificate = None if self._certificates is None else self._certificates.get_nowait()
@@ -278,28 +286,38 @@ class Identity:
             return self._credential or self._replace(self.certificate, trust)
 
     def _replace(self, certificate: ClientCertificate | None, trust: TrustStore) -> Credential:
-        credential = self._credential = Credential(
-            certificate=certificate,
-            trust=trust,
-            context=shared_context(certificate, trust, alpn=_HTTP1),
-            generation=self.generation + 1,
-        )
+        self._previous, self._replaced_at = self._credential, self._monotonic()
+        credential = self._credential = new_credential(certificate, trust, self.generation + 1)
         # Last: a caller that sees the new number finds the new credential.
         self.generation = credential.generation
         return credential
+
+    def _check(self, reloader: Reloader[Any], certificate: ClientCertificate | None, trust: TrustStore) -> None:
+        before = self._credential
+        if before is not None and self.probes.enabled and before.is_valid(self._now()):
+            fresh = new_credential(certificate, trust, self.generation)
+            reloader.is_final = True
+            self.probes.check(fresh, before)
 
     def _accept_certificate(self, certificates: Reloader[ClientCertificate], fresh: ClientCertificate) -> Event | None:
         now, before = self._now(), certificates.value
         # At the time of a certificate that is not valid yet, or of the next in the file, the same file is read again.
         self._valid_from = fresh.not_before if now < fresh.not_before else fresh.next_from
         fresh.check(now)
-        if self._account is not None and self._strict:
-            fresh.check_common_name(self._account, strict=True)
+        if self._account is not None:
+            # A renewal for another account is a mistake, even where no name is required.
+            is_fitting = before is not None and before.leaf.is_valid(now) and before.common_name == self._account
+            fresh.check_common_name(self._account, strict=self._strict or is_fitting)
         if before is not None and before.content == fresh.content:
             return None
+        credential, trust = self._credential, None
+        if credential is not None:
+            # The system's trust is read with each certificate.
+            trust = read_trust_store(None) if self._ca is None else None
+            self._check(certificates, fresh, trust or credential.trust)
         with self._lock.of_process[os.getpid()]:
             if self._credential is not None:
-                self._replace(fresh, read_trust_store(None) if self._ca is None else self._credential.trust)
+                self._replace(fresh, trust or self._credential.trust)
             certificates.value = fresh
             self._expiry_checked_at = self._noticed_at = None
         if before is None:
@@ -307,13 +325,19 @@ class Identity:
         leaf, path = fresh.leaf, fresh.path
         return CertificateRotated(path=path, subject=leaf.subject, thumbprint=leaf.thumbprint, not_after=leaf.not_after)
 
+    def _read_trust(self) -> TrustStore:
+        fresh = read_trust_store(self._ca)
+        if self._trusts is not None and self._trusts.value is not None:
+            check_successor(fresh)
+        return fresh
+
     def _accept_trust(self, trusts: Reloader[TrustStore], fresh: TrustStore) -> Event | None:
         before = trusts.value
         trusts.is_partial = bool(fresh.warnings)
-        if before is not None:
-            check_successor(fresh)
         if before == fresh:
             return None
+        if self._credential is not None:
+            self._check(trusts, self._credential.certificate, fresh)
         with self._lock.of_process[os.getpid()]:
             if self._credential is not None:
                 self._replace(self._credential.certificate, fresh)
@@ -359,13 +383,18 @@ _registry_lock = ForkSafeLock()
 
 
 def shared_identity(
-    source: CertificateSource | None, *, ca: Material | None, account: str | None = None, strict: bool = False
+    source: CertificateSource | None,
+    *,
+    ca: Material | None,
+    account: str | None = None,
+    strict: bool = False,
+    probe: bool = True,
 ) -> Identity:
     """Return the identity of these settings: one in the process, as long as it is in use; see `Identity`."""
     trusted = ca if ca is None or isinstance(ca, bytes) else os.fspath(ca)
-    key = (source_key(source), trusted, account, strict)
+    key = (source_key(source), trusted, account, strict, probe)
     with _registry_lock:
         identity = _identities.get(key)
         if identity is None:
-            identity = _identities[key] = Identity(source, ca=ca, account=account, strict=strict)
+            identity = _identities[key] = Identity(source, ca=ca, account=account, strict=strict, probe=probe)
         return identity

@@ -45,6 +45,7 @@ class ConfigOptions(TypedDict, total=False):
     proxy: ProxyLike | None
     local_address: str | None
     strict_common_name: bool
+    probe_rotation: bool
     trust_env: bool
 
 

@@ -210,7 +210,13 @@ def require_config(config: object) -> None:
 
 def identity_of(config: Config) -> Identity:
     """Return the identity of a configuration, which equal configurations share."""
-    return shared_identity(config.certificate, ca=config.ca, account=config.account, strict=config.strict_common_name)
+    return shared_identity(
+        config.certificate,
+        ca=config.ca,
+        account=config.account,
+        strict=config.strict_common_name,
+        probe=config.probe_rotation,
+    )
 
 
 def _check(config: object, options: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ $user
 events { worker_connections 1024; }
 http {
     log_format seen escape=json '{"at":$$msec,"verify":"$$ssl_client_verify","serial":"$$ssl_client_serial",'
-        '"protocol":"$$ssl_protocol","resumed":"$$ssl_session_reused","path":"$$uri","status":$$status,'
+        '"protocol":"$$ssl_protocol","resumed":"$$ssl_session_reused","path":"$$uri","status":$$status,"method":"$$request_method",'
         '"authorization":"$$http_authorization",'
         '"address":"$$remote_addr"}';
     access_log access.log seen;
@@ -61,6 +61,7 @@ class Line:
         status: The status of the response.
         authorization: The header.
         address: The address of the client.
+        method: The method.
     """
 
     at: float
@@ -72,6 +73,7 @@ class Line:
     status: int
     authorization: str
     address: str
+    method: str
 
 
 class Edge(NginxProcess):
@@ -104,10 +106,9 @@ class Edge(NginxProcess):
         listener = socket.create_server((address, 0), family=family, backlog=512)
         super().__init__(folder, [listener])
         self.port: int = listener.getsockname()[1]
-        own = identity or server(root)
-        (folder / "server.pem").write_bytes(own.pem)
-        (folder / "server.key").write_bytes(own.key_pem)
-        (folder / "clients.pem").write_bytes(root.pem)
+        self._own = identity or server(root)
+        self._clients = root
+        self._write()
         if revoked is not None:
             (folder / "clients.crl").write_bytes(revocation_list(root, *revoked))
         settings = {
@@ -121,11 +122,27 @@ class Edge(NginxProcess):
         }
         (folder / "nginx.conf").write_text(_CONFIGURATION.substitute(settings), encoding="utf-8")
 
+    def change(self, *, identity: Minted | None = None, clients: Minted | None = None) -> None:
+        """Replace its certificate, or the authority of clients, while it runs."""
+        self._own, self._clients = identity or self._own, clients or self._clients
+        self._write()
+        self.reload()
+
+    def _write(self) -> None:
+        (self.folder / "server.pem").write_bytes(self._own.pem)
+        (self.folder / "server.key").write_bytes(self._own.key_pem)
+        (self.folder / "clients.pem").write_bytes(self._clients.pem)
+
     @property
     def host(self) -> str:
         """Host and port."""
         return f"localhost:{self.port}"
 
-    def log(self) -> list[Line]:
-        """Return its access log; it is stopped first."""
-        return [Line(**json.loads(line)) for line in self.access_log()]
+    def log(self, *, probes: bool = False) -> list[Line]:
+        """Return its access log; it is stopped first.
+
+        Args:
+            probes: Whether the requests that try a renewed certificate are wanted too.
+        """
+        lines = [Line(**json.loads(line)) for line in self.access_log()]
+        return [line for line in lines if probes or line.method != "OPTIONS"]

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
@@ -85,6 +86,16 @@ class NginxProcess:
         if code not in (0, -signal.SIGTERM):
             pytest.fail(f"nginx ended with {code}:\n{self.error_log}")
 
+    def reload(self) -> None:
+        """Have it read its files again; connections from now on are made with their present content."""
+        assert self._process is not None
+        before = _workers(self._process.pid)
+        self._process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + _PATIENCE
+        while not _workers(self._process.pid) - before or any(map(_accepts, before)):
+            assert time.monotonic() < deadline, self.error_log
+            time.sleep(0.01)
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -132,6 +143,18 @@ def _has_ipv6() -> bool:
         sock.bind(("::1", 0))
         return True
     return False
+
+
+def _workers(master: int) -> set[int]:
+    return set(map(int, Path(f"/proc/{master}/task/{master}/children").read_text("ascii").split()))
+
+
+def _accepts(worker: int) -> bool:
+    try:
+        title = Path(f"/proc/{worker}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return False
+    return title.startswith(b"nginx: worker") and b"shutting down" not in title
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import seic
-from seic._identity import Credential, Identity
+from seic._credential import Credential
+from seic._identity import Identity
 from seic._listeners import Listeners
 from seic._tls.context import CertificateSource
 from seic._transport import identity_of

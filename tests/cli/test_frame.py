@@ -30,7 +30,19 @@ def test_help_names_each_command() -> None:
 
 def test_help_fits_a_terminal(env: pytest.MonkeyPatch) -> None:
     """Each line of each command's help, at 80 columns."""
-    commands = ["token", "token info", "doctor", "explain", "certs", "sandbox", "completion", "env", "config"]
+    commands = [
+        "token",
+        "token info",
+        "doctor",
+        "explain",
+        "certs",
+        "sandbox",
+        "completion",
+        "env",
+        "config",
+        "request",
+        "curl",
+    ]
     for command in [*commands, "certs inspect", "certs check", "certs csr", "certs convert", "config init"]:
         helped = run(*command.split(), "--help")
         assert helped.code == 0

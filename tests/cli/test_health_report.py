@@ -40,6 +40,17 @@ def test_a_secret_in_a_report_is_masked(case: Case, tmp_path: Path) -> None:
     assert "***  (SEIC_USERNAME)" in done.out
 
 
+def test_a_secret_of_a_file_is_masked(case: Case, tmp_path: Path) -> None:
+    """The settings name the file only."""
+    case.env.setenv("SEIC_CLIENT_SECRET_FILE", case.write("secret", case.sandbox.client_secret.encode()))
+    case.env.delenv("SEIC_CLIENT_SECRET")
+    case.env.setenv("SEIC_USERNAME", case.sandbox.client_secret)
+    done = run("doctor", "--json")
+
+    assert case.sandbox.client_secret not in done.out
+    assert "***  (SEIC_USERNAME)" in done.out
+
+
 def test_a_report_is_explained_offline(case: Case, tmp_path: Path) -> None:
     """The same lines, versions and events; nothing is sent."""
     report = tmp_path / "report.json"

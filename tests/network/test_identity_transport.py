@@ -12,7 +12,8 @@ import pytest
 
 import seic
 from seic import _pool
-from seic._identity import Credential, Identity
+from seic._credential import Credential
+from seic._identity import Identity
 from seic._network.error_translator import ErrorTranslator
 from seic._network.identity_transport import AsyncIdentityTransport
 from seic._tls.watcher import Watcher
@@ -77,6 +78,8 @@ def make(far: HoldingServer, root: Minted, disk: PairOnDisk) -> Make:
             "grant": seic.ClientCredentials(username="svc-user", password="password-1"),
             "certificate": disk.load(),
             "ca": root.pem,
+            # The tests count connections.
+            "probe_rotation": False,
         }
         return seic.Config(**{**stated, **changes})
 
@@ -374,12 +377,12 @@ class SlowIdentity:
         self.looks = 0
         self.go_on = threading.Event()
 
-    def check_for_update(self, *, urgent: bool) -> bool:
+    def replace_refused(self, credential: Credential, refusal: seic.CertificateError) -> bool:
         """Check, and report a new certificate."""
         self.looks += 1
         assert self.go_on.wait(10)
         self.generation = 2
-        return True
+        return credential.generation != self.generation
 
 
 async def test_all_who_are_refused_at_once_share_a_look(make: Make) -> None:
@@ -387,7 +390,8 @@ async def test_all_who_are_refused_at_once_share_a_look(make: Make) -> None:
     identity = SlowIdentity()
     before, after = (cast("Credential", SimpleNamespace(generation=number)) for number in (1, 2))
     network = AsyncIdentityTransport(cast("Identity", identity), cast("ErrorTranslator", None))
-    looking = [asyncio.create_task(network._is_renewed(before)) for _ in range(50)]
+    refusal = seic.CertificateError("refused")
+    looking = [asyncio.create_task(network._has_other(before, refusal)) for _ in range(50)]
     await asyncio.sleep(0)
     looking[0].cancel()
     identity.go_on.set()
@@ -396,5 +400,5 @@ async def test_all_who_are_refused_at_once_share_a_look(make: Make) -> None:
     assert isinstance(found[0], asyncio.CancelledError)
     assert found[1:] == [True] * 49
     assert identity.looks == 1
-    assert await network._is_renewed(after) is False
+    assert await network._has_other(after, refusal) is False
     assert identity.looks == 2

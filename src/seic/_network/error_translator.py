@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 import httpx
 
+from seic._credential import Credential
 from seic._errors import CertificateError, SeicError, TokenEndpointUnavailable
 from seic._httpx import either, httpx_of
-from seic._identity import Credential
 from seic._model.hosts import Origin
 from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_frames import bare_request, free_of_secrets
@@ -122,6 +122,10 @@ class ErrorTranslator(abc.ABC):
         if failure is not None:
             failure.__cause__ = cause
         return failure
+
+    def is_accepted(self, trace: ConnectionTrace) -> bool:
+        """Return whether the server is known to have accepted the client certificate, if it asked for one."""
+        return self._stage(trace) == "agreed"
 
     def of_page(
         self, status: int, body: bytes, request: httpx.Request, credential: Credential

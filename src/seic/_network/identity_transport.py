@@ -6,21 +6,27 @@ A request compares two integers to find out whether the credential was replaced.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar
 
 import httpx
 
 from seic._async_pool import AsyncPool
 from seic._concurrency import ForkSafeLock, SharedFuture, SingleFlight, start_thread
+from seic._credential import Credential
 from seic._errors import CertificateError, SeicError
 from seic._httpx import AsyncBaseTransport, BaseTransport, either, httpcore_of
-from seic._identity import Credential, Identity
+from seic._identity import Identity
 from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_translator import ErrorTranslator, failures, is_page, unread
+from seic._network.identity_probe import IdentityProbe, refusal_of
 from seic._pool import Opener, Pool, PoolChanged
 
 #: httpx's own.
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+
+# Tries after a refusal, if another may succeed: of a server that is being changed, one part may be behind.
+_MAX_RETRIES = 3
 
 
 class _IdentityTransport:
@@ -31,6 +37,7 @@ class _IdentityTransport:
     def __init__(self, identity: Identity, errors: ErrorTranslator, *, module: Any = httpx, **options: Any) -> None:
         self._module = module
         self._failures = failures(module)
+        self._refusals: tuple[type[Exception], ...] = (SeicError, *self._failures)
         self._identity = identity
         self._errors = errors
         self._options = options
@@ -57,6 +64,11 @@ class _IdentityTransport:
                 self._pool = self._pool_kind(opener, limits, http2=self._http2, identity=self._identity, httpcore=core)
                 transport._pool = self._pool  # noqa: SLF001
                 self._transport = transport
+                if self._errors.origin.scheme == "https":
+                    probe = IdentityProbe(
+                        errors=self._errors, module=self._module, http2=self._http2, options=self._options
+                    )
+                    self._identity.probes.add(probe)
             elif self._credential is None or self._credential.generation < credential.generation:
                 self._pool.replace(opener)
             self._credential = credential
@@ -98,13 +110,16 @@ class AsyncIdentityTransport(_IdentityTransport, AsyncBaseTransport):
         credential = self._credential
         if credential is None or credential.generation != self._identity.generation:
             credential = await self._renew()
-        try:
-            return await self._send(request, credential)
-        except CertificateError:
-            # The server has not processed the request: a certificate that was renewed meanwhile deserves a try.
-            if not await self._is_renewed(credential) or not _is_repeatable(request):
-                raise
-        return await self._send(request, await self._renew())
+        for _ in range(_MAX_RETRIES):
+            try:
+                return await self._send(request, credential)
+            except self._refusals as error:
+                # The server has not processed the request: another credential deserves a try.
+                refusal = refusal_of(error)
+                if refusal is None or not await self._has_other(credential, refusal) or not _is_repeatable(request):
+                    raise
+            credential = await self._renew()
+        return await self._send(request, credential)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -142,9 +157,11 @@ class AsyncIdentityTransport(_IdentityTransport, AsyncBaseTransport):
             raise self._errors.of_credential(error) from error.__cause__
         return loading.result()
 
-    async def _is_renewed(self, credential: Credential) -> bool:
-        await self._checking.join(lambda: start_thread(lambda: self._identity.check_for_update(urgent=True))).wait()
-        return self._identity.generation != credential.generation
+    async def _has_other(self, credential: Credential, refusal: CertificateError) -> bool:
+        check = functools.partial(self._identity.replace_refused, credential, refusal)
+        checking = self._checking.join(lambda: start_thread(check))
+        await checking.wait()
+        return self._identity.generation != credential.generation or checking.result()
 
 
 class IdentityTransport(_IdentityTransport, BaseTransport):
@@ -158,14 +175,18 @@ class IdentityTransport(_IdentityTransport, BaseTransport):
         credential = self._credential
         if credential is None or credential.generation != self._identity.generation:
             credential = self._renew()
-        try:
-            return self._send(request, credential)
-        except CertificateError:
-            # As in the async twin.
-            self._identity.check_for_update(urgent=True)
-            if self._identity.generation == credential.generation or not _is_repeatable(request):
-                raise
-        return self._send(request, self._renew())
+        for _ in range(_MAX_RETRIES):
+            try:
+                return self._send(request, credential)
+            except self._refusals as error:
+                # As in the async twin.
+                refusal = refusal_of(error)
+                if refusal is None or not self._identity.replace_refused(credential, refusal):
+                    raise
+                if not _is_repeatable(request):
+                    raise
+            credential = self._renew()
+        return self._send(request, credential)
 
     def _renew(self) -> Credential:
         try:

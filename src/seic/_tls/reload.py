@@ -128,6 +128,9 @@ class Reloader(Generic[_T]):
         self.value: _T | None = None
         #: Set by `accept` for a value that lacks what could not be read: it is read again after a while.
         self.is_partial = False
+        #: Set by `accept` for a value that is complete, so that its refusal is reported at once, and reconsidered as
+        #: soon as the value in service is refused.
+        self.is_final = False
         self._read = read
         self._label = label
         self._accept = accept
@@ -222,6 +225,11 @@ class Reloader(Generic[_T]):
             if is_ours:
                 return reading.event is not None
 
+    def put_back(self, value: _T | None) -> None:
+        """Put an earlier value in service again; the source is read after a while, or when it changes."""
+        if value is not self.value:
+            self.value, self._loaded, self._failed_at = value, None, self._monotonic()
+
     def _is_due(self, file_state: Callable[[str], FileState], *, urgent: bool) -> bool:
         if self._interval is not None:
             return self._monotonic() - self._called_at >= (_URGENT_INTERVAL if urgent else self._interval)
@@ -237,7 +245,9 @@ class Reloader(Generic[_T]):
         # Refused handshakes may come by the thousand, so they do not count as time.
         self._checks += not urgent
         pause = _URGENT_INTERVAL if urgent else _RETRY_INTERVAL
-        return self._failed_at is None or self._monotonic() - self._failed_at >= pause
+        if self._failed_at is None or (urgent and self.is_final):
+            return True
+        return self._monotonic() - self._failed_at >= pause
 
     def _start(self, *, requested: bool = False) -> tuple[_Reading, bool]:
         """Return the reading in progress, and whether this call started it."""
@@ -261,7 +271,7 @@ class Reloader(Generic[_T]):
             except Exception as error:  # noqa: BLE001 - the callers that wait must learn of it
                 reading.error = self._error(f"the new certificate could not be used: {type(error).__name__}")
                 reading.error.__cause__ = error
-            is_final = reading.requested or not self._files or self._checks >= _SETTLE_CHECKS
+            is_final = reading.requested or self.is_final or not self._files or self._checks >= _SETTLE_CHECKS
             if self.value is not None and is_final and isinstance(reading.error, CertificateError):
                 rejected, version = reading.error, tuple([_digest(file) for file in self._files])
                 # They are due again when they change, or after a while.
@@ -285,9 +295,10 @@ class Reloader(Generic[_T]):
         if file_signature(self._files) != before:
             self._checks = 0
             raise self._error("the files changed while they were read; they are read again at the next check")
-        self._latest = before
+        self._latest, self.is_final = before, False
         reading.event = self._accept(self, fresh)
         self._loaded, self._failed_at = (None, self._monotonic()) if self.is_partial else (before, None)
+        self.is_final = False
         self._reported.clear()
 
     def _wait(self, reading: _Reading, patience: float) -> None:

@@ -10,14 +10,18 @@ from typing import Any
 from seic.cli._certificate_command import add_certificate_command
 from seic.cli._completion import add_completion_command
 from seic.cli._config_command import add_config_command
+from seic.cli._curl_command import add_curl_command
 from seic.cli._environment_command import add_environment_command
 from seic.cli._health_command import add_doctor_command
+from seic.cli._request_command import add_request_command
 from seic.cli._sandbox_command import add_sandbox_command
 from seic.cli._token_command import add_token_command
 
 #: In the order of the help.
 _COMMANDS = (
     add_token_command,
+    add_request_command,
+    add_curl_command,
     add_doctor_command,
     add_certificate_command,
     add_config_command,

@@ -25,6 +25,16 @@ class Terminal:
         """Write a line to stdout."""
         self._write(self.stdout, text)
 
+    def write_bytes(self, data: bytes) -> None:
+        """Write bytes to stdout, unchanged."""
+        self.stdout.flush()
+        buffer = getattr(self.stdout, "buffer", None)
+        if buffer is None:
+            self.stdout.write(data.decode(errors="replace"))
+        else:
+            buffer.write(data)
+            buffer.flush()
+
     def note(self, text: str) -> None:
         """Write a line to stderr, so that it does not mix with the result."""
         self._write(self.stderr, text)

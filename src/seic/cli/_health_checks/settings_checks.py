@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import stat
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 from seic._config import Config
 from seic._errors import CertificateError, ConfigurationError
 from seic._model.grants import ClientCredentials
+from seic._model.secret import reveal
 from seic._setting_names import PATHS, PATHS_OR_PEM, PREFIX, PROFILE
 from seic._tls.certificate import ClientCertificate
 from seic._tls.credential_files import is_material
@@ -51,12 +53,18 @@ def check_settings(state: HealthState) -> Iterator[CheckResult]:
         yield failure_of("settings", mistake, details=details)
         details = {}
     if not mistakes and state.config is not None:
-        grant = state.config.grant
-        state.secrets |= {
-            value for value in (state.config.client_secret, getattr(grant, "password", None)) if isinstance(value, str)
-        }
+        state.secrets |= set(_secrets_of(state.config))
         target = f"{state.config.provider.name} at {state.config.base_url}"
         yield CheckResult("settings", Outcome.OK, f"{len(settings)} set; {target}", details=details)
+
+
+def _secrets_of(config: Config) -> Iterator[str]:
+    """Yield the secrets of a configuration, also those in files and of programs, so that no report has them."""
+    for secret in (config.client_secret, getattr(config.grant, "password", None)):
+        if secret is not None:
+            # The token request names the mistake of a file or a program.
+            with contextlib.suppress(ConfigurationError):
+                yield reveal(secret, field="secret")
 
 
 def _read_config(state: HealthState, username: str | None) -> None:
