@@ -23,7 +23,6 @@ from seic._network.proxies import Network, ProxyLike, show_proxy
 from seic._oauth.client_auth import TlsClientAuth
 from seic._oauth.dpop import DPoP
 from seic._options import ConfigOptions
-from seic._public import publish
 from seic._tls.context import CertificateSource, check_source, source_key
 from seic._tls.credential_files import CredentialFile
 from seic._tls.trust import read_trust_store
@@ -238,8 +237,7 @@ class Config(Unpicklable):
             sorted(named.items()),
         )
         # A user's session outlives a renewed client secret: only a login could replace its refresh token.
-        constant = self.client_secret if isinstance(self.client_secret, str) else ""
-        secrets = [constant, *_secrets_of(self.grant)] if self.grant.is_repeatable else []
+        secrets = [_constant(self.client_secret), *_secrets_of(self.grant)] if self.grant.is_repeatable else []
         from seic._stores.token_cipher import EntryKey
 
         return EntryKey.of(self.client_id, facts, secrets)
@@ -344,12 +342,13 @@ def _public_facts(grant: Grant) -> dict[str, object]:
     return {field.name: getattr(grant, field.name) for field in attrs.fields(kind) if field.repr is True}
 
 
-def _secrets_of(grant: Grant) -> list[str]:
-    """Return the constant secrets of a grant; one that a callable returns may be another each time."""
+def _secrets_of(grant: Grant) -> list[str | None]:
+    """Return the secrets of a grant; None for one that a callable returns."""
     kind: type = type(grant)
     fields = attrs.fields(kind) if attrs.has(kind) else ()
-    values = [getattr(grant, field.name) for field in fields if field.repr is not True]
-    return [value for value in values if isinstance(value, str)]
+    return [_constant(getattr(grant, field.name)) for field in fields if field.repr is not True]
 
 
-publish("seic", ["Config"], globals())
+def _constant(secret: object) -> str | None:
+    """Return a secret, or None if it may be another each time."""
+    return (secret or "") if secret is None or isinstance(secret, str) else None

@@ -1,4 +1,4 @@
-"""What happens to a fleet: each function runs real processes, and returns what came of it."""
+"""Scenarios of a fleet: each function runs real processes, and returns the requests and calls that it saw."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def renew(provider: FleetProvider, place: str, *, count: int, renewals: int) -> 
 
 @attrs.frozen
 class Disturbance:
-    """What is done to Redis in the middle of the calls, and how that ends."""
+    """A change of Redis in the middle of the calls, and the end of it."""
 
     begin: Callable[[RedisServer], None]
     end: Callable[[RedisServer], None]

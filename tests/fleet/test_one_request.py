@@ -75,3 +75,20 @@ def test_the_workers_of_a_server_make_one_request(provider: FleetProvider, place
         with scenarios.gunicorn(provider, place, preload=preload) as url:
             assert scenarios.call_workers(url, 4) == {200}
         assert len(provider.requests) == requests
+
+
+def test_refused_credentials_are_sent_once(provider: FleetProvider, place: str) -> None:
+    """A provider locks an account after a few wrong passwords; another secret is tried at once."""
+    provider.status = 401
+    for secret, requests in (("wrong", 1), ("wrong", 1), ("also wrong", 2)):
+        with Fleet(*[Task(url=provider.url, store=place, secret=secret, calls=4, concurrency=4)] * 3) as fleet:
+            fleet.start()
+            result = fleet.result()
+
+        assert len(result.failures) == 12
+        assert all("invalid_client" in failure for failure in result.failures)
+        assert len(provider.requests) == requests
+    provider.status = 200
+    with Fleet(Task(url=provider.url, store=place, secret="right")) as fleet:
+        fleet.start()
+        assert fleet.result().failures == []

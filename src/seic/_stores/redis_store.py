@@ -107,6 +107,11 @@ class RedisStore(Unpicklable):
         scripts = {"claim": _CLAIM, "release": _RELEASE, "save": _SAVE, "delete": _DELETE}
         self._scripts: dict[str, Any] = {name: self._redis.register_script(text) for name, text in scripts.items()}
 
+    @property
+    def keeps_keys_secret(self) -> bool:
+        """Whether the names of entries are keyed hashes, so that keys may include secrets."""
+        return self._cipher.is_encrypted
+
     def __repr__(self) -> str:
         # Not the URL, nor the client: they show a password.
         return f"RedisStore(prefix={self._prefix!r}, {'encrypted' if self._cipher.is_encrypted else 'UNENCRYPTED'})"
