@@ -27,6 +27,7 @@ from seic._oauth.client_auth import (
 from seic._oauth.form_request import origin_of
 from seic._oauth.json_body import JsonBodyError, as_utf8, read_document
 from seic._oauth.redact import sanitize
+from seic._values import frozen
 
 #: The provider's settings and their names in the metadata.
 _ENDPOINTS = {
@@ -154,7 +155,7 @@ def parse_metadata(
     return attrs.evolve(provider, **changes)
 
 
-@attrs.frozen
+@frozen
 class _Reader:
     document: Mapping[str, object]
     issuer: str

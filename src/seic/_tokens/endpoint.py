@@ -35,6 +35,7 @@ from seic._tokens.clock import Clock
 from seic._tokens.exchange import HEAD, Head, TransportSource, exchange, in_two_attempts
 from seic._tokens.sent_secrets import SentSecrets
 from seic._tokens.single_use import UseState
+from seic._values import frozen
 
 _T = TypeVar("_T")
 
@@ -51,7 +52,7 @@ def _calls_user_code(grant: GrantParameters) -> bool:
     return isinstance(grant, CustomGrant) or any(map(callable, values))
 
 
-@attrs.frozen
+@frozen
 class PendingRevocation(Unpicklable):
     """A token to revoke; `may_be_revoked` says that a refusal is expected."""
 
