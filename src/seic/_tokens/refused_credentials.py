@@ -1,4 +1,4 @@
-"""`RefusedCredentials`: the memory of refused credentials that processes share, so that a fleet does not lock an account.
+"""`RefusedCredentials`: the memory of a refusal that processes share, so that a fleet does not lock an account.
 
 It is an entry of the store, next to that of the token, with the refusal in a token's fields. The entry's key includes
 the refused secrets, so that another secret is tried at once. Only an encrypted store can keep such a key secret.
