@@ -23,6 +23,7 @@ from seic._network.proxies import Network, ProxyLike, show_proxy
 from seic._oauth.client_auth import TlsClientAuth
 from seic._oauth.dpop import DPoP
 from seic._options import ConfigOptions
+from seic._public import publish
 from seic._tls.context import CertificateSource, check_source, source_key
 from seic._tls.credential_files import CredentialFile
 from seic._tls.trust import SYSTEM, Authorities, read_trust_store
@@ -367,3 +368,6 @@ def _secrets_of(grant: Grant) -> list[str | None]:
 def _constant(secret: object) -> str | None:
     """Return a secret, or None if it may be another each time."""
     return (secret or "") if secret is None or isinstance(secret, str) else None
+
+
+publish("seic", ["Config"], globals())
