@@ -52,9 +52,11 @@ class AsyncPool(ConnectionPool):
                 self._learn(None)
                 await self._end(state, connection)
             except BaseException as error:
+                repeated = self._is_repeated(error, connection, request)
                 self._explain(error, request)
                 await self._end(state, connection)
-                raise
+                if not repeated:
+                    raise
             else:
                 if self._http2:
                     self._learn(response)

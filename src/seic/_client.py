@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self, Unpack
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import httpx
 
@@ -23,6 +23,11 @@ from seic._options import (
 )
 from seic._public import publish
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
+
+if TYPE_CHECKING:
+    from httpx._types import HeaderTypes, QueryParamTypes
+else:  # httpx may rename them
+    HeaderTypes = QueryParamTypes = Any
 
 
 class AsyncClient(AsyncBaseClient, httpx.AsyncClient):
@@ -98,6 +103,31 @@ class AsyncClient(AsyncBaseClient, httpx.AsyncClient):
         config = Config.from_env(environ, **changes)
         return cls(config, auth=auth, transport=transport, on_event=on_event, retry=retry, clock=clock, **options)
 
+    def pages(
+        self,
+        url: httpx.URL | str,
+        *,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+    ) -> AsyncIterator[httpx.Response]:
+        """Request a collection page by page, for `async for`.
+
+        The next page is in the reply's `Link` header, or has the cursor that `Provider.page_cursor_field` names. The
+        iteration ends with an error if a page was there before.
+
+        Args:
+            url: The URL or path of the first page.
+            params: The parameters of each request.
+            headers: The headers of each request.
+
+        Raises:
+            ApiError: A page is an error.
+            ConfigurationError: The cursor's name is wrong, or a page was there before.
+        """
+        from seic._api.pages import async_pages
+
+        return async_pages(self, url, provider=self._oauth.config.provider, params=params, headers=headers)
+
 
 class Client(SyncBaseClient, httpx.Client):
     """The blocking twin of `AsyncClient`, for scripts, Django and Celery.
@@ -151,6 +181,18 @@ class Client(SyncBaseClient, httpx.Client):
         changes, options = split_config_options(settings)
         config = Config.from_env(environ, **changes)
         return cls(config, auth=auth, transport=transport, on_event=on_event, retry=retry, clock=clock, **options)
+
+    def pages(
+        self,
+        url: httpx.URL | str,
+        *,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+    ) -> Iterator[httpx.Response]:
+        """Request a collection page by page; the blocking twin of `AsyncClient.pages`."""
+        from seic._api.pages import blocking_pages
+
+        return blocking_pages(self, url, provider=self._oauth.config.provider, params=params, headers=headers)
 
 
 publish("seic", ["AsyncClient", "Client"], globals())

@@ -30,6 +30,7 @@ from seic._tls.trust import read_trust_store
 from seic._tokens.refresh_policy import Margin, RefreshPolicy
 from seic._tokens.store import TokenStore
 from seic._validators import is_a, is_seconds, is_secret, is_text, offers
+from seic._values import frozen
 
 #: The trusted authorities: a path, PEM bytes, or None for the system's.
 CA: TypeAlias = str | os.PathLike[str] | bytes | None
@@ -61,7 +62,7 @@ def _ca_repr(ca: CA) -> str:
 
 
 @strip_frames_on_init
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Config(Unpicklable):
     """The settings of a client of a provider: immutable, validated, without secrets in its repr.
 

@@ -21,9 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-import attrs
-
 from seic._public import publish
+from seic._values import frozen
 
 _E = TypeVar("_E", bound="SeicError")
 
@@ -155,7 +154,7 @@ class InvalidTokenResponse(TokenError):
         self.problem = problem
 
 
-@attrs.frozen
+@frozen
 class FieldError:
     """One entry of the gateway's `errors` list: the field, its location, and the reason."""
 

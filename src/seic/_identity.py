@@ -304,7 +304,7 @@ class Identity:
         # At the time of a certificate that is not valid yet, or of the next in the file, the same file is read again.
         self._valid_from = fresh.not_before if now < fresh.not_before else fresh.next_from
         fresh.check(now)
-        if self._account is not None:
+        if self._account is not None and fresh.leaf.common_name != self._account:
             # A renewal for another account is a mistake, even where no name is required.
             is_fitting = before is not None and before.leaf.is_valid(now) and before.common_name == self._account
             fresh.check_common_name(self._account, strict=self._strict or is_fitting)

@@ -24,6 +24,9 @@ from typing import Any, ClassVar, Protocol
 import attrs
 import httpx
 
+from seic._http2 import Http2Session
+from seic._httpx import either
+
 #: Seconds that the requests of an async client may take to end on replaced connections; then these are closed.
 DRAIN_LIMIT = 300.0
 
@@ -33,11 +36,12 @@ class Opener:
     """Opens connections with one credential.
 
     Args:
-        open: Returns a new connection for an `httpcore.Origin`; it connects with its first request.
+        open: Returns a new connection for an `httpcore.Origin`, which connects with its first request, and its
+            HTTP/2 session if it may have one.
         generation: The credential's.
     """
 
-    open: Callable[[Any], Any]
+    open: Callable[[Any], tuple[Any, Http2Session | None]]
     generation: int
 
 
@@ -58,9 +62,26 @@ class PoolChanged(Exception):
 class PooledConnection:
     http: Any
     generation: int
+    session: Http2Session | None = None
     #: The requests that it carries; more than one with HTTP/2 only.
     requests: int = 0
     idle_since: float = 0.0
+
+    def has_room(self) -> bool:
+        """Return whether a connection in use takes a further request; of HTTP/2, or not yet known to be none."""
+        session = self.session
+        return (
+            session is not None
+            and not session.is_ending
+            and self.requests < session.streams
+            and self.http.is_available()
+        )
+
+    def can_be_reused(self) -> bool:
+        """Return whether an idle connection takes a request; it asks the socket whether the server has closed it."""
+        if self.http.has_expired() or not self.http.is_available():
+            return False
+        return self.session is None or not self.session.is_stale
 
 
 @attrs.define(eq=False)
@@ -171,6 +192,7 @@ class ConnectionPool:
             # One whose handshake failed is closed, and idle too.
             if connection.requests == 0 and not http.is_closed():
                 is_current = connection in state.busy and connection.generation == self._identity.generation
+                is_current = is_current and (connection.session is None or not connection.session.is_ending)
                 if is_current and len(state.idle) < self._idle_limit and http.is_idle():
                     connection.idle_since = time.monotonic()
                     state.idle.append(connection)
@@ -205,10 +227,21 @@ class ConnectionPool:
             return waiter.connection
         if waiter.event.is_set():
             raise PoolChanged
+        what = "all HTTP/2 streams of all connections" if self._shares else "all connections"
         raise self._httpcore.PoolTimeout(
-            f"all connections were in use for {waiter.seconds:g} s; raise the pool timeout or "
+            f"{what} were in use for {waiter.seconds:g} s; raise the pool timeout or "
             "limits=httpx.Limits(max_connections=...), or make fewer calls at once"
         )
+
+    def _is_repeated(self, error: BaseException, connection: PooledConnection, request: Any) -> bool:
+        """Return whether to send a request again that failed: the server has not processed it."""
+        if connection.session is None or not connection.session.was_refused(error):
+            return False
+        if isinstance(request.stream, either("ByteStream")):
+            return True
+        host = request.url.host.decode("ascii")
+        error.args = (f"{host} refused the request and has not processed it; its body cannot be sent again",)
+        return False
 
     def _explain(self, error: BaseException, request: Any) -> None:
         """Say what was waited for, how long, and which setting decides, or that the connection broke."""
@@ -243,18 +276,18 @@ class ConnectionPool:
         generation = opener.generation
         if self._shares is not False:
             for shared in state.busy:
-                if shared.generation == generation and shared.http.is_available():
+                if shared.generation == generation and shared.has_room():
                     shared.requests += 1
                     return shared
         connection: PooledConnection | None = None
         while state.idle and connection is None:
             connection = state.idle.pop()
-            # It asks the socket whether the server has closed it.
-            if connection.http.has_expired() or not connection.http.is_available():
+            if not connection.can_be_reused():
                 state.closing.append(connection.http)
                 connection = None
         if connection is None and len(state.busy) < self._limit:
-            connection = PooledConnection(opener.open(request.url.origin), generation)
+            http, session = opener.open(request.url.origin)
+            connection = PooledConnection(http, generation, session)
         if connection is not None:
             connection.requests = 1
             state.busy[connection] = None
@@ -293,9 +326,11 @@ class Pool(ConnectionPool):
                 self._learn(None)
                 self._end(state, connection)
             except BaseException as error:
+                repeated = self._is_repeated(error, connection, request)
                 self._explain(error, request)
                 self._end(state, connection)
-                raise
+                if not repeated:
+                    raise
             else:
                 if self._http2:
                     self._learn(response)

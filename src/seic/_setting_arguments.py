@@ -36,8 +36,8 @@ from seic._tls.reasons import Reason
 from seic._tokens.store import TokenStore
 
 _PROVIDERS = {"sei-gateway": SEI_GATEWAY, "sei-platform": SEI_PLATFORM, "oauth2": OAUTH2}
-#: The endpoints that a setting can replace.
-_ENDPOINTS = ("token_url", "revocation_url", "introspection_url")
+#: The settings that are arguments of the provider.
+_OF_PROVIDER = ("token_url", "revocation_url", "introspection_url", "page_cursor_field", "page_cursor_parameter")
 #: The methods of client authentication that need a secret.
 _BY_SECRET = (ClientSecretBasic, ClientSecretPost, ClientSecretJwt)
 #: The further settings of which one is enough.
@@ -208,10 +208,10 @@ class ArgumentReader:
         settings = self._settings
         base = settings.one_of(_PROVIDERS, "provider")
         issuer, token_url = settings.text("issuer"), settings.text("token_url")
-        names = {f"provider.{setting}": settings.name_of(setting) for setting in (*_ENDPOINTS, "issuer")}
+        names = {f"provider.{setting}": settings.name_of(setting) for setting in (*_OF_PROVIDER, "issuer")}
         with ConfigArguments({}, names, {}).rename_errors():
             changes: dict[str, Any] = {
-                setting: text for setting in _ENDPOINTS if (text := settings.text(setting)) is not None
+                setting: text for setting in _OF_PROVIDER if (text := settings.text(setting)) is not None
             }
             if issuer is not None:
                 changes |= {"issuer": issuer, "token_url": token_url}
@@ -272,9 +272,13 @@ class ArgumentReader:
         password = settings.secret("certificate_password")
         # The username of another grant is a user's, whose name is in no certificate of the client.
         account = settings.text("username") if settings.text("grant") in (None, "client_credentials") else None
+        wait = settings.number("certificate_wait") or 0
         if certificate is not None:
+            names = {"wait": settings.name_of("certificate_wait")}
+            load = ClientCertificate.load
             try:
-                loaded = ClientCertificate.load(certificate, key=key, password=password, common_name=account)
+                with ConfigArguments({}, names, {}).rename_errors():
+                    loaded = load(certificate, key=key, password=password, common_name=account, wait=wait)
             except CertificateError as error:
                 raise self._rename_certificate_error(error, key) from error.__cause__
             return attrs.evolve(loaded, setting_names=self._remedies())

@@ -116,6 +116,20 @@ SETTINGS = (
         "mtls.example.com",
         fields=("hosts.mtls",),
     ),
+    Setting(
+        "page_cursor_field",
+        _PROVIDER,
+        "provider=Provider(page_cursor_field=...)",
+        "The member of a page with the cursor or the URL of the next page, for `client.pages`.",
+        "meta.next",
+    ),
+    Setting(
+        "page_cursor_parameter",
+        _PROVIDER,
+        "provider=Provider(page_cursor_parameter=...)",
+        "The parameter that takes the cursor.",
+        "cursor",
+    ),
     Setting("client_id", _CLIENT, "client_id", "The client id; at SEI's gateway the AppKey.", "my-app"),
     Setting("client_secret", _CLIENT, "client_secret", "The client secret.", "my-secret", Kind.SECRET),
     Setting(
@@ -147,13 +161,7 @@ SETTINGS = (
         Kind.SECRET,
         fields=("provider.client_authentication.password",),
     ),
-    Setting(
-        "client_key_id",
-        _CLIENT,
-        _KEY.format("key_id"),
-        "The `kid` of the key at the provider.",
-        "key-1",
-    ),
+    Setting("client_key_id", _CLIENT, _KEY.format("key_id"), "The `kid` of the key at the provider.", "key-1"),
     Setting(
         "client_key_algorithm",
         _CLIENT,
@@ -289,8 +297,7 @@ SETTINGS = (
         "subject",
         _GRANT,
         "grant=RefreshToken(subject=...)",
-        "The owner of the token, to keep users apart in a store. A file or a command as the source of the grant's "
-        "secret needs it, if there is a store.",
+        "The owner of the token in a store. A file or a command for the grant's secret needs it.",
         "ann@example.com",
         fields=("grant.subject",),
     ),
@@ -319,6 +326,16 @@ SETTINGS = (
         Kind.SECRET,
     ),
     Setting(
+        "certificate_wait",
+        _IDENTITY,
+        "certificate=ClientCertificate.load(wait=...)",
+        "The time to wait for files that a sidecar has yet to write.",
+        "30",
+        Kind.NUMBER,
+        default="0",
+        fields=("wait",),
+    ),
+    Setting(
         "strict_common_name",
         _IDENTITY,
         "strict_common_name",
@@ -328,13 +345,7 @@ SETTINGS = (
         default="false",
     ),
     Setting(
-        "ca",
-        _IDENTITY,
-        "ca",
-        "The trusted authorities.",
-        "corporate.pem",
-        Kind.PATH_OR_PEM,
-        default="the system's",
+        "ca", _IDENTITY, "ca", "The trusted authorities.", "corporate.pem", Kind.PATH_OR_PEM, default="the system's"
     ),
     Setting(
         "store", _CONNECTION, "store", "`memory`, `file:///path` or `redis://host`.", "redis://redis.example:6379/0"
@@ -385,11 +396,5 @@ SETTINGS = (
     Setting(
         "trust_env", _CONNECTION, "trust_env", "Whether proxy variables apply.", "false", Kind.FLAG, default="true"
     ),
-    Setting(
-        "local_address",
-        _CONNECTION,
-        "local_address",
-        "The local address of connections.",
-        "192.0.2.10",
-    ),
+    Setting("local_address", _CONNECTION, "local_address", "The local address of connections.", "192.0.2.10"),
 )

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack
 
 import httpx2
@@ -137,6 +137,31 @@ class AsyncClient(AsyncBaseClient, httpx2.AsyncClient):
         config = Config.from_env(environ, **changes)
         return cls(config, auth=auth, transport=transport, on_event=on_event, retry=retry, clock=clock, **options)
 
+    def pages(
+        self,
+        url: httpx2.URL | str,
+        *,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+    ) -> AsyncIterator[httpx2.Response]:
+        """Request a collection page by page, for `async for`.
+
+        The next page is in the reply's `Link` header, or has the cursor that `Provider.page_cursor_field` names. The
+        iteration ends with an error if a page was there before.
+
+        Args:
+            url: The URL or path of the first page.
+            params: The parameters of each request.
+            headers: The headers of each request.
+
+        Raises:
+            ApiError: A page is an error.
+            ConfigurationError: The cursor's name is wrong, or a page was there before.
+        """
+        from seic._api.pages import async_pages
+
+        return async_pages(self, url, provider=self._oauth.config.provider, params=params, headers=headers)
+
 
 class Client(SyncBaseClient, httpx2.Client):
     """The blocking twin of `AsyncClient`, for scripts, Django and Celery.
@@ -190,6 +215,18 @@ class Client(SyncBaseClient, httpx2.Client):
         changes, options = split_config_options(settings)
         config = Config.from_env(environ, **changes)
         return cls(config, auth=auth, transport=transport, on_event=on_event, retry=retry, clock=clock, **options)
+
+    def pages(
+        self,
+        url: httpx2.URL | str,
+        *,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+    ) -> Iterator[httpx2.Response]:
+        """Request a collection page by page; the blocking twin of `AsyncClient.pages`."""
+        from seic._api.pages import blocking_pages
+
+        return blocking_pages(self, url, provider=self._oauth.config.provider, params=params, headers=headers)
 
 
 _publish(__name__, __all__, globals())

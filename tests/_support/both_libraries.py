@@ -20,6 +20,7 @@ _TESTS = Path(__file__).parent.parent
 #: The files, or folders of them.
 _FILES = (
     "test_client.py",
+    "test_http2.py",
     "test_pool.py",
     "test_closed_pool.py",
     "test_closing_clients.py",

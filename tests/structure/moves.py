@@ -37,6 +37,7 @@ class Moves:
         return f"{self.calls} · {self.files} · {self.moves}"
 
 
+_VALUES = str(Path(seic.__file__).with_name("_values.py"))
 _EVENT = vars(seic.events.Event)["__init__"].__code__
 
 
@@ -52,8 +53,8 @@ class Counter:
     def __call__(self, frame: FrameType, event: str, arg: Any) -> None:
         """Count a call that `sys.setprofile` reports; each step of a coroutine is one."""
         file = frame.f_code.co_filename
-        # The constructor that all events share is not counted, as those that attrs and dataclasses generate are not.
-        if event != "call" or not file.startswith(_ROOT) or frame.f_code is _EVENT:
+        # Methods that events or values share are not counted, as those that attrs and dataclasses generate are not.
+        if event != "call" or not file.startswith(_ROOT) or frame.f_code is _EVENT or file == _VALUES:
             return
         self.calls += 1
         self.files.add(file)

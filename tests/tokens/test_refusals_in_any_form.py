@@ -122,6 +122,8 @@ async def test_a_success_that_lacks_only_the_token_is_paused_too(body: dict[str,
         pytest.param(403, b"", id="nothing"),
         pytest.param(401, b"", id="a bare 401"),
         pytest.param(400, {"error": "use_dpop_nonce"}, id="a nonce"),
+        pytest.param(400, {"code": "APP_NOT_FOUND", "message": "no"}, id="an application"),
+        pytest.param(401, {"code": 40125, "message": "invalid appsecret"}, id="a code of digits"),
     ],
 )
 async def test_a_refused_client_does_not_use_up_the_refresh_token(status: int, body: Any) -> None:
@@ -149,6 +151,8 @@ async def test_a_refused_client_does_not_use_up_the_refresh_token(status: int, b
         pytest.param({"fault": {"detail": {"errorcode": "keymanagement.service.invalid_refresh_token"}}}, id="Apigee"),
         pytest.param({"error": "invalid_grant", "error_description": "issued to another client"}, id="of the client"),
         pytest.param({"error": "token_revoked"}, id="a token"),
+        pytest.param({"message": "Token has expired"}, id="a token in words"),
+        pytest.param({"code": 40029, "message": "invalid code"}, id="a code in words"),
         pytest.param(b"invalid refresh token", id="a text"),
     ],
 )

@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
-import attrs
 
 from seic._api.body_prefix import read_prefix, read_prefix_sync
 from seic._api.dpop_signer import sign_retry
@@ -28,6 +27,7 @@ from seic._oauth.challenges import parse_retry_after
 from seic._oauth.providers import SEI_GATEWAY
 from seic._oauth.redact import credentials_in, find_tracking_id
 from seic._public import publish
+from seic._values import frozen
 
 #: The idempotent methods (RFC 9110 §9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -46,7 +46,7 @@ _LOST = ("NetworkError", "RemoteProtocolError", "ConnectTimeout", "ReadTimeout",
 _logger = logging.getLogger("seic.api")
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Retry:
     """The number of attempts and the pauses between them.
 

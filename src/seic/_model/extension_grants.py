@@ -17,13 +17,14 @@ from seic._model.saml import SamlDocument, document_ends_at, encode_document, is
 from seic._model.secret import Secret, digest, hide, reveal
 from seic._model.token import Token
 from seic._public import publish
+from seic._values import frozen
 
 _TOKEN_TYPE = "urn:ietf:params:oauth:token-type:"
 #: RFC 8693 §3.
 ACCESS_TOKEN = f"{_TOKEN_TYPE}access_token"
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class TokenExchange(GrantParameters):
     """Token exchange (RFC 8693): to call on behalf of a user, or for another audience.
 
@@ -66,7 +67,7 @@ class TokenExchange(GrantParameters):
         return {**fields, **super().fields(provider)}
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class JwtBearer(GrantParameters):
     """A signed JWT, exchanged for a token (RFC 7523 §2.1).
 
@@ -90,7 +91,7 @@ class JwtBearer(GrantParameters):
         return {"assertion": reveal(self.assertion, field="grant.assertion"), **super().fields(provider)}
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class SamlBearer(GrantParameters):
     """A signed SAML assertion, exchanged for a token (RFC 7522 §2.1); the platform's own form is `Saml2Bearer`.
 
@@ -125,7 +126,7 @@ class SamlBearer(GrantParameters):
         return {"assertion": assertion, **super().fields(provider)}
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class DeviceCode(GrantParameters):
     """The device grant (RFC 8628), for programs without a browser; start the login with `seic.DeviceLogin`.
 
@@ -163,7 +164,7 @@ class DeviceCode(GrantParameters):
         return {"device_code": self.device_code}
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class ExistingToken(GrantParameters):
     """A token that was obtained in another way: it is used while it is valid, and then its refresh token is.
 

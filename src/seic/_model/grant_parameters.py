@@ -13,6 +13,7 @@ from seic._model.provider import Provider
 from seic._model.secret import Unpicklable, digest, is_set
 from seic._model.token import Token
 from seic._public import publish
+from seic._values import frozen
 
 # Attributes that are strings in every grant that has them.
 _STRINGS = (
@@ -68,7 +69,7 @@ def _resources(resource: str | Sequence[str] | None) -> str | tuple[str, ...] | 
 _resources.__annotations__["resource"] = str | Sequence[str] | None
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class GrantParameters(Unpicklable):
     """Base of seic's grants: the parameters that each of them has, and how it is used again.
 
@@ -190,7 +191,7 @@ class GrantParameters(Unpicklable):
         return f"the grant's document expired at {ends_at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-@attrs.frozen
+@frozen
 class CustomGrant(GrantParameters):
     """A user's own grant, with the methods of `GrantParameters` that the protocol `Grant` does not have.
 

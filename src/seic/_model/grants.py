@@ -18,12 +18,13 @@ from seic._model.saml import SamlDocument, document_ends_at, encode_document, is
 from seic._model.secret import Secret, digest, hide, reveal
 from seic._model.token import Token
 from seic._public import publish
+from seic._values import frozen
 
 #: The platform's name of the SAML grant; `client-assertion-type` in it is the platform's own spelling.
 SAML2_BEARER = "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class ClientCredentials(GrantParameters):
     """The client credentials grant (RFC 6749 §4.4); SEI's dialects add a service account.
 
@@ -69,7 +70,7 @@ class ClientCredentials(GrantParameters):
         }
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Password(GrantParameters):
     """A user's own name and password (RFC 6749 §4.3).
 
@@ -97,7 +98,7 @@ class Password(GrantParameters):
         }
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class RefreshToken(GrantParameters):
     """A refresh token that you already have (RFC 6749 §6).
 
@@ -148,7 +149,7 @@ class RefreshToken(GrantParameters):
         }
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class AuthorizationCode(GrantParameters):
     """The code that a login returned (RFC 6749 §4.1): valid for one token request, at some providers for seconds.
 
@@ -200,7 +201,7 @@ class AuthorizationCode(GrantParameters):
         return {**fields, **super().fields(provider)}
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class SessionToken(GrantParameters):
     """An existing session, exchanged for a token (the gateway's `sessionToken`).
 
@@ -227,7 +228,7 @@ class SessionToken(GrantParameters):
         return {field: reveal(self.session_token, field="grant.session_token"), **super().fields(provider)}
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Saml2Bearer(GrantParameters):
     """A signed SAML document, exchanged for a token (the platform's `saml2-bearer`); give exactly one of the two.
 

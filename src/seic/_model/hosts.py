@@ -6,11 +6,10 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-import attrs
-
 from seic._errors import ConfigurationError
 from seic._model.secret import strip_frames, strip_frames_on_init
 from seic._public import publish
+from seic._values import frozen
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 # RFC 1123 labels; an internationalised name must be in its ASCII form, as in a certificate.
@@ -19,7 +18,7 @@ _HOST_NAME = re.compile(
 )
 
 
-@attrs.frozen
+@frozen
 class Origin:
     """A scheme, a host and a port (RFC 6454 §4): tokens are sent to the configured origin only.
 
@@ -101,7 +100,7 @@ def _is_host(host: str) -> bool:
 
 
 @strip_frames_on_init
-@attrs.frozen(init=False)
+@frozen(init=False)
 class Hosts:
     """The two hosts of an environment: `api` for requests without a client certificate, `mtls` for requests with one.
 

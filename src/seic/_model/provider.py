@@ -12,6 +12,7 @@ from seic._errors import ConfigurationError
 from seic._model.hosts import Hosts, Origin
 from seic._model.secret import Unpicklable, hide, strip_frames_on_init
 from seic._public import publish
+from seic._values import frozen
 
 
 class KeyedCertificate(Protocol):
@@ -73,7 +74,7 @@ def _are_urls(provider: Provider, attribute: attrs.Attribute[Any], value: Mappin
 
 
 @strip_frames_on_init
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Provider:
     """One dialect of OAuth 2.0; a new provider is a new value, without code.
 
@@ -106,6 +107,10 @@ class Provider:
             as `fault.detail.errorcode`, in which a number is an index of a list. An answer that has it is an error,
             whatever its status.
         error_description_field: The member with the description, in the same form.
+        page_cursor_field: The member of a page with the cursor or the URL of the next page, for `client.pages`; a path
+            such as `meta.next`. A `?` at its end says that even the first page may lack it; otherwise that is an error,
+            because the name may be wrong. None is for APIs with `Link` headers (RFC 8288).
+        page_cursor_parameter: The parameter that takes the cursor; None if the member is the URL of the next page.
         bearer_token_types: Values of `token_type` that mean a bearer token, in any case; `Bearer` needs no entry.
         authorization_scheme: The scheme of `Authorization` in API requests, and of the API's challenges.
         authorize_url: The authorization endpoint, for logins (RFC 6749 §3.1).
@@ -148,6 +153,8 @@ class Provider:
     token_error_codes: frozenset[str] = frozenset()
     error_code_field: str | None = None
     error_description_field: str | None = None
+    page_cursor_field: str | None = None
+    page_cursor_parameter: str | None = None
     bearer_token_types: frozenset[str] = frozenset({"BearerToken"})
     authorization_scheme: str = attrs.field(default="Bearer", validator=_is_scheme)
     authorize_url: str | None = attrs.field(default=None, validator=_is_path_or_url)
@@ -246,7 +253,7 @@ class Provider:
         return url
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class RequestContext(Unpicklable):
     """The client and the circumstances of one request to a provider's endpoint.
 

@@ -13,6 +13,7 @@ import attrs
 from seic._errors import ConfigurationError
 from seic._model.secret import Unpicklable, hide, strip_frames
 from seic._public import publish
+from seic._values import frozen
 
 _FIRST, _LAST = dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)
 _NUMBERS = ("expires_in", "obtained_at", "refresh_expires_in")
@@ -22,7 +23,7 @@ def _fingerprint(secret: str) -> str:
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()[:8]
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Token(Unpicklable):
     """An access token and what the provider said about it (RFC 6749 §5.1).
 

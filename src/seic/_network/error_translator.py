@@ -11,7 +11,6 @@ import functools
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, cast
 
-import attrs
 import httpx
 
 from seic._credential import Credential
@@ -23,6 +22,7 @@ from seic._network.error_frames import bare_request, free_of_secrets
 from seic._network.proxies import Network
 from seic._oauth.redact import sanitize, secrets_in
 from seic._setting_names import with_setting_names
+from seic._values import frozen
 
 if TYPE_CHECKING:
     from seic._tls.diagnose import HandshakeContext, HandshakeFailure, Stage
@@ -70,7 +70,7 @@ def failures(module: Any) -> tuple[type[Exception], ...]:
     return (module.TransportError, OSError)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class ErrorTranslator(abc.ABC):
     """Explains failures of requests to one origin, and returns the errors to raise.
 

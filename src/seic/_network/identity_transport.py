@@ -6,7 +6,9 @@ A request compares two integers to find out whether the credential was replaced.
 
 from __future__ import annotations
 
+import copy
 import functools
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import httpx
@@ -15,6 +17,7 @@ from seic._async_pool import AsyncPool
 from seic._concurrency import ForkSafeLock, SharedFuture, SingleFlight, start_thread
 from seic._credential import Credential
 from seic._errors import CertificateError, SeicError
+from seic._http2 import Http2Session, async_backend, sync_backend
 from seic._httpx import AsyncBaseTransport, BaseTransport, either, httpcore_of
 from seic._identity import Identity
 from seic._network.connection_trace import ConnectionTrace
@@ -33,6 +36,8 @@ class _IdentityTransport:
     #: The name of the class in httpx and httpx2 that sends.
     _kind: ClassVar[str]
     _pool_kind: ClassVar[type[AsyncPool | Pool]]
+    _backend: ClassVar[Any]
+    _session: ClassVar[Any]
 
     def __init__(self, identity: Identity, errors: ErrorTranslator, *, module: Any = httpx, **options: Any) -> None:
         self._module = module
@@ -54,7 +59,7 @@ class _IdentityTransport:
         # httpx decides what the options mean for a connection; its pool is replaced by one of a single origin.
         kind = getattr(self._module, self._kind)
         transport: Any = self._errors.network.new_transport(kind, self._errors.origin, context, self._options)
-        opener = Opener(transport._pool.create_connection, credential.generation)  # noqa: SLF001 - a test watches it
+        opener = Opener(self._opening(transport._pool), credential.generation)  # noqa: SLF001 - tests watch these names
         with self._lock:
             if self._closed:
                 raise RuntimeError("cannot send a request: the client is closed")
@@ -73,6 +78,20 @@ class _IdentityTransport:
                 self._pool.replace(opener)
             self._credential = credential
         return credential
+
+    def _opening(self, pool: Any) -> Callable[[Any], tuple[Any, Http2Session | None]]:
+        """Return what opens connections, from a pool of httpcore."""
+        if not self._http2:
+            return lambda origin: (pool.create_connection(origin), None)
+        core = httpcore_of(self._module)
+
+        def open_http2(origin: Any) -> tuple[Any, Http2Session]:
+            session, own = self._session(), copy.copy(pool)
+            # httpx passes none to the pool; a shallow copy, since each connection has its own.
+            own._network_backend = self._backend(core, session)  # noqa: SLF001
+            return own.create_connection(origin), session
+
+        return open_http2
 
     def _read_page(self, response: Any, body: bytes, request: Any, credential: Credential) -> Any:
         refusal = self._errors.of_page(response.status_code, body, request, credential)
@@ -93,6 +112,8 @@ class AsyncIdentityTransport(_IdentityTransport, AsyncBaseTransport):
 
     _kind = "AsyncHTTPTransport"
     _pool_kind = AsyncPool
+    _backend = staticmethod(async_backend)
+    _session = Http2Session
 
     def __init__(self, identity: Identity, errors: ErrorTranslator, *, module: Any = httpx, **options: Any) -> None:
         super().__init__(identity, errors, module=module, **options)
@@ -169,6 +190,9 @@ class IdentityTransport(_IdentityTransport, BaseTransport):
 
     _kind = "HTTPTransport"
     _pool_kind = Pool
+    _backend = staticmethod(sync_backend)
+    # httpcore's blocking connections of HTTP/2 are not safe for threads: they send frames in the wrong order.
+    _session = staticmethod(functools.partial(Http2Session, 1))
 
     def handle_request(self, request: Any) -> Any:
         """Send the request; raises as `AsyncIdentityTransport.handle_async_request` does."""

@@ -11,6 +11,7 @@ from seic._model.provider import RequestContext
 from seic._model.secret import Secret, Unpicklable, hide, reveal
 from seic._oauth.jose import KeyMaterial, SigningKey, read_key, read_secret
 from seic._public import publish
+from seic._values import frozen
 
 #: The form's `client_assertion_type` (RFC 7523 §2.2).
 JWT_BEARER_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -20,7 +21,7 @@ _LIFETIME = 60
 _PASSWORD = "provider.client_authentication.password"
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class PrivateKeyJwt(Unpicklable):
     """`private_key_jwt`: a JWT that the client's private key signs for each request; no secret is sent.
 
@@ -75,7 +76,7 @@ class PrivateKeyJwt(Unpicklable):
         _add_assertion(form, key, header, audience=self.audience, context=context)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class ClientSecretJwt:
     """`client_secret_jwt`: a JWT that the client's secret signs for each request; the secret is not sent.
 

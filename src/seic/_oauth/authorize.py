@@ -1,7 +1,12 @@
-"""A user's login: the authorization URL and the callback (RFC 6749 §4.1.1, §4.1.2)."""
+"""A user's login: the authorization URL and the callback (RFC 6749 §4.1.1, §4.1.2), with PKCE (RFC 7636)."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import secrets
+import uuid
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlsplit
 
@@ -13,10 +18,11 @@ from seic._model.grants import AuthorizationCode
 from seic._model.hosts import Hosts
 from seic._model.provider import Provider
 from seic._model.secret import Unpicklable, hide, strip_frames
-from seic._oauth.pkce import CHALLENGE_METHOD, challenge_of, is_same_state, new_state, new_verifier
 from seic._oauth.redact import sanitize
 from seic._public import publish
 
+#: The only method of a code challenge: `plain` would reveal the verifier in the login's URL (RFC 9700 §2.1.1).
+CHALLENGE_METHOD = "S256"
 _LONGEST_CODE = 100
 
 
@@ -80,8 +86,10 @@ class Login(Unpicklable):
                 certificate=False, environment=environment if hosts is None else None
             )
             authorize_url = f"{origin}{authorize_url}"
-        state = new_state()
-        code_verifier = new_verifier() if provider.takes_pkce else None
+        # A UUID, as the SEI platform requires, with 122 random bits (RFC 6749 §10.12).
+        state = str(uuid.uuid4())
+        # 256 random bits in 43 characters (RFC 7636 §4.1).
+        code_verifier = secrets.token_urlsafe(32) if provider.takes_pkce else None
         parameters = {"response_type": "code", "client_id": client_id, "state": state}
         if redirect_uri is not None:
             parameters[provider.redirect_field] = redirect_uri
@@ -89,7 +97,7 @@ class Login(Unpicklable):
             parameters["scope"] = scope or provider.authorize_scope or ""
         if code_verifier is not None:
             # The URL contains no secret: of the verifier only the challenge.
-            parameters["code_challenge"] = challenge_of(code_verifier)
+            parameters["code_challenge"] = _challenge_of(code_verifier)
             parameters["code_challenge_method"] = CHALLENGE_METHOD
         if end_other_sessions:
             parameters[provider.require("end_other_sessions_field", "ending other sessions")] = "true"
@@ -143,10 +151,16 @@ class Login(Unpicklable):
         )
 
 
+def _challenge_of(verifier: str) -> str:
+    # RFC 7636 §4.2.
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode("ascii")).digest()).rstrip(b"=").decode("ascii")
+
+
 def _read_callback(callback: str, provider: Provider, state: str) -> str:
     parameters = _parameters(callback)
     # First and in constant time: nothing else of a callback that is not ours matters.
-    if not state or not is_same_state(state, parameters.get("state", "")):
+    returned = parameters.get("state", "")
+    if not state or not hmac.compare_digest(*(text.encode(errors="surrogatepass") for text in (state, returned))):
         raise _invalid(
             provider, "state does not match: it belongs to another login, or to an old one; start a new login", "state"
         )

@@ -13,6 +13,7 @@ import attrs
 import httpx
 
 from seic._model.provider import Provider
+from seic._values import frozen
 
 # The longest HTTP-date has 33 characters (RFC 9110 §5.6.7, the obsolete form of a Wednesday in September).
 _LONGEST_DATE = 40
@@ -50,7 +51,7 @@ def parse_retry_after(value: str | None, *, now: float) -> float | None:
     return min(max(moment - now, 0.0), MAX_RETRY_AFTER)
 
 
-@attrs.frozen
+@frozen
 class Challenge:
     """One challenge of a `WWW-Authenticate` (RFC 9110 §11.6.1); scheme and parameter names in lower case."""
 

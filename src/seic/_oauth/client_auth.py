@@ -8,15 +8,14 @@ from __future__ import annotations
 import base64
 from urllib.parse import quote
 
-import attrs
-
 from seic._errors import ConfigurationError
 from seic._model.provider import ClientAuthentication, Provider, RequestContext
 from seic._model.secret import SecretStr
 from seic._public import publish
+from seic._values import frozen
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class ClientSecretBasic:
     """`client_secret_basic`: id and secret in the Authorization header (RFC 6749 §2.3.1).
 
@@ -45,7 +44,7 @@ class ClientSecretBasic:
         headers["Authorization"] = SecretStr(f"Basic {encoded}")
 
 
-@attrs.frozen
+@frozen
 class ClientSecretPost:
     """`client_secret_post`: id and secret as fields of the form (RFC 6749 §2.3.1)."""
 
@@ -55,7 +54,7 @@ class ClientSecretPost:
         form["client_secret"] = _required(context.client_secret)
 
 
-@attrs.frozen
+@frozen
 class ClientIdOnly:
     """`none`: the id alone, as a field of the form, for public clients (RFC 6749 §3.2.1); no secret is sent."""
 
@@ -64,7 +63,7 @@ class ClientIdOnly:
         form["client_id"] = context.client_id
 
 
-@attrs.frozen
+@frozen
 class TlsClientAuth:
     """`tls_client_auth`: the client's certificate authenticates it, by chain and subject (RFC 8705 §2.1).
 
@@ -82,7 +81,7 @@ class TlsClientAuth:
         form["client_id"] = context.client_id
 
 
-@attrs.frozen
+@frozen
 class SelfSignedTlsClientAuth(TlsClientAuth):
     """`self_signed_tls_client_auth`: like `tls_client_auth`, with a certificate that is registered (RFC 8705 §2.2)."""
 

@@ -13,6 +13,7 @@ from seic._oauth.error_codes import known_code
 from seic._oauth.form_request import build_form_request, endpoint_url, origin_of
 from seic._oauth.json_body import number_in
 from seic._oauth.reply import Reply, raise_token_error, read_success
+from seic._values import frozen
 
 #: Seconds between polls if the provider names none (§3.2), and the seconds that each `slow_down` adds (§3.5).
 _INTERVAL = 5.0
@@ -25,7 +26,7 @@ _LONGEST = 86400.0
 _LONGEST_CODE = 100
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class DeviceAuthorization(Unpicklable):
     """A device authorization response (§3.2).
 

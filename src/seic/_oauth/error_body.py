@@ -22,6 +22,7 @@ from seic._errors import FieldError
 from seic._model.provider import Provider
 from seic._oauth.json_body import JsonBodyError, as_utf8, read_document
 from seic._oauth.redact import redact
+from seic._values import frozen
 
 #: The platform's subcode for "logged out as the same user is logged in elsewhere".
 LOGGED_IN_ELSEWHERE = "018"
@@ -79,7 +80,7 @@ _TAG = re.compile(r"<[^<>]*>")
 _NO_CODE = re.compile(r"about:blank|https?://(tools\.ietf|datatracker\.ietf|www\.rfc-editor|httpstatuses)\..*")
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class ErrorBody:
     """An error in the provider's own words, not sanitized.
 

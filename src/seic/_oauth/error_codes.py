@@ -53,7 +53,7 @@ _BETWEEN = re.compile(r"[^a-z0-9]+")
 _GRANT_NAMES = r"refresh_?tokens?|refresh|grants?|(?:auth|authori[sz]ation|verification|device|login)_?codes?|assertion"
 _CLIENT_NAMES = (
     r"(?:o_?auth_?)?clients?(?:_?(?:id|identifier|secret|credentials|authentication|assertion))?"
-    r"|(?:api|app|application|consumer)_?(?:key|secret|id)|application"
+    r"|(?:api|app|application|consumer)_?(?:key|secret|id)|app|application|consumer"
 )
 _BAD = (
     "invalid|bad|incorrect|wrong|unknown|expired|revoked|used|reused|inactive|unrecogni[sz]ed|mismatch|not_found"
@@ -69,8 +69,9 @@ def _refusing(names: str) -> re.Pattern[str]:
 
 
 _BAD_GRANT = _refusing(_GRANT_NAMES)
-# In a code alone: "code" and "token" may be anything in a sentence.
+# Whatever the status, in a code alone: "code" and "token" may be anything in the sentence of an outage.
 _BAD_IN_CODE = _refusing(rf"{_GRANT_NAMES}|{_CLIENT_NAMES}|codes?|(?<!access_)tokens?")
+_BAD_CODE = _refusing(r"codes?|(?<!access_)tokens?")
 _SAYS_GRANT = re.compile(rf"_(?:{_GRANT_NAMES})_")
 _SAYS_GRANT_IN_CODE = re.compile(rf"_(?:{_GRANT_NAMES}|codes?|(?<!access_)tokens?)_")
 _SAYS_CLIENT = re.compile(rf"_(?:{_CLIENT_NAMES})_")
@@ -125,7 +126,11 @@ def subject_of(code: str | None, description: str | None) -> ErrorSubject:
         if _SAYS_GRANT_IN_CODE.search(words):
             return ErrorSubject.GRANT
     words = _words(description)
-    if _BAD_GRANT.search(words) or (_SAYS_GRANT.search(words) and not _SAYS_CLIENT.search(words)):
+    if (
+        _BAD_GRANT.search(words)
+        or _BAD_CODE.search(words)
+        or (_SAYS_GRANT.search(words) and not _SAYS_CLIENT.search(words))
+    ):
         return ErrorSubject.GRANT
     is_client = known == "unauthorized_client" or _SAYS_CLIENT.search(words)
     return ErrorSubject.CLIENT if is_client else ErrorSubject.UNKNOWN

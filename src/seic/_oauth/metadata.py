@@ -16,6 +16,7 @@ from seic._errors import ConfigurationError, InvalidTokenResponse
 from seic._model.provider import ClientAuthentication, Provider
 from seic._oauth.addresses import is_private
 from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
+from seic._oauth.authorize import CHALLENGE_METHOD
 from seic._oauth.client_auth import (
     ClientIdOnly,
     ClientSecretBasic,
@@ -25,8 +26,8 @@ from seic._oauth.client_auth import (
 )
 from seic._oauth.form_request import origin_of
 from seic._oauth.json_body import JsonBodyError, as_utf8, read_document
-from seic._oauth.pkce import CHALLENGE_METHOD
 from seic._oauth.redact import sanitize
+from seic._values import frozen
 
 #: The provider's settings and their names in the metadata.
 _ENDPOINTS = {
@@ -154,7 +155,7 @@ def parse_metadata(
     return attrs.evolve(provider, **changes)
 
 
-@attrs.frozen
+@frozen
 class _Reader:
     document: Mapping[str, object]
     issuer: str

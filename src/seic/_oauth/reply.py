@@ -16,6 +16,7 @@ from seic._oauth.challenges import parse_retry_after
 from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, any_words, error_in, read_error
 from seic._oauth.json_body import JsonBodyError, as_utf8, read_document
 from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize
+from seic._values import frozen
 
 # The members of a reply that are secrets, and their minimum length: a shorter value is not a token.
 _TOKENS = ("access_token", "refresh_token", "id_token", "device_code")
@@ -64,7 +65,7 @@ _ADVICE = "check the host, provider.token_url and the credentials"
 
 
 # With a __dict__, in which cached_property keeps its values.
-@attrs.frozen(kw_only=True, slots=False)
+@frozen(kw_only=True, slots=False)
 class Reply:
     """A response of one of the provider's endpoints, read whole and decompressed.
 

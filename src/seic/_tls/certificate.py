@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import hashlib
+import math
+import time
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 
@@ -18,9 +20,24 @@ from seic._tls.certificate_info import CertificateInfo, clock_says, format_time,
 from seic._tls.credential_files import CredentialFiles, Material, PassphraseInput
 from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
 from seic._tls.reload import Signature, file_signature
+from seic._values import frozen
+
+# Reasons that end when another process has written its files.
+_UNFINISHED = {
+    Reason.NOT_FOUND,
+    Reason.UNREADABLE,
+    Reason.IS_A_DIRECTORY,
+    Reason.EMPTY,
+    Reason.TRUNCATED,
+    Reason.NO_CERTIFICATE,
+    Reason.NO_KEY,
+    Reason.KEY_MISMATCH,
+}
+# Seconds between two looks at files that are waited for.
+_WAIT_INTERVAL = 0.1
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@frozen(kw_only=True, repr=False)
 class ClientCertificate(Unpicklable):
     """A client certificate with its private key; made by `load`.
 
@@ -59,6 +76,7 @@ class ClientCertificate(Unpicklable):
         key: Material | None = None,
         password: PassphraseInput | None = None,
         common_name: str | None = None,
+        wait: float = 0,
     ) -> ClientCertificate:
         """Read a certificate and its private key in any format.
 
@@ -73,6 +91,8 @@ class ClientCertificate(Unpicklable):
             password: The passphrase of the key or the PKCS#12 file, or a callable that returns it when it is needed.
             common_name: The CN of the certificate to use, if the files hold pairs of several subjects; otherwise it is
                 not compared.
+            wait: The most seconds to wait for files that another process, such as a sidecar, has yet to write: that are
+                missing, empty, cut off or do not match yet. It blocks, so call it off the event loop.
 
         Raises:
             CertificateError: The material cannot be read, decrypted or matched, or can never work as a client
@@ -80,8 +100,23 @@ class ClientCertificate(Unpicklable):
                 passphrase.
             ConfigurationError: An argument has another type; its `field` names it.
         """
+        if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait < math.inf:
+            raise ConfigurationError("wait: must be a finite number of seconds, 0 or more", field="wait")
         files = CredentialFiles.of(certificate, key, password, common_name)
-        return cls._read(files, file_signature(files.paths))
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                return cls._read(files, file_signature(files.paths))
+            except CertificateError as error:
+                if not wait or not files.paths or error.reason not in _UNFINISHED:
+                    raise
+                failure = error
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(_WAIT_INTERVAL)
+        failure.message = f"{failure.message}; it was waited for, for {wait:g} seconds"
+        failure.args = (failure.message,)
+        raise failure
 
     @classmethod
     def _read(cls, files: CredentialFiles, signature: Signature | None) -> ClientCertificate:

@@ -15,6 +15,7 @@ import attrs
 
 from seic._public import publish
 from seic._tls.encoding import Element, encode_pem, read_der
+from seic._values import frozen
 
 # "Soon" is less than this and less than this share of the lifetime: a certificate that lives for a day would otherwise
 # always expire soon.
@@ -51,7 +52,7 @@ _CLIENT_AUTH, _ANY_USE = "1.3.6.1.5.5.7.3.2", "2.5.29.37.0"
 _DIGITAL_SIGNATURE, _KEY_AGREEMENT = 0x80, 0x08
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class CertificateInfo:
     """One certificate's public facts; two are equal if their DER is.
 
@@ -135,7 +136,7 @@ def printable(name: str) -> str:
     return name if name.isprintable() else repr(name)[1:-1]
 
 
-@attrs.frozen
+@frozen
 class Name:
     """A distinguished name.
 
@@ -150,7 +151,7 @@ class Name:
     folded: tuple[tuple[tuple[str, str], ...], ...]
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class CertificateFields:
     """The fields of a certificate that are needed here.
 

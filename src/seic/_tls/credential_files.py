@@ -18,6 +18,7 @@ from seic._errors import CertificateError, ConfigurationError
 from seic._files import read_regular_file
 from seic._model.secret import HIDDEN, Unpicklable
 from seic._tls.reasons import Reason, certificate_error
+from seic._values import frozen
 
 #: A path, PEM text, or the bytes themselves.
 Material: TypeAlias = str | os.PathLike[str] | bytes
@@ -35,7 +36,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/=]{40,}")
 _KUBERNETES_NAMES = ("tls.crt", "tls.key", "ca.crt")
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class CredentialFile(Unpicklable):
     """One file, or the bytes given in its place.
 
@@ -134,7 +135,7 @@ class CredentialFile(Unpicklable):
         )
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@frozen(kw_only=True, repr=False)
 class Passphrase(Unpicklable):
     """A passphrase, or the callable that returns it; the repr shows neither."""
 
@@ -175,7 +176,7 @@ class Passphrase(Unpicklable):
         return f"Passphrase({HIDDEN})"
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class CredentialFiles(Unpicklable):
     """The files of one client certificate, kept so that they can be read again after a rotation."""
 

@@ -38,6 +38,7 @@ from seic._tls.encoding import (
 )
 from seic._tls.private_key import UNPARSABLE, EncryptedKey, decrypt_pkcs12
 from seic._tls.reasons import Reason, certificate_error, without_foreign_warnings
+from seic._values import frozen
 
 #: A certificate request and a bare public key in `DecodedFile.others`.
 REQUEST = "certificate request"
@@ -51,7 +52,7 @@ _KEYSTORE_MAGIC = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 
-@attrs.frozen
+@frozen
 class DecodedCertificate:
     """A certificate's facts and fields, and the certificate as cryptography has it, if it takes it."""
 
@@ -94,7 +95,7 @@ class DecodedFile:
         raise certificate_error(reason, self.label, text)
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@frozen(kw_only=True, repr=False)
 class DecodedKey(Unpicklable):
     """A private key as cryptography has it, its file's name in errors, and whether the file was encrypted."""
 

@@ -13,12 +13,11 @@ import ssl
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
-import attrs
-
 from seic._errors import CertificateError
 from seic._tls.certificate import ClientCertificate
 from seic._tls.certificate_info import clock_says, format_time
 from seic._tls.reasons import Reason
+from seic._values import frozen
 
 #: The side whose certificate, configuration or server is at fault.
 Side: TypeAlias = Literal["client", "server", "unknown"]
@@ -101,7 +100,7 @@ _VERIFY_TEXTS = {
 _MAX_NAMED = 3
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class HandshakeFailure:
     """The reason for a failure, its text, and the side at fault; `path` is our certificate's if that is at fault."""
 
@@ -111,7 +110,7 @@ class HandshakeFailure:
     path: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class HandshakeContext:
     """The facts that every explanation needs in addition to the failure.
 

@@ -14,10 +14,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import attrs
-
 from seic._errors import CertificateError
 from seic._tls.reasons import Reason, certificate_error
+from seic._values import frozen
 
 _BEGIN, _END = b"-----BEGIN ", b"-----END "
 _LABEL = re.compile(rb"-----BEGIN ([A-Z0-9][A-Z0-9 ]{0,63})-----")
@@ -43,7 +42,7 @@ _LONGEST_OID = 64
 _CERTIFICATES_TAG, _CERTIFICATES_DEPTH = 0xA0, 4
 
 
-@attrs.frozen(repr=False)
+@frozen(repr=False)
 class PemBlock:
     """One PEM block: label, DER and first line; `encryption` has cipher and vector of a `DEK-Info` header."""
 

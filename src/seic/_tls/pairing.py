@@ -14,7 +14,6 @@ import stat
 from collections.abc import Iterable
 from typing import NoReturn
 
-import attrs
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
@@ -33,6 +32,7 @@ from seic._tls.reasons import (
     certificate_warning,
     without_foreign_warnings,
 )
+from seic._values import frozen
 
 #: The most certificates that a warning names.
 _MAX_NAMED = 5
@@ -42,7 +42,7 @@ _MAX_TRIED = 10
 _RSASSA_PSS = bytes.fromhex("06092a864886f70d01010a")
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@frozen(kw_only=True, repr=False)
 class KeyPair(Unpicklable):
     """A certificate with its chain and private key, read at one time.
 
@@ -65,7 +65,7 @@ class KeyPair(Unpicklable):
     unreadable: tuple[str, ...] = ()
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@frozen(kw_only=True, repr=False)
 class _Candidate(Unpicklable):
     """A certificate with the key that it was issued for."""
 

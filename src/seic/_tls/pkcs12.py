@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from seic._model.secret import Unpicklable
 from seic._tls.encoding import Element, read_der
+from seic._values import frozen
 
 _ENCRYPTED_DATA = "1.2.840.113549.1.7.6"
 # The bags of RFC 7292 §4.2: keys, encrypted keys, certificates.
@@ -60,7 +61,7 @@ _PKCS12_PBE = "1.2.840.113549.1.12.1."
 MAX_ROUNDS = 3_000_000
 
 
-@attrs.frozen(repr=False)
+@frozen(repr=False)
 class Pkcs12Content(Unpicklable):
     """Certificates in DER, and keys in PKCS#8, encrypted or not."""
 

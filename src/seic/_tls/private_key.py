@@ -26,6 +26,7 @@ from seic._tls.credential_files import GetPassphrase
 from seic._tls.encoding import is_encrypted_key, is_unencrypted_key, wrap_key
 from seic._tls.pkcs12 import MAX_ROUNDS, count_rounds, read_pkcs12
 from seic._tls.reasons import Reason, certificate_error
+from seic._values import frozen
 
 #: The exceptions of cryptography for data that it cannot parse; before version 44 a KeyError for unusual string types,
 #: and an InternalError for encryption parameters that OpenSSL refuses.
@@ -59,7 +60,7 @@ _DEK_CIPHERS: dict[str, tuple[Callable[[bytes], CipherAlgorithm], int]] = {
 _DEK_SALT_BYTES = 8
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@frozen(kw_only=True, repr=False)
 class EncryptedKey(Unpicklable):
     """A private key as its file has it, encrypted or not, decrypted when it is needed.
 

@@ -33,6 +33,7 @@ from seic._tls.reasons import (
     certificate_warning,
     without_foreign_warnings,
 )
+from seic._values import frozen
 
 # The bundles of Debian and Alpine, Fedora and RHEL, SUSE, BSD, for a Python whose OpenSSL has another prefix (pyenv,
 # conda, standalone builds).
@@ -52,7 +53,7 @@ _MAX_NAMED = 3
 _PLATFORMS_WITHOUT_A_BUNDLE = {"darwin", "win32"}
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class TrustStore:
     """A set of authorities; sets of the same authorities are equal, so that they can share a context.
 

@@ -7,16 +7,15 @@ from collections.abc import Callable
 from functools import partial
 from operator import methodcaller
 
-import attrs
-
 from seic._public import publish
+from seic._values import frozen
 
 # Looked up with each call, because freezegun replaces the attributes of `time`; and in C, for the way of each request.
 _monotonic: Callable[[], float] = partial(methodcaller("monotonic"), time)
 _wall: Callable[[], float] = partial(methodcaller("time"), time)
 
 
-@attrs.frozen
+@frozen
 class Clock:
     """A monotonic clock for lifetimes and a wall clock that checks it, both in seconds.
 

@@ -35,6 +35,7 @@ from seic._tokens.clock import Clock
 from seic._tokens.exchange import HEAD, Head, TransportSource, exchange, in_two_attempts
 from seic._tokens.sent_secrets import SentSecrets
 from seic._tokens.single_use import UseState
+from seic._values import frozen
 
 _T = TypeVar("_T")
 
@@ -51,7 +52,7 @@ def _calls_user_code(grant: GrantParameters) -> bool:
     return isinstance(grant, CustomGrant) or any(map(callable, values))
 
 
-@attrs.frozen
+@frozen
 class PendingRevocation(Unpicklable):
     """A token to revoke; `may_be_revoked` says that a refusal is expected."""
 
@@ -94,21 +95,12 @@ class TokenEndpoint(Unpicklable):
     #: Whether building a request calls code of the user's, which may block.
     calls_user_code: bool = attrs.field(init=False, repr=False)
 
-    @host.default
-    def _host(self) -> str:
-        return _netloc(self.url)
-
-    @has_plain_grant.default
-    def _has_plain_grant(self) -> bool:
-        return self.grant.is_repeatable and not _calls_user_code(self.grant)
-
-    @follows_secrets.default
-    def _follows_secrets(self) -> bool:
-        return callable(self.client_secret) or _calls_user_code(self.grant)
-
-    @calls_user_code.default
-    def _calls_user_code(self) -> bool:
-        return self.follows_secrets or is_users_own(self.provider.client_authentication)
+    def __attrs_post_init__(self) -> None:
+        self.host = _netloc(self.url)
+        calls_user_code = _calls_user_code(self.grant)
+        self.has_plain_grant = self.grant.is_repeatable and not calls_user_code
+        self.follows_secrets = calls_user_code or callable(self.client_secret)
+        self.calls_user_code = self.follows_secrets or is_users_own(self.provider.client_authentication)
 
     async def read_metadata(self) -> None:
         """Read the issuer's metadata, if the endpoint is not known yet; every request needs that before.
@@ -118,7 +110,7 @@ class TokenEndpoint(Unpicklable):
         """
         if self.metadata is not None:
             self.provider, self.url = await self.metadata()
-            self.host = self._host()
+            self.host = _netloc(self.url)
             self.metadata = None
 
     def context(self) -> RequestContext:
@@ -289,17 +281,14 @@ class TokenEndpoint(Unpicklable):
 
     async def introspect(self, token: Token) -> TokenInfo:
         """Ask the provider to describe a token (RFC 7662, or the platform's tokeninfo)."""
-        request: httpx.Request
-        context: RequestContext
 
-        async def attempt(seconds: float) -> Reply:
-            nonlocal request, context
+        async def attempt(seconds: float) -> tuple[RequestContext, httpx.Request, Reply]:
             # Built again, because a client assertion works once.
             context = await self.off_loop(self.context)
             request = await self.off_loop(partial(build_token_info_request, context, access_token=token.access_token))
-            return await self.send(request, seconds)
+            return context, request, await self.send(request, seconds)
 
-        reply = await in_two_attempts(attempt, self.timeout)
+        context, request, reply = await in_two_attempts(attempt, self.timeout)
         # As the log has each response of the API.
         path = request.url.raw_path.partition(b"?")[0].decode("ascii")
         url = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}{path}"

@@ -27,6 +27,7 @@ from seic._oauth.redact import find_tracking_id, sanitize, secrets_in
 from seic._oauth.reply import Reply
 from seic._portal import is_in_portal
 from seic._tokens.backoff import FIRST_SHARE, WORTHWHILE_SHARE, retry_delay
+from seic._values import frozen
 
 _T = TypeVar("_T")
 
@@ -40,7 +41,7 @@ _NOT_COMPRESSED = frozenset({"", "identity", "none", "utf-8", "utf8", "binary", 
 HEAD = "seic.head"
 
 
-@attrs.frozen
+@frozen
 class Head:
     """The first part of a response; `version` is that of HTTP, as `1.1`, if the transport tells it."""
 

@@ -7,11 +7,10 @@ import math
 import re
 from typing import TypeAlias
 
-import attrs
-
 from seic._errors import ConfigurationError
 from seic._model.secret import SecretStr
 from seic._model.token import Token
+from seic._values import frozen
 
 #: The advisory refresh begins with a fifth of the lifetime left: time for several attempts at a slow endpoint.
 _ADVISORY_SHARE = 0.20
@@ -41,7 +40,7 @@ class Freshness(enum.Enum):
     EXPIRED = enum.auto()
 
 
-@attrs.frozen
+@frozen
 class _Margin:
     """A margin as it was set."""
 
@@ -77,7 +76,7 @@ class _Margin:
         return f"{self.amount:.4g} of the lifetime" if self.is_share else f"{self.amount:g} s"
 
 
-@attrs.frozen(init=False)
+@frozen(init=False)
 class RefreshPolicy:
     """When to refresh, counted back from expiry: in seconds or as a share of the lifetime, by default as shares.
 

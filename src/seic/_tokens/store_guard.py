@@ -107,19 +107,18 @@ class StoreGuard:
         answer = await self._answer("load", lambda: self._store.load(key))
         if answer is _FAILED:
             return False
-        problem = None
         if isinstance(answer, InvalidEntryError):
             problem = str(answer)
         elif answer is not None and not _is_sound(answer, self._clock.wall()):
             problem = "it holds no valid token"
-        if problem is not None:
-            self._failed("load", problem, pauses=None)
-            return None
-        token: Token | None = answer
-        if token is not None:
-            self._stored = token.access_token
-        self._works("load")
-        return token
+        else:
+            token: Token | None = answer
+            if token is not None:
+                self._stored = token.access_token
+            self._works("load")
+            return token
+        self._failed("load", problem, pauses=None)
+        return None
 
     async def save(self, key: str, token: Token) -> None:
         """Save the token under the key; wait for that only if it has a refresh token."""

@@ -21,6 +21,7 @@ from seic import (
     TokenError,
     TokenRequestRefused,
 )
+from seic._oauth.error_codes import known_code
 from seic.fastapi._health_problems import remedy_for_refused_login
 from seic.fastapi._html import CONTENT_SECURITY_POLICY, render_message
 from seic.fastapi._login_dependencies import LoginRedirect
@@ -55,6 +56,7 @@ _FAULTS_OF_APPLICATION = (
     "invalid_request",
     "invalid_scope",
     "invalid_target",
+    "redirect_uri_mismatch",
     "unauthorized_client",
     "unsupported_response_type",
 )
@@ -146,6 +148,7 @@ class LoginRoutes:
     def _explain_callback(self, request: Request, response: Response, error: TokenError) -> Response:
         """Respond to an authorization response that has an error, or does not belong to a login of this browser."""
         code = error.code if isinstance(error, TokenRequestRefused) else None
+        code = known_code(code) or code
         if code in _PASSING:
             _logger.warning("login failed: %s", error)
             return self._apologize(request, response, _LOGIN_FAILED)
@@ -173,7 +176,7 @@ class LoginRoutes:
 
     def _explain(self, request: Request, response: Response, error: TokenError) -> Response:
         _logger.warning("login failed: %s", error)
-        cancelled = isinstance(error, TokenRequestRefused) and error.code == "access_denied"
+        cancelled = isinstance(error, TokenRequestRefused) and known_code(error.code) == "access_denied"
         page = render_message(
             "Login cancelled" if cancelled else "Login failed",
             "You are not logged in." if cancelled else "It may have taken too long, or it was finished already.",

@@ -35,6 +35,8 @@ class SeicSettings(BaseSettings):
     environment: str | None = None
     api_host: str | None = None
     mtls_host: str | None = None
+    page_cursor_field: str | None = None
+    page_cursor_parameter: str | None = None
     client_id: str | None = None
     client_secret: SecretStr | None = None
     client_secret_file: str | None = None
@@ -76,9 +78,14 @@ class SeicSettings(BaseSettings):
     certificate_password: SecretStr | None = None
     certificate_password_file: str | None = None
     certificate_password_command: str | None = Field(default=None, repr=False)
+    certificate_wait: str | None = None
     strict_common_name: str | None = None
     ca: str | None = Field(default=None, repr=False)
-    store: str | None = None
+    # The URL of a store can have a password.
+    store: str | None = Field(default=None, repr=False)
+    store_key: SecretStr | None = None
+    store_key_file: str | None = None
+    store_key_command: str | None = Field(default=None, repr=False)
     token_timeout: str | None = None
     advisory_refresh: str | None = None
     mandatory_refresh: str | None = None
