@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -184,6 +185,7 @@ def _url(text: str, config: Config) -> str:
 
 def _tls(options: argparse.Namespace, config: Config, folder: Path) -> Iterator[tuple[str, str]]:
     """Yield the options of curl for certificate, authorities and proxy."""
+    from seic import create_ssl_context
     from seic._model.secret import reveal
     from seic._setting_names import PREFIX
     from seic._setting_values import SettingReader
@@ -198,6 +200,11 @@ def _tls(options: argparse.Namespace, config: Config, folder: Path) -> Iterator[
     if isinstance(config.ca, bytes):
         authorities = folder / "ca.pem"
         authorities.write_bytes(config.ca)
+        yield "cacert", str(authorities)
+    elif config.ca is not None and not isinstance(config.ca, str | os.PathLike):
+        authorities = folder / "ca.pem"
+        trusted = create_ssl_context(ca=config.ca).get_ca_certs(binary_form=True)
+        authorities.write_text("".join(map(ssl.DER_cert_to_PEM_cert, trusted)), encoding="ascii")
         yield "cacert", str(authorities)
     elif config.ca is not None:
         yield ("capath" if Path(config.ca).is_dir() else "cacert"), os.fspath(config.ca)
