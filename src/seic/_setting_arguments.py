@@ -272,9 +272,13 @@ class ArgumentReader:
         password = settings.secret("certificate_password")
         # The username of another grant is a user's, whose name is in no certificate of the client.
         account = settings.text("username") if settings.text("grant") in (None, "client_credentials") else None
+        wait = settings.number("certificate_wait") or 0
         if certificate is not None:
+            names = {"wait": settings.name_of("certificate_wait")}
+            load = ClientCertificate.load
             try:
-                loaded = ClientCertificate.load(certificate, key=key, password=password, common_name=account)
+                with ConfigArguments({}, names, {}).rename_errors():
+                    loaded = load(certificate, key=key, password=password, common_name=account, wait=wait)
             except CertificateError as error:
                 raise self._rename_certificate_error(error, key) from error.__cause__
             return attrs.evolve(loaded, setting_names=self._remedies())
@@ -299,9 +303,12 @@ class ArgumentReader:
         text = f"{name}: {with_setting_names(text, self._remedies())}"
         return CertificateError(text, path=path, reason=error.reason, field=name)
 
-    def _ca(self) -> str | bytes | None:
+    def _ca(self) -> str | bytes | tuple[str, ...] | None:
         ca = self._settings.path_or_pem("ca")
-        return ca if ca is None or is_path(ca) else ca.encode(errors="replace")
+        if ca is None or not is_path(ca):
+            return ca if ca is None else ca.encode(errors="replace")
+        is_list = "," in ca and not Path(ca).exists()
+        return tuple(part.strip() for part in ca.split(",") if part.strip()) if is_list else ca
 
     def _store(self) -> TokenStore | None:
         place, key = self._settings.text("store"), self._settings.secret("store_key")

@@ -297,8 +297,7 @@ SETTINGS = (
         "subject",
         _GRANT,
         "grant=RefreshToken(subject=...)",
-        "The owner of the token, to keep users apart in a store. A file or a command as the source of the grant's "
-        "secret needs it, if there is a store.",
+        "The owner of the token in a store. A file or a command for the grant's secret needs it.",
         "ann@example.com",
         fields=("grant.subject",),
     ),
@@ -325,6 +324,16 @@ SETTINGS = (
         "The passphrase of the key or of the PKCS#12 file.",
         "passphrase",
         Kind.SECRET,
+    ),
+    Setting(
+        "certificate_wait",
+        _IDENTITY,
+        "certificate=ClientCertificate.load(wait=...)",
+        "The time to wait for files that a sidecar has yet to write.",
+        "30",
+        Kind.NUMBER,
+        default="0",
+        fields=("wait",),
     ),
     Setting(
         "strict_common_name",

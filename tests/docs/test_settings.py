@@ -36,8 +36,8 @@ _GRANTS = {
     "SEIC_ACTOR_TOKEN_TYPE": {**_EXCHANGE, "SEIC_ACTOR_TOKEN": "t"},
     "SEIC_REQUESTED_TOKEN_TYPE": _EXCHANGE,
 }
-#: Examples that are the default as well.
-_DEFAULTS = {"access_token", "sei-gateway"}
+#: Examples that are the default as well, or leave the configuration as it is.
+_DEFAULTS = {"access_token", "sei-gateway", "30"}
 _SIGNED = {"SEIC_CLIENT_AUTH": "private_key_jwt", "SEIC_CLIENT_KEY": "signing.key"}
 _FURTHER = {
     **_GRANTS,
@@ -49,6 +49,11 @@ _FURTHER = {
     "SEIC_CERTIFICATE_PASSWORD": {
         "SEIC_CERTIFICATE": "client.pem",
         "SEIC_CERTIFICATE_KEY": "encrypted.key",
+        "SEIC_MTLS_HOST": "mtls.example.com",
+    },
+    "SEIC_CERTIFICATE_WAIT": {
+        "SEIC_CERTIFICATE": "client.pem",
+        "SEIC_CERTIFICATE_KEY": "client.key",
         "SEIC_MTLS_HOST": "mtls.example.com",
     },
     "SEIC_CERTIFICATE": {"SEIC_CERTIFICATE_KEY": "client.key", "SEIC_MTLS_HOST": "mtls.example.com"},

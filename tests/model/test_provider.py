@@ -19,13 +19,21 @@ def test_a_path_or_a_url_names_the_token_endpoint(token_url: str) -> None:
 
 @pytest.mark.parametrize(
     "token_url",
-    ["", "oauth/token", "idp.example/token", "ftp://idp.example/token", " /token", "https:/idp.example/token", None, 7],
-    ids=["empty", "relative", "no scheme", "ftp", "space first", "one slash", "none", "number"],
+    ["", "oauth/token", "idp.example/token", "ftp://idp.example/token", " /token", "https:/idp.example/token", 7],
+    ids=["empty", "relative", "no scheme", "ftp", "space first", "one slash", "number"],
 )
 def test_anything_else_is_refused(token_url: object) -> None:
     """The error names the setting and shows what is expected."""
     with pytest.raises(ConfigurationError, match="https URL") as caught:
         Provider(token_url=token_url)  # type: ignore[arg-type]
+
+    assert caught.value.field == "provider.token_url"
+
+
+def test_a_token_endpoint_that_is_missing() -> None:
+    """The error names both ways to set it."""
+    with pytest.raises(ConfigurationError, match=r"provider\.token_url: missing; .*issuer=") as caught:
+        Provider(token_url=None)
 
     assert caught.value.field == "provider.token_url"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from seic import CertificateError, Config, ConfigurationError
 from tests._support.identities import authority, certificate, issued
 from tests._support.reports import report
-from tests._support.settings import CERT, ENCRYPTED_KEY, GATEWAY, KEY, PASSPHRASE, PASSWORD, SECRET, write
+from tests._support.settings import CERT, ENCRYPTED_KEY, GATEWAY, KEY, PASSPHRASE, PASSWORD, SECRET, refused, write
 
 # Material in variables
 
@@ -141,3 +142,15 @@ def test_an_error_about_an_invalid_path_names_the_variable(name: str, path: str)
         Config.from_env({**environ, name: path})
 
     assert SECRET not in report(caught.value)
+
+
+def test_a_certificate_that_a_sidecar_has_yet_to_write(tmp_path: Path) -> None:
+    """The files are waited for, and an error that remains says so."""
+    environ = {**GATEWAY, "SEIC_CERTIFICATE": str(tmp_path / "client.pem"), "SEIC_MTLS_HOST": "mtls.example"}
+    writer = threading.Thread(target=lambda: write(tmp_path / "client.pem", CERT + KEY).chmod(0o600))
+    with pytest.raises(CertificateError, match="it was waited for"):
+        Config.from_env({**environ, "SEIC_CERTIFICATE_WAIT": "0.01"})
+    writer.start()
+    assert Config.from_env({**environ, "SEIC_CERTIFICATE_WAIT": "60"}).certificate == certificate()
+    writer.join()
+    assert refused({**environ, "SEIC_CERTIFICATE_WAIT": "-1"}).field == "SEIC_CERTIFICATE_WAIT"

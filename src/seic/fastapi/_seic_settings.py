@@ -78,6 +78,7 @@ class SeicSettings(BaseSettings):
     certificate_password: SecretStr | None = None
     certificate_password_file: str | None = None
     certificate_password_command: str | None = Field(default=None, repr=False)
+    certificate_wait: str | None = None
     strict_common_name: str | None = None
     ca: str | None = Field(default=None, repr=False)
     # The URL of a store can have a password.
