@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seic.cli._configuration import environment_of, read_config
+from seic.cli._configuration import add_login_option, environment_of, read_config
 from seic.cli._terminal import Terminal
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def add_curl_command(commands: Any, common: argparse.ArgumentParser) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("--show", action="store_true", help="allow -v and --trace, which print the token")
+    add_login_option(parser)
     parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="arguments of curl")
     parser.set_defaults(run=_run)
 
