@@ -51,6 +51,7 @@ _SELDOM = {
 }
 #: Loaded with the first client only.
 _LATE = {
+    "asyncio": "the program's own import, or the first blocking call",
     "httpcore": "the first transport, as in httpx",
     "h11": "the same",
     "seic._pool": "the same",

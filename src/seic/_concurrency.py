@@ -9,7 +9,6 @@ trio is imported only if the program itself runs in it. Use `anyio` for sleeps a
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import contextlib
 import contextvars
@@ -20,9 +19,12 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import anyio
+
+if TYPE_CHECKING:
+    import asyncio
 
 _T = TypeVar("_T")
 
@@ -44,6 +46,8 @@ def was_cancelled(error: BaseException) -> bool:
 
     A library may let a cancellation of its own slip out, and a user's code may raise anything: neither is one.
     """
+    import asyncio
+
     if isinstance(error, GeneratorExit):
         return True
     if (library := current_trio()) is not None:
@@ -61,6 +65,8 @@ def is_own_failure(error: BaseException) -> bool:
 
     Signals interrupt the main thread only: in others, SystemExit and KeyboardInterrupt come from the function.
     """
+    import asyncio
+
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
         return threading.get_ident() != threading.main_thread().ident
     return isinstance(error, (Exception, GeneratorExit, asyncio.CancelledError))
@@ -70,6 +76,9 @@ def current_loop() -> Any:
     """Return the running event loop of asyncio, or the token of trio's run, as a key; None outside of both."""
     if (library := current_trio()) is not None:
         return library.lowlevel.current_trio_token()
+    # Not imported here, since each request of an async client asks: without the module no loop runs.
+    if (asyncio := sys.modules.get("asyncio")) is None:
+        return None
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -227,6 +236,8 @@ def start_eagerly(
     coroutine: Coroutine[Any, Any, _T], loop: asyncio.AbstractEventLoop, context: contextvars.Context
 ) -> asyncio.Task[_T]:
     """Start a coroutine as a task of the running loop, and take its first step before this returns."""
+    import asyncio
+
     if sys.version_info >= (3, 12):
         return asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)
     started = _Started(coroutine)
@@ -254,6 +265,8 @@ class _Started(Coroutine[Any, Any, _T]):
 
     def step(self) -> None:
         """Take the first step, and keep what it yields or raises for the task."""
+        import asyncio
+
         try:
             yielded = self._coroutine.send(None)
         except (KeyboardInterrupt, SystemExit):

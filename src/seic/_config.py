@@ -26,14 +26,14 @@ from seic._options import ConfigOptions
 from seic._public import publish
 from seic._tls.context import CertificateSource, check_source, source_key
 from seic._tls.credential_files import CredentialFile
-from seic._tls.trust import read_trust_store
+from seic._tls.trust import SYSTEM, Authorities, read_trust_store
 from seic._tokens.refresh_policy import Margin, RefreshPolicy
 from seic._tokens.store import TokenStore
 from seic._validators import is_a, is_seconds, is_secret, is_text, offers
 from seic._values import frozen
 
 #: The trusted authorities: a path, PEM bytes, or None for the system's.
-CA: TypeAlias = str | os.PathLike[str] | bytes | None
+CA: TypeAlias = Authorities | None
 
 #: The total seconds of a token refresh; a response takes well under one, and callers may be waiting.
 _TOKEN_TIMEOUT = 10.0
@@ -45,6 +45,12 @@ def _gives_certificate(_config: Config, _attribute: attrs.Attribute[Any], value:
 
 def _absolute(ca: CA) -> CA:
     # Here, so that a copy made in another working directory keeps the file.
+    if isinstance(ca, list | tuple):
+        return tuple(one if one == SYSTEM else _absolute_path(one) for one in ca)
+    return ca if ca is None else _absolute_path(ca)
+
+
+def _absolute_path(ca: Any) -> Any:
     if not ca or not isinstance(ca, str | os.PathLike):
         return ca
     try:
@@ -54,11 +60,18 @@ def _absolute(ca: CA) -> CA:
     return ca if path is None or str(path) == os.fspath(ca) else str(path)
 
 
-def _ca_repr(ca: CA) -> str:
+def _ca_repr(ca: object) -> str:
     if isinstance(ca, bytes):
         return f"<{len(ca)} bytes>"
+    if isinstance(ca, tuple):
+        return f"({', '.join(map(_ca_repr, ca))})"
     # PEM text can contain a key that the user takes for a certificate.
     return "<PEM text>" if isinstance(ca, str) and "-----BEGIN" in ca else repr(ca)
+
+
+def _is_authorities(config: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    for one in value if isinstance(value, tuple) else [value]:
+        is_a(str, os.PathLike, bytes, wanted="a path or PEM, or a list of these")(config, attribute, one)
 
 
 @strip_frames_on_init
@@ -79,7 +92,8 @@ class Config(Unpicklable):
             called once a minute and should have a timeout. With a certificate, token requests and API calls use the
             mutual-TLS host. A certificate from files is reloaded when they change.
         dpop: The key that tokens are bound to (RFC 9449), if the provider and its APIs support it.
-        ca: The trusted authorities: None for the system's, a path, or PEM bytes. A file is reloaded when it changes.
+        ca: The trusted authorities: None for the system's, a path, or PEM bytes; or a list of these, in which "system"
+            adds the system's. A file is reloaded when it changes.
             The attribute is the absolute path: the working directory counts at the time of creation.
         store: Keeps tokens beyond the life of a client; None for no store.
         advisory_refresh: The time before expiry at which a token is refreshed in the background: seconds, or a share of
@@ -112,7 +126,7 @@ class Config(Unpicklable):
         default=None,
         converter=_absolute,
         repr=_ca_repr,
-        validator=is_a(str, os.PathLike, bytes, wanted="a path or PEM"),
+        validator=_is_authorities,
     )
     store: TokenStore | None = attrs.field(
         default=None, validator=offers("load", "save", "delete", wanted="a store such as seic.MemoryStore()")
@@ -130,7 +144,7 @@ class Config(Unpicklable):
 
     def __attrs_post_init__(self) -> None:
         """Check what needs more than one setting, so that a mistake is found here and not by the first call."""
-        if self.ca in ("", b""):
+        if self.ca in ("", b"", ()):
             raise ConfigurationError("ca: empty; set a file or PEM, or remove it", field="ca")
         # Only the authorities of the user. The system's are not a setting, and can still be installed.
         if self.ca is not None:
@@ -239,8 +253,7 @@ class Config(Unpicklable):
             sorted(named.items()),
         )
         # A user's session outlives a renewed client secret: only a login could replace its refresh token.
-        constant = self.client_secret if isinstance(self.client_secret, str) else ""
-        secrets = [constant, *_secrets_of(self.grant)] if self.grant.is_repeatable else []
+        secrets = [_constant(self.client_secret), *_secrets_of(self.grant)] if self.grant.is_repeatable else []
         from seic._stores.token_cipher import EntryKey
 
         return EntryKey.of(self.client_id, facts, secrets)
@@ -345,12 +358,16 @@ def _public_facts(grant: Grant) -> dict[str, object]:
     return {field.name: getattr(grant, field.name) for field in attrs.fields(kind) if field.repr is True}
 
 
-def _secrets_of(grant: Grant) -> list[str]:
-    """Return the constant secrets of a grant; one that a callable returns may be another each time."""
+def _secrets_of(grant: Grant) -> list[str | None]:
+    """Return the secrets of a grant; None for one that a callable returns."""
     kind: type = type(grant)
     fields = attrs.fields(kind) if attrs.has(kind) else ()
-    values = [getattr(grant, field.name) for field in fields if field.repr is not True]
-    return [value for value in values if isinstance(value, str)]
+    return [_constant(getattr(grant, field.name)) for field in fields if field.repr is not True]
+
+
+def _constant(secret: object) -> str | None:
+    """Return a secret, or None if it may be another each time."""
+    return (secret or "") if secret is None or isinstance(secret, str) else None
 
 
 publish("seic", ["Config"], globals())

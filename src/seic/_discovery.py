@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias, Unpack
+from typing import Any, TypeAlias, Unpack
 
 import attrs
 import httpx
@@ -26,7 +26,7 @@ from seic._options import DiscoveryOptions
 from seic._portal import run
 from seic._public import publish
 from seic._tls.context import CertificateSource, check_source
-from seic._tls.credential_files import Material
+from seic._tls.trust import Authorities, authority_parts
 from seic._tokens.clock import SYSTEM_CLOCK
 from seic._tokens.exchange import exchange, in_two_attempts, without_frames
 
@@ -46,7 +46,7 @@ class _CacheEntry:
 
 
 #: By issuer, CA, and the thumbprint of the client certificate.
-_cache: dict[tuple[str, Material | None, str | None], _CacheEntry] = {}
+_cache: dict[tuple[str, tuple[Any, ...], str | None], _CacheEntry] = {}
 _lock = ForkSafeLock()
 
 
@@ -55,7 +55,7 @@ class _Discovery:
     """One discovery: the issuer, and the settings of its requests."""
 
     issuer: str
-    ca: Material | None
+    ca: Authorities | None
     identity: Identity
     network: Network
     transport: _Transport | None
@@ -81,7 +81,7 @@ class _Discovery:
     async def run(self, parse: Callable[[bytes], Provider], thumbprint: str | None) -> Provider:
         """Return the provider that `parse` makes of the document; a document that it refuses is not cached."""
         urls = metadata_urls(self.issuer, allow_http_on_loopback=self.allow_http_on_loopback)
-        key = self.issuer, self.ca, thumbprint
+        key = self.issuer, authority_parts(self.ca), thumbprint
         with _lock:
             cached = _cache.get(key) if self.transport is None else None
         if cached is not None and self.clock() < cached.expires_at:
@@ -200,7 +200,7 @@ def _discovery(
     base: Provider | None,
     client_authentication: ClientAuthentication | None,
     *,
-    ca: Material | None = None,
+    ca: Authorities | None = None,
     certificate: CertificateSource | None = None,
     proxy: ProxyLike | None = None,
     local_address: str | None = None,

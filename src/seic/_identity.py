@@ -31,10 +31,9 @@ from seic._event_types import (
 from seic._listeners import Listeners
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import CALLBACK, CertificateSource, call_certificate_source, source_key
-from seic._tls.credential_files import CredentialFile, Material
 from seic._tls.reasons import CertificateWarning, Reason
 from seic._tls.reload import FileState, Reloader, file_state
-from seic._tls.trust import TrustStore, check_successor, read_trust_store
+from seic._tls.trust import Authorities, TrustStore, authority_files, authority_parts, check_successor, read_trust_store
 from seic._tls.watcher import Watcher
 
 # Seconds after a rotation in which a refusal brings the credential before back.
@@ -69,7 +68,7 @@ class Identity:
         self,
         source: CertificateSource | None,
         *,
-        ca: Material | None = None,
+        ca: Authorities | None = None,
         account: str | None = None,
         strict: bool = False,
         now: Callable[[], dt.datetime] = _utc_now,
@@ -107,9 +106,10 @@ class Identity:
             call = functools.partial(call_certificate_source, source)
             self._certificates = follow(call, CALLBACK, accept=self._accept_certificate, interval=callback_interval)
         self._trusts: Reloader[TrustStore] | None = None
-        file = None if ca is None else CredentialFile.of(ca, "CA")
-        if file is not None and file.path is not None:
-            self._trusts = follow(self._read_trust, file.label, accept=self._accept_trust, files=(file.path,))
+        files = [file for file in authority_files(ca) if file.path is not None]
+        if files:
+            label, paths = ", ".join(file.label for file in files), tuple(file.path for file in files)
+            self._trusts = follow(self._read_trust, label, accept=self._accept_trust, files=paths)
         self._is_watched = watch and (self._certificates is not None or self._trusts is not None)
 
     def current(self) -> Credential:
@@ -385,14 +385,14 @@ _registry_lock = ForkSafeLock()
 def shared_identity(
     source: CertificateSource | None,
     *,
-    ca: Material | None,
+    ca: Authorities | None,
     account: str | None = None,
     strict: bool = False,
     probe: bool = True,
 ) -> Identity:
     """Return the identity of these settings: one in the process, as long as it is in use; see `Identity`."""
-    trusted = ca if ca is None or isinstance(ca, bytes) else os.fspath(ca)
-    key = (source_key(source), trusted, account, strict, probe)
+    trusted = [one if isinstance(one, str | bytes) else os.fspath(one) for one in authority_parts(ca)]
+    key = (source_key(source), ca is None, tuple(trusted), account, strict, probe)
     with _registry_lock:
         identity = _identities.get(key)
         if identity is None:

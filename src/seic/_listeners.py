@@ -5,7 +5,6 @@ Exceptions in listeners are logged and never affect the request.
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import inspect
 import logging
@@ -126,6 +125,8 @@ class _RegisteredListener:
             self._run_sync(awaitable)
 
     def _run_sync(self, awaitable: Awaitable[object]) -> None:
+        import asyncio
+
         try:
             asyncio.run(self._settle(awaitable))
         except BaseException as error:

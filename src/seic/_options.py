@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import httpx
@@ -37,7 +37,7 @@ class ConfigOptions(TypedDict, total=False):
     grant: Grant
     certificate: CertificateSource | None
     dpop: DPoP | None
-    ca: str | os.PathLike[str] | bytes | None
+    ca: str | os.PathLike[str] | bytes | Sequence[str | os.PathLike[str] | bytes] | None
     store: TokenStore | None
     advisory_refresh: Margin | None
     mandatory_refresh: Margin | None
@@ -52,7 +52,7 @@ class ConfigOptions(TypedDict, total=False):
 class DiscoveryOptions(TypedDict, total=False):
     """The arguments of `discover` that concern the connection and the cache."""
 
-    ca: str | os.PathLike[str] | bytes | None
+    ca: str | os.PathLike[str] | bytes | Sequence[str | os.PathLike[str] | bytes] | None
     certificate: CertificateSource | None
     proxy: ProxyLike | None
     local_address: str | None

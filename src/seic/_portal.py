@@ -9,7 +9,6 @@ A forked child begins without the portal and the tasks of its parent, and never 
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import concurrent.futures
 import contextlib
@@ -17,10 +16,13 @@ import contextvars
 import os
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from seic._concurrency import SharedFuture, UserCodeExitError, current_loop, current_trio, start_eagerly, start_thread
 from seic._errors import TokenError
+
+if TYPE_CHECKING:
+    import asyncio
 
 _T = TypeVar("_T")
 _Call = Callable[[], Coroutine[Any, Any, _T]]
@@ -78,6 +80,8 @@ class _AsyncioTask(BackgroundTask[_T]):
             self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[_T]) -> None:
+        import asyncio
+
         _running.discard(task)
         try:
             self.future.set_result(task.result())
@@ -144,6 +148,8 @@ def start(call: _Call[_T], *, bind: Callable[[BackgroundTask[_T]], None] | None 
     In asyncio its first step is taken before this returns, in trio with the next turn of the loop. `bind` is given the
     task before that.
     """
+    import asyncio
+
     task: _TrioTask[_T] | _AsyncioTask[_T]
     if (library := current_trio()) is not None:
         task = _TrioTask(library)
@@ -208,6 +214,8 @@ class _Portal:
             thread.join(seconds)
 
     def _open(self) -> asyncio.AbstractEventLoop:
+        import asyncio
+
         # By name: a policy may give a loop that is the program's own.
         loop = asyncio.SelectorEventLoop()
         loop.set_default_executor(_DaemonExecutor())
@@ -224,6 +232,8 @@ class _Portal:
 
     @staticmethod
     def _run(loop: asyncio.AbstractEventLoop) -> None:
+        import asyncio
+
         try:
             is_stopped = False
             while not is_stopped:

@@ -303,9 +303,12 @@ class ArgumentReader:
         text = f"{name}: {with_setting_names(text, self._remedies())}"
         return CertificateError(text, path=path, reason=error.reason, field=name)
 
-    def _ca(self) -> str | bytes | None:
+    def _ca(self) -> str | bytes | tuple[str, ...] | None:
         ca = self._settings.path_or_pem("ca")
-        return ca if ca is None or is_path(ca) else ca.encode(errors="replace")
+        if ca is None or not is_path(ca):
+            return ca if ca is None else ca.encode(errors="replace")
+        is_list = "," in ca and not Path(ca).exists()
+        return tuple(part.strip() for part in ca.split(",") if part.strip()) if is_list else ca
 
     def _store(self) -> TokenStore | None:
         place, key = self._settings.text("store"), self._settings.secret("store_key")

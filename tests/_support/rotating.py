@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import warnings
@@ -37,7 +36,7 @@ class Bench:
         root: Minted,
         source: CertificateSource | None = None,
         *,
-        ca: bytes | os.PathLike[str] | None = None,
+        ca: Any = None,
         watch: bool = False,
         callback_interval: float = 60.0,
     ) -> None:

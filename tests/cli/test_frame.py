@@ -41,6 +41,7 @@ def test_help_fits_a_terminal(env: pytest.MonkeyPatch) -> None:
         "env",
         "config",
         "request",
+        "login",
         "curl",
     ]
     for command in [*commands, "certs inspect", "certs check", "certs csr", "certs convert", "config init"]:

@@ -6,11 +6,12 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from seic.sandbox import Sandbox
-from tests._support.command import run
+from tests._support.command import run, run_program
 from tests._support.sandbox_client import ACCOUNTS_PATH
 
 
@@ -85,3 +86,46 @@ def test_without_a_store_there_is_nothing_to_end(env: pytest.MonkeyPatch, action
 
         assert failed.code == 3
         assert f"no token to {action}; set SEIC_STORE" in failed.err
+
+
+@pytest.fixture
+def store(env: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Set a store that outlives a process, and return its folder."""
+    folder = tmp_path / "tokens"
+    env.setenv("SEIC_STORE", folder.as_uri())
+    env.setenv("SEIC_STORE_KEY", "k" * 32)
+    return folder
+
+
+def test_two_calls_make_one_token_request(store: Path, sandbox: Sandbox) -> None:
+    """As programs of their own; a third with --force makes another."""
+    before = sandbox.counts.mtls.token_requests
+    first, second = run_program("token"), run_program("token")
+
+    assert first.code == 0, first.err
+    assert first.out == second.out
+    assert sandbox.counts.mtls.token_requests == before + 1
+    assert run_program("token", "--force").out != first.out
+    assert first.out.strip() not in "".join(path.read_text("latin-1") for path in store.iterdir() if path.is_file())
+
+
+def test_a_stored_token_is_revoked(store: Path, sandbox: Sandbox) -> None:
+    """At the provider and here; the next call requests another."""
+    first = run("token").out
+    before = sandbox.counts.mtls.tokens_invalidated
+    revoked = run("token", "revoke")
+
+    assert revoked.code == 0
+    assert sandbox.counts.mtls.tokens_invalidated == before + 1
+    assert run("token").out != first
+
+
+def test_a_stored_token_is_purged(store: Path, sandbox: Sandbox) -> None:
+    """Here only: at the provider it stays valid."""
+    first = run("token").out
+    before = sandbox.counts.mtls.tokens_invalidated
+    purged = run("token", "purge")
+
+    assert purged.code == 0
+    assert run("token").out != first
+    assert sandbox.counts.mtls.tokens_invalidated == before

@@ -144,7 +144,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         # Parsers differ in which of two values they take (RFC 8259 §4): neither is accepted, unless they are equal.
         # Their representations are compared too, because 1 equals true.
         for name, value in pairs:
-            if value != members[name] or repr(value) != repr(members[name]):
+            kept = members[name]
+            if value is not kept and (value != kept or repr(value) != repr(kept)):
                 raise JsonBodyError("the reply is ambiguous: it has a property twice")
     return members
 

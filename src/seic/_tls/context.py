@@ -18,11 +18,10 @@ from seic._concurrency import ForkSafeLock
 from seic._errors import CertificateError, ConfigurationError
 from seic._public import publish
 from seic._tls.certificate import ClientCertificate
-from seic._tls.credential_files import Material
 from seic._tls.memory import load_cert_chain_from_memory
 from seic._tls.reasons import Reason, certificate_error
 from seic._tls.reload import read_guarded
-from seic._tls.trust import TrustStore, read_trust_store
+from seic._tls.trust import Authorities, TrustStore, read_trust_store
 
 #: A certificate that was loaded (its files are watched), or a callback that returns the current one. A callback is
 #: called on a thread and may block; it should have a timeout of its own.
@@ -37,7 +36,7 @@ _Key: TypeAlias = tuple[str | None, TrustStore, tuple[str, ...]]
 
 
 def create_ssl_context(
-    *, certificate: ClientCertificate | Callable[[], ClientCertificate] | None = None, ca: Material | None = None
+    *, certificate: ClientCertificate | Callable[[], ClientCertificate] | None = None, ca: Authorities | None = None
 ) -> ssl.SSLContext:
     """Return a context for mutual TLS, for any client that takes an `ssl.SSLContext`: httpx, aiohttp, urllib3.
 
@@ -47,8 +46,9 @@ def create_ssl_context(
 
     Args:
         certificate: The client's certificate, or a function that returns it; None for none.
-        ca: The authorities to trust, exactly: a bundle's path, PEM text or bytes, or a directory. None is the system's
-            trust, or what SSL_CERT_FILE and SSL_CERT_DIR name.
+        ca: The authorities to trust, exactly: a bundle's path, PEM text or bytes, or a directory; or a list of them, in
+            which "system" adds the system's trust. None is the system's trust, or what SSL_CERT_FILE and SSL_CERT_DIR
+            name.
 
     Raises:
         CertificateError: The certificate has expired, is not valid yet or is too weak for this system's OpenSSL, or the
@@ -181,7 +181,7 @@ def _openssl_error(error: ssl.SSLError, certificate: ClientCertificate, level: i
 
 
 def shared_context(
-    certificate: ClientCertificate | None, ca: Material | TrustStore | None = None, *, alpn: Sequence[str] = ()
+    certificate: ClientCertificate | None, ca: Authorities | TrustStore | None = None, *, alpn: Sequence[str] = ()
 ) -> ssl.SSLContext:
     """Return the one context of a certificate and its authorities; the first call builds it.
 

@@ -8,6 +8,7 @@ lost if the server resets the connection.
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 import ssl
 from collections.abc import Iterator
@@ -58,8 +59,7 @@ _REPLIES = (
     (re.compile(rb"the ssl certificate error", re.IGNORECASE), Reason.REFUSED),
 )
 _STATUSES = {495: Reason.REFUSED, 496: Reason.DEMANDED}
-# Their pages are short; the body of an API's own 400 or 403 may be long.
-_SEARCHED_BYTES = 4096
+_SEARCHED_BYTES = 4096  # their pages are short
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h, as in `SSLCertVerificationError.verify_code`.
 _VERIFY_CODES = {
@@ -96,7 +96,6 @@ _VERIFY_TEXTS = {
     "system's OpenSSL; the server's operator must replace it",
     Reason.SERVER_UNTRUSTED: "the server's certificate could not be verified; tell the server's operator",
 }
-# A system's bundle may hold many expired authorities.
 _MAX_NAMED = 3
 
 
@@ -367,6 +366,9 @@ def _describe_verify_error(
         (found for pattern, found in _VERIFY_MESSAGES if pattern.search(message)), Reason.SERVER_UNTRUSTED
     )
     text = _describe_expired(now, context) if reason == Reason.SERVER_EXPIRED else _VERIFY_TEXTS[reason]
+    ignored = [name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name)]
+    if reason == Reason.SERVER_UNKNOWN_CA and ignored:
+        text += f"; seic does not read {' or '.join(ignored)}: pass its file as ca=..."
     return reason, f"{text.replace('{clock}', clock_says(now))}; verification failed with: {message}"
 
 
@@ -376,7 +378,6 @@ def _describe_expired(now: dt.datetime, context: ssl.SSLContext | None) -> str:
     both = (
         "the server's operator must renew its own, and an expired authority in the file of ca=... is yours to replace"
     )
-    # Empty if the platform verifies, or if OpenSSL looks authorities up in a directory.
     known: list[dict[str, Any]] = [] if context is None else context.get_ca_certs()
     ends = [(one, dt.datetime.fromtimestamp(ssl.cert_time_to_seconds(one["notAfter"]), dt.UTC)) for one in known]
     expired = [f"{_authority_name(one)}, expired on {format_time(end)}" for one, end in ends if now >= end]

@@ -18,12 +18,13 @@ import ssl
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias, cast
 
 import attrs
 
-from seic._errors import CertificateError
+from seic._errors import CertificateError, ConfigurationError
 from seic._tls.certificate_info import CertificateInfo, clock_says, format_time
 from seic._tls.credential_files import CredentialFile, Material, unreadable_error
 from seic._tls.reasons import (
@@ -52,6 +53,11 @@ _WRITING_SECONDS = 60
 _MAX_NAMED = 3
 _PLATFORMS_WITHOUT_A_BUNDLE = {"darwin", "win32"}
 
+#: The `ca` of a user: one bundle or folder, or several, among which "system" is the system's trust.
+Authorities: TypeAlias = Material | Sequence[Material]
+#: The word for the system's trust in a list.
+SYSTEM = "system"
+
 
 @frozen(kw_only=True)
 class TrustStore:
@@ -59,7 +65,7 @@ class TrustStore:
 
     Args:
         label: Its name in messages.
-        authorities: Those that the user named; empty if OpenSSL or the system reads them.
+        authorities: Those that the user named; OpenSSL or the system reads the others.
         cafile: A bundle for OpenSSL to read.
         capath: A directory of hashed names for OpenSSL to search, or several joined by `os.pathsep`.
         version: The bundle's modification time in nanoseconds.
@@ -104,18 +110,18 @@ class TrustStore:
         Raises:
             CertificateError: The bundle cannot be read.
         """
+        context: Any = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if self.by_platform:
             import truststore
 
-            return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
+            if self.cafile is not None or self.capath is not None:
+                context.load_verify_locations(self.cafile, self.capath)
             if self.authorities:
                 # An intermediate that the user names is trusted without its root.
                 context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
                 context.load_verify_locations(cadata=b"".join(facts.der for facts in self.authorities))
-            else:
-                context.load_verify_locations(self.cafile, self.capath)
         except PermissionError as error:
             raise unreadable_error(self.cafile or self.label, self.label) from error
         except OSError as error:  # an ssl.SSLError is one
@@ -124,32 +130,61 @@ class TrustStore:
                 self.cafile or self.label,
                 f"OpenSSL finds no authorities in it ({self.label}); point to a PEM bundle, or pass ca=...",
             ) from error
-        return context
+        return cast("ssl.SSLContext", context)
 
 
 @without_foreign_warnings
-def read_trust_store(ca: Material | None = None) -> TrustStore:
+def read_trust_store(ca: Authorities | None = None) -> TrustStore:
     """Find the authorities.
 
     Args:
-        ca: A bundle's path, PEM text or bytes, or a directory: exactly these. None is the system's trust, or exactly
-            what SSL_CERT_FILE and SSL_CERT_DIR name, on every platform.
+        ca: A bundle's path, PEM text or bytes, or a directory: exactly these; or several of them, among which the word
+            "system" adds the system's trust. None is the system's trust. The system's trust is exactly what
+            SSL_CERT_FILE and SSL_CERT_DIR name if they are set, on every platform.
 
     Raises:
         CertificateError: There is no authority in the named files, or none that is valid now.
     """
-    if ca is not None:
-        try:
-            return _named(CredentialFile.of(ca, "CA"))
-        except CertificateError as error:
-            text = error.message
-            if error.reason == Reason.PASSPHRASE_MISSING:
-                text = (
-                    f"{error.path}: it is encrypted, but authorities are public; pass them as PEM, extracted from a "
-                    "PKCS#12 file by 'openssl pkcs12 -in FILE -nokeys -out ca.pem'"
-                )
-            raise CertificateError(f"ca: {text}", path=error.path, reason=error.reason, field="ca") from None
-    return _from_environment() or _of_system()
+    named = [_read_named(part) for part in authority_parts(ca) if isinstance(ca, str) or part != SYSTEM]
+    if named and not isinstance(ca, list | tuple):
+        return named[0]
+    has_system = ca is None or SYSTEM in authority_parts(ca)
+    if not named and not has_system:
+        raise ConfigurationError("ca: empty; set a file or PEM, or remove it", field="ca")
+    stores = [*([_from_environment() or _of_system()] if has_system else []), *named]
+    return attrs.evolve(
+        stores[0],
+        label=", ".join(store.label for store in stores),
+        authorities=tuple(dict.fromkeys(facts for store in named for facts in store.authorities)),
+        warnings=tuple(warning for store in named for warning in store.warnings),
+        unfinished=next((store.unfinished for store in named if store.unfinished is not None), None),
+    )
+
+
+def authority_files(ca: Authorities | None) -> tuple[CredentialFile, ...]:
+    """Return the files, or the bytes in their place, that a user names; `CertificateError` for other text."""
+    parts = [part for part in authority_parts(ca) if isinstance(ca, str) or part != SYSTEM]
+    return tuple(CredentialFile.of(part, "CA") for part in parts)
+
+
+def authority_parts(ca: Authorities | None) -> tuple[Material, ...]:
+    """Return the one value that a user gives, or those of a list; none for None."""
+    if ca is None:
+        return ()
+    return tuple(ca) if isinstance(ca, list | tuple) else (ca,)  # type: ignore[return-value]  # checked where it is used
+
+
+def _read_named(part: Material) -> TrustStore:
+    try:
+        return _named(CredentialFile.of(part, "CA"))
+    except CertificateError as error:
+        text = error.message
+        if error.reason == Reason.PASSPHRASE_MISSING:
+            text = (
+                f"{error.path}: it is encrypted, but authorities are public; pass them as PEM, extracted from a "
+                "PKCS#12 file by 'openssl pkcs12 -in FILE -nokeys -out ca.pem'"
+            )
+        raise CertificateError(f"ca: {text}", path=error.path, reason=error.reason, field="ca") from None
 
 
 def check_successor(fresh: TrustStore) -> None:
@@ -301,7 +336,10 @@ def _from_environment() -> TrustStore | None:
         # OpenSSL ignores a directory that it cannot access; the dot makes `stat` fail for one.
         folders = capath.split(os.pathsep)
         _check_variable("SSL_CERT_DIR", capath, [f"{part}/." for part in folders], "folder", stat.S_ISDIR)
-        if cafile is None and all(map(_has_other_names_only, filter(os.path.isdir, folders))):
+        # OpenSSL may open files whose names it computes, although this user may not list them.
+        if cafile is None and not any(
+            _has_hashed_names(one, unlistable=True) for one in filter(os.path.isdir, folders)
+        ):
             raise certificate_error(
                 Reason.NO_CERTIFICATE,
                 capath,
@@ -336,7 +374,7 @@ def _of_system() -> TrustStore:
         return TrustStore(label="the system's trust", by_platform=True)
     built_in = ssl.get_default_verify_paths()
     cafile = next((name for name in (built_in.openssl_cafile, *_BUNDLES) if os.path.isfile(name)), None)  # noqa: PTH113 - unlike Path's it never raises
-    capath = built_in.openssl_capath if _has_hashed_names(built_in.openssl_capath) else None
+    capath = built_in.openssl_capath if _has_hashed_names(built_in.openssl_capath, unlistable=False) else None
     if cafile is None and capath is None:
         raise certificate_error(
             Reason.NOT_FOUND,
@@ -346,22 +384,11 @@ def _of_system() -> TrustStore:
     return TrustStore(label="the system's trust", cafile=cafile, capath=capath, version=_version(cafile))
 
 
-def _has_hashed_names(directory: str) -> bool:
+def _has_hashed_names(directory: str, *, unlistable: bool) -> bool:
     try:
-        return _is_any_hashed(directory)
+        return any(_HASHED_NAME.fullmatch(name) for name in os.listdir(directory))  # noqa: PTH208 - names are enough
     except OSError:  # it does not exist, or this user may not list it
-        return False
-
-
-def _has_other_names_only(directory: str) -> bool:
-    try:
-        return not _is_any_hashed(directory)
-    except OSError:  # this user may not list it, but OpenSSL may open files whose names it computes
-        return False
-
-
-def _is_any_hashed(directory: str) -> bool:
-    return any(_HASHED_NAME.fullmatch(name) for name in os.listdir(directory))  # noqa: PTH208 - names are enough
+        return unlistable
 
 
 def _version(cafile: str | None) -> int:

@@ -52,6 +52,8 @@ def _sentence(error: Exception) -> str:
 
     import seic
 
+    if getattr(error, "code", None) == "login_required":
+        return "nobody has logged in, or the login has ended; run `seic login`"
     if isinstance(error, (seic.SeicError, httpx.HTTPError)) and str(error):
         notes: list[str] = getattr(error, "__notes__", [])
         return " ".join([str(error), *notes])

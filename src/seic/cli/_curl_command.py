@@ -6,13 +6,14 @@ import argparse
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seic.cli._configuration import environment_of, read_config
+from seic.cli._configuration import add_login_option, environment_of, read_config
 from seic.cli._terminal import Terminal
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def add_curl_command(commands: Any, common: argparse.ArgumentParser) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("--show", action="store_true", help="allow -v and --trace, which print the token")
+    add_login_option(parser)
     parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="arguments of curl")
     parser.set_defaults(run=_run)
 
@@ -183,6 +185,7 @@ def _url(text: str, config: Config) -> str:
 
 def _tls(options: argparse.Namespace, config: Config, folder: Path) -> Iterator[tuple[str, str]]:
     """Yield the options of curl for certificate, authorities and proxy."""
+    from seic import create_ssl_context
     from seic._model.secret import reveal
     from seic._setting_names import PREFIX
     from seic._setting_values import SettingReader
@@ -197,6 +200,11 @@ def _tls(options: argparse.Namespace, config: Config, folder: Path) -> Iterator[
     if isinstance(config.ca, bytes):
         authorities = folder / "ca.pem"
         authorities.write_bytes(config.ca)
+        yield "cacert", str(authorities)
+    elif config.ca is not None and not isinstance(config.ca, str | os.PathLike):
+        authorities = folder / "ca.pem"
+        trusted = create_ssl_context(ca=config.ca).get_ca_certs(binary_form=True)
+        authorities.write_text("".join(map(ssl.DER_cert_to_PEM_cert, trusted)), encoding="ascii")
         yield "cacert", str(authorities)
     elif config.ca is not None:
         yield ("capath" if Path(config.ca).is_dir() else "cacert"), os.fspath(config.ca)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seic.cli._configuration import environment_of, read_config
+from seic.cli._configuration import add_login_option, environment_of, read_config
 from seic.cli._exit_code import ExitCode
 from seic.cli._terminal import Terminal
 
@@ -52,6 +52,7 @@ def add_request_command(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("-i", "--include", action="store_true", help="print status and headers too")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the body to a file, with progress")
     parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="without data; default 30")
+    add_login_option(parser)
     parser.add_argument("--curl", action="store_true", help="print the curl command instead, secrets as variables")
     parser.set_defaults(run=_run)
 

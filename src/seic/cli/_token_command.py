@@ -8,7 +8,7 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from seic.cli._configuration import read_config
+from seic.cli._configuration import add_login_option, read_config, require_store
 from seic.cli._exit_code import ExitCode
 from seic.cli._terminal import Terminal
 
@@ -45,6 +45,7 @@ def add_token_command(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", action="store_true", help="print the token at a terminal too")
     parser.add_argument("--format", choices=_FORMATS, help="the form; by default raw")
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
+    add_login_option(parser)
     parser.add_argument("--force", action="store_true", help="request a new token even if the present one is valid")
     parser.set_defaults(run=_get)
     actions = parser.add_subparsers(metavar="ACTION", title="actions", prog="seic token")
@@ -153,7 +154,7 @@ def _revoke(options: argparse.Namespace, terminal: Terminal) -> int:
     from seic import Client
 
     config = read_config(options)
-    _require_store(config, "revoke")
+    require_store(config, "revoke")
     with Client(config) as client:
         client.revoke()
     terminal.note("The stored token is revoked.")
@@ -164,19 +165,9 @@ def _purge(options: argparse.Namespace, terminal: Terminal) -> int:
     from seic import Client
 
     config = read_config(options)
-    store = _require_store(config, "purge")
+    store = require_store(config, "purge")
     with Client(config) as client:
         certificate = client.certificate
     store.delete(config.store_key(None if certificate is None else certificate.thumbprint))
     terminal.note("The token is deleted from the store.")
     return ExitCode.OK
-
-
-def _require_store(config: Config, action: str) -> Any:
-    from seic import ConfigurationError, MemoryStore
-
-    if config.store is None or isinstance(config.store, MemoryStore):
-        raise ConfigurationError(
-            f"store: no store outlives this command, so there is no token to {action}; set SEIC_STORE", field="store"
-        )
-    return config.store
