@@ -51,7 +51,7 @@ class Http2Protocol(asyncio.Protocol):
         self._closed = closed
         self.transport: asyncio.Transport | None = None
         self.frames = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
-        self._streams: dict[int, Http2Stream] = {}
+        self._streams: dict[int, Http2Exchange] = {}
         # Set while frames may be written: again after each update of a window or of the transport's buffer.
         self._writable = asyncio.Event()
         self._is_paused = False
@@ -90,7 +90,7 @@ class Http2Protocol(asyncio.Protocol):
         stream = self._streams.get(getattr(event, "stream_id", None) or 0)
         if isinstance(event, h2.events.RequestReceived):
             fields = cast("list[tuple[str, str]]", event.headers)
-            self._streams[event.stream_id] = Http2Stream(self, event.stream_id, fields)
+            self._streams[event.stream_id] = Http2Exchange(self, event.stream_id, fields)
         elif isinstance(event, h2.events.DataReceived) and stream is not None:
             stream.feed(event.data, event.flow_controlled_length)
         elif isinstance(event, h2.events.StreamEnded) and stream is not None:
@@ -129,7 +129,7 @@ class Http2Protocol(asyncio.Protocol):
             raise ConnectionResetError("the connection is closed")
 
 
-class Http2Stream(BaseProtocol):
+class Http2Exchange(BaseProtocol):
     """One request and its response; for aiohttp, the protocol and the transport of the request.
 
     Args:
