@@ -24,7 +24,7 @@ def add_sandbox_command(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace, terminal: Terminal) -> int:
-    from seic.sandbox._foreground_run import run_sandbox
+    from seic.sandbox._sandbox_process import run_sandbox
 
     def write(text: str) -> None:
         terminal.print(text.rstrip("\n"))

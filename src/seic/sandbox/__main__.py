@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from seic._sandbox_arguments import DESCRIPTION, add_sandbox_arguments
-from seic.sandbox._foreground_run import run_sandbox
+from seic.sandbox._sandbox_process import run_sandbox
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
