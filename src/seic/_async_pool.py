@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -93,6 +94,7 @@ class AsyncPool(ConnectionPool):
             closer.asend(None).send(None)
 
     async def _wait(self, state: PoolState, waiter: PoolWaiter) -> PooledConnection:
+        begun = time.monotonic()
         try:
             with anyio.move_on_after(waiter.seconds):
                 await waiter.event.wait()
@@ -100,6 +102,8 @@ class AsyncPool(ConnectionPool):
         except BaseException:
             self._leave(state, waiter)
             raise
+        finally:
+            self._note_wait(begun)
 
     async def _end(self, state: PoolState, connection: PooledConnection) -> None:
         self._give(state, connection)

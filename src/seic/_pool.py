@@ -138,6 +138,8 @@ class ConnectionPool:
 
     def __init__(self, opener: Opener, limits: httpx.Limits, *, http2: bool, identity: Rotating, httpcore: Any) -> None:
         self._httpcore = httpcore
+        #: Receive the seconds for which a request waited for a connection, if it waited.
+        self.waits: list[Callable[[float], None]] = []
         self._opener = opener
         self._identity = identity
         self._closed = False
@@ -156,6 +158,15 @@ class ConnectionPool:
         if self._drains:
             for state in list(self._states.values()):
                 state.drains.append((time.monotonic() + DRAIN_LIMIT, opener.generation))
+
+    def count(self) -> tuple[int, int]:
+        """Return the numbers of connections in use and idle, of all event loops of this process."""
+        states = [state for key, state in list(self._states.items()) if key[0] == os.getpid() and not state.has_ended]
+        return sum(len(state.busy) for state in states), sum(len(state.idle) for state in states)
+
+    def _note_wait(self, begun: float) -> None:
+        for note in self.waits:
+            note(time.monotonic() - begun)
 
     def _state(self) -> PoolState:
         key = (os.getpid(), self._loop())
@@ -348,12 +359,15 @@ class Pool(ConnectionPool):
         _close(self._clear(self._state()))
 
     def _wait(self, state: PoolState, waiter: PoolWaiter) -> PooledConnection:
+        begun = time.monotonic()
         try:
             waiter.event.wait(waiter.seconds)
             return self._taken(waiter)
         except BaseException:
             self._leave(state, waiter)
             raise
+        finally:
+            self._note_wait(begun)
 
     def _end(self, state: PoolState, connection: PooledConnection) -> None:
         self._give(state, connection)
