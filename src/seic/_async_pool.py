@@ -1,4 +1,4 @@
-"""A pool of async connections, for asyncio and trio; the decisions, and the twin for threads, are in `_pool`.
+"""A pool of async connections, for asyncio and trio; `_pool` has the decisions, `_sync_pool` the twin for threads.
 
 Connections belong to the event loop that opened them. Each loop that uses the pool has connections of its own, which
 are closed when it ends, so one client works in several `asyncio.run` one after the other, or in loops of threads.

@@ -23,7 +23,8 @@ from seic._identity import Identity
 from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_translator import ErrorTranslator, failures, is_page, unread
 from seic._network.identity_probe import IdentityProbe, refusal_of
-from seic._pool import Opener, Pool, PoolChanged
+from seic._pool import Opener, PoolChanged
+from seic._sync_pool import Pool
 
 #: httpx's own.
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
