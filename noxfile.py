@@ -144,6 +144,13 @@ def growth(session: nox.Session) -> None:
 
 
 @nox.session(python=ONE)
+def fleet(session: nox.Session) -> None:
+    """Measure processes that share a token store, and print the table of docs/fleet.md (needs redis-server)."""
+    session.install(EVERYTHING, *_group("tests"))
+    session.run("python", "-m", "tests.fleet", *session.posargs)
+
+
+@nox.session(python=ONE)
 def structure(session: nox.Session) -> None:
     """Print the figures of the structure: moves between files, sizes, names, threads."""
     session.install("--editable", EVERYTHING, *_group("types"))

@@ -253,8 +253,7 @@ class Config(Unpicklable):
             sorted(named.items()),
         )
         # A user's session outlives a renewed client secret: only a login could replace its refresh token.
-        constant = self.client_secret if isinstance(self.client_secret, str) else ""
-        secrets = [constant, *_secrets_of(self.grant)] if self.grant.is_repeatable else []
+        secrets = [_constant(self.client_secret), *_secrets_of(self.grant)] if self.grant.is_repeatable else []
         from seic._stores.token_cipher import EntryKey
 
         return EntryKey.of(self.client_id, facts, secrets)
@@ -359,12 +358,16 @@ def _public_facts(grant: Grant) -> dict[str, object]:
     return {field.name: getattr(grant, field.name) for field in attrs.fields(kind) if field.repr is True}
 
 
-def _secrets_of(grant: Grant) -> list[str]:
-    """Return the constant secrets of a grant; one that a callable returns may be another each time."""
+def _secrets_of(grant: Grant) -> list[str | None]:
+    """Return the secrets of a grant; None for one that a callable returns."""
     kind: type = type(grant)
     fields = attrs.fields(kind) if attrs.has(kind) else ()
-    values = [getattr(grant, field.name) for field in fields if field.repr is not True]
-    return [value for value in values if isinstance(value, str)]
+    return [_constant(getattr(grant, field.name)) for field in fields if field.repr is not True]
+
+
+def _constant(secret: object) -> str | None:
+    """Return a secret, or None if it may be another each time."""
+    return (secret or "") if secret is None or isinstance(secret, str) else None
 
 
 publish("seic", ["Config"], globals())

@@ -25,7 +25,7 @@ http {
     log_format seen escape=json '{"at":$$msec,"verify":"$$ssl_client_verify","serial":"$$ssl_client_serial",'
         '"protocol":"$$ssl_protocol","resumed":"$$ssl_session_reused","path":"$$uri","status":$$status,"method":"$$request_method",'
         '"authorization":"$$http_authorization",'
-        '"address":"$$remote_addr"}';
+        '"connection":$$connection,"address":"$$remote_addr"}';
     access_log access.log seen;
     client_body_temp_path temp; proxy_temp_path temp; fastcgi_temp_path temp; uwsgi_temp_path temp; scgi_temp_path temp;
     ssl_certificate server.pem;
@@ -60,6 +60,7 @@ class Line:
         path: The path.
         status: The status of the response.
         authorization: The header.
+        connection: The number of the connection.
         address: The address of the client.
         method: The method.
     """
@@ -72,6 +73,7 @@ class Line:
     path: str
     status: int
     authorization: str
+    connection: int
     address: str
     method: str
 

@@ -32,6 +32,7 @@ class Figure:
         unit: The unit.
         worst: Whether the maximum of all rounds is shown instead of the median, as for counts.
         exact: Whether the limit applies to a quick run too.
+        least: The lower limit, in place of `most`.
     """
 
     of: str
@@ -40,6 +41,12 @@ class Figure:
     unit: str = ""
     worst: bool = False
     exact: bool = False
+    least: float | None = None
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether there is a limit."""
+        return self.most is not None or self.least is not None
 
     def show(self, value: float | None) -> str:
         """Format a value for the table."""
@@ -49,7 +56,9 @@ class Figure:
 
     def is_reached(self, value: float | None) -> bool:
         """Return whether a value is within the limit; NaN is not."""
-        return self.most is None or (value is not None and value <= self.most)
+        if value is None:
+            return not self.has_limit
+        return (self.most is None or value <= self.most) and (self.least is None or value >= self.least)
 
 
 def count(of: str, most: int | None = None) -> Figure:
@@ -73,12 +82,14 @@ class Row:
 
     def unjudged(self) -> Row:
         """Return the row without a limit, unless it is a count."""
-        return self if self.figure.exact else attrs.evolve(self, figure=attrs.evolve(self.figure, most=None))
+        return (
+            self if self.figure.exact else attrs.evolve(self, figure=attrs.evolve(self.figure, most=None, least=None))
+        )
 
     @property
     def is_reached(self) -> bool | None:
         """Whether seic is within the limit; None without a limit or without a measurement."""
-        if self.figure.most is None or SEIC.name not in self.values:
+        if not self.figure.has_limit or SEIC.name not in self.values:
             return None
         return self.figure.is_reached(self.values[SEIC.name])
 

@@ -46,6 +46,8 @@ def lines(rows: Sequence[Row], libraries: Sequence[str], *, colour: bool) -> Ite
 def _cells(row: Row, libraries: Sequence[str]) -> tuple[str, ...]:
     figure = row.figure
     must = "" if figure.most is None else f"{'' if figure.most == 0 else '≤ '}{figure.show(figure.most)}"
+    if figure.least is not None:
+        must = f"≥ {figure.show(figure.least)}"
     values = [figure.show(row.values[name]) if name in row.values else "" for name in libraries]
     return (row.measure, figure.of, must, values[0], _VERDICTS[row.is_reached], *values[1:])
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import queue
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
@@ -107,6 +109,8 @@ class FleetProvider:
 
 
 class _Server(ThreadingHTTPServer):
+    """Reports no lost connections, which are part of the scenarios."""
+
     daemon_threads = True
     block_on_close = False
     request_queue_size = 512
@@ -114,6 +118,11 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, provider: FleetProvider) -> None:
         self.provider = provider
         super().__init__(("127.0.0.1", 0), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print other errors."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -140,8 +149,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         if status == 401:
             self.send_header("WWW-Authenticate", 'Bearer error="invalid_token"')
-        self.end_headers()
-        self.wfile.write(data)
+        # The process may have been killed.
+        with contextlib.suppress(ConnectionError):
+            self.end_headers()
+            self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name of the library
         """Print nothing."""

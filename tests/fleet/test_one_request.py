@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 
 import pytest
 
+from tests.fleet import scenarios
 from tests.fleet.processes import Fleet
 from tests.fleet.provider import FleetProvider
 from tests.fleet.worker import Task, config_of, settings_of, store_of
@@ -24,70 +24,71 @@ def stored_token(task: Task) -> str | None:
 
 def test_processes_that_start_together_make_one_request(provider: FleetProvider, place: str) -> None:
     """With 20 calls each; later ones find the token in the store."""
-    task = Task(url=provider.url, store=place)
     for expected in (1, 0):
-        with Fleet(*[task] * 8) as fleet:
-            fleet.start()
-            result = fleet.result()
+        requests, result = scenarios.start_together(provider, place, 6)
 
         assert result.failures == []
-        assert len(result.took) == 160
-        assert (len(provider.requests), result.requests) == (expected, expected)
-        provider.reset()
+        assert len(result.took) == 120
+        assert (requests, result.requests) == (expected, expected)
 
 
 def test_without_a_store_each_process_makes_a_request(provider: FleetProvider) -> None:
     """The test above can fail."""
-    with Fleet(*[Task(url=provider.url, store=None)] * 4) as fleet:
+    with Fleet(*[Task(url=provider.url, store=None)] * 3) as fleet:
         fleet.start()
         fleet.result()
 
-    assert len(provider.requests) == 4
+    assert len(provider.requests) == 3
 
 
 def test_a_killed_process_holds_the_others_up_for_its_claim_at_most(provider: FleetProvider, place: str) -> None:
     """They wait until it ends, and then make one request."""
-    provider.held = 1
-    with Fleet(*[Task(url=provider.url, store=place, token_timeout=1.0)] * 4) as fleet:
-        fleet.start()
-        fleet.kill(provider.arrived.get(timeout=30).pid)
-        result = fleet.result()
+    requests, result = scenarios.kill_holder(provider, place, token_timeout=1.0, count=3)
 
     assert result.failures == []
-    assert len(provider.requests) == 2
-    # The claim lasts for `token_timeout` and three seconds.
-    assert max(result.took) < 4 + 5
+    assert requests == 2
 
 
 def test_a_frozen_process_overwrites_nothing(provider: FleetProvider, place: str) -> None:
     """Another takes over; the frozen one continues after that, and uses the token of the other."""
-    provider.held = 1
-    task = Task(url=provider.url, store=place, token_timeout=1.0)
-    with Fleet(*[task] * 4) as fleet:
-        fleet.start()
-        pid = provider.arrived.get(timeout=30).pid
-        fleet.signal(pid, signal.SIGSTOP)
-        provider.gate.set()
-        result = fleet.result(without=pid)
-        assert result.failures == []
-        assert stored_token(task) == "a2"
-        fleet.signal(pid, signal.SIGCONT)
-        thawed = fleet.result()
+    requests, others, own = scenarios.freeze_holder(provider, place, token_timeout=1.0, count=3)
 
-    assert thawed.failures == []
-    assert len(thawed.took) == 20
-    assert stored_token(task) == "a2"
-    assert len(provider.requests) == 2
+    assert (others.failures, own.failures) == ([], [])
+    assert len(own.took) == 20
+    assert stored_token(Task(url=provider.url, store=place)) == "a2"
+    assert requests == 2
 
 
 def test_no_refresh_token_is_sent_twice(provider: FleetProvider, place: str) -> None:
     """Each renewal of each process sends the refresh token of the one before."""
-    provider.refreshable = True
-    task = Task(url=provider.url, store=place, refreshable=True, calls=1, concurrency=1, renewals=5)
-    with Fleet(*[task] * 4) as fleet:
-        fleet.start()
-        result = fleet.result()
+    requests, result = scenarios.renew(provider, place, count=3, renewals=5)
 
     assert result.failures == []
     assert provider.spent_twice == []
-    assert len(provider.requests) == 1 + 4 * 5
+    assert requests == 1 + 3 * 5
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_the_workers_of_a_server_make_one_request(provider: FleetProvider, place: str, preload: bool) -> None:
+    """After a restart of the server, none."""
+    for requests in (1, 1):
+        with scenarios.gunicorn(provider, place, preload=preload) as url:
+            assert scenarios.call_workers(url, 4) == {200}
+        assert len(provider.requests) == requests
+
+
+def test_refused_credentials_are_sent_once(provider: FleetProvider, place: str) -> None:
+    """A provider locks an account after a few wrong passwords; another secret is tried at once."""
+    provider.status = 401
+    for secret, requests in (("wrong", 1), ("wrong", 1), ("also wrong", 2)):
+        with Fleet(*[Task(url=provider.url, store=place, secret=secret, calls=4, concurrency=4)] * 3) as fleet:
+            fleet.start()
+            result = fleet.result()
+
+        assert len(result.failures) == 12
+        assert all("invalid_client" in failure for failure in result.failures)
+        assert len(provider.requests) == requests
+    provider.status = 200
+    with Fleet(Task(url=provider.url, store=place, secret="right")) as fleet:
+        fleet.start()
+        assert fleet.result().failures == []

@@ -114,6 +114,11 @@ class FileStore(Unpicklable):
             self._create()
         self._check()
 
+    @property
+    def keeps_keys_secret(self) -> bool:
+        """Whether the names of entries are keyed hashes, so that keys may include secrets."""
+        return self._cipher.is_encrypted
+
     def __repr__(self) -> str:
         return f"FileStore({str(self._folder)!r}, {'encrypted' if self._cipher.is_encrypted else 'UNENCRYPTED'})"
 

@@ -36,6 +36,8 @@ _YEAR = 365 * 86400.0
 # A claim's number grows with Redis's clock, so that it grows although expired entries are gone. Lua's numbers are exact
 # to 2^53, which microseconds reach in the year 2255.
 _NEXT = """
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
 local saved = tonumber(redis.call('HGET', KEYS[1], 'saved') or 0)
 local time = redis.call('TIME')
 local next = math.max(saved + 1, time[1] * 1000000 + time[2])
@@ -105,6 +107,11 @@ class RedisStore(Unpicklable):
         scripts = {"claim": _CLAIM, "release": _RELEASE, "save": _SAVE, "delete": _DELETE}
         self._scripts: dict[str, Any] = {name: self._redis.register_script(text) for name, text in scripts.items()}
 
+    @property
+    def keeps_keys_secret(self) -> bool:
+        """Whether the names of entries are keyed hashes, so that keys may include secrets."""
+        return self._cipher.is_encrypted
+
     def __repr__(self) -> str:
         # Not the URL, nor the client: they show a password.
         return f"RedisStore(prefix={self._prefix!r}, {'encrypted' if self._cipher.is_encrypted else 'UNENCRYPTED'})"
@@ -117,7 +124,7 @@ class RedisStore(Unpicklable):
             redis.RedisError: Redis failed.
         """
         for name in self._cipher.names(key):
-            text = self._redis.hget(self._entry(name), "token")
+            text = self._read(name)
             if text is not None:
                 return self._cipher.decrypt(name, _decode(text))
         return None
@@ -162,6 +169,16 @@ class RedisStore(Unpicklable):
         number = self._claims.release(key)
         if number is not None:
             self._run("release", [f"{self._entry(self._cipher.names(key)[0])}:claim"], [number])
+
+    def _read(self, name: str) -> str | bytes | None:
+        try:
+            text: str | bytes | None = self._redis.hget(self._entry(name), "token")
+        except Exception as error:
+            # The library's class would have to be imported; the next save replaces the key.
+            if "WRONGTYPE" in str(error):
+                raise InvalidEntryError("it is not an entry of seic") from None
+            raise
+        return text
 
     def _entry(self, name: str) -> str:
         # In braces: both keys of an entry are in one slot of a cluster.

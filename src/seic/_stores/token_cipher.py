@@ -54,16 +54,27 @@ class EntryKey(str):
     with another secret never finds the token.
     """
 
-    __slots__ = ("secrets",)
+    __slots__ = ("is_complete", "secrets")
 
     secrets: str
+    is_complete: bool
 
     @classmethod
-    def of(cls, client_id: str, facts: object, secrets: Iterable[str]) -> EntryKey:
-        """Return the key for a client's facts, by their repr."""
+    def of(cls, client_id: str, facts: object, secrets: Iterable[str | None]) -> EntryKey:
+        """Return the key for a client's facts, by their repr; a secret that is not constant is None."""
         digest = hashlib.sha256(repr(facts).encode()).hexdigest()
         key = cls(client_prefix(client_id) + digest[CLIENT_DIGITS:])
-        key.secrets = json.dumps(list(secrets))
+        given = list(secrets)
+        key.secrets, key.is_complete = json.dumps(given), bool(given) and None not in given
+        return key
+
+    def derive(self, purpose: str) -> EntryKey | None:
+        """Return the key of another entry about the same secrets; None if it would not include all of them."""
+        if not self.is_complete:
+            return None
+        digest = hashlib.sha256(f"{purpose} {self}".encode()).hexdigest()
+        key = EntryKey(self[:CLIENT_DIGITS] + digest[CLIENT_DIGITS:])
+        key.secrets, key.is_complete = self.secrets, True
         return key
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:

@@ -146,7 +146,7 @@ def read_trust_store(ca: Authorities | None = None) -> TrustStore:
         CertificateError: There is no authority in the named files, or none that is valid now.
     """
     named = [_read_named(part) for part in authority_parts(ca) if isinstance(ca, str) or part != SYSTEM]
-    if len(named) == 1 and isinstance(ca, str | bytes | os.PathLike):
+    if named and not isinstance(ca, list | tuple):
         return named[0]
     has_system = ca is None or SYSTEM in authority_parts(ca)
     if not named and not has_system:
@@ -171,7 +171,7 @@ def authority_parts(ca: Authorities | None) -> tuple[Material, ...]:
     """Return the one value that a user gives, or those of a list; none for None."""
     if ca is None:
         return ()
-    return (ca,) if isinstance(ca, str | bytes | os.PathLike) else tuple(ca)
+    return tuple(ca) if isinstance(ca, list | tuple) else (ca,)  # type: ignore[return-value]  # checked where it is used
 
 
 def _read_named(part: Material) -> TrustStore:

@@ -32,12 +32,13 @@ from seic._tokens.backoff import FIRST_SHARE, WORTHWHILE_SHARE, retry_delay, use
 from seic._tokens.cache import PendingRefresh, TokenCache
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.refresh_policy import CachedToken, Freshness, RefreshPolicy
+from seic._tokens.refused_credentials import RefusedCredentials
 from seic._tokens.single_use import SingleUse, SingleUseMemory, UseState
 from seic._tokens.store_guard import PATIENCE, StoreGuard
 from seic._tokens.token_result import TokenResult, newer, obtained_before
 
 #: The first and the longest pause before the next look whether another process has finished its refresh, in seconds.
-_LOOK_FIRST, _LOOK_MAX = 0.01, 0.5
+_LOOK_FIRST, _LOOK_MAX = 0.01, 0.2
 
 
 class _Choice(NamedTuple):
@@ -69,6 +70,7 @@ class RefreshRunner:
     endpoint: TokenEndpoint
     cache: TokenCache
     guard: StoreGuard | None
+    refused: RefusedCredentials
     memory: SingleUseMemory
     policy: RefreshPolicy
     idle_lifetime: float | None
@@ -252,6 +254,7 @@ class RefreshRunner:
             pause = retry_delay(failure, self.chance())
             left = ends - clock.monotonic()
             if attempts == 0 or pause is None or left - pause < WORTHWHILE_SHARE * endpoint.timeout:
+                await self.refused.note(key, failure, is_own=choice.is_own and choice.secret is None)
                 raise failure from failure.__cause__
             await anyio.sleep(pause)
 
@@ -305,6 +308,8 @@ class RefreshRunner:
                 return obtained
             if await self.guard.claim(key, seconds):
                 at_last.callback(self.guard.release, key)
+                if self.endpoint.grant.is_repeatable and self.cache.token.token.refresh_token is None:
+                    await self.refused.check(key)
                 return None
             if clock.monotonic() >= ends:
                 raise TokenEndpointUnavailable(

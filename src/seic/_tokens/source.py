@@ -24,6 +24,7 @@ from seic._tokens.endpoint import PendingRevocation, TokenEndpoint
 from seic._tokens.exchange import without_frames
 from seic._tokens.refresh import RefreshRunner
 from seic._tokens.refresh_policy import CachedToken, Freshness, RefreshPolicy
+from seic._tokens.refused_credentials import RefusedCredentials
 from seic._tokens.single_use import SingleUseMemory
 from seic._tokens.store import TokenStore
 from seic._tokens.store_guard import PATIENCE, StoreGuard
@@ -85,6 +86,7 @@ class CachingTokenSource:
             endpoint=endpoint,
             cache=self.cache,
             guard=self._guard,
+            refused=RefusedCredentials(guard=self._guard, clock=clock, host=endpoint.host),
             memory=self._memory,
             policy=policy or RefreshPolicy(),
             idle_lifetime=idle_lifetime,

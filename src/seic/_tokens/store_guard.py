@@ -80,6 +80,11 @@ class StoreGuard:
         return hasattr(self._store, "claim")
 
     @property
+    def keeps_keys_secret(self) -> bool:
+        """Whether a key may include secrets: the store's names of entries are keyed hashes."""
+        return bool(getattr(self._store, "keeps_keys_secret", False))
+
+    @property
     def is_busy(self) -> bool:
         """Whether there is something for `aclose` to wait for."""
         self._reset_after_fork()
@@ -119,6 +124,15 @@ class StoreGuard:
             return token
         self._failed("load", problem, pauses=None)
         return None
+
+    async def recall(self, key: str) -> Token | None:
+        """Return an entry other than the token, as it is; None if there is none, or the store does not answer."""
+        answer = await self._answer("load", lambda: self._store.load(key))
+        return answer if isinstance(answer, Token) else None
+
+    async def note(self, key: str, entry: Token) -> None:
+        """Save an entry other than the token."""
+        await self._answer("save", lambda: self._store.save(key, entry))
 
     async def save(self, key: str, token: Token) -> None:
         """Save the token under the key; wait for that only if it has a refresh token."""
