@@ -19,10 +19,12 @@ def test_doctor_with_an_issuer(site: Site) -> None:
     assert {found[name]["outcome"] for name in ("token", "tokeninfo", "api")} == {"ok"}
 
 
-def test_a_wrong_issuer_is_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_issuer_is_named(site: Site) -> None:
     """Its metadata is elsewhere; certificate, network and TLS are right."""
-    monkeypatch.setenv("SEIC_ISSUER", f"{site.nginx.api_url}/wrong")
-    done = run("doctor", "--json")
+    # Not the fixture, which could end after that of the other variables and restore one of them.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEIC_ISSUER", f"{site.nginx.api_url}/wrong")
+        done = run("doctor", "--json")
     failed = [result for result in json.loads(done.out)["checks"] if result["outcome"] == "failed"]
 
     assert [result["name"] for result in failed] == ["token"]
