@@ -20,8 +20,8 @@ class MockClocks:
     """
 
     def __init__(self, *, now: float | None = None, wall: float | None = None) -> None:
-        self.now = time.monotonic() if now is None else now
-        self.wall = time.time() if wall is None else wall
+        self.now: float = time.monotonic() if now is None else now
+        self.wall: float = time.time() if wall is None else wall
 
     @property
     def clock(self) -> Clock:
