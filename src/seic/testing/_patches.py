@@ -15,9 +15,9 @@ from seic import _listeners
 from seic._event_types import Event
 from seic._network.identity_transport import AsyncIdentityTransport, IdentityTransport
 from seic._tokens.clock import SYSTEM_CLOCK
-from seic.testing._recorded_events import Events
 from seic.testing._mock_clocks import MockClocks
 from seic.testing._mock_provider import MockProvider
+from seic.testing._recorded_events import Events
 
 if TYPE_CHECKING:
     from seic.sandbox import Sandbox
