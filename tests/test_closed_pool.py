@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import seic
-from seic import _pool
+from seic import _sync_pool
 from tests._support.gated_server import GatedServer, client_of, config_for, gated_server, in_line
 from tests._support.wire import Wire, wire
 
@@ -87,7 +87,7 @@ def test_threads_that_wait_fail_when_the_client_closes(far: Wire, monkeypatch: p
             queued.set()
             return super().wait(timeout)
 
-    monkeypatch.setattr(_pool.Pool, "_event", Place)
+    monkeypatch.setattr(_sync_pool.Pool, "_event", Place)
     config = config_for(far.url)
     transport = seic.Transport(config, limits=httpx.Limits(max_connections=1))
     with (

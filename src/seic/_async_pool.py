@@ -1,4 +1,4 @@
-"""A pool of async connections, for asyncio and trio; the decisions, and the twin for threads, are in `_pool`.
+"""A pool of async connections, for asyncio and trio; `_pool` has the decisions, `_sync_pool` the twin for threads.
 
 Connections belong to the event loop that opened them. Each loop that uses the pool has connections of its own, which
 are closed when it ends, so one client works in several `asyncio.run` one after the other, or in loops of threads.
@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -93,6 +94,7 @@ class AsyncPool(ConnectionPool):
             closer.asend(None).send(None)
 
     async def _wait(self, state: PoolState, waiter: PoolWaiter) -> PooledConnection:
+        begun = time.monotonic()
         try:
             with anyio.move_on_after(waiter.seconds):
                 await waiter.event.wait()
@@ -100,6 +102,8 @@ class AsyncPool(ConnectionPool):
         except BaseException:
             self._leave(state, waiter)
             raise
+        finally:
+            self._note_wait(begun)
 
     async def _end(self, state: PoolState, connection: PooledConnection) -> None:
         self._give(state, connection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import os
 import warnings
@@ -26,14 +27,14 @@ from seic._options import ConfigOptions
 from seic._public import publish
 from seic._tls.context import CertificateSource, check_source, source_key
 from seic._tls.credential_files import CredentialFile
-from seic._tls.trust import SYSTEM, Authorities, read_trust_store
+from seic._tls.trust import SYSTEM, CaSource, read_trust_store
 from seic._tokens.refresh_policy import Margin, RefreshPolicy
 from seic._tokens.store import TokenStore
 from seic._validators import is_a, is_seconds, is_secret, is_text, offers
 from seic._values import frozen
 
 #: The trusted authorities: a path, PEM bytes, or None for the system's.
-CA: TypeAlias = Authorities | None
+CA: TypeAlias = CaSource | None
 
 #: The total seconds of a token refresh; a response takes well under one, and callers may be waiting.
 _TOKEN_TIMEOUT = 10.0
@@ -70,8 +71,10 @@ def _ca_repr(ca: object) -> str:
 
 
 def _is_authorities(config: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    for one in value if isinstance(value, tuple) else [value]:
-        is_a(str, os.PathLike, bytes, wanted="a path or PEM, or a list of these")(config, attribute, one)
+    wanted = "a path or PEM, a list of these, or a plain function that returns them"
+    is_function = callable(value) and not isinstance(value, type) and not inspect.iscoroutinefunction(value)
+    for one in () if is_function else value if isinstance(value, tuple) else [value]:
+        is_a(str, os.PathLike, bytes, wanted=wanted)(config, attribute, one)
 
 
 @strip_frames_on_init
@@ -93,7 +96,8 @@ class Config(Unpicklable):
             mutual-TLS host. A certificate from files is reloaded when they change.
         dpop: The key that tokens are bound to (RFC 9449), if the provider and its APIs support it.
         ca: The trusted authorities: None for the system's, a path, or PEM bytes; or a list of these, in which "system"
-            adds the system's. A file is reloaded when it changes.
+            adds the system's. A file is reloaded when it changes. Or a function that returns them, called as that of
+            the certificate.
             The attribute is the absolute path: the working directory counts at the time of creation.
         store: Keeps tokens beyond the life of a client; None for no store.
         advisory_refresh: The time before expiry at which a token is refreshed in the background: seconds, or a share of
@@ -147,7 +151,7 @@ class Config(Unpicklable):
         if self.ca in ("", b"", ()):
             raise ConfigurationError("ca: empty; set a file or PEM, or remove it", field="ca")
         # Only the authorities of the user. The system's are not a setting, and can still be installed.
-        if self.ca is not None:
+        if self.ca is not None and not callable(self.ca):
             for warning in read_trust_store(self.ca).check():
                 warnings.warn(warning, stacklevel=4)  # skips attrs' constructor and the decorator that hides its frames
         if not 0 < self.token_timeout < math.inf:

@@ -26,7 +26,7 @@ from seic._options import DiscoveryOptions
 from seic._portal import run
 from seic._public import publish
 from seic._tls.context import CertificateSource, check_source
-from seic._tls.trust import Authorities, authority_parts
+from seic._tls.trust import CaSource, authority_parts
 from seic._tokens.clock import SYSTEM_CLOCK
 from seic._tokens.exchange import exchange, in_two_attempts, without_frames
 
@@ -55,7 +55,7 @@ class _Discovery:
     """One discovery: the issuer, and the settings of its requests."""
 
     issuer: str
-    ca: Authorities | None
+    ca: CaSource | None
     identity: Identity
     network: Network
     transport: _Transport | None
@@ -200,7 +200,7 @@ def _discovery(
     base: Provider | None,
     client_authentication: ClientAuthentication | None,
     *,
-    ca: Authorities | None = None,
+    ca: CaSource | None = None,
     certificate: CertificateSource | None = None,
     proxy: ProxyLike | None = None,
     local_address: str | None = None,

@@ -1,4 +1,4 @@
-"""Reading of files that users name, bounded in size and time: `read_regular_file`, and `read_toml` with it."""
+"""Files that users name: reading, bounded in size and time, and writing of private ones."""
 
 from __future__ import annotations
 
@@ -53,6 +53,18 @@ def read_regular_file(path: Path, limit: int) -> bytes:
             errno.ETIMEDOUT, f"it could not be read within {PATIENCE:.0f} s; check the file system that it is on"
         )
     return reading.result()
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read (0600); an existing one is replaced.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    # A new file: an existing one could be readable by others, or be open elsewhere.
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(text, encoding="utf-8")
 
 
 def read_toml(path: Path) -> dict[str, Any] | None:

@@ -33,7 +33,7 @@ from seic._tls.certificate import ClientCertificate
 from seic._tls.context import CALLBACK, CertificateSource, call_certificate_source, source_key
 from seic._tls.reasons import CertificateWarning, Reason
 from seic._tls.reload import FileState, Reloader, file_state
-from seic._tls.trust import Authorities, TrustStore, authority_files, authority_parts, check_successor, read_trust_store
+from seic._tls.trust import CA_CALLBACK, CaSource, TrustStore, authority_files, authority_parts, read_trust_store
 from seic._tls.watcher import Watcher
 
 # Seconds after a rotation in which a refusal brings the credential before back.
@@ -68,7 +68,7 @@ class Identity:
         self,
         source: CertificateSource | None,
         *,
-        ca: Authorities | None = None,
+        ca: CaSource | None = None,
         account: str | None = None,
         strict: bool = False,
         now: Callable[[], dt.datetime] = _utc_now,
@@ -106,10 +106,11 @@ class Identity:
             call = functools.partial(call_certificate_source, source)
             self._certificates = follow(call, CALLBACK, accept=self._accept_certificate, interval=callback_interval)
         self._trusts: Reloader[TrustStore] | None = None
-        files = [file for file in authority_files(ca) if file.path is not None]
-        if files:
-            label, paths = ", ".join(file.label for file in files), tuple(file.path for file in files)
-            self._trusts = follow(self._read_trust, label, accept=self._accept_trust, files=paths)
+        follow = functools.partial(follow, self._read_trust, accept=self._accept_trust)
+        if callable(ca):
+            self._trusts = follow(CA_CALLBACK, interval=callback_interval)
+        elif files := [file for file in authority_files(ca) if file.path is not None]:
+            self._trusts = follow(", ".join(file.label for file in files), files=tuple(file.path for file in files))
         self._is_watched = watch and (self._certificates is not None or self._trusts is not None)
 
     def current(self) -> Credential:
@@ -326,10 +327,7 @@ class Identity:
         return CertificateRotated(path=path, subject=leaf.subject, thumbprint=leaf.thumbprint, not_after=leaf.not_after)
 
     def _read_trust(self) -> TrustStore:
-        fresh = read_trust_store(self._ca)
-        if self._trusts is not None and self._trusts.value is not None:
-            check_successor(fresh)
-        return fresh
+        return read_trust_store(self._ca, replaces=self._trusts is not None and self._trusts.value is not None)
 
     def _accept_trust(self, trusts: Reloader[TrustStore], fresh: TrustStore) -> Event | None:
         before = trusts.value
@@ -385,13 +383,13 @@ _registry_lock = ForkSafeLock()
 def shared_identity(
     source: CertificateSource | None,
     *,
-    ca: Authorities | None,
+    ca: CaSource | None,
     account: str | None = None,
     strict: bool = False,
     probe: bool = True,
 ) -> Identity:
     """Return the identity of these settings: one in the process, as long as it is in use; see `Identity`."""
-    trusted = [one if isinstance(one, str | bytes) else os.fspath(one) for one in authority_parts(ca)]
+    trusted = [os.fspath(one) if isinstance(one, os.PathLike) else source_key(one) for one in authority_parts(ca)]
     key = (source_key(source), ca is None, tuple(trusted), account, strict, probe)
     with _registry_lock:
         identity = _identities.get(key)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import httpx
@@ -17,6 +16,7 @@ from seic._network.proxies import ProxyLike
 from seic._oauth.dpop import DPoP
 from seic._public import publish
 from seic._tls.context import CertificateSource
+from seic._tls.trust import CaSource
 from seic._tokens.refresh_policy import Margin
 from seic._tokens.store import TokenStore
 
@@ -37,7 +37,7 @@ class ConfigOptions(TypedDict, total=False):
     grant: Grant
     certificate: CertificateSource | None
     dpop: DPoP | None
-    ca: str | os.PathLike[str] | bytes | Sequence[str | os.PathLike[str] | bytes] | None
+    ca: CaSource | None
     store: TokenStore | None
     advisory_refresh: Margin | None
     mandatory_refresh: Margin | None
@@ -52,7 +52,7 @@ class ConfigOptions(TypedDict, total=False):
 class DiscoveryOptions(TypedDict, total=False):
     """The arguments of `discover` that concern the connection and the cache."""
 
-    ca: str | os.PathLike[str] | bytes | Sequence[str | os.PathLike[str] | bytes] | None
+    ca: CaSource | None
     certificate: CertificateSource | None
     proxy: ProxyLike | None
     local_address: str | None

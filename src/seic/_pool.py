@@ -6,26 +6,24 @@ gives its place back, and each connection knows the generation of the credential
 takes no further request, and is closed when its last one ends or, if it is idle, at the next request.
 
 The connections are httpcore's, HTTP/1.1 or HTTP/2, direct or through a proxy; only public names of httpcore are used.
-The two pools differ in what waits; their decisions are in `ConnectionPool`. The one of event loops is in `_async_pool`.
+The two pools differ in what waits: `_async_pool` has the one of event loops, `_sync_pool` that of threads.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import os
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 import attrs
 import httpx
 
 from seic._http2 import Http2Session
-from seic._httpx import either
+from seic._httpx import REATTACH, either
 
 #: Seconds that the requests of an async client may take to end on replaced connections; then these are closed.
 DRAIN_LIMIT = 300.0
@@ -138,6 +136,8 @@ class ConnectionPool:
 
     def __init__(self, opener: Opener, limits: httpx.Limits, *, http2: bool, identity: Rotating, httpcore: Any) -> None:
         self._httpcore = httpcore
+        #: Receive the seconds for which a request waited for a connection, if it waited.
+        self.waits: list[Callable[[float], None]] = []
         self._opener = opener
         self._identity = identity
         self._closed = False
@@ -156,6 +156,15 @@ class ConnectionPool:
         if self._drains:
             for state in list(self._states.values()):
                 state.drains.append((time.monotonic() + DRAIN_LIMIT, opener.generation))
+
+    def count(self) -> tuple[int, int]:
+        """Return the numbers of connections in use and idle, of all event loops of this process."""
+        states = [state for key, state in list(self._states.items()) if key[0] == os.getpid() and not state.has_ended]
+        return sum(len(state.busy) for state in states), sum(len(state.idle) for state in states)
+
+    def _note_wait(self, begun: float) -> None:
+        for note in self.waits:
+            note(time.monotonic() - begun)
 
     def _state(self) -> PoolState:
         key = (os.getpid(), self._loop())
@@ -224,6 +233,8 @@ class ConnectionPool:
     def _taken(self, waiter: PoolWaiter) -> PooledConnection:
         """Return the connection that a waiter got; raise if it got none."""
         if waiter.connection is not None:
+            if (reattach := waiter.request.extensions.get(REATTACH)) is not None:
+                reattach(waiter.request)
             return waiter.connection
         if waiter.event.is_set():
             raise PoolChanged
@@ -303,89 +314,3 @@ class ConnectionPool:
             for connection in [one for one in state.busy if one.generation < drained]:
                 del state.busy[connection]
                 state.closing.append(connection.http)
-
-
-class Pool(ConnectionPool):
-    """The pool of an `httpx.HTTPTransport`, for any number of threads; see `ConnectionPool`."""
-
-    _event = threading.Event
-    # To close a socket in which a thread reads would give its number to the next connection while it is still read.
-    _drains = False
-
-    def handle_request(self, request: Any) -> Any:
-        """Send a request; raises as `AsyncPool.handle_async_request` does."""
-        state = self._state()
-        while True:
-            connection = self._take(state, request)
-            if isinstance(connection, PoolWaiter):
-                connection = self._wait(state, connection)
-            try:
-                _close(state.closing)
-                response = connection.http.handle_request(request)
-            except self._httpcore.ConnectionNotAvailable:
-                self._learn(None)
-                self._end(state, connection)
-            except BaseException as error:
-                repeated = self._is_repeated(error, connection, request)
-                self._explain(error, request)
-                self._end(state, connection)
-                if not repeated:
-                    raise
-            else:
-                if self._http2:
-                    self._learn(response)
-                return self._httpcore.Response(
-                    response.status,
-                    headers=response.headers,
-                    content=_Body(
-                        request, response.stream, self._explain, functools.partial(self._end, state, connection)
-                    ),
-                    extensions=response.extensions,
-                )
-
-    def close(self) -> None:
-        """Close all connections."""
-        _close(self._clear(self._state()))
-
-    def _wait(self, state: PoolState, waiter: PoolWaiter) -> PooledConnection:
-        try:
-            waiter.event.wait(waiter.seconds)
-            return self._taken(waiter)
-        except BaseException:
-            self._leave(state, waiter)
-            raise
-
-    def _end(self, state: PoolState, connection: PooledConnection) -> None:
-        self._give(state, connection)
-        _close(state.closing)
-
-
-def _close(closing: list[Any]) -> None:
-    while closing:
-        # Another thread may take the last one, and the server may have closed it first.
-        with contextlib.suppress(Exception):
-            closing.pop().close()
-
-
-class _Body:
-    def __init__(self, request: Any, stream: Any, explain: Callable[..., None], end: Callable[[], None]) -> None:
-        self._explain = explain
-        self._request = request
-        self._stream = stream
-        self._end: Callable[[], None] | None = end
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            yield from self._stream
-        except BaseException as error:
-            self._explain(error, self._request)
-            self.close()
-            raise
-
-    def close(self) -> None:
-        end, self._end = self._end, None
-        if end is not None:
-            try:
-                self._stream.close()
-            finally:
-                end()

@@ -171,6 +171,13 @@ class _ApiTransport:
         self._closed = False
         #: By the class of requests, which is another one for httpx2.
         self._inner: dict[type, Any] = {}
+        #: Receive the seconds for which a request waited for a connection, if it waited.
+        self._waits: list[Callable[[float], None]] = []
+
+    def _count_connections(self) -> tuple[int, int]:
+        """Return the numbers of connections in use and idle, as metrics show them."""
+        found = [inner.count_connections() for inner in list(self._inner.values())] if self._given is None else []
+        return sum(busy for busy, _ in found), sum(idle for _, idle in found)
 
     def _open(self, kind: type) -> Any:
         """Return the transport that sends requests of a class."""
@@ -190,6 +197,7 @@ class _ApiTransport:
             errors = ApiErrorTranslator(origin=config.origin, network=network_of(config))
             new = getattr(identity_transport, self._kind)
             found = new(identity_of(config), errors, module=module, **self._options)
+            found.waits = self._waits
         # Several threads may come here at once; a transport opens nothing before its first request.
         return self._inner.setdefault(kind, found)
 

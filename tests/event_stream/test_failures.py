@@ -136,10 +136,7 @@ async def test_a_degraded_store_is_told_without_its_words(gateway: FakeGateway, 
     async with seic.AsyncClient(gateway.config(store=_BrokenStore()), transport=gateway, on_event=heard) as client:
         await client.token()
 
-    assert heard.of(StoreDegraded) == [
-        StoreDegraded(operation="load", problem="ConnectionError"),
-        StoreDegraded(operation="save", problem="ConnectionError"),
-    ]
+    assert heard.of(StoreDegraded) == [StoreDegraded(operation="load", problem="ConnectionError")]
 
 
 async def test_no_event_and_no_log_line_holds_a_secret(

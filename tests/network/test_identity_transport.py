@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import seic
-from seic import _pool
+from seic import _pool, _sync_pool
 from seic._credential import Credential
 from seic._identity import Identity
 from seic._network.error_translator import ErrorTranslator
@@ -184,7 +184,7 @@ async def test_a_thread_that_waits_during_a_rotation_presents_the_new_certificat
             loop.call_soon_threadsafe(queued.set)
             return super().wait(timeout)
 
-    monkeypatch.setattr(_pool.Pool, "_event", Place)
+    monkeypatch.setattr(_sync_pool.Pool, "_event", Place)
     with seic.Client(make(), limits=httpx.Limits(max_connections=1)) as client:
         under_way = asyncio.create_task(asyncio.to_thread(_call_in_a_thread, client, far, loop))
         await far.half_sent.wait()

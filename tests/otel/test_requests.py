@@ -12,6 +12,8 @@ import httpx2
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.metrics.export import HistogramDataPoint
+from opentelemetry.semconv._incubating.attributes import http_attributes as connection_attributes
+from opentelemetry.semconv._incubating.metrics.http_metrics import HTTP_CLIENT_OPEN_CONNECTIONS
 from opentelemetry.semconv.attributes import (
     error_attributes,
     http_attributes,
@@ -30,7 +32,14 @@ from tests._support.observatory import Observatory, facts
 AT = {"server.address": "api.seic.com", "server.port": 443}
 GET = {**AT, "http.request.method": "GET"}
 DURATION = "http.client.request.duration"
-_GROUPS = (error_attributes, http_attributes, network_attributes, server_attributes, url_attributes)
+_GROUPS = (
+    connection_attributes,
+    error_attributes,
+    http_attributes,
+    network_attributes,
+    server_attributes,
+    url_attributes,
+)
 
 
 def recorded(seen: Observatory, name: str = DURATION) -> list[tuple[dict[str, Any], int]]:
@@ -336,7 +345,7 @@ async def test_every_name_is_known_to_the_conventions_or_begins_with_seic(
     assert {name for name in used if not name.startswith("seic.")} <= known
     assert "url.full" in used
     foreign = {metric.name for metric in metrics if not metric.name.startswith("seic.")}
-    assert foreign == {http_metrics.HTTP_CLIENT_REQUEST_DURATION}
+    assert foreign == {http_metrics.HTTP_CLIENT_REQUEST_DURATION, HTTP_CLIENT_OPEN_CONNECTIONS}
     for metric in metrics:
         assert re.fullmatch(r"(s|d|\{[a-z]+\})", metric.unit or ""), metric.name
         assert metric.description, metric.name

@@ -38,10 +38,10 @@ def badly_opened() -> list[str]:
 
 
 def double_names() -> dict[str, set[str]]:
-    """Return each name that two classes or two modules have; `seic.httpx2` repeats names of `seic` on purpose."""
+    """Return each name that two classes or modules have; `seic.httpx2` repeats those of `seic`, packages `__main__`."""
     places: dict[tuple[bool, str], set[str]] = defaultdict(set)
     for name, where in defined():
-        if where == "httpx2.py":
+        if where == "httpx2.py" or where.endswith("__main__.py"):
             continue
         if name != Path(where).stem or name[0].isupper():
             places[True, name.lstrip("_")].add(where)

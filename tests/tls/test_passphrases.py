@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from seic import CertificateError, ClientCertificate, Reason
+from seic import CertificateError, Client, ClientCertificate, Config, Reason
 from tests._support.mistakes import Row, assert_error_about_bytes, assert_error_about_files, sealed, store
-from tests._support.pki import PASSPHRASE, Minted, openssl
+from tests._support.pki import PASSPHRASE, Minted, mint, openssl
 
 ROWS: dict[str, Row] = {
     "no-passphrase": (
@@ -220,3 +220,35 @@ def test_a_file_with_the_rounds_that_are_recommended_loads(client: Minted) -> No
     """600,000 for each of its three parts."""
     made = store(client, "-iter", "600000")
     assert ClientCertificate.load(made, password=PASSPHRASE).leaf.der == client.der
+
+
+def test_a_store_that_is_renewed_with_its_passphrase_file_is_taken_up(
+    client: Minted, root: Minted, tmp_path: Path
+) -> None:
+    """The file of the variable is read again with the store."""
+    file, passphrase = tmp_path / "client.p12", tmp_path / "passphrase"
+
+    def write(pair: Minted, secret: str) -> None:
+        how = ("pkcs12", "-export", "-in", "@", "-passout", f"pass:{secret}")
+        file.write_bytes(openssl(*how, given=pair.pair))
+        passphrase.write_text(f"{secret}\n")
+        file.chmod(0o600)
+        passphrase.chmod(0o600)
+
+    write(client, "first")
+    environ = {
+        "SEIC_PROVIDER": "sei-gateway",
+        "SEIC_CLIENT_ID": "id",
+        "SEIC_CLIENT_SECRET": "secret",
+        "SEIC_USERNAME": "svc-user",
+        "SEIC_PASSWORD": "password",
+        "SEIC_CERTIFICATE": str(file),
+        "SEIC_CERTIFICATE_PASSWORD_FILE": str(passphrase),
+    }
+    with Client(Config.from_env(environ=environ)) as user:
+        assert user.certificate is not None
+        assert user.certificate.leaf.der == client.der
+        renewed = mint(issuer=root, number=9)
+        write(renewed, "second")
+        assert user.reload_certificate()
+        assert user.certificate.leaf.der == renewed.der

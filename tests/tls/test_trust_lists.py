@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from pathlib import Path
 
 import httpx
@@ -10,7 +12,7 @@ import pytest
 
 import seic
 from seic import CertificateError, CertificateWarning, ConfigurationError, Reason, create_ssl_context
-from seic.events import TrustStoreReloaded
+from seic.events import CertificateRejected, TrustStoreReloaded
 from tests._support.hops import make_config
 from tests._support.pki import Minted, authority, server
 from tests._support.rotating import SETTLED, Bench, connect
@@ -82,7 +84,7 @@ def test_an_empty_list_is_an_error(ca: list[str]) -> None:
 
 def test_a_part_of_another_type_is_an_error() -> None:
     """The error names the setting."""
-    with pytest.raises(ConfigurationError, match="must be a path or PEM, or a list of these, not int"):
+    with pytest.raises(ConfigurationError, match=r"must be a path or PEM, a list of these, .*, not int"):
         make_config(ca=["system", 5])
 
 
@@ -111,6 +113,61 @@ def test_the_files_of_a_list_are_followed(file: Path, root: Minted, tmp_path: Pa
     assert set(bench.current().context.get_ca_certs(binary_form=True)) == {root.der, other.der}
     (event,) = bench.events
     assert isinstance(event, TrustStoreReloaded)
+
+
+class Vault:
+    """A callback that returns authorities, or fails."""
+
+    def __init__(self, *authorities: Minted) -> None:
+        self.authorities = authorities
+        self.threads: list[int] = []
+
+    def __call__(self) -> list[str | bytes]:
+        """Return the authorities with the system's."""
+        self.threads.append(threading.get_ident())
+        if not self.authorities:
+            raise OSError("secret")
+        return ["system", *(one.pem for one in self.authorities)]
+
+
+def test_a_callback_gives_the_authorities(root: Minted, corporate: Minted, client: Minted, tmp_path: Path) -> None:
+    """It is called on a thread, once a minute; one that fails leaves the last good ones in use."""
+    client.write(tmp_path)
+    vault = Vault(corporate)
+    bench = Bench(tmp_path, root, ca=vault)
+    assert vault.threads == []
+    assert set(bench.current().context.get_ca_certs(binary_form=True)) == {root.der, corporate.der}
+    assert threading.get_ident() not in vault.threads
+    other = authority("Another root", 85)
+    vault.authorities = (other,)
+    bench.check(1)
+    assert len(vault.threads) == 1
+    bench.seconds += 60
+    bench.check(1)
+    assert set(bench.current().context.get_ca_certs(binary_form=True)) == {root.der, other.der}
+
+    vault.authorities = ()
+    bench.seconds += 60
+    bench.check(1)
+    assert set(bench.current().context.get_ca_certs(binary_form=True)) == {root.der, other.der}
+    reloaded, rejected = bench.events
+    assert isinstance(reloaded, TrustStoreReloaded)
+    assert isinstance(rejected, CertificateRejected)
+    assert (rejected.path, rejected.reason) == ("the ca callback", Reason.SOURCE_FAILED)
+    assert "secret" not in rejected.problem
+
+
+def test_a_callback_is_a_value_of_a_configuration(corporate: Minted) -> None:
+    """It is not called at its creation, and a context calls it once."""
+    vault = Vault(corporate)
+    config = make_config(ca=vault)
+    assert config == make_config(ca=vault)
+    assert vault.threads == []
+    context = create_ssl_context(ca=vault)
+    assert corporate.der in context.get_ca_certs(binary_form=True)
+    for wrong in (Vault, asyncio.sleep):
+        with pytest.raises(ConfigurationError, match="a plain function that returns them"):
+            make_config(ca=wrong)
 
 
 def test_the_variable_takes_a_list(file: Path) -> None:

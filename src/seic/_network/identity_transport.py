@@ -23,7 +23,8 @@ from seic._identity import Identity
 from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_translator import ErrorTranslator, failures, is_page, unread
 from seic._network.identity_probe import IdentityProbe, refusal_of
-from seic._pool import Opener, Pool, PoolChanged
+from seic._pool import Opener, PoolChanged
+from seic._sync_pool import Pool
 
 #: httpx's own.
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
@@ -52,6 +53,12 @@ class _IdentityTransport:
         self._transport: Any = None
         self._pool: AsyncPool | Pool | None = None
         self._closed = False
+        #: Receive the seconds for which a request waited for a connection, if it waited.
+        self.waits: list[Callable[[float], None]] = []
+
+    def count_connections(self) -> tuple[int, int]:
+        """Return the numbers of connections in use and idle."""
+        return (0, 0) if self._pool is None else self._pool.count()
 
     def _use(self, credential: Credential) -> Credential:
         """Open connections with a credential from now on."""
@@ -67,6 +74,7 @@ class _IdentityTransport:
                 limits = self._options.get("limits", _LIMITS)
                 core = httpcore_of(self._module)
                 self._pool = self._pool_kind(opener, limits, http2=self._http2, identity=self._identity, httpcore=core)
+                self._pool.waits = self.waits
                 transport._pool = self._pool  # noqa: SLF001
                 self._transport = transport
                 if self._errors.origin.scheme == "https":

@@ -195,7 +195,8 @@ def raise_token_error(reply: Reply, *, hint: str | None = None) -> None:
         return
     from seic._oauth.error_codes import is_passing, is_refusal
 
-    is_final = not reply.is_success and reply.status not in (408, 429)
+    # A server that names a time for the next attempt means an outage, whatever its words resemble.
+    is_final = not reply.is_success and reply.status not in (408, 429) and "Retry-After" not in reply.headers
     if is_final and error is not None and is_refusal(error.code, error.description):
         refuse(reply, error, hint=hint)
     if reply.means in (408, 429) or 500 <= reply.means < 600 or (error is not None and is_passing(error.code)):

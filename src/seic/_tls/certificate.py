@@ -33,6 +33,8 @@ _UNFINISHED = {
     Reason.NO_KEY,
     Reason.KEY_MISMATCH,
 }
+# Warnings that `check` leaves to OpenSSL, which judges these when the context is built.
+_JUDGED_BY_OPENSSL = {Reason.WEAK_KEY, Reason.WEAK_SIGNATURE}
 # Seconds between two looks at files that are waited for.
 _WAIT_INTERVAL = 0.1
 
@@ -247,7 +249,25 @@ class ClientCertificate(Unpicklable):
         Raises:
             CertificateError: It has expired or is not valid yet.
         """
-        return (*self._warnings, *self._check_dates(now or _now()))
+        usual = [warning for warning in self._warnings if warning.reason not in _JUDGED_BY_OPENSSL]
+        return (*usual, *self._check_dates(now or _now()))
+
+    def checks(self, now: dt.datetime | None = None, *, username: str | None = None) -> tuple[CertificateWarning, ...]:
+        """Return all that is wrong or will stop working, for a report or an alert; nothing is raised.
+
+        These are the error and the warnings of `check`, and those about short keys, weak signatures and another CN.
+
+        Args:
+            now: An aware time; None is this machine's clock.
+            username: The service account that the CN must equal; None if it does not matter.
+        """
+        found = [*self._warnings]
+        try:
+            found += self._check_dates(now or _now())
+        except CertificateError as error:
+            found.append(CertificateWarning(error.message, error.path, error.reason))
+        name = None if username is None else self.check_common_name(username)
+        return (*found, *([] if name is None else [name]))
 
     def _check_dates(self, now: dt.datetime) -> Iterable[CertificateWarning]:
         leaf, clock = self.leaf, clock_says(now)
@@ -283,6 +303,13 @@ class ClientCertificate(Unpicklable):
                     f"the intermediate certificate {link.name} sent with {leaf.name} is valid from "
                     f"{format_time(link.not_before)} to {format_time(link.not_after)}; {clock}; replace it with the "
                     "issuer's present one",
+                )
+            elif link.not_after < leaf.not_after and not link.is_self_signed:
+                yield certificate_warning(
+                    Reason.CHAIN_ENDS_FIRST,
+                    self.path,
+                    f"the intermediate certificate ({link.summary}) ends before {leaf.summary}, which servers then "
+                    "refuse too; append its renewal before that",
                 )
 
     def check_common_name(self, username: str, *, strict: bool = False) -> CertificateWarning | None:

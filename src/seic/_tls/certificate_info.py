@@ -10,11 +10,13 @@ import base64
 import datetime as dt
 import hashlib
 import re
+from collections.abc import Iterator
 
 import attrs
 
 from seic._public import publish
 from seic._tls.encoding import Element, encode_pem, read_der
+from seic._tls.reasons import Reason
 from seic._values import frozen
 
 # "Soon" is less than this and less than this share of the lifetime: a certificate that lives for a day would otherwise
@@ -24,6 +26,12 @@ _SOON_SHARE = 0.2
 
 _VERSION, _EXTENSIONS = 0xA0, 0xA3
 _BOOLEAN, _UTC_TIME, _KEY_ID = 0x01, 0x17, 0x80
+# Signatures with MD5 and SHA-1: of RSA, ECDSA and DSA.
+_WEAK_SIGNATURES = {"1.2.840.113549.1.1.4", "1.2.840.113549.1.1.5", "1.2.840.10045.4.1", "1.2.840.10040.4.3"}
+# The policies of the CA/Browser Forum, which mark certificates of public authorities.
+_PUBLIC_POLICIES = "2.23.140.1."
+# Bits below which OpenSSL refuses a key at its usual security level 2.
+_LEAST_BITS = {"RSA": 2048, "EC": 224}
 # Decoders of the string types (X.690 §8.23) other than ASCII and Latin-1.
 _ENCODINGS = {0x0C: "utf-8", 0x1C: "utf-32-be", 0x1E: "utf-16-be"}
 # Seconds, their fraction and a time zone are optional in ASN.1, though not in certificates (RFC 5280 §4.1.2.5).
@@ -48,6 +56,7 @@ _SPECIAL = re.compile(r'(^[ #]|[,+"\\<>;=]| $)')
 # The extensions that are read, and two extended key usages (RFC 5280 §4.2.1).
 _SUBJECT_KEY_ID, _KEY_USAGE, _BASIC_CONSTRAINTS = "2.5.29.14", "2.5.29.15", "2.5.29.19"
 _AUTHORITY_KEY_ID, _EXTENDED_KEY_USAGE = "2.5.29.35", "2.5.29.37"
+_POLICIES = "2.5.29.32"
 _CLIENT_AUTH, _ANY_USE = "1.3.6.1.5.5.7.3.2", "2.5.29.37.0"
 _DIGITAL_SIGNATURE, _KEY_AGREEMENT = 0x80, 0x08
 
@@ -170,6 +179,8 @@ class CertificateFields:
         allows_any_use: Whether the extended key usage names anyExtendedKeyUsage.
         key_id: The identifier of its key; None without one.
         issuer_key_id: The identifier of the key that signed it; None without one.
+        signature_algorithm: The object identifier of its signature.
+        policies: The object identifiers of its certificate policies (RFC 5280 §4.2.1.4).
     """
 
     der: bytes
@@ -186,12 +197,28 @@ class CertificateFields:
     allows_any_use: bool
     key_id: bytes | None
     issuer_key_id: bytes | None
+    signature_algorithm: str
+    policies: frozenset[str]
 
     def may_be_issued_by(self, issuer: CertificateFields) -> bool:
         """Return whether `issuer` has the name, and the key identifier if both have one, of this one's issuer."""
         if self.issuer.folded != issuer.subject.folded:
             return False
         return self.issuer_key_id is None or issuer.key_id in {None, self.issuer_key_id}
+
+
+def find_weaknesses(facts: CertificateInfo, fields: CertificateFields) -> Iterator[tuple[Reason, str]]:
+    """Yield what will make a client's certificate, or an intermediate, useless before its end."""
+    kind, _, size = facts.key_type.partition(" ")
+    bits = re.search(r"\d+", size)
+    if bits is not None and int(bits[0]) < _LEAST_BITS.get(kind, 0):
+        yield Reason.WEAK_KEY, f"it has a short key ({facts.key_type}), which more and more systems refuse"
+    # Nobody checks the signature of a certificate that is trusted itself.
+    if fields.signature_algorithm in _WEAK_SIGNATURES and not facts.is_self_signed:
+        yield Reason.WEAK_SIGNATURE, "its signature uses MD5 or SHA-1, which more and more systems refuse"
+    if not facts.is_ca and any(one.startswith(_PUBLIC_POLICIES) for one in fields.policies):
+        text = "it comes from a public authority, and these end certificates for clients in 2026 and 2027"
+        yield Reason.PUBLIC_ISSUER, f"{text}, so that its renewal may lack clientAuth"
 
 
 def read_fields(der: bytes) -> CertificateFields:
@@ -204,7 +231,7 @@ def read_fields(der: bytes) -> CertificateFields:
     try:
         body = certificate.parts[0].parts
         fields = body[1:] if body[0].tag == _VERSION else body
-        serial, _, issuer, validity, subject, key = fields[:6]
+        serial, signature, issuer, validity, subject, key = fields[:6]
         issuer_name = _name(issuer)
         begin, end = validity.parts[:2]
         listed = next((field.parts[0].parts for field in fields[6:] if field.tag == _EXTENSIONS), ())
@@ -231,6 +258,8 @@ def read_fields(der: bytes) -> CertificateFields:
             issuer_key_id=next(
                 (part.content for part in _members(extensions, _AUTHORITY_KEY_ID) if part.tag == _KEY_ID), None
             ),
+            signature_algorithm=signature.parts[0].oid,
+            policies=frozenset(part.parts[0].oid for part in _members(extensions, _POLICIES) if part.parts),
         )
     except (IndexError, OverflowError):
         raise ValueError("a field is missing") from None

@@ -21,7 +21,7 @@ from seic._tls.certificate import ClientCertificate
 from seic._tls.memory import load_cert_chain_from_memory
 from seic._tls.reasons import Reason, certificate_error
 from seic._tls.reload import read_guarded
-from seic._tls.trust import Authorities, TrustStore, read_trust_store
+from seic._tls.trust import CaSource, TrustStore, read_trust_store
 
 #: A certificate that was loaded (its files are watched), or a callback that returns the current one. A callback is
 #: called on a thread and may block; it should have a timeout of its own.
@@ -36,7 +36,7 @@ _Key: TypeAlias = tuple[str | None, TrustStore, tuple[str, ...]]
 
 
 def create_ssl_context(
-    *, certificate: ClientCertificate | Callable[[], ClientCertificate] | None = None, ca: Authorities | None = None
+    *, certificate: ClientCertificate | Callable[[], ClientCertificate] | None = None, ca: CaSource | None = None
 ) -> ssl.SSLContext:
     """Return a context for mutual TLS, for any client that takes an `ssl.SSLContext`: httpx, aiohttp, urllib3.
 
@@ -181,7 +181,7 @@ def _openssl_error(error: ssl.SSLError, certificate: ClientCertificate, level: i
 
 
 def shared_context(
-    certificate: ClientCertificate | None, ca: Authorities | TrustStore | None = None, *, alpn: Sequence[str] = ()
+    certificate: ClientCertificate | None, ca: CaSource | TrustStore | None = None, *, alpn: Sequence[str] = ()
 ) -> ssl.SSLContext:
     """Return the one context of a certificate and its authorities; the first call builds it.
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from seic._errors import CertificateError
 from seic._model.secret import Unpicklable
-from seic._tls.certificate_info import CertificateInfo
+from seic._tls.certificate_info import CertificateInfo, find_weaknesses
 from seic._tls.credential_files import CredentialFile, CredentialFiles, GetPassphrase
 from seic._tls.decode import PUBLIC_KEY, REQUEST, DecodedCertificate, DecodedFile, decode
 from seic._tls.encoding import replace_key_algorithm
@@ -114,6 +114,7 @@ def read_key_pair(files: CredentialFiles) -> KeyPair:
             *_warn_of_several(matching, leaf.facts, unreadable, decoded.label),
             *_warn_of_gap([leaf, *chain], available, decoded.label),
             *_warn_of_self_signed_ca(leaf.facts, decoded.label),
+            *_warn_of_weaknesses(leaf, chain, decoded.label),
         ),
         next_from=_next_from(matching, leaf),
         unreadable=tuple(str(error) for error in unreadable),
@@ -373,3 +374,14 @@ def _warn_of_self_signed_ca(facts: CertificateInfo, label: str) -> Iterable[Cert
             "that trust exactly this certificate"
         )
         yield certificate_warning(Reason.IS_A_CA, label, text)
+
+
+def _warn_of_weaknesses(
+    leaf: DecodedCertificate, chain: list[DecodedCertificate], label: str
+) -> Iterable[CertificateWarning]:
+    for one in (leaf, *chain):
+        facts = one.facts
+        kind = "certificate" if one is leaf else "intermediate certificate"
+        for reason, problem in find_weaknesses(facts, one.fields):
+            remedy = f"have {facts.issuer} issue another, or ask the server's operator which authorities it accepts"
+            yield certificate_warning(reason, label, f"the {kind} ({facts.summary}): {problem}; {remedy}")

@@ -58,6 +58,8 @@ class Reason(enum.StrEnum):
     KEY_EXPOSED = "key-exposed"
     CHAIN_BROKEN = "chain-broken"
     CHAIN_EXPIRED = "chain-expired"
+    CHAIN_ENDS_FIRST = "chain-ends-first"
+    PUBLIC_ISSUER = "public-issuer"
     SEVERAL_CERTIFICATES = "several-certificates"
     LEFT_OUT = "left-out"
     AUTHORITY_EXPIRED = "authority-expired"

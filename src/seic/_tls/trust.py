@@ -34,6 +34,7 @@ from seic._tls.reasons import (
     certificate_warning,
     without_foreign_warnings,
 )
+from seic._tls.reload import read_guarded
 from seic._values import frozen
 
 # The bundles of Debian and Alpine, Fedora and RHEL, SUSE, BSD, for a Python whose OpenSSL has another prefix (pyenv,
@@ -55,6 +56,10 @@ _PLATFORMS_WITHOUT_A_BUNDLE = {"darwin", "win32"}
 
 #: The `ca` of a user: one bundle or folder, or several, among which "system" is the system's trust.
 Authorities: TypeAlias = Material | Sequence[Material]
+#: The same, or a callback that returns the current ones; it is called on a thread and may block.
+CaSource: TypeAlias = Authorities | Callable[[], Authorities]
+#: The name of the callback in errors.
+CA_CALLBACK = "the ca callback"
 #: The word for the system's trust in a list.
 SYSTEM = "system"
 
@@ -134,19 +139,26 @@ class TrustStore:
 
 
 @without_foreign_warnings
-def read_trust_store(ca: Authorities | None = None) -> TrustStore:
+def read_trust_store(ca: CaSource | None = None, *, replaces: bool = False) -> TrustStore:
     """Find the authorities.
 
     Args:
         ca: A bundle's path, PEM text or bytes, or a directory: exactly these; or several of them, among which the word
             "system" adds the system's trust. None is the system's trust. The system's trust is exactly what
-            SSL_CERT_FILE and SSL_CERT_DIR name if they are set, on every platform.
+            SSL_CERT_FILE and SSL_CERT_DIR name if they are set, on every platform. A callback returns one of these.
+        replaces: Whether others are in use, which files that may be still being written must not replace.
 
     Raises:
-        CertificateError: There is no authority in the named files, or none that is valid now.
+        CertificateError: There is no authority in the named files, or none that is valid now; or the callback failed.
     """
+    if callable(ca):
+        ca = read_guarded(ca, CA_CALLBACK)
     named = [_read_named(part) for part in authority_parts(ca) if isinstance(ca, str) or part != SYSTEM]
-    if len(named) == 1 and isinstance(ca, str | bytes | os.PathLike):
+    unfinished = next((store.unfinished for store in named if store.unfinished is not None), None)
+    if replaces and unfinished is not None:
+        text = "it cannot be read whole, and may be still being written; the authorities in service stay for a minute"
+        raise certificate_error(Reason.TRUNCATED, unfinished, f"{text}; copy the whole file again")
+    if named and not isinstance(ca, list | tuple):
         return named[0]
     has_system = ca is None or SYSTEM in authority_parts(ca)
     if not named and not has_system:
@@ -157,21 +169,20 @@ def read_trust_store(ca: Authorities | None = None) -> TrustStore:
         label=", ".join(store.label for store in stores),
         authorities=tuple(dict.fromkeys(facts for store in named for facts in store.authorities)),
         warnings=tuple(warning for store in named for warning in store.warnings),
-        unfinished=next((store.unfinished for store in named if store.unfinished is not None), None),
+        unfinished=unfinished,
     )
 
 
 def authority_files(ca: Authorities | None) -> tuple[CredentialFile, ...]:
     """Return the files, or the bytes in their place, that a user names; `CertificateError` for other text."""
-    parts = [part for part in authority_parts(ca) if isinstance(ca, str) or part != SYSTEM]
-    return tuple(CredentialFile.of(part, "CA") for part in parts)
+    return tuple(CredentialFile.of(part, "CA") for part in authority_parts(ca) if isinstance(ca, str) or part != SYSTEM)
 
 
-def authority_parts(ca: Authorities | None) -> tuple[Material, ...]:
+def authority_parts(ca: CaSource | None) -> tuple[Any, ...]:
     """Return the one value that a user gives, or those of a list; none for None."""
     if ca is None:
         return ()
-    return (ca,) if isinstance(ca, str | bytes | os.PathLike) else tuple(ca)
+    return tuple(ca) if isinstance(ca, list | tuple) else (ca,)
 
 
 def _read_named(part: Material) -> TrustStore:
@@ -185,17 +196,6 @@ def _read_named(part: Material) -> TrustStore:
                 "PKCS#12 file by 'openssl pkcs12 -in FILE -nokeys -out ca.pem'"
             )
         raise CertificateError(f"ca: {text}", path=error.path, reason=error.reason, field="ca") from None
-
-
-def check_successor(fresh: TrustStore) -> None:
-    """Refuse authorities that would replace others, but may be incomplete.
-
-    Raises:
-        CertificateError: A file of them may be still being written.
-    """
-    if fresh.unfinished is not None:
-        text = "it cannot be read whole, and may be still being written; the authorities in service stay for a minute"
-        raise certificate_error(Reason.TRUNCATED, fresh.unfinished, f"{text}; copy the whole file again")
 
 
 def _named(file: CredentialFile) -> TrustStore:

@@ -18,11 +18,11 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from seic._errors import CertificateError, ConfigurationError
+from seic._files import write_private
 from seic._tls.decode import read_private_key
 from seic.cli._configuration import environment_of
 from seic.cli._exit_code import ExitCode
 from seic.cli._passphrase import get_passphrase, new_passphrase
-from seic.cli._sandbox_command import write_private
 from seic.cli._setting_sources import list_settings
 from seic.cli._terminal import Terminal
 

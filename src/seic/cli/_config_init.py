@@ -10,11 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from seic._errors import ConfigurationError, SeicError
-from seic._files import read_toml
+from seic._files import read_toml, write_private
 from seic._settings import profiles_path
 from seic.cli._configuration import environment_of
 from seic.cli._exit_code import ExitCode
-from seic.cli._sandbox_command import write_private
 from seic.cli._terminal import Terminal
 
 _PROVIDERS = ("sei-gateway", "sei-platform", "oauth2")

@@ -49,9 +49,9 @@ def add_doctor_command(commands: Any, common: argparse.ArgumentParser) -> None:
 def _diagnose(options: argparse.Namespace, terminal: Terminal) -> int:
     import json
 
+    from seic._files import write_private
     from seic.cli._health_checks.sequence import run_checks
     from seic.cli._health_report import differences, show_result, to_document, without_secrets
-    from seic.cli._sandbox_command import write_private
 
     def report(result: Any) -> None:
         if not options.json and options.against is None:

@@ -25,6 +25,7 @@ from seic._auth import OAuth2Auth
 from seic._config import Config
 from seic._errors import ConfigurationError
 from seic._listeners import Listener
+from seic._transport import AsyncTransport, Transport
 from seic.otel._http_attributes import measure
 from seic.otel._instruments import Attributes, instruments_of
 from seic.otel._telemetry import Telemetry
@@ -82,6 +83,10 @@ def instrument(
     endings = [source.listen(telemetry)]
     if isinstance(source, OAuth2Auth):
         endings.append(instruments.observe(source, common, has_failed=lambda: telemetry.failed))
+    pools = [getattr(transport, "inner", transport) for transport in _transports(client)]
+    endings += [
+        instruments.observe_pool(pool, common) for pool in pools if isinstance(pool, AsyncTransport | Transport)
+    ]
     if http:
         endings += [measure(transport, instruments.call_duration, common) for transport in _transports(client)]
 

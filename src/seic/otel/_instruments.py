@@ -15,6 +15,7 @@ from opentelemetry import metrics, trace
 
 from seic._auth import OAuth2Auth
 from seic._errors import CertificateError
+from seic._transport import AsyncTransport, Transport
 
 #: The semantic conventions that the names follow.
 _SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
@@ -64,6 +65,18 @@ class Instruments:
             description="Duration of HTTP client requests.",
             explicit_bucket_boundaries_advisory=_BUCKETS,
         )
+        self.queue_duration = meter.create_histogram(
+            "http.client.request.time_in_queue",
+            unit="s",
+            description="Time that requests waited for a connection, if they waited.",
+            explicit_bucket_boundaries_advisory=_BUCKETS,
+        )
+        meter.create_observable_up_down_counter(
+            "http.client.open_connections",
+            callbacks=[self._observe_connections],
+            unit="{connection}",
+            description="Connections in use (active) and idle.",
+        )
         meter.create_observable_gauge(
             "seic.token.time_to_expiry",
             callbacks=[self._observe_tokens],
@@ -83,6 +96,7 @@ class Instruments:
             description="1 if requests can be sent; 0 without a valid token after a failure, or a usable certificate.",
         )
         # Weak, so that gauges do not keep alive a client that was dropped without being closed.
+        self._pools: weakref.WeakKeyDictionary[AsyncTransport | Transport, Attributes] = weakref.WeakKeyDictionary()
         self._observed: weakref.WeakKeyDictionary[OAuth2Auth, _Observation] = weakref.WeakKeyDictionary()
 
     def observe(self, auth: OAuth2Auth, common: Attributes, *, has_failed: Callable[[], bool]) -> Callable[[], None]:
@@ -99,6 +113,34 @@ class Instruments:
             self._observed.pop(auth, None)
 
         return end
+
+    def observe_pool(self, transport: AsyncTransport | Transport, common: Attributes) -> Callable[[], None]:
+        """Count the connections of a transport, and record the time in its queue; the returned function ends that.
+
+        Args:
+            transport: The transport.
+            common: Attributes of each number.
+        """
+        origin = transport._config.origin  # noqa: SLF001 - not for users
+        attributes = {**common, "server.address": origin.host, "server.port": origin.port}
+        self._pools[transport] = attributes
+
+        def record(seconds: float) -> None:
+            self.queue_duration.record(seconds, attributes)
+
+        waits = transport._waits  # noqa: SLF001 - as above
+        waits.append(record)
+
+        def end() -> None:
+            self._pools.pop(transport, None)
+            waits.remove(record)
+
+        return end
+
+    def _observe_connections(self, _options: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+        for transport, attributes in list(self._pools.items()):
+            for state, number in zip(("active", "idle"), transport._count_connections(), strict=True):  # noqa: SLF001
+                yield metrics.Observation(number, {**attributes, "http.connection.state": state})
 
     def _observe_tokens(self, _options: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
         for auth, attributes in self._each():

@@ -1,12 +1,11 @@
-"""`Sandbox`: start and stop, URLs and credentials, counts and planned failures."""
+"""`Sandbox`: start and stop, URLs and credentials."""
 
 from __future__ import annotations
 
 import datetime as dt
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,25 +13,25 @@ from aiohttp import web
 
 import seic
 from seic._model.hosts import Hosts
-from seic._model.token import Token
 from seic.sandbox._certificates import CertificateAuthority, IssuedCertificate, KeyType
+from seic.sandbox._controls import SandboxControls
 from seic.sandbox._dialects.oauth2 import ProviderUrls
 from seic.sandbox._dialects.platform_saml import IdentityProvider
 from seic.sandbox._peer import Peer
 from seic.sandbox._registration import Registration
 from seic.sandbox._resource_server import ResourceServer
-from seic.sandbox._server.counts import Counts, HostName, RequestCounter
+from seic.sandbox._server.counts import HostName, RequestCounter
 from seic.sandbox._server.dispatch import Dispatcher
-from seic.sandbox._server.fault_injection import FaultInjector, Hold, InjectedFailure
+from seic.sandbox._server.fault_injection import FaultInjector
 from seic.sandbox._server.loopback import LoopbackHost, LoopbackServer, server_context
-from seic.sandbox._server.routes import build_routes
+from seic.sandbox._server.routes import build_routes, issuer_path
 from seic.sandbox._token_registry import TokenRegistry
 
 _MINUTE = 60.0
 _DAY = 86400.0
 
 
-class Sandbox:
+class Sandbox(SandboxControls):
     """A local SEI gateway, SEI platform and OAuth 2.0 provider: two TLS hosts on loopback, with an API.
 
         with Sandbox() as sandbox:
@@ -67,6 +66,8 @@ class Sandbox:
             `proxy_set_header X-SSL-Client-Cert $ssl_client_escaped_cert;`). The proxy must verify the certificate and
             set the header on every request, empty without a certificate, so that no client can forge it. A request
             with a certificate is counted at the mtls host, one without at the api host.
+        api_port: The port of the api host, or of `proxy_url`; 0 for any free one.
+        mtls_port: The port of the mtls host; 0 for any free one.
     """
 
     def __init__(
@@ -85,6 +86,8 @@ class Sandbox:
         revocation_path: str = "/v2/oauth/revoke",
         challenge: bool = False,
         behind_proxy: bool = False,
+        api_port: int = 0,
+        mtls_port: int = 0,
     ) -> None:
         # The password needs form encoding, so that a client that forgets it fails.
         self._registration = Registration(
@@ -112,21 +115,23 @@ class Sandbox:
         self._faults = FaultInjector()
         self._behind_proxy = behind_proxy
         self._revocation_path = revocation_path
+        self._routes = build_routes(
+            self._registration,
+            self._registry,
+            self._identity_provider,
+            clock=clock,
+            urls_for=self._urls_for,
+            revocation_path=revocation_path,
+        )
         self._dispatcher = Dispatcher(
-            routes=build_routes(
-                self._registration,
-                self._registry,
-                self._identity_provider,
-                clock=clock,
-                urls_for=self._urls_for,
-                revocation_path=revocation_path,
-            ),
+            find_route=self._routes.find,
             resource_server=ResourceServer(self._registration.client_id, self._registry),
             counter=self._counter,
             faults=self._faults,
             challenge=challenge,
             behind_proxy=behind_proxy,
         )
+        self._chosen_ports: dict[HostName, int] = {"api": api_port, "mtls": mtls_port}
         self._ports: dict[HostName, int] = {}
         self._server: LoopbackServer | None = None
 
@@ -185,7 +190,13 @@ class Sandbox:
         def connected() -> None:
             self._counter.add(name, "connections")
 
-        return LoopbackHost(context=context, respond=respond, reject=self._dispatcher.reject, connected=connected)
+        return LoopbackHost(
+            context=context,
+            respond=respond,
+            reject=self._dispatcher.reject,
+            connected=connected,
+            port=self._chosen_ports[name],
+        )
 
     # URLs and credentials
 
@@ -203,6 +214,19 @@ class Sandbox:
     def proxy_url(self) -> str:
         """The URL for the requests of a reverse proxy."""
         return self._url("api", "http")
+
+    def issuer_url(self, name: str = "") -> str:
+        """Return the URL of an issuer of the plain provider, for `seic.discover` and for the claim `iss`.
+
+        Each name has a key of its own. The endpoints are below the URL, and the metadata is where RFC 8414 §3.1 says.
+
+        Args:
+            name: Letters, digits and `._~-`; empty for the provider itself, whose URL is the api host's.
+
+        Raises:
+            ValueError: The name has other characters.
+        """
+        return self.api_url + issuer_path(name)
 
     def _url(self, host: HostName, scheme: str) -> str:
         if not self._ports:
@@ -319,52 +343,3 @@ class Sandbox:
     def saml_response(self, email: str | None = None, *, lifetime: float = 300.0) -> bytes:
         """Return a SAML response with such an assertion; the arguments are the same."""
         return self._identity_provider.response(email or self.email, lifetime=lifetime)
-
-    # Counts, revocation and planned failures
-
-    @property
-    def counts(self) -> Counts:
-        """The counts since the start, at this moment."""
-        return self._counter.snapshot()
-
-    def revoke(self, token: Token | str) -> bool:
-        """Revoke an access token without telling its client; return whether there was one."""
-        return self._registry.revoke(token.access_token if isinstance(token, Token) else token)
-
-    def revoke_all(self) -> int:
-        """Revoke every token without telling the clients; return the number of access tokens."""
-        return self._registry.revoke_all()
-
-    def fail_tokens(
-        self, status: int = 503, *, times: int = 1, headers: Mapping[str, str] | None = None, body: str | None = None
-    ) -> None:
-        """Answer the next token requests with a failure, after the failures planned before.
-
-        Args:
-            status: The HTTP status.
-            times: The number of requests.
-            headers: Further headers, such as `Retry-After`; they replace the sandbox's headers of the same name.
-            body: The body; by default the error body of the dialect.
-        """
-        self._faults.plan(InjectedFailure(status=status, headers=dict(headers or {}), body=body), times)
-
-    @property
-    def token_latency(self) -> float:
-        """Seconds by which each token response is delayed; 0 by default."""
-        return self._faults.token_latency
-
-    @token_latency.setter
-    def token_latency(self, seconds: float) -> None:
-        self._faults.token_latency = seconds
-
-    def hold_tokens(self) -> AbstractContextManager[Hold]:
-        """Hold every token response until the block ends.
-
-            with sandbox.hold_tokens() as hold:
-                ...
-                hold.wait_for(1)
-
-        Raises:
-            RuntimeError: On entry, if they are already held.
-        """
-        return self._faults.hold()

@@ -24,6 +24,7 @@ class TokenFamily:
         username: The account; the client id if there is no account.
         thumbprint: SHA-256 of the client certificate of the token request, base64url; None without a certificate.
         scope: The scope.
+        issuer_path: The path of the plain provider's issuer.
         redirect_url: The redirect URL of the login.
         refresh_token: The current refresh token.
         refresh_count: The number of refreshes.
@@ -35,6 +36,7 @@ class TokenFamily:
     username: str
     thumbprint: str | None = None
     scope: str = ""
+    issuer_path: str = ""
     redirect_url: str = ""
     refresh_token: str | None = attrs.field(default=None, repr=False)
     refresh_count: int = 0

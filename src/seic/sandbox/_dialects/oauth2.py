@@ -58,11 +58,19 @@ class ProviderUrls:
 
 @attrs.frozen(eq=False, repr=False)
 class OAuth2Endpoints:
-    """The endpoints of the provider; `urls_for` returns the base URLs for a request."""
+    """The endpoints of one issuer.
+
+    Args:
+        registration: The registered application and account.
+        registry: The tokens of all dialects.
+        urls_for: Returns the base URLs for a request.
+        path: The path of the issuer; empty for the provider itself.
+    """
 
     registration: Registration
     registry: TokenRegistry
     urls_for: Callable[[web.BaseRequest], ProviderUrls]
+    path: str = ""
     _signer: JwtSigner = attrs.field(factory=JwtSigner, init=False)
 
     async def token(self, request: web.BaseRequest, peer: Peer | None) -> JsonBody:
@@ -79,8 +87,9 @@ class OAuth2Endpoints:
             # RFC 8705 §3: a token requested with a certificate is bound to it.
             thumbprint=None if peer is None else peer.thumbprint,
             scope=_scope(form),
+            issuer_path=self.path,
         )
-        issuer = self.urls_for(request).issuer
+        issuer = self.urls_for(request).issuer + self.path
         audience = _audience(form) or issuer
 
         def make_token(record: TokenRecord) -> str:
@@ -103,7 +112,7 @@ class OAuth2Endpoints:
         form = await self._read_client_form(request, peer)
         (token,) = required(form, "token")
         family = self.registry.family_of(token)
-        if family is not None and family.dialect == "oauth2":
+        if family is not None and family.dialect == "oauth2" and family.issuer_path == self.path:
             self.registry.revoke_family(family)
         return web.Response(status=200)
 
@@ -120,6 +129,8 @@ class OAuth2Endpoints:
         except InactiveToken:
             return {"active": False}
         family = record.family
+        if family.issuer_path != self.path:
+            return {"active": False}
         issued = record.issued_at // 1000
         return {
             "active": True,
@@ -127,7 +138,7 @@ class OAuth2Endpoints:
             "client_id": family.username,
             "sub": family.username,
             "scope": family.scope,
-            "iss": self.urls_for(request).issuer,
+            "iss": self.urls_for(request).issuer + self.path,
             "iat": issued,
             "exp": issued + int(self.registry.active_lifetime),
             **_confirmation(family),
@@ -141,10 +152,11 @@ class OAuth2Endpoints:
         """
         _check_get(request)
         urls = self.urls_for(request)
+        issuer = urls.issuer + self.path
         metadata: dict[str, Any] = {
-            "issuer": urls.issuer,
-            **_endpoints(urls.issuer),
-            "jwks_uri": f"{urls.issuer}{KEYS_PATH}",
+            "issuer": issuer,
+            **_endpoints(issuer),
+            "jwks_uri": f"{issuer}{KEYS_PATH}",
             "scopes_supported": list(_SCOPES),
             # RFC 8414 §2 requires the member; there is no authorization endpoint.
             "response_types_supported": [],
@@ -154,7 +166,7 @@ class OAuth2Endpoints:
         }
         if urls.mtls is not None:
             # RFC 8705 §5
-            metadata["mtls_endpoint_aliases"] = _endpoints(urls.mtls)
+            metadata["mtls_endpoint_aliases"] = _endpoints(urls.mtls + self.path)
         return metadata
 
     async def keys(self, request: web.BaseRequest, _peer: Peer | None) -> JsonBody:
@@ -237,11 +249,11 @@ def _confirmation(family: TokenFamily) -> Mapping[str, Any]:
     return {} if family.thumbprint is None else {"cnf": {"x5t#S256": family.thumbprint}}
 
 
-def _endpoints(host: str) -> Mapping[str, str]:
+def _endpoints(issuer: str) -> Mapping[str, str]:
     return {
-        "token_endpoint": f"{host}{OAUTH2_TOKEN_PATH}",
-        "revocation_endpoint": f"{host}{OAUTH2_REVOCATION_PATH}",
-        "introspection_endpoint": f"{host}{INTROSPECTION_PATH}",
+        "token_endpoint": f"{issuer}{OAUTH2_TOKEN_PATH}",
+        "revocation_endpoint": f"{issuer}{OAUTH2_REVOCATION_PATH}",
+        "introspection_endpoint": f"{issuer}{INTROSPECTION_PATH}",
     }
 
 

@@ -59,15 +59,15 @@ class Dispatcher:
     """Answers every request of both hosts.
 
     Args:
-        routes: The endpoints by path.
-        resource_server: Answers all other paths.
+        find_route: Returns the endpoint of a path.
+        resource_server: Answers the paths without one.
         counter: Counts the requests of both.
         faults: The planned failures of token requests.
         challenge: Send `WWW-Authenticate` with a 401 of the API; SEI's documents do not say whether SEI does.
         behind_proxy: Read the client certificate from the proxy's header and not from the connection.
     """
 
-    routes: Mapping[str, Route]
+    find_route: Callable[[str], Route | None]
     resource_server: ResourceServer
     counter: RequestCounter
     faults: FaultInjector
@@ -83,7 +83,7 @@ class Dispatcher:
             peer: The client certificate of the connection.
         """
         tracking_id = str(uuid.uuid4())
-        route = self.routes.get(request.path)
+        route = self.find_route(request.path)
         if route is None:
             error_format = _API_ERROR_FORMATS[self.resource_server.dialect_of(request)]
         else:

@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import itertools
 import logging
+import os
 import socket
 import ssl
 import tempfile
@@ -24,6 +25,7 @@ from aiohttp import web
 
 from seic.sandbox._certificates import CertificateAuthority
 from seic.sandbox._peer import Peer, peer_of_transport
+from seic.sandbox._server.http2_protocol import Http2Protocol
 
 _LOGGER = logging.getLogger("seic.sandbox")
 #: The names in the certificate of both hosts.
@@ -43,12 +45,14 @@ class LoopbackHost:
         respond: Called with each request and the client certificate.
         reject: Called for input that is not an HTTP request.
         connected: Called once per connection, after the handshake.
+        port: The port; 0 for any free one.
     """
 
     context: ssl.SSLContext | None
     respond: Callable[[web.BaseRequest, Peer | None], Awaitable[web.StreamResponse]]
     reject: Callable[[], web.Response]
     connected: Callable[[], None]
+    port: int = 0
 
 
 class LoopbackServer:
@@ -67,7 +71,7 @@ class LoopbackServer:
             OSError: A port or the thread is not available.
         """
         try:
-            self._sockets.extend(bind_loopback() for _ in self._hosts)
+            self._sockets.extend(bind_loopback(host.port) for host in self._hosts)
             ports = [sockets[0].getsockname()[1] for sockets in self._sockets]
             self._thread.start()
             self._started.result()
@@ -104,16 +108,15 @@ class LoopbackServer:
         try:
             for factory, sockets in zip(factories, self._sockets, strict=True):
                 context = factory.host.context
-                servers += [await loop.create_server(factory, sock=sock, ssl=context) for sock in sockets]
+                servers += [await loop.create_server(factory.accept, sock=sock, ssl=context) for sock in sockets]
             self._started.set_result(lambda: loop.call_soon_threadsafe(stopping.set))
             await stopping.wait()
         finally:
             for server in servers:
                 server.close()
             # A clean TLS shutdown would wait for the client, which may never read again.
-            for connection in itertools.chain(*(factory.connections for factory in factories)):
-                if connection.transport is not None:
-                    connection.transport.abort()
+            for factory in factories:
+                factory.abort_connections()
 
 
 class _Factory(web.Server):
@@ -122,12 +125,45 @@ class _Factory(web.Server):
     def __init__(self, host: LoopbackHost) -> None:
         super().__init__(self._respond)
         self.host = host
+        self._http2: set[Http2Protocol] = set()
 
-    def __call__(self) -> _Protocol:
-        return _Protocol(self)
+    def accept(self) -> asyncio.Protocol:
+        """Return the protocol of a new connection."""
+        return _Protocol(self) if self.host.context is None else _Negotiation(self)
+
+    def http2(self, peer: Peer | None) -> Http2Protocol:
+        """Return the protocol of a connection with HTTP/2."""
+        protocol = Http2Protocol(self._respond, peer, self._http2.discard)
+        self._http2.add(protocol)
+        return protocol
+
+    def abort_connections(self, thumbprint: str | None = None) -> None:
+        """Close connections at once: all, or those with one client certificate."""
+        connections: list[_Protocol | Http2Protocol] = [*cast("list[_Protocol]", self.connections), *self._http2]
+        for connection in connections:
+            is_meant = thumbprint is None or _thumbprint(connection.peer) == thumbprint
+            if connection.transport is not None and is_meant:
+                connection.transport.abort()
 
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         return await self.host.respond(request, cast("_Protocol", request.protocol).peer)
+
+
+class _Negotiation(asyncio.Protocol):
+    """A connection during the TLS handshake, which chooses the protocol (RFC 7301)."""
+
+    def __init__(self, factory: _Factory) -> None:
+        self._factory = factory
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        protocol: _Protocol | Http2Protocol
+        if transport.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
+            protocol = self._factory.http2(peer_of_transport(transport))
+            self._factory.host.connected()
+        else:
+            protocol = _Protocol(self._factory)
+        cast("asyncio.Transport", transport).set_protocol(protocol)
+        protocol.connection_made(transport)
 
 
 class _Protocol(web.RequestHandler):
@@ -163,24 +199,31 @@ class _Protocol(web.RequestHandler):
         return response
 
 
-def bind_loopback() -> list[socket.socket]:
-    """Bind a free port on 127.0.0.1 and, if the machine has IPv6, the same port on ::1.
+def _thumbprint(peer: Peer | None) -> str | None:
+    return None if peer is None else peer.thumbprint
+
+
+def bind_loopback(port: int = 0) -> list[socket.socket]:
+    """Bind a port on 127.0.0.1 and, if the machine has IPv6, the same port on ::1.
 
     `localhost` may resolve to either; on the other one, the port could belong to another process.
 
+    Args:
+        port: The port; 0 for any free one.
+
     Raises:
-        OSError: No port is available.
+        OSError: The port, or any port, is not available.
     """
     if not _has_ipv6():
-        return [_bind(socket.AF_INET, "127.0.0.1", 0)]
-    for _ in range(_BIND_ATTEMPTS - 1):
+        return [_bind(socket.AF_INET, "127.0.0.1", port)]
+    for _ in range(_BIND_ATTEMPTS - 1 if port == 0 else 0):
         with contextlib.suppress(OSError):
-            return _bind_both()
-    return _bind_both()
+            return _bind_both(port)
+    return _bind_both(port)
 
 
-def _bind_both() -> list[socket.socket]:
-    first = _bind(socket.AF_INET, "127.0.0.1", 0)
+def _bind_both(port: int) -> list[socket.socket]:
+    first = _bind(socket.AF_INET, "127.0.0.1", port)
     try:
         return [first, _bind(socket.AF_INET6, "::1", first.getsockname()[1])]
     except BaseException:
@@ -199,7 +242,15 @@ def _has_ipv6() -> bool:
 def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
+        if port and os.name == "posix":
+            # A port that the user chose is free again at once after the last sandbox; Windows would share it.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        if port:
+            raise OSError(error.errno, error.strerror, f"port {port} of {host}") from None
+        raise
     except BaseException:
         sock.close()
         raise
@@ -250,7 +301,7 @@ def server_context(authority: CertificateAuthority, *, demand_certificate: bool)
     """
     context = _AlertingContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version, context.maximum_version = TLS_VERSIONS
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["h2", "http/1.1"])
     if demand_certificate:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(cadata=authority.cert_pem.decode())

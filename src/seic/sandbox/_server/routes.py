@@ -1,9 +1,12 @@
-"""The paths of the three dialects; every host serves all of them."""
+"""The paths of the three dialects and of further issuers; every host serves all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import threading
+from collections.abc import Callable, Mapping
 
+import attrs
 from aiohttp import web
 
 from seic.sandbox._dialects.oauth2 import (
@@ -31,6 +34,63 @@ from seic.sandbox._registration import Registration
 from seic.sandbox._server.dispatch import Route
 from seic.sandbox._token_registry import TokenRegistry
 
+#: An issuer by path, and the same behind the metadata's path (RFC 8414 §3.1).
+_ISSUER_PATH = re.compile(rf"(?:{re.escape(METADATA_PATH)})?(/issuers/[A-Za-z0-9._~-]{{1,64}})(/.*)?")
+_ISSUERS = "/issuers/"
+
+
+@attrs.frozen(eq=False, repr=False)
+class Routes:
+    """Finds the endpoint of a path; all other paths belong to the API.
+
+    Args:
+        known: The endpoints of the three dialects by path.
+        new_issuer: Returns the endpoints of another issuer, with its own key, for its path.
+    """
+
+    known: Mapping[str, Route]
+    new_issuer: Callable[[str], OAuth2Endpoints]
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)  # guards the following
+    _issuers: dict[str, OAuth2Endpoints] = attrs.field(factory=dict, init=False)
+
+    def find(self, path: str) -> Route | None:
+        """Return the endpoint of a path; an issuer is created by its first request."""
+        found = self.known.get(path)
+        if found is not None or _ISSUERS not in path or (match := _ISSUER_PATH.fullmatch(path)) is None:
+            return found
+        rest = path.replace(match.group(1), "", 1)
+        return oauth2_routes(self.issuer(match.group(1))).get(rest)
+
+    def issuer(self, path: str) -> OAuth2Endpoints:
+        """Return the endpoints of the issuer with a path."""
+        with self._lock:
+            if path not in self._issuers:
+                self._issuers[path] = self.new_issuer(path)
+            return self._issuers[path]
+
+
+def issuer_path(name: str) -> str:
+    """Return the path of an issuer; empty for the provider itself.
+
+    Raises:
+        ValueError: The name cannot be part of a path.
+    """
+    path = f"{_ISSUERS}{name}" if name else ""
+    if name and (_ISSUER_PATH.fullmatch(path) is None or "/" in name):
+        raise ValueError(f"issuer: must be 1 to 64 letters, digits or ._~-, not {name!r}")
+    return path
+
+
+def oauth2_routes(oauth2: OAuth2Endpoints) -> dict[str, Route]:
+    """Return the endpoints of an issuer of the plain provider, by the path below it."""
+    return {
+        OAUTH2_TOKEN_PATH: Route(oauth2.token, oauth2_error_body, "token_requests"),
+        OAUTH2_REVOCATION_PATH: Route(oauth2.revoke, oauth2_error_body, "revocation_requests"),
+        INTROSPECTION_PATH: Route(oauth2.introspect, oauth2_error_body, "info_requests"),
+        METADATA_PATH: Route(oauth2.metadata, oauth2_error_body, "info_requests"),
+        KEYS_PATH: Route(oauth2.keys, oauth2_error_body, "info_requests"),
+    }
+
 
 def build_routes(
     registration: Registration,
@@ -40,8 +100,8 @@ def build_routes(
     clock: Callable[[], float],
     urls_for: Callable[[web.BaseRequest], ProviderUrls],
     revocation_path: str,
-) -> dict[str, Route]:
-    """Return the endpoint of each path; all other paths belong to the API.
+) -> Routes:
+    """Return the endpoints.
 
     Args:
         registration: The registered application and account.
@@ -58,20 +118,19 @@ def build_routes(
     codes = AuthorizationCodes(clock, registry)
     login = LoginEndpoints(registration, codes, clock)
     platform = PlatformEndpoints(registration, registry, codes, identity_provider)
-    oauth2 = OAuth2Endpoints(registration, registry, urls_for)
+
+    def new_issuer(path: str) -> OAuth2Endpoints:
+        return OAuth2Endpoints(registration, registry, urls_for, path)
+
     routes = {
         GATEWAY_TOKEN_PATH: Route(gateway.token, gateway_error_body, "token_requests"),
         AUTHORIZE_PATH: Route(login.authorize, platform_error_body, "login_requests"),
         LOGIN_PATH: Route(login.page, platform_error_body, "login_requests"),
         PLATFORM_TOKEN_PATH: Route(platform.token, platform_error_body, "token_requests"),
         TOKEN_INFO_PATH: Route(platform.token_info, platform_error_body, "info_requests"),
-        OAUTH2_TOKEN_PATH: Route(oauth2.token, oauth2_error_body, "token_requests"),
-        OAUTH2_REVOCATION_PATH: Route(oauth2.revoke, oauth2_error_body, "revocation_requests"),
-        INTROSPECTION_PATH: Route(oauth2.introspect, oauth2_error_body, "info_requests"),
-        METADATA_PATH: Route(oauth2.metadata, oauth2_error_body, "info_requests"),
-        KEYS_PATH: Route(oauth2.keys, oauth2_error_body, "info_requests"),
+        **oauth2_routes(new_issuer("")),
     }
     if not revocation_path.startswith("/") or revocation_path in routes:
         raise ValueError(f"revocation_path: must be a path that no other endpoint has, not {revocation_path!r}")
     revocation = Route(platform.revoke, platform_revocation_error_body, "revocation_requests")
-    return {**routes, revocation_path: revocation}
+    return Routes({**routes, revocation_path: revocation}, new_issuer)

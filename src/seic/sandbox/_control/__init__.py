@@ -1,0 +1,1 @@
+"""The control of a sandbox over plain HTTP on loopback."""
