@@ -53,7 +53,7 @@ class Contexts:
 def contexts(monkeypatch: pytest.MonkeyPatch) -> Contexts:
     """Replace the function that builds contexts."""
     contexts = Contexts()
-    monkeypatch.setattr(_identity, "shared_context", contexts)
+    monkeypatch.setattr(_credential, "shared_context", contexts)
     # No identity of another test's client.
     monkeypatch.setattr(_identity, "_identities", weakref.WeakValueDictionary())
     return contexts
