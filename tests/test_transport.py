@@ -20,6 +20,7 @@ from seic import (
     ClientCertificate,
     ConfigurationError,
     Transport,
+    _credential,
     _identity,
 )
 from seic._tls.trust import read_trust_store
