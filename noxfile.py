@@ -165,6 +165,21 @@ def settings(session: nox.Session) -> None:
 
 
 @nox.session(python=ONE)
+def reference(session: nox.Session) -> None:
+    """Write docs/reference/ again, from the code (`-- --check` only compares)."""
+    session.install("--editable", EVERYTHING, *_group("tests"))
+    session.run("python", "-m", "tests._support.reference_pages", *session.posargs)
+
+
+@nox.session(python=ONE)
+def docs(session: nox.Session) -> None:
+    """Build the documentation into site/; a broken link, anchor or reference fails (`-- --dirty` builds changes)."""
+    session.install("--editable", EVERYTHING, *_group("docs"))
+    # mkdocs-material announces another project.
+    session.run("mkdocs", "build", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session(python=ONE)
 def certs(session: nox.Session) -> None:
     """Create the sample certificates in certs-sample/ again."""
     session.install("cryptography")

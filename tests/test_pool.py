@@ -15,6 +15,7 @@ import trio
 
 import seic
 from tests._support.edge import Edge
+from tests._support.fakes.gateway import FakeGateway
 from tests._support.gated_server import GatedServer, client_of, config_for, gated_server, in_line
 from tests._support.hops import make_config
 from tests._support.pki import authority, mint
@@ -186,6 +187,22 @@ async def test_a_user_trace_hears_every_step(server: GatedServer) -> None:
 
     assert steps[0] == "http11.send_request_headers.started"
     assert steps[-1] == "http11.response_closed.complete"
+
+
+async def test_a_token_that_was_replaced_in_the_queue_is_not_sent(server: GatedServer) -> None:
+    """A request that waited for a connection has the token that is current then."""
+    go_on = server.hold("/held")
+    config = config_for(server.url)
+    auth = seic.OAuth2Auth(config, transport=FakeGateway())
+    limits = httpx.Limits(max_connections=1)
+    async with seic.AsyncClient(config, auth=auth, limits=limits) as client:
+        held, waiting = await in_line(client, "/held", "/waiting")
+        await server.until_arrived("/held")
+        assert (await client.token(force=True)).access_token == "token-2"
+        go_on()
+        assert (await held).status_code == (await waiting).status_code == 200
+
+    assert server.tokens == ["Bearer token-1", "Bearer token-2"]
 
 
 # Blocking

@@ -19,7 +19,7 @@ from seic._api.httpx_log import IN_REQUEST, LOGGER
 from seic._api.replayable_body import NOT_REPLAYED, ReplayableBody
 from seic._config import Config
 from seic._event_types import Emit, RequestNotRetried, RequestRetried
-from seic._httpx import Auth, either
+from seic._httpx import REATTACH, REATTACHED, Auth, either
 from seic._identity import Identity
 from seic._oauth.challenges import is_token_rejected
 from seic._oauth.redact import credentials_of, find_tracking_id
@@ -92,6 +92,7 @@ class AuthFlow(Auth):
             response = yield request
         finally:
             IN_REQUEST.set(False)
+        cached = request.extensions.pop(REATTACHED, cached)
         self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
             if response.status_code < _SERVER_ERROR:
@@ -115,6 +116,7 @@ class AuthFlow(Auth):
             response = yield replay
         finally:
             IN_REQUEST.set(False)
+        cached = replay.extensions.pop(REATTACHED, cached)
         self._check_hops(replay, response)
         self._after_replay(response, cached, now, wall)
 
@@ -144,6 +146,7 @@ class AuthFlow(Auth):
             response = yield request
         finally:
             IN_REQUEST.set(False)
+        cached = request.extensions.pop(REATTACHED, cached)
         self._check_hops(request, response)
         if response.status_code != _UNAUTHORIZED:
             if response.status_code < _SERVER_ERROR:
@@ -167,6 +170,7 @@ class AuthFlow(Auth):
             response = yield replay
         finally:
             IN_REQUEST.set(False)
+        cached = replay.extensions.pop(REATTACHED, cached)
         self._check_hops(replay, response)
         self._after_replay(response, cached, now, wall)
 
@@ -176,6 +180,8 @@ class AuthFlow(Auth):
 
         def attach_and_sign(request: Any, cached: CachedToken, trace: HopTrace) -> None:
             attach(request, cached, trace)
+            # The proof is bound to this token.
+            del request.extensions[REATTACH]
             signer.prove(request)
 
         self._attach = attach_and_sign  # type: ignore[method-assign]
@@ -204,12 +210,23 @@ class AuthFlow(Auth):
                 headers.encoding = "utf-8"
                 # Copied only if two requests were equal: the copy costs as much as it saves for one request.
                 self._attached = _Attached(cached, before, headers.copy() if is_repeated else None)
+        request.extensions[REATTACH] = self._reattach
         if self._id_header is not None:
             # httpx removes the token from a redirect to another origin, but not this header.
             if "trace" in request.extensions:
                 trace.watch(request)
             else:
                 request.extensions["trace"] = trace
+
+    def _reattach(self, request: Any) -> None:
+        """Replace the token of a request that waited for a connection, if another one is current now."""
+        cached = self._cache.token
+        if self._monotonic() < cached.renew_at:
+            value = cached.authorization.encode("ascii")
+            request.headers = [
+                (name, value if name.lower() == b"authorization" else old) for name, old in request.headers
+            ]
+            request.extensions[REATTACHED] = cached
 
     def _check_hops(self, request: Any, response: Any) -> None:
         """Refuse the response of another origin, for transports that ignored the trace."""

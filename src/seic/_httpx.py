@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import httpx
 
+#: The extension of a request with a function that attaches the current token to a request of httpcore, after a wait.
+REATTACH = "seic.reattach"
+#: The extension with the token that was attached after a wait.
+REATTACHED = "seic.reattached"
+
 if TYPE_CHECKING:
     import httpx2
 

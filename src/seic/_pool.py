@@ -23,7 +23,7 @@ import attrs
 import httpx
 
 from seic._http2 import Http2Session
-from seic._httpx import either
+from seic._httpx import REATTACH, either
 
 #: Seconds that the requests of an async client may take to end on replaced connections; then these are closed.
 DRAIN_LIMIT = 300.0
@@ -233,6 +233,8 @@ class ConnectionPool:
     def _taken(self, waiter: PoolWaiter) -> PooledConnection:
         """Return the connection that a waiter got; raise if it got none."""
         if waiter.connection is not None:
+            if (reattach := waiter.request.extensions.get(REATTACH)) is not None:
+                reattach(waiter.request)
             return waiter.connection
         if waiter.event.is_set():
             raise PoolChanged

@@ -18,12 +18,14 @@ class GatedServer:
 
     Attributes:
         order: The paths, in the order in which they arrived.
+        tokens: The `Authorization` of each request.
         opened: The number of connections so far.
     """
 
     def __init__(self) -> None:
         self.url = ""
         self.order: list[str] = []
+        self.tokens: list[str] = []
         self.opened = 0
         self._changed = asyncio.Condition()
         self._gates: dict[str, asyncio.Event] = {}
@@ -56,7 +58,9 @@ class GatedServer:
         self._writers.add(writer)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
-                path = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1].decode()
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                path = head.split(" ", 2)[1]
+                self.tokens += [line.partition(": ")[2] for line in head.split("\r\n") if line.startswith("Authoriz")]
                 self.order.append(path)
                 async with self._changed:
                     self._changed.notify_all()

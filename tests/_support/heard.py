@@ -7,28 +7,23 @@ import math
 
 import seic
 from seic.events import Event, TokenRefreshStarted
+from seic.testing import Events
 
 HOST = "api.seic.com"
 
 
-class Heard(list[Event]):
+class Heard(Events):
     """A listener that keeps what it heard; durations are set to 0, since they differ from run to run."""
 
     def __call__(self, event: Event) -> None:
         """Take the next event."""
         fields = {field.name for field in dataclasses.fields(type(event))}
-        self.append(dataclasses.replace(event, took=0.0) if "took" in fields else event)  # type: ignore[call-arg]
-
-    def of(self, *kinds: type[Event]) -> list[Event]:
-        """Return the events of these kinds."""
-        return [event for event in self if isinstance(event, kinds)]
+        super().__call__(dataclasses.replace(event, took=0.0) if "took" in fields else event)  # type: ignore[call-arg]
 
     @property
     def fetch(self) -> int:
         """The number of the first fetch."""
-        begun = self.of(TokenRefreshStarted)[0]
-        assert isinstance(begun, TokenRefreshStarted)
-        return begun.refresh_id
+        return self.of(TokenRefreshStarted)[0].refresh_id
 
 
 def enter_advisory_window(client: seic.AsyncClient) -> None:

@@ -44,10 +44,10 @@ _MEASURES = (
 _ROUNDS = 3
 _PATH = "/v1/x"
 #: The seconds of a run, and those before it, in which connections are opened.
-_SECONDS, _WARM_UP = 1.0, 0.3
+_SECONDS, _WARM_UP = 0.6, 0.3
 #: A call that takes longer is slow; the seconds of the calls with rotations, between two of these, and between the
 #: calls of each caller.
-_SLOW, _ROTATING, _BETWEEN, _EVERY = 0.25, 20.0, 2.0, 0.5
+_SLOW, _ROTATING, _BETWEEN, _EVERY = 0.25, 14.0, 2.0, 0.5
 _HTTP2_CALLS = 10_000
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from seic.sandbox import Sandbox
+from tests._support.authlib_site import SECRET, Site, open_site
 from tests._support.command import environment, variables_of
 from tests._support.command_case import Case
 
@@ -32,3 +33,22 @@ def case(sandbox: Sandbox, tmp_path: Path) -> Iterator[Case]:
     """Return a healthy case, for a test to break."""
     with environment(variables_of(sandbox, tmp_path), tmp_path) as env, contextlib.ExitStack() as servers:
         yield Case(env, tmp_path, sandbox, servers)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """Run an authorization server of another project, and set its issuer and a client."""
+    (tmp_path / "site").mkdir()
+    with pytest.MonkeyPatch.context() as patch, open_site(tmp_path / "site", patch) as one:
+        (tmp_path / "ca.pem").write_bytes(one.ca)
+        variables = {
+            "SEIC_ISSUER": one.nginx.api_url,
+            "SEIC_API_HOST": one.nginx.api_url,
+            "SEIC_CLIENT_ID": "basic",
+            "SEIC_CLIENT_SECRET": SECRET,
+            "SEIC_CA": str(tmp_path / "ca.pem"),
+            "SEIC_STORE": (tmp_path / "tokens").as_uri(),
+            "SEIC_STORE_KEY": "k" * 32,
+        }
+        with environment(variables, tmp_path):
+            yield one

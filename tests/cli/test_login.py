@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,8 +16,8 @@ import pytest
 
 from seic.sandbox import Sandbox
 from tests._support.authlib_models import REDIRECT
-from tests._support.authlib_site import SECRET, Site, open_site
-from tests._support.command import Finished, environment, run
+from tests._support.authlib_site import Site
+from tests._support.command import Finished, run
 from tests._support.planted import Planted
 from tests._support.platform_client import log_in_at
 from tests._support.sandbox_client import ECHO_PATH, client_context
@@ -194,25 +194,6 @@ def test_a_provider_without_logins(platform: pytest.MonkeyPatch) -> None:
 
     assert refused.code == 3
     assert "authorize_url" in refused.err
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """Run an authorization server of another project, and set its issuer and a client."""
-    (tmp_path / "site").mkdir()
-    with pytest.MonkeyPatch.context() as patch, open_site(tmp_path / "site", patch) as one:
-        (tmp_path / "ca.pem").write_bytes(one.ca)
-        variables = {
-            "SEIC_ISSUER": one.nginx.api_url,
-            "SEIC_API_HOST": one.nginx.api_url,
-            "SEIC_CLIENT_ID": "basic",
-            "SEIC_CLIENT_SECRET": SECRET,
-            "SEIC_CA": str(tmp_path / "ca.pem"),
-            "SEIC_STORE": (tmp_path / "tokens").as_uri(),
-            "SEIC_STORE_KEY": "k" * 32,
-        }
-        with environment(variables, tmp_path):
-            yield one
 
 
 def _use(login: Finished) -> None:

@@ -51,6 +51,12 @@ def test_only_modules_with_public_names_are_public(report: dict[str, Any]) -> No
         "seic.otel",
         "seic.sandbox",
         "seic.sandbox.demo",
+        "seic.redis",
+        "seic.testing",
+        # Commands.
+        "seic.__main__",
+        "seic.cli",
+        "seic.sandbox.__main__",
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 import datetime as dt
 import functools
+import importlib
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, cast
 
@@ -59,10 +60,22 @@ class _CertificateConnectError(CertificateError):
         # httpx sets it to the whole request when it raises.
         self._request = bare_request(request)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The class is made for one of two libraries, so pickle cannot find it by its name.
+        return _rebuild_connect_error, (httpx_of(type(self)).__name__, self.args, self.__dict__.copy())
+
 
 @functools.lru_cache(2)
 def _certificate_connect_error(module: Any) -> type[_CertificateConnectError]:
     return type("CertificateConnectError", (_CertificateConnectError, module.ConnectError), {})
+
+
+def _rebuild_connect_error(module: str, args: tuple[Any, ...], state: dict[str, Any]) -> _CertificateConnectError:
+    kind = _certificate_connect_error(importlib.import_module(module))
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 def failures(module: Any) -> tuple[type[Exception], ...]:

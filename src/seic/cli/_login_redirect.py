@@ -44,7 +44,7 @@ class LoopbackRedirect:
             # A connection that a browser opens in advance must not keep the server busy.
             timeout = 5
 
-            def log_message(self, *_arguments: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # its name in http.server
                 """Log nothing: the address has the code."""
 
             def do_GET(self) -> None:

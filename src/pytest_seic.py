@@ -1,0 +1,82 @@
+"""The pytest plugin of seic's testing kit: fixtures and the option `--seic-chaos`; see docs/testing.md.
+
+It is outside of the package, since pytest imports it in each run: nothing of seic is imported before a fixture is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import pytest
+
+if TYPE_CHECKING:
+    from seic.sandbox import Sandbox
+    from seic.testing import Events, MockClocks, MockProvider
+
+_Scope = Literal["session", "package", "module", "class", "function"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the settings of the plugin."""
+    parser.addini(
+        "seic_sandbox_scope",
+        "the scope of the fixture seic_sandbox: function, class, module or session",
+        default="function",
+    )
+
+
+def _sandbox_scope(*, fixture_name: str, config: pytest.Config) -> _Scope:
+    return cast("_Scope", config.getini("seic_sandbox_scope"))
+
+
+@pytest.fixture
+def seic_mock() -> Iterator[MockProvider]:
+    """A provider and its API in memory, which gets all requests of seic's clients; see `seic.testing.MockProvider`."""
+    from seic.testing import MockProvider
+    from seic.testing._patches import without_network
+
+    provider = MockProvider()
+    with without_network(provider):
+        yield provider
+    provider.check()
+
+
+@pytest.fixture
+def seic_clock() -> Iterator[MockClocks]:
+    """The clocks of all clients, and of `seic_sandbox` and `seic_mock`: they move only when the test moves them."""
+    from seic.testing import MockClocks
+    from seic.testing._patches import system_clock
+
+    clocks = MockClocks()
+    with system_clock(clocks):
+        yield clocks
+
+
+@pytest.fixture
+def seic_events() -> Iterator[Events]:
+    """The events of all clients since the start of the test, in order."""
+    from seic.testing import Events
+    from seic.testing._patches import recorded_events
+
+    events = Events()
+    with recorded_events(events):
+        yield events
+
+
+@pytest.fixture(scope=cast("Any", _sandbox_scope))
+def seic_sandbox() -> Iterator[Sandbox]:
+    """A running sandbox; the setting `seic_sandbox_scope` decides how many tests share it."""
+    from seic.sandbox import Sandbox
+    from seic.testing._patches import SYSTEM_CLOCK
+
+    with Sandbox(clock=SYSTEM_CLOCK.monotonic) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def seic_environ(seic_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The variables `SEIC_*` with which an application uses the sandbox; those of the machine are removed."""
+    from seic.testing._patches import environ_of
+
+    return environ_of(seic_sandbox, monkeypatch)

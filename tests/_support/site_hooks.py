@@ -1,0 +1,52 @@
+"""Hooks of the documentation site: the files next to docs/ become pages, and links to other files become text.
+
+The Markdown files keep the links that work on GitHub. mkdocs knows only files in docs/.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+_ROOT = Path(__file__).parent.parent.parent
+#: Files of the repository, and their pages.
+PAGES = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+    "certs-sample/README.md": "certs-sample.md",
+}
+#: A link in Markdown to a file: its text, the file, and the heading if there is one.
+_LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)]*)?\)")
+_FENCE = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages of files that are next to docs/."""
+    for name, page in PAGES.items():
+        if (_ROOT / name).exists():
+            files.append(File.generated(config, page, content=(_ROOT / name).read_text(encoding="utf-8")))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, files: Files, **_: object) -> str:
+    """Change links from places in the repository to places in the site."""
+    source = next((name for name, there in PAGES.items() if there == page.file.src_uri), f"docs/{page.file.src_uri}")
+
+    def link(match: re.Match[str]) -> str:
+        text, target, heading = match.group(1), match.group(2), match.group(3) or ""
+        place = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
+        there = PAGES.get(place, place.removeprefix("docs/"))
+        if place not in PAGES and not place.startswith("docs/") and (_ROOT / place).exists():
+            return text  # a file of the repository that is not in the site
+        here = posixpath.dirname(page.file.src_uri)
+        return f"[{text}]({posixpath.relpath(there, here or '.')}{heading})"
+
+    parts = _FENCE.split(markdown)
+    return "".join(part if part.startswith("```") else _LINK.sub(link, part) for part in parts)
