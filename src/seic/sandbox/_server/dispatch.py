@@ -55,7 +55,7 @@ class Route:
 
 
 @attrs.frozen
-class _DialectErrors:
+class _TrackedErrors:
     """The form of an error response: the dialect's, and the tracking id."""
 
     format: ErrorFormat
@@ -109,7 +109,7 @@ class Dispatcher:
             count: CountName = "api_calls" if route is None else route.count
             self.counter.add(host, count)
             record = self.recorder.add(request, kind=count.partition("_")[0], host=host, peer=peer)
-            response = await self._respond_to(request, route, record, _DialectErrors(error_format, tracking_id))
+            response = await self._respond_to(request, route, record, _TrackedErrors(error_format, tracking_id))
         except ErrorResponse as error:
             response = self._error_response(error, error_format, tracking_id)
         except web.RequestPayloadError:
@@ -145,7 +145,7 @@ class Dispatcher:
         request: web.BaseRequest,
         route: Route | None,
         record: RequestRecord,
-        body: _DialectErrors,
+        body: _TrackedErrors,
     ) -> web.StreamResponse:
         host, peer = record.arrived.host, record.peer
 
@@ -225,7 +225,7 @@ def _forwarded_peer(request: web.BaseRequest) -> Peer | None:
         raise invalid_request(f"The {FORWARDED_CERTIFICATE} header is not percent-encoded PEM.") from None
 
 
-def _planned_response(failure: InjectedFailure, body: _DialectErrors) -> web.Response:
+def _planned_response(failure: InjectedFailure, body: _TrackedErrors) -> web.Response:
     if failure.body is not None:
         headers = {hdrs.CONTENT_TYPE: "text/plain; charset=utf-8", **failure.headers}
         return web.Response(status=failure.status, body=failure.body.encode(), headers=headers)
