@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests._support.redis_server import RedisServer
 from tests.fleet import scenarios
+from tests.fleet.day import live_a_day
 from tests.fleet.processes import Result
 from tests.fleet.provider import FleetProvider
 
@@ -73,6 +75,13 @@ def _disturbed(folder: Path) -> Iterator[tuple[str, str]]:
         yield f"{_CALLS:,} calls with a fresh token", f"{commands} commands of Redis in {seconds:.0f} s"
 
 
+def _day() -> Iterator[tuple[str, str]]:
+    for count in (1, 30, 300):
+        day = asyncio.run(live_a_day(count))
+        text = f"{day.requests} token requests, {day.loads / count:.0f} loads by each process"
+        yield f"a day of {count} processes in fast-forward, a call every 5 minutes, tokens of an hour", text
+
+
 def main() -> None:
     """Print each row once it is measured."""
     print("| scenario | result |\n|---|---|", flush=True)
@@ -80,6 +89,8 @@ def main() -> None:
         for rows in (_shared, _disturbed):
             for name, text in rows(Path(folder)):
                 print(f"| {name} | {text} |", flush=True)
+    for name, text in _day():
+        print(f"| {name} | {text} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,10 @@ async def work(task: Task) -> dict[str, Any]:
     left = iter(range(task.calls))
     config = config_of(task.url, store_of(task.store), **settings_of(task))
     async with seic.AsyncClient(
-        config, headers={"User-Agent": f"pid/{os.getpid()}"}, on_event=lambda event: events.append(type(event).__name__)
+        config,
+        headers={"User-Agent": f"pid/{os.getpid()}"},
+        timeout=60,  # the API, which is not measured, may be slow with hundreds of connections
+        on_event=lambda event: events.append(type(event).__name__),
     ) as client:
 
         async def call_in_turn() -> None:

@@ -58,9 +58,8 @@ def test_a_process_that_is_killed_leaves_a_complete_token(tmp_path: Path, step: 
     module, _, function = step.rpartition(".")
     killed = run(
         tmp_path,
-        f"import importlib, pathlib\nmodule = importlib.import_module({module!r})\n"
-        f"module.{function} = pathlib.os.{function if module == 'os' else 'nice'} = "
-        "lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\nsave('new')",
+        f"import importlib\nmodule = importlib.import_module({module!r})\n"
+        f"module.{function} = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\nsave('new')",
     )
     assert killed.returncode == -9, killed.stderr
 
