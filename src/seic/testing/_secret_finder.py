@@ -76,7 +76,7 @@ def assert_no_secrets(*outputs: object, secrets: Iterable[str]) -> None:
 def _texts(output: object) -> Iterator[tuple[str, str | bytes]]:
     if isinstance(output, pytest.LogCaptureFixture):
         for when in ("setup", "call", "teardown"):
-            for record in output.get_records(when):  # type: ignore[arg-type]  # a Literal of these
+            for record in output.get_records(when):
                 yield f"log of {record.name}", f"{record.getMessage()} {vars(record)!r}"
                 if record.exc_info is not None and record.exc_info[1] is not None:
                     yield from _texts(record.exc_info[1])
