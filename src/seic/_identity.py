@@ -38,6 +38,7 @@ from seic._tls.watcher import Watcher
 
 # Seconds after a rotation in which a refusal brings the credential before back.
 _TRIAL_SECONDS = 60.0
+_PAUSES = (0.0, 0.05, 0.2)
 _EXPIRY_NOTICE_INTERVAL = dt.timedelta(days=1)
 _EXPIRY_CHECK_INTERVAL = dt.timedelta(seconds=1)
 
@@ -241,13 +242,13 @@ class Identity:
                 return self._credential is not credential
             before = None if self._monotonic() - self._replaced_at > _TRIAL_SECONDS else self._previous
             if not (before and before.is_valid(self._now()) and self.probes.find_refusal(before) is None):
-                is_rotating = before is not None or any(
-                    one.is_final for one in (self._certificates, self._trusts) if one
-                )
-                # The reading that was waited for may have begun before the server was changed.
-                return is_rotating and (
-                    self.probes.find_refusal(credential) is None or self.check_for_update(urgent=True)
-                )
+                changing = before is not None or any(one.is_final for one in (self._certificates, self._trusts) if one)
+                # A server that is being changed is in both of its states for a moment.
+                for pause in _PAUSES if changing else ():
+                    time.sleep(pause)
+                    if self.probes.find_refusal(credential) is None or self.check_for_update(urgent=True):
+                        return True
+                return self._credential is not credential
             self._put_back(before, credential)
             self.probes.remember_refusal(credential, refusal)
         path, problem = refusal.path or credential.trust.label, f"it was refused after its first use: {refusal.message}"

@@ -94,8 +94,8 @@ def test_the_origin_with_another_user(env: pytest.MonkeyPatch, sandbox: Sandbox)
 
 
 def test_headers_are_shown_on_demand(env: pytest.MonkeyPatch) -> None:
-    """With --show before the --."""
-    assert "> Authorization: Bearer " in curl("-sv", ECHO_PATH, show=True).err
+    """With --show before the --; over HTTP/2 in lower case."""
+    assert "authorization: bearer " in curl("-sv", ECHO_PATH, show=True).err.lower()
 
 
 def test_the_own_settings_of_curl_are_not_read(env: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_own_settings_of_curl_are_not_read(env: pytest.MonkeyPatch, tmp_path
     (tmp_path / ".curlrc").write_text("verbose\n")
     env.setenv("HOME", str(tmp_path))
 
-    assert "Authorization" not in curl("-sS", ECHO_PATH).err
+    assert curl("-sS", ECHO_PATH).err == ""
 
 
 def test_no_process_list_has_a_secret(tmp_path: Path) -> None:
