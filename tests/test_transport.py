@@ -20,6 +20,7 @@ from seic import (
     ClientCertificate,
     ConfigurationError,
     Transport,
+    _credential,
     _identity,
 )
 from seic._tls.trust import read_trust_store
@@ -53,7 +54,7 @@ class Contexts:
 def contexts(monkeypatch: pytest.MonkeyPatch) -> Contexts:
     """Replace the function that builds contexts."""
     contexts = Contexts()
-    monkeypatch.setattr(_identity, "shared_context", contexts)
+    monkeypatch.setattr(_credential, "shared_context", contexts)
     # No identity of another test's client.
     monkeypatch.setattr(_identity, "_identities", weakref.WeakValueDictionary())
     return contexts
